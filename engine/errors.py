@@ -1,0 +1,54 @@
+"""Typed errors. Those a client may see carry the ``RT_00x`` code of the protocol."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CatalogError",
+    "FeedError",
+    "InvalidQuery",
+    "PermissionDenied",
+    "QueryRejected",
+    "RealtimeError",
+    "UnknownCollection",
+]
+
+
+class RealtimeError(Exception):
+    """Base of every error this project raises on purpose.
+
+    ``code`` is the protocol's error code; ``str(error)`` is safe to show to a client.
+    """
+
+    code = "RT_001"
+
+
+class QueryRejected(RealtimeError):
+    """A subscription's query cannot be accepted; the message says which part and why."""
+
+    code = "RT_007"
+
+
+class InvalidQuery(QueryRejected):
+    """Malformed query: unknown field or operator, wrong value type, SQL that is not one pure SELECT."""
+
+    code = "RT_007"
+
+
+class PermissionDenied(QueryRejected):
+    """The query reads something that is not exposed to clients."""
+
+    code = "RT_003"
+
+
+class UnknownCollection(QueryRejected):
+    """No collection of that name is exposed."""
+
+    code = "RT_004"
+
+
+class FeedError(RealtimeError):
+    """The replication stream cannot be started or read; the message tells the DBA how to mend it."""
+
+
+class CatalogError(RealtimeError):
+    """The database's description of a table cannot be read or used."""

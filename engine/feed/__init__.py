@@ -1,0 +1,1 @@
+"""Where the rows come from: the replication stream, decoded into transactions."""

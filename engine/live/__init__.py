@@ -1,0 +1,1 @@
+"""Windows kept current: the transaction tail, the matcher, the windows, their differences."""

@@ -1,0 +1,24 @@
+"""Log sequence numbers: plain ``int`` inside, ``X/Y`` text at the edges.
+
+PostgreSQL prints an LSN as two hexadecimal halves of 32 bits (docs: "pg_lsn Type"). Positions that
+clients see are the commit LSN in that form, or ``LSN/index`` for one event inside a transaction.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Lsn", "format_lsn", "parse_lsn"]
+
+Lsn = int
+
+
+def format_lsn(lsn: Lsn) -> str:
+    """Return ``lsn`` as PostgreSQL prints it, e.g. ``0/16B3748``."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+def parse_lsn(text: str) -> Lsn:
+    """Return the number behind ``0/16B3748``. Raises ``ValueError`` for anything else."""
+    high, slash, low = text.partition("/")
+    if not slash or not 0 < len(high) <= 8 or not 0 < len(low) <= 8:
+        raise ValueError(f"not a log sequence number: {text!r}")
+    return (int(high, 16) << 32) | int(low, 16)

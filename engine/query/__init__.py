@@ -1,0 +1,1 @@
+"""From builder JSON or SQL to a compiled query."""

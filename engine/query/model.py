@@ -1,0 +1,116 @@
+"""What a live query is, whichever way it was written down.
+
+The builder's JSON and a single-table SQL ``SELECT`` both end as a :class:`Query`. Columns are named as the table names them;
+values are text in PostgreSQL's own output form (``None``: SQL NULL), made canonical by Postgres itself before a query is
+compiled, so two queries are the same query exactly if they are equal here. Semantics are SQL's: three-valued logic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "And",
+    "Bound",
+    "Compare",
+    "IsNull",
+    "Not",
+    "Or",
+    "OrderBy",
+    "Predicate",
+    "Query",
+    "Statement",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """``column operator values``.
+
+    ``operator`` is one of ``== != < <= > >= like ilike`` (one value), ``in not-in`` (any number),
+    ``array-contains`` (one element), ``array-contains-any`` (elements). ``type`` is the SQL type the values
+    were read as: the column's own, the element's for the array operators, or ``numeric`` where an integer
+    column is compared with a fraction.
+    """
+
+    column: str
+    operator: str
+    values: tuple[str | None, ...]
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull:
+    """``column IS NULL``."""
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """True if all are; unknown if none is false and one is unknown. No items: true."""
+
+    items: tuple[Predicate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """True if one is; unknown if none is true and one is unknown. No items: false."""
+
+    items: tuple[Predicate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Unknown stays unknown."""
+
+    item: Predicate
+
+
+Predicate = Compare | IsNull | And | Or | Not
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBy:
+    """One sort key. PostgreSQL's defaults: nulls last ascending, nulls first descending."""
+
+    column: str
+    descending: bool
+    nulls_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A cursor: values for the leading sort keys (the appended primary key may follow), in or out."""
+
+    values: tuple[str | None, ...]
+    inclusive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Filter, order, limit and cursors over one collection.
+
+    ``projection`` is ``(column, output name)`` pairs in output order; None: every exposed column under its
+    client name. ``limit`` None: no limit. The primary key, appended as the last sort key, is not listed.
+    """
+
+    collection: str
+    where: Predicate | None = None
+    order_by: tuple[OrderBy, ...] = ()
+    limit: int | None = None
+    start: Bound | None = None
+    end: Bound | None = None
+    projection: tuple[tuple[str, str], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL with ``$1``-style parameters, bound as text of unknown type unless the SQL casts them.
+
+    ``as_reader``: must run as role ``realtime_reader`` (clients' own SQL), so that Postgres itself checks privileges.
+    """
+
+    sql: str
+    params: tuple[str | None, ...] = ()
+    as_reader: bool = False

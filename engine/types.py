@@ -1,0 +1,148 @@
+"""What the feed yields and everything downstream consumes. Plain data: no I/O, no behaviour to mock.
+
+Values are PostgreSQL's own text output (``bytes``), exactly as the stream and a text-format result carry
+them under the session settings of ``engine.session_settings``. They stay bytes until a predicate, an order
+key or a payload needs them. ``None`` is SQL NULL. ``UNCHANGED`` marks a value the stream did not send
+although the row has one: an out-of-line (TOASTed) value that an UPDATE left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final, Protocol
+
+from engine.lsn import Lsn
+
+__all__ = [
+    "UNCHANGED",
+    "Change",
+    "Discontinuity",
+    "FeedEvent",
+    "Kind",
+    "Message",
+    "Progress",
+    "Relation",
+    "RelationColumn",
+    "Row",
+    "Transaction",
+    "Value",
+]
+
+
+class _Unchanged(bytes):
+    """The type of :data:`UNCHANGED`; compare with ``is``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNCHANGED"
+
+
+UNCHANGED: Final[bytes] = _Unchanged()
+
+Value = bytes | None
+Row = Sequence[Value]
+
+
+class Kind(IntEnum):
+    """What a change did to its row."""
+
+    INSERT = 1
+    UPDATE = 2
+    DELETE = 3
+    TRUNCATE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RelationColumn:
+    """A column as the stream describes it. ``is_key``: part of the replica identity."""
+
+    name: str
+    type_oid: int
+    type_mod: int
+    is_key: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relation:
+    """A table as the stream describes it at one moment; compared and hashed by object identity.
+
+    ``replica_identity`` is ``d`` (primary key), ``n`` (nothing), ``f`` (full) or ``i`` (index), as in
+    ``pg_class.relreplident``. For a partition published through its root this is the root.
+    ``columns`` are those the stream sends, in the order in which rows carry them.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    replica_identity: str
+    columns: tuple[RelationColumn, ...]
+
+
+class Change(Protocol):
+    """One row change; decoded when asked, so a change nobody needs costs next to nothing.
+
+    * INSERT: ``new()`` is the whole row, ``old()`` is None.
+    * UPDATE: ``new()`` may hold ``UNCHANGED``; ``old()`` is None when the replica identity did not change
+      (then it can be read from ``new()``), else a row with the identity columns (identity FULL: all columns).
+    * DELETE: ``old()`` holds the identity columns, others None (identity FULL: all columns).
+    * TRUNCATE: neither.
+    """
+
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def relation(self) -> Relation: ...
+    def new(self) -> tuple[Value, ...] | None:
+        """The row after the change."""
+        ...
+
+    def old(self) -> tuple[Value, ...] | None:
+        """The replica identity (or the whole row) before the change."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A logical message (``pg_logical_emit_message``)."""
+
+    prefix: str
+    content: bytes
+    transactional: bool
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A committed transaction, in commit order.
+
+    ``position`` is the commit LSN, which clients see; ``end`` the LSN after the commit record, which is what
+    the slot is confirmed with; ``xid`` the 32-bit top-level transaction id of the stream; ``commit_time``
+    microseconds since the Unix epoch. ``changes`` may be iterated many times and may live in a spill file: a
+    million rows never need a million objects. A non-transactional message comes as a transaction of its own
+    with ``xid`` 0.
+    """
+
+    position: Lsn
+    end: Lsn
+    xid: int
+    commit_time: int
+    changes: Iterable[Change | Message] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Every transaction that committed before ``position`` has been delivered."""
+
+    position: Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class Discontinuity:
+    """Transactions may be missing before this point (a new slot was made): read everything again."""
+
+    reason: str
+
+
+FeedEvent = Transaction | Progress | Discontinuity

@@ -1,0 +1,1 @@
+"""The server: settings, command line, HTTP and WebSocket ends over ``engine``."""
