@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from engine.lsn import Lsn
 
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-class _Unchanged(bytes):
+class _Unchanged:
     """The type of :data:`UNCHANGED`; compare with ``is``."""
 
     __slots__ = ()
@@ -40,7 +40,8 @@ class _Unchanged(bytes):
         return "UNCHANGED"
 
 
-UNCHANGED: Final[bytes] = _Unchanged()
+# Typed as a value so that rows stay plain sequences of values; it is no bytes, so whoever forgets it fails loudly.
+UNCHANGED: Final[bytes] = cast(bytes, _Unchanged())
 
 Value = bytes | None
 Row = Sequence[Value]
@@ -92,9 +93,15 @@ class Change(Protocol):
     """
 
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> Kind:
+        """What happened."""
+        ...
+
     @property
-    def relation(self) -> Relation: ...
+    def relation(self) -> Relation:
+        """The table, as it was at that moment."""
+        ...
+
     def new(self) -> tuple[Value, ...] | None:
         """The row after the change."""
         ...

@@ -1,0 +1,190 @@
+"""Shared live queries and the subscriptions to them.
+
+Subscribers with the same canonical query share one :class:`LiveQuery`: one window (or one list of re-read rows), one
+difference, one encoding. A subscription that cannot keep up is paused; on resuming it gets the difference between the list
+it has and the current one, however many changes lie between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import QueryRejected
+from engine.live.changes import DocChange, WindowEvent, list_changes
+from engine.lsn import Lsn
+from engine.query.reread import ReReadPlan
+
+if TYPE_CHECKING:
+    from engine.live.window import Row, Window
+    from engine.query.incremental import IncrementalPlan
+
+__all__ = ["Deliver", "Listing", "LiveQuery", "Subscription"]
+
+Deliver = Callable[["Subscription", WindowEvent], None]
+Pairs = Sequence[tuple[str, bytes]]
+
+
+class Listing:
+    """A list of documents at one moment. Rows are only encoded when somebody needs to compare or send them."""
+
+    __slots__ = ("_pairs", "_plan", "_rows")
+
+    def __init__(self, pairs: Pairs | None = None, plan: IncrementalPlan | None = None, rows: Sequence[Row] = ()) -> None:
+        self._pairs = pairs
+        self._plan = plan
+        self._rows = rows
+
+    @property
+    def pairs(self) -> Pairs:
+        """``(id, JSON object)`` in order."""
+        if self._pairs is None:
+            assert self._plan is not None
+            doc_id, encode = self._plan.doc_id, self._plan.encode
+            self._pairs = [(doc_id(row), encode(row)) for row in self._rows]
+        return self._pairs
+
+
+_EMPTY = Listing(())
+
+
+class LiveQuery:
+    """One canonical query with its subscribers.
+
+    Its rows are in ``window`` (incremental) or in ``rows`` (read last, re-read). A change of the table's definition can
+    turn one into the other; subscribers only ever see the difference. ``pending`` are the transactions (32-bit ids) on the
+    tables of a re-read query that the rows read last do not show yet.
+    """
+
+    def __init__(self, key: str, collection: str, spec: Mapping[str, object]) -> None:
+        self.key = key
+        self.collection = collection
+        self.spec = spec
+        self.plan: IncrementalPlan | ReReadPlan | None = None
+        self.window: Window | None = None
+        self.rows = _EMPTY
+        self.pending: set[int] = set()
+        self.subscriptions: dict[Subscription, None] = {}
+        self.emissions = 0
+        self._reset: WindowEvent | None = None
+
+    @property
+    def strategy(self) -> str:
+        """``incremental`` or ``re-read``."""
+        return "re-read" if isinstance(self.plan, ReReadPlan) else "incremental"
+
+    @property
+    def reason(self) -> str | None:
+        """Why the query is re-read; None if it is incremental."""
+        return self.plan.reason if isinstance(self.plan, ReReadPlan) else None
+
+    @property
+    def tables(self) -> frozenset[int]:
+        """The oids of the tables the query reads."""
+        if self.plan is None:
+            return frozenset()
+        return self.plan.dependencies if isinstance(self.plan, ReReadPlan) else frozenset((self.plan.table.oid,))
+
+    def listing(self) -> Listing:
+        """The list the subscribers were told of."""
+        if self.window is not None:
+            return Listing(None, self.window.plan, self.window.shown)
+        return self.rows
+
+    def emit(self, position: Lsn, changes: Sequence[DocChange]) -> None:
+        """Tell every subscriber that keeps up."""
+        self._reset = None
+        self.emissions += 1
+        event = WindowEvent(position, False, changes)
+        for subscription in list(self.subscriptions):
+            subscription.receive(event, self.emissions)
+
+    def end(self, position: Lsn, error: QueryRejected) -> None:
+        """Tell every subscriber that this query has ended, and why."""
+        event = WindowEvent(position, False, (), error)
+        for subscription in list(self.subscriptions):
+            subscription.fail(event)
+
+    def reset_event(self, position: Lsn) -> WindowEvent:
+        """The whole list as an event; kept until the list changes, so that many newcomers share one encoding."""
+        if self._reset is None or self._reset.position != position:
+            changes = self._reset.changes if self._reset else list_changes((), self.listing().pairs)
+            self._reset = WindowEvent(position, True, changes)
+        return self._reset
+
+
+class Subscription:
+    """One subscriber's view of a live query.
+
+    Nothing is delivered before :meth:`begin`; from then on every event, in order, until :meth:`cancel` or an event with
+    ``error``. ``deliver`` is called in the event loop and must not block.
+    """
+
+    def __init__(self, query: LiveQuery, deliver: Deliver, position: Callable[[], Lsn], release: Callable[[Any], None]):
+        self.query = query
+        self._deliver = deliver
+        self._position = position
+        self._release = release
+        self._begun = False
+        self._ended: WindowEvent | None = None
+        self._held: Listing | None = None
+        self._held_since = 0
+
+    @property
+    def strategy(self) -> str:
+        """``incremental`` or ``re-read``."""
+        return self.query.strategy
+
+    @property
+    def reason(self) -> str | None:
+        """Why the query is re-read; None if it is incremental."""
+        return self.query.reason
+
+    @property
+    def position(self) -> Lsn:
+        """The commit LSN up to which the list is current."""
+        return self._position()
+
+    def begin(self) -> None:
+        """Deliver the list as it is (an event with ``reset``), and from then on every change of it."""
+        if self._ended is not None:
+            self._deliver(self, self._ended)
+            return
+        self._begun = True
+        self._deliver(self, self.query.reset_event(self._position()))
+
+    def cancel(self) -> None:
+        """Deliver nothing more and let go of the query."""
+        self._begun = False
+        self._release(self)
+
+    def pause(self) -> None:
+        """Stop delivering; what the subscriber has is remembered. An event being given out right now still comes."""
+        if self._held is None and self._begun:
+            self._held = self.query.listing()
+            self._held_since = self.query.emissions
+
+    def resume(self) -> None:
+        """Deliver what has changed since :meth:`pause` as one event (none if nothing has), and go on."""
+        held, self._held = self._held, None
+        if held is None or not self._begun:
+            return
+        if self._ended is not None:
+            self._begun = False
+            self._deliver(self, self._ended)
+            return
+        changes = list_changes(held.pairs, self.query.listing().pairs)
+        if changes:
+            self._deliver(self, WindowEvent(self._position(), False, changes))
+
+    def receive(self, event: WindowEvent, emission: int) -> None:
+        """The query's next event."""
+        if self._begun and (self._held is None or self._held_since >= emission):
+            self._deliver(self, event)
+
+    def fail(self, event: WindowEvent) -> None:
+        """The query has ended."""
+        self._ended = event
+        if self._begun and self._held is None:
+            self._begun = False
+            self._deliver(self, event)

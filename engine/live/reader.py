@@ -1,0 +1,120 @@
+"""Reads rows together with the snapshot that saw them: the only place where live queries touch the database.
+
+One ``REPEATABLE READ`` transaction, sent as one pipeline (one network round trip): the snapshot, then the query under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import pq
+from psycopg_pool import AsyncConnectionPool
+
+from engine.errors import RealtimeError
+from engine.live.snapshot import Snapshot
+from engine.lsn import parse_lsn
+from engine.query.model import Statement
+from engine.session_settings import connection_options
+from engine.sql import query
+from engine.types import Value
+
+__all__ = ["ReadResult", "Reader", "ResultTooLarge"]
+
+
+class ResultTooLarge(RealtimeError):
+    """A query has more rows than a live query may hold."""
+
+    code = "RT_008"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """Rows as text, the type oids of their columns, and the snapshot that saw them."""
+
+    snapshot: Snapshot
+    rows: list[tuple[Value, ...]]
+    types: tuple[int, ...]
+
+
+class Reader:
+    """A small pool of connections with the canonical session settings.
+
+    Args:
+        dsn: where to read.
+        size: connections at most; reads beyond that wait their turn.
+        max_rows: more rows than this in one result is :class:`ResultTooLarge`.
+        timeout_ms: ``statement_timeout`` of a read.
+    """
+
+    def __init__(self, dsn: str, *, size: int = 8, max_rows: int = 10_000, timeout_ms: int = 30_000) -> None:
+        self.max_rows = max_rows
+        self._pool = AsyncConnectionPool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            open=False,
+            timeout=timeout_ms / 1000,
+            kwargs={
+                "options": connection_options(statement_timeout=str(timeout_ms), lock_timeout=str(timeout_ms)),
+                "application_name": "realtime reader",
+                "autocommit": True,
+            },
+        )
+
+    async def open(self) -> None:
+        """Open the pool; connections are made as they are needed."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        """A connection in autocommit mode, with the canonical session settings."""
+        async with self._pool.connection() as connection:
+            yield connection
+
+    async def snapshot(self) -> Snapshot:
+        """What a query that starts now would see."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(query("current_snapshot"))
+            row = await cursor.fetchone()
+            assert row is not None
+            return Snapshot.parse(row[0], parse_lsn(row[1]))
+
+    async def read(self, statement: Statement) -> ReadResult:
+        """Run ``statement`` and return its rows with the snapshot they were read under.
+
+        Raises ``psycopg.Error`` for what Postgres refuses, ``ResultTooLarge`` past ``max_rows``.
+        """
+        async with self._pool.connection() as connection:
+            async with (
+                connection.pipeline(),
+                connection.cursor() as first,
+                psycopg.AsyncRawCursor(connection) as second,
+            ):
+                await connection.execute(query("begin_read"))
+                if statement.as_reader:
+                    await connection.execute(query("become_reader"))
+                await first.execute(query("current_snapshot"))
+                await second.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
+                await connection.execute(query("end_read"))
+                head = await first.fetchone()
+                assert head is not None
+                result = second.pgresult
+                assert result is not None
+                rows = self._rows(result)
+                types = tuple(result.ftype(column) for column in range(result.nfields))
+            return ReadResult(Snapshot.parse(head[0], parse_lsn(head[1])), rows, types)
+
+    def _rows(self, result: pq.abc.PGresult) -> list[tuple[Value, ...]]:
+        if result.ntuples > self.max_rows:
+            raise ResultTooLarge(f"the query has more than {self.max_rows} rows; add a limit")
+        columns = range(result.nfields)
+        value = result.get_value
+        return [tuple([value(row, column) for column in columns]) for row in range(result.ntuples)]
+

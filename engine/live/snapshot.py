@@ -1,0 +1,50 @@
+"""Which transactions a query has seen: ``pg_current_snapshot()`` in Python.
+
+Comparing LSNs is not enough to join a query's result to the stream: a commit is in the WAL, even decoded, before new
+snapshots show it (the committing backend leaves the process array last, and later still while it waits for a synchronous
+standby). Visibility by transaction id is exact. Rules: PostgreSQL docs, "System Information Functions", pg_snapshot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.lsn import Lsn
+
+__all__ = ["Snapshot"]
+
+_EPOCH = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A parsed ``pg_snapshot`` with 64-bit transaction ids.
+
+    ``position`` is a WAL position read after the snapshot was taken: every transaction the snapshot shows committed
+    before it, so once the stream is past ``position`` the snapshot has nothing more to say.
+    """
+
+    xmin: int
+    xmax: int
+    in_progress: frozenset[int]
+    position: Lsn = 0
+
+    @classmethod
+    def parse(cls, text: str, position: Lsn = 0) -> Snapshot:
+        """Read PostgreSQL's ``xmin:xmax:xip,xip,…``. Raises ``ValueError`` if it is not that."""
+        xmin, xmax, running = text.split(":")
+        return cls(int(xmin), int(xmax), frozenset(map(int, running.split(","))) if running else frozenset(), position)
+
+    def shows(self, xid: int) -> bool:
+        """True if the committed transaction ``xid`` (32 bits, as the stream carries it) is visible here."""
+        full = self._widen(xid)
+        return full < self.xmin or (full < self.xmax and full not in self.in_progress)
+
+    def _widen(self, xid: int) -> int:
+        """``xid`` with the epoch that brings it nearest to this snapshot; ids in use lie within 2^31 of each other."""
+        full = (self.xmax & ~(_EPOCH - 1)) | xid
+        if full > self.xmax + (_EPOCH >> 1):
+            return full - _EPOCH
+        if full < self.xmax - (_EPOCH >> 1):
+            return full + _EPOCH
+        return full

@@ -1,0 +1,165 @@
+"""One exposed table and the windows over it: takes a change, finds the windows it can affect, changes those.
+
+An update concerns the windows that hold the old row (found by replica identity) and those whose query may match the new one
+(found by the matcher); every other window is not even looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, cast
+
+from engine.catalog import layout
+from engine.live.matcher import Matcher
+from engine.types import UNCHANGED, Kind
+
+if TYPE_CHECKING:
+    from engine.catalog import Table
+    from engine.live.window import Identity, Row, Window
+    from engine.types import Change, Relation, Value
+
+__all__ = ["LiveTable", "RelationChanged"]
+
+Arrange = Callable[[tuple["Value", ...]], "Row"]
+
+
+class RelationChanged(Exception):
+    """The stream describes the table differently from the catalog: the catalog is older or newer."""
+
+
+class LiveTable:
+    """The incremental windows of one table. Plain state, no I/O."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.windows: set[Window] = set()
+        self._matcher: Matcher[Window] = Matcher(table.equal_value, table.sort_value)
+        self._holders: dict[Identity, Window | set[Window]] = {}
+        self._arrangements: dict[Relation, Arrange] = {}
+        self._identity = _identity_of(table.identity)
+
+    # -- windows ---------------------------------------------------------------------------------------------------
+
+    def add(self, window: Window) -> None:
+        """Let changes reach ``window``."""
+        self.windows.add(window)
+        self._matcher.add(window, window.plan.alternatives)
+
+    def remove(self, window: Window) -> None:
+        """No longer let changes reach ``window``, and free its rows."""
+        if window in self.windows:
+            self.windows.discard(window)
+            self._matcher.remove(window, window.plan.alternatives)
+            window.unload()
+
+    def hold(self, identity: Identity, window: Window) -> None:
+        """See :class:`engine.live.window.Holders`."""
+        holders = self._holders.setdefault(identity, window)
+        if holders is not window:
+            if isinstance(holders, set):
+                holders.add(window)
+            else:
+                self._holders[identity] = {holders, window}
+
+    def release(self, identity: Identity, window: Window) -> None:
+        """See :class:`engine.live.window.Holders`."""
+        holders = self._holders.get(identity)
+        if holders is window:
+            del self._holders[identity]
+        elif isinstance(holders, set):
+            holders.discard(window)
+            if not holders:
+                del self._holders[identity]
+
+    # -- changes ---------------------------------------------------------------------------------------------------
+
+    def apply(self, change: Change, skip: Collection[Window] = ()) -> None:
+        """Apply ``change`` to every window it affects but those in ``skip``.
+
+        Raises ``RelationChanged`` if the stream's columns are not the catalog's.
+        """
+        kind = change.kind
+        if kind is Kind.TRUNCATE:
+            for window in list(self.windows):
+                if window not in skip:
+                    window.truncate()
+            return
+        old_identity, identity, row = self._read(change)
+        if kind is Kind.DELETE:
+            for window in self._holding(old_identity):
+                if window not in skip:
+                    window.delete(old_identity)
+            return
+        assert row is not None
+        found = self._matcher.candidates(row)
+        if kind is Kind.INSERT:
+            for window in found:
+                if window not in skip:
+                    window.insert(identity, row)
+            return
+        holding = self._holding(old_identity)
+        for window in dict.fromkeys((*holding, *found)) if holding else found:
+            if window not in skip:
+                window.update(old_identity, identity, row)
+
+    def apply_to(self, window: Window, change: Change) -> None:
+        """Apply ``change`` to ``window`` alone (hand-over). Raises ``RelationChanged`` as :meth:`apply` does."""
+        kind = change.kind
+        if kind is Kind.TRUNCATE:
+            window.truncate()
+            return
+        old_identity, identity, row = self._read(change)
+        if kind is Kind.DELETE:
+            window.delete(old_identity)
+        elif kind is Kind.INSERT:
+            assert row is not None
+            window.insert(identity, row)
+        else:
+            assert row is not None
+            window.update(old_identity, identity, row)
+
+    def _read(self, change: Change) -> tuple[Identity, Identity, Row | None]:
+        """Old identity, new identity and new row of a change, in the table's layout."""
+        arrange = self._arrangements.get(change.relation) or self._arrange(change.relation)
+        new, old = change.new(), change.old()
+        if new is None:
+            if old is None:
+                raise RelationChanged(f"a deleted row of {self.table.name} came without replica identity")
+            identity = self._identity(arrange(old))
+            return identity, identity, None
+        row = arrange(new)
+        if old is None:
+            identity = self._identity(row)
+            return identity, identity, row
+        old_row = arrange(old)
+        if UNCHANGED in row:
+            known = range(len(row)) if change.relation.replica_identity == "f" else self.table.identity
+            row = tuple([old_row[i] if v is UNCHANGED and i in known else v for i, v in enumerate(row)])
+        return self._identity(old_row), self._identity(row), row
+
+    def _holding(self, identity: Identity) -> Iterable[Window]:
+        holders = self._holders.get(identity)
+        if holders is None:
+            return ()
+        return list(holders) if isinstance(holders, set) else (holders,)
+
+    def _arrange(self, relation: Relation) -> Arrange:
+        positions = layout(self.table, relation)
+        if positions is None:
+            raise RelationChanged(f"the columns of {relation.schema}.{relation.name} have changed")
+        if positions == tuple(range(len(relation.columns))):
+            arrange: Arrange = tuple
+        elif len(positions) == 1:
+            only = positions[0]
+            arrange = lambda row: (row[only],)  # noqa: E731
+        else:
+            arrange = cast("Arrange", itemgetter(*positions))
+        self._arrangements[relation] = arrange
+        return arrange
+
+
+def _identity_of(columns: tuple[int, ...]) -> Callable[[Row], Identity]:
+    """A function that takes the identity out of a row: the bytes of one column, or a tuple of several."""
+    getter: Callable[[Any], Any] = itemgetter(*columns)
+    return getter

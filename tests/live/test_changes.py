@@ -1,0 +1,43 @@
+"""A difference, applied, gives the list it was made for."""
+
+from __future__ import annotations
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.live.changes import ChangeType, WindowEvent, apply_changes, list_changes
+
+lists = st.lists(
+    st.tuples(st.sampled_from("abcdefghijkl"), st.sampled_from([b"1", b"2"])), unique_by=lambda item: item[0]
+)
+
+
+@given(lists, lists)
+def test_applying_the_changes_to_the_list_before_gives_the_list_after(
+    before: list[tuple[str, bytes]], after: list[tuple[str, bytes]]
+) -> None:
+    changes = list_changes(before, after)
+    work = list(before)
+    apply_changes(work, changes)
+    assert work == after
+    assert len({change.id for change in changes}) == len(changes)
+
+
+@given(lists)
+def test_equal_lists_have_no_changes(items: list[tuple[str, bytes]]) -> None:
+    assert list_changes(items, list(items)) == []
+
+
+def test_one_document_that_moves_is_one_change() -> None:
+    before = [(name, b"{}") for name in "abcdef"]
+    changes = list_changes(before, before[1:] + before[:1])
+    assert [(change.type, change.old_index, change.new_index) for change in changes] == [(ChangeType.MODIFIED, 0, 5)]
+
+
+def test_an_event_is_json_with_the_document_as_it_is() -> None:
+    event = WindowEvent(1, True, list_changes([], [('say "hi"', b'{"n":1.50}')]))
+    assert orjson.loads(event.changes_json) == [
+        {"type": "added", "oldIndex": -1, "newIndex": 0, "doc": {"id": 'say "hi"', "data": {"n": 1.5}}}
+    ]
+    assert b"1.50" in event.changes_json

@@ -1,0 +1,85 @@
+"""The tail keeps exactly what a snapshot might not show."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.live.snapshot import Snapshot
+from engine.live.tail import TransactionTail
+from engine.types import Transaction
+
+
+def transaction(xid: int, position: int) -> Transaction:
+    return Transaction(position=position, end=position + 8, xid=xid, commit_time=0)
+
+
+@pytest.mark.parametrize(
+    ("xid", "shown"), [(9, True), (10, False), (11, True), (12, False), (13, True), (14, False), (99, False)]
+)
+def test_a_snapshot_shows_what_ended_before_it(xid: int, shown: bool) -> None:
+    assert Snapshot.parse("10:14:10,12").shows(xid) is shown
+
+
+@pytest.mark.parametrize(
+    ("xmax", "xid", "shown"),
+    [
+        ((3 << 32) + 5, 0xFFFFFFF0, True),  # from before the 32-bit counter came round
+        ((3 << 32) + 5, 7, False),
+        ((3 << 32) - 5, 3, False),  # from after it came round
+        ((3 << 32) - 5, 0xFFFFFFF0, True),
+    ],
+)
+def test_transaction_ids_are_widened_across_the_epoch(xmax: int, xid: int, shown: bool) -> None:
+    assert Snapshot(xmax, xmax, frozenset()).shows(xid) is shown
+
+
+def test_a_transaction_stays_until_a_snapshot_shows_it() -> None:
+    tail = TransactionTail()
+    tail.append(transaction(10, 100))
+    tail.append(transaction(11, 200))
+    ticket = tail.begin_read()
+    tail.end_read(ticket, Snapshot.parse("10:12:10"))
+    assert [t.xid for t in tail.unseen_by(Snapshot.parse("10:10:"))] == [10]
+    assert tail.confirmable == 0
+    tail.end_read(tail.begin_read(), Snapshot.parse("12:12:"))
+    assert len(tail) == 0
+    assert tail.confirmable == 208
+
+
+def test_a_read_under_way_keeps_what_a_later_snapshot_has_shown() -> None:
+    tail = TransactionTail()
+    slow = tail.begin_read()
+    tail.append(transaction(10, 100))
+    tail.end_read(tail.begin_read(), Snapshot.parse("11:11:"))
+    assert [t.xid for t in tail.unseen_by(Snapshot.parse("10:10:"))] == [10]
+    later = tail.begin_read()
+    tail.end_read(slow, Snapshot.parse("10:10:"))
+    assert len(tail) == 0, "only the reads that began before the snapshot was known hold it back"
+    tail.end_read(later, None)
+
+
+@given(st.lists(st.integers(0, 3), max_size=60), st.randoms())
+def test_no_read_ever_misses_a_transaction_its_snapshot_does_not_show(steps: list[int], random) -> None:  # type: ignore[no-untyped-def]
+    """Commits become visible some time after they are delivered; reads take their snapshot at any time between."""
+    tail = TransactionTail()
+    xid, invisible, delivered = 10, set(), []
+    reads: list[list[object]] = []
+    for step in steps:
+        if step == 0:
+            tail.append(transaction(xid, xid * 10))
+            delivered.append(xid)
+            invisible.add(xid)
+            xid += 1
+        elif step == 1 and invisible:
+            invisible.discard(random.choice(sorted(invisible)))
+        elif step == 2:
+            reads.append([tail.begin_read(), None])
+            if random.random() < 0.5:
+                reads[-1][1] = Snapshot(min(invisible, default=xid), xid, frozenset(invisible))
+        elif reads:
+            ticket, snapshot = reads.pop(random.randrange(len(reads)))
+            snapshot = snapshot or Snapshot(min(invisible, default=xid), xid, frozenset(invisible))
+            assert [t.xid for t in tail.unseen_by(snapshot)] == [x for x in delivered if not snapshot.shows(x)]
+            tail.end_read(ticket, snapshot)

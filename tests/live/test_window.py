@@ -1,0 +1,180 @@
+"""A window, told of random transactions, shows what the query run again would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.live.changes import apply_changes, list_changes
+from engine.live.window import Window, read_size
+from engine.types import UNCHANGED
+
+Row = tuple[Any, ...]
+
+
+@dataclass
+class Plan:
+    """``select id, rank, body from t where kind = 'a' order by rank desc, id limit N`` over (id, kind, rank, body)."""
+
+    limit: int | None
+    needs: frozenset[int] = frozenset({0, 1, 2})
+    query: Any = field(default_factory=lambda: SimpleNamespace(projection=None))
+    table: Any = field(
+        default_factory=lambda: SimpleNamespace(
+            columns=(SimpleNamespace(exposed=True),) * 4, primary_key=(0,), identity=(0,)
+        )
+    )
+
+    def matches(self, row: Row) -> bool:
+        return row[1] == b"a"
+
+    def sort_key(self, row: Row) -> tuple[Any, ...]:
+        return (-int(row[2]), row[0])
+
+    def identity(self, row: Row) -> bytes:
+        return row[0]  # type: ignore[no-any-return]
+
+    def doc_id(self, row: Row) -> str:
+        return row[0].decode()  # type: ignore[no-any-return]
+
+    def encode(self, row: Row) -> bytes:
+        return repr(row).encode()
+
+
+class Holders:
+    def __init__(self) -> None:
+        self.held: set[Any] = set()
+
+    def hold(self, identity: Any, window: Window) -> None:
+        assert identity not in self.held
+        self.held.add(identity)
+
+    def release(self, identity: Any, window: Window) -> None:
+        self.held.remove(identity)
+
+
+class Client:
+    """A table in a dict, a window over it, and a client's list made of the changes alone."""
+
+    def __init__(self, limit: int | None, rows: list[Row]) -> None:
+        self.plan = Plan(limit)
+        self.table = {row[0]: row for row in rows}
+        self.list: list[tuple[str, bytes]] = []
+        self.rebases = 0
+        self.read()
+
+    def answer(self, size: int | None) -> list[Row]:
+        rows = sorted((r for r in self.table.values() if self.plan.matches(r)), key=self.plan.sort_key)
+        return rows[:size]
+
+    def documents(self) -> list[tuple[str, bytes]]:
+        return [(self.plan.doc_id(row), self.plan.encode(row)) for row in self.answer(self.plan.limit)]
+
+    def read(self) -> None:
+        self.holders, self.journal = Holders(), []  # type: ignore[var-annotated]
+        self.window = Window(self.plan, self.holders, self.journal)  # type: ignore[arg-type]
+        self.window.load(self.answer(read_size(self.plan.limit)))
+        after = [(self.plan.doc_id(row), self.plan.encode(row)) for row in self.window.shown]
+        apply_changes(self.list, list_changes(list(self.list), after))
+
+    def commit(self) -> None:
+        shown = len(self.window.shown)
+        assert [self.plan.doc_id(row) for row in self.window.shown] == [i for i, _ in self.list], "not before the commit"
+        changes = self.window.commit()
+        if self.window.broken:
+            assert changes == []
+            assert len(self.window.shown) == shown, "a broken window goes on showing what it showed"
+            self.rebases += 1
+            self.read()
+        else:
+            assert len({change.id for change in changes}) == len(changes), "one change a document"
+            apply_changes(self.list, changes)
+            assert [self.plan.doc_id(row) for row in self.window.shown] == [i for i, _ in self.list]
+        assert self.list == self.documents()
+        assert self.holders.held == {row[0] for row in self.window._rows}
+
+
+ids = st.integers(0, 40).map(lambda n: b"%02d" % n)
+rows = st.tuples(ids, st.sampled_from([b"a", b"a", b"b"]), st.integers(0, 9).map(lambda n: b"%d" % n), st.just(b"x"))
+operations = st.one_of(
+    st.tuples(st.just("write"), rows),
+    st.tuples(st.just("write"), rows),
+    st.tuples(st.just("delete"), ids),
+    st.tuples(st.just("rename"), ids, rows),
+    st.tuples(st.just("toast"), ids, st.integers(0, 9).map(lambda n: b"%d" % n)),
+    st.tuples(st.just("truncate"), st.just(b"")),
+)
+transactions = st.lists(st.lists(operations, max_size=25), max_size=12)
+
+
+def play(client: Client, operation: tuple[Any, ...]) -> None:
+    table, window = client.table, client.window
+    match operation:
+        case ("write", row):
+            if row[0] in table:
+                window.update(row[0], row[0], row)
+            else:
+                window.insert(row[0], row)
+            table[row[0]] = row
+        case ("delete", identity) if table.pop(identity, None):
+            window.delete(identity)
+        case ("rename", old, row) if old in table and row[0] not in table:
+            del table[old]
+            table[row[0]] = row
+            window.update(old, row[0], row)
+        case ("toast", identity, rank) if identity in table:
+            old = table[identity]
+            table[identity] = (identity, old[1], rank, old[3])
+            window.update(identity, identity, (identity, old[1], rank, UNCHANGED))
+        case ("truncate", _):
+            table.clear()
+            window.truncate()
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(st.none(), st.integers(1, 12)), st.lists(rows, max_size=60, unique_by=lambda r: r[0]), transactions)
+def test_after_every_commit_the_list_is_the_query_run_again(
+    limit: int | None, start: list[Row], history: list[list[tuple[Any, ...]]]
+) -> None:
+    client = Client(limit, start)
+    assert client.list == client.documents()
+    for transaction in history:
+        for operation in transaction:
+            play(client, operation)
+        client.commit()
+
+
+def test_deletes_that_use_up_the_slack_ask_for_another_read() -> None:
+    client = Client(10, [(b"%02d" % n, b"a", b"1", b"") for n in range(41)])
+    for n in range(11):
+        play(client, ("delete", b"%02d" % n))
+        client.commit()
+    assert client.rebases == 1
+
+
+def test_the_slack_spares_reads() -> None:
+    client = Client(10, [(b"%02d" % n, b"a", b"1", b"") for n in range(41)])
+    for n in range(9):
+        play(client, ("delete", b"%02d" % n))
+        client.commit()
+    assert client.rebases == 0
+    assert client.window.thin
+
+
+def test_a_row_that_enters_without_all_its_values_breaks_the_window() -> None:
+    client = Client(None, [])
+    client.table[b"01"] = (b"01", b"a", b"1", b"large")
+    client.window.update(b"01", b"01", (b"01", b"a", b"1", UNCHANGED))
+    assert client.window.broken
+    client.commit()
+    assert client.rebases == 1
+
+
+def test_a_row_that_stays_outside_is_ignored_whatever_it_lacks() -> None:
+    client = Client(None, [])
+    client.window.update(b"01", b"01", (b"01", b"b", b"1", UNCHANGED))
+    assert not client.window.broken
