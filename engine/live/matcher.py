@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["Matcher"]
 
 T = TypeVar("T", bound=Hashable)
-Parse = Callable[[int, bytes], Any]
+Parse = Callable[[bytes], Any]
 
 
 class Matcher(Generic[T]):
     """Targets (windows) of one table, found by row.
 
     Args:
-        equal_value: ``(layout index, text) -> hashable`` by which SQL ``=`` can be decided.
-        sort_value: ``(layout index, text) -> comparable`` in SQL order.
+        equal: per layout column, text to a hashable by which SQL ``=`` can be decided (None: it cannot).
+        sort: per layout column, text to a comparable in SQL order (None: it has none here).
     """
 
-    def __init__(self, equal_value: Parse, sort_value: Parse) -> None:
-        self._equal_value = equal_value
-        self._sort_value = sort_value
+    def __init__(self, equal: Sequence[Parse | None], sort: Sequence[Parse | None]) -> None:
+        self._equal = [parse or _no_index for parse in equal]
+        self._sort = [parse or _no_index for parse in sort]
         self._hashes: dict[tuple[int, ...], dict[tuple[Any, ...], dict[T, None]]] = {}
         self._ranges: dict[int, IntervalIndex[T]] = {}
         self._scan: dict[T, None] = {}
@@ -84,7 +84,9 @@ class Matcher(Generic[T]):
         """The targets ``row`` may match, each once. A value that is ``UNCHANGED`` may match anything."""
         found: list[T] = []
         for columns, buckets in self._hashes.items():
-            bucket = buckets.get(self._key(columns, row)) if len(columns) > 1 else self._single(columns[0], buckets, row)
+            bucket = (
+                buckets.get(self._key(columns, row)) if len(columns) > 1 else self._single(columns[0], buckets, row)
+            )
             if bucket:
                 found.extend(bucket)
         for column, index in self._ranges.items():
@@ -92,7 +94,7 @@ class Matcher(Generic[T]):
             if text is UNCHANGED:
                 found.extend(index.everything())
             elif text is not None:
-                found.extend(index.stab(self._sort_value(column, text)))
+                found.extend(index.stab(self._sort[column](text)))
         if self._scan:
             found.extend(self._scan)
         if UNCHANGED in row:
@@ -103,7 +105,7 @@ class Matcher(Generic[T]):
         text = row[column]
         if text is None or text is UNCHANGED:
             return None  # equality with NULL is never true
-        return buckets.get((self._equal_value(column, text),))
+        return buckets.get((self._equal[column](text),))
 
     def _key(self, columns: tuple[int, ...], row: Row) -> tuple[Any, ...]:
         values = []
@@ -111,7 +113,7 @@ class Matcher(Generic[T]):
             text = row[column]
             if text is None or text is UNCHANGED:
                 return ()
-            values.append(self._equal_value(column, text))
+            values.append(self._equal[column](text))
         return tuple(values)
 
     def _undecided(self, row: Row) -> list[T]:
@@ -124,3 +126,7 @@ class Matcher(Generic[T]):
             for bucket in buckets.values()
             for target in bucket
         ]
+
+
+def _no_index(text: bytes) -> Any:
+    raise TypeError("a column that cannot be compared is in an index")

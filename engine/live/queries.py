@@ -30,7 +30,9 @@ class Listing:
 
     __slots__ = ("_pairs", "_plan", "_rows")
 
-    def __init__(self, pairs: Pairs | None = None, plan: IncrementalPlan | None = None, rows: Sequence[Row] = ()) -> None:
+    def __init__(
+        self, pairs: Pairs | None = None, plan: IncrementalPlan | None = None, rows: Sequence[Row] = ()
+    ) -> None:
         self._pairs = pairs
         self._plan = plan
         self._rows = rows

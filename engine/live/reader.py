@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from engine.errors import RealtimeError
 from engine.live.snapshot import Snapshot
-from engine.lsn import parse_lsn
+from engine.lsn import Lsn, parse_lsn
 from engine.query.model import Statement
 from engine.session_settings import connection_options
 from engine.sql import query
@@ -86,30 +86,38 @@ class Reader:
             assert row is not None
             return Snapshot.parse(row[0], parse_lsn(row[1]))
 
+    async def flushed(self) -> Lsn:
+        """Up to where the WAL is flushed: the stream will get there without any further commit."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(query("flushed"))
+            row = await cursor.fetchone()
+            assert row is not None
+            return parse_lsn(row[0])
+
     async def read(self, statement: Statement) -> ReadResult:
         """Run ``statement`` and return its rows with the snapshot they were read under.
 
         Raises ``psycopg.Error`` for what Postgres refuses, ``ResultTooLarge`` past ``max_rows``.
         """
-        async with self._pool.connection() as connection:
-            async with (
-                connection.pipeline(),
-                connection.cursor() as first,
-                psycopg.AsyncRawCursor(connection) as second,
-            ):
+        async with (
+            self._pool.connection() as connection,
+            connection.cursor() as first,
+            psycopg.AsyncRawCursor(connection) as second,
+        ):
+            async with connection.pipeline():
                 await connection.execute(query("begin_read"))
                 if statement.as_reader:
                     await connection.execute(query("become_reader"))
                 await first.execute(query("current_snapshot"))
                 await second.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
                 await connection.execute(query("end_read"))
-                head = await first.fetchone()
-                assert head is not None
-                result = second.pgresult
-                assert result is not None
-                rows = self._rows(result)
-                types = tuple(result.ftype(column) for column in range(result.nfields))
-            return ReadResult(Snapshot.parse(head[0], parse_lsn(head[1])), rows, types)
+            # Leaving the pipeline has brought in every result.
+            head = await first.fetchone()
+            result = second.pgresult
+            assert head is not None
+            assert result is not None
+            types = tuple(result.ftype(column) for column in range(result.nfields))
+            return ReadResult(Snapshot.parse(head[0], parse_lsn(head[1])), self._rows(result), types)
 
     def _rows(self, result: pq.abc.PGresult) -> list[tuple[Value, ...]]:
         if result.ntuples > self.max_rows:
@@ -117,4 +125,3 @@ class Reader:
         columns = range(result.nfields)
         value = result.get_value
         return [tuple([value(row, column) for column in columns]) for row in range(result.ntuples)]
-

@@ -195,8 +195,8 @@ class Router:
         """
         live = self._live_table(plan.table)
         window = Window(plan, live, self._journal)
-        window.load(read.rows)
         try:
+            window.load(read.rows)
             for transaction in self.tail.unseen_by(read.snapshot, {plan.table.oid}):
                 for change in transaction.changes:
                     if not isinstance(change, Message) and self._is_of(change.relation, plan.table):

@@ -10,8 +10,9 @@ changed, a changed definition, a lost slot. Plan, read with a snapshot, hand ove
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 _BREATH = 0.005  # seconds of work between two chances for other tasks
 _PATIENCE = 10.0  # seconds a new subscription waits for a database that cannot be reached
+_CATCH_UP = 5.0  # seconds to wait for the stream before a query is refused
 _UNREACHABLE = (psycopg.OperationalError, PoolTimeout, CatalogError, ConnectionError)
 
 
@@ -46,6 +48,11 @@ class FeedLike(Protocol):
 
     def __aiter__(self) -> AsyncIterator[FeedEvent]:
         """The events, in order."""
+        ...
+
+    @property
+    def received(self) -> Lsn:
+        """How far the stream has come."""
         ...
 
     def confirm(self, position: Lsn) -> None:
@@ -120,7 +127,10 @@ class LiveQueries:
         self._catalog_ready = asyncio.Event()
         self._catalog_wanted = 0
         self._trim_now = asyncio.Event()
+        self.failure: BaseException | None = None
         self._passed: Lsn = 0
+        self._origin: Lsn = 0
+        self._watchers: list[asyncio.Future[None]] = []
         self._reads = 0
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -130,6 +140,7 @@ class LiveQueries:
 
         Raises ``CatalogError`` if the database is not migrated, ``psycopg.OperationalError`` if it cannot be reached.
         """
+        self._origin = self._feed.received
         await self._reader.open()
         await self._load_catalog()
         self._catalog_ready.set()
@@ -147,8 +158,8 @@ class LiveQueries:
 
     @property
     def position(self) -> Lsn:
-        """The commit LSN of the last transaction applied; before the first one, how far the stream is."""
-        return self._router.position or self._passed
+        """The commit LSN of the last transaction applied; before the first one, where the stream stood."""
+        return self._router.position or self._passed or self._origin
 
     @property
     def passed(self) -> Lsn:
@@ -170,6 +181,27 @@ class LiveQueries:
             "reads": self._reads,
         }
 
+    async def settled(self, position: Lsn) -> None:
+        """Wait until every commit before ``position`` has been applied and no query has yet to be read.
+
+        Raises what ended the feed, if it has ended.
+        """
+        while self._passed < position or self.unsettled or not self._catalog_ready.is_set():
+            if self.failure is not None:
+                raise self.failure
+            await self._next_move()
+
+    async def _next_move(self) -> None:
+        moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watchers.append(moved)
+        await moved
+
+    def _moved(self) -> None:
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            if not watcher.done():
+                watcher.set_result(None)
+
     # -- subscribing -----------------------------------------------------------------------------------------------
 
     async def subscribe(self, collection: str, spec: Mapping[str, object], deliver: Deliver) -> Subscription:
@@ -182,12 +214,7 @@ class LiveQueries:
 
         Raises ``QueryRejected`` (with the protocol's code) if the query cannot be accepted.
         """
-        while True:
-            await self._catalog_ready.wait()
-            version = self._catalog_wanted
-            plan = await self._plan(collection, spec)
-            if version == self._catalog_wanted:
-                break
+        plan = await self._current_plan(collection, spec)
         query = self._queries.get(plan.key)
         if query is None:
             query = self._queries[plan.key] = LiveQuery(plan.key, collection, spec)
@@ -206,6 +233,32 @@ class LiveQueries:
             self._release(subscription)
             raise
         return subscription
+
+    async def _current_plan(self, collection: str, spec: Mapping[str, object]) -> IncrementalPlan | ReReadPlan:
+        """A plan under the catalog as it is now.
+
+        A query that is refused may only be ahead of us: what it names was made a moment ago and the stream has yet to say so.
+        """
+        while True:
+            await self._catalog_current()
+            version = self._catalog_wanted
+            try:
+                plan = await self._plan(collection, spec)
+            except QueryRejected:
+                await self._caught_up()
+                if version == self._catalog_wanted:
+                    raise
+                continue
+            if version == self._catalog_wanted:
+                return plan
+
+    async def _caught_up(self) -> None:
+        """Wait until the stream is where the database is now; not for long, it may be down."""
+        with contextlib.suppress(TimeoutError, *_UNREACHABLE):
+            async with asyncio.timeout(_CATCH_UP):
+                position = await self._reader.flushed()
+                while self._passed < position:
+                    await self._next_move()
 
     async def _plan(self, collection: str, spec: Mapping[str, object]) -> IncrementalPlan | ReReadPlan:
         try:
@@ -276,6 +329,8 @@ class LiveQueries:
         self._passed = max(self._passed, position)
         self._router.advance(position)
         self._feed.confirm(self._router.tail.confirmable)
+        if self._watchers:
+            self._moved()
 
     def _lost(self, event: Discontinuity) -> None:
         log.warning("everything is read again", reason=event.reason)
@@ -314,7 +369,12 @@ class LiveQueries:
                 continue
             if version == self._catalog_wanted:
                 self._catalog_ready.set()
+                self._moved()
                 return
+
+    async def _catalog_current(self) -> None:
+        while not self._catalog_ready.is_set():  # it may be cleared again before a waiter gets to run
+            await self._catalog_ready.wait()
 
     async def _load_catalog(self) -> None:
         async with self._reader.connection() as connection:
@@ -368,11 +428,12 @@ class LiveQueries:
             self._fail(query, state, error)
         finally:
             state.task = None
+            self._moved()
 
     async def _refresh_once(self, query: LiveQuery, state: _State) -> bool:
         """One read and its hand-over; False if it has to be repeated."""
         if state.replan or query.plan is None:
-            await self._catalog_ready.wait()
+            await self._catalog_current()
             state.replan = False
             query.plan = await self._plan(query.collection, query.spec)
         plan = query.plan
@@ -381,7 +442,7 @@ class LiveQueries:
         try:
             self._reads += 1
             read = await self._read(plan)
-            if isinstance(plan, IncrementalPlan) and read.types != plan.types:
+            if isinstance(plan, IncrementalPlan) and read.types != _types(plan):
                 self._reload_catalog()
                 state.replan = True
                 return False
@@ -396,9 +457,7 @@ class LiveQueries:
             return await self._reader.read(plan.read(self.settings.max_rows + 1 if size is None else size))
         return await self._reader.read(plan.statement)
 
-    def _hand_over(
-        self, query: LiveQuery, state: _State, plan: IncrementalPlan | ReReadPlan, read: ReadResult
-    ) -> bool:
+    def _hand_over(self, query: LiveQuery, state: _State, plan: IncrementalPlan | ReReadPlan, read: ReadResult) -> bool:
         before = query.listing()
         if isinstance(plan, IncrementalPlan):
             if not self._router.hand_over_window(query, plan, read):
@@ -435,10 +494,8 @@ class LiveQueries:
     async def _trim(self) -> None:
         """Let the tail go of what a snapshot shows; more often while it is long."""
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._trim_now.wait(), self.settings.trim_interval)
-            except TimeoutError:
-                pass
             self._trim_now.clear()
             if not len(self._router.tail):
                 continue
@@ -461,8 +518,8 @@ class LiveQueries:
                 if isinstance(query.plan, ReReadPlan) and query.plan.time_dependent and query.subscriptions:
                     self._refresh(query)
 
-    def _spawn(self, work: object) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
@@ -470,7 +527,14 @@ class LiveQueries:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            log.error("a task of the live queries failed", exc_info=task.exception())
+            self.failure = task.exception()
+            log.error("a task of the live queries failed", exc_info=self.failure)
+            self._moved()
+
+
+def _types(plan: IncrementalPlan) -> tuple[int, ...]:
+    """The types a result has if the table still is what the plan was made for; Postgres reports a domain's base type."""
+    return tuple(column.type.underlying.oid for column in plan.table.columns)
 
 
 def _documents(read: ReadResult) -> list[tuple[str, bytes]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from engine.catalog import layout
 from engine.live.matcher import Matcher
 from engine.types import UNCHANGED, Kind
+from engine.values.codec import column_codec
 
 if TYPE_CHECKING:
     from engine.catalog import Table
@@ -34,7 +35,8 @@ class LiveTable:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.windows: set[Window] = set()
-        self._matcher: Matcher[Window] = Matcher(table.equal_value, table.sort_value)
+        codecs = [column_codec(column) for column in table.columns]
+        self._matcher: Matcher[Window] = Matcher([c.equal for c in codecs], [c.sort for c in codecs])
         self._holders: dict[Identity, Window | set[Window]] = {}
         self._arrangements: dict[Relation, Arrange] = {}
         self._identity = _identity_of(table.identity)

@@ -336,5 +336,3 @@ class Window:
                 return False
         self.mark_broken("a row entered whose large values the stream did not send")
         return True
-
-

@@ -16,7 +16,9 @@ ends = st.one_of(st.none(), st.integers(0, 12))
 
 
 @given(st.lists(st.tuples(ends, st.booleans(), ends, st.booleans()), max_size=80), st.data())
-def test_a_value_finds_the_ranges_that_contain_it(ranges: list[tuple[Any, bool, Any, bool]], data: st.DataObject) -> None:
+def test_a_value_finds_the_ranges_that_contain_it(
+    ranges: list[tuple[Any, bool, Any, bool]], data: st.DataObject
+) -> None:
     index: IntervalIndex[int] = IntervalIndex()
     handles = [
         index.add(low_end(low, inclusive=li), high_end(high, inclusive=hi), number)
@@ -58,7 +60,11 @@ alternatives = st.one_of(
     st.dictionaries(st.integers(0, 2), values, min_size=1).map(lambda d: Alternative(tuple(sorted(d.items())))),
     st.builds(
         lambda i, a, b, c, d: Alternative(ranges=(Range(i, a, b, c, d),)),
-        st.integers(0, 2), ends, st.booleans(), ends, st.booleans(),
+        st.integers(0, 2),
+        ends,
+        st.booleans(),
+        ends,
+        st.booleans(),
     ),
     st.just(Alternative()),
 )
@@ -87,7 +93,7 @@ def may_match(alternative: Alternative, row: tuple[bytes | None, ...]) -> bool:
 def test_no_query_that_could_match_is_missed(
     queries: list[list[Alternative]], row: tuple[bytes | None, ...], data: st.DataObject
 ) -> None:
-    matcher: Matcher[int] = Matcher(lambda _, text: int(text), lambda _, text: int(text))
+    matcher: Matcher[int] = Matcher([int] * 3, [int] * 3)
     for number, query in enumerate(queries):
         matcher.add(number, query)  # type: ignore[arg-type]
     removed = data.draw(st.sets(st.sampled_from(range(len(queries))))) if queries else set()
@@ -96,7 +102,9 @@ def test_no_query_that_could_match_is_missed(
     found = matcher.candidates(row)
     assert len(set(found)) == len(found)
     expected = {
-        number for number, query in enumerate(queries) if number not in removed and any(may_match(a, row) for a in query)
+        number
+        for number, query in enumerate(queries)
+        if number not in removed and any(may_match(a, row) for a in query)
     }
     assert expected <= set(found)
     if UNCHANGED not in row:

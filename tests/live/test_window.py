@@ -83,7 +83,9 @@ class Client:
 
     def commit(self) -> None:
         shown = len(self.window.shown)
-        assert [self.plan.doc_id(row) for row in self.window.shown] == [i for i, _ in self.list], "not before the commit"
+        assert [self.plan.doc_id(row) for row in self.window.shown] == [i for i, _ in self.list], (
+            "not before the commit"
+        )
         changes = self.window.commit()
         if self.window.broken:
             assert changes == []

@@ -1,0 +1,133 @@
+"""Where the oracle plays: a database, a feed, the live-query service, and clients that know only what they were told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+
+from engine.feed.feed import Feed
+from engine.feed.settings import FeedSettings
+from engine.live.changes import WindowEvent, apply_changes
+from engine.live.queries import Subscription
+from engine.live.service import LiveQueries, LiveSettings
+from engine.lsn import parse_lsn
+from engine.session_settings import connection_options
+from tests.oracle.queries import Query
+
+__all__ = ["Arena", "Client", "arena"]
+
+
+class Client:
+    """A subscriber: its list is made of the changes it was given and nothing else."""
+
+    def __init__(self, query: Query) -> None:
+        self.query = query
+        self.list: list[tuple[str, bytes]] = []
+        self.position = -1
+        self.events = 0
+        self.error: Exception | None = None
+        self.subscription: Subscription | None = None
+
+    def deliver(self, subscription: Subscription, event: WindowEvent) -> None:
+        """Take an event."""
+        assert event.position >= self.position, "positions only grow"
+        self.position = event.position
+        self.events += 1
+        if event.error is not None:
+            self.error = event.error
+            return
+        if event.reset:
+            self.list.clear()
+        apply_changes(self.list, event.changes)
+        ids = [identifier for identifier, _ in self.list]
+        assert len(set(ids)) == len(ids), "ids are unique"
+
+    def documents(self) -> list[Any]:
+        """The list, comparable with the truth."""
+        return [decoded(doc) for _, doc in self.list]
+
+
+def decoded(doc: bytes | str) -> Any:
+    """A JSON document with numbers as exact as Postgres writes them."""
+    return json.loads(doc, parse_float=Decimal, parse_int=Decimal)
+
+
+class Arena:
+    """One database with the service running over it."""
+
+    def __init__(self, dsn: str, live: LiveQueries, truth: psycopg.AsyncConnection[Any]) -> None:
+        self.dsn = dsn
+        self.live = live
+        self.truth = truth
+        self.checks = 0
+
+    async def subscribe(self, query: Query) -> Client:
+        """A new client with its first list."""
+        client = Client(query)
+        client.subscription = await self.live.subscribe(query.collection, query.spec, client.deliver)
+        client.subscription.begin()
+        return client
+
+    async def caught_up(self) -> None:
+        """Wait until everything committed so far has reached the clients."""
+        cursor = await self.truth.execute("select pg_current_wal_flush_lsn()::text")
+        row = await cursor.fetchone()
+        assert row is not None
+        await self.live.settled(parse_lsn(row[0]))
+
+    async def check(self, clients: list[Client]) -> None:
+        """Every client's list equals its query run again."""
+        await self.caught_up()
+        for client in clients:
+            assert client.error is None, client.error
+            cursor = await self.truth.execute(client.query.truth.encode())
+            expected = [decoded(row[0]) for row in await cursor.fetchall()]
+            found = client.documents()
+            assert found == expected, explain(client, found, expected)
+            self.checks += 1
+
+
+def explain(client: Client, found: list[Any], expected: list[Any]) -> str:
+    """What a failure prints."""
+    assert client.subscription is not None
+    lines = [
+        f"{client.query.spec} on {client.query.collection} ({client.subscription.strategy}) at {client.position:X}",
+        f"truth: {client.query.truth}",
+    ]
+    lines += [f"  has   {document}"[:300] for document in found if document not in expected]
+    lines += [f"  lacks {document}"[:300] for document in expected if document not in found]
+    if len(lines) == 2:
+        lines += ["  order or number differs", f"  has   {found}"[:2000], f"  wants {expected}"[:2000]]
+    return "\n".join(lines)
+
+
+class _JsonText(psycopg.adapt.Loader):
+    """jsonb as its text: Python's numbers would round it."""
+
+    def load(self, data: Any) -> bytes:
+        return bytes(data)
+
+
+@asynccontextmanager
+async def arena(dsn: str, decoder: str, slot: str) -> AsyncIterator[Arena]:
+    """Start the service over ``dsn``; everything is gone afterwards."""
+    settings = FeedSettings(slot_name=slot, decoder=decoder, throw_away=True)  # type: ignore[arg-type]
+    async with Feed(dsn, settings) as feed:
+        live = LiveQueries(
+            dsn,
+            feed,
+            LiveSettings(reread_interval=0.0, trim_interval=0.02, linger=0.0, stream_generated=decoder == "pgoutput"),
+        )
+        await live.start()
+        truth = await psycopg.AsyncConnection.connect(dsn, autocommit=True, options=connection_options())
+        truth.adapters.register_loader("jsonb", _JsonText)
+        try:
+            yield Arena(dsn, live, truth)
+        finally:
+            await truth.close()
+            await live.stop()

@@ -1,0 +1,255 @@
+"""After every commit, each client's list equals its query run again. Random everything; both decoders; both servers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from server.local_postgres import LocalPostgres
+from tests.conftest import drop_database, fresh_database
+from tests.oracle.arena import Arena, Client, arena
+from tests.oracle.queries import Query, queries
+from tests.oracle.schemas import TYPES, Table, tables
+
+numbers = itertools.count()
+WRITERS = 3
+DROP = "drop table if exists one, two;"
+
+
+class Stage:
+    """An arena that stands as long as the module's tests run, with the event loop it lives in."""
+
+    def __init__(self, server: LocalPostgres, decoder: str) -> None:
+        self.server = server
+        self.decoder = decoder
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        self.dsn = fresh_database(server)
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute(TYPES)
+        self.arena: Arena = self.runner.run(self._open())
+
+    async def _open(self) -> Arena:
+        slot = f"oracle_{self.decoder}_{next(numbers)}"
+        return await self.stack.enter_async_context(arena(self.dsn, self.decoder, slot))
+
+    def close(self) -> None:
+        self.runner.run(self.stack.aclose())
+        self.runner.close()
+        drop_database(self.server, self.dsn)
+
+
+@pytest.fixture(scope="module", params=["pgoutput-18", "pgoutput-15", "wal2json-15"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    decoder, version = request.param.split("-")
+    stage = Stage(request.getfixturevalue(f"pg{version}"), decoder)
+    yield stage
+    stage.close()
+    print(f"{request.param}: {stage.arena.checks} lists compared")
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.integers(0, WRITERS - 1), st.integers(0, 2**32)),
+        st.tuples(st.just("write"), st.integers(0, WRITERS - 1), st.integers(0, 2**32)),
+        st.tuples(st.just("write"), st.integers(0, WRITERS - 1), st.integers(0, 2**32)),
+        st.tuples(st.just("commit"), st.integers(0, WRITERS - 1), st.just(0)),
+        st.tuples(st.just("commit"), st.integers(0, WRITERS - 1), st.just(0)),
+        st.tuples(st.just("rollback"), st.integers(0, WRITERS - 1), st.just(0)),
+        st.tuples(st.just("savepoint"), st.integers(0, WRITERS - 1), st.just(0)),
+        st.tuples(st.just("rollback to savepoint"), st.integers(0, WRITERS - 1), st.just(0)),
+        st.tuples(st.just("subscribe"), st.integers(0, 5), st.just(0)),
+        st.tuples(st.just("leave"), st.integers(0, 5), st.just(0)),
+        st.tuples(st.just("pause"), st.integers(0, 5), st.just(0)),
+    ),
+    min_size=10,
+    max_size=60,
+)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[Table, Table, list[Query], list[tuple[str, int, int]], int]:
+    """Two tables, some queries over them, and what happens."""
+    one, two = draw(tables("one")), draw(tables("two"))
+    asked = draw(st.lists(queries(one, two), min_size=3, max_size=6))
+    return one, two, asked, draw(steps), draw(st.integers(0, 2**32))
+
+
+class Writer:
+    """A connection with, now and then, a transaction under way. Lock conflicts end in a rollback."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self.connection = connection
+        self.savepoint = False
+
+    async def write(self, statement: str) -> bool:
+        try:
+            await self.connection.execute(statement.encode())
+        except psycopg.Error as error:
+            note(f"  {type(error).__name__}: {error.diag.message_primary}")
+            await self.end("rollback")
+            return False
+        return True
+
+    async def end(self, how: str) -> None:
+        self.savepoint = False
+        await self.connection.execute(how.encode())
+
+    async def point(self, how: str) -> None:
+        if how == "savepoint":
+            await self.write("savepoint s")
+            self.savepoint = True
+        elif self.savepoint:
+            await self.write("rollback to savepoint s")
+
+
+def value(chance: random.Random, table: Table, name: str) -> str:
+    column = table.column(name)
+    if name == "ident":
+        return str(chance.randrange(40))
+    if not column.not_null and chance.random() < 0.2:
+        return "null"
+    if name == "grp":
+        return str(chance.randrange(4))
+    return "'" + chance.choice(column.of.pool).replace("'", "''") + "'"
+
+
+def statement(chance: random.Random, one: Table, two: Table) -> str:
+    """A random write."""
+    table = chance.choice([one, one, two])
+    names = [column.name for column in table.columns]
+    keys = ", ".join(table.key)
+    key = f"({keys}) in (select {keys} from {table.name} order by {keys} limit 2 offset {chance.randrange(6)})"
+    if table.identity == "index" or chance.random() < 0.5:
+        key = f"grp = {chance.randrange(4)}"
+    kind = chance.random()
+    if kind < 0.45:
+        rows = ", ".join(
+            f"({', '.join(value(chance, table, name) for name in names)})" for _ in range(chance.choice([1, 1, 4, 12]))
+        )
+        return f"insert into {table.name} ({', '.join(names)}) values {rows} on conflict do nothing"
+    if kind < 0.75:
+        some = chance.sample(names, min(len(names), chance.choice([1, 1, 2])))
+        sets = ", ".join(f"{name} = {value(chance, table, name)}" for name in some if name not in table.key)
+        return f"update {table.name} set {sets or 'grp = grp'} where {key}"
+    if kind < 0.85:
+        name = chance.choice(table.key)
+        one_row = f"ctid = (select ctid from {table.name} limit 1)"
+        if table.partitioned:
+            one_row = f"grp = {chance.randrange(4)}"
+        return f"update {table.name} set {name} = {value(chance, table, name)} where {one_row}"
+    if kind < 0.97:
+        return f"delete from {table.name} where {key}"
+    if table.partitioned and kind < 0.985:
+        return f"truncate {table.name}_p{chance.randrange(2)}"
+    return f"truncate {table.name}"
+
+
+async def play(stage: Arena, story: tuple[Table, Table, list[Query], list[tuple[str, int, int]], int]) -> None:
+    one, two, asked, history, seed = story
+    chance = random.Random(seed)
+    await stage.truth.execute((DROP + one.ddl() + two.ddl()).encode())
+    for table in (one, two):
+        await stage.truth.execute(f"select realtime.expose('{table.name}')".encode())
+        for _ in range(3):
+            with suppress(psycopg.Error):
+                await stage.truth.execute(statement(chance, table, table).encode())
+    writers = [Writer(await psycopg.AsyncConnection.connect(stage.dsn)) for _ in range(WRITERS)]
+    clients: list[Client] = []
+    try:
+        for writer in writers:
+            await writer.connection.execute("set lock_timeout = '5ms'")
+            await writer.connection.commit()
+        clients.append(await stage.subscribe(asked[0]))
+        for what, who, number in history:
+            await step(stage, clients, writers, asked, (one, two), (what, who, number))
+        for writer in writers:
+            await writer.end("commit")
+            await stage.check(clients)
+    finally:
+        for client in clients:
+            assert client.subscription is not None
+            client.subscription.cancel()
+        for writer in writers:
+            await writer.connection.close()
+        await stage.truth.execute(DROP.encode())
+
+
+async def step(
+    stage: Arena,
+    clients: list[Client],
+    writers: list[Writer],
+    asked: list[Query],
+    pair: tuple[Table, Table],
+    move: tuple[str, int, int],
+) -> None:
+    what, who, number = move
+    if what == "write":
+        text = statement(random.Random(number), *pair)
+        note(f"{who}: {text[:300]}")
+        if await writers[who].write(text) and text.startswith("truncate"):
+            # It locks out every reader, so it ends at once.
+            await writers[who].end("rollback" if number % 4 == 0 else "commit")
+            await stage.check(clients)
+        return
+    note(f"{who}: {what}")
+    if what in ("commit", "rollback"):
+        await writers[who].end(what)
+        await stage.check(clients)
+    elif what == "subscribe":
+        clients.append(await stage.subscribe(asked[who % len(asked)]))
+        await stage.check(clients)
+    elif what == "leave":
+        if len(clients) > 1:
+            client = clients.pop(who % len(clients))
+            assert client.subscription is not None
+            client.subscription.cancel()
+    elif what == "pause":
+        await pause(stage, clients[who % len(clients)], writers)
+    else:
+        await writers[who].point(what)
+
+
+async def pause(stage: Arena, client: Client, writers: list[Writer]) -> None:
+    """A client that does not keep up misses a commit, and catches up with one event."""
+    assert client.subscription is not None
+    client.subscription.pause()
+    events = client.events
+    await writers[0].end("commit")
+    await stage.caught_up()
+    assert client.events == events, "nothing is delivered while paused"
+    client.subscription.resume()
+    await stage.check([client])
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    print_blob=True,
+)
+@given(story=stories())
+def test_every_list_equals_its_query_after_every_commit(stage: Stage, story: Any) -> None:
+    stage.runner.run(asyncio.wait_for(play(stage.arena, story), 60))
+
+
+def test_for_as_long_as_asked(stage: Stage, oracle_minutes: float) -> None:
+    """``--oracle-minutes N``: the same, on and on."""
+    if not oracle_minutes:
+        pytest.skip("only with --oracle-minutes")
+    until = time.monotonic() + oracle_minutes * 60
+    while time.monotonic() < until:
+        settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), database=None)(
+            given(story=stories())(lambda story: stage.runner.run(asyncio.wait_for(play(stage.arena, story), 60)))
+        )()
