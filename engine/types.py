@@ -2,8 +2,9 @@
 
 Values are PostgreSQL's own text output (``bytes``), exactly as the stream and a text-format result carry
 them under the session settings of ``engine.session_settings``. They stay bytes until a predicate, an order
-key or a payload needs them. ``None`` is SQL NULL. ``UNCHANGED`` marks a value the stream did not send
-although the row has one: an out-of-line (TOASTed) value that an UPDATE left alone.
+key or a payload needs them. ``None`` is SQL NULL. Two more stand for values
+the stream did not send although the row has them: ``UNCHANGED``, what it was before (an out-of-line, TOASTed value that
+an UPDATE left alone), and ``UNKNOWN``, anything (wal2json before 2.6 prints NaN and infinities as null).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from engine.lsn import Lsn
 
 __all__ = [
     "UNCHANGED",
+    "UNKNOWN",
     "Change",
     "Discontinuity",
     "FeedEvent",
@@ -31,17 +33,21 @@ __all__ = [
 ]
 
 
-class _Unchanged:
-    """The type of :data:`UNCHANGED`; compare with ``is``."""
+class _NotSent:
+    """The type of :data:`UNCHANGED` and :data:`UNKNOWN`; compare with ``is``."""
 
-    __slots__ = ()
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def __repr__(self) -> str:
-        return "UNCHANGED"
+        return self._name
 
 
-# Typed as a value so that rows stay plain sequences of values; it is no bytes, so whoever forgets it fails loudly.
-UNCHANGED: Final[bytes] = cast(bytes, _Unchanged())
+# Typed as values so that rows stay plain sequences of values; they are no bytes, so whoever forgets them fails loudly.
+UNCHANGED: Final[bytes] = cast(bytes, _NotSent("UNCHANGED"))
+UNKNOWN: Final[bytes] = cast(bytes, _NotSent("UNKNOWN"))
 
 Value = bytes | None
 Row = Sequence[Value]

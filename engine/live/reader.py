@@ -13,7 +13,7 @@ import psycopg
 from psycopg import pq
 from psycopg_pool import AsyncConnectionPool
 
-from engine.errors import RealtimeError
+from engine.errors import QueryRejected
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
 from engine.query.model import Statement
@@ -24,7 +24,7 @@ from engine.types import Value
 __all__ = ["ReadResult", "Reader", "ResultTooLarge"]
 
 
-class ResultTooLarge(RealtimeError):
+class ResultTooLarge(QueryRejected):
     """A query has more rows than a live query may hold."""
 
     code = "RT_008"
@@ -45,12 +45,10 @@ class Reader:
     Args:
         dsn: where to read.
         size: connections at most; reads beyond that wait their turn.
-        max_rows: more rows than this in one result is :class:`ResultTooLarge`.
         timeout_ms: ``statement_timeout`` of a read.
     """
 
-    def __init__(self, dsn: str, *, size: int = 8, max_rows: int = 10_000, timeout_ms: int = 30_000) -> None:
-        self.max_rows = max_rows
+    def __init__(self, dsn: str, *, size: int = 8, timeout_ms: int = 30_000) -> None:
         self._pool = AsyncConnectionPool(
             dsn,
             min_size=1,
@@ -94,10 +92,10 @@ class Reader:
             assert row is not None
             return parse_lsn(row[0])
 
-    async def read(self, statement: Statement) -> ReadResult:
+    async def read(self, statement: Statement, most: int | None = None) -> ReadResult:
         """Run ``statement`` and return its rows with the snapshot they were read under.
 
-        Raises ``psycopg.Error`` for what Postgres refuses, ``ResultTooLarge`` past ``max_rows``.
+        Raises ``psycopg.Error`` for what Postgres refuses, ``ResultTooLarge`` for more than ``most`` rows.
         """
         async with (
             self._pool.connection() as connection,
@@ -117,11 +115,12 @@ class Reader:
             assert head is not None
             assert result is not None
             types = tuple(result.ftype(column) for column in range(result.nfields))
-            return ReadResult(Snapshot.parse(head[0], parse_lsn(head[1])), self._rows(result), types)
+            return ReadResult(Snapshot.parse(head[0], parse_lsn(head[1])), _rows(result, most), types)
 
-    def _rows(self, result: pq.abc.PGresult) -> list[tuple[Value, ...]]:
-        if result.ntuples > self.max_rows:
-            raise ResultTooLarge(f"the query has more than {self.max_rows} rows; add a limit")
-        columns = range(result.nfields)
-        value = result.get_value
-        return [tuple([value(row, column) for column in columns]) for row in range(result.ntuples)]
+
+def _rows(result: pq.abc.PGresult, most: int | None) -> list[tuple[Value, ...]]:
+    if most is not None and result.ntuples > most:
+        raise ResultTooLarge(f"the query has more than {most} rows; add a limit")
+    columns = range(result.nfields)
+    value = result.get_value
+    return [tuple([value(row, column) for column in columns]) for row in range(result.ntuples)]

@@ -16,7 +16,7 @@ import msgspec
 from engine.catalog import Catalog, Table
 from engine.live.queries import LiveQuery
 from engine.live.reader import ReadResult
-from engine.live.table import LiveTable, RelationChanged
+from engine.live.table import LiveTable, RelationChanged, RowUnknown
 from engine.live.tail import TransactionTail
 from engine.live.window import Window
 from engine.lsn import Lsn
@@ -62,8 +62,9 @@ class _Route:
 class Router:
     """See the module. ``position`` is the commit LSN of the last transaction that has been applied."""
 
-    def __init__(self, max_rows: int = 10_000) -> None:
+    def __init__(self, max_rows: int = 10_000, slack: int = 10) -> None:
         self.catalog = Catalog({}, {})
+        self._slack = slack
         self.max_rows = max_rows
         self.tail = TransactionTail()
         self.position: Lsn = 0
@@ -110,13 +111,19 @@ class Router:
     def _apply(self, live: LiveTable, change: Change, skip: set[Window], outcome: Outcome) -> None:
         try:
             live.apply(change, skip)
+        except RowUnknown as problem:
+            log.info("live queries over %s are read again: %s", live.table.collection, problem)
+            self._break(live, skip, str(problem))
         except _UNREADABLE as problem:
             # The stream and the catalog disagree about this table: its windows are read again under a fresh catalog.
             log.warning("live queries over %s are read again: %s", live.table.collection, problem)
             outcome.ddl.append(DdlNote("STREAM", [live.table.oid]))
-            for window in list(live.windows):
-                if window not in skip:
-                    window.mark_broken("the table's definition changed")
+            self._break(live, skip, "the table's definition changed")
+
+    def _break(self, live: LiveTable, skip: set[Window], reason: str) -> None:
+        for window in list(live.windows):
+            if window not in skip:
+                window.mark_broken(reason)
 
     def _commit(self, outcome: Outcome) -> None:
         journal, self._journal[:] = list(self._journal), []
@@ -194,14 +201,14 @@ class Router:
         False if a transaction that the snapshot does not show could not be applied: then read again.
         """
         live = self._live_table(plan.table)
-        window = Window(plan, live, self._journal)
+        window = Window(plan, live, self._journal, self._slack)
         try:
             window.load(read.rows)
             for transaction in self.tail.unseen_by(read.snapshot, {plan.table.oid}):
                 for change in transaction.changes:
                     if not isinstance(change, Message) and self._is_of(change.relation, plan.table):
                         live.apply_to(window, change)
-        except _UNREADABLE as problem:
+        except (RowUnknown, *_UNREADABLE) as problem:
             log.warning("live query over %s is read again: %s", plan.table.collection, problem)
             window.mark_broken("the table's definition changed")
         window.commit()
@@ -209,8 +216,8 @@ class Router:
         if window.broken:
             window.unload()
             return False
+        live.add(window)  # before the old window goes: a table without windows is let go of
         self.forget(query)
-        live.add(window)
         self._owners[window] = (query, live)
         if read.snapshot.position > self.position:
             self._catching_up[window] = read

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from engine.catalog import layout
 from engine.live.matcher import Matcher
-from engine.types import UNCHANGED, Kind
+from engine.types import UNCHANGED, UNKNOWN, Kind
 from engine.values.codec import column_codec
 
 if TYPE_CHECKING:
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from engine.live.window import Identity, Row, Window
     from engine.types import Change, Relation, Value
 
-__all__ = ["LiveTable", "RelationChanged"]
+__all__ = ["LiveTable", "RelationChanged", "RowUnknown"]
 
 Arrange = Callable[[tuple["Value", ...]], "Row"]
 
 
 class RelationChanged(Exception):
     """The stream describes the table differently from the catalog: the catalog is older or newer."""
+
+
+class RowUnknown(Exception):
+    """The stream does not say which row changed."""
 
 
 class LiveTable:
@@ -79,7 +83,8 @@ class LiveTable:
     def apply(self, change: Change, skip: Collection[Window] = ()) -> None:
         """Apply ``change`` to every window it affects but those in ``skip``.
 
-        Raises ``RelationChanged`` if the stream's columns are not the catalog's.
+        Raises ``RelationChanged`` if the stream's columns are not the catalog's, ``RowUnknown`` if it does not say which row
+        it was.
         """
         kind = change.kind
         if kind is Kind.TRUNCATE:
@@ -127,18 +132,25 @@ class LiveTable:
         new, old = change.new(), change.old()
         if new is None:
             if old is None:
-                raise RelationChanged(f"a deleted row of {self.table.name} came without replica identity")
-            identity = self._identity(arrange(old))
+                raise RowUnknown(f"a deleted row of {self.table.name} came without replica identity")
+            identity = self._known(arrange(old))
             return identity, identity, None
         row = arrange(new)
         if old is None:
-            identity = self._identity(row)
+            identity = self._known(row)
             return identity, identity, row
         old_row = arrange(old)
         if UNCHANGED in row:
             known = range(len(row)) if change.relation.replica_identity == "f" else self.table.identity
             row = tuple([old_row[i] if v is UNCHANGED and i in known else v for i, v in enumerate(row)])
-        return self._identity(old_row), self._identity(row), row
+        return self._known(old_row), self._known(row), row
+
+    def _known(self, row: Row) -> Identity:
+        identity = self._identity(row)
+        parts = identity if isinstance(identity, tuple) else (identity,)
+        if UNKNOWN in parts or UNCHANGED in parts:
+            raise RowUnknown(f"the key of a changed row of {self.table.name} was not sent")
+        return identity
 
     def _holding(self, identity: Identity) -> Iterable[Window]:
         holders = self._holders.get(identity)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.live.changes import ChangeType, DocChange
-from engine.types import UNCHANGED, Value
+from engine.types import UNCHANGED, UNKNOWN, Value
 
 if TYPE_CHECKING:
     from engine.query.incremental import IncrementalPlan
@@ -44,24 +44,25 @@ class Holders(Protocol):
         ...
 
 
-def read_size(limit: int | None) -> int | None:
-    """How many rows a window with this limit wants to read: the limit and half as many again (10 to 500) as slack."""
-    return None if limit is None else limit + min(500, max(10, limit // 2))
+def read_size(limit: int, slack: int = 10) -> int:
+    """How many rows a window with this limit keeps: the limit and half as many again (``slack`` to 500)."""
+    return limit + min(500, max(slack, limit // 2))
 
 
 class Window:
     """The rows of one query, changed row by row and told about commit by commit. No I/O.
 
-    ``journal`` is a list that the window appends itself to when a transaction first changes it.
+    ``journal`` is a list that the window appends itself to when a transaction first changes it. ``slack`` is how many rows
+    beyond the limit it keeps at least.
     """
 
-    def __init__(self, plan: IncrementalPlan, holders: Holders, journal: list[Window]) -> None:
+    def __init__(self, plan: IncrementalPlan, holders: Holders, journal: list[Window], slack: int = 10) -> None:
         self.plan = plan
         self.broken: str | None = None
         self._holders = holders
         self._journal = journal
         self._limit = plan.limit
-        self._capacity = read_size(plan.limit) or _BEYOND_ALL
+        self._capacity = _BEYOND_ALL if plan.limit is None else read_size(plan.limit, slack)
         self._keys: list[SortKey] = []
         self._rows: list[Row] = []
         self._by_identity: dict[Identity, SortKey] = {}
@@ -111,7 +112,7 @@ class Window:
 
     def insert(self, identity: Identity, row: Row) -> None:
         """A row came to be."""
-        if UNCHANGED in row:
+        if UNCHANGED in row or UNKNOWN in row:
             row = self._completed(row, None)
             if self._undecidable(row):
                 return
@@ -120,7 +121,7 @@ class Window:
 
     def update(self, old_identity: Identity, identity: Identity, row: Row) -> None:
         """A row changed, and perhaps its identity."""
-        if UNCHANGED in row:
+        if UNCHANGED in row or UNKNOWN in row:
             row = self._completed(row, old_identity)
             if self._undecidable(row):
                 return
@@ -326,7 +327,7 @@ class Window:
 
     def _undecidable(self, row: Row) -> bool:
         """True if ``row`` still lacks a value; breaks the window unless the row certainly stays outside."""
-        missing = {index for index, value in enumerate(row) if value is UNCHANGED}
+        missing = {index for index, value in enumerate(row) if value is UNCHANGED or value is UNKNOWN}
         if not missing:
             return False
         if missing.isdisjoint(self.plan.needs):
@@ -334,5 +335,5 @@ class Window:
                 return False
             if self._horizon is not None and self.plan.sort_key(row) > self._horizon:
                 return False
-        self.mark_broken("a row entered whose large values the stream did not send")
+        self.mark_broken("a row entered with values that the stream did not send")
         return True

@@ -41,7 +41,7 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class IsNull:
-    """``column IS NULL``."""
+    """``column IS NULL``; of a composite: the value as a whole is NULL (``IS NOT DISTINCT FROM NULL``)."""
 
     column: str
 

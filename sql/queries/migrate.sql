@@ -24,3 +24,12 @@ select name, checksum from realtime.migrations
 -- name: migration_record
 -- A migration has been applied.
 insert into realtime.migrations (name, checksum) values (%s, %s)
+
+-- name: migration_schema_record
+-- sql/schema as a whole has been replaced; its checksum tells whether a later version changed it.
+insert into realtime.migrations (name, checksum) values (%s, %s)
+on conflict (name) do update set checksum = excluded.checksum, applied_at = now()
+
+-- name: migrations_table_exists
+-- Whether this database was ever migrated.
+select to_regclass('realtime.migrations') is not null

@@ -63,10 +63,12 @@ exception when insufficient_privilege then
 end
 $$;
 
--- Clients' queries run as realtime_reader, so whoever migrates (and serves) must be able to become it.
+-- Clients' queries run as realtime_reader, so whoever migrates (and serves) must be able to become it. Since PostgreSQL 16 a
+-- role with CREATEROLE is a member of the roles it makes, but may not SET ROLE to them before it has granted that to itself.
 do $$
 begin
-  if not pg_has_role(current_user, 'realtime_reader', 'member') then
+  if not pg_has_role(current_user, 'realtime_reader',
+                     case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) then
     execute format('grant realtime_reader to %I', current_user);
   end if;
 end

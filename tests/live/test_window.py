@@ -77,7 +77,7 @@ class Client:
     def read(self) -> None:
         self.holders, self.journal = Holders(), []  # type: ignore[var-annotated]
         self.window = Window(self.plan, self.holders, self.journal)  # type: ignore[arg-type]
-        self.window.load(self.answer(read_size(self.plan.limit)))
+        self.window.load(self.answer(self.plan.limit and read_size(self.plan.limit)))
         after = [(self.plan.doc_id(row), self.plan.encode(row)) for row in self.window.shown]
         apply_changes(self.list, list_changes(list(self.list), after))
 

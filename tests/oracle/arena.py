@@ -121,7 +121,9 @@ async def arena(dsn: str, decoder: str, slot: str) -> AsyncIterator[Arena]:
         live = LiveQueries(
             dsn,
             feed,
-            LiveSettings(reread_interval=0.0, trim_interval=0.02, linger=0.0, stream_generated=decoder == "pgoutput"),
+            LiveSettings(
+                reread_interval=0.0, trim_interval=0.02, linger=0.0, slack=2, stream_generated=decoder == "pgoutput"
+            ),
         )
         await live.start()
         truth = await psycopg.AsyncConnection.connect(dsn, autocommit=True, options=connection_options())

@@ -122,7 +122,11 @@ def builder_queries(draw: st.DrawFn, table: Table) -> Query:
     sortable = [c for c in table.columns if c.of.order]
     chosen = draw(st.lists(st.sampled_from(sortable), max_size=2, unique_by=lambda c: c.name))
     how = [
-        [c.name, draw(st.sampled_from(["asc", "desc"])), *draw(st.sampled_from([[], [], ["nulls-first"], ["nulls-last"]]))]
+        [
+            c.name,
+            draw(st.sampled_from(["asc", "desc"])),
+            *draw(st.sampled_from([[], [], ["nulls-first"], ["nulls-last"]])),
+        ]
         for c in chosen
     ]
     if how:
@@ -163,7 +167,9 @@ def bounded(table: Table, rows: str, name: str, used: list[Column], values: list
 @st.composite
 def sql_queries(draw: st.DrawFn, one: Table, two: Table) -> Query:
     """A query in SQL, with parameters."""
-    condition = draw(st.sampled_from(["grp = $1", "n > $1", "grp in ($1, 2)", "grp is distinct from $1", "not grp < $1"]))
+    condition = draw(
+        st.sampled_from(["grp = $1", "n > $1", "grp in ($1, 2)", "grp is distinct from $1", "not grp < $1"])
+    )
     value = draw(st.sampled_from(["0", "1", "2"]))
     plain = condition.replace("$1", value)
     a, b = one.name, two.name
@@ -174,7 +180,7 @@ def sql_queries(draw: st.DrawFn, one: Table, two: Table) -> Query:
         f"select * from {a} where {condition} order by {order} limit 5",
         f"select {key}, grp as g, n from {a} where {condition} order by n desc, {order}",
         f"select {key}, grp from {a} where {condition} order by grp nulls first, {order} limit 4 offset 1",
-        f"select grp, count(*) as c, sum(n) as s, max({one.key[0]}) as m from {a} where {condition} group by grp order by grp",
+        f"select grp, count(*) as c, sum(n) as s, max(n) as m from {a} where {condition} group by grp order by grp",
         f"select grp, count(*) as c from {a} where {condition} group by grp having count(*) > 1 order by c desc, grp",
         f"select count(*) as c, min(n) as lo, avg(n) as mean from {a} where {condition}",
         f"select distinct grp, n from {a} where {condition} order by grp, n",
@@ -184,7 +190,8 @@ def sql_queries(draw: st.DrawFn, one: Table, two: Table) -> Query:
         f"where a.{condition.removeprefix('not ')} group by {a_key} order by {a_key}",
         f"with x as (select grp, sum(n) as s from {b} group by grp) select {a_key}, x.s from {a} a join x on x.grp = a.grp "
         f"where a.{condition.removeprefix('not ')} order by {a_key}",
-        f"select {key}, row_number() over (partition by grp order by n, {order}) as r from {a} where {condition} order by {order}",
+        f"select {key}, row_number() over (partition by grp order by n, {order}) as r from {a} where {condition} "
+        f"order by {order}",
         f"select {key} from {a} where {condition} and exists (select 1 from {b} b where b.grp = {a}.grp) order by {order}",
         f"select grp from {a} where {condition} union all select grp from {b} where {condition} order by 1",
     ]

@@ -36,7 +36,9 @@ KINDS: dict[str, Kind] = {
     "int2": Kind("smallint", ("-3", "0", "1", "2", "7"), json="int"),
     "int4": Kind("integer", ("-2147483648", "-1", "0", "1", "2", "10"), json="int"),
     "int8": Kind("bigint", ("-9223372036854775808", "0", "3", "20", "9007199254740993"), json="int"),
-    "numeric": Kind("numeric", ("NaN", "-1", "1.0", "1.00", "1.5", "1e30", "0", "Infinity", "-Infinity"), json="number"),
+    "numeric": Kind(
+        "numeric", ("NaN", "-1", "1.0", "1.00", "1.5", "1e30", "0", "Infinity", "-Infinity"), json="number"
+    ),
     "float8": Kind("double precision", ("NaN", "-0", "0", "0.1", "1e300", "-Infinity", "Infinity"), json="number"),
     "float4": Kind("real", ("NaN", "0.1", "0.5", "-2", "1e30"), json="number"),
     "text_c": Kind('text collate "C"', ("", "a", "B", "ab", "ä", "Z", "b_c", "a%", "日本"), like=True),
@@ -56,7 +58,9 @@ KINDS: dict[str, Kind] = {
     "uuid": Kind("uuid", tuple(f"0000000{n}-0000-4000-8000-000000000000" for n in range(4))),
     "bytea": Kind("bytea", ("\\x", "\\x00", "\\x00ff", "\\xff", "\\x6162")),
     "jsonb": Kind("jsonb", ('{"a": 1}', '{"a": 1.0}', "[1, 2]", '"x"', "null", "{}"), order=False, equal=False),
-    "ints": Kind("integer[]", ("{}", "{1,2}", "{2,NULL}", "{7}", "{{1,2},{3,4}}"), order=False, equal=False, element="int4"),
+    "ints": Kind(
+        "integer[]", ("{}", "{1,2}", "{2,NULL}", "{7}", "{{1,2},{3,4}}"), order=False, equal=False, element="int4"
+    ),
     "texts": Kind("text[]", ("{}", "{a,b}", '{"x,y",NULL}', '{"a\\"b"}'), order=False, equal=False, element="text"),
     "inet": Kind("inet", ("10.0.0.1", "10.0.0.0/8", "::1"), equal=True),
     "range": Kind("int4range", ("[1,5)", "empty", "(,3)"), order=False, equal=False),

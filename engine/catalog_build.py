@@ -1,0 +1,190 @@
+"""From the catalog query's JSON document to ``Catalog``: every rule about what can be followed is here.
+
+A table with a problem still has an entry, with ``Table.problem`` saying what is wrong, so that a subscriber gets that
+sentence and other tables are not disturbed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from engine.catalog_model import Catalog, Table
+from engine.catalog_types import Collation, Column, TypeInfo
+from engine.errors import CatalogError
+
+__all__ = ["build_catalog", "camel_case"]
+
+Json = Mapping[str, Any]
+
+_KINDS = {"b": "base", "e": "enum", "d": "domain", "c": "composite", "r": "range", "m": "multirange"}
+_C_LOCALES = {"c", "posix"}
+# ucs_basic and pg_c_utf8 carry these too; in all of them order is by code point, which is the order of UTF-8 bytes
+_BYTEWISE_LOCALES = _C_LOCALES | {"c.utf-8", "c.utf8"}
+
+
+def build_catalog(document: Json, *, stream_generated: bool = True) -> Catalog:
+    """Turn the document of the named query ``catalog`` into a :class:`Catalog`.
+
+    Raises ``CatalogError`` if a type refers to one that is not described.
+    """
+    types = _Types(document["types"])
+    utf8 = document["encoding"] == "UTF8"
+    described = [document["default_collation"], *document["collations"]]
+    collations = {entry["oid"]: _collation(entry, utf8=utf8) for entry in described}
+    # Before 18 pgoutput never sends generated columns, although pg_publication_tables of 15 lists them.
+    generated = "s" if stream_generated and document["version"] >= 180000 else ""
+    by_collection: dict[str, Table] = {}
+    by_oid: dict[int, Table] = {}
+    for entry in document["tables"]:
+        table = _table(entry, types, collations, sent_kinds=("", generated))
+        by_collection[table.collection] = table
+        by_oid |= dict.fromkeys(table.members, table)
+    return Catalog(by_collection, by_oid)
+
+
+def camel_case(name: str) -> str:
+    """``created_at`` as ``createdAt``; leading, trailing and doubled underscores stay."""
+    return re.sub(r"(?<=[^_])_([a-z0-9])", lambda match: match[1].upper(), name)
+
+
+class _Types:
+    """Type descriptions resolved on demand (they refer to each other, never in a circle by value)."""
+
+    def __init__(self, entries: list[Json]) -> None:
+        self._entries = {entry["oid"]: entry for entry in entries}
+        self._built: dict[int, TypeInfo] = {}
+
+    def __getitem__(self, oid: int) -> TypeInfo:
+        if oid not in self._built:
+            if oid not in self._entries:
+                raise CatalogError(f"the type with oid {oid} is missing from the catalog")
+            self._built[oid] = self._build(self._entries[oid])
+        return self._built[oid]
+
+    def _build(self, entry: Json) -> TypeInfo:
+        element = self[entry["element"]] if entry["element"] else None
+        return TypeInfo(
+            oid=entry["oid"],
+            name=entry["name"],
+            kind="array" if element else _KINDS.get(entry["typtype"], "base"),
+            base=self[entry["base"]] if entry["base"] else None,
+            element=element,
+            labels=tuple(entry["labels"] or ()),
+            fields=tuple((name, self[oid]) for name, oid in entry["fields"] or ()),
+            delimiter=entry["delimiter"],
+            json_cast=entry["json_cast"],
+            category=entry["category"],
+        )
+
+
+def _collation(entry: Json, *, utf8: bool) -> Collation:
+    """What can be said about an order. All locales of the builtin provider ('b', since 17) compare code points."""
+    provider = entry["provider"]
+    collate = (entry["collate"] or "").lower() if provider == "c" else ""
+    ctype = entry["ctype"] if provider == "c" else entry["locale"] if provider == "b" else None
+    return Collation(
+        name=entry["name"],
+        deterministic=entry["deterministic"],
+        bytewise=utf8 and (provider == "b" or collate in _BYTEWISE_LOCALES),
+        ascii_case=utf8 and (ctype or "").lower() in _C_LOCALES,
+    )
+
+
+def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], *, sent_kinds: tuple[str, ...]) -> Table:
+    every = _columns(entry, types, collations, sent_kinds)
+    collision = _field_problem(every)
+    if collision:
+        every = tuple(replace(column, field=column.name) for column in every)
+    key = entry["primary_key"] or {"immediate": False, "columns": []}
+    identity = _identity(entry, key)
+    wanted = {*key["columns"], *identity}
+    rows = tuple(c for c in every if c.streamed and (c.exposed or c.name in wanted))
+    position = {column.name: index for index, column in enumerate(rows)}
+    return Table(
+        oid=entry["oid"],
+        schema=entry["schema"],
+        name=entry["name"],
+        collection=entry["collection"],
+        columns=rows,
+        primary_key=_positions(key["columns"], position),
+        identity=_positions(identity, position),
+        replica_identity=entry["replica_identity"],
+        stream_columns=tuple((c.name, c.type.oid) for c in every if c.streamed),
+        members=frozenset({entry["oid"], *(member["oid"] for member in entry["members"] or ())}),
+        camel_case=entry["camel_case"],
+        unstreamed=tuple(c for c in every if c.exposed and not c.streamed),
+        generated=frozenset(c.name for c in every if c.generated),
+        problem=_problem(entry) or collision,
+    )
+
+
+def _columns(
+    entry: Json, types: _Types, collations: Mapping[int, Collation], sent_kinds: tuple[str, ...]
+) -> tuple[Column, ...]:
+    streamed_names = set(entry["published_columns"] or ())
+    return tuple(
+        Column(
+            name=column["name"],
+            attnum=column["attnum"],
+            type=types[column["type"]],
+            collation=collations.get(column["collation"]),
+            not_null=column["not_null"],
+            generated=column["generated"],
+            field=camel_case(column["name"]) if entry["camel_case"] else column["name"],
+            exposed=column["exposed"],
+            streamed=column["name"] in streamed_names and column["generated"] in sent_kinds,
+        )
+        for column in entry["columns"]
+    )
+
+
+def _positions(names: list[str], position: Mapping[str, int]) -> tuple[int, ...]:
+    """Layout indexes of a key; none if part of it is not streamed (a generated column before 18)."""
+    return tuple(position[name] for name in names) if position.keys() >= set(names) else ()
+
+
+def _identity(entry: Json, key: Json) -> list[str]:
+    """The columns by which an old row is found; the leaves' replica identity decides, not a partitioned root's.
+
+    A deferrable primary key is no identity: within a transaction two rows may have the same.
+    """
+    leaves = [member for member in entry["members"] or () if member["leaf"]]
+    kinds = {leaf["replica_identity"] for leaf in leaves}
+    if kinds <= {"d", "f"}:
+        return list(key["columns"]) if key["immediate"] else []
+    indexes = {tuple(leaf["identity_index"] or ()) for leaf in leaves}
+    if kinds == {"i"} and len(indexes) == 1:
+        return list(indexes.pop())
+    return []
+
+
+def _problem(entry: Json) -> str | None:
+    """Why the table cannot be subscribed to, or None. expose() checked this once; the table may have changed since."""
+    table = f"{entry['schema']}.{entry['name']}"
+    leaves = [member for member in entry["members"] or () if member["leaf"]]
+    if entry["row_security"]:
+        return f"row-level security is enabled on {table}, and live queries do not apply policies"
+    if not entry["published"]:
+        return f"{table} is not in the publication bunbase_realtime; expose it again"
+    if entry["row_filter"]:
+        return f"the publication bunbase_realtime has a row filter on {table}"
+    if entry["inherited"]:
+        return f"{table} takes part in table inheritance, which live queries do not follow"
+    if any(leaf["kind"] not in ("r", "p") for leaf in leaves):
+        return f"a partition of {table} is a foreign table, whose changes are not in the WAL"
+    return next(
+        (f"{leaf['problem']}: updates and deletes cannot be followed" for leaf in leaves if leaf["problem"]), None
+    )
+
+
+def _field_problem(columns: tuple[Column, ...]) -> str | None:
+    seen: dict[str, str] = {}
+    for column in columns:
+        if column.exposed and (other := seen.setdefault(column.field, column.name)) != column.name:
+            return (
+                f"columns {other!r} and {column.name!r} are both shown as {column.field!r}; expose without camel_case"
+            )
+    return None

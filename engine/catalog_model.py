@@ -1,0 +1,110 @@
+"""What the database says about the exposed tables, as plain data: tables and their row layouts.
+
+A table's *layout* is the fixed order in which rows are handled everywhere: in windows, predicates, order keys and
+reads. ``layout()`` says where a streamed row carries each layout column, or that the table has changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from engine.catalog_types import Column
+from engine.types import Relation
+from engine.values import Codec, column_codec
+
+__all__ = ["Catalog", "Table", "layout"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """An exposed table (for a partitioned one: the root).
+
+    ``columns`` is the row layout: the streamed columns that are exposed, or in the primary key, or in ``identity``, by
+    attnum. ``primary_key`` and ``identity`` are indexes into it, ``codecs`` lies beside it. ``identity`` names the columns
+    by which UPDATE and DELETE find the old row; empty: rows cannot be followed and only re-reading is possible.
+    ``unstreamed`` are exposed columns which the stream lacks. ``stream_columns`` are (name, type oid) of everything
+    streamed, by attnum; ``generated`` the names of all generated columns, hidden ones too. ``members``: its own oid and
+    those of all partitions. ``problem``: why it cannot be subscribed to, in plain words.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    collection: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[int, ...]
+    identity: tuple[int, ...]
+    replica_identity: str = "d"
+    stream_columns: tuple[tuple[str, int], ...] = ()
+    members: frozenset[int] = frozenset()
+    camel_case: bool = False
+    unstreamed: tuple[Column, ...] = ()
+    generated: frozenset[str] = frozenset()
+    problem: str | None = None
+    index: Mapping[str, int] = field(init=False, repr=False)
+    by_field: Mapping[str, Column] = field(init=False, repr=False)
+    by_name: Mapping[str, Column] = field(init=False, repr=False)
+    codecs: tuple[Codec, ...] = field(init=False, repr=False)
+    signature: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        every = (*self.columns, *self.unstreamed)
+        _set = object.__setattr__  # the dataclass is frozen; these are derived once
+        _set(self, "index", {column.name: index for index, column in enumerate(self.columns)})
+        _set(self, "by_field", {column.field: column for column in every if column.exposed})
+        _set(self, "by_name", {column.name: column for column in every})
+        _set(self, "codecs", tuple(column_codec(column) for column in self.columns))
+        parts = (self.oid, self.schema, self.name, every, self.primary_key, self.identity, self.stream_columns)
+        _set(self, "signature", blake2b(repr(parts).encode(), digest_size=12).hexdigest())
+
+    def equal_value(self, index: int, value: bytes) -> Hashable:
+        """What decides SQL's ``=`` for the layout column ``index``.
+
+        Raises ``ValueError`` if the type has no equality that can be reproduced; no incremental plan asks then.
+        """
+        equal = self.codecs[index].equal
+        if equal is None:
+            raise ValueError(f"equality of {self.columns[index].type.name} cannot be reproduced")
+        return equal(value)
+
+    def sort_value(self, index: int, value: bytes) -> Any:
+        """A key in the (ascending) SQL order of the layout column ``index``. Raises as :meth:`equal_value`."""
+        sort = self.codecs[index].sort
+        if sort is None:
+            raise ValueError(f"the order of {self.columns[index].type.name} cannot be reproduced")
+        return sort(value)
+
+    @property
+    def exposed_columns(self) -> tuple[Column, ...]:
+        """What clients see, streamed or not, in the table's own column order."""
+        found = [column for column in (*self.columns, *self.unstreamed) if column.exposed]
+        return tuple(sorted(found, key=lambda column: column.attnum))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalog:
+    """All exposed tables. ``by_oid`` also maps each partition to its root's table."""
+
+    by_collection: Mapping[str, Table]
+    by_oid: Mapping[int, Table]
+
+
+def layout(table: Table, relation: Relation) -> tuple[int, ...] | None:
+    """Where ``relation``'s rows carry each column of the table's layout.
+
+    None if the relation no longer has the streamed columns of ``table`` (by name and type): the catalog is older or
+    newer than the stream there. Order does not matter, and generated columns may be left out by the output plugin as
+    long as the layout does not use them.
+    """
+    expected = dict(table.stream_columns)
+    sent = {column.name: position for position, column in enumerate(relation.columns)}
+    for column in relation.columns:
+        known = expected.get(column.name)
+        if known != column.type_oid and not (known is None and column.name in table.generated):
+            return None
+    if any(name not in sent and (name in table.index or name not in table.generated) for name in expected):
+        return None
+    return tuple(sent[column.name] for column in table.columns)

@@ -1,0 +1,70 @@
+"""Types, collations and columns as the database describes them: plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Collation", "Column", "TypeInfo"]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeInfo:
+    """A data type, without modifier (``varchar``, not ``varchar(5)``).
+
+    ``name`` can be used in SQL whatever the search path. ``kind`` is ``base``, ``enum``, ``domain``, ``array``,
+    ``composite``, ``range`` or ``multirange``; ``base`` is a domain's underlying type (itself maybe a domain),
+    ``element`` an array's; ``labels`` an enum's in their declared order; ``fields`` a composite's.
+    ``delimiter`` separates the elements of an array of this type. ``json_cast``: a user-made cast to json decides how
+    values of this type look in JSON. ``category`` is ``pg_type.typcategory`` (``S``: string types).
+    """
+
+    oid: int
+    name: str
+    kind: str
+    base: TypeInfo | None = None
+    element: TypeInfo | None = None
+    labels: tuple[str, ...] = ()
+    fields: tuple[tuple[str, TypeInfo], ...] = ()
+    delimiter: str = ","
+    json_cast: bool = False
+    category: str = "U"
+
+    @property
+    def underlying(self) -> TypeInfo:
+        """The type behind a domain (through domains over domains); any other type itself."""
+        found = self
+        while found.base is not None:
+            found = found.base
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Collation:
+    """How text of a column is compared.
+
+    ``bytewise``: order is that of the UTF-8 bytes. ``deterministic``: equal means equal bytes. ``ascii_case``:
+    upper and lower case are told apart for ASCII letters only (the C locale's character classes).
+    """
+
+    name: str
+    deterministic: bool
+    bytewise: bool
+    ascii_case: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column. ``generated`` is ``pg_attribute.attgenerated``; ``field`` the name clients use.
+
+    ``exposed``: clients may see and query it. ``streamed``: the replication stream carries it.
+    """
+
+    name: str
+    attnum: int
+    type: TypeInfo
+    collation: Collation | None = None
+    not_null: bool = False
+    generated: str = ""
+    field: str = ""
+    exposed: bool = True
+    streamed: bool = True

@@ -1,0 +1,73 @@
+"""What waits between the socket and the consumer, bounded by bytes. One reader, one writer, one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from engine.types import FeedEvent, Progress
+
+__all__ = ["EventBuffer"]
+
+
+class EventBuffer:
+    """Events in order. A Progress replaces the one before it; one event always fits, however large."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._events: deque[tuple[FeedEvent, int]] = deque()
+        self._bytes = 0
+        self._filled = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._error: BaseException | None = None
+        self._closed = False
+
+    @property
+    def full(self) -> bool:
+        """True if nothing should be added now."""
+        return not self._drained.is_set()
+
+    @property
+    def empty(self) -> bool:
+        """True if the consumer has taken everything."""
+        return not self._events
+
+    def put(self, event: FeedEvent, size: int) -> None:
+        """Append an event that occupies ``size`` bytes of memory."""
+        if isinstance(event, Progress) and self._events and isinstance(self._events[-1][0], Progress):
+            self._events[-1] = (event, size)
+            return
+        self._events.append((event, size))
+        self._bytes += size
+        if self._bytes >= self._limit:
+            self._drained.clear()
+        self._filled.set()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """No more events: the consumer gets what is there, then ``error`` or the end."""
+        self._closed, self._error = True, error
+        self._filled.set()
+
+    async def get(self) -> FeedEvent | None:
+        """The next event; None at the end. Raises what :meth:`close` was given."""
+        while not self._events:
+            if self._closed:
+                if self._error is not None:
+                    raise self._error
+                return None
+            self._filled.clear()
+            await self._filled.wait()
+        event, size = self._events.popleft()
+        self._bytes -= size
+        if self._bytes <= self._limit // 2:
+            self._drained.set()
+        return event
+
+    async def drained(self, timeout: float) -> None:
+        """Wait until there is room again, at most ``timeout`` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._drained.wait()
+        except TimeoutError:
+            pass

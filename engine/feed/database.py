@@ -1,0 +1,60 @@
+"""The feed's ordinary SQL connection: named queries in, rows out; it comes back by itself after an outage."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from engine.session_settings import connection_options
+from engine.sql import query
+
+__all__ = ["CONNECT_TIMEOUT", "Database"]
+
+CONNECT_TIMEOUT = 10
+"""Seconds after which a connection attempt is given up."""
+
+
+class Database:
+    """One lazily opened autocommit connection."""
+
+    def __init__(self, dsn: str, application_name: str) -> None:
+        self._dsn = dsn
+        self._application_name = application_name
+        self._connection: psycopg.AsyncConnection[DictRow] | None = None
+
+    async def connection(self) -> psycopg.AsyncConnection[DictRow]:
+        """The connection, opened if there is none or the last one broke. Raises ``psycopg.OperationalError``."""
+        if self._connection is None or self._connection.broken or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._dsn,
+                autocommit=True,
+                row_factory=dict_row,
+                application_name=self._application_name,
+                options=connection_options(),
+                connect_timeout=CONNECT_TIMEOUT,
+                keepalives_idle=10,
+            )
+        return self._connection
+
+    async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        """Run the named query; returns its rows. Raises ``psycopg.Error``."""
+        connection = await self.connection()
+        cursor = await connection.execute(query(name).encode(), parameters or None)
+        return await cursor.fetchall() if cursor.description else []
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,236 @@
+"""The feed: PostgreSQL's WAL in, ordered events out, for as long as it is open.
+
+One task keeps a streaming session alive through restarts, terminated walsenders and lost slots; two others renew this node's
+lease and keep the slot moving. What happens in between is told by ``state``, in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Literal, Self
+
+import psycopg
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
+
+from engine.errors import FeedError
+from engine.feed.buffer import EventBuffer
+from engine.feed.database import Database
+from engine.feed.decoder import HEARTBEAT_PREFIX
+from engine.feed.nodes import leave, register, remove_expired
+from engine.feed.positions import Lag, Positions
+from engine.feed.problems import explain, is_history_error
+from engine.feed.replication import StreamEnded
+from engine.feed.session import Session, SessionMemory
+from engine.feed.settings import FeedSettings
+from engine.feed.slots import SlotBusy, drop_slot, find_slot
+from engine.lsn import Lsn
+from engine.types import FeedEvent
+
+__all__ = ["Feed", "FeedSettings", "FeedState"]
+
+_log = logging.getLogger(__name__)
+
+_HEALTHY_AFTER: Final = 10.0  # seconds of streaming after which the next failure is a new one
+_DROP_ATTEMPTS: Final = 50
+_DROP_EVERY: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """``reason`` says in plain words why the feed is not streaming, None when there is nothing to say."""
+
+    status: Literal["starting", "streaming", "reconnecting", "stopped"]
+    reason: str | None = None
+
+
+class Feed:
+    """An async context manager and iterator over :data:`engine.types.FeedEvent`.
+
+    Iterating raises ``FeedError`` if the feed cannot start for a reason that somebody has to mend. Once it has streamed
+    it never gives up by itself. Each transaction comes once; after a ``Discontinuity`` some may be missing.
+    """
+
+    def __init__(self, dsn: str, settings: FeedSettings | None = None) -> None:
+        self.settings = settings or FeedSettings()
+        self.state = FeedState("starting")
+        self._dsn = dsn
+        self._positions = Positions()
+        self._memory = SessionMemory()
+        self._session: Session | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def received(self) -> Lsn:
+        """The server has sent everything that committed before this position."""
+        return self._positions.received
+
+    @property
+    def confirmed(self) -> Lsn:
+        """What the consumer has confirmed, and so what the slot may advance to."""
+        return self._positions.confirmed
+
+    @property
+    def lag(self) -> Lag:
+        """How far the consumer is behind what the server has sent."""
+        return self._positions.lag()
+
+    @property
+    def plugin(self) -> str | None:
+        """The output plugin in use, None before the first connection."""
+        return self._memory.decoder.plugin if self._memory.decoder else None
+
+    def confirm(self, end: Lsn) -> None:
+        """Say that everything up to ``end`` (a transaction's ``end`` or a Progress' ``position``) is done.
+
+        The slot never advances beyond it. A later position includes the earlier ones.
+        """
+        if self._positions.confirm(end) and self._session is not None:
+            self._session.confirmed()
+
+    async def streaming(self) -> None:
+        """Wait until the feed streams. Raises ``FeedError`` if it cannot start, or is closed."""
+        while self.state.status != "streaming":
+            if self.state.status == "stopped":
+                raise FeedError(self.state.reason or "the feed is closed")
+            self._changed.clear()
+            await self._changed.wait()
+
+    def __aiter__(self) -> AsyncIterator[FeedEvent]:
+        return self
+
+    async def __anext__(self) -> FeedEvent:
+        event = await self._buffer.get()
+        if event is None:
+            raise StopAsyncIteration
+        self._positions.hand_out(event)
+        return event
+
+    async def __aenter__(self) -> Self:
+        self._changed = asyncio.Event()
+        self._buffer = EventBuffer(self.settings.buffer_bytes)
+        self._database = Database(self._dsn, f"realtime node {self.settings.node}")
+        self._tasks = [
+            asyncio.create_task(self._stream()),
+            asyncio.create_task(self._every(self.settings.lease / 3, self._renew_lease)),
+            asyncio.create_task(self._every(self.settings.heartbeat_interval, self._heartbeat)),
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self._leave()
+        except (psycopg.Error, OSError, FeedError) as failure:
+            _log.warning("slot %s and its node could not be cleaned up: %s", self.settings.slot_name, failure)
+        await self._database.close()
+        self._become("stopped", self.state.reason)
+        self._buffer.close()
+
+    def _become(self, status: Literal["starting", "streaming", "reconnecting", "stopped"], reason: str | None) -> None:
+        if FeedState(status, reason) != self.state:
+            self.state = FeedState(status, reason)
+            _log.info("feed %s: %s%s", self.settings.slot_name, status, f" ({reason})" if reason else "")
+        self._changed.set()
+
+    def _say(self, reason: str | None) -> None:
+        """What the session reports: None: it streams; else what it is waiting for."""
+        self._become("streaming" if reason is None else self.state.status, reason)
+
+    async def _stream(self) -> None:
+        """Sessions one after the other, with growing pauses while they fail."""
+        retrying = AsyncRetrying(
+            wait=wait_exponential(multiplier=0.1, max=10) + wait_random(0, 0.3),
+            retry=retry_if_exception(self._passes_by_itself),
+            before_sleep=self._tell_failure,
+            reraise=True,
+        )
+        try:
+            while True:
+                await retrying(self._run_session)
+                self._become("reconnecting", self.state.reason)
+        except Exception as error:
+            self._become("stopped", str(error))
+            self._buffer.close(error)
+            raise
+
+    async def _run_session(self) -> None:
+        """One session. Returns if it was healthy before it ended, so that the next attempt is made at once."""
+        loop = asyncio.get_running_loop()
+        self._session = Session(
+            self._dsn, self.settings, self._database, self._buffer, self._positions, self._memory, self._say
+        )
+        started = loop.time()
+        try:
+            await self._session.run()
+        except psycopg.Error as error:
+            if is_history_error(error):
+                self._memory.lost = f"the slot's WAL cannot be decoded ({error.diag.message_primary})"
+            if loop.time() - started < _HEALTHY_AFTER:
+                raise explain(error) or error from error
+            self._become("reconnecting", _first_line(error))
+        finally:
+            self._session = None
+
+    def _passes_by_itself(self, error: BaseException) -> bool:
+        """Whether to try again: always for outages; once the feed has streamed, for whatever the server says."""
+        if isinstance(error, SlotBusy | StreamEnded | OSError | psycopg.Error):
+            return True
+        return isinstance(error, FeedError) and self._memory.streamed
+
+    def _tell_failure(self, attempt: RetryCallState) -> None:
+        error = attempt.outcome.exception() if attempt.outcome else None
+        self._become("reconnecting" if self._memory.streamed else "starting", _first_line(error))
+
+    async def _every(self, interval: float, action: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await action()
+            except (psycopg.Error, OSError, FeedError) as error:
+                _log.warning("feed %s: %s", self.settings.slot_name, _first_line(error))
+
+    async def _renew_lease(self) -> None:
+        if self._memory.streamed:  # before that, the session registers the node as soon as it can
+            await register(self._database, self.settings)
+            await remove_expired(self._database, self.settings)
+
+    async def _heartbeat(self) -> None:
+        if self.state.status != "streaming":
+            return
+        position = (await self._database.rows("feed_position"))[0]["position"]
+        if position - self._positions.confirmed > self.settings.heartbeat_bytes:
+            await self._database.rows("feed_heartbeat", prefix=HEARTBEAT_PREFIX)
+
+    async def _leave(self) -> None:
+        if not self._memory.streamed:
+            return
+        if self.settings.throw_away:
+            await self._drop_own_slot()
+        await leave(self._database, self.settings)
+
+    async def _drop_own_slot(self) -> None:
+        """The walsender ends when it notices that the connection is closed, which takes it a moment."""
+        for attempt in range(_DROP_ATTEMPTS):
+            slot = await find_slot(self._database, self.settings.slot_name)
+            if slot is None:
+                return
+            try:
+                return await drop_slot(await self._database.connection(), slot.name)
+            except SlotBusy:
+                if attempt + 1 == _DROP_ATTEMPTS:
+                    raise
+                if slot.active_pid is not None and slot.active_pid == self._memory.walsender:
+                    await self._database.rows("feed_terminate", pid=slot.active_pid)
+                await asyncio.sleep(_DROP_EVERY)
+
+
+def _first_line(error: BaseException | None) -> str:
+    return str(error).strip().split("\n", 1)[0] if error is not None else "unknown"

@@ -1,0 +1,82 @@
+"""How far a feed has come: received, delivered, handed out, confirmed. Numbers and their order, nothing else.
+
+``confirmed <= handed_out <= delivered`` always: the slot never passes what the consumer said it has done. After a
+discontinuity the numbers start again at the new slot's position, whatever the consumer still confirms of the time before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import NamedTuple
+
+from engine.lsn import Lsn
+from engine.types import Discontinuity, FeedEvent, Transaction
+
+__all__ = ["Lag", "Positions"]
+
+
+class Lag(NamedTuple):
+    """How far the consumer is behind the server: bytes of WAL, and the age of the oldest commit it has not confirmed."""
+
+    bytes: int
+    seconds: float
+
+
+class Positions:
+    """The feed's bookkeeping.
+
+    Attributes:
+        received: the server has sent everything that committed before this.
+        delivered: everything up to this is in the buffer, or past it; after a reconnect the stream is asked for from here.
+        confirmed: the consumer has done everything up to this; what the slot may advance to.
+    """
+
+    def __init__(self) -> None:
+        self.received: Lsn = 0
+        self.delivered: Lsn = 0
+        self.confirmed: Lsn = 0
+        self._handed_out: Lsn = 0
+        self._starting_over = False
+        self._unconfirmed: deque[tuple[Lsn, int]] = deque()  # end and commit time of what waits for confirmation
+
+    def start(self, position: Lsn) -> None:
+        """A slot stands at ``position``, and nothing before it was delivered by it."""
+        self.received = self.delivered = self.confirmed = self._handed_out = position
+        self._unconfirmed.clear()
+
+    def start_over(self, position: Lsn) -> None:
+        """As :meth:`start`, after a discontinuity: confirmations do not count until the consumer has been told."""
+        self.start(position)
+        self._starting_over = True
+
+    def deliver(self, end: Lsn, commit_time: int | None = None) -> None:
+        """Something that ends at ``end`` went to the buffer; ``commit_time`` in microseconds since 1970 if it committed."""
+        self.delivered = max(self.delivered, end)
+        self.received = max(self.received, end)
+        if commit_time:
+            self._unconfirmed.append((end, commit_time))
+
+    def hand_out(self, event: FeedEvent) -> None:
+        """The consumer takes ``event``."""
+        if isinstance(event, Discontinuity):
+            self._starting_over = False
+        elif not self._starting_over:
+            end = event.end if isinstance(event, Transaction) else event.position
+            self._handed_out = max(self._handed_out, end)
+
+    def confirm(self, end: Lsn) -> bool:
+        """The consumer has done everything up to ``end``; returns whether that is news."""
+        end = min(end, self._handed_out)
+        if self._starting_over or end <= self.confirmed:
+            return False
+        self.confirmed = end
+        while self._unconfirmed and self._unconfirmed[0][0] <= end:
+            self._unconfirmed.popleft()
+        return True
+
+    def lag(self) -> Lag:
+        """The lag now, against what the server has told so far."""
+        oldest = self._unconfirmed[0][1] if self._unconfirmed else None
+        seconds = 0.0 if oldest is None else max(0.0, time.time() - oldest / 1e6)
+        return Lag(max(0, self.received - self.confirmed), seconds)

@@ -1,0 +1,61 @@
+"""What can be set about a feed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import FeedError
+
+__all__ = ["DecoderName", "FeedSettings"]
+
+DecoderName = Literal["pgoutput", "wal2json", "auto"]
+
+_SLOT_NAME = re.compile(r"[a-z0-9_]{1,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedSettings:
+    """Settings of one feed. Times are in seconds, sizes in bytes.
+
+    Attributes:
+        slot_name: the replication slot, this node's own; made if it is missing.
+        decoder: the output plugin. ``auto``: what the slot already uses, else ``pgoutput``.
+        throw_away: slot and node row go when the feed closes. Otherwise they stay for ``keep_slot``.
+        node_id: this node's name in ``realtime.nodes``; the slot's name if None.
+        heartbeat_interval: how often to see to it that the slot can advance.
+        heartbeat_bytes: WAL beyond the confirmed position that is worth a heartbeat; an idle database stays idle.
+        lease: a node that has not renewed its lease for this long is taken for dead, and its slot is dropped.
+        keep_slot: the lease that a node which is not throw-away leaves behind at a clean shutdown.
+        status_interval: how often the server hears from us at least (more often if ``wal_sender_timeout`` needs it).
+        buffer_bytes: what may wait between the socket and the consumer; beyond it nothing is read.
+        transaction_memory: a transaction larger than this goes to a spill file.
+        spill_dir: where; the system's temporary folder if None.
+    """
+
+    slot_name: str = "bunbase_realtime"
+    decoder: DecoderName = "auto"
+    throw_away: bool = False
+    node_id: str | None = None
+    heartbeat_interval: float = 10.0
+    heartbeat_bytes: int = 1 << 20
+    lease: float = 30.0
+    keep_slot: float = 3600.0
+    status_interval: float = 10.0
+    buffer_bytes: int = 32 << 20
+    transaction_memory: int = 16 << 20
+    spill_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what PostgreSQL would refuse later."""
+        if not _SLOT_NAME.fullmatch(self.slot_name):
+            raise FeedError(
+                f"{self.slot_name!r} cannot name a replication slot: use 1 to 63 lower-case letters, digits and underscores"
+            )
+
+    @property
+    def node(self) -> str:
+        """This node's name in ``realtime.nodes``."""
+        return self.node_id or self.slot_name

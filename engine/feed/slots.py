@@ -1,0 +1,130 @@
+"""Replication slots: make, inspect, list and drop them, and say in plain words what is in the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import dict_row
+
+from engine.errors import FeedError
+from engine.feed.database import Database
+from engine.lsn import Lsn
+from engine.sql import query
+
+__all__ = ["Slot", "SlotBusy", "SlotInfo", "create_slot", "drop_slot", "find_slot", "list_slots"]
+
+_LOOK_FOR_BLOCKERS_EVERY: Final = 1.0
+
+
+class SlotBusy(FeedError):
+    """The slot is in use by another connection; it can be dropped or used when that has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One slot as the feed sees it. ``lost``: why it can no longer be used, None if it can."""
+
+    name: str
+    plugin: str
+    database: str
+    active_pid: int | None
+    user: str | None
+    lost: str | None
+    confirmed: Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class SlotInfo:
+    """One line of ``realtime slots``.
+
+    ``lag_bytes``: WAL written since the position that the consumer has confirmed. ``lag_seconds`` is the best estimate
+    the server can give: for an active slot how long the last confirmation took (0: up to date), for an inactive one
+    since when it is inactive (PostgreSQL 17 and later), else None. ``retained_bytes``: WAL that the slot keeps from
+    being removed. ``wal_status`` as in ``pg_replication_slots``; with the reason if the slot was invalidated.
+    """
+
+    name: str
+    plugin: str
+    database: str
+    active: bool
+    node: str | None
+    host: str | None
+    lag_bytes: int | None
+    lag_seconds: float | None
+    retained_bytes: int | None
+    wal_status: str
+
+
+async def list_slots(connection: psycopg.AsyncConnection[Any]) -> list[SlotInfo]:
+    """Every logical slot of the cluster. Raises ``psycopg.Error``, also when the database is not migrated."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(query("feed_slots").encode())
+        rows = await cursor.fetchall()
+    for row in rows:
+        reason = row.pop("invalidation_reason")
+        if reason:
+            row["wal_status"] = f"{row['wal_status']} ({reason})"
+    return [SlotInfo(**row) for row in rows]
+
+
+async def drop_slot(connection: psycopg.AsyncConnection[Any], name: str) -> None:
+    """Drop a slot. Raises ``SlotBusy`` if it is in use and ``FeedError`` if there is no such slot."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(query("feed_slot").encode(), {"slot": name})
+        row = await cursor.fetchone()
+        if row is None:
+            raise FeedError(f"there is no replication slot {name!r}")
+        if row["active_pid"] is not None:
+            raise SlotBusy(f"slot {name} is in use by {row['user']}: stop that first")
+        try:
+            await cursor.execute(query("feed_slot_drop").encode(), {"slot": name})
+        except psycopg.errors.UndefinedObject as error:
+            raise FeedError(f"there is no replication slot {name!r}") from error
+        except psycopg.errors.ObjectInUse as error:
+            raise SlotBusy(f"slot {name} is in use: {error.diag.message_primary}") from error
+
+
+async def find_slot(database: Database, name: str) -> Slot | None:
+    """The slot of that name, None if there is none. Raises ``FeedError`` if it cannot be one of ours."""
+    rows = await database.rows("feed_slot", slot=name)
+    if not rows:
+        return None
+    row = rows[0]
+    if row["slot_type"] != "logical":
+        raise FeedError(f"slot {name} is a physical slot: choose another slot name")
+    lost = row["invalidation_reason"] or ("wal_removed" if row["wal_status"] == "lost" else None)
+    return Slot(
+        row["name"], row["plugin"], row["database"], row["active_pid"], row["user"], lost, row["confirmed"] or 0
+    )
+
+
+async def create_slot(dsn: str, database: Database, name: str, plugin: str, say: Callable[[str], None]) -> Lsn:
+    """Make the slot; returns where it starts.
+
+    PostgreSQL waits for every transaction under way that has written something; who that is goes to ``say`` meanwhile.
+    Raises ``psycopg.Error``.
+    """
+    async with Database(dsn, f"realtime slot {name}") as creator:
+        pid = (await creator.connection()).info.backend_pid
+        creating = asyncio.ensure_future(creator.rows("feed_slot_create", slot=name, plugin=plugin))
+        try:
+            while not (await asyncio.wait({creating}, timeout=_LOOK_FOR_BLOCKERS_EVERY))[0]:
+                say(_waiting_for(name, await database.rows("feed_blockers", pid=pid)))
+        finally:
+            creating.cancel()
+        position: Lsn = creating.result()[0]["position"]
+        return position
+
+
+def _waiting_for(name: str, blockers: list[dict[str, Any]]) -> str:
+    if not blockers:
+        return f"slot {name} is being made: waiting for the server to write out which transactions run"
+    whom = ", ".join(
+        f"process {b['pid']} ({b['role']}, {b['application']}, {b['state']}, open for {b['seconds']:.0f} s)"
+        for b in blockers
+    )
+    return f"slot {name} is being made: waiting for a transaction to end, of {whom}"

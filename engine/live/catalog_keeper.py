@@ -1,0 +1,88 @@
+"""Keeps the catalog in step with the stream.
+
+A definition change arrives in the stream as a message inside its transaction, and that can be before new snapshots show the
+transaction. So a load only counts if a snapshot taken before it shows every transaction that announced a change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from engine.catalog import Catalog, load_catalog
+from engine.live.reader import Reader
+from engine.live.settings import UNREACHABLE
+
+__all__ = ["CatalogKeeper"]
+
+log = structlog.get_logger(__name__)
+
+
+class CatalogKeeper:
+    """Loads the catalog, and again whenever it was invalidated.
+
+    Args:
+        reader: where to load it from.
+        use: takes a loaded catalog.
+        stream_generated: whether the decoder sends generated columns.
+    """
+
+    def __init__(self, reader: Reader, use: Callable[[Catalog], Awaitable[None]], stream_generated: bool) -> None:
+        self._reader = reader
+        self._use = use
+        self._stream_generated = stream_generated
+        self._ready = asyncio.Event()
+        self._unseen: set[int] = set()
+        self.version = 0
+
+    @property
+    def is_current(self) -> bool:
+        """True unless a change was announced that the catalog does not have yet."""
+        return self._ready.is_set()
+
+    async def current(self) -> None:
+        """Wait until the catalog is current."""
+        while not self._ready.is_set():  # it may be cleared again before a waiter gets to run
+            await self._ready.wait()
+
+    async def load(self) -> None:
+        """Load it for the first time. Raises ``CatalogError``, ``psycopg.Error``."""
+        await self._load()
+        self._ready.set()
+
+    def invalidate(self, xid: int = 0) -> bool:
+        """A definition changed, in transaction ``xid`` (0: unknown); True if :meth:`reload` has to be started."""
+        self.version += 1
+        if xid:
+            self._unseen.add(xid)
+        start = self._ready.is_set()
+        self._ready.clear()
+        return start
+
+    async def reload(self) -> None:
+        """Load until nothing newer was announced."""
+        delay = 0.01
+        while not self._ready.is_set():
+            version = self.version
+            try:
+                snapshot = await self._reader.snapshot()
+                unseen = {xid for xid in self._unseen if not snapshot.shows(xid)}
+                if not unseen:
+                    await self._load()
+            except UNREACHABLE as error:
+                log.warning("the catalog cannot be loaded; trying again", error=str(error))
+                unseen = self._unseen
+                delay = max(delay, 0.1)
+            if version == self.version and not unseen:
+                self._unseen.clear()
+                self._ready.set()
+            elif unseen:
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 2.0)
+
+    async def _load(self) -> None:
+        async with self._reader.connection() as connection:
+            catalog = await load_catalog(connection, stream_generated=self._stream_generated)
+        await self._use(catalog)

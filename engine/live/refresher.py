@@ -1,0 +1,257 @@
+"""Reads live queries: the first time, and again whenever asked. One path for every reason.
+
+The first read of a query, a window whose slack ran out, a re-read query whose table changed, a changed definition, a lost
+slot: plan if need be, read together with a snapshot, hand over between two transactions, tell the subscribers the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from engine.errors import InvalidQuery, QueryRejected
+from engine.live.catalog_keeper import CatalogKeeper
+from engine.live.changes import list_changes
+from engine.live.plans import Plan, Planner
+from engine.live.queries import Listing, LiveQuery
+from engine.live.reader import Reader, ReadResult, ResultTooLarge
+from engine.live.router import Router
+from engine.live.settings import UNREACHABLE, LiveSettings
+from engine.live.window import read_size
+from engine.lsn import Lsn
+from engine.query.incremental import IncrementalPlan
+from engine.query.reread import ReReadPlan, unique_ids
+
+__all__ = ["Refresher"]
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 10.0  # seconds a new subscription waits for a database that cannot be reached
+_ATTEMPTS = 3  # times a query that Postgres refuses is planned again, in case its tables have just changed
+
+Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
+
+
+class _State:
+    """What is going on with one query."""
+
+    __slots__ = ("again", "last_read", "patience", "ready", "replan", "task")
+
+    def __init__(self) -> None:
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.task: asyncio.Task[None] | None = None
+        self.again = False
+        self.replan = False
+        self.last_read = 0.0
+        self.patience = time.monotonic() + _PATIENCE
+
+
+class _Wait:
+    """Growing pauses between attempts."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+
+    async def longer(self) -> None:
+        await asyncio.sleep(min(0.01 * 2**self.rounds, 1.0))
+        self.rounds += 1
+
+
+class Refresher:
+    """The queries that are kept, each with at most one read under way.
+
+    Args:
+        turn: held while a large transaction is being applied; nothing is handed over inside one.
+        spawn: starts a task that ends with the service.
+        position: the commit LSN to announce differences with.
+        redefined: called when a read shows that the catalog is out of date.
+        moved: called when something has settled.
+        ended: called when a query has ended by itself and been forgotten.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: LiveSettings,
+        router: Router,
+        reader: Reader,
+        planner: Planner,
+        catalog: CatalogKeeper,
+        turn: asyncio.Lock,
+        spawn: Spawn,
+        position: Callable[[], Lsn],
+        redefined: Callable[[], None],
+        moved: Callable[[], None],
+        ended: Callable[[LiveQuery], None],
+    ) -> None:
+        self._settings = settings
+        self._router = router
+        self._reader = reader
+        self._planner = planner
+        self._catalog = catalog
+        self._turn = turn
+        self._spawn = spawn
+        self._position = position
+        self._redefined = redefined
+        self._moved = moved
+        self._ended = ended
+        self._states: dict[LiveQuery, _State] = {}
+        self.reads = 0
+
+    def __iter__(self) -> Iterator[LiveQuery]:
+        return iter(list(self._states))
+
+    @property
+    def busy(self) -> int:
+        """How many queries are being read, or have yet to be."""
+        return sum(1 for state in self._states.values() if state.task is not None)
+
+    def keep(self, query: LiveQuery) -> None:
+        """Read ``query`` and keep it readable."""
+        self._states[query] = _State()
+        self.refresh(query)
+
+    def forget(self, query: LiveQuery) -> None:
+        """Stop reading ``query``."""
+        state = self._states.pop(query, None)
+        if state is not None and state.task is not None and state.task is not asyncio.current_task():
+            state.task.cancel()
+        self._router.forget(query)
+
+    async def ready(self, query: LiveQuery) -> None:
+        """Wait until ``query`` has been read once. Raises ``QueryRejected`` if it cannot be."""
+        await asyncio.shield(self._states[query].ready)
+
+    def refresh(self, query: LiveQuery, *, replan: bool = False) -> None:
+        """Read ``query`` again, soon; asking many times is asking once."""
+        state = self._states.get(query)
+        if state is None:
+            return
+        state.replan = state.replan or replan
+        if state.task is None:
+            state.task = self._spawn(self._refreshing(query, state))
+        else:
+            state.again = True
+
+    async def _refreshing(self, query: LiveQuery, state: _State) -> None:
+        wait = _Wait()
+        try:
+            while True:
+                if query.strategy == "re-read":
+                    await asyncio.sleep(state.last_read + self._settings.reread_interval - time.monotonic())
+                state.again = False
+                state.last_read = time.monotonic()
+                done = await self._attempt(query, state, wait.rounds)
+                if done and not state.again and not query.pending:
+                    return
+                if done and state.again:
+                    wait = _Wait()
+                else:
+                    await wait.longer()
+        except (QueryRejected, ResultTooLarge, psycopg.Error, PoolTimeout) as error:
+            self._fail(query, state, error)
+        finally:
+            state.task = None
+            self._moved()
+
+    async def _attempt(self, query: LiveQuery, state: _State, rounds: int) -> bool:
+        try:
+            return await self._refresh_once(query, state)
+        except psycopg.errors.QueryCanceled:
+            if not state.ready.done():
+                raise  # too slow a query is refused; one that has become slow is tried again
+        except UNREACHABLE as error:
+            if not state.ready.done() and time.monotonic() > state.patience:
+                raise
+            log.warning("a live query cannot be read; trying again", key=query.key, error=str(error))
+        except psycopg.ProgrammingError as error:
+            # Perhaps the table changed and the stream has yet to say so: look again before giving up.
+            if rounds >= _ATTEMPTS:
+                raise
+            log.info("a live query is planned again", key=query.key, error=str(error))
+            self._redefined()
+            state.replan = True
+        return False
+
+    async def _refresh_once(self, query: LiveQuery, state: _State) -> bool:
+        """One read and its hand-over; False if it has to be repeated."""
+        if state.replan or query.plan is None:
+            await self._catalog.current()
+            state.replan = False
+            query.plan = await self._planner.plan(query.collection, query.spec)
+        plan = query.plan
+        ticket = self._router.tail.begin_read()
+        read: ReadResult | None = None
+        try:
+            self.reads += 1
+            read = await self._read(plan)
+            if isinstance(plan, IncrementalPlan) and read.types != _types(plan):
+                self._redefined()
+                state.replan = True
+                return False
+            async with self._turn:
+                return not state.replan and query in self._states and self._hand_over(query, state, plan, read)
+        finally:
+            self._router.tail.end_read(ticket, read.snapshot if read else None)
+
+    async def _read(self, plan: Plan) -> ReadResult:
+        most = self._settings.max_rows
+        if isinstance(plan, ReReadPlan):
+            return await self._reader.read(plan.statement, most)
+        if plan.limit is None:
+            return await self._reader.read(plan.read(most + 1), most)
+        return await self._reader.read(plan.read(read_size(plan.limit, self._settings.slack)))
+
+    def _hand_over(self, query: LiveQuery, state: _State, plan: Plan, read: ReadResult) -> bool:
+        before = query.listing()
+        if isinstance(plan, IncrementalPlan):
+            if not self._router.hand_over_window(query, plan, read):
+                return False
+        else:
+            self._router.hand_over_rows(query, plan, read)
+            query.window = None
+            query.rows = Listing(_documents(read))
+        if not state.ready.done():
+            state.ready.set_result(None)
+        elif changes := list_changes(before.pairs, query.listing().pairs):
+            query.emit(self._position(), changes)
+        return True
+
+    def _fail(self, query: LiveQuery, state: _State, error: Exception) -> None:
+        """``query`` cannot be answered any more (or never could)."""
+        if not isinstance(error, QueryRejected):
+            error = _rejection(error)
+        self.forget(query)
+        self._ended(query)
+        if not state.ready.done():
+            state.ready.set_exception(error)
+            state.ready.exception()  # looked at here, so that a query nobody waits for any more is no warning
+        else:
+            log.warning("a live query has ended", key=query.key, error=str(error))
+            query.end(self._position(), error)
+
+
+def _types(plan: IncrementalPlan) -> tuple[int, ...]:
+    """The types a result has if the table still is what the plan was made for; Postgres reports a domain's base type."""
+    return tuple(column.type.underlying.oid for column in plan.table.columns)
+
+
+def _documents(read: ReadResult) -> list[tuple[str, bytes]]:
+    ids = unique_ids([(row[0] or b"").decode() for row in read.rows])
+    return [(identifier, row[1] or b"null") for identifier, row in zip(ids, read.rows, strict=True)]
+
+
+def _rejection(error: Exception) -> QueryRejected:
+    if isinstance(error, ResultTooLarge):
+        return error
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return InvalidQuery("the query takes too long")
+    if isinstance(error, UNREACHABLE):
+        return QueryRejected("the database cannot be reached; try again")
+    message = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return InvalidQuery(f"the query failed: {message or error}")

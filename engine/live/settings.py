@@ -1,0 +1,37 @@
+"""Tuning of the live queries, and what a database that cannot be reached looks like from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from engine.errors import CatalogError
+
+__all__ = ["UNREACHABLE", "LiveSettings"]
+
+# Errors that pass by themselves when the database is back.
+UNREACHABLE = (psycopg.OperationalError, PoolTimeout, CatalogError, ConnectionError)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """Tuning.
+
+    ``linger``: seconds a query stays warm after its last subscriber left. ``reread_interval``: a re-read query runs at most
+    once per this many seconds. ``clock_interval``: seconds between re-runs of a query that depends on the time.
+    ``trim_interval``: seconds between two looks at what the transaction tail may let go. ``max_rows``: rows a query without
+    limit may have. ``slack``: rows kept beyond a limit, at least; more (half the limit, up to 500) for larger limits.
+    ``readers``: database connections for reads. ``stream_generated``: whether the decoder sends generated columns.
+    """
+
+    linger: float = 5.0
+    reread_interval: float = 0.05
+    clock_interval: float = 1.0
+    trim_interval: float = 1.0
+    max_rows: int = 10_000
+    slack: int = 10
+    readers: int = 8
+    read_timeout_ms: int = 30_000
+    stream_generated: bool = True

@@ -1,0 +1,140 @@
+"""The conditions of a builder query: ``["field", "op", value]``, ``{"and": [...]}``, ``{"or": [...]}``, ``{"not": ...}``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from engine.catalog_model import Table
+from engine.catalog_types import Column, TypeInfo
+from engine.errors import InvalidQuery
+from engine.query.builder_values import NUMERIC, shown, value_text
+from engine.query.like import pattern_problem
+from engine.query.model import And, Compare, IsNull, Not, Or, Predicate
+
+__all__ = ["WhereParser", "field_column"]
+
+_MOST_DEPTH: Final = 32
+_MOST_CONDITIONS: Final = 100
+_MOST_VALUES: Final = 1000
+_JSONB_OID: Final = 3802
+_TEXT_OIDS: Final = frozenset({19, 25, 1042, 1043})
+
+
+def field_column(name: object, table: Table) -> Column:
+    """The exposed column behind a client's field name. Raises ``InvalidQuery``."""
+    column = table.by_field.get(name) if isinstance(name, str) else None
+    if column is None:
+        raise InvalidQuery(f"collection {table.collection!r} has no field {shown(name)}")
+    return column
+
+
+class WhereParser:
+    """Parses the conditions of one query, counting them and their values."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._conditions = 0
+        self._values = 0
+        self._operators: Mapping[str, Callable[[Column, str, object], Predicate]] = (
+            dict.fromkeys(("==", "!=", "<", "<=", ">", ">="), self._single)
+            | dict.fromkeys(("in", "not-in"), self._list)
+            | dict.fromkeys(("array-contains", "array-contains-any"), self._array)
+            | dict.fromkeys(("like", "ilike"), self._like)
+        )
+
+    def condition(self, spec: object, depth: int = 1) -> Predicate:
+        """One condition. Raises ``InvalidQuery``."""
+        if depth > _MOST_DEPTH:
+            raise InvalidQuery(f"conditions are nested more than {_MOST_DEPTH} deep")
+        if isinstance(spec, dict):
+            return self._group(spec, depth)
+        self._conditions += 1
+        if self._conditions > _MOST_CONDITIONS:
+            raise InvalidQuery(f"a query has at most {_MOST_CONDITIONS} conditions")
+        if not isinstance(spec, list) or not 2 <= len(spec) <= 3:
+            raise InvalidQuery(f"a condition is ['field', 'operator', value], not {shown(spec)}")
+        column = field_column(spec[0], self._table)
+        if spec[1] in ("is-null", "is-not-null"):
+            if len(spec) == 3:
+                raise InvalidQuery(f"field {column.field!r}: {spec[1]!r} takes no value")
+            return IsNull(column.name) if spec[1] == "is-null" else Not(IsNull(column.name))
+        parse = self._operators.get(spec[1]) if isinstance(spec[1], str) else None
+        if parse is None:
+            known = ", ".join((*self._operators, "is-null", "is-not-null"))
+            raise InvalidQuery(f"field {column.field!r}: no operator {shown(spec[1])}; there are {known}")
+        if len(spec) == 2:
+            raise InvalidQuery(f"field {column.field!r}: {spec[1]!r} needs a value")
+        return parse(column, str(spec[1]), spec[2])
+
+    def _group(self, spec: dict[str, object], depth: int) -> Predicate:
+        if len(spec) != 1 or not spec.keys() <= {"and", "or", "not"}:
+            raise InvalidQuery(
+                f"a group of conditions is {{'and': [...]}}, {{'or': [...]}} or {{'not': ...}}, not {shown(spec)}"
+            )
+        ((word, inner),) = spec.items()
+        if word == "not":
+            return Not(self.condition(inner, depth + 1))
+        if not isinstance(inner, list) or not inner or isinstance(inner[0], str):
+            raise InvalidQuery(f"{word!r} is a list of one or more conditions, not {shown(inner)}")
+        items = tuple(self.condition(item, depth + 1) for item in inner)
+        return And(items) if word == "and" else Or(items)
+
+    def _count(self, values: int) -> None:
+        self._values += values
+        if self._values > _MOST_VALUES:
+            raise InvalidQuery(f"a query has at most {_MOST_VALUES} values")
+
+    def _single(self, column: Column, operator: str, value: object) -> Predicate:
+        self._count(1)
+        if value is None:
+            value_text(value, _NOT_JSON, column)  # JSON columns too: SQL NULL or JSON null would be a guess
+        text, type_name = value_text(value, column.type, column)
+        return Compare(column.name, operator, (text,), type_name)
+
+    def _list(self, column: Column, operator: str, value: object) -> Predicate:
+        values = self._listed(column, operator, value)
+        texts, type_name = self._texts(values, column.type, column)
+        return Compare(column.name, operator, texts, type_name)
+
+    def _listed(self, column: Column, operator: str, value: object) -> list[object]:
+        if not isinstance(value, list):
+            raise InvalidQuery(f"field {column.field!r}: {operator!r} takes a list of values, not {shown(value)}")
+        self._count(len(value))
+        return value
+
+    def _texts(self, values: list[object], type_: TypeInfo, column: Column) -> tuple[tuple[str, ...], str]:
+        """Texts of one type: ``numeric`` for all if one of them is no integer of the column's type."""
+        pairs = [value_text(value, type_, column) for value in values]
+        own = type_.underlying.name
+        return tuple(text for text, _ in pairs), NUMERIC if any(name != own for _, name in pairs) else own
+
+    def _array(self, column: Column, operator: str, value: object) -> Predicate:
+        values = self._listed(column, operator, value) if operator == "array-contains-any" else [value]
+        base = column.type.underlying
+        if base.oid == _JSONB_OID:
+            self._count(1)
+            texts, type_name = self._texts(values, base, column)
+            return Compare(column.name, operator, texts, type_name)
+        if base.kind != "array" or base.element is None:
+            raise InvalidQuery(
+                f"field {column.field!r} ({column.type.name}) is not an array: {operator!r} does not apply"
+            )
+        self._count(1)
+        texts, type_name = self._texts(values, base.element, column)
+        if type_name != base.element.underlying.name:
+            raise InvalidQuery(f"field {column.field!r}: {shown(value)} is not of the element type {base.element.name}")
+        return Compare(column.name, operator, texts, base.element.name)
+
+    def _like(self, column: Column, operator: str, value: object) -> Predicate:
+        self._count(1)
+        base = column.type.underlying
+        if base.oid not in _TEXT_OIDS:
+            raise InvalidQuery(f"field {column.field!r} ({column.type.name}) is not text: {operator!r} does not apply")
+        pattern, _ = value_text(value, base, column)
+        if problem := pattern_problem(pattern):
+            raise InvalidQuery(f"field {column.field!r}: {shown(pattern)}: {problem}")
+        return Compare(column.name, operator, (pattern,), "text")
+
+
+_NOT_JSON = TypeInfo(0, "unknown", "base")

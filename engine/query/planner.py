@@ -1,0 +1,138 @@
+"""From what a client asked for to how it is answered: the one entrance for the builder's JSON and for SQL.
+
+A query is kept up to date incrementally if that is exact, else it is re-read; never is a wrong answer risked. The plan says
+which and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import psycopg
+
+from engine.catalog import Catalog, Table
+from engine.errors import InvalidQuery, PermissionDenied, UnknownCollection
+from engine.query.builder import parse_query
+from engine.query.canonical import canonicalise
+from engine.query.encode import projection
+from engine.query.incremental import IncrementalPlan, NotIncremental, compile_incremental
+from engine.query.model import Query
+from engine.query.normalise import normalise
+from engine.query.render import render_documents
+from engine.query.reread import ReReadPlan
+from engine.query.sql_check import Bound, CheckedSql, SqlCache, bind, check_sql
+from engine.query.sql_parse import query_of
+from engine.query.sql_reread import reread_sql
+from engine.query.sql_session import rejecting, sql_session
+from engine.query.sql_where import NotOneTable, is_number
+
+__all__ = ["SqlCache", "plan_query"]
+
+# Implicit casts that a literal number brings along: LIMIT 5 is int8(5).
+_LITERAL_CASTS = frozenset({"int8", "int4", "float8", "numeric"})
+
+
+async def plan_query(
+    collection: str,
+    spec: Mapping[str, object],
+    catalog: Catalog,
+    connection: psycopg.AsyncConnection[Any],
+    cache: SqlCache | None = None,
+) -> IncrementalPlan | ReReadPlan:
+    """Plan a subscription's query.
+
+    Args:
+        collection: the channel's collection.
+        spec: the builder's JSON, or ``{"sql": text, "params": [values]}``.
+        catalog: what is exposed.
+        connection: under ``SESSION_SETTINGS``, as a role that may become ``realtime_reader``. Nothing stays behind in it.
+        cache: of SQL checked against this catalog.
+
+    Raises:
+        UnknownCollection: no such collection.
+        PermissionDenied: the query reads something that is not exposed, or the table cannot be followed.
+        InvalidQuery: anything else that is wrong with it.
+        psycopg.Error: Postgres failed for reasons of its own.
+    """
+    table = catalog.by_collection.get(collection)
+    if table is None:
+        raise UnknownCollection(f"no collection is named {collection!r}")
+    if table.problem:
+        raise PermissionDenied(f'"{collection}" cannot be subscribed to: {table.problem}')
+    if "sql" in spec:
+        return await _plan_sql(table, spec, catalog, connection, cache)
+    query = await canonicalise(parse_query(spec, table), table, connection)
+    plan = compile_incremental(query, table)
+    return _reread_query(query, table, plan.reason) if isinstance(plan, NotIncremental) else plan
+
+
+def _reread_query(query: Query, table: Table, reason: str) -> ReReadPlan:
+    """Any query over one table, read again through the same SQL that its incremental plan would stand for."""
+    digest = blake2b(repr(normalise(query)).encode(), digest_size=16, key=table.signature.encode()).hexdigest()
+    return ReReadPlan(
+        key=f"re-read:{table.oid}:{digest}",
+        statement=render_documents(query, table),
+        dependencies=frozenset({table.oid}),
+        reason=reason,
+        time_dependent=False,
+        columns=tuple(output for _, output in projection(query, table)),
+    )
+
+
+async def _plan_sql(
+    table: Table,
+    spec: Mapping[str, object],
+    catalog: Catalog,
+    connection: psycopg.AsyncConnection[Any],
+    cache: SqlCache | None,
+) -> IncrementalPlan | ReReadPlan:
+    unknown = sorted(str(key) for key in spec if key not in ("sql", "params"))
+    if unknown:
+        raise InvalidQuery(f'an SQL query has only "sql" and "params", not {unknown[0]!r}; say it in the SQL')
+    sql = spec["sql"]
+    if not isinstance(sql, str):
+        raise InvalidQuery(f'"sql" must be a string, not {type(sql).__name__}')
+    checked = cache.get(sql) if cache is not None else None
+    if checked is None:
+        async with sql_session(connection) as session:
+            checked = await check_sql(session, sql, catalog)
+        if cache is not None:
+            cache.put(sql, checked)
+    if table.oid not in checked.dependencies:
+        raise InvalidQuery(f'the query does not read the collection of its channel, "{table.collection}"')
+    bound = await bind(connection, checked, spec.get("params", []))
+    try:
+        query = _as_query(checked, bound, table)
+    except NotOneTable as reason:
+        return await _reread_sql(reread_sql(checked, bound, str(reason)), connection)
+    query = await canonicalise(query, table, connection)
+    plan = compile_incremental(query, table)
+    return _reread_query(query, table, plan.reason) if isinstance(plan, NotIncremental) else plan
+
+
+def _as_query(checked: CheckedSql, bound: Bound, table: Table) -> Query:
+    """The SQL as a :class:`Query`. Raises ``NotOneTable`` if it is more, or if its operators are not the built-in ones."""
+    if checked.reads_clock or bound.moments:
+        raise NotOneTable("it depends on the clock")
+    unusual = next((token for token in checked.tokens if token.kind == "number" and not is_number(token.text)), None)
+    if unusual is not None:  # 0x1F and 1_000 are read as something else by sqlglot
+        raise NotOneTable(f"it has the number {unusual.text}")
+    query = query_of(checked.select, checked.tables, checked.types, bound.values, bound.params)
+    if checked.dependencies != {table.oid}:
+        raise NotOneTable("it does not read exactly one table")
+    for function in checked.functions:
+        if not function.built_in:
+            raise NotOneTable(f"it calls {function.name}()")
+        if function.oid in checked.tree.calls and function.name not in _LITERAL_CASTS:
+            raise NotOneTable(f"it calls {function.name}()")
+    return query
+
+
+async def _reread_sql(plan: ReReadPlan, connection: psycopg.AsyncConnection[Any]) -> ReReadPlan:
+    """``plan``, after Postgres has planned its statement with its values as it will be run."""
+    with rejecting():
+        async with sql_session(connection) as session:
+            await session.explain(plan.statement.sql, plan.statement.params)
+    return plan

@@ -1,0 +1,63 @@
+"""A query as SQL: the rows a window holds, or the documents of a query that is re-read.
+
+Every literal is a parameter with an explicit cast to the type the query read it as, every name is quoted, nulls are placed
+explicitly, and the order ends with the primary key: the statement means what the compiled predicate and key mean.
+"""
+
+from __future__ import annotations
+
+from engine.catalog_model import Table
+from engine.errors import InvalidQuery
+from engine.query.encode import projection
+from engine.query.model import Query, Statement
+from engine.query.order import sort_keys
+from engine.query.render_where import Parameters, column_sql, cursor_sql, key_sql, predicate_sql, quote
+
+__all__ = ["render_documents", "render_rows"]
+
+
+def render_rows(query: Query, table: Table, limit: int | None) -> Statement:
+    """The columns of the table's layout, in that order, of the first ``limit`` rows (None: all)."""
+    parameters = Parameters()
+    columns = ", ".join(column_sql(column) for column in table.columns)
+    return Statement(f"select {columns} {_rest(query, table, limit, parameters)}", parameters.values)
+
+
+def render_documents(query: Query, table: Table) -> Statement:
+    """Two text columns, the id and the JSON document of each row, for any query whether incremental or not.
+
+    The id is the primary key's text, of a composite key a compact JSON array of texts, without one a hash of the document
+    (equal rows then have equal ids).
+    """
+    parameters = Parameters()
+    outputs = ", ".join(f"t.{quote(name)} as {quote(output)}" for name, output in projection(query, table))
+    rest = _rest(query, table, query.limit, parameters, f" cross join lateral (select {outputs}) as d")
+    return Statement(f"select {_id_sql(table)} as id, row_to_json(d)::text as doc {rest}", parameters.values)
+
+
+def _id_sql(table: Table) -> str:
+    # format('%s') gives the type's output text; a cast to text would turn 't' into 'true' and cut the blanks of char(n)
+    texts = [f"format('%s', {column_sql(table.columns[index])})" for index in table.primary_key]
+    if not texts:
+        return "md5(row_to_json(d)::text)"
+    if len(texts) == 1:
+        return texts[0]
+    return "'[' || " + " || ',' || ".join(f"to_json({text})" for text in texts) + " || ']'"
+
+
+def _rest(query: Query, table: Table, limit: int | None, parameters: Parameters, join: str = "") -> str:
+    keys = sort_keys(query, table)
+    conditions = [] if query.where is None else [predicate_sql(query.where, table, parameters)]
+    for bound, at_start in ((query.start, True), (query.end, False)):
+        if bound is not None:
+            if not 0 < len(bound.values) <= len(keys):
+                raise InvalidQuery(f"a cursor has {len(bound.values)} values, but the order has {len(keys)} sort keys")
+            conditions.append(cursor_sql(bound, keys, parameters, at_start=at_start))
+    parts = [f"from {quote(table.schema)}.{quote(table.name)} as t{join}"]
+    if conditions:
+        parts.append("where " + " and ".join(conditions))
+    if keys:
+        parts.append("order by " + ", ".join(key_sql(key) for key in keys))
+    if limit is not None:
+        parts.append(f"limit {int(limit)}")
+    return " ".join(parts)

@@ -1,0 +1,243 @@
+"""May this SQL be a live query, and what does it depend on? Postgres decides.
+
+In order: what it is (one SELECT), which relations it names, its syntax, names and types, what it really refers to, and the
+privileges of the reader. A refusal never tells whether a table that is not exposed exists: relations are checked by name
+before anything else is said about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from sqlglot import exp
+
+from engine.catalog import Catalog, Table
+from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
+from engine.query.sql_ast import Syntax, parse, references
+from engine.query.sql_edit import expand_stars
+from engine.query.sql_functions import Function, reads_clock, refuse_types, refuse_unsafe
+from engine.query.sql_lex import Edit, Token, apply, statement, tokenize
+from engine.query.sql_session import SqlSession, not_exposed, rejecting, rejection, sql_session
+from engine.query.sql_tree import Tree
+from engine.query.sql_values import ParameterType, check_params, names_a_moment, text_of
+
+__all__ = ["Bound", "CheckedSql", "SqlCache", "bind", "check_sql", "placeholders"]
+
+# date, time, timestamp, timestamptz, timetz; their arrays, ranges and multiranges
+DATE_AND_TIME = frozenset(
+    {1082, 1083, 1114, 1184, 1266, 1182, 1183, 1115, 1185, 1270, 3908, 3910, 3912, 4533, 4534, 4535}
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckedSql:
+    """SQL that Postgres and we accept, whatever its parameters' values.
+
+    Attributes:
+        sql: the one statement, stars over exposed tables written out.
+        tokens: its tokens.
+        select: its syntax tree (of the text as it came), if sqlglot could read it.
+        tables: what the relations in the tree are, by ``id()`` of their node.
+        columns: output names.
+        types: of the parameters.
+        functions: everything it can call.
+        tree: everything it refers to.
+        dependencies: oids of the exposed tables it reads.
+        reads_clock: its rows can change with the clock alone.
+    """
+
+    sql: str
+    tokens: tuple[Token, ...]
+    select: exp.Query | None
+    tables: dict[int, Table]
+    columns: tuple[str, ...]
+    types: tuple[ParameterType, ...]
+    functions: tuple[Function, ...]
+    tree: Tree
+    dependencies: frozenset[int]
+    reads_clock: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The values of a query's parameters: as JSON, and as canonical text. ``moments``: one says ``now`` or the like."""
+
+    values: tuple[object, ...]
+    params: tuple[str | None, ...]
+    moments: bool
+
+
+class SqlCache:
+    """The latest accepted SQL texts, so that a thousand subscribers with one text cost one check.
+
+    Valid for one catalog and one way of connecting (role, search path): make a new one when the catalog is loaded again.
+    """
+
+    def __init__(self, size: int = 1000) -> None:
+        self._size = size
+        self._checked: dict[str, CheckedSql] = {}
+
+    def get(self, sql: str) -> CheckedSql | None:
+        """What the check of ``sql`` gave."""
+        found = self._checked.pop(sql, None)
+        if found is not None:
+            self._checked[sql] = found  # now the latest
+        return found
+
+    def put(self, sql: str, checked: CheckedSql) -> None:
+        """Keep a check's result; the one not asked for the longest goes."""
+        self._checked[sql] = checked
+        if len(self._checked) > self._size:
+            del self._checked[next(iter(self._checked))]
+
+
+async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedSql:
+    """Check ``sql`` as a live query.
+
+    Raises ``InvalidQuery`` or ``PermissionDenied``; ``psycopg.Error`` if Postgres fails for reasons of its own.
+    """
+    text, tokens = statement(sql, tokenize(sql))
+    syntax = parse(text, tokens)
+    wanted = placeholders(tokens)
+    tables = await _tables(session, syntax, catalog)
+    edited = expand_stars(text, tokens, syntax.tree, tables)
+    tokens = tokens if edited == text else tokenize(edited)
+    try:
+        described = await session.describe(edited)
+    except psycopg.Error as error:
+        found = _refusal(error, edited, syntax)
+        if found is None:
+            raise
+        raise found from error
+    _refuse_columns(described.columns)
+    if len(described.parameter_oids) != wanted:
+        raise InvalidQuery("the parameters must be numbered $1, $2 and so on without gaps")
+    with rejecting():
+        types = await session.parameter_types(described.parameter_oids)
+        without = _with_nulls(edited, tokens, types)
+        tree = await session.analyse(without)
+        functions = await session.functions(tree)
+        dependencies = await _dependencies(session, tree, catalog)
+        _refuse_content(tree, functions)
+        await session.explain(without)
+    return CheckedSql(
+        sql=edited,
+        tokens=tuple(tokens),
+        select=syntax.tree,
+        tables=tables,
+        columns=described.columns,
+        types=tuple(types),
+        functions=tuple(functions),
+        tree=tree,
+        dependencies=dependencies,
+        reads_clock=_reads_clock(tree, functions, tokens),
+    )
+
+
+async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, params: object) -> Bound:
+    """The parameters' values, each read as the type that Postgres inferred. Raises ``InvalidQuery`` for a wrong one."""
+    values = check_params(params, len(checked.types))
+    if not values:
+        return Bound((), (), False)
+    pairs = list(zip(values, checked.types, strict=True))
+    texts = [text_of(value, kind, number) for number, (value, kind) in enumerate(pairs, 1)]
+    with rejecting():
+        async with sql_session(connection) as session:
+            canonical = await session.canonical(texts, checked.types)
+    bound, moments = [], False
+    for text, same, (_, kind) in zip(texts, canonical, pairs, strict=True):
+        moment = text is not None and kind.oid in DATE_AND_TIME and names_a_moment(text)
+        bound.append(text if moment else same)  # what 'now' is now must not be kept
+        moments = moments or moment
+    return Bound(tuple(values), tuple(bound), moments)
+
+
+def placeholders(tokens: Sequence[Token]) -> int:
+    """How many parameters there are. Raises ``InvalidQuery`` if their numbers have gaps."""
+    numbers = {int(token.text[1:]) for token in tokens if token.kind == "param"}
+    if numbers != set(range(1, len(numbers) + 1)):
+        raise InvalidQuery(f"the parameters must be numbered $1 to ${len(numbers)} without gaps")
+    return len(numbers)
+
+
+async def _tables(session: SqlSession, syntax: Syntax, catalog: Catalog) -> dict[int, Table]:
+    """The exposed tables behind the names in FROM. Raises ``PermissionDenied`` for any other."""
+    if syntax.tree is None:
+        return {}
+    found = references(syntax.tree)
+    oids = await session.resolve([(reference.schema, reference.name) for reference in found])
+    tables = {}
+    for reference, oid in zip(found, oids, strict=True):
+        if oid is None or oid not in catalog.by_oid:
+            raise not_exposed(reference.name)
+        if catalog.by_oid[oid].oid == oid:  # a partition is not its root
+            tables[id(reference.node)] = catalog.by_oid[oid]
+    return tables
+
+
+def _refusal(error: psycopg.Error, sql: str, syntax: Syntax) -> QueryRejected | None:
+    """What to say when Postgres does not accept the SQL.
+
+    What sqlglot cannot read has not had its relations checked, so of Postgres's messages only those about the
+    syntax are passed on.
+    """
+    found = rejection(error, sql)
+    if found is not None and syntax.error and error.sqlstate != "42601":
+        return InvalidQuery(f"the SQL cannot be read: {syntax.error}")
+    if isinstance(found, PermissionDenied) and error.sqlstate == "42P01" and syntax.tree is not None:
+        # The relations in FROM have been found, so this is about an alias, as in "missing FROM-clause entry".
+        return InvalidQuery(error.diag.message_primary or str(error))
+    return found
+
+
+def _refuse_columns(columns: Sequence[str]) -> None:
+    if not columns:
+        raise InvalidQuery("the query returns no columns")
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidQuery(f'two output columns are named "{twice}"; give each its own name with AS')
+
+
+def _with_nulls(sql: str, tokens: Sequence[Token], types: Sequence[ParameterType]) -> str:
+    """``sql`` with a null of its type for each parameter; it refers to the same things."""
+    edits = [
+        Edit(token.start, token.end, f" cast(null as {types[int(token.text[1:]) - 1].name}) ")
+        for token in tokens
+        if token.kind == "param"
+    ]
+    return apply(sql, edits)
+
+
+async def _dependencies(session: SqlSession, tree: Tree, catalog: Catalog) -> frozenset[int]:
+    hidden = sorted(tree.relations - catalog.by_oid.keys())
+    if hidden:
+        names = await session.relation_names(hidden)
+        raise not_exposed(names[0] if names else str(hidden[0]))
+    tables = [catalog.by_oid[oid] for oid in tree.relations]
+    for table in tables:
+        if table.problem:
+            raise PermissionDenied(f'"{table.collection}" cannot be subscribed to: {table.problem}')
+    return frozenset(table.oid for table in tables)
+
+
+def _refuse_content(tree: Tree, functions: list[Function]) -> None:
+    if tree.locks:
+        raise InvalidQuery("only a pure SELECT can be subscribed to, and the SQL has FOR UPDATE or FOR SHARE")
+    if tree.samples:
+        raise InvalidQuery("TABLESAMPLE gives other rows each time")
+    if tree.reads_session:
+        raise InvalidQuery("the query reads the session (current_user, current_schema and the like)")
+    refuse_types(tree.types)  # first: nextval('name') must not tell whether there is such a name
+    refuse_unsafe(functions)
+
+
+def _reads_clock(tree: Tree, functions: list[Function], tokens: Sequence[Token]) -> bool:
+    if tree.reads_clock or any(reads_clock(function) for function in functions) or tree.casts & DATE_AND_TIME:
+        return True
+    # 'today' as a literal is a constant in the tree, but another one tomorrow.
+    return bool(tree.types & DATE_AND_TIME) and any(
+        token.kind == "string" and names_a_moment(token.text) for token in tokens
+    )

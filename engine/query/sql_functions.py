@@ -1,0 +1,192 @@
+"""Which functions a live query may call: those whose result follows from their arguments, the exposed tables and the clock.
+
+A function is judged by what Postgres says of it (docs: "Function Volatility Categories"). VOLATILE ones are refused. STABLE
+ones may read tables behind our back, so only those of ``pg_catalog`` that are listed here pass. IMMUTABLE ones pass,
+except a few of ``pg_catalog`` that look into it nevertheless.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from engine.errors import InvalidQuery
+
+__all__ = ["Function", "object_name", "reads_clock", "refuse_types", "refuse_unsafe"]
+
+_CLOCK: Final = frozenset({"now", "transaction_timestamp", "statement_timestamp"})
+
+# Their results depend on arguments, session settings (which are fixed) and at most the clock.
+_STABLE: Final = _CLOCK | frozenset(
+    [
+        "age",
+        "anytextcat",
+        "textanycat",
+        "array_to_json",
+        "array_to_string",
+        "concat",
+        "concat_ws",
+        "convert",
+        "convert_from",
+        "convert_to",
+        "date",
+        "date_add",
+        "date_part",
+        "date_subtract",
+        "date_trunc",
+        "extract",
+        "format",
+        "generate_series",
+        "in_range",
+        "interval_pl_timestamptz",
+        "json_agg_strict_transfn",
+        "json_agg_transfn",
+        "json_build_array",
+        "json_build_object",
+        "json_object_agg_strict_transfn",
+        "json_object_agg_transfn",
+        "json_object_agg_unique_strict_transfn",
+        "json_object_agg_unique_transfn",
+        "json_populate_record",
+        "json_populate_recordset",
+        "json_to_record",
+        "json_to_recordset",
+        "json_to_tsvector",
+        "jsonb_agg_finalfn",
+        "jsonb_agg_strict_transfn",
+        "jsonb_agg_transfn",
+        "jsonb_build_array",
+        "jsonb_build_object",
+        "jsonb_object_agg_finalfn",
+        "jsonb_object_agg_strict_transfn",
+        "jsonb_object_agg_transfn",
+        "jsonb_object_agg_unique_strict_transfn",
+        "jsonb_object_agg_unique_transfn",
+        "jsonb_path_exists_tz",
+        "jsonb_path_match_tz",
+        "jsonb_path_query_array_tz",
+        "jsonb_path_query_first_tz",
+        "jsonb_path_query_tz",
+        "jsonb_populate_record",
+        "jsonb_populate_record_valid",
+        "jsonb_populate_recordset",
+        "jsonb_to_record",
+        "jsonb_to_recordset",
+        "jsonb_to_tsvector",
+        "length",
+        "make_timestamptz",
+        "money",
+        "numeric",
+        "overlaps",
+        "phraseto_tsquery",
+        "plainto_tsquery",
+        "quote_literal",
+        "quote_nullable",
+        "row_to_json",
+        "time",
+        "timestamp",
+        "timestamptz",
+        "timestamptz_mi_interval",
+        "timestamptz_pl_interval",
+        "timetz",
+        "timezone",
+        "to_char",
+        "to_date",
+        "to_json",
+        "to_jsonb",
+        "to_number",
+        "to_timestamp",
+        "to_tsquery",
+        "to_tsvector",
+        "ts_headline",
+        "ts_match_tq",
+        "ts_match_tt",
+        "websearch_to_tsquery",
+        "xml",
+        "xml_is_well_formed",
+    ]
+)
+_STABLE_COMPARISON: Final = re.compile(
+    r"(date|timestamp|timestamptz)_(cmp|eq|ne|lt|le|gt|ge)_(date|timestamp|timestamptz)"
+)
+_CATALOG_READERS: Final = re.compile(
+    r"pg_(?!lsn|size_|wal_lsn_diff).*|txid_.*|satisfies_hash_partition|acl.*|makeaclitem|hash_aclitem.*|ts_token_type|ts_parse"
+)
+
+# Types whose text form looks names up in the catalogs: regproc, regoper, regclass, regtype and so on, aclitem, and
+# their arrays. regconfig and regdictionary only name text search configurations.
+_NAMES_OF_OBJECTS: Final = frozenset(
+    {24, 2202, 2203, 2204, 2205, 2206, 4089, 4096, 4191, 8326, 1033}
+    | {1008, 2207, 2208, 2209, 2210, 2211, 4090, 4097, 4192, 8327, 1034}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A row of the named query ``plan_functions``; ``volatility`` is ``i``, ``s`` or ``v``."""
+
+    oid: int
+    name: str
+    built_in: bool
+    volatility: str
+    security_definer: bool
+    arguments: str
+    aggregate: bool
+
+
+def refuse_unsafe(functions: list[Function]) -> None:
+    """Raise ``InvalidQuery`` for the first function that a live query may not call."""
+    for function in functions:
+        problem = _problem(function)
+        if problem:
+            raise InvalidQuery(f"the query calls {problem}")
+
+
+def _problem(function: Function) -> str | None:
+    name = f"{function.name}()"
+    if function.aggregate:  # its support functions are in the list too
+        return None
+    if function.volatility == "v":
+        return f"the volatile function {name}: its result changes without a change of data"
+    if function.built_in:
+        if _CATALOG_READERS.fullmatch(function.name):
+            return f"{name}, which looks into the system catalogs"
+        if function.volatility == "i" or _allowed(function):
+            return None
+        return f"{name}, whose result depends on more than its arguments and the time"
+    if function.volatility == "s":
+        return f"the STABLE function {name}, which may read tables; only IMMUTABLE functions of your own can be called"
+    if function.security_definer:
+        return f"the SECURITY DEFINER function {name}"
+    return None
+
+
+def _allowed(function: Function) -> bool:
+    if function.name == "age" and function.arguments == "xid":
+        return False
+    return function.name in _STABLE or _STABLE_COMPARISON.fullmatch(function.name) is not None
+
+
+def refuse_types(types: frozenset[int]) -> None:
+    """Raise :func:`object_name` if the query makes values of a type that looks into the catalogs (``regclass`` and such)."""
+    if types & _NAMES_OF_OBJECTS:
+        raise object_name()
+
+
+def object_name() -> InvalidQuery:
+    """The refusal of ``'...'::regclass`` and its like; the same whether the name is known or not."""
+    return InvalidQuery(
+        "a string of the query names an object of the database (as regclass, regtype or the like); it cannot"
+    )
+
+
+def reads_clock(function: Function) -> bool:
+    """True if the function's result changes with time alone."""
+    if not function.built_in:
+        return False
+    if function.name == "age":  # age(timestamp) counts from today
+        return "," not in function.arguments
+    if function.name == "timezone":  # whether summer time is in force today
+        return "time with time zone" in function.arguments
+    return function.name in _CLOCK

@@ -1,0 +1,194 @@
+"""Asking Postgres about a client's SQL without running it.
+
+Everything happens in one transaction that is always rolled back, as the role ``realtime_reader``, with short timeouts. The
+client's text is only ever sent through the extended protocol, which takes exactly one statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import generators
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
+
+from engine.errors import CatalogError, InvalidQuery, PermissionDenied, QueryRejected
+from engine.query.sql_functions import Function, object_name
+from engine.query.sql_lex import place
+from engine.query.sql_tree import Tree, read_tree
+from engine.query.sql_values import ParameterType
+from engine.sql import query
+
+__all__ = ["Described", "SqlSession", "not_exposed", "rejecting", "rejection", "sql_session"]
+
+STATEMENT_TIMEOUT_MS = 5_000
+LOCK_TIMEOUT_MS = 1_000
+
+# Classes of errors (docs: "PostgreSQL Error Codes"): what looking up a name can give, and what is not the client's doing.
+_LOOKUPS = ("42", "3F", "0A")
+_OURS = ("08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What Postgres says of a prepared statement: output ``columns`` and the types of ``$1``, ``$2`` and so on."""
+
+    columns: tuple[str, ...]
+    parameter_oids: tuple[int, ...]
+
+
+def not_exposed(name: str) -> PermissionDenied:
+    """The refusal of a relation; the same whether it does not exist or is not for clients."""
+    return PermissionDenied(
+        f'"{name}" cannot be read: it does not exist or is not exposed '
+        "(of a view, expose the tables it reads and query those)"
+    )
+
+
+def rejection(error: psycopg.Error, sql: str = "") -> QueryRejected | None:
+    """What an error of Postgres means to the client whose SQL caused it; None if it is not the SQL's fault.
+
+    ``sql`` is the text sent, if the error's position counts in it.
+    """
+    state = error.sqlstate or ""
+    position = int(error.diag.statement_position or 0) if sql else 0
+    if position and state[:2] in _LOOKUPS and sql[position - 1 : position] in ("'", "$"):
+        return object_name()
+    message = error.diag.message_primary or str(error)
+    if state == "42501":
+        return PermissionDenied(f"{message}: only exposed columns can be read (in a subquery, name them instead of *)")
+    if state in ("42P01", "3F000"):
+        return PermissionDenied(f"{message}, or it is not exposed")
+    if state == "57014":
+        return InvalidQuery(f"the query takes longer than is allowed: {message}")
+    if not state or state[:2] in _OURS:
+        return None
+    where = f" ({place(sql, position - 1)})" if position else ""
+    return InvalidQuery(f"{message}{where}")
+
+
+@contextmanager
+def rejecting() -> Iterator[None]:
+    """Errors of Postgres that are the client's doing come out as :func:`rejection`, others as they are."""
+    try:
+        yield
+    except psycopg.Error as error:
+        found = rejection(error)
+        if found is None:
+            raise
+        raise found from error
+
+
+class SqlSession:
+    """The open transaction. Errors of Postgres come out as ``psycopg.Error`` (see :func:`rejection`)."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+        self._owner = ""
+
+    async def enter(self) -> None:
+        """Become the reader."""
+        timeouts = {"statement_timeout": str(STATEMENT_TIMEOUT_MS), "lock_timeout": str(LOCK_TIMEOUT_MS)}
+        [(role, *_)] = await self._rows("plan_enter", timeouts)
+        self._owner = self._owner or role
+
+    async def resolve(self, names: Sequence[tuple[str | None, str]]) -> list[int | None]:
+        """The oids that (schema, name) pairs mean to the reader; None for those that mean nothing."""
+        if not names:
+            return []
+        values = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]}
+        return [oid for (oid,) in await self._rows("plan_relations", values)]
+
+    async def describe(self, sql: str) -> Described:
+        """Prepare ``sql``: Postgres's verdict on syntax, names and types."""
+        async with self._connection.lock:
+            result = await self._connection.wait(_describe(self._connection.pgconn, sql.encode()))
+        return Described(
+            tuple((result.fname(i) or b"").decode() for i in range(result.nfields)),
+            tuple(result.param_type(i) for i in range(result.nparams)),
+        )
+
+    async def parameter_types(self, oids: Sequence[int]) -> list[ParameterType]:
+        """Names and kinds of inferred parameter types, in order."""
+        return [ParameterType(*row) for row in await self._rows("plan_types", {"types": list(oids)})] if oids else []
+
+    async def canonical(self, texts: Sequence[str | None], types: Sequence[ParameterType]) -> list[str | None]:
+        """The parameters' values as Postgres prints them. An error is the fault of a value."""
+        if not texts:
+            return []
+        columns = ", ".join(f"cast(cast(${i} as {kind.name}) as text)" for i, kind in enumerate(types, 1))
+        result = await self._run(f"select {columns}", texts)
+        values = [result.get_value(0, i) for i in range(result.nfields)]
+        return [None if value is None else value.decode() for value in values]
+
+    async def analyse(self, sql: str) -> Tree:
+        """The references of ``sql`` (without placeholders), as Postgres resolves them for the reader.
+
+        The reader may not create a view, so the connection's own role does, with the reader's search path. Raises
+        ``CatalogError`` if that role may not either.
+        """
+        [(search_path,)] = await self._rows("plan_search_path", {})
+        await self._rows("plan_leave", {"owner": self._owner, "search_path": search_path})
+        try:
+            await self._run(f"create temporary view realtime_plan as select 1 as one from (\n{sql}\n) as query", ())
+        except psycopg.errors.InsufficientPrivilege as error:
+            message = error.diag.message_primary or str(error)
+            raise CatalogError(f"SQL cannot be checked: {message}; grant TEMPORARY on the database") from error
+        [(text, view)] = await self._rows("plan_tree", {})
+        return read_tree(text, int(view))
+
+    async def functions(self, tree: Tree) -> list[Function]:
+        """Everything that ``tree`` can call."""
+        values = {name: list(getattr(tree, name)) for name in ("functions", "operators", "types")}
+        return [Function(*row) for row in await self._rows("plan_functions", values)]
+
+    async def relation_names(self, relations: Sequence[int]) -> list[str]:
+        """The names of relations, without schema."""
+        return [name for (name,) in await self._rows("plan_relation_names", {"relations": list(relations)})]
+
+    async def explain(self, sql: str, params: Sequence[str | None] = ()) -> None:
+        """Plan ``sql`` as the reader: Postgres checks the privileges on every table and column, and runs nothing."""
+        await self.enter()
+        await self._run(f"explain (costs off) {sql}", params)
+
+    async def _rows(self, name: str, values: Mapping[str, object]) -> list[Any]:
+        cursor = await self._connection.execute(query(name).encode(), values)
+        return await cursor.fetchall()
+
+    async def _run(self, sql: str, params: Sequence[str | None]) -> PGresult:
+        async with self._connection.lock:
+            values = [None if value is None else value.encode() for value in params]
+            return await self._connection.wait(_execute(self._connection.pgconn, sql.encode(), values))
+
+
+@asynccontextmanager
+async def sql_session(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator[SqlSession]:
+    """A transaction (or savepoint) as ``realtime_reader``; nothing of it remains afterwards."""
+    async with connection.transaction(force_rollback=True):
+        session = SqlSession(connection)
+        await session.enter()
+        yield session
+
+
+def _describe(pgconn: PGconn, sql: bytes) -> Any:
+    pgconn.send_prepare(b"", sql)
+    yield from _single(pgconn)
+    pgconn.send_describe_prepared(b"")
+    return (yield from _single(pgconn))
+
+
+def _execute(pgconn: PGconn, sql: bytes, params: Sequence[bytes | None]) -> Any:
+    pgconn.send_query_params(sql, params)
+    return (yield from _single(pgconn))
+
+
+def _single(pgconn: PGconn) -> Any:
+    """The result of one command; raises what Postgres answered instead."""
+    [result] = yield from generators.execute(pgconn)
+    if result.status in (ExecStatus.FATAL_ERROR, ExecStatus.EMPTY_QUERY):
+        raise psycopg.errors.error_from_result(result)
+    return result

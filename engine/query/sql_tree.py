@@ -1,0 +1,84 @@
+"""What an analysed query refers to, read from the node tree that Postgres keeps for a view.
+
+The tree (``pg_rewrite.ev_action``) names by oid every relation, function, operator and type, whichever way the SQL was
+written, so nothing hides behind a synonym, a search path or a syntax we do not know. Texts of the client appear in it only
+as byte lists or with their blanks escaped: they can never look like a field of the tree. Node and field names are those of
+PostgreSQL's ``primnodes.h`` and ``parsenodes.h``, 14 to 18.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["Tree", "read_tree"]
+
+_FUNCTION = re.compile(
+    r"(?<!\\) :(?:funcid|opfuncid|hashfuncid|negfuncid|aggfnoid|winfnoid|startInRangeFunc|endInRangeFunc) (\d+)"
+)
+_CALL = re.compile(r"\{FUNCEXPR :funcid (\d+)")
+_OPERATOR = re.compile(r"(?<!\\) :(?:opno|eqop|sortop|cycle_mark_neop|mark_neop) (\d+)")
+_OPERATORS = re.compile(r"(?<!\\) :opnos \(o ([\d ]+)\)")
+_RELATION = re.compile(r"(?<!\\) :relid (\d+)")
+_TYPE = re.compile(
+    r"(?<!\\) :(?:resulttype|consttype|funcresulttype|coercetype|opresulttype|aggtype|wintype|array_typeid|type|typid) (\d+)"
+)
+_READ_TYPE = re.compile(r"(?<!\\) :typid (\d+)")
+_COLUMN_TYPES = re.compile(r"(?<!\\) :(?:funccoltypes|coltypes) \(o ([\d ]+)\)")
+_IO_CAST = re.compile(r"\{COERCEVIAIO .*?(?<!\\) :resulttype (\d+)")
+_VALUE_FUNCTION = re.compile(r"\{SQLVALUEFUNCTION :op (\d+)")
+_HEADER = re.compile(r"\{QUERY (.*?)(?<!\\) :cteList ")
+_TIMES = range(9)  # SVFOP_CURRENT_DATE .. SVFOP_LOCALTIMESTAMP_N; the rest name users, the database and schemas
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The references of one query.
+
+    ``calls``: those of ``functions`` that are called by name or as a cast, not through an operator.
+    ``casts`` are types whose values are read from text, JSON or XML at run time. ``reads_clock``: ``current_timestamp`` and
+    its like; ``reads_session``: ``current_user`` and its like. ``locks`` and ``samples``: FOR UPDATE and TABLESAMPLE.
+    ``aggregates`` and ``returns_sets`` are about the outermost select.
+    """
+
+    relations: frozenset[int]
+    functions: frozenset[int]
+    calls: frozenset[int]
+    operators: frozenset[int]
+    types: frozenset[int]
+    casts: frozenset[int]
+    reads_clock: bool
+    reads_session: bool
+    locks: bool
+    samples: bool
+    aggregates: bool
+    returns_sets: bool
+
+
+def read_tree(text: str, view: int) -> Tree:
+    """Read the tree of the view with oid ``view``, defined as ``select ... from (the query) alias``."""
+    values = [int(found) for found in _VALUE_FUNCTION.findall(text)]
+    headers = _HEADER.findall(text)
+    query = headers[1] if len(headers) > 1 else ""
+    return Tree(
+        relations=_oids(_RELATION, text) - {0, view},
+        functions=_oids(_FUNCTION, text) - {0},
+        calls=_oids(_CALL, text),
+        operators=(_oids(_OPERATOR, text) | _lists(_OPERATORS, text)) - {0},
+        types=(_oids(_TYPE, text) | _lists(_COLUMN_TYPES, text)) - {0},
+        casts=_oids(_IO_CAST, text) | _oids(_READ_TYPE, text) | _lists(_COLUMN_TYPES, text),
+        reads_clock=any(value in _TIMES for value in values),
+        reads_session=any(value not in _TIMES for value in values),
+        locks="{ROWMARKCLAUSE " in text,
+        samples="{TABLESAMPLECLAUSE " in text,
+        aggregates=":hasAggs true" in query,
+        returns_sets=":hasTargetSRFs true" in query,
+    )
+
+
+def _oids(pattern: re.Pattern[str], text: str) -> frozenset[int]:
+    return frozenset(int(found) for found in pattern.findall(text))
+
+
+def _lists(pattern: re.Pattern[str], text: str) -> frozenset[int]:
+    return frozenset(int(oid) for found in pattern.findall(text) for oid in found.split())

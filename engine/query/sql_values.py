@@ -1,0 +1,119 @@
+"""Parameters of a client's SQL: from JSON to the text that Postgres reads as the type it inferred."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from engine.errors import InvalidQuery
+
+__all__ = ["MAX_PARAMS", "MAX_VALUE", "ParameterType", "check_params", "element_texts", "names_a_moment", "text_of"]
+
+MAX_PARAMS = 100
+MAX_VALUE = 100_000
+_NEEDS_QUOTES = re.compile(r'[{}",\\\s]|^null$|^$', re.IGNORECASE)
+_MOMENT = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterType:
+    """What Postgres inferred for a placeholder; ``name`` as it can be written in a cast.
+
+    ``element_oid`` is an array's element type (else 0), ``delimiter`` what separates elements in its text.
+    """
+
+    oid: int
+    name: str
+    element_oid: int
+    delimiter: str
+
+    @property
+    def is_array(self) -> bool:
+        """True if a JSON array is written as an array literal."""
+        return self.element_oid != 0
+
+
+def check_params(params: object, wanted: int) -> list[object]:
+    """``params`` if it is a list of ``wanted`` JSON values. Raises ``InvalidQuery`` if not."""
+    if not isinstance(params, list | tuple):
+        raise InvalidQuery(f'"params" must be a list, not {type(params).__name__}')
+    if len(params) != wanted:
+        raise InvalidQuery(f"the SQL has {wanted} parameter(s) ($1, $2, ...) but {len(params)} value(s) were given")
+    if wanted > MAX_PARAMS:
+        raise InvalidQuery(f"the SQL has {wanted} parameters; at most {MAX_PARAMS} are allowed")
+    return list(params)
+
+
+def text_of(value: object, kind: ParameterType, number: int) -> str | None:
+    """The text bound for ``value`` as parameter ``$number``; None is SQL NULL.
+
+    Strings go as they are; a JSON array becomes an array literal if the parameter is an array, else JSON text, like objects.
+    Raises ``InvalidQuery`` for text that Postgres cannot store.
+    """
+    if isinstance(value, list | tuple) and kind.is_array:
+        text: str | None = _array(value, kind.delimiter)
+    else:
+        text = _scalar(value)
+    if text is not None:
+        _refuse_unstorable(text, number)
+    return text
+
+
+def _refuse_unstorable(text: str, number: int) -> None:
+    if len(text) > MAX_VALUE:
+        raise InvalidQuery(f"the value of ${number} is {len(text)} characters long; at most {MAX_VALUE} are allowed")
+    if "\0" in text:
+        raise InvalidQuery(f"the value of ${number} contains a NUL character")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidQuery(f"the value of ${number} contains a lone surrogate")
+
+
+def _scalar(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        if abs(value) >= 10**1000:
+            raise InvalidQuery("a parameter is a number of more than 1000 digits")
+        return str(value)
+    if isinstance(value, float):
+        # JSON has one kind of number: 5.0 is also an integer.
+        return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
+    try:
+        return orjson.dumps(value).decode()
+    except (TypeError, ValueError) as error:
+        raise InvalidQuery(f"a parameter cannot be written as JSON: {error}") from error
+
+
+def _array(values: Sequence[object], delimiter: str, depth: int = 0) -> str:
+    if depth > 5:  # PostgreSQL's MAXDIM is 6
+        raise InvalidQuery("an array parameter has more than 6 dimensions")
+    parts = []
+    for value in values:
+        if isinstance(value, list | tuple):
+            parts.append(_array(value, delimiter, depth + 1))
+            continue
+        text = _scalar(value)
+        if text is None:
+            parts.append("NULL")
+        elif _NEEDS_QUOTES.search(text) or delimiter in text:
+            parts.append('"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"')
+        else:
+            parts.append(text)
+    return "{" + delimiter.join(parts) + "}"
+
+
+def element_texts(value: object) -> tuple[str, ...] | None:
+    """The texts of a flat JSON array without nulls; None for anything else."""
+    if not isinstance(value, list | tuple) or any(item is None or isinstance(item, list | tuple) for item in value):
+        return None
+    return tuple(text for text in map(_scalar, value) if text is not None)
+
+
+def names_a_moment(text: str) -> bool:
+    """True if a date or time written as ``text`` depends on when it is read (``now``, ``today``)."""
+    return len(text) < 100 and _MOMENT.search(text) is not None

@@ -1,0 +1,137 @@
+"""Per type, what can be done with a value's text: compare for equality, sort, write as JSON - or honestly not.
+
+A capability that is not *exactly* PostgreSQL's is None, and whoever needs it sends the query to re-reading. Types are
+told apart by oid: those of ``pg_catalog`` are fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from engine.catalog_types import Collation, Column, TypeInfo
+from engine.values import json_form, order
+from engine.values.order import Key, same
+
+__all__ = ["Codec", "codec_for", "column_codec"]
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """What is known of a type (and collation); every function takes text that is not null.
+
+    ``equal``: hashable, equal exactly if PostgreSQL's ``=`` says so. ``sort`` and ``descend``: keys in the type's btree
+    order and its reverse. ``json``: the value in a document. None: not reproducible. The functions raise ``KeyError``
+    or ``ValueError`` for text that is not of the type (as when an enum label is newer than the catalog).
+    """
+
+    equal: Callable[[bytes], Hashable] | None = None
+    sort: Key | None = None
+    descend: Key | None = None
+    json: json_form.Encoder | None = None
+
+
+def _plain(json: json_form.Encoder) -> Codec:
+    """A type whose text is canonical and sorts as its bytes do."""
+    return Codec(same, same, order.descending_bytes, json)
+
+
+_INTEGER = Codec(same, int, order.descending_int, same)
+_FLOAT = Codec(order.ascending_float, order.ascending_float, order.descending_float, json_form.json_number)
+_QUOTED_INTEGER = Codec(same, int, order.descending_int, json_form.json_quoted)
+
+_BY_OID: dict[int, Codec] = {
+    16: Codec(same, order.ascending_bool, order.descending_bool, json_form.json_bool),
+    17: _plain(json_form.json_bytea),
+    18: Codec(same, order.ascending_char, order.descending_char, json_form.json_text),
+    20: _INTEGER,
+    21: _INTEGER,
+    23: _INTEGER,
+    26: _QUOTED_INTEGER,  # oid: a string in JSON (json_categorize_type)
+    28: Codec(equal=same, json=json_form.json_quoted),  # xid: no order
+    114: Codec(json=same),  # json has no equality
+    650: Codec(equal=same, json=json_form.json_quoted),  # cidr
+    700: _FLOAT,
+    701: _FLOAT,
+    774: _plain(json_form.json_quoted),  # macaddr8
+    829: _plain(json_form.json_quoted),  # macaddr
+    869: Codec(equal=same, json=json_form.json_quoted),  # inet
+    1082: Codec(same, order.ascending_moment, order.descending_moment, json_form.json_quoted),
+    1083: _plain(json_form.json_quoted),  # time
+    1114: Codec(same, order.ascending_moment, order.descending_moment, json_form.json_timestamp),
+    1184: Codec(same, order.ascending_moment, order.descending_moment, json_form.json_timestamptz),
+    1186: Codec(order.ascending_interval, order.ascending_interval, order.descending_interval, json_form.json_quoted),
+    1266: Codec(same, order.ascending_timetz, order.descending_timetz, json_form.json_quoted),
+    1560: _plain(json_form.json_quoted),  # bit: padded with zeros, so its digits sort as varbit_cmp does
+    1562: _plain(json_form.json_quoted),  # varbit
+    1700: Codec(order.ascending_numeric, order.ascending_numeric, order.descending_numeric, json_form.json_number),
+    2950: _plain(json_form.json_quoted),  # uuid
+    3220: Codec(same, order.ascending_lsn, order.descending_lsn, json_form.json_quoted),
+    3802: Codec(json=same),  # jsonb: 1.0 equals 1 inside
+    5069: _QUOTED_INTEGER,  # xid8
+}
+_TEXT_OIDS = frozenset({19, 25, 1043})  # name, text, varchar
+_BPCHAR_OID = 1042
+_NUMBER_OIDS = frozenset({20, 21, 23, 700, 701, 1700})
+_FIRST_USER_OID = 16384
+# int2vector and oidvector print without braces; what reg* types print depends on the search path
+_UNPREDICTABLE_OIDS = frozenset({22, 30, 24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191, 8326})
+
+
+def column_codec(column: Column) -> Codec:
+    """The codec of a column's type under its collation."""
+    return codec_for(column.type, column.collation)
+
+
+@lru_cache(maxsize=4096)
+def codec_for(type_: TypeInfo, collation: Collation | None = None) -> Codec:
+    """The codec of a type; a domain has that of its base type."""
+    type_ = type_.underlying
+    if type_.oid in _UNPREDICTABLE_OIDS:
+        return Codec()
+    if type_.oid in _TEXT_OIDS or type_.oid == _BPCHAR_OID:
+        return _text_codec(collation, padded=type_.oid == _BPCHAR_OID)
+    if type_.oid in _BY_OID:
+        return _BY_OID[type_.oid]
+    if type_.kind == "array" and type_.element is not None:
+        return _array_codec(type_.element, collation)
+    if type_.kind == "composite":
+        return _record_codec(type_)
+    json = None if type_.json_cast else json_form.json_text
+    if type_.kind == "enum":
+        ascending, descending = order.enum_keys(type_.labels)
+        return Codec(same, ascending, descending, json and json_form.json_enum(type_.labels))
+    return Codec(json=json)
+
+
+def _text_codec(collation: Collation | None, *, padded: bool) -> Codec:
+    """Text is equal if its bytes are, under a deterministic collation, and sorts as they do under a bytewise one."""
+    if collation is None or not collation.deterministic:
+        return Codec(json=json_form.json_text)
+    equal = order.ascending_bpchar if padded else same
+    if not collation.bytewise:
+        return Codec(equal=equal, json=json_form.json_text)
+    descend = order.descending_bpchar if padded else order.descending_bytes
+    return Codec(equal, equal, descend, json_form.json_text)
+
+
+def _array_codec(element: TypeInfo, collation: Collation | None) -> Codec:
+    """Where the elements' text is canonical so is the array's (array_eq compares bounds too)."""
+    of = codec_for(element, collation)
+    equal = same if of.equal is same else None
+    if of.json is None:
+        return Codec(equal=equal)
+    verbatim = element.underlying.oid in _NUMBER_OIDS
+    # A domain's own typdelim is ',' but array_out uses that of the element type as it is, domain or not.
+    return Codec(equal=equal, json=json_form.json_array(of.json, element.delimiter.encode(), verbatim=verbatim))
+
+
+def _record_codec(type_: TypeInfo) -> Codec:
+    fields: list[tuple[str, json_form.Encoder]] = []
+    for name, field_type in type_.fields:
+        encoder = codec_for(field_type).json
+        if encoder is None:
+            return Codec()
+        fields.append((name, encoder))
+    return Codec(json=json_form.json_record(tuple(fields)))

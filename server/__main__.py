@@ -1,0 +1,6 @@
+"""``python -m server`` is ``realtime``."""
+
+from server.cli import main
+
+if __name__ == "__main__":
+    main()

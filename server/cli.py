@@ -1,0 +1,236 @@
+"""The ``realtime`` command. Says what went wrong in one line, never with a traceback.
+
+Exit codes: 0 done; 1 it failed, or ``doctor`` found a problem; 2 wrong usage or settings; 3 the database cannot be
+reached or refused what was asked; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import psycopg
+import typer
+
+from engine.errors import RealtimeError
+from engine.feed.slots import drop_slot, list_slots
+from engine.sql import query
+from server import options
+from server.doctor import diagnose
+from server.logs import configure_logs
+from server.migrate import migrate, pending_migrations
+from server.settings import Settings, SettingsError, load_settings
+from server.tables import print_table, size_in_words
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="Live queries over PostgreSQL.",
+    epilog="Exit codes: 0 done; 1 failed, or doctor found a problem; 2 wrong usage or settings; 3 the database "
+    "cannot be reached or refused; 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+slots_app = typer.Typer(help="List replication slots, or drop one.", invoke_without_command=True)
+app.add_typer(slots_app, name="slots")
+
+
+def main() -> None:
+    """The entry point: runs a command and turns errors into a line and an exit code."""
+    try:
+        app(prog_name="realtime")
+    except SettingsError as wrong:
+        _fail(str(wrong), 2)
+    except RealtimeError as wrong:
+        _fail(str(wrong), 1)
+    except psycopg.Error as wrong:
+        _fail(_database_error(wrong), 3)
+
+
+@app.command()
+def dev(
+    data_dir: Annotated[Path, typer.Option(help="Where its Postgres keeps its data.")] = Path(".realtime/postgres"),
+    config: options.ConfigFile = None,
+    host: options.Host = None,
+    port: options.Port = None,
+    log_level: options.LogLevel = None,
+    log_format: options.LogFormat = None,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page in a browser, if there is a display.")
+    ] = False,
+) -> None:
+    """Start a Postgres of its own with example tables, serve it, and show the demo page."""
+    from server.dev import run_dev
+
+    settings = _settings(config, host=host, port=port, log_level=log_level, log_format=log_format, throw_away=True)
+    run_dev(settings, data_dir, open_page=open_page)
+
+
+@app.command()
+def serve(
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+    host: options.Host = None,
+    port: options.Port = None,
+    slot_name: options.SlotName = None,
+    throw_away: options.ThrowAway = None,
+    decoder: options.Decoder = None,
+    pool_size: options.PoolSize = None,
+    allowed_origin: options.Origins = None,
+    log_level: options.LogLevel = None,
+    log_format: options.LogFormat = None,
+    run_migrations: Annotated[
+        bool, typer.Option("--migrate", help="Bring the database to this version first.")
+    ] = False,
+) -> None:
+    """Serve live queries over a database. More settings: the configuration file or REALTIME_... in the environment."""
+    settings = _settings(
+        config,
+        dsn=dsn,
+        host=host,
+        port=port,
+        slot_name=slot_name,
+        throw_away=throw_away,
+        decoder=decoder,
+        pool_size=pool_size,
+        allowed_origins=tuple(allowed_origin) if allowed_origin else None,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    from server.serving import serve as serve_until_stopped  # here and not above: the other commands start quicker
+
+    database = _dsn(settings)
+    if run_migrations:
+        migrate(database)
+    elif missing := pending_migrations(database):
+        _fail(
+            f"the database is not at this version ({', '.join(missing)}); "
+            "run `realtime migrate`, or serve with --migrate",
+            1,
+        )
+    serve_until_stopped(settings, database, ready=lambda url: print(f"serving {url}", file=sys.stderr, flush=True))
+
+
+@app.command("migrate")
+def migrate_command(config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
+    """Bring the database to this version."""
+    applied = migrate(_dsn(_settings(config, dsn=dsn)))
+    print("\n".join(f"applied {name}" for name in applied) or "already up to date")
+
+
+@app.command()
+def expose(
+    table: Annotated[str, typer.Argument(help="The table, with its schema if it is not in the search path.")],
+    columns: Annotated[
+        str | None, typer.Option(help="Columns clients may see, separated by commas. [default: all]")
+    ] = None,
+    camel_case: Annotated[bool, typer.Option("--camel-case", help="Clients see created_at as createdAt.")] = False,
+    name: Annotated[str | None, typer.Option(help="The collection's name. [default: the table's]")] = None,
+    replica_identity: Annotated[
+        str | None, typer.Option(help="Set REPLICA IDENTITY first: full, for a table without primary key, or default.")
+    ] = None,
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+) -> None:
+    """Let clients subscribe to a table."""
+    wanted = [column.strip() for column in columns.split(",")] if columns else None
+    with psycopg.connect(_dsn(_settings(config, dsn=dsn)), application_name="realtime expose") as connection:
+        row = connection.execute(query("expose"), [table, name, wanted, camel_case, replica_identity]).fetchone()
+    assert row is not None
+    print(f"clients can subscribe to db:collection:{row[0]}")
+
+
+@app.command()
+def unexpose(
+    name: Annotated[str, typer.Argument(help="The collection's name.")],
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+) -> None:
+    """Close a collection; its live queries end."""
+    with psycopg.connect(_dsn(_settings(config, dsn=dsn)), application_name="realtime unexpose") as connection:
+        connection.execute(query("unexpose"), [name])
+    print(f"{name} is closed")
+
+
+@app.command()
+def doctor(config: options.ConfigFile = None, dsn: options.Dsn = None, decoder: options.Decoder = None) -> None:
+    """Check whether a database is ready, and say how to mend what is not."""
+    settings = _settings(config, dsn=dsn, decoder=decoder)
+    findings = diagnose(_dsn(settings), settings)
+    for finding in findings:
+        print(finding)
+    if any(finding.level == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+@slots_app.callback()
+def slots(context: typer.Context, config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
+    """List replication slots, or drop one."""
+    context.obj = (config, dsn)
+    if context.invoked_subcommand is None:
+        asyncio.run(_list_slots(_dsn(_settings(config, dsn=dsn))))
+
+
+@slots_app.command("drop")
+def slots_drop(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The slot.")],
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+) -> None:
+    """Drop a slot that nobody uses."""
+    config_before, dsn_before = context.obj
+    asyncio.run(_drop_slot(_dsn(_settings(config or config_before, dsn=dsn or dsn_before)), name))
+    print(f"{name} is dropped")
+
+
+async def _list_slots(dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn, application_name="realtime slots") as connection:
+        found = await list_slots(connection)
+    heads = ("NAME", "PLUGIN", "ACTIVE", "OWNER", "LAG", "LAG SECONDS", "RETAINED WAL", "WAL STATUS")
+    rows = [
+        (
+            slot.name,
+            slot.plugin,
+            "yes" if slot.active else "no",
+            f"{slot.node} on {slot.host or '?'}" if slot.node else "-",
+            size_in_words(slot.lag_bytes),
+            "-" if slot.lag_seconds is None else f"{slot.lag_seconds:.1f}",
+            size_in_words(slot.retained_bytes),
+            slot.wal_status or "-",
+        )
+        for slot in found
+    ]
+    print_table(heads, rows)
+
+
+async def _drop_slot(dsn: str, name: str) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn, application_name="realtime slots") as connection:
+        await drop_slot(connection, name)
+
+
+def _settings(config: Path | None, **flags: object) -> Settings:
+    settings = load_settings(config, **flags)
+    configure_logs(settings.log_level, settings.log_format)
+    return settings
+
+
+def _dsn(settings: Settings) -> str:
+    if settings.dsn is None:
+        raise SettingsError("no database is given: use --dsn, REALTIME_DSN, or dsn in the --config file")
+    return settings.dsn
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"realtime: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _database_error(error: psycopg.Error) -> str:
+    """What Postgres said, in one line, with its hint."""
+    said = error.diag.message_primary or " ".join(str(error).split())
+    return f"{said}. {error.diag.message_hint}" if error.diag.message_hint else said

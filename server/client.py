@@ -1,0 +1,148 @@
+"""One client: carries out what its session decides, whatever the transport.
+
+Opens and cancels live queries, hands their events to the sink, and conflates: while the sink is congested the live
+queries are paused, and when it has drained each is resumed with one event, the difference to the current rows. A slow
+client thus costs one remembered list per query, never a growing queue, and nobody else notices it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Protocol
+
+import psycopg
+import structlog
+
+from engine.errors import RealtimeError
+from server.live import LiveEvent, LiveQueriesLike, LiveSubscription
+from server.session import Cancel, Close, LiveRequest, Open, Output, Session
+
+__all__ = ["Client", "Sink"]
+
+_log = structlog.get_logger("realtime.client")
+
+
+class Sink(Protocol):
+    """Where a client's messages go. Nothing here waits."""
+
+    @property
+    def congested(self) -> bool:
+        """True from the moment too much is waiting to be sent until enough of it has gone."""
+
+    def send(self, payload: bytes) -> None:
+        """Send a message that is this client's own."""
+
+    def send_event(self, head: bytes, event: LiveEvent) -> None:
+        """Send a message that others share."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what is waiting, then end the connection."""
+
+
+class Client:
+    """The session, its live queries and its sink. The owner calls ``carry_out``, ``relieve`` and ``gone``."""
+
+    __slots__ = ("_live", "_live_queries", "_paused", "_sink", "_tasks", "session")
+
+    def __init__(self, session: Session, live_queries: LiveQueriesLike, sink: Sink) -> None:
+        self.session = session
+        self._live_queries = live_queries
+        self._sink = sink
+        self._live: dict[LiveRequest, LiveSubscription] = {}
+        self._paused: dict[LiveRequest, None] = {}  # an ordered set: who waited longest comes first
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def carry_out(self, outputs: list[Output]) -> None:
+        """Do what the session decided."""
+        for output in outputs:
+            match output:
+                case bytes():
+                    self._sink.send(output)
+                case Open(request):
+                    task = asyncio.create_task(self._open(request))
+                    self._tasks.add(task)
+                    task.add_done_callback(partial(self._opened, request))
+                case Cancel(request):
+                    self._cancel(request)
+                case Close(code, reason):
+                    self._sink.close(code, reason)
+
+    def congest(self) -> None:
+        """The sink has become congested: pause what is not paused yet."""
+        for request, subscription in self._live.items():
+            if request not in self._paused:
+                subscription.pause()
+                self._paused[request] = None
+
+    def relieve(self) -> None:
+        """The sink has drained: resume, one at a time, until it is congested again. The others come first next time."""
+        while self._paused and not self._sink.congested:
+            request = next(iter(self._paused))
+            del self._paused[request]
+            subscription = self._live[request]
+            if request.begun:
+                subscription.resume()
+            else:
+                request.begun = True
+                subscription.begin()
+
+    def gone(self) -> None:
+        """The connection is closed: give everything back."""
+        for request in self.session.finish():
+            self._cancel(request)
+        for task in self._tasks:
+            task.cancel()
+
+    def _cancel(self, request: LiveRequest) -> None:
+        subscription = self._live.pop(request, None)
+        if subscription is not None:
+            subscription.cancel()
+        self._paused.pop(request, None)
+
+    async def _open(self, request: LiveRequest) -> None:
+        try:
+            subscription = await self._live_queries.subscribe(
+                request.collection, request.query, partial(self._deliver, request)
+            )
+        except RealtimeError as error:
+            self._reject(request, error)
+            return
+        except (psycopg.Error, OSError) as error:
+            _log.warning("subscribe_failed", collection=request.collection, error=str(error))
+            self._reject(request, _Unavailable("the database cannot be reached now; try again"))
+            return
+        answer = self.session.accepted(request, subscription.position, subscription.strategy, subscription.reason)
+        if answer is None:
+            subscription.cancel()
+            return
+        self._live[request] = subscription
+        self._sink.send(answer)
+        # Behind those that wait already, and held back with them while the sink is congested.
+        self._paused[request] = None
+        self.relieve()
+
+    def _opened(self, request: LiveRequest, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _log.error("subscribe_broke", collection=request.collection, exc_info=failure)
+            self._reject(request, _Unavailable("the server failed to open this subscription"))
+
+    def _reject(self, request: LiveRequest, error: RealtimeError) -> None:
+        answer = self.session.rejected(request, error)
+        if answer is not None:
+            self._sink.send(answer)
+
+    def _deliver(self, request: LiveRequest, _: LiveSubscription, event: LiveEvent) -> None:
+        if request.ended:
+            return
+        if event.error is not None:
+            self._live.pop(request, None)
+            self._paused.pop(request, None)
+            self._reject(request, event.error)
+        else:
+            self._sink.send_event(request.head, event)
+
+
+class _Unavailable(RealtimeError):
+    code = "RT_001"

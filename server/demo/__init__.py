@@ -1,0 +1,85 @@
+"""The demo page of ``realtime dev``: a message board, a sales board and a SQL box over a few made-up tables.
+
+:func:`seed` makes the tables, :func:`routes` serves the page and runs the SQL that is typed into it, as the owner of
+the database. That is for a developer's own machine; ``realtime serve`` never mounts these routes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from engine.sql import query
+from server.demo.guard import refuse_cross_site
+from server.demo.statement import endpoint
+
+__all__ = ["routes", "seed"]
+
+_HERE: Final = Path(__file__).parent
+_SEED_FILES: Final = ("conversation.sql", "seed.sql", "expose.sql")
+_PAGE_HEADERS: Final = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def seed(dsn: str) -> None:
+    """Make the demo's tables, fill them if they are empty, and expose them. Safe to call at every start.
+
+    Raises ``psycopg.Error`` if the database is not migrated, or has tables of these names with other columns.
+    """
+    with psycopg.connect(dsn, application_name="realtime demo seed") as connection:
+        connection.execute(query("demo_seed_lock"))
+        for name in _SEED_FILES:
+            connection.execute((_HERE / name).read_bytes())
+
+
+def routes(dsn: str, *, allowed_hosts: frozenset[str] = frozenset()) -> list[BaseRoute]:
+    """The page at ``/``, its files below ``/demo/static``, and ``POST /demo/sql``.
+
+    Args:
+        dsn: the development database; statements run as whoever it names.
+        allowed_hosts: host names, besides ``localhost`` and IP addresses, under which the page may be opened.
+    """
+
+    async def page(request: Request) -> Response:
+        return FileResponse(_HERE / "static" / "index.html", headers=_PAGE_HEADERS)
+
+    async def about(request: Request) -> Response:
+        return JSONResponse({"dsn": _without_password(dsn)}, headers={"Cache-Control": "no-store"})
+
+    return [
+        Route("/", page),
+        Route("/demo/about", refuse_cross_site(about, allowed_hosts)),
+        Route("/demo/sql", refuse_cross_site(endpoint(dsn), allowed_hosts), methods=["POST"]),
+        Mount("/demo/static", _PageFiles(directory=_HERE / "static")),
+    ]
+
+
+class _PageFiles(StaticFiles):
+    """Static files that a browser asks for again each time, so that an upgrade never mixes versions."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+def _without_password(dsn: str) -> str:
+    """``dsn`` as one would hand it to psql, with the password left out."""
+    parts = {name: value for name, value in conninfo_to_dict(dsn).items() if name not in {"password", "passfile"}}
+    if "password" not in conninfo_to_dict(dsn) and dsn.startswith(("postgres://", "postgresql://")):
+        return dsn
+    return make_conninfo("", **parts)

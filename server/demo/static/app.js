@@ -1,0 +1,41 @@
+// Wires the page together. What each part does is in its own file.
+
+import { startBoard } from "./board.js";
+import { startConsole } from "./console.js";
+import { Database } from "./database.js";
+import { byId, setText } from "./dom.js";
+import { startHeader } from "./header.js";
+import { Latency } from "./latency.js";
+import { Live } from "./live.js";
+import { startSales } from "./sales.js";
+import { startTips } from "./tips.js";
+import { startViews } from "./views.js";
+
+const latency = new Latency();
+const database = new Database(latency);
+const live = new Live(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/realtime`);
+
+startTips();
+startHeader({ live, latency });
+const { room } = startBoard({ live, database, latency });
+startSales({ live, latency });
+startConsole({ database, room });
+startViews({ live });
+showAddress();
+
+/** How to reach the same database from a terminal. */
+async function showAddress() {
+  const response = await fetch("/demo/about");
+  if (!response.ok) return;
+  const { dsn } = await response.json();
+  setText(byId("psql"), `psql '${dsn}'`);
+  byId("elsewhere").hidden = false;
+  byId("copy").addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(byId("psql").textContent);
+      setText(byId("copy"), "Copied");
+    } catch {
+      getSelection()?.selectAllChildren(byId("psql")); // no permission, or not a secure origin: ready for Ctrl+C
+    }
+  });
+}

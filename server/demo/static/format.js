@@ -1,0 +1,56 @@
+// Numbers, money, times and names as people read them.
+
+const whole = new Intl.NumberFormat("en");
+const money = new Intl.NumberFormat("en", { style: "currency", currency: "EUR" });
+const wholeMoney = new Intl.NumberFormat("en", { style: "currency", currency: "EUR", maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const dayName = new Intl.DateTimeFormat("en", { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
+const dayOnly = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", timeZone: "UTC" });
+const dayLocal = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
+const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const precise = new Intl.DateTimeFormat("en", { dateStyle: "long", timeStyle: "medium" });
+
+export const count = (/** @type {number} */ n) => whole.format(n);
+export const euros = (/** @type {number} */ n) => money.format(n);
+export const wholeEuros = (/** @type {number} */ n) => wholeMoney.format(n);
+export const compact = (/** @type {number} */ n) => short.format(n);
+
+/** "1 row", "2,000 rows". */
+export const plural = (/** @type {number} */ n, /** @type {string} */ word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
+
+/** Tenths below ten, whole milliseconds above, seconds from ten thousand. */
+export function milliseconds(/** @type {number} */ ms) {
+  if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
+}
+
+/** Days of the database, which are UTC: "Tue, Oct 14" and "Oct 14". */
+export const day = (/** @type {string} */ text) => dayName.format(new Date(`${text}T00:00:00Z`));
+export const shortDay = (/** @type {string} */ text) => dayOnly.format(new Date(`${text}T00:00:00Z`));
+
+/** A moment today as "14:03", else as "Oct 12, 14:03", in the visitor's time zone. */
+export function moment(/** @type {string} */ text) {
+  const at = new Date(text);
+  if (Number.isNaN(at.valueOf())) return text;
+  const today = at.toDateString() === new Date().toDateString();
+  return today ? clock.format(at) : `${dayLocal.format(at)}, ${clock.format(at)}`;
+}
+
+/** The same in full, for titles. */
+export function fullMoment(/** @type {string} */ text) {
+  const at = new Date(text);
+  return Number.isNaN(at.valueOf()) ? text : precise.format(at);
+}
+
+/** Up to two letters for a name. */
+export function initials(/** @type {string} */ name) {
+  const words = name.trim().split(/\s+/);
+  return [words[0], words.length > 1 ? words[words.length - 1] : ""].map((word) => [...(word ?? "")][0] ?? "").join("").toUpperCase();
+}
+
+/** A number from 0 to `n - 1` that is always the same for a name. */
+export function bucket(/** @type {string} */ name, /** @type {number} */ n) {
+  let sum = 7;
+  for (const letter of name) sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) % 9973;
+  return sum % n;
+}

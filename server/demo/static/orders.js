@@ -1,0 +1,71 @@
+// The orders table: a builder query made from the filters above it.
+
+import { byId, emptyRow, h, setText } from "./dom.js";
+import { count, euros, fullMoment, moment } from "./format.js";
+import { AnimatedList } from "./list.js";
+import { handlers, Panel } from "./panel.js";
+
+/** @param {{live: import("./live.js").Live, latency: import("./latency.js").Latency}} page */
+export function startOrders({ live, latency }) {
+  const form = byId("order-filters");
+  const body = byId("orders").tBodies[0];
+  const panel = new Panel("orders");
+  const list = new AnimatedList(body, { create: orderView });
+  /** @type {{cancel: () => void}|null} */
+  let subscription = null;
+  let fresh = true;
+
+  function open() {
+    subscription?.cancel();
+    fresh = true;
+    const query = queryFrom(new FormData(form));
+    panel.show([query]);
+    subscription = live.subscribe("orders", query, handlers({ panel, latency, label: "Orders", draw }));
+  }
+
+  function draw(/** @type {import("./changes.js").Doc[]} */ docs) {
+    emptyRow(body, false, 7);
+    list.draw(docs, { still: fresh });
+    emptyRow(body, docs.length === 0, 7, "No order matches these filters.");
+    fresh = false;
+  }
+
+  form.addEventListener("change", open);
+  form.addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
+  open();
+}
+
+/**
+ * @param {FormData} filters
+ * @returns {object}
+ */
+function queryFrom(filters) {
+  const where = ["status", "region"].filter((field) => filters.get(field)).map((field) => [field, "==", filters.get(field)]);
+  const orderBy = [[filters.get("order"), "desc"], ["id", "desc"]];
+  return { ...(where.length ? { where } : {}), orderBy, limit: Number(filters.get("limit")) };
+}
+
+/** @returns {import("./list.js").RowView} */
+function orderView() {
+  const number = h("td.num.quiet");
+  const customer = h("th", { scope: "row" });
+  const region = h("td.region");
+  const status = h("span.status");
+  const items = h("td.num.items");
+  const amount = h("td.num");
+  const placed = h("td.num.quiet.placed");
+  return {
+    element: h("tr", {}, number, customer, region, h("td", {}, status), items, amount, placed),
+    update: ({ data }) => {
+      setText(number, data.id);
+      setText(customer, data.customer);
+      setText(region, data.region);
+      setText(status, data.status);
+      status.dataset.status = data.status;
+      setText(items, count(data.quantity));
+      setText(amount, euros(data.amount));
+      setText(placed, moment(data.createdAt));
+      placed.title = fullMoment(data.createdAt);
+    },
+  };
+}

@@ -1,0 +1,288 @@
+"""``realtime doctor``: is this database ready, and how to mend what is not.
+
+Only looks (a temporary slot, if wal2json is asked for, is the one thing it makes). Each check is a function that
+yields findings; a problem would stop the service, a warning might some day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+from psycopg.rows import dict_row
+
+from engine.sql import query
+from server.migrate import pending_migrations
+from server.settings import Settings
+from server.tables import size_in_words
+
+__all__ = ["OLDEST_VERSION", "Finding", "diagnose"]
+
+OLDEST_VERSION = 14
+
+_Connection = psycopg.Connection[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. ``remedy`` says how to mend it."""
+
+    level: Literal["ok", "warn", "problem"]
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.level:<8} {self.text}"
+        return f"{line}\n{'':<8} -> {self.remedy}" if self.remedy else line
+
+
+def diagnose(dsn: str, settings: Settings) -> list[Finding]:
+    """Check the database behind ``dsn``. Raises ``psycopg.OperationalError`` if it cannot be reached."""
+    with psycopg.connect(dsn, autocommit=True, row_factory=dict_row, application_name="realtime doctor") as connection:
+        server = _one(connection, "doctor_server")
+        findings = list(_version(server))
+        if any(finding.level == "problem" for finding in findings):
+            return findings
+        findings += [*_wal(server), *_room(server), *_keep_size(server), *_role(connection), *_sender(dsn)]
+        findings += _migrations(dsn)
+        if _one(connection, "migrations_table_exists").popitem()[1]:
+            for check in _IN_MIGRATED:
+                findings += check(connection)
+        findings += [*_slots(connection), *_blockers(connection), *_plugin(dsn, server, settings)]
+    return findings
+
+
+def _one(connection: _Connection, name: str) -> dict[str, Any]:
+    row = connection.execute(query(name)).fetchone()
+    assert row is not None, name
+    return row
+
+
+def _version(server: dict[str, Any]) -> Iterator[Finding]:
+    if server["version"] < OLDEST_VERSION * 10000:
+        yield Finding(
+            "problem",
+            f"PostgreSQL {server['version_text']} is too old",
+            f"Use PostgreSQL {OLDEST_VERSION} or newer.",
+        )
+    elif server["standby"]:
+        yield Finding("problem", "this server is a standby", "Connect to the primary.")
+    else:
+        yield Finding("ok", f"PostgreSQL {server['version_text']}")
+
+
+def _wal(server: dict[str, Any]) -> Iterator[Finding]:
+    if server["wal_level"] != "logical":
+        yield Finding(
+            "problem",
+            f"wal_level is {server['wal_level']}",
+            "ALTER SYSTEM SET wal_level = 'logical'; then restart PostgreSQL.",
+        )
+    else:
+        yield Finding("ok", "wal_level is logical")
+
+
+def _room(server: dict[str, Any]) -> Iterator[Finding]:
+    for what, used, most, setting in (
+        ("replication slots", server["slots"], server["max_slots"], "max_replication_slots"),
+        ("WAL senders", server["senders"], server["max_senders"], "max_wal_senders"),
+    ):
+        if used >= most:
+            yield Finding(
+                "problem",
+                f"all {most} {what} are taken (fine if this service holds one of them already)"
+                if used
+                else f"no {what} are allowed",
+                f"ALTER SYSTEM SET {setting} = {max(most * 2, 10)}; then restart PostgreSQL.",
+            )
+        else:
+            yield Finding("ok", f"{used} of {most} {what} are taken")
+
+
+def _keep_size(server: dict[str, Any]) -> Iterator[Finding]:
+    size = server["keep_size_mb"]
+    if size < 0:
+        yield Finding(
+            "warn",
+            "max_slot_wal_keep_size is unlimited: a slot that nobody reads can fill the disk",
+            "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf(); "
+            "a slot that is lost is replaced by itself.",
+        )
+    else:
+        yield Finding("ok", f"max_slot_wal_keep_size is {size_in_words(size * 1024 * 1024)}")
+
+
+def _role(connection: _Connection) -> Iterator[Finding]:
+    role = _one(connection, "doctor_role")
+    name = f'"{role["name"]}"'
+    if role["superuser"] or role["replication"]:
+        yield Finding("ok", f"role {role['name']} may replicate")
+    else:
+        yield Finding("problem", f"role {role['name']} may not replicate", f"ALTER ROLE {name} REPLICATION;")
+    if role["may_create"]:
+        yield Finding("ok", f"role {role['name']} may create schemas and publications in {role['database']}")
+    else:
+        yield Finding(
+            "warn",
+            f"role {role['name']} cannot create schemas in {role['database']}: another must run `realtime migrate`",
+            f'GRANT CREATE ON DATABASE "{role["database"]}" TO {name};',
+        )
+    if role["reader_member"] is False:
+        yield Finding(
+            "problem", f"role {role['name']} cannot become realtime_reader", f"GRANT realtime_reader TO {name};"
+        )
+
+
+def _sender(dsn: str) -> Iterator[Finding]:
+    """pg_hba.conf and poolers in between decide this, so the only way to know is to try."""
+    try:
+        with psycopg.connect(
+            dsn, autocommit=True, replication="database", application_name="realtime doctor"
+        ) as sender:
+            sender.execute("IDENTIFY_SYSTEM")
+    except psycopg.Error as error:
+        said = error.diag.message_primary or " ".join(str(error).split())
+        yield Finding(
+            "problem",
+            f"a replication connection is not possible: {said}",
+            "Connect to PostgreSQL itself (not a pooler), as a role with REPLICATION that pg_hba.conf lets in.",
+        )
+    else:
+        yield Finding("ok", "replication connections are possible")
+
+
+def _migrations(dsn: str) -> Iterator[Finding]:
+    pending = pending_migrations(dsn)
+    if pending:
+        yield Finding(
+            "problem", f"the database is not at this version ({', '.join(pending)})", "Run `realtime migrate`."
+        )
+    else:
+        yield Finding("ok", "migrations are up to date")
+
+
+def _event_triggers(connection: _Connection) -> Iterator[Finding]:
+    if _one(connection, "doctor_event_triggers")["enabled"] < 2:
+        yield Finding(
+            "warn",
+            "event triggers are missing or disabled: DDL on exposed tables is noticed only at their next row change",
+            "Run `realtime migrate` once as a superuser.",
+        )
+    else:
+        yield Finding("ok", "event triggers announce DDL")
+
+
+def _publication(connection: _Connection) -> Iterator[Finding]:
+    found = connection.execute(query("doctor_publication")).fetchone()
+    if found is None:
+        yield Finding(
+            "problem",
+            "the publication bunbase_realtime is missing",
+            "CREATE PUBLICATION bunbase_realtime WITH (publish_via_partition_root = true); "
+            "then expose the tables again.",
+        )
+    elif not found["complete"]:
+        yield Finding(
+            "problem",
+            "the publication bunbase_realtime does not publish everything",
+            "ALTER PUBLICATION bunbase_realtime "
+            "SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true);",
+        )
+    else:
+        yield Finding("ok", "the publication is there")
+
+
+def _collections(connection: _Connection) -> Iterator[Finding]:
+    rows = connection.execute(query("doctor_collections")).fetchall()
+    for row in rows:
+        if not row["published"]:
+            yield Finding(
+                "problem",
+                f"collection {row['name']}: {row['relation']} is not in the publication",
+                f"ALTER PUBLICATION bunbase_realtime ADD TABLE ONLY {row['relation']};",
+            )
+        for problem in row["problems"]:
+            yield Finding(
+                "problem",
+                f"collection {row['name']}: {problem}, so PostgreSQL refuses its updates and deletes",
+                "Add a primary key and REPLICA IDENTITY DEFAULT, or ALTER TABLE ... REPLICA IDENTITY FULL.",
+            )
+    if not rows:
+        yield Finding("warn", "no table is exposed to clients yet", "realtime expose TABLE")
+    elif all(row["published"] and not row["problems"] for row in rows):
+        yield Finding("ok", f"{len(rows)} exposed tables can be followed")
+
+
+_IN_MIGRATED: tuple[Callable[[_Connection], Iterator[Finding]], ...] = (_event_triggers, _publication, _collections)
+
+
+def _slots(connection: _Connection) -> Iterator[Finding]:
+    for slot in connection.execute(query("doctor_slots")).fetchall():
+        name, held = slot["name"], size_in_words(slot["retained"])
+        if slot["wal_status"] == "lost":
+            yield Finding(
+                "warn",
+                f"slot {name} is lost: the WAL it needs is gone",
+                f"realtime slots drop {name} (a running server replaces its own)",
+            )
+        elif not slot["active"]:
+            yield Finding(
+                "warn",
+                f"nobody reads slot {name}, and it holds {held} of WAL",
+                f"Start its server, or realtime slots drop {name}",
+            )
+        else:
+            yield Finding("ok", f"slot {name} is being read and holds {held} of WAL")
+
+
+def _blockers(connection: _Connection) -> Iterator[Finding]:
+    row = connection.execute(query("doctor_oldest_transaction")).fetchone()
+    if row is not None:
+        yield Finding(
+            "warn",
+            f"a transaction has been open for {row['seconds']:.0f} s (pid {row['pid']}): a new slot must wait for it",
+            f"End it, or SELECT pg_terminate_backend({row['pid']});",
+        )
+
+
+def _plugin(dsn: str, server: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+    """Minor releases of PostgreSQL since 2026 load only the output plugins that are listed (CVE-2026-6471)."""
+    name = "wal2json" if settings.decoder == "wal2json" else "pgoutput"
+    allowed = None if server["plugins"] is None else [each.strip() for each in server["plugins"].split(",")]
+    if allowed is not None and name not in allowed:
+        yield _not_allowed(name, allowed)
+    elif name == "pgoutput":
+        yield Finding("ok", "the decoder pgoutput is part of PostgreSQL")
+    else:
+        yield _try_plugin(dsn, name)
+
+
+def _not_allowed(name: str, allowed: list[str]) -> Finding:
+    return Finding(
+        "problem",
+        f"the server does not allow {name} as an output plugin",
+        f"ALTER SYSTEM SET output_plugin_libraries = '{', '.join([*allowed, name])}'; SELECT pg_reload_conf();",
+    )
+
+
+def _try_plugin(dsn: str, name: str) -> Finding:
+    unknown = f"whether {name} can be loaded is not known"
+    try:
+        with psycopg.connect(dsn, autocommit=True, application_name="realtime doctor") as connection:
+            connection.execute("set statement_timeout = '5s'")
+            connection.execute(query("doctor_try_plugin"), [name])
+    except psycopg.errors.QueryCanceled:
+        return Finding("warn", f"{unknown}: an open transaction holds new slots up", "Try again later.")
+    except psycopg.errors.UndefinedFile:
+        return Finding(
+            "problem",
+            f"the decoder {name} is not installed on the database server",
+            f"Install its package (postgresql-NN-{name}), or use --decoder pgoutput.",
+        )
+    except psycopg.Error as error:
+        if f'"{name}"' in (error.diag.message_primary or ""):
+            return _not_allowed(name, ["pgoutput", "test_decoding"])
+        return Finding("warn", f"{unknown}: {error.diag.message_primary}", "Mend the problems above first.")
+    return Finding("ok", f"the decoder {name} is installed")

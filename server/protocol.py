@@ -1,0 +1,241 @@
+"""The messages of the protocol as typed structs, and nothing about connections.
+
+A client's message is a JSON object whose ``type`` says which struct it is; unknown types, unknown fields and wrong
+value types are refused with ``RT_007``, never ignored. The server's messages are built here too, always as complete
+JSON payloads (bytes), so WebSocket frames, SSE events and long-poll answers can carry the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from engine.errors import RealtimeError
+from engine.lsn import Lsn, format_lsn
+
+__all__ = [
+    "COLLECTION_PREFIX",
+    "PONG",
+    "Auth",
+    "BadMessage",
+    "ClientMessage",
+    "Named",
+    "Ping",
+    "PresenceUpdate",
+    "Publish",
+    "Subscribe",
+    "Unsubscribe",
+    "connected",
+    "decode",
+    "error",
+    "names_in",
+    "snapshot_head",
+    "snapshot_tail",
+    "subscribed",
+    "unsubscribed",
+]
+
+COLLECTION_PREFIX: Final = "db:collection:"
+PONG: Final = b'{"type":"pong"}'
+
+_MAX_NAME = 256
+_MAX_DEPTH = 64
+
+_Name = Annotated[str, Meta(min_length=1, max_length=_MAX_NAME)]
+_Object = dict[str, Any]
+
+
+class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True, frozen=True):
+    """Start a subscription. ``id`` tells it from others on the connection; the channel's name if it is not given."""
+
+    channel: _Name
+    id: _Name | UnsetType = UNSET
+    query: _Object | UnsetType = UNSET
+    auth: str | UnsetType = UNSET
+    since: str | UnsetType = UNSET
+    history: int | UnsetType = UNSET
+
+
+class Unsubscribe(Struct, tag="unsubscribe", forbid_unknown_fields=True, frozen=True):
+    """End the subscription of that ``id`` (the channel's name if it is not given)."""
+
+    channel: _Name
+    id: _Name | UnsetType = UNSET
+
+
+class Publish(Struct, tag="message", forbid_unknown_fields=True, frozen=True):
+    """Publish to a channel."""
+
+    channel: _Name
+    event: _Name
+    data: Any = None
+    ref: _Name | UnsetType = UNSET
+    id: _Name | UnsetType = UNSET
+
+
+class PresenceUpdate(Struct, tag="presence:update", forbid_unknown_fields=True, frozen=True):
+    """Change one's own state in a channel."""
+
+    channel: _Name
+    data: Any = None
+    ref: _Name | UnsetType = UNSET
+
+
+class Auth(Struct, tag="auth", forbid_unknown_fields=True, frozen=True):
+    """A new token before the old one expires."""
+
+    token: str
+    ref: _Name | UnsetType = UNSET
+
+
+class Ping(Struct, tag="ping", forbid_unknown_fields=True, frozen=True):
+    """Is anybody there? Answered by ``pong``."""
+
+
+ClientMessage = Subscribe | Unsubscribe | Publish | PresenceUpdate | Auth | Ping
+
+
+class Named(Struct, frozen=True):
+    """What an error frame says about the request it answers; ``UNSET`` where the request did not say it."""
+
+    channel: _Name | UnsetType = UNSET
+    id: _Name | UnsetType = UNSET
+    ref: _Name | UnsetType = UNSET
+
+
+class BadMessage(RealtimeError):
+    """A client's message that is not one of the protocol; the text says where it is wrong."""
+
+    code = "RT_007"
+
+
+_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+_fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_name: msgspec.json.Decoder[str] = msgspec.json.Decoder(_Name)
+_encode = msgspec.json.Encoder().encode
+
+
+def decode(data: bytes) -> ClientMessage:
+    """Read one client message. Raises ``BadMessage``, and nothing else, if it is not one."""
+    try:
+        message = _decoder.decode(data)
+    except UnicodeDecodeError as wrong:
+        raise BadMessage("the message is not valid UTF-8") from wrong
+    except RecursionError as wrong:
+        raise BadMessage("the message is nested too deeply") from wrong
+    except msgspec.MsgspecError as wrong:
+        raise BadMessage(str(wrong)) from wrong
+    if isinstance(message, Subscribe) and message.query is not UNSET and _deeper_than(message.query, _MAX_DEPTH):
+        raise BadMessage(f"the query is nested more than {_MAX_DEPTH} levels deep")
+    return message
+
+
+def names_in(data: bytes) -> Named:
+    """The ``channel``, ``id`` and ``ref`` of a message that may be broken, as far as they can be read."""
+    try:
+        fields = _fields.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Named()
+    return Named(*(_readable(fields.get(name)) for name in ("channel", "id", "ref")))
+
+
+def _readable(raw: msgspec.Raw | None) -> str | UnsetType:
+    if raw is None:
+        return UNSET
+    try:
+        return _name.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return UNSET
+
+
+def _deeper_than(value: object, limit: int) -> bool:
+    """True if lists and objects are nested more than ``limit`` deep; without recursion, for it guards against that."""
+    level: list[object] = [value]
+    for _ in range(limit):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        if not below:
+            return False
+        level = below
+    return any(isinstance(item, dict | list) for item in level)
+
+
+class _Connected(Struct, tag="connected"):
+    connectionId: str
+
+
+class _Subscribed(Struct, tag="subscribed"):
+    channel: str
+    id: str
+    position: str
+    strategy: str
+    reason: str | UnsetType = UNSET
+
+
+class _Unsubscribed(Struct, tag="unsubscribed"):
+    channel: str
+    id: str
+
+
+class _SnapshotHead(Struct, tag="snapshot"):
+    channel: str
+    id: str
+
+
+class _Error(Struct, tag="error"):
+    code: str
+    message: str
+    channel: str | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+    ref: str | UnsetType = UNSET
+
+
+def connected(connection_id: str) -> bytes:
+    """The first message on every connection."""
+    return _encode(_Connected(connection_id))
+
+
+def subscribed(channel: str, id: str, position: Lsn, strategy: str, reason: str | None) -> bytes:
+    """From here on no later commit can be missed. ``reason``: why the query is not followed incrementally."""
+    return _encode(_Subscribed(channel, id, format_lsn(position), strategy, UNSET if reason is None else reason))
+
+
+def unsubscribed(channel: str, id: str) -> bytes:
+    """Nothing more comes for that subscription."""
+    return _encode(_Unsubscribed(channel, id))
+
+
+def snapshot_head(channel: str, id: str) -> bytes:
+    """The part of a snapshot message that is one subscription's own; ``snapshot_tail`` completes it."""
+    return _encode(_SnapshotHead(channel, id))[:-1] + b","
+
+
+def snapshot_tail(position: Lsn, reset: bool, changes_json: bytes) -> bytes:
+    """The part of a snapshot message that all subscribers of a window share."""
+    return b'"position":"%b","reset":%b,"changes":%b}' % (
+        format_lsn(position).encode(),
+        b"true" if reset else b"false",
+        changes_json,
+    )
+
+
+def error(code: str, message: str, about: Named) -> bytes:
+    """A request failed, or a subscription ended."""
+    try:
+        return _encode(_Error(code, message, about.channel, about.id, about.ref))
+    except UnicodeEncodeError:
+        # A driver's message can carry undecodable bytes as lone surrogates; they have no place in JSON.
+        safe = message.encode(errors="replace").decode()
+        return _encode(_Error(code, safe, about.channel, about.id, about.ref))
+
+
+def spec_of(message: Subscribe) -> Mapping[str, object]:
+    """The query of a subscribe message; an empty one means the whole collection."""
+    return {} if message.query is UNSET else message.query

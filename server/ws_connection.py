@@ -1,0 +1,280 @@
+"""One WebSocket connection: frames in, frames out, and how much may wait in between.
+
+What one turn of the event loop produces is gathered into one write. When more than ``buffer_size`` bytes wait, the
+connection is congested: its live queries are paused and nothing more is read from it, so a client that does not take
+its answers cannot ask for more either (TCP holds it back). When the transport has drained below a quarter of that,
+both go on. Each client can thus make the server hold ``buffer_size`` bytes plus one event, whatever happens in the
+database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+from server.client import Client
+from server.frames import EventFrames, text_frame
+from server.live import LiveEvent, LiveQueriesLike
+from server.session import Session
+
+__all__ = ["ConnectionLimits", "WebSocketConnection"]
+
+_CLOSE_TIMEOUT = 5.0  # seconds for the other side to answer a close frame
+_MAX_FRAGMENTS = 1024
+_PROTOCOL_ERROR = 1002
+_MESSAGE_TOO_BIG = 1009
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Sizes in bytes, times in seconds.
+
+    A message above ``message_size`` is thrown away and answered with an error; above ``message_hard_cap`` the
+    connection is closed. ``stall_timeout``: a congested connection from which nothing could be sent for so long is
+    dropped. ``ping_interval``, ``missed_pings``: silence for so many pings in a row drops it as well.
+    """
+
+    message_size: int = 128 * 1024
+    message_hard_cap: int = 1024 * 1024
+    buffer_size: int = 1024 * 1024
+    stall_timeout: float = 60.0
+    ping_interval: float = 25.0
+    missed_pings: int = 2
+
+
+class WebSocketConnection(WSListener):
+    """The sink of one client, over a picows transport. ``closed`` is called once, when the socket is gone."""
+
+    def __init__(
+        self,
+        session: Session,
+        live_queries: LiveQueriesLike,
+        frames: EventFrames,
+        limits: ConnectionLimits,
+        closed: Callable[[WebSocketConnection], None],
+    ) -> None:
+        self.client = Client(session, live_queries, self)
+        self.congested = False
+        self._frames = frames
+        self._limits = limits
+        self._closed = closed
+        self._loop = asyncio.get_running_loop()
+        self._transport: WSTransport | None = None
+        self._closing = False
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._writing_paused = False
+        self._parts: list[bytes] = []
+        self._parts_size = 0
+        self._parts_type: WSMsgType | None = None
+        self._fragments = 0
+        self._heard = True
+        self._missed = 0
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def closing(self) -> bool:
+        """True once a close frame was sent, or the socket was given up."""
+        return self._closing
+
+    # What picows calls.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The upgrade is done."""
+        self._transport = transport
+        high = self._limits.buffer_size
+        transport.underlying_transport.set_write_buffer_limits(high=high, low=high // 4)
+        self._ping_timer = self._loop.call_later(self._limits.ping_interval, self._ping)
+        self.send(self.client.session.begin())
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """One frame arrived."""
+        self._heard = True
+        kind = frame.msg_type
+        if kind == WSMsgType.CLOSE:
+            self._answer_close(transport, frame)
+        elif self._closing:
+            return
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.close(_PROTOCOL_ERROR, "no extension was agreed on")
+        elif kind == WSMsgType.PING:
+            outputs = self.client.session.admit(self._loop.time())
+            if outputs is None:
+                transport.send_pong(frame.get_payload_as_bytes())
+            else:
+                self.client.carry_out(outputs)
+        elif kind != WSMsgType.PONG:
+            self._assemble(frame)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The socket is gone."""
+        self._closing = True
+        self._out.clear()
+        for timer in (self._ping_timer, self._stall_timer):
+            if timer is not None:
+                timer.cancel()
+        self.client.gone()
+        self._closed(self)
+
+    def pause_writing(self) -> None:
+        """The transport holds more than ``buffer_size``."""
+        self._writing_paused = True
+        self._congest()
+
+    def resume_writing(self) -> None:
+        """The transport holds less than a quarter of ``buffer_size``."""
+        self._writing_paused = False
+        self._relieve()
+
+    # What the client calls.
+
+    def send(self, payload: bytes) -> None:
+        """Send a message of this client's own."""
+        self._write(text_frame(payload))
+
+    def send_event(self, head: bytes, event: LiveEvent) -> None:
+        """Send a message that others share; its frame is built once for all."""
+        self._write(self._frames.frame(head, event))
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what waits and a close frame; the socket goes when the other side answers, or after some seconds."""
+        if self._closing or self._gone():
+            return
+        assert self._transport is not None
+        self._flush()
+        self._closing = True
+        self._transport.send_close(WSCloseCode(code), reason)
+        if self.congested:
+            self._transport.underlying_transport.resume_reading()
+        self._loop.call_later(_CLOSE_TIMEOUT, self._transport.disconnect, False)
+
+    # Writing.
+
+    def _write(self, frame: bytes) -> None:
+        if self._closing or self._transport is None:
+            return
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(frame)
+        self._out_size += len(frame)
+        if self._out_size > self._limits.buffer_size:
+            self._congest()
+
+    def _flush(self) -> None:
+        if not self._out or self._gone():
+            return
+        assert self._transport is not None
+        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        self._out_size = 0
+        self._transport.underlying_transport.write(data)
+        if not self._writing_paused:
+            self._relieve()
+
+    def _congest(self) -> None:
+        if self.congested or self._closing or self._gone():
+            return
+        assert self._transport is not None
+        self.congested = True
+        self._transport.underlying_transport.pause_reading()
+        self._watch_stall(self._waiting())
+        self.client.congest()
+
+    def _relieve(self) -> None:
+        if not self.congested or self._closing or self._gone():
+            return
+        assert self._transport is not None
+        self.congested = False
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+        self._heard = True  # nothing could be heard while reading was paused
+        self._transport.underlying_transport.resume_reading()
+        self.client.relieve()
+
+    def _gone(self) -> bool:
+        """True when the transport takes no calls any more; ``on_ws_disconnected`` follows, but later."""
+        return self._transport is None or self._transport.underlying_transport.is_closing()
+
+    def _waiting(self) -> int:
+        assert self._transport is not None
+        return self._out_size + self._transport.underlying_transport.get_write_buffer_size()
+
+    # Watching for dead peers.
+
+    def _watch_stall(self, before: int) -> None:
+        self._stall_timer = self._loop.call_later(self._limits.stall_timeout, self._check_stall, before)
+
+    def _check_stall(self, before: int) -> None:
+        if self._gone():
+            return
+        waiting = self._waiting()
+        if waiting < before:
+            self._watch_stall(waiting)
+        else:
+            self._drop()
+
+    def _ping(self) -> None:
+        if self._closing or self._gone():
+            return
+        assert self._transport is not None
+        self._missed = 0 if self._heard or self.congested else self._missed + 1
+        self._heard = False
+        if self._missed >= self._limits.missed_pings:
+            self._drop()
+            return
+        if not self.congested:
+            self._transport.send_ping()
+        self._ping_timer = self._loop.call_later(self._limits.ping_interval, self._ping)
+
+    def _drop(self) -> None:
+        """End the connection without ceremony: the other side takes nothing."""
+        if self._transport is not None:
+            self._closing = True
+            self._transport.disconnect(False)
+
+    # Reading.
+
+    def _answer_close(self, transport: WSTransport, frame: WSFrame) -> None:
+        if not self._closing:
+            self._flush()
+            self._closing = True
+            code = frame.get_close_code()
+            transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
+        transport.disconnect()
+        self._loop.call_later(_CLOSE_TIMEOUT, transport.disconnect, False)
+
+    def _assemble(self, frame: WSFrame) -> None:
+        """Put fragments together; a message beyond ``message_size`` is counted but not kept."""
+        if (frame.msg_type == WSMsgType.CONTINUATION) == (self._parts_type is None):
+            self.close(_PROTOCOL_ERROR, "unexpected continuation frame or its absence")
+            return
+        if self._parts_type is None:
+            self._parts_type = frame.msg_type
+        self._parts_size += frame.payload_size
+        self._fragments += 1
+        if self._parts_size > self._limits.message_hard_cap or self._fragments > _MAX_FRAGMENTS:
+            self.close(_MESSAGE_TOO_BIG, "message too big")
+            return
+        if self._parts_size > self._limits.message_size or self._parts_type == WSMsgType.BINARY:
+            self._parts.clear()
+        else:
+            self._parts.append(frame.get_payload_as_bytes())
+        if frame.fin:
+            kind, size, data = self._parts_type, self._parts_size, b"".join(self._parts)
+            self._parts_type, self._parts_size, self._fragments = None, 0, 0
+            self._parts.clear()
+            self._message(kind, size, data)
+
+    def _message(self, kind: WSMsgType, size: int, data: bytes) -> None:
+        session, now = self.client.session, self._loop.time()
+        if size > self._limits.message_size:
+            outputs = session.receive_oversized(now)
+        elif kind == WSMsgType.BINARY:
+            outputs = session.receive_binary(now)
+        else:
+            outputs = session.receive(data, now)
+        self.client.carry_out(outputs)

@@ -1,0 +1,127 @@
+-- name: feed_server
+-- What the server must offer before a feed can start: version, settings, the publication, our schema, our privilege.
+select current_setting('server_version_num')::int as version,
+       current_setting('wal_level') as wal_level,
+       (select setting::int from pg_settings where name = 'wal_sender_timeout') as wal_sender_timeout_ms,
+       pg_is_in_recovery() as in_recovery,
+       exists (select from pg_publication where pubname = %(publication)s) as published,
+       to_regclass('realtime.nodes') is not null as migrated,
+       (select rolreplication or rolsuper from pg_roles where rolname = current_user) as may_replicate,
+       current_user::text as role,
+       current_database()::text as database
+
+-- name: feed_position
+-- Where the server writes its WAL now, as a number.
+select (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint as position
+
+-- name: feed_heartbeat
+-- A record of our own in the WAL, so that the slot can advance although nobody writes to exposed tables.
+select pg_logical_emit_message(false, %(prefix)s, '')
+
+-- name: feed_relation
+-- A table of the stream by name: the exposed table it belongs to (itself or its partition root), with the columns the stream carries.
+with named as (
+  select c.oid, c.relreplident
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = %(schema)s and c.relname = %(table)s
+), exposed as (
+  select named.oid as table_oid, named.relreplident = 'f' as table_full, a.relid as oid
+  from named
+  cross join lateral (
+    select p.relid, p.ordinality from pg_partition_ancestors(named.oid) with ordinality p (relid, ordinality)
+    union all select named.oid, 0 where not exists (select from pg_partition_ancestors(named.oid))
+  ) a
+  where exists (select from realtime.collections k where k.relation = a.relid)
+  order by a.ordinality desc
+  limit 1
+)
+select c.oid::bigint as oid, n.nspname::text as schema, c.relname::text as name, c.relreplident::text as replica_identity,
+       e.table_oid <> c.oid as partition, e.table_full as full,
+       array_agg(a.attname::text order by a.attnum) as names,
+       array_agg(a.atttypid::bigint order by a.attnum) as types,
+       array_agg(a.atttypmod order by a.attnum) as mods,
+       array_agg(c.relreplident = 'f' or coalesce(a.attnum = any (i.indkey::int2[]), false) order by a.attnum) as keys
+from exposed e
+join pg_class c on c.oid = e.oid
+join pg_namespace n on n.oid = c.relnamespace
+left join pg_index i on i.indrelid = c.oid
+  and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end
+left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated <> 'v'
+group by c.oid, n.nspname, c.relname, c.relreplident, e.table_oid, e.table_full
+
+-- name: feed_slot
+-- One slot. invalidation_reason came with PostgreSQL 17 and is read in a way that does not need the column.
+select s.slot_name::text as name, s.plugin::text as plugin, s.database::text as database, s.slot_type,
+       s.active_pid, coalesce(s.wal_status, '') as wal_status,
+       to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason,
+       (s.confirmed_flush_lsn - '0/0'::pg_lsn)::bigint as confirmed,
+       (s.restart_lsn - '0/0'::pg_lsn)::bigint as restart,
+       (select format('process %%s (%%s, %%s)', a.pid, coalesce(nullif(a.application_name, ''), 'no application name'),
+                      coalesce(host(a.client_addr), 'local'))
+        from pg_stat_activity a where a.pid = s.active_pid) as user
+from pg_replication_slots s where s.slot_name = %(slot)s
+
+-- name: feed_slot_create
+-- A logical slot; waits for the transactions that are under way to end.
+select (lsn - '0/0'::pg_lsn)::bigint as position from pg_create_logical_replication_slot(%(slot)s, %(plugin)s)
+
+-- name: feed_slot_drop
+-- Refused by PostgreSQL while the slot is active.
+select pg_drop_replication_slot(%(slot)s)
+
+-- name: feed_blockers
+-- Whom a backend (one that creates a slot) is waiting for.
+select a.pid, coalesce(a.usename::text, '') as role, coalesce(nullif(a.application_name, ''), 'no application name') as application,
+       a.state, extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
+from unnest(pg_blocking_pids(%(pid)s)) b (pid) join pg_stat_activity a on a.pid = b.pid
+order by a.xact_start
+
+-- name: feed_standby_snapshot
+-- A record of the running transactions, which a slot under creation waits for (PostgreSQL 16 and later).
+select pg_log_standby_snapshot()
+
+-- name: feed_terminate
+-- End a walsender that this node itself left behind.
+select pg_terminate_backend(%(pid)s)
+
+-- name: feed_slots
+-- Every logical slot of the cluster with its owner, if it is one of ours. Lag in seconds: for an active slot what its consumer last
+-- reported (0 when it has confirmed everything), for an inactive one since when it is inactive (PostgreSQL 17 and later), else unknown.
+select s.slot_name::text as name, s.plugin::text as plugin, s.database::text as database, s.active, n.id as node, n.host,
+       (pg_current_wal_lsn() - s.confirmed_flush_lsn)::bigint as lag_bytes,
+       case when s.active then coalesce(extract(epoch from r.flush_lag), 0)
+            else extract(epoch from clock_timestamp() - (to_jsonb(s) ->> 'inactive_since')::timestamptz)
+       end::float8 as lag_seconds,
+       (pg_current_wal_lsn() - s.restart_lsn)::bigint as retained_bytes,
+       coalesce(s.wal_status, 'lost') as wal_status,
+       to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason
+from pg_replication_slots s
+left join pg_stat_replication r on r.pid = s.active_pid
+left join realtime.nodes n on n.slot_name = s.slot_name and s.database = current_database()
+where s.slot_type = 'logical'
+order by s.slot_name
+
+-- name: feed_node_register
+-- This node is alive. Refused (no row) if another node owns the slot and its lease has not run out.
+insert into realtime.nodes as n (id, slot_name, throw_away, host, pid, lease_expires_at)
+values (%(node)s, %(slot)s, %(throw_away)s, %(host)s, %(pid)s, clock_timestamp() + make_interval(secs => %(lease)s))
+on conflict (id) do update
+  set slot_name = excluded.slot_name, throw_away = excluded.throw_away, host = excluded.host, pid = excluded.pid,
+      started_at = case when (n.host, n.pid) is distinct from (excluded.host, excluded.pid) then now() else n.started_at end,
+      lease_expires_at = excluded.lease_expires_at
+
+-- name: feed_node_owner
+-- Which other node owns a slot.
+select id, coalesce(host, 'unknown host') as host, lease_expires_at < clock_timestamp() as expired
+from realtime.nodes where slot_name = %(slot)s and id <> %(node)s
+
+-- name: feed_nodes_expired
+-- Other nodes whose lease has run out, with the state of their slots.
+select n.id, n.slot_name::text as slot, s.slot_name is not null as has_slot, coalesce(s.active, false) as active
+from realtime.nodes n
+left join pg_replication_slots s on s.slot_name = n.slot_name and s.database = current_database()
+where n.lease_expires_at < clock_timestamp() and n.id <> %(node)s
+
+-- name: feed_node_remove
+-- A node is gone. Its lease is checked again: it may have come back.
+delete from realtime.nodes where id = %(node)s and (%(always)s or lease_expires_at < clock_timestamp())

@@ -1,0 +1,116 @@
+"""``realtime dev`` and a real browser: what visitors see is what Postgres says, also after the server was killed.
+
+The scenario itself is ``demo.mjs``; this starts the server, kills and restarts it when the scenario asks, and reports.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import psycopg
+import pytest
+
+from server.local_postgres import LocalPostgres
+
+HERE = Path(__file__).parent
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+
+
+class DevServer:
+    """``realtime dev`` in a process of its own."""
+
+    def __init__(self, data_dir: Path, port: int, log: Path) -> None:
+        self._data_dir, self._port, self._log = data_dir, port, log
+        self.url = f"http://localhost:{port}/"
+
+    def start(self) -> None:
+        """Returns when it has printed the page's address."""
+        command = "from server.cli import main; main()"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", command, "dev", "--data-dir", str(self._data_dir), "--port", str(self._port)],
+            stdout=subprocess.PIPE,
+            stderr=self._log.open("a"),
+            cwd=HERE.parent.parent,
+            text=True,
+        )
+        for line in self._output:
+            if "Demo page" in line:
+                return
+        pytest.fail(f"realtime dev did not start:\n{self._log.read_text()}")
+
+    def kill(self) -> None:
+        """SIGKILL; its Postgres goes on."""
+        self.process.kill()
+        self.process.wait()
+        self._output.close()
+
+    @property
+    def _output(self) -> IO[str]:
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+
+def need(found: bool, what: str) -> None:
+    if not found and os.environ.get("CI"):
+        pytest.fail(f"{what}; `make test` installs it")
+    if not found:
+        pytest.skip(what)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[DevServer]:
+    need(CHROMIUM.exists(), f"there is no Chromium at {CHROMIUM}")
+    need(shutil.which("node") is not None, "Node is not installed")
+    need((HERE / "node_modules" / "playwright-core").exists(), "playwright-core is not installed in tests/browser")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    dev = DevServer(tmp_path / "postgres", port, tmp_path / "server.log")
+    dev.start()
+    yield dev
+    dev.kill()
+    LocalPostgres(tmp_path / "postgres").delete()
+
+
+def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path) -> None:
+    pictures = tmp_path / "screenshots"
+    pictures.mkdir()
+    said: list[str] = []
+    with subprocess.Popen(
+        ["node", str(HERE / "demo.mjs"), server.url, str(pictures)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"CHROMIUM": str(CHROMIUM)},
+    ) as scenario:
+        assert scenario.stdin is not None
+        assert scenario.stdout is not None
+        for line in scenario.stdout:
+            said.append(line)
+            if line.strip() == "KILL SERVER":
+                server.kill()
+                write_meanwhile(LocalPostgres(tmp_path / "postgres").dsn)
+                server.start()
+                scenario.stdin.write("restarted\n")
+                scenario.stdin.flush()
+    assert scenario.returncode == 0, (
+        f"{''.join(said)}\nscreenshots: {pictures}\n{(tmp_path / 'server.log').read_text()}"
+    )
+    assert len(list(pictures.glob("*.png"))) == 14
+
+
+def write_meanwhile(dsn: str) -> None:
+    """Changes that nobody is there to stream."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "insert into messages (room_id, author, body) values ('general', 'psql', 'Written while the server was dead')"
+        )
+        connection.execute("delete from orders where id % 3 = 0")

@@ -1,0 +1,1 @@
+"""The demo page's tables and its SQL endpoint."""

@@ -1,0 +1,128 @@
+"""A feed over each decoder on each server, and what the tests need to talk to it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from engine.feed.feed import Feed, FeedSettings
+from engine.feed.settings import DecoderName
+from engine.session_settings import connection_options
+from engine.types import Change, Discontinuity, FeedEvent, Message, Progress, Transaction
+from server.local_postgres import LocalPostgres
+from tests.conftest import drop_database, fresh_database
+
+PATIENCE = 60
+"""Seconds after which a test that waits for an event has failed."""
+
+
+@dataclass
+class Place:
+    """A fresh, migrated database on some server, to be fed by some decoder."""
+
+    server: LocalPostgres
+    dsn: str
+    decoder: DecoderName
+
+    def connect(self, **options: Any) -> psycopg.Connection[Any]:
+        """An autocommit connection under the session settings of the feed."""
+        return psycopg.connect(self.dsn, autocommit=True, options=connection_options(), **options)
+
+    def settings(self, **changes: Any) -> FeedSettings:
+        """Settings for a throw-away feed of this decoder with a slot of its own."""
+        base = FeedSettings(slot_name=f"s_{uuid.uuid4().hex[:16]}", decoder=self.decoder, throw_away=True)
+        return replace(base, **changes)
+
+    @property
+    def version(self) -> int:
+        """The server's major version."""
+        with self.connect() as connection:
+            return connection.info.server_version // 10000
+
+
+@pytest.fixture(params=["pg18-pgoutput", "pg15-pgoutput", "pg15-wal2json"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Each server and decoder in turn."""
+    server_name, decoder = request.param.split("-")
+    server: LocalPostgres = request.getfixturevalue(server_name)
+    dsn = fresh_database(server)
+    yield Place(server, dsn, decoder)
+    drop_database(server, dsn)
+
+
+class Reader:
+    """Reads a feed in a test: transaction by transaction, confirming as it goes unless told otherwise."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+
+    async def event(self) -> FeedEvent:
+        """The next event of any kind, confirmed."""
+        async with asyncio.timeout(PATIENCE):
+            event = await anext(self.feed)
+        if isinstance(event, Transaction):
+            self.feed.confirm(event.end)
+        elif isinstance(event, Progress):
+            self.feed.confirm(event.position)
+        return event
+
+    async def transaction(self) -> Transaction:
+        """The next transaction. Fails on a discontinuity."""
+        while not isinstance(event := await self.event(), Transaction):
+            assert isinstance(event, Progress), event
+        return event
+
+    async def discontinuity(self) -> Discontinuity:
+        """The next discontinuity; transactions before it are skipped."""
+        while not isinstance(event := await self.event(), Discontinuity):
+            pass
+        return event
+
+    async def changes(self) -> list[Change]:
+        """The row changes of the next transaction that has any."""
+        while True:
+            transaction = await self.transaction()
+            if found := [c for c in transaction.changes if not isinstance(c, Message)]:
+                return found
+
+    async def messages(self) -> list[Message]:
+        """The logical messages of the next transaction that has any."""
+        while True:
+            transaction = await self.transaction()
+            if found := [c for c in transaction.changes if isinstance(c, Message)]:
+                return found
+
+
+@asynccontextmanager
+async def reading(dsn: str, settings: FeedSettings) -> AsyncIterator[Reader]:
+    """A streaming feed with a reader."""
+    async with Feed(dsn, settings) as feed:
+        async with asyncio.timeout(PATIENCE):
+            await feed.streaming()
+        yield Reader(feed)
+
+
+def row(change: Change) -> tuple[str, Any, Any]:
+    """A change in a form that reads well in an assertion: kind, old and new row as ``{column: value}``."""
+    names = [column.name for column in change.relation.columns]
+    old, new = change.old(), change.new()
+    return (
+        change.kind.name,
+        None if old is None else dict(zip(names, old, strict=True)),
+        None if new is None else dict(zip(names, new, strict=True)),
+    )
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    """Wait until ``condition`` is true, for what the server only shows when asked; returns what it gave."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := condition()):
+            await asyncio.sleep(0.02)
+    return found

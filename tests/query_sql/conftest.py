@@ -1,0 +1,145 @@
+"""A small database per server: exposed and hidden tables, hidden columns, a view, functions that lie and that do not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from engine.catalog import Catalog, load_catalog
+from engine.query.incremental import IncrementalPlan
+from engine.query.planner import plan_query
+from engine.query.reread import ReReadPlan
+from engine.session_settings import connection_options
+from server.local_postgres import LocalPostgres
+from tests.conftest import drop_database, fresh_database
+
+SCHEMA = """
+create schema app;
+create type app.mood as enum ('sad', 'ok', 'happy');
+create domain app.short as text check (length(value) < 20);
+create table app.messages (
+  id bigint primary key, room_id text, body text, created_at timestamptz, n int, price numeric(10,2), score float8,
+  ok boolean, mood app.mood, tags text[], note app.short, meta jsonb, code char(4), secret text
+);
+create table app.users (id int primary key, name text, password text);
+create table app.pairs (a int, b text, v int, primary key (b, a));
+create table app."Mixed Case" ("Id" int primary key, "from" text, lower_case text);
+create table app.events (id bigint, day date, what text, primary key (id, day)) partition by range (day);
+create table app.events_1 partition of app.events for values from ('2024-01-01') to ('2024-02-01');
+create table app.events_2 partition of app.events for values from ('2024-02-01') to ('2024-03-01');
+create table app.keyless (a int, b text);
+alter table app.keyless replica identity full;
+create table app.vault (id int primary key, what text);
+create view app.message_view as select * from app.messages;
+create materialized view app.message_copy as select id, secret from app.messages;
+create sequence app.counter;
+insert into app.messages
+  select g, 'room-' || g % 3, case when g % 7 = 0 then null else 'body ' || g end,
+         timestamptz '2024-01-01' + g * interval '7 hours', nullif(g % 5, 4), g / 4.0, g * 1.5, (g % 3 = 0),
+         (array['sad', 'ok', 'happy']::app.mood[])[1 + g % 3], array['a', 'b' || g % 2], 'note ' || g % 4,
+         jsonb_build_object('g', g), 'c' || g % 3, 'top secret ' || g
+  from generate_series(1, 40) g;
+insert into app.users select g, 'user ' || g, 'password' from generate_series(0, 4) g;
+insert into app.pairs select g % 4, 'b "' || g / 4, g from generate_series(1, 15) g;
+insert into app."Mixed Case" values (1, 'x', 'y'), (2, 'z', 'w');
+insert into app.events select g, date '2024-01-01' + g, 'event ' || g from generate_series(1, 50) g;
+insert into app.keyless values (1, 'x'), (1, 'x'), (2, null);
+insert into app.vault values (1, 'gold');
+create function app.peek() returns bigint language sql stable as 'select count(*) from app.vault';
+create function app.pure(int) returns int language sql immutable as 'select $1 + 1';
+create function app.mightier(int) returns int language sql immutable security definer as 'select $1 + 1';
+create function app.dice() returns int language sql volatile as 'select 4';
+create function app.now() returns text language sql immutable as $$ select 'never' $$;
+create function app.fake_eq(text, bigint) returns boolean language plpgsql volatile as $$ begin return true; end $$;
+create operator app.= (leftarg = text, rightarg = bigint, function = app.fake_eq);
+create function app.text_less(text, text) returns boolean language sql immutable as $$ select $1 > $2 $$;
+create operator app.<<< (leftarg = text, rightarg = text, function = app.text_less);
+create function app.dice_step(int, int) returns int language sql volatile as 'select 4';
+create aggregate app.dice_sum(int) (sfunc = app.dice_step, stype = int, initcond = '0');
+create function app.roll_check(text) returns boolean language sql volatile as 'select true';
+create domain app.rolled as text check (app.roll_check(value));
+select realtime.expose('app.messages', columns => '{id,room_id,body,created_at,n,price,score,ok,mood,tags,note,meta,code}'),
+       realtime.expose('app.users', columns => '{id,name}'), realtime.expose('app.pairs'),
+       realtime.expose('app."Mixed Case"', name => 'mixed'), realtime.expose('app.events'),
+       realtime.expose('app.keyless');
+"""
+
+Plan = IncrementalPlan | ReReadPlan
+
+
+def loads(text: str | bytes) -> Any:
+    """A JSON value; numbers equal by value, as to_jsonb writes 1e300 with all its digits."""
+    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 20 else float(digits))
+
+
+@dataclass
+class Planner:
+    """A connection as the server has it, the catalog, and what a test wants to do with them."""
+
+    connection: psycopg.AsyncConnection[Any]
+    catalog: Catalog
+
+    async def plan(self, sql: str, *params: object, collection: str = "messages") -> Plan:
+        """The plan of an SQL query."""
+        return await plan_query(collection, {"sql": sql, "params": list(params)}, self.catalog, self.connection)
+
+    async def rows(self, sql: str, params: Sequence[str | None] = (), role: str | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a statement, text as Postgres prints it."""
+        async with self.connection.transaction(), psycopg.AsyncRawCursor(self.connection) as cursor:
+            if role:
+                await cursor.execute(f"set local role {role}".encode())
+            await cursor.execute(sql.encode(), list(params))
+            return await cursor.fetchall()
+
+    async def read(self, plan: Plan) -> list[tuple[str, Any]]:
+        """(id, document) of each row that the plan stands for."""
+        if isinstance(plan, ReReadPlan):
+            role = "realtime_reader" if plan.statement.as_reader else None
+            found = await self.rows(plan.statement.sql, plan.statement.params, role)
+            return [(name, loads(document)) for name, document in found]
+        return [(plan.doc_id(row), loads(plan.encode(row))) for row in await self.layout_rows(plan)]
+
+    async def layout_rows(self, plan: IncrementalPlan) -> list[tuple[bytes | None, ...]]:
+        """The rows that an incremental plan reads, in its table's layout."""
+        statement = plan.read(plan.limit)
+        async with self.connection.transaction(), psycopg.AsyncRawCursor(self.connection) as cursor:
+            await cursor.execute(statement.sql.encode(), list(statement.params))
+            result = cursor.pgresult
+            assert result is not None
+            return [tuple(result.get_value(r, c) for c in range(result.nfields)) for r in range(result.ntuples)]
+
+    async def documents(self, sql: str, *params: str | None) -> list[Any]:
+        """What Postgres itself says the documents of ``sql`` are."""
+        found = await self.rows(f"select to_jsonb(oracle)::text from (\n{sql}\n) oracle", params)
+        return [loads(document) for (document,) in found]
+
+
+async def connect(dsn: str) -> psycopg.AsyncConnection[Any]:
+    """A connection with the server's settings, finding names in ``app``."""
+    return await psycopg.AsyncConnection.connect(
+        dsn, autocommit=True, options=connection_options(search_path="app, public")
+    )
+
+
+@pytest.fixture(scope="session", params=["pg18", "pg15"])
+def app_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database with the schema above, on both servers in turn. Tests only read it."""
+    server: LocalPostgres = request.getfixturevalue(request.param)
+    dsn = fresh_database(server)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(SCHEMA.encode())
+    yield dsn
+    drop_database(server, dsn)
+
+
+@pytest.fixture
+async def planner(app_dsn: str) -> AsyncIterator[Planner]:
+    """A planner on the database."""
+    connection = await connect(app_dsn)
+    async with connection:
+        yield Planner(connection, await load_catalog(connection))

@@ -1,0 +1,109 @@
+"""A live query calls only functions whose result follows from exposed data and the clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.errors import InvalidQuery
+from tests.query_sql.conftest import Planner
+
+FUNCTIONS = [
+    ("select random() as r, id from messages", "volatile function random"),
+    ("select id from messages where random() < 0.5", "volatile function random"),
+    ("select id from messages order by random()", "volatile function random"),
+    ("select pg_sleep(1), id from messages", "volatile function pg_sleep"),
+    ("select clock_timestamp() as t, id from messages", "volatile function clock_timestamp"),
+    ("select gen_random_uuid() as u, id from messages", "volatile function gen_random_uuid"),
+    ("select set_config('role', 'postgres', true), id from messages", "volatile function set_config"),
+    ("select pg_notify('a', 'b'), id from messages", "volatile function pg_notify"),
+    ("select pg_advisory_lock(1), id from messages", "volatile function pg_advisory_lock"),
+    ("select pg_read_file('/etc/passwd') as f, id from messages", "volatile function pg_read_file"),
+    ("select lo_import('/etc/passwd') as f, id from messages", "volatile function lo_import"),
+    ("select query_to_xml('select * from app.vault', true, true, '') as x, id from messages", "query_to_xml"),
+    ("select table_to_xml('app.vault', true, true, '') as x, id from messages", "names an object|table_to_xml"),
+    ("select schema_to_xml('app', true, true, '') as x, id from messages", "schema_to_xml"),
+    ("select current_setting('data_directory') as s, id from messages", "current_setting"),
+    ("select version() as v, id from messages", "version"),
+    ("select current_user as u, id from messages", "reads the session"),
+    ("select session_user as u, id from messages", "reads the session"),
+    ("select current_schema as u, id from messages", "reads the session"),
+    ("select current_database() as u, id from messages", "current_database"),
+    ("select inet_server_addr() as a, id from messages", "inet_server_addr"),
+    ("select txid_current() as t, id from messages", "txid_current"),
+    ("select pg_backend_pid() as p, id from messages", "pg_backend_pid"),
+    ("select pg_current_snapshot()::text as p, id from messages", "pg_current_snapshot"),
+    ("select has_table_privilege('app.vault', 'select') as p, id from messages", "has_table_privilege"),
+    ("select to_regclass('app.vault') is null as p, id from messages", "to_regclass|names an object"),
+    ("select obj_description(1259, 'pg_class') as p, id from messages", "obj_description"),
+    ("select pg_get_viewdef(1::oid) as p, id from messages", "pg_get_viewdef"),
+    ("select pg_relation_size('app.vault') as p, id from messages", "names an object"),
+    ("select nextval('app.counter') as p, id from messages", "names an object"),
+    ("select currval('app.nowhere') as p, id from messages", "names an object"),
+    ("select lastval() as p, id from messages", "volatile function lastval"),
+    ("select 'vault'::regclass::text as p, id from messages", "names an object"),
+    ("select 'nowhere'::regclass::text as p, id from messages", "names an object"),
+    ("select regclass 'vault' as p, id from messages", "names an object"),
+    ("select cast('nobody' as regrole)::text as p, id from messages", "names an object"),
+    ("select '{vault}'::regclass[] as p, id from messages", "names an object"),
+    ("select id::oid::regclass::text as p from messages", "names an object"),
+    ("select body::regclass as p from messages", "names an object"),
+    ("select 'postgres=r/postgres'::aclitem::text as p, id from messages", "names an object"),
+    ("select x.r as p, id from messages, jsonb_to_record('{\"r\": \"app.vault\"}') as x(r regclass)", "names an object"),
+    ("select peek() as p, id from messages", "STABLE function peek.., which may read tables"),
+    ("select id from messages where peek() > 0", "STABLE function peek"),
+    ("select id from messages order by peek()", "STABLE function peek"),
+    ("select dice() as p, id from messages", "volatile function dice"),
+    ("select dice_sum(n) as p from messages", "volatile function dice_step"),
+    ("select dice_sum(n) over () as p from messages", "volatile function dice_step"),
+    ("select mightier(n) as p from messages", "SECURITY DEFINER function mightier"),
+    ("select body::rolled as p from messages", "volatile function roll_check"),
+    ("select cast(null as rolled) as p, id from messages", "volatile function roll_check"),
+    ("select id from messages where body = id", "volatile function fake_eq"),
+    ("select count(*) filter (where random() > 0) as p from messages", "volatile function random"),
+    ("select sum(n) over (order by random()) as p from messages", "volatile function random"),
+    ("select id from messages group by id, random()", "volatile function random"),
+    ("select id from messages limit (random() * 5)::int", "volatile function random"),
+    ("select m.id from messages m join users u on random() > 0.5", "volatile function random"),
+    ("with recursive t(i) as (select 1 union all select i + (random() * 2)::int from t where i < 3) "
+     "select i, id from t, messages", "volatile function random"),
+    ("values ((select random() from messages limit 1))", "volatile function random"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "message"), FUNCTIONS)
+async def test_what_does_not_follow_from_exposed_data_and_the_clock_is_refused(
+    planner: Planner, sql: str, message: str
+) -> None:
+    with pytest.raises(InvalidQuery, match=message) as refused:
+        await planner.plan(sql)
+    assert "gold" not in str(refused.value)
+
+
+async def test_immutable_functions_of_ones_own_may_be_called(planner: Planner) -> None:
+    sql = "select id, app.pure(n) as p from messages order by id"
+    plan = await planner.plan(sql)
+    assert [document for _, document in await planner.read(plan)] == await planner.documents(sql)
+
+
+async def test_a_function_that_shadows_a_built_in_one_is_seen_for_what_it_is(planner: Planner) -> None:
+    plan = await planner.plan("select app.now() as never, id from messages order by id limit 1")
+    assert not plan.time_dependent  # type: ignore[union-attr]
+    built_in = await planner.plan("select now() as now, id from messages order by id limit 1")
+    assert built_in.time_dependent  # type: ignore[union-attr]
+    async with planner.connection.transaction(force_rollback=True):
+        await planner.connection.execute("set local search_path = app, pg_catalog, public")
+        shadowed = await planner.plan("select now() as now, id from messages order by id limit 1")
+        assert not shadowed.time_dependent  # type: ignore[union-attr]
+        assert (await planner.documents("select now() as now"))[0] == {"now": "never"}
+
+
+async def test_an_operator_of_ones_own_is_left_to_postgres(planner: Planner) -> None:
+    async with planner.connection.transaction(force_rollback=True):
+        await planner.connection.execute(
+            "create operator app.< (leftarg = text, rightarg = text, function = app.text_less);"
+            "set local search_path = app, pg_catalog"
+        )
+        sql = "select id, body from messages where body < 'body 2' order by id"
+        plan = await planner.plan(sql)
+        assert getattr(plan, "reason", "") == "it calls text_less()"
+        assert [document for _, document in await planner.read(plan)] == await planner.documents(sql)

@@ -1,0 +1,99 @@
+"""The server as a process of its own, with ways to wait for it: its first line, its health, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60  # seconds after which a test gives up; nothing is expected to take so long
+
+
+class ServerProcess:
+    """``realtime COMMAND …`` on a port of its own."""
+
+    def __init__(self, process: Process, port: int) -> None:
+        self.process = process
+        self.port = port
+        self.lines: list[str] = []
+        self._drain = asyncio.create_task(self._read())
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def websocket(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/realtime"
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.lines.append(line.decode())
+
+    async def health(self) -> tuple[int, dict[str, Any]]:
+        async with httpx.AsyncClient() as http:
+            answer = await http.get(f"{self.url}/health")
+        return answer.status_code, answer.json()
+
+    async def healthy(self, code: int = 200) -> dict[str, Any]:
+        """Wait until ``/health`` answers with ``code``."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    status, body = await self.health()
+                except httpx.TransportError:
+                    status, body = 0, {}
+                if status == code:
+                    return body
+                await asyncio.sleep(0.02)
+
+    async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the process to end; returns its exit code."""
+        if self.process.returncode is None:
+            self.process.send_signal(how)
+        async with asyncio.timeout(PATIENCE):
+            code = await self.process.wait()
+            await self._drain
+        return code
+
+
+async def start(*arguments: str, port: int, config: dict[str, object] | None = None) -> ServerProcess:
+    """Start ``realtime`` with ``arguments``; ``config`` goes into its environment."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
+    for name, value in (config or {}).items():
+        environment[f"REALTIME_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "server",
+        *arguments,
+        "--port",
+        str(port),
+        cwd=ROOT,
+        env=environment,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    return ServerProcess(process, port)
+
+
+@asynccontextmanager
+async def serving(dsn: str, port: int, **config: object) -> AsyncIterator[ServerProcess]:
+    """``realtime serve`` over ``dsn``, ready to be used."""
+    server = await start("serve", "--dsn", dsn, port=port, config=config)
+    try:
+        await server.healthy()
+        yield server
+    finally:
+        await server.end()

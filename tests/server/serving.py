@@ -1,0 +1,192 @@
+"""A WebSocket end to talk to in tests: uvicorn in this process, with live queries whose events the test makes itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+import pytest
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from engine.errors import InvalidQuery, QueryRejected
+from server.app import make_app
+from server.frames import EventFrames
+from server.live import LiveEvent, LiveSubscription
+from server.session import Session, SessionLimits
+from server.ws import RealtimeProtocol
+from server.ws_connection import ConnectionLimits, WebSocketConnection
+
+
+@dataclass(eq=False)
+class Event:
+    position: int
+    reset: bool
+    changes_json: bytes
+    error: QueryRejected | None = None
+
+
+@dataclass(eq=False)
+class ListSubscription:
+    """A subscriber of a list of texts. What it has is remembered while paused, as the live queries do it."""
+
+    source: Lists
+    deliver: Callable[[LiveSubscription, LiveEvent], None]
+    strategy: str = "incremental"
+    reason: str | None = None
+    position: int = 1
+    has: list[str] | None = None
+    paused: bool = True
+    cancelled: bool = False
+    pauses: int = 0
+
+    def begin(self) -> None:
+        self.paused = False
+        self._bring(reset=True)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.source.subscriptions.remove(self)
+
+    def pause(self) -> None:
+        self.paused = True
+        self.pauses += 1
+
+    def resume(self) -> None:
+        self.paused = False
+        if self.has != self.source.rows:
+            self._bring(reset=False)
+
+    def _bring(self, *, reset: bool) -> None:
+        self.has = list(self.source.rows)
+        self.deliver(self, Event(self.source.position, reset, json.dumps(self.source.rows).encode()))
+
+
+@dataclass(eq=False)
+class Lists:
+    """Live queries over one list; every event carries the whole list."""
+
+    rows: list[str] = field(default_factory=list)
+    position: int = 1
+    subscriptions: list[ListSubscription] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+
+    async def subscribe(
+        self,
+        collection: str,
+        spec: Mapping[str, object],
+        deliver: Callable[[LiveSubscription, LiveEvent], None],
+    ) -> ListSubscription:
+        if self.gate is not None:
+            await self.gate.wait()
+        if collection == "none":
+            raise InvalidQuery("there is none")
+        subscription = ListSubscription(self, deliver)
+        self.subscriptions.append(subscription)
+        return subscription
+
+    def change(self, rows: list[str]) -> None:
+        self.position += 1
+        self.rows = rows
+        event = Event(self.position, False, json.dumps(rows).encode())
+        for subscription in list(self.subscriptions):
+            if not subscription.paused:
+                subscription.has = rows
+                subscription.deliver(subscription, event)
+
+    def end(self, error: QueryRejected) -> None:
+        for subscription in self.subscriptions:
+            subscription.deliver(subscription, Event(self.position, False, b"[]", error))
+        self.subscriptions.clear()
+
+
+@dataclass(eq=False)
+class Door:
+    """Accepts every connection."""
+
+    lists: Lists
+    session_limits: SessionLimits
+    connection_limits: ConnectionLimits
+    connections: set[WebSocketConnection] = field(default_factory=set)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    port: int = 0
+    server: uvicorn.Server | None = None
+
+    @property
+    def message_hard_cap(self) -> int:
+        return self.connection_limits.message_hard_cap
+
+    def accept(self, origin: str | None) -> WebSocketConnection:
+        session = Session("test", self.session_limits)
+        connection = WebSocketConnection(session, self.lists, EventFrames(), self.connection_limits, self._closed)
+        self.connections.add(connection)
+        return connection
+
+    def _closed(self, connection: WebSocketConnection) -> None:
+        self.connections.discard(connection)
+        self.changed.set()
+
+    async def left_alone(self) -> None:
+        """Wait until no connection is left."""
+        while self.connections:
+            self.changed.clear()
+            await self.changed.wait()
+
+    def connect(self, **options: Any) -> connect:
+        return connect(f"ws://127.0.0.1:{self.port}/realtime", **options)
+
+
+@asynccontextmanager
+async def open_door(
+    session_limits: SessionLimits | None = None, connection_limits: ConnectionLimits | None = None
+) -> AsyncIterator[Door]:
+    door = Door(Lists(), session_limits or SessionLimits(), connection_limits or ConnectionLimits())
+    listener = socket.create_server(("127.0.0.1", 0))
+    door.port = listener.getsockname()[1]
+    config = uvicorn.Config(
+        make_app(lambda: {"status": "ok"}),
+        ws=cast("Any", partial(RealtimeProtocol, door)),
+        lifespan="off",
+        log_config=None,
+        timeout_graceful_shutdown=3,
+    )
+    door.server = uvicorn.Server(config)
+    task = asyncio.create_task(door.server._serve([listener]))
+    try:
+        yield door
+    finally:
+        door.server.should_exit = True
+        await task
+
+
+async def say(socket: ClientConnection, message: object) -> None:
+    await socket.send(json.dumps(message))
+
+
+async def hear(socket: ClientConnection) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 20))
+    return message
+
+
+async def subscribe(socket: ClientConnection, id: str = "q", collection: str = "list") -> None:
+    await say(socket, {"type": "subscribe", "channel": f"db:collection:{collection}", "id": id})
+
+
+async def closed_after(doing: Coroutine[Any, Any, None]) -> int:
+    """The code with which the server closes the connection while ``doing`` goes on."""
+    with pytest.raises(ConnectionClosed) as closed:
+        await doing
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code
+
+
+async def hear_to_the_end(client: ClientConnection) -> None:
+    while True:
+        await hear(client)

@@ -1,0 +1,80 @@
+"""Where a setting comes from, and what a wrong one says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from server.settings import SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REALTIME_DSN", raising=False)
+
+
+def toml(folder: Path, text: str) -> Path:
+    path = folder / "realtime.toml"
+    path.write_text(text)
+    return path
+
+
+def test_flags_win_over_the_environment_over_the_file_over_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = toml(tmp_path, 'port = 1\nhost = "file"\nslot_name = "from_file"\n')
+    monkeypatch.setenv("REALTIME_PORT", "2")
+    monkeypatch.setenv("REALTIME_HOST", "environment")
+    settings = load_settings(file, port=3)
+    assert (settings.port, settings.host, settings.slot_name) == (3, "environment", "from_file")
+    assert settings.max_subscriptions == 100
+
+
+def test_a_flag_that_was_not_given_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALTIME_PORT", "2")
+    assert load_settings(port=None).port == 2
+
+
+def test_lists_can_stand_in_the_environment_and_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = toml(tmp_path, 'allowed_origins = ["https://A.example/"]\n')
+    assert load_settings(file).allowed_origins == ("https://a.example",)
+    monkeypatch.setenv("REALTIME_ALLOWED_ORIGINS", "https://b.example, https://c.example")
+    assert load_settings(file).allowed_origins == ("https://b.example", "https://c.example")
+    monkeypatch.setenv("REALTIME_ALLOWED_ORIGINS", '["https://d.example"]')
+    assert load_settings(file).allowed_origins == ("https://d.example",)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("prot = 8000\n", "prot"),
+        ("port = 100000\n", "port"),
+        ('port = "many"\n', "many"),
+        ('decoder = "test_decoding"\n', "decoder"),
+        ("port = \n", "cannot be read"),
+        ('slot_name = "Upper-Case"\n', "slot_name"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        load_settings(toml(tmp_path, text))
+
+
+def test_a_wrong_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALTIME_PORT", "many")
+    with pytest.raises(SettingsError, match=r"port.*many"):
+        load_settings()
+
+
+def test_a_configuration_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.toml does not exist"):
+        load_settings(tmp_path / "nowhere.toml")
+
+
+def test_a_password_never_stands_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALTIME_DSN", "postgresql://u:secret@h/d")
+    monkeypatch.setenv("REALTIME_PORT", "many")
+    with pytest.raises(SettingsError) as wrong:
+        load_settings()
+    assert "secret" not in str(wrong.value)
