@@ -23,4 +23,6 @@ SESSION_SETTINGS: dict[str, str] = {
 def connection_options(**more: str) -> str:
     """The libpq ``options`` string that sets :data:`SESSION_SETTINGS` (and ``more``) at connection start."""
     settings = SESSION_SETTINGS | more
-    return " ".join("-c " + f"{name}={value}".replace("\\", "\\\\").replace(" ", "\\ ") for name, value in settings.items())
+    return " ".join(
+        "-c " + f"{name}={value}".replace("\\", "\\\\").replace(" ", "\\ ") for name, value in settings.items()
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 
 from engine.types import FeedEvent, Progress
@@ -64,10 +65,9 @@ class EventBuffer:
             self._drained.set()
         return event
 
-    async def drained(self, timeout: float) -> None:
-        """Wait until there is room again, at most ``timeout`` seconds."""
-        try:
+    async def drained(self, timeout: float) -> bool:
+        """Wait until there is room again, at most ``timeout`` seconds; returns whether there is."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._drained.wait()
-        except TimeoutError:
-            pass
+        return not self.full

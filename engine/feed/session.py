@@ -36,6 +36,7 @@ _DECODERS: Final[dict[str, type[PgOutputDecoder] | type[Wal2JsonDecoder]]] = {
 _SLICE: Final = 0.005  # seconds for which the event loop may be held
 _CLOCK_EVERY: Final = 64  # messages between two looks at the clock
 _PROGRESS_EVERY: Final = 0.1  # seconds between two Progress events, unless the server asks
+_LOOK_WHILE_FULL: Final = 1.0  # seconds between two looks at the server while the buffer is full
 _STATUS_GAP: Final = 0.02  # seconds between two status updates
 _EVENT_OVERHEAD: Final = 512
 
@@ -203,13 +204,27 @@ class Session:
     async def _pump(self, stream: ReplicationStream, decoder: Decoder) -> None:
         while True:
             while self._buffer.full:
-                await self._buffer.drained(self._status_interval)
+                await self._wait_for_room()
             drained = await self._read_slice(stream, decoder)
             wait = self._note_progress()
             if drained:
                 await stream.readable(wait)
             else:
                 await asyncio.sleep(0)
+
+    async def _wait_for_room(self) -> None:
+        """Leave the socket alone until the consumer has caught up: back-pressure. But not for ever.
+
+        A walsender that is told to end while its socket is full cannot: it blocks sending its last words, and with it a
+        shutdown, or the checkpoint that wants to invalidate its slot. So look, and hang up on it in time.
+        """
+        if await self._buffer.drained(_LOOK_WHILE_FULL):
+            return
+        slot = await find_slot(self._database, self._settings.slot_name)  # raises when the server shuts down
+        if slot is None or slot.lost is not None or slot.endangered:
+            raise SlotBusy(
+                f"slot {self._settings.slot_name} keeps more WAL than the server allows: the consumer is too slow"
+            )
 
     async def _read_slice(self, stream: ReplicationStream, decoder: Decoder) -> bool:
         """Read for one time slice at most; returns True if nothing more has arrived."""

@@ -26,7 +26,10 @@ class SlotBusy(FeedError):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One slot as the feed sees it. ``lost``: why it can no longer be used, None if it can."""
+    """One slot as the feed sees it.
+
+    ``lost``: why it can no longer be used, None if it can. ``endangered``: the next checkpoint may invalidate it.
+    """
 
     name: str
     plugin: str
@@ -35,6 +38,7 @@ class Slot:
     user: str | None
     lost: str | None
     confirmed: Lsn
+    endangered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,14 @@ async def find_slot(database: Database, name: str) -> Slot | None:
         raise FeedError(f"slot {name} is a physical slot: choose another slot name")
     lost = row["invalidation_reason"] or ("wal_removed" if row["wal_status"] == "lost" else None)
     return Slot(
-        row["name"], row["plugin"], row["database"], row["active_pid"], row["user"], lost, row["confirmed"] or 0
+        row["name"],
+        row["plugin"],
+        row["database"],
+        row["active_pid"],
+        row["user"],
+        lost,
+        row["confirmed"] or 0,
+        row["wal_status"] == "unreserved",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import psycopg
 import structlog
 
 from engine.catalog import Catalog, load_catalog
@@ -66,21 +67,24 @@ class CatalogKeeper:
         delay = 0.01
         while not self._ready.is_set():
             version = self.version
-            try:
-                snapshot = await self._reader.snapshot()
-                unseen = {xid for xid in self._unseen if not snapshot.shows(xid)}
-                if not unseen:
-                    await self._load()
-            except UNREACHABLE as error:
-                log.warning("the catalog cannot be loaded; trying again", error=str(error))
-                unseen = self._unseen
-                delay = max(delay, 0.1)
-            if version == self.version and not unseen:
-                self._unseen.clear()
-                self._ready.set()
-            elif unseen:
+            if not await self._load_what_is_visible():
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 2.0)
+            elif version == self.version:
+                self._unseen.clear()
+                self._ready.set()
+
+    async def _load_what_is_visible(self) -> bool:
+        """Load it if a snapshot shows every announced change; False if that has to be tried again."""
+        try:
+            snapshot = await self._reader.snapshot()
+            if not all(snapshot.shows(xid) for xid in self._unseen):
+                return False
+            await self._load()
+        except (*UNREACHABLE, psycopg.Error) as error:  # also what a table that is being dropped makes Postgres say
+            log.warning("the catalog cannot be loaded; trying again", error=str(error))
+            return False
+        return True
 
     async def _load(self) -> None:
         async with self._reader.connection() as connection:

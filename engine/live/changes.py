@@ -8,31 +8,31 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum
-from functools import cached_property
+from typing import Final
 
+import msgspec
 import orjson
 
 from engine.errors import QueryRejected
 from engine.lsn import Lsn
 
-__all__ = ["ChangeType", "DocChange", "WindowEvent", "apply_changes", "list_changes"]
+__all__ = ["ADDED", "MODIFIED", "REMOVED", "DocChange", "WindowEvent", "apply_changes", "list_changes"]
 
 
-class ChangeType(Enum):
-    """What happened to a document in the list."""
+ADDED: Final = "added"
+MODIFIED: Final = "modified"
+REMOVED: Final = "removed"
 
-    ADDED = b"added"
-    MODIFIED = b"modified"
-    REMOVED = b"removed"
+_HEADS = {kind: b'{"type":"%b","oldIndex":' % kind.encode() for kind in (ADDED, MODIFIED, REMOVED)}
 
 
-@dataclass(frozen=True, slots=True)
-class DocChange:
-    """One change of a list. ``doc`` is the document's data as a JSON object; for a removed one, as it was last."""
+class DocChange(msgspec.Struct, frozen=True, gc=False):
+    """One change of a list: ``added``, ``modified`` or ``removed``.
 
-    type: ChangeType
+    ``doc`` is the document's data as a JSON object; for a removed one, as it was last.
+    """
+
+    type: str
     old_index: int
     new_index: int
     id: str
@@ -40,8 +40,8 @@ class DocChange:
 
     def json(self) -> bytes:
         """The change as the protocol writes it."""
-        return b'{"type":"%b","oldIndex":%d,"newIndex":%d,"doc":{"id":%b,"data":%b}}' % (
-            self.type.value,
+        return b'%b%d,"newIndex":%d,"doc":{"id":%b,"data":%b}}' % (
+            _HEADS[self.type],
             self.old_index,
             self.new_index,
             orjson.dumps(self.id),
@@ -49,22 +49,29 @@ class DocChange:
         )
 
 
-@dataclass(frozen=True)
 class WindowEvent:
     """What one step of a live query means to its subscribers; the same object goes to all of them.
 
     ``reset``: the changes start from the empty list. ``error``: the query has ended, nothing follows.
     """
 
-    position: Lsn
-    reset: bool
-    changes: Sequence[DocChange]
-    error: QueryRejected | None = None
+    __slots__ = ("_json", "changes", "error", "position", "reset")
 
-    @cached_property
+    def __init__(
+        self, position: Lsn, reset: bool, changes: Sequence[DocChange], error: QueryRejected | None = None
+    ) -> None:
+        self.position = position
+        self.reset = reset
+        self.changes = changes
+        self.error = error
+        self._json: bytes | None = None
+
+    @property
     def changes_json(self) -> bytes:
         """The changes as a JSON array, encoded once however many subscribers there are."""
-        return b"[" + b",".join([change.json() for change in self.changes]) + b"]"
+        if self._json is None:
+            self._json = b"[" + b",".join([change.json() for change in self.changes]) + b"]"
+        return self._json
 
 
 def apply_changes(before: list[tuple[str, bytes]], changes: Sequence[DocChange]) -> None:
@@ -93,7 +100,7 @@ def list_changes(before: Sequence[tuple[str, bytes]], after: Sequence[tuple[str,
     for index in range(len(work) - 1, -1, -1):
         if work[index] < 0:
             identifier, doc = before[index]
-            changes.append(DocChange(ChangeType.REMOVED, index, -1, identifier, doc))
+            changes.append(DocChange(REMOVED, index, -1, identifier, doc))
     # `ranks` is the client's list in terms of final ranks. Ranks are settled in ascending order, so whatever comes before
     # `rank` in the end stands before it already, in order; only documents that have yet to move are strewn in between.
     ranks = [rank for rank in work if rank >= 0]
@@ -105,7 +112,7 @@ def list_changes(before: Sequence[tuple[str, bytes]], after: Sequence[tuple[str,
         if rank in staying:
             if old_doc != doc:
                 index = ranks.index(rank) if yet_to_move else rank
-                changes.append(DocChange(ChangeType.MODIFIED, index, index, identifier, doc))
+                changes.append(DocChange(MODIFIED, index, index, identifier, doc))
             continue
         old_index = -1
         if old_doc is not None:
@@ -114,7 +121,7 @@ def list_changes(before: Sequence[tuple[str, bytes]], after: Sequence[tuple[str,
             yet_to_move -= 1
         new_index = (ranks.index(rank - 1) + 1 if rank else 0) if yet_to_move else rank
         ranks.insert(new_index, rank)
-        kind = ChangeType.ADDED if old_doc is None else ChangeType.MODIFIED
+        kind = ADDED if old_doc is None else MODIFIED
         changes.append(DocChange(kind, old_index, new_index, identifier, doc))
     return changes
 

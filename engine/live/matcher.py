@@ -80,8 +80,8 @@ class Matcher(Generic[T]):
                 del self._ranges[column]
         self._scan.pop(target, None)
 
-    def candidates(self, row: Row) -> Sequence[T]:
-        """The targets ``row`` may match, each once. A value that was not sent may match anything."""
+    def candidates(self, row: Row, *, whole: bool = True) -> Sequence[T]:
+        """The targets ``row`` may match, each once. ``whole``: every value was sent; one that was not may match anything."""
         found: list[T] = []
         for columns, buckets in self._hashes.items():
             bucket = (
@@ -97,7 +97,7 @@ class Matcher(Generic[T]):
                 found.extend(index.stab(self._sort[column](text)))
         if self._scan:
             found.extend(self._scan)
-        if UNCHANGED in row or UNKNOWN in row:
+        if not whole:
             found.extend(self._undecided(row))
         return found if len(found) < 2 else list(dict.fromkeys(found))
 

@@ -58,6 +58,19 @@ class LiveQuery:
     tables of a re-read query that the rows read last do not show yet.
     """
 
+    __slots__ = (
+        "_reset",
+        "collection",
+        "emissions",
+        "key",
+        "pending",
+        "plan",
+        "rows",
+        "spec",
+        "subscriptions",
+        "window",
+    )
+
     def __init__(self, key: str, collection: str, spec: Mapping[str, object]) -> None:
         self.key = key
         self.collection = collection
@@ -121,6 +134,8 @@ class Subscription:
     Nothing is delivered before :meth:`begin`; from then on every event, in order, until :meth:`cancel` or an event with
     ``error``. ``deliver`` is called in the event loop and must not block.
     """
+
+    __slots__ = ("_begun", "_deliver", "_ended", "_held", "_held_since", "_position", "_release", "query")
 
     def __init__(self, query: LiveQuery, deliver: Deliver, position: Callable[[], Lsn], release: Callable[[Any], None]):
         self.query = query

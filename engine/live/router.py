@@ -91,8 +91,12 @@ class Router:
                 continue
             route = self._routes.get(change.relation) or self._route(change.relation)
             touched.add(route.oid)
-            if route.live is not None and route.live.windows:
-                self._apply(route.live, change, skip, outcome)
+            live = route.live
+            if live is not None and live.windows:
+                try:
+                    live.apply(change, skip)
+                except (RowUnknown, *_UNREADABLE) as problem:
+                    self._unapplied(live, skip, outcome, problem)
             if route.rereads:
                 rereads |= route.rereads
             if number % _SLICE == 0:
@@ -108,17 +112,12 @@ class Router:
         """The stream is past ``position``."""
         self.tail.advance(position)
 
-    def _apply(self, live: LiveTable, change: Change, skip: set[Window], outcome: Outcome) -> None:
-        try:
-            live.apply(change, skip)
-        except RowUnknown as problem:
-            log.info("live queries over %s are read again: %s", live.table.collection, problem)
-            self._break(live, skip, str(problem))
-        except _UNREADABLE as problem:
-            # The stream and the catalog disagree about this table: its windows are read again under a fresh catalog.
-            log.warning("live queries over %s are read again: %s", live.table.collection, problem)
+    def _unapplied(self, live: LiveTable, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
+        """A change could not be applied to the windows of a table, so they are read again."""
+        log.warning("live queries over %s are read again: %s", live.table.collection, problem)
+        if not isinstance(problem, RowUnknown):  # the stream and the catalog disagree about the table
             outcome.ddl.append(DdlNote("STREAM", [live.table.oid]))
-            self._break(live, skip, "the table's definition changed")
+        self._break(live, skip, str(problem))
 
     def _break(self, live: LiveTable, skip: set[Window], reason: str) -> None:
         for window in list(live.windows):

@@ -236,13 +236,11 @@ class LiveQueries:
 
     async def _apply(self, transaction: Transaction) -> None:
         outcome = Outcome()
-        steps = self._router.process(transaction, outcome)
-        if next(steps, self) is not self:  # a large one: nothing is handed over until it ends
-            async with self._turn:
-                for _ in steps:
-                    await asyncio.sleep(0)
-                self._conclude(transaction, outcome)
-        else:
+        # Taken before the first change, also by a small transaction: whoever waits for the turn hands over before it or
+        # after it, never in its middle.
+        async with self._turn:
+            for _ in self._router.process(transaction, outcome):
+                await asyncio.sleep(0)
             self._conclude(transaction, outcome)
         self._pass(transaction.end)
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 from engine.catalog import layout
 from engine.live.matcher import Matcher
 from engine.types import UNCHANGED, UNKNOWN, Kind
-from engine.values.codec import column_codec
 
 if TYPE_CHECKING:
     from engine.catalog import Table
@@ -39,8 +38,7 @@ class LiveTable:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.windows: set[Window] = set()
-        codecs = [column_codec(column) for column in table.columns]
-        self._matcher: Matcher[Window] = Matcher([c.equal for c in codecs], [c.sort for c in codecs])
+        self._matcher: Matcher[Window] = Matcher([c.equal for c in table.codecs], [c.sort for c in table.codecs])
         self._holders: dict[Identity, Window | set[Window]] = {}
         self._arrangements: dict[Relation, Arrange] = {}
         self._identity = _identity_of(table.identity)
@@ -99,16 +97,17 @@ class LiveTable:
                     window.delete(old_identity)
             return
         assert row is not None
-        found = self._matcher.candidates(row)
+        whole = not (UNCHANGED in row or UNKNOWN in row)
+        found = self._matcher.candidates(row, whole=whole)
         if kind is Kind.INSERT:
             for window in found:
                 if window not in skip:
-                    window.insert(identity, row)
+                    window.insert(identity, row, whole=whole)
             return
         holding = self._holding(old_identity)
         for window in dict.fromkeys((*holding, *found)) if holding else found:
             if window not in skip:
-                window.update(old_identity, identity, row)
+                window.update(old_identity, identity, row, whole=whole)
 
     def apply_to(self, window: Window, change: Change) -> None:
         """Apply ``change`` to ``window`` alone (hand-over). Raises ``RelationChanged`` as :meth:`apply` does."""
@@ -117,14 +116,14 @@ class LiveTable:
             window.truncate()
             return
         old_identity, identity, row = self._read(change)
-        if kind is Kind.DELETE:
+        if row is None:
             window.delete(old_identity)
-        elif kind is Kind.INSERT:
-            assert row is not None
-            window.insert(identity, row)
+            return
+        whole = not (UNCHANGED in row or UNKNOWN in row)
+        if kind is Kind.INSERT:
+            window.insert(identity, row, whole=whole)
         else:
-            assert row is not None
-            window.update(old_identity, identity, row)
+            window.update(old_identity, identity, row, whole=whole)
 
     def _read(self, change: Change) -> tuple[Identity, Identity, Row | None]:
         """Old identity, new identity and new row of a change, in the table's layout."""
@@ -147,8 +146,10 @@ class LiveTable:
 
     def _known(self, row: Row) -> Identity:
         identity = self._identity(row)
-        parts = identity if isinstance(identity, tuple) else (identity,)
-        if UNKNOWN in parts or UNCHANGED in parts:
+        sent = isinstance(identity, bytes) or (
+            isinstance(identity, tuple) and UNKNOWN not in identity and UNCHANGED not in identity
+        )
+        if not sent:
             raise RowUnknown(f"the key of a changed row of {self.table.name} was not sent")
         return identity
 

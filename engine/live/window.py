@@ -17,7 +17,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.live.changes import ChangeType, DocChange
+from engine.live.changes import ADDED, MODIFIED, REMOVED, DocChange
 from engine.types import UNCHANGED, UNKNOWN, Value
 
 if TYPE_CHECKING:
@@ -55,6 +55,23 @@ class Window:
     ``journal`` is a list that the window appends itself to when a transaction first changes it. ``slack`` is how many rows
     beyond the limit it keeps at least.
     """
+
+    __slots__ = (
+        "_before",
+        "_by_identity",
+        "_capacity",
+        "_holders",
+        "_horizon",
+        "_journal",
+        "_keys",
+        "_limit",
+        "_narrow",
+        "_rows",
+        "_rows_before",
+        "_touched",
+        "broken",
+        "plan",
+    )
 
     def __init__(self, plan: IncrementalPlan, holders: Holders, journal: list[Window], slack: int = 10) -> None:
         self.plan = plan
@@ -110,18 +127,16 @@ class Window:
 
     # -- one change ------------------------------------------------------------------------------------------------
 
-    def insert(self, identity: Identity, row: Row) -> None:
-        """A row came to be."""
-        if UNCHANGED in row or UNKNOWN in row:
-            row = self._completed(row, None)
-            if self._undecidable(row):
-                return
+    def insert(self, identity: Identity, row: Row, *, whole: bool = True) -> None:
+        """A row came to be. ``whole``: every value was sent."""
+        if not whole and self._undecidable(row):
+            return
         if self.plan.matches(row):
             self._put(identity, row)
 
-    def update(self, old_identity: Identity, identity: Identity, row: Row) -> None:
-        """A row changed, and perhaps its identity."""
-        if UNCHANGED in row or UNKNOWN in row:
+    def update(self, old_identity: Identity, identity: Identity, row: Row, *, whole: bool = True) -> None:
+        """A row changed, and perhaps its identity. ``whole``: every value was sent."""
+        if not whole:
             row = self._completed(row, old_identity)
             if self._undecidable(row):
                 return
@@ -234,7 +249,7 @@ class Window:
         for key, row in removed:
             index = bisect_left(work, key)
             del work[index]
-            changes.append(DocChange(ChangeType.REMOVED, index, -1, doc_id(row), encode(row)))
+            changes.append(DocChange(REMOVED, index, -1, doc_id(row), encode(row)))
         if len(placed) > 1:
             placed.sort(key=lambda item: item[0])
         for key, old_key, row in placed:
@@ -244,7 +259,7 @@ class Window:
                 del work[old_index]
             index = bisect_left(work, key)
             work.insert(index, key)
-            kind = ChangeType.ADDED if old_key is None else ChangeType.MODIFIED
+            kind = ADDED if old_key is None else MODIFIED
             changes.append(DocChange(kind, old_index, index, doc_id(row), encode(row)))
         return changes
 
@@ -276,26 +291,30 @@ class Window:
         key = self.plan.sort_key(row)
         old_key = self._by_identity.get(identity)
         beyond = self._horizon is not None and key > self._horizon
+        keys, rows = self._keys, self._rows
         if old_key is None:
             if beyond:
                 return
-            self._touch(identity, None)
+            if self._before is None:
+                self._begin()
+            if identity not in self._touched:
+                self._touched[identity] = (None, None)
             self._holders.hold(identity, self)
         else:
             self._touch(identity, old_key)
-            index = bisect_left(self._keys, old_key)
+            index = bisect_left(keys, old_key)
             if key == old_key:
-                self._rows[index] = row
+                rows[index] = row
                 return
             if beyond:
                 self._forget(identity, old_key)
                 return
-            del self._keys[index], self._rows[index]
-        index = bisect_left(self._keys, key)
-        self._keys.insert(index, key)
-        self._rows.insert(index, row)
+            del keys[index], rows[index]
+        index = bisect_left(keys, key)
+        keys.insert(index, key)
+        rows.insert(index, row)
         self._by_identity[identity] = key
-        if len(self._keys) > self._capacity:
+        if len(keys) > self._capacity:
             self._evict_last()
 
     def _drop(self, identity: Identity) -> None:
@@ -305,9 +324,12 @@ class Window:
             self._forget(identity, key)
 
     def _evict_last(self) -> None:
-        identity = self.plan.identity(self._rows[-1])
-        self._touch(identity, self._keys[-1])
-        self._forget(identity, self._keys[-1])
+        last, row = self._keys.pop(), self._rows.pop()
+        identity = self.plan.identity(row)
+        if identity not in self._touched:
+            self._touched[identity] = (last, row)
+        del self._by_identity[identity]
+        self._holders.release(identity, self)
         self._horizon = self._keys[-1]
 
     def _forget(self, identity: Identity, key: SortKey) -> None:
@@ -317,9 +339,9 @@ class Window:
 
     # -- values the stream did not send ----------------------------------------------------------------------------
 
-    def _completed(self, row: Row, old_identity: Identity | None) -> Row:
+    def _completed(self, row: Row, old_identity: Identity) -> Row:
         """``row`` with what an UPDATE left alone taken from the row as it was, if it is here."""
-        key = None if old_identity is None else self._by_identity.get(old_identity)
+        key = self._by_identity.get(old_identity)
         if key is None:
             return row
         old_row = self._rows[bisect_left(self._keys, key)]

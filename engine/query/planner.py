@@ -15,7 +15,7 @@ import psycopg
 from engine.catalog import Catalog, Table
 from engine.errors import InvalidQuery, PermissionDenied, UnknownCollection
 from engine.query.builder import parse_query
-from engine.query.canonical import canonicalise
+from engine.query.canonical import canonicalise, literals
 from engine.query.encode import projection
 from engine.query.incremental import IncrementalPlan, NotIncremental, compile_incremental
 from engine.query.model import Query
@@ -32,6 +32,10 @@ __all__ = ["SqlCache", "plan_query"]
 
 # Implicit casts that a literal number brings along: LIMIT 5 is int8(5).
 _LITERAL_CASTS = frozenset({"int8", "int4", "float8", "numeric"})
+
+
+# As many as the builder allows.
+_MOST_VALUES = 1_000
 
 
 async def plan_query(
@@ -54,6 +58,7 @@ async def plan_query(
         UnknownCollection: no such collection.
         PermissionDenied: the query reads something that is not exposed, or the table cannot be followed.
         InvalidQuery: anything else that is wrong with it.
+        CatalogError: the connection's role lacks a privilege that checking SQL needs.
         psycopg.Error: Postgres failed for reasons of its own.
     """
     table = catalog.by_collection.get(collection)
@@ -115,18 +120,20 @@ async def _plan_sql(
 def _as_query(checked: CheckedSql, bound: Bound, table: Table) -> Query:
     """The SQL as a :class:`Query`. Raises ``NotOneTable`` if it is more, or if its operators are not the built-in ones."""
     if checked.reads_clock or bound.moments:
-        raise NotOneTable("it depends on the clock")
+        raise NotOneTable("the query depends on the clock")
     unusual = next((token for token in checked.tokens if token.kind == "number" and not is_number(token.text)), None)
     if unusual is not None:  # 0x1F and 1_000 are read as something else by sqlglot
-        raise NotOneTable(f"it has the number {unusual.text}")
+        raise NotOneTable(f"the query has the number {unusual.text}")
     query = query_of(checked.select, checked.tables, checked.types, bound.values, bound.params)
     if checked.dependencies != {table.oid}:
-        raise NotOneTable("it does not read exactly one table")
+        raise NotOneTable("the query does not read exactly one table")
     for function in checked.functions:
         if not function.built_in:
-            raise NotOneTable(f"it calls {function.name}()")
+            raise NotOneTable(f"the query calls {function.name}()")
         if function.oid in checked.tree.calls and function.name not in _LITERAL_CASTS:
-            raise NotOneTable(f"it calls {function.name}()")
+            raise NotOneTable(f"the query calls {function.name}()")
+    if len(literals(query, table)) > _MOST_VALUES:
+        raise NotOneTable(f"the query has more than {_MOST_VALUES} values")
     return query
 
 

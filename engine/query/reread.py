@@ -1,8 +1,8 @@
 """The re-read strategy: whatever Postgres can answer and we do not reproduce, Postgres answers again.
 
-A :class:`ReReadPlan` is only a description. Whoever runs it reads ``statement`` when one of ``dependencies`` changed and sends the
-keyed difference. The statement returns two text columns per row, in the query's order: the document's id and the document, a
-JSON object made by Postgres under TimeZone UTC.
+A :class:`ReReadPlan` is only a description. Whoever runs it reads ``statement`` when one of ``dependencies`` changed and
+sends the keyed difference. The statement returns two text columns per row, in the query's order: the document's id and the
+document, a JSON object made by Postgres under TimeZone UTC.
 """
 
 from __future__ import annotations

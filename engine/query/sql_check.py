@@ -20,7 +20,7 @@ from engine.query.sql_ast import Syntax, parse, references
 from engine.query.sql_edit import expand_stars
 from engine.query.sql_functions import Function, reads_clock, refuse_types, refuse_unsafe
 from engine.query.sql_lex import Edit, Token, apply, statement, tokenize
-from engine.query.sql_session import SqlSession, not_exposed, rejecting, rejection, sql_session
+from engine.query.sql_session import Described, SqlSession, not_exposed, rejecting, rejection, sql_session
 from engine.query.sql_tree import Tree
 from engine.query.sql_values import ParameterType, check_params, names_a_moment, text_of
 
@@ -105,14 +105,7 @@ async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedS
     tables = await _tables(session, syntax, catalog)
     edited = expand_stars(text, tokens, syntax.tree, tables)
     tokens = tokens if edited == text else tokenize(edited)
-    try:
-        described = await session.describe(edited)
-    except psycopg.Error as error:
-        found = _refusal(error, edited, syntax)
-        if found is None:
-            raise
-        raise found from error
-    _refuse_columns(described.columns)
+    described = await _described(session, edited, syntax)
     if len(described.parameter_oids) != wanted:
         raise InvalidQuery("the parameters must be numbered $1, $2 and so on without gaps")
     with rejecting():
@@ -176,6 +169,18 @@ async def _tables(session: SqlSession, syntax: Syntax, catalog: Catalog) -> dict
         if catalog.by_oid[oid].oid == oid:  # a partition is not its root
             tables[id(reference.node)] = catalog.by_oid[oid]
     return tables
+
+
+async def _described(session: SqlSession, sql: str, syntax: Syntax) -> Described:
+    try:
+        described = await session.describe(sql)
+    except psycopg.Error as error:
+        found = _refusal(error, sql, syntax)
+        if found is None:
+            raise
+        raise found from error
+    _refuse_columns(described.columns)
+    return described
 
 
 def _refusal(error: psycopg.Error, sql: str, syntax: Syntax) -> QueryRejected | None:

@@ -24,7 +24,7 @@ __all__ = ["reread_sql"]
 
 
 def reread_sql(checked: CheckedSql, bound: Bound, reason: str) -> ReReadPlan:
-    """The plan that answers ``checked`` by running it again. ``reason`` completes "re-read because"."""
+    """The plan that answers ``checked`` by running it again. ``reason`` is for the user."""
     key = ["sql", normalise(checked.sql, list(checked.tokens)), bound.params, [kind.name for kind in checked.types]]
     return ReReadPlan(
         key=json.dumps(key, separators=(",", ":")),

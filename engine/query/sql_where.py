@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-
 
 
 class NotOneTable(Exception):
-    """The SQL is more than filter, order and limit over one table; the message completes "re-read because"."""
+    """The SQL is more than filter, order and limit over one table; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class Columns:
     def find(self, node: exp.Expr) -> Column:
         """The exposed column that ``node`` is. Raises ``NotOneTable`` if it is anything else."""
         if not isinstance(node, exp.Column) or not only_args(node, "this", "table"):
-            raise NotOneTable(f"it computes {node.sql('postgres')[:60]}")
+            raise NotOneTable(f"the query computes {node.sql('postgres')[:60]}")
         if name_of(node.args.get("table")) not in ("", self.alias):
-            raise NotOneTable("it names a column of another table")
+            raise NotOneTable("the query names a column of another table")
         column = self.table.by_name.get(name_of(node.this))
         if column is None or not column.exposed:
             raise NotOneTable(f"{name_of(node.this)!r} is not a column of the collection")
@@ -58,7 +58,7 @@ class Columns:
     def parameter(self, node: exp.Expr) -> tuple[ParameterType, object, str | None]:
         """Type, JSON value and canonical text of a placeholder."""
         if not isinstance(node, exp.Parameter) or not isinstance(node.this, exp.Literal) or not only_args(node, "this"):
-            raise NotOneTable("it has an unusual placeholder")
+            raise NotOneTable("the query has an unusual placeholder")
         number = int(node.this.this) - 1
         return self.types[number], self.values[number], self.params[number]
 
@@ -112,7 +112,7 @@ def _is(node: exp.Expr, columns: Columns) -> Predicate:
         text = "true" if wanted.this else "false"
         equal = Compare(column.name, "==", (text,), column.type.underlying.name)
         return And((equal, Not(IsNull(column.name))))
-    raise NotOneTable("it has an IS that only Postgres understands")
+    raise NotOneTable("the query has an IS that only Postgres understands")
 
 
 def _like(node: exp.Expr, columns: Columns) -> Predicate:
@@ -141,9 +141,9 @@ def _any(column: Column, node: exp.Expr, columns: Columns) -> Predicate:
     texts = element_texts(value)
     own = column.type.underlying
     if texts is None or text is None or not _same(own, kind.element_oid):
-        raise NotOneTable("its = ANY is not over a plain list")
+        raise NotOneTable("= ANY is not over a plain list")
     if own.oid in _DATE_AND_TIME and any(map(names_a_moment, texts)):
-        raise NotOneTable("it depends on the clock")
+        raise NotOneTable("the query depends on the clock")
     return Compare(column.name, "in", texts, own.name)
 
 
@@ -152,7 +152,7 @@ def _compare(column: Column, operator: str, nodes: Sequence[exp.Expr], columns: 
     kinds = {kind for kind, _, _ in found}
     # Postgres reads all members of an IN list as one common type; a parameter's type has been compared already.
     if len({type_ for _, type_, _ in found}) != 1 or (len(kinds) > 1 and kinds != {"?", "0"}):
-        raise NotOneTable("its IN list mixes types")
+        raise NotOneTable("an IN list mixes types")
     return Compare(column.name, operator, tuple(text for _, _, text in found), found[0][1])
 
 
@@ -162,7 +162,7 @@ def _literal(column: Column, node: exp.Expr, columns: Columns) -> tuple[str, str
     if isinstance(node, exp.Parameter):
         kind, _, text = columns.parameter(node)
         if text is None:
-            raise NotOneTable("it compares with null")
+            raise NotOneTable("the query compares with null")
         if not _same(own, kind.oid):
             raise NotOneTable(f"{column.name!r} ({own.name}) is compared with a {kind.name}")
         return "?", own.name, _timeless(own, text)
@@ -175,7 +175,7 @@ def _literal(column: Column, node: exp.Expr, columns: Columns) -> tuple[str, str
 
 def _timeless(own: TypeInfo, text: str) -> str:
     if own.oid in _DATE_AND_TIME and names_a_moment(text):
-        raise NotOneTable("it depends on the clock")
+        raise NotOneTable("the query depends on the clock")
     return text
 
 

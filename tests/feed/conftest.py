@@ -123,6 +123,6 @@ def row(change: Change) -> tuple[str, Any, Any]:
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait until ``condition`` is true, for what the server only shows when asked; returns what it gave."""
     async with asyncio.timeout(PATIENCE):
-        while not (found := condition()):
+        while not (found := condition()):  # noqa: ASYNC110 - the server has no event to wait for
             await asyncio.sleep(0.02)
     return found

@@ -194,13 +194,17 @@ async def test_a_slot_that_somebody_moved_is_told(spot: Place) -> None:
 async def test_a_slot_that_kept_too_much_wal_is_made_again(spot: Place) -> None:
     settings = spot.settings(buffer_bytes=1000, heartbeat_interval=3600.0)
     async with reading(spot.dsn, settings) as reader:
-        with spot.connect() as sql:
-            for i in range(1, 13):  # nobody reads and nobody confirms
-                sql.execute(
-                    "insert into t select %s * 10000 + i, repeat('x', 900) from generate_series(1, 7000) i", [i]
-                )
-                sql.execute("select pg_switch_wal()")
-                sql.execute("checkpoint")
+
+        def write_much() -> None:  # while nobody reads and nobody confirms
+            with spot.connect() as sql:
+                for i in range(1, 13):
+                    sql.execute(
+                        "insert into t select %s * 10000 + i, repeat('x', 900) from generate_series(1, 7000) i", [i]
+                    )
+                    sql.execute("select pg_switch_wal()")
+                    sql.execute("checkpoint")
+
+        await asyncio.to_thread(write_much)
         await until(lambda: (slot_row(spot, settings.slot_name) or (0, 0, 0, "lost"))[3] == "lost")
         event = await reader.discontinuity()
         assert "invalidated" in event.reason or "decoded" in event.reason
@@ -247,3 +251,25 @@ async def test_a_fast_shutdown_of_postgres_does_not_wait_for_us(spot: Place) -> 
 async def _consume(reader: Reader) -> None:
     while not isinstance(await reader.event(), Discontinuity):
         pass
+
+
+async def test_a_shutdown_does_not_wait_for_a_consumer_that_does_not_read(spot: Place) -> None:
+    """A walsender whose socket is full cannot end by itself: the feed hangs up on it."""
+    async with reading(spot.dsn, spot.settings(buffer_bytes=1000)) as reader:
+
+        def fill_socket() -> Any:
+            with spot.connect() as sql:
+                sql.execute("insert into t select coalesce(max(id), 0) + 1, repeat('x', 1000000) from t")
+                return sql.execute(
+                    "select 1 from pg_stat_replication r join pg_stat_activity a using (pid) "
+                    "where a.wait_event = 'WalSenderWriteData' and a.datname = current_database()"
+                ).fetchone()
+
+        await until(fill_socket)
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.to_thread(spot.server.stop, "fast")
+        assert not spot.server.running
+        await asyncio.to_thread(spot.server.start)
+        with spot.connect() as sql:
+            count = sql.execute("select count(*) from t").fetchone()[0]  # type: ignore[index]
+        assert await read_ids(reader, count) == list(range(1, count + 1))

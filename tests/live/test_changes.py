@@ -6,7 +6,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.live.changes import ChangeType, WindowEvent, apply_changes, list_changes
+from engine.live.changes import MODIFIED, WindowEvent, apply_changes, list_changes
 
 lists = st.lists(
     st.tuples(st.sampled_from("abcdefghijkl"), st.sampled_from([b"1", b"2"])), unique_by=lambda item: item[0]
@@ -32,7 +32,7 @@ def test_equal_lists_have_no_changes(items: list[tuple[str, bytes]]) -> None:
 def test_one_document_that_moves_is_one_change() -> None:
     before = [(name, b"{}") for name in "abcdef"]
     changes = list_changes(before, before[1:] + before[:1])
-    assert [(change.type, change.old_index, change.new_index) for change in changes] == [(ChangeType.MODIFIED, 0, 5)]
+    assert [(change.type, change.old_index, change.new_index) for change in changes] == [(MODIFIED, 0, 5)]
 
 
 def test_an_event_is_json_with_the_document_as_it_is() -> None:

@@ -131,7 +131,7 @@ def play(client: Client, operation: tuple[Any, ...]) -> None:
         case ("toast", identity, rank) if identity in table:
             old = table[identity]
             table[identity] = (identity, old[1], rank, old[3])
-            window.update(identity, identity, (identity, old[1], rank, UNCHANGED))
+            window.update(identity, identity, (identity, old[1], rank, UNCHANGED), whole=False)
         case ("truncate", _):
             table.clear()
             window.truncate()
@@ -170,7 +170,7 @@ def test_the_slack_spares_reads() -> None:
 def test_a_row_that_enters_without_all_its_values_breaks_the_window() -> None:
     client = Client(None, [])
     client.table[b"01"] = (b"01", b"a", b"1", b"large")
-    client.window.update(b"01", b"01", (b"01", b"a", b"1", UNCHANGED))
+    client.window.update(b"01", b"01", (b"01", b"a", b"1", UNCHANGED), whole=False)
     assert client.window.broken
     client.commit()
     assert client.rebases == 1
@@ -178,5 +178,5 @@ def test_a_row_that_enters_without_all_its_values_breaks_the_window() -> None:
 
 def test_a_row_that_stays_outside_is_ignored_whatever_it_lacks() -> None:
     client = Client(None, [])
-    client.window.update(b"01", b"01", (b"01", b"b", b"1", UNCHANGED))
+    client.window.update(b"01", b"01", (b"01", b"b", b"1", UNCHANGED), whole=False)
     assert not client.window.broken

@@ -105,5 +105,5 @@ async def test_an_operator_of_ones_own_is_left_to_postgres(planner: Planner) -> 
         )
         sql = "select id, body from messages where body < 'body 2' order by id"
         plan = await planner.plan(sql)
-        assert getattr(plan, "reason", "") == "it calls text_less()"
+        assert getattr(plan, "reason", "") == "the query calls text_less()"
         assert [document for _, document in await planner.read(plan)] == await planner.documents(sql)

@@ -167,7 +167,7 @@ async def test_what_depends_on_the_clock_says_so(planner: Planner, sql: str, par
     plan = await planner.plan(sql, *params)
     assert isinstance(plan, ReReadPlan)
     assert plan.time_dependent
-    assert plan.reason == "it depends on the clock"
+    assert plan.reason == "the query depends on the clock"
 
 
 @pytest.mark.parametrize(

@@ -156,3 +156,20 @@ async def test_a_plan_can_be_made_inside_a_transaction_which_a_refusal_does_not_
         with pytest.raises(InvalidQuery):
             await planner.plan("select bogus from messages")
         assert await planner.plan("select id from messages")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select id from messages where n = " + "1 + " * 3_000 + "1",
+        "select " + "1 + " * 3_000 + "n as x from messages group by " + "1 + " * 1_000 + "n, n",
+        "select id from messages where " + " or ".join(f"n = {i}" for i in range(1_500)),
+        "select id from messages where " + " and ".join("(n = 1 or n = 2)" for _ in range(900)),
+        "select id from messages where n in (" + ", ".join(map(str, range(3_000))) + ")",
+        "select " + ", ".join(f"n as c{i}" for i in range(1_000)) + " from messages",
+    ],
+    ids=lambda sql: sql[:40],
+)
+async def test_long_but_flat_sql_is_planned(planner: Planner, sql: str) -> None:
+    plan = await planner.plan(sql)
+    assert await planner.read(plan) is not None

@@ -89,7 +89,7 @@ REREAD: list[tuple[str, list[object], str]] = [
     ("select id from messages order by id fetch first 3 rows with ties", [], ""),
     ("select id, row_number() over (partition by room_id order by id) as rn from messages order by id", [], ""),
     ("select sum(n) over w as s, id from messages window w as (partition by room_id) order by id", [], "WINDOW"),
-    ("with u as (select id, name from users) select id, name from u where id in (select n from messages) order by 1", [], ""),
+    ("with u as (select id from users) select id from u where id in (select n from messages) order by 1", [], ""),
     ("with recursive t(i) as (select 1 union all select i + 1 from t where i < 4) "
      "select t.i, m.id from t join messages m on m.id = t.i order by 1", [], ""),
     ("select id from messages where id < 3 union all select id from users order by 1", [], ""),

@@ -1,0 +1,174 @@
+"""What can stand in the way of a start, and whether the feed says so in words that help."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from engine.errors import FeedError
+from engine.feed.feed import Feed, FeedSettings
+from server.local_postgres import LocalPostgres
+from tests.conftest import drop_database, fresh_database
+from tests.feed.conftest import PATIENCE, Place, until
+
+
+async def refusal(dsn: str, settings: FeedSettings) -> str:
+    """The error with which a feed refuses to start."""
+    async with asyncio.timeout(PATIENCE), Feed(dsn, settings) as feed:
+        with pytest.raises(FeedError) as raised:
+            await anext(feed)
+        assert feed.state.status == "stopped"
+        assert feed.state.reason == str(raised.value)
+        with pytest.raises(FeedError):
+            await feed.streaming()
+    return str(raised.value)
+
+
+@pytest.fixture(scope="module")
+def poor18(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPostgres]:
+    """A server with one slot, one walsender, and at first without logical decoding."""
+    server = LocalPostgres(
+        tmp_path_factory.mktemp("poor18") / "data",
+        settings={"fsync": "off", "wal_level": "replica", "max_replication_slots": "1", "max_wal_senders": "1"},
+    )
+    server.start()
+    yield server
+    server.delete()
+
+
+async def test_wal_level_slots_and_senders_are_asked_for(poor18: LocalPostgres) -> None:
+    dsn = fresh_database(poor18)
+    assert "ALTER SYSTEM SET wal_level = 'logical' and restart" in await refusal(dsn, FeedSettings())
+    poor18.stop()
+    poor18.settings["wal_level"] = "logical"
+    poor18.start()
+    with psycopg.connect(dsn, autocommit=True) as sql:
+        sql.execute("select pg_create_logical_replication_slot('only', 'pgoutput')")
+        assert "raise max_replication_slots" in await refusal(dsn, FeedSettings())
+        sql.execute("select pg_drop_replication_slot('only')")
+    async with Feed(dsn, FeedSettings(slot_name="only")) as feed:
+        await feed.streaming()
+        # The one walsender is taken; this one would have to share its slot anyway.
+        reason = await refusal(dsn, FeedSettings(slot_name="more", throw_away=True))
+        assert "raise max_wal_senders" in reason or "raise max_replication_slots" in reason
+    drop_database(poor18, dsn)
+
+
+async def test_a_database_that_was_not_migrated_is_told_so(place: Place) -> None:
+    bare = fresh_database(place.server, migrated=False)
+    assert "run `realtime migrate`" in await refusal(bare, place.settings())
+    drop_database(place.server, bare)
+    with place.connect() as sql:
+        sql.execute("drop publication bunbase_realtime")
+    assert "no publication bunbase_realtime" in await refusal(place.dsn, place.settings())
+
+
+async def test_a_role_that_may_not_replicate_is_told_so(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("drop role if exists plain")
+        sql.execute("create role plain login")
+        try:
+            dsn = place.dsn.replace("postgres@", "plain@")
+            assert 'ALTER ROLE "plain" REPLICATION' in await refusal(dsn, place.settings())
+        finally:
+            sql.execute("drop role plain")
+
+
+async def test_a_role_or_database_that_is_missing_is_told_so(place: Place) -> None:
+    assert "does not exist" in await refusal(place.dsn + "_not", place.settings())
+    assert "does not exist" in await refusal(place.dsn.replace("postgres@", "nobody@"), place.settings())
+
+
+async def test_a_plugin_that_is_missing_or_not_allowed_is_told_so(database: str) -> None:
+    reason = await refusal(database, FeedSettings(slot_name="w", decoder="wal2json"))
+    assert "output_plugin_libraries" in reason or "install the output plugin" in reason
+
+
+async def test_a_slot_of_another_plugin_is_refused_and_one_of_ours_taken_over(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("select pg_create_logical_replication_slot('theirs', 'test_decoding')")
+        sql.execute("select pg_create_logical_replication_slot('ours', %s)", [place.decoder])
+    reason = await refusal(place.dsn, place.settings(slot_name="theirs", decoder="auto"))
+    assert "slot theirs uses the plugin test_decoding" in reason
+    other = "wal2json" if place.decoder == "pgoutput" else "pgoutput"
+    assert "realtime slots drop ours" in await refusal(place.dsn, place.settings(slot_name="ours", decoder=other))
+    async with Feed(place.dsn, place.settings(slot_name="ours", decoder="auto")) as feed:
+        await feed.streaming()
+        assert feed.plugin == place.decoder
+
+
+async def test_a_slot_of_another_database_is_refused(place: Place) -> None:
+    other = fresh_database(place.server)
+    with psycopg.connect(other, autocommit=True) as sql:
+        sql.execute("select pg_create_logical_replication_slot('elsewhere', 'pgoutput')")
+    assert "belongs to database" in await refusal(place.dsn, place.settings(slot_name="elsewhere"))
+    drop_database(place.server, other)
+
+
+def test_a_name_that_no_slot_can_have_is_refused() -> None:
+    with pytest.raises(FeedError, match="lower-case letters, digits and underscores"):
+        FeedSettings(slot_name="My-Slot")
+
+
+async def test_a_server_that_is_down_is_waited_for(tmp_path_factory: pytest.TempPathFactory) -> None:
+    server = LocalPostgres(tmp_path_factory.mktemp("late18") / "data", settings={"fsync": "off"})
+    server.start()
+    try:
+        dsn = fresh_database(server)
+        server.stop()
+        async with Feed(dsn, FeedSettings()) as feed:
+            await until(lambda: feed.state.reason)
+            assert (feed.state.status, "refused" in (feed.state.reason or "")) == ("starting", True)
+            await asyncio.to_thread(server.start)
+            async with asyncio.timeout(PATIENCE):
+                await feed.streaming()
+    finally:
+        server.delete()
+
+
+async def test_a_long_transaction_that_blocks_the_slot_is_named(place: Place) -> None:
+    with place.connect(application_name="month-end report") as blocker:
+        blocker.execute("begin")
+        blocker.execute("select pg_current_xact_id()")
+        pid = blocker.info.backend_pid
+        async with Feed(place.dsn, place.settings()) as feed:
+            await until(lambda: f"process {pid}" in (feed.state.reason or ""))
+            assert "month-end report" in (feed.state.reason or "")
+            assert feed.state.status == "starting"
+            blocker.execute("commit")
+            async with asyncio.timeout(PATIENCE):
+                await feed.streaming()
+            assert feed.state.reason is None
+
+
+async def test_giving_up_while_the_slot_is_blocked_leaves_nothing(place: Place) -> None:
+    with place.connect() as blocker, place.connect() as sql:
+        blocker.execute("begin")
+        blocker.execute("select pg_current_xact_id()")
+        async with Feed(place.dsn, place.settings()) as feed:
+            await until(lambda: "waiting for a transaction" in (feed.state.reason or ""))
+        await until(
+            lambda: sql.execute(
+                "select count(*) = 0 from pg_replication_slots where database = current_database()"
+            ).fetchone()[0]
+        )  # type: ignore[index]
+        assert sql.execute("select count(*) from realtime.nodes").fetchone() == (0,)
+
+
+async def test_a_slot_that_was_lost_while_nobody_looked_is_made_again_and_told(place: Place) -> None:
+    pytest.importorskip("psycopg")
+    settings = place.settings(throw_away=False)
+    async with Feed(place.dsn, settings) as feed:
+        await feed.streaming()
+    with place.connect() as sql:
+        sql.execute("select pg_drop_replication_slot(%s)", [settings.slot_name])
+    async with Feed(place.dsn, settings) as feed:
+        await feed.streaming()  # a new process has nothing to lose: no discontinuity
+        with place.connect() as sql:
+            sql.execute("select pg_logical_emit_message(false, 'realtime.test', 'x')")
+        async with asyncio.timeout(PATIENCE):
+            event = await anext(feed)
+        assert type(event).__name__ in ("Transaction", "Progress")

@@ -1,0 +1,47 @@
+"""Servers for the live-query tests that may be restarted and reconfigured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server.local_postgres import LocalPostgres
+from tests.conftest import DEBIAN_15, allow_wal2json, drop_database, fresh_database
+
+SETTINGS = {
+    "fsync": "off",
+    "max_prepared_transactions": "20",
+    "synchronous_commit": "local",  # a session that sets it to on can be held by a synchronous standby that is not there
+    "min_wal_size": "32MB",
+    "max_wal_size": "64MB",
+    "max_slot_wal_keep_size": "4GB",
+}
+
+
+@pytest.fixture(scope="session")
+def own18(scratch: Path) -> Iterator[LocalPostgres]:
+    """A PostgreSQL 18 of our own."""
+    server = LocalPostgres(scratch / "live18", settings=SETTINGS)
+    server.start()
+    yield server
+    server.delete()
+
+
+@pytest.fixture(scope="session")
+def own15(scratch: Path, pg15: LocalPostgres) -> Iterator[LocalPostgres]:
+    """The same of PostgreSQL 15 with wal2json (skipped or failed as ``pg15`` is)."""
+    bin_dir = DEBIAN_15 / "bin"
+    server = LocalPostgres(scratch / "live15", bin_dir=bin_dir, settings=SETTINGS | allow_wal2json(bin_dir))
+    server.start()
+    yield server
+    server.delete()
+
+
+@pytest.fixture
+def dsn(own18: LocalPostgres) -> Iterator[str]:
+    """A fresh, migrated database on ``own18``."""
+    dsn = fresh_database(own18)
+    yield dsn
+    drop_database(own18, dsn)

@@ -1,0 +1,187 @@
+"""The live queries over a database whose server the test may restart, and followers that watch every event they get."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+
+from engine.feed.feed import Feed
+from engine.feed.settings import DecoderName, FeedSettings
+from engine.live.changes import WindowEvent
+from engine.live.queries import Subscription
+from engine.live.service import LiveQueries, LiveSettings
+from engine.lsn import parse_lsn
+from engine.session_settings import connection_options
+from tests.oracle.arena import Client
+from tests.oracle.queries import Query
+
+PATIENCE = 40
+"""Seconds after which a test that waits for something has failed."""
+
+QUICK = LiveSettings(reread_interval=0.0, trim_interval=0.02, linger=0.0, slack=2)
+
+
+class Follower(Client):
+    """A client that can be waited for and looks at its list after every event with ``inspect``."""
+
+    def __init__(self, query: Query, inspect: Callable[[list[Any]], None] | None = None) -> None:
+        super().__init__(query)
+        self.failures: list[AssertionError] = []
+        self.resets = 0
+        self._inspect = inspect
+        self._heard = asyncio.Event()
+
+    def deliver(self, subscription: Subscription, event: WindowEvent) -> None:
+        self._heard.set()
+        self.resets += event.reset
+        try:
+            super().deliver(subscription, event)
+            if self._inspect is not None and event.error is None:
+                self._inspect(self.documents())
+        except AssertionError as failure:  # in the service's task nobody would see it
+            self.failures.append(failure)
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        """Wait until ``condition`` holds; it is looked at after every event."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                self._heard.clear()
+                await self._heard.wait()
+
+    def leave(self) -> None:
+        assert self.subscription is not None
+        self.subscription.cancel()
+
+    @property
+    def ids(self) -> list[str]:
+        return [identifier for identifier, _ in self.list]
+
+
+class Stage:
+    """A feed and the live queries over ``dsn``."""
+
+    def __init__(self, dsn: str, feed: Feed, live: LiveQueries) -> None:
+        self.dsn = dsn
+        self.feed = feed
+        self.live = live
+
+    @property
+    def slot(self) -> str:
+        return self.feed.settings.slot_name
+
+    async def follow(self, query: Query, inspect: Callable[[list[Any]], None] | None = None) -> Follower:
+        follower = Follower(query, inspect)
+        async with asyncio.timeout(PATIENCE):
+            follower.subscription = await self.live.subscribe(query.collection, query.spec, follower.deliver)
+        follower.subscription.begin()
+        return follower
+
+    async def settled(self) -> None:
+        """Wait until everything committed so far has reached the followers."""
+        position = parse_lsn(read(self.dsn, "select pg_current_wal_flush_lsn()::text")[0][0])
+        async with asyncio.timeout(PATIENCE):
+            await self.live.settled(position)
+
+    async def check(self, *followers: Follower) -> None:
+        """Every follower's list equals its query, and nothing was wrong on the way."""
+        await self.settled()
+        for follower in followers:
+            assert follower.error is None, follower.error
+            assert not follower.failures, follower.failures[0]
+            truth = [row[0] for row in read(self.dsn, follower.query.truth)]
+            assert [json.loads(doc) for _, doc in follower.list] == truth, (follower.query, follower.ids)
+
+
+@asynccontextmanager
+async def stage(
+    dsn: str, *, decoder: DecoderName = "pgoutput", slot: str | None = None, live: LiveSettings = QUICK, **feed: Any
+) -> AsyncIterator[Stage]:
+    """The service over ``dsn``; everything is gone afterwards."""
+    settings = FeedSettings(
+        slot_name=slot or f"s_{uuid.uuid4().hex[:16]}", decoder=decoder, **{"throw_away": True, **feed}
+    )
+    async with Feed(dsn, settings) as source:
+        async with asyncio.timeout(PATIENCE):
+            await source.streaming()
+        service = LiveQueries(dsn, source, replace(live, stream_generated=decoder == "pgoutput"))
+        try:
+            await service.start()
+            yield Stage(dsn, source, service)
+            assert service.failure is None, service.failure
+        finally:
+            await service.stop()
+
+
+def connect(dsn: str, **options: Any) -> psycopg.Connection[Any]:
+    """An autocommit connection."""
+    return psycopg.connect(dsn, autocommit=True, options=connection_options(), **options)
+
+
+def run(dsn: str, *statements: str) -> None:
+    """Each statement in a transaction of its own."""
+    with connect(dsn) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def read(dsn: str, statement: str) -> list[tuple[Any, ...]]:
+    with connect(dsn) as connection:
+        return connection.execute(statement.encode()).fetchall()
+
+
+@contextmanager
+def open_transaction(dsn: str, *statements: str) -> Iterator[psycopg.Connection[Any]]:
+    """A transaction that has run ``statements`` and is open; commit it yourself."""
+    with psycopg.connect(dsn, options=connection_options()) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+        yield connection
+        connection.rollback()
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    """Wait until ``condition`` is true, for what only shows when asked for; returns what it gave."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := condition()):
+            await asyncio.sleep(0.01)
+    return found
+
+
+def terminate(dsn: str, application: str) -> int:
+    """Terminate the backends of an application (``like`` pattern); returns how many there were."""
+    rows = read(
+        dsn,
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        f"where application_name like '{application}' and datname = current_database()",
+    )
+    return len(rows)
+
+
+def drop_slot(dsn: str, slot: str) -> None:
+    """As a DBA would: terminate, drop, and again if the feed was faster."""
+    with connect(dsn) as sql:
+        while True:
+            sql.execute(
+                "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = %s", [slot]
+            )
+            try:
+                sql.execute("select pg_drop_replication_slot(%s)", [slot])
+            except psycopg.errors.ObjectInUse:
+                continue
+            return
+
+
+def json_rows(select: str) -> str:
+    """SQL that returns each row of ``select`` as one JSON document, in its order."""
+    return f"select to_jsonb(r) from ({select}) r"
+
+
+def ids_of(rows: Sequence[Any]) -> list[str]:
+    return [str(row["id"]) for row in rows]
