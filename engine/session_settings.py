@@ -17,6 +17,7 @@ SESSION_SETTINGS: dict[str, str] = {
     "lc_monetary": "C",
     "client_encoding": "UTF8",
     "xmloption": "content",
+    "standard_conforming_strings": "on",
 }
 
 

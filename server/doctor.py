@@ -129,6 +129,12 @@ def _role(connection: _Connection) -> Iterator[Finding]:
             f"role {role['name']} cannot create schemas in {role['database']}: another must run `realtime migrate`",
             f'GRANT CREATE ON DATABASE "{role["database"]}" TO {name};',
         )
+    if not role["may_use_temporary"]:
+        yield Finding(
+            "problem",
+            f"role {role['name']} may not make temporary objects, which checking clients' SQL needs",
+            f'GRANT TEMPORARY ON DATABASE "{role["database"]}" TO {name};',
+        )
     if role["reader_member"] is False:
         yield Finding(
             "problem", f"role {role['name']} cannot become realtime_reader", f"GRANT realtime_reader TO {name};"

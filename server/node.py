@@ -96,7 +96,8 @@ class Node:
     def status(self) -> dict[str, Any]:
         """What ``GET /health`` says; ``status`` is ``ok``, ``starting`` or ``degraded``."""
         state, lag, live = self._feed.state, self._feed.lag, self._live
-        well = state.status == "streaming" and not self._stopping
+        failure = live.failure if live is not None else None
+        well = state.status == "streaming" and not self._stopping and failure is None
         figures = live.status() if live is not None else {}
         return {
             "status": "starting" if live is None else "ok" if well else "degraded",
@@ -104,8 +105,8 @@ class Node:
                 "position": format_lsn(live.position if live is not None else 0),
                 "lagBytes": lag.bytes,
                 "lagSeconds": round(lag.seconds, 3),
-                "state": state.status,
-                "reason": state.reason,
+                "state": state.status if failure is None else "failed",
+                "reason": state.reason if failure is None else str(failure),
                 "slot": self._settings.slot_name,
                 "decoder": self._feed.plugin,
             },

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 
 from engine.errors import RealtimeError
 from server.app import make_app
+from server.collector import calm
 from server.node import Node
 from server.settings import Settings
 from server.ws import RealtimeProtocol
@@ -81,6 +82,7 @@ async def _serve(
     try:
         await asyncio.wait({serving, starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and starting.exception() is None:
+            calm()
             ready(_url(listener))
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     finally:

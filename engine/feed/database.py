@@ -33,7 +33,8 @@ class Database:
                 autocommit=True,
                 row_factory=dict_row,
                 application_name=self._application_name,
-                options=connection_options(),
+                # A lease must not wait for a synchronous standby: while that is away the stream goes on, and so do we.
+                options=connection_options(synchronous_commit="local"),
                 connect_timeout=CONNECT_TIMEOUT,
                 keepalives_idle=10,
             )

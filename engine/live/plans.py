@@ -43,7 +43,7 @@ class Planner:
     async def plan(self, collection: str, spec: Mapping[str, object]) -> Plan:
         """The plan for ``spec``, made now if need be.
 
-        Raises ``QueryRejected`` as ``plan_query`` does, ``psycopg.Error`` and ``PoolTimeout`` if the database does not answer.
+        Raises ``QueryRejected`` as ``plan_query`` does, ``psycopg.Error`` or ``PoolTimeout`` if the database is away.
         """
         catalog = self._catalog
         key = orjson.dumps((collection, spec), option=orjson.OPT_SORT_KEYS, default=str)

@@ -1,7 +1,7 @@
 """Reads live queries: the first time, and again whenever asked. One path for every reason.
 
 The first read of a query, a window whose slack ran out, a re-read query whose table changed, a changed definition, a lost
-slot: plan if need be, read together with a snapshot, hand over between two transactions, tell the subscribers the difference.
+slot: plan if need be, read together with a snapshot, hand over between two transactions, tell subscribers the difference.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from engine.live.settings import UNREACHABLE, LiveSettings
 from engine.live.window import read_size
 from engine.lsn import Lsn
 from engine.query.incremental import IncrementalPlan
+from engine.query.model import Statement
 from engine.query.reread import ReReadPlan, unique_ids
+from engine.query.sql_session import rejection
 
 __all__ = ["Refresher"]
 
@@ -202,7 +204,7 @@ class Refresher:
     async def _read(self, plan: Plan) -> ReadResult:
         most = self._settings.max_rows
         if isinstance(plan, ReReadPlan):
-            return await self._reader.read(plan.statement, most)
+            return await self._reader.read(_at_most(plan.statement, most + 1), most)
         if plan.limit is None:
             return await self._reader.read(plan.read(most + 1), most)
         return await self._reader.read(plan.read(read_size(plan.limit, self._settings.slack)))
@@ -236,6 +238,11 @@ class Refresher:
             query.end(self._position(), error)
 
 
+def _at_most(statement: Statement, rows: int) -> Statement:
+    """``statement`` cut off after ``rows`` rows, so that no client's SQL can make us hold a table of any size."""
+    return Statement(f"select * from (\n{statement.sql}\n) as r limit {rows}", statement.params, statement.as_reader)
+
+
 def _types(plan: IncrementalPlan) -> tuple[int, ...]:
     """The types a result has if the table still is what the plan was made for; Postgres reports a domain's base type."""
     return tuple(column.type.underlying.oid for column in plan.table.columns)
@@ -253,5 +260,5 @@ def _rejection(error: Exception) -> QueryRejected:
         return InvalidQuery("the query takes too long")
     if isinstance(error, UNREACHABLE):
         return QueryRejected("the database cannot be reached; try again")
-    message = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    return InvalidQuery(f"the query failed: {message or error}")
+    rejected = rejection(error) if isinstance(error, psycopg.Error) else None
+    return rejected or InvalidQuery(f"the query failed: {error}")

@@ -22,7 +22,7 @@ from engine.live.window import Window
 from engine.lsn import Lsn
 from engine.query.incremental import IncrementalPlan
 from engine.query.reread import ReReadPlan
-from engine.types import Change, Message, Relation, Transaction
+from engine.types import Message, Relation, Transaction
 
 __all__ = ["DdlNote", "Outcome", "Router"]
 

@@ -4,7 +4,8 @@ set local jit = off
 
 -- name: catalog
 -- Everything about the exposed tables in one JSON document (one statement: one snapshot). Columns of pg_database and
--- pg_collation whose names differ between versions are read through to_jsonb: daticulocale (15, 16), datlocale (17).
+-- pg_collation whose names differ between versions are read through to_jsonb: datlocprovider (since 15),
+-- daticulocale (15, 16), datlocale (17).
 with recursive
 tables as (
   select c.oid, n.nspname, c.relname, c.relkind, c.relreplident, c.relrowsecurity, k.name as collection, k.columns,
@@ -50,7 +51,8 @@ types as (
   ) as related (oid)
 ),
 published as (
-  select t.oid, p.attnames, p.rowfilter
+  -- column lists and row filters exist since 15
+  select t.oid, to_jsonb(p) -> 'attnames' as attnames, to_jsonb(p) ->> 'rowfilter' as rowfilter
   from tables t
   join pg_publication_tables p on p.pubname = 'bunbase_realtime' and p.schemaname = t.nspname and p.tablename = t.relname
 )
@@ -58,7 +60,7 @@ select jsonb_build_object(
   'version', current_setting('server_version_num')::int,
   'encoding', pg_encoding_to_char(d.encoding),
   'default_collation', jsonb_build_object(
-    'oid', 100, 'name', 'default', 'provider', d.datlocprovider, 'collate', d.datcollate, 'ctype', d.datctype,
+    'oid', 100, 'name', 'default', 'provider', coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'), 'collate', d.datcollate, 'ctype', d.datctype,
     'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'), 'deterministic', true),
   'collations', (
     select coalesce(jsonb_agg(jsonb_build_object(
@@ -90,7 +92,7 @@ select jsonb_build_object(
       'oid', t.oid::bigint, 'schema', t.nspname, 'name', t.relname, 'collection', t.collection,
       'camel_case', t.camel_case, 'replica_identity', t.relreplident, 'row_security', t.relrowsecurity,
       'inherited', t.relkind = 'r' and exists (select from pg_inherits i where t.oid in (i.inhparent, i.inhrelid)),
-      'published', u.oid is not null, 'published_columns', to_jsonb(u.attnames), 'row_filter', u.rowfilter,
+      'published', u.oid is not null, 'published_columns', u.attnames, 'row_filter', u.rowfilter,
       'columns', (
         select coalesce(jsonb_agg(jsonb_build_object(
           'name', c.attname, 'attnum', c.attnum, 'type', c.atttypid::bigint, 'collation', c.attcollation::bigint,

@@ -20,14 +20,16 @@ select current_setting('server_version_num')::int as version,
        (select setting from pg_settings where name = 'output_plugin_libraries') as plugins
 
 -- name: doctor_role
--- What the connecting role may do.
+-- What the connecting role may do. Since 16 a member may be granted without SET.
 select r.rolname as name,
        r.rolsuper as superuser,
        r.rolreplication as replication,
        has_database_privilege(current_database(), 'create') as may_create,
+       has_database_privilege(current_database(), 'temporary') as may_use_temporary,
        current_database() as database,
        case when exists (select from pg_roles where rolname = 'realtime_reader')
-            then pg_has_role(current_user, 'realtime_reader', 'member') end as reader_member
+            then pg_has_role(current_user, 'realtime_reader', case
+              when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) end as reader_member
 from pg_roles r where r.rolname = current_user
 
 -- name: doctor_event_triggers

@@ -13,7 +13,9 @@ from tests.conftest import DEBIAN_15, allow_wal2json, drop_database, fresh_datab
 SETTINGS = {
     "fsync": "off",
     "max_prepared_transactions": "20",
-    "synchronous_commit": "local",  # a session that sets it to on can be held by a synchronous standby that is not there
+    # Nobody waits for the standby that is not there but a session that sets synchronous_commit to on.
+    "synchronous_standby_names": "nobody",
+    "synchronous_commit": "local",
     "min_wal_size": "32MB",
     "max_wal_size": "64MB",
     "max_slot_wal_keep_size": "4GB",

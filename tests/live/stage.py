@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -146,6 +146,32 @@ def open_transaction(dsn: str, *statements: str) -> Iterator[psycopg.Connection[
         connection.rollback()
 
 
+@asynccontextmanager
+async def held(dsn: str, *statements: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """A transaction whose commit is in the WAL, and so in the stream, while no snapshot shows it.
+
+    It waits for a synchronous standby that is not there; what is yielded lets it end.
+    """
+    options = connection_options(synchronous_commit="on")
+    with psycopg.connect(dsn, options=options) as connection, connect(dsn) as control:
+        pid = connection.info.backend_pid
+        for statement in statements:
+            connection.execute(statement.encode())
+        committing = asyncio.create_task(asyncio.to_thread(connection.commit))
+
+        async def release() -> None:
+            control.execute("select pg_cancel_backend(%s)", [pid])
+            await committing
+
+        waiting = "select from pg_stat_activity where pid = %s and wait_event = 'SyncRep'"
+        await until(lambda: control.execute(waiting, [pid]).fetchone() is not None)
+        try:
+            yield release
+        finally:
+            if not committing.done():
+                await release()
+
+
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait until ``condition`` is true, for what only shows when asked for; returns what it gave."""
     async with asyncio.timeout(PATIENCE):
@@ -181,7 +207,3 @@ def drop_slot(dsn: str, slot: str) -> None:
 def json_rows(select: str) -> str:
     """SQL that returns each row of ``select`` as one JSON document, in its order."""
     return f"select to_jsonb(r) from ({select}) r"
-
-
-def ids_of(rows: Sequence[Any]) -> list[str]:
-    return [str(row["id"]) for row in rows]
