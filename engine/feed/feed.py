@@ -211,10 +211,13 @@ class Feed:
 
     async def _leave(self) -> None:
         if not self._memory.streamed:
+            # The slot, if there is one, may be in use by somebody else; our row without a slot is of use to nobody.
+            if self._memory.registered and await find_slot(self._database, self.settings.slot_name) is None:
+                await leave(self._database, self.settings, for_good=True)
             return
         if self.settings.throw_away:
             await self._drop_own_slot()
-        await leave(self._database, self.settings)
+        await leave(self._database, self.settings, for_good=self.settings.throw_away)
 
     async def _drop_own_slot(self) -> None:
         """The walsender ends when it notices that the connection is closed, which takes it a moment."""

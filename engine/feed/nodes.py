@@ -62,9 +62,9 @@ async def remove_expired(database: Database, settings: FeedSettings) -> list[str
     return removed
 
 
-async def leave(database: Database, settings: FeedSettings) -> None:
-    """This node stops on purpose. A throw-away node's row goes; any other keeps its slot, for ``keep_slot`` seconds."""
-    if settings.throw_away:
+async def leave(database: Database, settings: FeedSettings, *, for_good: bool) -> None:
+    """This node stops on purpose. For good: its row goes. Else it keeps its slot, for ``keep_slot`` seconds."""
+    if for_good:
         await database.rows("feed_node_remove", node=settings.node, always=True)
     else:
         await register(database, settings, lease=settings.keep_slot)

@@ -31,7 +31,7 @@ def check_server(server: dict[str, Any]) -> None:
         )
     if not server["may_replicate"]:
         raise FeedError(f'role {server["role"]} may not replicate: run ALTER ROLE "{server["role"]}" REPLICATION')
-    if not server["migrated"] or not server["published"]:
+    if not server["migrated"] or server["publication"] is None:
         missing = f"publication {PUBLICATION}" if server["migrated"] else "schema realtime"
         raise FeedError(f"database {server['database']} has no {missing}: run `realtime migrate`")
 

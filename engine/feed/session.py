@@ -49,7 +49,9 @@ class SessionMemory:
         self.walsender: int | None = None
         self.system: str | None = None
         self.lost: str | None = None
+        self.publication: int | None = None
         self.streamed = False
+        self.registered = False
 
 
 class Session:
@@ -86,16 +88,16 @@ class Session:
         """Stream until something ends it, and raise that."""
         stream = await self._open()
         try:
-            pump = asyncio.create_task(self._pump(stream, self._decoder))
-            report = asyncio.create_task(self._report(stream))
+            parts = [self._pump(stream, self._decoder), self._report(stream), self._watch_publication()]
+            tasks = [asyncio.create_task(part) for part in parts]
             try:
-                done, _ = await asyncio.wait({pump, report}, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
             finally:
-                pump.cancel()
-                report.cancel()
-                await asyncio.gather(pump, report, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             await self._close(stream)
 
@@ -107,7 +109,11 @@ class Session:
     async def _open(self) -> ReplicationStream:
         server = (await self._database.rows("feed_server", publication=PUBLICATION))[0]
         check_server(server)
+        if self._memory.publication not in (None, server["publication"]):
+            self._memory.lost = f"publication {PUBLICATION} was dropped and made again"
+        self._memory.publication = server["publication"]
         await register(self._database, self._settings)
+        self._memory.registered = True
         await remove_expired(self._database, self._settings)
         if timeout := server["wal_sender_timeout_ms"] / 1000:
             self._status_interval = min(self._settings.status_interval, timeout / 3)
@@ -299,6 +305,15 @@ class Session:
                     await self._wake.wait()
             except TimeoutError:
                 pass
+
+    async def _watch_publication(self) -> None:
+        """Without its publication, pgoutput sends nothing and (since PostgreSQL 18) does not complain."""
+        while True:
+            await asyncio.sleep(self._settings.lease / 3)
+            found = await self._database.rows("feed_publication", publication=PUBLICATION)
+            if not found or found[0]["oid"] != self._memory.publication:
+                self._memory.lost = f"publication {PUBLICATION} was dropped"
+                raise FeedError(self._memory.lost)
 
     async def _close(self, stream: ReplicationStream) -> None:
         with contextlib.suppress(psycopg.Error, OSError):  # the connection may be what broke

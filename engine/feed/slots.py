@@ -126,7 +126,8 @@ async def create_slot(dsn: str, database: Database, name: str, plugin: str, say:
             while not (await asyncio.wait({creating}, timeout=_LOOK_FOR_BLOCKERS_EVERY))[0]:
                 say(_waiting_for(name, await database.rows("feed_blockers", pid=pid)))
         finally:
-            creating.cancel()
+            creating.cancel()  # psycopg then cancels the query; without that the server would go on waiting
+            await asyncio.wait({creating})
         position: Lsn = creating.result()[0]["position"]
         return position
 

@@ -121,11 +121,14 @@ class LiveQuery:
             subscription.fail(event)
 
     def reset_event(self, position: Lsn) -> WindowEvent:
-        """The whole list as an event; kept until the list changes, so that many newcomers share one encoding."""
-        if self._reset is None or self._reset.position != position:
-            changes = self._reset.changes if self._reset else list_changes((), self.listing().pairs)
-            self._reset = WindowEvent(position, True, changes)
-        return self._reset
+        """The whole list as an event; several subscribers share it, and its encoding, until the list changes."""
+        changes = self._reset.changes if self._reset else list_changes((), self.listing().pairs)
+        if self._reset is not None and self._reset.position == position:
+            return self._reset
+        event = WindowEvent(position, True, changes)
+        if len(self.subscriptions) > 1:
+            self._reset = event
+        return event
 
 
 class Subscription:

@@ -4,11 +4,15 @@ select current_setting('server_version_num')::int as version,
        current_setting('wal_level') as wal_level,
        (select setting::int from pg_settings where name = 'wal_sender_timeout') as wal_sender_timeout_ms,
        pg_is_in_recovery() as in_recovery,
-       exists (select from pg_publication where pubname = %(publication)s) as published,
-       to_regclass('realtime.nodes') is not null as migrated,
+       (select oid::bigint from pg_publication where pubname = %(publication)s) as publication,
+       exists (select from pg_tables where schemaname = 'realtime' and tablename = 'nodes') as migrated,
        (select rolreplication or rolsuper from pg_roles where rolname = current_user) as may_replicate,
        current_user::text as role,
        current_database()::text as database
+
+-- name: feed_publication
+-- The publication's identity: another one under the same name has missed changes.
+select oid::bigint as oid from pg_publication where pubname = %(publication)s
 
 -- name: feed_position
 -- Where the server writes its WAL now, as a number.

@@ -14,8 +14,8 @@ import statistics
 import time
 from collections.abc import Callable
 
-from engine.feed.pgoutput import PgOutputDecoder
 from engine.catalog import Catalog
+from engine.feed.pgoutput import PgOutputDecoder
 from engine.live.changes import WindowEvent
 from engine.live.queries import LiveQuery, Subscription
 from engine.live.reader import ReadResult

@@ -213,6 +213,22 @@ async def test_a_slot_that_kept_too_much_wal_is_made_again(spot: Place) -> None:
         assert slot_row(spot, settings.slot_name)[3] in ("reserved", "extended")
 
 
+async def test_a_publication_that_was_dropped_for_a_while_is_told(spot: Place) -> None:
+    async with reading(spot.dsn, spot.settings(lease=0.3)) as reader:
+        insert(spot, 1)
+        assert await read_ids(reader, 1) == [1]
+        consumer = asyncio.create_task(reader.discontinuity())
+        with spot.connect() as sql:
+            sql.execute("drop publication bunbase_realtime")
+            insert(spot, 2)
+            await until(lambda: "no publication bunbase_realtime" in (reader.feed.state.reason or ""))
+            sql.execute("create publication bunbase_realtime for table t")
+        event = await consumer
+        assert "publication" in event.reason
+        insert(spot, 3)
+        assert await read_ids(reader, 1) == [3]
+
+
 async def test_a_slow_consumer_is_not_taken_for_dead(spot: Place) -> None:
     settings = spot.settings(buffer_bytes=100_000, status_interval=3600.0)
     async with reading(spot.dsn, settings) as reader:

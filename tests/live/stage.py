@@ -175,9 +175,10 @@ async def held(dsn: str, *statements: str) -> AsyncIterator[Callable[[], Awaitab
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait until ``condition`` is true, for what only shows when asked for; returns what it gave."""
     async with asyncio.timeout(PATIENCE):
-        while not (found := condition()):
+        while True:
+            if found := condition():
+                return found
             await asyncio.sleep(0.01)
-    return found
 
 
 def terminate(dsn: str, application: str) -> int:

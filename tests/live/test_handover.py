@@ -13,7 +13,7 @@ import pytest
 from engine.live.service import LiveSettings
 from server.local_postgres import LocalPostgres
 from tests.conftest import drop_database, fresh_database
-from tests.live.stage import PATIENCE, Follower, Stage, connect, json_rows, open_transaction, run, stage
+from tests.live.stage import PATIENCE, Follower, Stage, connect, json_rows, open_transaction, run, stage, until
 from tests.oracle.queries import Query
 
 ACCOUNTS = 40
@@ -274,9 +274,7 @@ async def test_giving_up_while_subscribing_leaves_nothing_behind(dsn: str) -> No
         with connect(dsn) as blocker:
             blocker.execute("begin; lock table accounts in access exclusive mode")
             waiting = [asyncio.create_task(play.follow(query)) for query in (EVERYTHING, SUM, richest(3)) * 5]
-            async with asyncio.timeout(PATIENCE):
-                while not play.live.status()["queries"]:
-                    await asyncio.sleep(0)
+            await until(lambda: play.live.status()["queries"])
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
@@ -290,9 +288,7 @@ async def test_giving_up_while_subscribing_leaves_nothing_behind(dsn: str) -> No
 
 async def gone(play: Stage) -> None:
     """Wait until no query is left, and see that nothing else is."""
-    async with asyncio.timeout(PATIENCE):
-        while any(play.live.status()[name] for name in ("queries", "subscriptions", "refreshing")):
-            await asyncio.sleep(0)
+    await until(lambda: not any(play.live.status()[name] for name in ("queries", "subscriptions", "refreshing")))
     router = play.live._router
     assert not router._tables
     assert not router._owners

@@ -1,0 +1,46 @@
+"""Reads one huge transaction in a process of its own and prints by how many bytes its memory grew, at most.
+
+Arguments: DSN, decoder, slot name, number of rows. Prints ``streaming`` when the rows may be written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+
+from engine.feed.feed import Feed, FeedSettings
+from engine.types import Kind, Message, Transaction
+
+
+def peak() -> int:
+    """The most memory that this process ever had resident, in bytes (Linux reports KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+async def main(dsn: str, decoder: str, slot: str, rows: int) -> None:
+    settings = FeedSettings(slot_name=slot, decoder=decoder, throw_away=True)  # type: ignore[arg-type]
+    async with Feed(dsn, settings) as feed:
+        await feed.streaming()
+        before = peak()
+        print("streaming", flush=True)
+        async for event in feed:
+            if isinstance(event, Transaction):
+                for _ in range(2):
+                    count = total = 0
+                    for change in event.changes:
+                        assert not isinstance(change, Message)
+                        assert change.kind is Kind.INSERT
+                        new = change.new()
+                        assert new is not None
+                        assert new[0] is not None
+                        total += int(new[0])
+                        count += 1
+                    assert count == rows
+                    assert total == rows * (rows + 1) // 2
+                break
+        print(peak() - before, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
