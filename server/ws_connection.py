@@ -22,7 +22,6 @@ from server.session import Session
 
 __all__ = ["ConnectionLimits", "WebSocketConnection"]
 
-_CLOSE_TIMEOUT = 5.0  # seconds for the other side to answer a close frame
 _MAX_FRAGMENTS = 1024
 _PROTOCOL_ERROR = 1002
 _MESSAGE_TOO_BIG = 1009
@@ -34,7 +33,8 @@ class ConnectionLimits:
 
     A message above ``message_size`` is thrown away and answered with an error; above ``message_hard_cap`` the
     connection is closed. ``stall_timeout``: a congested connection from which nothing could be sent for so long is
-    dropped. ``ping_interval``, ``missed_pings``: silence for so many pings in a row drops it as well.
+    dropped. ``ping_interval``, ``missed_pings``: silence for so many pings in a row drops it as well. ``close_timeout``: so
+    long the other side has to answer a close frame.
     """
 
     message_size: int = 128 * 1024
@@ -43,6 +43,7 @@ class ConnectionLimits:
     stall_timeout: float = 60.0
     ping_interval: float = 25.0
     missed_pings: int = 2
+    close_timeout: float = 5.0
 
 
 class WebSocketConnection(WSListener):
@@ -150,7 +151,7 @@ class WebSocketConnection(WSListener):
         self._transport.send_close(WSCloseCode(code), reason)
         if self.congested:
             self._transport.underlying_transport.resume_reading()
-        self._loop.call_later(_CLOSE_TIMEOUT, self._transport.disconnect, False)
+        self._loop.call_later(self._limits.close_timeout, self._transport.disconnect, False)
 
     # Writing.
 
@@ -245,7 +246,7 @@ class WebSocketConnection(WSListener):
             code = frame.get_close_code()
             transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
         transport.disconnect()
-        self._loop.call_later(_CLOSE_TIMEOUT, transport.disconnect, False)
+        self._loop.call_later(self._limits.close_timeout, transport.disconnect, False)
 
     def _assemble(self, frame: WSFrame) -> None:
         """Put fragments together; a message beyond ``message_size`` is counted but not kept."""

@@ -15,6 +15,7 @@ from websockets.frames import Opcode
 
 from engine.errors import UnknownCollection
 from server.session import SessionLimits
+from server.ws_connection import ConnectionLimits
 from tests.server.raw import handshake, masked, read_frame
 from tests.server.serving import closed_after, hear, hear_to_the_end, open_door, say, subscribe
 
@@ -175,7 +176,7 @@ async def test_a_flood_of_websocket_pings_is_closed() -> None:
     ],
 )
 async def test_frames_against_the_protocol_end_the_connection_with_its_code(data: bytes, code: int) -> None:
-    async with open_door() as door:
+    async with open_door(connection_limits=ConnectionLimits(close_timeout=0.2)) as door:
         reader, writer = await handshake(door)
         writer.write(data)
         opcode, payload = await read_frame(reader)
