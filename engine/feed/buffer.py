@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from typing import Final
 
 from engine.types import FeedEvent, Progress
 
-__all__ = ["EventBuffer"]
+__all__ = ["EVENT_OVERHEAD", "EventBuffer"]
+
+EVENT_OVERHEAD: Final = 512
+"""Bytes that an event takes beside its changes, roughly."""
 
 
 class EventBuffer:

@@ -84,6 +84,10 @@ class Decoder(Protocol):
         """Tell the decoder which entry of :meth:`options` the server accepted."""
         ...
 
+    def expect_ddl_messages(self, announced: bool) -> None:
+        """Whether changes of definition come as ``realtime.ddl`` messages: nobody may be allowed event triggers."""
+        ...
+
     def feed(self, payload: bytes) -> Transaction | None:
         """Take the payload of one XLogData message; return the transaction it completes, if it does.
 

@@ -21,10 +21,11 @@ from engine.feed.buffer import EventBuffer
 from engine.feed.database import Database
 from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.feed.nodes import leave, register, remove_expired
+from engine.feed.opening import SessionMemory
 from engine.feed.positions import Lag, Positions
 from engine.feed.problems import explain, is_history_error
 from engine.feed.replication import StreamEnded
-from engine.feed.session import Session, SessionMemory
+from engine.feed.session import Session
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import SlotBusy, drop_slot, find_slot
 from engine.lsn import Lsn

@@ -161,6 +161,9 @@ class PgOutputDecoder:
     def use(self, choice: int) -> None:
         """Nothing to choose."""
 
+    def expect_ddl_messages(self, announced: bool) -> None:
+        """Not needed: the stream describes its relations."""
+
     def provide(self, need: NeedRelation, found: TableDescription | None) -> None:
         """Never asked for."""
 

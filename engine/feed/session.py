@@ -1,4 +1,4 @@
-"""One streaming session: make the slot ready, start, and pump messages into the buffer until the stream breaks."""
+"""One streaming session: from the opened stream through the decoder into the buffer, until the stream breaks."""
 
 from __future__ import annotations
 
@@ -6,52 +6,32 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
 from engine.errors import FeedError
-from engine.feed.buffer import EventBuffer
+from engine.feed.buffer import EVENT_OVERHEAD, EventBuffer
 from engine.feed.changes import ChangeLog
 from engine.feed.database import Database
 from engine.feed.decoder import PUBLICATION, Decoder, NeedRelation
-from engine.feed.nodes import register, remove_expired
-from engine.feed.pgoutput import PgOutputDecoder
+from engine.feed.opening import Opening, SessionMemory
 from engine.feed.positions import Positions
-from engine.feed.problems import check_server
 from engine.feed.relations import describe_table
-from engine.feed.replication import Keepalive, ReplicationStream
+from engine.feed.replication import Keepalive, ReplicationStream, StreamEnded
 from engine.feed.settings import FeedSettings
-from engine.feed.slots import Slot, SlotBusy, create_slot, drop_slot, find_slot
-from engine.feed.wal2json import Wal2JsonDecoder
-from engine.lsn import parse_lsn
-from engine.types import Discontinuity, Progress, Transaction
+from engine.feed.slots import SlotBusy, find_slot
+from engine.types import Progress, Transaction
 
-__all__ = ["Session", "SessionMemory"]
+__all__ = ["Session"]
 
-_DECODERS: Final[dict[str, type[PgOutputDecoder] | type[Wal2JsonDecoder]]] = {
-    "pgoutput": PgOutputDecoder,
-    "wal2json": Wal2JsonDecoder,
-}
 _SLICE: Final = 0.005  # seconds for which the event loop may be held
 _CLOCK_EVERY: Final = 64  # messages between two looks at the clock
 _PROGRESS_EVERY: Final = 0.1  # seconds between two Progress events, unless the server asks
 _LOOK_WHILE_FULL: Final = 1.0  # seconds between two looks at the server while the buffer is full
 _STATUS_GAP: Final = 0.02  # seconds between two status updates
-_EVENT_OVERHEAD: Final = 512
-
-
-class SessionMemory:
-    """What outlives a session: the decoder with its relations, and what tells a broken connection from a lost history."""
-
-    def __init__(self) -> None:
-        self.decoder: Decoder | None = None
-        self.walsender: int | None = None
-        self.system: str | None = None
-        self.lost: str | None = None
-        self.publication: int | None = None
-        self.streamed = False
-        self.registered = False
+_PING_GAP: Final = 0.1  # seconds; a server that asks for replies faster than this, one after the other,
+_PATIENCE: Final = 1.0  # and for this long, is shutting down
 
 
 class Session:
@@ -77,6 +57,7 @@ class Session:
         self._wake = asyncio.Event()
         self._seen = 0  # the server is past this position and sent nothing for us since
         self._reply_wanted = False
+        self._pinged = self._pinged_since = 0.0
         self._next_progress = 0.0
         self._status_interval = settings.status_interval
 
@@ -86,9 +67,13 @@ class Session:
 
     async def run(self) -> None:
         """Stream until something ends it, and raise that."""
-        stream = await self._open()
+        opening = Opening(
+            self._dsn, self._settings, self._database, self._buffer, self._positions, self._memory, self._say
+        )
+        stream, decoder = await opening.open()
+        self._status_interval = opening.status_interval
         try:
-            parts = [self._pump(stream, self._decoder), self._report(stream), self._watch_publication()]
+            parts = [self._pump(stream, decoder), self._report(stream), self._watch_publication()]
             tasks = [asyncio.create_task(part) for part in parts]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -100,112 +85,6 @@ class Session:
                 await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             await self._close(stream)
-
-    @property
-    def _decoder(self) -> Decoder:
-        assert self._memory.decoder is not None
-        return self._memory.decoder
-
-    async def _open(self) -> ReplicationStream:
-        server = (await self._database.rows("feed_server", publication=PUBLICATION))[0]
-        check_server(server)
-        if self._memory.publication not in (None, server["publication"]):
-            self._memory.lost = f"publication {PUBLICATION} was dropped and made again"
-        self._memory.publication = server["publication"]
-        await register(self._database, self._settings)
-        self._memory.registered = True
-        await remove_expired(self._database, self._settings)
-        if timeout := server["wal_sender_timeout_ms"] / 1000:
-            self._status_interval = min(self._settings.status_interval, timeout / 3)
-        name = self._settings.slot_name
-        stream = await ReplicationStream.connect(self._dsn, f"realtime feed {name}")
-        try:
-            await self._check_history(stream)
-            await self._ready_slot(server)
-            self._decoder.reset()
-            await self._start(stream, name)
-        except BaseException:
-            await stream.close()
-            raise
-        self._memory.walsender = stream.pid
-        self._memory.streamed = True
-        self._say(None)
-        return stream
-
-    async def _start(self, stream: ReplicationStream, name: str) -> None:
-        choices = self._decoder.options()
-        for choice, options in enumerate(choices):
-            try:
-                await stream.start(name, self._positions.delivered, options)
-            except psycopg.errors.InvalidParameterValue:
-                if choice + 1 == len(choices):
-                    raise
-            else:
-                self._decoder.use(choice)
-                return
-
-    async def _check_history(self, stream: ReplicationStream) -> None:
-        """A server restored from elsewhere, or one whose WAL ends before what we have seen, has another history."""
-        system, _, position, _ = (await stream.command("IDENTIFY_SYSTEM"))[0]
-        if self._memory.system not in (None, system):
-            self._memory.lost = "the database was replaced by another one"
-        elif parse_lsn(position or "0/0") < self._positions.delivered:
-            self._memory.lost = "the server has lost transactions that it had sent (restored or failed over)"
-        self._memory.system = system
-
-    async def _ready_slot(self, server: dict[str, Any]) -> None:
-        """See to it that the slot exists, is ours and continues what was delivered; else make a new one."""
-        name = self._settings.slot_name
-        slot = await find_slot(self._database, name)
-        if slot is not None:
-            await self._check_slot(slot, server["database"])
-        lost = self._memory.lost or self._why_lost(slot)
-        wanted = self._settings.decoder
-        if slot is None or lost is not None:
-            plugin = wanted if wanted != "auto" else slot.plugin if slot else "pgoutput"
-            await self._make_slot(slot, plugin, lost)
-        else:
-            plugin = slot.plugin
-            if not self._memory.streamed:
-                self._positions.start(slot.confirmed)
-        if self._memory.decoder is None or self._memory.decoder.plugin != plugin:
-            self._memory.decoder = _DECODERS[plugin](self._settings.transaction_memory, self._settings.spill_dir)
-
-    async def _check_slot(self, slot: Slot, database: str) -> None:
-        wanted = self._settings.decoder
-        if slot.database != database:
-            raise FeedError(f"slot {slot.name} belongs to database {slot.database}: choose another slot name")
-        if slot.plugin not in _DECODERS or wanted not in ("auto", slot.plugin):
-            raise FeedError(
-                f"slot {slot.name} uses the plugin {slot.plugin}, not {'one of ours' if wanted == 'auto' else wanted}: "
-                f"drop it (`realtime slots drop {slot.name}`), or choose another slot name or decoder"
-            )
-        if slot.active_pid is not None:
-            if slot.active_pid == self._memory.walsender:  # ours: the server has not noticed that we are gone
-                await self._database.rows("feed_terminate", pid=slot.active_pid)
-            raise SlotBusy(f"slot {slot.name} is in use by {slot.user or f'process {slot.active_pid}'}")
-
-    def _why_lost(self, slot: Slot | None) -> str | None:
-        name = self._settings.slot_name
-        if slot is None:
-            return f"slot {name} was dropped" if self._memory.streamed else None
-        if slot.lost is not None:
-            return f"slot {name} was invalidated ({slot.lost})"
-        if self._memory.streamed and slot.confirmed > self._positions.delivered:
-            return f"slot {name} was moved or made again by somebody else"
-        return None
-
-    async def _make_slot(self, slot: Slot | None, plugin: str, lost: str | None) -> None:
-        name = self._settings.slot_name
-        if slot is not None:
-            await drop_slot(await self._database.connection(), name)
-        position = await create_slot(self._dsn, self._database, name, plugin, self._say)
-        self._memory.lost = None
-        if lost is None:
-            self._positions.start(position)
-        else:
-            self._positions.start_over(position)
-            self._buffer.put(Discontinuity(f"{lost}; a new slot was made"), _EVENT_OVERHEAD)
 
     async def _pump(self, stream: ReplicationStream, decoder: Decoder) -> None:
         while True:
@@ -272,7 +151,7 @@ class Session:
             return
         size = changes.memory if isinstance(changes, ChangeLog) else 0
         self._positions.deliver(transaction.end, transaction.commit_time)
-        self._buffer.put(transaction, size + _EVENT_OVERHEAD)
+        self._buffer.put(transaction, size + EVENT_OVERHEAD)
 
     def _on_keepalive(self, keepalive: Keepalive) -> None:
         self._seen = max(self._seen, keepalive.position)
@@ -280,6 +159,16 @@ class Session:
         if keepalive.reply:
             self._reply_wanted = True
             self._wake.set()
+            self._notice_shutdown()
+
+    def _notice_shutdown(self) -> None:
+        """A server that shuts down asks until all is confirmed (WalSndDone); what no snapshot shows never will be."""
+        now = time.monotonic()
+        if now - self._pinged > _PING_GAP:
+            self._pinged_since = now
+        self._pinged = now
+        if now - self._pinged_since > _PATIENCE:
+            raise StreamEnded("the server is shutting down")
 
     def _note_progress(self) -> float | None:
         """Say how far the stream is, if that is news; returns in how many seconds to call again, if so."""
@@ -291,7 +180,7 @@ class Session:
         self._reply_wanted = False
         self._next_progress = time.monotonic() + _PROGRESS_EVERY
         self._positions.deliver(self._seen)
-        self._buffer.put(Progress(self._seen), _EVENT_OVERHEAD)
+        self._buffer.put(Progress(self._seen), EVENT_OVERHEAD)
         return None
 
     async def _report(self, stream: ReplicationStream) -> None:

@@ -97,6 +97,7 @@ class Wal2JsonDecoder:
         self._relations: dict[int, Relation] = {}  # unchanged definitions keep their object
         self._log: ChangeLog | None = None
         self._exact_numbers = False
+        self._ddl_announced = True
         self._asked: bytes = b""
         self._asked_for: tuple[bytes, ...] = ()
 
@@ -117,6 +118,10 @@ class Wal2JsonDecoder:
     def use(self, choice: int) -> None:
         """Remember whether a null number is certain."""
         self._exact_numbers = choice == 0
+
+    def expect_ddl_messages(self, announced: bool) -> None:
+        """Without them, what the catalog said holds for one transaction."""
+        self._ddl_announced = announced
 
     def provide(self, need: NeedRelation, found: TableDescription | None) -> None:
         """File what the catalog says; the layout that was asked for is then taken as it is."""
@@ -144,6 +149,8 @@ class Wal2JsonDecoder:
                 return None
             if action == 0x42:  # B
                 self._log = ChangeLog(self._memory_limit, self._spill_dir)
+                if not self._ddl_announced:
+                    self._tables.clear()
                 return None
             if action == 0x54:  # T
                 self._on_truncate(payload)

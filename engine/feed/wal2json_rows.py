@@ -93,8 +93,8 @@ class Layout:
     as_expected: bool
 
     def new_row(self, columns: list[_Column], identity: list[_Column]) -> Tuple:
-        """The row after the change. A column that the message omits was not changed (or is not yet there)."""
-        row: list[Value] = [UNCHANGED] * len(self.relation.columns)
+        """The row after the change. A column that the message omits was not changed, or is not (or no longer) there."""
+        row: list[Value] = [UNCHANGED if self.as_expected else UNKNOWN] * len(self.relation.columns)
         for position, read, column in zip(self.positions, self.readers, columns, strict=True):
             row[position] = read(bytes(column.value))
         if self.full and len(columns) < len(row):  # the old row was sent whole, and with it the values left alone
@@ -105,7 +105,7 @@ class Layout:
     def old_row(self, identity: list[_Column]) -> Tuple:
         """The identity columns; the others None, or under REPLICA IDENTITY FULL unknown."""
         index = {column.name: i for i, column in enumerate(self.relation.columns)}
-        row: list[Value] = [UNCHANGED if self.full else None] * len(index)
+        row: list[Value] = [UNKNOWN if self.full else None] * len(index)
         for column in identity:
             if column.name in index:
                 row[index[column.name]] = _reader(column.typeoid & 0xFFFFFFFF, self.exact_numbers)(bytes(column.value))

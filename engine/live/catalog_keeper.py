@@ -15,6 +15,7 @@ import structlog
 from engine.catalog import Catalog, load_catalog
 from engine.live.reader import Reader
 from engine.live.settings import UNREACHABLE
+from engine.live.snapshot import Snapshot
 
 __all__ = ["CatalogKeeper"]
 
@@ -28,6 +29,8 @@ class CatalogKeeper:
         reader: where to load it from.
         use: takes a loaded catalog.
         stream_generated: whether the decoder sends generated columns.
+
+    ``snapshot`` (a whole one) was taken before the last load, and so before any read that waited for it.
     """
 
     def __init__(self, reader: Reader, use: Callable[[Catalog], Awaitable[None]], stream_generated: bool) -> None:
@@ -36,6 +39,7 @@ class CatalogKeeper:
         self._stream_generated = stream_generated
         self._ready = asyncio.Event()
         self._unseen: set[int] = set()
+        self.snapshot: Snapshot | None = None
         self.version = 0
 
     @property
@@ -50,6 +54,7 @@ class CatalogKeeper:
 
     async def load(self) -> None:
         """Load it for the first time. Raises ``CatalogError``, ``psycopg.Error``."""
+        self.snapshot = await self._reader.snapshot(whole=True)
         await self._load()
         self._ready.set()
 
@@ -77,10 +82,11 @@ class CatalogKeeper:
     async def _load_what_is_visible(self) -> bool:
         """Load it if a snapshot shows every announced change; False if that has to be tried again."""
         try:
-            snapshot = await self._reader.snapshot()
+            snapshot = await self._reader.snapshot(whole=True)
             if not all(snapshot.shows(xid) for xid in self._unseen):
                 return False
             await self._load()
+            self.snapshot = snapshot
         except (*UNREACHABLE, psycopg.Error) as error:  # also what a table that is being dropped makes Postgres say
             log.warning("the catalog cannot be loaded; trying again", error=str(error))
             return False

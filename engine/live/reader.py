@@ -76,9 +76,15 @@ class Reader:
         async with self._pool.connection() as connection:
             yield connection
 
-    async def snapshot(self) -> Snapshot:
-        """What a query that starts now would see."""
+    async def snapshot(self, *, whole: bool = False) -> Snapshot:
+        """What a query that starts now would see.
+
+        A snapshot ends at the transaction that ended last: it does not name those that began later and still run. With
+        ``whole`` a transaction is ended first, so that it names all that ran before this call.
+        """
         async with self._pool.connection() as connection:
+            if whole:
+                await connection.execute(query("end_a_transaction"))
             cursor = await connection.execute(query("current_snapshot"))
             row = await cursor.fetchone()
             assert row is not None

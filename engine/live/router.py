@@ -108,6 +108,12 @@ class Router:
             outcome.refresh.add(query)
         self._commit(outcome)
 
+    def interrupt(self) -> None:
+        """Transactions are missing from the stream: what windows hold is no ground for later changes any more."""
+        for window in list(self._owners):
+            window.mark_broken("the stream was interrupted")
+            self._retire(window)
+
     def advance(self, position: Lsn) -> None:
         """The stream is past ``position``."""
         self.tail.advance(position)

@@ -18,6 +18,7 @@ import structlog
 from engine.catalog import Catalog
 from engine.errors import QueryRejected
 from engine.live.catalog_keeper import CatalogKeeper
+from engine.live.gap import ends_of
 from engine.live.plans import Plan, Planner
 from engine.live.queries import Deliver, LiveQuery, Subscription
 from engine.live.reader import Reader
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 _BREATH = 0.005  # seconds of work between two chances for other tasks
 _LONG_TAIL = 1_000  # transactions
+_RETRY = 0.1  # seconds between two attempts to reach the database
 _CATCH_UP = 5.0  # seconds to wait for the stream before a query is refused
 
 
@@ -86,6 +88,7 @@ class LiveQueries:
         self._lingering: dict[LiveQuery, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._trim_now = asyncio.Event()
+        self._interrupted = False
         self._passed: Lsn = 0
         self._origin: Lsn = 0
         self._watchers: list[asyncio.Future[None]] = []
@@ -101,6 +104,7 @@ class LiveQueries:
         await self._reader.open()
         await self._catalog.load()
         self._spawn(self._consume())
+        self._spawn(self._close_gap())
         self._spawn(self._trim())
         self._spawn(self._tick())
 
@@ -175,6 +179,7 @@ class LiveQueries:
         A query that is refused may only be ahead of us: what it names was made a moment ago and the stream has yet to say
         so. So a refusal waits for the stream, and counts if the catalog has not changed meanwhile.
         """
+        patience = time.monotonic() + _CATCH_UP
         while True:
             await self._catalog.current()
             version = self._catalog.version
@@ -185,8 +190,11 @@ class LiveQueries:
                 if version == self._catalog.version:
                     raise
                 continue
-            except UNREACHABLE as error:
-                raise QueryRejected("the database cannot be reached; try again") from error
+            except UNREACHABLE as error:  # perhaps only the connection that the pool gave us
+                if time.monotonic() > patience:
+                    raise QueryRejected("the database cannot be reached; try again") from error
+                await asyncio.sleep(_RETRY)
+                continue
             if version == self._catalog.version:
                 return plan
 
@@ -228,6 +236,8 @@ class LiveQueries:
                 self._pass(event.position)
             elif isinstance(event, Discontinuity):
                 log.warning("everything is read again", reason=event.reason)
+                self._interrupted = True
+                self._router.interrupt()
                 self._redefined()
                 self._replan(None)
             if time.monotonic() - began > _BREATH:
@@ -271,7 +281,17 @@ class LiveQueries:
 
     async def _reload(self) -> None:
         await self._catalog.reload()
+        if self._interrupted:
+            self._interrupted = False
+            self._spawn(self._close_gap())
         self._moved()
+
+    async def _close_gap(self) -> None:
+        """After a new slot was made: read again what it may have missed (see :mod:`engine.live.gap`)."""
+        assert self._catalog.snapshot is not None
+        async for _ in ends_of(self._reader, self._catalog.snapshot.in_progress):
+            for query in self._refresher:
+                self._refresher.refresh(query)
 
     async def _use(self, catalog: Catalog) -> None:
         async with self._turn:

@@ -97,8 +97,12 @@ def measure(server: LocalPostgres, plugin: str, rows: int) -> dict[str, object]:
     end = fill(dsn, rows)
     feed_times, recv_times = [], []
     for round_ in range(ROUNDS):
-        recv_times.append(run_recvlogical(server, dsn, f"recv_{tag}_{round_}", plugin, end))
-        feed_times.append(uvloop.run(run_feed(dsn, f"feed_{tag}_{round_}", rows)))
+        for reader in ("recv", "feed") if round_ % 2 else ("feed", "recv"):  # neither always comes to warm caches
+            slot = f"{reader}_{tag}_{round_}"
+            if reader == "recv":
+                recv_times.append(run_recvlogical(server, dsn, slot, plugin, end))
+            else:
+                feed_times.append(uvloop.run(run_feed(dsn, slot, rows)))
     feed_rate, recv_rate = rows / statistics.median(feed_times), rows / statistics.median(recv_times)
     with psycopg.connect(dsn) as connection:
         version = connection.info.server_version // 10000

@@ -1,6 +1,6 @@
 """From a row's INSERT to the client's callback, through Postgres, the server and a real WebSocket, at a steady rate.
 
-A writer process inserts rows one a transaction, each carrying ``clock_timestamp()``: the time counted includes the rest of the
+A writer process inserts rows one a transaction, each with ``clock_timestamp()``: the time counted includes the rest of the
 statement and the COMMIT with its flush to disk. A client process holds live queries (``roomId == x order by createdAt
 desc limit 50``) on a server started as a user starts it; its callback is where the JSON has been decoded. The reference, at
 the same rate in the same run, is PostgreSQL's own NOTIFY, sent in the same kind of transaction to a psycopg client.

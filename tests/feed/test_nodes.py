@@ -190,7 +190,8 @@ async def test_slots_are_listed_with_their_owner_and_lag(place: Place) -> None:
 
 async def test_dropping_a_slot_refuses_one_in_use(place: Place) -> None:
     settings = place.settings()
-    make_dead_node(place, "idle_slot")
+    with place.connect() as sql:
+        sql.execute("select pg_create_logical_replication_slot('idle_slot', %s)", [place.decoder])
     connecting = psycopg.AsyncConnection.connect(place.dsn, autocommit=True)
     async with reading(place.dsn, settings), await connecting as connection:
         with pytest.raises(SlotBusy, match=f"slot {settings.slot_name} is in use by process"):

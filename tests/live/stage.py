@@ -202,6 +202,8 @@ def drop_slot(dsn: str, slot: str) -> None:
                 sql.execute("select pg_drop_replication_slot(%s)", [slot])
             except psycopg.errors.ObjectInUse:
                 continue
+            except psycopg.errors.UndefinedObject:  # the one it was being made for was terminated
+                return
             return
 
 

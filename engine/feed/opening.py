@@ -1,0 +1,178 @@
+"""From nothing to a stream that has started: the server checked, the node registered, the slot ready and in continuity.
+
+A slot that is lost is made again here, and only here is a ``Discontinuity`` put before what the new one sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+
+from engine.errors import FeedError
+from engine.feed.buffer import EVENT_OVERHEAD, EventBuffer
+from engine.feed.database import Database
+from engine.feed.decoder import PUBLICATION, Decoder
+from engine.feed.nodes import register, remove_expired
+from engine.feed.pgoutput import PgOutputDecoder
+from engine.feed.positions import Positions
+from engine.feed.problems import check_server
+from engine.feed.replication import ReplicationStream
+from engine.feed.settings import FeedSettings
+from engine.feed.slots import Slot, SlotBusy, create_slot, drop_slot, find_slot
+from engine.feed.wal2json import Wal2JsonDecoder
+from engine.lsn import parse_lsn
+from engine.types import Discontinuity
+
+__all__ = ["Opening", "SessionMemory"]
+
+_DECODERS: Final[dict[str, type[PgOutputDecoder] | type[Wal2JsonDecoder]]] = {
+    "pgoutput": PgOutputDecoder,
+    "wal2json": Wal2JsonDecoder,
+}
+
+
+class SessionMemory:
+    """What outlives a session: the decoder with its relations, and what tells a broken connection from a lost history."""
+
+    def __init__(self) -> None:
+        self.decoder: Decoder | None = None
+        self.walsender: int | None = None
+        self.system: str | None = None
+        self.lost: str | None = None
+        self.publication: int | None = None
+        self.streamed = False
+        self.registered = False
+
+
+class Opening:
+    """One attempt to open the stream.
+
+    ``status_interval``: how often the server must hear from us, known once it is open.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        settings: FeedSettings,
+        database: Database,
+        buffer: EventBuffer,
+        positions: Positions,
+        memory: SessionMemory,
+        say: Callable[[str | None], None],
+    ) -> None:
+        self._dsn = dsn
+        self._settings = settings
+        self._database = database
+        self._buffer = buffer
+        self._positions = positions
+        self._memory = memory
+        self._say = say
+        self.status_interval = settings.status_interval
+
+    async def open(self) -> tuple[ReplicationStream, Decoder]:
+        """Returns a stream that has started, and its decoder. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
+        server = (await self._database.rows("feed_server", publication=PUBLICATION))[0]
+        check_server(server)
+        if self._memory.publication not in (None, server["publication"]):
+            self._memory.lost = f"publication {PUBLICATION} was dropped and made again"
+        self._memory.publication = server["publication"]
+        await register(self._database, self._settings)
+        self._memory.registered = True
+        await remove_expired(self._database, self._settings)
+        if timeout := server["wal_sender_timeout_ms"] / 1000:
+            self.status_interval = min(self._settings.status_interval, timeout / 3)
+        name = self._settings.slot_name
+        stream = await ReplicationStream.connect(self._dsn, f"realtime feed {name}")
+        try:
+            await self._check_history(stream)
+            decoder = await self._ready_slot(server)
+            decoder.reset()
+            decoder.expect_ddl_messages(server["announces_ddl"])
+            await self._start(stream, decoder)
+        except BaseException:
+            await stream.close()
+            raise
+        self._memory.walsender = stream.pid
+        self._memory.streamed = True
+        self._say(None)
+        return stream, decoder
+
+    async def _start(self, stream: ReplicationStream, decoder: Decoder) -> None:
+        choices = decoder.options()
+        for choice, options in enumerate(choices):
+            try:
+                await stream.start(self._settings.slot_name, self._positions.delivered, options)
+            except psycopg.errors.InvalidParameterValue:
+                if choice + 1 == len(choices):
+                    raise
+            else:
+                decoder.use(choice)
+                return
+
+    async def _check_history(self, stream: ReplicationStream) -> None:
+        """A server restored from elsewhere, or one whose WAL ends before what we have seen, has another history."""
+        system, _, position, _ = (await stream.command("IDENTIFY_SYSTEM"))[0]
+        if self._memory.system not in (None, system):
+            self._memory.lost = "the database was replaced by another one"
+        elif parse_lsn(position or "0/0") < self._positions.delivered:
+            self._memory.lost = "the server has lost transactions that it had sent (restored or failed over)"
+        self._memory.system = system
+
+    async def _ready_slot(self, server: dict[str, Any]) -> Decoder:
+        """See to it that the slot exists, is ours and continues what was delivered; else make a new one."""
+        name = self._settings.slot_name
+        slot = await find_slot(self._database, name)
+        if slot is not None:
+            await self._check_slot(slot, server["database"])
+        lost = self._memory.lost or self._why_lost(slot)
+        wanted = self._settings.decoder
+        if slot is None or lost is not None:
+            plugin = wanted if wanted != "auto" else slot.plugin if slot else "pgoutput"
+            await self._make_slot(slot, plugin, lost)
+        else:
+            plugin = slot.plugin
+            if not self._memory.streamed:
+                self._positions.start(slot.confirmed)
+        decoder = self._memory.decoder
+        if decoder is None or decoder.plugin != plugin:
+            decoder = _DECODERS[plugin](self._settings.transaction_memory, self._settings.spill_dir)
+            self._memory.decoder = decoder
+        return decoder
+
+    async def _check_slot(self, slot: Slot, database: str) -> None:
+        wanted = self._settings.decoder
+        if slot.database != database:
+            raise FeedError(f"slot {slot.name} belongs to database {slot.database}: choose another slot name")
+        if slot.plugin not in _DECODERS or wanted not in ("auto", slot.plugin):
+            raise FeedError(
+                f"slot {slot.name} uses the plugin {slot.plugin}, not {'one of ours' if wanted == 'auto' else wanted}: "
+                f"drop it (`realtime slots drop {slot.name}`), or choose another slot name or decoder"
+            )
+        if slot.active_pid is not None:
+            if slot.active_pid == self._memory.walsender:  # ours: the server has not noticed that we are gone
+                await self._database.rows("feed_terminate", pid=slot.active_pid)
+            raise SlotBusy(f"slot {slot.name} is in use by {slot.user or f'process {slot.active_pid}'}")
+
+    def _why_lost(self, slot: Slot | None) -> str | None:
+        name = self._settings.slot_name
+        if slot is None:
+            return f"slot {name} was dropped" if self._memory.streamed else None
+        if slot.lost is not None:
+            return f"slot {name} was invalidated ({slot.lost})"
+        if self._memory.streamed and slot.confirmed > self._positions.delivered:
+            return f"slot {name} was moved or made again by somebody else"
+        return None
+
+    async def _make_slot(self, slot: Slot | None, plugin: str, lost: str | None) -> None:
+        name = self._settings.slot_name
+        if slot is not None:
+            await drop_slot(await self._database.connection(), name)
+        position = await create_slot(self._dsn, self._database, name, plugin, self._say)
+        self._memory.lost = None
+        if lost is None:
+            self._positions.start(position)
+        else:
+            self._positions.start_over(position)
+            self._buffer.put(Discontinuity(f"{lost}; a new slot was made"), EVENT_OVERHEAD)

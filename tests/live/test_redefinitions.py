@@ -1,0 +1,121 @@
+"""Definitions that change under subscribers: those it concerns get a difference or an error, the others live on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.live.stage import Follower, json_rows, run, stage
+from tests.oracle.queries import Query
+
+TABLES = """
+create type mood as enum ('low', 'high');
+create table t (id int primary key, x int not null, y int default 0, m mood default 'low', grp int not null default 0);
+select realtime.expose('t');
+insert into t select i, i * 10 from generate_series(1, 12) i;
+create table part (id int, grp int, primary key (id, grp)) partition by list (grp);
+create table part_0 partition of part for values in (0);
+create table part_1 partition of part for values in (1);
+create table part_2 (id int, grp int, primary key (id, grp));
+insert into part_2 values (20, 2);
+select realtime.expose('part');
+insert into part values (1, 0), (2, 1);
+create table other (id int primary key);
+select realtime.expose('other')
+"""
+ALL = Query("t", {"orderBy": [["id", "asc"]]}, json_rows("select * from t order by id"))
+BY_X = Query(
+    "t",
+    {"where": [["x", "!=", 55]], "orderBy": [["x", "desc"]], "limit": 3},
+    json_rows("select * from t order by x desc, id limit 3"),
+)
+BY_MOOD = Query("t", {"orderBy": [["m", "desc"]], "limit": 3}, json_rows("select * from t order by m desc, id limit 3"))
+SUM = Query("t", {"sql": "select sum(x) as s from t"}, json_rows("select sum(x) as s from t"))
+PART = Query("part", {"orderBy": [["id", "asc"]]}, json_rows("select * from part order by id, grp"))
+COUNT = Query("part", {"sql": "select count(*) as n from part"}, json_rows("select count(*) as n from part"))
+OTHER = Query("other", {}, json_rows("select * from other order by id"))
+
+WRITES = ["delete from t where id = 2", "insert into t (id, grp) select 30, 1", "update t set y = 5 where id = 3"]
+NO_X = [write.replace("(id, grp) select 30, 1", "(id, x) values (30, 500)") for write in WRITES]
+
+
+@pytest.fixture
+def base(dsn: str) -> str:
+    run(dsn, *TABLES.split(";"))
+    return dsn
+
+
+@pytest.mark.parametrize(
+    ("definition", "query", "writes"),
+    [
+        ("alter table t drop column y", ALL, NO_X[:2]),
+        ("alter table t drop column y", BY_X, NO_X[:2]),
+        ("alter table t drop column y", SUM, NO_X[:2]),
+        ("alter table t add column z text default 'z'", ALL, NO_X),
+        ("alter table t alter column y type text", ALL, NO_X),
+        ("alter table t alter column x type bigint", BY_X, NO_X),
+        ("alter table t alter column x type numeric", SUM, NO_X),
+        ("alter table t replica identity full", BY_X, NO_X),
+        ("alter table t replica identity full; alter table t replica identity default", ALL, NO_X),
+        ("alter type mood add value 'higher'", BY_MOOD, [*NO_X, "update t set m = 'higher' where id = 4"]),
+        ("alter type mood add value 'lowest' before 'low'", BY_MOOD, ["update t set m = 'lowest' where id > 2", *NO_X]),
+        ("alter type mood rename value 'low' to 'down'", BY_MOOD, ["update t set m = 'high' where id = 5"]),
+        ("create table part_3 partition of part for values in (3)", PART, ["insert into part values (9, 3)"]),
+        ("alter table part attach partition part_2 for values in (2)", PART, ["insert into part values (9, 2)"]),
+        ("alter table part attach partition part_2 for values in (2)", COUNT, ["insert into part values (9, 2)"]),
+        ("alter table part detach partition part_1", PART, ["insert into part values (9, 0)"]),
+        ("alter table part detach partition part_1", COUNT, ["insert into part values (9, 0)"]),
+        ("truncate part_1", PART, ["insert into part values (9, 1)"]),
+        ("truncate part_1", COUNT, ["insert into part values (9, 1)"]),
+        ("drop table part_1", PART, ["insert into part values (9, 0)"]),
+        ("truncate part", PART, ["insert into part values (9, 0)"]),
+    ],
+)
+async def test_a_lone_query_goes_on(base: str, definition: str, query: Query, writes: list[str]) -> None:
+    async with stage(base) as play:
+        follower = await play.follow(query)
+        run(base, *definition.split(";"))
+        await play.check(follower)
+        for write in writes:
+            run(base, write)
+            await play.check(follower)
+        assert follower.resets == 1
+
+
+@pytest.mark.parametrize(
+    ("definition", "queries"),
+    [
+        ("drop table t", [ALL, BY_X, SUM]),
+        ("alter table t drop column x", [BY_X, SUM]),
+        ("alter table t rename column x to z", [BY_X, SUM]),
+        ("alter table t alter column x type text", [SUM]),
+        ("select realtime.unexpose('t')", [ALL, BY_X, SUM]),
+        ("alter table t enable row level security", [ALL, BY_X, SUM]),
+        ("alter table t replica identity nothing", [ALL, BY_X, SUM]),
+        ("alter table t rename to t2", [SUM]),
+    ],
+)
+async def test_a_query_that_has_no_answer_any_more_ends_with_an_error(
+    base: str, definition: str, queries: list[Query]
+) -> None:
+    async with stage(base) as play:
+        lost = [await play.follow(query) for query in queries]
+        other = await play.follow(OTHER)
+        run(base, definition)
+        for follower in lost:
+            await follower.until(lambda follower=follower: follower.error is not None)
+            assert not follower.failures
+        run(base, "insert into other values (1)")
+        await play.check(other)
+        assert play.live.status()["queries"] == 1
+
+
+async def test_a_renamed_table_keeps_its_collection(base: str) -> None:
+    async with stage(base) as play:
+        follower: Follower = await play.follow(ALL)
+        run(
+            base,
+            "alter table t rename to t2",
+            "insert into t2 (id, x) values (30, 1)",
+            "create view t as select * from t2",
+        )
+        await play.check(follower)
