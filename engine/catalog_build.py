@@ -124,7 +124,9 @@ def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], *, s
 def _columns(
     entry: Json, types: _Types, collations: Mapping[int, Collation], sent_kinds: tuple[str, ...]
 ) -> tuple[Column, ...]:
-    streamed_names = set(entry["published_columns"] or ())
+    # Before 15 there are no column lists, and the view does not say: everything is published.
+    listed = entry["published_columns"]
+    streamed_names = {column["name"] for column in entry["columns"]} if listed is None else set(listed)
     return tuple(
         Column(
             name=column["name"],

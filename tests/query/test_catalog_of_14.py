@@ -1,0 +1,29 @@
+"""PostgreSQL 14 says less about publications and databases; the catalog comes out the same."""
+
+from __future__ import annotations
+
+import psycopg
+
+from engine.catalog_build import build_catalog
+from engine.sql import query
+from server.local_postgres import LocalPostgres
+from tests.conftest import drop_database, fresh_database
+
+
+def test_without_column_lists_every_ordinary_column_is_streamed(pg15: LocalPostgres) -> None:
+    dsn = fresh_database(pg15)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("create table t (id int primary key, a text, twice int generated always as (id * 2) stored)")
+        connection.execute("select realtime.expose('t')")
+        row = connection.execute(query("catalog").encode()).fetchone()
+        assert row is not None
+    drop_database(pg15, dsn)
+    found = row[0]
+    expected = build_catalog(found).by_collection["t"]
+    found["version"] = 140000
+    for table in found["tables"]:
+        table["published_columns"] = table["row_filter"] = None
+    table = build_catalog(found).by_collection["t"]
+    assert table.problem is None
+    assert [column.name for column in table.columns] == [column.name for column in expected.columns] == ["id", "a"]
+    assert table.stream_columns == expected.stream_columns
