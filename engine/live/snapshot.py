@@ -14,6 +14,7 @@ from engine.lsn import Lsn
 __all__ = ["Snapshot"]
 
 _EPOCH = 1 << 32
+_HALF = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,10 @@ class Snapshot:
 
     def shows(self, xid: int) -> bool:
         """True if the committed transaction ``xid`` (32 bits, as the stream carries it) is visible here."""
-        full = self._widen(xid)
+        # With the epoch that brings it nearest to this snapshot: transaction ids in use lie within 2^31 of each other.
+        full = (self.xmax & -_EPOCH) | xid
+        if full > self.xmax + _HALF:
+            full -= _EPOCH
+        elif full < self.xmax - _HALF:
+            full += _EPOCH
         return full < self.xmin or (full < self.xmax and full not in self.in_progress)
-
-    def _widen(self, xid: int) -> int:
-        """``xid`` with the epoch that brings it nearest to this snapshot; ids in use lie within 2^31 of each other."""
-        full = (self.xmax & ~(_EPOCH - 1)) | xid
-        if full > self.xmax + (_EPOCH >> 1):
-            return full - _EPOCH
-        if full < self.xmax - (_EPOCH >> 1):
-            return full + _EPOCH
-        return full

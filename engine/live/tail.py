@@ -89,5 +89,6 @@ class TransactionTail:
             else:
                 finished.append(snapshot)
         self._waiting = still
-        if finished and self._entries:
-            self._entries = [e for e in self._entries if not any(s.shows(e.transaction.xid) for s in finished)]
+        for seen in finished:
+            shows = seen.shows
+            self._entries = [entry for entry in self._entries if not shows(entry.transaction.xid)]

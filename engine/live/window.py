@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.live.changes import ADDED, MODIFIED, REMOVED, DocChange
@@ -184,56 +185,53 @@ class Window:
         self, before: list[SortKey], touched: dict[Identity, tuple[SortKey | None, Row | None]]
     ) -> tuple[list[tuple[SortKey, Row]], list[tuple[SortKey, SortKey | None, Row]]]:
         """What left the list, as (old key, row), and what came or changed, as (new key, old key, row)."""
-        keys, rows = self._keys, self._rows
+        keys, rows, by_identity = self._keys, self._rows, self._by_identity
         after_count = len(keys) if self._limit is None else min(self._limit, len(keys))
         last_before = before[-1] if before else None
         last_after = keys[after_count - 1] if after_count else None
         removed: list[tuple[SortKey, Row]] = []
         placed: list[tuple[SortKey, SortKey | None, Row]] = []
-        old_shown: set[SortKey] = set()
-        new_shown: set[SortKey] = set()
+        old_shown = new_shown = 0
         for identity, (old_key, old_row) in touched.items():
-            new_key = self._by_identity.get(identity)
+            new_key = by_identity.get(identity)
             was = old_key is not None and last_before is not None and old_key <= last_before
-            now = new_key is not None and last_after is not None and new_key <= last_after
-            if was:
-                assert old_key is not None
-                old_shown.add(old_key)
-            if now:
-                assert new_key is not None
-                new_shown.add(new_key)
+            old_shown += was
+            if new_key is not None and last_after is not None and new_key <= last_after:
+                new_shown += 1
                 row = rows[bisect_left(keys, new_key)]
-                if not was:
+                if not was or old_key is None or old_row is None:
                     placed.append((new_key, None, row))
-                    continue
-                assert old_key is not None
-                assert old_row is not None
-                if self._other_document(old_row, row):
+                elif self._other_document(old_row, row):
                     removed.append((old_key, old_row))
                     placed.append((new_key, None, row))
                 elif new_key != old_key or self._differs(old_row, row):
                     placed.append((new_key, old_key, row))
-            elif was:
-                assert old_key is not None
-                assert old_row is not None
+            elif was and old_key is not None and old_row is not None:
                 removed.append((old_key, old_row))
-        # Rows nobody touched cross the limit when the number of touched rows above it changes; they are the last ones.
-        crossing = (len(before) - len(old_shown)) - (after_count - len(new_shown))
-        if crossing > 0:
-            for key in reversed(before):
-                if key not in old_shown:
-                    removed.append((key, rows[bisect_left(keys, key)]))
-                    crossing -= 1
-                    if not crossing:
-                        break
-        elif crossing < 0:
-            for index in range(after_count - 1, -1, -1):
-                if keys[index] not in new_shown:
-                    placed.append((keys[index], None, rows[index]))
-                    crossing += 1
-                    if not crossing:
-                        break
+        crossing = (len(before) - old_shown) - (after_count - new_shown)
+        if crossing:
+            self._cross(crossing, before, touched, after_count, removed, placed)
         return removed, placed
+
+    def _cross(
+        self,
+        crossing: int,
+        before: list[SortKey],
+        touched: dict[Identity, tuple[SortKey | None, Row | None]],
+        after_count: int,
+        removed: list[tuple[SortKey, Row]],
+        placed: list[tuple[SortKey, SortKey | None, Row]],
+    ) -> None:
+        """Rows nobody touched cross the limit when the number of touched rows above it changes; they are the last ones."""
+        keys, rows = self._keys, self._rows
+        if crossing > 0:
+            old_keys = {key for key, _ in touched.values()}
+            leaving = (key for key in reversed(before) if key not in old_keys)
+            removed.extend((key, rows[bisect_left(keys, key)]) for key in islice(leaving, crossing))
+        else:
+            new_keys = {self._by_identity.get(identity) for identity in touched}
+            coming = (index for index in range(after_count - 1, -1, -1) if keys[index] not in new_keys)
+            placed.extend((keys[index], None, rows[index]) for index in islice(coming, -crossing))
 
     def _sequence(
         self,

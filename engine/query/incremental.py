@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from operator import itemgetter
 from typing import Any
@@ -98,11 +99,16 @@ def _compile(query: Query, table: Table) -> IncrementalPlan:
         needs=frozenset(needs),
         matches=_matches(query, table, parts),
         sort_key=row_key(parts),
-        identity=itemgetter(*table.identity),
+        identity=_identity(table.identity),
         doc_id=doc_id,
         encode=document_encoder(query, table),
         alternatives=alternatives(query.where, table, bound_range(query, keys, parts)),
     )
+
+
+@lru_cache(maxsize=256)
+def _identity(columns: tuple[int, ...]) -> Callable[[Row], Any]:
+    return itemgetter(*columns)
 
 
 def _matches(query: Query, table: Table, parts: tuple[KeyPart, ...]) -> Test:

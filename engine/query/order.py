@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from engine.catalog_model import Table
@@ -95,8 +96,9 @@ def value_key(parts: Sequence[KeyPart], values: Sequence[Value]) -> tuple[Any, .
     return tuple(flat)
 
 
-def row_key(parts: Sequence[KeyPart]) -> Callable[[Row], tuple[Any, ...]]:
-    """A function from a row (in the table's layout) to its key; the usual shapes without a loop."""
+@lru_cache(maxsize=256)
+def row_key(parts: tuple[KeyPart, ...]) -> Callable[[Row], tuple[Any, ...]]:
+    """A function from a row (in the table's layout) to its key; the usual shapes without a loop. One for equal parts."""
     flags = [part.null_flag for part in parts]
     if flags == [None]:
         return _one(parts[0])
