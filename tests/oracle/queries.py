@@ -63,7 +63,9 @@ def comparisons(draw: st.DrawFn, table: Table) -> Condition:
     op = draw(st.sampled_from(choices))
     name = column.name
     if op in ("is-null", "is-not-null"):
-        return [name, op], f"{name} {op.replace('-', ' ')}"
+        # Of a composite the builder means the value as a whole; SQL's IS NULL looks at its fields.
+        null = "not distinct from null" if op == "is-null" else "distinct from null"
+        return [name, op], f"{name} is {null}" if column.kind == "composite" else f"{name} {op.replace('-', ' ')}"
     if op in ("like", "ilike"):
         pattern = draw(st.sampled_from(["a%", "%b", "_", "%", "A_", "%ä%", "b\\_%", ""]))
         return [name, op, pattern], f"{name} {op} '{pattern}'"
