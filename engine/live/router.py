@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from engine.catalog import Catalog, Table
+from engine.live.changes import DocChange
 from engine.live.queries import LiveQuery
 from engine.live.reader import ReadResult
 from engine.live.table import LiveTable, RelationChanged, RowUnknown
@@ -45,7 +46,7 @@ class DdlNote(msgspec.Struct):
 class Outcome:
     """What a transaction asks for."""
 
-    changed: list[tuple[LiveQuery, list]] = field(default_factory=list)  # type: ignore[type-arg]
+    changed: list[tuple[LiveQuery, list[DocChange]]] = field(default_factory=list)
     refresh: set[LiveQuery] = field(default_factory=set)
     ddl: list[DdlNote] = field(default_factory=list)
 

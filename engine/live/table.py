@@ -166,12 +166,16 @@ class LiveTable:
         if positions == tuple(range(len(relation.columns))):
             arrange: Arrange = tuple
         elif len(positions) == 1:
-            only = positions[0]
-            arrange = lambda row: (row[only],)  # noqa: E731
+            arrange = _only(positions[0])
         else:
             arrange = cast("Arrange", itemgetter(*positions))
         self._arrangements[relation] = arrange
         return arrange
+
+
+def _only(position: int) -> Arrange:
+    """A row of the one value at ``position``; ``itemgetter`` of one would give the bare value."""
+    return lambda row: (row[position],)
 
 
 def _identity_of(columns: tuple[int, ...]) -> Callable[[Row], Identity]:
