@@ -24,7 +24,8 @@ select (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint as position
 select pg_logical_emit_message(false, %(prefix)s, '')
 
 -- name: feed_relation
--- A table of the stream by name: the exposed table it belongs to (itself or its partition root), with the columns the stream carries.
+-- A table of the stream by name: the exposed table (or table of ours in the publication) it belongs to (itself or its partition root),
+-- with the columns the stream carries.
 with named as (
   select c.oid, c.relreplident
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -37,6 +38,10 @@ with named as (
     union all select named.oid, 0 where not exists (select from pg_partition_ancestors(named.oid))
   ) a
   where exists (select from realtime.collections k where k.relation = a.relid)
+     or exists (select from pg_publication_rel r
+                join pg_publication p on p.oid = r.prpubid and p.pubname = 'bunbase_realtime'
+                join pg_class t on t.oid = r.prrelid and t.relnamespace = 'realtime'::regnamespace
+                where r.prrelid = a.relid)
   order by a.ordinality desc
   limit 1
 )

@@ -18,7 +18,7 @@ $$;
 comment on function realtime.identity_problem(regclass) is 'Why updates and deletes of a table cannot be followed; null if they can';
 
 create or replace function realtime.partition_truncated() returns trigger
-language plpgsql security definer set search_path = pg_catalog as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   -- pgoutput does not send TRUNCATE of a partition whose changes are published through the root (pgoutput.c,
   -- pgoutput_truncate), so the partition says it itself, in the same transaction.

@@ -16,7 +16,7 @@ create or replace trigger collections_changed after insert or update or delete o
   for each row execute function realtime.collections_changed();
 
 create or replace function realtime.note_ddl() returns event_trigger
-language plpgsql security definer set search_path = pg_catalog as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   relations bigint[];
   everything boolean;

@@ -1,0 +1,256 @@
+-- name: engine_replay_since
+-- The messages of some channels after a position ($2, $3), in commit order, with their positions. At most $4. Per channel from the index of
+-- its commits to the messages of each; the inner order is what keeps the planner to that.
+select p.position::text, p.seq, p.channel, p.event, p.payload, p.sender, p.connection_id, p.id, p.audience, p.priority, p.inserted_at, p.xid
+from realtime.channel_rules($1::text[]) r
+cross join lateral (
+  select c.position, m.*
+  from realtime.commits c
+  cross join lateral (
+    select * from realtime.messages m
+    where m.channel = c.channel and m.xid = c.xid and m.inserted_at between c.first_at and c.last_at
+    order by m.seq
+  ) m
+  where c.channel = r.name and c.position >= $2::pg_lsn and (c.position > $2::pg_lsn or m.seq > $3::bigint)
+    and (r.ttl is null or m.inserted_at > now() - r.ttl)
+  order by c.position, m.seq
+  limit $4::int
+) p
+order by p.position, p.seq
+limit $4::int
+
+-- name: engine_replay_last
+-- The last $2 messages of some channels up to position $3, the latest first, with their positions; not more than the channel keeps.
+select p.position::text, p.seq, p.channel, p.event, p.payload, p.sender, p.connection_id, p.id, p.audience, p.priority, p.inserted_at, p.xid
+from realtime.channel_rules($1::text[]) r
+cross join lateral (
+  select c.position, m.*
+  from realtime.commits c
+  cross join lateral (
+    select * from realtime.messages m
+    where m.channel = c.channel and m.xid = c.xid and m.inserted_at between c.first_at and c.last_at
+    order by m.seq desc
+  ) m
+  where c.channel = r.name and c.position <= $3::pg_lsn and (r.ttl is null or m.inserted_at > now() - r.ttl)
+  order by c.position desc, m.seq desc
+  limit least($2::int, r.max_messages)
+) p
+order by p.position desc, p.seq desc
+limit $2::int
+
+-- name: engine_replay_check
+-- What can be said of a position ($2) of some channels: up to where messages have been removed or are over their ttl, whether a transaction
+-- committed there, and how far the WAL is flushed.
+select (select g.position::text || '/' || g.seq
+        from (
+          select e.position, e.seq from realtime.expired e where e.channel = any ($1::text[] || '{""}'::text[])
+          union all
+          select o.position, o.seq
+          from realtime.channel_rules($1::text[]) r
+          cross join lateral (
+            select c.position, m.seq
+            from realtime.commits c
+            join realtime.messages m on m.channel = c.channel and m.xid = c.xid and m.inserted_at between c.first_at and c.last_at
+            where c.channel = r.name and c.position >= $2::pg_lsn and c.first_at <= now() - r.ttl and m.inserted_at <= now() - r.ttl
+            order by c.position desc, m.seq desc limit 1
+          ) o
+        ) g order by g.position desc, g.seq desc limit 1) as removed,
+       exists (select from realtime.commits c where c.channel = any ($1::text[]) and c.position = $2::pg_lsn) as known,
+       pg_current_wal_flush_lsn()::text as flushed
+
+-- name: engine_record_commits
+-- Where transactions with messages committed. Every node writes it; the first wins.
+insert into realtime.commits (channel, xid, position, first_at, last_at)
+select * from unnest(%(channels)s::text[], %(xids)s::text[]::xid8[], %(positions)s::pg_lsn[], %(first)s::timestamptz[], %(last)s::timestamptz[])
+order by 1, 2
+on conflict do nothing
+
+-- name: engine_unrecorded
+-- Messages whose commit nobody has written down, with the snapshot's place: the stream may still bring them.
+select m.channel, m.xid::text as xid, min(m.inserted_at)::text as first_at, max(m.inserted_at)::text as last_at
+from realtime.messages m
+where not exists (select from realtime.commits c where c.channel = m.channel and c.xid = m.xid)
+group by m.channel, m.xid
+
+-- name: engine_others_behind
+-- Other living nodes that have not yet confirmed everything before a position.
+select n.id from realtime.nodes n
+join pg_replication_slots s on s.slot_name = n.slot_name and s.database = current_database() and s.active
+where n.id <> %(node)s and n.lease_expires_at > clock_timestamp() and s.confirmed_flush_lsn < %(position)s::pg_lsn
+
+-- name: engine_publish
+-- Many messages in one commit, in their order. An id that a client gave is claimed first: who comes second stores nothing.
+with input as materialized (
+  select * from unnest(%(channels)s::text[], %(events)s::text[], %(payloads)s::text[], %(senders)s::text[], %(connections)s::text[],
+                       %(ids)s::text[], %(claims)s::bool[], %(priorities)s::int[])
+           with ordinality as i (channel, event, payload, sender, connection_id, id, claim, priority, n)
+), claimed as (
+  insert into realtime.message_ids (channel, id)
+  select channel, id from input where claim order by channel, id
+  on conflict do nothing
+  returning channel, id
+)
+insert into realtime.messages (channel, event, payload, sender, connection_id, id, priority)
+select i.channel, i.event, i.payload::jsonb, i.sender, i.connection_id, i.id, i.priority
+from input i
+where not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id)
+order by i.n
+returning channel, id
+
+-- name: engine_emit
+-- Messages without history: in the stream and nowhere else. Only we know the key.
+select pg_logical_emit_message(true, 'realtime.message', (note::jsonb || jsonb_build_object('key', s.stream_key))::text)
+from unnest(%(notes)s::text[]) with ordinality as i (note, n), realtime.settings s
+order by n
+
+-- name: engine_earlier
+-- The messages that were stored under ids given again, with their positions as far as they are known.
+select i.channel, i.id, i.xid::text as xid, m.seq, c.position::text as position
+from unnest(%(channels)s::text[], %(ids)s::text[]) as w (channel, id)
+join realtime.message_ids i on i.channel = w.channel and i.id = w.id
+left join realtime.messages m on m.channel = i.channel and m.xid = i.xid and m.id = i.id
+left join realtime.commits c on c.channel = i.channel and c.xid = i.xid
+
+-- name: engine_flushed
+-- Up to where the WAL is flushed, as text.
+select pg_current_wal_flush_lsn()::text as position
+
+-- name: engine_backend_gone
+-- Whether a backend has ended; it is told to.
+select not exists (select from pg_stat_activity where pid = %(pid)s and backend_start = %(started)s::timestamptz
+                   and (pg_terminate_backend(pid) or true)) as gone
+
+-- name: engine_backend
+-- Who a connection's backend is.
+select pg_backend_pid() as pid, backend_start::text as started from pg_stat_activity where pid = pg_backend_pid()
+
+-- name: engine_settings
+-- The database's settings.
+select system_identifier, stream_key, max_payload from realtime.settings
+
+-- name: engine_presence_rows
+-- Everybody who is present anywhere.
+select channel, connection_id, user_id, metadata::text as metadata, state::text as state, joined_at::text as joined_at,
+       left_at::text as left_at, typing_until::text as typing_until
+from realtime.presence order by joined_at, channel, connection_id
+
+-- name: engine_rooms
+-- All channels with a row.
+select name, metadata::text as metadata, permissions::text as permissions, capacity::text as capacity,
+       case when history then 't' else 'f' end as history,
+       ttl::text as ttl, max_messages::text as max_messages, presence_timeout::text as presence_timeout,
+       typing_timeout::text as typing_timeout, created_by, created_at::text as created_at, updated_at::text as updated_at,
+       closed_at::text as closed_at
+from realtime.channels
+
+-- name: engine_defaults
+-- How channels without a row behave.
+select pattern, case when dynamic then 't' else 'f' end as dynamic, case when history then 't' else 'f' end as history
+from realtime.channel_defaults
+
+-- name: engine_routes
+-- The routes, as the stream writes them.
+select id::text as id, from_channel, to_channel, match::text as match, case when enabled then 't' else 'f' end as enabled
+from realtime.routes
+
+-- name: engine_preferences
+-- What a user does not want.
+select channel, event, muted from realtime.preferences where user_id = %(user)s
+
+-- name: engine_channels_like
+-- The channels with messages whose name matches one of some patterns.
+select distinct c.channel from realtime.commits c join unnest(%(patterns)s::text[]) p on realtime.name_matches(c.channel, p)
+
+-- name: engine_forget_connections
+-- A node that starts has no connections.
+delete from realtime.connections where node_id = %(node)s
+
+-- name: engine_connect
+-- A client is connected here.
+insert into realtime.connections (id, node_id, user_id, attributes, transport, ip)
+values (%(id)s, %(node)s, %(user)s, %(attributes)s::jsonb, %(transport)s, %(ip)s::inet)
+on conflict (id) do nothing
+
+-- name: engine_drop
+-- A connection broke: without presence it is gone, else its presence waits for its timeout.
+with gone as (
+  update realtime.presence set left_at = clock_timestamp(), typing_until = null where connection_id = %(id)s and left_at is null
+  returning channel
+), kept as (
+  update realtime.connections set dropped_at = clock_timestamp() where id = %(id)s and exists (select from gone)
+)
+delete from realtime.connections where id = %(id)s and not exists (select from gone)
+
+-- name: engine_room_lock
+-- The capacity of a room, if it has one; whoever wants to join waits here for whoever was first.
+select capacity from realtime.channels where name = %(channel)s and capacity is not null for update
+
+-- name: engine_join
+-- Become present, if there is room; several connections of a user count once.
+insert into realtime.presence as p (channel, connection_id, user_id, metadata, state)
+select %(channel)s, %(connection)s, %(user)s, %(metadata)s::jsonb, %(state)s::jsonb
+where %(capacity)s::int is null
+   or exists (select from realtime.presence o where o.channel = %(channel)s and o.user_id = %(user)s)
+   or (select count(distinct o.user_id) from realtime.presence o where o.channel = %(channel)s) < %(capacity)s::int
+on conflict (channel, connection_id) do update
+  set metadata = excluded.metadata, state = excluded.state, left_at = null, typing_until = null
+returning 1
+
+-- name: engine_leave
+-- A connection leaves a channel at once.
+delete from realtime.presence where channel = %(channel)s and connection_id = %(connection)s
+
+-- name: engine_set_presence
+-- What the others see of a member: given keys replace those there were.
+update realtime.presence p
+set metadata = p.metadata || %(metadata)s::jsonb,
+    state = case when %(typing)s::bool is false then p.state - 'typing' else p.state end || %(state)s::jsonb,
+    left_at = null,
+    typing_until = case when %(typing)s::bool then clock_timestamp() + (select r.typing_timeout from realtime.channel_rules(array[p.channel]) r)
+                        when %(typing)s::bool is false then null else p.typing_until end
+where p.channel = %(channel)s and p.connection_id = %(connection)s
+returning 1
+
+-- name: engine_sweep
+-- Take back typing that is over and remove members of this node whose timeout has run out. Says when to look again: one
+-- time for the whole statement, so that nothing falls between what is over and what is due.
+with over as (
+  update realtime.presence p
+  set typing_until = null,
+      state = case when p.state ->> 'status' = 'typing' then p.state || '{"status": "online"}' else p.state end - 'typing'
+  from realtime.connections c
+  where c.id = p.connection_id and c.node_id = %(node)s and p.left_at is null and p.typing_until <= statement_timestamp()
+), timeouts as (
+  select p.channel, p.connection_id,
+         p.left_at + (select r.presence_timeout from realtime.channel_rules(array[p.channel]) r) as until
+  from realtime.presence p join realtime.connections c on c.id = p.connection_id
+  where c.node_id = %(node)s and p.left_at is not null
+), left_for_good as (
+  delete from realtime.presence p using timeouts t
+  where p.channel = t.channel and p.connection_id = t.connection_id and p.left_at is not null and t.until <= statement_timestamp()
+)
+select extract(epoch from least(
+  (select min(t.until) from timeouts t where t.until > statement_timestamp()),
+  (select min(p.typing_until) from realtime.presence p join realtime.connections c on c.id = p.connection_id
+   where c.node_id = %(node)s and p.left_at is null and p.typing_until > statement_timestamp())) - statement_timestamp())::float8 as wait
+
+-- name: engine_sweep_connections
+-- Broken connections of this node whose presence is gone.
+delete from realtime.connections c
+where c.node_id = %(node)s and c.dropped_at is not null and not exists (select from realtime.presence p where p.connection_id = c.id)
+
+-- name: engine_adopt_cluster
+-- Whether the database came from another cluster; then it has been made at home here.
+select realtime.adopt_cluster() as adopted
+
+-- name: engine_make_partitions
+-- Partitions for the days to come.
+select realtime.make_partitions(%(days)s)
+
+-- name: engine_drop_partitions
+-- Days that are over for every channel.
+select realtime.drop_partitions()
+
+-- name: engine_expire_messages
+-- What is over where whole days cannot be dropped; how many rows that were.
+select realtime.expire_messages(%(most)s) as removed

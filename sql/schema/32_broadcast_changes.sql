@@ -1,0 +1,128 @@
+-- A trigger for business tables: every change of a row becomes a message.
+--
+--   create trigger announce after insert or update or delete on orders
+--     for each row execute function realtime.broadcast_changes('orders:{customer_id}');
+--
+-- It runs for whoever writes to the table, who need not have any privilege here, so it runs as its owner. It takes no lock that another
+-- transaction could wait for, and it never makes the write fail because of a channel: what cannot be sent is not sent.
+
+create or replace function realtime.row_as_json(source record) returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  shown jsonb;
+begin
+  -- to_jsonb() calls casts to json, and everybody may make one for a type of his own: its function would run with the rights of the
+  -- trigger's owner. Functions in C and built-in ones can only be made by superusers. Where there are others, values of types that are
+  -- not built in are shown as text, which only takes the type's output function.
+  if not exists (
+    select from pg_cast k join pg_proc f on f.oid = k.castfunc
+    where k.oid >= 16384 and k.casttarget = 'json'::regtype
+      and f.prolang not in (select l.oid from pg_language l where l.lanname in ('c', 'internal'))
+  ) then
+    return to_jsonb(source);
+  end if;
+  execute (
+    select 'select ' || string_agg(
+      format('jsonb_build_object(%L, ' || case when y.typnamespace = 'pg_catalog'::regnamespace and y.typtype = 'b'
+               then 'to_jsonb(($1).%I)' else 'case when ($1).%I is distinct from null then format(''%%s'', ($1).%2$I) end' end || ')',
+             a.attname, a.attname), ' || ')
+    from pg_attribute a join pg_type t on t.typrelid = a.attrelid join pg_type y on y.oid = a.atttypid
+    where t.oid = pg_typeof(source)::oid and a.attnum > 0 and not a.attisdropped
+  ) into shown using source;
+  return shown;
+end
+$$;
+comment on function realtime.row_as_json(record) is 'A table''s row as JSON, without calling functions that its owner could have made';
+
+create or replace function realtime.fill_in(pattern text, record jsonb) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  filled text := '';
+  rest text := pattern;
+  opening integer;
+  closing integer;
+  column_name text;
+begin
+  loop
+    opening := strpos(rest, '{');
+    closing := strpos(rest, '}');
+    if opening = 0 or closing < opening then
+      return filled || rest;
+    end if;
+    column_name := substr(rest, opening + 1, closing - opening - 1);
+    if not record ? column_name then
+      raise exception 'the channel % names a column % that the table does not have', quote_literal(pattern), quote_literal(column_name)
+        using errcode = 'undefined_column';
+    end if;
+    filled := filled || left(rest, opening - 1) || (record ->> column_name);  -- null: no channel
+    rest := substr(rest, closing + 1);
+  end loop;
+end
+$$;
+comment on function realtime.fill_in(text, jsonb) is 'A channel pattern with its {column}s filled in from a row; null if one of them is null';
+
+create or replace function realtime.send_change(
+  channel text, event text, message jsonb
+) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  outcome text;
+begin
+  if channel is null or length(channel) not between 1 and 255 then
+    return;
+  end if;
+  outcome := realtime.send(channel, event, message, null, null, null, 0);
+  if outcome = 'too large' then
+    outcome := realtime.send(channel, event, message || '{"record": null, "old": null, "tooLarge": true}', null, null, null, 0);
+  end if;
+end
+$$;
+comment on function realtime.send_change(text, text, jsonb) is 'What broadcast_changes() does with a change. Not for others to call';
+
+create or replace function realtime.broadcast_changes() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  event text := coalesce(nullif(tg_argv[1], ''), tg_op);
+  columns text[] := string_to_array(replace(tg_argv[2], ' ', ''), ',');
+  fresh jsonb;
+  stale jsonb;
+  message jsonb := jsonb_build_object('operation', tg_op, 'schema', tg_table_schema, 'table', tg_table_name);
+  new_channel text;
+  old_channel text;
+begin
+  if tg_nargs not between 1 and 3 then
+    raise exception 'realtime.broadcast_changes(channel, event, columns) has one to three arguments, not %', tg_nargs
+      using errcode = 'RT007';
+  elsif tg_level = 'STATEMENT' then
+    if tg_op = 'TRUNCATE' then
+      perform realtime.send_change(tg_argv[0], event, message || '{"record": null, "old": null}');
+    else
+      raise exception 'trigger % must be FOR EACH ROW', tg_name using errcode = 'RT007';
+    end if;
+    return null;
+  end if;
+  if tg_op in ('INSERT', 'UPDATE') then
+    fresh := realtime.row_as_json(new);
+    new_channel := realtime.fill_in(tg_argv[0], fresh);
+  end if;
+  if tg_op in ('UPDATE', 'DELETE') then
+    stale := realtime.row_as_json(old);
+    old_channel := realtime.fill_in(tg_argv[0], stale);
+  end if;
+  if columns is not null then
+    fresh := (select jsonb_object_agg(key, value) from jsonb_each(fresh) where key = any (columns));
+    stale := (select jsonb_object_agg(key, value) from jsonb_each(stale) where key = any (columns));
+  end if;
+  message := message || jsonb_build_object('record', fresh, 'old', stale);
+  perform realtime.send_change(coalesce(new_channel, old_channel), event, message);
+  if old_channel <> new_channel then
+    perform realtime.send_change(old_channel, event, message);  -- the row has moved: those it left should know
+  end if;
+  return null;
+end
+$$;
+comment on function realtime.broadcast_changes() is
+  'Trigger function. Arguments: the channel, with {column} for values of the row; the event (default: INSERT, UPDATE, DELETE); a list '
+  'of columns to show (default: all). Payload: {operation, schema, table, record, old}. A row with null in a {column} is not sent; an '
+  'update that changes the channel goes to both; a row beyond the size limit comes with "tooLarge": true instead of its values; nothing '
+  'is sent to a channel that is closed. FOR EACH STATEMENT only for TRUNCATE';

@@ -1,0 +1,60 @@
+-- What happens when connections end, and how to end them. Presence hangs on connections, connections on nodes: when a node's row goes, so do its members.
+
+create or replace function realtime.presence_removed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  insert into realtime.last_seen as l (user_id, channel, at)
+  select r.user_id, r.channel, max(coalesce(r.left_at, clock_timestamp())) from removed r group by 1, 2 order by 1, 2
+  on conflict on constraint last_seen_pkey do update set at = greatest(l.at, excluded.at);
+  return null;
+end
+$$;
+create or replace trigger presence_removed after delete on realtime.presence referencing old table as removed
+  for each statement execute function realtime.presence_removed();
+
+create or replace function realtime.node_removed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  -- All at once, so that realtime.last_seen is written in one order: the cascade would go connection by connection, and two nodes
+  -- removed at the same moment could wait for each other.
+  delete from realtime.presence p using realtime.connections c where c.id = p.connection_id and c.node_id = old.id;
+  return old;
+end
+$$;
+create or replace trigger node_removed before delete on realtime.nodes for each row execute function realtime.node_removed();
+
+create or replace function realtime.kick(channel text, user_id text, reason text default null) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+  present integer;
+begin
+  delete from realtime.presence p where p.channel = kick.channel and p.user_id = kick.user_id;
+  get diagnostics present = row_count;
+  perform realtime.emit('realtime.command', jsonb_build_object('command', 'kick', 'channel', channel, 'user_id', user_id, 'reason', reason));
+  return present;
+end
+$$;
+comment on function realtime.kick(text, text, text) is
+  'End a user''s subscriptions to a channel, on every connection and node. The connections live on. Returns how many connections of '
+  'the user were present there';
+
+create or replace function realtime.disconnect(connection_id text default null, user_id text default null) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+  ids text[];
+begin
+  if num_nonnulls(connection_id, user_id) <> 1 then
+    raise exception 'give a connection or a user: realtime.disconnect(''id'') or realtime.disconnect(user_id => ''id'')'
+      using errcode = 'RT007';
+  end if;
+  ids := array(select c.id from realtime.connections c
+               where c.id = disconnect.connection_id or c.user_id = disconnect.user_id order by c.id for update);
+  delete from realtime.presence p where p.connection_id = any (ids);
+  delete from realtime.connections c where c.id = any (ids);
+  return cardinality(ids);
+end
+$$;
+comment on function realtime.disconnect(text, text) is
+  'Disconnect one connection, or all of a user, on whichever node they are. Their presence ends at once. Returns how many there were';

@@ -1,0 +1,1 @@
+"""The SQL of channels: functions, triggers, views, privileges and the engine's named queries, on both servers."""
