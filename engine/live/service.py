@@ -25,6 +25,8 @@ from engine.live.reader import Reader
 from engine.live.refresher import Refresher
 from engine.live.router import Outcome, Router
 from engine.live.settings import UNREACHABLE, LiveSettings
+from engine.live.tail import TransactionTail
+from engine.live.tap import Tap
 from engine.lsn import Lsn
 from engine.query.reread import ReReadPlan
 from engine.types import Discontinuity, FeedEvent, Progress, Transaction
@@ -49,6 +51,11 @@ class FeedLike(Protocol):
     @property
     def received(self) -> Lsn:
         """How far the stream has come."""
+        ...
+
+    @property
+    def confirmed(self) -> Lsn:
+        """What the slot may advance to; at first and after a discontinuity where it begins."""
         ...
 
     def confirm(self, position: Lsn) -> None:
@@ -92,6 +99,7 @@ class LiveQueries:
         self._passed: Lsn = 0
         self._origin: Lsn = 0
         self._watchers: list[asyncio.Future[None]] = []
+        self._taps: list[Tap] = []
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -132,6 +140,43 @@ class LiveQueries:
             "tail": len(self._router.tail),
             "reads": self._refresher.reads,
         }
+
+    # -- others who listen to the stream ---------------------------------------------------------------------------
+
+    def add_tap(self, tap: Tap) -> Lsn:
+        """Let ``tap`` see every transaction from now on, after the live queries have applied it.
+
+        Returns the position from which on it sees every commit. What came before and is in the tail it has to take from
+        there.
+        """
+        self._taps.append(tap)
+        return self._passed or self._feed.confirmed
+
+    @property
+    def tail(self) -> TransactionTail:
+        """What a snapshot might not show; a tap that reads under a snapshot joins it to the stream with this."""
+        return self._router.tail
+
+    @property
+    def passed(self) -> Lsn:
+        """Every commit before this position has been applied, also by the taps."""
+        return self._passed
+
+    async def reached(self, position: Lsn) -> None:
+        """Wait until every commit before ``position`` has been applied. Raises what ended the service, if anything has."""
+        while self._passed < position:
+            if self.failure is not None:
+                raise self.failure
+            await self._next_move()
+
+    def confirm(self) -> None:
+        """Confirm what neither the live queries nor a tap needs any more."""
+        position = self._router.tail.confirmable
+        for tap in self._taps:
+            held = tap.confirmable
+            if held is not None:
+                position = min(position, held)
+        self._feed.confirm(position)
 
     async def settled(self, position: Lsn) -> None:
         """Wait until every commit before ``position`` has been applied and no query has yet to be read.
@@ -236,6 +281,8 @@ class LiveQueries:
                 self._pass(event.position)
             elif isinstance(event, Discontinuity):
                 log.warning("everything is read again", reason=event.reason)
+                for tap in self._taps:
+                    tap.discontinuity(event.reason, self._feed.confirmed)
                 self._interrupted = True
                 self._router.interrupt()
                 self._redefined()
@@ -252,6 +299,9 @@ class LiveQueries:
             for _ in self._router.process(transaction, outcome):
                 await asyncio.sleep(0)
             self._conclude(transaction, outcome)
+            for tap in self._taps:
+                for _ in tap.process(transaction):
+                    await asyncio.sleep(0)
         self._pass(transaction.end)
 
     def _conclude(self, transaction: Transaction, outcome: Outcome) -> None:
@@ -268,7 +318,7 @@ class LiveQueries:
     def _pass(self, position: Lsn) -> None:
         self._passed = max(self._passed, position)
         self._router.advance(position)
-        self._feed.confirm(self._router.tail.confirmable)
+        self.confirm()
         if self._watchers:
             self._moved()
 
@@ -324,7 +374,7 @@ class LiveQueries:
                 await asyncio.sleep(self.settings.trim_interval)
             finally:
                 self._router.tail.end_read(ticket, snapshot)
-            self._feed.confirm(self._router.tail.confirmable)
+            self.confirm()
 
     async def _tick(self) -> None:
         """Run queries that depend on the time again."""

@@ -46,6 +46,9 @@ class TransactionTail:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __iter__(self) -> Iterator[Transaction]:
+        return iter([entry.transaction for entry in self._entries])
+
     def append(self, transaction: Transaction, tables: frozenset[int] = frozenset()) -> None:
         """The stream delivered ``transaction``, which changed the relations with the oids ``tables``."""
         self._entries.append(_Entry(transaction, tables, self._delivered))

@@ -1,0 +1,215 @@
+"""From the tables to the stream without a gap: how a subscription gets its past, and how everything is mended after a
+gap in the stream.
+
+A read's rows and the ledger together hold every message up to the stream's position, so at any moment between two
+transactions the past is: rows with a position not later than the stream's, plus the ledger's messages, sorted, each
+once. Everything later comes by the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import structlog
+
+from engine.channels.core import ChannelCore
+from engine.channels.events import MessageEvent
+from engine.channels.model import Position, Unavailable
+from engine.channels.records import MessageRow
+from engine.channels.replay import Past, Replay
+from engine.channels.settings import ChannelSettings
+from engine.channels.store import UNREACHABLE, Store
+from engine.channels.subscription import Subscription
+from engine.live.service import LiveQueries
+from engine.lsn import Lsn, format_lsn
+
+__all__ = ["HandOver"]
+
+log = structlog.get_logger(__name__)
+
+_TABLES = ("engine_presence_rows", "engine_rooms", "engine_defaults", "engine_routes")
+_RETRY = 1.0
+_OTHERS = 30.0  # seconds to wait for other nodes before a position is made up
+_LOOK = 0.2
+
+
+class HandOver:
+    """See the module. ``interrupt`` and ``recover`` are for a stream that has a gap."""
+
+    def __init__(
+        self, core: ChannelCore, live: LiveQueries, store: Store, replay: Replay, settings: ChannelSettings
+    ) -> None:
+        self._core = core
+        self._live = live
+        self._store = store
+        self._replay = replay
+        self._settings = settings
+        self._whole = asyncio.Event()
+        self._generation = 0
+        self._resume: Lsn | None = None
+
+    # -- one subscription ------------------------------------------------------------------------------------------
+
+    async def begin(self, subscription: Subscription, since: Position | None, history: int) -> None:
+        """Give ``subscription`` its past and let it take part from then on. Raises ``Unavailable``."""
+        if since is not None:
+            await self._reach(since)
+        while True:
+            await self._whole.wait()
+            if since is None and not history:
+                return self._core.router.add(subscription)
+            generation = self._generation
+            ticket = self._core.ledger.begin_read()
+            past: Past | None = None
+            try:
+                channels = await self._replay.channels(
+                    subscription.channel, self._core.routes.sources(subscription.channel)
+                )
+                past, recovered = await self._read(channels, since, history)
+                if generation != self._generation:
+                    continue
+                events = self._events(subscription.channel, past, channels)
+                if since is not None and recovered:
+                    events = [event for event in events if event.key > since]
+                else:
+                    events = events[-history:] if history else []
+                subscription.recovered = None if since is None else recovered
+                subscription.replay(events)
+                return self._core.router.add(subscription)
+            except UNREACHABLE as error:
+                raise Unavailable("the database cannot be reached; try again") from error
+            finally:
+                self._core.ledger.end_read(ticket, past.snapshot if past is not None else None)
+
+    async def _reach(self, since: Position) -> None:
+        """Another node may have shown the client what this one has yet to receive."""
+        if since.lsn > self._core.position:
+            flushed = await self._store.flushed()
+            await self._live.reached(min(since.lsn + 1, flushed))
+
+    async def _read(self, channels: list[str], since: Position | None, history: int) -> tuple[Past, bool]:
+        """The past, and whether it is everything after ``since``."""
+        if since is not None:
+            past = await self._replay.since(channels, since, self._settings.max_replay)
+            if not past.more and await self._recoverable(channels, since):
+                return past, True
+        # Also without history a snapshot is needed: for what the ledger may let go of meanwhile.
+        return await self._replay.last(channels, history, self._core.position), False
+
+    async def _recoverable(self, channels: list[str], since: Position) -> bool:
+        check = await self._replay.check(channels, since)
+        if since.lsn > max(check.flushed, self._core.position):
+            return False  # of another cluster, or of a future that a restore took back
+        if check.removed is not None and since < check.removed:
+            return False
+        if since.seq == Position(0).seq:
+            return True  # where a subscription began, not a message
+        return check.known or since == check.removed or self._in_ledger(since)
+
+    def _in_ledger(self, since: Position) -> bool:
+        return any(entry.lsn == since.lsn for entry in self._core.ledger)
+
+    def _events(self, channel: str, past: Past, channels: list[str]) -> list[MessageEvent]:
+        """Everything up to the stream's position, in order, each once."""
+        names = set(channels)
+        rows: dict[tuple[int, int], MessageRow] = {
+            (row.lsn, row.seq): row for row in past.rows if row.lsn <= self._core.position
+        }
+        for entry in self._core.ledger:
+            for row in entry.messages:
+                if row.channel in names:
+                    rows[row.lsn, row.seq] = row
+        return self._core.router.routed([rows[key] for key in sorted(rows)], channel)
+
+    # -- a gap in the stream ---------------------------------------------------------------------------------------
+
+    def interrupt(self, position: Lsn) -> Lsn:
+        """The stream has a gap and goes on at ``position``. Returns from where on subscribers have to be brought up."""
+        self._whole.clear()
+        self._generation += 1
+        self._resume = self._core.position if self._resume is None else min(self._resume, self._core.position)
+        # What is in the tables and not in the stream gets a position just before it goes on.
+        self._core.position = max(self._core.position, position - 1)
+        for subscription in self._core.router:
+            subscription.waiting = True
+        return self._resume
+
+    async def recover(self, position: Lsn, resume: Lsn) -> None:
+        """Give messages that no stream will bring a position; read everything again; bring subscribers up from
+        ``resume``.
+        """
+        while True:
+            try:
+                await self._repair(position)
+                await self._load()
+                self._whole.set()
+                for channel in self._core.router.channels:
+                    await self._bring_up(channel, Position(resume))
+                self._resume = None
+                return
+            except (Unavailable, psycopg.Error, OSError) as error:
+                log.warning("channels are not whole yet", error=str(error).strip())
+                await asyncio.sleep(_RETRY)
+
+    async def _load(self) -> None:
+        ticket = self._live.tail.begin_read()
+        snapshot = None
+        try:
+            snapshot, tables = await self._store.tables(*_TABLES)
+            self._core.load(snapshot, tables, self._live.tail.unseen_by(snapshot))
+        finally:
+            self._live.tail.end_read(ticket, snapshot)
+
+    async def _bring_up(self, channel: str, since: Position) -> None:
+        """The subscribers of ``channel`` all have everything up to ``since``; give them what they miss."""
+        while True:
+            generation = self._generation
+            ticket = self._core.ledger.begin_read()
+            past: Past | None = None
+            try:
+                channels = await self._replay.channels(channel, self._core.routes.sources(channel))
+                past = await self._replay.since(channels, since, 1 << 30)
+                if generation != self._generation:
+                    return  # another recovery is under way
+                events = [event for event in self._events(channel, past, channels) if event.key > since]
+                for subscription in self._core.router.of(channel):
+                    if subscription.waiting:
+                        subscription.waiting = False
+                        subscription.replay(events)
+                return
+            finally:
+                self._core.ledger.end_read(ticket, past.snapshot if past is not None else None)
+
+    async def _repair(self, position: Lsn) -> None:
+        """Messages that committed while nobody followed the WAL get the position just before ``position``.
+
+        What was written down before is earlier, what the stream brings is later; among themselves they are in the order
+        of their numbers, the best that is known.
+        """
+        rows = await self._store.rows("engine_unrecorded")
+        if not rows:
+            return
+        await self._live.reached(await self._store.flushed())
+        missing = [row for row in rows if self._core.ledger.position_of(int(row["xid"])) is None]
+        if not missing:
+            return
+        await self._others(position)
+        log.warning("messages had no commit position; they get one", transactions=len(missing))
+        await self._store.rows(
+            "engine_record_commits",
+            channels=[row["channel"] for row in missing],
+            xids=[row["xid"] for row in missing],
+            positions=[format_lsn(position - 1)] * len(missing),
+            first=[row["first_at"] for row in missing],
+            last=[row["last_at"] for row in missing],
+        )
+
+    async def _others(self, position: Lsn) -> None:
+        """Another node may have followed the WAL all the time and is about to write the true positions: let it."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _OTHERS
+        while loop.time() < deadline and await self._store.rows(  # noqa: ASYNC110 - another node is waited for
+            "engine_others_behind", node=self._settings.node_id, position=format_lsn(position)
+        ):
+            await asyncio.sleep(_LOOK)

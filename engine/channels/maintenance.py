@@ -1,0 +1,56 @@
+"""What has to be done now and then: partitions made ahead, messages expired. One node at a time, by an advisory
+lock in SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import structlog
+
+from engine.channels.model import Unavailable
+from engine.channels.records import RecordReader
+from engine.channels.settings import ChannelSettings
+from engine.channels.store import Store
+
+__all__ = ["Maintenance"]
+
+_SLICE = 10_000  # rows removed in one transaction
+
+log = structlog.get_logger(__name__)
+
+
+class Maintenance:
+    """See the module."""
+
+    def __init__(self, store: Store, settings: ChannelSettings) -> None:
+        self._store = store
+        self._settings = settings
+
+    async def prepare(self, reader: RecordReader) -> None:
+        """Before a node takes part: learn the stream key, and let go of connections that an earlier run of it left
+        behind.
+        """
+        if (await self._store.rows("engine_adopt_cluster"))[0]["adopted"]:
+            log.warning("this database came from another cluster: positions start anew, messages are kept")
+        reader.key = (await self._store.rows("engine_settings"))[0]["stream_key"]
+        await self._store.rows("engine_forget_connections", node=self._settings.node_id)
+
+    async def run(self) -> None:
+        """Now, and every so often."""
+        while True:
+            try:
+                await self._store.rows("engine_make_partitions", days=self._settings.partitions_ahead)
+                await self._store.rows("engine_drop_partitions")
+                await self._expire()
+            except (psycopg.Error, Unavailable) as error:
+                log.warning("messages are not maintained", error=str(error).strip())
+            await asyncio.sleep(self._settings.maintenance_interval)
+
+    async def _expire(self) -> None:
+        """In short transactions, until there is nothing left."""
+        while True:
+            removed = (await self._store.rows("engine_expire_messages", most=_SLICE))[0]["removed"]
+            if removed < _SLICE:
+                return

@@ -1,0 +1,171 @@
+"""What goes in and out of the channel service: plain values, and the errors a client may see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from engine.errors import RealtimeError
+from engine.lsn import Lsn, format_lsn, parse_lsn
+
+__all__ = [
+    "Ack",
+    "ChannelClosed",
+    "ChannelEvent",
+    "ChannelFull",
+    "ChannelOptions",
+    "Deliver",
+    "Disconnected",
+    "Kicked",
+    "Member",
+    "MessageTooLarge",
+    "Position",
+    "PresenceRefused",
+    "Publication",
+    "Unavailable",
+    "UnknownChannel",
+    "format_position",
+    "parse_position",
+]
+
+_WHOLE = 1 << 63  # larger than every sequence number: "everything of that transaction"
+
+
+class Position(NamedTuple):
+    """A message's place: commit LSN of its transaction, then its number in it (``seq``, which only grows)."""
+
+    lsn: Lsn
+    seq: int = _WHOLE
+
+
+def format_position(lsn: Lsn, seq: int | None = None) -> str:
+    """``0/16B3790/42``; without ``seq`` the end of that transaction."""
+    return format_lsn(lsn) if seq is None else f"{format_lsn(lsn)}/{seq}"
+
+
+def parse_position(text: str) -> Position:
+    """Read what :func:`format_position` wrote. Raises ``ValueError`` for anything else."""
+    high, slash, rest = text.partition("/")
+    low, more, seq = rest.partition("/")
+    if more and not (seq.isascii() and seq.isdigit() and len(seq) < 19):
+        raise ValueError(f"not a position: {text!r}")
+    return Position(parse_lsn(high + slash + low), int(seq) if more else _WHOLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A connection as the channels see it. ``attributes`` are what audiences can ask for."""
+
+    connection_id: str
+    user_id: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    ip: str | None = None
+    transport: str = "websocket"
+
+    @property
+    def presence_id(self) -> str:
+        """Whom the others see; somebody who is not known is a user of his own."""
+        return self.user_id or self.connection_id
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOptions:
+    """How a channel is subscribed to.
+
+    ``presence``: None: neither seen nor told; else what the others see of this member (``status``, ``typing`` and what else
+    is given under ``state``; ``name``, ``avatar`` and the like are metadata). ``history``: so many of the last messages
+    first; ``since``: everything after that position first. ``events`` and ``where`` filter messages.
+    """
+
+    presence: Mapping[str, Any] | None = None
+    history: int = 0
+    since: str | None = None
+    events: tuple[str, ...] | None = None
+    where: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A message to be published. ``data`` is JSON, as it came. ``id`` makes a repeated publish harmless.
+
+    ``priority``: a message of higher priority is not queued behind lower ones.
+    """
+
+    channel: str
+    event: str
+    data: bytes
+    member: Member
+    id: str | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """A message is committed. ``position``: None when it is an earlier one's that is not known any more."""
+
+    id: str
+    position: str | None
+
+
+class ChannelEvent(Protocol):
+    """One message to a subscriber; ``error`` set: the subscription (or the connection) has ended."""
+
+    @property
+    def json(self) -> bytes:
+        """The message, complete, encoded once."""
+        ...
+
+    @property
+    def error(self) -> RealtimeError | None:
+        """Why it has ended; None: it goes on."""
+        ...
+
+
+Deliver = Callable[[ChannelEvent], None]
+
+
+class UnknownChannel(RealtimeError):
+    """There is no such channel, and it may not be created by subscribing."""
+
+    code = "RT_004"
+
+
+class ChannelClosed(UnknownChannel):
+    """The room has been closed."""
+
+
+class ChannelFull(RealtimeError):
+    """The room has as many members as it may."""
+
+    code = "RT_008"
+
+
+class MessageTooLarge(RealtimeError):
+    """A message beyond the size limit."""
+
+    code = "RT_005"
+
+
+class PresenceRefused(RealtimeError):
+    """A presence update that is not valid, or by somebody who is not there."""
+
+    code = "RT_009"
+
+
+class Kicked(RealtimeError):
+    """Somebody removed this member from the channel."""
+
+    code = "RT_003"
+
+
+class Disconnected(RealtimeError):
+    """Somebody deleted the connection's row."""
+
+    code = "RT_001"
+
+
+class Unavailable(RealtimeError):
+    """The database cannot be reached; try again."""
+
+    code = "RT_001"

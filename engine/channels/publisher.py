@@ -1,0 +1,265 @@
+"""Group commit: what clients publish within a moment becomes one statement and one commit, in the order of the calls.
+
+A message is acknowledged when the stream has brought it back, so an ack carries the position and says that it is
+committed. If the connection is lost, whether the commit happened is not known from it; the stream knows: what it has
+not brought by the time it has passed the end of that backend is published again, under the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import psycopg
+import structlog
+from psycopg.rows import DictRow, dict_row
+
+from engine.channels.batch import Waiting, columns, note, refusal
+from engine.channels.model import Ack, Position, Publication, Unavailable, format_position
+from engine.channels.records import MessageRow
+from engine.lsn import Lsn, parse_lsn
+from engine.session_settings import connection_options
+from engine.sql import query
+
+__all__ = ["Publisher"]
+
+log = structlog.get_logger(__name__)
+
+_LOST: Final = (psycopg.OperationalError, OSError)
+_RETRY: Final = 0.2
+
+
+class Publisher:
+    """One connection, one batch at a time.
+
+    Args:
+        dsn: where to write.
+        reached: waits until the stream has passed a position.
+        position_of: the commit position of a transaction (64-bit id), if the ledger knows it.
+        gather: seconds to wait for others; ``batch``: messages per commit; ``queue``: messages that may wait.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        node_id: str,
+        reached: Callable[[Lsn], Awaitable[None]],
+        position_of: Callable[[int], Lsn | None],
+        *,
+        gather: float,
+        batch: int,
+        queue: int,
+    ) -> None:
+        self._dsn = dsn
+        self._name = f"realtime publisher {node_id}"
+        self._reached = reached
+        self._position_of = position_of
+        self._gather = gather
+        self._batch = batch
+        self._free = queue
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._heap: list[tuple[int, int, Waiting]] = []
+        self._number = 0
+        self._wanted = asyncio.Event()
+        self._full = asyncio.Event()
+        self._pending: dict[tuple[str, str], Waiting] = {}
+        self._connection: psycopg.AsyncConnection[DictRow] | None = None
+        self._backend: dict[str, object] = {}
+        self.batches = 0
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    async def publish(self, publication: Publication, history: bool) -> Ack:
+        """Store (or only send) a message. Waits while the queue is full; messages keep the order of the calls."""
+        identifier = publication.id or uuid.uuid4().hex
+        same = self._pending.get((publication.channel, identifier))
+        if same is None:
+            await self._turn()
+            same = self._pending.get((publication.channel, identifier))  # somebody may have been faster with it
+            if same is not None:
+                self._release()
+        if same is not None:
+            return await asyncio.shield(same.done)  # its first caller may give up
+        waiting = Waiting(publication, identifier, history, asyncio.get_running_loop().create_future())
+        self._enqueue(waiting)
+        return await waiting.done
+
+    async def _turn(self) -> None:
+        """Take a place, if need be after waiting for one, in the order of the calls."""
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._release()  # the place was given to us at this very moment
+            raise
+
+    def _enqueue(self, waiting: Waiting) -> None:
+        self._pending[waiting.key] = waiting
+        heapq.heappush(self._heap, (-waiting.publication.priority, self._number, waiting))
+        self._number += 1
+        self._wanted.set()
+        if len(self._heap) >= self._batch:
+            self._full.set()
+
+    def delivered(self, row: MessageRow) -> None:
+        """The stream brought a message: if it is one of ours, whoever published it is told."""
+        waiting = self._pending.get((row.channel, row.id))
+        if waiting is not None:
+            self._resolve(waiting, Ack(waiting.id, format_position(row.lsn, row.seq)))
+
+    def uncertain(self) -> None:
+        """Transactions may be missing in the stream: what waits for it may never come. The publisher has to try again."""
+        for waiting in list(self._pending.values()):
+            if waiting.ack is not None:
+                self._fail(
+                    waiting, Unavailable("whether the message was stored is not known; send it again with its id")
+                )
+
+    def _release(self) -> None:
+        """A place is free: it goes to whoever waits first."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                return turn.set_result(None)
+        self._free += 1
+
+    def _resolve(self, waiting: Waiting, ack: Ack) -> None:
+        if self._pending.pop(waiting.key, None) is not None:
+            self._release()
+        if not waiting.done.done():
+            waiting.done.set_result(ack)
+
+    def _fail(self, waiting: Waiting, error: Exception) -> None:
+        if self._pending.pop(waiting.key, None) is not None:
+            self._release()
+        if not waiting.done.done():
+            waiting.done.set_exception(error)
+
+    # -- the task --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Write batches for as long as there are any."""
+        try:
+            while True:
+                await self._wanted.wait()
+                if len(self._heap) < self._batch:
+                    await self._linger()
+                batch = [heapq.heappop(self._heap)[2] for _ in range(min(self._batch, len(self._heap)))]
+                if not self._heap:
+                    self._wanted.clear()
+                self._full.clear()
+                await self._commit(batch)
+        finally:
+            await self._hang_up()
+
+    async def _linger(self) -> None:
+        try:
+            async with asyncio.timeout(self._gather):
+                await self._full.wait()
+        except TimeoutError:
+            pass
+
+    async def close(self) -> None:
+        """Tell everybody who still waits that nothing more will happen."""
+        for waiting in list(self._pending.values()):
+            self._fail(waiting, Unavailable("the server is stopping; try again"))
+        await self._hang_up()
+
+    async def _commit(self, batch: list[Waiting]) -> None:
+        """Write ``batch``; however often the connection is lost, each message is stored once."""
+        while batch:
+            try:
+                return await self._write(batch)
+            except _LOST as error:
+                log.warning("published messages are written again", messages=len(batch), error=str(error).strip())
+                await self._settle_loss()
+                batch = [waiting for waiting in batch if waiting.key in self._pending]
+            except psycopg.Error as error:
+                if len(batch) > 1:  # one of them is the reason: find it
+                    middle = len(batch) // 2
+                    await self._commit(batch[:middle])
+                    batch = batch[middle:]
+                    continue
+                self._fail(batch[0], refusal(error))
+                return
+
+    async def _write(self, batch: list[Waiting]) -> None:
+        connection = await self._connected()
+        for waiting in batch:
+            waiting.ack = Ack(waiting.id, None)
+        stored, passing = [w for w in batch if w.history], [w for w in batch if not w.history]
+        self.batches += 1
+        rows: list[DictRow] = []
+        async with connection.transaction():
+            if stored:
+                cursor = await connection.execute(query("engine_publish").encode(), columns(stored))
+                rows = await cursor.fetchall()
+            if passing:
+                await connection.execute(query("engine_emit").encode(), {"notes": [note(w) for w in passing]})
+        if len(rows) < len(stored):
+            written = {(row["channel"], row["id"]) for row in rows}
+            await self._earlier(connection, [waiting for waiting in stored if waiting.key not in written])
+
+    async def _earlier(self, connection: psycopg.AsyncConnection[DictRow], again: list[Waiting]) -> None:
+        """Acknowledge messages that were stored before, with the position of that time."""
+        parameters = {"channels": [w.publication.channel for w in again], "ids": [w.id for w in again]}
+        cursor = await connection.execute(query("engine_earlier").encode(), parameters)
+        found = {(row["channel"], row["id"]): row for row in await cursor.fetchall()}
+        for waiting in again:
+            row = found.get(waiting.key)
+            self._resolve(waiting, Ack(waiting.id, None if row is None else self._place(row)))
+
+    def _place(self, row: DictRow) -> str | None:
+        if row["seq"] is None:
+            return None
+        lsn = parse_lsn(row["position"]) if row["position"] else self._position_of(int(row["xid"]))
+        return None if lsn is None else format_position(*Position(lsn, row["seq"]))
+
+    async def _connected(self) -> psycopg.AsyncConnection[DictRow]:
+        if self._connection is None:
+            connection = await psycopg.AsyncConnection.connect(
+                self._dsn,
+                autocommit=True,
+                row_factory=dict_row,
+                application_name=self._name,
+                options=connection_options(),
+                connect_timeout=10,
+            )
+            row = await (await connection.execute(query("engine_backend").encode())).fetchone()
+            self._backend = dict(row or {})
+            self._connection = connection
+        return self._connection
+
+    async def _settle_loss(self) -> None:
+        """Connect again, see to it that the old backend has ended, and wait until the stream has passed its end."""
+        old, self._backend = self._backend, {}
+        await self._hang_up()
+        while True:
+            try:
+                connection = await self._connected()
+                while old:
+                    row = await (await connection.execute(query("engine_backend_gone").encode(), old)).fetchone()
+                    if row is None or row["gone"]:
+                        break
+                    await asyncio.sleep(0.02)
+                row = await (await connection.execute(query("engine_flushed").encode())).fetchone()
+                assert row is not None
+                return await self._reached(parse_lsn(row["position"]))
+            except _LOST:
+                await self._hang_up()
+                await asyncio.sleep(_RETRY)
+
+    async def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

@@ -1,0 +1,103 @@
+"""Reads the past of a channel: rows with their positions, and what can be said of a position a client resumes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+
+from engine.channels.model import Position, parse_position
+from engine.channels.records import MessageRow, message_row
+from engine.channels.store import Store
+from engine.live.reader import Reader, ReadResult
+from engine.live.snapshot import Snapshot
+from engine.lsn import Lsn, format_lsn, parse_lsn
+from engine.query.model import Statement
+from engine.sql import query
+
+__all__ = ["Check", "Past", "Replay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Messages in commit order, and the snapshot that saw them. ``more``: there were more than asked for."""
+
+    snapshot: Snapshot
+    rows: list[MessageRow]
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """``removed``: the last position that has expired; ``known``: a transaction with messages committed there."""
+
+    removed: Position | None
+    known: bool
+    flushed: Lsn
+
+
+class Replay:
+    """All reads of ``realtime.messages`` by the service."""
+
+    def __init__(self, reader: Reader, store: Store, attempts: int) -> None:
+        self._attempts = attempts
+        self._reader = reader
+        self._store = store
+
+    async def channels(self, channel: str, sources: list[str]) -> list[str]:
+        """``channel`` and the channels from which messages may have been routed to it."""
+        patterns = [source for source in sources if source.endswith("*")]
+        names = [channel, *(source for source in sources if not source.endswith("*"))]
+        if patterns:
+            names += [row["channel"] for row in await self._store.rows("engine_channels_like", patterns=patterns)]
+        return list(dict.fromkeys(names))
+
+    async def since(self, channels: list[str], position: Position, most: int) -> Past:
+        """Everything after ``position``, at most ``most`` messages."""
+        read = await self._read(
+            "engine_replay_since",
+            channels,
+            format_lsn(position.lsn),
+            str(min(position.seq, (1 << 63) - 1)),
+            str(most + 1),
+        )
+        rows = _rows(read)
+        return Past(read.snapshot, rows[:most], len(rows) > most)
+
+    async def last(self, channels: list[str], count: int, position: Lsn) -> Past:
+        """The last ``count`` messages up to ``position``: another node may have recorded what this one has yet to
+        be sent.
+        """
+        read = await self._read("engine_replay_last", channels, str(count), format_lsn(position))
+        return Past(read.snapshot, _rows(read)[::-1])
+
+    async def check(self, channels: list[str], position: Position) -> Check:
+        """To be asked after the rows were read: what expires meanwhile is then not overlooked."""
+        read = await self._read("engine_replay_check", channels, format_lsn(position.lsn))
+        removed, known, flushed = read.rows[0]
+        return Check(
+            None if removed is None else parse_position(removed.decode()),
+            known == b"t",
+            parse_lsn((flushed or b"").decode()),
+        )
+
+    async def _read(self, name: str, channels: list[str], *parameters: str) -> ReadResult:
+        statement = Statement(query(name), (_array(channels), *parameters))
+        for _ in range(self._attempts):
+            try:
+                return await self._reader.read(statement)
+            except psycopg.errors.QueryCanceled:
+                raise
+            except psycopg.OperationalError:
+                continue  # a connection of the pool was dead; it has been replaced
+        return await self._reader.read(statement)
+
+
+def _array(items: list[str]) -> str:
+    """A text array as PostgreSQL reads it."""
+    quoted = ['"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items]
+    return "{" + ",".join(quoted) + "}"
+
+
+def _rows(read: ReadResult) -> list[MessageRow]:
+    return [message_row(parse_lsn((row[0] or b"").decode()), list(row[1:])) for row in read.rows]

@@ -1,0 +1,94 @@
+"""Content-based routing: messages that match also go to another channel. Rows of ``realtime.routes``, evaluated as
+the stream passes.
+
+A route's ``match`` is a builder ``where`` over ``{"event", "sender", "data"}``. A message is routed once: what arrives
+by a route is not routed again, so routes cannot run in circles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from engine.channels.events import MessageEvent
+from engine.channels.filter import Truth, compile_filter, read_json
+from engine.errors import InvalidQuery
+
+__all__ = ["Route", "Routes", "matches_pattern"]
+
+log = structlog.get_logger(__name__)
+
+
+def matches_pattern(pattern: str, channel: str) -> bool:
+    """``orders:*`` is every channel that begins with ``orders:``; without ``*`` at the end exactly that channel.
+
+    The same as ``realtime.name_matches()``.
+    """
+    return channel.startswith(pattern[:-1]) if pattern.endswith("*") else channel == pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One enabled route; ``test`` is None when everything matches."""
+
+    from_channel: str
+    to_channel: str
+    test: Callable[[Any], Truth] | None
+
+    def takes(self, event: MessageEvent) -> bool:
+        """Whether the message goes along this route."""
+        row = event.row
+        if row.channel == self.to_channel or not matches_pattern(self.from_channel, row.channel):
+            return False
+        if self.test is None:
+            return True
+        return self.test({"event": row.event, "sender": row.sender, "data": event.data}) is True
+
+
+class Routes:
+    """All routes, by id."""
+
+    def __init__(self) -> None:
+        self._routes: dict[str, Route] = {}
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    def load(self, rows: Iterable[Mapping[str, str | None]]) -> None:
+        """Start from the table's rows."""
+        self._routes = {}
+        for row in rows:
+            self.put(row)
+
+    def put(self, row: Mapping[str, str | None]) -> None:
+        """A route was made or changed."""
+        self.remove(row["id"])
+        if row.get("enabled") != "t":
+            return
+        match = row.get("match")
+        try:
+            test = compile_filter(read_json(match.encode())) if match not in (None, "null", "[]") else None
+        except InvalidQuery as problem:
+            log.warning("a route's match cannot be read; it routes nothing", route=row["id"], problem=str(problem))
+            return
+        self._routes[row["id"] or ""] = Route(row.get("from_channel") or "*", row.get("to_channel") or "", test)
+
+    def remove(self, identifier: str | None) -> None:
+        """A route is gone."""
+        self._routes.pop(identifier or "", None)
+
+    def clear(self) -> None:
+        """The table was emptied."""
+        self._routes.clear()
+
+    def targets(self, event: MessageEvent) -> list[str]:
+        """The channels the message also goes to, each once."""
+        found = {route.to_channel: None for route in self._routes.values() if route.takes(event)}
+        return list(found)
+
+    def sources(self, channel: str) -> list[str]:
+        """The patterns from which messages may be routed to ``channel``."""
+        return [route.from_channel for route in self._routes.values() if route.to_channel == channel]

@@ -1,0 +1,42 @@
+"""Tuning of the channel service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ChannelSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSettings:
+    """Times are in seconds, sizes in bytes.
+
+    Attributes:
+        node_id: this node's name in ``realtime.nodes``; its connections go when its lease has run out.
+        max_payload: of a message's data.
+        max_history: messages that ``history`` brings at most; the rest is read by REST.
+        max_replay: messages that ``since`` brings at most; a client that missed more is told ``recovered: false``.
+        gather: how long a publish may wait for others to share its commit.
+        batch: messages per commit at most.
+        queue: publishes that may wait; beyond it, publishing waits (back-pressure).
+        record_interval: how often the commit positions of delivered messages are written.
+        trim_interval: how often a snapshot is taken to let go of what is recorded.
+        maintenance_interval: how often partitions are made and expired.
+        partitions_ahead: days for which partitions are made ahead.
+        connections: database connections for reads and writes, beside the publisher's and the recorder's.
+        timeout: how long a write may take.
+    """
+
+    node_id: str
+    max_payload: int = 128 << 10
+    max_history: int = 1000
+    max_replay: int = 10_000
+    gather: float = 0.002
+    batch: int = 500
+    queue: int = 10_000
+    record_interval: float = 0.02
+    trim_interval: float = 1.0
+    maintenance_interval: float = 60.0
+    partitions_ahead: int = 3
+    connections: int = 4
+    timeout: float = 30.0

@@ -1,0 +1,190 @@
+"""The channel service's reads and writes of single rows: named queries over a small pool, errors in the protocol's words."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import orjson
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from engine.channels.model import ChannelFull, Member, PresenceRefused, Unavailable
+from engine.live.snapshot import Snapshot
+from engine.lsn import Lsn, parse_lsn
+from engine.session_settings import connection_options
+from engine.sql import query
+
+__all__ = ["UNREACHABLE", "Store", "split_presence"]
+
+T = TypeVar("T")
+
+UNREACHABLE = (psycopg.OperationalError, PoolTimeout, OSError)
+"""What a database that is away for a moment raises."""
+
+_FINAL = (psycopg.errors.QueryCanceled, PoolTimeout)
+_METADATA = frozenset(("name", "avatar"))
+
+
+def split_presence(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], bool | None]:
+    """What a client says of itself as metadata, state, and whether it says that it is typing (None: it does not say).
+
+    ``name``, ``avatar`` and everything in ``metadata`` are metadata, the rest is state. Raises ``PresenceRefused``.
+    """
+    given = data.get("metadata", {})
+    if not isinstance(given, Mapping):
+        raise PresenceRefused("presence: 'metadata' must be an object")
+    metadata = {**given, **{key: data[key] for key in _METADATA & data.keys()}}
+    state = {key: value for key, value in data.items() if key not in _METADATA and key != "metadata"}
+    typing: bool | None = None
+    if "typing" in state or "status" in state:
+        typing = state.get("typing") is True or state.get("status") == "typing"
+    return metadata, state, typing
+
+
+class Store:
+    """See the module."""
+
+    def __init__(self, dsn: str, node_id: str, size: int, timeout: float) -> None:
+        self._node = node_id
+        self._size = size
+        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[DictRow]] = AsyncConnectionPool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            open=False,
+            timeout=timeout,
+            kwargs={
+                "options": connection_options(statement_timeout=str(int(timeout * 1000))),
+                "application_name": f"realtime channels {node_id}",
+                "autocommit": True,
+                "row_factory": dict_row,
+            },
+        )
+
+    async def open(self) -> None:
+        """Open the pool."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    async def attempt(self, work: Callable[[psycopg.AsyncConnection[DictRow]], Awaitable[T]]) -> T:
+        """Do ``work`` with a connection in autocommit mode; connections that turn out to be dead are replaced.
+
+        So ``work`` may be done again although it was committed. Raises ``Unavailable`` if the database cannot be reached.
+        """
+        for attempt in range(self._size + 1):
+            try:
+                async with self._pool.connection() as connection:
+                    return await work(connection)
+            except UNREACHABLE as error:
+                passing = isinstance(error, psycopg.OperationalError) and not isinstance(error, _FINAL)
+                if not passing or attempt == self._size:
+                    raise Unavailable("the database cannot be reached; try again") from error
+        raise AssertionError("the last attempt returns or raises")
+
+    async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        """Run a named query; see :meth:`attempt`."""
+
+        async def run(connection: psycopg.AsyncConnection[DictRow]) -> list[dict[str, Any]]:
+            cursor = await connection.execute(query(name).encode(), parameters or None)
+            return await cursor.fetchall() if cursor.description else []
+
+        return await self.attempt(run)
+
+    async def flushed(self) -> Lsn:
+        """Up to where the WAL is flushed."""
+        return parse_lsn((await self.rows("engine_flushed"))[0]["position"])
+
+    async def snapshot(self) -> Snapshot:
+        """What a query that starts now would see."""
+        return await self.attempt(_snapshot)
+
+    async def tables(self, *names: str) -> tuple[Snapshot, list[list[dict[str, Any]]]]:
+        """The rows of several queries under one snapshot."""
+
+        async def run(connection: psycopg.AsyncConnection[DictRow]) -> tuple[Snapshot, list[list[dict[str, Any]]]]:
+            await connection.execute(query("begin_read").encode())
+            snapshot = await _snapshot(connection)
+            rows = [await (await connection.execute(query(name).encode())).fetchall() for name in names]
+            await connection.execute(query("end_read").encode())
+            return snapshot, rows
+
+        return await self.attempt(run)
+
+    async def connect(self, member: Member) -> None:
+        """Write the connection's row."""
+        await self.rows(
+            "engine_connect",
+            id=member.connection_id,
+            node=self._node,
+            user=member.user_id,
+            attributes=orjson.dumps(dict(member.attributes)).decode(),
+            transport=member.transport,
+            ip=member.ip,
+        )
+
+    async def join(self, channel: str, member: Member, data: Mapping[str, Any], limited: bool) -> None:
+        """Become present. Raises ``ChannelFull``, or ``PresenceRefused`` for what cannot be stored."""
+        metadata, state, _ = split_presence(data)
+        parameters = {
+            "channel": channel,
+            "connection": member.connection_id,
+            "user": member.presence_id,
+            "metadata": orjson.dumps(metadata).decode(),
+            "state": orjson.dumps(state).decode(),
+            "capacity": None,
+        }
+
+        async def run(connection: psycopg.AsyncConnection[DictRow]) -> None:
+            async with connection.transaction():
+                if limited:
+                    room = await (await connection.execute(query("engine_room_lock").encode(), parameters)).fetchone()
+                    parameters["capacity"] = room["capacity"] if room else None
+                if await (await connection.execute(query("engine_join").encode(), parameters)).fetchone() is None:
+                    raise ChannelFull(f"{channel} is full: it takes {parameters['capacity']} members")
+
+        try:
+            await self.attempt(run)
+        except psycopg.errors.ForeignKeyViolation as error:
+            raise PresenceRefused("the connection has ended") from error
+        except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
+            raise PresenceRefused(f"presence cannot be stored: {error.diag.message_primary}") from error
+
+    async def leave(self, channel: str, connection_id: str) -> None:
+        """Leave at once."""
+        await self.rows("engine_leave", channel=channel, connection=connection_id)
+
+    async def set_presence(self, channel: str, connection_id: str, data: Mapping[str, Any]) -> None:
+        """Change what the others see. Raises ``PresenceRefused``."""
+        metadata, state, typing = split_presence(data)
+        try:
+            changed = await self.rows(
+                "engine_set_presence",
+                channel=channel,
+                connection=connection_id,
+                metadata=orjson.dumps(metadata).decode(),
+                state=orjson.dumps(state).decode(),
+                typing=typing,
+            )
+        except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
+            raise PresenceRefused(f"presence cannot be stored: {error.diag.message_primary}") from error
+        if not changed:
+            raise PresenceRefused(f"you are not present in {channel}; subscribe to it with presence first")
+
+    async def sweep(self) -> float | None:
+        """Take back what is over; returns in how many seconds to look again."""
+        rows = await self.rows("engine_sweep", node=self._node)
+        await self.rows("engine_sweep_connections", node=self._node)
+        wait: float | None = rows[0]["wait"]
+        return wait
+
+
+async def _snapshot(connection: psycopg.AsyncConnection[DictRow]) -> Snapshot:
+    row = await (await connection.execute(query("current_snapshot").encode())).fetchone()
+    assert row is not None
+    first, second = row.values()
+    return Snapshot.parse(first, parse_lsn(second))

@@ -1,0 +1,157 @@
+"""One subscriber's hold on a channel: what it wants to hear, and what waits until it is ready to hear it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from engine.channels.audience import attributes_of, audience_of
+from engine.channels.events import MessageEvent
+from engine.channels.filter import Truth, compile_filter
+from engine.channels.model import ChannelEvent, ChannelOptions, Deliver, Member
+from engine.channels.preferences import Mutes
+
+__all__ = ["Subscription"]
+
+_NOTHING = Mutes()
+
+
+class Subscription:
+    """Nothing is delivered before :meth:`begin`; from then on every event, in order, until :meth:`cancel` or one with
+    ``error``.
+
+    Messages are never missed in between: from the hand-over to ``begin()`` they wait in order. Presence is told as of
+    ``begin()``. ``recovered``: whether everything after ``since`` follows; None if it was not asked for.
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_backlog",
+        "_begun",
+        "_deliver",
+        "_ended",
+        "_events",
+        "_plain",
+        "_position",
+        "_presence",
+        "_release",
+        "_test",
+        "channel",
+        "joined",
+        "last",
+        "member",
+        "mutes",
+        "options",
+        "recovered",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        channel: str,
+        options: ChannelOptions,
+        member: Member,
+        deliver: Deliver,
+        position: Callable[[], str],
+        presence: Callable[[str], bytes],
+        release: Callable[[Subscription], None],
+    ) -> None:
+        self.channel = channel
+        self.options = options
+        self.member = member
+        self.mutes = _NOTHING
+        self.recovered: bool | None = None
+        self.joined = False  # has a presence row
+        self.waiting = False  # its past is being read (again): live messages are left to that read
+        self.last = (0, 0)  # position of the last message handed over
+        self._deliver = deliver
+        self._position = position
+        self._presence = presence
+        self._release = release
+        self._begun = False
+        self._ended: ChannelEvent | None = None
+        self._backlog: list[ChannelEvent] = []
+        self._attributes: Any = None
+        self._events = None if options.events is None else frozenset(options.events)
+        self._test: Callable[[Any], Truth] | None = compile_filter(options.where) if options.where else None
+        self._plain = self._events is None and self._test is None
+
+    @property
+    def position(self) -> str:
+        """Nothing after this one can be missed."""
+        return self._position()
+
+    def presence_json(self) -> bytes | None:
+        """``{"users":[…],"count":n}`` as of now; None if presence was not asked for."""
+        return None if self.options.presence is None else self._presence(self.channel)
+
+    def begin(self) -> None:
+        """Deliver what was asked for of the past, and everything after it in order."""
+        if self._begun:
+            return
+        self._begun = True
+        backlog, self._backlog = self._backlog, []
+        for event in backlog:
+            self.offer(event)
+        if self._ended is not None:
+            self._begun = False
+            self._deliver(self._ended)
+
+    def cancel(self) -> None:
+        """Deliver nothing more; a member with presence leaves."""
+        self._begun = False
+        self._backlog = []
+        self._release(self)
+
+    def offer(self, event: ChannelEvent) -> None:
+        """A message this subscriber wants, or an event of the channel itself."""
+        if self._begun:
+            self._deliver(event)
+        elif self._ended is None:
+            self._backlog.append(event)
+
+    def presence(self, event: ChannelEvent) -> None:
+        """A change of who is present. Before ``begin()`` it is part of the list that is told then."""
+        if self._begun and self.options.presence is not None:
+            self._deliver(event)
+
+    def end(self, event: ChannelEvent) -> None:
+        """The last event."""
+        self._ended = event
+        if self._begun:
+            self._begun = False
+            self._deliver(event)
+
+    def message(self, event: MessageEvent) -> None:
+        """The next message of the channel: delivered if it is wanted here."""
+        key = event.key
+        if self.waiting or key <= self.last:
+            return
+        self.last = key
+        if (self._plain and event.row.audience is None and not self.mutes.active) or self.wants(event):
+            if self._begun:
+                self._deliver(event)
+            else:
+                self.offer(event)
+
+    def replay(self, events: Iterable[MessageEvent]) -> None:
+        """Messages of the past, each later than every one before."""
+        for event in events:
+            if event.key > self.last:
+                self.last = event.key
+                if self.wants(event):
+                    self.offer(event)
+
+    def wants(self, event: MessageEvent) -> bool:
+        """Whether the message is for this subscriber."""
+        row = event.row
+        if self._events is not None and row.event not in self._events:
+            return False
+        if self.mutes.active and self.mutes.mutes(event.channel, row.event):
+            return False
+        if row.audience is not None:
+            if self._attributes is None:
+                self._attributes = attributes_of(self.member)
+            if not audience_of(row.audience).includes(self.member, self._attributes, row.sender, row.connection_id):
+                return False
+        return self._test is None or self._test(event.data) is True

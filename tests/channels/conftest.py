@@ -1,0 +1,30 @@
+"""Each server and decoder in turn, for what both decoders must get right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from engine.feed.settings import DecoderName
+from server.local_postgres import LocalPostgres
+from tests.conftest import drop_database, fresh_database
+
+
+@dataclass
+class Place:
+    """A fresh, migrated database on some server, to be followed by some decoder."""
+
+    dsn: str
+    decoder: DecoderName
+
+
+@pytest.fixture(params=["pg18-pgoutput", "pg15-wal2json"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Each server and decoder in turn."""
+    server_name, decoder = request.param.split("-")
+    server: LocalPostgres = request.getfixturevalue(server_name)
+    dsn = fresh_database(server)
+    yield Place(dsn, decoder)
+    drop_database(server, dsn)

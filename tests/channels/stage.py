@@ -1,0 +1,173 @@
+"""Nodes with channels in one process, and listeners that write down what they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import psycopg
+
+from engine.channels.model import Ack, ChannelEvent, ChannelOptions, Member, Publication
+from engine.channels.service import Channels, ChannelSettings
+from engine.channels.subscription import Subscription
+from engine.feed.feed import Feed
+from engine.feed.settings import DecoderName, FeedSettings
+from engine.live.service import LiveQueries, LiveSettings
+from engine.lsn import parse_lsn
+from engine.session_settings import connection_options
+
+PATIENCE = 30
+"""Seconds after which a test that waits for something has failed."""
+
+
+class Listener:
+    """A subscriber's record."""
+
+    def __init__(self, node: Node, member: Member) -> None:
+        self.node = node
+        self.member = member
+        self.events: list[dict[str, Any]] = []
+        self.subscription: Subscription | None = None
+        self.presence: dict[str, Any] | None = None
+        self.position = ""
+        self._heard = asyncio.Event()
+
+    def deliver(self, event: ChannelEvent) -> None:
+        self.events.append(json.loads(event.json))
+        self._heard.set()
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["type"] == "message"]
+
+    @property
+    def data(self) -> list[Any]:
+        return [event["data"] for event in self.messages]
+
+    @property
+    def positions(self) -> list[str]:
+        return [event["position"] for event in self.messages]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["type"] == kind]
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        """Wait until ``condition`` holds; it is looked at after every event."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                self._heard.clear()
+                await self._heard.wait()
+
+    def cancel(self) -> None:
+        assert self.subscription is not None
+        self.subscription.cancel()
+
+
+class Node:
+    """A feed, live queries and channels."""
+
+    def __init__(self, dsn: str, feed: Feed, live: LiveQueries, channels: Channels) -> None:
+        self.dsn = dsn
+        self.feed = feed
+        self.live = live
+        self.channels = channels
+
+    async def member(self, user: str | None = None, **attributes: Any) -> Listener:
+        """A new connection."""
+        member = Member(uuid.uuid4().hex[:12], user, attributes)
+        listener = Listener(self, member)
+        await self.channels.connect(member, listener.deliver)
+        return listener
+
+    async def listen(
+        self, channel: str, listener: Listener | None = None, user: str | None = None, **options: Any
+    ) -> Listener:
+        """A subscription that has begun."""
+        listener = listener or await self.member(user)
+        async with asyncio.timeout(PATIENCE):
+            subscription = await self.channels.subscribe(
+                channel, ChannelOptions(**options), listener.member, listener.deliver
+            )
+        listener.subscription = subscription
+        shown = subscription.presence_json()
+        listener.presence = None if shown is None else json.loads(shown)
+        listener.position = subscription.position
+        subscription.begin()
+        return listener
+
+    async def publish(
+        self, channel: str, data: Any, event: str = "said", member: Member | None = None, **more: Any
+    ) -> Ack:
+        async with asyncio.timeout(PATIENCE):
+            return await self.channels.publish(
+                Publication(channel, event, json.dumps(data).encode(), member or Member("nobody"), **more)
+            )
+
+    async def settled(self) -> None:
+        """Wait until everything committed so far has been delivered."""
+        position = parse_lsn(read(self.dsn, "select pg_current_wal_flush_lsn()::text")[0][0])
+        async with asyncio.timeout(PATIENCE):
+            await self.live.reached(position)
+
+
+@asynccontextmanager
+async def node(
+    dsn: str,
+    *,
+    decoder: DecoderName = "pgoutput",
+    slot: str | None = None,
+    feed: dict[str, Any] | None = None,
+    **more: Any,
+) -> AsyncIterator[Node]:
+    """A node over ``dsn``; everything is gone afterwards."""
+    name = slot or f"s_{uuid.uuid4().hex[:16]}"
+    settings = FeedSettings(slot_name=name, decoder=decoder, **{"throw_away": True, **(feed or {})})
+    async with Feed(dsn, settings) as source:
+        async with asyncio.timeout(PATIENCE):
+            await source.streaming()
+        live = LiveQueries(dsn, source, LiveSettings(trim_interval=0.05, stream_generated=decoder == "pgoutput"))
+        channels = Channels(dsn, live, ChannelSettings(node_id=settings.node, **{"trim_interval": 0.05, **more}))
+        try:
+            await live.start()
+            async with asyncio.timeout(PATIENCE):
+                await channels.start()
+            yield Node(dsn, source, live, channels)
+            assert live.failure is None, live.failure
+            assert channels.failure is None, channels.failure
+        finally:
+            await channels.stop()
+            await live.stop()
+
+
+def connect(dsn: str, **options: Any) -> psycopg.Connection[Any]:
+    """An autocommit connection."""
+    return psycopg.connect(dsn, autocommit=True, options=connection_options(), **options)
+
+
+def run(dsn: str, statement: str, *parameters: Any) -> None:
+    with connect(dsn) as connection:
+        connection.execute(statement.encode(), parameters or None)
+
+
+def read(dsn: str, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with connect(dsn) as connection:
+        return connection.execute(statement.encode(), parameters or None).fetchall()
+
+
+@contextmanager
+def open_transaction(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(dsn, options=connection_options()) as connection:
+        yield connection
+        connection.rollback()
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    """Wait until ``condition`` is true, for what only shows when asked for; returns what it gave."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := condition()):  # noqa: ASYNC110 - the database has no event to wait for
+            await asyncio.sleep(0.01)
+    return found

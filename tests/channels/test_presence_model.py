@@ -1,0 +1,106 @@
+"""The presence state against a simple model, and the ledger's promise; no database."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.channels.ledger import Ledger
+from engine.channels.presence import PresenceState
+from engine.channels.records import MessageRow, Records, RowChange
+from engine.live.snapshot import Snapshot
+from engine.types import Kind
+
+USERS = ["ann", "bob"]
+STEPS = st.tuples(
+    st.sampled_from(["c", "d"]), st.integers(0, 3), st.sampled_from(["put", "drop", "delete"]), st.integers(0, 2)
+)
+
+
+def row(channel: str, connection: int, state: int, left: bool = False) -> dict[str, str | None]:
+    return {
+        "channel": channel,
+        "connection_id": str(connection),
+        "user_id": USERS[connection % 2],
+        "metadata": "{}",
+        "state": json.dumps({"n": state}),
+        "joined_at": "2026-01-01 00:00:00+00",
+        "left_at": "2026-01-01 00:00:01+00" if left else None,
+    }
+
+
+def change(rows: dict[tuple[str, int], dict[str, str | None]], step: tuple[str, int, str, int]) -> RowChange | None:
+    """Apply a step to the table and say what the stream would."""
+    channel, connection, what, state = step
+    old = rows.get((channel, connection))
+    if what == "put":
+        new = rows[channel, connection] = row(channel, connection, state)
+        return RowChange(Kind.UPDATE if old else Kind.INSERT, "presence", old, new)
+    if old is None:
+        return None
+    if what == "delete":
+        del rows[channel, connection]
+        return RowChange(Kind.DELETE, "presence", old, None)
+    new = rows[channel, connection] = {**old, "left_at": "2026-01-01 00:00:01+00"}
+    return RowChange(Kind.UPDATE, "presence", old, new)
+
+
+@given(st.lists(st.lists(STEPS, max_size=4), max_size=12))
+def test_the_events_turn_the_list_of_users_into_the_list_after(
+    transactions: list[list[tuple[str, int, str, int]]],
+) -> None:
+    presence = PresenceState()
+    presence.load([])
+    rows: dict[tuple[str, int], dict[str, str | None]] = {}
+    told: dict[tuple[str, str], Any] = {}
+    for number, steps in enumerate(transactions):
+        changes = [found for step in steps if (found := change(rows, step)) is not None]
+        for event in presence.apply(changes, number * 1_000_000):
+            body = event.body
+            key = (body["channel"], body["user"]["id"])
+            assert (body["type"] == "presence:join") == (key not in told)
+            if body["type"] == "presence:leave":
+                del told[key]
+            else:
+                told[key] = body["user"]["state"]
+        assert told.keys() == {(channel, USERS[connection % 2]) for channel, connection in rows}
+        for channel in "cd":
+            shown = {user["id"]: user["state"] for user in json.loads(presence.json(channel))["users"]}
+            assert shown == {user: state for (where, user), state in told.items() if where == channel}
+            assert presence.count(channel) == len(shown)
+
+
+def delivered(ledger: Ledger, xid: int) -> None:
+    message = MessageRow(xid * 8, xid, "a", "e", b"1", None, None, str(xid), None, 0, "")
+    ledger.append(Records(xid * 8, xid * 8 + 4, 0, xid, [message], full_xid=xid))
+
+
+def test_the_ledger_keeps_what_a_read_under_way_might_miss() -> None:
+    ledger = Ledger()
+    delivered(ledger, 10)
+    delivered(ledger, 11)
+    everything = Snapshot(100, 100, frozenset())
+    assert ledger.confirmable == 0
+    old = ledger.begin_read()
+    ledger.record(ledger.unrecorded)
+    assert ledger.confirmable is None
+    new = ledger.begin_read()
+    ledger.end_read(new, everything)
+    assert len(ledger) == 2  # the older read may still miss the position
+    ledger.end_read(old, None)
+    assert len(ledger) == 0
+
+
+def test_the_ledger_keeps_what_is_not_recorded_and_what_no_snapshot_shows() -> None:
+    ledger = Ledger()
+    delivered(ledger, 10)
+    delivered(ledger, 11)
+    ledger.record(ledger.unrecorded[:1])
+    delivered(ledger, 12)
+    ledger.record(ledger.unrecorded[1:])
+    ledger.end_read(ledger.begin_read(), Snapshot(10, 100, frozenset({10})))
+    assert [entry.xid for entry in ledger] == [10, 11]
+    assert ledger.confirmable == 10 * 8 + 4
