@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
 
 import { fits, hasContrast, hasUsableControls, SIZES } from "./looks.mjs";
-import { Complaints, eventually, launch, open, ready, sameAggregates, sameMessages, sameOrders, shownMessages, sql, type } from "./pages.mjs";
+import { Complaints, eventually, launch, open, ready, sameAggregates, sameChat, sameMessages, sameOrders, shownChat, shownMessages, sql, storedMessages, type } from "./pages.mjs";
 
 const [url, folder] = process.argv.slice(2);
 const complaints = new Complaints();
@@ -184,9 +184,46 @@ step("after a storm of writes from everywhere all lists are what Postgres says",
   const shown = (await shownMessages(there)).length;
   assert.equal(shown, 20);
   await sameMessages(there, url);
-  await eventually(async () => sameMessages(here, url, { limit: (await shownMessages(here)).length }));
+  await eventually(async () => {
+    const rows = await shownMessages(here); // how many there are is only settled with the list itself
+    assert.deepEqual(rows, await storedMessages(url, { limit: rows.length }));
+  });
   for (const page of both) await sameAggregates(page, url);
   await sameOrders(there, url);
+});
+
+const chatOf = async (page) => {
+  await page.click('.views [data-view="chat"]');
+  return page.getAttribute("#chat-message", "placeholder");
+};
+const say = async (page, text) => {
+  await page.fill("#chat-message", text);
+  await page.press("#chat-message", "Enter");
+};
+
+step("two tabs talk in the chat, each sees who is there and who is typing, and SQL can join in", async () => {
+  const names = [];
+  for (const page of both) names.push((await chatOf(page)).replace("Write as ", ""));
+  for (const page of both) await eventually(async () => assert.equal(await page.textContent("#chat-count"), "2 people here"));
+  await there.locator("#chat-message").pressSequentially("Hel");
+  await eventually(async () => assert.equal(await here.textContent("#chat-typing"), `${names[1]} is typing`));
+  await say(there, "Hello <b>here</b>");
+  await eventually(async () => assert.deepEqual((await shownChat(here)).at(-1), [names[1], "Hello <b>here</b>"]));
+  await eventually(async () => assert.equal(await here.textContent("#chat-typing"), ""));
+  await say(here, "Hello there");
+  await here.click('.chip:has-text("Broadcast to chat")');
+  await here.click("#run");
+  await eventually(async () => assert.deepEqual((await shownChat(there)).at(-1), ["Postgres", "Hello from plain SQL"]));
+  for (const page of both) await sameChat(page, url);
+  assert.equal(await there.locator(".said.sending").count(), 0);
+});
+
+step("who comes later reads what was said, and who leaves is gone", async () => {
+  const late = await open(browser, new URL("?view=chat", url).href, complaints);
+  await sameChat(late, url);
+  await eventually(async () => assert.equal(await here.textContent("#chat-count"), "3 people here"));
+  await late.context().close();
+  await eventually(async () => assert.equal(await here.textContent("#chat-count"), "2 people here"), 30_000);
 });
 
 step("when the server is killed the page says so, comes back by itself, and has what it missed", async () => {
@@ -206,6 +243,9 @@ step("when the server is killed the page says so, comes back by itself, and has 
   }
   await sameMessages(there, url);
   await sameOrders(there, url);
+  for (const page of both) await sameChat(page, url);
+  await say(there, "Still here");
+  for (const page of both) await sameChat(page, url);
   complaints.outage = false;
   await type(here, "insert into messages (room_id, author, body) values ('general', 'psql', 'Alive again')");
   for (const page of both) await eventually(async () => assert.equal((await first(page))[2], "Alive again"));
@@ -262,6 +302,10 @@ for (const { name, ...size } of SIZES) {
         await hasUsableControls(page);
       };
       await check("start");
+      await page.click('.views [data-view="chat"]');
+      await page.waitForSelector("#chat-list .said");
+      await check("chat");
+      await page.click('.views [data-view="messages"]');
       if (name === "phone") {
         await page.click('.views [data-view="sales"]');
         await check("sales");

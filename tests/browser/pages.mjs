@@ -92,6 +92,16 @@ export const storedMessages = (url, { room = "general", order = "created_at desc
 export const sameMessages = (page, url, options) =>
   eventually(async () => assert.deepEqual(await shownMessages(page), await storedMessages(url, options)));
 
+/** What is said in the chat on screen, in order: author, text. */
+export const shownChat = (page) =>
+  page.$$eval("#chat-list > li", (rows) => rows.map((row) => [".author", ".body"].map((part) => row.querySelector(part).textContent)));
+
+/** What is said in the chat as the table has it, in commit order. */
+export const storedChat = (url) =>
+  sql(url, "select coalesce(payload ->> 'name', sender, 'SQL'), payload ->> 'text' from realtime.history('chat:lounge', \"limit\" => 50)");
+
+export const sameChat = (page, url) => eventually(async () => assert.deepEqual(await shownChat(page), await storedChat(url)));
+
 /** Orders on screen, in order: id, customer, status, amount. */
 export const sameOrders = (page, url, { where = "true", order = "amount desc", limit = 10 } = {}) =>
   eventually(async () => {

@@ -96,15 +96,19 @@ def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path) -> N
         for line in scenario.stdout:
             said.append(line)
             if line.strip() == "KILL SERVER":
-                server.kill()
-                write_meanwhile(LocalPostgres(tmp_path / "postgres").dsn)
-                server.start()
+                try:
+                    server.kill()
+                    write_meanwhile(LocalPostgres(tmp_path / "postgres").dsn)
+                    server.start()
+                except BaseException:
+                    scenario.kill()  # it would wait for the server for ever
+                    raise
                 scenario.stdin.write("restarted\n")
                 scenario.stdin.flush()
     assert scenario.returncode == 0, (
         f"{''.join(said)}\nscreenshots: {pictures}\n{(tmp_path / 'server.log').read_text()}"
     )
-    assert len(list(pictures.glob("*.png"))) == 14
+    assert len(list(pictures.glob("*.png"))) == 20
 
 
 def write_meanwhile(dsn: str) -> None:
@@ -114,3 +118,6 @@ def write_meanwhile(dsn: str) -> None:
             "insert into messages (room_id, author, body) values ('general', 'psql', 'Written while the server was dead')"
         )
         connection.execute("delete from orders where id % 3 = 0")
+        connection.execute(
+            "select realtime.broadcast('chat:lounge', 'message', '{\"text\": \"Said while the server was dead\"}')"
+        )

@@ -1,6 +1,7 @@
 // Wires the page together. What each part does is in its own file.
 
 import { startBoard } from "./board.js";
+import { startChat } from "./chat.js";
 import { startConsole } from "./console.js";
 import { Database } from "./database.js";
 import { byId, setText } from "./dom.js";
@@ -10,14 +11,16 @@ import { Live } from "./live.js";
 import { startSales } from "./sales.js";
 import { startTips } from "./tips.js";
 import { startViews } from "./views.js";
+import { whoAmI } from "./who.js";
 
 const latency = new Latency();
 const database = new Database(latency);
-const live = new Live(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/realtime`);
+const live = new Live(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/realtime?user=${encodeURIComponent(whoAmI().id)}`);
 
 startTips();
 startHeader({ live, latency });
 const { room } = startBoard({ live, database, latency });
+startChat({ live, latency });
 startSales({ live, latency });
 startConsole({ database, room });
 startViews({ live });

@@ -7,6 +7,7 @@ import { AnimatedList } from "./list.js";
 import { messageView } from "./message.js";
 import { Pages } from "./pages.js";
 import { Panel } from "./panel.js";
+import { whoAmI } from "./who.js";
 
 const PAGE = 20;
 const ROOMS = ["general", "roastery", "shipping", "support"];
@@ -67,7 +68,7 @@ export function startBoard({ live, database, latency }) {
     if (pages) panel.show(pages.queries);
   });
   byId("message-order").addEventListener("change", open);
-  startComposer((text) => database.run(INSERT, [rooms.current(), authorOfThisTab(), text]));
+  startComposer((text) => database.run(INSERT, [rooms.current(), whoAmI().name, text]));
   open();
   return { room: rooms.current };
 }
@@ -115,16 +116,4 @@ function startComposer(send) {
     const { failure } = await send(text);
     if (failure && !field.value) field.value = text; // what was written must not be lost
   });
-}
-
-/** Each tab is somebody else, so that two of them can talk. */
-function authorOfThisTab() {
-  const KEY = "bunbase-author";
-  try {
-    const name = sessionStorage.getItem(KEY) ?? `Guest ${100 + Math.floor(Math.random() * 900)}`;
-    sessionStorage.setItem(KEY, name);
-    return name;
-  } catch {
-    return "Guest"; // storage is blocked
-  }
 }

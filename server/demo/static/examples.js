@@ -1,10 +1,16 @@
 // Ready-made statements for the SQL box. `room` is the room that is open.
 
+import { CHAT } from "./chat.js";
+
 /** @type {{title: string, sql: (room: string) => string}[]} */
 export const EXAMPLES = [
   {
     title: "Insert a message",
     sql: (room) => `insert into messages (room_id, author, body)\nvalues ('${room}', 'psql', 'Hello from plain SQL');`,
+  },
+  {
+    title: "Broadcast to chat",
+    sql: () => `select realtime.broadcast('${CHAT}', 'message',\n  '{"name": "Postgres", "text": "Hello from plain SQL"}');`,
   },
   {
     title: "Like a few",

@@ -56,6 +56,7 @@ export class Live extends EventTarget {
   #url;
   /** @type {WebSocket|null} */ #socket = null;
   /** @type {Map<string, Subscription>} */ #subscriptions = new Map();
+  /** @type {Map<string, import("./channel.js").Channel>} */ #channels = new Map();
   #nextId = 1;
   #attempt = 0;
   #connectedAt = 0;
@@ -89,6 +90,17 @@ export class Live extends EventTarget {
     clearTimeout(subscription.timer);
     if (!this.#subscriptions.delete(subscription.id)) return;
     this.#send({ type: "unsubscribe", channel: subscription.channel, id: subscription.id });
+  }
+
+  /** Messages that name the channel are handed to it. @param {import("./channel.js").Channel} channel */
+  addChannel(channel) {
+    this.#channels.set(channel.name, channel);
+    if (this.state.name === "connected") channel.connected();
+  }
+
+  /** What is said while there is no connection is lost. @param {object} message */
+  send(message) {
+    this.#send(message);
   }
 
   /** Do not wait for the timer: the network is back, or the visitor is. */
@@ -148,6 +160,13 @@ export class Live extends EventTarget {
       this.#connectedAt = performance.now();
       this.#become("connected");
       for (const each of this.#subscriptions.values()) this.#ask(each);
+      for (const each of this.#channels.values()) each.connected();
+    } else if (this.#channels.has(message.channel)) {
+      this.#channels.get(message.channel)?.receive(message);
+      if (message.type === "message") {
+        const { channel, position } = message;
+        this.dispatchEvent(new CustomEvent("event", { detail: { channel, position: position.split("/", 2).join("/"), reset: false } }));
+      }
     } else if (message.type === "snapshot" && subscription) {
       this.#apply(subscription, message, arrivedAt);
     } else if (message.type === "subscribed" && subscription) {

@@ -1,9 +1,10 @@
-// On phones one view is shown at a time; a dot tells that the other one has changed meanwhile.
+// One view is shown at a time (on wide screens the sales stay beside it); a dot tells that another one has changed meanwhile.
 
+import { CHAT } from "./chat.js";
 import { byId } from "./dom.js";
 
 /** Which view shows a channel's lists. @type {Record<string, string>} */
-const VIEW_OF = { "db:collection:messages": "messages", "db:collection:orders": "sales" };
+const VIEW_OF = { "db:collection:messages": "messages", "db:collection:orders": "sales", [CHAT]: "chat" };
 
 /** @param {{live: import("./live.js").Live}} page */
 export function startViews({ live }) {
@@ -11,13 +12,17 @@ export function startViews({ live }) {
   const buttons = [...document.querySelectorAll(".views [data-view]")].map((button) => /** @type {HTMLButtonElement} */ (button));
   const dot = (/** @type {HTMLElement} */ button) => /** @type {HTMLElement} */ (button.querySelector(".dot"));
 
-  for (const button of buttons) {
-    button.addEventListener("click", () => {
-      main.dataset.view = button.dataset.view;
-      for (const each of buttons) each.setAttribute("aria-pressed", String(each === button));
-      dot(button).hidden = true;
-    });
+  function show(/** @type {HTMLButtonElement} */ button) {
+    main.dataset.view = button.dataset.view;
+    for (const each of buttons) each.setAttribute("aria-pressed", String(each === button));
+    dot(button).hidden = true;
+    const log = byId("chat-log");
+    log.scrollTop = log.scrollHeight; // a hidden box has no place to remember
   }
+  for (const button of buttons) button.addEventListener("click", () => show(button));
+  const asked = new URLSearchParams(location.search).get("view");
+  const start = buttons.find(({ dataset }) => dataset.view === asked);
+  if (start) show(start);
   live.addEventListener("event", (event) => {
     const { channel, reset } = /** @type {CustomEvent} */ (event).detail;
     const button = buttons.find(({ dataset }) => dataset.view === VIEW_OF[channel]);
