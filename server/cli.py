@@ -66,7 +66,15 @@ def dev(
     """Start a Postgres of its own with example tables, serve it, and show the demo page."""
     from server.dev import run_dev
 
-    settings = _settings(config, host=host, port=port, log_level=log_level, log_format=log_format, throw_away=True)
+    settings = _settings(
+        config,
+        host=host,
+        port=port,
+        log_level=log_level,
+        log_format=log_format,
+        throw_away=True,
+        trust_user_parameter=True,
+    )
     run_dev(settings, data_dir, open_page=open_page)
 
 
@@ -81,6 +89,7 @@ def serve(
     decoder: options.Decoder = None,
     pool_size: options.PoolSize = None,
     allowed_origin: options.Origins = None,
+    rest_key: options.RestKey = None,
     log_level: options.LogLevel = None,
     log_format: options.LogFormat = None,
     run_migrations: Annotated[
@@ -98,6 +107,7 @@ def serve(
         decoder=decoder,
         pool_size=pool_size,
         allowed_origins=tuple(allowed_origin) if allowed_origin else None,
+        rest_key=rest_key,
         log_level=log_level,
         log_format=log_format,
     )

@@ -1,57 +1,51 @@
 """One client: carries out what its session decides, whatever the transport.
 
-Opens and cancels live queries, hands their events to the sink, and conflates: while the sink is congested the live
-queries are paused, and when it has drained each is resumed with one event, the difference to the current rows. A slow
-client thus costs one remembered list per query, never a growing queue, and nobody else notices it.
+Channels are :mod:`server.channel_client`'s. This opens and cancels live queries, hands their events to the sink, and
+conflates: while the sink is congested the live queries are paused, and when it has drained each is resumed with one event,
+the difference to the current rows. A slow client thus costs one remembered list per query, never a growing queue, and
+nobody else notices it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Protocol
 
 import psycopg
 import structlog
 
 from engine.errors import RealtimeError
-from server.live import LiveEvent, LiveQueriesLike, LiveSubscription
-from server.session import Cancel, Close, LiveRequest, Open, Output, Session
+from server.channel_client import ChannelClient
+from server.channels import Member
+from server.live import LiveEvent, LiveSubscription
+from server.requests import ChannelRequest, LiveRequest, Request
+from server.services import Services
+from server.session import Cancel, Close, Join, Open, Output, Present, Send, Session
+from server.sink import Sink
 
-__all__ = ["Client", "Sink"]
+__all__ = ["Client"]
 
 _log = structlog.get_logger("realtime.client")
 
 
-class Sink(Protocol):
-    """Where a client's messages go. Nothing here waits."""
-
-    @property
-    def congested(self) -> bool:
-        """True from the moment too much is waiting to be sent until enough of it has gone."""
-
-    def send(self, payload: bytes) -> None:
-        """Send a message that is this client's own."""
-
-    def send_event(self, head: bytes, event: LiveEvent) -> None:
-        """Send a message that others share."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Send what is waiting, then end the connection."""
-
-
 class Client:
-    """The session, its live queries and its sink. The owner calls ``carry_out``, ``relieve`` and ``gone``."""
+    """The session, its subscriptions and its sink. The owner calls ``start``, ``carry_out``, ``relieve`` and ``gone``."""
 
-    __slots__ = ("_live", "_live_queries", "_paused", "_sink", "_tasks", "session")
+    __slots__ = ("_channels", "_live", "_live_queries", "_paused", "_sink", "_tasks", "session")
 
-    def __init__(self, session: Session, live_queries: LiveQueriesLike, sink: Sink) -> None:
+    def __init__(self, session: Session, member: Member, services: Services, sink: Sink) -> None:
         self.session = session
-        self._live_queries = live_queries
+        self._live_queries = services.live_queries
+        self._channels = ChannelClient(session, member, services, sink)
         self._sink = sink
         self._live: dict[LiveRequest, LiveSubscription] = {}
         self._paused: dict[LiveRequest, None] = {}  # an ordered set: who waited longest comes first
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """The connection is open: greet the client."""
+        self._sink.send(self.session.begin())
+        self._channels.start()
 
     def carry_out(self, outputs: list[Output]) -> None:
         """Do what the session decided."""
@@ -63,8 +57,14 @@ class Client:
                     task = asyncio.create_task(self._open(request))
                     self._tasks.add(task)
                     task.add_done_callback(partial(self._opened, request))
+                case Join(request):
+                    self._channels.join(request)
                 case Cancel(request):
                     self._cancel(request)
+                case Send(message):
+                    self._channels.publish(message)
+                case Present():
+                    self._channels.present(output)
                 case Close(code, reason):
                     self._sink.close(code, reason)
 
@@ -90,11 +90,16 @@ class Client:
     def gone(self) -> None:
         """The connection is closed: give everything back."""
         for request in self.session.finish():
-            self._cancel(request)
+            if isinstance(request, LiveRequest):
+                self._cancel(request)
+        self._channels.gone()
         for task in self._tasks:
             task.cancel()
 
-    def _cancel(self, request: LiveRequest) -> None:
+    def _cancel(self, request: Request) -> None:
+        if isinstance(request, ChannelRequest):
+            self._channels.leave(request)
+            return
         subscription = self._live.pop(request, None)
         if subscription is not None:
             subscription.cancel()

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from struct import pack
 
+from server.channels import ChannelEvent
 from server.live import LiveEvent
 from server.protocol import snapshot_tail
 
-__all__ = ["EventFrames", "text_frame"]
+__all__ = ["ChannelFrames", "EventFrames", "text_frame"]
 
 _FIN_TEXT = 0x81
+_KEPT_FRAMES = 1024
+_KEPT_BYTES = 1024 * 1024
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -47,4 +50,28 @@ class EventFrames:
         frame = self._frames.get(head)
         if frame is None:
             frame = self._frames[head] = text_frame(head + self._tail)
+        return frame
+
+
+class ChannelFrames:
+    """The frames of recent channel events.
+
+    A channel may hand several events to one subscriber before it turns to the next one, so more than one is remembered.
+    """
+
+    __slots__ = ("_frames", "_size")
+
+    def __init__(self) -> None:
+        self._frames: dict[ChannelEvent, bytes] = {}
+        self._size = 0
+
+    def frame(self, event: ChannelEvent) -> bytes:
+        """The text frame of ``event``."""
+        frame = self._frames.get(event)
+        if frame is None:
+            if self._size > _KEPT_BYTES or len(self._frames) >= _KEPT_FRAMES:
+                self._frames.clear()
+                self._size = 0
+            frame = self._frames[event] = text_frame(event.json)
+            self._size += len(frame)
         return frame

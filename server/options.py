@@ -19,6 +19,7 @@ __all__ = [
     "Origins",
     "PoolSize",
     "Port",
+    "RestKey",
     "SlotName",
     "ThrowAway",
 ]
@@ -44,6 +45,7 @@ SlotName = Annotated[str | None, _for("slot_name", "--slot-name")]
 ThrowAway = Annotated[bool | None, _for("throw_away", "--throw-away/--keep-slot")]
 Decoder = Annotated[Literal["auto", "pgoutput", "wal2json"] | None, _for("decoder", "--decoder")]
 PoolSize = Annotated[int | None, _for("pool_size", "--pool-size")]
+RestKey = Annotated[str | None, _for("rest_key", "--rest-key")]
 Origins = Annotated[list[str] | None, _for("allowed_origins", "--allowed-origin")]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"] | None, _for("log_level", "--log-level")]
 LogFormat = Annotated[Literal["auto", "console", "json"] | None, _for("log_format", "--log-format")]

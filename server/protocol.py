@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from engine.errors import RealtimeError
 from engine.lsn import Lsn, format_lsn
+from server.payload import MAX_DEPTH, BadMessage, check_payload, deeper_than
 
 __all__ = [
     "COLLECTION_PREFIX",
@@ -22,15 +22,18 @@ __all__ = [
     "Auth",
     "BadMessage",
     "ClientMessage",
+    "Filter",
     "Named",
     "Ping",
     "PresenceUpdate",
     "Publish",
     "Subscribe",
     "Unsubscribe",
+    "ack",
     "connected",
     "decode",
     "error",
+    "joined",
     "names_in",
     "snapshot_head",
     "snapshot_tail",
@@ -41,11 +44,20 @@ __all__ = [
 COLLECTION_PREFIX: Final = "db:collection:"
 PONG: Final = b'{"type":"pong"}'
 
-_MAX_NAME = 256
-_MAX_DEPTH = 64
+_MAX_NAME = 255
+_MAX_HISTORY = 1000
+_MAX_FILTER_EVENTS = 100
 
-_Name = Annotated[str, Meta(min_length=1, max_length=_MAX_NAME)]
+# No control characters: PostgreSQL's text cannot hold NUL, and the others only serve to make names look alike.
+_Name = Annotated[str, Meta(min_length=1, max_length=_MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Object = dict[str, Any]
+
+
+class Filter(Struct, forbid_unknown_fields=True, frozen=True):
+    """Which messages of a channel are wanted: those with one of ``events`` and whose data meets ``where``."""
+
+    events: Annotated[tuple[_Name, ...], Meta(max_length=_MAX_FILTER_EVENTS)] | UnsetType = UNSET
+    where: tuple[Any, ...] | UnsetType = UNSET
 
 
 class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True, frozen=True):
@@ -55,8 +67,10 @@ class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True, frozen=True
     id: _Name | UnsetType = UNSET
     query: _Object | UnsetType = UNSET
     auth: str | UnsetType = UNSET
-    since: str | UnsetType = UNSET
-    history: int | UnsetType = UNSET
+    presence: bool | _Object | UnsetType = UNSET
+    history: Annotated[int, Meta(ge=0, le=_MAX_HISTORY)] | UnsetType = UNSET
+    since: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
+    filter: Filter | UnsetType = UNSET
 
 
 class Unsubscribe(Struct, tag="unsubscribe", forbid_unknown_fields=True, frozen=True):
@@ -67,11 +81,11 @@ class Unsubscribe(Struct, tag="unsubscribe", forbid_unknown_fields=True, frozen=
 
 
 class Publish(Struct, tag="message", forbid_unknown_fields=True, frozen=True):
-    """Publish to a channel."""
+    """Publish to a channel. ``data`` is any JSON value, kept as it came; ``id`` makes repeating the message harmless."""
 
     channel: _Name
     event: _Name
-    data: Any = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
     ref: _Name | UnsetType = UNSET
     id: _Name | UnsetType = UNSET
 
@@ -106,12 +120,6 @@ class Named(Struct, frozen=True):
     ref: _Name | UnsetType = UNSET
 
 
-class BadMessage(RealtimeError):
-    """A client's message that is not one of the protocol; the text says where it is wrong."""
-
-    code = "RT_007"
-
-
 _decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 _fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _name: msgspec.json.Decoder[str] = msgspec.json.Decoder(_Name)
@@ -128,8 +136,12 @@ def decode(data: bytes) -> ClientMessage:
         raise BadMessage("the message is nested too deeply") from wrong
     except msgspec.MsgspecError as wrong:
         raise BadMessage(str(wrong)) from wrong
-    if isinstance(message, Subscribe) and message.query is not UNSET and _deeper_than(message.query, _MAX_DEPTH):
-        raise BadMessage(f"the query is nested more than {_MAX_DEPTH} levels deep")
+    if isinstance(message, Subscribe) and message.query is not UNSET and deeper_than(message.query, MAX_DEPTH):
+        raise BadMessage(f"the query is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(message, Subscribe) and message.filter is not UNSET and deeper_than(message.filter.where, MAX_DEPTH):
+        raise BadMessage(f"the filter is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(message, Publish):
+        check_payload(bytes(message.data))
     return message
 
 
@@ -151,22 +163,6 @@ def _readable(raw: msgspec.Raw | None) -> str | UnsetType:
         return UNSET
 
 
-def _deeper_than(value: object, limit: int) -> bool:
-    """True if lists and objects are nested more than ``limit`` deep; without recursion, for it guards against that."""
-    level: list[object] = [value]
-    for _ in range(limit):
-        below: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
-        if not below:
-            return False
-        level = below
-    return any(isinstance(item, dict | list) for item in level)
-
-
 class _Connected(Struct, tag="connected"):
     connectionId: str
 
@@ -179,9 +175,24 @@ class _Subscribed(Struct, tag="subscribed"):
     reason: str | UnsetType = UNSET
 
 
+class _Joined(Struct, tag="subscribed"):
+    channel: str
+    id: str | UnsetType
+    position: str
+    recovered: bool | UnsetType
+    presence: msgspec.Raw | UnsetType
+
+
+class _Ack(Struct, tag="ack"):
+    channel: str
+    ref: str | UnsetType
+    id: str | UnsetType
+    position: str | UnsetType
+
+
 class _Unsubscribed(Struct, tag="unsubscribed"):
     channel: str
-    id: str
+    id: str | UnsetType
 
 
 class _SnapshotHead(Struct, tag="snapshot"):
@@ -207,7 +218,20 @@ def subscribed(channel: str, id: str, position: Lsn, strategy: str, reason: str 
     return _encode(_Subscribed(channel, id, format_lsn(position), strategy, UNSET if reason is None else reason))
 
 
-def unsubscribed(channel: str, id: str) -> bytes:
+def joined(
+    channel: str, id: str | UnsetType, position: str, recovered: bool | None, presence_json: bytes | None
+) -> bytes:
+    """The subscription to a channel is open. ``presence_json``: who is there, if that was asked for."""
+    presence = UNSET if presence_json is None else msgspec.Raw(presence_json)
+    return _encode(_Joined(channel, id, position, UNSET if recovered is None else recovered, presence))
+
+
+def ack(channel: str, ref: str | UnsetType, id: str | None, position: str | None) -> bytes:
+    """What was asked for is committed."""
+    return _encode(_Ack(channel, ref, UNSET if id is None else id, UNSET if position is None else position))
+
+
+def unsubscribed(channel: str, id: str | UnsetType) -> bytes:
     """Nothing more comes for that subscription."""
     return _encode(_Unsubscribed(channel, id))
 

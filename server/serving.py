@@ -19,7 +19,8 @@ from starlette.routing import BaseRoute
 from engine.errors import RealtimeError
 from server.app import make_app
 from server.collector import calm
-from server.node import Node
+from server.node import Node, package_version
+from server.rest import Rest
 from server.settings import Settings
 from server.ws import RealtimeProtocol
 
@@ -62,9 +63,10 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     node = Node(settings, dsn)
+    rest = _rest(settings, dsn)
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(node.status, routes),
+            make_app(node.status, [*routes, rest.mount]),
             ws=cast("Any", partial(RealtimeProtocol, node)),
             lifespan="off",
             log_config=None,
@@ -77,7 +79,7 @@ async def _serve(
     for each in _SIGNALS:
         loop.add_signal_handler(each, stop.set)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    starting = asyncio.create_task(node.start())
+    starting = asyncio.create_task(_start(node, rest))
     stopped = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({serving, starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -93,9 +95,26 @@ async def _serve(
         for each in _SIGNALS:
             loop.remove_signal_handler(each)
         await _finish(starting)
+        await rest.stop()
         await node.stop()
     if not starting.cancelled():
         starting.result()
+
+
+async def _start(node: Node, rest: Rest) -> None:
+    await node.start()
+    await rest.start()
+
+
+def _rest(settings: Settings, dsn: str) -> Rest:
+    key = None if settings.rest_key is None else settings.rest_key.get_secret_value()
+    return Rest(
+        dsn,
+        package_version(),
+        key=key,
+        pool_size=settings.rest_pool_size,
+        message_size=settings.max_message_size,
+    )
 
 
 async def _finish(task: asyncio.Task[None]) -> None:

@@ -1,21 +1,23 @@
 """What one client may do and is owed: a state machine over messages, without sockets, tasks or a clock.
 
 The owner of a connection (WebSocket now; server-sent events and long polling can be others) hands in what arrived,
-and carries out what comes back: payloads to send, live queries to open or cancel, a reason to close. It then reports
-how opening went. The invariant: every request is answered exactly once, by what it asked for or by an error that
-names it, and nothing is sent for a subscription before ``subscribed`` or after its end.
+and carries out what comes back: payloads to send, live queries and channels to open or cancel, messages to publish, a
+reason to close. It then reports how opening went. The invariant: every request is answered exactly once, by what it
+asked for or by an error that names it, and nothing is sent for a subscription before ``subscribed`` or after its end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from msgspec import UNSET
 
 from engine.errors import QueryRejected, RealtimeError
 from engine.lsn import Lsn
 from server import protocol
+from server.channel_session import PresenceRejected, WrongField, channel_options, check_live, presence_data
 from server.protocol import (
     COLLECTION_PREFIX,
     Auth,
@@ -29,8 +31,9 @@ from server.protocol import (
     Unsubscribe,
 )
 from server.rate import TokenBucket
+from server.requests import ChannelRequest, LiveRequest, Request
 
-__all__ = ["Cancel", "Close", "LiveRequest", "Open", "Output", "Session", "SessionLimits"]
+__all__ = ["Cancel", "Close", "Join", "Open", "Output", "Present", "Send", "Session", "SessionLimits"]
 
 _POLICY_VIOLATION = 1008
 _FLOOD_SECONDS = 10
@@ -45,29 +48,6 @@ class SessionLimits:
     message_size: int = 128 * 1024
 
 
-class LiveRequest:
-    """One live query a client asked for, from ``subscribe`` to its end; compared by identity.
-
-    ``head`` is what all its snapshot messages begin with; ``begun`` whether the first of them has been asked for.
-    """
-
-    __slots__ = ("begun", "channel", "collection", "ended", "head", "id", "query")
-
-    def __init__(self, channel: str, id: str, query: Mapping[str, object]) -> None:
-        self.channel = channel
-        self.id = id
-        self.collection = channel.removeprefix(COLLECTION_PREFIX)
-        self.query = query
-        self.head = protocol.snapshot_head(channel, id)
-        self.begun = False
-        self.ended = False
-
-    @property
-    def named(self) -> Named:
-        """How an error about it names it."""
-        return Named(channel=self.channel, id=self.id)
-
-
 @dataclass(frozen=True, slots=True)
 class Open:
     """Ask the live queries for this one, then call ``accepted`` or ``rejected``."""
@@ -76,10 +56,33 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
-    """The client no longer wants this live query."""
+class Join:
+    """Ask for this channel, then call ``joined`` or ``rejected``."""
 
-    request: LiveRequest
+    request: ChannelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The client no longer wants this live query or channel."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Publish this message, then answer with ``protocol.ack`` or an error."""
+
+    message: Publish
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Change the client's presence to ``data`` where ``request`` has joined, then answer it."""
+
+    request: ChannelRequest
+    message: PresenceUpdate
+    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Close:
     reason: str
 
 
-Output = bytes | Open | Cancel | Close
+Output = bytes | Open | Join | Cancel | Send | Present | Close
 
 
 class Session:
@@ -101,13 +104,14 @@ class Session:
         limits: what this connection may use.
     """
 
-    __slots__ = ("_bucket", "_limits", "_requests", "connection_id")
+    __slots__ = ("_bucket", "_channels", "_limits", "_requests", "connection_id")
 
     def __init__(self, connection_id: str, limits: SessionLimits) -> None:
         self.connection_id = connection_id
         self._limits = limits
         self._bucket = TokenBucket(limits.message_rate)
-        self._requests: dict[str, LiveRequest] = {}
+        self._requests: dict[str, Request] = {}
+        self._channels: dict[str, ChannelRequest] = {}
 
     @property
     def subscriptions(self) -> int:
@@ -155,21 +159,33 @@ class Session:
             return None
         return protocol.subscribed(request.channel, request.id, position, strategy, reason)
 
-    def rejected(self, request: LiveRequest, error: RealtimeError) -> bytes | None:
-        """The live query could not be opened, or ended by itself. None: nobody wants to know any more."""
+    def joined(
+        self, request: ChannelRequest, position: str, recovered: bool | None, presence_json: bytes | None
+    ) -> bytes | None:
+        """The channel is open. None: it was unsubscribed meanwhile, so cancel it and send nothing."""
         if request.ended:
             return None
-        request.ended = True
-        del self._requests[request.id]
+        return protocol.joined(request.channel, request.told, position, recovered, presence_json)
+
+    def rejected(self, request: Request, error: RealtimeError) -> bytes | None:
+        """The subscription could not be opened, or ended by itself. None: nobody wants to know any more."""
+        if request.ended:
+            return None
+        self._forget(request)
         return protocol.error(error.code, str(error), request.named)
 
-    def finish(self) -> list[LiveRequest]:
+    def finish(self) -> list[Request]:
         """The connection is gone: the requests that are still open, to be cancelled."""
         left = list(self._requests.values())
         for request in left:
-            request.ended = True
-        self._requests.clear()
+            self._forget(request)
         return left
+
+    def _forget(self, request: Request) -> None:
+        request.ended = True
+        del self._requests[request.id]
+        if isinstance(request, ChannelRequest):
+            del self._channels[request.channel]
 
     def _act(self, message: ClientMessage) -> list[Output]:
         match message:
@@ -180,41 +196,59 @@ class Session:
             case Ping():
                 return [protocol.PONG]
             case Publish():
-                about = Named(channel=message.channel, id=message.id, ref=message.ref)
-                return [protocol.error("RT_003", "publishing to channels is not available on this server", about)]
+                return [Send(message)]
             case PresenceUpdate():
-                about = Named(channel=message.channel, ref=message.ref)
-                return [protocol.error("RT_003", "presence is not available on this server", about)]
+                return self._present(message)
             case Auth():
                 about = Named(ref=message.ref)
                 return [protocol.error("RT_003", "tokens are not available on this server", about)]
 
     def _subscribe(self, message: Subscribe) -> list[Output]:
-        id = message.channel if message.id is UNSET else message.id
         about = Named(channel=message.channel, id=message.id)
-        if id in self._requests:
-            text = f"the subscription id {id!r} is in use on this connection; unsubscribe first, or give another id"
-            return [protocol.error("RT_007", text, about)]
         try:
-            _check_channel(message)
+            request = _request(message)
+            self._check_free(request)
         except QueryRejected as refused:
             return [protocol.error(refused.code, str(refused), about)]
+        self._requests[request.id] = request
+        if isinstance(request, LiveRequest):
+            return [Open(request)]
+        self._channels[request.channel] = request
+        return [Join(request)]
+
+    def _check_free(self, request: Request) -> None:
+        if request.id in self._requests:
+            raise WrongField(
+                f"the subscription id {request.id!r} is in use on this connection; unsubscribe first, or give another id"
+            )
+        if request.channel in self._channels:
+            raise WrongField(f"this connection has subscribed to {request.channel!r} already; unsubscribe first")
         if len(self._requests) >= self._limits.subscriptions:
-            text = f"at most {self._limits.subscriptions} subscriptions are allowed on one connection"
-            return [protocol.error("RT_006", text, about)]
-        request = LiveRequest(message.channel, id, protocol.spec_of(message))
-        self._requests[id] = request
-        return [Open(request)]
+            raise _TooMany(f"at most {self._limits.subscriptions} subscriptions are allowed on one connection")
+
+    def _present(self, message: PresenceUpdate) -> list[Output]:
+        about = Named(channel=message.channel, ref=message.ref)
+        try:
+            request = self._channels.get(message.channel)
+            if request is None or request.options.presence is None:
+                raise PresenceRejected(f'subscribe to {message.channel!r} with "presence": true first')
+            return [Present(request, message, presence_data(message.data))]
+        except PresenceRejected as refused:
+            return [protocol.error(refused.code, str(refused), about)]
 
     def _unsubscribe(self, message: Unsubscribe) -> list[Output]:
-        id = message.channel if message.id is UNSET else message.id
-        request = self._requests.get(id)
+        about = Named(channel=message.channel, id=message.id)
+        request: Request | None
+        if message.id is UNSET:  # a channel is known by its name, also if an id was given
+            request = self._channels.get(message.channel) or self._requests.get(message.channel)
+        else:
+            request = self._requests.get(message.id)
         if request is None or request.channel != message.channel:
+            id = message.channel if message.id is UNSET else message.id
             text = f"there is no subscription {id!r} to {message.channel!r} on this connection"
-            return [protocol.error("RT_004", text, Named(channel=message.channel, id=message.id))]
-        del self._requests[id]
-        request.ended = True
-        return [Cancel(request), protocol.unsubscribed(request.channel, request.id)]
+            return [protocol.error("RT_004", text, about)]
+        self._forget(request)
+        return [Cancel(request), protocol.unsubscribed(request.channel, request.named.id)]
 
     def _refused(self, about: Named) -> list[Output]:
         if self._flooding():
@@ -227,26 +261,14 @@ class Session:
         return self._bucket.refused > self._limits.message_rate * _FLOOD_SECONDS
 
 
-class _ChannelRefused(QueryRejected):
-    code = "RT_004"
+class _TooMany(QueryRejected):
+    code = "RT_006"
 
 
-class _NotAvailable(QueryRejected):
-    code = "RT_003"
-
-
-class _WrongField(QueryRejected):
-    code = "RT_007"
-
-
-def _check_channel(message: Subscribe) -> None:
-    """Raise if the channel is not a live query's, or a field is given that a live query does not have."""
+def _request(message: Subscribe) -> Request:
+    """What a subscribe message asks for. Raises ``QueryRejected``."""
     if not message.channel.startswith(COLLECTION_PREFIX):
-        raise _ChannelRefused(
-            f"there is no channel {message.channel!r}: this server has live queries ({COLLECTION_PREFIX}NAME) only"
-        )
-    if message.auth is not UNSET:
-        raise _NotAvailable("auth: tokens are not available on this server; leave the field out")
-    for field in ("since", "history"):
-        if getattr(message, field) is not UNSET:
-            raise _WrongField(f"{field}: live queries have no history; a new subscription begins with the current rows")
+        return ChannelRequest(message.channel, message.id, channel_options(message))
+    check_live(message)
+    id = message.channel if message.id is UNSET else message.id
+    return LiveRequest(message.channel, id, protocol.spec_of(message))

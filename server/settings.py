@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -49,6 +49,16 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="Origin headers from which browsers may connect; * is any"
     )
+    open_channels: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("*",), description="patterns of the channels outside public:, presence: and private: that clients may use"
+    )
+    trust_user_parameter: bool = Field(
+        False, description="believe ?user= in the address of a WebSocket; for development only"
+    )
+    rest_key: SecretStr | None = Field(
+        None, description="key that REST requests must carry; without one REST answers this machine only"
+    )
+    rest_pool_size: int = Field(4, ge=1, le=100, description="database connections that REST requests share")
     max_subscriptions: int = Field(100, ge=1, description="subscriptions per connection")
     max_message_rate: float = Field(100.0, ge=1, description="messages per second and connection")
     max_message_size: int = Field(128 * 1024, ge=1024, le=1024 * 1024, description="bytes of one client message")
@@ -56,6 +66,11 @@ class Settings(BaseSettings):
         1024 * 1024,
         ge=16 * 1024,
         description="bytes that may wait for one connection before its live queries are conflated",
+    )
+    max_backlog: int = Field(
+        4 * 1024 * 1024,
+        ge=16 * 1024,
+        description="bytes that may wait for one connection before it is closed because of its channels",
     )
     stall_timeout: float = Field(
         60.0, gt=0, description="seconds after which a connection that takes nothing is dropped"
@@ -66,9 +81,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages to log")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "open_channels", mode="before")
     @classmethod
-    def _split_origins(cls, given: object) -> object:
+    def _split(cls, given: object) -> object:
         """In the environment a list is JSON, or simply separated by commas."""
         if not isinstance(given, str):
             return given
@@ -90,6 +105,7 @@ class Settings(BaseSettings):
         return ConnectionLimits(
             message_size=self.max_message_size,
             buffer_size=self.max_buffer_size,
+            backlog=self.max_backlog,
             stall_timeout=self.stall_timeout,
             ping_interval=self.ping_interval,
             missed_pings=self.missed_pings,

@@ -20,9 +20,10 @@ from picows.api import WSProtocol  # type: ignore[attr-defined]
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from server.identity import Refused, Upgrade, query_of
 from server.ws_connection import WebSocketConnection
 
-__all__ = ["WEBSOCKET_PATH", "Acceptor", "RealtimeProtocol", "Refused"]
+__all__ = ["WEBSOCKET_PATH", "Acceptor", "RealtimeProtocol"]
 
 WEBSOCKET_PATH = b"/realtime"
 
@@ -33,14 +34,6 @@ _HANDSHAKE_TIMEOUT = 5.0
 _log = logging.LoggerAdapter(logging.getLogger("realtime.ws"), {})
 
 
-class Refused(Exception):
-    """The upgrade is refused with an HTTP status; the text says why."""
-
-    def __init__(self, status: HTTPStatus, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-
-
 class Acceptor(Protocol):
     """Decides about upgrade requests."""
 
@@ -48,7 +41,7 @@ class Acceptor(Protocol):
     def message_hard_cap(self) -> int:
         """Bytes of the largest frame that is read at all."""
 
-    def accept(self, origin: str | None) -> WebSocketConnection:
+    def accept(self, upgrade: Upgrade) -> WebSocketConnection:
         """A listener for a new connection. Raises ``Refused``."""
         ...
 
@@ -133,9 +126,14 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
         try:
             if request.path.partition(b"?")[0] != WEBSOCKET_PATH:
                 raise Refused(HTTPStatus.NOT_FOUND, "WebSocket connections are served at /realtime")
-            return self._acceptor.accept(request.headers.get("Origin"))
+            upgrade = Upgrade(request.headers.get("Origin"), query_of(request.path), self._peer())
+            return self._acceptor.accept(upgrade)
         except Refused as refused:
             return WSUpgradeResponseWithListener(_problem(refused), None)
+
+    def _peer(self) -> str | None:
+        peer = None if self._asyncio_transport is None else self._asyncio_transport.get_extra_info("peername")
+        return str(peer[0]).partition("%")[0] if isinstance(peer, tuple) and peer else None  # %: an IPv6 zone
 
 
 def _problem(refused: Refused) -> WSUpgradeResponse:

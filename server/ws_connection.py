@@ -3,8 +3,8 @@
 What one turn of the event loop produces is gathered into one write. When more than ``buffer_size`` bytes wait, the
 connection is congested: its live queries are paused and nothing more is read from it, so a client that does not take
 its answers cannot ask for more either (TCP holds it back). When the transport has drained below a quarter of that,
-both go on. Each client can thus make the server hold ``buffer_size`` bytes plus one event, whatever happens in the
-database.
+both go on. Messages of channels cannot be paused: they are added up to ``backlog`` bytes, and past that the connection is
+closed. Each client can thus make the server hold ``backlog`` bytes plus one event, whatever happens in the database.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from dataclasses import dataclass
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
+from server.channels import ChannelEvent, Member
 from server.client import Client
-from server.frames import EventFrames, text_frame
-from server.live import LiveEvent, LiveQueriesLike
+from server.fragments import Assembler, BrokenMessage
+from server.frames import text_frame
+from server.live import LiveEvent
+from server.services import Services
 from server.session import Session
 
 __all__ = ["ConnectionLimits", "WebSocketConnection"]
 
-_MAX_FRAGMENTS = 1024
 _PROTOCOL_ERROR = 1002
-_MESSAGE_TOO_BIG = 1009
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class ConnectionLimits:
     message_size: int = 128 * 1024
     message_hard_cap: int = 1024 * 1024
     buffer_size: int = 1024 * 1024
+    backlog: int = 4 * 1024 * 1024
     stall_timeout: float = 60.0
     ping_interval: float = 25.0
     missed_pings: int = 2
@@ -52,14 +54,16 @@ class WebSocketConnection(WSListener):
     def __init__(
         self,
         session: Session,
-        live_queries: LiveQueriesLike,
-        frames: EventFrames,
+        member: Member,
+        services: Services,
         limits: ConnectionLimits,
         closed: Callable[[WebSocketConnection], None],
     ) -> None:
-        self.client = Client(session, live_queries, self)
+        self.client = Client(session, member, services, self)
         self.congested = False
-        self._frames = frames
+        self.held = False
+        self._event_frames = services.event_frames
+        self._channel_frames = services.channel_frames
         self._limits = limits
         self._closed = closed
         self._loop = asyncio.get_running_loop()
@@ -68,10 +72,7 @@ class WebSocketConnection(WSListener):
         self._out: list[bytes] = []
         self._out_size = 0
         self._writing_paused = False
-        self._parts: list[bytes] = []
-        self._parts_size = 0
-        self._parts_type: WSMsgType | None = None
-        self._fragments = 0
+        self._assembler = Assembler(limits.message_size, limits.message_hard_cap)
         self._heard = True
         self._missed = 0
         self._ping_timer: asyncio.TimerHandle | None = None
@@ -90,7 +91,7 @@ class WebSocketConnection(WSListener):
         high = self._limits.buffer_size
         transport.underlying_transport.set_write_buffer_limits(high=high, low=high // 4)
         self._ping_timer = self._loop.call_later(self._limits.ping_interval, self._ping)
-        self.send(self.client.session.begin())
+        self.client.start()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame arrived."""
@@ -139,7 +140,23 @@ class WebSocketConnection(WSListener):
 
     def send_event(self, head: bytes, event: LiveEvent) -> None:
         """Send a message that others share; its frame is built once for all."""
-        self._write(self._frames.frame(head, event))
+        self._write(self._event_frames.frame(head, event))
+
+    def send_shared(self, event: ChannelEvent) -> None:
+        """Send a channel's message; its frame is built once for all."""
+        self._write(self._channel_frames.frame(event))
+
+    @property
+    def overflowing(self) -> bool:
+        """True while more than ``backlog`` bytes wait."""
+        return self.congested and not self._closing and not self._gone() and self._waiting() > self._limits.backlog
+
+    def hold(self, held: bool) -> None:
+        """Read nothing more from the client while ``held``."""
+        if held == self.held or self._closing or self._gone():
+            return
+        self.held = held
+        self._read_or_not()
 
     def close(self, code: int, reason: str) -> None:
         """Send what waits and a close frame; the socket goes when the other side answers, or after some seconds."""
@@ -149,7 +166,7 @@ class WebSocketConnection(WSListener):
         self._flush()
         self._closing = True
         self._transport.send_close(WSCloseCode(code), reason)
-        if self.congested:
+        if self.congested or self.held:
             self._transport.underlying_transport.resume_reading()
         self._loop.call_later(self._limits.close_timeout, self._transport.disconnect, False)
 
@@ -181,7 +198,7 @@ class WebSocketConnection(WSListener):
             return
         assert self._transport is not None
         self.congested = True
-        self._transport.underlying_transport.pause_reading()
+        self._read_or_not()
         self._watch_stall(self._waiting())
         self.client.congest()
 
@@ -192,9 +209,16 @@ class WebSocketConnection(WSListener):
         self.congested = False
         if self._stall_timer is not None:
             self._stall_timer.cancel()
-        self._heard = True  # nothing could be heard while reading was paused
-        self._transport.underlying_transport.resume_reading()
+        self._read_or_not()
         self.client.relieve()
+
+    def _read_or_not(self) -> None:
+        assert self._transport is not None
+        if self.congested or self.held:
+            self._transport.underlying_transport.pause_reading()
+        else:
+            self._heard = True  # nothing could be heard while reading was paused
+            self._transport.underlying_transport.resume_reading()
 
     def _gone(self) -> bool:
         """True when the transport takes no calls any more; ``on_ws_disconnected`` follows, but later."""
@@ -222,7 +246,7 @@ class WebSocketConnection(WSListener):
         if self._closing or self._gone():
             return
         assert self._transport is not None
-        self._missed = 0 if self._heard or self.congested else self._missed + 1
+        self._missed = 0 if self._heard or self.congested or self.held else self._missed + 1
         self._heard = False
         if self._missed >= self._limits.missed_pings:
             self._drop()
@@ -249,33 +273,18 @@ class WebSocketConnection(WSListener):
         self._loop.call_later(self._limits.close_timeout, transport.disconnect, False)
 
     def _assemble(self, frame: WSFrame) -> None:
-        """Put fragments together; a message beyond ``message_size`` is counted but not kept."""
-        if (frame.msg_type == WSMsgType.CONTINUATION) == (self._parts_type is None):
-            self.close(_PROTOCOL_ERROR, "unexpected continuation frame or its absence")
+        try:
+            message = self._assembler.add(frame)
+        except BrokenMessage as broken:
+            self.close(broken.code, str(broken))
             return
-        if self._parts_type is None:
-            self._parts_type = frame.msg_type
-        self._parts_size += frame.payload_size
-        self._fragments += 1
-        if self._parts_size > self._limits.message_hard_cap or self._fragments > _MAX_FRAGMENTS:
-            self.close(_MESSAGE_TOO_BIG, "message too big")
+        if message is None:
             return
-        if self._parts_size > self._limits.message_size or self._parts_type == WSMsgType.BINARY:
-            self._parts.clear()
-        else:
-            self._parts.append(frame.get_payload_as_bytes())
-        if frame.fin:
-            kind, size, data = self._parts_type, self._parts_size, b"".join(self._parts)
-            self._parts_type, self._parts_size, self._fragments = None, 0, 0
-            self._parts.clear()
-            self._message(kind, size, data)
-
-    def _message(self, kind: WSMsgType, size: int, data: bytes) -> None:
         session, now = self.client.session, self._loop.time()
-        if size > self._limits.message_size:
+        if message.too_large:
             outputs = session.receive_oversized(now)
-        elif kind == WSMsgType.BINARY:
+        elif message.binary:
             outputs = session.receive_binary(now)
         else:
-            outputs = session.receive(data, now)
+            outputs = session.receive(message.data, now)
         self.client.carry_out(outputs)

@@ -18,11 +18,13 @@ from websockets.exceptions import ConnectionClosed
 
 from engine.errors import InvalidQuery, QueryRejected
 from server.app import make_app
-from server.frames import EventFrames
+from server.identity import Upgrade, member_of
 from server.live import LiveEvent, LiveSubscription
+from server.services import Services
 from server.session import Session, SessionLimits
 from server.ws import RealtimeProtocol
 from server.ws_connection import ConnectionLimits, WebSocketConnection
+from tests.server.rooms import Rooms
 
 
 @dataclass(eq=False)
@@ -118,14 +120,21 @@ class Door:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
     server: uvicorn.Server | None = None
+    rooms: Rooms = field(default_factory=Rooms)
+    services: Services = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.services = Services(self.lists, self.rooms)
 
     @property
     def message_hard_cap(self) -> int:
         return self.connection_limits.message_hard_cap
 
-    def accept(self, origin: str | None) -> WebSocketConnection:
-        session = Session("test", self.session_limits)
-        connection = WebSocketConnection(session, self.lists, EventFrames(), self.connection_limits, self._closed)
+    def accept(self, upgrade: Upgrade) -> WebSocketConnection:
+        id = upgrade.query.get("connection", "test")
+        session = Session(id, self.session_limits)
+        member = member_of(id, upgrade, trust_user_parameter=True)
+        connection = WebSocketConnection(session, member, self.services, self.connection_limits, self._closed)
         self.connections.add(connection)
         return connection
 
@@ -139,8 +148,8 @@ class Door:
             self.changed.clear()
             await self.changed.wait()
 
-    def connect(self, **options: Any) -> connect:
-        return connect(f"ws://127.0.0.1:{self.port}/realtime", **options)
+    def connect(self, query: str = "", **options: Any) -> connect:
+        return connect(f"ws://127.0.0.1:{self.port}/realtime{query}", **options)
 
 
 @asynccontextmanager

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InvalidQuery
-from server.session import Cancel, Close, LiveRequest, Open, Output, Session, SessionLimits
+from server.requests import LiveRequest, Request
+from server.session import Cancel, Close, Join, Open, Output, Present, Send, Session, SessionLimits
 
 LIMITS = SessionLimits(subscriptions=3, message_rate=5, message_size=2048)
 
@@ -129,20 +130,25 @@ def test_too_many_subscriptions_are_refused() -> None:
 @pytest.mark.parametrize(
     ("message", "code", "named"),
     [
-        ({"type": "subscribe", "channel": "chat:room-123", "auth": "t"}, "RT_004", {"channel": "chat:room-123"}),
+        ({"type": "subscribe", "channel": "chat:room-123", "auth": "t"}, "RT_003", {"channel": "chat:room-123"}),
         (
             {"type": "subscribe", "channel": "chat:room-123", "since": "0/1/0", "history": 5, "id": "x"},
-            "RT_004",
+            "RT_007",
             {"channel": "chat:room-123", "id": "x"},
         ),
         ({"type": "subscribe", "channel": "db:collection:m", "auth": "t"}, "RT_003", {"channel": "db:collection:m"}),
         ({"type": "subscribe", "channel": "db:collection:m", "history": 5}, "RT_007", {"channel": "db:collection:m"}),
         (
-            {"type": "message", "channel": "chat:1", "event": "e", "data": {"a": 1}, "ref": "17", "id": "u"},
-            "RT_003",
-            {"channel": "chat:1", "ref": "17", "id": "u"},
+            {"type": "subscribe", "channel": "db:collection:m", "presence": True},
+            "RT_007",
+            {"channel": "db:collection:m"},
         ),
-        ({"type": "presence:update", "channel": "chat:1", "data": {}}, "RT_003", {"channel": "chat:1"}),
+        ({"type": "subscribe", "channel": "db:collection:m", "filter": {}}, "RT_007", {"channel": "db:collection:m"}),
+        (
+            {"type": "subscribe", "channel": "chat:1", "query": {}, "id": "x"},
+            "RT_007",
+            {"channel": "chat:1", "id": "x"},
+        ),
         ({"type": "auth", "token": "t"}, "RT_003", {}),
     ],
 )
@@ -180,7 +186,7 @@ def test_what_this_server_does_not_have_is_said_by_an_error(
         (b'{"type":"subscribe","channel":"c","query":{"a":' + b"[" * 900 + b"]" * 900 + b"}}", {"channel": "c"}),
         (b'{"type":"subscribe","channel":"c\xff"}', {}),
         (b'{"type":"subscribe","channel":"\\ud800"}', {}),
-        (b'{"type":"subscribe","channel":"' + b"x" * 257 + b'","id":"q"}', {"id": "q"}),
+        (b'{"type":"subscribe","channel":"' + b"x" * 256 + b'","id":"q"}', {"id": "q"}),
     ],
 )
 def test_a_broken_message_is_refused_with_what_can_be_read_of_its_names(
@@ -254,6 +260,9 @@ almost_messages = st.fixed_dictionaries(
         "id": st.sampled_from(["a", "b"]) | json_values,
         "ref": json_values,
         "query": json_values,
+        "data": json_values,
+        "presence": json_values,
+        "filter": json_values,
         "token": json_values,
         "event": json_values,
     },
@@ -265,7 +274,7 @@ inputs = garbage | almost_messages.map(lambda message: json.dumps(message).encod
 @given(st.lists(inputs, max_size=20))
 def test_whatever_arrives_is_answered_by_valid_frames_and_never_raises(messages: list[bytes]) -> None:
     target = session(SessionLimits(subscriptions=2, message_rate=1000))
-    open_requests: set[LiveRequest] = set()
+    open_requests: set[Request] = set()
     for data in messages:
         outputs = target.receive(data, 0.0)
         assert outputs
@@ -273,8 +282,12 @@ def test_whatever_arrives_is_answered_by_valid_frames_and_never_raises(messages:
             match output:
                 case bytes():
                     assert json.loads(output.decode())["type"] in ("error", "pong", "unsubscribed")
-                case Open(request):
+                case Open(request) | Join(request):
                     open_requests.add(request)
                 case Cancel(request):
                     open_requests.remove(request)
+                case Present(request):
+                    assert request in open_requests
+                case Send(sent):
+                    json.loads(bytes(sent.data))
         assert target.subscriptions == len(open_requests) <= 2

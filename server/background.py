@@ -1,0 +1,46 @@
+"""Work that goes on when the connection that caused it is gone, and is waited for when the server stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TypeVar
+
+import structlog
+
+__all__ = ["Background"]
+
+_log = structlog.get_logger("realtime.background")
+_Result = TypeVar("_Result")
+
+
+class Background:
+    """Keeps tasks alive; a failure that nobody awaits is logged."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def spawn(self, work: Coroutine[object, object, _Result]) -> asyncio.Task[_Result]:
+        """Start ``work``. Tasks begin in the order in which they were spawned."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def drain(self, timeout: float) -> None:
+        """Wait for what is going on; cancel what has not ended after ``timeout`` seconds."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=timeout)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+
+    def _done(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _log.error("task_failed", exc_info=failure)

@@ -1,0 +1,97 @@
+"""The part of a session that knows what a client may say about channels: options, presence, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from engine.errors import QueryRejected
+from server.channels import ChannelOptions
+from server.payload import BadMessage, check_storable
+from server.protocol import COLLECTION_PREFIX, Subscribe
+
+__all__ = ["PRESENCE_PREFIX", "PresenceRejected", "WrongField", "channel_options", "check_live", "presence_data"]
+
+PRESENCE_PREFIX: Final = "presence:"
+_PRESENCE_SIZE: Final = 4096
+_TEXTS: Final = {"status": 64, "name": 128, "avatar": 2048}
+
+
+class WrongField(QueryRejected):
+    """A field that this kind of subscription does not have, or with a value it cannot have."""
+
+    code = "RT_007"
+
+
+class PresenceRejected(QueryRejected):
+    """The presence cannot be what the client asks for."""
+
+    code = "RT_009"
+
+
+class _NotAvailable(QueryRejected):
+    code = "RT_003"
+
+
+def check_live(message: Subscribe) -> None:
+    """Raise ``QueryRejected`` if a field is given that a live query does not have."""
+    _check_auth(message)
+    for field in ("since", "history"):
+        if getattr(message, field) is not UNSET:
+            raise WrongField(f"{field}: live queries have no history; a new subscription begins with the current rows")
+    for field in ("presence", "filter"):
+        if getattr(message, field) is not UNSET:
+            raise WrongField(f"{field}: live queries ({COLLECTION_PREFIX}NAME) have none; it is for channels")
+
+
+def channel_options(message: Subscribe) -> ChannelOptions:
+    """What a subscribe message asks of a channel. Raises ``QueryRejected``."""
+    _check_auth(message)
+    if message.query is not UNSET:
+        raise WrongField(f"query: only live queries ({COLLECTION_PREFIX}NAME) have one; a channel has filter")
+    if message.since is not UNSET and message.history is not UNSET:
+        raise WrongField("since and history: give one of them")
+    wanted = message.filter
+    return ChannelOptions(
+        presence=_presence(message),
+        history=0 if message.history is UNSET else message.history,
+        since=None if message.since is UNSET else message.since,
+        events=None if wanted is UNSET or wanted.events is UNSET else wanted.events,
+        where=None if wanted is UNSET or wanted.where is UNSET else wanted.where,
+    )
+
+
+def presence_data(data: object) -> Mapping[str, Any]:
+    """Check what a client wants to be seen as. Raises ``PresenceRejected``."""
+    if not isinstance(data, dict):
+        raise PresenceRejected('presence is a JSON object, such as {"status": "online"}')
+    if (size := len(msgspec.json.encode(data))) > _PRESENCE_SIZE:
+        raise PresenceRejected(f"presence has {size} bytes of JSON; at most {_PRESENCE_SIZE} are allowed")
+    try:
+        check_storable(data)
+    except BadMessage as bad:
+        raise PresenceRejected(str(bad)) from bad
+    for field, longest in _TEXTS.items():
+        value = data.get(field)
+        if value is not None and not (isinstance(value, str) and len(value) <= longest):
+            raise PresenceRejected(f"{field}: a text of at most {longest} characters, or null")
+    if not isinstance(data.get("typing", False), bool):
+        raise PresenceRejected("typing: true or false")
+    if not isinstance(data.get("metadata", {}), dict):
+        raise PresenceRejected("metadata: a JSON object")
+    return data
+
+
+def _presence(message: Subscribe) -> Mapping[str, Any] | None:
+    asked = message.channel.startswith(PRESENCE_PREFIX) if message.presence is UNSET else message.presence
+    if isinstance(asked, bool):
+        return {} if asked else None
+    return presence_data(asked)
+
+
+def _check_auth(message: Subscribe) -> None:
+    if message.auth is not UNSET:
+        raise _NotAvailable("auth: tokens are not available on this server; leave the field out")

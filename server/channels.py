@@ -1,0 +1,78 @@
+"""What the server needs of the channels: the seam between a connection and ``engine.channels``.
+
+Everything is called in the event loop; ``deliver`` is called synchronously. An event is a whole message of the protocol,
+encoded once: the same bytes go to every subscriber.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from engine.channels.model import Ack, ChannelEvent, ChannelOptions, Deliver, Member, Publication
+
+__all__ = [
+    "Ack",
+    "ChannelEvent",
+    "ChannelOptions",
+    "ChannelSubscription",
+    "ChannelsLike",
+    "Deliver",
+    "Member",
+    "Publication",
+]
+
+
+class ChannelSubscription(Protocol):
+    """One subscriber's hold on a channel."""
+
+    @property
+    def position(self) -> str:
+        """Nothing after this one can be missed."""
+
+    @property
+    def recovered(self) -> bool | None:
+        """Whether everything after ``since`` follows; None if it was not asked for."""
+
+    def presence_json(self) -> bytes | None:
+        """``{"users":[…],"count":n}`` as of now; None if presence was not asked for."""
+
+    def begin(self) -> None:
+        """Deliver what was asked for of the past, and everything after it in order."""
+
+    def cancel(self) -> None:
+        """Deliver nothing more; a member with presence leaves. After ``disconnect`` there is nothing to cancel."""
+
+
+class ChannelsLike(Protocol):
+    """The channel service. Every method raises ``RealtimeError`` with the protocol's code if it is refused."""
+
+    async def connect(self, member: Member, deliver: Deliver) -> None:
+        """Make the connection known. ``deliver`` gets what is sent to it without a subscription, and why it must end.
+
+        Returns when the connection's row is committed.
+        """
+
+    async def disconnect(self, connection_id: str) -> None:
+        """The connection is gone, and with it its subscriptions; its presence may come back within the channel's timeout."""
+
+    async def subscribe(
+        self, channel: str, options: ChannelOptions, member: Member, deliver: Deliver
+    ) -> ChannelSubscription:
+        """Open a subscription; nothing is delivered before ``begin()``."""
+        ...
+
+    async def publish(self, message: Publication) -> Ack:
+        """Store a message; returns when it is committed. Messages are stored in the order of the calls."""
+        ...
+
+    async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
+        """Change what the others see of a member that is present in ``channel``. Returns when it is committed."""
+
+    def is_present(self, channel: str, connection_id: str) -> bool:
+        """Whether the connection is subscribed to ``channel`` with presence here."""
+        ...
+
+    def status(self) -> Mapping[str, int]:
+        """Figures for ``/health``."""
+        ...

@@ -1,0 +1,66 @@
+"""Puts the fragments of a WebSocket message together (RFC 6455, 5.4), within limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from picows import WSFrame, WSMsgType
+
+__all__ = ["Assembler", "BrokenMessage", "Message"]
+
+_MAX_FRAGMENTS = 1024
+_PROTOCOL_ERROR = 1002
+_MESSAGE_TOO_BIG = 1009
+
+
+class BrokenMessage(Exception):
+    """The connection must be closed with ``code``; the text is the reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A whole message. ``data`` is empty where it was not kept: binary, or ``too_large``."""
+
+    data: bytes
+    binary: bool
+    too_large: bool
+
+
+class Assembler:
+    """A message beyond ``message_size`` is counted but not kept, and beyond ``hard_cap`` not even read."""
+
+    __slots__ = ("_fragments", "_hard_cap", "_kind", "_message_size", "_parts", "_size")
+
+    def __init__(self, message_size: int, hard_cap: int) -> None:
+        self._message_size = message_size
+        self._hard_cap = hard_cap
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._kind: WSMsgType | None = None
+        self._fragments = 0
+
+    def add(self, frame: WSFrame) -> Message | None:
+        """Take a data frame; returns the message if it was the last one. Raises ``BrokenMessage``."""
+        if (frame.msg_type == WSMsgType.CONTINUATION) == (self._kind is None):
+            raise BrokenMessage(_PROTOCOL_ERROR, "unexpected continuation frame or its absence")
+        if self._kind is None:
+            self._kind = frame.msg_type
+        self._size += frame.payload_size
+        self._fragments += 1
+        if self._size > self._hard_cap or self._fragments > _MAX_FRAGMENTS:
+            raise BrokenMessage(_MESSAGE_TOO_BIG, "message too big")
+        if self._size > self._message_size or self._kind == WSMsgType.BINARY:
+            self._parts.clear()
+        else:
+            self._parts.append(frame.get_payload_as_bytes())
+        return self._finish() if frame.fin else None
+
+    def _finish(self) -> Message:
+        message = Message(b"".join(self._parts), self._kind == WSMsgType.BINARY, self._size > self._message_size)
+        self._kind, self._size, self._fragments = None, 0, 0
+        self._parts.clear()
+        return message

@@ -1,0 +1,79 @@
+"""Who a new connection is. Until there are tokens: anonymous, or on a developer's machine who it says it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from server.channels import Member
+
+__all__ = ["Refused", "Upgrade", "member_of", "query_of"]
+
+_LONGEST_USER = 256
+_LONGEST_QUERY = 8192
+_Attributes = dict[str, str | int | float | bool | None]
+_attributes: msgspec.json.Decoder[_Attributes] = msgspec.json.Decoder(_Attributes)
+
+
+class Refused(Exception):
+    """The upgrade is refused with an HTTP status; the text says why."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What an upgrade request says. ``query``: its parameters, the last one of each name; ``ip``: the peer's address."""
+
+    origin: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    ip: str | None = None
+
+
+def query_of(path: bytes) -> dict[str, str]:
+    """The parameters behind the question mark. Raises ``Refused`` if they are no text."""
+    text = path.partition(b"?")[2]
+    if len(text) > _LONGEST_QUERY:
+        raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, f"the query string is longer than {_LONGEST_QUERY} bytes")
+    try:
+        return dict(parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict"))
+    except ValueError as wrong:
+        raise Refused(HTTPStatus.BAD_REQUEST, "the query string is not percent-encoded UTF-8") from wrong
+
+
+def member_of(connection_id: str, upgrade: Upgrade, *, trust_user_parameter: bool) -> Member:
+    """The member a connection is.
+
+    Args:
+        connection_id: unique.
+        upgrade: with ``?user=ID`` and ``&attributes={"team":"red"}``, which only count if they are trusted.
+        trust_user_parameter: believe them. Never on a server that strangers can reach.
+
+    Raises ``Refused`` if they have a wrong form, or are given but not trusted.
+    """
+    user, attributes = upgrade.query.get("user"), upgrade.query.get("attributes")
+    if user is None and attributes is None:
+        return Member(connection_id, ip=upgrade.ip)
+    if not trust_user_parameter:
+        raise Refused(
+            HTTPStatus.FORBIDDEN,
+            "user and attributes in the address are believed by development servers only (trust_user_parameter)",
+        )
+    if user is not None and not (0 < len(user) <= _LONGEST_USER and user.isprintable()):
+        raise Refused(HTTPStatus.BAD_REQUEST, f"user: 1 to {_LONGEST_USER} printable characters")
+    return Member(connection_id, user, _decoded(attributes), upgrade.ip)
+
+
+def _decoded(attributes: str | None) -> _Attributes:
+    if attributes is None:
+        return {}
+    try:
+        return _attributes.decode(attributes)
+    except msgspec.MsgspecError as wrong:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"attributes: a JSON object of plain values ({wrong})") from wrong

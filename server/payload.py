@@ -1,0 +1,71 @@
+"""What clients may send as data: JSON that PostgreSQL can keep as ``jsonb``, and not nested beyond reason.
+
+Many publishes go into one statement, so what PostgreSQL would refuse must be refused here, where it is one client's error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from engine.errors import RealtimeError
+
+__all__ = ["MAX_DEPTH", "BadMessage", "check_payload", "check_storable", "deeper_than"]
+
+MAX_DEPTH: Final = 64
+
+_any: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+class BadMessage(RealtimeError):
+    """What a client sent is not of the protocol, or cannot be stored; the text says where it is wrong."""
+
+    code = "RT_007"
+
+
+def check_payload(data: bytes) -> Any:
+    """Decode what is to be stored as ``jsonb``. Raises ``BadMessage`` for JSON that PostgreSQL would refuse."""
+    try:
+        value = _any.decode(data)
+    except RecursionError as wrong:
+        raise BadMessage("data: nested too deeply") from wrong
+    except (UnicodeDecodeError, msgspec.MsgspecError) as wrong:
+        raise BadMessage(f"data: {wrong}") from wrong
+    check_storable(value, suspicious=b"\\u0000" in data)
+    return value
+
+
+def check_storable(value: object, *, suspicious: bool = True) -> None:
+    """Raise ``BadMessage`` if ``value`` is nested too deeply or, where that is suspected, has text with NUL in it."""
+    if deeper_than(value, MAX_DEPTH):
+        raise BadMessage(f"data: nested more than {MAX_DEPTH} levels deep")
+    if suspicious and _has_nul(value):
+        raise BadMessage("data: text in PostgreSQL cannot contain the character NUL")
+
+
+def _has_nul(value: object) -> bool:
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any("\0" in key or _has_nul(item) for key, item in value.items())
+        case list():
+            return any(map(_has_nul, value))
+    return False
+
+
+def deeper_than(value: object, limit: int) -> bool:
+    """True if lists and objects are nested more than ``limit`` deep; without recursion, for it guards against that."""
+    level: list[object] = [value]
+    for _ in range(limit):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item.values())
+            elif isinstance(item, list | tuple):
+                below.extend(item)
+        if not below:
+            return False
+        level = below
+    return any(isinstance(item, dict | list | tuple) for item in level)

@@ -1,0 +1,57 @@
+"""Who may use the REST API: whoever has the key; without a key, programs on this machine.
+
+The API is for servers: it sees everything and may do everything. A request that came through a proxy looks as if it
+came from this machine, so without a key such requests are refused, and so is what another web site could have made a
+browser on this machine send.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from http import HTTPStatus
+
+from starlette.requests import Request
+
+from server.cross_site import why_refused
+from server.rest.problems import Problem
+
+__all__ = ["Access"]
+
+_PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
+
+class Access:
+    """``key``: what requests must carry as ``Authorization: Bearer KEY``; None: only this machine is let in."""
+
+    def __init__(self, key: str | None) -> None:
+        self._key = key
+
+    def check(self, request: Request) -> None:
+        """Raises ``Problem`` if the request is not let in."""
+        if self._key is None:
+            self._check_local(request)
+            return
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._key.encode()):
+            text = "this needs the header Authorization: Bearer KEY with the server's rest_key"
+            raise Problem("RT_002", text, headers={"WWW-Authenticate": 'Bearer realm="realtime"'})
+
+    def _check_local(self, request: Request) -> None:
+        if request.client is None or not _is_loopback(request.client.host):
+            raise Problem(
+                "RT_003", "without a rest_key the REST API answers only requests from the server's own machine"
+            )
+        if any(name in request.headers for name in _PROXIED):
+            raise Problem("RT_003", "the request came through a proxy; set a rest_key to allow that")
+        if (reason := why_refused(request, frozenset())) is not None:
+            raise Problem("RT_003", reason, HTTPStatus.FORBIDDEN)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

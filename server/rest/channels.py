@@ -1,0 +1,216 @@
+"""Endpoints about channels: publish, look, remove a user, and rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from server.rest.endpoint import Call, Endpoint
+from server.rest.models import (
+    Broadcast,
+    BroadcastDone,
+    Channel,
+    ChannelChanges,
+    ChannelList,
+    Kick,
+    Kicked,
+    MessageList,
+    Name,
+    NewChannel,
+    Presence,
+    StoredMessage,
+    User,
+)
+from server.rest.problems import Problem
+
+__all__ = ["ENDPOINTS"]
+
+
+class ChannelQuery(BaseModel):
+    """Which rooms."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: Name | None = Field(None, description="Only those after this name, to get the next page.")
+    limit: int = Field(100, ge=1, le=1000, description="How many at most.")
+    closed: bool = Field(False, description="Also those that are closed.")
+
+
+class MessageQuery(BaseModel):
+    """Which messages."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    before: str | None = Field(
+        None, pattern=r"^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}/[0-9]{1,18}$", description="Only those before this position."
+    )
+    limit: int = Field(50, ge=1, le=1000, description="How many at most.")
+
+
+async def _broadcast(call: Call) -> BroadcastDone:
+    body, channel = call.body_as(Broadcast), call.path["id"]
+    audience = None if body.audience is None else body.audience.model_dump_json(exclude_none=True, exclude_unset=True)
+    [row] = await call.rows(
+        "rest_broadcast",
+        channel=channel,
+        event=body.event,
+        payload=call.raw.get("data", b"null").decode(),
+        sender=body.sender,
+        id=body.id,
+        audience=audience,
+        priority=body.priority,
+    )
+    return BroadcastDone(channel=channel, id=row["id"])
+
+
+async def _presence(call: Call) -> Presence:
+    users = [User.model_validate(row) for row in await call.rows("rest_presence", channel=call.path["id"])]
+    return Presence(channel=call.path["id"], users=users, count=len(users))
+
+
+async def _kick(call: Call) -> Kicked:
+    body = call.body_as(Kick)
+    [row] = await call.rows("rest_kick", channel=call.path["id"], user_id=body.user_id, reason=body.reason)
+    return Kicked(channel=call.path["id"], user_id=body.user_id, connections=row["connections"])
+
+
+async def _messages(call: Call) -> MessageList:
+    asked, channel = call.query_as(MessageQuery), call.path["id"]
+    rows = await call.rows("rest_messages", channel=channel, before=asked.before, limit=asked.limit + 1)
+    # One more than asked for: then there are earlier ones, and it is the first.
+    found = [StoredMessage(type="message", channel=channel, **row) for row in rows[-asked.limit :]]
+    return MessageList(channel=channel, messages=found, before=found[0].position if len(rows) > asked.limit else None)
+
+
+async def _list(call: Call) -> ChannelList:
+    asked = call.query_as(ChannelQuery)
+    rows = await call.rows("rest_channels", after=asked.after, limit=asked.limit + 1, closed=asked.closed)
+    found = [Channel.model_validate(row) for row in rows[: asked.limit]]
+    return ChannelList(channels=found, next=found[-1].name if len(rows) > asked.limit else None)
+
+
+async def _create(call: Call) -> Channel:
+    body = call.body_as(NewChannel)
+    [row] = await call.rows("rest_channel_create", room=body.name, settings=_settings(body), created_by=body.created_by)
+    return Channel.model_validate(row)
+
+
+async def _get(call: Call) -> Channel:
+    return _one(call, await call.rows("rest_channel", room=call.path["id"]))
+
+
+async def _change(call: Call) -> Channel:
+    body = call.body_as(ChannelChanges)
+    rows = await call.rows("rest_channel_update", room=call.path["id"], settings=_settings(body))
+    return _one(call, rows)
+
+
+async def _close(call: Call) -> None:
+    [row] = await call.rows("rest_channel_close", room=call.path["id"])
+    if not row["closed"]:
+        raise _unknown(call)
+
+
+def _settings(body: BaseModel) -> str:
+    """What was given, under the columns' names; seconds as PostgreSQL reads intervals."""
+    given: dict[str, Any] = body.model_dump(exclude_unset=True, exclude={"name", "created_by"})
+    for name in ("ttl", "presence_timeout", "typing_timeout"):
+        if given.get(name) is not None:
+            given[name] = f"{given[name]} s"
+    return orjson.dumps(given).decode()
+
+
+def _one(call: Call, rows: list[dict[str, Any]]) -> Channel:
+    if not rows:
+        raise _unknown(call)
+    return Channel.model_validate(rows[0])
+
+
+def _unknown(call: Call) -> Problem:
+    return Problem("RT_004", f"there is no open room {call.path['id']!r}")
+
+
+_ROOM = ("RT_004",)
+ENDPOINTS: Sequence[Endpoint] = (
+    Endpoint(
+        "POST",
+        "/channels/{id}/broadcast",
+        "broadcast",
+        "Publish a message to a channel",
+        _broadcast,
+        "Answered when the message is committed. With an `id` the request can be repeated without harm.",
+        body=Broadcast,
+        answer=BroadcastDone,
+        status=HTTPStatus.CREATED,
+        problems=_ROOM,
+    ),
+    Endpoint(
+        "GET",
+        "/channels/{id}/messages",
+        "listMessages",
+        "Read a channel's history",
+        _messages,
+        "The latest messages, or those before a position, oldest first.",
+        query=MessageQuery,
+        answer=MessageList,
+    ),
+    Endpoint("GET", "/channels/{id}/presence", "getPresence", "See who is in a channel", _presence, answer=Presence),
+    Endpoint(
+        "POST",
+        "/channels/{id}/kick",
+        "kick",
+        "Remove a user from a channel",
+        _kick,
+        "Its subscriptions to the channel end with an error, on whichever server they are. It may subscribe again.",
+        body=Kick,
+        answer=Kicked,
+    ),
+    Endpoint(
+        "GET",
+        "/channels",
+        "listChannels",
+        "List rooms",
+        _list,
+        "Rooms are channels with settings of their own; other channels exist as long as somebody uses them.",
+        query=ChannelQuery,
+        answer=ChannelList,
+    ),
+    Endpoint(
+        "POST",
+        "/channels",
+        "createChannel",
+        "Make a room",
+        _create,
+        "Subscribers of the channel are told by `room:created`.",
+        body=NewChannel,
+        answer=Channel,
+        status=HTTPStatus.CREATED,
+    ),
+    Endpoint("GET", "/channels/{id}", "getChannel", "Read a room's settings", _get, answer=Channel, problems=_ROOM),
+    Endpoint(
+        "PATCH",
+        "/channels/{id}",
+        "changeChannel",
+        "Change a room's settings",
+        _change,
+        "What is left out stays. Subscribers are told by `room:updated`.",
+        body=ChannelChanges,
+        answer=Channel,
+        problems=_ROOM,
+    ),
+    Endpoint(
+        "DELETE",
+        "/channels/{id}",
+        "closeChannel",
+        "Close a room",
+        _close,
+        "Subscribers are told by `room:closed`, and nobody can subscribe or publish any more. Its messages stay until "
+        "they expire.",
+        status=HTTPStatus.NO_CONTENT,
+        problems=_ROOM,
+    ),
+)

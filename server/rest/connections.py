@@ -1,0 +1,84 @@
+"""Endpoints about connected clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from server.rest.endpoint import Call, Endpoint
+from server.rest.models import Connection, ConnectionList, Disconnected, Name
+from server.rest.problems import Problem
+
+__all__ = ["ENDPOINTS"]
+
+
+class ConnectionQuery(BaseModel):
+    """Which connections."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    userId: Name | None = Field(None, description="Only those of this user.")
+    after: Name | None = Field(None, description="Only those after this id, to get the next page.")
+    limit: int = Field(100, ge=1, le=1000, description="How many at most.")
+
+
+class UserQuery(BaseModel):
+    """Whose connections."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    userId: Name = Field(description="The user.")
+
+
+async def _list(call: Call) -> ConnectionList:
+    asked = call.query_as(ConnectionQuery)
+    rows = await call.rows("rest_connections", user_id=asked.userId, after=asked.after, limit=asked.limit + 1)
+    found = [Connection.model_validate(row) for row in rows[: asked.limit]]
+    return ConnectionList(connections=found, next=found[-1].id if len(rows) > asked.limit else None)
+
+
+async def _disconnect(call: Call) -> None:
+    [row] = await call.rows("rest_disconnect", connection_id=call.path["connectionId"])
+    if not row["count"]:
+        raise Problem("RT_004", f"there is no connection {call.path['connectionId']!r}")
+
+
+async def _disconnect_user(call: Call) -> Disconnected:
+    [row] = await call.rows("rest_disconnect_user", user_id=call.query_as(UserQuery).userId)
+    return Disconnected(count=row["count"])
+
+
+ENDPOINTS: Sequence[Endpoint] = (
+    Endpoint(
+        "GET",
+        "/connections",
+        "listConnections",
+        "List connected clients",
+        _list,
+        "Of all servers, in order of their ids.",
+        query=ConnectionQuery,
+        answer=ConnectionList,
+    ),
+    Endpoint(
+        "DELETE",
+        "/connections",
+        "disconnectUser",
+        "Disconnect a user",
+        _disconnect_user,
+        "All connections of the user are closed, on whichever server they are.",
+        query=UserQuery,
+        answer=Disconnected,
+    ),
+    Endpoint(
+        "DELETE",
+        "/connections/{connectionId}",
+        "disconnect",
+        "Disconnect a client",
+        _disconnect,
+        "The connection is closed with code 4001, on whichever server it is.",
+        status=HTTPStatus.NO_CONTENT,
+        problems=("RT_004",),
+    ),
+)

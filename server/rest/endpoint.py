@@ -1,0 +1,77 @@
+"""What an endpoint is: everything that serving it and describing it need, said once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import DictRow
+from pydantic import BaseModel
+
+from engine.sql import query
+
+__all__ = ["Call", "Endpoint"]
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, checked. ``raw``: the body's fields as the JSON text they came in."""
+
+    connection: psycopg.AsyncConnection[DictRow]
+    path: Mapping[str, str]
+    query: BaseModel | None
+    body: BaseModel | None
+    raw: Mapping[str, bytes]
+
+    async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        """Run the named query; returns its rows."""
+        cursor = await self.connection.execute(query(name).encode(), parameters)
+        return await cursor.fetchall()
+
+    def query_as(self, model: type[_Model]) -> _Model:
+        """The query parameters."""
+        assert isinstance(self.query, model)
+        return self.query
+
+    def body_as(self, model: type[_Model]) -> _Model:
+        """The body."""
+        assert isinstance(self.body, model)
+        return self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """``path`` is below ``/realtime``; ``{name}`` stands for one segment of it. ``problems``: codes it may answer with."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handler: Callable[[Call], Awaitable[BaseModel | None]]
+    description: str = ""
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    answer: type[BaseModel] | None = None
+    status: HTTPStatus = HTTPStatus.OK
+    problems: tuple[str, ...] = ()
+    segments: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segments", tuple(self.path.strip("/").split("/")))
+
+    def match(self, segments: tuple[str, ...]) -> dict[str, str] | None:
+        """The path's parameters if it is this endpoint's path, else None."""
+        if len(segments) != len(self.segments):
+            return None
+        found: dict[str, str] = {}
+        for wanted, given in zip(self.segments, segments, strict=True):
+            if wanted.startswith("{"):
+                found[wanted[1:-1]] = given
+            elif wanted != given:
+                return None
+        return found

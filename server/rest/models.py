@@ -1,0 +1,205 @@
+"""Bodies of requests and answers. Their descriptions are the API's documentation."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+__all__ = [
+    "Broadcast",
+    "BroadcastDone",
+    "Channel",
+    "ChannelChanges",
+    "ChannelList",
+    "Connection",
+    "ConnectionList",
+    "Disconnected",
+    "Kick",
+    "Kicked",
+    "MessageList",
+    "NewChannel",
+    "Presence",
+    "StoredMessage",
+    "User",
+]
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Text = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
+Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86400)]
+Whole = Annotated[int, Field(gt=0, le=2**31 - 1)]
+
+
+class _Body(BaseModel):
+    """Names in camelCase, nothing unknown."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid")
+
+
+class Exclusions(_Body):
+    """Who does not get the message."""
+
+    users: list[Name] = Field([], max_length=10_000, description="Ids of users.")
+    connections: list[Name] = Field([], max_length=10_000, description="Ids of connections.")
+    sender: bool = Field(False, description="The sender itself.")
+
+
+class Audience(_Body):
+    """Which of the channel's subscribers get the message; left out: all."""
+
+    users: list[Name] | None = Field(None, max_length=10_000, description="Only these users.")
+    connections: list[Name] | None = Field(None, max_length=10_000, description="Only these connections.")
+    exclude: Exclusions | None = Field(None, description="But not these.")
+    where: list[Any] | None = Field(
+        None, description="Only subscribers whose attributes meet these conditions, written as a live query's `where`."
+    )
+
+
+class Broadcast(_Body):
+    """A message for a channel."""
+
+    event: Name = Field(description="The event's name.", examples=["new-message"])
+    data: Any = Field(None, description="Any JSON value, up to 128 KiB.", examples=[{"text": "Hello!"}])
+    sender: Name | None = Field(None, description="The id of the user it is from.")
+    id: Name | None = Field(
+        None, description="An id of your choice: the same id in the same channel is stored and delivered once."
+    )
+    audience: Audience | None = Field(None, description="Who gets it; left out: all subscribers.")
+    priority: int = Field(0, ge=-100, le=100, description="Higher is not queued behind lower under load.")
+
+
+class BroadcastDone(_Body):
+    """The message is committed."""
+
+    channel: str
+    id: str = Field(description="The message's id.")
+
+
+class User(_Body):
+    """A user in a channel."""
+
+    id: str
+    name: str | None = Field(description="From the metadata.")
+    metadata: dict[str, Any] = Field(description="Name, avatar and the like.")
+    state: dict[str, Any] = Field(description="Status, typing and what else the client said of itself.")
+    connected: bool = Field(description="False: its connections have dropped, and it may still come back.")
+    connections: int = Field(description="How many connections it has there.")
+    joined_at: datetime
+    last_seen: datetime | None = Field(description="When it was there the last time before.")
+
+
+class Presence(_Body):
+    """Who is in a channel. Several connections of a user count once."""
+
+    channel: str
+    users: list[User]
+    count: int = Field(description="How many users.")
+
+
+class Kick(_Body):
+    """Whom to remove from a channel."""
+
+    user_id: Name = Field(description="The user; all of its connections leave.", examples=["user-456"])
+    reason: Text | None = Field(None, description="What the client is told.")
+
+
+class Kicked(_Body):
+    """The user is being removed, wherever it is connected."""
+
+    channel: str
+    user_id: str
+    connections: int = Field(description="How many of its connections were present there.")
+
+
+class Connection(_Body):
+    """A connected client."""
+
+    id: str
+    node_id: str = Field(description="The server that holds it.")
+    user_id: str | None
+    attributes: dict[str, Any]
+    transport: str
+    ip: str | None
+    connected_at: datetime
+    present_in: list[str] = Field(description="The channels in which others see it.")
+
+
+class ConnectionList(_Body):
+    """A page of connections, in order of their ids."""
+
+    connections: list[Connection]
+    next: str | None = Field(description="Give it as `after` to get the next page; null: this was the last one.")
+
+
+class Disconnected(_Body):
+    """How many connections are being ended."""
+
+    count: int
+
+
+class _Settings(_Body):
+    metadata: dict[str, Any] = Field({}, description="Whatever you want to know about it; subscribers see it.")
+    permissions: dict[str, Any] = Field({}, description="Who may do what; kept for later versions.")
+    capacity: Whole | None = Field(None, description="How many users may be in at once; null: no limit.")
+    history: bool = Field(True, description="Whether messages are kept.")
+    ttl: Seconds | None = Field(None, description="Seconds that messages are kept; null: as the default says.")
+    max_messages: Whole | None = Field(None, description="How many messages are kept; null: as the default says.")
+    presence_timeout: Annotated[float, Field(ge=0, le=86400)] = Field(
+        10, description="Seconds in which a dropped connection may come back without having left."
+    )
+    typing_timeout: Annotated[float, Field(gt=0, le=86400)] = Field(
+        5, description="Seconds after which typing is taken back."
+    )
+
+
+class NewChannel(_Settings):
+    """A room to be made."""
+
+    name: Name = Field(description="Its channel's name.", examples=["chat:room-123"])
+    created_by: Name | None = Field(None, description="The user it is made for.")
+
+
+class ChannelChanges(_Settings):
+    """What is to change; what is left out stays."""
+
+
+class Channel(_Settings):
+    """A room: a channel with settings of its own."""
+
+    name: str
+    created_by: str | None
+    created_at: datetime
+    updated_at: datetime
+    closed_at: datetime | None = Field(description="Since then nobody can subscribe or publish.")
+
+
+class ChannelList(_Body):
+    """A page of rooms, in order of their names."""
+
+    channels: list[Channel]
+    next: str | None = Field(description="Give it as `after` to get the next page; null: this was the last one.")
+
+
+class StoredMessage(_Body):
+    """A message of a channel."""
+
+    type: Literal["message"]
+    channel: str
+    event: str
+    data: Any
+    timestamp: datetime
+    sender: str | None
+    id: str
+    position: str = Field(examples=["0/16B3790/42"])
+
+
+class MessageList(_Body):
+    """A page of a channel's messages, oldest first."""
+
+    channel: str
+    messages: list[StoredMessage]
+    before: str | None = Field(
+        description="Give it as `before` to get the messages before these; null: there are none."
+    )

@@ -1,0 +1,118 @@
+"""The OpenAPI 3.1 description, made from the endpoints and their models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from server.rest.endpoint import Endpoint
+from server.rest.problems import BY_CODE, ProblemDocument
+
+__all__ = ["openapi"]
+
+_REF = "#/components/schemas/{model}"
+_SAID = {
+    "id": "The channel's name, percent-encoded where it must be: `chat:room-123` or `chat%3Aroom-123`.",
+    "connectionId": "The connection's id, as its client was told in `connected`.",
+}
+_ALWAYS = ("RT_001", "RT_007")
+_Models = Mapping[Any, dict[str, Any]]
+
+
+def openapi(endpoints: Sequence[Endpoint], version: str, *, keyed: bool) -> dict[str, Any]:
+    """The description. ``keyed``: requests need the server's key."""
+    models, definitions = _schemas(endpoints)
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        operation = _operation(endpoint, models, keyed=keyed)
+        paths.setdefault(f"/realtime{endpoint.path}", {})[endpoint.method.lower()] = operation
+    components: dict[str, Any] = {"schemas": definitions["$defs"]}
+    if keyed:
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "The rest_key."}}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Bunbase Realtime",
+            "version": version,
+            "description": "For servers: publish, look, and manage. Everything here is also there in SQL.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": components,
+        **({"security": [{"key": []}]} if keyed else {}),
+    }
+
+
+def _schemas(endpoints: Sequence[Endpoint]) -> tuple[_Models, dict[str, Any]]:
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ProblemDocument, "serialization")]
+    for endpoint in endpoints:
+        if endpoint.body is not None:
+            wanted.append((endpoint.body, "validation"))
+        if endpoint.answer is not None:
+            wanted.append((endpoint.answer, "serialization"))
+    return models_json_schema(list(dict.fromkeys(wanted)), ref_template=_REF)
+
+
+def _operation(endpoint: Endpoint, models: _Models, *, keyed: bool) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
+        "responses": _responses(endpoint, models, keyed=keyed),
+    }
+    if endpoint.description:
+        operation["description"] = endpoint.description
+    if endpoint.body is not None:
+        content = {"application/json": {"schema": models[endpoint.body, "validation"]}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _responses(endpoint: Endpoint, models: _Models, *, keyed: bool) -> dict[str, Any]:
+    done: dict[str, Any] = {"description": endpoint.status.phrase}
+    if endpoint.answer is not None:
+        done["content"] = {"application/json": {"schema": models[endpoint.answer, "serialization"]}}
+    codes = {*endpoint.problems, *_ALWAYS, "RT_002" if keyed else "RT_003"}
+    if endpoint.body is not None:
+        codes.add("RT_005")
+    by_status: dict[int, list[str]] = {}
+    for code in sorted(codes):
+        by_status.setdefault(BY_CODE[code], []).append(code)
+    problem = {"application/problem+json": {"schema": models[ProblemDocument, "serialization"]}}
+    failures = {
+        str(int(status)): {"description": ", ".join(said), "content": problem}
+        for status, said in sorted(by_status.items())
+    }
+    if endpoint.body is not None:
+        failures["415"] = {"description": "RT_007: the body is not application/json", "content": problem}
+    return {str(int(endpoint.status)): done, **failures}
+
+
+def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "description": _SAID[name], "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", endpoint.path)
+    ]
+
+
+def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    if endpoint.query is None:
+        return []
+    schema = endpoint.query.model_json_schema()
+    parameters = []
+    for name, said in schema["properties"].items():
+        rest = {key: value for key, value in said.items() if key not in ("description", "title")}
+        parameters.append(
+            {
+                "name": name,
+                "in": "query",
+                "required": name in schema.get("required", ()),
+                "description": said.get("description", ""),
+                "schema": rest,
+            }
+        )
+    return parameters

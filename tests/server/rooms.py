@@ -1,0 +1,128 @@
+"""Channels whose events a test makes itself: what the server's shell is tried with, without a database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.errors import RealtimeError
+from server.channels import Ack, ChannelOptions, Deliver, Member, Publication
+
+
+class Full(RealtimeError):
+    code = "RT_008"
+
+
+@dataclass(eq=False)
+class Event:
+    body: dict[str, Any] = field(default_factory=dict)
+    error: RealtimeError | None = None
+
+    @property
+    def json(self) -> bytes:
+        return json.dumps(self.body).encode()
+
+
+@dataclass(eq=False)
+class RoomSubscription:
+    """What a subscriber holds; ``past`` is delivered when it begins."""
+
+    rooms: Rooms
+    channel: str
+    options: ChannelOptions
+    member: Member
+    deliver: Deliver
+    position: str = "0/10"
+    recovered: bool | None = None
+    begun: bool = False
+    cancelled: str = ""
+
+    def presence_json(self) -> bytes | None:
+        if self.options.presence is None:
+            return None
+        users = [s.member.user_id for s in self.rooms.of(self.channel) if s.options.presence is not None]
+        return json.dumps({"users": users, "count": len(users)}).encode()
+
+    def begin(self) -> None:
+        self.begun = True
+        for event in self.rooms.past.get(self.channel, [])[-self.options.history or 10**6 :]:
+            self.deliver(event)
+
+    def cancel(self) -> None:
+        self.end("left")
+
+    def end(self, how: str) -> None:
+        assert not self.cancelled
+        self.cancelled = how
+        self.rooms.subscriptions.remove(self)
+
+
+@dataclass(eq=False)
+class Rooms:
+    """Everything that was asked for, in order. ``gate``: closed, publishing waits. ``refuse``: what subscribing raises."""
+
+    subscriptions: list[RoomSubscription] = field(default_factory=list)
+    members: dict[str, Deliver] = field(default_factory=dict)
+    past: dict[str, list[Event]] = field(default_factory=dict)
+    published: list[Publication] = field(default_factory=list)
+    presences: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    refuse: Exception | None = None
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def of(self, channel: str) -> list[RoomSubscription]:
+        return [s for s in self.subscriptions if s.channel == channel]
+
+    async def connect(self, member: Member, deliver: Deliver) -> None:
+        self.members[member.connection_id] = deliver
+
+    async def disconnect(self, connection_id: str) -> None:
+        del self.members[connection_id]
+        for subscription in [s for s in self.subscriptions if s.member.connection_id == connection_id]:
+            subscription.end("dropped")
+        self.gone.append(connection_id)
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def subscribe(
+        self, channel: str, options: ChannelOptions, member: Member, deliver: Deliver
+    ) -> RoomSubscription:
+        await self.gate.wait()
+        if self.refuse is not None:
+            raise self.refuse
+        assert member.connection_id in self.members
+        subscription = RoomSubscription(self, channel, options, member, deliver)
+        self.subscriptions.append(subscription)
+        return subscription
+
+    async def publish(self, message: Publication) -> Ack:
+        self.published.append(message)
+        number = len(self.published)
+        async with self.changed:
+            self.changed.notify_all()
+        await self.gate.wait()
+        self.send(message.channel, {"type": "message", "channel": message.channel, "data": json.loads(message.data)})
+        return Ack(message.id or f"made-{number}", f"0/20/{number}")
+
+    async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
+        self.presences.append((channel, member.connection_id, data))
+
+    def is_present(self, channel: str, connection_id: str) -> bool:
+        return any(s.member.connection_id == connection_id for s in self.of(channel))
+
+    def status(self) -> dict[str, int]:
+        return {}
+
+    def send(self, channel: str, body: dict[str, Any]) -> None:
+        event = Event(body)
+        self.past.setdefault(channel, []).append(event)
+        for subscription in self.of(channel):
+            if subscription.begun:
+                subscription.deliver(event)

@@ -1,0 +1,180 @@
+"""What a client may say about channels: bytes in, decisions out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from engine.channels.model import ChannelOptions
+from server.requests import ChannelRequest
+from server.session import Cancel, Join, Output, Present, Send, Session, SessionLimits
+
+
+def session(**limits: Any) -> Session:
+    return Session("c1", SessionLimits(**{"message_rate": 1000, **limits}))
+
+
+def receive(target: Session, **message: object) -> list[Output]:
+    return target.receive(json.dumps(message).encode(), 0.0)
+
+
+def answer(outputs: list[Output]) -> dict[str, Any]:
+    [output] = outputs
+    assert isinstance(output, bytes)
+    message: dict[str, Any] = json.loads(output)
+    return message
+
+
+def joining(target: Session, channel: str = "chat:1", **more: object) -> ChannelRequest:
+    [output] = receive(target, type="subscribe", channel=channel, **more)
+    assert isinstance(output, Join)
+    return output.request
+
+
+def test_a_subscribe_asks_for_the_channel_and_is_answered_when_it_is_open() -> None:
+    target = session()
+    request = joining(target, history=20)
+    assert (request.channel, request.options) == ("chat:1", ChannelOptions(history=20))
+    opened = target.joined(request, "0/16B3748", None, None)
+    assert opened is not None
+    assert json.loads(opened) == {"type": "subscribed", "channel": "chat:1", "position": "0/16B3748"}
+
+
+def test_presence_and_recovery_are_told_with_the_answer_and_the_id_is_repeated() -> None:
+    target = session()
+    request = joining(target, since="0/16B3748/7", presence={"name": "Ada"}, id="s1")
+    assert request.options == ChannelOptions(since="0/16B3748/7", presence={"name": "Ada"})
+    opened = target.joined(request, "0/16B3790", True, b'{"users":[],"count":0}')
+    assert opened is not None
+    assert json.loads(opened) == {
+        "type": "subscribed",
+        "channel": "chat:1",
+        "id": "s1",
+        "position": "0/16B3790",
+        "recovered": True,
+        "presence": {"users": [], "count": 0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("channel", "asked", "presence"),
+    [
+        ("chat:1", {}, None),
+        ("chat:1", {"presence": False}, None),
+        ("chat:1", {"presence": True}, {}),
+        ("presence:room", {}, {}),
+        ("presence:room", {"presence": False}, None),
+        ("presence:room", {"presence": {"status": "away"}}, {"status": "away"}),
+    ],
+)
+def test_presence_is_on_where_it_is_asked_for_and_in_presence_channels(
+    channel: str, asked: dict[str, object], presence: dict[str, object] | None
+) -> None:
+    assert joining(session(), channel, **asked).options.presence == presence
+
+
+def test_a_filter_is_handed_on() -> None:
+    options = joining(session(), filter={"events": ["a", "b"], "where": [["n", ">", 3]]}).options
+    assert (options.events, options.where) == (("a", "b"), (["n", ">", 3],))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"history": -1},
+        {"history": 1001},
+        {"history": "5"},
+        {"since": 5},
+        {"since": "0/1", "history": 1},
+        {"filter": {"event": ["a"]}},
+        {"filter": {"events": "a"}},
+        {"filter": {"events": [""]}},
+        {"query": {}},
+        {"presence": "yes"},
+        {"channel": "a\x00b"},
+        {"channel": "a\nb"},
+    ],
+)
+def test_options_that_cannot_be_are_refused_and_nothing_is_opened(wrong: dict[str, object]) -> None:
+    target = session()
+    assert answer(receive(target, **{"type": "subscribe", "channel": "chat:1", **wrong}))["code"] == "RT_007"
+    assert target.subscriptions == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"status": 5},
+        {"status": "x" * 65},
+        {"name": ["Ada"]},
+        {"avatar": "x" * 2049},
+        {"typing": "yes"},
+        {"metadata": []},
+        {"note": "x" * 5000},
+        {"note": "a\x00b"},
+    ],
+)
+def test_presence_that_cannot_be_is_refused_on_subscribe_and_on_update(data: dict[str, object]) -> None:
+    target = session()
+    refused = answer(receive(target, type="subscribe", channel="chat:1", presence=data))
+    assert (refused["code"], refused["channel"]) == ("RT_009", "chat:1")
+    joining(target, presence=True)
+    refused = answer(receive(target, type="presence:update", channel="chat:1", data=data, ref="7"))
+    assert (refused["code"], refused["channel"], refused["ref"]) == ("RT_009", "chat:1", "7")
+
+
+@pytest.mark.parametrize("data", [None, 5, "typing", []])
+def test_a_presence_update_is_an_object(data: object) -> None:
+    target = session()
+    joining(target, presence=True)
+    assert answer(receive(target, type="presence:update", channel="chat:1", data=data))["code"] == "RT_009"
+
+
+def test_only_who_is_present_can_update_presence() -> None:
+    target = session()
+    joining(target)
+    assert answer(receive(target, type="presence:update", channel="chat:1", data={}))["code"] == "RT_009"
+    request = joining(target, "chat:2", presence=True)
+    [output] = receive(target, type="presence:update", channel="chat:2", data={"status": "typing"})
+    assert isinstance(output, Present)
+    assert (output.request, output.data) == (request, {"status": "typing"})
+    receive(target, type="unsubscribe", channel="chat:2")
+    assert answer(receive(target, type="presence:update", channel="chat:2", data={}))["code"] == "RT_009"
+
+
+def test_a_message_is_handed_on_with_its_data_as_it_came() -> None:
+    data = b'{"n":1.0,"big":12345678901234567890123,"text":"\\u00e9"}'
+    [output] = session().receive(b'{"type":"message","channel":"c","event":"e","data":%b,"ref":"1"}' % data, 0.0)
+    assert isinstance(output, Send)
+    assert bytes(output.message.data) == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'"\\u0000"', b'{"\\u0000":1}', b"1e400", b'"\\ud800"', b"[" * 70 + b"]" * 70, b"nul", b'"\xff"', b"NaN"],
+)
+def test_data_that_postgres_cannot_keep_is_refused_before_it_is_stored(data: bytes) -> None:
+    refused = answer(session().receive(b'{"type":"message","channel":"c","event":"e","data":%b}' % data, 0.0))
+    assert refused["code"] == "RT_007"
+
+
+def test_a_channel_can_be_subscribed_to_once_per_connection() -> None:
+    target = session()
+    joining(target, id="a")
+    refused = answer(receive(target, type="subscribe", channel="chat:1", id="b"))
+    assert (refused["code"], refused["id"]) == ("RT_007", "b")
+    outputs = receive(target, type="unsubscribe", channel="chat:1")
+    assert isinstance(outputs[0], Cancel)
+    assert json.loads(outputs[1]) == {"type": "unsubscribed", "channel": "chat:1", "id": "a"}  # type: ignore[arg-type]
+    joining(target, id="b")
+
+
+def test_channels_and_live_queries_share_the_limit_and_the_ids() -> None:
+    target = session(subscriptions=2)
+    joining(target, "chat:1", id="a")
+    refused = answer(receive(target, type="subscribe", channel="db:collection:m", id="a"))
+    assert (refused["code"], refused["channel"]) == ("RT_007", "db:collection:m")
+    joining(target, "chat:2")
+    assert answer(receive(target, type="subscribe", channel="chat:3"))["code"] == "RT_006"
