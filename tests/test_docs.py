@@ -35,7 +35,12 @@ ANY_FENCE = re.compile(r"^ *```.*?^ *```$", re.M | re.S)
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 MESSAGE_KEYS = {
     "connected": {"type", "connectionId"},
-    "subscribed": {"type", "channel", "id", "position", "strategy", "reason"},
+    "subscribed": {"type", "channel", "id", "position", "strategy", "reason", "recovered", "presence"},
+    "ack": {"type", "channel", "ref", "id", "position"},
+    "message": {"type", "channel", "event", "data", "timestamp", "sender", "id", "position"},
+    "presence:join": {"type", "channel", "count", "user"},
+    "presence:leave": {"type", "channel", "count", "user"},
+    "room:updated": {"type", "channel", "room"},
     "unsubscribed": {"type", "channel", "id"},
     "snapshot": {"type", "channel", "id", "position", "reset", "changes"},
     "error": {"type", "code", "message", "channel", "id", "ref"},
