@@ -86,10 +86,6 @@ select a.pid, coalesce(a.usename::text, '') as role, coalesce(nullif(a.applicati
 from unnest(pg_blocking_pids(%(pid)s)) b (pid) join pg_stat_activity a on a.pid = b.pid
 order by a.xact_start
 
--- name: feed_standby_snapshot
--- A record of the running transactions, which a slot under creation waits for (PostgreSQL 16 and later).
-select pg_log_standby_snapshot()
-
 -- name: feed_terminate
 -- End a walsender that this node itself left behind.
 select pg_terminate_backend(%(pid)s)
