@@ -6,9 +6,13 @@ clients see are the commit LSN in that form, or ``LSN/index`` for one event insi
 
 from __future__ import annotations
 
+import re
+
 __all__ = ["Lsn", "format_lsn", "parse_lsn"]
 
 Lsn = int
+
+_LSN = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
 
 
 def format_lsn(lsn: Lsn) -> str:
@@ -18,7 +22,7 @@ def format_lsn(lsn: Lsn) -> str:
 
 def parse_lsn(text: str) -> Lsn:
     """Return the number behind ``0/16B3748``. Raises ``ValueError`` for anything else."""
-    high, slash, low = text.partition("/")
-    if not slash or not 0 < len(high) <= 8 or not 0 < len(low) <= 8:
+    if not _LSN.fullmatch(text):  # int() would also take signs, spaces and underscores
         raise ValueError(f"not a log sequence number: {text!r}")
+    high, _, low = text.partition("/")
     return (int(high, 16) << 32) | int(low, 16)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import QueryRejected
 from engine.live.changes import DocChange, WindowEvent, list_changes
+from engine.live.resume import Resume, ResumeLog
 from engine.lsn import Lsn
 from engine.query.reread import ReReadPlan
 
@@ -63,6 +64,7 @@ class LiveQuery:
         "collection",
         "emissions",
         "key",
+        "log",
         "pending",
         "plan",
         "rows",
@@ -81,6 +83,7 @@ class LiveQuery:
         self.pending: set[int] = set()
         self.subscriptions: dict[Subscription, None] = {}
         self.emissions = 0
+        self.log = ResumeLog()
         self._reset: WindowEvent | None = None
 
     @property
@@ -111,6 +114,7 @@ class LiveQuery:
         self._reset = None
         self.emissions += 1
         event = WindowEvent(position, False, changes)
+        self.log.add(event)
         for subscription in list(self.subscriptions):
             subscription.receive(event, self.emissions)
 
@@ -122,6 +126,7 @@ class LiveQuery:
 
     def reset_event(self, position: Lsn) -> WindowEvent:
         """The whole list as an event; several subscribers share it, and its encoding, until the list changes."""
+        self.log.told(position)
         changes = self._reset.changes if self._reset else list_changes((), self.listing().pairs)
         if self._reset is not None and self._reset.position == position:
             return self._reset
@@ -138,10 +143,18 @@ class Subscription:
     ``error``. ``deliver`` is called in the event loop and must not block.
     """
 
-    __slots__ = ("_begun", "_deliver", "_ended", "_held", "_held_since", "_position", "_release", "query")
+    __slots__ = ("_begun", "_deliver", "_ended", "_held", "_held_since", "_position", "_release", "_resume", "query")
 
-    def __init__(self, query: LiveQuery, deliver: Deliver, position: Callable[[], Lsn], release: Callable[[Any], None]):
+    def __init__(
+        self,
+        query: LiveQuery,
+        deliver: Deliver,
+        position: Callable[[], Lsn],
+        release: Callable[[Any], None],
+        resume: Resume | None = None,
+    ) -> None:
         self.query = query
+        self._resume = resume
         self._deliver = deliver
         self._position = position
         self._release = release
@@ -165,13 +178,30 @@ class Subscription:
         """The commit LSN up to which the list is current."""
         return self._position()
 
+    @property
+    def epoch(self) -> str:
+        """What the positions of the events count within."""
+        return self.query.log.epoch
+
+    @property
+    def recovered(self) -> bool | None:
+        """Whether the changes since the state asked for can be told; None if none was asked for."""
+        return None if self._resume is None else self.query.log.since(self._resume) is not None
+
     def begin(self) -> None:
-        """Deliver the list as it is (an event with ``reset``), and from then on every change of it."""
+        """Deliver the list as it is (an event with ``reset``), and from then on every change of it.
+
+        Where a state to resume from was given and the changes since then can still be told, they are delivered instead.
+        """
         if self._ended is not None:
             self._deliver(self, self._ended)
             return
         self._begun = True
-        self._deliver(self, self.query.reset_event(self._position()))
+        missed = None if self._resume is None else self.query.log.since(self._resume)
+        if missed is None:
+            missed = [self.query.reset_event(self._position())]
+        for event in missed:
+            self._deliver(self, event)
 
     def cancel(self) -> None:
         """Deliver nothing more and let go of the query."""
@@ -195,7 +225,9 @@ class Subscription:
             return
         changes = list_changes(held.pairs, self.query.listing().pairs)
         if changes:
-            self._deliver(self, WindowEvent(self._position(), False, changes))
+            position = self._position()
+            self.query.log.told(position)
+            self._deliver(self, WindowEvent(position, False, changes))
 
     def receive(self, event: WindowEvent, emission: int) -> None:
         """The query's next event."""

@@ -23,6 +23,7 @@ from engine.live.plans import Plan, Planner
 from engine.live.queries import Deliver, LiveQuery, Subscription
 from engine.live.reader import Reader
 from engine.live.refresher import Refresher
+from engine.live.resume import Resume
 from engine.live.router import Outcome, Router
 from engine.live.settings import UNREACHABLE, LiveSettings
 from engine.live.tail import TransactionTail
@@ -190,13 +191,16 @@ class LiveQueries:
 
     # -- subscribing -----------------------------------------------------------------------------------------------
 
-    async def subscribe(self, collection: str, spec: Mapping[str, object], deliver: Deliver) -> Subscription:
+    async def subscribe(
+        self, collection: str, spec: Mapping[str, object], deliver: Deliver, resume: Resume | None = None
+    ) -> Subscription:
         """Open a live query; call ``begin()`` on the result to receive its rows and every later change.
 
         Args:
             collection: an exposed collection's name.
             spec: the query: builder JSON (``where``, ``orderBy``, ``limit``, cursors) or ``{"sql": …, "params": […]}``.
             deliver: called in the event loop with each event.
+            resume: where the subscriber was; it gets the changes since then if they can be told (``recovered``).
 
         Raises ``QueryRejected`` (with the protocol's code) if the query cannot be accepted.
         """
@@ -209,7 +213,7 @@ class LiveQueries:
         handle = self._lingering.pop(query, None)
         if handle is not None:
             handle.cancel()
-        subscription = Subscription(query, deliver, lambda: self.position, self._release)
+        subscription = Subscription(query, deliver, lambda: self.position, self._release, resume)
         query.subscriptions[subscription] = None
         try:
             await self._refresher.ready(query)

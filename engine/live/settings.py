@@ -26,7 +26,7 @@ class LiveSettings:
     ``readers``: database connections for reads. ``stream_generated``: whether the decoder sends generated columns.
     """
 
-    linger: float = 5.0
+    linger: float = 15.0
     reread_interval: float = 0.05
     clock_interval: float = 1.0
     trim_interval: float = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -14,6 +15,7 @@ from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
 from engine.live.changes import WindowEvent, apply_changes
 from engine.live.queries import Subscription
+from engine.live.resume import Resume
 from engine.live.service import LiveQueries, LiveSettings
 from engine.lsn import parse_lsn
 from engine.session_settings import connection_options
@@ -32,6 +34,7 @@ class Client:
         self.events = 0
         self.error: Exception | None = None
         self.subscription: Subscription | None = None
+        self.states: deque[tuple[int, list[tuple[str, bytes]]]] = deque(maxlen=4)  # the latest, with their positions
 
     def deliver(self, subscription: Subscription, event: WindowEvent) -> None:
         """Take an event."""
@@ -46,6 +49,7 @@ class Client:
         apply_changes(self.list, event.changes)
         ids = [identifier for identifier, _ in self.list]
         assert len(set(ids)) == len(ids), "ids are unique"
+        self.states.append((self.position, list(self.list)))
 
     def documents(self) -> list[Any]:
         """The list, comparable with the truth."""
@@ -65,6 +69,7 @@ class Arena:
         self.live = live
         self.truth = truth
         self.checks = 0
+        self.recovered = 0
 
     async def subscribe(self, query: Query) -> Client:
         """A new client with its first list."""
@@ -72,6 +77,24 @@ class Arena:
         client.subscription = await self.live.subscribe(query.collection, query.spec, client.deliver)
         client.subscription.begin()
         return client
+
+    async def reconnect(self, client: Client, lost: int) -> None:
+        """``client``'s connection broke before its last ``lost`` events arrived; it comes back with what it has."""
+        gone = client.subscription
+        assert gone is not None
+        position, rows = client.states[-1 - lost % len(client.states)]
+        client.position, client.list = position, list(rows)
+        client.states.clear()
+        client.states.append((position, rows))
+        query, resume = client.query, Resume(position, gone.epoch)
+        client.subscription = await self.live.subscribe(query.collection, query.spec, client.deliver, resume)
+        gone.cancel()
+        recovered, events = client.subscription.recovered, client.events
+        client.subscription.begin()
+        if recovered:
+            self.recovered += 1
+        else:
+            assert client.events == events + 1, "one list, from the beginning"
 
     async def caught_up(self) -> None:
         """Wait until everything committed so far has reached the clients."""

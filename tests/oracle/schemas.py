@@ -24,7 +24,8 @@ class Kind:
     @property
     def cast(self) -> str:
         """The type to cast literals to: without length (``col = $1`` does not truncate) and without collation."""
-        return self.sql.split("(")[0].split(" collate")[0].replace("char_", "char")
+        bare = self.sql.split("(")[0].split(" collate")[0]
+        return "bpchar" if bare == "char" else bare  # char alone is char(1)
 
 
 def _large(n: int) -> str:

@@ -71,6 +71,7 @@ steps = st.lists(
         st.tuples(st.just("subscribe"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("leave"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("pause"), st.integers(0, 5), st.just(0)),
+        st.tuples(st.just("reconnect"), st.integers(0, 5), st.integers(0, 3)),
     ),
     min_size=10,
     max_size=60,
@@ -216,6 +217,10 @@ async def step(
             client.subscription.cancel()
     elif what == "pause":
         await pause(stage, clients[who % len(clients)], writers)
+    elif what == "reconnect":
+        client = clients[who % len(clients)]
+        await stage.reconnect(client, number)
+        await stage.check([client])
     else:
         await writers[who].point(what)
 
@@ -242,6 +247,10 @@ async def pause(stage: Arena, client: Client, writers: list[Writer]) -> None:
 @given(story=stories())
 def test_every_list_equals_its_query_after_every_commit(stage: Stage, story: Any) -> None:
     stage.runner.run(asyncio.wait_for(play(stage.arena, story), 60))
+
+
+def test_some_clients_went_on_with_the_difference(stage: Stage) -> None:
+    assert stage.arena.recovered > 10  # by the stories above; else they have not tried it
 
 
 def test_for_as_long_as_asked(stage: Stage, oracle_minutes: float) -> None:
