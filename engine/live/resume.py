@@ -40,7 +40,9 @@ class ResumeLog:
 
     def __init__(self) -> None:
         self.epoch = secrets.token_hex(8)
-        self._entries: deque[tuple[WindowEvent, bool]] = deque()  # with: does its position name the state before it, too?
+        self._entries: deque[tuple[WindowEvent, bool]] = (
+            deque()
+        )  # with: does its position name the state before it, too?
         self._bytes = 0
         self._floor: Lsn = 0  # the earliest position that can be resumed from
         self._told: Lsn = -1

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 import structlog
 
 from engine.catalog import Catalog
 from engine.errors import QueryRejected
+from engine.live.background import Background
 from engine.live.catalog_keeper import CatalogKeeper
 from engine.live.gap import ends_of
 from engine.live.plans import Plan, Planner
@@ -28,6 +29,7 @@ from engine.live.router import Outcome, Router
 from engine.live.settings import UNREACHABLE, LiveSettings
 from engine.live.tail import TransactionTail
 from engine.live.tap import Tap
+from engine.live.trimmer import Trimmer
 from engine.lsn import Lsn
 from engine.query.reread import ReReadPlan
 from engine.types import Discontinuity, FeedEvent, Progress, Transaction
@@ -37,7 +39,6 @@ __all__ = ["FeedLike", "LiveQueries", "LiveSettings"]
 log = structlog.get_logger(__name__)
 
 _BREATH = 0.005  # seconds of work between two chances for other tasks
-_LONG_TAIL = 1_000  # transactions
 _RETRY = 0.1  # seconds between two attempts to reach the database
 _CATCH_UP = 5.0  # seconds to wait for the stream before a query is refused
 
@@ -65,18 +66,16 @@ class FeedLike(Protocol):
 
 
 class LiveQueries:
-    """Exact live queries over the exposed tables of one database. One per process, all calls in its event loop.
-
-    ``failure`` is what ended the service by itself, if anything has.
-    """
+    """Exact live queries over the exposed tables of one database. One per process, all calls in its event loop."""
 
     def __init__(self, dsn: str, feed: FeedLike, settings: LiveSettings | None = None) -> None:
         self.settings = settings or LiveSettings()
-        self.failure: BaseException | None = None
+        self._background = Background()
         self._feed = feed
         self._router = Router(self.settings.max_rows, self.settings.slack)
         self._reader = Reader(dsn, size=self.settings.readers, timeout_ms=self.settings.read_timeout_ms)
         self._planner = Planner(self._reader)
+        self._trimmer = Trimmer(self._router.tail, self._reader, self.settings.trim_interval, self.confirm)
         self._turn = asyncio.Lock()
         self._catalog = CatalogKeeper(self._reader, self._use, self.settings.stream_generated)
         self._refresher = Refresher(
@@ -86,20 +85,17 @@ class LiveQueries:
             planner=self._planner,
             catalog=self._catalog,
             turn=self._turn,
-            spawn=self._spawn,
+            spawn=self._background.spawn,
             position=lambda: self.position,
             redefined=self._redefined,
-            moved=self._moved,
+            moved=self._background.moved,
             ended=self._ended,
         )
         self._queries: dict[str, LiveQuery] = {}
         self._lingering: dict[LiveQuery, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._trim_now = asyncio.Event()
         self._interrupted = False
         self._passed: Lsn = 0
         self._origin: Lsn = 0
-        self._watchers: list[asyncio.Future[None]] = []
         self._taps: list[Tap] = []
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -112,20 +108,22 @@ class LiveQueries:
         self._origin = self._feed.received
         await self._reader.open()
         await self._catalog.load()
-        self._spawn(self._consume())
-        self._spawn(self._close_gap())
-        self._spawn(self._trim())
-        self._spawn(self._tick())
+        self._background.spawn(self._consume())
+        self._background.spawn(self._close_gap())
+        self._background.spawn(self._trimmer.run())
+        self._background.spawn(self._tick())
 
     async def stop(self) -> None:
         """Stop everything; subscribers are told nothing."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._background.stop()
         for handle in self._lingering.values():
             handle.cancel()
         await self._reader.close()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the service by itself, if anything has."""
+        return self._background.failure
 
     @property
     def position(self) -> Lsn:
@@ -166,9 +164,7 @@ class LiveQueries:
     async def reached(self, position: Lsn) -> None:
         """Wait until every commit before ``position`` has been applied. Raises what ended the service, if anything has."""
         while self._passed < position:
-            if self.failure is not None:
-                raise self.failure
-            await self._next_move()
+            await self._background.next_move()
 
     def confirm(self) -> None:
         """Confirm what neither the live queries nor a tap needs any more."""
@@ -185,9 +181,7 @@ class LiveQueries:
         Raises what ended the service, if anything has.
         """
         while self._passed < position or self._refresher.busy or not self._catalog.is_current:
-            if self.failure is not None:
-                raise self.failure
-            await self._next_move()
+            await self._background.next_move()
 
     # -- subscribing -----------------------------------------------------------------------------------------------
 
@@ -253,7 +247,7 @@ class LiveQueries:
             async with asyncio.timeout(_CATCH_UP):
                 position = await self._reader.flushed()
                 while self._passed < position:
-                    await self._next_move()
+                    await self._background.next_move()
 
     def _release(self, subscription: Subscription) -> None:
         query = subscription.query
@@ -316,29 +310,27 @@ class LiveQueries:
             self._replan(None if note.all else self._router.roots(note.oids))
         for query in outcome.refresh:
             self._refresher.refresh(query)
-        if len(self._router.tail) > _LONG_TAIL:
-            self._trim_now.set()
+        self._trimmer.look()
 
     def _pass(self, position: Lsn) -> None:
         self._passed = max(self._passed, position)
         self._router.advance(position)
         self.confirm()
-        if self._watchers:
-            self._moved()
+        self._background.moved()
 
     # -- definitions -----------------------------------------------------------------------------------------------
 
     def _redefined(self, xid: int = 0) -> None:
         """A definition changed, in transaction ``xid`` if that is known."""
         if self._catalog.invalidate(xid):
-            self._spawn(self._reload())
+            self._background.spawn(self._reload())
 
     async def _reload(self) -> None:
         await self._catalog.reload()
         if self._interrupted:
             self._interrupted = False
-            self._spawn(self._close_gap())
-        self._moved()
+            self._background.spawn(self._close_gap())
+        self._background.moved()
 
     async def _close_gap(self) -> None:
         """After a new slot was made: read again what it may have missed (see :mod:`engine.live.gap`)."""
@@ -361,25 +353,6 @@ class LiveQueries:
 
     # -- in the background -----------------------------------------------------------------------------------------
 
-    async def _trim(self) -> None:
-        """Let the tail go of what a snapshot shows; more often while it is long."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._trim_now.wait(), self.settings.trim_interval)
-            self._trim_now.clear()
-            if not len(self._router.tail):
-                continue
-            ticket = self._router.tail.begin_read()
-            snapshot = None
-            try:
-                snapshot = await self._reader.snapshot()
-            except UNREACHABLE as error:
-                log.warning("no snapshot to trim the transaction tail by", error=str(error))
-                await asyncio.sleep(self.settings.trim_interval)
-            finally:
-                self._router.tail.end_read(ticket, snapshot)
-            self.confirm()
-
     async def _tick(self) -> None:
         """Run queries that depend on the time again."""
         while True:
@@ -387,27 +360,3 @@ class LiveQueries:
             for query in self._refresher:
                 if isinstance(query.plan, ReReadPlan) and query.plan.time_dependent and query.subscriptions:
                     self._refresher.refresh(query)
-
-    async def _next_move(self) -> None:
-        moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._watchers.append(moved)
-        await moved
-
-    def _moved(self) -> None:
-        watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
-            if not watcher.done():
-                watcher.set_result(None)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.failure = task.exception()
-            log.error("a task of the live queries failed", exc_info=self.failure)
-            self._moved()

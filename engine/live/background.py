@@ -1,0 +1,61 @@
+"""The tasks of a service: started, ended together, and never failing unnoticed; and waiting for the service to get on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+
+import structlog
+
+__all__ = ["Background"]
+
+log = structlog.get_logger(__name__)
+
+
+class Background:
+    """Tasks that end with the service.
+
+    ``failure`` is what the first task to fail raised. Whoever waits with :meth:`next_move` is woken by it, too.
+    """
+
+    def __init__(self) -> None:
+        self.failure: BaseException | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watchers: list[asyncio.Future[None]] = []
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Start a task."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    async def stop(self) -> None:
+        """Cancel all tasks and wait for their end."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def moved(self) -> None:
+        """Something has changed that somebody may be waiting for."""
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            if not watcher.done():
+                watcher.set_result(None)
+
+    async def next_move(self) -> None:
+        """Wait for :meth:`moved`. Raises what ended the service, if anything has."""
+        if self.failure is not None:
+            raise self.failure
+        moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watchers.append(moved)
+        await moved
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            if self.failure is None:
+                self.failure = task.exception()
+            log.error("a task of the live queries failed", exc_info=task.exception())
+            self.moved()
