@@ -1,17 +1,22 @@
-"""Real Postgres servers for the tests, one of each version per run, a fresh database per test that asks.
+"""Real Postgres servers for the tests, one of each version per process, a fresh database per test that asks.
 
 ``pg18`` is the embedded server; ``pg15`` Debian's PostgreSQL 15 with wal2json (a failure under CI when missing, else a
-skip). ``pg`` is both in turn. ``database`` makes a migrated database on ``pg18``.
+skip). ``pg`` is both in turn. ``database`` makes a migrated database on ``pg18``. Tests run in several processes at once
+(pytest-xdist); each has servers, ports and a scratch folder of its own, so a test has its servers to itself.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -19,10 +24,32 @@ from psycopg import sql
 
 from server.local_postgres import LocalPostgres
 from server.migrate import migrate
+from tests.ordering import dealt
+from tests.ports import free_port
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15")
+SHARED_MEMORY = Path("/dev/shm")
+ROOM = 8 << 30
+"""Bytes that must be free in shared memory for the servers' data to be kept there."""
+
+TEMPLATE = "migrated"
+# What a crash of the machine would lose is of no interest here; a killed server loses nothing by these.
+FAST = {"fsync": "off", "full_page_writes": "off", "max_prepared_transactions": "10"}
 
 
+def postgres_18(folder: Path, settings: dict[str, str] | None = None) -> LocalPostgres:
+    """A PostgreSQL 18 of a test's own in ``folder``, not started; delete it at the end."""
+    return LocalPostgres(folder, port=free_port(), settings=FAST | (settings or {}))
+
+
+def postgres_15(folder: Path, settings: dict[str, str] | None = None) -> LocalPostgres:
+    """The same of PostgreSQL 15 with wal2json. A test that makes one asks for ``pg15``, which knows whether it can."""
+    bin_dir = DEBIAN_15 / "bin"
+    all_settings = FAST | allow_wal2json(bin_dir) | (settings or {})
+    return LocalPostgres(folder, port=free_port(), bin_dir=bin_dir, settings=all_settings)
+
+
+@cache
 def allow_wal2json(bin_dir: Path) -> dict[str, str]:
     """The setting that lets replication users name wal2json.
 
@@ -37,8 +64,29 @@ def allow_wal2json(bin_dir: Path) -> dict[str, str]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--oracle-minutes N``: let the oracle test go on for N minutes per decoder and server."""
+    """``--oracle-minutes N``: let the oracle test go on for N minutes per decoder and server; ``--model-minutes N``: the
+    model test, in all.
+    """
     parser.addoption("--oracle-minutes", type=float, default=0.0, help="minutes of random histories per decoder")
+    parser.addoption("--fault-minutes", type=float, default=0.0, help="minutes of network faults per SDK")
+    parser.addoption("--fault-seed", type=int, default=None, help="which network faults; at random if left out")
+    parser.addoption(
+        "--model-minutes", type=float, default=0.0, help="minutes of random events among nodes and clients"
+    )
+
+
+def pytest_configure() -> None:
+    """Being told to end is an interrupt, so that fixtures are torn down and no server is left behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes begin with the long tests; see ``tests/ordering.py``."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes > 1:
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = dealt(long, [item for item in items if item not in long], processes)
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +97,34 @@ def oracle_minutes(request: pytest.FixtureRequest) -> float:
 
 
 @pytest.fixture(scope="session")
+def model_minutes(request: pytest.FixtureRequest) -> float:
+    """The value of ``--model-minutes``."""
+    minutes: float = request.config.getoption("--model-minutes")
+    return minutes
+
+
+@pytest.fixture(scope="session")
+def fault_minutes(request: pytest.FixtureRequest) -> float:
+    """The value of ``--fault-minutes``."""
+    minutes: float = request.config.getoption("--fault-minutes")
+    return minutes
+
+
+@pytest.fixture(scope="session")
+def fault_seed(request: pytest.FixtureRequest) -> int | None:
+    """The value of ``--fault-seed``."""
+    seed: int | None = request.config.getoption("--fault-seed")
+    return seed
+
+
+@pytest.fixture(scope="session")
 def scratch() -> Iterator[Path]:
-    """A folder for the servers' data. Not pytest's own: that is closed to the user the servers run as."""
-    with tempfile.TemporaryDirectory(prefix="realtime-test-") as folder:
+    """A folder for the servers' data, in memory where there is room: databases come and go, and disks stall on that.
+
+    Not pytest's own: that is closed to the user the servers run as.
+    """
+    in_memory = SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free >= ROOM
+    with tempfile.TemporaryDirectory(prefix="realtime-test-", dir=SHARED_MEMORY if in_memory else None) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
@@ -59,7 +132,7 @@ def scratch() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def pg18(scratch: Path) -> Iterator[LocalPostgres]:
     """The embedded PostgreSQL 18."""
-    server = LocalPostgres(scratch / "pg18", settings={"fsync": "off", "max_prepared_transactions": "10"})
+    server = postgres_18(scratch / "pg18")
     server.start()
     yield server
     server.delete()
@@ -72,11 +145,7 @@ def pg15(scratch: Path) -> Iterator[LocalPostgres]:
         if os.environ.get("CI"):
             pytest.fail("PostgreSQL 15 with wal2json is missing; `make test` installs it")
         pytest.skip("PostgreSQL 15 with wal2json is not installed")
-    server = LocalPostgres(
-        scratch / "pg15",
-        bin_dir=DEBIAN_15 / "bin",
-        settings={"fsync": "off", "max_prepared_transactions": "10", **allow_wal2json(DEBIAN_15 / "bin")},
-    )
+    server = postgres_15(scratch / "pg15")
     server.start()
     yield server
     server.delete()
@@ -90,14 +159,28 @@ def pg(request: pytest.FixtureRequest) -> LocalPostgres:
 
 
 def fresh_database(server: LocalPostgres, *, migrated: bool = True) -> str:
-    """A new database on ``server``; returns its DSN."""
+    """A new database on ``server``; returns its DSN. Migrated ones of a server are copies of one."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server.dsn, autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    dsn = server.dsn_for(name)
-    if migrated:
-        migrate(dsn)
-    return dsn
+        if migrated:
+            _make_template(server, connection)
+        # Copying files takes half as long as copying pages through the WAL, and leaves nothing there to be decoded.
+        connection.execute(
+            sql.SQL("create database {} template {} strategy file_copy").format(
+                sql.Identifier(name), sql.Identifier(TEMPLATE if migrated else "template1")
+            )
+        )
+    return server.dsn_for(name)
+
+
+def _make_template(server: LocalPostgres, connection: psycopg.Connection[Any]) -> None:
+    """Migrate one database per server, to be copied. It gets its name when it is whole."""
+    if connection.execute("select from pg_database where datname = %s", [TEMPLATE]).fetchone() is not None:
+        return
+    connection.execute("drop database if exists migrating")
+    connection.execute("create database migrating")
+    migrate(server.dsn_for("migrating"))
+    connection.execute(sql.SQL("alter database migrating rename to {}").format(sql.Identifier(TEMPLATE)))
 
 
 def drop_database(server: LocalPostgres, dsn: str) -> None:
@@ -105,12 +188,12 @@ def drop_database(server: LocalPostgres, dsn: str) -> None:
     name = dsn.rsplit("/", 1)[1]
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         connection.execute(
-            "select pg_terminate_backend(active_pid) from pg_replication_slots where database = %s and active", [name]
+            "select pg_terminate_backend(active_pid, 60000) from pg_replication_slots where database = %s and active",
+            [name],
         )
-        for (slot,) in connection.execute(
-            "select slot_name from pg_replication_slots where database = %s", [name]
-        ).fetchall():
-            connection.execute("select pg_drop_replication_slot(%s)", [slot])
+        connection.execute(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = %s", [name]
+        )
         connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 

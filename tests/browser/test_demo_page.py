@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import psycopg
 import pytest
 
 from server.local_postgres import LocalPostgres
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
@@ -69,16 +69,14 @@ def server(tmp_path: Path) -> Iterator[DevServer]:
     need(CHROMIUM.exists(), f"there is no Chromium at {CHROMIUM}")
     need(shutil.which("node") is not None, "Node is not installed")
     need((HERE / "node_modules" / "playwright-core").exists(), "playwright-core is not installed in tests/browser")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    dev = DevServer(tmp_path / "postgres", port, tmp_path / "server.log")
+    dev = DevServer(tmp_path / "postgres", free_port(), tmp_path / "server.log")
     dev.start()
     yield dev
     dev.kill()
     LocalPostgres(tmp_path / "postgres").delete()
 
 
+@pytest.mark.long
 def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path) -> None:
     pictures = tmp_path / "screenshots"
     pictures.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,11 +13,10 @@ import pytest
 
 from engine.types import Discontinuity, Transaction
 from server.local_postgres import LocalPostgres
-from tests.conftest import DEBIAN_15, allow_wal2json, drop_database, fresh_database
+from tests.conftest import drop_database, fresh_database, postgres_15, postgres_18
 from tests.feed.conftest import PATIENCE, Place, Reader, reading, until
 
 SMALL_WAL = {
-    "fsync": "off",
     "max_slot_wal_keep_size": "32MB",
     "max_wal_size": "64MB",
     "min_wal_size": "32MB",
@@ -26,19 +26,18 @@ SMALL_WAL = {
 
 
 @pytest.fixture(scope="module")
-def own18(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPostgres]:
+def own18(scratch: Path) -> Iterator[LocalPostgres]:
     """A PostgreSQL 18 that may be restarted, with little room for WAL and slots."""
-    server = LocalPostgres(tmp_path_factory.mktemp("own18") / "data", settings=SMALL_WAL)
+    server = postgres_18(scratch / "feed18", SMALL_WAL)
     server.start()
     yield server
     server.delete()
 
 
 @pytest.fixture(scope="module")
-def own15(tmp_path_factory: pytest.TempPathFactory, pg15: LocalPostgres) -> Iterator[LocalPostgres]:
+def own15(scratch: Path, pg15: LocalPostgres) -> Iterator[LocalPostgres]:
     """The same of PostgreSQL 15 with wal2json (skipped or failed as ``pg15`` is)."""
-    settings = SMALL_WAL | allow_wal2json(DEBIAN_15 / "bin")
-    server = LocalPostgres(tmp_path_factory.mktemp("own15") / "data", bin_dir=DEBIAN_15 / "bin", settings=settings)
+    server = postgres_15(scratch / "feed15", SMALL_WAL)
     server.start()
     yield server
     server.delete()

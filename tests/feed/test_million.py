@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import pytest
+
 from tests.feed.conftest import Place
 
 ROWS = 1_000_000
 LIMIT = 300 << 20
 
 
+@pytest.mark.long
 async def test_a_million_rows_in_one_transaction_take_little_memory(place: Place) -> None:
     with place.connect() as sql:
         sql.execute("create table t (id bigint primary key, room int, body text)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from engine.errors import FeedError
 from engine.feed.feed import Feed, FeedSettings
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import drop_database, fresh_database, postgres_18
 from tests.feed.conftest import PATIENCE, Place, until
 
 
@@ -28,12 +29,10 @@ async def refusal(dsn: str, settings: FeedSettings) -> str:
 
 
 @pytest.fixture(scope="module")
-def poor18(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPostgres]:
+def poor18(scratch: Path) -> Iterator[LocalPostgres]:
     """A server with one slot, one walsender, and at first without logical decoding."""
-    server = LocalPostgres(
-        tmp_path_factory.mktemp("poor18") / "data",
-        settings={"fsync": "off", "wal_level": "replica", "max_replication_slots": "1", "max_wal_senders": "1"},
-    )
+    settings = {"wal_level": "replica", "max_replication_slots": "1", "max_wal_senders": "1"}
+    server = postgres_18(scratch / "poor18", settings)
     server.start()
     yield server
     server.delete()
@@ -113,8 +112,8 @@ def test_a_name_that_no_slot_can_have_is_refused() -> None:
         FeedSettings(slot_name="My-Slot")
 
 
-async def test_a_server_that_is_down_is_waited_for(tmp_path_factory: pytest.TempPathFactory) -> None:
-    server = LocalPostgres(tmp_path_factory.mktemp("late18") / "data", settings={"fsync": "off"})
+async def test_a_server_that_is_down_is_waited_for(scratch: Path) -> None:
+    server = postgres_18(scratch / "late18")
     server.start()
     try:
         dsn = fresh_database(server)

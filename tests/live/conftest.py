@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import DEBIAN_15, allow_wal2json, drop_database, fresh_database
+from tests.conftest import drop_database, fresh_database, postgres_15, postgres_18
 
 SETTINGS = {
-    "fsync": "off",
     "max_prepared_transactions": "20",
     # Nobody waits for the standby that is not there but a session that sets synchronous_commit to on.
     "synchronous_standby_names": "nobody",
@@ -25,7 +24,7 @@ SETTINGS = {
 @pytest.fixture(scope="session")
 def own18(scratch: Path) -> Iterator[LocalPostgres]:
     """A PostgreSQL 18 of our own."""
-    server = LocalPostgres(scratch / "live18", settings=SETTINGS)
+    server = postgres_18(scratch / "live18", SETTINGS)
     server.start()
     yield server
     server.delete()
@@ -34,8 +33,7 @@ def own18(scratch: Path) -> Iterator[LocalPostgres]:
 @pytest.fixture(scope="session")
 def own15(scratch: Path, pg15: LocalPostgres) -> Iterator[LocalPostgres]:
     """The same of PostgreSQL 15 with wal2json (skipped or failed as ``pg15`` is)."""
-    bin_dir = DEBIAN_15 / "bin"
-    server = LocalPostgres(scratch / "live15", bin_dir=bin_dir, settings=SETTINGS | allow_wal2json(bin_dir))
+    server = postgres_15(scratch / "live15", SETTINGS)
     server.start()
     yield server
     server.delete()

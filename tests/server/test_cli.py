@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import drop_database, fresh_database, postgres_18
 
 ROOT = Path(__file__).parents[2]
 
@@ -209,9 +209,9 @@ def test_the_doctor_checks_the_privileges_of_the_role(database: str) -> None:
         run_sql(database, f"drop owned by {role}; drop role {role}")
 
 
-def test_the_doctor_finds_a_server_that_is_not_set_up_for_logical_replication(tmp_path: Path) -> None:
-    settings = {"wal_level": "replica", "max_slot_wal_keep_size": "-1", "max_replication_slots": "0", "fsync": "off"}
-    server = LocalPostgres(tmp_path / "data", settings=settings)
+def test_the_doctor_finds_a_server_that_is_not_set_up_for_logical_replication(scratch: Path) -> None:
+    settings = {"wal_level": "replica", "max_slot_wal_keep_size": "-1", "max_replication_slots": "0"}
+    server = postgres_18(scratch / "physical18", settings)
     server.start()
     try:
         done = realtime("doctor", "--dsn", server.dsn)

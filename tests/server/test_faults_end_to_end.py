@@ -11,9 +11,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import fresh_database
+from tests.conftest import fresh_database, postgres_18
 from tests.live.stage import held, read, run, until
-from tests.server.listener import TABLE, TOP, free_port, listener, slot_name
+from tests.ports import free_port
+from tests.server.listener import TABLE, TOP, listener, slot_name
 from tests.server.processes import serving, start
 
 SETTINGS = {
@@ -29,7 +30,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def own(scratch: Path) -> Iterator[LocalPostgres]:
-    server = LocalPostgres(scratch / "faults_end_to_end", settings=SETTINGS)
+    server = postgres_18(scratch / "faults_end_to_end", SETTINGS)
     server.start()
     yield server
     server.delete()

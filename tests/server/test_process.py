@@ -13,8 +13,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import fresh_database
-from tests.server.listener import TABLE, TOP, free_port, listener, read, slot_name, write
+from tests.conftest import fresh_database, postgres_18
+from tests.ports import free_port
+from tests.server.listener import TABLE, TOP, listener, read, slot_name, write
 from tests.server.processes import PATIENCE, serving, start
 
 
@@ -52,8 +53,8 @@ async def test_stopping_tells_clients_to_go_and_leaves_no_throw_away_slot(table:
     assert read(table, f"select count(*) from pg_replication_slots where slot_name = '{slot}'") == [(0,)]
 
 
-async def test_health_tells_of_an_outage_and_everything_goes_on_afterwards(tmp_path: Path) -> None:
-    postgres = LocalPostgres(tmp_path / "data", settings={"fsync": "off"})
+async def test_health_tells_of_an_outage_and_everything_goes_on_afterwards(scratch: Path) -> None:
+    postgres = postgres_18(scratch / "outage18")
     postgres.start()
     try:
         dsn = fresh_database(postgres)
@@ -102,8 +103,8 @@ async def test_a_port_that_is_taken_is_said_in_one_line(table: str) -> None:
     assert server.lines[0].startswith(f"realtime: cannot listen on 127.0.0.1 port {port}: ")
 
 
-async def test_a_database_that_cannot_be_followed_is_said_in_one_line(tmp_path: Path) -> None:
-    postgres = LocalPostgres(tmp_path / "data", settings={"fsync": "off", "wal_level": "replica"})
+async def test_a_database_that_cannot_be_followed_is_said_in_one_line(scratch: Path) -> None:
+    postgres = postgres_18(scratch / "replica18", {"wal_level": "replica"})
     postgres.start()
     try:
         dsn = fresh_database(postgres)
