@@ -47,7 +47,7 @@ class Audience:
             spec = _decode(text)
             if bytes(spec.where) != b"null":
                 self._where = compile_filter(read_json(bytes(spec.where)))
-        except (msgspec.MsgspecError, InvalidQuery):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidQuery):
             spec, self._nobody = _Audience(), True
         named = spec.users is not None or spec.connections is not None
         self._users = frozenset(spec.users or ()) if named else None

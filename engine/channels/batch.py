@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import orjson
 import psycopg
 
-from engine.channels.model import Ack, Publication
+from engine.channels.arrays import plain_array, text_array
+from engine.channels.model import Ack, MessageTooLarge, Publication
 from engine.errors import InvalidQuery, RealtimeError
 
 __all__ = ["Waiting", "columns", "note", "refusal"]
@@ -33,14 +34,14 @@ class Waiting:
 def columns(batch: list[Waiting]) -> dict[str, object]:
     """For messages that are stored."""
     return {
-        "channels": [w.publication.channel for w in batch],
-        "events": [w.publication.event for w in batch],
-        "payloads": [w.publication.data.decode() for w in batch],
-        "senders": [w.publication.member.user_id for w in batch],
-        "connections": [w.publication.member.connection_id for w in batch],
-        "ids": [w.id for w in batch],
-        "claims": [w.publication.id is not None for w in batch],
-        "priorities": [w.publication.priority for w in batch],
+        "channels": text_array(w.publication.channel for w in batch),
+        "events": text_array(w.publication.event for w in batch),
+        "payloads": text_array(w.publication.data.decode() for w in batch),
+        "senders": text_array(w.publication.member.user_id for w in batch),
+        "connections": text_array(w.publication.member.connection_id for w in batch),
+        "ids": text_array(w.id for w in batch),
+        "claims": plain_array(w.publication.id is not None for w in batch),
+        "priorities": plain_array(w.publication.priority for w in batch),
     }
 
 
@@ -62,4 +63,6 @@ def note(waiting: Waiting) -> str:
 
 def refusal(error: psycopg.Error) -> RealtimeError:
     """What the database has against a message, for whoever published it."""
+    if error.sqlstate == "RT005":
+        return MessageTooLarge(f"{error.diag.message_primary}. {error.diag.message_hint or ''}".strip())
     return InvalidQuery(f"the message cannot be stored: {error.diag.message_primary or error}")

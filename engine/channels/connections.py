@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 import orjson
 import structlog
 
 from engine.channels.audience import attributes_of, audience_of
 from engine.channels.core import ChannelCore
-from engine.channels.events import EndEvent, PlainEvent
-from engine.channels.model import Deliver, Disconnected, Member, Unavailable, format_position
-from engine.channels.preferences import Mutes
+from engine.channels.events import EndEvent, PlainEvent, iso_time
+from engine.channels.model import ChannelEvent, Deliver, Disconnected, Kicked, Member, Unavailable, format_position
 from engine.channels.records import Command, RowChange
 from engine.channels.store import Store
 from engine.channels.subscription import Subscription
+from engine.channels.tastes import Tastes
 from engine.lsn import Lsn
 
 __all__ = ["Connections"]
@@ -28,6 +28,7 @@ _RETRY: Final = 1.0
 _SWEEP_PAUSE: Final = 0.05
 _LOOK: Final = 0.1
 _LOOK_AT_MOST: Final = 1.0
+_LOOK_AT_THEIRS: Final = 5.0
 _ALL: Final = "*"  # the channel of what is sent to connections
 
 
@@ -38,7 +39,8 @@ class Connections:
         self,
         core: ChannelCore,
         store: Store,
-        spawn: Callable[[Coroutine[None, None, None]], object],
+        spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
+        reached: Callable[[Lsn], Awaitable[None]],
         timeout: float,
     ) -> None:
         self._core = core
@@ -47,9 +49,11 @@ class Connections:
         self._timeout = timeout
         self._members: dict[str, tuple[Member, Deliver]] = {}
         self._joining: dict[tuple[str, str], asyncio.Future[None]] = {}
-        self._mutes: dict[str, Mutes] = {}
+        self._leaving: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._tastes = Tastes(store, reached)
         self._mine: set[str] = set()  # connections whose rows are this node's, also those that broke
         self._open: set[tuple[str, str]] = set()  # presence of these that will have to be swept
+        self._theirs: set[tuple[str, str]] = set()  # presence of other nodes' broken connections
         self._due = asyncio.Event()
 
     async def connect(self, member: Member, deliver: Deliver) -> None:
@@ -70,20 +74,23 @@ class Connections:
             self._spawn(self._persist("engine_drop", id=connection_id))
 
     async def _persist(self, name: str, **parameters: object) -> None:
+        await self._until_done(name, **parameters)
+
+    async def _until_done(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         while True:
             with contextlib.suppress(Unavailable):
-                await self._store.rows(name, **parameters)
-                return
+                return await self._store.rows(name, **parameters)
             await asyncio.sleep(_RETRY)
 
     async def admit(self, subscription: Subscription) -> None:
         """Make the member present, if it asked for it or the room counts its members. Returns when the stream shows it."""
         channel, member = subscription.channel, subscription.member
         limited = self._core.rooms.limited(channel)
-        if member.user_id is not None:
-            subscription.mutes = await self._preferences(member.user_id)
+        await self._tastes.load(subscription)
         if subscription.options.presence is None and not limited:
             return
+        if (leaving := self._leaving.get((channel, member.connection_id))) is not None:
+            await asyncio.wait({leaving}, timeout=self._timeout)  # else it would take the new row with it
         seen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._joining[channel, member.connection_id] = seen
         try:
@@ -100,34 +107,19 @@ class Connections:
         """A subscription has ended, the connection goes on: its presence ends now."""
         if subscription.joined:
             subscription.joined = False
-            self._spawn(
-                self._persist(
-                    "engine_leave", channel=subscription.channel, connection=subscription.member.connection_id
-                )
-            )
-        user = subscription.member.user_id
-        if user in self._mutes and not any(s.member.user_id == user for s in self._core.router):
-            del self._mutes[user]
+            key = (subscription.channel, subscription.member.connection_id)
+            leave = self._persist("engine_leave", channel=key[0], connection=key[1])
+            task = self._leaving[key] = self._spawn(leave)
+            task.add_done_callback(lambda done: self._left(key, done))
+        self._tastes.release(subscription)
 
-    # -- preferences -----------------------------------------------------------------------------------------------
-
-    async def _preferences(self, user_id: str) -> Mutes:
-        known = self._mutes.get(user_id)
-        if known is None:
-            known = self._mutes[user_id] = Mutes()
-            try:
-                known.load(await self._store.rows("engine_preferences", user=user_id))
-            except BaseException:
-                self._mutes.pop(user_id, None)
-                raise
-        return known
+    def _left(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
+        if self._leaving.get(key) is task:
+            del self._leaving[key]
 
     def preferred(self, change: RowChange) -> None:
         """A user's preferences changed."""
-        for row, old, new in ((change.old, change.old, None), (change.new, None, change.new)):
-            known = self._mutes.get((row or {}).get("user_id") or "")
-            if known is not None:
-                known.apply(old, new)
+        self._tastes.apply(change)
 
     # -- from the stream -------------------------------------------------------------------------------------------
 
@@ -138,14 +130,23 @@ class Connections:
         waiting = self._joining.get((row.get("channel") or "", connection))
         if waiting is not None and not waiting.done() and change.new is not None:
             waiting.set_result(None)
-        if connection not in self._mine:
-            return
         key = (row.get("channel") or "", connection)
-        if change.new is not None and (row.get("left_at") is not None or row.get("typing_until") is not None):
+        if connection not in self._mine:
+            self._note_theirs(key, broken=change.new is not None and row.get("left_at") is not None)
+        elif change.new is not None and (row.get("left_at") is not None or row.get("typing_until") is not None):
             self._open.add(key)
             self._due.set()
         else:
             self._open.discard(key)
+
+    def _note_theirs(self, key: tuple[str, str], *, broken: bool) -> None:
+        """Another node's member; that node may be stopped before the timeout has run out, so we look as well."""
+        if not broken:
+            self._theirs.discard(key)
+        elif key not in self._theirs:
+            if not self._theirs:
+                self._due.set()
+            self._theirs.add(key)
 
     def disconnected(self, connection_id: str) -> None:
         """Somebody deleted the connection's row."""
@@ -156,7 +157,46 @@ class Connections:
         for subscription in self._core.router.of_connection(connection_id):
             subscription.joined = False  # its presence went with the row
             subscription.cancel()
-        found[1](EndEvent(Disconnected("this connection was ended by the server")))
+        self._told(found[1], EndEvent(Disconnected("this connection was ended by the server")))
+
+    def all_disconnected(self) -> None:
+        """Somebody emptied the table: every row is gone, also those of connections that broke."""
+        for connection_id in list(self._members):
+            self.disconnected(connection_id)
+        self._mine.clear()
+
+    async def mend(self) -> None:
+        """The stream had a gap and everything was read again: do what the changes in it would have made us do."""
+        known = list(self._members)
+        there = {row["id"] for row in await self._until_done("engine_own_connections", ids=known)}
+        for connection_id in known:
+            if connection_id not in there:
+                self.disconnected(connection_id)
+        for subscription in list(self._core.router):
+            if subscription.joined and not self._is_present(subscription.channel, subscription.member):
+                subscription.joined = False
+                error = Kicked(f"you were removed from {subscription.channel}")
+                subscription.finish(EndEvent(error, subscription.channel))
+        for (channel, connection_id), waiting in self._joining.items():
+            member, _ = self._members.get(connection_id, (None, None))
+            if member is not None and not waiting.done() and self._is_present(channel, member):
+                waiting.set_result(None)
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self._tastes.reload()
+                break
+            await asyncio.sleep(_RETRY)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Everybody's presence has been read: somebody may have dropped, or begun to type."""
+        rows = {(row.channel, row.connection_id): row for row in self._core.presence.rows()}
+        self._open &= rows.keys()
+        self._theirs = {key for key, row in rows.items() if row.left_at is not None and key[1] not in self._mine}
+        self._due.set()
+
+    def _is_present(self, channel: str, member: Member) -> bool:
+        return self._core.presence.rows_of(member.connection_id, channel, member.presence_id) is not None
 
     def commanded(self, command: Command, position: Lsn) -> None:
         """A kick, or a message to connections."""
@@ -173,10 +213,12 @@ class Connections:
                 "channel": _ALL,
                 "event": command.event,
                 "data": orjson.Fragment(bytes(command.payload)),
+                "timestamp": iso_time(command.committed),
                 "sender": command.sender,
                 "id": command.id,
                 "position": format_position(position),
-            }
+            },
+            priority=command.priority,
         )
         text = bytes(command.audience)
         audience = None if text == b"null" else audience_of(text)
@@ -185,7 +227,12 @@ class Connections:
             if users is not None and member.user_id not in users:
                 continue
             if audience is None or audience.includes(member, attributes_of(member), command.sender, None):
-                deliver(event)
+                self._told(deliver, event)
+
+    def _told(self, deliver: Deliver, event: ChannelEvent) -> None:
+        """One connection that fails to be told is no reason not to tell the others."""
+        with self._core.reader.isolated.at(self._core.position, "an event for a connection"):
+            deliver(event)
 
     async def sweep(self) -> None:
         """Take back typing and remove members whose timeout has run out, when it is time."""
@@ -203,4 +250,6 @@ class Connections:
             if self._open:
                 # The stream may show a row before a statement does: what is open and not seen is looked for again.
                 wait = _LOOK if wait is None else min(wait, _LOOK_AT_MOST)
+            elif self._theirs:
+                wait = _LOOK_AT_THEIRS if wait is None else min(wait, _LOOK_AT_THEIRS)
             await asyncio.sleep(_SWEEP_PAUSE)

@@ -7,9 +7,11 @@ everything has been delivered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+from engine.channels.events import PlainEvent
+from engine.channels.isolated import Isolated
 from engine.channels.ledger import Ledger
 from engine.channels.presence import PresenceState, presence_row
 from engine.channels.records import Command, MessageRow, RecordReader, Records, RowChange, start
@@ -32,12 +34,20 @@ class Effects(Protocol):
         """Messages were delivered, and their commit positions are to be recorded."""
         ...
 
+    def refused(self, rows: list[MessageRow]) -> None:
+        """Messages committed after their room was closed: nobody was told."""
+        ...
+
     def presence_changed(self, change: RowChange) -> None:
         """A presence row was written or removed."""
         ...
 
     def disconnected(self, connection_id: str) -> None:
         """A connection's row is gone."""
+        ...
+
+    def emptied(self, table: str) -> None:
+        """The table of connections or of presence was truncated."""
         ...
 
     def preferred(self, change: RowChange) -> None:
@@ -59,9 +69,10 @@ class ChannelCore:
         self.presence = PresenceState()
         self.rooms = Rooms()
         self.routes = Routes()
-        self.router = ChannelRouter(self.routes)
+        self.router = ChannelRouter()
         self.messages = 0
         self._effects = effects
+        self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
         self._base: Snapshot | None = None  # what load() brought; transactions it shows are skipped
 
     def process(self, transaction: Transaction) -> Iterator[None]:
@@ -81,33 +92,56 @@ class ChannelCore:
         known = self.presence.loaded
         room_events = self.rooms.load(rooms, defaults)
         self.routes.load(routes)
+        if not known:  # what was delivered before the routes were known
+            for entry in self.ledger.unrecorded:
+                entry.copies = self.routes.copies(entry.messages)
         events = self.presence.load([presence_row(row) for row in presence])
         for transaction in unseen:
             records = self.reader.records(transaction)
-            self._changes(records.changes, records.commit_time)
+            self._changes(records)
+            self._close()
         if snapshot.position > self.position:
             self._base = snapshot
         if known:
             for event in room_events:
-                self.router.to_channel(event.body["channel"], event)
-            self.router.presence(events)
+                self._room(event)
+            self.router.presence(event for event in events if event.body["channel"] not in self._closings)
+            self._close()
 
     def _conclude(self, records: Records) -> None:
-        self.ledger.append(records)
         self.position = max(self.position, records.lsn)
         shown = self._shown(records)
+        closed = {row.channel for row in records.messages if self.rooms.closed(row.channel)}
+        if records.changes and not shown:
+            self._changes(records)
+        # While the rooms are those of a later snapshot, it cannot be said whether they were closed already.
+        if closed and self._base is None:
+            self._refuse(records, closed)
+        if len(self.routes):
+            records.copies = self.routes.copies(records.messages)
+        self.ledger.append(records)
         if not records:
             return
-        if records.changes and not shown:
-            self._changes(records.changes, records.commit_time)
+        if records.refused:
+            self._effects.refused(records.refused)
         if records.messages:
             self.messages += len(records.messages)
             self._effects.stored(records.messages)
             self.router.messages(records.messages)
+        self._close()
+        isolated = self.reader.isolated
         for command in records.commands:
-            self._effects.commanded(command)
+            with isolated.at(records.lsn, "a command"):
+                self._effects.commanded(command)
         for change in records.changes:
-            self._tell(change)
+            with isolated.at(records.lsn, "what a row means for connections"):
+                self._tell(change)
+
+    def _refuse(self, records: Records, closed: set[str]) -> None:
+        """What commits after a room was closed is not delivered; a transaction that opens it again may use it."""
+        closed = {channel for channel in closed if self.rooms.closed(channel)}
+        records.refused = [row for row in records.messages if row.channel in closed]
+        records.messages = [row for row in records.messages if row.channel not in closed]
 
     def _shown(self, records: Records) -> bool:
         if self._base is None:
@@ -117,17 +151,40 @@ class ChannelCore:
             return False
         return self._base.shows(records.xid)
 
-    def _changes(self, changes: list[RowChange], commit_time: int) -> None:
-        for change in changes:
-            if change.table in ("channels", "channel_defaults"):
-                event = self.rooms.apply(change)
-                if event is not None:
-                    self.router.to_channel(event.body["channel"], event)
-            elif change.table == "routes":
-                self._route(change)
-        present = [change for change in changes if change.table == "presence"]
+    def _changes(self, records: Records) -> None:
+        for change in records.changes:
+            with self.reader.isolated.at(records.lsn, f"a row of {change.table}"):
+                if change.table in ("channels", "channel_defaults"):
+                    for event in self.rooms.apply(change):
+                        self._room(event)
+                elif change.table == "routes":
+                    self._route(change)
+        present = [change for change in records.changes if change.table == "presence"]
         if present:
-            self.router.presence(self.presence.apply(present, commit_time))
+            events = self.presence.apply(present, records.commit_time, self._alone(records))
+            self.router.presence(event for event in events if event.body["channel"] not in self._closings)
+
+    def _alone(self, records: Records) -> Callable[[], Isolated]:
+        """For each row of presence: what goes wrong with it is that row's affair."""
+        return lambda: self.reader.isolated.at(records.lsn, "a row of presence")
+
+    def _room(self, event: PlainEvent) -> None:
+        """Tell the subscribers of a room; that it is closed comes last, behind the transaction's messages."""
+        channel = event.body["channel"]
+        if event.ends:
+            self._closings[channel] = event
+        elif channel not in self._closings:
+            self.router.to_channel(channel, event)
+
+    def _close(self) -> None:
+        """End the subscriptions to rooms that were closed. Nothing is said of their members leaving."""
+        while self._closings:
+            channel, event = self._closings.popitem()
+            for subscription in self.router.of(channel):
+                member = subscription.member
+                if self.presence.rows_of(member.connection_id, channel, member.presence_id) is None:
+                    subscription.joined = False  # its presence went with the room
+                subscription.finish(event)
 
     def _route(self, change: RowChange) -> None:
         if change.kind is Kind.TRUNCATE:
@@ -138,9 +195,11 @@ class ChannelCore:
             self.routes.put({**(change.old or {}), **change.new})
 
     def _tell(self, change: RowChange) -> None:
-        if change.table == "presence" and change.kind is not Kind.TRUNCATE:
+        if change.table == "preferences":
+            self._effects.preferred(change)
+        elif change.kind is Kind.TRUNCATE:
+            self._effects.emptied(change.table)
+        elif change.table == "presence":
             self._effects.presence_changed(change)
         elif change.table == "connections" and change.kind is Kind.DELETE:
             self._effects.disconnected(change.row.get("id") or "")
-        elif change.table == "preferences":
-            self._effects.preferred(change)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
 
-from engine.channels.filter import read_json
+from engine.channels.filter import Truth, Unreadable, read_json
 from engine.channels.model import format_position
 from engine.channels.records import MessageRow
 from engine.errors import RealtimeError
 from engine.lsn import format_lsn
 
-__all__ = ["DirectEvent", "EndEvent", "MessageEvent", "PlainEvent", "iso_time"]
+__all__ = ["EndEvent", "MessageEvent", "PlainEvent", "iso_time"]
 
 _UNREAD: Final = object()
 
@@ -24,7 +24,7 @@ def iso_time(text: str) -> str:
 
 
 class MessageEvent:
-    """A published message as it reaches the subscribers of ``channel`` (its own, or one it was routed to).
+    """A published message as it reaches the subscribers of its channel.
 
     ``key`` is its position as numbers; it grows along a channel.
     """
@@ -32,13 +32,19 @@ class MessageEvent:
     __slots__ = ("_data", "_json", "channel", "key", "row")
 
     error: RealtimeError | None = None
+    ends = False
 
-    def __init__(self, row: MessageRow, channel: str | None = None) -> None:
+    def __init__(self, row: MessageRow) -> None:
         self.row = row
-        self.channel = channel or row.channel
+        self.channel = row.channel
         self.key = (row.lsn, row.seq)
         self._json: bytes | None = None
         self._data: object = _UNREAD
+
+    @property
+    def priority(self) -> int:
+        """Higher is not queued behind lower."""
+        return self.row.priority
 
     @property
     def position(self) -> str:
@@ -47,10 +53,17 @@ class MessageEvent:
 
     @property
     def data(self) -> Any:
-        """The payload with exact numbers, parsed when a filter first asks."""
+        """The payload with exact numbers, parsed when a filter first asks. Raises ``Unreadable``."""
         if self._data is _UNREAD:
             self._data = read_json(self.row.payload)
         return self._data
+
+    def meets(self, test: Callable[[Any], Truth]) -> bool:
+        """Whether the payload meets the conditions of a filter. One that cannot be read meets none."""
+        try:
+            return test(self.data) is True
+        except Unreadable:
+            return False
 
     @property
     def json(self) -> bytes:
@@ -75,15 +88,24 @@ class MessageEvent:
 
 
 class PlainEvent:
-    """Any other event: ``presence:join``, ``room:updated`` and so on."""
+    """Any other event: ``presence:join``, ``room:updated`` and so on. ``ends``: it is the subscription's last one."""
 
-    __slots__ = ("_json", "body")
+    __slots__ = ("_json", "body", "ends", "priority")
 
     error: RealtimeError | None = None
+    key: tuple[int, int] | None = None
 
-    def __init__(self, body: Mapping[str, Any]) -> None:
+    def __init__(self, body: Mapping[str, Any], *, ends: bool = False, priority: int = 0) -> None:
         self.body = body
+        self.ends = ends
+        self.priority = priority
         self._json: bytes | None = None
+
+    @property
+    def channel(self) -> str:
+        """What it is about."""
+        channel: str = self.body["channel"]
+        return channel
 
     @property
     def json(self) -> bytes:
@@ -93,19 +115,18 @@ class PlainEvent:
         return self._json
 
 
-class DirectEvent(PlainEvent):
-    """A message to connections rather than to a channel's subscribers; the channel is null."""
-
-    __slots__ = ()
-
-
 class EndEvent:
     """A subscription, or the connection, has ended; nothing follows."""
 
-    __slots__ = ("_body", "error")
+    __slots__ = ("_body", "channel", "error")
+
+    ends = True
+    priority = 0
+    key: tuple[int, int] | None = None
 
     def __init__(self, error: RealtimeError, channel: str | None = None) -> None:
         self.error: RealtimeError | None = error
+        self.channel = channel or ""
         self._body = {"type": "error", "code": error.code, "message": str(error)}
         if channel is not None:
             self._body["channel"] = channel

@@ -8,6 +8,7 @@ between different types.
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -18,7 +19,7 @@ import msgspec
 from engine.errors import InvalidQuery
 from engine.query.like import like_test, pattern_problem
 
-__all__ = ["Truth", "compile_filter", "read_json"]
+__all__ = ["Truth", "Unreadable", "compile_filter", "read_json"]
 
 Truth = bool | None
 Test = Callable[[Any], Truth]
@@ -27,6 +28,7 @@ _MOST_DEPTH: Final = 32
 _MOST_CONDITIONS: Final = 100
 _MOST_VALUES: Final = 1000
 _MOST_PATH: Final = 16
+_MOST_NESTED: Final = 128  # levels of JSON in a filter
 
 _ORDER: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
@@ -38,8 +40,30 @@ OPERATORS: Final = (
     "==", "!=", *_ORDER, "in", "not-in", "array-contains", "array-contains-any", "like", "ilike", "is-null", "is-not-null",
 )  # fmt: skip
 
-read_json: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(float_hook=Decimal).decode
-"""JSON with exact numbers, as ``compile_filter`` wants its values."""
+_read: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+class Unreadable(InvalidQuery):
+    """JSON that PostgreSQL keeps and Python cannot read: it is nested too deeply."""
+
+
+def read_json(text: bytes) -> Any:
+    """JSON as PostgreSQL prints it, with exact numbers, as ``compile_filter`` wants its values.
+
+    Whoever may write to a table decides what is in it, so nothing but ``Unreadable`` may come of what jsonb can hold:
+    numbers of 131,072 digits and any nesting.
+    """
+    try:
+        return _read(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        try:  # integers of more digits than int() takes (sys.get_int_max_str_digits); Decimal takes them
+            return json.loads(text, parse_int=Decimal, parse_float=Decimal)
+        except ValueError as wrong:
+            raise Unreadable(f"not JSON: {wrong}") from wrong
+        except RecursionError:
+            raise Unreadable("JSON nested too deeply to be read") from None
+    except RecursionError:
+        raise Unreadable("JSON nested too deeply to be read") from None
 
 
 def compile_filter(where: object) -> Test:
@@ -49,6 +73,8 @@ def compile_filter(where: object) -> Test:
     """
     if not isinstance(where, Sequence) or isinstance(where, str | bytes):
         raise InvalidQuery(f"'where' is a list of conditions, not {_shown(where)}")
+    if _deeper_than(where, _MOST_NESTED):
+        raise InvalidQuery(f"'where' is nested more than {_MOST_NESTED} levels deep")
     parser = _Parser()
     return _all([parser.condition(item, 1) for item in where])
 
@@ -123,6 +149,21 @@ class _Parser:
                 f"field {field!r} cannot be compared with null, which is never true; use [{field!r}, 'is-null']"
             )
         return _exact(value)
+
+
+def _deeper_than(value: object, limit: int) -> bool:
+    """Without recursion, for it guards against that."""
+    level: list[object] = [value]
+    for _ in range(limit):
+        level = [
+            below
+            for item in level
+            if isinstance(item, Mapping | list | tuple)
+            for below in (item.values() if isinstance(item, Mapping) else item)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _path(field: object) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ import psycopg
 import structlog
 
 from engine.channels.core import ChannelCore
-from engine.channels.events import MessageEvent
+from engine.channels.epochs import Epochs
+from engine.channels.events import EndEvent, MessageEvent
 from engine.channels.model import Position, Unavailable
 from engine.channels.records import MessageRow
 from engine.channels.replay import Past, Replay
@@ -32,15 +33,23 @@ _TABLES = ("engine_presence_rows", "engine_rooms", "engine_defaults", "engine_ro
 _RETRY = 1.0
 _OTHERS = 30.0  # seconds to wait for other nodes before a position is made up
 _LOOK = 0.2
+_MOST_EXAMINED = 10_000  # messages looked at in search of those that a subscriber wants
 
 
 class HandOver:
     """See the module. ``interrupt`` and ``recover`` are for a stream that has a gap."""
 
     def __init__(
-        self, core: ChannelCore, live: LiveQueries, store: Store, replay: Replay, settings: ChannelSettings
+        self,
+        core: ChannelCore,
+        live: LiveQueries,
+        store: Store,
+        replay: Replay,
+        epochs: Epochs,
+        settings: ChannelSettings,
     ) -> None:
         self._core = core
+        self._epochs = epochs
         self._live = live
         self._store = store
         self._replay = replay
@@ -53,26 +62,24 @@ class HandOver:
 
     async def begin(self, subscription: Subscription, since: Position | None, history: int) -> None:
         """Give ``subscription`` its past and let it take part from then on. Raises ``Unavailable``."""
-        if since is not None:
-            await self._reach(since)
+        if since is None and not history:
+            await self._whole.wait()
+            return self._core.router.add(subscription)
+        await self._reach(since)
         while True:
             await self._whole.wait()
-            if since is None and not history:
-                return self._core.router.add(subscription)
             generation = self._generation
             ticket = self._core.ledger.begin_read()
             past: Past | None = None
             try:
-                channels = await self._replay.channels(
-                    subscription.channel, self._core.routes.sources(subscription.channel)
-                )
-                past, recovered = await self._read(channels, since, history)
+                past, recovered = await self._read(subscription, since, history)
                 if generation != self._generation:
                     continue
-                events = self._events(subscription.channel, past, channels)
+                events = self._events(subscription.channel, past)
                 if since is not None and recovered:
                     events = [event for event in events if event.key > since]
                 else:
+                    events = [event for event in events[-_MOST_EXAMINED:] if subscription.wants(event)]
                     events = events[-history:] if history else []
                 subscription.recovered = None if since is None else recovered
                 subscription.replay(events)
@@ -82,23 +89,34 @@ class HandOver:
             finally:
                 self._core.ledger.end_read(ticket, past.snapshot if past is not None else None)
 
-    async def _reach(self, since: Position) -> None:
-        """Another node may have shown the client what this one has yet to receive."""
-        if since.lsn > self._core.position:
+    async def _reach(self, since: Position | None) -> None:
+        """Another node may have shown or acknowledged to the client what this one has yet to receive."""
+        if since is None:
+            await self._live.reached(await self._store.flushed())
+        elif since.lsn > self._core.position:
             flushed = await self._store.flushed()
             await self._live.reached(min(since.lsn + 1, flushed))
 
-    async def _read(self, channels: list[str], since: Position | None, history: int) -> tuple[Past, bool]:
+    async def _read(self, subscription: Subscription, since: Position | None, history: int) -> tuple[Past, bool]:
         """The past, and whether it is everything after ``since``."""
+        channel = subscription.channel
         if since is not None:
-            past = await self._replay.since(channels, since, self._settings.max_replay)
-            if not past.more and await self._recoverable(channels, since):
+            past = await self._replay.since(channel, since, self._settings.max_replay)
+            if not past.more and await self._recoverable(channel, since, subscription.options.epoch):
                 return past, True
         # Also without history a snapshot is needed: for what the ledger may let go of meanwhile.
-        return await self._replay.last(channels, history, self._core.position), False
+        count = history
+        while True:
+            past = await self._replay.last(channel, count, self._core.position)
+            wanted = sum(subscription.wants(MessageEvent(row)) for row in past.rows)
+            if wanted >= history or len(past.rows) < count or count >= _MOST_EXAMINED:
+                return past, False
+            count = min(count * 8, _MOST_EXAMINED)
 
-    async def _recoverable(self, channels: list[str], since: Position) -> bool:
-        check = await self._replay.check(channels, since)
+    async def _recoverable(self, channel: str, since: Position, epoch: str | None) -> bool:
+        if not await self._epochs.covers(epoch, since.lsn):
+            return False
+        check = await self._replay.check(channel, since)
         if since.lsn > max(check.flushed, self._core.position):
             return False  # of another cluster, or of a future that a restore took back
         if check.removed is not None and since < check.removed:
@@ -110,17 +128,16 @@ class HandOver:
     def _in_ledger(self, since: Position) -> bool:
         return any(entry.lsn == since.lsn for entry in self._core.ledger)
 
-    def _events(self, channel: str, past: Past, channels: list[str]) -> list[MessageEvent]:
+    def _events(self, channel: str, past: Past) -> list[MessageEvent]:
         """Everything up to the stream's position, in order, each once."""
-        names = set(channels)
         rows: dict[tuple[int, int], MessageRow] = {
             (row.lsn, row.seq): row for row in past.rows if row.lsn <= self._core.position
         }
         for entry in self._core.ledger:
             for row in entry.messages:
-                if row.channel in names:
+                if row.channel == channel:
                     rows[row.lsn, row.seq] = row
-        return self._core.router.routed([rows[key] for key in sorted(rows)], channel)
+        return [MessageEvent(rows[key]) for key in sorted(rows)]
 
     # -- a gap in the stream ---------------------------------------------------------------------------------------
 
@@ -141,6 +158,8 @@ class HandOver:
         """
         while True:
             try:
+                if await self._epochs.refresh():
+                    self._start_over(position)
                 await self._repair(position)
                 await self._load()
                 self._whole.set()
@@ -151,6 +170,15 @@ class HandOver:
             except (Unavailable, psycopg.Error, OSError) as error:
                 log.warning("channels are not whole yet", error=str(error).strip())
                 await asyncio.sleep(_RETRY)
+
+    def _start_over(self, position: Lsn) -> None:
+        """The database has another history: what was delivered may never have been, and positions begin anew."""
+        log.warning("the database was restored or promoted: positions have a new epoch", epoch=self._epochs.current)
+        self._core.ledger.clear()
+        self._core.position = position - 1
+        error = Unavailable("the database was restored to an earlier state, or another one took over; subscribe again")
+        for subscription in list(self._core.router):
+            subscription.finish(EndEvent(error, subscription.channel))
 
     async def _load(self) -> None:
         ticket = self._live.tail.begin_read()
@@ -168,11 +196,10 @@ class HandOver:
             ticket = self._core.ledger.begin_read()
             past: Past | None = None
             try:
-                channels = await self._replay.channels(channel, self._core.routes.sources(channel))
-                past = await self._replay.since(channels, since, 1 << 30)
+                past = await self._replay.since(channel, since, 1 << 30)
                 if generation != self._generation:
                     return  # another recovery is under way
-                events = [event for event in self._events(channel, past, channels) if event.key > since]
+                events = [event for event in self._events(channel, past) if event.key > since]
                 for subscription in self._core.router.of(channel):
                     if subscription.waiting:
                         subscription.waiting = False

@@ -23,13 +23,18 @@ __all__ = ["Entry", "Ledger"]
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A delivered transaction's messages. ``full_xid`` is 0 if it stored none (then there is nothing to record)."""
+    """A delivered transaction's messages, what is to be copied to other channels, and what was refused.
+
+    ``full_xid`` is 0 if it stored none (then there is nothing to record but copies).
+    """
 
     lsn: Lsn
     xid: int
     full_xid: int
     before: Lsn  # everything delivered before this entry ends here
     messages: list[MessageRow] = field(default_factory=list)
+    copies: list[tuple[MessageRow, str]] = field(default_factory=list)
+    refused: list[MessageRow] = field(default_factory=list)
     recorded: int | None = None  # the number of the next read when it was recorded
 
 
@@ -55,6 +60,10 @@ class Ledger:
         """What has yet to be recorded, in commit order."""
         return list(self._unrecorded.values())
 
+    def is_unrecorded(self, entry: Entry) -> bool:
+        """Whether ``entry`` has yet to be recorded."""
+        return self._unrecorded.get(entry.xid) is entry
+
     @property
     def confirmable(self) -> Lsn | None:
         """How far the slot may be confirmed; None: no objection."""
@@ -65,10 +74,11 @@ class Ledger:
     def append(self, records: Records) -> None:
         """The stream delivered ``records``."""
         stored = [message for message in records.messages if message.stored]
-        if stored:
-            entry = Entry(records.lsn, records.xid, records.full_xid, self._delivered, stored)
+        refused = [message for message in records.refused if message.stored]
+        if stored or refused or records.copies:
+            entry = Entry(records.lsn, records.xid, records.full_xid, self._delivered, stored, records.copies, refused)
             self._entries[entry.xid] = entry
-            if entry.full_xid:
+            if entry.full_xid or entry.copies:
                 self._unrecorded[entry.xid] = entry
             else:
                 entry.recorded = self._number
@@ -79,6 +89,11 @@ class Ledger:
         for entry in entries:
             entry.recorded = self._number
             self._unrecorded.pop(entry.xid, None)
+
+    def clear(self) -> None:
+        """What was delivered is not in the database any more."""
+        self._entries.clear()
+        self._unrecorded.clear()
 
     def position_of(self, xid: int) -> Lsn | None:
         """The commit position of a delivered transaction (64-bit id), if it is still here."""

@@ -32,8 +32,6 @@ class Maintenance:
         """Before a node takes part: learn the stream key, and let go of connections that an earlier run of it left
         behind.
         """
-        if (await self._store.rows("engine_adopt_cluster"))[0]["adopted"]:
-            log.warning("this database came from another cluster: positions start anew, messages are kept")
         reader.key = (await self._store.rows("engine_settings"))[0]["stream_key"]
         await self._store.rows("engine_forget_connections", node=self._settings.node_id)
 
@@ -42,7 +40,8 @@ class Maintenance:
         while True:
             try:
                 await self._store.rows("engine_make_partitions", days=self._settings.partitions_ahead)
-                await self._store.rows("engine_drop_partitions")
+                while (await self._store.rows("engine_drop_partitions"))[0]["dropped"]:
+                    pass
                 await self._expire()
             except (psycopg.Error, Unavailable) as error:
                 log.warning("messages are not maintained", error=str(error).strip())

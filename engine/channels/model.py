@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +16,9 @@ __all__ = [
     "ChannelFull",
     "ChannelOptions",
     "Deliver",
+    "DeliverBlock",
     "Disconnected",
+    "EventsLike",
     "Kicked",
     "Member",
     "MessageTooLarge",
@@ -75,12 +77,14 @@ class ChannelOptions:
 
     ``presence``: None: neither seen nor told; else what the others see of this member (``status``, ``typing`` and what else
     is given under ``state``; ``name``, ``avatar`` and the like are metadata). ``history``: so many of the last messages
-    first; ``since``: everything after that position first. ``events`` and ``where`` filter messages.
+    first; ``since``: everything after that position first, which belongs to ``epoch`` if one is given. ``events`` and
+    ``where`` filter messages.
     """
 
     presence: Mapping[str, Any] | None = None
     history: int = 0
     since: str | None = None
+    epoch: str | None = None
     events: tuple[str, ...] | None = None
     where: tuple[Any, ...] | None = None
 
@@ -109,7 +113,15 @@ class Ack:
 
 
 class ChannelEvent(Protocol):
-    """One message to a subscriber; ``error`` set: the subscription (or the connection) has ended."""
+    """One message to a subscriber; ``error`` set: the subscription (or the connection) has ended because of it.
+
+    ``ends``: the subscription ends with it.
+    """
+
+    @property
+    def key(self) -> tuple[int, int] | None:
+        """A message's position; None: an event that is not told again to a subscriber who resumes."""
+        ...
 
     @property
     def json(self) -> bytes:
@@ -121,8 +133,33 @@ class ChannelEvent(Protocol):
         """Why it has ended; None: it goes on."""
         ...
 
+    @property
+    def channel(self) -> str:
+        """What it is about: events of one channel keep their order."""
+        ...
+
+    @property
+    def priority(self) -> int:
+        """Higher is not queued behind lower of another channel."""
+        ...
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is the last one."""
+        ...
+
+
+class EventsLike(Protocol):
+    """Several messages to a subscriber, none of which ends anything. One object for all who get them."""
+
+    @property
+    def events(self) -> Sequence[ChannelEvent]:
+        """The messages, in order."""
+        ...
+
 
 Deliver = Callable[[ChannelEvent], None]
+DeliverBlock = Callable[[EventsLike], None]
 
 
 class UnknownChannel(RealtimeError):

@@ -10,8 +10,9 @@ __all__ = ["Mutes"]
 class Mutes:
     """One user's preferences. Looked up by (channel, event), (channel), (event), (all), in this order.
 
-    ``active``: there are any. The stream's changes are applied in place; those that come while the rows are being read
-    count more than what was read.
+    ``active``: there are any. The stream's changes are applied in place. Those that come while the rows are being read are
+    applied to what was read, again if it had them: they say what a row is, not how it differs, so once the stream has
+    passed all that was read, this is what the stream's position says.
     """
 
     __slots__ = ("_changed", "_rows", "active")
@@ -20,6 +21,17 @@ class Mutes:
         self._rows: dict[tuple[object, object], bool] = {}
         self._changed: dict[tuple[object, object], bool | None] | None = {}  # while the rows are being read
         self.active = False
+
+    def clear(self) -> None:
+        """The table was emptied."""
+        if self._changed is not None:
+            self._changed = dict.fromkeys((*self._changed, *self._rows))
+        self._rows = {}
+        self.active = False
+
+    def read_again(self) -> None:
+        """The rows are about to be read again; until :meth:`load` those that were known count."""
+        self._changed = {}
 
     def load(self, rows: Iterable[Mapping[str, object]]) -> None:
         """The rows that were read."""

@@ -7,17 +7,27 @@ moment turn the list of that moment into the list now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from engine.channels.events import PlainEvent, iso_time
 from engine.channels.records import RowChange, commit_text
 from engine.types import Kind
 
-__all__ = ["PresenceRow", "PresenceState", "is_typing", "presence_row"]
+__all__ = ["PresenceRow", "PresenceState", "presence_row"]
+
+
+class _Named(msgspec.Struct):
+    name: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_named = msgspec.json.Decoder(_Named).decode
+_text = msgspec.json.Decoder(str).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +39,8 @@ class PresenceRow:
     user_id: str
     metadata: str
     state: str
-    joined_at: str
     left_at: str | None
+    updated_at: str = ""  # PostgreSQL's text in one time zone sorts as the times do
 
 
 def presence_row(row: Mapping[str, str | None]) -> PresenceRow:
@@ -41,43 +51,44 @@ def presence_row(row: Mapping[str, str | None]) -> PresenceRow:
         row["user_id"] or "",
         row.get("metadata") or "{}",
         row.get("state") or "{}",
-        row.get("joined_at") or "",
         row.get("left_at"),
+        row.get("updated_at") or "",
     )
 
 
-def is_typing(state: str) -> bool:
-    """Whether a state says that somebody is typing."""
-    value = orjson.loads(state)
-    return isinstance(value, dict) and (value.get("typing") is True or value.get("status") == "typing")
+def _name_in(metadata: str) -> str | None:
+    """The name in somebody's metadata, if there is a text; SQL may have put anything there."""
+    try:
+        name = _named(metadata).name
+        return None if name is msgspec.UNSET else _text(name)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 class _User:
     """One user's connections in a channel; the one that changed last speaks for the user."""
 
-    __slots__ = ("last_seen", "rows")
+    __slots__ = ("removed", "rows")
 
     def __init__(self) -> None:
-        self.rows: dict[str, PresenceRow] = {}  # by connection, the last changed last
-        self.last_seen = ""
+        self.rows: dict[str, PresenceRow] = {}  # by connection
+        self.removed: list[PresenceRow] = []  # by this transaction
 
     def speaks(self) -> PresenceRow:
-        """The row that is shown: of the connections that are there, the last changed."""
-        rows = list(self.rows.values())
-        return next((row for row in reversed(rows) if row.left_at is None), rows[-1])
+        """The row that is shown: of the connections that are there, the one that was changed last.
 
-    def shown(self, row: PresenceRow | None = None) -> dict[str, Any]:
-        """The user as clients see it."""
-        row = row or self.speaks()
-        metadata = orjson.loads(row.metadata)
-        name = metadata.get("name") if isinstance(metadata, dict) else None
-        return {
-            "id": row.user_id,
-            "name": name,
-            "metadata": metadata,
-            "state": orjson.loads(row.state),
-            "lastSeen": iso_time(self.last_seen) if self.last_seen else None,
-        }
+        By what the rows say, as ``realtime.presence_now`` does: the order in which they came is lost when they are read.
+        """
+        return max(self.rows.values(), key=lambda row: (row.left_at is None, row.updated_at, row.connection_id))
+
+    def shown(self) -> dict[str, Any]:
+        """The user as clients see it; ``lastSeen`` is null while a connection is there."""
+        row = self.speaks()
+        return _shown(row.user_id, row.metadata, row.state, row.left_at)
+
+    def last_seen(self, now: str) -> str:
+        """When a user who has just left was there last: now, or when the last connection broke."""
+        return max((row.left_at or now for row in self.removed), default=now)
 
 
 class PresenceState:
@@ -95,6 +106,12 @@ class PresenceState:
     def count(self, channel: str) -> int:
         """How many users are present."""
         return len(self._channels.get(channel, ()))
+
+    def rows(self) -> Iterator[PresenceRow]:
+        """Everybody's rows."""
+        for users in self._channels.values():
+            for user in users.values():
+                yield from user.rows.values()
 
     def rows_of(self, connection_id: str, channel: str, user_id: str) -> PresenceRow | None:
         """A connection's own row in a channel."""
@@ -117,8 +134,7 @@ class PresenceState:
         for row in rows:
             user = self._channels.setdefault(row.channel, {}).setdefault(row.user_id, _User())
             user.rows[row.connection_id] = row
-            user.last_seen = max(user.last_seen, row.joined_at)
-        return list(self._differences(before))
+        return self._counted(list(self._differences(before)))
 
     def _differences(self, before: dict[str, dict[str, _User]]) -> Iterable[PlainEvent]:
         for channel, users in before.items():
@@ -126,16 +142,22 @@ class PresenceState:
             for name, user in users.items():
                 if name not in now:
                     yield _event("presence:leave", channel, user.shown(), len(now))
-                else:
-                    now[name].last_seen = max(user.last_seen, now[name].last_seen)
-                    if _visible(now[name]) != _visible(user):
-                        yield _event("presence:update", channel, now[name].shown(), len(now))
+                elif _visible(now[name]) != _visible(user):
+                    yield _event("presence:update", channel, now[name].shown(), len(now))
         for channel, users in self._channels.items():
             for name in users.keys() - before.get(channel, {}).keys():
                 yield _event("presence:join", channel, users[name].shown(), len(users))
 
-    def apply(self, changes: Iterable[RowChange], commit_time: int) -> list[PlainEvent]:
-        """One transaction's changes of ``realtime.presence``; what it means, one event per user at most."""
+    def apply(
+        self,
+        changes: Iterable[RowChange],
+        commit_time: int,
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> list[PlainEvent]:
+        """One transaction's changes of ``realtime.presence``; what it means, one event per user at most.
+
+        Each row is taken within ``alone()``, which knows what to do about one that makes no sense.
+        """
         if not self.loaded:
             return []
         touched: dict[tuple[str, str], tuple[bool, tuple[str, str] | None, _User]] = {}
@@ -145,16 +167,31 @@ class PresenceState:
                     for name in list(users):
                         self._touch(channel, name, touched).rows.clear()
                 continue
-            if change.kind is not Kind.INSERT and change.old is not None:
-                self._remove(change.old, touched)
-            if change.new is not None:
-                self._put(change, touched)
+            with alone():
+                if change.kind is not Kind.INSERT and change.old is not None:
+                    self._remove(change.old, touched)
+                if change.new is not None:
+                    self._put(change, touched)
         now = commit_text(commit_time)
-        return [
+        events = [
             event
             for (channel, name), (was, looked, user) in touched.items()
             if (event := self._settle(channel, name, was, looked, user, now)) is not None
         ]
+        return self._counted(events)
+
+    def _counted(self, events: list[PlainEvent]) -> list[PlainEvent]:
+        """Several in one go: each event's count is that of the list it leads to, and the last one's is the count now."""
+        if len(events) < 2:
+            return events
+        after: dict[str, int] = {}
+        counted = []
+        for body in (event.body for event in reversed(events)):
+            kind, channel = body["type"], body["channel"]
+            count = after.get(channel, self.count(channel))
+            counted.append(_event(kind, channel, body["user"], count))
+            after[channel] = count + {"presence:join": -1, "presence:leave": 1}.get(kind, 0)
+        return counted[::-1]
 
     def _touch(
         self, channel: str, name: str, touched: dict[tuple[str, str], tuple[bool, tuple[str, str] | None, _User]]
@@ -172,7 +209,10 @@ class PresenceState:
         old: Mapping[str, str | None],
         touched: dict[tuple[str, str], tuple[bool, tuple[str, str] | None, _User]],
     ) -> None:
-        self._touch(old["channel"] or "", old["user_id"] or "", touched).rows.pop(old["connection_id"] or "", None)
+        user = self._touch(old["channel"] or "", old["user_id"] or "", touched)
+        row = user.rows.pop(old["connection_id"] or "", None)
+        if row is not None:
+            user.removed.append(row)
 
     def _put(
         self, change: RowChange, touched: dict[tuple[str, str], tuple[bool, tuple[str, str] | None, _User]]
@@ -194,11 +234,12 @@ class PresenceState:
                 del self._channels[channel]
             if not was or looked is None:
                 return None
-            return _event("presence:leave", channel, _gone(name, looked, now), len(users))
+            gone = _shown(name, *looked, user.last_seen(now))
+            return _event("presence:leave", channel, gone, len(users))
+        user.removed.clear()
         looks = _visible(user)
         if was and looks == looked:
             return None
-        user.last_seen = now
         return _event("presence:update" if was else "presence:join", channel, user.shown(), len(users))
 
 
@@ -209,10 +250,15 @@ def _visible(user: _User) -> tuple[str, str] | None:
     return row.metadata, row.state
 
 
-def _gone(name: str, looked: tuple[str, str], now: str) -> dict[str, Any]:
-    user = _User()
-    user.last_seen = now
-    return user.shown(PresenceRow("", "", name, looked[0], looked[1], "", None))
+def _shown(name: str, metadata: str, state: str, last_seen: str | None) -> dict[str, Any]:
+    # As PostgreSQL prints it: there is JSON that it can keep and Python cannot read.
+    return {
+        "id": name,
+        "name": _name_in(metadata),
+        "metadata": orjson.Fragment(metadata),
+        "state": orjson.Fragment(state),
+        "lastSeen": iso_time(last_seen) if last_seen else None,
+    }
 
 
 def _event(kind: str, channel: str, user: dict[str, Any], count: int) -> PlainEvent:

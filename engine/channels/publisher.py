@@ -8,8 +8,9 @@ not brought by the time it has passed the end of that backend is published again
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
-import uuid
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -18,8 +19,9 @@ import psycopg
 import structlog
 from psycopg.rows import DictRow, dict_row
 
+from engine.channels.arrays import text_array
 from engine.channels.batch import Waiting, columns, note, refusal
-from engine.channels.model import Ack, Position, Publication, Unavailable, format_position
+from engine.channels.model import Ack, ChannelClosed, Position, Publication, Unavailable, format_position
 from engine.channels.records import MessageRow
 from engine.lsn import Lsn, parse_lsn
 from engine.session_settings import connection_options
@@ -30,6 +32,7 @@ __all__ = ["Publisher"]
 log = structlog.get_logger(__name__)
 
 _LOST: Final = (psycopg.OperationalError, OSError)
+_CONFLICT: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _RETRY: Final = 0.2
 
 
@@ -76,7 +79,7 @@ class Publisher:
 
     async def publish(self, publication: Publication, history: bool) -> Ack:
         """Store (or only send) a message. Waits while the queue is full; messages keep the order of the calls."""
-        identifier = publication.id or uuid.uuid4().hex
+        identifier = publication.id or os.urandom(16).hex()
         same = self._pending.get((publication.channel, identifier))
         if same is None:
             await self._turn()
@@ -116,6 +119,12 @@ class Publisher:
         waiting = self._pending.get((row.channel, row.id))
         if waiting is not None:
             self._resolve(waiting, Ack(waiting.id, format_position(row.lsn, row.seq)))
+
+    def refused(self, row: MessageRow) -> None:
+        """The stream brought a message behind the end of its room: nobody was shown it."""
+        waiting = self._pending.get((row.channel, row.id))
+        if waiting is not None:
+            self._fail(waiting, ChannelClosed(f"channel {row.channel!r} is closed"))
 
     def uncertain(self) -> None:
         """Transactions may be missing in the stream: what waits for it may never come. The publisher has to try again."""
@@ -180,6 +189,8 @@ class Publisher:
         while batch:
             try:
                 return await self._write(batch)
+            except _CONFLICT:
+                continue  # rolled back as a whole: a business transaction claims the same ids in another order
             except _LOST as error:
                 log.warning("published messages are written again", messages=len(batch), error=str(error).strip())
                 await self._settle_loss()
@@ -200,12 +211,13 @@ class Publisher:
         stored, passing = [w for w in batch if w.history], [w for w in batch if not w.history]
         self.batches += 1
         rows: list[DictRow] = []
-        async with connection.transaction():
+        # One statement is a transaction by itself, without BEGIN and COMMIT to wait for.
+        async with connection.transaction() if stored and passing else contextlib.nullcontext():
             if stored:
                 cursor = await connection.execute(query("engine_publish").encode(), columns(stored))
                 rows = await cursor.fetchall()
             if passing:
-                await connection.execute(query("engine_emit").encode(), {"notes": [note(w) for w in passing]})
+                await connection.execute(query("engine_emit").encode(), {"notes": text_array(map(note, passing))})
         if len(rows) < len(stored):
             written = {(row["channel"], row["id"]) for row in rows}
             await self._earlier(connection, [waiting for waiting in stored if waiting.key not in written])

@@ -7,13 +7,16 @@ brings it again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 
 import psycopg
 import structlog
 
+from engine.channels.arrays import text_array
 from engine.channels.ledger import Entry, Ledger
 from engine.channels.model import Unavailable
+from engine.channels.records import MessageRow
 from engine.channels.store import Store
 from engine.lsn import format_lsn
 
@@ -22,6 +25,18 @@ __all__ = ["Recorder"]
 log = structlog.get_logger(__name__)
 
 _MOST = 2_000  # transactions per statement
+_COPY = (
+    "targets",
+    "sources",
+    "source_xids",
+    "events",
+    "payloads",
+    "senders",
+    "connections",
+    "ids",
+    "audiences",
+    "priorities",
+)
 
 
 class Recorder:
@@ -34,10 +49,22 @@ class Recorder:
         self._interval = interval
         self._trim_interval = trim
         self._wanted = asyncio.Event()
+        self._hurry = asyncio.Event()  # somebody waits for it
+        self._moved = asyncio.Condition()
 
     def wake(self) -> None:
         """There is something to record."""
         self._wanted.set()
+
+    async def recorded(self) -> None:
+        """Wait until everything that is in the ledger now has been recorded."""
+        waiting = self._ledger.unrecorded
+        while waiting and self._ledger.is_unrecorded(waiting[-1]):
+            self._hurry.set()
+            self._wanted.set()
+            async with self._moved:
+                if self._ledger.is_unrecorded(waiting[-1]):
+                    await self._moved.wait()
 
     async def record(self) -> None:
         """Record whatever comes, at most once per interval."""
@@ -56,23 +83,26 @@ class Recorder:
                 continue
             self._ledger.record(entries)
             self._confirm()
+            async with self._moved:
+                self._moved.notify_all()
             if self._ledger.unrecorded:
                 self._wanted.set()
-            await asyncio.sleep(self._interval)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._hurry.wait()
+            self._hurry.clear()
 
     async def _write(self, entries: list[Entry]) -> None:
-        rows: list[tuple[str, str, str, str, str]] = []
-        for entry in entries:
-            times: dict[str, list[str]] = {}
-            for message in entry.messages:
-                times.setdefault(message.channel, []).append(message.inserted_at)
-            # PostgreSQL's text in one time zone sorts as the times do.
-            rows += [
-                (channel, str(entry.full_xid), format_lsn(entry.lsn), min(at), max(at)) for channel, at in times.items()
-            ]
-        names = ("channels", "xids", "positions", "first", "last")
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        await self._store.rows("engine_record_commits", **dict(zip(names, columns, strict=True)))
+        if refused := [row for entry in entries for row in _rows(entry, entry.refused)]:
+            parameters = _columns(refused, ("channels", "xids", "positions", "first", "last"))
+            del parameters["positions"]
+            await self._store.rows("engine_remove_refused", **parameters)
+        commits = [row for entry in entries for row in _rows(entry, entry.messages)]
+        parameters = _columns(commits, ("channels", "xids", "positions", "first", "last"))
+        if any(entry.copies for entry in entries):
+            await self._store.rows("engine_record_and_route", **parameters, **_copies(entries))
+        elif commits:
+            await self._store.rows("engine_record_commits", **parameters)
 
     async def trim(self) -> None:
         """Let the ledger go of what a snapshot shows."""
@@ -88,3 +118,41 @@ class Recorder:
                 log.warning("no snapshot to trim the ledger by", error=str(error))
             finally:
                 self._ledger.end_read(ticket, snapshot)
+
+
+def _rows(entry: Entry, messages: list[MessageRow]) -> list[tuple[str, str, str, str, str]]:
+    """One row per channel: its name, the transaction, where it committed, the first and the last message's time."""
+    if not entry.full_xid:
+        return []
+    times: dict[str, list[str]] = {}
+    for message in messages:
+        times.setdefault(message.channel, []).append(message.inserted_at)
+    # PostgreSQL's text in one time zone sorts as the times do.
+    return [(channel, str(entry.full_xid), format_lsn(entry.lsn), min(at), max(at)) for channel, at in times.items()]
+
+
+def _copies(entries: list[Entry]) -> dict[str, str]:
+    """Messages for other channels; without a transaction's id if it is not recorded."""
+    return _columns(
+        [
+            (
+                target,
+                row.channel,
+                str(entry.full_xid) if entry.full_xid and row.stored else None,
+                row.event,
+                row.payload.decode(),
+                row.sender,
+                row.connection_id,
+                row.id,
+                None if row.audience is None else row.audience.decode(),
+                str(row.priority),
+            )
+            for entry in entries
+            for row, target in entry.copies
+        ],
+        _COPY,
+    )
+
+
+def _columns(rows: Sequence[tuple[str | None, ...]], names: Sequence[str]) -> dict[str, str]:
+    return {name: text_array(row[place] for row in rows) for place, name in enumerate(names)}

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from engine.channels.isolated import Isolated
 from engine.lsn import Lsn
 from engine.types import UNCHANGED, Change, Kind, Message, Relation, Transaction, Value
 
@@ -37,6 +38,7 @@ MESSAGE_COLUMNS: Final = (
     "priority",
     "inserted_at",
     "xid",
+    "routed_from",
 )
 
 
@@ -44,7 +46,8 @@ MESSAGE_COLUMNS: Final = (
 class MessageRow:
     """A published message, from the table or (``seq`` is then its number in the transaction) without history.
 
-    ``payload`` and ``audience`` are JSON text; ``inserted_at`` is PostgreSQL's text, in UTC.
+    ``payload`` and ``audience`` are JSON text; ``inserted_at`` is PostgreSQL's text, in UTC. ``routed_from``: the channel
+    a route brought it from.
     """
 
     lsn: Lsn
@@ -58,11 +61,12 @@ class MessageRow:
     audience: bytes | None
     priority: int
     inserted_at: str
+    routed_from: str | None = None
     stored: bool = True
 
 
 class Command(msgspec.Struct):
-    """The logical message ``realtime.command``."""
+    """The logical message ``realtime.command``. ``committed``: when, as PostgreSQL prints it; ours, not the message's."""
 
     command: str
     key: str = ""
@@ -76,6 +80,8 @@ class Command(msgspec.Struct):
     id: str | None = None
     users: list[str] | None = None
     audience: msgspec.Raw = _NULL
+    committed: str = ""
+    priority: int = 0
 
 
 class _Ephemeral(msgspec.Struct):
@@ -88,6 +94,7 @@ class _Ephemeral(msgspec.Struct):
     id: str | None = None
     audience: msgspec.Raw = _NULL
     priority: int = 0
+    routed_from: str | None = None
 
 
 @dataclass(slots=True)
@@ -110,8 +117,10 @@ class RowChange:
 
 @dataclass(slots=True)
 class Records:
-    """One transaction: ``items`` in order, messages sorted by their number; ``xid`` of the message rows, if there
+    """One transaction: messages sorted by their number, the rest in order; ``full_xid`` of the message rows, if there
     are any.
+
+    ``refused``: messages that came after their room was closed; ``copies``: messages and the channels they are routed to.
     """
 
     lsn: Lsn
@@ -121,10 +130,12 @@ class Records:
     messages: list[MessageRow] = field(default_factory=list)
     changes: list[RowChange] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
+    refused: list[MessageRow] = field(default_factory=list)
+    copies: list[tuple[MessageRow, str]] = field(default_factory=list)
     full_xid: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.messages or self.changes or self.commands)
+        return bool(self.messages or self.changes or self.commands or self.refused)
 
 
 _decode_ephemeral: Final = msgspec.json.Decoder(_Ephemeral).decode
@@ -135,20 +146,23 @@ class RecordReader:
     """Reads transactions; keeps one layout per relation object.
 
     ``key`` must be in logical messages (``realtime.settings.stream_key``): anybody may emit one. None: not known yet.
+    What cannot be read is left out; ``isolated`` counts it.
     """
 
     def __init__(self) -> None:
         self._layouts: dict[Relation, tuple[int, ...] | bool] = {}
-        self.malformed = 0
+        self.isolated = Isolated()
         self.key: str | None = None
 
     def read(self, transaction: Transaction, into: Records) -> Iterator[None]:
         """Fill ``into``. Yields now and then."""
         for number, change in enumerate(transaction.changes, 1):
             if isinstance(change, Message):
-                self._message(change, into)
+                with self.isolated.at(into.lsn, "a logical message that cannot be read"):
+                    self._message(change, into)
             elif change.relation.schema == _SCHEMA:
-                self._row(change, into)
+                with self.isolated.at(into.lsn, "a row that cannot be read"):
+                    self._row(change, into)
             if number % _SLICE == 0:
                 yield
         if len(into.messages) > 1:
@@ -178,17 +192,15 @@ class RecordReader:
                 into.full_xid = full
 
     def _message(self, message: Message, into: Records) -> None:
-        try:
-            if message.prefix == _MESSAGE_PREFIX:
-                note = _decode_ephemeral(message.content)
-                if self.key is None or note.key == self.key:
-                    into.messages.append(_ephemeral(note, into))
-            elif message.prefix == _COMMAND_PREFIX:
-                command = _decode_command(message.content)
-                if self.key is None or command.key == self.key:
-                    into.commands.append(command)
-        except msgspec.MsgspecError:
-            self.malformed += 1  # anybody may emit a logical message; one that is not ours to read is nobody's
+        if message.prefix == _MESSAGE_PREFIX:
+            note = _decode_ephemeral(message.content)
+            if self.key is None or note.key == self.key:
+                into.messages.append(_ephemeral(note, into))
+        elif message.prefix == _COMMAND_PREFIX:
+            command = _decode_command(message.content)
+            command.committed = commit_text(into.commit_time)
+            if self.key is None or command.key == self.key:
+                into.commands.append(command)
 
 
 def start(transaction: Transaction) -> Records:
@@ -198,7 +210,7 @@ def start(transaction: Transaction) -> Records:
 
 def message_row(lsn: Lsn, values: list[Value]) -> MessageRow:
     """A row of ``MESSAGE_COLUMNS``, from the stream or from a query with the same session settings."""
-    seq, channel, event, payload, sender, connection, id_, audience, priority, inserted, _ = values
+    seq, channel, event, payload, sender, connection, id_, audience, priority, inserted, _, routed = values
     return MessageRow(
         lsn,
         int(seq or b"0"),
@@ -211,6 +223,7 @@ def message_row(lsn: Lsn, values: list[Value]) -> MessageRow:
         audience,
         int(priority or b"0"),
         _text(inserted) or "",
+        _text(routed),
     )
 
 
@@ -227,6 +240,7 @@ def _ephemeral(note: _Ephemeral, into: Records) -> MessageRow:
         None if bytes(note.audience) == b"null" else bytes(note.audience),
         note.priority,
         commit_text(into.commit_time),
+        note.routed_from,
         stored=False,
     )
 

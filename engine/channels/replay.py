@@ -8,7 +8,6 @@ import psycopg
 
 from engine.channels.model import Position, parse_position
 from engine.channels.records import MessageRow, message_row
-from engine.channels.store import Store
 from engine.live.reader import Reader, ReadResult
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, format_lsn, parse_lsn
@@ -39,24 +38,15 @@ class Check:
 class Replay:
     """All reads of ``realtime.messages`` by the service."""
 
-    def __init__(self, reader: Reader, store: Store, attempts: int) -> None:
+    def __init__(self, reader: Reader, attempts: int) -> None:
         self._attempts = attempts
         self._reader = reader
-        self._store = store
 
-    async def channels(self, channel: str, sources: list[str]) -> list[str]:
-        """``channel`` and the channels from which messages may have been routed to it."""
-        patterns = [source for source in sources if source.endswith("*")]
-        names = [channel, *(source for source in sources if not source.endswith("*"))]
-        if patterns:
-            names += [row["channel"] for row in await self._store.rows("engine_channels_like", patterns=patterns)]
-        return list(dict.fromkeys(names))
-
-    async def since(self, channels: list[str], position: Position, most: int) -> Past:
+    async def since(self, channel: str, position: Position, most: int) -> Past:
         """Everything after ``position``, at most ``most`` messages."""
         read = await self._read(
             "engine_replay_since",
-            channels,
+            channel,
             format_lsn(position.lsn),
             str(min(position.seq, (1 << 63) - 1)),
             str(most + 1),
@@ -64,16 +54,16 @@ class Replay:
         rows = _rows(read)
         return Past(read.snapshot, rows[:most], len(rows) > most)
 
-    async def last(self, channels: list[str], count: int, position: Lsn) -> Past:
+    async def last(self, channel: str, count: int, position: Lsn) -> Past:
         """The last ``count`` messages up to ``position``: another node may have recorded what this one has yet to
         be sent.
         """
-        read = await self._read("engine_replay_last", channels, str(count), format_lsn(position))
+        read = await self._read("engine_replay_last", channel, str(count), format_lsn(position))
         return Past(read.snapshot, _rows(read)[::-1])
 
-    async def check(self, channels: list[str], position: Position) -> Check:
+    async def check(self, channel: str, position: Position) -> Check:
         """To be asked after the rows were read: what expires meanwhile is then not overlooked."""
-        read = await self._read("engine_replay_check", channels, format_lsn(position.lsn))
+        read = await self._read("engine_replay_check", channel, format_lsn(position.lsn))
         removed, known, flushed = read.rows[0]
         return Check(
             None if removed is None else parse_position(removed.decode()),
@@ -81,8 +71,8 @@ class Replay:
             parse_lsn((flushed or b"").decode()),
         )
 
-    async def _read(self, name: str, channels: list[str], *parameters: str) -> ReadResult:
-        statement = Statement(query(name), (_array(channels), *parameters))
+    async def _read(self, name: str, channel: str, *parameters: str) -> ReadResult:
+        statement = Statement(query(name), (_array([channel]), *parameters))
         for _ in range(self._attempts):
             try:
                 return await self._reader.read(statement)

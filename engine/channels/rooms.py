@@ -38,6 +38,7 @@ class Rooms:
         self._defaults = {row["pattern"] or "": row for row in defaults}
         self._found.clear()
         events = [_change(before.get(name), row) for name, row in self._rooms.items()]
+        events += [_gone(row) for name, row in before.items() if name not in self._rooms]
         return [event for event in events if event is not None]
 
     def check(self, channel: str) -> None:
@@ -48,6 +49,11 @@ class Rooms:
                 raise ChannelClosed(f"channel {channel!r} is closed")
         elif self._default(channel, "dynamic") != "t":
             raise UnknownChannel(f"there is no channel {channel!r}, and it may not be created by using it")
+
+    def closed(self, channel: str) -> bool:
+        """Whether it is a room that has been closed."""
+        room = self._rooms.get(channel)
+        return room is not None and room.get("closed_at") is not None
 
     def history(self, channel: str) -> bool:
         """Whether messages are stored."""
@@ -60,25 +66,33 @@ class Rooms:
         room = self._rooms.get(channel)
         return room is not None and room.get("capacity") is not None
 
-    def apply(self, change: RowChange) -> PlainEvent | None:
-        """A row changed; what its channel's subscribers are told."""
+    def apply(self, change: RowChange) -> list[PlainEvent]:
+        """A row changed; what the subscribers of its channel are told."""
         self._found.clear()
-        if change.kind is Kind.TRUNCATE:
-            (self._rooms if change.table == "channels" else self._defaults).clear()
-            return None
         if change.table == "channel_defaults":
-            if change.old is not None:
-                self._defaults.pop(change.old["pattern"] or "", None)
-            if change.new is not None:
-                self._defaults[change.new["pattern"] or ""] = change.new
-            return None
+            self._default_changed(change)
+            return []
+        if change.kind is Kind.TRUNCATE:
+            gone, self._rooms = list(self._rooms.values()), {}
+            return [event for row in gone if (event := _gone(row)) is not None]
+        events: list[PlainEvent | None] = []
         row = {**(change.old or {}), **(change.new or {})} if change.new is not None else None
-        name = change.row["name"] or ""
-        before = self._rooms.pop(name, None) if row is None else self._rooms.get(name)
-        if row is None:
-            return _event("room:closed", before) if before is not None and before.get("closed_at") is None else None
-        self._rooms[name] = row
-        return _change(before, row)
+        name = (row or change.row)["name"] or ""
+        former = name if change.old is None else change.old.get("name") or name
+        if row is None or former != name:  # with another name it is another room
+            events.append(_gone(self._rooms.pop(former, None)))
+        if row is not None:
+            events.append(_change(self._rooms.get(name), row))
+            self._rooms[name] = row
+        return [event for event in events if event is not None]
+
+    def _default_changed(self, change: RowChange) -> None:
+        if change.kind is Kind.TRUNCATE:
+            self._defaults.clear()
+        if change.old is not None:
+            self._defaults.pop(change.old["pattern"] or "", None)
+        if change.new is not None:
+            self._defaults[change.new["pattern"] or ""] = change.new
 
     def _default(self, channel: str, setting: str) -> str | None:
         if channel not in self._found:
@@ -88,6 +102,10 @@ class Rooms:
             self._found[channel] = self._defaults[max(matching, key=len)] if matching else None
         found = self._found[channel]
         return None if found is None else found.get(setting)
+
+
+def _gone(before: Row | None) -> PlainEvent | None:
+    return _event("room:closed", before) if before is not None and before.get("closed_at") is None else None
 
 
 def _change(before: Row | None, row: Row) -> PlainEvent | None:
@@ -100,7 +118,8 @@ def _change(before: Row | None, row: Row) -> PlainEvent | None:
 
 
 def _event(kind: str, row: Row) -> PlainEvent:
-    return PlainEvent({"type": kind, "channel": row["name"], "room": room_json(row)})
+    body = {"type": kind, "channel": row["name"], "room": room_json(row)}
+    return PlainEvent(body, ends=kind == "room:closed")
 
 
 def room_json(row: Row) -> dict[str, Any]:
@@ -112,7 +131,7 @@ def room_json(row: Row) -> dict[str, Any]:
     }
     return {
         "name": row["name"],
-        "metadata": orjson.loads(row.get("metadata") or "{}"),
+        "metadata": orjson.Fragment(row.get("metadata") or "{}"),
         "capacity": int(capacity) if capacity else None,
         "history": row.get("history") != "f",
         "createdBy": row.get("created_by"),

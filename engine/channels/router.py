@@ -1,17 +1,17 @@
 """From a transaction to its subscribers: which event goes to whom, in which order. No I/O.
 
-Invariant: every subscriber of a channel is given the channel's messages in commit order, each exactly once. Within one
-transaction channels with messages of higher priority come first; a channel's own messages never change their order.
+Invariant: every subscriber of a channel is given the channel's messages in commit order, each exactly once, or its end:
+whom telling fails, for whatever reason, is told nothing more, and the others do not notice. Within one transaction channels with messages of higher priority come first; a channel's own messages never change their order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from engine.channels.blocks import message_blocks, presence_blocks
 from engine.channels.events import EndEvent, MessageEvent, PlainEvent
 from engine.channels.model import ChannelEvent, Kicked, Member
 from engine.channels.records import Command, MessageRow
-from engine.channels.routes import Routes
 from engine.channels.subscription import Subscription
 
 __all__ = ["ChannelRouter"]
@@ -20,8 +20,7 @@ __all__ = ["ChannelRouter"]
 class ChannelRouter:
     """The subscriptions of this node by channel and by connection."""
 
-    def __init__(self, routes: Routes) -> None:
-        self._routes = routes
+    def __init__(self) -> None:
         self._channels: dict[str, dict[Subscription, None]] = {}
         self._by_connection: dict[str, dict[Subscription, None]] = {}
         self.delivered = 0
@@ -67,44 +66,35 @@ class ChannelRouter:
 
     def messages(self, rows: list[MessageRow]) -> None:
         """Deliver one transaction's messages."""
-        events: list[MessageEvent] = []
-        mixed = False
-        for row in rows:
-            event = MessageEvent(row)
-            events.append(event)
-            mixed = mixed or bool(row.priority)
-            if len(self._routes):
-                events += [MessageEvent(row, channel) for channel in self._routes.targets(event)]
-        if mixed:
+        events = [MessageEvent(row) for row in rows]
+        if any(row.priority for row in rows):
             highest: dict[str, int] = {}
             for event in events:
                 highest[event.channel] = max(highest.get(event.channel, -32768), event.row.priority)
             events.sort(key=lambda event: -highest[event.channel])
-        for event in events:
-            for subscription in tuple(self._channels.get(event.channel, ())):
-                subscription.message(event)
-
-    def routed(self, rows: Iterable[MessageRow], channel: str) -> list[MessageEvent]:
-        """Rows of the past as ``channel`` saw them: its own, and those that were routed to it."""
-        events = []
-        for row in rows:
-            event = MessageEvent(row)
-            if row.channel == channel:
-                events.append(event)
-            elif channel in self._routes.targets(event):
-                events.append(MessageEvent(row, channel))
-        return events
+        for block in message_blocks(events):
+            for subscription in tuple(self._channels.get(block.channel, ())):
+                try:
+                    subscription.messages(block)
+                except Exception as problem:  # noqa: BLE001 - whatever one subscriber's filter or connection does
+                    subscription.give_up(problem)
 
     def presence(self, events: Iterable[PlainEvent]) -> None:
         """Tell those who asked for presence."""
-        for event in events:
-            for subscription in tuple(self._channels.get(event.body["channel"], ())):
-                subscription.presence(event)
+        for block in presence_blocks(events):
+            for subscription in tuple(self._channels.get(block.channel, ())):
+                try:
+                    subscription.presences(block)
+                except Exception as problem:  # noqa: BLE001 - the same
+                    subscription.give_up(problem)
 
     def to_channel(self, channel: str, event: ChannelEvent) -> None:
         """Tell every subscriber of a channel."""
         for subscription in self.of(channel):
-            subscription.offer(event)
+            try:
+                subscription.offer(event)
+            except Exception as problem:  # noqa: BLE001 - the same
+                subscription.give_up(problem)
 
     def kick(self, command: Command) -> list[Subscription]:
         """End the subscriptions a ``kick`` names; returns them."""

@@ -1,8 +1,9 @@
 """Content-based routing: messages that match also go to another channel. Rows of ``realtime.routes``, evaluated as
 the stream passes.
 
-A route's ``match`` is a builder ``where`` over ``{"event", "sender", "data"}``. A message is routed once: what arrives
-by a route is not routed again, so routes cannot run in circles.
+A route's ``match`` is a builder ``where`` over ``{"event", "sender", "data"}``. What a route brings is a message of its
+own in the other channel, written by the node that records where the first one committed, in the same transaction: exactly
+once. A message is routed once: what arrives by a route is not routed again, so routes cannot run in circles.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import structlog
 
 from engine.channels.events import MessageEvent
 from engine.channels.filter import Truth, compile_filter, read_json
+from engine.channels.records import MessageRow
 from engine.errors import InvalidQuery
 
 __all__ = ["Route", "Routes", "matches_pattern"]
@@ -38,14 +40,14 @@ class Route:
     to_channel: str
     test: Callable[[Any], Truth] | None
 
-    def takes(self, event: MessageEvent) -> bool:
+    def takes(self, row: MessageRow, event: MessageEvent) -> bool:
         """Whether the message goes along this route."""
-        row = event.row
         if row.channel == self.to_channel or not matches_pattern(self.from_channel, row.channel):
             return False
         if self.test is None:
             return True
-        return self.test({"event": row.event, "sender": row.sender, "data": event.data}) is True
+        test = self.test
+        return event.meets(lambda data: test({"event": row.event, "sender": row.sender, "data": data}))
 
 
 class Routes:
@@ -84,11 +86,12 @@ class Routes:
         """The table was emptied."""
         self._routes.clear()
 
-    def targets(self, event: MessageEvent) -> list[str]:
-        """The channels the message also goes to, each once."""
-        found = {route.to_channel: None for route in self._routes.values() if route.takes(event)}
-        return list(found)
-
-    def sources(self, channel: str) -> list[str]:
-        """The patterns from which messages may be routed to ``channel``."""
-        return [route.from_channel for route in self._routes.values() if route.to_channel == channel]
+    def copies(self, rows: Iterable[MessageRow]) -> list[tuple[MessageRow, str]]:
+        """The messages that also go to other channels, and to which, each once."""
+        found: list[tuple[MessageRow, str]] = []
+        for row in rows:
+            if row.routed_from is None:
+                event = MessageEvent(row)
+                targets = {route.to_channel: None for route in self._routes.values() if route.takes(row, event)}
+                found += [(row, target) for target in targets]
+        return found

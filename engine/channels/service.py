@@ -6,23 +6,23 @@ What clients do is written to tables and comes back through the stream; nothing 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-
-import structlog
 
 from engine.channels.connections import Connections
 from engine.channels.core import ChannelCore
+from engine.channels.epochs import Epochs
 from engine.channels.handover import HandOver
 from engine.channels.maintenance import Maintenance
 from engine.channels.model import (
     Ack,
     ChannelOptions,
     Deliver,
+    DeliverBlock,
     Member,
-    MessageTooLarge,
     Position,
     Publication,
+    Unavailable,
     UnknownChannel,
     format_position,
     parse_position,
@@ -35,6 +35,7 @@ from engine.channels.settings import ChannelSettings
 from engine.channels.store import Store
 from engine.channels.subscription import Subscription
 from engine.errors import InvalidQuery
+from engine.live.background import Background
 from engine.live.reader import Reader
 from engine.live.service import LiveQueries
 from engine.lsn import Lsn
@@ -42,18 +43,18 @@ from engine.types import Transaction
 
 __all__ = ["ChannelSettings", "Channels"]
 
-log = structlog.get_logger(__name__)
+_PATIENCE = 5.0
 
 
 class Channels:
     """Channels, presence and messages of one node.
 
-    Make it before ``live.start()``, start it after. ``failure`` is what ended it by itself, if anything has.
+    Make it before ``live.start()``, start it after.
     """
 
     def __init__(self, dsn: str, live: LiveQueries, settings: ChannelSettings) -> None:
         self.settings = settings
-        self.failure: BaseException | None = None
+        self._background = Background("channels")
         self._live = live
         self._began: Lsn = live.add_tap(self)
         self.core = ChannelCore(self, self._began - 1)
@@ -72,12 +73,12 @@ class Channels:
             batch=settings.batch,
             queue=settings.queue,
         )
+        self._epochs = Epochs(self._store)
         self._handover = HandOver(
-            self.core, live, self._store, Replay(self._reader, self._store, settings.connections), settings
+            self.core, live, self._store, Replay(self._reader, settings.connections), self._epochs, settings
         )
-        self._connections = Connections(self.core, self._store, self._spawn, settings.timeout)
+        self._connections = Connections(self.core, self._store, self._background.spawn, live.reached, settings.timeout)
         self._maintenance = Maintenance(self._store, settings)
-        self._tasks: set[asyncio.Task[None]] = set()
         self._recovery: asyncio.Task[None] | None = None
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -89,34 +90,59 @@ class Channels:
         """
         await self._store.open()
         await self._reader.open()
+        await self._epochs.refresh()
         await self._maintenance.prepare(self.core.reader)
-        self._spawn(self._recorder.record())
-        self._spawn(self._recorder.trim())
-        self._recorder.wake()
         await self._handover.recover(self._began, self._began - 1)
-        self._spawn(self._publisher.run())
-        self._spawn(self._connections.sweep())
-        self._spawn(self._maintenance.run())
+        self._background.spawn(self._recorder.record())  # not before the routes are known
+        self._background.spawn(self._recorder.trim())
+        self._recorder.wake()
+        # What committed while this node was down may have got its position from others: nobody is to hear it from here.
+        await self._live.reached(await self._store.flushed())
+        self._background.spawn(self._publisher.run())
+        self._connections.look_again()
+        self._background.spawn(self._connections.sweep())
+        self._background.spawn(self._maintenance.run())
 
     async def stop(self) -> None:
         """Stop everything; subscribers are told nothing, publishers that the server stops."""
         await self._publisher.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._background.stop()
         await self._reader.close()
         await self._store.close()
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the service by itself, if anything has."""
+        return self._background.failure
+
+    def on_failure(self, tell: Callable[[BaseException], None]) -> None:
+        """Call ``tell`` if something ends the service by itself."""
+        self._background.on_failure(tell)
+
     def status(self) -> Mapping[str, int]:
-        """Figures for ``/health``."""
+        """Figures for ``/health``. ``malformed``: rows and logical messages that made no sense."""
         return {
             "channels": len(self.core.router.channels),
             "subscriptions": len(self.core.router),
             "messages": self.core.messages,
             "publishing": len(self._publisher),
             "unrecorded": len(self.core.ledger.unrecorded),
+            "malformed": self.core.reader.isolated.count,
         }
+
+    @property
+    def epoch(self) -> str:
+        """What positions belong to. Another one after a restore; see :mod:`engine.channels.epochs`."""
+        return self._epochs.current
+
+    async def recorded(self) -> None:
+        """Wait until everything that is committed now can be read by ``realtime.history()``. Raises ``Unavailable``."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._live.reached(await self._store.flushed())
+                await self._recorder.recorded()
+        except TimeoutError as error:
+            raise Unavailable("this server does not follow the database now; try again") from error
 
     # -- connections and presence ----------------------------------------------------------------------------------
 
@@ -148,8 +174,6 @@ class Channels:
 
         Waits while too many are under way. Raises ``RealtimeError`` with the protocol's code.
         """
-        if len(message.data) > self.settings.max_payload:
-            raise MessageTooLarge(f"the message has {len(message.data)} bytes; at most {self.settings.max_payload}")
         await self._check(message.channel)
         return await self._publisher.publish(message, self.core.rooms.history(message.channel))
 
@@ -163,17 +187,29 @@ class Channels:
 
     # -- subscribing -----------------------------------------------------------------------------------------------
 
-    async def subscribe(self, channel: str, options: ChannelOptions, member: Member, deliver: Deliver) -> Subscription:
-        """Open a subscription; nothing is delivered before ``begin()``. Raises ``RealtimeError`` if it is refused."""
+    async def subscribe(
+        self,
+        channel: str,
+        options: ChannelOptions,
+        member: Member,
+        deliver: Deliver,
+        deliver_block: DeliverBlock | None = None,
+    ) -> Subscription:
+        """Open a subscription; nothing is delivered before ``begin()``. Raises ``RealtimeError`` if it is refused.
+
+        ``deliver_block`` takes several events at once; without it they come one by one.
+        """
         since = _position(options.since)
         subscription = Subscription(
-            channel, options, member, deliver, self._position, self.core.presence.json, self._release
+            channel, options, member, deliver, self._position, self.core.presence.json, self._release, deliver_block
         )
         await self._check(channel)
         try:
             await self._connections.admit(subscription)
             await self._handover.begin(subscription, since, min(options.history, self.settings.max_history))
+            self.core.rooms.check(channel)  # it may have been closed meanwhile
         except BaseException:
+            self.core.router.remove(subscription)
             self._connections.left(subscription)
             raise
         return subscription
@@ -197,7 +233,11 @@ class Channels:
         resume = self._handover.interrupt(position)
         if self._recovery is not None:
             self._recovery.cancel()
-        self._recovery = self._spawn(self._handover.recover(position, resume))
+        self._recovery = self._background.spawn(self._recover(position, resume))
+
+    async def _recover(self, position: Lsn, resume: Lsn) -> None:
+        await self._handover.recover(position, resume)
+        await self._connections.mend()
 
     @property
     def confirmable(self) -> Lsn | None:
@@ -213,6 +253,12 @@ class Channels:
             for row in rows:
                 self._publisher.delivered(row)
 
+    def refused(self, rows: list[MessageRow]) -> None:
+        """Messages came too late: they are to be removed."""
+        self._recorder.wake()
+        for row in rows:
+            self._publisher.refused(row)
+
     def presence_changed(self, change: RowChange) -> None:
         """A presence row changed."""
         self._connections.presence(change)
@@ -221,6 +267,13 @@ class Channels:
         """A connection's row is gone."""
         self._connections.disconnected(connection_id)
 
+    def emptied(self, table: str) -> None:
+        """A table was truncated."""
+        if table == "connections":
+            self._connections.all_disconnected()
+        elif table == "presence":
+            self._connections.look_again()
+
     def preferred(self, change: RowChange) -> None:
         """A row of preferences changed."""
         self._connections.preferred(change)
@@ -228,18 +281,6 @@ class Channels:
     def commanded(self, command: Command) -> None:
         """A kick, or a message to connections."""
         self._connections.commanded(command, self.core.position)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.failure = task.exception()
-            log.error("a task of the channels failed", exc_info=self.failure)
 
 
 def _position(text: str | None) -> Position | None:

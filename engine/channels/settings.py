@@ -13,7 +13,6 @@ class ChannelSettings:
 
     Attributes:
         node_id: this node's name in ``realtime.nodes``; its connections go when its lease has run out.
-        max_payload: of a message's data.
         max_history: messages that ``history`` brings at most; the rest is read by REST.
         max_replay: messages that ``since`` brings at most; a client that missed more is told ``recovered: false``.
         gather: how long a publish may wait for others to share its commit.
@@ -28,7 +27,6 @@ class ChannelSettings:
     """
 
     node_id: str
-    max_payload: int = 128 << 10
     max_history: int = 1000
     max_replay: int = 10_000
     gather: float = 0.002

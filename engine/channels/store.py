@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-import orjson
+import msgspec
 import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from engine.channels.model import ChannelFull, Member, PresenceRefused, Unavailable
+from engine.channels.together import Together
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
 from engine.session_settings import connection_options
@@ -25,6 +26,8 @@ UNREACHABLE = (psycopg.OperationalError, PoolTimeout, OSError)
 
 _FINAL = (psycopg.errors.QueryCanceled, PoolTimeout)
 _METADATA = frozenset(("name", "avatar"))
+_MOST_PRESENCE = 8192  # bytes of JSON, as PostgreSQL prints it, that updates can add up to
+_GRACE = 2.0  # seconds
 
 
 def split_presence(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], bool | None]:
@@ -62,6 +65,7 @@ class Store:
                 "row_factory": dict_row,
             },
         )
+        self._together = Together(self)
 
     async def open(self) -> None:
         """Open the pool."""
@@ -117,38 +121,41 @@ class Store:
 
     async def connect(self, member: Member) -> None:
         """Write the connection's row."""
-        await self.rows(
+        await self._together.rows(
             "engine_connect",
             id=member.connection_id,
             node=self._node,
             user=member.user_id,
-            attributes=orjson.dumps(dict(member.attributes)).decode(),
+            attributes=_json(dict(member.attributes)),
             transport=member.transport,
             ip=member.ip,
         )
 
     async def join(self, channel: str, member: Member, data: Mapping[str, Any], limited: bool) -> None:
         """Become present. Raises ``ChannelFull``, or ``PresenceRefused`` for what cannot be stored."""
-        metadata, state, _ = split_presence(data)
+        metadata, state, typing = split_presence(data)
         parameters = {
             "channel": channel,
             "connection": member.connection_id,
             "user": member.presence_id,
-            "metadata": orjson.dumps(metadata).decode(),
-            "state": orjson.dumps(state).decode(),
+            "metadata": _json(metadata),
+            "state": _json(state),
+            "typing": typing,
             "capacity": None,
         }
 
         async def run(connection: psycopg.AsyncConnection[DictRow]) -> None:
             async with connection.transaction():
-                if limited:
-                    room = await (await connection.execute(query("engine_room_lock").encode(), parameters)).fetchone()
-                    parameters["capacity"] = room["capacity"] if room else None
+                room = await (await connection.execute(query("engine_room_lock").encode(), parameters)).fetchone()
+                parameters["capacity"] = room["capacity"] if room else None
                 if await (await connection.execute(query("engine_join").encode(), parameters)).fetchone() is None:
-                    raise ChannelFull(f"{channel} is full: it takes {parameters['capacity']} members")
+                    raise ChannelFull(f"{channel} is full: its capacity is {parameters['capacity']}")
 
         try:
-            await self.attempt(run)
+            if limited:
+                await self.attempt(run)
+            else:
+                await self._together.rows("engine_join", **parameters)
         except psycopg.errors.ForeignKeyViolation as error:
             raise PresenceRefused("the connection has ended") from error
         except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
@@ -162,25 +169,35 @@ class Store:
         """Change what the others see. Raises ``PresenceRefused``."""
         metadata, state, typing = split_presence(data)
         try:
-            changed = await self.rows(
+            changed = await self._together.rows(
                 "engine_set_presence",
                 channel=channel,
                 connection=connection_id,
-                metadata=orjson.dumps(metadata).decode(),
-                state=orjson.dumps(state).decode(),
+                metadata=_json(metadata),
+                state=_json(state),
                 typing=typing,
+                most=_MOST_PRESENCE,
             )
         except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
             raise PresenceRefused(f"presence cannot be stored: {error.diag.message_primary}") from error
         if not changed:
             raise PresenceRefused(f"you are not present in {channel}; subscribe to it with presence first")
+        if not changed[0]["changed"]:
+            raise PresenceRefused(
+                f"presence would have more than {_MOST_PRESENCE} bytes of JSON with what was said before"
+            )
 
     async def sweep(self) -> float | None:
-        """Take back what is over; returns in how many seconds to look again."""
-        rows = await self.rows("engine_sweep", node=self._node)
-        await self.rows("engine_sweep_connections", node=self._node)
+        """Take back what is over; returns in how many seconds to look again. Other nodes have ``_GRACE`` to do it first."""
+        rows = await self.rows("engine_sweep", node=self._node, grace=_GRACE)
+        await self.rows("engine_sweep_connections", node=self._node, grace=_GRACE)
         wait: float | None = rows[0]["wait"]
         return wait
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    """JSON text, with integers of any size: a client may send them."""
+    return msgspec.json.encode(value).decode()
 
 
 async def _snapshot(connection: psycopg.AsyncConnection[DictRow]) -> Snapshot:

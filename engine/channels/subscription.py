@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import structlog
+
 from engine.channels.audience import attributes_of, audience_of
-from engine.channels.events import MessageEvent
+from engine.channels.blocks import EventBlock
+from engine.channels.events import EndEvent, MessageEvent, PlainEvent
 from engine.channels.filter import Truth, compile_filter
-from engine.channels.model import ChannelEvent, ChannelOptions, Deliver, Member
+from engine.channels.model import ChannelEvent, ChannelOptions, Deliver, DeliverBlock, Member, Unavailable
 from engine.channels.preferences import Mutes
 
 __all__ = ["Subscription"]
+
+log = structlog.get_logger(__name__)
 
 _NOTHING = Mutes()
 
@@ -29,6 +34,7 @@ class Subscription:
         "_backlog",
         "_begun",
         "_deliver",
+        "_deliver_block",
         "_ended",
         "_events",
         "_plain",
@@ -55,6 +61,7 @@ class Subscription:
         position: Callable[[], str],
         presence: Callable[[str], bytes],
         release: Callable[[Subscription], None],
+        deliver_block: DeliverBlock | None = None,
     ) -> None:
         self.channel = channel
         self.options = options
@@ -65,6 +72,7 @@ class Subscription:
         self.waiting = False  # its past is being read (again): live messages are left to that read
         self.last = (0, 0)  # position of the last message handed over
         self._deliver = deliver
+        self._deliver_block = deliver_block
         self._position = position
         self._presence = presence
         self._release = release
@@ -115,12 +123,36 @@ class Subscription:
         if self._begun and self.options.presence is not None:
             self._deliver(event)
 
+    def presences(self, block: EventBlock[PlainEvent]) -> None:
+        """Changes of who is present, in order."""
+        if not self._begun or self.options.presence is None:
+            return
+        if self._deliver_block is not None and len(block.events) > 1:
+            self._deliver_block(block)
+            return
+        for event in block.events:
+            self.presence(event)
+
     def end(self, event: ChannelEvent) -> None:
-        """The last event."""
+        """The last event. Does not raise."""
         self._ended = event
         if self._begun:
             self._begun = False
-            self._deliver(event)
+            try:
+                self._deliver(event)
+            except Exception as problem:  # noqa: BLE001 - there is nothing left to end
+                log.error("a subscription's end could not be told", channel=self.channel, exc_info=problem)
+
+    def finish(self, event: ChannelEvent) -> None:
+        """The last event, after whatever waits; then the subscription is let go of."""
+        self.end(event)
+        self._release(self)
+
+    def give_up(self, problem: Exception) -> None:
+        """Telling it failed, so it has a gap: it ends, and the client may subscribe again from where it was."""
+        log.error("a subscription has ended", channel=self.channel, exc_info=problem)
+        self._backlog = []
+        self.finish(EndEvent(Unavailable("the server failed to go on with this subscription; try again"), self.channel))
 
     def message(self, event: MessageEvent) -> None:
         """The next message of the channel: delivered if it is wanted here."""
@@ -133,6 +165,16 @@ class Subscription:
                 self._deliver(event)
             else:
                 self.offer(event)
+
+    def messages(self, block: EventBlock[MessageEvent]) -> None:
+        """The next messages of the channel, in order; at once, if they are all wanted here."""
+        whole = self._begun and self._plain and not block.addressed and not self.mutes.active and not self.waiting
+        if whole and self._deliver_block is not None and len(block.events) > 1 and block.events[0].key > self.last:
+            self.last = block.events[-1].key
+            self._deliver_block(block)
+            return
+        for event in block.events:
+            self.message(event)
 
     def replay(self, events: Iterable[MessageEvent]) -> None:
         """Messages of the past, each later than every one before."""
@@ -154,4 +196,4 @@ class Subscription:
                 self._attributes = attributes_of(self.member)
             if not audience_of(row.audience).includes(self.member, self._attributes, row.sender, row.connection_id):
                 return False
-        return self._test is None or self._test(event.data) is True
+        return self._test is None or event.meets(self._test)

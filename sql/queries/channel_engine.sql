@@ -1,7 +1,7 @@
 -- name: engine_replay_since
 -- The messages of some channels after a position ($2, $3), in commit order, with their positions. At most $4. Per channel from the index of
 -- its commits to the messages of each; the inner order is what keeps the planner to that.
-select p.position::text, p.seq, p.channel, p.event, p.payload, p.sender, p.connection_id, p.id, p.audience, p.priority, p.inserted_at, p.xid
+select p.position::text, p.seq, p.channel, p.event, p.payload, p.sender, p.connection_id, p.id, p.audience, p.priority, p.inserted_at, p.xid, p.routed_from
 from realtime.channel_rules($1::text[]) r
 cross join lateral (
   select c.position, m.*
@@ -21,7 +21,7 @@ limit $4::int
 
 -- name: engine_replay_last
 -- The last $2 messages of some channels up to position $3, the latest first, with their positions; not more than the channel keeps.
-select p.position::text, p.seq, p.channel, p.event, p.payload, p.sender, p.connection_id, p.id, p.audience, p.priority, p.inserted_at, p.xid
+select p.position::text, p.seq, p.channel, p.event, p.payload, p.sender, p.connection_id, p.id, p.audience, p.priority, p.inserted_at, p.xid, p.routed_from
 from realtime.channel_rules($1::text[]) r
 cross join lateral (
   select c.position, m.*
@@ -65,6 +65,37 @@ select * from unnest(%(channels)s::text[], %(xids)s::text[]::xid8[], %(positions
 order by 1, 2
 on conflict do nothing
 
+-- name: engine_record_and_route
+-- The same, and in the same transaction copies of messages for the channels they are routed to, made by the node that was first. Of messages that
+-- are not stored nothing is recorded; their copies are claimed by the message's id instead.
+with recorded as materialized (
+  insert into realtime.commits (channel, xid, position, first_at, last_at)
+  select * from unnest(%(channels)s::text[], %(xids)s::text[]::xid8[], %(positions)s::pg_lsn[], %(first)s::timestamptz[], %(last)s::timestamptz[])
+  order by 1, 2
+  on conflict do nothing
+  returning channel, xid
+)
+select realtime.send(r.target, r.event, r.payload::jsonb, r.sender, case when r.xid is null then r.id end, r.audience::jsonb, r.priority, r.id,
+                     r.connection_id, r.source)
+from (
+  select * from unnest(%(targets)s::text[], %(sources)s::text[], %(source_xids)s::text[]::xid8[], %(events)s::text[], %(payloads)s::text[],
+                       %(senders)s::text[], %(connections)s::text[], %(ids)s::text[], %(audiences)s::text[], %(priorities)s::int[])
+           with ordinality as r (target, source, xid, event, payload, sender, connection_id, id, audience, priority, n)
+  where xid is null or exists (select from recorded where recorded.channel = r.source and recorded.xid = r.xid)
+  order by case when xid is null then target end, case when xid is null then id end, n
+) r
+
+-- name: engine_remove_refused
+-- Messages that committed after their room was closed: nobody was shown them, and whoever published them was told so.
+with gone as (
+  delete from realtime.messages m
+  using unnest(%(channels)s::text[], %(xids)s::text[]::xid8[], %(first)s::timestamptz[], %(last)s::timestamptz[]) as r (channel, xid, first_at, last_at)
+  where m.channel = r.channel and m.xid = r.xid and m.inserted_at between r.first_at and r.last_at
+)
+delete from realtime.message_ids i
+using unnest(%(channels)s::text[], %(xids)s::text[]::xid8[]) as r (channel, xid)
+where i.channel = r.channel and i.xid = r.xid
+
 -- name: engine_unrecorded
 -- Messages whose commit nobody has written down, with the snapshot's place: the stream may still bring them.
 select m.channel, m.xid::text as xid, min(m.inserted_at)::text as first_at, max(m.inserted_at)::text as last_at
@@ -73,10 +104,12 @@ where not exists (select from realtime.commits c where c.channel = m.channel and
 group by m.channel, m.xid
 
 -- name: engine_others_behind
--- Other living nodes that have not yet confirmed everything before a position.
+-- Other living nodes that have not yet confirmed everything before a position. One that has lost its stream for a moment counts as long as it has
+-- clients: they will hear from it what the stream says.
 select n.id from realtime.nodes n
-join pg_replication_slots s on s.slot_name = n.slot_name and s.database = current_database() and s.active
+join pg_replication_slots s on s.slot_name = n.slot_name and s.database = current_database()
 where n.id <> %(node)s and n.lease_expires_at > clock_timestamp() and s.confirmed_flush_lsn < %(position)s::pg_lsn
+  and (s.active or exists (select from realtime.connections c where c.node_id = n.id and c.dropped_at is null))
 
 -- name: engine_publish
 -- Many messages in one commit, in their order. An id that a client gave is claimed first: who comes second stores nothing.
@@ -99,7 +132,9 @@ returning channel, id
 
 -- name: engine_emit
 -- Messages without history: in the stream and nowhere else. Only we know the key.
-select pg_logical_emit_message(true, 'realtime.message', (note::jsonb || jsonb_build_object('key', s.stream_key))::text)
+select case when octet_length((i.note::jsonb -> 'payload')::text) > s.max_payload
+            then realtime.refuse_size(octet_length((i.note::jsonb -> 'payload')::text), s.max_payload)
+            else pg_logical_emit_message(true, 'realtime.message', (i.note::jsonb || jsonb_build_object('key', s.stream_key))::text) end
 from unnest(%(notes)s::text[]) with ordinality as i (note, n), realtime.settings s
 order by n
 
@@ -126,12 +161,16 @@ select pg_backend_pid() as pid, backend_start::text as started from pg_stat_acti
 
 -- name: engine_settings
 -- The database's settings.
-select system_identifier, stream_key, max_payload from realtime.settings
+select stream_key, epoch from realtime.settings
+
+-- name: engine_epoch_ended
+-- Up to where positions of an earlier epoch mean the same today; no row: nowhere.
+select ended::text as ended from realtime.epochs where epoch = %(epoch)s
 
 -- name: engine_presence_rows
 -- Everybody who is present anywhere.
 select channel, connection_id, user_id, metadata::text as metadata, state::text as state, joined_at::text as joined_at,
-       left_at::text as left_at, typing_until::text as typing_until
+       left_at::text as left_at, typing_until::text as typing_until, updated_at::text as updated_at
 from realtime.presence order by joined_at, channel, connection_id
 
 -- name: engine_rooms
@@ -157,13 +196,13 @@ from realtime.routes
 -- What a user does not want.
 select channel, event, muted from realtime.preferences where user_id = %(user)s
 
--- name: engine_channels_like
--- The channels with messages whose name matches one of some patterns.
-select distinct c.channel from realtime.commits c join unnest(%(patterns)s::text[]) p on realtime.name_matches(c.channel, p)
-
 -- name: engine_forget_connections
 -- A node that starts has no connections.
 delete from realtime.connections where node_id = %(node)s
+
+-- name: engine_own_connections
+-- Which of these connections still have a row.
+select id from realtime.connections where id = any (%(ids)s::text[])
 
 -- name: engine_connect
 -- A client is connected here.
@@ -187,33 +226,48 @@ select capacity from realtime.channels where name = %(channel)s and capacity is 
 
 -- name: engine_join
 -- Become present, if there is room; several connections of a user count once.
-insert into realtime.presence as p (channel, connection_id, user_id, metadata, state)
-select %(channel)s, %(connection)s, %(user)s, %(metadata)s::jsonb, %(state)s::jsonb
+insert into realtime.presence as p (channel, connection_id, user_id, metadata, state, typing_until)
+select %(channel)s, %(connection)s, %(user)s, %(metadata)s::jsonb, %(state)s::jsonb,
+       case when %(typing)s::bool then clock_timestamp() + (select r.typing_timeout from realtime.channel_rules(array[%(channel)s]) r) end
 where %(capacity)s::int is null
    or exists (select from realtime.presence o where o.channel = %(channel)s and o.user_id = %(user)s)
    or (select count(distinct o.user_id) from realtime.presence o where o.channel = %(channel)s) < %(capacity)s::int
 on conflict (channel, connection_id) do update
-  set metadata = excluded.metadata, state = excluded.state, left_at = null, typing_until = null
+  set metadata = excluded.metadata, state = excluded.state, left_at = null, typing_until = excluded.typing_until,
+      updated_at = clock_timestamp()
 returning 1
+
+-- name: engine_impatient
+-- Not to wait long for locks while holding many, in this transaction: less than anybody's deadlock_timeout.
+set local lock_timeout = '100ms'
 
 -- name: engine_leave
 -- A connection leaves a channel at once.
 delete from realtime.presence where channel = %(channel)s and connection_id = %(connection)s
 
 -- name: engine_set_presence
--- What the others see of a member: given keys replace those there were.
-update realtime.presence p
-set metadata = p.metadata || %(metadata)s::jsonb,
-    state = case when %(typing)s::bool is false then p.state - 'typing' else p.state end || %(state)s::jsonb,
-    left_at = null,
-    typing_until = case when %(typing)s::bool then clock_timestamp() + (select r.typing_timeout from realtime.channel_rules(array[p.channel]) r)
-                        when %(typing)s::bool is false then null else p.typing_until end
-where p.channel = %(channel)s and p.connection_id = %(connection)s
-returning 1
+-- What the others see of a member: given keys replace those there were, as long as all of it has at most so many bytes. Says whether it was
+-- changed; no row: there is no such member.
+with fresh as (
+  select p.channel, p.connection_id, p.metadata || %(metadata)s::jsonb as metadata,
+         case when %(typing)s::bool is false then p.state - 'typing' else p.state end || %(state)s::jsonb as state
+  from realtime.presence p where p.channel = %(channel)s and p.connection_id = %(connection)s for update
+), changed as (
+  update realtime.presence p
+  set metadata = f.metadata, state = f.state, left_at = null, updated_at = clock_timestamp(),
+      typing_until = case when %(typing)s::bool then clock_timestamp() + (select r.typing_timeout from realtime.channel_rules(array[p.channel]) r)
+                          when %(typing)s::bool is false then null else p.typing_until end
+  from fresh f
+  where p.channel = f.channel and p.connection_id = f.connection_id
+    and octet_length(f.metadata::text) + octet_length(f.state::text) <= %(most)s::int
+  returning 1
+)
+select exists (select from changed) as changed from fresh
 
 -- name: engine_sweep
--- Take back typing that is over and remove members of this node whose timeout has run out. Says when to look again: one
--- time for the whole statement, so that nothing falls between what is over and what is due.
+-- Take back typing that is over and remove members of this node whose timeout has run out; a moment later also those of other nodes, which
+-- may have been stopped since. Says when to look again: one time for the whole statement, so that nothing falls between what is over and what
+-- is due.
 with over as (
   update realtime.presence p
   set typing_until = null,
@@ -222,9 +276,10 @@ with over as (
   where c.id = p.connection_id and c.node_id = %(node)s and p.left_at is null and p.typing_until <= statement_timestamp()
 ), timeouts as (
   select p.channel, p.connection_id,
-         p.left_at + (select r.presence_timeout from realtime.channel_rules(array[p.channel]) r) as until
+         p.left_at + (select r.presence_timeout from realtime.channel_rules(array[p.channel]) r)
+           + make_interval(secs => case when c.node_id = %(node)s then 0 else %(grace)s end) as until
   from realtime.presence p join realtime.connections c on c.id = p.connection_id
-  where c.node_id = %(node)s and p.left_at is not null
+  where p.left_at is not null
 ), left_for_good as (
   delete from realtime.presence p using timeouts t
   where p.channel = t.channel and p.connection_id = t.connection_id and p.left_at is not null and t.until <= statement_timestamp()
@@ -235,9 +290,10 @@ select extract(epoch from least(
    where c.node_id = %(node)s and p.left_at is null and p.typing_until > statement_timestamp())) - statement_timestamp())::float8 as wait
 
 -- name: engine_sweep_connections
--- Broken connections of this node whose presence is gone.
+-- Broken connections whose presence is gone; those of other nodes too, see engine_sweep.
 delete from realtime.connections c
-where c.node_id = %(node)s and c.dropped_at is not null and not exists (select from realtime.presence p where p.connection_id = c.id)
+where c.dropped_at is not null and (c.node_id = %(node)s or c.dropped_at < now() - make_interval(secs => %(grace)s))
+  and not exists (select from realtime.presence p where p.connection_id = c.id)
 
 -- name: engine_adopt_cluster
 -- Whether the database came from another cluster; then it has been made at home here.
@@ -248,8 +304,8 @@ select realtime.adopt_cluster() as adopted
 select realtime.make_partitions(%(days)s)
 
 -- name: engine_drop_partitions
--- Days that are over for every channel.
-select realtime.drop_partitions()
+-- The oldest day that is over for every channel; 0: there is none, or somebody is publishing for too long just now.
+select realtime.drop_partitions() as dropped
 
 -- name: engine_expire_messages
 -- What is over where whole days cannot be dropped; how many rows that were.

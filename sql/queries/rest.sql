@@ -4,6 +4,25 @@ select realtime.broadcast(channel => %(channel)s::text, event => %(event)s::text
                           sender => %(sender)s::text, id => %(id)s::text, audience => %(audience)s::text::jsonb,
                           priority => %(priority)s::int) as id
 
+-- name: rest_broadcast_all
+-- To every connected client; the answer is the message's id.
+select realtime.broadcast_all(event => %(event)s::text, payload => %(payload)s::text::jsonb, sender => %(sender)s::text,
+                              audience => %(audience)s::text::jsonb, priority => %(priority)s::int) as id
+
+-- name: rest_broadcast_users
+-- To every connection of some users; the answer is the message's id.
+select realtime.broadcast_users(users => %(users)s::text[], event => %(event)s::text, payload => %(payload)s::text::jsonb,
+                                sender => %(sender)s::text, audience => %(audience)s::text::jsonb, priority => %(priority)s::int) as id
+
+-- name: rest_broadcast_rooms
+-- To several channels; the answer is how many they were.
+select realtime.broadcast_rooms(rooms => %(rooms)s::text[], event => %(event)s::text, payload => %(payload)s::text::jsonb,
+                                sender => %(sender)s::text, audience => %(audience)s::text::jsonb, priority => %(priority)s::int) as channels
+
+-- name: rest_epoch
+-- What positions belong to.
+select realtime.epoch() as epoch
+
 -- name: rest_channel_create
 -- Make a room. What is not among the settings is as the function's defaults say.
 select c.name, c.metadata, c.permissions, c.capacity, c.history, extract(epoch from c.ttl)::float8 as ttl, c.max_messages,

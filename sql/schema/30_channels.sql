@@ -52,6 +52,9 @@ declare
 begin
   if starts_with(create_channel.name, 'db:') then
     raise exception 'names that begin with db: are live queries' using errcode = 'RT007';
+  elsif create_channel.name ~ '[\x01-\x1f\x7f]' or create_channel.name = '*' then
+    raise exception '% is no name for a channel', quote_literal(create_channel.name) using errcode = 'RT007',
+      hint = 'Names have no control characters.';
   end if;
   insert into realtime.channels as c
     (name, metadata, permissions, capacity, history, ttl, max_messages, presence_timeout, typing_timeout, created_by)

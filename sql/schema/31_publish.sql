@@ -6,8 +6,35 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function realtime.emit(text, jsonb) is 'A logical message that the servers believe: it carries the stream key. Not for others to call';
 
+create or replace function realtime.refuse_size(size integer, most integer) returns pg_lsn
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'the payload has % bytes', size using errcode = 'RT005', hint = format('At most %s.', most);
+end
+$$;
+comment on function realtime.refuse_size(integer, integer) is 'Raises RT005. Returns a type so that it can stand in place of pg_logical_emit_message()';
+
+create or replace function realtime.check_size() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  size integer := octet_length(new.payload::text);
+  most integer := (select s.max_payload from realtime.settings s);
+begin
+  if size > most then
+    perform realtime.refuse_size(size, most);
+  end if;
+  return new;
+end
+$$;
+comment on function realtime.check_size() is 'Trigger function: a payload over realtime.settings.max_payload is refused with RT005, whoever inserts it';
+-- The setting is at least 1024, so small messages need not ask for it.
+create or replace trigger check_size before insert on realtime.messages
+  for each row when (octet_length(new.payload::text) > 1024) execute function realtime.check_size();
+
+drop function if exists realtime.send(text, text, jsonb, text, text, jsonb, integer, text);
 create or replace function realtime.send(
-  channel text, event text, payload jsonb, sender text, id text, audience jsonb, priority integer, made_id text default null
+  channel text, event text, payload jsonb, sender text, id text, audience jsonb, priority integer, made_id text default null,
+  connection_id text default null, routed_from text default null
 ) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
@@ -38,18 +65,53 @@ begin
     end if;
   end if;
   if kept then
-    insert into realtime.messages (channel, event, payload, sender, id, audience, priority)
-    values (channel, event, payload, sender, coalesce(id, made_id, gen_random_uuid()::text), audience, priority);
+    insert into realtime.messages (channel, event, payload, sender, id, audience, priority, connection_id, routed_from)
+    values (channel, event, payload, sender, coalesce(id, made_id, gen_random_uuid()::text), audience, priority, connection_id, routed_from);
     return 'stored';
   end if;
   perform realtime.emit('realtime.message', jsonb_build_object('channel', channel, 'event', event, 'payload', payload,
-    'sender', sender, 'id', coalesce(id, made_id, gen_random_uuid()::text), 'audience', audience, 'priority', priority));
+    'sender', sender, 'id', coalesce(id, made_id, gen_random_uuid()::text), 'audience', audience, 'priority', priority,
+    'connection_id', connection_id, 'routed_from', routed_from));
   return 'emitted';
 end
 $$;
-comment on function realtime.send(text, text, jsonb, text, text, jsonb, integer, text) is
+comment on function realtime.send(text, text, jsonb, text, text, jsonb, integer, text, text, text) is
   'Publish one message and say what became of it: stored, emitted (a channel without history), duplicate, closed, unknown, too large. '
   'Not for others to call: realtime.broadcast() raises errors';
+
+create or replace function realtime.is_condition(condition jsonb, depth integer default 1) returns boolean
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+  word text;
+begin
+  if depth > 32 then
+    return false;
+  elsif jsonb_typeof(condition) = 'object' then
+    word := (select key from jsonb_object_keys(condition) key limit 1);
+    if word is null or word not in ('and', 'or', 'not') or condition - word <> '{}' then
+      return false;
+    elsif word = 'not' then
+      return realtime.is_condition(condition -> word, depth + 1);
+    end if;
+    return jsonb_typeof(condition -> word) = 'array' and condition -> word <> '[]'
+      and (select bool_and(realtime.is_condition(item, depth + 1)) from jsonb_array_elements(condition -> word) item);
+  elsif jsonb_typeof(condition) <> 'array' or jsonb_typeof(condition -> 0) is distinct from 'string'
+      or jsonb_typeof(condition -> 1) is distinct from 'string' then
+    return false;
+  end if;
+  word := condition ->> 1;
+  return case
+    when word in ('is-null', 'is-not-null') then jsonb_array_length(condition) = 2
+    when jsonb_array_length(condition) <> 3 then false
+    when word in ('in', 'not-in', 'array-contains-any') then jsonb_typeof(condition -> 2) = 'array'
+    when word in ('like', 'ilike') then jsonb_typeof(condition -> 2) = 'string'
+    when word in ('<', '<=', '>', '>=') then jsonb_typeof(condition -> 2) in ('string', 'number', 'boolean')
+    else word in ('==', '!=', 'array-contains') and jsonb_typeof(condition -> 2) <> 'null'
+  end;
+end
+$$;
+comment on function realtime.is_condition(jsonb, integer) is
+  'Whether this is a condition as the servers read them: ["field", "operator", value], or {"and": []}, {"or": []}, {"not": …} of such';
 
 create or replace function realtime.check_message(event text, audience jsonb) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -62,6 +124,7 @@ begin
       or coalesce(jsonb_typeof(audience -> 'connections'), 'array') <> 'array'
       or coalesce(jsonb_typeof(audience -> 'where'), 'array') <> 'array'
       or coalesce(jsonb_typeof(audience -> 'exclude'), 'object') <> 'object'
+      or exists (select from jsonb_array_elements(audience -> 'where') condition where not realtime.is_condition(condition))
       or (audience -> 'exclude') - '{users,connections,sender}'::text[] <> '{}') then
     raise exception 'not an audience: %', audience using errcode = 'RT007',
       hint = '{"users": [], "connections": [], "exclude": {"users": [], "connections": [], "sender": true}, "where": []}';
@@ -87,7 +150,10 @@ begin
   perform realtime.check_message(event, audience);
   if channel is null or length(channel) not between 1 and 255 then
     raise exception 'a channel has a name of 1 to 255 characters' using errcode = 'RT007';
-  elsif priority not between -32768 and 32767 then
+  elsif channel ~ '[\x01-\x1f\x7f]' or starts_with(channel, 'db:') or channel = '*' then  -- nobody could subscribe to it
+    raise exception '% is no name for a channel', quote_literal(channel) using errcode = 'RT007',
+      hint = 'Names have no control characters and do not begin with db:. To reach everybody: realtime.broadcast_all().';
+  elsif priority is null or priority not between -32768 and 32767 then
     raise exception 'a priority is between -32768 and 32767, not %', priority using errcode = 'RT007';
   elsif length(id) not between 1 and 255 then
     raise exception 'an id has 1 to 255 characters' using errcode = 'RT007';
@@ -116,7 +182,10 @@ declare
 begin
   perform realtime.check_message(event, audience);
   if octet_length(payload::text) > (select s.max_payload from realtime.settings s) then
-    raise exception 'the payload has % bytes', octet_length(payload::text) using errcode = 'RT005';
+    raise exception 'the payload has % bytes', octet_length(payload::text) using errcode = 'RT005',
+      hint = (select format('At most %s.', s.max_payload) from realtime.settings s);
+  elsif priority not between -32768 and 32767 then
+    raise exception 'a priority is between -32768 and 32767, not %', priority using errcode = 'RT007';
   end if;
   perform realtime.emit('realtime.command', jsonb_build_object('command', 'broadcast', 'users', to_jsonb(users), 'event', event,
     'payload', coalesce(payload, 'null'), 'sender', sender, 'id', message_id, 'audience', audience, 'priority', priority));
@@ -134,13 +203,14 @@ $$;
 comment on function realtime.broadcast_all(text, jsonb, text, jsonb, integer) is
   'Send a message to every connected client, whatever it is subscribed to. Not stored. Returns its id';
 
+drop function if exists realtime.broadcast_users(text[], text, jsonb, text, integer);
 create or replace function realtime.broadcast_users(
-  users text[], event text, payload jsonb default 'null', sender text default null, priority integer default 0
+  users text[], event text, payload jsonb default 'null', sender text default null, audience jsonb default null, priority integer default 0
 ) returns text
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-  select realtime.direct(coalesce(users, '{}'), event, payload, sender, null, priority)
+  select realtime.direct(coalesce(users, '{}'), event, payload, sender, audience, priority)
 $$;
-comment on function realtime.broadcast_users(text[], text, jsonb, text, integer) is
+comment on function realtime.broadcast_users(text[], text, jsonb, text, jsonb, integer) is
   'Send a message to every connection of these users, whatever it is subscribed to. Not stored. Returns its id';
 
 create or replace function realtime.broadcast_rooms(

@@ -1,33 +1,54 @@
--- After a dump was restored into another cluster.
+-- After a restore: into another cluster, or of this one to an earlier moment. Positions that clients still have may mean something else now, so
+-- the epoch that goes with them changes.
 
 create or replace function realtime.adopt_cluster() returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   here text := (select system_identifier::text from pg_control_system());
-  today pg_lsn := pg_current_wal_insert_lsn();
+  line text := left(pg_walfile_name(pg_current_wal_lsn()), 8);
+  today pg_lsn;
+  known realtime.settings;
 begin
-  perform from realtime.settings s where s.system_identifier = here;
+  perform from realtime.settings s where s.system_identifier = here and s.timeline = line;
   if found then
     return false;
+  end if;
+  select * into known from realtime.settings for update;  -- several servers may start at once
+  if known.system_identifier = here and known.timeline = line then
+    return false;
+  elsif known.system_identifier = here then
+    if known.timeline is not null then
+      -- The same cluster on another timeline. What is recorded was in the WAL before they parted, so up to there positions are the same.
+      insert into realtime.epochs (epoch, ended) select known.epoch, coalesce(max(c."position"), '0/0') from realtime.commits c
+      on conflict do nothing;
+      update realtime.settings set epoch = left(md5(gen_random_uuid()::text), 12);
+    end if;
+    update realtime.settings set timeline = line;
+    return known.timeline is not null;
   end if;
   lock table realtime.messages in share row exclusive mode;
-  perform from realtime.settings s where s.system_identifier = here;
-  if found then
-    return false;
-  end if;
+  today := pg_current_wal_insert_lsn();
   -- Ids of the old cluster may come again in this one. 2 is the id that PostgreSQL gives to frozen rows: visible to all, never given out.
   update realtime.messages m set xid = '2' where m.xid <> '2';
-  truncate realtime.commits, realtime.expired, realtime.message_ids, realtime.dropped_days;
+  truncate realtime.commits, realtime.expired, realtime.message_ids, realtime.dropped_days, realtime.epochs;
   insert into realtime.commits (channel, xid, "position", first_at, last_at)
   select m.channel, '2', today, min(m.inserted_at), max(m.inserted_at) from realtime.messages m group by 1;
-  -- Every position that a client still has is before this, or in the future of this cluster.
+  -- For clients that do not tell the epoch: every position they have is before this, or in the future of this cluster.
   insert into realtime.expired (channel, "position", seq) values ('', today - 1, 0);
-  delete from realtime.connections;
-  delete from realtime.nodes;
-  update realtime.settings set system_identifier = here;
+  -- Servers of the old cluster have no slot here; those that have one are running already, this one among them.
+  delete from realtime.nodes n
+  where not exists (select from pg_replication_slots s where s.slot_name = n.slot_name and s.database = current_database());
+  update realtime.settings set system_identifier = here, timeline = line, epoch = left(md5(gen_random_uuid()::text), 12);
   return true;
 end
 $$;
 comment on function realtime.adopt_cluster() is
-  'After a dump was restored into another cluster: positions and transaction ids of the old one mean nothing here. Keeps the messages in the '
-  'order in which they were written, and lets every client start anew. True: it was another cluster';
+  'Servers call this when they start and after a gap in the stream. After a restore into another cluster positions and transaction ids of the old '
+  'one mean nothing: messages are kept in the order in which they were written, and every client starts anew. After a restore to an earlier '
+  'moment, or the promotion of a standby, positions that were not written down in realtime.commits before are given up. True: so it was';
+
+create or replace function realtime.epoch() returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select s.epoch from realtime.settings s
+$$;
+comment on function realtime.epoch() is 'The epoch that positions belong to now. Positions of another epoch are not to be compared with today''s';

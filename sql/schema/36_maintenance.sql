@@ -59,8 +59,30 @@ end
 $$;
 comment on function realtime.channels_in(regclass) is 'The channels that have messages in a partition (or in realtime.messages)';
 
+create or replace function realtime.drop_partition(partition regclass, from_at timestamptz, to_at timestamptz) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '10ms' as $$
+begin
+  insert into realtime.expired as e (channel, "position", seq)
+  select '', max(c."position"), 999999999999999999
+  from realtime.commits c
+  where c.last_at >= drop_partition.from_at and c.last_at < drop_partition.to_at + interval '1 day' and c.first_at < drop_partition.to_at
+  having max(c."position") is not null
+  on conflict on constraint expired_pkey do update
+    set "position" = greatest(e."position", excluded."position"), seq = excluded.seq;
+  insert into realtime.dropped_days values (drop_partition.from_at, drop_partition.to_at) on conflict do nothing;
+  -- Who publishes waits behind us while we wait for whoever has published and not committed yet. Not so with DETACH CONCURRENTLY, but
+  -- PostgreSQL has that only for tables without a default partition.
+  execute format('drop table %s', partition);
+  return true;
+exception when lock_not_available then
+  return false;
+end
+$$;
+comment on function realtime.drop_partition(regclass, timestamptz, timestamptz) is
+  'Drop one day. Gives up after 10 ms of waiting for transactions that published; then nothing has happened, and no lock is left';
+
 create or replace function realtime.drop_partitions() returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   day record;
   dropped integer := 0;
@@ -73,26 +95,16 @@ begin
       select from realtime.channel_rules(array(select realtime.channels_in(day.partition))) r
       where r.history and (r.ttl is null or day.to_at > now() - r.ttl)
     );
-    insert into realtime.expired as e (channel, "position", seq)
-    select '', max(c."position"), 999999999999999999
-    from realtime.commits c
-    where c.last_at >= day.from_at and c.last_at < day.to_at + interval '1 day' and c.first_at < day.to_at
-    having max(c."position") is not null
-    on conflict on constraint expired_pkey do update
-      set "position" = greatest(e."position", excluded."position"), seq = excluded.seq;
-    insert into realtime.dropped_days values (day.from_at, day.to_at) on conflict do nothing;
-    -- For a moment nobody can publish. Whoever has an open transaction that published makes us give up after lock_timeout.
-    execute format('drop table %s', day.partition);
+    exit when not realtime.drop_partition(day.partition, day.from_at, day.to_at);
     dropped := dropped + 1;
+    exit;  -- its locks are held until the end of this transaction
   end loop;
   return dropped;
-exception when lock_not_available then
-  return 0;
 end
 $$;
 comment on function realtime.drop_partitions() is
-  'Drop the days of realtime.messages in which every message is over the ttl of its channel. Gives up after 100 ms of waiting for '
-  'transactions that published; to be called again. Returns how many were dropped';
+  'Drop the oldest day of realtime.messages in which every message is over the ttl of its channel. Gives up after 10 ms of waiting for '
+  'transactions that published; to be called again. Returns how many were dropped: 1 if there may be more';
 
 create or replace function realtime.note_expired(channel text, "position" pg_lsn, seq bigint) returns void
 language sql set search_path = pg_catalog, pg_temp as $$

@@ -10,7 +10,7 @@ from (
          count(*) filter (where p.left_at is null) over w as connections
   from realtime.presence p
   window w as (partition by p.channel, p.user_id)
-  order by p.channel, p.user_id, p.left_at is null desc, p.updated_at desc
+  order by p.channel, p.user_id, p.left_at is null desc, p.updated_at desc, p.connection_id collate "C" desc
 ) p
 left join realtime.last_seen l on l.user_id = p.user_id and l.channel = p.channel;
 comment on view realtime.presence_now is

@@ -2,7 +2,7 @@
 -- it to the application's role. Nobody but the owner sees realtime.settings, writes to realtime.presence, or emits messages.
 do $$
 declare
-  callable constant text[] := '{broadcast,broadcast_all,broadcast_users,broadcast_rooms,broadcast_changes,kick,disconnect,create_channel,update_channel,close_channel,history,name_matches,channel_rules}';
+  callable constant text[] := '{broadcast,broadcast_all,broadcast_users,broadcast_rooms,broadcast_changes,kick,disconnect,create_channel,update_channel,close_channel,history,epoch,name_matches,channel_rules}';
   one record;
 begin
   for one in

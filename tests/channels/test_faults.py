@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from typing import Any
 
 from tests.channels.conftest import Place
-from tests.channels.stage import Listener, Node, node, read, run
+from tests.channels.stage import Listener, Node, node, open_transaction, read, run, until
 from tests.live.stage import drop_slot, terminate
 
 
@@ -86,3 +87,76 @@ async def test_another_node_that_kept_its_slot_knows_the_true_positions(database
         for live in lives:
             await live.until(lambda live=live: len(live.messages) == 6)
         assert lives[0].messages == lives[1].messages
+
+
+async def test_what_a_gap_in_the_stream_swallowed_is_made_up_for(place: Place) -> None:
+    run(place.dsn, "select realtime.create_channel('r', presence_timeout => '0.2 s')")
+    async with node(place.dsn, decoder=place.decoder) as one:
+        ann, bob, cat, dora = [await one.listen("r", user=name, presence={}) for name in ("ann", "bob", "cat", "dora")]
+        with open_transaction(place.dsn) as slow:
+            slow.execute("select pg_current_xact_id()")  # no new slot before this has ended
+            drop_slot(place.dsn, one.feed.settings.slot_name)
+            run(place.dsn, "delete from realtime.connections where user_id = 'ann'")
+            run(place.dsn, "select realtime.kick('r', 'bob')")
+            run(place.dsn, "insert into realtime.preferences (user_id, event) values ('dora', 'said')")
+            await one.channels.disconnect(cat.member.connection_id)
+            joining = asyncio.create_task(one.listen("r", presence={}))
+            new = "select 1 from realtime.presence where user_id = connection_id"
+            await until(lambda: read(place.dsn, new))
+        somebody = await joining
+        await ann.until(lambda: [event["code"] for event in ann.of("error")] == ["RT_001"])
+        await bob.until(lambda: [event["code"] for event in bob.of("error")] == ["RT_003"])
+        await somebody.until(lambda: [event["user"]["id"] for event in somebody.of("presence:leave")] == ["cat"])
+        await one.publish("r", 1)
+        await one.publish("r", 2, event="other")
+        await dora.until(lambda: dora.messages)
+        assert dora.data == [2]
+
+
+async def test_a_publisher_that_deadlocks_over_ids_with_a_transaction_tries_again(database: str) -> None:
+    async with node(database) as one:
+        listener = await one.listen("public:a")
+        with open_transaction(database) as business:
+            business.execute("select realtime.broadcast('public:a', 'said', '1', id => 'b')")
+            publishing = asyncio.gather(*(one.publish("public:a", 2, id=name) for name in ("a", "b")))
+            await until(lambda: read(database, "select true from pg_locks where not granted"))
+            await asyncio.to_thread(business.execute, "select realtime.broadcast('public:a', 'said', '1', id => 'a')")
+            business.commit()
+        first, second = await publishing
+        await listener.until(lambda: len(listener.messages) == 2)
+        assert listener.data == [1, 1]
+        assert (first.id, second.id) == ("a", "b")
+
+
+async def test_a_node_that_was_down_serves_nobody_before_it_has_caught_up(place: Place) -> None:
+    kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"throw_away": False}}
+    async with node(place.dsn, **kept):
+        pass
+    async with node(place.dsn, decoder=place.decoder) as other:
+        run(
+            place.dsn,
+            "insert into realtime.messages (channel, event, payload) select 'public:a', 'said', to_jsonb(n) "
+            "from generate_series(1, 20000) n",
+        )
+        await other.settled()
+        await until(lambda: not other.channels.core.ledger.unrecorded)
+        async with node(place.dsn, **kept) as one:
+            live = await one.listen("public:a")
+            await one.publish("public:a", "new")
+            await live.until(lambda: live.messages)
+            assert live.data == ["new"]
+
+
+async def test_positions_are_not_made_up_while_another_node_with_clients_may_know_them(database: str) -> None:
+    run(
+        database,
+        "select pg_create_logical_replication_slot('theirs', 'pgoutput');"
+        "insert into realtime.nodes (id, slot_name, lease_expires_at) values ('they', 'theirs', now() + interval '1 h')",
+    )
+    async with node(database) as one:
+        asked = {"node": one.feed.settings.node, "position": "FFFF/0"}
+        assert await one.channels._store.rows("engine_others_behind", **asked) == []
+        run(database, "insert into realtime.connections (id, node_id, transport) values ('c', 'they', 'websocket')")
+        assert await one.channels._store.rows("engine_others_behind", **asked) == [{"id": "they"}]
+        run(database, "update realtime.connections set dropped_at = now()")
+        assert await one.channels._store.rows("engine_others_behind", **asked) == []

@@ -135,9 +135,10 @@ async def test_a_forged_logical_message_is_not_believed(place: Place) -> None:
 
 async def test_what_is_refused_is_not_stored(database: str) -> None:
     run(database, "insert into realtime.channel_defaults (pattern, dynamic) values ('closed:*', false)")
-    async with node(database, max_payload=100) as one:
+    run(database, "update realtime.settings set max_payload = 2000")
+    async with node(database) as one:
         with pytest.raises(MessageTooLarge):
-            await one.publish("public:a", "x" * 200)
+            await one.publish("public:a", "x" * 2000)
         with pytest.raises(UnknownChannel):
             await one.publish("closed:a", 1)
         with pytest.raises(UnknownChannel):

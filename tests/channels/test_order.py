@@ -6,16 +6,16 @@ import asyncio
 import json
 import random
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from engine.channels.model import parse_position
-from engine.feed.settings import FeedSettings
-from engine.types import Kind, Message
 from tests.channels.conftest import Place
 from tests.channels.stage import Listener, Node, connect, node, open_transaction, read, run, until
-from tests.feed.conftest import reading
+from tests.channels.wal import begin_control, control
 
 WRITERS = 6
 TRANSACTIONS = 25
@@ -40,22 +40,6 @@ def write(dsn: str, writer: int, seed: int, stop: threading.Event) -> list[tuple
     return committed
 
 
-async def wal_order(dsn: str, settings: FeedSettings, messages: int) -> list[Any]:
-    """The payloads of channel public:a as another slot, read from its beginning, has them."""
-    found: list[Any] = []
-    async with reading(dsn, settings) as reader:
-        while len(found) < messages:
-            transaction = await reader.transaction()
-            for change in transaction.changes:
-                if isinstance(change, Message) or change.relation.name != "messages" or change.kind is not Kind.INSERT:
-                    continue
-                names = [column.name for column in change.relation.columns]
-                row = dict(zip(names, change.new() or (), strict=True))
-                if row["channel"] == b"public:a":
-                    found.append(json.loads(row["payload"] or b""))
-    return found
-
-
 def check_growing(listener: Listener) -> None:
     keys = [parse_position(position) for position in listener.positions]
     assert keys == sorted(set(keys))
@@ -63,10 +47,12 @@ def check_growing(listener: Listener) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_live_order_replayed_order_and_wal_order_are_the_same(place: Place, seed: int) -> None:
-    slot = FeedSettings(slot_name=f"wal_{seed}_{place.decoder}", decoder=place.decoder, throw_away=False)
-    async with reading(place.dsn, slot):
-        pass  # the slot stays and keeps the WAL
-    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+    begin_control(place.dsn)
+    slots: list[dict[str, Any]] = [
+        {"slot": f"kept_{seed}_{number}_{place.decoder}", "feed": {"throw_away": False}} for number in range(2)
+    ]
+    both = [partial(node, place.dsn, decoder=place.decoder, **slot) for slot in slots]
+    async with both[0]() as one, both[1]() as two:
         lives = [await one.listen("public:a"), await two.listen("public:a")]
         stop = threading.Event()
         writers = [asyncio.to_thread(write, place.dsn, w, seed, stop) for w in range(WRITERS)]
@@ -81,17 +67,38 @@ async def test_live_order_replayed_order_and_wal_order_are_the_same(place: Place
         messages = lives[0].messages
         assert lives[1].messages == messages
         check_growing(lives[0])
-        assert {tuple(pair) for pair in lives[0].data} <= set(committed)
         for listener in late:
             # Whoever came or resumed at any moment has the end of the same sequence, without gap or duplicate.
             assert listener.messages == messages[len(messages) - len(listener.messages) :]
-        for there in (one, two):
-            assert (await there.listen("public:a", history=1000)).messages == messages
-            assert (await there.listen("public:a", since=messages[3]["position"])).messages == messages[4:]
-    async with asyncio.timeout(60):
-        assert await wal_order(place.dsn, FeedSettings(slot_name=slot.slot_name, throw_away=True), len(messages)) == [
-            message["data"] for message in messages
-        ]
+        await check_replay((one, two), messages)
+        written = [message for message in control(place.dsn) if message.stored]
+        assert sorted(tuple(message.payload) for message in written) == sorted(committed)
+        in_channel = [message.payload for message in written if message.channel == "public:a"]
+        assert in_channel == [message["data"] for message in messages]
+        assert in_channel != sorted(in_channel, key=seq_of(messages))  # else the transactions have not overlapped
+    with open_transaction(place.dsn) as slow:
+        slow.execute("select realtime.broadcast('public:a', 'said', '1')")
+        run(place.dsn, "select realtime.broadcast('public:a', 'said', '2')")
+        slow.commit()
+    async with both[0]() as one, both[1]() as two:
+        await one.settled()
+        await two.settled()
+        more = (await one.listen("public:a", since=messages[-1]["position"])).messages
+        assert [message["data"] for message in more] == [message.payload for message in control(place.dsn)] == [2, 1]
+        await check_replay((one, two), messages + more)
+
+
+def seq_of(messages: list[dict[str, Any]]) -> Callable[[Any], int]:
+    """By what the rows were numbered with, before their transactions committed."""
+    numbers = {tuple(message["data"]): parse_position(message["position"]).seq for message in messages}
+    return lambda pair: numbers[tuple(pair)]
+
+
+async def check_replay(nodes: tuple[Node, Node], messages: list[dict[str, Any]]) -> None:
+    """Both nodes tell the same story again, from the beginning and from the middle."""
+    for there in nodes:
+        assert (await there.listen("public:a", history=1000)).messages == messages
+        assert (await there.listen("public:a", since=messages[3]["position"])).messages == messages[4:]
 
 
 async def come_and_go(nodes: tuple[Node, Node], seed: int, late: list[Listener]) -> None:

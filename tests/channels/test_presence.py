@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from engine.channels.events import iso_time
 from engine.channels.model import ChannelFull, PresenceRefused
 from tests.channels.conftest import Place
 from tests.channels.stage import Listener, node, read, run, until
@@ -45,6 +46,41 @@ def await_count(there: object, channel: str) -> int:
     return count
 
 
+async def test_typing_that_is_said_when_joining_ends_too(database: str) -> None:
+    run(database, "select realtime.create_channel('r', typing_timeout => '0.3 s')")
+    async with node(database) as one:
+        ann = await one.listen("r", user="ann", presence={"typing": True})
+        await ann.until(lambda: ann.of("presence:update"))
+        assert ann.of("presence:update")[0]["user"]["state"] == {}
+
+
+async def test_what_updates_add_up_to_is_limited(database: str) -> None:
+    async with node(database) as one:
+        ann = await one.listen("r", user="ann", presence={})
+        for number in range(2):
+            await one.channels.set_presence("r", ann.member, {f"part{number}": "x" * 4000})
+        with pytest.raises(PresenceRefused, match="8192 bytes"):
+            await one.channels.set_presence("r", ann.member, {"part2": "x" * 4000})
+        await one.channels.set_presence("r", ann.member, {"part1": "y" * 4000})
+        assert read(database, "select array(select jsonb_object_keys(state)) from realtime.presence") == [
+            (["part0", "part1"],)
+        ]
+
+
+async def test_last_seen_is_null_while_somebody_is_there_and_then_when_the_connection_broke(database: str) -> None:
+    run(database, "select realtime.create_channel('r', presence_timeout => '0.3 s')")
+    async with node(database) as one:
+        watcher = await one.listen("r", user="w", presence={})
+        ann = await one.listen("r", user="ann", presence={})
+        assert ann.presence is not None
+        assert [user["lastSeen"] for user in ann.presence["users"]] == [None, None]
+        await one.channels.disconnect(ann.member.connection_id)
+        await watcher.until(lambda: watcher.of("presence:leave"))
+        told = watcher.of("presence:leave")[0]["user"]["lastSeen"]
+        [(kept,)] = read(database, "select at::text from realtime.last_seen where user_id = 'ann'")
+        assert told == iso_time(kept)
+
+
 async def test_several_connections_are_one_user(database: str) -> None:
     async with node(database) as one:
         watcher = await one.listen(ROOM, user="w", presence={})
@@ -57,6 +93,22 @@ async def test_several_connections_are_one_user(database: str) -> None:
         await watcher.until(lambda: watcher.of("presence:leave"))
         kinds = [(event["type"], event["user"]["id"]) for event in watcher.events if event["user"]["id"] != "w"]
         assert kinds == [("presence:join", "ann"), ("presence:join", "bob"), ("presence:leave", "ann")]
+
+
+async def test_of_several_connections_the_one_that_was_changed_last_speaks_wherever_one_asks(database: str) -> None:
+    async with node(database) as one:
+        watcher = await one.listen(ROOM, user="w", presence={})
+        first = await one.listen(ROOM, user="ann", presence={"from": "first"})
+        await one.listen(ROOM, user="ann", presence={"from": "second"})
+        await one.channels.set_presence(ROOM, first.member, {"from": "first again"})
+        await watcher.until(lambda: len(watcher.of("presence:update")) == 2)
+        assert watcher.of("presence:update")[-1]["user"]["state"] == {"from": "first again"}
+        shown = read(database, "select state from realtime.presence_now where user_id = 'ann'")
+        assert shown == [({"from": "first again"},)]
+        async with node(database) as two:
+            later = await two.listen(ROOM, presence={})
+            assert later.presence is not None
+            assert {"from": "first again"} in [user["state"] for user in later.presence["users"]]
 
 
 async def test_a_dropped_connection_may_come_back_within_the_timeout_without_leave_and_join(database: str) -> None:
@@ -140,6 +192,20 @@ async def test_members_of_a_node_that_died_leave(database: str) -> None:
         assert [event["user"]["id"] for event in watcher.events] == ["ann", "ann"]
 
 
+async def test_who_was_on_a_node_that_was_stopped_leaves_after_the_timeout(database: str) -> None:
+    run(database, "select realtime.create_channel('r', presence_timeout => '0.2 s')")
+    async with node(database) as one:
+        watcher = await one.listen("r", user="w", presence={})
+        async with node(database, feed={"throw_away": False}) as two:
+            ann = await two.listen("r", user="ann", presence={})
+            bob = await two.listen("r", user="bob", presence={})
+            await two.channels.disconnect(ann.member.connection_id)
+            await two.channels.disconnect(bob.member.connection_id)
+        await watcher.until(lambda: len(watcher.of("presence:leave")) == 2)
+        assert read(database, "select user_id from realtime.presence") == [("w",)]
+        await until(lambda: read(database, "select count(*) from realtime.connections") == [(1,)])
+
+
 async def test_a_room_tells_its_life_to_subscribers(place: Place) -> None:
     async with node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("r")
@@ -165,6 +231,10 @@ async def test_a_broadcast_to_users_or_all_reaches_connections(place: Place) -> 
         await ann.until(lambda: len(ann.events) == 3)
         await bob.until(lambda: len(bob.events) == 3)
         assert (ann.data, bob.data) == ([1, 2, 4], [1, 3, 4])
+        message = ann.messages[0]
+        assert message["channel"] == "*"
+        assert message.keys() == {"type", "channel", "event", "data", "timestamp", "sender", "id", "position"}
+        assert message["timestamp"].endswith("Z")
 
 
 async def test_audiences_filters_preferences_and_routes_choose_who_hears(place: Place) -> None:
@@ -192,6 +262,7 @@ async def test_audiences_filters_preferences_and_routes_choose_who_hears(place: 
         assert [data["amount"] for data in ann.data] == [200, 60, 70]
         assert [data["amount"] for data in bob.data] == [10, 200, 70]
         assert [data["amount"] for data in events.data] == [60]
+        await admin.until(lambda: admin.messages)
         assert [(message["channel"], message["data"]["amount"]) for message in admin.messages] == [
             ("admin:orders", 200)
         ]

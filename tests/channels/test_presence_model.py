@@ -59,9 +59,11 @@ def test_the_events_turn_the_list_of_users_into_the_list_after(
     for number, steps in enumerate(transactions):
         changes = [found for step in steps if (found := change(rows, step)) is not None]
         for event in presence.apply(changes, number * 1_000_000):
-            body = event.body
+            body = json.loads(event.json)
             key = (body["channel"], body["user"]["id"])
             assert (body["type"] == "presence:join") == (key not in told)
+            among = sum(channel == key[0] for channel, _ in told)
+            assert body["count"] == among + {"presence:join": 1, "presence:leave": -1}.get(body["type"], 0)
             if body["type"] == "presence:leave":
                 del told[key]
             else:

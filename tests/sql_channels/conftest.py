@@ -32,7 +32,7 @@ def connect(dsn: str) -> Iterator[Connect]:
     with ExitStack() as stack:
 
         def open_one() -> Connection:
-            options = "-c statement_timeout=10s -c lock_timeout=10s -c timezone=America/New_York"
+            options = "-c statement_timeout=10s -c lock_timeout=10s -c timezone=America/New_York -c jit=off"
             return stack.enter_context(psycopg.connect(dsn, autocommit=True, row_factory=dict_row, options=options))
 
         yield open_one

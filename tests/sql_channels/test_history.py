@@ -146,7 +146,7 @@ def test_days_are_dropped_when_all_in_them_is_over_and_the_end_of_what_is_gone_i
     insert(db, "long", "-10 days", 100)
     insert(db, "r", "0", 1)
     record(db)
-    assert value(db, "select realtime.drop_partitions()") == 2
+    assert [value(db, "select realtime.drop_partitions()") for _ in range(3)] == [1, 1, 0]
     assert value(db, "select count(*) from realtime.partition_days() where from_at < now() - interval '1 day'") == 1
     gone = value(
         db,
@@ -171,6 +171,11 @@ def test_dropping_gives_up_when_somebody_has_an_open_transaction_that_published(
     run(publisher, "select realtime.broadcast('r', 'e')")
     assert value(db, "select realtime.drop_partitions()") == 0
     assert value(db, "select count(*) from realtime.expired") == 0
+    run(db, "begin")  # it gives up without keeping others waiting, also if the caller goes on
+    assert value(db, "select realtime.drop_partitions()") == 0
+    run(publisher, "select realtime.broadcast('r', 'e')")
+    run(connect(), "select realtime.broadcast('r', 'e')")
+    run(db, "commit")
     run(publisher, "commit")
     assert value(db, "select realtime.drop_partitions()") == 1
     assert value(db, "select realtime.expire_messages()") == 1  # the commit of the message that is gone
@@ -235,10 +240,39 @@ def test_after_a_restore_into_another_cluster_messages_are_kept_and_old_position
     insert(db, "r", "0", 3)
     record(db)
     assert named(db, "engine_adopt_cluster") == [{"adopted": False}]
+    epochs = [value(db, "select realtime.epoch()")]
+    run(db, "select pg_create_logical_replication_slot('here', 'pgoutput')")
+    for name in ("here", "gone"):
+        run(
+            db,
+            "insert into realtime.nodes (id, slot_name, lease_expires_at) values (%s, %s, now() + '1 hour')",
+            name,
+            name,
+        )
+        run(db, "insert into realtime.connections (id, node_id, transport) values (%s, %s, 'x')", name, name)
     run(db, "update realtime.settings set system_identifier = '1'")
     assert named(db, "engine_adopt_cluster") == [{"adopted": True}]
     assert named(db, "engine_adopt_cluster") == [{"adopted": False}]
+    epochs.append(value(db, "select realtime.epoch()"))
+    assert epochs[0] != epochs[1]
+    assert run(db, "select id from realtime.nodes") == [{"id": "here"}]
+    assert run(db, "select id from realtime.connections") == [{"id": "here"}]
+    run(db, "select pg_drop_replication_slot('here')")
     assert texts(db, "'r'") == [1, 2, 3]
     assert value(
         db, "select position < (select min(position) from realtime.commits) from realtime.expired where channel = ''"
     )
+
+
+def test_another_timeline_begins_another_epoch_in_which_what_was_recorded_before_still_counts(db: Connection) -> None:
+    insert(db, "r", "0", 1)
+    record(db)
+    assert named(db, "engine_adopt_cluster") == [{"adopted": False}]  # the first look only takes note of the timeline
+    first = value(db, "select realtime.epoch()")
+    run(db, "update realtime.settings set timeline = '000000FE'")
+    assert named(db, "engine_adopt_cluster") == [{"adopted": True}]
+    assert named(db, "engine_adopt_cluster") == [{"adopted": False}]
+    assert value(db, "select realtime.epoch()") != first
+    last = value(db, "select max(position)::text from realtime.commits")
+    assert named(db, "engine_epoch_ended", epoch=first) == [{"ended": last}]
+    assert texts(db, "'r'") == [1]

@@ -135,7 +135,7 @@ def test_a_server_that_is_neither_superuser_nor_owner_gets_by_with_the_documente
         named(db, "engine_connect", id="c", node="n", user="ann", attributes="{}", transport="websocket", ip=None)
         who = {"channel": "r", "connection": "c"}
         named(db, "engine_room_lock", **who)
-        named(db, "engine_join", user="ann", metadata="{}", state="{}", capacity=None, **who)
+        named(db, "engine_join", user="ann", metadata="{}", state="{}", capacity=None, typing=None, **who)
         run(db, "select realtime.broadcast('r', 'e', id => 'x')")
         for table in ("channels", "channel_defaults", "routes", "preferences", "settings", "expired", "last_seen"):
             run(db, f"select 1 from realtime.{table}")
@@ -147,6 +147,24 @@ def test_a_server_that_is_neither_superuser_nor_owner_gets_by_with_the_documente
         named(db, "engine_make_partitions", days=5)
         for name in ("engine_drop_partitions", "engine_adopt_cluster"):
             named(db, name)
+        named(db, "engine_emit", notes=['{"payload": 1}'])
+        named(db, "engine_epoch_ended", epoch="e")
+        nothing: list[str] = []
+        commits = dict.fromkeys(("channels", "xids", "first", "last"), nothing)
+        named(db, "engine_remove_refused", **commits)
+        names = (
+            "targets",
+            "sources",
+            "source_xids",
+            "events",
+            "payloads",
+            "senders",
+            "connections",
+            "ids",
+            "audiences",
+        )
+        copies = dict.fromkeys((*names, "priorities"), nothing)
+        named(db, "engine_record_and_route", **commits, positions=nothing, **copies)
         named(db, "engine_expire_messages", most=10)
         named(db, "engine_leave", **who)
         named(db, "feed_node_remove", node="n", always=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
+from engine.channels.filter import compile_filter
+from engine.errors import InvalidQuery
 from tests.sql_channels.conftest import Connect, Connection, Stream, named, run, value
 
 
@@ -93,6 +96,51 @@ def test_what_cannot_be_sent_is_refused_with_its_code(db: Connection, call: str,
         run(db, f"select {call}")
     assert refused.value.sqlstate == code
     assert stored(db) == []
+
+
+@pytest.mark.parametrize("name", ["", "*", "db:x", "db:collection:messages", "a\nb", "a\x7f", "x" * 256])
+def test_names_that_nobody_can_subscribe_to_are_refused(db: Connection, name: str) -> None:
+    with pytest.raises(psycopg.Error) as refused:
+        run(db, "select realtime.broadcast(%s, 'e')", name)
+    assert refused.value.sqlstate == "RT007"
+
+
+CONDITIONS = [
+    [],
+    [["a", "==", 1]],
+    [["a.b", "in", [1, 2]], {"or": [["a", "is-null"], {"not": ["a", "like", "x%"]}]}],
+    [["a", "=", 1]],
+    [["a", "==", None]],
+    [["a", "=="]],
+    [["a", "is-null", 1]],
+    [["a", "in", 1]],
+    [["a", "<", [1]]],
+    [["a", "like", 1]],
+    [[1, "==", 1]],
+    ["a"],
+    [{}],
+    [{"and": []}],
+    [{"and": [["a", "==", 1]], "or": []}],
+    [{"not": [["a", "==", 1]]}],
+    [{"xor": [["a", "==", 1]]}],
+    [1],
+]
+
+
+@pytest.mark.parametrize("where", CONDITIONS, ids=json.dumps)
+def test_sql_takes_the_conditions_that_servers_can_read_and_no_others(db: Connection, where: list[object]) -> None:
+    try:
+        compile_filter(where)
+        readable = True
+    except InvalidQuery:
+        readable = False
+    statement = "select realtime.broadcast('c', 'e', audience => %s::jsonb)"
+    if readable:
+        run(db, statement, json.dumps({"where": where}))
+        return
+    with pytest.raises(psycopg.Error) as refused:
+        run(db, statement, json.dumps({"where": where}))
+    assert refused.value.sqlstate == "RT007"
 
 
 def test_the_largest_payload_fits(db: Connection) -> None:

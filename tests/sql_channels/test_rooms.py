@@ -29,7 +29,7 @@ def join(db: Connection, channel: str, connection_id: str, user: str) -> bool:
     with db.transaction():
         room = named(db, "engine_room_lock", channel=channel)
         capacity = room[0]["capacity"] if room else None
-        return bool(named(db, "engine_join", capacity=capacity, **values))
+        return bool(named(db, "engine_join", capacity=capacity, typing=None, **values))
 
 
 def test_a_room_is_made_changed_closed_and_made_again(db: Connection) -> None:

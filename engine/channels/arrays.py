@@ -1,0 +1,26 @@
+"""PostgreSQL array literals of many values at once.
+
+psycopg adapts a list element by element in Python, which takes longer than everything else a batch costs this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["plain_array", "text_array"]
+
+
+def text_array(values: Iterable[str | None]) -> str:
+    """A ``text[]``, to be cast in the statement. Quoting as "Array Input and Output Syntax" says."""
+    return (
+        "{"
+        + ",".join(
+            "NULL" if value is None else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values
+        )
+        + "}"
+    )
+
+
+def plain_array(values: Iterable[int | bool]) -> str:
+    """An array of numbers or booleans, to be cast in the statement."""
+    return "{" + ",".join(map(str, values)) + "}"
