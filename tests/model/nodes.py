@@ -1,0 +1,148 @@
+"""Nodes to be driven: each a whole server behind a port, in this process or in one of its own that can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+from functools import partial
+from typing import Any, Protocol, cast
+
+import uvicorn
+
+from engine.feed.settings import DecoderName
+from server.app import make_app
+from server.node import Node
+from server.rest import Rest
+from server.settings import Settings
+from server.ws import RealtimeProtocol
+from tests.ports import free_port
+from tests.server.listener import slot_name
+from tests.server.processes import ServerProcess, start
+
+__all__ = ["LEASE", "ModelNode", "NodeHere", "NodeOutside"]
+
+LEASE = 3.0
+"""Seconds; the shortest that the settings allow."""
+
+
+class ModelNode(Protocol):
+    """A node that is up or down. ``gaps`` counts how often its slot was taken away."""
+
+    port: int
+    slot: str
+    up: bool
+    gaps: int
+
+    async def start(self) -> None:
+        """Up again, under the same name and slot."""
+
+    async def stop(self) -> None:
+        """Down in order."""
+
+    async def kill(self) -> None:
+        """Down without a word, where that can be done; else in order."""
+
+    def complaints(self) -> list[str]:
+        """What it logged as an error."""
+        ...
+
+
+def _settings(slot: str, decoder: DecoderName) -> dict[str, Any]:
+    return {
+        "slot_name": slot,
+        "decoder": decoder,
+        "lease": LEASE,
+        "heartbeat_interval": 0.5,
+        "trust_user_parameter": True,
+        "max_message_rate": 100_000.0,
+    }
+
+
+class NodeHere:
+    """A node in this process; its errors are in this process's log."""
+
+    def __init__(self, dsn: str, decoder: DecoderName) -> None:
+        self.dsn = dsn
+        self.port = free_port()
+        self.slot = slot_name()
+        self.up = False
+        self.gaps = 0
+        self._settings = Settings(**_settings(self.slot, decoder))
+
+    async def start(self) -> None:
+        self._node = Node(self._settings, self.dsn)
+        self._rest = Rest(self.dsn, "test", key=None, pool_size=2, message_size=self._settings.max_message_size)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                make_app(self._node.status, [self._rest.mount]),
+                ws=cast("Any", partial(RealtimeProtocol, self._node)),
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=8,
+            )
+        )
+        self._serving = asyncio.create_task(self._server._serve([socket.create_server(("127.0.0.1", self.port))]))
+        await self._node.start()
+        await self._rest.start()
+        self.up = True
+
+    async def stop(self) -> None:
+        self.up = False
+        self._server.should_exit = True
+        await self._serving
+        await self._rest.stop()
+        await self._node.stop()
+
+    async def kill(self) -> None:
+        await self.stop()
+
+    def complaints(self) -> list[str]:
+        failures = [
+            self._node._live and self._node._live.failure,
+            self._node._channels and self._node._channels.failure,
+        ]
+        return [f"the node failed: {failure!r}" for failure in failures if failure is not None]
+
+
+class NodeOutside:
+    """A node in a process of its own."""
+
+    def __init__(self, dsn: str, decoder: DecoderName) -> None:
+        self.dsn = dsn
+        self.port = free_port()
+        self.slot = slot_name()
+        self.up = False
+        self.gaps = 0
+        self._config = {**_settings(self.slot, decoder), "log_format": "json"}
+        self._lines: list[str] = []
+        self._process: ServerProcess | None = None
+
+    async def start(self) -> None:
+        self._process = await start("serve", "--dsn", self.dsn, port=self.port, config=self._config)
+        self._process.lines = self._lines
+        await self._process.healthy()
+        self.up = True
+
+    async def stop(self) -> None:
+        self.up = False
+        assert self._process is not None
+        await self._process.end()
+
+    async def kill(self) -> None:
+        self.up = False
+        assert self._process is not None
+        await self._process.end(signal.SIGKILL)
+
+    def complaints(self) -> list[str]:
+        return [line for line in self._lines if _is_error(line)]
+
+
+def _is_error(line: str) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return "Traceback" in line
+    return isinstance(entry, dict) and entry.get("level") in ("error", "critical")

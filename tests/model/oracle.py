@@ -1,0 +1,154 @@
+"""What the clients must have heard: the tables say it, and a slot of test_decoding says independently in which order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from engine.channels.model import Position, parse_position
+from engine.session_settings import connection_options
+from tests.channels.wal import control
+from tests.model.client import Client
+from tests.model.stay import Stay
+from tests.server.listener import slot_name
+
+__all__ = ["ROOM", "Truth", "Wal", "check_acks", "check_stay", "wanted"]
+
+ROOM = "room:life"
+"""A room that is made and closed again and again."""
+
+
+@dataclass
+class Wal:
+    """Messages by channel in the order of the WAL: their numbers, with the transaction that published them."""
+
+    slot: str = field(default_factory=slot_name)
+    stored: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    passing: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def read(self, dsn: str) -> None:
+        """Take what the control slot has."""
+        for message in control(dsn, self.slot):
+            if message.stored:
+                self.stored[message.channel].append((message.xid, number_in(message.payload)))
+            else:
+                self.passing[message.channel].append(number_in(message.payload))
+
+
+def number_in(payload: dict[str, Any]) -> int:
+    """A message's number; changes of the business table carry it in the row."""
+    number: int = payload["n"] if "n" in payload else payload["record"]["n"]
+    return number
+
+
+class Truth:
+    """The tables at a moment when nothing is going on."""
+
+    def __init__(self, dsn: str, wal: Wal) -> None:
+        wal.read(dsn)
+        self.wal = wal
+        with psycopg.connect(dsn, autocommit=True, options=connection_options()) as connection:
+            self.channels: dict[str, list[dict[str, Any]]] = defaultdict(list)
+            self.xids: dict[Position, int] = {}
+            cursor = connection.execute(
+                "select m.channel, c.position::text || '/' || m.seq, m.event, m.payload, m.sender, m.id, m.xid::text::bigint"
+                " from realtime.messages m join realtime.commits c on c.channel = m.channel and c.xid = m.xid"
+                " order by m.channel, c.position, m.seq"
+            )
+            for channel, position, event, payload, sender, id, xid in cursor.fetchall():
+                row = {"event": event, "data": payload, "sender": sender, "id": id, "position": position}
+                self.channels[channel].append(row)
+                self.xids[parse_position(position)] = xid
+            (count,) = connection.execute("select count(*) from realtime.messages").fetchone() or (None,)
+            assert count == sum(map(len, self.channels.values())), "messages without a commit position"
+            self.presence = connection.execute(
+                "select channel, user_id, metadata, state from realtime.presence_now order by 1, 2"
+            ).fetchall()
+
+    def check_order(self) -> None:
+        """The tables hold what the WAL had, in its order; but for those that nobody followed and that share a position."""
+        for channel in {*self.channels, *self.wal.stored}:
+            rows = self.channels.get(channel, [])
+            streamed = self.wal.stored.get(channel, [])
+            found = [number_in(row["data"]) for row in rows]
+            if channel == ROOM:  # what committed after it was closed has been removed again
+                assert set(found) <= {number for _, number in streamed}
+            else:
+                assert sorted(found) == sorted(number for _, number in streamed), channel
+            place = {number: index for index, (_, number) in enumerate(streamed)}
+            lsns = [parse_position(row["position"]).lsn for row in rows]
+            for index in range(1, len(rows)):
+                if lsns[index] > lsns[index - 1]:
+                    assert place[found[index]] > place[found[index - 1]], (channel, rows[index - 1 : index + 1])
+
+    def expected(self, stay: Stay) -> list[dict[str, Any]]:
+        """What somebody who came then, and asked for that, should have heard by now."""
+        assert stay.begins is not None
+        rows = [row for row in self.channels.get(stay.channel, []) if wanted(row, stay)]
+        before = [row for row in rows if parse_position(row["position"]) <= stay.begins]
+        history = stay.options.get("history", 0)
+        return (before[-history:] if history else []) + rows[len(before) :]
+
+
+def wanted(row: dict[str, Any], stay: Stay) -> bool:
+    """Whether the filter of ``stay`` lets a message through."""
+    wishes = stay.options.get("filter", {})
+    if "events" in wishes and row["event"] not in wishes["events"]:
+        return False
+    return "where" not in wishes or row["data"].get("k") == 1
+
+
+def check_stay(truth: Truth, stay: Stay, *, whole: bool) -> None:
+    """A record is what was committed since it began, each once, in order; ``whole``: up to now."""
+    context = (stay.client, stay.channel, stay.options, stay.begins, stay.state)
+    if stay.channel.startswith("cursors:"):
+        _check_passing(truth, stay, whole=whole)
+        return
+    assert not stay.unrecovered, context
+    expected = truth.expected(stay)
+    if not whole:
+        expected = expected[: len(stay.record)]
+    heard = [{key: message[key] for key in ("event", "data", "sender", "id", "position")} for message in stay.record]
+    assert heard == expected, (context, difference(heard, expected))
+
+
+def _check_passing(truth: Truth, stay: Stay, *, whole: bool) -> None:
+    heard = [number_in(message["data"]) for message in stay.record]
+    wal = truth.wal.passing.get(stay.channel, [])
+    places = [wal.index(number) for number in heard]
+    assert places == sorted(set(places)), (stay.client, heard, wal)
+    if stay.lossless and places and "filter" not in stay.options:
+        assert places == list(range(places[0], places[0] + len(places))), (stay.client, heard, wal)
+        assert not whole or places[-1] == len(wal) - 1, (stay.client, heard, wal)
+
+
+def difference(heard: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:
+    """The first place where two lists part, in words."""
+    for place, (one, other) in enumerate(zip(heard, expected, strict=False)):
+        if one != other:
+            return f"at {place}: heard {heard[place : place + 3]}, expected {expected[place : place + 3]}"
+    return f"heard {len(heard)}, expected {len(expected)}: {(heard + expected)[min(len(heard), len(expected)) :][:3]}"
+
+
+def check_acks(truth: Truth, client: Client) -> None:
+    """What was acknowledged is stored exactly once, where the ack says; what was refused is not."""
+    for sent in client.sent:
+        if sent.channel.startswith("cursors:"):
+            count = truth.wal.passing.get(sent.channel, []).count(sent.number)
+            assert count <= 1, sent
+            failed = sent.outcome is None or sent.outcome["type"] == "error"
+            assert count == 1 or failed or (sent.id or "").startswith("shared"), sent
+            continue
+        rows = truth.channels.get(sent.channel, [])
+        mine = [row for row in rows if number_in(row["data"]) == sent.number]
+        assert len(mine) <= 1, (sent, mine)
+        if sent.outcome is not None and sent.outcome["type"] == "ack":
+            stored = [row for row in rows if row["id"] == sent.outcome["id"]]
+            assert len(stored) == 1, (sent, stored)
+            assert sent.outcome.get("position", stored[0]["position"]) == stored[0]["position"], (sent, stored)
+            assert sent.id is not None or mine == stored, (sent, stored)
+        elif sent.outcome is not None:
+            assert not mine, (sent, mine)

@@ -1,0 +1,96 @@
+"""One client's subscription to a channel over all the connections it lives through, and what it has heard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.channels.model import Position, format_position, parse_position
+from tests.model.nodes import ModelNode
+
+__all__ = ["Stay"]
+
+_START = Position(0, 0)
+
+
+@dataclass(eq=False)
+class Stay:
+    """One subscription over all the connections it lived through."""
+
+    client: str
+    channel: str
+    options: dict[str, Any]
+    state: str = "asked"  # asked, on, leaving, lost (with the connection), over
+    begins: Position | None = None
+    last: Position = _START
+    record: list[dict[str, Any]] = field(default_factory=list)
+    members: dict[str, dict[str, Any]] | None = None
+    unbroken: bool = True  # one connection, one node, no gap in its stream
+    unrecovered: bool = False
+    resumed: int = 0
+    rooms: list[str] = field(default_factory=list)
+    _heard: Position = _START
+    _node: ModelNode | None = None
+    _gaps: int = 0
+
+    @property
+    def seen(self) -> bool:
+        """Whether it asked for presence."""
+        return bool(self.options.get("presence", self.channel.startswith("presence:")))
+
+    @property
+    def counts(self) -> bool:
+        """Whether its member has to be in ``realtime.presence``: rooms with a capacity count everybody."""
+        return self.state in ("on", "leaving") and (self.seen or self.channel == "room:cap")
+
+    @property
+    def lossless(self) -> bool:
+        """Whether even messages without history must all be there."""
+        return self.unbroken and self._node is not None and self._node.gaps == self._gaps
+
+    def request(self) -> dict[str, Any]:
+        options = dict(self.options)
+        if self.begins is not None and (self.record or not options.get("history")):
+            options.pop("history", None)
+            options["since"] = format_position(self.last.lsn, None if self.last.seq >= 1 << 63 else self.last.seq)
+        elif self.begins is not None:
+            self.begins = None  # it has had nothing of what it asked for: it asks again
+        return {"type": "subscribe", "channel": self.channel, **options}
+
+    def subscribed(self, answer: dict[str, Any], node: ModelNode) -> None:
+        assert self.state == "asked", (self.state, answer)
+        self.state = "on"
+        position = parse_position(answer["position"])
+        if self.begins is None:
+            assert answer.get("recovered") is None
+            self.begins, self.last = position, (self.last if self.options.get("history") else position)
+            self._node, self._gaps = node, node.gaps
+        else:
+            self.unbroken = False
+            self.resumed += 1
+            self.unrecovered |= answer["recovered"] is not True
+        self._heard = _START
+        assert ("presence" in answer) == self.seen
+        self.members = {user["id"]: user for user in answer["presence"]["users"]} if self.seen else None
+        if self.seen:
+            assert answer["presence"]["count"] == len(answer["presence"]["users"]) == len(self.members or {})
+
+    def message(self, message: dict[str, Any]) -> None:
+        assert self.state in ("on", "leaving"), (self.state, message)
+        key = parse_position(message["position"])
+        assert key > self._heard, f"{message} after {self._heard}"
+        self._heard = key
+        if key > self.last:
+            self.last = key
+            self.record.append(message)
+
+    def presence(self, event: dict[str, Any]) -> None:
+        assert self.state in ("on", "leaving"), (self.state, event)
+        assert self.members is not None, event
+        user, kind = event["user"], event["type"]
+        assert (kind == "presence:join") == (user["id"] not in self.members), (event, self.members)
+        if kind == "presence:leave":
+            del self.members[user["id"]]
+        else:
+            self.members[user["id"]] = user
+        assert event["count"] == len(self.members), (event, self.members)

@@ -1,0 +1,102 @@
+"""Random things happen to several nodes, their clients and the database; then every record is compared with the tables.
+
+A program of steps is made up, and when it fails made shorter, by hypothesis.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from server.local_postgres import LocalPostgres
+from tests.model.machine import Complaints, Machine, machine, run_machine
+
+
+@pytest.fixture
+def complaints() -> Iterator[Complaints]:
+    """What is logged as an error meanwhile."""
+    handler = Complaints()
+    logging.getLogger().addHandler(handler)
+    with structlog.testing.capture_logs() as entries:
+        yield handler
+    logging.getLogger().removeHandler(handler)
+    handler.texts += [str(entry) for entry in entries if entry["log_level"] in ("error", "critical")]
+    assert not handler.texts
+
+
+def test_a_story_in_which_everything_happens(pg18: LocalPostgres, complaints: Complaints) -> None:
+    """Not at random, so that it is sure to happen: each kind of writer, client, change and fault."""
+    world = machine(pg18, "pgoutput", outside=True)()
+    try:
+        tell(world)
+    finally:
+        world.teardown()
+    stays = [stay for client in world.world.clients for stay in (*client.stays.values(), *client.over)]
+    assert sum(len(stay.record) for stay in stays) > 1000
+    assert sum(stay.resumed for stay in stays) >= 10
+
+
+def tell(story: Machine) -> None:
+    everybody = range(5)
+    for client in everybody:
+        for channel in ("public:a", "chat:b", "presence:p", "cursors:c"):
+            story.subscribe(client, client % 3, channel, 0, None, {"status": "here"})
+    for client in (0, 1, 2):
+        story.subscribe(client, 0, "room:cap", 0, None, None)
+        story.subscribe(client, 0, "room:life", 0, None, True)
+    for how in ("stop", "kill"):
+        for writer in (0, 1):
+            story.sql_broadcast(writer, "public:a", ["own", "none"], begin=True)
+            story.sql_insert(writer, "chat:b", 20, begin=True, orders=True)
+            story.sql_broadcast(writer, "cursors:c", ["none"], begin=True)
+        for client in everybody:
+            story.publish(client, 0, "chat:b", 10, "own")
+            story.publish(client, 0, "cursors:c", 5, "none")
+            story.update_presence(client, "presence:p", {"status": "away"})
+        story.sql_transaction(1, "commit")
+        story.rest_publish(0, "public:a", "shared")
+        story.drop(0, 1, back=True)
+        story.sql_transaction(0, "save")
+        story.sql_broadcast(0, "public:a", ["own"], begin=True)
+        story.sql_transaction(0, "rollback_to_savepoint")
+        story.lose(1, "slot")
+        story.sql_transaction(0, "commit")
+        story.remove("presence:p", "bob", 0, rest=how == "stop")
+        story.down_or_up(2, how)
+        for client in everybody:
+            story.publish(client, 0, "public:a", 10, "own")
+        story.room("close", 0, rest=how == "stop")
+        story.lose(0, "walsender")
+        story.lose(0, "realtime%")
+        story.settle(all_up=False)
+        story.room("create", 0, rest=how == "stop")
+        story.down_or_up(2, "up")
+        story.remove(None, "cat", 0, rest=how == "stop")
+        story.settle(all_up=True)
+
+
+def test_every_record_equals_the_tables_whatever_happens(pg18: LocalPostgres, complaints: Complaints) -> None:
+    run_machine(pg18, "pgoutput", outside=False, examples=3, steps=40)
+
+
+def test_it_also_holds_when_a_process_is_killed(pg18: LocalPostgres, complaints: Complaints) -> None:
+    run_machine(pg18, "pgoutput", outside=True, examples=2, steps=30)
+
+
+def test_it_also_holds_on_postgresql_15_with_wal2json(pg15: LocalPostgres, complaints: Complaints) -> None:
+    run_machine(pg15, "wal2json", outside=False, examples=2, steps=30)
+
+
+def test_for_as_long_as_asked(pg18: LocalPostgres, model_minutes: float, complaints: Complaints) -> None:
+    """More of it with ``--model-minutes N``."""
+    if not model_minutes:
+        pytest.skip("--model-minutes not given")
+    until = time.monotonic() + model_minutes * 60
+    outside = False
+    while time.monotonic() < until:
+        run_machine(pg18, "pgoutput", outside=outside, examples=5, steps=60)
+        outside = not outside

@@ -1,0 +1,285 @@
+"""Nodes, clients and writers over one database, the things that can happen to them, and the moment of truth."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import psycopg
+from websockets.exceptions import WebSocketException
+
+from engine.feed.settings import DecoderName
+from engine.session_settings import connection_options
+from tests.channels.wal import begin_control
+from tests.model.client import Client
+from tests.model.faults import Faults
+from tests.model.nodes import ModelNode, NodeHere, NodeOutside
+from tests.model.oracle import ROOM, Truth, Wal, check_acks, check_stay
+from tests.model.writers import Writer
+
+__all__ = ["CHANNELS", "PATIENCE", "ROOM", "World"]
+
+PATIENCE = 20.0
+"""Seconds after which something that must happen has not happened."""
+
+CHANNELS = ("public:a", "chat:b", "presence:p", "cursors:c", "room:cap", "room:life")
+"""``cursors:`` has no history, ``room:cap`` takes two users, ``room:life`` is made and closed again and again."""
+
+USERS = (("ann", "ann"), ("ann again", "ann"), ("bob", "bob"), ("cat", "cat"), ("nobody", None))
+
+SETUP = """
+insert into realtime.channel_defaults (pattern, history, presence_timeout, typing_timeout)
+values ('cursors:*', false, '300 ms', '300 ms');
+update realtime.channel_defaults set presence_timeout = '300 ms', typing_timeout = '300 ms' where pattern = '*';
+select realtime.create_channel('room:cap', capacity => 2, presence_timeout => '300 ms');
+select realtime.create_channel('room:life', presence_timeout => '300 ms');
+create table orders (n bigint primary key, channel text not null);
+create trigger announce after insert on orders
+  for each row execute function realtime.broadcast_changes('{channel}', 'changed');
+"""
+_numbers = itertools.count(1)
+
+
+class World:
+    """See the module. ``problems`` is what has gone wrong outside of any call."""
+
+    def __init__(self, dsn: str, decoder: DecoderName, *, outside: bool) -> None:
+        self.dsn = dsn
+        self.problems: list[BaseException] = []
+        self.nodes: list[ModelNode] = [NodeHere(dsn, decoder), NodeHere(dsn, decoder)]
+        self.nodes.append(NodeOutside(dsn, decoder) if outside else NodeHere(dsn, decoder))
+        self.clients: list[Client] = []
+        self.writers: list[Writer] = []
+        self.faults = Faults(dsn)
+        self.rest_stored: dict[int, str] = {}  # channel by number of what REST has confirmed
+        self._wal = Wal()
+        self._changed = asyncio.Event()
+        self._starting: dict[ModelNode, asyncio.Task[None]] = {}
+        self._http = httpx.AsyncClient(timeout=PATIENCE)
+
+    async def open(self) -> None:
+        begin_control(self.dsn, self._wal.slot)
+        with psycopg.connect(self.dsn, autocommit=True, options=connection_options()) as connection:
+            connection.execute(SETUP.encode())
+        await asyncio.gather(*(node.start() for node in self.nodes))
+        self.clients = [Client(name, user, self._changed.set, self.problems.append) for name, user in USERS]
+        self.writers = [Writer(self.dsn, self.problems.append) for _ in range(3)]
+
+    async def close(self) -> None:
+        """Everything down; errors of that are nobody's business any more, but for those that were logged."""
+        for writer in self.writers:
+            await writer.close()
+        for client in self.clients:
+            await client.drop()
+        await asyncio.gather(*self._starting.values(), return_exceptions=True)
+        await self._http.aclose()
+        await asyncio.gather(*(node.stop() for node in self.nodes if node.up))
+
+    async def until(self, condition: Callable[[], bool], at_most: float | None = None) -> None:
+        """Wait until ``condition`` holds (or ``at_most`` so long); it is looked at whenever a client has heard something."""
+        try:
+            async with asyncio.timeout(at_most or PATIENCE):
+                while not condition():
+                    self.check()
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError as late:
+            if at_most is None:
+                raise AssertionError(f"did not come to rest: {self._unrest()}") from late
+
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                yield
+        except TimeoutError as late:
+            raise AssertionError(f"did not come to rest: {self._unrest()}") from late
+
+    def _unrest(self) -> list[object]:
+        """What is still going on, for whoever has to find out why."""
+        return [
+            [(node.port, node.up) for node in self.nodes],
+            *(
+                (c.name, c.node and c.node.port, c.connected, c.wants_to_be_back, c.answers, c.unanswered)
+                for c in self.clients
+                if c.waiting or c.wants_to_be_back
+            ),
+        ]
+
+    async def bring_up(self, node: ModelNode) -> None:
+        """Start a node. It may have to wait for transactions that are open: nobody waits for it."""
+        if node not in self._starting:
+            self._starting[node] = asyncio.create_task(node.start())
+
+    def forget(self, node: ModelNode) -> None:
+        """The node goes down: it will have to be started again."""
+        self._starting.pop(node, None)
+
+    async def _some_up(self, *, all_up: bool) -> None:
+        for node in self.nodes:
+            if not node.up and (all_up or node is self.nodes[0]):
+                await self.bring_up(node)
+        for task in self._starting.values():
+            await task
+        self._starting.clear()
+
+    def check(self) -> None:
+        """Raise what has gone wrong meanwhile."""
+        if self.problems:
+            raise self.problems[0]
+
+    def number(self) -> int:
+        """A number that no message has had."""
+        return next(_numbers)
+
+    # -- what clients do -------------------------------------------------------------------------------------------
+
+    def node(self, index: int) -> ModelNode | None:
+        """The node of that index, or the next one that is up."""
+        return next((node for node in self.nodes[index:] + self.nodes[:index] if node.up), None)
+
+    async def connect(self, client: Client, index: int) -> None:
+        node = self.node(index)
+        if node is not None and not client.connected:
+            try:
+                await client.connect(node)
+            except (OSError, WebSocketException, EOFError):
+                node = None  # it is on its way down or up
+
+    # -- REST ------------------------------------------------------------------------------------------------------
+
+    async def rest(self, index: int, method: str, path: str, **options: Any) -> httpx.Response | None:
+        """A request to a node; None if it could not be reached."""
+        node = self.node(index)
+        if node is None:
+            return None
+        try:
+            answer = await self._http.request(method, f"http://127.0.0.1:{node.port}/realtime{path}", **options)
+        except httpx.TransportError:
+            return None
+        assert answer.status_code != 500, answer.text
+        return answer
+
+    async def rest_publish(self, index: int, channel: str, number: int, id: str | None) -> None:
+        body = {
+            "event": "even" if number % 2 == 0 else "odd",
+            "data": {"n": number, "k": number % 2},
+            "sender": "robot",
+        }
+        answer = await self.rest(
+            index, "POST", f"/channels/{channel}/broadcast", json=body | ({"id": id} if id else {})
+        )
+        if answer is not None and answer.status_code == 201 and id is None:
+            self.rest_stored[number] = channel
+
+    # -- the moment of truth ---------------------------------------------------------------------------------------
+
+    async def settle(self, *, all_up: bool) -> Truth:
+        """Let everything come to rest, and compare every record with the tables and with the WAL.
+
+        ``all_up``: start what is down; else only the first node has to be up, and what is down counts as dead.
+        """
+        async with asyncio.timeout(2 * PATIENCE):
+            await asyncio.gather(*(writer.idle() for writer in self.writers))
+            await self._some_up(all_up=all_up)
+            await self._everybody_back()
+            await self._passed()
+            await self.faults.rows_until("messages_recorded", lambda rows: rows == [(0,)])
+            await self._presence_at_rest()
+            await self._passed()
+            truth = Truth(self.dsn, self._wal)
+        await self._compare(truth)
+        return truth
+
+    async def _everybody_back(self) -> None:
+        """Everybody connected who was, everything answered."""
+        async with self._patience():
+            while True:
+                for index, client in enumerate(self.clients):
+                    if client.wants_to_be_back:
+                        await self.connect(client, index)
+                    await client.retry()
+                    await client.repeat()
+                await self.until(lambda: not any(c.waiting for c in self.clients if c.connected))
+                if not any(self._unfinished(client) for client in self.clients):
+                    return
+                await asyncio.sleep(0.02)
+
+    def _unfinished(self, client: Client) -> bool:
+        repeatable = [s for s in client.sent if s.outcome is None and s.id and not s.channel.startswith("cursors:")]
+        return client.wants_to_be_back or (
+            client.connected and bool(repeatable or any(stay.state != "on" for stay in client.stays.values()))
+        )
+
+    async def _passed(self) -> None:
+        """Every node has delivered everything committed so far, and every client has taken it."""
+        nodes = [node for node in self.nodes if node.up]
+        marks = [Client(f"control at {node.port}", None, self._changed.set, self.problems.append) for node in nodes]
+        for mark, node in zip(marks, nodes, strict=True):
+            await mark.connect(node)
+            await mark.subscribe("public:control", {})
+            await self.until(lambda mark=mark: not mark.waiting)  # type: ignore[misc]
+        await self.faults.execute("mark", self.number())
+        await self.until(lambda: all(mark.stays["public:control"].record for mark in marks))
+        for client in self.clients:
+            await client.ping(self.until)
+        for mark in marks:
+            await mark.close()
+
+    def _present(self) -> set[tuple[str, str]]:
+        return {
+            (stay.channel, client.present_id)
+            for client in self.clients
+            for stay in client.stays.values()
+            if stay.counts
+        }
+
+    async def _presence_at_rest(self) -> None:
+        """Exactly those are in the table who are there. Who is in a room that was closed meanwhile may be or not."""
+        expected = {pair for pair in self._present() if pair[0] != ROOM}
+        await self.faults.rows_until(
+            "present",
+            lambda rows: {(c, u) for c, u, _ in rows if c != ROOM} == expected,
+            f"expected {sorted(expected)}",
+        )
+        await self.faults.rows_until("leaving", lambda rows: rows == [(0,)])
+
+    async def _compare(self, truth: Truth) -> None:
+        truth.check_order()
+        for client in self.clients:
+            for stay in client.over:
+                check_stay(truth, stay, whole=False)
+            for stay in client.stays.values():
+                check_stay(truth, stay, whole=True)
+            check_acks(truth, client)
+        self._check_writers(truth)
+        await self._compare_presence(truth)
+        self.check()
+        assert not (complaints := [text for node in self.nodes for text in node.complaints()]), complaints
+
+    def _check_writers(self, truth: Truth) -> None:
+        streamed = {number for rows in truth.wal.stored.values() for _, number in rows}
+        streamed |= {number for numbers in truth.wal.passing.values() for number in numbers}
+        for writer in self.writers:
+            assert not writer.rolled_back & streamed, "rolled back, and yet in the WAL"
+        for number in self.rest_stored:
+            assert number in streamed, f"REST said that {number} is stored"
+
+    async def _compare_presence(self, truth: Truth) -> None:
+        for channel in CHANNELS:
+            rows = {user: (metadata, state) for c, user, metadata, state in truth.presence if c == channel}
+            for client in self.clients:
+                stay = client.stays.get(channel)
+                if stay is not None and stay.members is not None:
+                    members = {id: (user["metadata"], user["state"]) for id, user in stay.members.items()}
+                    assert members == rows, (client.name, channel, members, rows)
+            for index in range(len(self.nodes)):
+                answer = await self.rest(index, "GET", f"/channels/{channel}/presence")
+                assert answer is not None
+                told = {user["id"]: (user["metadata"], user["state"]) for user in answer.json()["users"]}
+                assert told == rows, (channel, index, told, rows)
+        assert len([row for row in truth.presence if row[0] == "room:cap"]) <= 2
