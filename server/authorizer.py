@@ -54,7 +54,7 @@ class NameRules:
     ``presence:*``            open
     ``private:*``             closed: it needs a token, and there are none yet
     ``db:collection:*``       read with live queries, written with SQL; no messages
-    ``db:*``                  no channels
+    ``db:*``, ``*``           no channels
     any other                 open if it matches one of ``open_channels``
     ========================  ==============================================================
     """
@@ -71,6 +71,8 @@ class NameRules:
             raise ChannelNotFound(
                 f"there is no channel {channel!r}: names with db: are live queries ({COLLECTION_PREFIX}NAME)"
             )
+        if channel == "*":
+            raise ChannelNotFound("'*' is no channel: it stands for what is sent to a connection itself")
         if kind == "private":
             raise NotAllowed(f"to {action.value} {channel!r} needs a token, and this server has no tokens yet")
         if kind in ("public", "presence"):

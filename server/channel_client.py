@@ -19,7 +19,7 @@ from msgspec import UNSET
 from engine.errors import RealtimeError
 from server import protocol
 from server.authorizer import Action
-from server.channels import ChannelEvent, ChannelSubscription, Member, Publication
+from server.channels import ChannelEvent, ChannelSubscription, EventsLike, Member, Publication
 from server.protocol import Named, Publish
 from server.requests import ChannelRequest
 from server.services import Services
@@ -73,6 +73,20 @@ class ChannelClient:
         self._known: asyncio.Task[None] | None = None
         self._gone = False
 
+    @property
+    def settled(self) -> str | None:
+        """See ``Client.settled``: not while a channel is being opened or has yet to be given its past, nor without any."""
+        if any(request not in self._subscriptions and not request.ended for request in self._joining):
+            return None
+        if not self._subscriptions or any(held.waiting for held in self._subscriptions.values()):
+            return None
+        return next(iter(self._subscriptions.values())).position
+
+    @property
+    def channels(self) -> int:
+        """How many channels are open."""
+        return len(self._subscriptions)
+
     def start(self) -> None:
         """The connection is open: make it known. Nothing has to wait for that but presence."""
         self._connect()
@@ -106,13 +120,19 @@ class ChannelClient:
                 await services.authorizer.check(member, Action.PRESENCE, request.channel)
             await self._connected()
             deliver = partial(self._deliver, request)
-            subscription = await services.channels.subscribe(request.channel, request.options, member, deliver)
+            subscription = await services.channels.subscribe(
+                request.channel, request.options, member, deliver, partial(self._deliver_block, request)
+            )
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._reject(request, _told(error, "subscribe_failed", request.channel))
             return
         # No await from here on: who is present, and every change after that.
         answer = self._session.joined(
-            request, subscription.position, subscription.recovered, subscription.presence_json()
+            request,
+            subscription.position,
+            subscription.recovered,
+            subscription.presence_json(),
+            epoch=services.channels.epoch,
         )
         if answer is None:
             subscription.cancel()
@@ -131,6 +151,17 @@ class ChannelClient:
             self._sink.close(RESUME, "resume")
         else:
             self._sink.send_shared(event)
+            if event.ends:
+                self._subscriptions.pop(request, None)
+                self._session.ended(request)
+
+    def _deliver_block(self, request: ChannelRequest, block: EventsLike) -> None:
+        if request.ended:
+            return
+        if self._sink.overflowing:
+            self._sink.close(RESUME, "resume")
+        else:
+            self._sink.send_block(block)
 
     def _reject(self, request: ChannelRequest, error: RealtimeError) -> None:
         answer = self._session.rejected(request, error)
@@ -148,6 +179,7 @@ class ChannelClient:
 
     async def _publish_waiting(self) -> None:
         """One message after the other is allowed and handed over; their commits are awaited side by side."""
+        alone = True
         while self._to_publish:
             message = self._to_publish[0]
             try:
@@ -156,6 +188,11 @@ class ChannelClient:
                 self._answer(_named(message), _told(error, "publish_failed", message.channel))
             else:
                 self._publishing += 1
+                if alone and len(self._to_publish) == 1:  # the usual case: one task does for both
+                    self._to_publish.popleft()
+                    await self._publish(message)
+                    return
+                alone = False
                 self._services.background.spawn(self._publish(message))
             self._to_publish.popleft()
         self._hold()
@@ -174,7 +211,11 @@ class ChannelClient:
             self._hold()
 
     def _hold(self) -> None:
-        self._sink.hold(len(self._to_publish) + self._publishing >= _MOST_PUBLISHING)
+        under_way = len(self._to_publish) + self._publishing
+        if under_way >= _MOST_PUBLISHING:
+            self._sink.hold(True)
+        elif under_way <= _MOST_PUBLISHING // 2:  # not at every commit: to stop and go on reading costs system calls
+            self._sink.hold(False)
 
     # Presence.
 

@@ -9,11 +9,21 @@ import msgspec
 from msgspec import UNSET
 
 from engine.errors import QueryRejected
+from engine.live.resume import Resume
+from engine.lsn import parse_lsn
 from server.channels import ChannelOptions
 from server.payload import BadMessage, check_storable
 from server.protocol import COLLECTION_PREFIX, Subscribe
 
-__all__ = ["PRESENCE_PREFIX", "PresenceRejected", "WrongField", "channel_options", "check_live", "presence_data"]
+__all__ = [
+    "PRESENCE_PREFIX",
+    "PresenceRejected",
+    "WrongField",
+    "channel_options",
+    "check_live",
+    "presence_data",
+    "resume_of",
+]
 
 PRESENCE_PREFIX: Final = "presence:"
 _PRESENCE_SIZE: Final = 4096
@@ -39,12 +49,24 @@ class _NotAvailable(QueryRejected):
 def check_live(message: Subscribe) -> None:
     """Raise ``QueryRejected`` if a field is given that a live query does not have."""
     _check_auth(message)
-    for field in ("since", "history"):
-        if getattr(message, field) is not UNSET:
-            raise WrongField(f"{field}: live queries have no history; a new subscription begins with the current rows")
+    if message.history is not UNSET:
+        raise WrongField("history: live queries have none; a new subscription begins with the current rows")
     for field in ("presence", "filter"):
         if getattr(message, field) is not UNSET:
             raise WrongField(f"{field}: live queries ({COLLECTION_PREFIX}NAME) have none; it is for channels")
+
+
+def resume_of(message: Subscribe) -> Resume | None:
+    """Where a client that was connected before wants to go on with a live query. Raises ``QueryRejected``."""
+    if message.since is UNSET:
+        if message.epoch is not UNSET:
+            raise WrongField("epoch: it says what since means; give both")
+        return None
+    try:
+        position = parse_lsn(message.since)
+    except ValueError as wrong:
+        raise WrongField(f"since: {wrong}") from wrong
+    return Resume(position, "" if message.epoch is UNSET else message.epoch)
 
 
 def channel_options(message: Subscribe) -> ChannelOptions:
@@ -52,13 +74,14 @@ def channel_options(message: Subscribe) -> ChannelOptions:
     _check_auth(message)
     if message.query is not UNSET:
         raise WrongField(f"query: only live queries ({COLLECTION_PREFIX}NAME) have one; a channel has filter")
-    if message.since is not UNSET and message.history is not UNSET:
-        raise WrongField("since and history: give one of them")
+    if message.epoch is not UNSET and message.since is UNSET:
+        raise WrongField("epoch: it says what since means; give both")
     wanted = message.filter
     return ChannelOptions(
         presence=_presence(message),
         history=0 if message.history is UNSET else message.history,
         since=None if message.since is UNSET else message.since,
+        epoch=None if message.epoch is UNSET else message.epoch,
         events=None if wanted is UNSET or wanted.events is UNSET else wanted.events,
         where=None if wanted is UNSET or wanted.where is UNSET else wanted.where,
     )
@@ -80,8 +103,10 @@ def presence_data(data: object) -> Mapping[str, Any]:
             raise PresenceRejected(f"{field}: a text of at most {longest} characters, or null")
     if not isinstance(data.get("typing", False), bool):
         raise PresenceRejected("typing: true or false")
-    if not isinstance(data.get("metadata", {}), dict):
+    if not isinstance(metadata := data.get("metadata", {}), dict):
         raise PresenceRejected("metadata: a JSON object")
+    if not isinstance(metadata.get("name"), str | None):
+        raise PresenceRejected("metadata.name: a text, or null")
     return data
 
 

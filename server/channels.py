@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from engine.channels.model import Ack, ChannelEvent, ChannelOptions, Deliver, Member, Publication
+from engine.channels.model import (
+    Ack,
+    ChannelEvent,
+    ChannelOptions,
+    Deliver,
+    DeliverBlock,
+    EventsLike,
+    Member,
+    Publication,
+)
 
 __all__ = [
     "Ack",
@@ -18,6 +27,8 @@ __all__ = [
     "ChannelSubscription",
     "ChannelsLike",
     "Deliver",
+    "DeliverBlock",
+    "EventsLike",
     "Member",
     "Publication",
 ]
@@ -29,6 +40,10 @@ class ChannelSubscription(Protocol):
     @property
     def position(self) -> str:
         """Nothing after this one can be missed."""
+
+    @property
+    def waiting(self) -> bool:
+        """True while messages of the past are still to come, and later ones with them."""
 
     @property
     def recovered(self) -> bool | None:
@@ -57,10 +72,23 @@ class ChannelsLike(Protocol):
         """The connection is gone, and with it its subscriptions; its presence may come back within the channel's timeout."""
 
     async def subscribe(
-        self, channel: str, options: ChannelOptions, member: Member, deliver: Deliver
+        self,
+        channel: str,
+        options: ChannelOptions,
+        member: Member,
+        deliver: Deliver,
+        deliver_block: DeliverBlock | None = None,
     ) -> ChannelSubscription:
-        """Open a subscription; nothing is delivered before ``begin()``."""
+        """Open a subscription; nothing is delivered before ``begin()``. ``deliver_block`` takes several events at once."""
         ...
+
+    @property
+    def epoch(self) -> str:
+        """What the positions it gives out belong to."""
+        ...
+
+    async def recorded(self) -> None:
+        """Wait until everything that is committed now can be read by ``realtime.history()``."""
 
     async def publish(self, message: Publication) -> Ack:
         """Store a message; returns when it is committed. Messages are stored in the order of the calls."""

@@ -74,6 +74,7 @@ def dev(
         log_format=log_format,
         throw_away=True,
         trust_user_parameter=True,
+        drain_time=0.0,
     )
     run_dev(settings, data_dir, open_page=open_page)
 

@@ -42,6 +42,16 @@ class Client:
         self._paused: dict[LiveRequest, None] = {}  # an ordered set: who waited longest comes first
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def settled(self) -> str | None:
+        """The position up to which the sink was given everything of all channels; None while that cannot be said."""
+        return self._channels.settled
+
+    @property
+    def channels(self) -> int:
+        """How many channels are open."""
+        return self._channels.channels
+
     def start(self) -> None:
         """The connection is open: greet the client."""
         self._sink.send(self.session.begin())
@@ -108,7 +118,7 @@ class Client:
     async def _open(self, request: LiveRequest) -> None:
         try:
             subscription = await self._live_queries.subscribe(
-                request.collection, request.query, partial(self._deliver, request)
+                request.collection, request.query, partial(self._deliver, request), request.resume
             )
         except RealtimeError as error:
             self._reject(request, error)
@@ -117,7 +127,14 @@ class Client:
             _log.warning("subscribe_failed", collection=request.collection, error=str(error))
             self._reject(request, _Unavailable("the database cannot be reached now; try again"))
             return
-        answer = self.session.accepted(request, subscription.position, subscription.strategy, subscription.reason)
+        answer = self.session.accepted(
+            request,
+            subscription.position,
+            subscription.strategy,
+            subscription.reason,
+            epoch=subscription.epoch,
+            recovered=subscription.recovered,
+        )
         if answer is None:
             subscription.cancel()
             return

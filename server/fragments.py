@@ -23,7 +23,9 @@ class BrokenMessage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A whole message. ``data`` is empty where it was not kept: binary, or ``too_large``."""
+    """A whole message. ``data`` is empty where it was not kept: ``too_large`` and in fragments, or binary where that is not
+    spoken.
+    """
 
     data: bytes
     binary: bool
@@ -31,11 +33,16 @@ class Message:
 
 
 class Assembler:
-    """A message beyond ``message_size`` is counted but not kept, and beyond ``hard_cap`` not even read."""
+    """A message beyond ``message_size`` is not kept, unless it has come whole already: its error can then name the request.
+    Beyond ``hard_cap`` it is not even read.
 
-    __slots__ = ("_fragments", "_hard_cap", "_kind", "_message_size", "_parts", "_size")
+    ``binary``: whether binary messages are kept.
+    """
 
-    def __init__(self, message_size: int, hard_cap: int) -> None:
+    __slots__ = ("_binary", "_fragments", "_hard_cap", "_kind", "_message_size", "_parts", "_size")
+
+    def __init__(self, message_size: int, hard_cap: int, *, binary: bool = False) -> None:
+        self._binary = binary
         self._message_size = message_size
         self._hard_cap = hard_cap
         self._parts: list[bytes] = []
@@ -53,7 +60,8 @@ class Assembler:
         self._fragments += 1
         if self._size > self._hard_cap or self._fragments > _MAX_FRAGMENTS:
             raise BrokenMessage(_MESSAGE_TOO_BIG, "message too big")
-        if self._size > self._message_size or self._kind == WSMsgType.BINARY:
+        whole = self._fragments == 1 and frame.fin
+        if (self._size > self._message_size and not whole) or (self._kind == WSMsgType.BINARY and not self._binary):
             self._parts.clear()
         else:
             self._parts.append(frame.get_payload_as_bytes())

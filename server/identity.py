@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -11,11 +13,12 @@ import msgspec
 
 from server.channels import Member
 
-__all__ = ["Refused", "Upgrade", "member_of", "query_of"]
+__all__ = ["Refused", "Upgrade", "member_of", "packed_of", "query_of"]
 
 _LONGEST_USER = 256
 _LONGEST_QUERY = 8192
 _Attributes = dict[str, str | int | float | bool | None]
+_CLIENT = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _attributes: msgspec.json.Decoder[_Attributes] = msgspec.json.Decoder(_Attributes)
 
 
@@ -47,19 +50,32 @@ def query_of(path: bytes) -> dict[str, str]:
         raise Refused(HTTPStatus.BAD_REQUEST, "the query string is not percent-encoded UTF-8") from wrong
 
 
-def member_of(connection_id: str, upgrade: Upgrade, *, trust_user_parameter: bool) -> Member:
+def packed_of(upgrade: Upgrade) -> bool:
+    """Whether the client asks for MessagePack (``?format=msgpack``). Raises ``Refused`` for an unknown format."""
+    format = upgrade.query.get("format", "json")
+    if format not in ("json", "msgpack"):
+        raise Refused(HTTPStatus.BAD_REQUEST, "format: json or msgpack")
+    return format == "msgpack"
+
+
+def member_of(
+    connection_id: str, upgrade: Upgrade, *, trust_user_parameter: bool, transport: str = "websocket"
+) -> Member:
     """The member a connection is.
 
     Args:
         connection_id: unique.
-        upgrade: with ``?user=ID`` and ``&attributes={"team":"red"}``, which only count if they are trusted.
+        upgrade: with ``?client=SECRET``, by which somebody unknown stays the same user when it connects again; with
+            ``?user=ID`` and ``&attributes={"team":"red"}``, which only count if they are trusted.
         trust_user_parameter: believe them. Never on a server that strangers can reach.
+        transport: ``websocket``, ``sse`` or ``poll``.
 
     Raises ``Refused`` if they have a wrong form, or are given but not trusted.
     """
     user, attributes = upgrade.query.get("user"), upgrade.query.get("attributes")
+    anonymous = _anonymous(upgrade.query.get("client"))
     if user is None and attributes is None:
-        return Member(connection_id, ip=upgrade.ip)
+        return Member(connection_id, anonymous, ip=upgrade.ip, transport=transport)
     if not trust_user_parameter:
         raise Refused(
             HTTPStatus.FORBIDDEN,
@@ -67,7 +83,16 @@ def member_of(connection_id: str, upgrade: Upgrade, *, trust_user_parameter: boo
         )
     if user is not None and not (0 < len(user) <= _LONGEST_USER and user.isprintable()):
         raise Refused(HTTPStatus.BAD_REQUEST, f"user: 1 to {_LONGEST_USER} printable characters")
-    return Member(connection_id, user, _decoded(attributes), upgrade.ip)
+    return Member(connection_id, user or anonymous, _decoded(attributes), upgrade.ip, transport)
+
+
+def _anonymous(client: str | None) -> str | None:
+    """The user that is known by nothing but a secret of its own. The others see it, so it must not tell the secret."""
+    if client is None:
+        return None
+    if not _CLIENT.fullmatch(client):
+        raise Refused(HTTPStatus.BAD_REQUEST, "client: 16 to 64 characters of A-Z, a-z, 0-9, _ and -")
+    return f"anon-{hashlib.sha256(client.encode()).hexdigest()[:20]}"
 
 
 def _decoded(attributes: str | None) -> _Attributes:

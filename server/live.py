@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from engine.errors import QueryRejected
+from engine.live.resume import Resume
 from engine.lsn import Lsn
 
 __all__ = ["LiveEvent", "LiveQueriesLike", "LiveSubscription"]
@@ -49,8 +50,16 @@ class LiveSubscription(Protocol):
     def position(self) -> Lsn:
         """No commit after this one can be missed."""
 
+    @property
+    def epoch(self) -> str:
+        """What positions to resume from count within."""
+
+    @property
+    def recovered(self) -> bool | None:
+        """Whether it goes on where the client was; None if that was not asked for."""
+
     def begin(self) -> None:
-        """Deliver the current rows now, and everything after them in order."""
+        """Deliver the current rows (or what the client has missed) now, and everything after them in order."""
 
     def cancel(self) -> None:
         """Deliver nothing more."""
@@ -70,6 +79,7 @@ class LiveQueriesLike(Protocol):
         collection: str,
         spec: Mapping[str, object],
         deliver: Callable[[LiveSubscription, LiveEvent], None],
+        resume: Resume | None = None,
     ) -> LiveSubscription:
         """Open a live query. Raises ``QueryRejected`` if it cannot be accepted."""
         ...

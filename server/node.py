@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from contextlib import AsyncExitStack
 from http import HTTPStatus
@@ -15,16 +16,21 @@ from engine.channels.settings import ChannelSettings
 from engine.feed.feed import Feed, FeedSettings
 from engine.live.service import LiveQueries, LiveSettings
 from engine.lsn import format_lsn
+from server.admission import Admission, Connection
 from server.authorizer import NameRules
-from server.identity import Refused, Upgrade, member_of
+from server.drain import Connections, drain
+from server.http_sessions import HttpSessions
+from server.identity import Refused, Upgrade, member_of, packed_of
 from server.services import Services
-from server.session import Session
+from server.session import Greeting, Session
 from server.settings import Settings
 from server.ws_connection import WebSocketConnection
 
 __all__ = ["Node", "package_version"]
 
 _FAREWELL = 5.0  # seconds for what clients asked for before they went
+_GOING_AWAY = 1001
+_FAILED = 1011
 
 _log = structlog.get_logger("realtime.node")
 
@@ -38,7 +44,10 @@ def package_version() -> str:
 
 
 class Node:
-    """Made before the database is reached, so that ``/health`` can answer at once. The acceptor of ``server.ws``."""
+    """Made before the database is reached, so that ``/health`` can answer at once.
+
+    The acceptor of ``server.ws`` and the gate of ``sessions``, those of clients without a socket.
+    """
 
     def __init__(self, settings: Settings, dsn: str) -> None:
         self._settings = settings
@@ -49,9 +58,13 @@ class Node:
         self._live: LiveQueries | None = None
         self._channels: Channels | None = None
         self._services: Services | None = None
-        self._connections: set[WebSocketConnection] = set()
+        self._connections = Connections()
+        self.sessions = HttpSessions(self, settings.session_timeout)
         self._stack = AsyncExitStack()
+        self._draining = False
         self._stopping = False
+        self._failed = asyncio.Event()
+        self.failure: BaseException | None = None
 
     async def start(self) -> None:
         """Begin to follow the database.
@@ -69,8 +82,10 @@ class Node:
         channels = Channels(
             self._dsn,
             live,
-            ChannelSettings(node_id=_feed_settings(self._settings).node, max_payload=self._settings.max_message_size),
+            ChannelSettings(node_id=_feed_settings(self._settings).node),
         )
+        live.on_failure(self._fail)
+        channels.on_failure(self._fail)
         self._stack.push_async_callback(live.stop)
         await live.start()
         self._stack.push_async_callback(channels.stop)
@@ -81,8 +96,30 @@ class Node:
         self._services = services
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
 
+    async def drain(self) -> None:
+        """Let nobody in any more, and ask those who are here to connect elsewhere; returns when they have, or in the end."""
+        self._draining = True
+        await drain(self._connections, self._settings.drain_time)
+
+    def _fail(self, failure: BaseException) -> None:
+        if self.failure is None:
+            self.failure = failure
+        self._failed.set()
+
+    async def failed(self) -> None:
+        """Wait until something has gone wrong that following the database does not survive; ``failure`` is what."""
+        await self._failed.wait()
+
+    def dismiss(self) -> None:
+        """Close every connection."""
+        self._stopping = True
+        if self.failure is None:
+            self._connections.close(_GOING_AWAY, "the server is shutting down")
+        else:
+            self._connections.close(_FAILED, "the server failed; connect again")
+
     async def stop(self) -> None:
-        """Stop following; the connections are closed by whoever serves them."""
+        """Stop following; the connections have been closed."""
         self._stopping = True
         await self._stack.aclose()
         _log.info("stopped")
@@ -93,32 +130,53 @@ class Node:
         return self._settings.connection_limits.message_hard_cap
 
     def accept(self, upgrade: Upgrade) -> WebSocketConnection:
-        """A new connection. Raises ``Refused`` for an origin that is not allowed, before the start and at the end."""
+        """A new socket. Raises ``Refused``."""
+        packed = packed_of(upgrade)
+        given = self.admit(upgrade, "websocket")
+        connection = WebSocketConnection(
+            given.session, given.member, given.services, given.limits, self.left, packed=packed
+        )
+        self.entered(connection)
+        return connection
+
+    def admit(self, upgrade: Upgrade, transport: str, secret: str | None = None) -> Admission:
+        """What a new client is given. Raises ``Refused`` for an origin that may not, before the start and at the end."""
         allowed, origin = self._settings.allowed_origins, upgrade.origin
         if origin is not None and "*" not in allowed and origin.lower() not in allowed:
             raise Refused(HTTPStatus.FORBIDDEN, f"connections from {origin} are not allowed")
-        if self._services is None or self._stopping:
+        if self._services is None or self._draining or self._stopping:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the server is starting or stopping; try again")
         id = f"{self._id}-{uuid.uuid4().hex}"
-        connection = WebSocketConnection(
-            Session(id, self._settings.session_limits),
-            member_of(id, upgrade, trust_user_parameter=self._settings.trust_user_parameter),
+        greeting = Greeting(self._services.channels.epoch, self._settings.ping_interval, secret)
+        trusted = self._settings.trust_user_parameter
+        return Admission(
+            Session(id, self._settings.session_limits, greeting),
+            member_of(id, upgrade, trust_user_parameter=trusted, transport=transport),
             self._services,
             self._settings.connection_limits,
-            self._connections.discard,
         )
+
+    def entered(self, connection: Connection) -> None:
+        """A connection is open."""
         self._connections.add(connection)
-        return connection
+
+    def left(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+
+    async def recorded(self) -> None:
+        """Wait until the history has everything that is committed now. Raises ``RealtimeError`` (``RT_001``)."""
+        if self._services is not None:
+            await self._services.channels.recorded()
 
     def status(self) -> dict[str, Any]:
-        """What ``GET /health`` says; ``status`` is ``ok``, ``starting`` or ``degraded``."""
+        """What ``GET /health`` says; ``status`` is ``ok``, ``starting``, ``degraded`` or ``draining``."""
         state, lag, live = self._feed.state, self._feed.lag, self._live
-        channels = self._channels
-        failure = (live.failure if live is not None else None) or (channels.failure if channels is not None else None)
+        channels, failure = self._channels, self.failure
         well = state.status == "streaming" and not self._stopping and failure is None
         figures = live.status() if live is not None else {}
         return {
-            "status": "starting" if live is None else "ok" if well else "degraded",
+            "status": "draining" if self._draining else "starting" if live is None else "ok" if well else "degraded",
             "feed": {
                 "position": format_lsn(live.position if live is not None else 0),
                 "lagBytes": lag.bytes,

@@ -30,11 +30,13 @@ __all__ = [
     "Subscribe",
     "Unsubscribe",
     "ack",
+    "close",
     "connected",
     "decode",
     "error",
     "joined",
     "names_in",
+    "reconnect",
     "snapshot_head",
     "snapshot_tail",
     "subscribed",
@@ -70,6 +72,7 @@ class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True, frozen=True
     presence: bool | _Object | UnsetType = UNSET
     history: Annotated[int, Meta(ge=0, le=_MAX_HISTORY)] | UnsetType = UNSET
     since: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
+    epoch: Annotated[str, Meta(max_length=128)] | UnsetType = UNSET
     filter: Filter | UnsetType = UNSET
 
 
@@ -135,7 +138,7 @@ def decode(data: bytes) -> ClientMessage:
     except RecursionError as wrong:
         raise BadMessage("the message is nested too deeply") from wrong
     except msgspec.MsgspecError as wrong:
-        raise BadMessage(str(wrong)) from wrong
+        raise BadMessage(_in_words(str(wrong))) from wrong
     if isinstance(message, Subscribe) and message.query is not UNSET and deeper_than(message.query, MAX_DEPTH):
         raise BadMessage(f"the query is nested more than {MAX_DEPTH} levels deep")
     if isinstance(message, Subscribe) and message.filter is not UNSET and deeper_than(message.filter.where, MAX_DEPTH):
@@ -143,6 +146,14 @@ def decode(data: bytes) -> ClientMessage:
     if isinstance(message, Publish):
         check_payload(bytes(message.data))
     return message
+
+
+def _in_words(problem: str) -> str:
+    """What msgspec says, without its regular expression: only names have one."""
+    if "matching regex" not in problem:
+        return problem
+    _, at, where = problem.partition(" - at ")
+    return f"Expected a name without control characters{at}{where}"
 
 
 def names_in(data: bytes) -> Named:
@@ -163,8 +174,27 @@ def _readable(raw: msgspec.Raw | None) -> str | UnsetType:
         return UNSET
 
 
+class _Limits(Struct):
+    messagesPerSecond: float
+    messageSize: int
+    subscriptions: int
+
+
 class _Connected(Struct, tag="connected"):
     connectionId: str
+    epoch: str | UnsetType
+    pingInterval: int
+    limits: _Limits
+    session: str | UnsetType
+
+
+class _Reconnect(Struct, tag="reconnect"):
+    delay: int
+
+
+class _Close(Struct, tag="close"):
+    code: int
+    reason: str
 
 
 class _Subscribed(Struct, tag="subscribed"):
@@ -172,13 +202,16 @@ class _Subscribed(Struct, tag="subscribed"):
     id: str
     position: str
     strategy: str
-    reason: str | UnsetType = UNSET
+    epoch: str
+    recovered: bool | UnsetType
+    reason: str | UnsetType
 
 
 class _Joined(Struct, tag="subscribed"):
     channel: str
     id: str | UnsetType
     position: str
+    epoch: str
     recovered: bool | UnsetType
     presence: msgspec.Raw | UnsetType
 
@@ -208,22 +241,66 @@ class _Error(Struct, tag="error"):
     ref: str | UnsetType = UNSET
 
 
-def connected(connection_id: str) -> bytes:
-    """The first message on every connection."""
-    return _encode(_Connected(connection_id))
+def connected(
+    connection_id: str,
+    epoch: str,
+    ping_interval: float,
+    message_rate: float,
+    message_size: int,
+    subscriptions: int,
+    secret: str | None,
+) -> bytes:
+    """The first message on every connection. ``ping_interval`` in seconds; ``secret``: how requests name the session."""
+    rate = int(message_rate) if float(message_rate).is_integer() else message_rate
+    return _encode(
+        _Connected(
+            connection_id,
+            epoch or UNSET,
+            round(ping_interval * 1000),
+            _Limits(rate, message_size, subscriptions),
+            UNSET if secret is None else secret,
+        )
+    )
 
 
-def subscribed(channel: str, id: str, position: Lsn, strategy: str, reason: str | None) -> bytes:
+def reconnect(delay: float) -> bytes:
+    """The server is about to go: connect again after ``delay`` seconds."""
+    return _encode(_Reconnect(round(delay * 1000)))
+
+
+def close(code: int, reason: str) -> bytes:
+    """The last message where there are no close frames; ``code`` as in WebSocket close frames."""
+    return _encode(_Close(code, reason))
+
+
+def subscribed(
+    channel: str, id: str, position: Lsn, strategy: str, reason: str | None, epoch: str, recovered: bool | None
+) -> bytes:
     """From here on no later commit can be missed. ``reason``: why the query is not followed incrementally."""
-    return _encode(_Subscribed(channel, id, format_lsn(position), strategy, UNSET if reason is None else reason))
+    return _encode(
+        _Subscribed(
+            channel,
+            id,
+            format_lsn(position),
+            strategy,
+            epoch,
+            UNSET if recovered is None else recovered,
+            UNSET if reason is None else reason,
+        )
+    )
 
 
 def joined(
-    channel: str, id: str | UnsetType, position: str, recovered: bool | None, presence_json: bytes | None
+    channel: str,
+    id: str | UnsetType,
+    position: str,
+    recovered: bool | None,
+    presence_json: bytes | None,
+    epoch: str,
 ) -> bytes:
     """The subscription to a channel is open. ``presence_json``: who is there, if that was asked for."""
     presence = UNSET if presence_json is None else msgspec.Raw(presence_json)
-    return _encode(_Joined(channel, id, position, UNSET if recovered is None else recovered, presence))
+    return _encode(_Joined(channel, id, position, epoch, UNSET if recovered is None else recovered, presence))
 
 
 def ack(channel: str, ref: str | UnsetType, id: str | None, position: str | None) -> bytes:

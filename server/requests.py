@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import UNSET, UnsetType
 
+from engine.live.resume import Resume
 from server import protocol
 from server.channels import ChannelOptions
 from server.protocol import COLLECTION_PREFIX, Named
@@ -16,16 +17,18 @@ __all__ = ["ChannelRequest", "LiveRequest", "Request"]
 class LiveRequest:
     """One live query a client asked for; compared by identity.
 
-    ``head`` is what all its snapshot messages begin with; ``begun`` whether the first of them has been asked for.
+    ``head`` is what all its snapshot messages begin with; ``begun`` whether the first of them has been asked for; ``resume``
+    where the client was before.
     """
 
-    __slots__ = ("begun", "channel", "collection", "ended", "head", "id", "query")
+    __slots__ = ("begun", "channel", "collection", "ended", "head", "id", "query", "resume")
 
-    def __init__(self, channel: str, id: str, query: Mapping[str, object]) -> None:
+    def __init__(self, channel: str, id: str, query: Mapping[str, object], resume: Resume | None = None) -> None:
         self.channel = channel
         self.id = id
         self.collection = channel.removeprefix(COLLECTION_PREFIX)
         self.query = query
+        self.resume = resume
         self.head = protocol.snapshot_head(channel, id)
         self.begun = False
         self.ended = False

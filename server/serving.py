@@ -1,7 +1,11 @@
 """Run a node behind one port until it is told to stop.
 
-The port answers from the first moment (``/health`` says ``starting``). SIGINT and SIGTERM end it in order:
-connections are told to go (close code 1001), then the node stops following the database.
+The port answers from the first moment (``/health`` says ``starting``). SIGINT and SIGTERM end it in order: clients are
+asked to move, spread over a while (``/health`` says ``draining``; a second signal cuts that short), those left are closed
+(close code 1001), then the node stops following the database.
+
+A node that cannot go on, because something went wrong that nobody foresaw, is not kept: its clients are closed (1011), and
+``serve`` raises ``NodeFailed``. Whoever supervises the process starts it again, and the slot has what was missed.
 """
 
 from __future__ import annotations
@@ -9,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -19,19 +24,27 @@ from starlette.routing import BaseRoute
 from engine.errors import RealtimeError
 from server.app import make_app
 from server.collector import calm
+from server.http_protocol import HttpProtocol
 from server.node import Node, package_version
 from server.rest import Rest
 from server.settings import Settings
+from server.transports import transport_routes
 from server.ws import RealtimeProtocol
 
-__all__ = ["ServeError", "serve"]
+__all__ = ["NodeFailed", "ServeError", "serve"]
 
 _SHUTDOWN_TIMEOUT = 8  # seconds for connections to close; above the close timeout of a WebSocket
+_MOST_DATA = 1024 * 1024  # what realtime.settings.max_payload can be at most
+_LONGEST_HEAD = 64 * 1024  # bytes of a request line with its headers
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class ServeError(RealtimeError):
     """The server cannot listen; the message says where and why."""
+
+
+class NodeFailed(RealtimeError):
+    """The server had to stop; the message says because of what."""
 
 
 def serve(
@@ -48,8 +61,9 @@ def serve(
     Raises:
         ServeError: the address cannot be listened on.
         FeedError: the database cannot be followed.
+        NodeFailed: something went wrong that following the database does not survive.
     """
-    listener = _listen(settings.host, settings.port)
+    listener = _listen(settings.host, settings.port, 2 * settings.ping_interval)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, dsn, routes, ready, listener))
 
@@ -63,33 +77,40 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     node = Node(settings, dsn)
-    rest = _rest(settings, dsn)
-    server = uvicorn.Server(
+    rest = _rest(settings, dsn, node)
+    own = transport_routes(node.sessions, settings.allowed_origins)
+    server = _Server(
         uvicorn.Config(
-            make_app(node.status, [*routes, rest.mount]),
+            make_app(node.status, [*own, *routes, rest.mount]),
+            http=HttpProtocol,
             ws=cast("Any", partial(RealtimeProtocol, node)),
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
+            h11_max_incomplete_event_size=_LONGEST_HEAD,
             timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
         )
     )
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
     for each in _SIGNALS:
-        loop.add_signal_handler(each, stop.set)
+        loop.add_signal_handler(each, lambda: (hurry if stop.is_set() else stop).set())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     starting = asyncio.create_task(_start(node, rest))
-    stopped = asyncio.create_task(stop.wait())
+    stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(node.failed())
     try:
-        await asyncio.wait({serving, starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({serving, starting, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and starting.exception() is None:
             calm()
             ready(_url(listener))
-            await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+            if node.failure is None:
+                await _drain(node, hurry)
     finally:
+        node.dismiss()
         server.should_exit = True
         stopped.cancel()
+        failed.cancel()
         await serving
         # uvicorn puts its own handlers in place while it serves, and raises the signal again for ours afterwards.
         for each in _SIGNALS:
@@ -97,8 +118,33 @@ async def _serve(
         await _finish(starting)
         await rest.stop()
         await node.stop()
+    if node.failure is not None:
+        raise _explained(node.failure) from node.failure
     if not starting.cancelled():
         starting.result()
+
+
+def _explained(failure: BaseException) -> NodeFailed:
+    what = " ".join(f"{type(failure).__name__}: {failure}".split())
+    return NodeFailed(f"the server stopped because it could not go on ({what}); its log says more. Start it again")
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn would close every connection at the first one."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """See the class."""
+        yield
+
+
+async def _drain(node: Node, hurry: asyncio.Event) -> None:
+    draining, hurried = asyncio.create_task(node.drain()), asyncio.create_task(hurry.wait())
+    await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    await _finish(draining)
+    await _finish(hurried)
+    if not draining.cancelled():
+        draining.result()
 
 
 async def _start(node: Node, rest: Rest) -> None:
@@ -106,28 +152,33 @@ async def _start(node: Node, rest: Rest) -> None:
     await rest.start()
 
 
-def _rest(settings: Settings, dsn: str) -> Rest:
+def _rest(settings: Settings, dsn: str, node: Node) -> Rest:
     key = None if settings.rest_key is None else settings.rest_key.get_secret_value()
     return Rest(
         dsn,
         package_version(),
         key=key,
         pool_size=settings.rest_pool_size,
-        message_size=settings.max_message_size,
+        message_size=_MOST_DATA,
+        recorded=node.recorded,
     )
 
 
-async def _finish(task: asyncio.Task[None]) -> None:
+async def _finish(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.wait({task})
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, patience: float) -> socket.socket:
+    """Listen. ``patience``: seconds that a client may leave unacknowledged what was sent to it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise ServeError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted sockets inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience * 1000))
+    return listener
 
 
 def _url(listener: socket.socket) -> str:

@@ -8,16 +8,16 @@ asked for or by an error that names it, and nothing is sent for a subscription b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from msgspec import UNSET
 
 from engine.errors import QueryRejected, RealtimeError
 from engine.lsn import Lsn
 from server import protocol
-from server.channel_session import PresenceRejected, WrongField, channel_options, check_live, presence_data
+from server.channel_session import PresenceRejected, WrongField, channel_options, check_live, presence_data, resume_of
+from server.msgpack import json_of, names_text
+from server.outputs import Cancel, Close, Join, Open, Output, Present, Send
 from server.protocol import (
     COLLECTION_PREFIX,
     Auth,
@@ -33,7 +33,7 @@ from server.protocol import (
 from server.rate import TokenBucket
 from server.requests import ChannelRequest, LiveRequest, Request
 
-__all__ = ["Cancel", "Close", "Join", "Open", "Output", "Present", "Send", "Session", "SessionLimits"]
+__all__ = ["Cancel", "Close", "Greeting", "Join", "Open", "Output", "Present", "Send", "Session", "SessionLimits"]
 
 _POLICY_VIOLATION = 1008
 _FLOOD_SECONDS = 10
@@ -49,51 +49,16 @@ class SessionLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
-    """Ask the live queries for this one, then call ``accepted`` or ``rejected``."""
+class Greeting:
+    """What a client is told first besides its limits.
 
-    request: LiveRequest
+    ``epoch``: within which positions can be compared; ``ping_interval`` in seconds; ``secret``: by which the client's
+    requests name the session, where it has no socket of its own.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Ask for this channel, then call ``joined`` or ``rejected``."""
-
-    request: ChannelRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """The client no longer wants this live query or channel."""
-
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Publish this message, then answer with ``protocol.ack`` or an error."""
-
-    message: Publish
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """Change the client's presence to ``data`` where ``request`` has joined, then answer it."""
-
-    request: ChannelRequest
-    message: PresenceUpdate
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """End the connection with a WebSocket close code (RFC 6455, 7.4.1) and a reason of at most 123 bytes."""
-
-    code: int
-    reason: str
-
-
-Output = bytes | Open | Join | Cancel | Send | Present | Close
+    epoch: str = ""
+    ping_interval: float = 25.0
+    secret: str | None = None
 
 
 class Session:
@@ -102,16 +67,23 @@ class Session:
     Args:
         connection_id: told to the client in the first message.
         limits: what this connection may use.
+        greeting: what else the client is told in the first message.
     """
 
-    __slots__ = ("_bucket", "_channels", "_limits", "_requests", "connection_id")
+    __slots__ = ("_bucket", "_channels", "_greeting", "_limits", "_requests", "connection_id")
 
-    def __init__(self, connection_id: str, limits: SessionLimits) -> None:
+    def __init__(self, connection_id: str, limits: SessionLimits, greeting: Greeting | None = None) -> None:
         self.connection_id = connection_id
+        self._greeting = greeting or Greeting()
         self._limits = limits
         self._bucket = TokenBucket(limits.message_rate)
         self._requests: dict[str, Request] = {}
         self._channels: dict[str, ChannelRequest] = {}
+
+    @property
+    def epoch(self) -> str:
+        """What the client was told that positions belong to."""
+        return self._greeting.epoch
 
     @property
     def subscriptions(self) -> int:
@@ -120,14 +92,38 @@ class Session:
 
     def begin(self) -> bytes:
         """The first message to the client."""
-        return protocol.connected(self.connection_id)
+        limits, told = self._limits, self._greeting
+        return protocol.connected(
+            self.connection_id,
+            told.epoch,
+            told.ping_interval,
+            limits.message_rate,
+            limits.message_size,
+            limits.subscriptions,
+            told.secret,
+        )
 
     def receive(self, data: bytes, now: float) -> list[Output]:
         """One text message arrived at ``now`` (seconds, monotonic). Never raises, whatever the bytes are."""
         if len(data) > self._limits.message_size:
-            return self.receive_oversized(now)
+            return self.receive_oversized(now, data)
         if not self._bucket.take(now):
             return self._refused(protocol.names_in(data))
+        return self._read(data)
+
+    def receive_packed(self, data: bytes, now: float) -> list[Output]:
+        """One MessagePack message arrived at ``now``. Never raises, whatever the bytes are."""
+        if not self._bucket.take(now):
+            return self._refused(protocol.names_in(names_text(data)))
+        try:
+            text = json_of(data)
+        except BadMessage as bad:
+            return [protocol.error(bad.code, f"invalid message: {bad}", protocol.names_in(names_text(data)))]
+        if len(text) > self._limits.message_size:
+            return [self._too_large(f" as JSON ({len(text)})", protocol.names_in(text))]
+        return self._read(text)
+
+    def _read(self, data: bytes) -> list[Output]:
         try:
             message = protocol.decode(data)
         except BadMessage as bad:
@@ -140,12 +136,11 @@ class Session:
             return self._refused(Named())
         return [protocol.error("RT_007", "invalid message: messages are JSON in text frames, not binary", Named())]
 
-    def receive_oversized(self, now: float) -> list[Output]:
-        """A message beyond the size limit arrived; its content was thrown away."""
+    def receive_oversized(self, now: float, data: bytes = b"") -> list[Output]:
+        """A message beyond the size limit arrived. ``data``: its text, if it was kept, to name the request."""
         if not self._bucket.take(now):
             return self._refused(Named())
-        text = f"the message is larger than {self._limits.message_size} bytes"
-        return [protocol.error("RT_005", text, Named())]
+        return [self._too_large("", protocol.names_in(data))]
 
     def admit(self, now: float) -> list[Output] | None:
         """Count something that is not a message but costs like one (a WebSocket ping). None: go ahead."""
@@ -153,19 +148,34 @@ class Session:
             return None
         return [Close(_POLICY_VIOLATION, "too many messages")] if self._flooding() else []
 
-    def accepted(self, request: LiveRequest, position: Lsn, strategy: str, reason: str | None) -> bytes | None:
+    def accepted(
+        self,
+        request: LiveRequest,
+        position: Lsn,
+        strategy: str,
+        reason: str | None,
+        *,
+        epoch: str,
+        recovered: bool | None = None,
+    ) -> bytes | None:
         """The live query is open. None: it was unsubscribed meanwhile, so cancel it and send nothing."""
         if request.ended:
             return None
-        return protocol.subscribed(request.channel, request.id, position, strategy, reason)
+        return protocol.subscribed(request.channel, request.id, position, strategy, reason, epoch, recovered)
 
     def joined(
-        self, request: ChannelRequest, position: str, recovered: bool | None, presence_json: bytes | None
+        self,
+        request: ChannelRequest,
+        position: str,
+        recovered: bool | None,
+        presence_json: bytes | None,
+        *,
+        epoch: str,
     ) -> bytes | None:
         """The channel is open. None: it was unsubscribed meanwhile, so cancel it and send nothing."""
         if request.ended:
             return None
-        return protocol.joined(request.channel, request.told, position, recovered, presence_json)
+        return protocol.joined(request.channel, request.told, position, recovered, presence_json, epoch)
 
     def rejected(self, request: Request, error: RealtimeError) -> bytes | None:
         """The subscription could not be opened, or ended by itself. None: nobody wants to know any more."""
@@ -173,6 +183,11 @@ class Session:
             return None
         self._forget(request)
         return protocol.error(error.code, str(error), request.named)
+
+    def ended(self, request: Request) -> None:
+        """The subscription has ended by itself, and what was sent last said so."""
+        if not request.ended:
+            self._forget(request)
 
     def finish(self) -> list[Request]:
         """The connection is gone: the requests that are still open, to be cancelled."""
@@ -250,6 +265,9 @@ class Session:
         self._forget(request)
         return [Cancel(request), protocol.unsubscribed(request.channel, request.named.id)]
 
+    def _too_large(self, how: str, about: Named) -> bytes:
+        return protocol.error("RT_005", f"the message is larger than {self._limits.message_size} bytes{how}", about)
+
     def _refused(self, about: Named) -> list[Output]:
         if self._flooding():
             return [Close(_POLICY_VIOLATION, "too many messages")]
@@ -271,4 +289,4 @@ def _request(message: Subscribe) -> Request:
         return ChannelRequest(message.channel, message.id, channel_options(message))
     check_live(message)
     id = message.channel if message.id is UNSET else message.id
-    return LiveRequest(message.channel, id, protocol.spec_of(message))
+    return LiveRequest(message.channel, id, protocol.spec_of(message), resume_of(message))

@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     )
     ping_interval: float = Field(25.0, gt=0, description="seconds between pings")
     missed_pings: int = Field(2, ge=1, description="unanswered pings after which a connection is dropped")
+    session_timeout: float = Field(
+        30.0, gt=0, description="seconds without a request after which a polling client counts as gone"
+    )
+    drain_time: float = Field(
+        10.0, ge=0, description="seconds over which clients are told to move before the server stops; 0: at once"
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages to log")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")

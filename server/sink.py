@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from server.channels import ChannelEvent
+from server.channels import ChannelEvent, EventsLike
 from server.live import LiveEvent
 
 __all__ = ["Sink"]
@@ -29,6 +29,9 @@ class Sink(Protocol):
 
     def send_shared(self, event: ChannelEvent) -> None:
         """Send a channel's event, which others share."""
+
+    def send_block(self, block: EventsLike) -> None:
+        """Send several of a channel's events, which others share."""
 
     def hold(self, held: bool) -> None:
         """Take nothing more from the client while ``held``: what it has sent is still being worked on."""

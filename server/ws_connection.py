@@ -3,7 +3,8 @@
 What one turn of the event loop produces is gathered into one write. When more than ``buffer_size`` bytes wait, the
 connection is congested: its live queries are paused and nothing more is read from it, so a client that does not take
 its answers cannot ask for more either (TCP holds it back). When the transport has drained below a quarter of that,
-both go on. Messages of channels cannot be paused: they are added up to ``backlog`` bytes, and past that the connection is
+both go on. What comes meanwhile waits in an outbox, where messages of higher priority can overtake others. Messages
+of channels cannot be paused: they are added up to ``backlog`` bytes, and past that the connection is
 closed. Each client can thus make the server hold ``backlog`` bytes plus one event, whatever happens in the database.
 """
 
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-from server.channels import ChannelEvent, Member
+from server.channels import ChannelEvent, EventsLike, Member
 from server.client import Client
 from server.fragments import Assembler, BrokenMessage
-from server.frames import text_frame
 from server.live import LiveEvent
+from server.outbox import Outbox
 from server.services import Services
 from server.session import Session
 
@@ -49,7 +50,10 @@ class ConnectionLimits:
 
 
 class WebSocketConnection(WSListener):
-    """The sink of one client, over a picows transport. ``closed`` is called once, when the socket is gone."""
+    """The sink of one client, over a picows transport.
+
+    ``closed`` is called once, when the socket is gone. ``packed``: MessagePack in binary frames, and text is understood too.
+    """
 
     def __init__(
         self,
@@ -58,12 +62,14 @@ class WebSocketConnection(WSListener):
         services: Services,
         limits: ConnectionLimits,
         closed: Callable[[WebSocketConnection], None],
+        *,
+        packed: bool = False,
     ) -> None:
         self.client = Client(session, member, services, self)
         self.congested = False
         self.held = False
-        self._event_frames = services.event_frames
-        self._channel_frames = services.channel_frames
+        self._wire = services.packed if packed else services.text
+        self._packed = packed
         self._limits = limits
         self._closed = closed
         self._loop = asyncio.get_running_loop()
@@ -71,8 +77,9 @@ class WebSocketConnection(WSListener):
         self._closing = False
         self._out: list[bytes] = []
         self._out_size = 0
+        self._outbox = Outbox()
         self._writing_paused = False
-        self._assembler = Assembler(limits.message_size, limits.message_hard_cap)
+        self._assembler = Assembler(limits.message_size, limits.message_hard_cap, binary=packed)
         self._heard = True
         self._missed = 0
         self._ping_timer: asyncio.TimerHandle | None = None
@@ -116,6 +123,7 @@ class WebSocketConnection(WSListener):
         """The socket is gone."""
         self._closing = True
         self._out.clear()
+        self._outbox.clear()
         for timer in (self._ping_timer, self._stall_timer):
             if timer is not None:
                 timer.cancel()
@@ -130,21 +138,34 @@ class WebSocketConnection(WSListener):
     def resume_writing(self) -> None:
         """The transport holds less than a quarter of ``buffer_size``."""
         self._writing_paused = False
-        self._relieve()
+        self._drain()
 
     # What the client calls.
 
     def send(self, payload: bytes) -> None:
         """Send a message of this client's own."""
-        self._write(text_frame(payload))
+        self._write(self._wire.own(payload))
 
     def send_event(self, head: bytes, event: LiveEvent) -> None:
         """Send a message that others share; its frame is built once for all."""
-        self._write(self._event_frames.frame(head, event))
+        self._write(self._wire.events.frame(head, event))
 
     def send_shared(self, event: ChannelEvent) -> None:
         """Send a channel's message; its frame is built once for all."""
-        self._write(self._channel_frames.frame(event))
+        frame = self._wire.channels.frame(event)
+        if self._writing_paused or self._outbox:
+            if not self._closing:
+                self._outbox.add(event.channel, event.priority, frame)
+        else:
+            self._write(frame)
+
+    def send_block(self, block: EventsLike) -> None:
+        """Send several of a channel's events; their frames are built once for all."""
+        if self._writing_paused or self._outbox:
+            for event in block.events:
+                self.send_shared(event)
+        else:
+            self._write(self._wire.channels.block(block))
 
     @property
     def overflowing(self) -> bool:
@@ -164,6 +185,8 @@ class WebSocketConnection(WSListener):
             return
         assert self._transport is not None
         self._flush()
+        if self._outbox:
+            self._transport.underlying_transport.write(b"".join(self._outbox.take(self._outbox.size)))
         self._closing = True
         self._transport.send_close(WSCloseCode(code), reason)
         if self.congested or self.held:
@@ -174,6 +197,9 @@ class WebSocketConnection(WSListener):
 
     def _write(self, frame: bytes) -> None:
         if self._closing or self._transport is None:
+            return
+        if self._writing_paused or self._outbox:
+            self._outbox.add(None, 0, frame)
             return
         if not self._out:
             self._loop.call_soon(self._flush)
@@ -190,6 +216,16 @@ class WebSocketConnection(WSListener):
         self._out.clear()
         self._out_size = 0
         self._transport.underlying_transport.write(data)
+        if not self._writing_paused:
+            self._relieve()
+
+    def _drain(self) -> None:
+        """Write what waited, a part at a time: what comes before the rest is written may overtake it."""
+        assert self._transport is not None
+        self._flush()
+        while self._outbox and not self._writing_paused and not self._gone():
+            frames = self._outbox.take(self._limits.buffer_size // 4)
+            self._transport.underlying_transport.write(b"".join(frames))
         if not self._writing_paused:
             self._relieve()
 
@@ -226,7 +262,7 @@ class WebSocketConnection(WSListener):
 
     def _waiting(self) -> int:
         assert self._transport is not None
-        return self._out_size + self._transport.underlying_transport.get_write_buffer_size()
+        return self._out_size + self._outbox.size + self._transport.underlying_transport.get_write_buffer_size()
 
     # Watching for dead peers.
 
@@ -282,9 +318,9 @@ class WebSocketConnection(WSListener):
             return
         session, now = self.client.session, self._loop.time()
         if message.too_large:
-            outputs = session.receive_oversized(now)
+            outputs = session.receive_oversized(now, b"" if message.binary else message.data)
         elif message.binary:
-            outputs = session.receive_binary(now)
+            outputs = session.receive_packed(message.data, now) if self._packed else session.receive_binary(now)
         else:
             outputs = session.receive(message.data, now)
         self.client.carry_out(outputs)

@@ -34,8 +34,10 @@ FENCE = re.compile(
 ANY_FENCE = re.compile(r"^ *```.*?^ *```$", re.M | re.S)
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 MESSAGE_KEYS = {
-    "connected": {"type", "connectionId"},
-    "subscribed": {"type", "channel", "id", "position", "strategy", "reason", "recovered", "presence"},
+    "connected": {"type", "connectionId", "epoch", "pingInterval", "limits", "session"},
+    "reconnect": {"type", "delay"},
+    "close": {"type", "code", "reason"},
+    "subscribed": {"type", "channel", "id", "position", "strategy", "reason", "recovered", "epoch", "presence"},
     "ack": {"type", "channel", "ref", "id", "position"},
     "message": {"type", "channel", "event", "data", "timestamp", "sender", "id", "position"},
     "presence:join": {"type", "channel", "count", "user"},

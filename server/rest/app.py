@@ -6,14 +6,20 @@ that. The API does nothing that SQL cannot: an endpoint runs one named query.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+import orjson
 import psycopg
 import structlog
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.pq import Format
 from psycopg.rows import DictRow
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -21,18 +27,19 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
+from engine.channels.events import iso_time
 from engine.session_settings import connection_options
 from server.payload import BadMessage, check_storable
-from server.rest import channels, connections
+from server.rest import broadcast, channels, connections
 from server.rest.access import Access
 from server.rest.docs import DOCS_HEADERS, docs_page
-from server.rest.endpoint import Call, Endpoint
+from server.rest.endpoint import Answer, Call, Endpoint
 from server.rest.openapi import openapi
 from server.rest.problems import Problem, problem_of, wrong_fields
 
 __all__ = ["ENDPOINTS", "Rest"]
 
-ENDPOINTS: Sequence[Endpoint] = (*channels.ENDPOINTS, *connections.ENDPOINTS)
+ENDPOINTS: Sequence[Endpoint] = (*channels.ENDPOINTS, *broadcast.ENDPOINTS, *connections.ENDPOINTS)
 """Everything the API can do."""
 
 _ENVELOPE = 64 * 1024  # bytes that a body may have beside its data
@@ -50,10 +57,21 @@ class Rest:
         version: of this server, for the description.
         key: see :class:`server.rest.access.Access`.
         pool_size: database connections at most.
-        message_size: bytes of a message's data.
+        message_size: bytes of a message's data that are read at all; the database has the limit.
+        recorded: waits until what is committed now can be read back; else the history lags by a moment.
     """
 
-    def __init__(self, dsn: str, version: str, *, key: str | None, pool_size: int, message_size: int) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        version: str,
+        *,
+        key: str | None,
+        pool_size: int,
+        message_size: int,
+        recorded: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._recorded = recorded or _at_once
         self._access = Access(key)
         self._message_size = message_size
         self._description = msgspec.json.encode(openapi(ENDPOINTS, version, keyed=key is not None))
@@ -67,16 +85,21 @@ class Rest:
                 "application_name": "realtime rest",
                 "options": connection_options(statement_timeout="10s"),
             },
+            configure=_configure,
             min_size=0,
             max_size=pool_size,
             timeout=_PATIENCE,
             open=False,
+            check=AsyncConnectionPool.check_connection,  # one that died while idle is replaced before it is used
         )
 
     @property
     def mount(self) -> Mount:
-        """The API below ``/realtime``."""
-        return Mount("/realtime", self)
+        """The API below ``/realtime``, whatever characters the rest of the path has."""
+        mount = Mount("/realtime", self)
+        # Starlette's own pattern stops at a line break, and what it does not match gets an answer without a code.
+        mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
+        return mount
 
     async def start(self) -> None:
         """Begin to use the database; before, requests are answered by 503."""
@@ -116,10 +139,9 @@ class Rest:
         body, raw = await self._body(request, endpoint)
         query = _checked(endpoint.query, dict(request.query_params)) if endpoint.query else None
         async with self._pool.connection() as connection:
-            answer = await endpoint.handler(Call(connection, path, query, body, raw))
-        content = None if answer is None else answer.model_dump_json(by_alias=True)
+            answer = await endpoint.handler(Call(connection, path, query, body, raw, self._recorded))
         headers = {"Cache-Control": "no-store"}
-        return Response(content, endpoint.status, headers, "application/json" if answer is not None else None)
+        return Response(_encoded(answer), endpoint.status, headers, None if answer is None else "application/json")
 
     async def _body(self, request: Request, endpoint: Endpoint) -> tuple[BaseModel | None, Mapping[str, bytes]]:
         if endpoint.body is None:
@@ -130,10 +152,10 @@ class Rest:
         try:
             raw = {name: bytes(value) for name, value in _fields.decode(content).items()}
             check_storable(_anything.decode(content), suspicious=b"\\u0000" in content)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BadMessage) as wrong:
+        except RecursionError as wrong:
+            raise Problem("RT_007", "body: nested too deeply") from wrong
+        except (msgspec.MsgspecError, UnicodeDecodeError, BadMessage) as wrong:
             raise Problem("RT_007", f"body: {wrong}") from wrong
-        if (size := len(raw.get("data", b""))) > self._message_size:
-            raise Problem("RT_005", f"data has {size} bytes of JSON; at most {self._message_size} are allowed")
         return _checked(endpoint.body, content), raw
 
     async def _read(self, request: Request) -> bytes:
@@ -148,6 +170,32 @@ class Rest:
         return b"".join(parts)
 
 
+async def _at_once() -> None:
+    pass
+
+
+class _Time(Loader):
+    """Times as messages show them; also those beyond Python's, such as infinity."""
+
+    format = Format.TEXT
+
+    def load(self, data: Buffer) -> str:
+        """See the class."""
+        return iso_time(bytes(data).decode())
+
+
+async def _configure(connection: psycopg.AsyncConnection[DictRow]) -> None:
+    # PostgreSQL keeps JSON that Python cannot (numbers of any size, any nesting), so its text goes into answers as it is.
+    set_json_loads(orjson.Fragment, connection)
+    connection.adapters.register_loader("timestamptz", _Time)
+
+
+def _encoded(answer: Answer) -> bytes | None:
+    if isinstance(answer, BaseModel):
+        return answer.model_dump_json(by_alias=True).encode()
+    return None if answer is None else orjson.dumps(answer)
+
+
 def _segments(scope: Scope) -> tuple[str, ...]:
     """What comes after ``/realtime``, each part decoded. Raises ``Problem`` if it is no UTF-8."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -155,8 +203,8 @@ def _segments(scope: Scope) -> tuple[str, ...]:
         parts = [unquote_to_bytes(part).decode() for part in raw.partition(b"?")[0].split(b"/")[2:]]
     except UnicodeDecodeError as wrong:
         raise Problem("RT_007", "the path is not percent-encoded UTF-8") from wrong
-    if any("\0" in part for part in parts):
-        raise Problem("RT_007", "text in PostgreSQL cannot contain the character NUL")
+    if any(character < " " or character == "\x7f" for part in parts for character in part):
+        raise Problem("RT_007", "names have no control characters")
     return tuple(parts)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-import orjson
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.rest.endpoint import Call, Endpoint
+from server.rest.endpoint import Call, Endpoint, shown
 from server.rest.models import (
     Broadcast,
     BroadcastDone,
@@ -67,9 +67,9 @@ async def _broadcast(call: Call) -> BroadcastDone:
     return BroadcastDone(channel=channel, id=row["id"])
 
 
-async def _presence(call: Call) -> Presence:
-    users = [User.model_validate(row) for row in await call.rows("rest_presence", channel=call.path["id"])]
-    return Presence(channel=call.path["id"], users=users, count=len(users))
+async def _presence(call: Call) -> dict[str, object]:
+    users = [shown(User, row) for row in await call.rows("rest_presence", channel=call.path["id"])]
+    return shown(Presence, {"channel": call.path["id"], "users": users, "count": len(users)})
 
 
 async def _kick(call: Call) -> Kicked:
@@ -78,32 +78,37 @@ async def _kick(call: Call) -> Kicked:
     return Kicked(channel=call.path["id"], user_id=body.user_id, connections=row["connections"])
 
 
-async def _messages(call: Call) -> MessageList:
+async def _messages(call: Call) -> dict[str, object]:
     asked, channel = call.query_as(MessageQuery), call.path["id"]
+    await call.recorded()
     rows = await call.rows("rest_messages", channel=channel, before=asked.before, limit=asked.limit + 1)
     # One more than asked for: then there are earlier ones, and it is the first.
-    found = [StoredMessage(type="message", channel=channel, **row) for row in rows[-asked.limit :]]
-    return MessageList(channel=channel, messages=found, before=found[0].position if len(rows) > asked.limit else None)
+    page = rows[-asked.limit :]
+    messages = [shown(StoredMessage, {"type": "message", "channel": channel, **row}) for row in page]
+    before = page[0]["position"] if len(rows) > asked.limit else None
+    [now] = await call.rows("rest_epoch")
+    return shown(MessageList, {"channel": channel, "epoch": now["epoch"], "messages": messages, "before": before})
 
 
-async def _list(call: Call) -> ChannelList:
+async def _list(call: Call) -> dict[str, object]:
     asked = call.query_as(ChannelQuery)
     rows = await call.rows("rest_channels", after=asked.after, limit=asked.limit + 1, closed=asked.closed)
-    found = [Channel.model_validate(row) for row in rows[: asked.limit]]
-    return ChannelList(channels=found, next=found[-1].name if len(rows) > asked.limit else None)
+    page = rows[: asked.limit]
+    following = page[-1]["name"] if len(rows) > asked.limit else None
+    return shown(ChannelList, {"channels": [shown(Channel, row) for row in page], "next": following})
 
 
-async def _create(call: Call) -> Channel:
+async def _create(call: Call) -> dict[str, object]:
     body = call.body_as(NewChannel)
     [row] = await call.rows("rest_channel_create", room=body.name, settings=_settings(body), created_by=body.created_by)
-    return Channel.model_validate(row)
+    return shown(Channel, row)
 
 
-async def _get(call: Call) -> Channel:
+async def _get(call: Call) -> dict[str, object]:
     return _one(call, await call.rows("rest_channel", room=call.path["id"]))
 
 
-async def _change(call: Call) -> Channel:
+async def _change(call: Call) -> dict[str, object]:
     body = call.body_as(ChannelChanges)
     rows = await call.rows("rest_channel_update", room=call.path["id"], settings=_settings(body))
     return _one(call, rows)
@@ -120,18 +125,18 @@ def _settings(body: BaseModel) -> str:
     given: dict[str, Any] = body.model_dump(exclude_unset=True, exclude={"name", "created_by"})
     for name in ("ttl", "presence_timeout", "typing_timeout"):
         if given.get(name) is not None:
-            given[name] = f"{given[name]} s"
-    return orjson.dumps(given).decode()
+            given[name] = f"{given[name]:f} s"
+    return msgspec.json.encode(given).decode()  # integers of any size
 
 
-def _one(call: Call, rows: list[dict[str, Any]]) -> Channel:
+def _one(call: Call, rows: list[dict[str, Any]]) -> dict[str, object]:
     if not rows:
         raise _unknown(call)
-    return Channel.model_validate(rows[0])
+    return shown(Channel, rows[0])
 
 
 def _unknown(call: Call) -> Problem:
-    return Problem("RT_004", f"there is no open room {call.path['id']!r}")
+    return Problem("RT_004", f"there is no such room: {call.path['id']!r}")
 
 
 _ROOM = ("RT_004",)
@@ -189,6 +194,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         body=NewChannel,
         answer=Channel,
         status=HTTPStatus.CREATED,
+        conflict="there is an open room of this name",
     ),
     Endpoint("GET", "/channels/{id}", "getChannel", "Read a room's settings", _get, answer=Channel, problems=_ROOM),
     Endpoint(

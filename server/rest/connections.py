@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.rest.endpoint import Call, Endpoint
+from server.rest.endpoint import Call, Endpoint, shown
 from server.rest.models import Connection, ConnectionList, Disconnected, Name
 from server.rest.problems import Problem
 
@@ -32,11 +32,12 @@ class UserQuery(BaseModel):
     userId: Name = Field(description="The user.")
 
 
-async def _list(call: Call) -> ConnectionList:
+async def _list(call: Call) -> dict[str, object]:
     asked = call.query_as(ConnectionQuery)
     rows = await call.rows("rest_connections", user_id=asked.userId, after=asked.after, limit=asked.limit + 1)
-    found = [Connection.model_validate(row) for row in rows[: asked.limit]]
-    return ConnectionList(connections=found, next=found[-1].id if len(rows) > asked.limit else None)
+    page = rows[: asked.limit]
+    following = page[-1]["id"] if len(rows) > asked.limit else None
+    return shown(ConnectionList, {"connections": [shown(Connection, row) for row in page], "next": following})
 
 
 async def _disconnect(call: Call) -> None:

@@ -13,23 +13,33 @@ from pydantic import BaseModel
 
 from engine.sql import query
 
-__all__ = ["Call", "Endpoint"]
+__all__ = ["Answer", "Call", "Endpoint", "shown"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
+Answer = BaseModel | Mapping[str, object] | None
+"""What a handler returns: the described model, the same as a mapping made by :func:`shown`, or nothing."""
+
+
+def shown(model: type[BaseModel], row: Mapping[str, object]) -> dict[str, object]:
+    """A row as ``model`` describes it. Not validated: what is in the tables is to be seen, whoever put it there."""
+    return {said.serialization_alias or name: row[name] for name, said in model.model_fields.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, checked. ``raw``: the body's fields as the JSON text they came in."""
+    """One request, checked. ``raw``: the body's fields as the JSON text they came in. ``recorded`` waits until what is
+    committed now can be read back.
+    """
 
     connection: psycopg.AsyncConnection[DictRow]
     path: Mapping[str, str]
     query: BaseModel | None
     body: BaseModel | None
     raw: Mapping[str, bytes]
+    recorded: Callable[[], Awaitable[None]]
 
     async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
-        """Run the named query; returns its rows."""
+        """Run the named query; returns its rows, with ``jsonb`` as the text it is (``orjson.Fragment``)."""
         cursor = await self.connection.execute(query(name).encode(), parameters)
         return await cursor.fetchall()
 
@@ -46,19 +56,22 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """``path`` is below ``/realtime``; ``{name}`` stands for one segment of it. ``problems``: codes it may answer with."""
+    """``path`` is below ``/realtime``; ``{name}`` stands for one segment of it. ``problems``: codes it may answer with;
+    ``conflict``: when it answers 409.
+    """
 
     method: str
     path: str
     name: str
     summary: str
-    handler: Callable[[Call], Awaitable[BaseModel | None]]
+    handler: Callable[[Call], Awaitable[Answer]]
     description: str = ""
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     answer: type[BaseModel] | None = None
     status: HTTPStatus = HTTPStatus.OK
     problems: tuple[str, ...] = ()
+    conflict: str = ""
     segments: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+from engine.channels.filter import compile_filter
+from engine.errors import InvalidQuery
+
 __all__ = [
+    "Announced",
+    "Announcement",
     "Broadcast",
     "BroadcastDone",
     "Channel",
@@ -28,14 +33,16 @@ __all__ = [
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Text = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
-Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86400)]
+Seconds = Annotated[float, Field(ge=0.001, le=10 * 365 * 86400)]
 Whole = Annotated[int, Field(gt=0, le=2**31 - 1)]
 
 
 class _Body(BaseModel):
     """Names in camelCase, nothing unknown."""
 
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid")
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid", strict=True
+    )
 
 
 class Exclusions(_Body):
@@ -56,6 +63,16 @@ class Audience(_Body):
         None, description="Only subscribers whose attributes meet these conditions, written as a live query's `where`."
     )
 
+    @field_validator("where")
+    @classmethod
+    def _conditions(cls, where: list[Any] | None) -> list[Any] | None:
+        if where is not None:
+            try:
+                compile_filter(where)
+            except InvalidQuery as wrong:
+                raise ValueError(str(wrong)) from wrong
+        return where
+
 
 class Broadcast(_Body):
     """A message for a channel."""
@@ -75,6 +92,35 @@ class BroadcastDone(_Body):
 
     channel: str
     id: str = Field(description="The message's id.")
+
+
+class Announcement(_Body):
+    """A message for connections whatever they are subscribed to, or for several channels at once."""
+
+    event: Name = Field(description="The event's name.", examples=["maintenance"])
+    data: Any = Field(None, description="Any JSON value, up to 128 KiB.", examples=[{"at": "22:00"}])
+    users: list[Name] | None = Field(None, max_length=10_000, description="To all connections of these users.")
+    channels: list[Name] | None = Field(
+        None,
+        max_length=10_000,
+        description="To these channels; a name that ends with `*` means the open rooms that match. Not with `users`.",
+    )
+    sender: Name | None = Field(None, description="The id of the user it is from.")
+    audience: Audience | None = Field(None, description="Who of them gets it; left out: all.")
+    priority: int = Field(0, ge=-100, le=100, description="Higher is not queued behind lower under load.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Announcement:
+        if self.users is not None and self.channels is not None:
+            raise ValueError("users and channels: give one of them, or none for everybody")
+        return self
+
+
+class Announced(_Body):
+    """The message is committed."""
+
+    id: str | None = Field(description="The message's id; null if it went to channels.")
+    channels: int | None = Field(description="To how many channels it went; null if it went to connections.")
 
 
 class User(_Body):
@@ -149,7 +195,7 @@ class _Settings(_Body):
     presence_timeout: Annotated[float, Field(ge=0, le=86400)] = Field(
         10, description="Seconds in which a dropped connection may come back without having left."
     )
-    typing_timeout: Annotated[float, Field(gt=0, le=86400)] = Field(
+    typing_timeout: Annotated[float, Field(ge=0.001, le=86400)] = Field(
         5, description="Seconds after which typing is taken back."
     )
 
@@ -165,10 +211,20 @@ class ChannelChanges(_Settings):
     """What is to change; what is left out stays."""
 
 
-class Channel(_Settings):
+class Channel(_Body):
     """A room: a channel with settings of its own."""
 
     name: str
+    metadata: dict[str, Any] = Field(description="Whatever you want to know about it; subscribers see it.")
+    permissions: dict[str, Any] = Field(description="Who may do what; kept for later versions.")
+    capacity: int | None = Field(description="How many users may be in at once; null: no limit.")
+    history: bool = Field(description="Whether messages are kept.")
+    ttl: float | None = Field(description="Seconds that messages are kept; null: as the default says.")
+    max_messages: int | None = Field(description="How many messages are kept; null: as the default says.")
+    presence_timeout: float = Field(
+        description="Seconds in which a dropped connection may come back without having left."
+    )
+    typing_timeout: float = Field(description="Seconds after which typing is taken back.")
     created_by: str | None
     created_at: datetime
     updated_at: datetime
@@ -199,6 +255,7 @@ class MessageList(_Body):
     """A page of a channel's messages, oldest first."""
 
     channel: str
+    epoch: str = Field(description="What the positions belong to; give it with `since` when subscribing.")
     messages: list[StoredMessage]
     before: str | None = Field(
         description="Give it as `before` to get the messages before these; null: there are none."

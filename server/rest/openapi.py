@@ -19,6 +19,7 @@ _SAID = {
     "id": "The channel's name, percent-encoded where it must be: `chat:room-123` or `chat%3Aroom-123`.",
     "connectionId": "The connection's id, as its client was told in `connected`.",
 }
+_NAME = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]+$"}
 _ALWAYS = ("RT_001", "RT_007")
 _Models = Mapping[Any, dict[str, Any]]
 
@@ -89,12 +90,14 @@ def _responses(endpoint: Endpoint, models: _Models, *, keyed: bool) -> dict[str,
     }
     if endpoint.body is not None:
         failures["415"] = {"description": "RT_007: the body is not application/json", "content": problem}
+    if endpoint.conflict:
+        failures["409"] = {"description": f"RT_007: {endpoint.conflict}", "content": problem}
     return {str(int(endpoint.status)): done, **failures}
 
 
 def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "description": _SAID[name], "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "description": _SAID[name], "schema": _NAME}
         for name in re.findall(r"{(\w+)}", endpoint.path)
     ]
 

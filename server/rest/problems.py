@@ -8,6 +8,7 @@ from http import HTTPStatus
 import psycopg
 from psycopg_pool import PoolTimeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.responses import JSONResponse, Response
 
 from engine.errors import RealtimeError
@@ -81,9 +82,17 @@ def problem_of(error: Exception) -> Problem | None:
 def wrong_fields(error: ValidationError) -> Problem:
     """Which fields are wrong, and why."""
     said = "; ".join(
-        f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors(include_url=False)
+        f"{'.'.join(map(str, each['loc'])) or 'body'}: {_in_words(each)}" for each in error.errors(include_url=False)
     )
     return Problem("RT_007", said)
+
+
+def _in_words(wrong: ErrorDetails) -> str:
+    """What pydantic says, but not with a regular expression: ours are of names and texts, and of positions."""
+    if wrong["type"] != "string_pattern_mismatch":
+        return wrong["msg"]
+    excludes = wrong["ctx"]["pattern"].startswith("^[^")
+    return "control characters are not allowed" if excludes else "not a position; one is like 0/16B3790/42"
 
 
 def _refused_by_sql(error: psycopg.Error) -> Problem | None:

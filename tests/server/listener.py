@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import uuid
 from typing import Any
 
@@ -18,13 +17,6 @@ create table messages (id int primary key, room text not null, body text, likes 
 select realtime.expose('messages', camel_case => true)
 """
 TOP = {"where": [["room", "==", "a"]], "orderBy": [["likes", "desc"]], "limit": 3}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def slot_name() -> str:

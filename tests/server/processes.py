@@ -58,6 +58,12 @@ class ServerProcess:
                     return body
                 await asyncio.sleep(0.02)
 
+    async def connections(self, count: int) -> None:
+        """Wait until so many clients are connected."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.health())[1]["connections"] != count:  # noqa: ASYNC110 - another process is waited for
+                await asyncio.sleep(0.02)
+
     async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the process to end; returns its exit code."""
         if self.process.returncode is None:
@@ -68,15 +74,17 @@ class ServerProcess:
         return code
 
 
-async def start(*arguments: str, port: int, config: dict[str, object] | None = None) -> ServerProcess:
-    """Start ``realtime`` with ``arguments``; ``config`` goes into its environment."""
+async def start(
+    *arguments: str, port: int, config: dict[str, object] | None = None, module: str = "server"
+) -> ServerProcess:
+    """Start ``realtime`` (or another ``module`` like it) with ``arguments``; ``config`` goes into its environment."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
-    for name, value in (config or {}).items():
+    for name, value in ({"drain_time": "0"} | (config or {})).items():  # who tests draining says so
         environment[f"REALTIME_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "server",
+        module,
         *arguments,
         "--port",
         str(port),

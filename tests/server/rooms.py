@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import RealtimeError
-from server.channels import Ack, ChannelOptions, Deliver, Member, Publication
+from server.channels import Ack, ChannelOptions, Deliver, DeliverBlock, Member, Publication
 
 
 class Full(RealtimeError):
@@ -20,6 +20,14 @@ class Full(RealtimeError):
 class Event:
     body: dict[str, Any] = field(default_factory=dict)
     error: RealtimeError | None = None
+    ends: bool = False
+    key: tuple[int, int] | None = None
+    priority: int = 0
+
+    @property
+    def channel(self) -> str:
+        channel: str = self.body.get("channel", "")
+        return channel
 
     @property
     def json(self) -> bytes:
@@ -38,6 +46,7 @@ class RoomSubscription:
     position: str = "0/10"
     recovered: bool | None = None
     begun: bool = False
+    waiting: bool = False
     cancelled: str = ""
 
     def presence_json(self) -> bytes | None:
@@ -92,7 +101,12 @@ class Rooms:
             self.changed.notify_all()
 
     async def subscribe(
-        self, channel: str, options: ChannelOptions, member: Member, deliver: Deliver
+        self,
+        channel: str,
+        options: ChannelOptions,
+        member: Member,
+        deliver: Deliver,
+        deliver_block: DeliverBlock | None = None,
     ) -> RoomSubscription:
         await self.gate.wait()
         if self.refuse is not None:
@@ -116,6 +130,13 @@ class Rooms:
 
     def is_present(self, channel: str, connection_id: str) -> bool:
         return any(s.member.connection_id == connection_id for s in self.of(channel))
+
+    @property
+    def epoch(self) -> str:
+        return "e"
+
+    async def recorded(self) -> None:
+        pass
 
     def status(self) -> dict[str, int]:
         return {}

@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from engine.errors import InvalidQuery, QueryRejected
+from engine.live.resume import Resume
 from server.app import make_app
 from server.identity import Upgrade, member_of
 from server.live import LiveEvent, LiveSubscription
@@ -44,6 +45,8 @@ class ListSubscription:
     strategy: str = "incremental"
     reason: str | None = None
     position: int = 1
+    epoch: str = "e"
+    recovered: bool | None = None
     has: list[str] | None = None
     paused: bool = True
     cancelled: bool = False
@@ -85,6 +88,7 @@ class Lists:
         collection: str,
         spec: Mapping[str, object],
         deliver: Callable[[LiveSubscription, LiveEvent], None],
+        resume: Resume | None = None,
     ) -> ListSubscription:
         if self.gate is not None:
             await self.gate.wait()

@@ -13,7 +13,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.server.listener import free_port, read, slot_name, write
+from tests.ports import free_port
+from tests.server.listener import read, slot_name, write
 from tests.server.processes import PATIENCE, ServerProcess, serving
 
 

@@ -37,22 +37,23 @@ def test_a_subscribe_asks_for_the_channel_and_is_answered_when_it_is_open() -> N
     target = session()
     request = joining(target, history=20)
     assert (request.channel, request.options) == ("chat:1", ChannelOptions(history=20))
-    opened = target.joined(request, "0/16B3748", None, None)
+    opened = target.joined(request, "0/16B3748", None, None, epoch="e1")
     assert opened is not None
-    assert json.loads(opened) == {"type": "subscribed", "channel": "chat:1", "position": "0/16B3748"}
+    assert json.loads(opened) == {"type": "subscribed", "channel": "chat:1", "position": "0/16B3748", "epoch": "e1"}
 
 
 def test_presence_and_recovery_are_told_with_the_answer_and_the_id_is_repeated() -> None:
     target = session()
     request = joining(target, since="0/16B3748/7", presence={"name": "Ada"}, id="s1")
     assert request.options == ChannelOptions(since="0/16B3748/7", presence={"name": "Ada"})
-    opened = target.joined(request, "0/16B3790", True, b'{"users":[],"count":0}')
+    opened = target.joined(request, "0/16B3790", True, b'{"users":[],"count":0}', epoch="e1")
     assert opened is not None
     assert json.loads(opened) == {
         "type": "subscribed",
         "channel": "chat:1",
         "id": "s1",
         "position": "0/16B3790",
+        "epoch": "e1",
         "recovered": True,
         "presence": {"users": [], "count": 0},
     }
@@ -87,7 +88,6 @@ def test_a_filter_is_handed_on() -> None:
         {"history": 1001},
         {"history": "5"},
         {"since": 5},
-        {"since": "0/1", "history": 1},
         {"filter": {"event": ["a"]}},
         {"filter": {"events": "a"}},
         {"filter": {"events": [""]}},
@@ -101,6 +101,11 @@ def test_options_that_cannot_be_are_refused_and_nothing_is_opened(wrong: dict[st
     target = session()
     assert answer(receive(target, **{"type": "subscribe", "channel": "chat:1", **wrong}))["code"] == "RT_007"
     assert target.subscriptions == 0
+
+
+def test_what_is_wrong_with_a_name_is_said_in_words() -> None:
+    said = answer(receive(session(), type="subscribe", channel="a\nb"))
+    assert said["message"] == "Expected a name without control characters - at `$.channel`"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 
 from server.local_postgres import LocalPostgres
 from tests.conftest import drop_database, fresh_database
-from tests.server.listener import TABLE, TOP, free_port, listener, read, slot_name, write
+from tests.ports import free_port
+from tests.server.listener import TABLE, TOP, listener, read, slot_name, write
 from tests.server.processes import serving
 
 

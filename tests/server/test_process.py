@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 from pathlib import Path
@@ -51,6 +52,34 @@ async def test_stopping_tells_clients_to_go_and_leaves_no_throw_away_slot(table:
     assert closed.value.rcvd.code == 1001
     assert await ending == 0
     assert read(table, f"select count(*) from pg_replication_slots where slot_name = '{slot}'") == [(0,)]
+
+
+async def test_a_server_that_cannot_go_on_says_so_ends_and_is_followed_by_one_that_misses_nothing(database: str) -> None:
+    port, slot = free_port(), slot_name()
+    subscribe = {"type": "subscribe", "channel": "room"}
+    faulty = await start(
+        "serve", "--dsn", database, port=port, config={"slot_name": slot}, module="tests.server.failing"
+    )
+    await faulty.healthy()
+    async with asyncio.timeout(PATIENCE), connect(faulty.websocket) as client:
+        epoch = json.loads(await client.recv())["epoch"]
+        await client.send(json.dumps(subscribe))
+        position = json.loads(await client.recv())["position"]
+        write(database, "select realtime.broadcast('room', 'break', '1')")
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1011, "the server failed; connect again")
+        assert await faulty.process.wait() == 1
+    await faulty.end()
+    said = "realtime: the server stopped because it could not go on (AssertionError: a fault that nobody foresaw)"
+    assert faulty.lines[-1].startswith(said)
+    async with serving(database, port, slot_name=slot) as again, connect(again.websocket) as client:
+        await client.recv()
+        await client.send(json.dumps(subscribe | {"since": position, "epoch": epoch}))
+        async with asyncio.timeout(PATIENCE):
+            assert json.loads(await client.recv())["recovered"] is True
+            assert json.loads(await client.recv())["event"] == "break"
 
 
 async def test_health_tells_of_an_outage_and_everything_goes_on_afterwards(scratch: Path) -> None:

@@ -339,11 +339,21 @@ async def test_the_description_says_what_every_endpoint_takes_and_gives(http: ht
     assert document["openapi"].startswith("3.1")
     bodies: dict[str, object] = {
         "broadcast": {"event": "e", "data": {"a": 1}},
+        "broadcastWidely": {"event": "e", "channels": ["room"], "audience": {"exclude": {"sender": True}}},
         "kick": {"userId": "ada"},
         "createChannel": {"name": "room"},
         "changeChannel": {"capacity": 3},
     }
-    order = ["createChannel", "broadcast", "listMessages", "getPresence", "kick", "listChannels", "getChannel"]
+    order = [
+        "createChannel",
+        "broadcast",
+        "broadcastWidely",
+        "listMessages",
+        "getPresence",
+        "kick",
+        "listChannels",
+        "getChannel",
+    ]
     order += ["changeChannel", "closeChannel", "listConnections", "disconnect", "disconnectUser"]
     operations = {
         operation["operationId"]: (path, method, operation)
@@ -397,3 +407,77 @@ async def test_the_api_does_nothing_that_sql_cannot(http: httpx.AsyncClient, dat
         connection.execute("select realtime.create_channel('room')")
         connection.execute("select realtime.kick('c', 'ada')")
         connection.execute("select realtime.disconnect(user_id => 'ada')")
+
+
+async def test_rooms_are_shown_as_sql_made_them_also_beyond_what_rest_accepts(
+    http: httpx.AsyncClient, database: str
+) -> None:
+    write(database, "select realtime.create_channel('a', ttl => '100 years', presence_timeout => '3 days')")
+    write(database, """select realtime.create_channel('b', metadata => '{"x": 1.10, "y": 1e5000}')""")
+    write(
+        database,
+        "update realtime.channels set metadata = (repeat('{\"a\":', 3000) || '1' || repeat('}', 3000))::jsonb "
+        "where name = 'a'",
+    )
+    listed = await http.get("/realtime/channels")
+    assert listed.status_code == 200
+    assert b'"ttl":3155760000.0' in listed.content
+    assert b'{"a": ' * 3000 in listed.content
+    assert b'"x": 1.10, "y": 1' + b"0" * 5000 in (await http.get("/realtime/channels/b")).content
+
+
+async def test_history_has_the_numbers_and_the_times_that_postgres_has(http: httpx.AsyncClient, database: str) -> None:
+    write(
+        database,
+        "insert into realtime.messages (channel, event, payload, inserted_at) "
+        "values ('c', 'e', '12345678901234567890.123456789012345678901', 'infinity')",
+    )
+    write(
+        database,
+        "insert into realtime.commits select channel, xid, '0/10', inserted_at, inserted_at from realtime.messages",
+    )
+    answer = await http.get("/realtime/channels/c/messages")
+    assert b'"data":12345678901234567890.123456789012345678901,"timestamp":"infinityZ"' in answer.content
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"priority": "1"},
+        {"priority": True},
+        {"audience": {"exclude": {"sender": "yes"}}},
+        {"audience": {"where": [["team", "=", "red"]]}},
+        {"audience": {"where": [["team"]]}},
+        {"audience": {"where": ["team"]}},
+    ],
+)
+async def test_values_of_another_type_and_conditions_that_cannot_be_are_refused(
+    http: httpx.AsyncClient, database: str, body: dict[str, Any]
+) -> None:
+    problem(await http.post("/realtime/channels/c/broadcast", json={"event": "e", **body}), 400, "RT_007")
+    assert read(database, "select count(*) from realtime.messages") == [(0,)]
+
+
+@pytest.mark.parametrize("path", ["a%09b", "a%7Fb", "%01", "*", "db:x"])
+async def test_names_that_no_channel_can_have_are_refused(http: httpx.AsyncClient, path: str) -> None:
+    problem(await http.post(f"/realtime/channels/{path}/broadcast", json={"event": "e"}), 400, "RT_007")
+
+
+@pytest.mark.parametrize("seconds", [0.001, 12.5, 315360000])
+async def test_any_time_that_is_described_can_be_set(http: httpx.AsyncClient, seconds: float) -> None:
+    made = await http.post("/realtime/channels", json={"name": "r", "ttl": seconds})
+    assert (made.status_code, made.json()["ttl"]) == (201, seconds)
+    problem(await http.patch("/realtime/channels/r", json={"ttl": 1e-5}), 400, "RT_007")
+
+
+@pytest.mark.parametrize("path", ["channels/a%0Ab/presence", "channels/a%0A", "%0A", "channels%0A/x"])
+async def test_a_line_break_in_the_address_is_answered_with_a_code(http: httpx.AsyncClient, path: str) -> None:
+    answer = await http.get(f"/realtime/{path}")
+    assert problem(answer, 400, "RT_007") == "names have no control characters"
+
+
+async def test_what_a_name_may_not_have_is_said_in_words(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/realtime/channels/c/broadcast", json={"event": "a\nb"})
+    assert problem(answer, 400, "RT_007") == "event: control characters are not allowed"
+    answer = await http.get("/realtime/channels/c/messages", params={"before": "yesterday"})
+    assert problem(answer, 400, "RT_007") == "before: not a position; one is like 0/16B3790/42"

@@ -24,7 +24,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 async def test_a_client_is_greeted_subscribed_and_told_every_change_in_order() -> None:
     async with open_door() as door, door.connect() as client:
-        assert await hear(client) == {"type": "connected", "connectionId": "test"}
+        assert await hear(client) == {
+            "type": "connected",
+            "connectionId": "test",
+            "pingInterval": 25_000,
+            "limits": {"messagesPerSecond": 100, "messageSize": 131_072, "subscriptions": 100},
+        }
         door.lists.rows = ["a"]
         await subscribe(client)
         assert (await hear(client))["type"] == "subscribed"

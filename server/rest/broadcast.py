@@ -1,0 +1,49 @@
+"""The endpoint for what is not for one channel: everybody, some users, several channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from server.rest.endpoint import Call, Endpoint
+from server.rest.models import Announced, Announcement
+
+__all__ = ["ENDPOINTS"]
+
+
+async def _broadcast(call: Call) -> Announced:
+    body = call.body_as(Announcement)
+    said = {
+        "event": body.event,
+        "payload": call.raw.get("data", b"null").decode(),
+        "sender": body.sender,
+        "audience": None
+        if body.audience is None
+        else body.audience.model_dump_json(exclude_none=True, exclude_unset=True),
+        "priority": body.priority,
+    }
+    if body.channels is not None:
+        [row] = await call.rows("rest_broadcast_rooms", rooms=body.channels, **said)
+        return Announced(id=None, channels=row["channels"])
+    if body.users is not None:
+        [row] = await call.rows("rest_broadcast_users", users=body.users, **said)
+    else:
+        [row] = await call.rows("rest_broadcast_all", **said)
+    return Announced(id=row["id"], channels=None)
+
+
+ENDPOINTS: Sequence[Endpoint] = (
+    Endpoint(
+        "POST",
+        "/broadcast",
+        "broadcastWidely",
+        "Send a message to everybody, to users, or to several channels",
+        _broadcast,
+        "With `channels` it is published to each of them, in one transaction. Otherwise it reaches connections, whatever "
+        "they are subscribed to, in the channel `*`, and is not stored: those of `users`, or all.",
+        body=Announcement,
+        answer=Announced,
+        status=HTTPStatus.CREATED,
+        problems=("RT_004",),
+    ),
+)

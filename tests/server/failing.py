@@ -1,0 +1,21 @@
+"""The ``realtime`` command with a fault in it: following the database fails for good at a message called ``break``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.channels.ledger import Ledger
+from server.cli import main
+
+_append = Ledger.append
+
+
+def _broken(self: Ledger, records: Any) -> None:
+    if any(row.event == "break" for row in records.messages):
+        raise AssertionError("a fault that nobody foresaw")
+    _append(self, records)
+
+
+if __name__ == "__main__":
+    setattr(Ledger, "append", _broken)  # noqa: B010 - the type checker is right that nobody else should do this
+    main()
