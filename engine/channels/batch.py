@@ -17,13 +17,17 @@ __all__ = ["Waiting", "columns", "note", "refusal"]
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A message that has been handed in. ``ack`` is set once it has been sent to the database."""
+    """A message that has been handed in. ``ack`` is set once it has been sent to the database.
+
+    ``patience``: until when (the loop's time) to wait for somebody else's transaction that claims the same id.
+    """
 
     publication: Publication
     id: str
     history: bool
     done: asyncio.Future[Ack]
     ack: Ack | None = None
+    patience: float | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 _LOST: Final = (psycopg.OperationalError, OSError)
 _CONFLICT: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _RETRY: Final = 0.2
+_LOCK_TIMEOUT: Final = "100ms"  # below anybody's deadlock_timeout: of two that block each other it is we who give way
+_PATIENCE: Final = 5.0  # seconds that a message waits for a transaction that claims the same id
 
 
 class Publisher:
@@ -190,7 +192,15 @@ class Publisher:
             try:
                 return await self._write(batch)
             except _CONFLICT:
-                continue  # rolled back as a whole: a business transaction claims the same ids in another order
+                continue  # rolled back as a whole
+            except psycopg.errors.LockNotAvailable as error:
+                if "message_ids" not in (error.diag.context or ""):
+                    continue  # somebody has locked a whole table: nothing else could be written either
+                if len(batch) == 1:
+                    return self._set_aside(batch[0])
+                middle = len(batch) // 2
+                await self._commit(batch[:middle])
+                batch = batch[middle:]
             except _LOST as error:
                 log.warning("published messages are written again", messages=len(batch), error=str(error).strip())
                 await self._settle_loss()
@@ -203,6 +213,21 @@ class Publisher:
                     continue
                 self._fail(batch[0], refusal(error))
                 return
+
+    def _set_aside(self, waiting: Waiting) -> None:
+        """A transaction that has yet to end claims this id: the others do not wait for it."""
+        loop = asyncio.get_running_loop()
+        if waiting.patience is None:
+            waiting.patience = loop.time() + _PATIENCE
+        if loop.time() > waiting.patience:
+            self._fail(waiting, Unavailable("another transaction is publishing a message with this id; try again"))
+        else:
+            waiting.ack = None
+            loop.call_later(_RETRY, self._again, waiting)
+
+    def _again(self, waiting: Waiting) -> None:
+        if waiting.key in self._pending:
+            self._enqueue(waiting)
 
     async def _write(self, batch: list[Waiting]) -> None:
         connection = await self._connected()
@@ -244,7 +269,7 @@ class Publisher:
                 autocommit=True,
                 row_factory=dict_row,
                 application_name=self._name,
-                options=connection_options(),
+                options=connection_options(lock_timeout=_LOCK_TIMEOUT),
                 connect_timeout=10,
             )
             row = await (await connection.execute(query("engine_backend").encode())).fetchone()

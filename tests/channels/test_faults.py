@@ -6,6 +6,8 @@ import asyncio
 import uuid
 from typing import Any
 
+from engine.channels.model import parse_position
+from engine.lsn import parse_lsn
 from tests.channels.conftest import Place
 from tests.channels.stage import Listener, Node, node, open_transaction, read, run, until
 from tests.live.stage import drop_slot, terminate
@@ -113,7 +115,7 @@ async def test_what_a_gap_in_the_stream_swallowed_is_made_up_for(place: Place) -
         assert dora.data == [2]
 
 
-async def test_a_publisher_that_deadlocks_over_ids_with_a_transaction_tries_again(database: str) -> None:
+async def test_of_a_publisher_and_a_transaction_that_block_each_other_the_publisher_gives_way(database: str) -> None:
     async with node(database) as one:
         listener = await one.listen("public:a")
         with open_transaction(database) as business:
@@ -124,8 +126,25 @@ async def test_a_publisher_that_deadlocks_over_ids_with_a_transaction_tries_agai
             business.commit()
         first, second = await publishing
         await listener.until(lambda: len(listener.messages) == 2)
-        assert listener.data == [1, 1]
-        assert (first.id, second.id) == ("a", "b")
+        assert {first.position, second.position} == set(listener.positions)
+        assert listener.data[1] == 1, "b was the transaction's; a was whoever's came first"
+
+
+async def test_a_transaction_that_holds_an_id_holds_up_nobody_else(database: str) -> None:
+    async with node(database) as one:
+        listener = await one.listen("public:a")
+        with open_transaction(database) as business:
+            business.execute("select realtime.broadcast('public:a', 'said', '1', id => 'a')")
+            names = ("x", "a", "y")
+            blocked = [asyncio.ensure_future(one.publish("public:a", name, id=name)) for name in names]
+            first, last = await blocked[0], await blocked[2]
+            assert (first.id, last.id) == ("x", "y")
+            assert not blocked[1].done()
+            business.commit()
+        same = await blocked[1]
+        await listener.until(lambda: len(listener.messages) == 3)
+        assert listener.data == ["x", "y", 1]
+        assert same.position == listener.positions[2]
 
 
 async def test_a_node_that_was_down_serves_nobody_before_it_has_caught_up(place: Place) -> None:
@@ -145,6 +164,34 @@ async def test_a_node_that_was_down_serves_nobody_before_it_has_caught_up(place:
             await one.publish("public:a", "new")
             await live.until(lambda: live.messages)
             assert live.data == ["new"]
+
+
+async def test_a_node_that_was_down_takes_over_the_positions_that_others_wrote_meanwhile(place: Place) -> None:
+    kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"throw_away": False}}
+    async with node(place.dsn, **kept):
+        pass
+    [(earlier,)] = read(place.dsn, "select pg_current_wal_lsn()::text")
+    run(place.dsn, "insert into realtime.messages (channel, event) values ('public:a', 'said')")
+    run(
+        place.dsn,
+        "insert into realtime.commits (channel, xid, position, first_at, last_at) "
+        "select channel, xid, %s::pg_lsn, inserted_at, inserted_at from realtime.messages",
+        earlier,
+    )
+    async with node(place.dsn, **kept) as one:
+        told = await one.listen("public:a", history=10)
+        assert [parse_position(position).lsn for position in told.positions] == [parse_lsn(earlier)]
+        assert (await one.listen("public:a", since=told.positions[0])).messages == []
+
+
+async def test_what_was_heard_is_recorded_when_a_node_has_stopped(database: str) -> None:
+    async with node(database, record_interval=60.0) as one:
+        listener = await one.listen("public:a")
+        await one.publish("public:a", 1)
+        await one.publish("public:a", 2)
+        await listener.until(lambda: len(listener.messages) == 2)
+    written = read(database, "select position::text from realtime.commits order by position")
+    assert [parse_position(position).lsn for position in listener.positions] == [parse_lsn(text) for (text,) in written]
 
 
 async def test_positions_are_not_made_up_while_another_node_with_clients_may_know_them(database: str) -> None:
