@@ -1,0 +1,198 @@
+"""Keeps a connection: opens it by the best transport that works, opens it again when it is lost, moves to a better one.
+
+A move opens the new connection fully before the old one is given up. It happens when a better transport than the current one
+works again, and when the server asks for it because it is about to go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bunbase.core.backoff import full_jitter
+from bunbase.errors import ConnectionEnded, RealtimeError
+from bunbase.hub import Hub
+from bunbase.link import Link
+from bunbase.options import Options
+from bunbase.transports import TRANSPORTS, Address
+
+__all__ = ["Connector"]
+
+_DISCONNECTED = 4001
+_RESUME = 4008
+_FLOODED = 1008
+_SHORT_LIVED = 2.0
+_BARRIER_TIMEOUT = 2.0
+
+
+class Connector:
+    """See the module. ``told`` is called with a state and, where there is one, the reason for it."""
+
+    def __init__(
+        self, address: Address, options: Options, hub: Hub, told: Callable[[str, RealtimeError | None], None]
+    ) -> None:
+        self.current: Link | None = None
+        self._address = address
+        self._options = options
+        self._hub = hub
+        self._told = told
+        self._level = 0  # index into options.transports: what worked last
+        self._shaky = 0  # connections in a row that did not last
+        self._hurry = asyncio.Event()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def hurry(self) -> None:
+        """The network may be back: do not wait any longer, and see whether the connection lives."""
+        self._hurry.set()
+        if self.current is not None:
+            self.current.probe()
+
+    async def run(self) -> None:
+        """Keep a connection until it must not or cannot be kept; returns after having told why. Cancel to stop."""
+        try:
+            wait = False
+            while (link := await self._establish(wait)) is not None:
+                ended = await self._serve(link)
+                if ended.code == _DISCONNECTED:
+                    self._told("closed", RealtimeError("RT_001", f"the server ended this connection: {ended}"))
+                    return
+                if not self._options.reconnect:
+                    self._told("closed", RealtimeError("RT_001", f"the connection was lost: {ended}"))
+                    return
+                wait = ended.code != _RESUME
+                self._told("reconnecting", RealtimeError("RT_001", f"the connection was lost: {ended}"))
+        finally:
+            if self.current is not None:
+                self._drop(self.current)
+                self.current = None
+
+    async def closed(self) -> None:
+        """Wait until all connections that are being closed are."""
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    async def _establish(self, wait: bool) -> Link | None:
+        """Connect, however many attempts that takes; None if there were too many."""
+        options, failures, problem = self._options, 0, ""
+        while failures == 0 or failures <= options.max_reconnect_attempts:
+            if wait or failures:
+                await self._back_off(failures - (not wait) + min(self._shaky, 5))
+            for name in self._order():
+                try:
+                    link = await self._open(name)
+                except ConnectionEnded as ended:
+                    if ended.code == _DISCONNECTED:
+                        self._told("closed", RealtimeError("RT_001", str(ended)))
+                        return None
+                    problem = str(ended)
+                    continue
+                self._level = options.transports.index(name)
+                return link
+            failures += 1
+            if not options.reconnect:
+                break
+        self._told("failed", RealtimeError("RT_001", f"no connection after {failures} attempts: {problem}"))
+        return None
+
+    def _order(self) -> list[str]:
+        """What worked last, then the others from the best on."""
+        last = self._options.transports[self._level]
+        return [last, *(name for name in self._options.transports if name != last)]
+
+    async def _back_off(self, attempt: int) -> None:
+        delay = full_jitter(attempt, self._options.reconnect_delay, self._options.max_reconnect_delay)
+        self._hurry.clear()
+        try:
+            async with asyncio.timeout(delay):
+                await self._hurry.wait()
+        except TimeoutError:
+            return
+
+    async def _open(self, name: str) -> Link:
+        transport = TRANSPORTS[name](self._address, self._options.connect_timeout)
+        link = Link(transport, self._options, self._hub)
+        await link.open()
+        return link
+
+    async def _serve(self, link: Link) -> ConnectionEnded:
+        """Use a connection, and those it is moved to, until it is lost."""
+        self.current = link
+        self._hub.activate(link)
+        self._told("connected", None)
+        began = time.monotonic()
+        while True:
+            new = await self._moved(link)
+            if new is not None:
+                self.current = new
+                self._drop(link)
+                self._told("moved", None)
+                link = new
+                continue
+            ended = link.ended.result()
+            self.current = None
+            self._hub.lost()
+            self._drop(link)
+            self._shaky = self._shaky + 1 if time.monotonic() - began < _SHORT_LIVED else 0
+            if ended.code == _FLOODED:
+                self._shaky = max(self._shaky, 3)
+            return ended
+
+    async def _moved(self, link: Link) -> Link | None:
+        """The connection that has taken over from ``link``; None if ``link`` was lost before."""
+        mover = asyncio.create_task(self._move(link))
+        waiting: set[asyncio.Future[Any]] = {mover, link.ended}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if mover.done():
+                return mover.result()
+        finally:
+            mover.cancel()
+            await asyncio.gather(mover, return_exceptions=True)
+        return None
+
+    async def _move(self, link: Link) -> Link:
+        """Wait until there is a reason to move and a connection to move to; it has taken over when this returns."""
+        level = self._options.transports.index(link.name)
+        while True:
+            # Never done with for a connection that is the best already and whose server stays.
+            timeout = self._options.upgrade_interval if level else None
+            await asyncio.wait({link.moving}, timeout=timeout)
+            asked = link.moving.done()
+            if asked:
+                await asyncio.sleep(link.moving.result())
+            for name in self._options.transports[: level + asked]:
+                new = await self._try_to_move(link, name)
+                if new is not None:
+                    self._level = self._options.transports.index(name)
+                    return new
+            if asked:  # the old one goes anyway, and is then replaced as any lost one
+                await link.ended
+
+    async def _try_to_move(self, old: Link, name: str) -> Link | None:
+        try:
+            new = await self._open(name)
+        except ConnectionEnded:
+            return None
+        try:
+            async with asyncio.timeout(self._options.connect_timeout):
+                await self._hub.prepare(new)
+            seamless = await old.barrier(_BARRIER_TIMEOUT)
+            if new.ended.done():
+                raise new.ended.result()
+        except (ConnectionEnded, TimeoutError):
+            self._hub.abandon(new)
+            self._drop(new)
+            return None
+        except BaseException:
+            self._hub.abandon(new)
+            self._drop(new)
+            raise
+        self._hub.switch(new, seamless=seamless)
+        return new
+
+    def _drop(self, link: Link) -> None:
+        """Close a connection without waiting for it."""
+        task = asyncio.create_task(link.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

@@ -1,0 +1,131 @@
+"""One channel's subscription: what to ask for, what came, what is new in it.
+
+The invariant: messages are handed on in order of their positions, each once, whatever is delivered again by the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bunbase.core.position import is_later
+from bunbase.core.presence import PresenceState
+from bunbase.crypto import Encryption, Undecipherable
+from bunbase.errors import RealtimeError
+from bunbase.model import Message
+
+__all__ = ["ChannelOptions", "ChannelState", "Event"]
+
+Event = tuple[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOptions:
+    """What a channel was opened with, see ``Realtime.channel``."""
+
+    presence: bool | Mapping[str, Any] | None = None
+    history: int = 0
+    filter: Mapping[str, Any] | None = None
+    encryption: Encryption | None = None
+
+
+class ChannelState:
+    """See the module. ``name`` is the channel's."""
+
+    def __init__(self, name: str, options: ChannelOptions) -> None:
+        self.name = name
+        self.presence = PresenceState()
+        self.begun = False
+        self._options = options
+        self._last: str | None = None
+        self._epoch: str | None = None
+        self._room: Mapping[str, Any] | None = None
+        self._said: dict[str, Any] = dict(options.presence) if isinstance(options.presence, Mapping) else {}
+
+    @property
+    def with_presence(self) -> bool:
+        """Whether this client is seen there."""
+        asked = self._options.presence
+        return self.name.startswith("presence:") if asked is None else asked is not False
+
+    def request(self) -> dict[str, Any]:
+        """The ``subscribe`` message: from the beginning the first time, afterwards from the last message."""
+        message: dict[str, Any] = {"type": "subscribe", "channel": self.name}
+        if self._last is not None:
+            message["since"] = self._last
+            if self._epoch:
+                message["epoch"] = self._epoch
+        # Together with since, history is for when that has expired; only servers with epochs take both.
+        if self._options.history and (self._last is None or self._epoch):
+            message["history"] = self._options.history
+        if self._options.filter is not None:
+            message["filter"] = dict(self._options.filter)
+        if self._options.presence is not None or self._said:
+            message["presence"] = self._said or bool(self.with_presence)
+        return message
+
+    def say(self, data: Mapping[str, Any]) -> None:
+        """Remember what was said of oneself, to say it again after a reconnect."""
+        self._said.update(data)
+
+    def forget(self) -> None:
+        """Unsubscribed: the next subscription begins anew. What was said of oneself stays."""
+        self.begun = False
+        self._last = self._epoch = None
+        self.presence = PresenceState()
+
+    def subscribed(self, message: Mapping[str, Any], *, seamless: bool = False) -> list[Event]:
+        """``seamless``: another connection has delivered everything up to here, so nothing can be missing."""
+        events: list[Event] = []
+        epoch = message.get("epoch")
+        if self._last is not None and (message.get("recovered") is False or epoch != self._epoch):
+            if not (seamless and epoch == self._epoch):
+                events.append(("gap", self._last))
+            if epoch != self._epoch:
+                self._last = None
+        if self._last is None:
+            # Until the first message of the history has come, a new subscription asks for the history again.
+            self._last = None if self._options.history else message.get("position")
+        self._epoch = epoch
+        if "presence" in message:
+            events += self.presence.replace(message["presence"], first=not self.begun)
+        self.begun = True
+        return events
+
+    def receive(self, message: Mapping[str, Any]) -> list[Event]:
+        """Anything else that came for this channel."""
+        kind = message["type"]
+        if kind == "message":
+            return self._message(message)
+        if kind.startswith("presence:"):
+            return list(self.presence.receive(message))
+        if message == self._room:  # another connection has told it already
+            return []
+        self._room = message
+        return [(kind, message.get("room", message))]
+
+    def encrypt(self, event: str, data: object) -> object:
+        """What is sent in place of ``data``."""
+        encryption = self._options.encryption
+        return data if encryption is None else encryption.encrypt(self.name, event, data)
+
+    def _message(self, raw: Mapping[str, Any]) -> list[Event]:
+        position = raw.get("position")
+        if position is not None:
+            if not is_later(position, self._last):
+                return []
+            self._last = position
+        message = Message.of(raw)
+        encryption = self._options.encryption
+        if encryption is None:
+            return [("message", message)]
+        try:
+            data = encryption.decrypt(self.name, message.event, message.data)
+        except Undecipherable as failed:
+            return [("error", RealtimeError("RT_007", f"message {message.id}: {failed}", self.name))]
+        return [("message", Message(**{**_fields(message), "data": data}))]
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in Message.__slots__}

@@ -1,0 +1,92 @@
+"""One live query's list: what the application sees, and what the current connection has said.
+
+The two are the same until a connection begins anew. Then the new connection's list is built beside, and the application is
+told the difference, so that a reconnect shows only what really changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bunbase.core.lists import apply, difference, read_changes
+from bunbase.core.position import is_later
+from bunbase.model import Change, Doc, Snapshot
+
+__all__ = ["Base", "LiveState"]
+
+Base = tuple[list[Doc], str | None]
+
+
+class LiveState:
+    """See the module. ``id`` names the subscription on the connection."""
+
+    def __init__(self, id: str, channel: str, query: Mapping[str, Any]) -> None:
+        self.id = id
+        self.channel = channel
+        self.strategy: str | None = None
+        self.docs: list[Doc] = []
+        self._query = dict(query)
+        self._shown: str | None = None  # position of what the application sees; None: nothing yet
+        self._feed: list[Doc] = self.docs  # the very same object while there is nothing to reconcile
+        self._feed_position: str | None = None
+        self._epoch: str | None = None
+
+    def request(self) -> dict[str, Any]:
+        """The ``subscribe`` message."""
+        message: dict[str, Any] = {"type": "subscribe", "channel": self.channel, "id": self.id}
+        if self._query:
+            message["query"] = self._query
+        if self._shown and self._epoch:
+            message |= {"since": self._shown, "epoch": self._epoch}
+        return message
+
+    def base(self) -> Base:
+        """The list that ``request`` speaks of, and its position; ``subscribed`` wants it back."""
+        return list(self.docs), self._shown
+
+    def subscribed(self, message: Mapping[str, Any], base: Base | None = None) -> None:
+        """A connection begins. ``base``: the list as it was when it was asked for, if that is not the current one."""
+        self.strategy = message.get("strategy")
+        epoch = message.get("epoch")
+        if message.get("recovered") and epoch == self._epoch:
+            self._feed, self._feed_position = (self.docs, self._shown) if base is None else base
+        else:
+            self._feed = []
+            self._feed_position = None
+        if epoch != self._epoch and self._shown is not None:
+            self._shown = ""  # of another history: nothing to compare with
+        self._epoch = epoch
+
+    def receive(self, message: Mapping[str, Any], *, quiet: bool = False) -> Snapshot | None:
+        """A ``snapshot`` message. ``quiet``: only take it in; ``settle`` is called later."""
+        changes, position = read_changes(message["changes"]), message["position"]
+        if message.get("reset"):
+            self._feed = []
+        apply(self._feed, changes)
+        self._feed_position = position
+        if quiet:
+            return None
+        if self._feed is not self.docs:
+            return self.settle()
+        return self._show(changes)
+
+    @property
+    def behind(self) -> bool:
+        """Whether the connection's list is older than what the application sees."""
+        if self._feed is self.docs or not self._shown:
+            return False
+        return self._feed_position is None or is_later(self._shown, self._feed_position)
+
+    def settle(self) -> Snapshot | None:
+        """Show the connection's list. None if nothing changed, or it has not come yet."""
+        if self._feed is self.docs or self._feed_position is None:
+            return None
+        changes = difference(self.docs, self._feed)
+        self.docs = self._feed
+        return self._show(changes)
+
+    def _show(self, changes: tuple[Change, ...]) -> Snapshot | None:
+        assert self._feed_position is not None
+        first, self._shown = self._shown is None, self._feed_position
+        return Snapshot(tuple(self.docs), changes, self._shown) if changes or first else None

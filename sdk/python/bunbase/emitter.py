@@ -1,0 +1,77 @@
+"""Listeners: ``on`` and ``off``, for functions and coroutine functions.
+
+Functions are called at once. Coroutines of one emitter run one after the other, in the order of the events, so a listener
+may await a send without holding up the connection. A listener that raises is reported to the event loop's exception handler
+and nobody else notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, overload
+
+__all__ = ["Emitter", "Listener"]
+
+Listener = Callable[..., object]
+L = TypeVar("L", bound=Listener)
+
+
+class Emitter:
+    """Base of what has events."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, list[Listener]] = {}
+        self._waiting: deque[Awaitable[object]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    @overload
+    def on(self, event: str, listener: L) -> L: ...
+
+    @overload
+    def on(self, event: str) -> Callable[[L], L]: ...
+
+    def on(self, event: str, listener: L | None = None) -> L | Callable[[L], L]:
+        """Call ``listener`` whenever ``event`` happens; without a listener it is a decorator."""
+        if listener is None:
+            return lambda function: self.on(event, function)
+        self._listeners.setdefault(event, []).append(listener)
+        return listener
+
+    def off(self, event: str, listener: Listener | None = None) -> None:
+        """Do not call ``listener`` any more; without one: none of that event."""
+        if listener is None:
+            self._listeners.pop(event, None)
+        elif listener in (listeners := self._listeners.get(event, [])):
+            listeners.remove(listener)
+
+    def _has(self, event: str) -> bool:
+        return bool(self._listeners.get(event))
+
+    def _emit(self, event: str, *arguments: Any) -> None:
+        for listener in tuple(self._listeners.get(event, ())):
+            try:
+                outcome = listener(*arguments)
+            except Exception as error:  # noqa: BLE001 - an application's listener; reported, not swallowed
+                self._report(error, event)
+                continue
+            if isinstance(outcome, Awaitable):
+                self._waiting.append(outcome)
+        if self._waiting and self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                try:
+                    await self._waiting.popleft()
+                except Exception as error:  # noqa: BLE001 - as above
+                    self._report(error, "an event")
+        finally:
+            self._worker = None
+
+    def _report(self, error: Exception, event: str) -> None:
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"a listener of {event!r} failed", "exception": error}
+        )

@@ -1,0 +1,43 @@
+"""What can go wrong, as one exception that carries the protocol's code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["ConnectionEnded", "RealtimeError"]
+
+
+class RealtimeError(Exception):
+    """A request failed, or a subscription or the connection ended.
+
+    Attributes:
+        code: one of ``RT_001`` … ``RT_009``, see the protocol's table of error codes.
+        message: what was wrong, in words.
+        channel: the channel it is about, if it is about one.
+        ref: the request it answers, if it answers one.
+    """
+
+    def __init__(self, code: str, message: str, channel: str | None = None, ref: str | None = None) -> None:
+        super().__init__(f"{code}: {message}" if channel is None else f"{code}: {message} ({channel})")
+        self.code = code
+        self.message = message
+        self.channel = channel
+        self.ref = ref
+
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> RealtimeError:
+        """The error that an ``error`` message of the server tells of."""
+        code, text = str(message.get("code", "RT_001")), str(message.get("message", "the server reported an error"))
+        return cls(code, text, message.get("channel"), message.get("ref"))
+
+
+class ConnectionEnded(Exception):
+    """A connection could not be opened, or is over. Only the reconnecting loop sees it.
+
+    ``code`` is the WebSocket close code, also for the other transports; 1006 stands for "without a word".
+    """
+
+    def __init__(self, reason: str, code: int = 1006) -> None:
+        super().__init__(reason)
+        self.code = code

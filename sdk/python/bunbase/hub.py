@@ -1,0 +1,270 @@
+"""Subscriptions and unanswered messages, whichever connection serves them at the moment.
+
+One link is active: it alone delivers, and gets what is to be sent. A second one can be prepared beside it: it subscribes to
+everything, and what it brings is kept, until it takes over; then it is as if the first one had been lost and the second had
+connected and said all that at once. So nothing is lost and nothing comes twice, with the same code as for a reconnect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import partial
+
+from bunbase import codec
+from bunbase.core.outbox import Outbox
+from bunbase.errors import ConnectionEnded, RealtimeError
+from bunbase.link import Link
+from bunbase.model import Message
+from bunbase.subscription import Raw, Subscription
+
+__all__ = ["Hub"]
+
+_TRANSIENT = frozenset(("RT_001", "RT_006"))
+_RETRY_AFTER = 1.0
+_SETTLE_AFTER = 1.0
+_MESSAGE_SIZE = 128 * 1024
+_REMEMBERED = 1000
+_SUBSCRIPTIONS = 100
+
+
+@dataclass(eq=False)
+class _Prepared:
+    bases: dict[str, object]
+    waiting: set[str]
+    ready: asyncio.Future[None]
+    buffer: list[Raw] = field(default_factory=list)
+
+
+class Hub:
+    """See the module. ``direct`` gets messages for this connection itself, ``failed`` errors that belong to nothing."""
+
+    def __init__(self, queue_limit: int) -> None:
+        self.active: Link | None = None
+        self.outbox = Outbox(queue_limit)
+        self.subscriptions: dict[str, Subscription] = {}
+        self._prepared: dict[Link, _Prepared] = {}
+        self._leaving: dict[str, asyncio.Future[None]] = {}
+        self._limits: Raw = {}
+        self._heard: dict[str, None] = {}
+
+    def direct(self, message: Message) -> None:
+        """A message for this connection itself. To be overridden."""
+
+    def failed(self, error: RealtimeError) -> None:
+        """An error that belongs to no request. To be overridden."""
+
+    def needed(self) -> None:
+        """Something wants a connection. To be overridden."""
+
+    # Connections.
+
+    def activate(self, link: Link) -> None:
+        """A connection serves everything from now on."""
+        self._take_over(link)
+        for subscription in self.subscriptions.values():
+            link.post(subscription.request())
+        link.wake()
+
+    def lost(self) -> None:
+        """There is no connection."""
+        self.active = None
+        self.outbox.restart()
+        for future in self._leaving.values():
+            _done(future)
+        self._leaving.clear()
+
+    async def prepare(self, link: Link) -> None:
+        """Subscribe to everything on a second link. Raises ``ConnectionEnded`` if that cannot be done now."""
+        subscriptions = dict(self.subscriptions)
+        bases = {key: subscription.base() for key, subscription in subscriptions.items()}
+        ready = asyncio.get_running_loop().create_future()
+        self._prepared[link] = _Prepared(bases, set(bases), ready)
+        link.post(*(subscription.request() for subscription in subscriptions.values()))
+        if not subscriptions:
+            _done(ready)
+        await asyncio.wait({ready, link.ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            raise link.ended.result()
+        ready.result()
+
+    def abandon(self, link: Link) -> None:
+        """The second link is not wanted any more."""
+        self._prepared.pop(link, None)
+
+    def switch(self, link: Link, *, seamless: bool) -> None:
+        """The prepared link takes over. ``seamless``: everything the old one had was received."""
+        prepared = self._prepared.pop(link)
+        before = self.active
+        self._take_over(link)
+        for key, subscription in self.subscriptions.items():
+            if key not in prepared.bases:
+                link.post(subscription.request())
+        for message in prepared.buffer:
+            self._dispatch(message, prepared.bases, seamless=seamless, quiet=True)
+        behind = [each for each in self.subscriptions.values() if not each.settle(force=False)]
+        if behind:
+            asyncio.get_running_loop().call_later(_SETTLE_AFTER, _settle, behind)
+        if before is not None:
+            for future in self._leaving.values():
+                _done(future)
+            self._leaving.clear()
+        link.wake()
+
+    def _take_over(self, link: Link) -> None:
+        self.active = link
+        self._limits = link.connected.get("limits", {})
+        self.outbox.restart()
+
+    # Requests.
+
+    async def send(self, message: Raw) -> Raw:
+        """Send, and wait for the ``ack``. Raises ``RealtimeError``; ``TypeError`` or ``ValueError`` if it is no JSON."""
+        size, most = len(codec.encode_text(message).encode()) + 32, self._limits.get("messageSize", _MESSAGE_SIZE)
+        if size > most:
+            raise RealtimeError(
+                "RT_005", f"the message has {size} bytes; at most {most} are allowed", message["channel"]
+            )
+        self.needed()
+        future: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
+        entry = self.outbox.add(message, partial(_answer, future), online=self.active is not None)
+        if self.active is not None:
+            self.active.wake()
+        try:
+            return await future
+        finally:
+            if not future.done() or future.cancelled():
+                self.outbox.withdraw(entry)
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Serve it, now and after every reconnect."""
+        self.needed()
+        self.subscriptions[subscription.key] = subscription
+        if self.active is not None:
+            self.active.post(subscription.request())
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """Serve it no more; waits for the server's word if there is a connection."""
+        if self.subscriptions.get(subscription.key) is not subscription:
+            return
+        del self.subscriptions[subscription.key]
+        link = self.active
+        if link is None:
+            return
+        future = self._leaving[subscription.key] = asyncio.get_running_loop().create_future()
+        for other in self._prepared:
+            other.post(subscription.unsubscribe_request())
+        link.post(subscription.unsubscribe_request())
+        await future
+
+    def fail(self, error: RealtimeError) -> None:
+        """The connection is given up: nothing is sent any more, and nobody waits for ever."""
+        self.outbox.fail(error)
+        for subscription in list(self.subscriptions.values()):
+            if not subscription.begun:
+                self._drop(subscription, error)
+
+    # What the links call.
+
+    def next_message(self, link: Link) -> Raw | None:
+        """See ``LinkHandler``."""
+        if link is not self.active:
+            return None
+        entry = self.outbox.next()
+        return None if entry is None else entry.message
+
+    def received(self, link: Link, message: Raw) -> None:
+        """See ``LinkHandler``."""
+        if link is self.active:
+            self._dispatch(message, {}, seamless=False, quiet=False)
+        elif (prepared := self._prepared.get(link)) is not None:
+            prepared.buffer.append(message)
+            self._look(prepared, message)
+
+    def _look(self, prepared: _Prepared, message: Raw) -> None:
+        """Is the prepared link ready?"""
+        if message["type"] not in ("subscribed", "error"):
+            return
+        if message["type"] == "error" and message.get("code") in _TRANSIENT and not prepared.ready.done():
+            prepared.ready.set_exception(ConnectionEnded(f"not now: {message.get('message')}"))
+            return
+        prepared.waiting.discard(message.get("id") or message.get("channel", ""))
+        if not prepared.waiting:
+            _done(prepared.ready)
+
+    def _dispatch(self, message: Raw, bases: dict[str, object], *, seamless: bool, quiet: bool) -> None:
+        kind, channel = message["type"], message.get("channel", "")
+        key = message.get("id") or channel if kind in ("subscribed", "unsubscribed", "snapshot") else channel
+        if kind == "ack":
+            self.outbox.answered(message.get("ref", ""), message)
+        elif kind == "error":
+            self._error(message)
+        elif kind == "unsubscribed":
+            _done(self._leaving.pop(key, None))
+        elif channel == "*" and kind == "message":
+            self._direct(Message.of(message))
+        elif (subscription := self.subscriptions.get(key)) is not None:
+            if kind == "subscribed":
+                subscription.subscribed(message, bases.get(key), seamless=seamless)
+            else:
+                subscription.received(message, quiet=quiet)
+
+    def _direct(self, message: Message) -> None:
+        """It has no subscription whose positions would tell what is new, so the ids of the last ones are remembered."""
+        if message.id is not None:
+            if message.id in self._heard:
+                return
+            self._heard[message.id] = None
+            if len(self._heard) > _REMEMBERED:
+                del self._heard[next(iter(self._heard))]
+        self.direct(message)
+
+    def _error(self, message: Raw) -> None:
+        error, ref = RealtimeError.of(message), message.get("ref", "")
+        if ref:
+            if error.code == "RT_006" and self.outbox.refused(ref):
+                return
+            if self.outbox.answered(ref, error):
+                return
+        key = message.get("id") or message.get("channel", "")
+        if (future := self._leaving.pop(key, None)) is not None:
+            _done(future)  # it had ended already
+        elif (subscription := self.subscriptions.get(key)) is None:
+            self.failed(error)
+        elif self._passing(error, subscription):
+            asyncio.get_running_loop().call_later(_RETRY_AFTER, self._retry, subscription, self.active)
+        else:
+            self._drop(subscription, error)
+
+    def _passing(self, error: RealtimeError, subscription: Subscription) -> bool:
+        """Whether trying again can help: not if there are simply too many subscriptions."""
+        if error.code == "RT_006":
+            return len(self.subscriptions) <= int(self._limits.get("subscriptions", _SUBSCRIPTIONS))
+        return error.code in _TRANSIENT and subscription.begun
+
+    def _retry(self, subscription: Subscription, link: Link | None) -> None:
+        if link is not None and link is self.active and self.subscriptions.get(subscription.key) is subscription:
+            link.post(subscription.request())
+
+    def _drop(self, subscription: Subscription, error: RealtimeError) -> None:
+        del self.subscriptions[subscription.key]
+        subscription.ended(error)
+
+
+def _settle(behind: list[Subscription]) -> None:
+    for subscription in behind:
+        subscription.settle(force=True)
+
+
+def _answer(future: asyncio.Future[Raw], answer: Raw | RealtimeError) -> None:
+    if future.done():
+        return
+    if isinstance(answer, RealtimeError):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
+
+
+def _done(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)

@@ -1,0 +1,224 @@
+"""One connection: a transport with its reader, its writer and its heartbeat. Knows nothing of channels.
+
+Messages that concern the connection itself (``pong``, ``close``, ``reconnect``) end here; the others go to the handler. What
+is to be sent comes from ``post`` (requests of this connection) and, if the link is the active one, from the handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from typing import Any, Protocol
+
+from bunbase.core.pacing import Pacer
+from bunbase.errors import ConnectionEnded
+from bunbase.transports import Transport
+
+__all__ = ["Heartbeat", "Link", "LinkHandler"]
+
+Message = dict[str, Any]
+
+_ANSWERS = frozenset(("ack", "error", "subscribed", "unsubscribed", "pong"))
+_MOST_IN_BATCH = 50
+_DEFAULT_RATE = 100.0
+_RETRY_LIMITED = 1.0  # seconds after which a server's bucket is full again
+
+
+class LinkHandler(Protocol):
+    """Who owns the link."""
+
+    def received(self, link: Link, message: Message) -> None:
+        """A message came."""
+
+    def next_message(self, link: Link) -> Message | None:
+        """The next message to send, if there is one."""
+
+
+class Heartbeat(Protocol):
+    """Seconds: after ``heartbeat_interval`` of silence ask, after ``heartbeat_timeout`` more without a sign, give up."""
+
+    @property
+    def heartbeat_interval(self) -> float:
+        """See the class."""
+
+    @property
+    def heartbeat_timeout(self) -> float:
+        """See the class."""
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds in which ``connected`` must have come."""
+
+
+class Link:
+    """See the module. ``ended`` is done, with the reason, when the connection is over."""
+
+    def __init__(self, transport: Transport, times: Heartbeat, handler: LinkHandler) -> None:
+        self.transport = transport
+        self.connected: Message = {}
+        self.pacer = Pacer(_DEFAULT_RATE)
+        self.ended: asyncio.Future[ConnectionEnded] = asyncio.get_running_loop().create_future()
+        self.moving: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._times = times
+        self._handler = handler
+        self._control: deque[Message] = deque()
+        self._wake = asyncio.Event()
+        self._pongs: deque[asyncio.Future[None]] = deque()
+        self._probe = asyncio.Event()
+        self._asking: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def name(self) -> str:
+        """The transport's name."""
+        return self.transport.name
+
+    async def open(self) -> None:
+        """Connect, and wait for ``connected``. Raises ``ConnectionEnded``; then nothing is left open."""
+        try:
+            async with asyncio.timeout(self._times.connect_timeout):
+                await self.transport.open()
+                first = await self.transport.receive()
+        except TimeoutError as error:
+            await self.transport.close()
+            raise ConnectionEnded(f"{self.name}: no answer in {self._times.connect_timeout:g} s") from error
+        except BaseException:
+            await self.transport.close()
+            raise
+        self._greeted(first[0])
+        for message in first[1:]:
+            self._receive(message)
+        self._tasks = [asyncio.create_task(part()) for part in (self._read, self._write, self._beat)]
+
+    def post(self, *messages: Message) -> None:
+        """Send something on this connection, before the outbox's messages."""
+        self._control.extend(messages)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """The handler has something to send."""
+        self._wake.set()
+
+    def probe(self) -> None:
+        """Find out now whether the connection is alive."""
+        self._probe.set()
+
+    async def barrier(self, timeout: float) -> bool:
+        """Wait until everything the server had sent has been received; False if that is not known in time."""
+        pong = asyncio.get_running_loop().create_future()
+        self._pongs.append(pong)
+        self.post({"type": "ping"})
+        done, _ = await asyncio.wait({pong, self.ended}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        return pong in done
+
+    async def close(self) -> None:
+        """End the connection."""
+        self._end(ConnectionEnded("closed by this side", 1000))
+        tasks = [*self._tasks, *([] if self._asking is None else [self._asking])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.transport.close()
+
+    async def flush(self, timeout: float) -> None:
+        """Wait until what was posted has arrived, if the connection lives."""
+        await self.barrier(timeout)
+
+    def _greeted(self, message: Message) -> None:
+        if message.get("type") != "connected":
+            raise ConnectionEnded(f"{self.name}: the server began with {message.get('type')!r}, not with connected")
+        self.connected = message
+        interval = float(message.get("pingInterval", 25_000)) / 1000
+        self.silence = interval + self._times.heartbeat_timeout
+        self.transport.configure(message, self.silence)
+        rate = float(message.get("limits", {}).get("messagesPerSecond", _DEFAULT_RATE))
+        self.pacer = Pacer(rate)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                for message in await self.transport.receive():
+                    self._receive(message)
+        except ConnectionEnded as ended:
+            self._end(ended)
+        except Exception as error:  # noqa: BLE001 - reported; a server that says the impossible is left
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a message of the server could not be handled", "exception": error}
+            )
+            self._end(ConnectionEnded(f"a message of the server could not be handled: {error!r}"))
+
+    def _receive(self, message: Message) -> None:
+        kind = message.get("type")
+        if kind in _ANSWERS:
+            self.pacer.answered()
+            self._wake.set()
+        if kind == "pong":
+            if self._pongs and not (pong := self._pongs.popleft()).done():
+                pong.set_result(None)
+        elif kind == "close":
+            self._end(ConnectionEnded(str(message.get("reason", "")), int(message.get("code", 1006))))
+        elif kind == "reconnect":
+            if not self.moving.done():
+                self.moving.set_result(float(message.get("delay", 0)) / 1000)
+        elif not self.ended.done():
+            if kind == "error" and message.get("code") == "RT_006":
+                self.pacer.block(time.monotonic() + _RETRY_LIMITED)
+            self._handler.received(self, message)
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                self._wake.clear()
+                delay = await self._write_what_may_go()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await self._wake.wait()
+        except ConnectionEnded as ended:
+            self._end(ended)
+
+    async def _write_what_may_go(self) -> float | None:
+        """Send until nothing is left (None), or nothing may go for so many seconds."""
+        while True:
+            batch: list[Message] = []
+            while len(batch) < _MOST_IN_BATCH and (wait := self.pacer.wait(time.monotonic())) == 0:
+                message = self._control.popleft() if self._control else self._handler.next_message(self)
+                if message is None:
+                    break
+                self.pacer.sent(time.monotonic())
+                batch.append(message)
+            if not batch:
+                return None if wait in (0, float("inf")) else wait
+            await self.transport.send(batch)
+
+    async def _beat(self) -> None:
+        """Ask when nothing was heard for a while; end the connection when nothing was heard in spite of that."""
+        while True:
+            interval = min(self._times.heartbeat_interval, self.silence)
+            quiet = self.transport.heard_at + interval - time.monotonic()
+            if quiet > 0 and not self._probe.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(quiet):
+                        await self._probe.wait()
+                continue
+            self._probe.clear()
+            asked = time.monotonic()
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._ask())
+            await asyncio.sleep(self._times.heartbeat_timeout)
+            if self.transport.heard_at < asked:
+                self._end(ConnectionEnded(f"nothing was heard for {time.monotonic() - self.transport.heard_at:.1f} s"))
+                return
+
+    async def _ask(self) -> None:
+        self.pacer.sent(time.monotonic())
+        self._pongs.append(asyncio.get_running_loop().create_future())
+        try:
+            await self.transport.send([{"type": "ping"}])
+        except ConnectionEnded as ended:
+            self._end(ended)
+
+    def _end(self, ended: ConnectionEnded) -> None:
+        if not self.ended.done():
+            self.ended.set_result(ended)

@@ -1,0 +1,155 @@
+"""A live query as the application sees it: callbacks, or snapshots to iterate over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self, cast
+
+from bunbase.core.lists import difference
+from bunbase.core.live import Base, LiveState
+from bunbase.emitter import Emitter
+from bunbase.errors import RealtimeError
+from bunbase.hub import Hub
+from bunbase.model import Doc, Snapshot
+from bunbase.subscription import Raw
+
+__all__ = ["Callback", "LiveQuery", "Snapshots"]
+
+Callback = Callable[[Snapshot], Awaitable[None] | None]
+
+
+class LiveQuery(Emitter):
+    """A subscription to a query, made by ``Query.on_snapshot``.
+
+    Events: ``snapshot`` with a ``Snapshot``; ``error`` with the ``RealtimeError`` that ended it.
+    """
+
+    def __init__(self, hub: Hub, state: LiveState, callback: Callback | None) -> None:
+        super().__init__()
+        self._hub = hub
+        self._state = state
+        self._begun = False
+        self.error: RealtimeError | None = None
+        if callback is not None:
+            self.on("snapshot", callback)
+
+    @property
+    def docs(self) -> tuple[Doc, ...]:
+        """The list as it is now."""
+        return tuple(self._state.docs)
+
+    @property
+    def strategy(self) -> str | None:
+        """``incremental`` or ``re-read``; None until the server has answered."""
+        return self._state.strategy
+
+    async def unsubscribe(self) -> None:
+        """No more snapshots."""
+        await self._hub.unsubscribe(self)
+
+    # What the hub calls.
+
+    @property
+    def key(self) -> str:
+        """See ``Subscription``."""
+        return self._state.id
+
+    @property
+    def begun(self) -> bool:
+        """See ``Subscription``."""
+        return self._begun
+
+    def request(self) -> Raw:
+        """See ``Subscription``."""
+        return self._state.request()
+
+    def unsubscribe_request(self) -> Raw:
+        """See ``Subscription``."""
+        return {"type": "unsubscribe", "channel": self._state.channel, "id": self._state.id}
+
+    def base(self) -> object:
+        """See ``Subscription``."""
+        return self._state.base()
+
+    def subscribed(self, message: Raw, base: object, *, seamless: bool) -> None:
+        """See ``Subscription``."""
+        self._begun = True
+        self._state.subscribed(message, cast("Base | None", base))
+
+    def received(self, message: Raw, *, quiet: bool) -> None:
+        """See ``Subscription``."""
+        self._show(self._state.receive(message, quiet=quiet))
+
+    def settle(self, *, force: bool) -> bool:
+        """See ``Subscription``."""
+        if self._state.behind and not force:
+            return False
+        self._show(self._state.settle())
+        return True
+
+    def ended(self, error: RealtimeError) -> None:
+        """See ``Subscription``."""
+        self.error = error
+        self._emit("error", error)
+
+    def _show(self, snapshot: Snapshot | None) -> None:
+        if snapshot is not None:
+            self._emit("snapshot", snapshot)
+
+
+class Snapshots:
+    """See ``Query.snapshots``. Never holds more than the list itself."""
+
+    def __init__(self, live: LiveQuery) -> None:
+        self._live = live
+        self._seen: tuple[Doc, ...] = ()
+        self._first = True
+        self._latest: Snapshot | None = None
+        self._changed = asyncio.Event()
+        self._closed = False
+        live.on("snapshot", self._take)
+        live.on("error", self._wake)
+
+    async def close(self) -> None:
+        """Unsubscribe."""
+        self._closed = True
+        self._changed.set()
+        await self._live.unsubscribe()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Snapshot:
+        while True:
+            if self._closed:
+                raise StopAsyncIteration
+            if self._latest is not None and (snapshot := self._next(self._latest)) is not None:
+                return snapshot
+            if self._live.error is not None:
+                raise self._live.error
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _next(self, latest: Snapshot) -> Snapshot | None:
+        self._latest = None
+        first, self._first = self._first, False
+        changes = difference(self._seen, latest.docs)
+        self._seen = latest.docs
+        return Snapshot(latest.docs, changes, latest.position) if changes or first else None
+
+    def _take(self, snapshot: Snapshot) -> None:
+        self._latest = snapshot
+        self._changed.set()
+
+    def _wake(self, error: RealtimeError) -> None:
+        self._changed.set()

@@ -1,0 +1,68 @@
+"""Messages of a channel as an async iterator over a bounded buffer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Literal, Self
+
+from bunbase.errors import RealtimeError
+from bunbase.model import Message
+
+__all__ = ["Messages"]
+
+
+class Messages:
+    """See ``Channel.messages``. Collects from the moment it is made until ``close`` or the end of the channel."""
+
+    def __init__(
+        self, readers: set[Messages], event: str | None, buffer: int, overflow: Literal["error", "drop-oldest"]
+    ) -> None:
+        self.dropped = 0
+        self._readers = readers
+        self._event = event
+        self._buffer = buffer
+        self._overflow = overflow
+        self._waiting: deque[Message] = deque()
+        self._changed = asyncio.Event()
+        self._over = False
+        self._error: RealtimeError | None = None
+        readers.add(self)
+
+    def take(self, message: Message) -> None:
+        """A message came."""
+        if self._event not in (None, message.event):
+            return
+        if len(self._waiting) >= self._buffer:
+            if self._overflow == "error":
+                text = f"more than {self._buffer} messages waited for an iterator over them"
+                self.end(RealtimeError("RT_001", text, message.channel))
+                return
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(message)
+        self._changed.set()
+
+    def end(self, error: RealtimeError | None) -> None:
+        """Nothing more comes."""
+        self._over, self._error = True, error
+        self._readers.discard(self)
+        self._changed.set()
+
+    def close(self) -> None:
+        """Collect no more."""
+        self.end(None)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self._waiting:
+            if self._over:
+                error, self._error = self._error, None
+                if error is not None:
+                    raise error
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        return self._waiting.popleft()

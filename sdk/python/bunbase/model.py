@@ -1,0 +1,116 @@
+"""The values that an application gets to see. All of them are immutable; ``data`` is decoded JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["Ack", "Change", "Doc", "Message", "Presence", "Snapshot", "User"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a channel.
+
+    Attributes:
+        channel: where it was published; ``*`` if it was sent to this connection itself.
+        event: its event's name.
+        data: any JSON value.
+        timestamp: when it was published, ISO 8601 in UTC.
+        sender: the publisher's user id, or None.
+        id: unique within the channel.
+        position: its place in the database's history; only grows within a channel.
+    """
+
+    channel: str
+    event: str
+    data: Any
+    timestamp: str | None = None
+    sender: str | None = None
+    id: str | None = None
+    position: str | None = None
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> Message:
+        """From the protocol's form."""
+        return cls(
+            raw["channel"],
+            raw["event"],
+            raw.get("data"),
+            raw.get("timestamp"),
+            raw.get("sender"),
+            raw.get("id"),
+            raw.get("position"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What was sent is committed. ``position`` is None where the server does not know it (any more)."""
+
+    id: str | None
+    position: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who is present.
+
+    Attributes:
+        id: the user's id; anonymous ones have one too.
+        name: from its metadata.
+        metadata: name, avatar and the like.
+        state: status, typing and what else the client said of itself.
+        last_seen: when it was there the last time before, ISO 8601.
+    """
+
+    id: str
+    name: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+    last_seen: str | None = None
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> User:
+        """From the protocol's form."""
+        return cls(raw["id"], raw.get("name"), raw.get("metadata") or {}, raw.get("state") or {}, raw.get("lastSeen"))
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Who is in a channel. Several connections of a user count once."""
+
+    users: tuple[User, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """A document of a live query: its ``id`` is unique in the list, ``data`` a JSON object."""
+
+    id: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step from the list before to the list after: remove at ``old_index``, then insert at ``new_index``.
+
+    -1: it was not in the list (``old_index``), or leaves it (``new_index``). Indexes count in the list as the earlier
+    changes of the same snapshot have left it.
+    """
+
+    type: Literal["added", "modified", "removed"]
+    doc: Doc
+    old_index: int
+    new_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A live query's list, and how it came about: ``changes`` applied in order to the list before give ``docs``."""
+
+    docs: tuple[Doc, ...]
+    changes: tuple[Change, ...]
+    position: str

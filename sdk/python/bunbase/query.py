@@ -1,0 +1,109 @@
+"""Live queries as they are written: ``collection(…).where(…).order_by(…).limit(…)``. Queries are immutable values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from bunbase.live import Callback, LiveQuery, Snapshots
+    from bunbase.realtime import Realtime
+
+__all__ = ["Database", "Query"]
+
+Operator = Literal[
+    "==", "!=", "<", "<=", ">", ">=", "in", "not-in", "array-contains", "array-contains-any", "like", "ilike",
+    "is-null", "is-not-null",
+]  # fmt: skip
+"""What a condition can ask, see the guide to live queries."""
+
+
+class Query:
+    """A query over one collection. Each method returns a new query; the old one stays as it is."""
+
+    def __init__(self, realtime: Realtime, collection: str, spec: Mapping[str, Any] | None = None) -> None:
+        self._realtime = realtime
+        self._collection = collection
+        self._spec = dict(spec or {})
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The query in the protocol's form."""
+        return dict(self._spec)
+
+    def where(self, field: str | Mapping[str, Any], operator: Operator | None = None, value: object = None) -> Query:
+        """One more condition that must hold.
+
+        Args:
+            field: a field's name, or a group such as ``{"or": [["author", "==", "ada"], ["likes", ">", 9]]}``.
+            operator: how to compare; not with a group.
+            value: what with; none with ``is-null`` and ``is-not-null``.
+        """
+        condition: object = field
+        if operator is not None:
+            condition = [field, operator] if operator in ("is-null", "is-not-null") else [field, operator, value]
+        return self._with(where=[*self._spec.get("where", ()), condition])
+
+    def order_by(
+        self,
+        field: str,
+        direction: Literal["asc", "desc"] = "asc",
+        nulls: Literal["nulls-first", "nulls-last"] | None = None,
+    ) -> Query:
+        """One more sort key. Nulls are last ascending and first descending, unless ``nulls`` says otherwise."""
+        key = [field, direction] if nulls is None else [field, direction, nulls]
+        return self._with(orderBy=[*self._spec.get("orderBy", ()), key])
+
+    def limit(self, count: int) -> Query:
+        """At most so many documents."""
+        return self._with(limit=count)
+
+    def start_at(self, *values: object) -> Query:
+        """From this place in the order on: values of the sort keys, then of the primary key."""
+        return self._with(startAt=list(values))
+
+    def start_after(self, *values: object) -> Query:
+        """From behind this place in the order on."""
+        return self._with(startAfter=list(values))
+
+    def end_at(self, *values: object) -> Query:
+        """Up to this place in the order."""
+        return self._with(endAt=list(values))
+
+    def end_before(self, *values: object) -> Query:
+        """Up to before this place in the order."""
+        return self._with(endBefore=list(values))
+
+    def sql(self, text: str, params: list[object] | tuple[object, ...] = ()) -> Query:
+        """One ``SELECT`` in place of conditions; ``$1`` … are ``params``."""
+        return Query(self._realtime, self._collection, {"sql": text, "params": list(params)})
+
+    def on_snapshot(self, callback: Callback) -> LiveQuery:
+        """Subscribe; ``callback`` is called with every ``Snapshot``, the first with all rows as ``added``.
+
+        ``error`` listeners of the result are told if the query is refused or ends.
+        """
+        return self._realtime._live(self._collection, self._spec, callback)
+
+    def snapshots(self) -> Snapshots:
+        """Subscribe, as an async iterator (and context manager) of ``Snapshot``.
+
+        A consumer that is slower than the changes gets fewer snapshots, each with the difference to the one before.
+        """
+        from bunbase.live import Snapshots
+
+        return Snapshots(self._realtime._live(self._collection, self._spec, None))
+
+    def _with(self, **more: object) -> Query:
+        return Query(self._realtime, self._collection, {**self._spec, **more})
+
+
+class Database:
+    """Where live queries begin."""
+
+    def __init__(self, realtime: Realtime) -> None:
+        self._realtime = realtime
+
+    def collection(self, name: str) -> Query:
+        """All rows of a table that was exposed under ``name``."""
+        return Query(self._realtime, name)

@@ -1,0 +1,252 @@
+"""The client: connection, channels and live queries behind one object."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from bunbase.channel import Channel
+from bunbase.codec import Format
+from bunbase.connector import Connector
+from bunbase.core.channel import ChannelOptions, ChannelState
+from bunbase.core.live import LiveState
+from bunbase.crypto import Encryption
+from bunbase.emitter import Emitter
+from bunbase.errors import RealtimeError
+from bunbase.hub import Hub
+from bunbase.live import Callback, LiveQuery
+from bunbase.model import Message
+from bunbase.options import Options
+from bunbase.query import Database
+from bunbase.transports import Address
+
+__all__ = ["Realtime", "State"]
+
+State = Literal["closed", "connecting", "connected", "reconnecting", "failed"]
+
+_FLUSH_TIMEOUT = 1.0
+
+
+class Realtime(Emitter):
+    """A connection to a server, kept up, with everything that goes over it.
+
+    ``async with Realtime(url) as realtime:`` connects and disconnects. It belongs to the event loop in which it is used.
+
+    Args:
+        url: the server, such as ``https://realtime.example.com`` or ``ws://localhost:8000/realtime``.
+        api_key: the application's key.
+        reconnect: whether to connect again when the connection is lost.
+        reconnect_delay: bound of the first wait in seconds, which is at random; it doubles with every attempt.
+        max_reconnect_delay: the largest bound.
+        max_reconnect_attempts: attempts in a row that may fail before the state becomes ``failed``; ``math.inf`` for ever.
+        transports: what to use, best first.
+        format: ``msgpack`` for smaller WebSocket messages (needs ``bunbase[msgpack]``).
+        connect_timeout: seconds after which an attempt, or a request, is given up.
+        heartbeat_interval: seconds of silence after which the server is asked whether it is there.
+        heartbeat_timeout: seconds in which it has to answer; then the connection is dead.
+        upgrade_interval: seconds between attempts to get back to a better transport.
+        queue_limit: how many sends may wait while there is no connection.
+        parameters: further query parameters, such as ``user`` on a development server.
+        headers: further headers of the opening request.
+
+    Events:
+        ``connected``; ``disconnected``, ``reconnecting`` with the ``RealtimeError`` that was the reason, or None;
+        ``moved`` with the transport's name: another connection has taken over without interruption;
+        ``error`` with a ``RealtimeError``; ``message`` with a ``Message`` for this connection itself.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        reconnect: bool = True,
+        reconnect_delay: float = 1.0,
+        max_reconnect_delay: float = 30.0,
+        max_reconnect_attempts: float = 10,
+        transports: Sequence[str] = ("websocket", "sse", "polling"),
+        format: Format = "json",
+        connect_timeout: float = 10.0,
+        heartbeat_interval: float = 25.0,
+        heartbeat_timeout: float = 10.0,
+        upgrade_interval: float = 30.0,
+        queue_limit: int = 1000,
+        parameters: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self._options = Options(
+            reconnect, reconnect_delay, max_reconnect_delay, max_reconnect_attempts, tuple(transports),
+            connect_timeout, heartbeat_interval, heartbeat_timeout, upgrade_interval, queue_limit,
+        )  # fmt: skip
+        # One secret per object: whichever connection carries it, the server sees the same client.
+        known = {"client": secrets.token_urlsafe(24), **({} if api_key is None else {"apikey": api_key})}
+        self._address = Address(url, {**known, **(parameters or {})}, headers or {}, format)
+        self._hub = _Hub(self, queue_limit)
+        self._connector = Connector(self._address, self._options, self._hub, self._told)
+        self._task: asyncio.Task[None] | None = None
+        self._state: State = "closed"
+        self._settled = asyncio.Event()
+        self._reason: RealtimeError | None = None
+        self._channels: dict[str, tuple[ChannelOptions, Channel]] = {}
+        self._queries = 0
+        self._mark = secrets.token_hex(3)
+
+    @property
+    def state(self) -> State:
+        """``failed``: too many attempts have failed; ``connect`` begins again."""
+        return self._state
+
+    @property
+    def transport(self) -> str | None:
+        """The transport in use; None without a connection."""
+        return None if self._connector.current is None else self._connector.current.name
+
+    @property
+    def connection_id(self) -> str | None:
+        """The current connection's id; None without a connection."""
+        link = self._connector.current
+        return None if link is None else link.connected.get("connectionId")
+
+    async def connect(self) -> None:
+        """Connect, and wait until that is done. Raises ``RealtimeError`` (RT_001) when it is given up.
+
+        Whatever needs a connection connects by itself; this is for waiting.
+        """
+        self._start()
+        while self._state in ("connecting", "reconnecting"):
+            self._settled.clear()
+            await self._settled.wait()
+        if self._state != "connected":
+            raise self._reason or RealtimeError("RT_001", "disconnected")
+
+    async def disconnect(self) -> None:
+        """End the connection. Others see this client leave at once. What is subscribed to comes back with ``connect``."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        link = self._connector.current
+        if link is not None:
+            present = [channel for _, channel in self._channels.values() if channel._leaves_visibly]
+            link.post(*(channel.unsubscribe_request() for channel in present))
+            await link.flush(_FLUSH_TIMEOUT)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        self._hub.lost()
+        await self._connector.closed()
+        if self._state not in ("closed", "failed"):
+            self._told("closed", None)
+        self._hub.fail(RealtimeError("RT_001", "disconnected"))
+
+    def hurry(self) -> None:
+        """The network has changed or come back: try at once instead of waiting, and check the connection there is."""
+        self._connector.hurry()
+
+    def channel(
+        self,
+        name: str,
+        *,
+        presence: bool | Mapping[str, Any] | None = None,
+        history: int = 0,
+        filter: Mapping[str, Any] | None = None,
+        encryption: Encryption | None = None,
+    ) -> Channel:
+        """A channel. Asking again by name alone gives the same object.
+
+        Args:
+            name: such as ``chat:room-123``.
+            presence: be seen and see the others; a mapping says something of oneself. On in ``presence:*``.
+            history: how many of the last messages to get first.
+            filter: ``events`` and ``where``: only those messages are sent to this client.
+            encryption: keys for end-to-end encryption of ``data``.
+
+        Raises:
+            ValueError: it is subscribed to already, with other options.
+        """
+        options = ChannelOptions(presence, history, filter, encryption)
+        known, channel = self._channels.get(name, (None, None))
+        if channel is not None and known is not None:
+            if options in (known, ChannelOptions()):
+                return channel
+            if channel.key in self._hub.subscriptions:
+                raise ValueError(f"channel {name!r} is subscribed to with other options; unsubscribe first")
+        channel = Channel(self._hub, ChannelState(name, options))
+        self._channels[name] = options, channel
+        return channel
+
+    def database(self) -> Database:
+        """Where live queries begin."""
+        return Database(self)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.connect()
+        except BaseException:
+            await self.disconnect()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.disconnect()
+
+    def _live(self, collection: str, spec: Mapping[str, Any], callback: Callback | None) -> LiveQuery:
+        self._start()
+        self._queries += 1
+        state = LiveState(f"q{self._queries}-{self._mark}", f"db:collection:{collection}", spec)
+        live = LiveQuery(self._hub, state, callback)
+        self._hub.subscribe(live)
+        return live
+
+    def _start(self) -> None:
+        if self._task is None or self._task.done():
+            self._reason = None
+            self._state = "connecting"
+            self._task = asyncio.create_task(self._connector.run())
+            self._task.add_done_callback(self._stopped)
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        """The connector has ended. If by a mistake of its own, that is not kept from the application."""
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            task.get_loop().call_exception_handler({"message": "the connection failed", "exception": failure})
+            self._told("failed", RealtimeError("RT_001", f"the client failed: {failure!r}"))
+
+    def _told(self, state: str, reason: RealtimeError | None) -> None:
+        if state == "moved":
+            self._emit("moved", self.transport)
+            return
+        before, self._state = self._state, state  # type: ignore[assignment]
+        self._reason = reason
+        self._settled.set()
+        if before == "connected" and state != "connected":
+            self._emit("disconnected", reason)
+        if state in ("connected", "reconnecting"):
+            self._emit(state, *([] if state == "connected" else [reason]))
+        elif reason is not None:
+            self._hub.lost()
+            self._hub.fail(reason)
+            self._emit("error", reason)
+
+
+class _Hub(Hub):
+    """Hands what belongs to no subscription to the client's listeners, and connects when there is need."""
+
+    def __init__(self, realtime: Realtime, queue_limit: int) -> None:
+        super().__init__(queue_limit)
+        self._realtime = realtime
+
+    def direct(self, message: Message) -> None:
+        """See ``Hub``."""
+        self._realtime._emit("message", message)
+
+    def failed(self, error: RealtimeError) -> None:
+        """See ``Hub``."""
+        self._realtime._emit("error", error)
+
+    def needed(self) -> None:
+        """See ``Hub``."""
+        self._realtime._start()

@@ -1,0 +1,191 @@
+"""Every request of the REST API as a value: what to send, how to read the answer, whether repeating it is harmless."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from bunbase.crypto import Encryption
+from bunbase.errors import RealtimeError
+from bunbase.model import Presence, User
+from bunbase.rest.model import Connection, History, Room
+
+__all__ = [
+    "Call",
+    "broadcast",
+    "broadcast_widely",
+    "close_room",
+    "connections",
+    "create_room",
+    "disconnect",
+    "disconnect_user",
+    "get_room",
+    "history",
+    "kick",
+    "presence",
+    "read",
+    "update_room",
+    "worth_repeating",
+]
+
+T = TypeVar("T")
+_PAGE = 1000
+_BUSY = frozenset((429, 502, 503, 504))
+_SETTINGS = {
+    "max_messages": "maxMessages",
+    "presence_timeout": "presenceTimeout",
+    "typing_timeout": "typingTimeout",
+    "created_by": "createdBy",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """``read`` makes the result of the answer's JSON (None if it has none). ``repeatable``: twice is as good as once."""
+
+    method: str
+    path: str
+    read: Callable[[Any], T]
+    json: Mapping[str, Any] | None = None
+    params: Mapping[str, Any] | None = None
+    repeatable: bool = True
+
+
+class Busy(Exception):
+    """The server could not do it now."""
+
+    def __init__(self, error: RealtimeError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def read(call: Call[T], answer: httpx.Response) -> T:
+    """The result of a call. Raises ``RealtimeError``, or ``Busy`` if it may be repeated."""
+    if answer.is_success:
+        return call.read(answer.json() if answer.content else None)
+    try:
+        problem = answer.json()
+        error = RealtimeError(str(problem["code"]), str(problem.get("detail") or problem.get("title")))
+    except (ValueError, KeyError, TypeError):
+        error = RealtimeError("RT_001", f"HTTP {answer.status_code} {answer.reason_phrase}")
+    if call.repeatable and answer.status_code in _BUSY:
+        raise Busy(error)
+    raise error
+
+
+def worth_repeating(call: Call[Any], error: BaseException) -> bool:
+    """Whether to try again after ``error``: always if the server was not reached, else if repeating is harmless."""
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        return True
+    return isinstance(error, Busy) or (call.repeatable and isinstance(error, httpx.TransportError))
+
+
+def _channel(name: str, rest: str = "") -> str:
+    return f"/channels/{quote(name, safe='')}{rest}"
+
+
+def _nothing(_: object) -> None:
+    return None
+
+
+def broadcast(
+    channel: str,
+    event: str,
+    data: object,
+    id: str | None,
+    sender: str | None,
+    audience: Mapping[str, Any] | None,
+    priority: int,
+    encryption: Encryption | None,
+) -> Call[str]:
+    """Publish. It always has an id, so that repeating it is harmless."""
+    body: dict[str, Any] = {"event": event, "id": id or str(uuid.uuid4())}
+    body["data"] = data if encryption is None else encryption.encrypt(channel, event, data)
+    optional = {"sender": sender, "audience": audience, "priority": priority or None}
+    body |= {name: value for name, value in optional.items() if value is not None}
+    return Call("POST", _channel(channel, "/broadcast"), lambda raw: str(raw["id"]), body)
+
+
+def broadcast_widely(
+    event: str,
+    data: object,
+    users: Sequence[str] | None,
+    channels: Sequence[str] | None,
+    sender: str | None,
+    audience: Mapping[str, Any] | None,
+) -> Call[None]:
+    """To everybody, to users or to several channels. Has no id: repeating would say it twice."""
+    body = {"event": event, "data": data, "users": users, "channels": channels, "sender": sender, "audience": audience}
+    given = {name: value for name, value in body.items() if value is not None}
+    return Call("POST", "/broadcast", _nothing, given, repeatable=False)
+
+
+def presence(channel: str) -> Call[Presence]:
+    """Who is there."""
+    return Call("GET", _channel(channel, "/presence"), _read_presence)
+
+
+def _read_presence(raw: Any) -> Presence:
+    return Presence(tuple(map(User.of, raw["users"])), raw["count"])
+
+
+def kick(channel: str, user_id: str, reason: str | None) -> Call[int]:
+    """Remove a user."""
+    body = {"userId": user_id} if reason is None else {"userId": user_id, "reason": reason}
+    return Call("POST", _channel(channel, "/kick"), lambda raw: int(raw["connections"]), body)
+
+
+def history(channel: str, before: str | None, limit: int) -> Call[History]:
+    """A page of messages."""
+    params: dict[str, Any] = {"limit": limit} if before is None else {"limit": limit, "before": before}
+    return Call("GET", _channel(channel, "/messages"), History.of, params=params)
+
+
+def connections(user_id: str | None, after: str | None) -> Call[tuple[list[Connection], str | None]]:
+    """A page of connections, and where the next one begins."""
+    given = {"userId": user_id, "after": after, "limit": _PAGE}
+    params = {name: value for name, value in given.items() if value is not None}
+    return Call("GET", "/connections", _read_connections, params=params)
+
+
+def _read_connections(raw: Any) -> tuple[list[Connection], str | None]:
+    return [Connection.of(each) for each in raw["connections"]], raw["next"]
+
+
+def disconnect(connection_id: str) -> Call[None]:
+    """End a connection. Not repeated once it may have arrived: the second one would find nothing."""
+    return Call("DELETE", f"/connections/{quote(connection_id, safe='')}", _nothing, repeatable=False)
+
+
+def disconnect_user(user_id: str) -> Call[int]:
+    """End all connections of a user."""
+    return Call("DELETE", "/connections", lambda raw: int(raw["count"]), params={"userId": user_id})
+
+
+def create_room(name: str, settings: Mapping[str, Any]) -> Call[Room]:
+    """Make a room."""
+    return Call("POST", "/channels", Room.of, {"name": name, **_camel(settings)}, repeatable=False)
+
+
+def get_room(name: str) -> Call[Room]:
+    """Read a room."""
+    return Call("GET", _channel(name), Room.of)
+
+
+def update_room(name: str, settings: Mapping[str, Any]) -> Call[Room]:
+    """Change a room."""
+    return Call("PATCH", _channel(name), Room.of, _camel(settings))
+
+
+def close_room(name: str) -> Call[None]:
+    """Close a room."""
+    return Call("DELETE", _channel(name), _nothing, repeatable=False)
+
+
+def _camel(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {_SETTINGS.get(name, name): value for name, value in settings.items()}

@@ -1,0 +1,45 @@
+"""What the hub asks of a channel or a live query."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from bunbase.errors import RealtimeError
+
+__all__ = ["Raw", "Subscription"]
+
+Raw = dict[str, Any]
+"""A message of the protocol."""
+
+
+class Subscription(Protocol):
+    """A channel or a live query, as the hub sees it."""
+
+    @property
+    def key(self) -> str:
+        """Its id on a connection."""
+
+    def request(self) -> Raw:
+        """The ``subscribe`` message, as things are now."""
+
+    def unsubscribe_request(self) -> Raw:
+        """The ``unsubscribe`` message."""
+
+    def base(self) -> object:
+        """What the request speaks of; given back to ``subscribed``."""
+
+    def subscribed(self, message: Raw, base: object, *, seamless: bool) -> None:
+        """A connection has begun to serve it."""
+
+    def received(self, message: Raw, *, quiet: bool) -> None:
+        """A message came for it."""
+
+    def settle(self, *, force: bool) -> bool:
+        """After quiet messages: show the outcome. False: the connection is still behind."""
+
+    def ended(self, error: RealtimeError) -> None:
+        """It was refused, or is over."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was served before; then a passing problem does not end it."""

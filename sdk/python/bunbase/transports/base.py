@@ -1,0 +1,84 @@
+"""What a transport is: messages out, messages in, and when something was heard last."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from bunbase.codec import Format
+
+__all__ = ["Address", "Transport"]
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server is, and what every opening request says.
+
+    ``url`` may be ``http``, ``https``, ``ws`` or ``wss``, with or without ``/realtime`` at its end.
+    """
+
+    url: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    format: Format = "json"
+
+    def __post_init__(self) -> None:
+        if urlsplit(self.url).scheme not in ("http", "https", "ws", "wss"):
+            raise ValueError(f"url: {self.url!r} does not begin with http://, https://, ws:// or wss://")
+
+    @property
+    def http(self) -> str:
+        """The address of the HTTP endpoints, up to ``/realtime``."""
+        parts = urlsplit(self.url)
+        scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+        return f"{scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/realtime')}/realtime"
+
+    @property
+    def websocket(self) -> str:
+        """The address of the WebSocket, parameters included."""
+        parameters = dict(self.parameters)
+        if self.format == "msgpack":
+            parameters["format"] = "msgpack"
+        return "ws" + self.http.removeprefix("http") + (f"?{urlencode(parameters)}" if parameters else "")
+
+
+class Transport(ABC):
+    """One connection. All methods raise ``ConnectionEnded`` when it cannot be opened, or is over."""
+
+    name: str
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        """``timeout``: seconds without any sign of life after which a single request is given up."""
+        self._address = address
+        self._timeout = timeout
+        self._silence = timeout
+        self.heard_at = time.monotonic()
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect. The server's first message is ``connected``."""
+
+    @abstractmethod
+    async def send(self, messages: list[Message]) -> None:
+        """Send messages in this order; returns when they have been handed over."""
+
+    @abstractmethod
+    async def receive(self) -> list[Message]:
+        """Wait for the next messages."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End the connection; never raises, and does not wait for a dead peer."""
+
+    def configure(self, connected: Message, silence: float) -> None:
+        """The ``connected`` message came. ``silence``: seconds without a sign of life that mean a dead connection."""
+        self._silence = silence
+
+    def _heard(self) -> None:
+        self.heard_at = time.monotonic()

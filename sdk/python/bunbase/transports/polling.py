@@ -1,0 +1,90 @@
+"""Long polling: each answer brings what has come meanwhile. What a lost answer held comes again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Any
+
+import httpx
+
+from bunbase import codec
+from bunbase.core.backoff import full_jitter
+from bunbase.errors import ConnectionEnded
+from bunbase.transports.base import Address, Message
+from bunbase.transports.posting import _JSON, PostingTransport, refused
+
+__all__ = ["PollingTransport"]
+
+_LONGEST_POLL = 25.0
+
+
+class PollingTransport(PostingTransport):
+    """See the module. ``cursor`` tells the server which answer arrived last."""
+
+    name = "polling"
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        super().__init__(address, timeout)
+        self._cursor: int | None = None
+        self._waiting: deque[Message] = deque()
+        self._poll_time = _LONGEST_POLL
+
+    def configure(self, connected: Message, silence: float) -> None:
+        """See ``Transport``. A poll must be over before its silence would count as death."""
+        super().configure(connected, silence)
+        self._poll_time = min(_LONGEST_POLL, silence / 2)
+
+    async def open(self) -> None:
+        """See ``Transport``."""
+        try:
+            answer = await self._http.post(
+                self._url("poll"), params=dict(self._address.parameters), content=b"{}", **_JSON
+            )
+        except httpx.HTTPError as error:
+            raise ConnectionEnded(f"polling: {error or type(error).__name__}") from error
+        self._take(answer)
+
+    async def receive(self) -> list[Message]:
+        """See ``Transport``."""
+        while not self._waiting:
+            await self._poll()
+        messages = list(self._waiting)
+        self._waiting.clear()
+        return messages
+
+    async def _poll(self) -> None:
+        body = {"session": self._session, "cursor": self._cursor, "timeout": int(self._poll_time * 1000)}
+        timeout = httpx.Timeout(self._timeout, read=self._poll_time + self._timeout)
+        until = time.monotonic() + self._silence
+        attempt = 0
+        while True:
+            try:
+                answer = await self._http.post(
+                    self._url("poll"), content=codec.encode_text(body).encode(), timeout=timeout, **_JSON
+                )
+                if answer.status_code < 500:
+                    break
+                problem = f"HTTP {answer.status_code}"
+            except httpx.HTTPError as error:
+                problem = str(error) or type(error).__name__
+            except RuntimeError as error:  # httpx: the client has been closed meanwhile
+                raise ConnectionEnded("closed") from error
+            if time.monotonic() > until:
+                raise ConnectionEnded(f"polling: {problem}")
+            await asyncio.sleep(full_jitter(attempt, 0.1, 2.0))
+            attempt += 1
+        self._take(answer)
+
+    def _take(self, answer: httpx.Response) -> None:
+        if answer.status_code != httpx.codes.OK:
+            raise refused("polling", answer)
+        try:
+            body: dict[str, Any] = codec.decode_text(answer.content)
+            self._session = body.get("session", self._session)
+            self._cursor = body["cursor"]
+            self._waiting += body["messages"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConnectionEnded(f"the server answered with what is no batch: {error!r}") from error
+        self._heard()

@@ -1,0 +1,133 @@
+"""What one-way transports share: sending by POST, in numbered batches that can be repeated without harm."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import time
+from functools import cache
+from typing import Any
+
+import httpx
+
+from bunbase import codec
+from bunbase.core.backoff import full_jitter
+from bunbase.errors import ConnectionEnded
+from bunbase.transports.base import Address, Message, Transport
+
+__all__ = ["PostingTransport", "refused"]
+
+_CLOSE_TIMEOUT = 2.0
+_BATCH_SIZE = 512 * 1024
+
+
+class _WithoutSecrets(logging.Filter):
+    """httpx logs the address of every request; those that open a session carry the key and the client's secret."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(_without_query(argument) for argument in record.args)
+        return True
+
+
+def _without_query(argument: object) -> object:
+    if isinstance(argument, httpx.URL) and argument.path.endswith(("/realtime/sse", "/realtime/poll")):
+        return argument.copy_with(query=None)
+    return argument
+
+
+logging.getLogger("httpx").addFilter(_WithoutSecrets())
+
+
+class PostingTransport(Transport):
+    """Base of SSE and long polling: a session's secret, and batches counted from 1."""
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        super().__init__(address, timeout)
+        self._http = httpx.AsyncClient(
+            headers=dict(address.headers), timeout=httpx.Timeout(timeout), verify=_certificates(address.http)
+        )
+        self._session: str | None = None
+        self._seq = 0
+        self._turn = asyncio.Lock()
+
+    def configure(self, connected: Message, silence: float) -> None:
+        """See ``Transport``."""
+        super().configure(connected, silence)
+        self._session = connected.get("session", self._session)
+
+    async def send(self, messages: list[Message]) -> None:
+        """See ``Transport``. A batch whose answer was lost is sent again under its number."""
+        async with self._turn:
+            for batch in _batches([codec.encode_text(message).encode() for message in messages]):
+                self._seq += 1
+                head = codec.encode_text({"session": self._session, "seq": self._seq}).encode()
+                await self._again_and_again(head[:-1] + b',"messages":[' + b",".join(batch) + b"]}")
+
+    async def close(self) -> None:
+        """See ``Transport``. The session is ended too, so that the server need not find out."""
+        session, self._session = self._session, None
+        if session is not None:
+            body = codec.encode_text({"session": session}).encode()
+            # If nobody can be told, the session expires by itself.
+            with contextlib.suppress(httpx.HTTPError):
+                await self._http.request("DELETE", self._url("session"), content=body, timeout=_CLOSE_TIMEOUT, **_JSON)
+        await self._http.aclose()
+
+    def _url(self, name: str) -> str:
+        return f"{self._address.http}/{name}"
+
+    async def _again_and_again(self, body: bytes) -> None:
+        until = time.monotonic() + self._silence
+        attempt = 0
+        while True:
+            try:
+                answer = await self._http.post(self._url("send"), content=body, **_JSON)
+                if answer.status_code < 500:
+                    break
+                problem = f"HTTP {answer.status_code}"
+            except httpx.HTTPError as error:
+                problem = str(error) or type(error).__name__
+            except RuntimeError as error:  # httpx: the client has been closed meanwhile
+                raise ConnectionEnded("closed") from error
+            if time.monotonic() > until:
+                raise ConnectionEnded(f"POST send: {problem}")
+            await asyncio.sleep(full_jitter(attempt, 0.1, 2.0))
+            attempt += 1
+        if answer.status_code != httpx.codes.ACCEPTED:
+            raise refused("send", answer)
+
+
+def _batches(encoded: list[bytes]) -> list[list[bytes]]:
+    """In order, each of at most ``_BATCH_SIZE`` bytes or one message."""
+    batches: list[list[bytes]] = [[]]
+    size = 0
+    for message in encoded:
+        if batches[-1] and size + len(message) > _BATCH_SIZE:
+            batches.append([])
+            size = 0
+        batches[-1].append(message)
+        size += len(message)
+    return batches
+
+
+@cache
+def _default_certificates() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _certificates(url: str) -> ssl.SSLContext | bool:
+    """What to check certificates against. Loading them takes long, so it is done once, and not at all without TLS."""
+    return _default_certificates() if url.startswith("https:") else False
+
+
+_JSON: dict[str, Any] = {"headers": {"Content-Type": "application/json"}}
+
+
+def refused(what: str, answer: httpx.Response) -> ConnectionEnded:
+    """An HTTP answer that is not what was wanted."""
+    if answer.status_code == httpx.codes.NO_CONTENT:
+        return ConnectionEnded(f"{what}: the server asks not to come back", 4001)
+    return ConnectionEnded(f"{what}: HTTP {answer.status_code} {answer.text[:200]}")

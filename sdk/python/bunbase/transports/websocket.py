@@ -1,0 +1,76 @@
+"""WebSocket: JSON in text frames, or MessagePack in binary ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from bunbase import codec
+from bunbase.errors import ConnectionEnded
+from bunbase.transports.base import Message, Transport
+
+__all__ = ["WebSocketTransport"]
+
+_CLOSE_TIMEOUT = 2.0
+
+
+class WebSocketTransport(Transport):
+    """The library's own pings are off: the link above judges liveness, and its pacing must know all that is sent."""
+
+    name = "websocket"
+    _socket: ClientConnection | None = None
+
+    async def open(self) -> None:
+        """See ``Transport``."""
+        try:
+            self._socket = await connect(
+                self._address.websocket,
+                additional_headers=dict(self._address.headers),
+                open_timeout=self._timeout,
+                ping_interval=None,
+                close_timeout=_CLOSE_TIMEOUT,
+                compression=None,
+                max_size=None,
+            )
+        except (OSError, TimeoutError, WebSocketException) as error:
+            raise ConnectionEnded(f"WebSocket: {error or type(error).__name__}") from error
+        self._heard()
+
+    async def send(self, messages: list[Message]) -> None:
+        """See ``Transport``."""
+        assert self._socket is not None
+        try:
+            for message in messages:
+                if self._address.format == "msgpack":
+                    await self._socket.send(codec.encode_binary(message))
+                else:
+                    await self._socket.send(codec.encode_text(message))
+        except ConnectionClosed as closed:
+            raise _ended(closed) from closed
+
+    async def receive(self) -> list[Message]:
+        """See ``Transport``."""
+        assert self._socket is not None
+        try:
+            data = await self._socket.recv()
+        except ConnectionClosed as closed:
+            raise _ended(closed) from closed
+        self._heard()
+        try:
+            message: Any = codec.decode_text(data) if isinstance(data, str) else codec.decode_binary(data)
+        except ValueError as error:
+            raise ConnectionEnded(f"the server sent what is no message: {error}") from error
+        return [message]
+
+    async def close(self) -> None:
+        """See ``Transport``."""
+        if self._socket is not None:
+            await self._socket.close()
+
+
+def _ended(closed: ConnectionClosed) -> ConnectionEnded:
+    if closed.rcvd is None:
+        return ConnectionEnded("the connection was cut")
+    return ConnectionEnded(closed.rcvd.reason or "closed by the server", closed.rcvd.code)

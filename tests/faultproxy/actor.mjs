@@ -1,0 +1,55 @@
+// One client made with the TypeScript SDK, told what to do by JSON lines; see actors.py.
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+
+const WebSocket = createRequire(new URL("../../sdk/js/package.json", import.meta.url))("ws");
+
+const { url, user, transports, format, sdk } = JSON.parse(process.argv[2]);
+const { Realtime } = await import(sdk);
+const say = (fact) => process.stdout.write(JSON.stringify(fact) + "\n");
+
+const realtime = new Realtime({
+  url: `${url}/realtime?user=${user}`,
+  transports,
+  format,
+  WebSocket,
+  reconnectDelay: 50,
+  maxReconnectDelay: 500,
+  maxReconnectAttempts: Infinity,
+  connectTimeout: 2000,
+  heartbeatInterval: 500,
+  heartbeatTimeout: 1000,
+  upgradeInterval: 500,
+});
+realtime.on("connected", () => say({ connected: true }));
+
+const channel = realtime.channel("chaos:1", { presence: { name: user } });
+channel.on("said", ({ data, position }) => say({ message: [data.from, data.n, position] }));
+channel.on("gap", () => say({ gap: true }));
+const present = async () => say({ users: (await channel.getPresence()).users.map((each) => each.id) });
+for (const event of ["presence:join", "presence:leave", "presence:update"]) channel.on(event, present);
+
+realtime
+  .database()
+  .collection("messages")
+  .orderBy("likes", "desc")
+  .limit(10)
+  .onSnapshot((snapshot) => say({ docs: snapshot.docs.map((doc) => doc.data()) }));
+
+await channel.subscribe();
+await present();
+say({ ready: true });
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const order = JSON.parse(line);
+  if (order.do === "send") {
+    channel.send("said", { from: user, n: order.n }).then(
+      () => say({ acked: order.n }),
+      (error) => say({ refused: order.n, code: String(error) }),
+    );
+  } else if (order.do === "stop") {
+    await realtime.disconnect();
+    break;
+  }
+}
+process.stdin.destroy();

@@ -1,0 +1,185 @@
+"""The proxy. Faults concern the connections that are open, or all that come, until told otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from asyncio import StreamReader, StreamWriter
+from typing import Self
+
+__all__ = ["FaultProxy"]
+
+_CHUNK = 64 * 1024
+_LINGER_READ = 0.05
+
+
+class _Way:
+    """Both directions of one connection."""
+
+    def __init__(self, proxy: FaultProxy, client: StreamWriter, server: StreamWriter) -> None:
+        self.proxy = proxy
+        self.client = client
+        self.server = server
+        self.swallow = False  # half-open: what arrives goes nowhere
+        self.truncate = False  # the next chunk is cut in half, then the connection ends
+        self.lingering = False  # the client's side is gone, and the server does not know
+
+    def cut(self, *, reset: bool = True) -> None:
+        for side in (self.client, self.server):
+            if reset:
+                side.transport.abort()
+            else:
+                side.close()
+
+    async def pump(self, reader: StreamReader, writer: StreamWriter, *, down: bool) -> None:
+        proxy = self.proxy
+        while data := await reader.read(_CHUNK):
+            if proxy.delay:
+                await asyncio.sleep(proxy.chance.uniform(0, proxy.delay))
+            if self.swallow or (down and (self.lingering or proxy.deaf)):
+                continue
+            if self.truncate:
+                writer.write(data[: len(data) // 2])
+                await asyncio.sleep(0)
+                self.cut(reset=False)
+                return
+            if proxy.bytes_per_second:
+                await self._trickle(data, writer)
+            else:
+                writer.write(data)
+                await writer.drain()
+
+    async def _trickle(self, data: bytes, writer: StreamWriter) -> None:
+        step = max(1, int(self.proxy.bytes_per_second * 0.01))
+        for at in range(0, len(data), step):
+            writer.write(data[at : at + step])
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+
+class FaultProxy:
+    """``async with FaultProxy(host, port) as proxy:`` listens on ``proxy.port`` and forwards to ``host:port``.
+
+    Attributes:
+        delay: seconds that every chunk may be late, at random, in order.
+        bytes_per_second: 0: as fast as it goes.
+        deaf: what the server says does not arrive.
+        refuse: connections that come are cut at once.
+        target: host and port of the server, for connections that come.
+        blocked: connections whose first bytes contain one of these are cut: ``b"websocket"``, ``b"/realtime/sse"``.
+    """
+
+    def __init__(self, host: str, port: int, seed: int = 0, listen: int = 0) -> None:
+        self.port = listen
+        self.delay = 0.0
+        self.bytes_per_second = 0
+        self.deaf = False
+        self.refuse = False
+        self.blocked: tuple[bytes, ...] = ()
+        self.chance = random.Random(seed)
+        self.accepted = 0
+        self.target = host, port
+        self._ways: set[_Way] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return len(self._ways)
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Faults.
+
+    def cut(self) -> None:
+        """Reset all connections."""
+        for way in tuple(self._ways):
+            way.cut()
+
+    def end(self) -> None:
+        """Close all connections in the orderly way of TCP."""
+        for way in tuple(self._ways):
+            way.cut(reset=False)
+
+    def half_open(self) -> None:
+        """Forward nothing more on the open connections, without telling anybody. New ones work."""
+        for way in self._ways:
+            way.swallow = True
+
+    def truncate(self) -> None:
+        """Forward only half of what comes next on each connection, then end it."""
+        for way in self._ways:
+            way.truncate = True
+
+    def linger(self, seconds: float) -> None:
+        """Cut the clients' side; towards the server the old connections live on for ``seconds``."""
+        for way in tuple(self._ways):
+            way.lingering = True
+            way.client.transport.abort()
+            task = asyncio.create_task(self._let_go(way, seconds))
+            self._keep(task)
+
+    def heal(self) -> None:
+        """No more faults for what comes; half-open connections are cut at last."""
+        self.delay, self.bytes_per_second, self.deaf, self.refuse, self.blocked = 0.0, 0, False, False, ()
+        for way in tuple(self._ways):
+            if way.swallow or way.truncate:
+                way.cut()
+
+    # Forwarding.
+
+    def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+        self.accepted += 1
+        self._keep(asyncio.create_task(self._serve(reader, writer)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            first = b"" if self.refuse else await reader.read(_CHUNK)
+            if not first or any(word in first for word in self.blocked):
+                writer.transport.abort()
+                return
+            server_reader, server_writer = await asyncio.open_connection(*self.target)
+            way = _Way(self, writer, server_writer)
+            self._ways.add(way)
+            try:
+                server_writer.write(first)
+                up = asyncio.create_task(self._one_way(way.pump(reader, server_writer, down=False)))
+                down = asyncio.create_task(self._one_way(way.pump(server_reader, writer, down=True)))
+                await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
+                if way.lingering:
+                    await asyncio.wait({down})
+                for task in (up, down):
+                    task.cancel()
+            finally:
+                way.cut(reset=False)
+                self._ways.discard(way)
+
+    async def _one_way(self, pumping: object) -> None:
+        with contextlib.suppress(OSError):
+            await pumping  # type: ignore[misc]
+
+    async def _let_go(self, way: _Way, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        way.cut()

@@ -1,0 +1,138 @@
+"""The proxy does what it is told, also as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from asyncio import StreamReader, StreamWriter
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest_asyncio
+
+from tests.faultproxy.proxy import FaultProxy
+from tests.server.processes import PATIENCE, ROOT
+
+Ends = tuple[StreamReader, StreamWriter]
+
+
+class Echo:
+    """A server that sends back what it gets, and remembers it."""
+
+    def __init__(self) -> None:
+        self.got = b""
+        self.ended = asyncio.Event()
+        self.port = 0
+
+    async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        try:
+            while data := await reader.read(1024):
+                self.got += data
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass  # the proxy reset the connection, as it was told
+        finally:
+            self.ended.set()
+            writer.close()
+
+
+@pytest_asyncio.fixture
+async def echo() -> AsyncIterator[Echo]:
+    echo = Echo()
+    server = await asyncio.start_server(echo.serve, "127.0.0.1", 0)
+    echo.port = server.sockets[0].getsockname()[1]
+    async with asyncio.timeout(PATIENCE):
+        yield echo
+    server.close()
+
+
+async def said(ends: Ends, data: bytes) -> bytes:
+    """Say something, and return the answer: as long as that, or what came before the end."""
+    reader, writer = ends
+    writer.write(data)
+    try:
+        return await reader.readexactly(len(data))
+    except asyncio.IncompleteReadError as short:
+        return short.partial
+    except ConnectionError:
+        return b""
+
+
+async def test_bytes_pass_and_a_cut_ends_the_connection_on_both_sides(echo: Echo) -> None:
+    async with FaultProxy("127.0.0.1", echo.port) as proxy:
+        ends = await asyncio.open_connection("127.0.0.1", proxy.port)
+        assert await said(ends, b"hello") == b"hello"
+        proxy.cut()
+        assert await said(ends, b"again") == b""
+        await echo.ended.wait()
+        assert await said(await asyncio.open_connection("127.0.0.1", proxy.port), b"new") == b"new"
+
+
+async def test_a_truncated_answer_is_half_of_it(echo: Echo) -> None:
+    async with FaultProxy("127.0.0.1", echo.port) as proxy:
+        ends = await asyncio.open_connection("127.0.0.1", proxy.port)
+        await said(ends, b"hello")
+        proxy.truncate()
+        assert len(await said(ends, b"12345678")) < 8
+
+
+async def test_on_a_half_open_connection_nothing_arrives_and_nothing_ends(echo: Echo) -> None:
+    async with FaultProxy("127.0.0.1", echo.port) as proxy:
+        ends = await asyncio.open_connection("127.0.0.1", proxy.port)
+        await said(ends, b"hello")
+        proxy.half_open()
+        ends[1].write(b"lost")
+        other = await asyncio.open_connection("127.0.0.1", proxy.port)
+        assert await said(other, b"new") == b"new"
+        assert echo.got == b"hellonew"
+        assert not ends[0].at_eof()
+        proxy.heal()
+        assert await said(ends, b"over") == b""
+
+
+async def test_a_lingering_connection_lives_on_towards_the_server(echo: Echo) -> None:
+    async with FaultProxy("127.0.0.1", echo.port) as proxy:
+        ends = await asyncio.open_connection("127.0.0.1", proxy.port)
+        await said(ends, b"hello")
+        proxy.linger(0.2)
+        assert await said(ends, b"gone") == b""
+        assert not echo.ended.is_set()
+        await echo.ended.wait()
+
+
+async def test_what_is_blocked_or_refused_does_not_reach_the_server(echo: Echo) -> None:
+    async with FaultProxy("127.0.0.1", echo.port) as proxy:
+        proxy.blocked = (b"bad",)
+        assert await said(await asyncio.open_connection("127.0.0.1", proxy.port), b"very bad") == b""
+        assert await said(await asyncio.open_connection("127.0.0.1", proxy.port), b"good") == b"good"
+        proxy.refuse = True
+        assert await said(await asyncio.open_connection("127.0.0.1", proxy.port), b"good") == b""
+        assert echo.got == b"good"
+
+
+async def test_as_a_process_it_is_told_what_to_do_over_its_control_port(echo: Echo) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.faultproxy", f"127.0.0.1:{echo.port}", cwd=ROOT, stdout=PIPE
+    )
+    assert process.stdout is not None
+    try:
+        ports = json.loads(await process.stdout.readline())
+        control = await asyncio.open_connection("127.0.0.1", ports["control"])
+
+        async def tell(order: dict[str, Any]) -> dict[str, Any]:
+            control[1].write(json.dumps(order).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(await control[0].readline())
+            return answer
+
+        ends = await asyncio.open_connection("127.0.0.1", ports["port"])
+        assert await said(ends, b"hello") == b"hello"
+        assert await tell({"do": "cut", "set": {"refuse": True}}) == {"ok": True, "open": 1, "accepted": 1}
+        assert await said(ends, b"again") == b""
+        assert await said(await asyncio.open_connection("127.0.0.1", ports["port"]), b"new") == b""
+        assert (await tell({"set": {"colour": "red"}}))["ok"] is False
+    finally:
+        process.terminate()
+        await process.wait()
