@@ -27,7 +27,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from server.local_postgres import LocalPostgres
 from tests.bench.report import report
 from tests.conftest import fresh_database
-from tests.server.listener import free_port
+from tests.ports import free_port
 from tests.server.processes import serving
 
 ROOMS = 20
