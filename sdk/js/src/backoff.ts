@@ -1,0 +1,5 @@
+/** How long to wait before trying again: exponential, with full jitter, so that clients that lost their server together spread. */
+
+/** Milliseconds before attempt number `attempt` (from 0): at random up to `base · 2^attempt`, at most `cap`. @internal */
+export const fullJitter = (attempt: number, base: number, cap: number, random: () => number): number =>
+  random() * Math.min(cap, base * 2 ** attempt);

@@ -1,0 +1,300 @@
+/**
+ * A channel: what it is asked for, what comes, and what is new in it.
+ *
+ * The invariant: listeners hear messages in order of their positions, each once, whatever is delivered again.
+ */
+
+import { Sealer, type Encryption } from "./crypto.js";
+import { Emitter } from "./emitter.js";
+import { RealtimeError } from "./errors.js";
+import { uuid } from "./ids.js";
+import type { Slot } from "./link.js";
+import { compare } from "./position.js";
+import { PresenceState, type PresenceEvent } from "./presence.js";
+import type { Condition } from "./query.js";
+import type { Session } from "./session.js";
+import type { Subscription } from "./subscription.js";
+import type { Ack, Message, Presence, PresenceData, Room, User, Wire } from "./types.js";
+
+/** How to subscribe to a channel. */
+export interface ChannelOptions {
+  /** Be seen, and see the others: `true`, or what is to be seen. In `presence:*` channels it is on unless it is `false`. */
+  presence?: boolean | PresenceData;
+  /** So many of the last messages first (up to 1000), also when not everything that was missed is there any more. */
+  history?: number;
+  /** Only messages with one of these events, and whose data meets the conditions. */
+  filter?: { events?: string[]; where?: Condition[] };
+  /** Encrypt what is sent, and decrypt what comes. */
+  encryption?: Encryption;
+}
+
+/** Events of a channel besides its messages. A message of such a name is heard under `*` only. */
+const RESERVED = /^(error|gap|subscribed|\*)$|^(presence|room):/;
+const REMEMBERED = 1000; // ids of messages
+
+/** A channel of one client. Made by {@link Realtime.channel}. */
+export class Channel {
+  /** The channel's name. */
+  readonly name: string;
+  private _events = new Emitter();
+  private _session: Session;
+  private _subscription: ChannelSubscription;
+  private _sealing: Promise<unknown> | undefined;
+
+  /** @internal */
+  constructor(name: string, session: Session, options: ChannelOptions) {
+    this.name = name;
+    this._session = session;
+    this._subscription = new ChannelSubscription(name, session, this._events, options);
+  }
+
+  /** @internal */
+  _configure(options: ChannelOptions): void {
+    Object.assign(this._subscription._options, options);
+  }
+
+  /**
+   * Subscribe, and stay subscribed over all reconnects until {@link unsubscribe}.
+   *
+   * @returns when the server has accepted it. Calling it again does no harm.
+   * @throws {@link RealtimeError} if it is refused, or the connection is given up before.
+   */
+  subscribe(): Promise<void> {
+    return this._subscription._start();
+  }
+
+  /** Leave the channel; others see it at once. Listeners stay. */
+  async unsubscribe(): Promise<void> {
+    await this._subscription._stop();
+  }
+
+  /**
+   * Publish a message. One does not have to be subscribed. Without a connection it waits; it is sent again until the server has
+   * acknowledged it, and stored once.
+   *
+   * @returns when it is stored.
+   * @throws {@link RealtimeError} if it is refused, or if too many wait already.
+   */
+  async send(event: string, data?: unknown): Promise<Ack> {
+    const sealer = this._subscription._sealer();
+    // One after the other: encryption takes time, and order must not depend on how much.
+    if (sealer) {
+      const sealed = sealer._seal(event, data);
+      const before = this._sealing;
+      this._sealing = Promise.allSettled([before, sealed]);
+      await before;
+      data = await sealed;
+    }
+    const { id, position } = await this._session._send({ type: "message", channel: this.name, event, data: data ?? null, id: uuid() });
+    return { id, position };
+  }
+
+  /** Somebody has come, has changed, has gone. */
+  on(event: "presence:join" | "presence:update" | "presence:leave", listener: (user: User) => void): () => void;
+  /** The room was made, changed, closed. When it is closed the subscription has ended. */
+  on(event: "room:created" | "room:updated" | "room:closed", listener: (room: Room) => void): () => void;
+  /** The subscription has ended, or a message could not be decrypted. */
+  on(event: "error", listener: (error: RealtimeError) => void): () => void;
+  /** After a reconnect: some messages are not there any more. Read what you show anew. */
+  on(event: "gap", listener: () => void): () => void;
+  /** Subscribed, also after a reconnect. */
+  on(event: "subscribed", listener: () => void): () => void;
+  /** A message with this event; `*` is any. */
+  on<T = any>(event: string, listener: (message: Message<T>) => void): () => void;
+  on(event: string, listener: (value: any) => void): () => void {
+    return this._events._add(event, listener);
+  }
+
+  /** Take a listener away; without one, all listeners of the event. */
+  off(event: string, listener?: (value: any) => void): void {
+    this._events._remove(event, listener);
+  }
+
+  /**
+   * Change what others see of oneself. What is not mentioned stays, and is said again after a reconnect (but not `typing`).
+   *
+   * @returns when the server has accepted it.
+   * @throws {@link RealtimeError} `RT_009` if one has not subscribed with presence, or it cannot be.
+   */
+  updatePresence(data: PresenceData): Promise<void> {
+    return this._subscription._present(data);
+  }
+
+  /**
+   * Who is in the channel now, as kept from what the server tells.
+   *
+   * @throws {@link RealtimeError} `RT_009` if one has not subscribed.
+   */
+  getPresence(): Promise<Presence> {
+    return this._subscription._getPresence();
+  }
+}
+
+/** The channel's subscription, over all connections. */
+class ChannelSubscription implements Subscription {
+  readonly _isChannel = true;
+  _begun = false;
+  private _ready: { promise: Promise<void>; resolve: () => void; reject: (error: RealtimeError) => void } | undefined;
+  private _presence = new PresenceState();
+  private _said: PresenceData = {};
+  private _start0: string | undefined; // how far the stream was when we began
+  private _last: string | undefined; // the last message
+  private _epoch: string | undefined;
+  private _seen = new Set<string>();
+  private _jobs: (() => void | Promise<void>)[] = [];
+  private _busy = false;
+  private _sealing: [Encryption, Sealer] | undefined;
+
+  constructor(
+    readonly _name: string,
+    private _session: Session,
+    private _events: Emitter,
+    readonly _options: ChannelOptions,
+  ) {}
+
+  _start(): Promise<void> {
+    if (this._ready) return this._ready.promise;
+    let resolve!: () => void;
+    let reject!: (error: RealtimeError) => void;
+    const promise = new Promise<void>((yes, no) => ((resolve = yes), (reject = no)));
+    this._ready = { promise, resolve, reject };
+    this._session._want(this);
+    return promise;
+  }
+
+  _stop(): Promise<void> {
+    const ready = this._ready;
+    this._forget();
+    ready?.reject(new RealtimeError("RT_001", "unsubscribed before it was subscribed", { channel: this._name }));
+    return this._session._unwant(this);
+  }
+
+  _sealer(): Sealer | undefined {
+    const { encryption } = this._options;
+    if (encryption && this._sealing?.[0] !== encryption) this._sealing = [encryption, new Sealer(this._name, encryption)];
+    return encryption && this._sealing?.[1];
+  }
+
+  async _present(data: PresenceData): Promise<void> {
+    await this._subscribed0();
+    const { typing, ...lasting } = data;
+    if (lasting.status === "typing") delete lasting.status;
+    Object.assign(this._said, lasting);
+    const message = { type: "presence:update", channel: this._name };
+    // Sent again it says what is true then, and typing is not any more.
+    await this._session._send({ ...message, data }, () => ({ ...message, data: this._said }));
+  }
+
+  async _getPresence(): Promise<Presence> {
+    await this._subscribed0();
+    return this._presence._current();
+  }
+
+  private _subscribed0(): Promise<void> {
+    return this._ready?.promise ?? Promise.reject(new RealtimeError("RT_009", "subscribe to the channel first", { channel: this._name }));
+  }
+
+  // What the session asks and tells.
+
+  _request(): object {
+    const { presence, history, filter } = this._options;
+    const since = this._last ?? this._start0;
+    const said = { ...(typeof presence === "object" ? presence : {}), ...this._said };
+    return {
+      ...(since && { since, ...(this._epoch && { epoch: this._epoch }) }),
+      // Together with since it is for when that is not there any more; servers without epochs do not take both.
+      ...(history && (!since || this._epoch) && { history }),
+      ...(filter && { filter }),
+      ...(Object.keys(said).length ? { presence: said } : presence !== undefined && { presence }),
+    };
+  }
+
+  _subscribed({ position, epoch, recovered, presence }: Wire, _: Slot, seamless: boolean): void {
+    const foreign = epoch !== this._epoch;
+    const gap = this._begun && (recovered === false || foreign) && !(seamless && !foreign);
+    if (foreign) this._last = this._start0 = undefined;
+    // Together with history, older messages are still to come.
+    if (!this._start0) this._start0 = position;
+    this._epoch = epoch;
+    const first = !this._begun;
+    this._begun = true;
+    this._do(() => {
+      if (gap) this._events._emit("gap");
+      const events = presence ? this._presence._replace(presence.users) : [];
+      if (!first) this._tell(events);
+      this._ready?.resolve();
+      this._events._emit("subscribed");
+      // Whoever waits for it gets to add listeners before they hear anything.
+      return first ? new Promise((resolve) => setTimeout(resolve)) : undefined;
+    });
+  }
+
+  _receive(message: Wire): void {
+    const { type } = message;
+    if (!this._begun) return;
+    if (type === "message") this._message(message as unknown as Message);
+    else if (type.startsWith("presence:")) this._do(() => this._tell(this._presence._receive(message)));
+    else this._do(() => this._events._emit(type, message.room ?? message));
+  }
+
+  _ended(error: RealtimeError): void {
+    const ready = this._ready;
+    const begun = this._begun;
+    this._forget();
+    if (begun) this._do(() => this._events._emit("error", error));
+    else ready?.reject(error);
+  }
+
+  private _forget(): void {
+    this._begun = false;
+    this._ready = this._start0 = this._last = this._epoch = undefined;
+    this._seen.clear();
+    this._presence = new PresenceState();
+  }
+
+  private _message(message: Message): void {
+    const { position, id } = message;
+    if (this._last && compare(position, this._last) <= 0) return;
+    this._last = position;
+    // What is not stored is not recognised by the server when it is sent again.
+    if (this._seen.has(id)) return;
+    this._seen.add(id);
+    if (this._seen.size > REMEMBERED) this._seen.delete(this._seen.values().next().value!);
+    const sealer = this._sealer();
+    const data = sealer?._open(message.event, message.data);
+    data?.catch(() => {}); // told below, in its turn
+    this._do(() => {
+      if (!data) return this._deliver(message);
+      return data.then(
+        (opened) => this._deliver({ ...message, data: opened }),
+        (error) => this._events._emit("error", error),
+      );
+    });
+  }
+
+  private _deliver(message: Message): void {
+    const { channel, event, data, timestamp, sender, id, position } = message;
+    const told: Message = { channel, event, data, timestamp, sender, id, position };
+    if (!RESERVED.test(event)) this._events._emit(event, told);
+    this._events._emit("*", told);
+  }
+
+  private _tell(events: PresenceEvent[]): void {
+    for (const [event, user] of events) this._events._emit(event, user);
+  }
+
+  /** Do one thing after the other, at once if nothing is under way. */
+  private _do(job: () => void | Promise<void>): void {
+    this._jobs.push(job);
+    if (!this._busy) void this._work();
+  }
+
+  private async _work(): Promise<void> {
+    this._busy = true;
+    for (let job; (job = this._jobs.shift()); ) {
+      const under = job();
+      if (under) await under;
+    }
+    this._busy = false;
+  }
+}

@@ -1,0 +1,21 @@
+/** Time and chance, as something that tests can replace. */
+
+/** @internal */
+export interface Clock {
+  /** Milliseconds; never goes back. */
+  now(): number;
+  /** Call `run` after `ms` milliseconds; the result cancels it. */
+  after(ms: number, run: () => void): () => void;
+  /** At least 0, less than 1. */
+  random(): number;
+}
+
+/** @internal */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after(ms, run) {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  },
+  random: Math.random,
+};

@@ -1,0 +1,219 @@
+/**
+ * The state of the connection: which transport is used, when to try again, when to change to a better one.
+ *
+ * The invariant: at most one link is in use (`_active`), and at most one other is being opened (`_next`). A link that is to take over
+ * from one that still works is opened and subscribed completely first; only then does it become the one in use.
+ */
+
+import { fullJitter } from "./backoff.js";
+import type { Clock } from "./clock.js";
+import { RealtimeError } from "./errors.js";
+import { Link, type Ending, type LinkOwner, type Vigilance } from "./link.js";
+import type { Address, Transport } from "./transports/transport.js";
+import type { ConnectionState, Wire } from "./types.js";
+
+/** What the connection is told by its options. @internal */
+export interface ConnectionSettings extends Vigilance {
+  _transports: Transport[];
+  _address: Address;
+  _reconnect: boolean;
+  _delay: number;
+  _maxDelay: number;
+  _maxAttempts: number;
+  _upgradeInterval: number;
+  _clock: Clock;
+}
+
+/** Who speaks over the connection. @internal */
+export interface Speaker {
+  /** The link is the one in use now; `seamless`: it took over from another, and nothing was missed. */
+  _begin(link: Link, seamless: boolean): void;
+  /** Prepare the link while another is in use: subscribe to everything on it, then call `ready`. */
+  _prepare(link: Link, ready: () => void): void;
+  _receive(link: Link, message: Wire): void;
+  /** No link is in use. */
+  _interrupted(ending: Ending): void;
+  /** Given up; `told`: the server has said why. */
+  _failed(error: RealtimeError, told: boolean): void;
+  _stateChanged(state: ConnectionState): void;
+}
+
+const NOT_WANTED = 4001;
+const RESUME = 4008;
+const TOO_FAST = 1008;
+const PREPARE_TIMEOUT = 30_000; // ms in which a link that is to take over has to be ready
+
+/** @internal */
+export class Connection implements LinkOwner {
+  _state: ConnectionState = "closed";
+  _active: Link | undefined;
+  private _next: Link | undefined;
+  private _order: number[] = []; // transports that are still to be tried for `_next`
+  private _last: number | undefined; // the transport that worked last
+  private _attempts = 0;
+  private _reason = "";
+  private _cancelRetry: (() => void) | undefined;
+  private _cancelReplace: (() => void) | undefined;
+  private _cancelPrepare: (() => void) | undefined;
+
+  constructor(
+    private _settings: ConnectionSettings,
+    private _speaker: Speaker,
+  ) {}
+
+  _connect(): void {
+    if (this._state !== "closed" && this._state !== "failed") return;
+    this._attempts = 0;
+    this._set("connecting");
+    this._attempt();
+  }
+
+  _disconnect(state: "closed" | "failed" = "closed"): void {
+    this._drop();
+    this._active?._close();
+    this._active = undefined;
+    this._set(state);
+  }
+
+  /** The network is there again, or somebody looks: do not wait any longer. */
+  _wake(): void {
+    if (this._active) {
+      this._active._ping();
+      if (this._active._index > 0) this._replace(0, true);
+    } else if (this._cancelRetry) this._attempt();
+  }
+
+  /** The server goes away in `delay` milliseconds: move to another one before. */
+  _drain(delay: number): void {
+    this._replace(delay, false);
+  }
+
+  _connected(link: Link): void {
+    this._last = link._index;
+    this._attempts = 0;
+    if (!this._active) return this._use(link, false);
+    this._cancelPrepare = this._settings._clock.after(PREPARE_TIMEOUT, () => {
+      link._close();
+      this._ended(link);
+    });
+    link._staged = [];
+    this._speaker._prepare(link, () => {
+      if (link !== this._next) return;
+      this._active?._close();
+      this._use(link, true);
+    });
+  }
+
+  _received(link: Link, message: Wire): void {
+    this._speaker._receive(link, message);
+  }
+
+  _ended(link: Link, ending: Ending = { _code: 1006, _reason: "" }): void {
+    this._reason = ending._reason;
+    if (link === this._next) this._nextEnded(ending);
+    else if (link === this._active) this._activeEnded(link, ending);
+  }
+
+  private _use(link: Link, seamless: boolean): void {
+    this._drop(link);
+    this._active = link;
+    this._set("connected");
+    if (this._active !== link) return; // somebody who heard it has disconnected
+    this._speaker._begin(link, seamless);
+    if (link._index > 0) this._replace(this._settings._upgradeInterval, true);
+  }
+
+  private _activeEnded(link: Link, ending: Ending): void {
+    this._active = undefined;
+    if (this._refuses(ending, link._told)) return;
+    const staged = this._next;
+    // What was being prepared takes over at once. What it lacks will come: it has asked for it already.
+    if (staged?._staged) return this._use(staged, false);
+    this._drop();
+    this._set(this._settings._reconnect ? "reconnecting" : "closed");
+    this._speaker._interrupted(ending);
+    if (this._state !== "reconnecting") return;
+    if (ending._code === RESUME) return this._attempt();
+    if (ending._code === TOO_FAST) this._attempts = Math.max(this._attempts, 3);
+    this._retry();
+  }
+
+  private _nextEnded(ending: Ending): void {
+    this._cancelPrepare?.();
+    this._next = undefined;
+    if (!this._active && this._refuses(ending)) return;
+    if (this._order.length) return this._dial();
+    if (this._active) this._replace(this._settings._upgradeInterval, this._active._index > 0);
+    else this._retry();
+  }
+
+  /** Whether the server has said that we are not to come back. */
+  private _refuses({ _code, _reason, _refused }: Ending, told = false): boolean {
+    if (_code !== NOT_WANTED && !_refused) return false;
+    const error = _refused ?? new RealtimeError("RT_001", `the server has ended this connection: ${_reason}`);
+    this._speaker._interrupted({ _code, _reason });
+    this._giveUp(error, told);
+    return true;
+  }
+
+  private _retry(): void {
+    const { _delay, _maxDelay, _maxAttempts, _clock, _reconnect } = this._settings;
+    if (this._attempts >= _maxAttempts || !_reconnect) {
+      return this._giveUp(new RealtimeError("RT_001", `cannot connect: ${this._reason}`));
+    }
+    const delay = fullJitter(this._attempts++, _delay, _maxDelay, _clock.random);
+    // Offline: `_wake` will come. Where nothing tells that, `onLine` is not false.
+    if (globalThis.navigator?.onLine === false) this._cancelRetry = () => {};
+    else this._cancelRetry = _clock.after(delay, () => this._attempt());
+  }
+
+  private _giveUp(error: RealtimeError, told = false): void {
+    this._disconnect("failed");
+    this._speaker._failed(error, told);
+  }
+
+  /** Try to connect: as the last time; from the second attempt on, every other way too. */
+  private _attempt(): void {
+    this._drop();
+    const all = this._settings._transports.map((_, index) => index);
+    const last = this._last;
+    if (last === undefined) this._order = all;
+    else this._order = this._attempts <= 1 ? [last] : [last, ...all.filter((index) => index !== last)];
+    this._dial();
+  }
+
+  /** After `delay`, open another link beside the one in use: only over a better transport, or over any. */
+  private _replace(delay: number, better: boolean): void {
+    this._cancelReplace?.();
+    this._cancelReplace = this._settings._clock.after(delay, () => {
+      const active = this._active;
+      if (!active || this._next) return;
+      const all = this._settings._transports.map((_, index) => index);
+      this._order = better ? all.slice(0, active._index) : [active._index, ...all.filter((index) => index !== active._index)];
+      this._dial();
+    });
+  }
+
+  private _dial(): void {
+    const { _transports, _address, _clock } = this._settings;
+    const index = this._order.shift()!;
+    this._next = new Link(index, _transports[index]!, _address, this._settings, _clock, this);
+  }
+
+  /** Stop everything that is under way besides the link in use. */
+  private _drop(except?: Link): void {
+    this._cancelRetry?.();
+    this._cancelReplace?.();
+    this._cancelPrepare?.();
+    this._cancelRetry = this._cancelReplace = this._cancelPrepare = undefined;
+    if (this._next !== except) this._next?._close();
+    this._next = undefined;
+    this._order = [];
+  }
+
+  private _set(state: ConnectionState): void {
+    if (this._state === state) return;
+    this._state = state;
+    this._speaker._stateChanged(state);
+  }
+}

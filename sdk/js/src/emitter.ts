@@ -1,0 +1,36 @@
+/** Listeners by the name of an event. One that throws does not keep the others from hearing. */
+
+/** @internal */
+export type Listener = (value: any) => void;
+
+/** Run what an application gave us; what it throws is reported as uncaught, and does not disturb us. @internal */
+export function guarded(run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    setTimeout(() => {
+      throw error;
+    });
+  }
+}
+
+/** @internal */
+export class Emitter {
+  private _listeners = new Map<string, Set<Listener>>();
+
+  _add(event: string, listener: Listener): () => void {
+    let set = this._listeners.get(event);
+    if (!set) this._listeners.set(event, (set = new Set()));
+    set.add(listener);
+    return () => this._remove(event, listener);
+  }
+
+  _remove(event: string, listener?: Listener): void {
+    if (listener) this._listeners.get(event)?.delete(listener);
+    else this._listeners.delete(event);
+  }
+
+  _emit(event: string, value?: unknown): void {
+    for (const listener of [...(this._listeners.get(event) ?? [])]) guarded(() => listener(value));
+  }
+}

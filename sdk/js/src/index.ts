@@ -1,0 +1,48 @@
+/**
+ * Bunbase Realtime for browsers and Node: channels, presence, live queries; and, for servers, broadcasting and management.
+ *
+ * @packageDocumentation
+ */
+
+import { Database } from "./query.js";
+import { Realtime } from "./realtime.js";
+import { RealtimeServer } from "./rest.js";
+import { setDefaults, type Defaults } from "./settings.js";
+
+export { Channel, type ChannelOptions } from "./channel.js";
+export type { Encryption } from "./crypto.js";
+export { RealtimeError } from "./errors.js";
+export { Collection, Database, LiveQuery, Query, type Condition, type Operator, type QuerySubscription } from "./query.js";
+export { Realtime, type RealtimeOptions } from "./realtime.js";
+export { RealtimeServer, ServerChannel, type BroadcastOptions, type ConnectionInfo, type ServerOptions, type ServerUser } from "./rest.js";
+export type { Defaults } from "./settings.js";
+export { Doc, type Change, type Snapshot } from "./snapshot.js";
+export type {
+  Ack,
+  ConnectionState,
+  Disconnection,
+  Message,
+  Presence,
+  PresenceData,
+  Room,
+  TransportName,
+  User,
+} from "./types.js";
+
+let client: Realtime | undefined;
+
+/**
+ * Say where the service is, for {@link db}, {@link realtime}, and every `new Realtime()` that is not told. Otherwise it is
+ * `BUNBASE_REALTIME_URL` and `BUNBASE_REALTIME_KEY` in the environment, or where the page came from.
+ */
+export function configure(given: Defaults): void {
+  setDefaults(given);
+  client?.disconnect();
+  client = undefined;
+}
+
+/** Live queries over a client of their own, which connects when the first one is followed. */
+export const db: Database = /* @__PURE__ */ new Database(() => (client ??= new Realtime())._session);
+
+/** For servers: broadcast, look, and manage. Uses the REST API, so it needs no connection. */
+export const realtime: RealtimeServer = /* @__PURE__ */ new RealtimeServer();

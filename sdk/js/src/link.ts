@@ -1,0 +1,152 @@
+/**
+ * One connection over one transport, from dialling to its end: that it says `connected` in time, what it has been asked for, and
+ * whether it is still alive.
+ */
+
+import type { Clock } from "./clock.js";
+import type { RealtimeError } from "./errors.js";
+import { Pacer } from "./pacer.js";
+import type { Carrier, Address, Transport } from "./transports/transport.js";
+import { ABNORMAL } from "./transports/transport.js";
+import type { Wire } from "./types.js";
+
+/** Why a link ended. @internal */
+export interface Ending {
+  _code: number;
+  _reason: string;
+  _refused?: RealtimeError | undefined;
+}
+
+/** One subscription on one link. @internal */
+export interface Slot {
+  /** Under which it was asked for; every request has another one, so late answers are not mistaken. */
+  readonly _id: string;
+  /** The server has answered. */
+  _answered: boolean;
+  /** What the subscription wants to remember with it. */
+  _memo?: any;
+}
+
+/** Who gets to know what happens on a link. @internal */
+export interface LinkOwner {
+  _connected(link: Link): void;
+  _received(link: Link, message: Wire): void;
+  _ended(link: Link, ending: Ending): void;
+}
+
+/** @internal */
+export interface Vigilance {
+  /** Milliseconds in which `connected` has to come. */
+  _connectTimeout: number;
+  /** Milliseconds of silence after which the server is asked whether it is there. */
+  _interval: number;
+  /** Milliseconds in which it has to show a sign of life then. */
+  _timeout: number;
+}
+
+const PING = '{"type":"ping"}';
+
+/** @internal */
+export class Link {
+  /** What the server said first. */
+  _hello: Wire | undefined;
+  _pacer!: Pacer;
+  /** Requests about subscriptions that are to be sent, made when their turn comes; null: no longer needed. */
+  readonly _control: (() => Wire | null)[] = [];
+  /** Who waits for the answer to an `unsubscribe`, by its id. */
+  readonly _leaving = new Map<string, () => void>();
+  /** What came while another link is still the one in use; undefined: this one is. */
+  _staged: Wire[] | undefined;
+  /** The server has said that something is wrong with it, and that was passed on. */
+  _told = false;
+  /** The timer of the next send. */
+  _pump: (() => void) | undefined;
+  private _carrier: Carrier;
+  private _open = true;
+  private _heardAt = 0;
+  private _probing = false;
+  private _timer: () => void;
+  private _pongs: (() => void)[] = [];
+
+  constructor(
+    /** The transport's place in the list of transports. */
+    readonly _index: number,
+    transport: Transport,
+    address: Address,
+    private _vigilance: Vigilance,
+    private _clock: Clock,
+    private _owner: LinkOwner,
+  ) {
+    this._timer = _clock.after(_vigilance._connectTimeout, () => this._end({ _code: ABNORMAL, _reason: "no answer in time" }));
+    this._carrier = transport(address, {
+      _message: (message) => this._message(message),
+      _heard: () => (this._heardAt = _clock.now()),
+      _closed: (_code, _reason, _refused) => this._end({ _code, _reason, _refused }),
+    });
+  }
+
+  _send(text: string): void {
+    if (this._open) this._carrier._send(text);
+  }
+
+  /** Ask whether the server is there; without a sign of life in time the link ends. `then`: when it has answered everything. */
+  _ping(then?: () => void): void {
+    if (then) this._pongs.push(then);
+    if (!this._hello || !this._open) return;
+    this._send(PING);
+    if (this._probing) return;
+    this._probing = true;
+    const asked = (this._heardAt = this._clock.now() - 1);
+    this._timer();
+    this._timer = this._clock.after(this._vigilance._timeout, () => {
+      if (this._heardAt === asked) return this._end({ _code: ABNORMAL, _reason: "the server is silent" });
+      this._probing = false;
+      this._watch();
+    });
+  }
+
+  /** The server has let go of the subscription `id`. */
+  _left(id: string): void {
+    this._leaving.get(id)?.();
+    this._leaving.delete(id);
+  }
+
+  /** End it without a word to the owner. */
+  _close(): void {
+    if (!this._open) return;
+    this._open = false;
+    this._timer();
+    this._pump?.();
+    this._carrier._close();
+    this._leaving.forEach((resolve) => resolve());
+  }
+
+  private _watch(): void {
+    const interval = Math.min(this._vigilance._interval, this._hello!.pingInterval ?? Infinity);
+    const rest = this._heardAt + interval - this._clock.now();
+    if (rest > 0) this._timer = this._clock.after(rest, () => this._watch());
+    else this._ping();
+  }
+
+  private _message(message: Wire): void {
+    if (!this._open) return;
+    this._heardAt = this._clock.now();
+    if (message.type === "connected") this._greet(message);
+    else if (message.type === "pong") this._pongs.splice(0).forEach((then) => then());
+    else this._owner._received(this, message);
+  }
+
+  private _greet(hello: Wire): void {
+    this._timer();
+    this._hello = hello;
+    this._pacer = new Pacer(hello.limits?.messagesPerSecond ?? 100, this._clock.now());
+    this._watch();
+    this._owner._connected(this);
+  }
+
+  private _end(ending: Ending): void {
+    if (!this._open) return;
+    this._close();
+    this._owner._ended(this, ending);
+  }
+}

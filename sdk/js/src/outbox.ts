@@ -1,0 +1,92 @@
+/**
+ * What was sent and is not answered yet, in the order in which it was given.
+ *
+ * The invariant: on every connection messages go out in that order, each once, beginning with the oldest unanswered one. As the
+ * server stores a message's id once, what several connections bring together is still every message once, in order.
+ */
+
+import { RealtimeError } from "./errors.js";
+import type { Wire } from "./types.js";
+
+interface Entry {
+  _message: Wire;
+  _text: string;
+  _sent: boolean;
+  /** The message to send on another connection, if not the same one. */
+  _renew: (() => Wire) | undefined;
+  _resolve: (ack: Wire) => void;
+  _reject: (error: RealtimeError) => void;
+}
+
+const encoder = new TextEncoder();
+
+/** @internal */
+export class Outbox {
+  /** Bytes of JSON that the server takes as one message. */
+  _messageSize = 131072;
+  private _entries = new Map<string, Entry>();
+  private _refs = 0;
+
+  constructor(private _limit: number) {}
+
+  /**
+   * Take a message; it is given its `ref`. The result is the server's `ack`, or an error.
+   *
+   * @param online is there a connection? Without one only so many may wait.
+   */
+  _add(message: Wire, online: boolean, renew?: () => Wire): Promise<Wire> {
+    const ref = String(++this._refs);
+    const wire = { ...message, ref };
+    // As text at once: what the application does to its object afterwards is not sent.
+    const text = JSON.stringify(wire);
+    const about = { channel: message.channel, ref };
+    if (!online && this._entries.size >= this._limit)
+      return Promise.reject(new RealtimeError("RT_001", `not connected, and ${this._limit} messages are waiting already`, about));
+    const size = encoder.encode(text).length;
+    if (size > this._messageSize)
+      return Promise.reject(new RealtimeError("RT_005", `the message has ${size} bytes; at most ${this._messageSize} are allowed`, about));
+    return new Promise((_resolve, _reject) => {
+      this._entries.set(ref, { _message: wire, _text: text, _sent: false, _renew: renew, _resolve, _reject });
+    });
+  }
+
+  /** The oldest message that this connection has not sent, as text. It counts as sent from now on. */
+  _next(): string | undefined {
+    for (const entry of this._entries.values()) {
+      if (entry._sent) continue;
+      entry._sent = true;
+      return entry._text;
+    }
+    return undefined;
+  }
+
+  /** The server has answered `ref`. */
+  _answered(ref: string, answer: Wire | RealtimeError): void {
+    const entry = this._entries.get(ref);
+    this._entries.delete(ref);
+    if (answer instanceof RealtimeError) entry?._reject(answer);
+    else entry?._resolve(answer);
+  }
+
+  /** The server's rate limit was hit: `ref` is sent again, before those after it that wait. */
+  _again(ref: string): void {
+    const entry = this._entries.get(ref);
+    if (entry) entry._sent = false;
+  }
+
+  /** Another connection: everything unanswered is sent again. */
+  _restart(): void {
+    for (const [ref, entry] of this._entries) {
+      entry._sent = false;
+      if (entry._renew) entry._text = JSON.stringify({ ...entry._renew(), ref });
+    }
+  }
+
+  /** Answer everything with an error. */
+  _fail(reason: string): void {
+    const entries = [...this._entries];
+    this._entries.clear();
+    for (const [ref, { _message, _reject }] of entries)
+      _reject(new RealtimeError("RT_001", reason, { channel: _message.channel, ref }));
+  }
+}

@@ -1,0 +1,214 @@
+/** Live queries: how they are written, and the list that each of them keeps. */
+
+import { guarded } from "./emitter.js";
+import type { RealtimeError } from "./errors.js";
+import type { Slot } from "./link.js";
+import { compare } from "./position.js";
+import type { Session } from "./session.js";
+import type { Subscription } from "./subscription.js";
+import { apply, difference, readChanges, type Change, type Doc, type Snapshot } from "./snapshot.js";
+import type { Wire } from "./types.js";
+
+/** What a field is compared by. They mean what they mean in SQL. */
+export type Operator =
+  | "==" | "!=" | "<" | "<=" | ">" | ">=" // prettier-ignore
+  | "in" | "not-in" | "array-contains" | "array-contains-any" | "like" | "ilike" | "is-null" | "is-not-null"; // prettier-ignore
+
+/** A condition: on a field, or several of them put together. */
+export type Condition =
+  | [field: string, operator: Operator, value?: unknown]
+  | { and: Condition[] }
+  | { or: Condition[] }
+  | { not: Condition };
+
+/** Ends a live query. */
+export interface QuerySubscription {
+  /** Nothing more is heard of it. */
+  unsubscribe(): void;
+}
+
+/** Something with a result that can be followed. `T` is the type of its documents. */
+export class LiveQuery<T = any> {
+  /** @internal */
+  constructor(
+    private _getSession: () => Session,
+    private _collection: string,
+    /** What goes over the wire. @internal */
+    readonly _spec: Readonly<Record<string, any>>,
+  ) {}
+
+  /**
+   * Follow the result: called with all documents first, then whenever some have changed, with what has changed.
+   *
+   * @param onError the query was refused, or cannot be answered any more. Without it, the client's `error` event tells.
+   */
+  onSnapshot(onNext: (snapshot: Snapshot<T>) => void, onError?: (error: RealtimeError) => void): QuerySubscription {
+    const session = this._getSession();
+    const subscription = new LiveList(`db:collection:${this._collection}`, this._spec, session, onNext, onError);
+    session._want(subscription);
+    return { unsubscribe: () => subscription._stop() };
+  }
+
+  /** @internal */
+  _with(changes: Record<string, unknown>): Query<T> {
+    return new Query<T>(this._getSession, this._collection, { ...this._spec, ...changes });
+  }
+}
+
+/** A query on one collection. Each method makes a new one; it does nothing until it is followed. */
+export class Query<T = any> extends LiveQuery<T> {
+  /** Only documents whose `field` compares so. Several conditions must all hold. */
+  where(field: keyof T & string, operator: Operator, value?: unknown): Query<T>;
+  where(field: string, operator: Operator, value?: unknown): Query<T>;
+  /** Only documents that meet the condition. */
+  where(condition: Condition): Query<T>;
+  where(field: string | Condition, operator?: Operator, value?: unknown): Query<T> {
+    const condition = typeof field !== "string" ? field : value === undefined ? [field, operator] : [field, operator, value];
+    return this._with({ where: [...(this._spec.where ?? []), condition] });
+  }
+
+  /** Sort by `field`, after what it is sorted by already. Without `nulls` they stand where PostgreSQL puts them. */
+  orderBy(field: (keyof T & string) | (string & {}), direction: "asc" | "desc" = "asc", nulls?: "nulls-first" | "nulls-last"): Query<T> {
+    return this._with({ orderBy: [...(this._spec.orderBy ?? []), nulls ? [field, direction, nulls] : [field, direction]] });
+  }
+
+  /** At most so many documents. */
+  limit(count: number): Query<T> {
+    return this._with({ limit: count });
+  }
+
+  /** Begin at these values of the sort keys. */
+  startAt(...values: unknown[]): Query<T> {
+    return this._with({ startAt: values });
+  }
+
+  /** Begin after these values of the sort keys. Give the primary key, too, so that equal ones are not skipped. */
+  startAfter(...values: unknown[]): Query<T> {
+    return this._with({ startAfter: values });
+  }
+
+  /** End at these values of the sort keys. */
+  endAt(...values: unknown[]): Query<T> {
+    return this._with({ endAt: values });
+  }
+
+  /** End before these values of the sort keys. */
+  endBefore(...values: unknown[]): Query<T> {
+    return this._with({ endBefore: values });
+  }
+}
+
+/** A collection: the query for all its documents. */
+export class Collection<T = any> extends Query<T> {
+  /** @internal */
+  constructor(
+    private _live: () => Session,
+    private _name: string,
+  ) {
+    super(_live, _name, {});
+  }
+
+  /** A query in SQL that reads this collection, with parameters `$1`, `$2`, … */
+  sql<R = any>(text: string, params: unknown[] = []): LiveQuery<R> {
+    return new LiveQuery<R>(this._live, this._name, { sql: text, params });
+  }
+}
+
+/** The tables that are exposed as collections. */
+export class Database {
+  /** @internal */
+  constructor(private _session: () => Session) {}
+
+  /** A collection by its name. `T` is the type of its documents. */
+  collection<T = any>(name: string): Collection<T> {
+    return new Collection<T>(this._session, name);
+  }
+}
+
+/** The list as one link tells it. */
+interface Feed {
+  _docs: readonly Doc[];
+  /** Of the last snapshot that made the list: from where to go on. */
+  _since: string | undefined;
+  _epoch: string | undefined;
+}
+
+const CATCH_UP = 1000; // ms in which a link that took over tells what the one before has told already
+
+/** One live query over all connections. What the listener has been shown never goes back. */
+class LiveList implements Subscription {
+  readonly _isChannel = false;
+  _begun = false;
+  private _shown: Feed | undefined;
+  private _feed: Feed | undefined;
+  private _late: (() => void) | undefined;
+  private _over = false;
+
+  constructor(
+    readonly _name: string,
+    private _spec: Readonly<Record<string, any>>,
+    private _session: Session,
+    private _onNext: (snapshot: Snapshot) => void,
+    private _onError: ((error: RealtimeError) => void) | undefined,
+  ) {}
+
+  _stop(): void {
+    if (this._over) return;
+    this._over = true;
+    this._late?.();
+    void this._session._unwant(this);
+  }
+
+  _request(slot: Slot): object {
+    // What was shown last may be ahead of the link in use, if that took over just now; then its own list is the one to go on with.
+    const { _docs = [], _since, _epoch } = this._feed ?? {};
+    slot._memo = { _docs, _since, _epoch } satisfies Feed;
+    return { query: this._spec, ...(_since && _epoch && { since: _since, epoch: _epoch }) };
+  }
+
+  _subscribed({ epoch }: Wire, slot: Slot): void {
+    const feed: Feed = slot._memo;
+    feed._epoch = epoch;
+    this._feed = feed;
+    // What it does not tell in a while is not to be expected any more.
+    if (this._shown && this._shown._docs !== feed._docs) this._wait();
+  }
+
+  _receive({ type, reset, changes: raw, position }: Wire, slot: Slot): void {
+    if (type !== "snapshot" || this._over) return;
+    const feed: Feed = slot._memo;
+    const changes = readChanges(raw);
+    const before = reset ? undefined : feed._docs;
+    feed._docs = apply(before ?? [], changes);
+    feed._since = position;
+    const ahead = this._shown?._since;
+    if (ahead && compare(position, ahead) < 0) this._wait();
+    else this._show(before && before === this._shown?._docs ? changes : undefined);
+  }
+
+  _ended(error: RealtimeError): void {
+    if (this._over) return;
+    this._over = true;
+    this._late?.();
+    if (this._onError) guarded(() => this._onError!(error));
+    else this._session._report(error);
+  }
+
+  private _wait(): void {
+    this._late?.();
+    this._late = this._session._after(CATCH_UP, () => this._show());
+  }
+
+  /** Show the list. `known`: the changes since it was shown last, if they are known. */
+  private _show(known?: Change[]): void {
+    this._late?.();
+    this._late = undefined;
+    const feed = this._feed!;
+    const changes = known ?? difference(this._shown?._docs ?? [], feed._docs);
+    this._shown = { ...feed };
+    const first = !this._begun;
+    this._begun = true;
+    if (!first && !changes.length) return;
+    guarded(() => this._onNext({ docs: feed._docs, changes, position: feed._since! }));
+  }
+}

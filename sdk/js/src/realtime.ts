@@ -1,0 +1,199 @@
+/** The client: its options, its events, and what is made with it. */
+
+import { Channel, type ChannelOptions } from "./channel.js";
+import { systemClock, type Clock } from "./clock.js";
+import type { ConnectionSettings } from "./connection.js";
+import { Emitter } from "./emitter.js";
+import type { RealtimeError } from "./errors.js";
+import { randomHex } from "./ids.js";
+import { Database } from "./query.js";
+import { Session } from "./session.js";
+import { defaults, endpoint } from "./settings.js";
+import { polling } from "./transports/polling.js";
+import { sse } from "./transports/sse.js";
+import type { Transport } from "./transports/transport.js";
+import { websocket } from "./transports/websocket.js";
+import type { ConnectionState, Disconnection, Message, TransportName } from "./types.js";
+
+/** Options of a client. Times are in milliseconds. */
+export interface RealtimeOptions {
+  /** The server's address. Default: `configure()`, `BUNBASE_REALTIME_URL`, or where the page came from. */
+  url?: string;
+  /** The application's key. */
+  apiKey?: string;
+  /** Connect at once. Default: true. */
+  autoConnect?: boolean;
+  /** Connect again when the connection is lost. Default: true. */
+  reconnect?: boolean;
+  /** Before the first new attempt: at random up to so long; doubled with each further one. Default: 1000. */
+  reconnectDelay?: number;
+  /** The longest pause between attempts. Default: 30,000. */
+  maxReconnectDelay?: number;
+  /** After so many failures in a row it is given up; `Infinity` is possible. Default: 10. */
+  maxReconnectAttempts?: number;
+  /** What to try, the best first. Default: all three. */
+  transports?: TransportName[];
+  /** How long a transport may take to connect. Default: 10,000. */
+  connectTimeout?: number;
+  /** After so much silence the server is asked whether it is there. Default: 25,000. */
+  heartbeatInterval?: number;
+  /** How long it may take to answer that. Default: 10,000. */
+  heartbeatTimeout?: number;
+  /** How often a better transport is tried while on another. Default: 30,000. */
+  upgradeInterval?: number;
+  /** How many messages may wait while there is no connection. Default: 1000. */
+  queueLimit?: number;
+  /** `msgpack` saves bytes over WebSockets. Default: `json`. */
+  format?: "json" | "msgpack";
+  /** Where there is none of its own (Node before 22): the class of the package `ws`. Without one, server-sent events are used. */
+  WebSocket?: new (url: string) => any;
+  /** Instead of the global one. */
+  fetch?: typeof fetch;
+  /** Who one is; believed by development servers only. */
+  user?: string;
+  /** What one is; believed by development servers only. */
+  attributes?: Record<string, string | number | boolean | null>;
+}
+
+/** For tests. @internal */
+export interface Internals {
+  _clock?: Clock;
+  _transports?: Transport[];
+}
+
+const TRANSPORTS: Record<TransportName, Transport> = { websocket, sse, polling };
+
+/**
+ * A client with one connection, which all its channels and live queries share.
+ *
+ * ```ts
+ * const realtime = new Realtime({ apiKey: "your-api-key" });
+ * const channel = realtime.channel("chat:room-123", { presence: true });
+ * await channel.subscribe();
+ * channel.on("new-message", (message) => console.log(message.data));
+ * await channel.send("new-message", { text: "Hello!" });
+ * ```
+ */
+export class Realtime {
+  private _events = new Emitter();
+  /** @internal */
+  readonly _session: Session;
+  private _channels = new Map<string, Channel>();
+  private _names: TransportName[];
+  private _unwatch: (() => void) | undefined;
+
+  constructor(options: RealtimeOptions = {}) {
+    const usable = (options.WebSocket ?? globalThis.WebSocket) !== undefined;
+    const names = options.transports ?? ["websocket", "sse", "polling"];
+    this._names = names.filter((name) => name !== "websocket" || usable);
+    if (!this._names.length) throw new TypeError("none of the transports can be used here");
+    this._session = new Session(settingsOf(options, this._names), options.queueLimit ?? 1000, this._events);
+    if (options.autoConnect !== false) this.connect();
+  }
+
+  /** What the connection is doing. */
+  get state(): ConnectionState {
+    return this._session._connection._state;
+  }
+
+  /** How the connection is carried; undefined without one. */
+  get transport(): TransportName | undefined {
+    const link = this._session._connection._active;
+    return link && this._names[link._index];
+  }
+
+  /** The server's name for this connection; undefined without one. */
+  get connectionId(): string | undefined {
+    return this._session._connection._active?._hello!.connectionId;
+  }
+
+  /** Connect, if it is not. */
+  connect(): void {
+    this._unwatch ??= watchBrowser(() => this._session._connection._wake());
+    this._session._connection._connect();
+  }
+
+  /** Close the connection. Subscriptions come back with {@link connect}; messages that wait are refused with `RT_001`. */
+  disconnect(): void {
+    this._unwatch?.();
+    this._unwatch = undefined;
+    this._session._disconnect();
+  }
+
+  /** Connected, also again. */
+  on(event: "connected", listener: () => void): () => void;
+  /** The connection is lost, or was closed. */
+  on(event: "disconnected", listener: (how: Disconnection) => void): () => void;
+  /** Given up (`RT_001`), or something that concerns no channel in particular. */
+  on(event: "error", listener: (error: RealtimeError) => void): () => void;
+  /** The state has changed. */
+  on(event: "state", listener: (state: ConnectionState) => void): () => void;
+  /** Another connection is in use, perhaps over another transport. */
+  on(event: "transport", listener: () => void): () => void;
+  /** A message to this connection or user rather than to a channel. */
+  on(event: "message", listener: (message: Message) => void): () => void;
+  on(event: string, listener: (value: any) => void): () => void {
+    return this._events._add(event, listener);
+  }
+
+  /** Take a listener away; without one, all listeners of the event. */
+  off(event: string, listener?: (value: any) => void): void {
+    this._events._remove(event, listener);
+  }
+
+  /** A channel by its name. The same name gives the same object; options hold from the next `subscribe()`. */
+  channel(name: string, options: ChannelOptions = {}): Channel {
+    let channel = this._channels.get(name);
+    if (channel) channel._configure(options);
+    else this._channels.set(name, (channel = new Channel(name, this._session, { ...options })));
+    return channel;
+  }
+
+  /** Live queries. */
+  database(): Database {
+    return new Database(() => this._session);
+  }
+}
+
+function settingsOf(options: RealtimeOptions & Internals, names: TransportName[]): ConnectionSettings {
+  const { url, apiKey } = { ...defaults(), ...options };
+  const { origin, pathname, searchParams: query } = endpoint(url);
+  query.set("client", randomHex(16));
+  if (apiKey) query.set("apikey", apiKey);
+  if (options.user !== undefined) query.set("user", options.user);
+  if (options.attributes) query.set("attributes", JSON.stringify(options.attributes));
+  return {
+    _transports: options._transports ?? names.map((name) => TRANSPORTS[name]),
+    _address: {
+      _url: origin + pathname,
+      _query: query.toString(),
+      _packed: options.format === "msgpack",
+      _WebSocket: options.WebSocket ?? globalThis.WebSocket,
+      _fetch: options.fetch ?? ((...given) => fetch(...given)),
+    },
+    _reconnect: options.reconnect ?? true,
+    _delay: options.reconnectDelay ?? 1000,
+    _maxDelay: options.maxReconnectDelay ?? 30_000,
+    _maxAttempts: options.maxReconnectAttempts ?? 10,
+    _connectTimeout: options.connectTimeout ?? 10_000,
+    _interval: options.heartbeatInterval ?? 25_000,
+    _timeout: options.heartbeatTimeout ?? 10_000,
+    _upgradeInterval: options.upgradeInterval ?? 30_000,
+    _clock: options._clock ?? systemClock,
+  };
+}
+
+/** Tell when the network comes back, or somebody looks at the page again. */
+function watchBrowser(wake: () => void): () => void {
+  const page = globalThis.document;
+  if (!page) return () => {};
+  const looked = (): void => {
+    if (page.visibilityState === "visible") wake();
+  };
+  addEventListener("online", wake);
+  page.addEventListener("visibilitychange", looked);
+  return () => {
+    removeEventListener("online", wake);
+    page.removeEventListener("visibilitychange", looked);
+  };
+}

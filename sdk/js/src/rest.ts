@@ -1,0 +1,147 @@
+/** For servers: publish, look and manage over the REST API, without a connection. */
+
+import { RealtimeError } from "./errors.js";
+import { uuid } from "./ids.js";
+import { defaults, endpoint } from "./settings.js";
+import type { Presence, User } from "./types.js";
+
+/** How to broadcast. */
+export interface BroadcastOptions {
+  /** The same id in the same channel is stored and delivered once; one is made if you give none. */
+  id?: string;
+  /** The user it is from. */
+  sender?: string;
+  /** Who of the subscribers gets it; left out: all. */
+  audience?: {
+    users?: string[];
+    connections?: string[];
+    where?: unknown[];
+    exclude?: { users?: string[]; connections?: string[]; sender?: boolean };
+  };
+  /** Higher is not queued behind lower under load. */
+  priority?: number;
+}
+
+/** A connected client. */
+export interface ConnectionInfo {
+  id: string;
+  userId: string | null;
+  [field: string]: any;
+}
+
+/** Somebody in a channel, as servers see it. */
+export interface ServerUser extends User {
+  /** False: its connections have dropped, and it may still come back. */
+  connected: boolean;
+  /** How many connections it has there. */
+  connections: number;
+  /** ISO 8601. */
+  joinedAt: string;
+}
+
+/** Where the REST API is, and the key to it. */
+export interface ServerOptions {
+  /** The server's address, such as `https://realtime.example.com`. */
+  url?: string;
+  /** The setting `rest_key` of the server. Never give it to browsers. */
+  apiKey?: string;
+}
+
+const ATTEMPTS = 3;
+const RETRY_DELAY = 300; // ms, doubled each time
+
+/** A channel, as a server uses it. */
+export class ServerChannel {
+  /** @internal */
+  constructor(
+    private _server: RealtimeServer,
+    /** The channel's name. */
+    readonly name: string,
+  ) {}
+
+  /** Publish a message. Returns when it is stored. */
+  async broadcast(event: string, data?: unknown, options: BroadcastOptions = {}): Promise<{ id: string }> {
+    const { id } = await this._call("POST", "/broadcast", { event, data: data ?? null, id: uuid(), ...options });
+    return { id };
+  }
+
+  /** End a user's subscriptions to the channel, on whichever server they are. Returns how many there were. */
+  async kick(userId: string, reason?: string): Promise<number> {
+    return (await this._call("POST", "/kick", { userId, ...(reason !== undefined && { reason }) })).connections;
+  }
+
+  /** Who is in the channel. */
+  getPresence(): Promise<Presence & { users: ServerUser[] }> {
+    return this._call("GET", "/presence");
+  }
+
+  private _call(method: string, path: string, body?: object): Promise<any> {
+    return this._server._call(method, `/channels/${encodeURIComponent(this.name)}${path}`, body);
+  }
+}
+
+/** The service, as a server of yours uses it. All methods throw {@link RealtimeError}. */
+export class RealtimeServer {
+  constructor(private _options: ServerOptions = {}) {}
+
+  /** A channel by its name. */
+  channel(name: string): ServerChannel {
+    return new ServerChannel(this, name);
+  }
+
+  /** Who is connected, on all servers. */
+  async getConnections(filter: { userId?: string } = {}): Promise<ConnectionInfo[]> {
+    const found: ConnectionInfo[] = [];
+    let after: string | null = null;
+    do {
+      const query = new URLSearchParams({ ...filter, limit: "1000", ...(after && { after }) });
+      const page: { connections: ConnectionInfo[]; next: string | null } = await this._call("GET", `/connections?${query}`);
+      found.push(...page.connections);
+      after = page.next;
+    } while (after);
+    return found;
+  }
+
+  /** Close a connection. It does not come back by itself. */
+  async disconnect(connectionId: string): Promise<void> {
+    await this._call("DELETE", `/connections/${encodeURIComponent(connectionId)}`);
+  }
+
+  /** Close all connections of a user. Returns how many there were. */
+  async disconnectUser(userId: string): Promise<number> {
+    return (await this._call("DELETE", `/connections?${new URLSearchParams({ userId })}`)).count;
+  }
+
+  /** Everything here can be repeated without harm, so it is when the server cannot be reached. @internal */
+  async _call(method: string, path: string, body?: object): Promise<any> {
+    const { url, apiKey } = { ...defaults(), ...this._options };
+    const headers: Record<string, string> = {};
+    if (body) headers["Content-Type"] = "application/json";
+    if (apiKey) headers.Authorization = `Bearer ${apiKey}`;
+    const { origin, pathname } = endpoint(url);
+    const init: RequestInit = { method, headers, ...(body && { body: JSON.stringify(body) }) };
+    for (let attempt = 1; ; attempt++) {
+      const last = attempt === ATTEMPTS;
+      try {
+        const response = await fetch(origin + pathname + path, init);
+        if (last || response.status < 500) return await read(response);
+      } catch (error) {
+        if (error instanceof RealtimeError) throw error;
+        if (last) throw new RealtimeError("RT_001", `the server cannot be reached: ${error}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY * 2 ** (attempt - 1)));
+    }
+  }
+}
+
+async function read(response: Response): Promise<any> {
+  const text = await response.text();
+  if (response.ok) return text ? JSON.parse(text) : undefined;
+  let problem: { code?: string; detail?: string } = {};
+  try {
+    problem = JSON.parse(text);
+  } catch {
+    // Not a problem document: something else has answered.
+  }
+  throw new RealtimeError(problem.code ?? "RT_001", problem.detail ?? `HTTP status ${response.status}`);
+}

@@ -1,0 +1,293 @@
+/**
+ * What the client wants of the server, whatever connection there is: subscriptions, and messages on their way.
+ *
+ * The invariant: every link is asked for exactly what is wanted. When one is lost, or replaced, the next is asked for the same from where
+ * the last one ended, and what is not acknowledged is sent again.
+ */
+
+import { fullJitter } from "./backoff.js";
+import { Connection, type ConnectionSettings, type Speaker } from "./connection.js";
+import type { Emitter } from "./emitter.js";
+import { RealtimeError } from "./errors.js";
+import type { Ending, Link, Slot } from "./link.js";
+import { Outbox } from "./outbox.js";
+import type { Subscription } from "./subscription.js";
+import type { ConnectionState, Wire } from "./types.js";
+
+const BLOCKED = 1000; // ms without sending after the server has refused because of its limit
+const HANDOVER = 2000; // ms in which the old link has to say what it still has to say
+const RETRY_CAP = 30_000; // ms
+
+interface Slots {
+  _of: Map<Subscription, Slot>;
+  _byId: Map<string, Subscription>;
+  _byChannel: Map<string, Subscription>;
+}
+
+/** @internal */
+export class Session implements Speaker {
+  readonly _connection: Connection;
+  private _outbox: Outbox;
+  private _wanted = new Set<Subscription>();
+  private _slots = new WeakMap<Link, Slots>();
+  private _prepared: (() => void) | undefined;
+  private _ids = 0;
+  private _failures = 0;
+
+  constructor(
+    private _settings: ConnectionSettings,
+    queueLimit: number,
+    private _events: Emitter,
+  ) {
+    this._outbox = new Outbox(queueLimit);
+    this._connection = new Connection(_settings, this);
+  }
+
+  /** Ask for something, now and on every connection to come. */
+  _want(subscription: Subscription): void {
+    if (this._connection._state === "failed") return subscription._ended(notConnected());
+    this._wanted.add(subscription);
+    this._sync();
+  }
+
+  /** Done when the server has let go, or at once if it was not asked. */
+  _unwant(subscription: Subscription): Promise<void> {
+    const link = this._connection._active;
+    const slot = link && this._slots.get(link)?._of.get(subscription);
+    this._wanted.delete(subscription);
+    if (!link || !slot) return Promise.resolve();
+    return new Promise((resolve) => {
+      link._leaving.set(slot._id, resolve);
+      this._sync();
+    });
+  }
+
+  /** Send until it is acknowledged. `renew`: what to send instead when it has to be sent again. */
+  _send(message: Wire, renew?: () => Wire): Promise<Wire> {
+    if (this._connection._state === "failed") return Promise.reject(notConnected());
+    const sent = this._outbox._add(message, this._connection._state === "connected", renew);
+    this._pump(this._connection._active);
+    return sent;
+  }
+
+  /** Tell what concerns nobody else. */
+  _report(error: RealtimeError): void {
+    this._events._emit("error", error);
+  }
+
+  /** Call `run` after `ms` milliseconds; the result cancels it. */
+  _after(ms: number, run: () => void): () => void {
+    return this._settings._clock.after(ms, run);
+  }
+
+  _disconnect(): void {
+    const before = this._connection._active;
+    this._connection._disconnect();
+    this._outbox._fail("disconnected before the server had acknowledged it");
+    if (before) this._interrupted({ _code: 1000, _reason: "disconnected by the application" });
+  }
+
+  // What the connection tells.
+
+  _begin(link: Link, seamless: boolean): void {
+    this._prepared = undefined;
+    this._outbox._messageSize = link._hello!.limits?.messageSize ?? this._outbox._messageSize;
+    const staged = link._staged;
+    link._staged = undefined;
+    for (const message of staged ?? []) this._dispatch(link, message, seamless);
+    this._outbox._restart();
+    this._sync();
+    this._events._emit("transport");
+  }
+
+  _prepare(link: Link, ready: () => void): void {
+    // When the new link has answered everything, and then the old one too, nothing is on its way that only the old one brings.
+    this._prepared = () => {
+      this._prepared = undefined;
+      link._ping(() => {
+        let done = false;
+        const once = (): void => {
+          if (!done) ready();
+          done = true;
+        };
+        this._settings._clock.after(HANDOVER, once);
+        this._connection._active?._ping(once);
+      });
+    };
+    this._subscribe(link);
+    this._checkPrepared(link);
+  }
+
+  _receive(link: Link, message: Wire): void {
+    const { type, id, ref } = message;
+    if (type === "subscribed" || type === "unsubscribed" || type === "ack" || (type === "error" && (id ?? ref))) link._pacer._answered();
+    if (type === "reconnect") {
+      if (!link._staged) this._connection._drain(message.delay);
+    } else if (link._staged && !isLimit(message)) {
+      link._staged.push(message);
+      const slot = this._slotOf(link, message);
+      if (slot && (type === "subscribed" || type === "error")) slot._answered = true;
+      this._checkPrepared(link);
+    } else this._dispatch(link, message, false);
+    this._pump(link);
+  }
+
+  _interrupted({ _code: code, _reason: reason }: Ending): void {
+    this._events._emit("disconnected", { code, reason });
+  }
+
+  _failed(error: RealtimeError, told: boolean): void {
+    this._outbox._fail(error.message);
+    for (const subscription of [...this._wanted]) {
+      if (subscription._begun) continue;
+      this._wanted.delete(subscription);
+      subscription._ended(error);
+    }
+    if (!told) this._report(error);
+  }
+
+  _stateChanged(state: ConnectionState): void {
+    this._events._emit("state", state);
+    if (state === "connected") this._events._emit("connected");
+  }
+
+  // Subscriptions.
+
+  private _sync(): void {
+    const link = this._connection._active;
+    if (!link || link._staged) return;
+    this._subscribe(link);
+    const slots = this._slotsOf(link);
+    for (const [subscription, slot] of slots._of) {
+      if (this._wanted.has(subscription)) continue;
+      this._forget(slots, subscription);
+      link._control.push(() => ({ type: "unsubscribe", channel: subscription._name, id: slot._id }));
+    }
+    this._pump(link);
+  }
+
+  private _subscribe(link: Link): void {
+    const slots = this._slotsOf(link);
+    for (const subscription of this._wanted) if (!slots._of.has(subscription)) this._ask(link, slots, subscription);
+    this._pump(link);
+  }
+
+  private _ask(link: Link, slots: Slots, subscription: Subscription): void {
+    const _id = `s${++this._ids}`;
+    const slot: Slot = { _id, _answered: false };
+    slots._of.set(subscription, slot);
+    slots._byId.set(_id, subscription);
+    if (subscription._isChannel) slots._byChannel.set(subscription._name, subscription);
+    link._control.push(() =>
+      // Unsubscribed before it was asked for: then there is also an `unsubscribe` behind it, to which RT_004 is no harm.
+      slots._byId.has(_id) ? { type: "subscribe", channel: subscription._name, id: _id, ...subscription._request(slot) } : null,
+    );
+  }
+
+  private _forget(slots: Slots, subscription: Subscription): void {
+    slots._byId.delete(slots._of.get(subscription)!._id);
+    slots._of.delete(subscription);
+    if (slots._byChannel.get(subscription._name) === subscription) slots._byChannel.delete(subscription._name);
+  }
+
+  private _slotsOf(link: Link): Slots {
+    let slots = this._slots.get(link);
+    if (!slots) this._slots.set(link, (slots = { _of: new Map(), _byId: new Map(), _byChannel: new Map() }));
+    return slots;
+  }
+
+  private _subscriptionOf(link: Link, { id, channel, type }: Wire): Subscription | undefined {
+    const slots = this._slotsOf(link);
+    // A channel's messages have ids of their own.
+    return type === "message" || id === undefined ? slots._byChannel.get(channel) : slots._byId.get(id);
+  }
+
+  private _slotOf(link: Link, message: Wire): Slot | undefined {
+    const subscription = message.ref === undefined ? this._subscriptionOf(link, message) : undefined;
+    return subscription && this._slotsOf(link)._of.get(subscription);
+  }
+
+  private _checkPrepared(link: Link): void {
+    if ([...this._slotsOf(link)._of.values()].every((slot) => slot._answered)) this._prepared?.();
+  }
+
+  // Messages.
+
+  private _pump(link: Link | undefined): void {
+    if (!link?._hello) return;
+    link._pump?.();
+    link._pump = undefined;
+    for (;;) {
+      const wait = link._pacer._wait(this._settings._clock.now());
+      if (wait > 0) {
+        if (wait < Infinity) link._pump = this._settings._clock.after(wait, () => this._pump(link));
+        return;
+      }
+      const text = this._nextText(link);
+      if (text === undefined) return;
+      link._pacer._sent();
+      link._send(text);
+    }
+  }
+
+  private _nextText(link: Link): string | undefined {
+    for (let make; (make = link._control.shift()); ) {
+      const message = make();
+      if (message) return JSON.stringify(message);
+    }
+    return link === this._connection._active ? this._outbox._next() : undefined;
+  }
+
+  private _dispatch(link: Link, message: Wire, seamless: boolean): void {
+    const { type } = message;
+    if (type === "ack") return this._outbox._answered(message.ref, message);
+    if (type === "error") return this._error(link, message);
+    if (type === "unsubscribed") return link._left(message.id);
+    if (message.channel === "*") return this._events._emit("message", message);
+    const subscription = this._subscriptionOf(link, message);
+    const slot = subscription && this._slotsOf(link)._of.get(subscription);
+    if (!slot) return;
+    if (type === "subscribed") {
+      this._failures = 0;
+      slot._answered = true;
+      subscription._subscribed(message, slot, seamless);
+    } else subscription._receive(message, slot);
+    if (type === "room:closed") this._end(link, subscription, new RealtimeError("RT_004", "the room was closed", message as {}));
+  }
+
+  private _error(link: Link, message: Wire): void {
+    const { code, ref, id } = message;
+    const error = new RealtimeError(code, message.message, message as {});
+    if (isLimit(message)) link._pacer._block(this._settings._clock.now() + BLOCKED);
+    if (ref !== undefined) return isLimit(message) ? this._outbox._again(ref) : this._outbox._answered(ref, error);
+    const subscription = this._subscriptionOf(link, message);
+    // With an id that is not known any more it answers an `unsubscribe`; with none it is about the connection.
+    if (!subscription && id !== undefined) return link._left(id);
+    if (!subscription) {
+      link._told = true;
+      return this._report(error);
+    }
+    const tooMany = this._wanted.size > (link._hello!.limits?.subscriptions ?? Infinity);
+    if (code === "RT_001" || (isLimit(message) && !tooMany)) this._askAgain(link, subscription, code);
+    else this._end(link, subscription, error);
+  }
+
+  /** The server could not, for the moment. */
+  private _askAgain(link: Link, subscription: Subscription, code: string): void {
+    const slots = this._slotsOf(link);
+    this._forget(slots, subscription);
+    if (code === "RT_006") return this._ask(link, slots, subscription);
+    const { _clock, _delay } = this._settings;
+    _clock.after(fullJitter(this._failures++, _delay, RETRY_CAP, _clock.random), () => this._sync());
+  }
+
+  private _end(link: Link, subscription: Subscription, error: RealtimeError): void {
+    this._forget(this._slotsOf(link), subscription);
+    this._wanted.delete(subscription);
+    subscription._ended(error);
+  }
+}
+
+const isLimit = ({ type, code }: Wire): boolean => type === "error" && code === "RT_006";
+
+const notConnected = (): RealtimeError => new RealtimeError("RT_001", "the connection has failed; connect() tries again");

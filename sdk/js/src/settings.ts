@@ -1,0 +1,33 @@
+/** Where the service is when nobody says: `configure()`, the environment, or where the page came from. */
+
+/** What is used where nothing else is given. */
+export interface Defaults {
+  /** The server's address, such as `https://realtime.example.com`. */
+  url?: string;
+  /** The key: of the application in browsers, of the REST API on servers. */
+  apiKey?: string;
+}
+
+let configured: Defaults = {};
+
+/** @internal */
+export const setDefaults = (given: Defaults): void => {
+  configured = { ...configured, ...given };
+};
+
+/** @internal */
+export function defaults(): { url: string; apiKey: string | undefined } {
+  const environment = globalThis.process?.env ?? {};
+  const origin = globalThis.location?.origin;
+  return {
+    url: configured.url ?? environment.BUNBASE_REALTIME_URL ?? (origin?.startsWith("http") ? origin : "http://localhost:8000"),
+    apiKey: configured.apiKey ?? environment.BUNBASE_REALTIME_KEY,
+  };
+}
+
+/** The endpoint of an address: with `http` or `https`, and `/realtime` at the end of its path. @internal */
+export function endpoint(url: string): URL {
+  const address = new URL(url.replace(/^ws/, "http"));
+  address.pathname = address.pathname.replace(/\/+$/, "").replace(/(\/realtime)?$/, "/realtime");
+  return address;
+}

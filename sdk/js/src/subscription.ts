@@ -1,0 +1,22 @@
+/** What the session keeps alive over all connections, as it sees it. */
+
+import type { RealtimeError } from "./errors.js";
+import type { Slot } from "./link.js";
+import type { Wire } from "./types.js";
+
+/** Something that is subscribed to: a channel or a live query. @internal */
+export interface Subscription {
+  /** The name in the protocol. */
+  readonly _name: string;
+  /** Messages name only the channel, so there is one subscription to it. */
+  readonly _isChannel: boolean;
+  /** The fields of the `subscribe` message besides type, channel and id; from now on answers come for `slot`. */
+  _request(slot: Slot): object;
+  /** `seamless`: the link before has delivered everything up to here. */
+  _subscribed(message: Wire, slot: Slot, seamless: boolean): void;
+  _receive(message: Wire, slot: Slot): void;
+  /** The server has ended or refused it; or the connection was given up before it had begun. */
+  _ended(error: RealtimeError): void;
+  /** It has begun at some time. */
+  readonly _begun: boolean;
+}

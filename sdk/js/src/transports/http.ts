@@ -1,0 +1,115 @@
+/** What server-sent events and long polling share: requests, what their failures mean, and sending by `POST`. */
+
+import { RealtimeError } from "../errors.js";
+import { ABNORMAL, type Address, type Events } from "./transport.js";
+
+/** An answer that is not a success. `status` 0: there was none. @internal */
+export class Failure extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly refused?: RealtimeError,
+  ) {
+    super(message);
+  }
+}
+
+/** Fetch; anything but a success is thrown as `Failure`. @internal */
+export async function request(address: Address, url: string, init: RequestInit): Promise<Response> {
+  let response;
+  try {
+    response = await address._fetch(url, { cache: "no-store", ...init });
+  } catch (error) {
+    throw new Failure(0, String(error));
+  }
+  if (response.ok && response.status !== 204) return response;
+  throw await failureOf(response);
+}
+
+/** Only the server itself answers with a code; a proxy's error page is no reason to stop trying. */
+async function failureOf(response: Response): Promise<Failure> {
+  const { status } = response;
+  const text = await response.text().catch(() => ""); // the connection broke meanwhile: the status says enough
+  let problem;
+  try {
+    problem = JSON.parse(text);
+  } catch {
+    // Not a problem document, so not our server's.
+  }
+  const reason = problem?.detail ?? `HTTP status ${status}`;
+  const final = status === 204 || (problem?.code && (status === 401 || status === 403));
+  return new Failure(status, reason, final ? new RealtimeError(problem?.code ?? "RT_001", reason) : undefined);
+}
+
+/** Wait `ms` milliseconds, or until the signal. @internal */
+export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()));
+  });
+
+const RETRIES = 3;
+const RETRY_DELAY = 300; // ms, doubled each time
+const MOST_BYTES = 900_000; // of one batch; the server takes 1 MiB
+
+/** Do `once` again if there was no answer, or the server could not: some times, then throw. @internal */
+export async function insist<T>(once: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await once();
+    } catch (error) {
+      const { status } = error as Failure;
+      if (signal.aborted || attempt === RETRIES || (status && status < 500 && status !== 429)) throw error;
+      await pause(RETRY_DELAY * 2 ** attempt, signal);
+    }
+  }
+}
+
+/** Report the end of a connection whose request failed. @internal */
+export function broken(events: Events, error: unknown): void {
+  const refused = error instanceof Failure ? error.refused : undefined;
+  events._closed(ABNORMAL, error instanceof Error ? error.message : String(error), refused);
+}
+
+/** Sends messages of a session in order: what comes while a request is under way goes with the next one. @internal */
+export class Poster {
+  /** Set when the server has told it. */
+  _session = "";
+  private _waiting: string[] = [];
+  private _busy = false;
+  private _seq = 0;
+
+  constructor(
+    private _address: Address,
+    private _signal: AbortSignal,
+    private _failed: (error: unknown) => void,
+  ) {}
+
+  _send(text: string): void {
+    this._waiting.push(text);
+    if (!this._busy) void this._drain();
+  }
+
+  private async _drain(): Promise<void> {
+    this._busy = true;
+    try {
+      while (this._waiting.length && !this._signal.aborted) await this._post(this._batch());
+    } catch (error) {
+      if (!this._signal.aborted) this._failed(error);
+    }
+    this._busy = false;
+  }
+
+  private _batch(): string[] {
+    let size = 0;
+    const most = this._waiting.findIndex((text, index) => (size += text.length * 3) > MOST_BYTES && index > 0);
+    return this._waiting.splice(0, most < 0 ? this._waiting.length : most);
+  }
+
+  private async _post(batch: string[]): Promise<void> {
+    // As text/plain, which needs no CORS preflight. The number makes repeating it harmless.
+    const body = `{"session":${JSON.stringify(this._session)},"seq":${++this._seq},"messages":[${batch.join(",")}]}`;
+    const init = { method: "POST", body, signal: this._signal };
+    await insist(() => request(this._address, `${this._address._url}/send`, init), this._signal);
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Long polling: a request waits at the server until there is something. Its `cursor` acknowledges what came before, so an answer
+ * that was lost on the way is given again, and nothing is given twice.
+ */
+
+import type { Wire } from "../types.js";
+import { broken, insist, Poster, request } from "./http.js";
+import type { Address, Carrier, Events } from "./transport.js";
+
+const TIMEOUT = 25_000; // ms that the server may hold a request
+const GRACE = 10_000; // ms more after which the request is taken for lost
+
+/** @internal */
+export function polling(address: Address, events: Events): Carrier {
+  const abort = new AbortController();
+  const { signal } = abort;
+  const end = (error: unknown): void => {
+    if (signal.aborted) return;
+    abort.abort();
+    broken(events, error);
+  };
+  const poster = new Poster(address, signal, end);
+  let cursor: number | undefined;
+
+  async function poll(): Promise<Wire[]> {
+    const body = poster._session ? { session: poster._session, cursor, timeout: TIMEOUT } : {};
+    const limit = AbortSignal.timeout(TIMEOUT + GRACE);
+    const either = new AbortController();
+    for (const each of [signal, limit]) each.addEventListener("abort", () => either.abort());
+    const init = { method: "POST", body: JSON.stringify(body), signal: either.signal };
+    const answer = await (await request(address, `${address._url}/poll?${address._query}`, init)).json();
+    cursor = answer.cursor;
+    if (answer.session) poster._session = answer.session;
+    return answer.messages;
+  }
+
+  function receive(messages: Wire[]): void {
+    events._heard();
+    for (const message of messages) {
+      if (signal.aborted) return;
+      if (message.type === "close") {
+        abort.abort();
+        events._closed(message.code, message.reason);
+      } else events._message(message);
+    }
+  }
+
+  async function run(): Promise<void> {
+    receive(await poll());
+    while (!signal.aborted) {
+      const messages = await insist(poll, signal);
+      if (!signal.aborted) receive(messages);
+    }
+  }
+
+  queueMicrotask(() => run().catch(end));
+  return { _send: (text) => poster._send(text), _close: close };
+
+  function close(): void {
+    abort.abort();
+    if (!poster._session) return;
+    const body = JSON.stringify({ session: poster._session });
+    // Only a courtesy: without it the session ends by its timeout.
+    request(address, `${address._url}/session`, { method: "DELETE", body, keepalive: true }).catch(() => {});
+  }
+}

@@ -1,0 +1,48 @@
+/** Messages over a WebSocket: text frames of JSON, or binary ones of MessagePack. */
+
+import { pack, unpack } from "../msgpack.js";
+import { ABNORMAL, type Address, type Carrier, type Events } from "./transport.js";
+
+/** @internal */
+export function websocket({ _url, _query, _packed, _WebSocket }: Address, events: Events): Carrier {
+  let open = true;
+  const end = (code: number, reason: string): void => {
+    if (!open) return;
+    open = false;
+    events._closed(code, reason);
+  };
+  let socket: WebSocket;
+  try {
+    if (!_WebSocket) throw new Error("there is no WebSocket here");
+    socket = new _WebSocket(`${_url.replace(/^http/, "ws")}?${_query}${_packed ? "&format=msgpack" : ""}`);
+  } catch (error) {
+    queueMicrotask(() => end(ABNORMAL, String(error)));
+    return { _send() {}, _close: () => (open = false) };
+  }
+  socket.binaryType = "arraybuffer";
+  socket.onmessage = ({ data }) => {
+    if (!open) return;
+    let message;
+    try {
+      message = typeof data === "string" ? JSON.parse(data) : unpack(data);
+    } catch {
+      // Not our protocol: something is between us and the server. The connection is of no use.
+      end(1002, "what came is not a message");
+      return socket.close();
+    }
+    events._message(message);
+  };
+  socket.onclose = ({ code, reason }) => end(code, reason);
+  socket.onerror = () => {
+    // Always followed by close, which says more.
+  };
+  return {
+    _send(text) {
+      if (socket.readyState === 1) socket.send(_packed ? pack(JSON.parse(text)) : text);
+    },
+    _close() {
+      open = false;
+      socket.close(1000);
+    },
+  };
+}

@@ -1,0 +1,85 @@
+/** The values that applications see, and the shape of what goes over the wire. */
+
+/** A message of a channel. `T` is the type of its data. */
+export interface Message<T = any> {
+  /** Where it was published; `*` if it was sent to this connection itself. */
+  channel: string;
+  /** The event's name. */
+  event: string;
+  /** Any JSON value. */
+  data: T;
+  /** When it was published: ISO 8601, UTC. */
+  timestamp: string;
+  /** The publisher's user id; null if there is none. */
+  sender: string | null;
+  /** Unique within the channel. */
+  id: string;
+  /** Its place in the database's history. Within a channel positions only grow. */
+  position: string;
+}
+
+/** The server has stored what was sent. */
+export interface Ack {
+  /** The message's id. */
+  id: string;
+  /** Its place in the channel; undefined where the server does not know it any more. */
+  position: string | undefined;
+}
+
+/** Somebody who is in a channel. */
+export interface User {
+  id: string;
+  /** From the metadata. */
+  name?: string | null;
+  /** Name, avatar and the like. */
+  metadata: Record<string, any>;
+  /** Status, typing, and what else the user says of itself. */
+  state: Record<string, any>;
+  /** When it was there the last time before: ISO 8601, UTC. */
+  lastSeen?: string | null;
+}
+
+/** Who is in a channel. Several connections of a user count once. */
+export interface Presence {
+  users: User[];
+  count: number;
+}
+
+/** What can be said of oneself: these fields have a meaning, any other is one's own and seen in `state`. */
+export interface PresenceData {
+  /** Up to 64 characters; `typing` is taken back by the server. */
+  status?: string | null;
+  /** Taken back by the server after a few seconds. */
+  typing?: boolean;
+  name?: string | null;
+  avatar?: string | null;
+  metadata?: Record<string, any>;
+  [field: string]: any;
+}
+
+/** A room: a channel with settings of its own. */
+export interface Room {
+  name: string;
+  metadata: Record<string, any>;
+  capacity: number | null;
+  [setting: string]: any;
+}
+
+/** The connection was lost, or closed. */
+export interface Disconnection {
+  /** The WebSocket close code, whatever the transport; 1006 if there was none. */
+  code: number;
+  reason: string;
+}
+
+/** How a connection is carried. */
+export type TransportName = "websocket" | "sse" | "polling";
+
+/**
+ * `closed`: not connected, and nothing is tried; `connecting`: the first attempt; `reconnecting`: the connection is lost and is
+ * tried again; `failed`: given up, call `connect()`.
+ */
+export type ConnectionState = "closed" | "connecting" | "connected" | "reconnecting" | "failed";
+
+/** An object of the protocol. @internal */
+export type Wire = { type: string; [field: string]: any };

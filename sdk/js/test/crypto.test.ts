@@ -1,0 +1,66 @@
+// End-to-end encryption: only members read, nothing can be moved, keys can change.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Sealer } from "../src/crypto.js";
+import { settle, Stage } from "./fake.js";
+
+const raw = new Uint8Array(32).fill(7);
+const base64 = Buffer.alloc(32, 9).toString("base64");
+const keys = { k1: raw, k2: base64 };
+
+test("what is sealed is opened by who has the key, and looks like the documented envelope", async () => {
+  const envelope: any = await new Sealer("room", { keyId: "k1", keys })._seal("e", { secret: "ß" });
+  assert.deepEqual(Object.keys(envelope), ["e2ee", "kid", "iv", "ct"]);
+  assert.deepEqual([envelope.e2ee, envelope.kid, Buffer.from(envelope.iv, "base64url").length], [1, "k1", 12]);
+  assert.equal(Buffer.from(envelope.ct, "base64url").length, Buffer.byteLength('{"secret":"ß"}') + 16);
+  assert.ok(!/[+/=]/.test(envelope.iv + envelope.ct));
+  const member = new Sealer("room", { keyId: "k2", keys });
+  assert.deepEqual(await member._open("e", envelope), { secret: "ß" });
+  assert.notEqual(((await member._seal("e", 1)) as any).iv, ((await member._seal("e", 1)) as any).iv);
+});
+
+test("keys may be base64url, too", async () => {
+  const [a, b] = [raw, Buffer.alloc(32, 7).toString("base64url")].map((key) => new Sealer("room", { keyId: "k", keys: { k: key } }));
+  assert.equal(await b!._open("e", await a!._seal("e", 1)), 1);
+});
+
+test("another channel, event or key, a changed byte and plain text are refused", async () => {
+  const sealer = new Sealer("room", { keyId: "k1", keys });
+  const envelope: any = await sealer._seal("e", 1);
+  const ct = Buffer.from(envelope.ct, "base64url");
+  ct[0]! ^= 1;
+  const refused = { code: "RT_007", channel: "room" };
+  await assert.rejects(new Sealer("other", { keyId: "k1", keys })._open("e", envelope), { code: "RT_007" });
+  await assert.rejects(sealer._open("f", envelope), refused);
+  await assert.rejects(sealer._open("e", { ...envelope, kid: "k2" }), refused);
+  await assert.rejects(sealer._open("e", { ...envelope, kid: "k3" }), refused);
+  await assert.rejects(sealer._open("e", { ...envelope, kid: "toString" }), refused);
+  await assert.rejects(sealer._open("e", { ...envelope, ct: ct.toString("base64url") }), refused);
+  await assert.rejects(sealer._open("e", { e2ee: 1, kid: "k1" }), refused);
+  await assert.rejects(sealer._open("e", { text: "plain" }), refused);
+  assert.equal(await new Sealer("room", { keyId: "k1", keys, allowPlaintext: true })._open("e", "plain"), "plain");
+  await assert.rejects(new Sealer("room", { keyId: "k", keys: { k: new Uint8Array(16) } })._seal("e", 1), refused);
+});
+
+test("messages keep their order, and one that cannot be read does not stop the others", async () => {
+  const stage = new Stage();
+  const channel = stage.realtime.channel("room", { encryption: { keyId: "k1", keys } });
+  void channel.subscribe();
+  stage.peer.hello().subscribed("room");
+  await settle();
+  const heard: unknown[] = [];
+  channel.on("n", ({ data }) => heard.push(data));
+  channel.on("error", ({ code }) => heard.push(code));
+  const sealer = new Sealer("room", { keyId: "k2", keys });
+  const sealed = await Promise.all([1, 2].map((data) => sealer._seal("n", data)));
+  stage.peer.message("room", 1, { data: sealed[0] });
+  stage.peer.message("room", 2, { data: "plain" });
+  stage.peer.message("room", 3, { data: sealed[1] });
+  for (const data of ["x".repeat(50_000), "y", "z"]) void channel.send("n", data);
+  while (heard.length < 3 || stage.peer.of("message").length < 3) await settle();
+  assert.deepEqual(heard, [1, "RT_007", 2]);
+  const opened = await Promise.all(stage.peer.of("message").map(({ event, data }) => sealer._open(event, data)));
+  assert.deepEqual(opened.map((data: any) => data[0]), ["x", "y", "z"]);
+});

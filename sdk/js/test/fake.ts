@@ -1,0 +1,144 @@
+/** A clock and a server in memory: time passes when a test says so, and the test is the server. */
+
+import type { Clock } from "../src/clock.js";
+import { Realtime, type Internals, type RealtimeOptions } from "../src/realtime.js";
+import type { RealtimeError } from "../src/errors.js";
+import type { Events, Transport } from "../src/transports/transport.js";
+import type { Wire } from "../src/types.js";
+
+export class FakeClock implements Clock {
+  private time = 0;
+  private timers: { at: number; run: () => void }[] = [];
+  chance = 1;
+
+  now(): number {
+    return this.time;
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const timer = { at: this.time + ms, run };
+    this.timers.push(timer);
+    return () => {
+      this.timers = this.timers.filter((each) => each !== timer);
+    };
+  }
+
+  readonly random = (): number => this.chance;
+
+  /** Let time pass; what is due runs in order, and what waits for it gets its turn. */
+  async pass(ms: number): Promise<void> {
+    const end = this.time + ms;
+    for (;;) {
+      const next = this.timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
+      if (!next) break;
+      this.timers = this.timers.filter((each) => each !== next);
+      this.time = Math.max(this.time, next.at);
+      next.run();
+      await settle();
+    }
+    this.time = end;
+  }
+}
+
+/** Let everything that waits for no time and no server run. */
+export const settle = (): Promise<void> => new Promise((resolve) => setTimeout(() => setImmediate(resolve)));
+
+/** The server's end of one connection. */
+export class Peer {
+  readonly sent: Wire[] = [];
+  open = true;
+
+  constructor(
+    readonly transport: number,
+    private events: Events,
+  ) {}
+
+  /** Say something to the client. */
+  say(...messages: Wire[]): void {
+    for (const message of messages) if (this.open) this.events._message(message);
+  }
+
+  hello(more: object = {}): this {
+    this.say({ type: "connected", connectionId: "c", epoch: "e", pingInterval: 25_000, ...more });
+    return this;
+  }
+
+  end(code = 1006, reason = "", refused?: RealtimeError): void {
+    if (!this.open) return;
+    this.open = false;
+    this.events._closed(code, reason, refused);
+  }
+
+  heard(): void {
+    this.events._heard();
+  }
+
+  receive(text: string): void {
+    this.sent.push(JSON.parse(text));
+  }
+
+  closed(): void {
+    this.open = false;
+  }
+
+  /** What the client has said of this kind. */
+  of(type: string): Wire[] {
+    return this.sent.filter((message) => message.type === type);
+  }
+
+  /** Accept the last subscription to a channel. */
+  subscribed(channel: string, more: object = {}): Wire {
+    const { id } = this.of("subscribe").filter((message) => message.channel === channel).at(-1)!;
+    const message = { type: "subscribed", channel, id, position: "0/10", epoch: "e", ...more };
+    this.say(message);
+    return message;
+  }
+
+  /** A message of a channel; its number is its position. */
+  message(channel: string, number: number, more: object = {}): void {
+    this.say({
+      type: "message", channel, event: "n", data: number, id: `m${number}`, sender: null, timestamp: "2026-01-01T00:00:00Z",
+      position: `0/${(16 + number).toString(16).toUpperCase()}/0`, ...more,
+    }); // prettier-ignore
+  }
+
+  /** Acknowledge what was published and is not acknowledged yet. */
+  acknowledge(): void {
+    for (const { channel, ref, id } of this.of("message").splice(this.acknowledged)) {
+      this.acknowledged++;
+      this.say({ type: "ack", channel, ref, id, position: "0/20/0" });
+    }
+  }
+  private acknowledged = 0;
+
+  pong(): void {
+    this.say({ type: "pong" });
+  }
+}
+
+/** A client between a clock and servers of the test's own. */
+export class Stage {
+  readonly clock = new FakeClock();
+  readonly peers: Peer[] = [];
+  readonly realtime: Realtime;
+  readonly told: string[] = [];
+
+  constructor(options: RealtimeOptions = {}) {
+    const transport =
+      (index: number): Transport =>
+      (_, events) => {
+        const peer = new Peer(index, events);
+        this.peers.push(peer);
+        return { _send: (text) => peer.receive(text), _close: () => peer.closed() };
+      };
+    const internals: Internals = { _clock: this.clock, _transports: (options.transports ?? [1, 2, 3]).map((_, index) => transport(index)) };
+    this.realtime = new Realtime({ url: "http://test", WebSocket: Object as never, ...options, ...internals } as RealtimeOptions);
+    for (const event of ["connected", "disconnected"] as const) this.realtime.on(event as "connected", () => this.told.push(event));
+    this.realtime.on("error", (error) => this.told.push(`error ${error.code}`));
+  }
+
+  /** The connection that was opened last. */
+  get peer(): Peer {
+    return this.peers.at(-1)!;
+  }
+}

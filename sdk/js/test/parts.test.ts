@@ -1,0 +1,128 @@
+// The small parts, each by itself.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { fullJitter } from "../src/backoff.js";
+import { equal } from "../src/equal.js";
+import { randomHex, uuid } from "../src/ids.js";
+import { Outbox } from "../src/outbox.js";
+import { Pacer } from "../src/pacer.js";
+import { compare } from "../src/position.js";
+import { PresenceState } from "../src/presence.js";
+import { endpoint } from "../src/settings.js";
+import { parser } from "../src/transports/sse.js";
+import { randomOf } from "./random.js";
+
+test("positions are compared part by part, as numbers", () => {
+  const ordered = ["0/9", "0/10", "0/FFFFFFFF", "1/0", "1/A", "1/A/0", "1/A/9", "1/A/10", "1/B", "10/0", "A0/0"];
+  for (const [place, a] of ordered.entries())
+    for (const [other, b] of ordered.entries()) assert.equal(Math.sign(compare(a, b)), Math.sign(place - other), `${a} ${b}`);
+});
+
+test("pauses are random up to a bound that doubles and is capped", () => {
+  assert.deepEqual([0, 1, 2, 3, 60].map((attempt) => fullJitter(attempt, 1000, 5000, () => 1)), [1000, 2000, 4000, 5000, 5000]);
+  assert.equal(fullJitter(9, 1000, 5000, () => 0), 0);
+});
+
+test("JSON values are equal whatever the order of their keys", () => {
+  assert.ok(equal({ a: [1, { b: null }], c: "x" }, { c: "x", a: [1, { b: null }] }));
+  for (const [a, b] of [[{ a: 1 }, { a: 1, b: 1 }], [{ a: 1 }, { b: 1 }], [[1, 2], [2, 1]], [[], {}], [null, {}], [0, "0"], [{ a: undefined }, { b: 1 }]])
+    assert.ok(!equal(a, b), JSON.stringify([a, b]));
+});
+
+test("ids are well formed and different", () => {
+  assert.match(uuid(), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  assert.equal(new Set(Array.from({ length: 100 }, uuid)).size, 100);
+  assert.match(randomHex(16), /^[0-9a-f]{32}$/);
+});
+
+test("an address gets the endpoint's path, once", () => {
+  const expected = { "http://a": "http://a/realtime", "https://a/": "https://a/realtime", "wss://a:1/realtime": "https://a:1/realtime", "http://a/b": "http://a/b/realtime" };
+  for (const [given, wanted] of Object.entries(expected)) assert.equal(endpoint(given).href, wanted);
+});
+
+test("the outbox sends in order, again on another connection, until it is answered", async () => {
+  const outbox = new Outbox(10);
+  const [a, b] = [outbox._add({ type: "message", data: "a" }, true), outbox._add({ type: "message", data: "b" }, true)];
+  const next = (): string | undefined => {
+    const text = outbox._next();
+    return text && JSON.parse(text).data;
+  };
+  assert.deepEqual([next(), next(), next()], ["a", "b", undefined]);
+  outbox._restart();
+  assert.deepEqual([next(), next(), next()], ["a", "b", undefined]);
+  outbox._answered("1", { type: "ack", id: "x" });
+  assert.equal((await a).id, "x");
+  outbox._again("2");
+  assert.deepEqual([next(), next()], ["b", undefined]);
+  outbox._fail("over");
+  await assert.rejects(b, { code: "RT_001", message: "over" });
+});
+
+test("the outbox refuses what is too large, and what is too much without a connection", async () => {
+  const outbox = new Outbox(2);
+  outbox._messageSize = 100;
+  await assert.rejects(outbox._add({ type: "message", channel: "c", data: "é".repeat(50) }, true), { code: "RT_005", channel: "c" });
+  void outbox._add({ type: "message" }, false);
+  void outbox._add({ type: "message" }, false);
+  await assert.rejects(outbox._add({ type: "message" }, false), { code: "RT_001" });
+  void outbox._add({ type: "message" }, true);
+});
+
+test("what is changed after it was sent is not sent", () => {
+  const outbox = new Outbox(1);
+  const data = { text: "before" };
+  void outbox._add({ type: "message", data }, false);
+  data.text = "after";
+  assert.equal(JSON.parse(outbox._next()!).data.text, "before");
+});
+
+test("however the network holds messages up, the server's bucket never runs empty", () => {
+  for (let seed = 1; seed <= 100; seed++) {
+    const random = randomOf(seed);
+    const pacer = new Pacer(100, 0);
+    let tokens = 100;
+    let serverAt = 0;
+    let onTheWay = 0;
+    for (let now = 0; now < 5000; now += 1 + random(30)) {
+      while (pacer._wait(now) <= 0) {
+        pacer._sent();
+        onTheWay++;
+      }
+      if (random(20)) continue; // held up
+      tokens = Math.min(100, tokens + ((now - serverAt) / 1000) * 100) - onTheWay;
+      serverAt = now;
+      assert.ok(tokens >= 0, `seed ${seed} at ${now} ms: ${tokens}`);
+      while (onTheWay) {
+        onTheWay--;
+        pacer._answered();
+      }
+    }
+  }
+});
+
+test("presence tells each real change once", () => {
+  const user = (id: string, status?: string): any => ({ id, name: null, metadata: {}, state: { status } });
+  const presence = new PresenceState();
+  const names = (events: [string, any][]): string[] => events.map(([event, { id }]) => `${event.slice(9)} ${id}`);
+  assert.deepEqual(names(presence._replace([user("a"), user("b")])), ["join a", "join b"]);
+  assert.deepEqual(names(presence._receive({ type: "presence:join", user: user("b") })), []);
+  assert.deepEqual(names(presence._receive({ type: "presence:update", user: user("b", "away") })), ["update b"]);
+  assert.deepEqual(names(presence._replace([user("b", "away"), user("c")])), ["leave a", "join c"]);
+  assert.deepEqual(names(presence._replace([{ ...user("b", "away"), lastSeen: "2026-01-01T00:00:00Z" }, user("c")])), []);
+  assert.deepEqual(names(presence._receive({ type: "presence:leave", user: user("a") })), []);
+  assert.deepEqual([presence._current().users.map(({ id }) => id), presence._current().count], [["b", "c"], 2]);
+});
+
+test("a stream of events is read the same wherever it is cut", () => {
+  const stream = 'retry: 1000\n\n: ping\n\nid: 0/1;e\nevent: message\ndata: {"a":1}\n\ndata:{"b":2}\r\n\r\nid: 0/2\n\ndata: [\ndata: 3]\n\n';
+  for (let cut = 0; cut <= stream.length; cut++) {
+    const events: string[] = [];
+    let pings = 0;
+    const parse = parser((data) => events.push(data), () => pings++);
+    parse(stream.slice(0, cut));
+    parse(stream.slice(cut));
+    assert.deepEqual([events, pings], [['{"a":1}', '{"b":2}', "[\n3]"], 1], `cut at ${cut}`);
+  }
+});

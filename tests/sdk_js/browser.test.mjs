@@ -1,0 +1,118 @@
+// The SDK in Chromium: the documented examples, a chat over each transport with a loss of network, and networks that block.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { after, before, test } from "node:test";
+
+import { Gate } from "./gate.mjs";
+import { eventually, name, restKey as key, sql, url } from "./support.mjs";
+
+const { chromium } = createRequire(new URL("../browser/package.json", import.meta.url))("playwright-core");
+const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
+const SDK = new URL("../../sdk/js/", import.meta.url);
+const upTo = (count) => Array.from({ length: count }, (_, index) => index);
+
+let browser;
+let gate;
+before(async () => {
+  gate = await Gate.open(url, "<!doctype html><title>SDK</title>");
+  gate.files = {
+    "/sdk.mjs": await readFile(new URL("dist/index.js", SDK)),
+    "/snippets.mjs": await readFile(new URL("build/snippets.mjs", SDK)),
+    "/examples.mjs": await readFile(new URL("examples.mjs", import.meta.url)),
+    "/page.mjs": await readFile(new URL("page.mjs", import.meta.url)),
+  };
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS });
+});
+after(async () => {
+  await browser?.close();
+  gate.close();
+});
+
+/** A page of its own browser, with the SDK; what goes wrong in it is kept. */
+async function open() {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  page.errors = [];
+  page.on("pageerror", (error) => page.errors.push(String(error)));
+  await page.goto(gate.url);
+  await page.exposeFunction("sql", sql);
+  return page;
+}
+
+/** Somebody in a chat room: what the page has heard can be asked. */
+async function chatter(room, options) {
+  const page = await open();
+  await page.evaluate(async ([room, options]) => (await import("/page.mjs")).join(room, options), [room, options]);
+  page.chat = () => page.evaluate(() => globalThis.chat);
+  page.say = (from, to) => page.evaluate(([from, to]) => globalThis.say(from, to), [from, to]);
+  return page;
+}
+
+test("every documented example does what it says, in Chromium", async () => {
+  const page = await open();
+  await page.evaluate(async (key) => {
+    const [snippets, { runAll }, { eventually, equal }] = await Promise.all(["/snippets.mjs", "/examples.mjs", "/page.mjs"].map((path) => import(path)));
+    await runAll(snippets, { key, sql: globalThis.sql, eventually, equal });
+  }, key);
+  assert.deepEqual(page.errors, []);
+});
+
+for (const transport of ["websocket", "sse", "polling"])
+  test(`two pages chat over ${transport}; one is offline for five seconds: nothing lost, nothing doubled, presence right`, async () => {
+    const room = name("presence");
+    const options = { transports: [transport], heartbeatInterval: 1000, heartbeatTimeout: 1000 };
+    const ada = await chatter(room, { ...options, user: "ada" });
+    const bob = await chatter(room, { ...options, user: "bob" });
+    const both = async (check) => eventually(async () => check(await ada.chat()) + check(await bob.chat()));
+    await both(({ users }) => assert.deepEqual(users, ["ada", "bob"]));
+    await ada.say(0, 20);
+    await bob.say(20, 40);
+    await both(({ heard }) => assert.deepEqual([...heard].sort((a, b) => a - b), upTo(40)));
+    await bob.context().setOffline(true);
+    await eventually(async () => assert.notEqual((await bob.chat()).state, "connected"));
+    const away = new Promise((resolve) => setTimeout(resolve, 5000));
+    await ada.say(40, 60);
+    await bob.say(60, 80);
+    await away;
+    const { heard } = await bob.chat();
+    assert.equal(heard.length, 40);
+    await bob.context().setOffline(false);
+    await both(({ heard, acknowledged, gaps, transport: used }) => {
+      assert.deepEqual([...heard].sort((a, b) => a - b), upTo(80));
+      for (const [from, to] of [[0, 20], [20, 40], [40, 60], [60, 80]])
+        assert.deepEqual(heard.filter((n) => from <= n && n < to), upTo(80).slice(from, to));
+      assert.deepEqual([acknowledged, gaps, used], [40, 0, transport]);
+    });
+    const [first, second] = [await ada.chat(), await bob.chat()];
+    assert.deepEqual(first.heard, second.heard);
+    assert.deepEqual([first.users, second.users], [["ada", "bob"], ["ada", "bob"]]);
+    assert.deepEqual(first.presence, ["join bob"]); // five seconds are less than the timeout: nobody was told
+    assert.deepEqual([ada.errors, bob.errors], [[], []]);
+    await Promise.all([ada, bob].map((page) => page.context().close()));
+    await new Promise((resolve) => setTimeout(resolve));
+  });
+
+test("with WebSockets blocked a page falls to event streams, then to polling, and goes up again when it can", async () => {
+  const room = name("presence");
+  const options = { connectTimeout: 1000, upgradeInterval: 500, heartbeatInterval: 1000, heartbeatTimeout: 1000 };
+  gate.block("websocket");
+  const [ada, bob] = [await chatter(room, { ...options, user: "ada" }), await chatter(room, { ...options, user: "bob" })];
+  let count = 0;
+  for (const [blocked, wanted] of [[["websocket"], "sse"], [["websocket", "sse"], "polling"], [["websocket"], "sse"], [[], "websocket"]]) {
+    gate.block(...blocked);
+    await ada.say(count, count + 20); // while the transport changes
+    count += 20;
+    for (const page of [ada, bob]) await eventually(async () => assert.equal((await page.chat()).transport, wanted));
+    await bob.say(count, count + 20);
+    count += 20;
+    for (const page of [ada, bob])
+      await eventually(async () => assert.deepEqual([...(await page.chat()).heard].sort((a, b) => a - b), upTo(count)));
+  }
+  const [first, second] = [await ada.chat(), await bob.chat()];
+  assert.deepEqual(first.heard, second.heard);
+  assert.deepEqual([first.presence, first.gaps, second.gaps], [["join bob"], 0, 0]);
+  assert.deepEqual([first.users, second.users], [["ada", "bob"], ["ada", "bob"]]);
+  assert.deepEqual([ada.errors, bob.errors], [[], []]);
+});

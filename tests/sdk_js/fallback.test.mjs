@@ -1,0 +1,110 @@
+// Networks that block: down to what works and up again, without losing or doubling anything.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+
+import { Gate } from "./gate.mjs";
+import { client, closeAll, control, eventually, name, once, sql, url } from "./support.mjs";
+
+let gate;
+before(async () => (gate = await Gate.open(url)));
+after(() => gate.close());
+afterEach(closeAll);
+
+const upTo = (count) => Array.from({ length: count }, (_, index) => index);
+
+test("WebSockets blocked, then event streams held back, then both free again: every message once and in order, and nobody leaves", async () => {
+  await sql("truncate messages restart identity");
+  const room = name("presence");
+  const watcher = client();
+  const seen = watcher.channel(room);
+  const leaves = [];
+  await seen.subscribe();
+  for (const event of ["leave", "join"]) seen.on(`presence:${event}`, () => leaves.push(event));
+  const other = [];
+  seen.on("n", ({ data }) => other.push(data));
+
+  const options = { url: gate.url, connectTimeout: 1000, upgradeInterval: 500, heartbeatInterval: 1000, heartbeatTimeout: 1000 };
+  const realtime = client(options);
+  const channel = realtime.channel(room);
+  const heard = [];
+  const changes = [];
+  channel.on("n", ({ data }) => heard.push(data));
+  channel.on("gap", () => heard.push("gap"));
+  realtime.on("transport", () => changes.push(realtime.transport));
+  let list = [];
+  let shown;
+  realtime.database().collection("messages").onSnapshot((snapshot) => {
+    for (const { doc, oldIndex, newIndex } of snapshot.changes) {
+      if (oldIndex >= 0) list.splice(oldIndex, 1);
+      if (newIndex >= 0) list.splice(newIndex, 0, doc);
+    }
+    assert.deepEqual(list, snapshot.docs);
+    shown = snapshot.docs.map((doc) => doc.data().body);
+  });
+  await channel.subscribe();
+  await eventually(() => assert.deepEqual(leaves, ["join"]));
+
+  let count = 0;
+  const chatter = setInterval(() => {
+    void seen.send("n", count++);
+    void channel.send("n", count++);
+    void sql(`insert into messages (room_id, body) values ('r', '${count}')`);
+  }, 20);
+  try {
+    for (const [blocked, wanted] of [[[], "websocket"], [["websocket"], "sse"], [["websocket", "sse"], "polling"], [["websocket"], "sse"], [[], "websocket"]]) {
+      gate.block(...blocked);
+      await eventually(() => assert.equal(realtime.transport, wanted));
+      const from = heard.length;
+      await eventually(() => assert.ok(heard.length > from + 20));
+    }
+  } finally {
+    clearInterval(chatter);
+  }
+  await eventually(() => assert.deepEqual([...heard].sort((a, b) => a - b), upTo(count)));
+  await eventually(() => assert.deepEqual(other, heard));
+  await eventually(async () => assert.deepEqual([...shown].sort(), (await sql("select body from messages")).map(([body]) => body).sort()));
+  for (const parity of [0, 1]) assert.deepEqual(heard.filter((n) => n % 2 === parity), upTo(count).filter((n) => n % 2 === parity));
+  assert.deepEqual(changes, ["websocket", "sse", "polling", "sse", "websocket"]);
+  assert.deepEqual(leaves, ["join"]);
+});
+
+test("nothing works at first, then something: it is found", async () => {
+  gate.block("websocket", "sse", "polling");
+  const realtime = client({ url: gate.url, connectTimeout: 300 });
+  const sent = realtime.channel(name()).send("n", 1);
+  await eventually(() => assert.equal(realtime.state, "connecting"));
+  gate.block("websocket", "sse");
+  await sent;
+  assert.equal(realtime.transport, "polling");
+  gate.block();
+});
+
+test("a half-open connection is noticed within the configured time", async () => {
+  const realtime = client({ url: gate.url, transports: ["websocket"], heartbeatInterval: 200, heartbeatTimeout: 200 });
+  await once(realtime, "connected");
+  await control("freeze");
+  const lost = await once(realtime, "disconnected");
+  await control("thaw");
+  assert.deepEqual(lost, { code: 1006, reason: "the server is silent" });
+  await once(realtime, "connected");
+});
+
+test("members of an encrypted channel read each other; the server and its tables see only ciphertext", async () => {
+  const room = name();
+  const keys = { k1: Buffer.alloc(32, 1), k2: Buffer.alloc(32, 2).toString("base64url") };
+  const here = client().channel(room, { encryption: { keyId: "k1", keys } });
+  const there = client({ transports: ["polling"] }).channel(room, { encryption: { keyId: "k2", keys } });
+  const stranger = client().channel(room, { encryption: { keyId: "k1", keys: { k1: Buffer.alloc(32, 3) } } });
+  await Promise.all([here, there, stranger].map((each) => each.subscribe()));
+  const heard = [];
+  const refused = [];
+  there.on("n", ({ data }) => heard.push(data));
+  stranger.on("n", () => assert.fail("without the key"));
+  stranger.on("error", ({ code }) => refused.push(code));
+  for (const n of upTo(10)) void (n % 2 ? here : there).send("n", { secret: n });
+  await eventually(() => assert.deepEqual(heard.map(({ secret }) => secret).sort(), upTo(10)));
+  await eventually(() => assert.deepEqual(refused, Array(10).fill("RT_007")));
+  const stored = await sql(`select payload->>'kid', payload->>'ct' ~ '^[A-Za-z0-9_-]+$', payload::text like '%secret%' from realtime.messages where channel = '${room}'`);
+  assert.deepEqual(stored.map((row) => row.join(" ")).sort(), [...Array(5).fill("k1 True False"), ...Array(5).fill("k2 True False")]);
+});

@@ -1,0 +1,120 @@
+// Live queries over one transport, against a real server: what is shown is always what the query returns.
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+
+import { client, closeAll, control, eventually, sql } from "./support.mjs";
+
+beforeEach(() => sql("truncate messages restart identity"));
+afterEach(closeAll);
+
+const write = (...bodies) => sql(`insert into messages (room_id, body) values ${bodies.map((body) => `('general', '${body}')`).join(",")}`);
+
+/** Follow a query; the list that its changes build must be the list it shows, every time. */
+function follow(query) {
+  const seen = { snapshots: [], shown: undefined, list: [], errors: [] };
+  seen.subscription = query.onSnapshot(
+    (snapshot) => {
+      for (const { type, doc, oldIndex, newIndex } of snapshot.changes) {
+        if (oldIndex >= 0) assert.equal(seen.list.splice(oldIndex, 1)[0].id, doc.id);
+        if (newIndex >= 0) seen.list.splice(newIndex, 0, doc);
+        assert.equal(type, oldIndex < 0 ? "added" : newIndex < 0 ? "removed" : "modified");
+      }
+      assert.deepEqual(seen.list, snapshot.docs);
+      seen.snapshots.push(snapshot);
+      seen.shown = snapshot.docs.map((doc) => doc.data().body);
+    },
+    (error) => seen.errors.push(error),
+  );
+  return seen;
+}
+
+const messages = (realtime) => realtime.database().collection("messages").where("roomId", "==", "general");
+
+test("rows come first, then each change of the list", async () => {
+  await write("a", "b", "c");
+  const seen = follow(messages(client()).orderBy("createdAt", "desc").limit(2));
+  await eventually(() => assert.deepEqual(seen.shown, ["c", "b"]));
+  assert.ok(seen.snapshots[0].changes.every(({ type, oldIndex }) => type === "added" && oldIndex === -1));
+  assert.match(seen.snapshots[0].position, /^[0-9A-F]+\/[0-9A-F]+$/);
+  await sql("update messages set body = 'B' where body = 'b'");
+  await eventually(() => assert.deepEqual(seen.shown, ["c", "B"]));
+  assert.deepEqual(seen.snapshots.at(-1).changes.map(({ type, doc }) => [type, doc.id]), [["modified", "2"]]);
+  await sql("delete from messages where body = 'c'");
+  await eventually(() => assert.deepEqual(seen.shown, ["B", "a"]));
+  seen.subscription.unsubscribe();
+  const last = follow(messages(client()));
+  await write("d");
+  await eventually(() => assert.deepEqual(last.shown, ["a", "B", "d"]));
+  assert.deepEqual(seen.shown, ["B", "a"]);
+});
+
+test("an empty result is a snapshot, too", async () => {
+  const seen = follow(messages(client()));
+  await eventually(() => assert.deepEqual(seen.shown, []));
+});
+
+test("cursors, groups of conditions and SQL", async () => {
+  await write("a", "b", "c", "d", "e");
+  const base = client().database().collection("messages").orderBy("body");
+  const between = follow(base.startAfter("a").endAt("d"));
+  const within = follow(base.startAt("b").endBefore("d"));
+  const either = follow(base.where({ or: [["body", "==", "a"], ["body", "in", ["e"]]] }).where("body", "is-not-null"));
+  const counted = [];
+  client().database().collection("messages").sql("select room_id, count(*) as messages from messages where body > $1 group by room_id", ["b"])
+    .onSnapshot(({ docs }) => counted.push(docs.map((doc) => doc.data())));
+  await eventually(() => {
+    assert.deepEqual(between.shown, ["b", "c", "d"]);
+    assert.deepEqual(within.shown, ["b", "c"]);
+    assert.deepEqual(either.shown, ["a", "e"]);
+    assert.deepEqual(counted.at(-1), [{ room_id: "general", messages: 3 }]);
+  });
+});
+
+test("a query that cannot be is told to whoever asked", async () => {
+  const seen = follow(client().database().collection("messages").where("nothing", "==", 1));
+  await eventually(() => assert.deepEqual(seen.errors.map(({ code, channel }) => [code, channel]), [["RT_007", "db:collection:messages"]]));
+  const realtime = client();
+  const errors = [];
+  realtime.on("error", (error) => errors.push(error.code));
+  realtime.database().collection("nothing").onSnapshot(() => assert.fail("there is none"));
+  await eventually(() => assert.deepEqual(errors, ["RT_004"]));
+});
+
+test("after a restart of the server only real changes are told", async () => {
+  await write("a", "b", "c", "d");
+  const seen = follow(messages(client()).orderBy("body"));
+  const quiet = follow(messages(client()).where("body", "==", "d"));
+  await eventually(() => assert.deepEqual([seen.shown, quiet.shown], [["a", "b", "c", "d"], ["d"]]));
+  const silent = quiet.snapshots.length;
+  const before = seen.snapshots.length;
+  await control("kill");
+  await sql("delete from messages where body = 'b'");
+  await sql("update messages set body = 'a2' where body = 'a'");
+  await write("c2");
+  await control("start");
+  await eventually(() => assert.deepEqual(seen.shown, ["a2", "c", "c2", "d"]));
+  assert.equal(seen.snapshots.length, before + 1);
+  assert.deepEqual(
+    seen.snapshots.at(-1).changes.map(({ type, doc }) => `${type} ${doc.data().body}`).sort(),
+    ["added c2", "modified a2", "removed b"],
+  );
+  await write("d");
+  await eventually(() => assert.deepEqual(quiet.shown, ["d", "d"]));
+  assert.equal(quiet.snapshots.length, silent + 1);
+});
+
+test("a short interruption costs nothing but the difference", async () => {
+  await write("a", "b");
+  const realtime = client();
+  const seen = follow(messages(realtime).orderBy("body"));
+  const other = follow(messages(client()).orderBy("body"));
+  await eventually(() => assert.deepEqual([seen.shown, other.shown], [["a", "b"], ["a", "b"]]));
+  const before = seen.snapshots.length;
+  realtime.disconnect();
+  await write("c");
+  await eventually(() => assert.deepEqual(other.shown, ["a", "b", "c"]));
+  realtime.connect();
+  await eventually(() => assert.deepEqual(seen.shown, ["a", "b", "c"]));
+  assert.equal(seen.snapshots.length, before + 1);
+});
