@@ -1,6 +1,7 @@
 // End-to-end encryption: only members read, nothing can be moved, keys can change.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { Sealer } from "../src/crypto.js";
@@ -20,6 +21,21 @@ test("what is sealed is opened by who has the key, and looks like the documented
   assert.deepEqual(await member._open("e", envelope), { secret: "ß" });
   assert.notEqual(((await member._seal("e", 1)) as any).iv, ((await member._seal("e", 1)) as any).iv);
 });
+
+// The same file is the Python SDK's test: what one makes, the other opens.
+const shared: any = JSON.parse(readFileSync("../../tests/e2ee_vectors.json", "utf8"));
+
+for (const [number, { channel, event, data, envelope }] of shared.vectors.entries()) {
+  test(`shared vector ${number} is made and opened`, async (context) => {
+    const sealer = new Sealer(channel, { keyId: envelope.kid, keys: shared.keys });
+    assert.deepEqual(await sealer._open(event, envelope), data);
+    context.mock.method(crypto, "getRandomValues", (bytes: Uint8Array) => {
+      bytes.set(Buffer.from(envelope.iv, "base64url"));
+      return bytes;
+    });
+    assert.deepEqual(await sealer._seal(event, data), envelope);
+  });
+}
 
 test("keys may be base64url, too", async () => {
   const [a, b] = [raw, Buffer.alloc(32, 7).toString("base64url")].map((key) => new Sealer("room", { keyId: "k", keys: { k: key } }));

@@ -1,0 +1,13 @@
+// One half of a conversation between the two SDKs: answers what it can read, in a channel that is encrypted.
+
+import { client } from "./support.mjs";
+
+const realtime = client({ transports: ["websocket"] });
+const keys = JSON.parse(process.env.KEYS);
+const channel = realtime.channel("chat:sealed", { encryption: { keyId: "k2", keys } });
+channel.on("question", async ({ data }) => {
+  await channel.send("answer", { heard: data });
+  realtime.disconnect();
+});
+await channel.subscribe();
+console.log("ready");
