@@ -9,6 +9,7 @@ __all__ = [
     "PermissionDenied",
     "QueryRejected",
     "RealtimeError",
+    "SubscriptionFailed",
     "UnknownCollection",
 ]
 
@@ -26,6 +27,12 @@ class QueryRejected(RealtimeError):
     """A subscription's query cannot be accepted; the message says which part and why."""
 
     code = "RT_007"
+
+
+class SubscriptionFailed(QueryRejected):
+    """The server failed to go on with a subscription; its log says why. The client may subscribe again."""
+
+    code = "RT_001"
 
 
 class InvalidQuery(QueryRejected):

@@ -16,8 +16,9 @@ import psycopg
 import structlog
 from msgspec import UNSET
 
+from engine.channels.model import PresenceRefused, Unavailable
 from engine.errors import RealtimeError
-from server import protocol
+from server import replies
 from server.authorizer import Action
 from server.channels import ChannelEvent, ChannelSubscription, EventsLike, Member, Publication
 from server.protocol import Named, Publish
@@ -37,10 +38,6 @@ _MOST_PUBLISHING = 256
 _FAILURES = (psycopg.OperationalError, OSError)
 
 _log = structlog.get_logger("realtime.client")
-
-
-class _Unavailable(RealtimeError):
-    code = "RT_001"
 
 
 class ChannelClient:
@@ -205,7 +202,7 @@ class ChannelClient:
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._answer(_named(message), _told(error, "publish_failed", message.channel))
         else:
-            self._sink.send(protocol.ack(message.channel, message.ref, stored.id, stored.position))
+            self._sink.send(replies.ack(message.channel, message.ref, stored.id, stored.position))
         finally:
             self._publishing -= 1
             self._hold()
@@ -230,13 +227,13 @@ class ChannelClient:
                 if (joining := self._joining.get(change.request)) is not None:
                     await asyncio.wait({joining})
                 if change.request.ended or self._gone:
-                    raise _NotPresent(f"this connection is not subscribed to {message.channel!r} any more")
+                    raise PresenceRefused(f"this connection is not subscribed to {message.channel!r} any more")
                 await self._services.authorizer.check(self._member, Action.PRESENCE, message.channel)
                 await self._services.channels.set_presence(message.channel, self._member, change.data)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._answer(about, _told(error, "presence_failed", message.channel))
         else:
-            self._sink.send(protocol.ack(message.channel, message.ref, None, None))
+            self._sink.send(replies.ack(message.channel, message.ref, None, None))
 
     # The connection's row.
 
@@ -268,11 +265,7 @@ class ChannelClient:
 
     def _answer(self, about: Named, error: RealtimeError) -> None:
         if not self._gone:
-            self._sink.send(protocol.error(error.code, str(error), about))
-
-
-class _NotPresent(RealtimeError):
-    code = "RT_009"
+            self._sink.send(replies.error(error.code, str(error), about))
 
 
 def _named(message: Publish) -> Named:
@@ -285,6 +278,6 @@ def _told(error: Exception, what: str, channel: str) -> RealtimeError:
         return error
     if isinstance(error, _FAILURES):
         _log.warning(what, channel=channel, error=str(error))
-        return _Unavailable("the database cannot be reached now; try again")
+        return Unavailable("the database cannot be reached now; try again")
     _log.error(what, channel=channel, exc_info=error)
-    return _Unavailable("the server failed to do this")
+    return Unavailable("the server failed to do this")

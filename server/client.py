@@ -14,6 +14,7 @@ from functools import partial
 import psycopg
 import structlog
 
+from engine.channels.model import Unavailable
 from engine.errors import RealtimeError
 from server.channel_client import ChannelClient
 from server.channels import Member
@@ -125,7 +126,7 @@ class Client:
             return
         except (psycopg.Error, OSError) as error:
             _log.warning("subscribe_failed", collection=request.collection, error=str(error))
-            self._reject(request, _Unavailable("the database cannot be reached now; try again"))
+            self._reject(request, Unavailable("the database cannot be reached now; try again"))
             return
         answer = self.session.accepted(
             request,
@@ -148,7 +149,7 @@ class Client:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             _log.error("subscribe_broke", collection=request.collection, exc_info=failure)
-            self._reject(request, _Unavailable("the server failed to open this subscription"))
+            self._reject(request, Unavailable("the server failed to open this subscription"))
 
     def _reject(self, request: LiveRequest, error: RealtimeError) -> None:
         answer = self.session.rejected(request, error)
@@ -164,7 +165,3 @@ class Client:
             self._reject(request, event.error)
         else:
             self._sink.send_event(request.head, event)
-
-
-class _Unavailable(RealtimeError):
-    code = "RT_001"

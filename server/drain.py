@@ -9,7 +9,7 @@ import random
 
 import structlog
 
-from server import protocol
+from server import replies
 from server.admission import Connection
 
 __all__ = ["Connections", "drain"]
@@ -62,7 +62,7 @@ async def drain(connections: Connections, seconds: float) -> None:
         return
     _log.info("draining", connections=len(clients), seconds=seconds)
     for place, client in enumerate(clients):
-        client.send(protocol.reconnect(seconds * _SHARE * place / len(clients)))
+        client.send(replies.reconnect(seconds * _SHARE * place / len(clients)))
     try:
         async with asyncio.timeout(seconds):
             await connections.emptied()

@@ -12,7 +12,7 @@ from struct import pack
 from server.channels import ChannelEvent, EventsLike
 from server.live import LiveEvent
 from server.msgpack import packed, packed_fields, packed_snapshot
-from server.protocol import snapshot_tail
+from server.replies import snapshot_tail
 
 __all__ = ["ChannelFrames", "EventFrames", "Wire", "binary_frame", "packed_wire", "text_frame", "text_wire"]
 

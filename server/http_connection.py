@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from server import protocol
+from server import replies
 from server.admission import Admission
 from server.channels import ChannelEvent, EventsLike
 from server.client import Client
@@ -108,7 +108,7 @@ class HttpConnection:
         """Tell the client that this is the end, after what waits."""
         if self._closing:
             return
-        self._own(protocol.close(code, reason))
+        self._own(replies.close(code, reason))
         self._closing = True
         self._let_in()
         self._close()

@@ -112,5 +112,5 @@ def _head(head: bytes) -> bytes:
 
 
 def packed_snapshot(head: bytes, tail: bytes) -> bytes:
-    """A snapshot of ``protocol.snapshot_head`` and the ``packed_fields`` of its tail."""
+    """A snapshot of ``replies.snapshot_head`` and the ``packed_fields`` of its tail."""
     return _head(head) + tail

@@ -35,7 +35,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Publish this message, then answer with ``protocol.ack`` or an error."""
+    """Publish this message, then answer with ``replies.ack`` or an error."""
 
     message: Publish
 

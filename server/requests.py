@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec import UNSET, UnsetType
 
 from engine.live.resume import Resume
-from server import protocol
+from server import replies
 from server.channels import ChannelOptions
 from server.protocol import COLLECTION_PREFIX, Named
 
@@ -29,7 +29,7 @@ class LiveRequest:
         self.collection = channel.removeprefix(COLLECTION_PREFIX)
         self.query = query
         self.resume = resume
-        self.head = protocol.snapshot_head(channel, id)
+        self.head = replies.snapshot_head(channel, id)
         self.begun = False
         self.ended = False
 

@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from engine.errors import QueryRejected, RealtimeError
 from engine.lsn import Lsn
-from server import protocol
+from server import protocol, replies
 from server.channel_session import PresenceRejected, WrongField, channel_options, check_live, presence_data, resume_of
 from server.msgpack import json_of, names_text
 from server.outputs import Cancel, Close, Join, Open, Output, Present, Send
@@ -93,7 +93,7 @@ class Session:
     def begin(self) -> bytes:
         """The first message to the client."""
         limits, told = self._limits, self._greeting
-        return protocol.connected(
+        return replies.connected(
             self.connection_id,
             told.epoch,
             told.ping_interval,
@@ -118,7 +118,7 @@ class Session:
         try:
             text = json_of(data)
         except BadMessage as bad:
-            return [protocol.error(bad.code, f"invalid message: {bad}", protocol.names_in(names_text(data)))]
+            return [replies.error(bad.code, f"invalid message: {bad}", protocol.names_in(names_text(data)))]
         if len(text) > self._limits.message_size:
             return [self._too_large(f" as JSON ({len(text)})", protocol.names_in(text))]
         return self._read(text)
@@ -127,14 +127,14 @@ class Session:
         try:
             message = protocol.decode(data)
         except BadMessage as bad:
-            return [protocol.error(bad.code, f"invalid message: {bad}", protocol.names_in(data))]
+            return [replies.error(bad.code, f"invalid message: {bad}", protocol.names_in(data))]
         return self._act(message)
 
     def receive_binary(self, now: float) -> list[Output]:
         """A binary message arrived; its content does not matter."""
         if not self._bucket.take(now):
             return self._refused(Named())
-        return [protocol.error("RT_007", "invalid message: messages are JSON in text frames, not binary", Named())]
+        return [replies.error("RT_007", "invalid message: messages are JSON in text frames, not binary", Named())]
 
     def receive_oversized(self, now: float, data: bytes = b"") -> list[Output]:
         """A message beyond the size limit arrived. ``data``: its text, if it was kept, to name the request."""
@@ -161,7 +161,7 @@ class Session:
         """The live query is open. None: it was unsubscribed meanwhile, so cancel it and send nothing."""
         if request.ended:
             return None
-        return protocol.subscribed(request.channel, request.id, position, strategy, reason, epoch, recovered)
+        return replies.subscribed(request.channel, request.id, position, strategy, reason, epoch, recovered)
 
     def joined(
         self,
@@ -175,14 +175,14 @@ class Session:
         """The channel is open. None: it was unsubscribed meanwhile, so cancel it and send nothing."""
         if request.ended:
             return None
-        return protocol.joined(request.channel, request.told, position, recovered, presence_json, epoch)
+        return replies.joined(request.channel, request.told, position, recovered, presence_json, epoch)
 
     def rejected(self, request: Request, error: RealtimeError) -> bytes | None:
         """The subscription could not be opened, or ended by itself. None: nobody wants to know any more."""
         if request.ended:
             return None
         self._forget(request)
-        return protocol.error(error.code, str(error), request.named)
+        return replies.error(error.code, str(error), request.named)
 
     def ended(self, request: Request) -> None:
         """The subscription has ended by itself, and what was sent last said so."""
@@ -209,14 +209,14 @@ class Session:
             case Unsubscribe():
                 return self._unsubscribe(message)
             case Ping():
-                return [protocol.PONG]
+                return [replies.PONG]
             case Publish():
                 return [Send(message)]
             case PresenceUpdate():
                 return self._present(message)
             case Auth():
                 about = Named(ref=message.ref)
-                return [protocol.error("RT_003", "tokens are not available on this server", about)]
+                return [replies.error("RT_003", "tokens are not available on this server", about)]
 
     def _subscribe(self, message: Subscribe) -> list[Output]:
         about = Named(channel=message.channel, id=message.id)
@@ -224,7 +224,7 @@ class Session:
             request = _request(message)
             self._check_free(request)
         except QueryRejected as refused:
-            return [protocol.error(refused.code, str(refused), about)]
+            return [replies.error(refused.code, str(refused), about)]
         self._requests[request.id] = request
         if isinstance(request, LiveRequest):
             return [Open(request)]
@@ -249,7 +249,7 @@ class Session:
                 raise PresenceRejected(f'subscribe to {message.channel!r} with "presence": true first')
             return [Present(request, message, presence_data(message.data))]
         except PresenceRejected as refused:
-            return [protocol.error(refused.code, str(refused), about)]
+            return [replies.error(refused.code, str(refused), about)]
 
     def _unsubscribe(self, message: Unsubscribe) -> list[Output]:
         about = Named(channel=message.channel, id=message.id)
@@ -261,18 +261,18 @@ class Session:
         if request is None or request.channel != message.channel:
             id = message.channel if message.id is UNSET else message.id
             text = f"there is no subscription {id!r} to {message.channel!r} on this connection"
-            return [protocol.error("RT_004", text, about)]
+            return [replies.error("RT_004", text, about)]
         self._forget(request)
-        return [Cancel(request), protocol.unsubscribed(request.channel, request.named.id)]
+        return [Cancel(request), replies.unsubscribed(request.channel, request.named.id)]
 
     def _too_large(self, how: str, about: Named) -> bytes:
-        return protocol.error("RT_005", f"the message is larger than {self._limits.message_size} bytes{how}", about)
+        return replies.error("RT_005", f"the message is larger than {self._limits.message_size} bytes{how}", about)
 
     def _refused(self, about: Named) -> list[Output]:
         if self._flooding():
             return [Close(_POLICY_VIOLATION, "too many messages")]
         text = f"more than {self._limits.message_rate:g} messages per second; this one was not carried out"
-        return [protocol.error("RT_006", text, about)]
+        return [replies.error("RT_006", text, about)]
 
     def _flooding(self) -> bool:
         # Answering each of an endless flood would cost more than the flood.

@@ -8,12 +8,23 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import orjson
+import psycopg
 import structlog
 
 from engine.channels.audience import attributes_of, audience_of
 from engine.channels.core import ChannelCore
 from engine.channels.events import EndEvent, PlainEvent, iso_time
-from engine.channels.model import ChannelEvent, Deliver, Disconnected, Kicked, Member, Unavailable, format_position
+from engine.channels.model import (
+    ChannelEvent,
+    ChannelFull,
+    Deliver,
+    Disconnected,
+    Kicked,
+    Member,
+    PresenceRefused,
+    Unavailable,
+    format_position,
+)
 from engine.channels.records import Command, RowChange
 from engine.channels.store import Store
 from engine.channels.subscription import Subscription
@@ -24,6 +35,7 @@ __all__ = ["Connections"]
 
 log = structlog.get_logger(__name__)
 
+_REFUSED: Final = (Unavailable, psycopg.Error)  # also by a trigger that somebody made, or a privilege taken away
 _RETRY: Final = 1.0
 _SWEEP_PAUSE: Final = 0.05
 _LOOK: Final = 0.1
@@ -60,6 +72,7 @@ class Connections:
         """Write the connection's row and remember whom to tell."""
         self._mine.add(member.connection_id)
         await self._store.connect(member)
+        self._mine.add(member.connection_id)  # the table may have been emptied a moment before
         self._members[member.connection_id] = (member, deliver)
 
     async def disconnect(self, connection_id: str) -> None:
@@ -70,7 +83,7 @@ class Connections:
             subscription.cancel()
         try:
             await self._store.rows("engine_drop", id=connection_id)
-        except Unavailable:
+        except _REFUSED:
             self._spawn(self._persist("engine_drop", id=connection_id))
 
     async def _persist(self, name: str, **parameters: object) -> None:
@@ -78,8 +91,10 @@ class Connections:
 
     async def _until_done(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         while True:
-            with contextlib.suppress(Unavailable):
+            try:
                 return await self._store.rows(name, **parameters)
+            except _REFUSED as error:
+                log.warning("not done yet; trying again", what=name, error=str(error).strip())
             await asyncio.sleep(_RETRY)
 
     async def admit(self, subscription: Subscription) -> None:
@@ -94,8 +109,7 @@ class Connections:
         seen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._joining[channel, member.connection_id] = seen
         try:
-            await self._store.join(channel, member, subscription.options.presence or {}, limited)
-            subscription.joined = True
+            await self._enter(subscription, limited)
             async with asyncio.timeout(self._timeout):
                 await seen
         except TimeoutError as error:
@@ -103,15 +117,35 @@ class Connections:
         finally:
             self._joining.pop((channel, member.connection_id), None)
 
+    async def _enter(self, subscription: Subscription, limited: bool) -> None:
+        """Write the member's row. Whoever does not wait for that to end leaves nobody behind."""
+        channel, member = subscription.channel, subscription.member
+        join = self._store.join(channel, member, subscription.options.presence or {}, limited)
+        entering = asyncio.create_task(join)
+        try:
+            await asyncio.shield(entering)
+            subscription.joined = True
+        except (ChannelFull, PresenceRefused):
+            raise
+        except BaseException:  # perhaps it is written
+            self._leave((channel, member.connection_id), entering)
+            raise
+
     def left(self, subscription: Subscription) -> None:
         """A subscription has ended, the connection goes on: its presence ends now."""
         if subscription.joined:
             subscription.joined = False
-            key = (subscription.channel, subscription.member.connection_id)
-            leave = self._persist("engine_leave", channel=key[0], connection=key[1])
-            task = self._leaving[key] = self._spawn(leave)
-            task.add_done_callback(lambda done: self._left(key, done))
+            self._leave((subscription.channel, subscription.member.connection_id))
         self._tastes.release(subscription)
+
+    def _leave(self, key: tuple[str, str], entering: asyncio.Task[None] | None = None) -> None:
+        task = self._leaving[key] = self._spawn(self._leave_after(entering, key))
+        task.add_done_callback(lambda done: self._left(key, done))
+
+    async def _leave_after(self, entering: asyncio.Task[None] | None, key: tuple[str, str]) -> None:
+        if entering is not None:
+            await asyncio.gather(entering, return_exceptions=True)
+        await self._persist("engine_leave", channel=key[0], connection=key[1])
 
     def _left(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
         if self._leaving.get(key) is task:
@@ -231,7 +265,7 @@ class Connections:
 
     def _told(self, deliver: Deliver, event: ChannelEvent) -> None:
         """One connection that fails to be told is no reason not to tell the others."""
-        with self._core.reader.isolated.at(self._core.position, "an event for a connection"):
+        with self._core.failures.at(self._core.position, "an event for a connection"):
             deliver(event)
 
     async def sweep(self) -> None:
@@ -244,8 +278,8 @@ class Connections:
             self._due.clear()
             try:
                 wait = await self._store.sweep()
-            except Unavailable as error:
-                log.warning("presence is not swept", error=str(error))
+            except _REFUSED as error:
+                log.warning("presence is not swept", error=str(error).strip())
                 wait = _RETRY
             if self._open:
                 # The stream may show a row before a statement does: what is open and not seen is looked for again.

@@ -8,6 +8,7 @@ everything has been delivered.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from engine.channels.events import PlainEvent
@@ -71,6 +72,7 @@ class ChannelCore:
         self.routes = Routes()
         self.router = ChannelRouter()
         self.messages = 0
+        self.failures = Isolated()
         self._effects = effects
         self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
         self._base: Snapshot | None = None  # what load() brought; transactions it shows are skipped
@@ -129,12 +131,11 @@ class ChannelCore:
             self._effects.stored(records.messages)
             self.router.messages(records.messages)
         self._close()
-        isolated = self.reader.isolated
         for command in records.commands:
-            with isolated.at(records.lsn, "a command"):
+            with self.failures.at(records.lsn, "a command"):
                 self._effects.commanded(command)
         for change in records.changes:
-            with isolated.at(records.lsn, "what a row means for connections"):
+            with self.failures.at(records.lsn, "what a row means for connections"):
                 self._tell(change)
 
     def _refuse(self, records: Records, closed: set[str]) -> None:
@@ -164,7 +165,7 @@ class ChannelCore:
             events = self.presence.apply(present, records.commit_time, self._alone(records))
             self.router.presence(event for event in events if event.body["channel"] not in self._closings)
 
-    def _alone(self, records: Records) -> Callable[[], Isolated]:
+    def _alone(self, records: Records) -> Callable[[], AbstractContextManager[bool | None]]:
         """For each row of presence: what goes wrong with it is that row's affair."""
         return lambda: self.reader.isolated.at(records.lsn, "a row of presence")
 

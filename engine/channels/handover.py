@@ -203,7 +203,10 @@ class HandOver:
                 for subscription in self._core.router.of(channel):
                     if subscription.waiting:
                         subscription.waiting = False
-                        subscription.replay(events)
+                        try:
+                            subscription.replay(events)
+                        except Exception as problem:  # noqa: BLE001 - of one subscriber's filter or connection
+                            subscription.give_up(problem)
                 return
             finally:
                 self._core.ledger.end_read(ticket, past.snapshot if past is not None else None)

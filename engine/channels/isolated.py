@@ -16,30 +16,39 @@ log = structlog.get_logger(__name__)
 class Isolated:
     """``with isolated.at(position, what):`` ends quietly when something inside goes wrong.
 
-    What is inside must be one small step about one row, message or subscriber. ``count``: how often it went wrong.
+    What is inside must be one small step about one row, message or connection. ``count``: how often it went wrong.
     """
 
-    __slots__ = ("_position", "_what", "count")
+    __slots__ = ("count",)
 
     def __init__(self) -> None:
         self.count = 0
-        self._position: Lsn = 0
-        self._what = ""
 
-    def at(self, position: Lsn, what: str) -> Isolated:
-        """Say what comes, and where in the stream."""
-        self._position, self._what = position, what
-        return self
+    def at(self, position: Lsn, what: str) -> _Step:
+        """Say what is about to be done, and where in the stream."""
+        return _Step(self, position, what)
+
+    def note(self, position: Lsn, what: str, problem: Exception) -> None:
+        """The same for what is done so often that it has a ``try`` of its own."""
+        self.count += 1
+        log.error("left out", what=what, position=format_lsn(position), exc_info=problem)
+
+
+class _Step:
+    __slots__ = ("_isolated", "_position", "_what")
+
+    def __init__(self, isolated: Isolated, position: Lsn, what: str) -> None:
+        self._isolated = isolated
+        self._position = position
+        self._what = what
 
     def __enter__(self) -> None:
-        """Nothing to do."""
+        pass
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Swallows failures; cancellation and the end of the process are none."""
-        if not isinstance(error, Exception):
+        if not isinstance(problem, Exception):  # cancellation is no failure
             return False
-        self.count += 1
-        log.error("left out", what=self._what, position=format_lsn(self._position), exc_info=error)
+        self._isolated.note(self._position, self._what, problem)
         return True

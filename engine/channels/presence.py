@@ -152,7 +152,7 @@ class PresenceState:
         self,
         changes: Iterable[RowChange],
         commit_time: int,
-        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+        alone: Callable[[], AbstractContextManager[bool | None]] = nullcontext,
     ) -> list[PlainEvent]:
         """One transaction's changes of ``realtime.presence``; what it means, one event per user at most.
 

@@ -96,7 +96,9 @@ class Recorder:
         if refused := [row for entry in entries for row in _rows(entry, entry.refused)]:
             parameters = _columns(refused, ("channels", "xids", "positions", "first", "last"))
             del parameters["positions"]
-            await self._store.rows("engine_remove_refused", **parameters)
+            # Only PostgreSQL knows when it will see them.
+            while not (await self._store.rows("engine_remove_refused", **parameters))[0]["seen"]:  # noqa: ASYNC110
+                await asyncio.sleep(self._interval)
         commits = [row for entry in entries for row in _rows(entry, entry.messages)]
         parameters = _columns(commits, ("channels", "xids", "positions", "first", "last"))
         if any(entry.copies for entry in entries):
@@ -110,14 +112,19 @@ class Recorder:
             await asyncio.sleep(self._trim_interval)
             if not len(self._ledger):
                 continue
-            ticket = self._ledger.begin_read()
-            snapshot = None
             try:
-                snapshot = await self._store.snapshot()
+                await self.let_go()
             except Unavailable as error:
                 log.warning("no snapshot to trim the ledger by", error=str(error))
-            finally:
-                self._ledger.end_read(ticket, snapshot)
+
+    async def let_go(self) -> None:
+        """Let the ledger go of what is recorded and a snapshot shows now. Raises ``Unavailable``."""
+        ticket = self._ledger.begin_read()
+        snapshot = None
+        try:
+            snapshot = await self._store.snapshot()
+        finally:
+            self._ledger.end_read(ticket, snapshot)
 
 
 def _rows(entry: Entry, messages: list[MessageRow]) -> list[tuple[str, str, str, str, str]]:

@@ -157,12 +157,14 @@ class RecordReader:
     def read(self, transaction: Transaction, into: Records) -> Iterator[None]:
         """Fill ``into``. Yields now and then."""
         for number, change in enumerate(transaction.changes, 1):
-            if isinstance(change, Message):
-                with self.isolated.at(into.lsn, "a logical message that cannot be read"):
+            try:
+                if isinstance(change, Message):
                     self._message(change, into)
-            elif change.relation.schema == _SCHEMA:
-                with self.isolated.at(into.lsn, "a row that cannot be read"):
+                elif change.relation.schema == _SCHEMA:
                     self._row(change, into)
+            except Exception as problem:  # noqa: BLE001 - anybody may emit a message; one row is not worth the stream
+                what = change.prefix if isinstance(change, Message) else f"a row of {change.relation.name}"
+                self.isolated.note(into.lsn, what, problem)
             if number % _SLICE == 0:
                 yield
         if len(into.messages) > 1:

@@ -1,7 +1,8 @@
 """From a transaction to its subscribers: which event goes to whom, in which order. No I/O.
 
 Invariant: every subscriber of a channel is given the channel's messages in commit order, each exactly once, or its end:
-whom telling fails, for whatever reason, is told nothing more, and the others do not notice. Within one transaction channels with messages of higher priority come first; a channel's own messages never change their order.
+whom telling fails, for whatever reason, is told nothing more, and the others do not notice. Within one transaction channels
+with messages of higher priority come first; a channel's own messages never change their order.
 """
 
 from __future__ import annotations

@@ -73,8 +73,12 @@ class Routes:
         match = row.get("match")
         try:
             test = compile_filter(read_json(match.encode())) if match not in (None, "null", "[]") else None
-        except InvalidQuery as problem:
-            log.warning("a route's match cannot be read; it routes nothing", route=row["id"], problem=str(problem))
+        except Exception as problem:
+            unexpected = None if isinstance(problem, InvalidQuery) else problem
+            why = str(problem)
+            log.warning(
+                "a route's match cannot be read; it routes nothing", route=row["id"], problem=why, exc_info=unexpected
+            )
             return
         self._routes[row["id"] or ""] = Route(row.get("from_channel") or "*", row.get("to_channel") or "", test)
 
@@ -92,6 +96,14 @@ class Routes:
         for row in rows:
             if row.routed_from is None:
                 event = MessageEvent(row)
-                targets = {route.to_channel: None for route in self._routes.values() if route.takes(row, event)}
+                targets = {route.to_channel: None for route in self._routes.values() if _takes(route, row, event)}
                 found += [(row, target) for target in targets]
         return found
+
+
+def _takes(route: Route, row: MessageRow, event: MessageEvent) -> bool:
+    try:
+        return route.takes(row, event)
+    except Exception as problem:
+        log.error("a route failed", to=route.to_channel, position=event.position, exc_info=problem)
+        return False

@@ -6,6 +6,7 @@ What clients do is written to tables and comes back through the stream; nothing 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -44,6 +45,7 @@ from engine.types import Transaction
 __all__ = ["ChannelSettings", "Channels"]
 
 _PATIENCE = 5.0
+_LAST_RECORDS = 2.0  # seconds that a stop waits for them
 
 
 class Channels:
@@ -96,8 +98,10 @@ class Channels:
         self._background.spawn(self._recorder.record())  # not before the routes are known
         self._background.spawn(self._recorder.trim())
         self._recorder.wake()
-        # What committed while this node was down may have got its position from others: nobody is to hear it from here.
+        # What committed while this node was down may have got its position from others: the table says it, not our stream.
         await self._live.reached(await self._store.flushed())
+        await self._recorder.recorded()
+        await self._recorder.let_go()
         self._background.spawn(self._publisher.run())
         self._connections.look_again()
         self._background.spawn(self._connections.sweep())
@@ -106,6 +110,9 @@ class Channels:
     async def stop(self) -> None:
         """Stop everything; subscribers are told nothing, publishers that the server stops."""
         await self._publisher.close()
+        with contextlib.suppress(TimeoutError):  # what subscribers have heard is to be known to the other nodes
+            async with asyncio.timeout(_LAST_RECORDS):
+                await self._recorder.recorded()
         await self._background.stop()
         await self._reader.close()
         await self._store.close()
@@ -120,7 +127,8 @@ class Channels:
         self._background.on_failure(tell)
 
     def status(self) -> Mapping[str, int]:
-        """Figures for ``/health``. ``malformed``: rows and logical messages that made no sense."""
+        """Figures for ``/health``. ``malformed``: rows and logical messages that made no sense;
+        ``failures``: what could not be done about one connection."""
         return {
             "channels": len(self.core.router.channels),
             "subscriptions": len(self.core.router),
@@ -128,6 +136,7 @@ class Channels:
             "publishing": len(self._publisher),
             "unrecorded": len(self.core.ledger.unrecorded),
             "malformed": self.core.reader.isolated.count,
+            "failures": self.core.failures.count,
         }
 
     @property

@@ -99,11 +99,14 @@ class Subscription:
             return
         self._begun = True
         backlog, self._backlog = self._backlog, []
-        for event in backlog:
-            self.offer(event)
+        try:
+            for event in backlog:
+                self.offer(event)
+        except Exception as problem:  # noqa: BLE001 - as when it is told later
+            self.give_up(problem)
+            return
         if self._ended is not None:
-            self._begun = False
-            self._deliver(self._ended)
+            self.end(self._ended)
 
     def cancel(self) -> None:
         """Deliver nothing more; a member with presence leaves."""
@@ -140,7 +143,7 @@ class Subscription:
             self._begun = False
             try:
                 self._deliver(event)
-            except Exception as problem:  # noqa: BLE001 - there is nothing left to end
+            except Exception as problem:
                 log.error("a subscription's end could not be told", channel=self.channel, exc_info=problem)
 
     def finish(self, event: ChannelEvent) -> None:

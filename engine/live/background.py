@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 import structlog
 
@@ -13,13 +13,16 @@ log = structlog.get_logger(__name__)
 
 
 class Background:
-    """Tasks that end with the service.
+    """Tasks that end with the service called ``name``.
 
-    ``failure`` is what the first task to fail raised. Whoever waits with :meth:`next_move` is woken by it, too.
+    ``failure`` is what the first task to fail raised. Whoever waits with :meth:`next_move` is woken by it, too; whoever
+    asked with :meth:`on_failure` is told.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.failure: BaseException | None = None
+        self._name = name
+        self._told: list[Callable[[BaseException], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._watchers: list[asyncio.Future[None]] = []
 
@@ -29,6 +32,10 @@ class Background:
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
+
+    def on_failure(self, tell: Callable[[BaseException], None]) -> None:
+        """Call ``tell`` with what ends the service by itself, if anything does."""
+        self._told.append(tell)
 
     async def stop(self) -> None:
         """Cancel all tasks and wait for their end."""
@@ -54,8 +61,11 @@ class Background:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            if self.failure is None:
-                self.failure = task.exception()
-            log.error("a task of the live queries failed", exc_info=task.exception())
-            self.moved()
+        if task.cancelled() or (failure := task.exception()) is None:
+            return
+        log.error("a task failed", service=self._name, exc_info=failure)
+        if self.failure is None:
+            self.failure = failure
+            for tell in self._told:
+                tell(failure)
+        self.moved()

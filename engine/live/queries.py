@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import QueryRejected
+import structlog
+
+from engine.errors import QueryRejected, SubscriptionFailed
 from engine.live.changes import DocChange, WindowEvent, list_changes
 from engine.live.resume import Resume, ResumeLog
 from engine.lsn import Lsn
@@ -24,6 +26,8 @@ __all__ = ["Deliver", "Listing", "LiveQuery", "Subscription"]
 
 Deliver = Callable[["Subscription", WindowEvent], None]
 Pairs = Sequence[tuple[str, bytes]]
+
+log = structlog.get_logger(__name__)
 
 
 class Listing:
@@ -116,7 +120,10 @@ class LiveQuery:
         event = WindowEvent(position, False, changes)
         self.log.add(event)
         for subscription in list(self.subscriptions):
-            subscription.receive(event, self.emissions)
+            try:
+                subscription.receive(event, self.emissions)
+            except Exception as problem:  # noqa: BLE001 - whatever one subscriber's connection does
+                subscription.give_up(position, problem)
 
     def end(self, position: Lsn, error: QueryRejected) -> None:
         """Tell every subscriber that this query has ended, and why."""
@@ -197,11 +204,14 @@ class Subscription:
             self._deliver(self, self._ended)
             return
         self._begun = True
-        missed = None if self._resume is None else self.query.log.since(self._resume)
-        if missed is None:
-            missed = [self.query.reset_event(self._position())]
-        for event in missed:
-            self._deliver(self, event)
+        try:
+            missed = None if self._resume is None else self.query.log.since(self._resume)
+            if missed is None:
+                missed = [self.query.reset_event(self._position())]
+            for event in missed:
+                self._deliver(self, event)
+        except Exception as problem:  # noqa: BLE001 - as when it is told later
+            self.give_up(self._position(), problem)
 
     def cancel(self) -> None:
         """Deliver nothing more and let go of the query."""
@@ -223,11 +233,14 @@ class Subscription:
             self._begun = False
             self._deliver(self, self._ended)
             return
-        changes = list_changes(held.pairs, self.query.listing().pairs)
-        if changes:
-            position = self._position()
-            self.query.log.told(position)
-            self._deliver(self, WindowEvent(position, False, changes))
+        position = self._position()
+        try:
+            changes = list_changes(held.pairs, self.query.listing().pairs)
+            if changes:
+                self.query.log.told(position)
+                self._deliver(self, WindowEvent(position, False, changes))
+        except Exception as problem:  # noqa: BLE001 - as when it is told each change
+            self.give_up(position, problem)
 
     def receive(self, event: WindowEvent, emission: int) -> None:
         """The query's next event."""
@@ -235,8 +248,18 @@ class Subscription:
             self._deliver(self, event)
 
     def fail(self, event: WindowEvent) -> None:
-        """The query has ended."""
+        """The query has ended. Does not raise."""
         self._ended = event
         if self._begun and self._held is None:
             self._begun = False
-            self._deliver(self, event)
+            try:
+                self._deliver(self, event)
+            except Exception as problem:
+                log.error("a subscription's end could not be told", key=self.query.key, exc_info=problem)
+
+    def give_up(self, position: Lsn, problem: Exception) -> None:
+        """Telling it failed, so its list is not right any more: it ends, and the client may subscribe again."""
+        log.error("a subscription has ended", key=self.query.key, exc_info=problem)
+        error = SubscriptionFailed("the server failed to go on with this subscription; try again")
+        self.fail(WindowEvent(position, False, (), error))
+        self._release(self)

@@ -14,7 +14,7 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
 
-from engine.errors import InvalidQuery, QueryRejected
+from engine.errors import InvalidQuery, QueryRejected, SubscriptionFailed
 from engine.live.catalog_keeper import CatalogKeeper
 from engine.live.changes import list_changes
 from engine.live.plans import Plan, Planner
@@ -157,6 +157,9 @@ class Refresher:
                     await wait.longer()
         except (QueryRejected, ResultTooLarge, psycopg.Error, PoolTimeout) as error:
             self._fail(query, state, error)
+        except Exception as problem:
+            log.error("a live query failed", key=query.key, exc_info=problem)
+            self._fail(query, state, SubscriptionFailed("the server failed to read this query; its log says why"))
         finally:
             state.task = None
             self._moved()

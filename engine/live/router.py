@@ -96,7 +96,7 @@ class Router:
             if live is not None and live.windows:
                 try:
                     live.apply(change, skip)
-                except (RowUnknown, *_UNREADABLE) as problem:
+                except Exception as problem:  # noqa: BLE001 - one table's windows are read again, whatever it is
                     self._unapplied(live, skip, outcome, problem)
             if route.rereads:
                 rereads |= route.rereads
@@ -121,7 +121,9 @@ class Router:
 
     def _unapplied(self, live: LiveTable, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
         """A change could not be applied to the windows of a table, so they are read again."""
-        log.warning("live queries over %s are read again: %s", live.table.collection, problem)
+        expected = isinstance(problem, (RowUnknown, *_UNREADABLE))
+        text = "live queries over %s are read again: %s"
+        log.warning(text, live.table.collection, problem, exc_info=None if expected else problem)
         if not isinstance(problem, RowUnknown):  # the stream and the catalog disagree about the table
             outcome.ddl.append(DdlNote("STREAM", [live.table.oid]))
         self._break(live, skip, str(problem))
@@ -140,7 +142,11 @@ class Router:
             query, _ = owner
             if window.plan.limit is None and len(window) > self.max_rows:
                 window.mark_broken(f"more than {self.max_rows} rows")
-            changes = window.commit()
+            try:
+                changes = window.commit()
+            except Exception as problem:
+                log.exception("a live query over %s is read again", window.plan.table.collection)
+                window.mark_broken(str(problem))
             if window.broken:
                 self._retire(window)
                 outcome.refresh.add(query)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 import structlog
@@ -70,7 +70,7 @@ class LiveQueries:
 
     def __init__(self, dsn: str, feed: FeedLike, settings: LiveSettings | None = None) -> None:
         self.settings = settings or LiveSettings()
-        self._background = Background()
+        self._background = Background("live queries")
         self._feed = feed
         self._router = Router(self.settings.max_rows, self.settings.slack)
         self._reader = Reader(dsn, size=self.settings.readers, timeout_ms=self.settings.read_timeout_ms)
@@ -124,6 +124,10 @@ class LiveQueries:
     def failure(self) -> BaseException | None:
         """What ended the service by itself, if anything has."""
         return self._background.failure
+
+    def on_failure(self, tell: Callable[[BaseException], None]) -> None:
+        """Call ``tell`` if something ends the service by itself: it follows nothing any more then."""
+        self._background.on_failure(tell)
 
     @property
     def position(self) -> Lsn:

@@ -175,11 +175,10 @@ class Window:
             self.mark_broken("the rows kept beyond the limit are used up")
         if self.broken:
             return []
+        changes = [] if before is None else self._sequence(before, *self._classify(before, touched))
+        # Only now: should that fail, what the subscribers were told must still be known.
         self._before, self._rows_before, self._touched = None, [], {}
-        if before is None:
-            return []
-        removed, placed = self._classify(before, touched)
-        return self._sequence(before, removed, placed)
+        return changes
 
     def _classify(
         self, before: list[SortKey], touched: dict[Identity, tuple[SortKey | None, Row | None]]

@@ -86,15 +86,17 @@ from (
 ) r
 
 -- name: engine_remove_refused
--- Messages that committed after their room was closed: nobody was shown them, and whoever published them was told so.
-with gone as (
-  delete from realtime.messages m
-  using unnest(%(channels)s::text[], %(xids)s::text[]::xid8[], %(first)s::timestamptz[], %(last)s::timestamptz[]) as r (channel, xid, first_at, last_at)
+-- Messages that committed after their room was closed: nobody was shown them, and whoever published them was told so. Says whether it saw all of
+-- these transactions: the stream brings a commit a moment before other statements see its rows.
+with refused as materialized (
+  select * from unnest(%(channels)s::text[], %(xids)s::text[]::xid8[], %(first)s::timestamptz[], %(last)s::timestamptz[]) as r (channel, xid, first_at, last_at)
+), gone as (
+  delete from realtime.messages m using refused r
   where m.channel = r.channel and m.xid = r.xid and m.inserted_at between r.first_at and r.last_at
+), free as (
+  delete from realtime.message_ids i using refused r where i.channel = r.channel and i.xid = r.xid
 )
-delete from realtime.message_ids i
-using unnest(%(channels)s::text[], %(xids)s::text[]::xid8[]) as r (channel, xid)
-where i.channel = r.channel and i.xid = r.xid
+select coalesce(bool_and(pg_visible_in_snapshot(r.xid, pg_current_snapshot())), true) as seen from refused r
 
 -- name: engine_unrecorded
 -- Messages whose commit nobody has written down, with the snapshot's place: the stream may still bring them.

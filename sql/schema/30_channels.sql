@@ -33,6 +33,73 @@ comment on function realtime.channel_rules(text[]) is
   'What holds for each of these channels: its own row first, then the longest pattern of realtime.channel_defaults. available: '
   'it can be subscribed to and published to; ttl and max_messages null: no limit';
 
+create or replace function realtime.name_problem(name text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select case
+    when name is null or length(name) not between 1 and 255 then 'a channel has a name of 1 to 255 characters'
+    when name ~ '[\x01-\x1f\x7f]' then quote_literal(name) || ' is no name for a channel: it has control characters'
+    when starts_with(name, 'db:') then quote_literal(name) || ' is no name for a channel: names that begin with db: are live queries'
+    when name = '*' then quote_literal(name) || ' is no name for a channel: it stands for everybody'
+  end
+$$;
+comment on function realtime.name_problem(text) is 'Why nobody could subscribe to a channel of that name; null: it is a name';
+
+create or replace function realtime.settings_problem(
+  history boolean, ttl interval, max_messages integer, presence_timeout interval, typing_timeout interval
+) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select case
+    when history is null then 'history must be true or false'
+    when ttl <= interval '0' then 'ttl must be longer than nothing, or null for no limit'
+    when max_messages < 1 then 'max_messages must be at least 1, or null for no limit'
+    when coalesce(presence_timeout < interval '0', true) then 'presence_timeout must be 0 or longer'
+    when coalesce(typing_timeout <= interval '0', true) then 'typing_timeout must be longer than nothing'
+  end
+$$;
+comment on function realtime.settings_problem(boolean, interval, integer, interval, interval) is
+  'What is wrong with what rows of realtime.channels and realtime.channel_defaults have in common; null: nothing';
+
+create or replace function realtime.check_channel() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  problem text;
+begin
+  if tg_op = 'INSERT' or new.name is distinct from old.name then  -- a name from before this rule may stay
+    problem := realtime.name_problem(new.name);
+  end if;
+  problem := coalesce(problem, case
+    when coalesce(jsonb_typeof(new.metadata), 'null') <> 'object' then 'metadata must be a JSON object'
+    when coalesce(jsonb_typeof(new.permissions), 'null') <> 'object' then 'permissions must be a JSON object'
+    when new.capacity < 1 then 'capacity must be at least 1, or null for no limit'
+    else realtime.settings_problem(new.history, new.ttl, new.max_messages, new.presence_timeout, new.typing_timeout)
+  end);
+  if problem is not null then
+    raise exception '%', problem using errcode = 'RT007';
+  end if;
+  return new;
+end
+$$;
+comment on function realtime.check_channel() is 'Trigger function: a room that makes no sense is refused with RT007, before a constraint says so in its own words';
+create or replace trigger check_channel before insert or update on realtime.channels for each row execute function realtime.check_channel();
+
+create or replace function realtime.check_default() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  problem text := case
+    when new.pattern is null or length(new.pattern) not between 1 and 255 then 'a pattern has 1 to 255 characters'
+    when new.dynamic is null then 'dynamic must be true or false'
+    else realtime.settings_problem(new.history, new.ttl, new.max_messages, new.presence_timeout, new.typing_timeout)
+  end;
+begin
+  if problem is not null then
+    raise exception '%', problem using errcode = 'RT007';
+  end if;
+  return new;
+end
+$$;
+comment on function realtime.check_default() is 'The same for realtime.channel_defaults';
+create or replace trigger check_default before insert or update on realtime.channel_defaults for each row execute function realtime.check_default();
+
 create or replace function realtime.create_channel(
   name text,
   metadata jsonb default '{}',
@@ -50,12 +117,6 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   made realtime.channels;
 begin
-  if starts_with(create_channel.name, 'db:') then
-    raise exception 'names that begin with db: are live queries' using errcode = 'RT007';
-  elsif create_channel.name ~ '[\x01-\x1f\x7f]' or create_channel.name = '*' then
-    raise exception '% is no name for a channel', quote_literal(create_channel.name) using errcode = 'RT007',
-      hint = 'Names have no control characters.';
-  end if;
   insert into realtime.channels as c
     (name, metadata, permissions, capacity, history, ttl, max_messages, presence_timeout, typing_timeout, created_by)
   values (create_channel.name, create_channel.metadata, create_channel.permissions, create_channel.capacity, create_channel.history,
@@ -86,6 +147,10 @@ declare
   unknown text;
   changed realtime.channels;
 begin
+  if update_channel.changes is null or jsonb_typeof(update_channel.changes) <> 'object' then
+    raise exception 'the changes are a JSON object of settings, not %', coalesce(left(update_channel.changes::text, 40), 'null')
+      using errcode = 'RT007';
+  end if;
   select string_agg(quote_literal(key), ', ') into unknown
   from jsonb_object_keys(changes) key
   where key not in ('metadata', 'permissions', 'capacity', 'history', 'ttl', 'max_messages', 'presence_timeout', 'typing_timeout');
@@ -94,15 +159,19 @@ begin
       hint = 'metadata, permissions, capacity, history, ttl, max_messages, presence_timeout, typing_timeout';
   end if;
   -- What is not mentioned stays; null takes a limit away. jsonb_populate_record knows the difference.
-  update realtime.channels c
-  set (metadata, permissions, capacity, history, ttl, max_messages, presence_timeout, typing_timeout, updated_at) = (
-    select n.metadata, n.permissions, n.capacity, n.history, n.ttl, n.max_messages, n.presence_timeout, n.typing_timeout,
-           clock_timestamp()
-    from jsonb_populate_record(c, update_channel.changes) n
-  )
-  where c.name = update_channel.name and c.closed_at is null
-  returning c.* into changed;
-  if not found then
+  begin
+    update realtime.channels c
+    set (metadata, permissions, capacity, history, ttl, max_messages, presence_timeout, typing_timeout, updated_at) = (
+      select n.metadata, n.permissions, n.capacity, n.history, n.ttl, n.max_messages, n.presence_timeout, n.typing_timeout,
+             clock_timestamp()
+      from jsonb_populate_record(c, update_channel.changes) n
+    )
+    where c.name = update_channel.name and c.closed_at is null
+    returning c.* into changed;
+  exception when data_exception then
+    raise exception 'not a value for a setting of a channel: %', sqlerrm using errcode = 'RT007';
+  end;
+  if changed.name is null then
     raise exception 'there is no open channel %', quote_literal(update_channel.name) using errcode = 'RT004';
   end if;
   return changed;

@@ -14,6 +14,22 @@ end
 $$;
 comment on function realtime.refuse_size(integer, integer) is 'Raises RT005. Returns a type so that it can stand in place of pg_logical_emit_message()';
 
+create or replace function realtime.refuse_depth() returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'the payload is nested too deeply' using errcode = 'RT007', hint = 'At most 512 levels.';
+end
+$$;
+comment on function realtime.refuse_depth() is 'Raises RT007';
+
+create or replace function realtime.is_too_deep(content jsonb, size integer) returns boolean
+language sql immutable parallel safe as $$
+  -- No search_path is set so that it can be inlined. What is so deep has two brackets per level, so small messages need not be looked at.
+  select size operator(pg_catalog.>) 1024 and content operator(pg_catalog.@?) '$.**{512}'
+$$;
+comment on function realtime.is_too_deep(jsonb, integer) is
+  'Whether JSON (of so many bytes as text) is nested more than 512 levels deep. PostgreSQL keeps that; many programs cannot read it, the servers among them';
+
 create or replace function realtime.check_size() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -43,6 +59,7 @@ declare
   closed timestamptz;
   available boolean := true;
   kept boolean;
+  size integer := octet_length(payload::text);
 begin
   -- What realtime.channel_rules() says, in statements whose plans are kept: this runs for every message.
   select true, c.closed_at, c.history into room, closed, kept from realtime.channels c where c.name = channel;
@@ -55,8 +72,10 @@ begin
       return 'unknown';
     end if;
   end if;
-  if octet_length(payload::text) > (select s.max_payload from realtime.settings s) then
+  if size > (select s.max_payload from realtime.settings s) then
     return 'too large';
+  elsif realtime.is_too_deep(payload, size) then
+    return 'too deep';
   end if;
   if send.id is not null then
     insert into realtime.message_ids (channel, id) values (send.channel, send.id) on conflict do nothing;
@@ -76,7 +95,7 @@ begin
 end
 $$;
 comment on function realtime.send(text, text, jsonb, text, text, jsonb, integer, text, text, text) is
-  'Publish one message and say what became of it: stored, emitted (a channel without history), duplicate, closed, unknown, too large. '
+  'Publish one message and say what became of it: stored, emitted (a channel without history), duplicate, closed, unknown, too large, too deep. '
   'Not for others to call: realtime.broadcast() raises errors';
 
 create or replace function realtime.is_condition(condition jsonb, depth integer default 1) returns boolean
@@ -113,11 +132,37 @@ $$;
 comment on function realtime.is_condition(jsonb, integer) is
   'Whether this is a condition as the servers read them: ["field", "operator", value], or {"and": []}, {"or": []}, {"not": …} of such';
 
+create or replace function realtime.check_route() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  problem text := coalesce(
+    case when new.from_channel is null or length(new.from_channel) not between 1 and 255 then 'from_channel has 1 to 255 characters' end,
+    'to_channel: ' || realtime.name_problem(new.to_channel),
+    case when new.from_channel = new.to_channel then 'a route leads to another channel' end,
+    case when coalesce(jsonb_typeof(new.match), 'null') <> 'array' or new.match @? '$.**{100}' then 'match is a list of conditions' end);
+begin
+  if problem is null then
+    problem := (
+      select 'match: not a condition: ' || left(condition::text, 200)
+      from jsonb_array_elements(new.match) condition where not realtime.is_condition(condition) limit 1
+    );
+  end if;
+  if problem is not null then
+    raise exception '%', problem using errcode = 'RT007', hint = 'match is like [["data.amount", ">", 1000], ["event", "==", "new-order"]].';
+  end if;
+  return new;
+end
+$$;
+comment on function realtime.check_route() is 'Trigger function: a route that could route nothing is refused with RT007';
+create or replace trigger check_route before insert or update on realtime.routes for each row execute function realtime.check_route();
+
 create or replace function realtime.check_message(event text, audience jsonb) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
   if event is null or length(event) not between 1 and 255 then
     raise exception 'an event has a name of 1 to 255 characters' using errcode = 'RT007';
+  elsif audience @? '$.**{100}' then
+    raise exception 'an audience is nested at most 100 levels deep' using errcode = 'RT007';
   elsif audience is not null and (jsonb_typeof(audience) <> 'object'
       or audience - '{users,connections,exclude,where}'::text[] <> '{}'
       or coalesce(jsonb_typeof(audience -> 'users'), 'array') <> 'array'
@@ -145,14 +190,12 @@ create or replace function realtime.broadcast(
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   message_id text := coalesce(id, gen_random_uuid()::text);
+  wrong_name text := realtime.name_problem(channel);
   outcome text;
 begin
   perform realtime.check_message(event, audience);
-  if channel is null or length(channel) not between 1 and 255 then
-    raise exception 'a channel has a name of 1 to 255 characters' using errcode = 'RT007';
-  elsif channel ~ '[\x01-\x1f\x7f]' or starts_with(channel, 'db:') or channel = '*' then  -- nobody could subscribe to it
-    raise exception '% is no name for a channel', quote_literal(channel) using errcode = 'RT007',
-      hint = 'Names have no control characters and do not begin with db:. To reach everybody: realtime.broadcast_all().';
+  if wrong_name is not null then
+    raise exception '%', wrong_name using errcode = 'RT007', hint = 'To reach everybody: realtime.broadcast_all().';
   elsif priority is null or priority not between -32768 and 32767 then
     raise exception 'a priority is between -32768 and 32767, not %', priority using errcode = 'RT007';
   elsif length(id) not between 1 and 255 then
@@ -162,6 +205,8 @@ begin
   if outcome = 'too large' then
     raise exception 'the payload has % bytes', octet_length(payload::text) using errcode = 'RT005',
       hint = (select format('At most %s.', s.max_payload) from realtime.settings s);
+  elsif outcome = 'too deep' then
+    perform realtime.refuse_depth();
   elsif outcome in ('closed', 'unknown') then
     raise exception 'channel % %', quote_literal(channel), case outcome when 'closed' then 'is closed' else 'does not exist' end
       using errcode = 'RT004', hint = 'Make it with realtime.create_channel().';
@@ -179,11 +224,14 @@ create or replace function realtime.direct(
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   message_id text := gen_random_uuid()::text;
+  size integer := octet_length(payload::text);
 begin
   perform realtime.check_message(event, audience);
-  if octet_length(payload::text) > (select s.max_payload from realtime.settings s) then
-    raise exception 'the payload has % bytes', octet_length(payload::text) using errcode = 'RT005',
+  if size > (select s.max_payload from realtime.settings s) then
+    raise exception 'the payload has % bytes', size using errcode = 'RT005',
       hint = (select format('At most %s.', s.max_payload) from realtime.settings s);
+  elsif realtime.is_too_deep(payload, size) then
+    perform realtime.refuse_depth();
   elsif priority not between -32768 and 32767 then
     raise exception 'a priority is between -32768 and 32767, not %', priority using errcode = 'RT007';
   end if;

@@ -74,6 +74,8 @@ begin
   outcome := realtime.send(channel, event, message, null, null, null, 0);
   if outcome = 'too large' then
     outcome := realtime.send(channel, event, message || '{"record": null, "old": null, "tooLarge": true}', null, null, null, 0);
+  elsif outcome = 'too deep' then
+    outcome := realtime.send(channel, event, message || '{"record": null, "old": null, "tooDeep": true}', null, null, null, 0);
   end if;
 end
 $$;
@@ -124,5 +126,5 @@ $$;
 comment on function realtime.broadcast_changes() is
   'Trigger function. Arguments: the channel, with {column} for values of the row; the event (default: INSERT, UPDATE, DELETE); a list '
   'of columns to show (default: all). Payload: {operation, schema, table, record, old}. A row with null in a {column} is not sent; an '
-  'update that changes the channel goes to both; a row beyond the size limit comes with "tooLarge": true instead of its values; nothing '
+  'update that changes the channel goes to both; a row beyond the size limit comes with "tooLarge": true instead of its values, one nested too deeply with "tooDeep": true; nothing '
   'is sent to a channel that is closed. FOR EACH STATEMENT only for TRUNCATE';

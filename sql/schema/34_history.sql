@@ -2,13 +2,14 @@
 --
 -- The reads go from the end (or the beginning) of one index of realtime.commits to the messages of each transaction, so their cost is that of
 -- what they return. The subquery with an order of its own is what makes that the only way to run them.
+-- The planner does not know how little that is, and over many partitions would have the plan compiled, which takes seconds: so no jit.
 
 create or replace function realtime.history(channel text, before text default null, "limit" integer default 50)
 returns table (
   "position" text, event text, payload jsonb, sender text, id text, inserted_at timestamptz, seq bigint, audience jsonb, priority smallint,
   connection_id text
 )
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 #variable_conflict use_column
 declare
   rules record;

@@ -2,7 +2,7 @@
 -- the epoch that goes with them changes.
 
 create or replace function realtime.adopt_cluster() returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
   here text := (select system_identifier::text from pg_control_system());
   line text := left(pg_walfile_name(pg_current_wal_lsn()), 8);

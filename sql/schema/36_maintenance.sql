@@ -46,7 +46,7 @@ comment on function realtime.make_partitions(integer) is
   'Make the partitions of realtime.messages for today and that many days ahead. Returns how many were made';
 
 create or replace function realtime.channels_in(partition regclass) returns setof text
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
   -- From one channel to the next along the index, however many messages each has.
   return query execute format(
@@ -60,7 +60,7 @@ $$;
 comment on function realtime.channels_in(regclass) is 'The channels that have messages in a partition (or in realtime.messages)';
 
 create or replace function realtime.drop_partition(partition regclass, from_at timestamptz, to_at timestamptz) returns boolean
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '10ms' as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '10ms' set jit = off as $$
 begin
   insert into realtime.expired as e (channel, "position", seq)
   select '', max(c."position"), 999999999999999999
@@ -82,7 +82,7 @@ comment on function realtime.drop_partition(regclass, timestamptz, timestamptz) 
   'Drop one day. Gives up after 10 ms of waiting for transactions that published; then nothing has happened, and no lock is left';
 
 create or replace function realtime.drop_partitions() returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
   day record;
   dropped integer := 0;
@@ -116,7 +116,7 @@ $$;
 comment on function realtime.note_expired(text, pg_lsn, bigint) is 'Messages of a channel up to this position have been removed';
 
 create or replace function realtime.expire_channel(channel text, before timestamptz, most integer) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set jit = off as $$
 #variable_conflict use_variable
 declare
   removed integer;
@@ -148,7 +148,7 @@ $$;
 comment on function realtime.expire_channel(text, timestamptz, integer) is 'Remove messages of one channel that are older than that, at most so many';
 
 create or replace function realtime.trim_channel(channel text, keep integer, most integer) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set jit = off as $$
 #variable_conflict use_variable
 declare
   last record;
@@ -183,7 +183,7 @@ comment on function realtime.trim_channel(text, integer, integer) is
   'Keep the newest messages of a channel and remove the others, at most so many. Those whose commit nobody has seen yet are the newest';
 
 create or replace function realtime.expire_messages(most integer default 10000) returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
   part record;
   due record;
@@ -244,7 +244,7 @@ comment on function realtime.expire_messages(integer) is
   'belongs to them; at most so many of each kind. Returns how many; to be called again soon if that is so many';
 
 create or replace function realtime.expire_commits(most integer) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
   day realtime.dropped_days;
   removed integer := 0;
@@ -271,7 +271,7 @@ $$;
 comment on function realtime.expire_commits(integer) is 'Remove the commits of dropped days, at most so many';
 
 create or replace function realtime.expire_ids(most integer) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
   removed integer;
 begin

@@ -15,7 +15,7 @@ from engine.lsn import format_lsn, parse_lsn
 from server.local_postgres import LocalPostgres
 from tests.channels.conftest import Place
 from tests.channels.stage import connect, node, read, run
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import drop_database, fresh_database, postgres_18
 from tests.live.stage import drop_slot
 
 
@@ -84,7 +84,7 @@ async def test_a_node_that_is_running_when_the_history_parts_asks_its_subscriber
 @pytest.fixture
 def elsewhere(scratch: Path) -> Iterator[LocalPostgres]:
     """Another cluster."""
-    server = LocalPostgres(scratch / "elsewhere", settings={"fsync": "off"})
+    server = postgres_18(scratch / "elsewhere")
     server.start()
     yield server
     server.delete()
@@ -155,7 +155,7 @@ def backup_of(server: LocalPostgres, folder: Path) -> LocalPostgres:
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
     (folder / "recovery.signal").touch()
     os.chown(folder / "recovery.signal", owner.st_uid, owner.st_gid)
-    return LocalPostgres(folder, settings={"fsync": "off", "restore_command": "false"})
+    return postgres_18(folder, {"restore_command": "false"})
 
 
 async def test_a_restored_backup_does_not_take_positions_that_came_after_it_for_its_own(

@@ -67,7 +67,11 @@ async def test_audiences_and_routes_that_cannot_be_read_are_for_nobody(place: Pl
     async with node(place.dsn, decoder=place.decoder) as one:
         ear, routed = await listen(one, "c", "ann"), await listen(one, "d", "bob")
         for match in (DEEP_LIST, f"jsonb_build_array({DEEP_LIST})", """'[["data.x", "==", [[1e5000]]]]'""", "'[1]'"):
-            run(place.dsn, f"insert into realtime.routes (from_channel, to_channel, match) values ('c', 'd', {match})")
+            run(  # the trigger would refuse most of them
+                place.dsn,
+                "set session_replication_role = replica;"
+                f"insert into realtime.routes (from_channel, to_channel, match) values ('c', 'd', {match})",
+            )
         for audience in (
             f"jsonb_build_object('where', {DEEP_LIST})",
             f"jsonb_build_object('where', jsonb_build_array(jsonb_build_array('x', '==', {DEEP_LIST})))",

@@ -10,7 +10,7 @@ import pytest
 from engine.channels.events import iso_time
 from engine.channels.model import ChannelFull, PresenceRefused
 from tests.channels.conftest import Place
-from tests.channels.stage import Listener, node, read, run, until
+from tests.channels.stage import Listener, node, open_transaction, read, run, until
 
 ROOM = "presence:lobby"
 
@@ -204,6 +204,38 @@ async def test_who_was_on_a_node_that_was_stopped_leaves_after_the_timeout(datab
         await watcher.until(lambda: len(watcher.of("presence:leave")) == 2)
         assert read(database, "select user_id from realtime.presence") == [("w",)]
         await until(lambda: read(database, "select count(*) from realtime.connections") == [(1,)])
+
+
+async def test_who_goes_while_joining_leaves_nobody_behind(database: str) -> None:
+    run(database, "update realtime.channel_defaults set presence_timeout = '0.1 s'")
+    async with node(database) as one:
+        ann = await one.listen(ROOM, user="ann", presence={})
+        with open_transaction(database) as slow:
+            slow.execute("select from realtime.connections for update")  # a foreign key's check has to wait for that
+            joining = asyncio.create_task(one.listen("other", ann, presence={}))
+            await until(
+                lambda: read(
+                    database,
+                    "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+                )
+            )
+            joining.cancel()
+            await asyncio.gather(joining, return_exceptions=True)
+            going = asyncio.create_task(one.channels.disconnect(ann.member.connection_id))
+            await until(
+                lambda: (
+                    len(
+                        read(
+                            database,
+                            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+                        )
+                    )
+                    > 1
+                )
+            )
+        await going
+        await until(lambda: read(database, "select count(*) from realtime.connections") == [(0,)])
+        assert read(database, "select count(*) from realtime.presence") == [(0,)]
 
 
 async def test_a_room_tells_its_life_to_subscribers(place: Place) -> None:

@@ -80,7 +80,7 @@ def tell(story: Machine) -> None:
 
 
 def test_every_record_equals_the_tables_whatever_happens(pg18: LocalPostgres, complaints: Complaints) -> None:
-    run_machine(pg18, "pgoutput", outside=False, examples=3, steps=40)
+    run_machine(pg18, "pgoutput", outside=False, examples=6, steps=40)
 
 
 def test_it_also_holds_when_a_process_is_killed(pg18: LocalPostgres, complaints: Complaints) -> None:

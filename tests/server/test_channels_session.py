@@ -105,7 +105,7 @@ def test_options_that_cannot_be_are_refused_and_nothing_is_opened(wrong: dict[st
 
 def test_what_is_wrong_with_a_name_is_said_in_words() -> None:
     said = answer(receive(session(), type="subscribe", channel="a\nb"))
-    assert said["message"] == "Expected a name without control characters - at `$.channel`"
+    assert said["message"] == "invalid message: Expected a name without control characters - at `$.channel`"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from server.msgpack import json_of, packed, packed_fields, packed_snapshot
 from server.payload import BadMessage
-from server.protocol import snapshot_head, snapshot_tail
+from server.replies import snapshot_head, snapshot_tail
 from tests.server.listener import write
 from tests.server.talkers import SocketTalker, talker
 from tests.server.test_channels_end_to_end import running

@@ -54,7 +54,9 @@ async def test_stopping_tells_clients_to_go_and_leaves_no_throw_away_slot(table:
     assert read(table, f"select count(*) from pg_replication_slots where slot_name = '{slot}'") == [(0,)]
 
 
-async def test_a_server_that_cannot_go_on_says_so_ends_and_is_followed_by_one_that_misses_nothing(database: str) -> None:
+async def test_a_server_that_cannot_go_on_says_so_ends_and_is_followed_by_one_that_misses_nothing(
+    database: str,
+) -> None:
     port, slot = free_port(), slot_name()
     subscribe = {"type": "subscribe", "channel": "room"}
     faulty = await start(

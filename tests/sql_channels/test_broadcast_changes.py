@@ -127,6 +127,17 @@ def test_a_row_too_large_for_a_message_is_announced_without_its_values(db: Conne
     assert payload["table"] == "orders"
 
 
+@pytest.mark.parametrize("history", [True, False])
+def test_a_row_nested_too_deeply_is_announced_without_its_values(db: Connection, history: bool) -> None:
+    run(db, "select realtime.create_channel('room', history => %s)", history)
+    table(db, "id int, body jsonb", "room")
+    run(db, "insert into orders values (1, (repeat('[', 3000) || repeat(']', 3000))::jsonb)")
+    assert len(run(db, "select 1 from orders")) == 1
+    if history:
+        [(_, _, payload)] = sent(db)
+        assert (payload["tooDeep"], payload["record"], payload["table"]) == (True, None, "orders")
+
+
 def test_a_closed_channel_does_not_make_the_write_fail(db: Connection) -> None:
     table(db, "id int, room text", "room:{room}")
     run(db, "select realtime.create_channel('room:a')")

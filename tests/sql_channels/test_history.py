@@ -49,6 +49,22 @@ def test_history_is_in_commit_order_and_pages_back_inside_a_transaction(db: Conn
         texts(db, "'r', 'yesterday'")
 
 
+def test_reading_back_is_not_compiled_whatever_the_session_says(db: Connection) -> None:
+    record(db)
+    run(db, "select realtime.broadcast('room', 'said', '1')")
+    run(db, "set jit = on")
+    run(db, "set jit_above_cost = 0")
+    run(db, "load 'auto_explain'")
+    for setting in ("log_min_duration = 0", "log_nested_statements = on", "log_analyze = on", "log_level = notice"):
+        run(db, f"set auto_explain.{setting}")
+    plans: list[str] = []
+    db.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
+    run(db, "select * from realtime.history('room')")
+    inner = [plan for plan in plans if "realtime.commits" in plan]
+    assert inner
+    assert not any("JIT:" in plan for plan in inner)
+
+
 def test_history_shows_neither_what_is_over_nor_more_than_is_kept(db: Connection) -> None:
     run(db, "select realtime.create_channel('r', ttl => '2 hours', max_messages => 3)")
     insert(db, "r", "-3 hours", 1, 2, 3)

@@ -70,6 +70,9 @@ def test_broadcast_to_rooms_goes_to_each_and_to_open_rooms_by_pattern(db: Connec
     assert [row["channel"] for row in channels] == ["chat:1", "chat:2", "free"]
 
 
+DEEP = "(repeat('[', 600) || repeat(']', 600))::jsonb"
+
+
 @pytest.mark.parametrize(
     ("call", "code"),
     [
@@ -86,16 +89,30 @@ def test_broadcast_to_rooms_goes_to_each_and_to_open_rooms_by_pattern(db: Connec
         ("realtime.broadcast('room', 'e', audience => '{\"users\": \"ann\"}')", "RT007"),
         ("realtime.broadcast('room', 'e', audience => '{\"exclude\": {\"all\": true}}')", "RT007"),
         ("realtime.broadcast('room', 'e', audience => '[]')", "RT007"),
+        (f"realtime.broadcast('room', 'e', {DEEP})", "RT007"),
+        (f"realtime.broadcast('passing:x', 'e', {DEEP})", "RT007"),
+        (f"realtime.broadcast_rooms('{{room}}', 'e', {DEEP})", "RT007"),
+        (f"realtime.broadcast_all('e', {DEEP})", "RT007"),
+        (f"realtime.broadcast_users('{{ann}}', 'e', {DEEP})", "RT007"),
+        (f"realtime.broadcast_all('e', audience => jsonb_build_object('users', {DEEP}))", "RT007"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_with_its_code(db: Connection, call: str, code: str) -> None:
     run(db, "select realtime.create_channel('closed')")
     run(db, "select realtime.close_channel('closed')")
     run(db, "insert into realtime.channel_defaults (pattern, dynamic) values ('made-first:*', false)")
+    run(db, "insert into realtime.channel_defaults (pattern, history) values ('passing:*', false)")
     with pytest.raises(psycopg.Error) as refused:
         run(db, f"select {call}")
     assert refused.value.sqlstate == code
     assert stored(db) == []
+
+
+@pytest.mark.parametrize("levels", [64, 511])
+def test_what_is_nested_less_deep_can_be_sent(db: Connection, levels: int) -> None:
+    nested = "[" * levels + "]" * levels
+    run(db, "select realtime.broadcast('room', 'e', jsonb_build_array(%s::jsonb, repeat('x', 2000)))", nested[1:-1])
+    assert len(stored(db)) == 1
 
 
 @pytest.mark.parametrize("name", ["", "*", "db:x", "db:collection:messages", "a\nb", "a\x7f", "x" * 256])

@@ -64,14 +64,60 @@ def test_a_room_is_made_changed_closed_and_made_again(db: Connection) -> None:
         "realtime.create_channel('x', capacity => 0)",
         "realtime.create_channel('x', ttl => '-1 day')",
         "realtime.create_channel('x', metadata => '[]')",
+        "realtime.create_channel('x', max_messages => 0)",
+        "realtime.create_channel('x', history => null)",
+        "realtime.create_channel('x', presence_timeout => '-1 s')",
+        "realtime.create_channel('x', typing_timeout => '0')",
+        "realtime.create_channel(null)",
+        "realtime.create_channel('*')",
+        "realtime.create_channel(e'a\\nb')",
         "realtime.update_channel('r', '{\"metadata\": null}')",
         "realtime.update_channel('r', '{\"capacity\": \"many\"}')",
+        "realtime.update_channel('r', '{\"capacity\": 1e20}')",
+        "realtime.update_channel('r', '{\"ttl\": \"soon\"}')",
+        "realtime.update_channel('r', '{\"history\": null}')",
+        "realtime.update_channel('r', '[]')",
+        "realtime.update_channel('r', null)",
     ],
 )
-def test_a_room_that_makes_no_sense_is_refused(db: Connection, call: str) -> None:
+def test_a_room_that_makes_no_sense_is_refused_in_words(db: Connection, call: str) -> None:
     run(db, "select realtime.create_channel('r')")
-    with pytest.raises(psycopg.Error):
+    with pytest.raises(psycopg.Error) as refused:
         run(db, f"select {call}")
+    assert refused.value.sqlstate == "RT007"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "update realtime.channels set capacity = 0",
+        "update realtime.channels set metadata = null",
+        "update realtime.channels set name = ''",
+        "update realtime.channel_defaults set ttl = '0'",
+        "update realtime.channel_defaults set dynamic = null",
+        "insert into realtime.channel_defaults (pattern) values ('')",
+        """insert into realtime.routes (from_channel, to_channel) values ('a', 'a')""",
+        """insert into realtime.routes (from_channel, to_channel) values ('a', 'db:b')""",
+        """insert into realtime.routes (from_channel, to_channel) values ('', 'b')""",
+        """insert into realtime.routes (from_channel, to_channel, match) values ('a', 'b', '{}')""",
+        """insert into realtime.routes (from_channel, to_channel, match) values ('a', 'b', null)""",
+        """insert into realtime.routes (from_channel, to_channel, match) values ('a', 'b', '["event", "==", "x"]')""",
+        """insert into realtime.routes (from_channel, to_channel, match) values ('a', 'b', '[["event", "=", "x"]]')""",
+        """update realtime.routes set match = '[["event", "=="]]'""",
+        """update realtime.routes set match = jsonb_build_array(jsonb_build_array('data', '==',
+             (repeat('[', 200) || repeat(']', 200))::jsonb))""",
+    ],
+)
+def test_what_is_written_to_the_tables_is_held_to_the_same_rules(db: Connection, write: str) -> None:
+    run(db, "select realtime.create_channel('r')")
+    run(
+        db,
+        """insert into realtime.routes (from_channel, to_channel, match)
+           values ('a', 'b', '[["data.n", ">", 1], {"or": [["event", "in", ["x"]], {"not": ["sender", "is-null"]}]}]')""",
+    )
+    with pytest.raises(psycopg.Error) as refused:
+        run(db, write)
+    assert refused.value.sqlstate == "RT007"
 
 
 def test_the_longest_pattern_says_how_a_channel_without_row_behaves(db: Connection) -> None:
