@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import orjson
@@ -61,6 +61,7 @@ class Connections:
         self._timeout = timeout
         self._members: dict[str, tuple[Member, Deliver]] = {}
         self._joining: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._changing: dict[tuple[str, str], tuple[str, asyncio.Future[None]]] = {}
         self._leaving: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._tastes = Tastes(store, reached)
         self._mine: set[str] = set()  # connections whose rows are this node's, also those that broke
@@ -151,6 +152,24 @@ class Connections:
         if self._leaving.get(key) is task:
             del self._leaving[key]
 
+    async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
+        """Change what the others see. Returns when the stream has shown it, or does not answer; it is committed then."""
+        at = await self._store.set_presence(channel, member.connection_id, data)
+        row = self._core.presence.rows_of(member.connection_id, channel, member.presence_id)
+        if row is not None and row.updated_at >= at:
+            return
+        key = (channel, member.connection_id)
+        shown: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._changing[key] = (at, shown)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await shown
+        except TimeoutError:
+            log.warning("the stream does not show a change of presence", channel=channel)
+        finally:
+            if self._changing.get(key) == (at, shown):
+                del self._changing[key]
+
     def preferred(self, change: RowChange) -> None:
         """A user's preferences changed."""
         self._tastes.apply(change)
@@ -165,6 +184,9 @@ class Connections:
         if waiting is not None and not waiting.done() and change.new is not None:
             waiting.set_result(None)
         key = (row.get("channel") or "", connection)
+        at, changing = self._changing.get(key, ("", None))
+        if changing is not None and not changing.done() and (change.new is None or at <= (row.get("updated_at") or "")):
+            changing.set_result(None)
         if connection not in self._mine:
             self._note_theirs(key, broken=change.new is not None and row.get("left_at") is not None)
         elif change.new is not None and (row.get("left_at") is not None or row.get("typing_until") is not None):

@@ -164,8 +164,8 @@ class Channels:
         await self._connections.disconnect(connection_id)
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
-        """Change what the others see of a member. Raises ``PresenceRefused``. Returns when it is committed."""
-        await self._store.set_presence(channel, member.connection_id, data)
+        """Change what the others see of a member. Raises ``PresenceRefused``. Returns when they have been told."""
+        await self._connections.set_presence(channel, member, data)
 
     def is_present(self, channel: str, connection_id: str) -> bool:
         """Whether the connection is subscribed to ``channel`` with presence here."""

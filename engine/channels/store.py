@@ -165,8 +165,8 @@ class Store:
         """Leave at once."""
         await self.rows("engine_leave", channel=channel, connection=connection_id)
 
-    async def set_presence(self, channel: str, connection_id: str, data: Mapping[str, Any]) -> None:
-        """Change what the others see. Raises ``PresenceRefused``."""
+    async def set_presence(self, channel: str, connection_id: str, data: Mapping[str, Any]) -> str:
+        """Change what the others see. Returns the row's ``updated_at``. Raises ``PresenceRefused``."""
         metadata, state, typing = split_presence(data)
         try:
             changed = await self._together.rows(
@@ -182,10 +182,12 @@ class Store:
             raise PresenceRefused(f"presence cannot be stored: {error.diag.message_primary}") from error
         if not changed:
             raise PresenceRefused(f"you are not present in {channel}; subscribe to it with presence first")
-        if not changed[0]["changed"]:
+        at: str | None = changed[0]["changed"]
+        if at is None:
             raise PresenceRefused(
                 f"presence would have more than {_MOST_PRESENCE} bytes of JSON with what was said before"
             )
+        return at
 
     async def sweep(self) -> float | None:
         """Take back what is over; returns in how many seconds to look again. Other nodes have ``_GRACE`` to do it first."""

@@ -249,7 +249,7 @@ delete from realtime.presence where channel = %(channel)s and connection_id = %(
 
 -- name: engine_set_presence
 -- What the others see of a member: given keys replace those there were, as long as all of it has at most so many bytes. Says whether it was
--- changed; no row: there is no such member.
+-- changed, and when; no row: there is no such member.
 with fresh as (
   select p.channel, p.connection_id, p.metadata || %(metadata)s::jsonb as metadata,
          case when %(typing)s::bool is false then p.state - 'typing' else p.state end || %(state)s::jsonb as state
@@ -262,9 +262,9 @@ with fresh as (
   from fresh f
   where p.channel = f.channel and p.connection_id = f.connection_id
     and octet_length(f.metadata::text) + octet_length(f.state::text) <= %(most)s::int
-  returning 1
+  returning p.updated_at
 )
-select exists (select from changed) as changed from fresh
+select (select c.updated_at::text from changed c) as changed from fresh
 
 -- name: engine_sweep
 -- Take back typing that is over and remove members of this node whose timeout has run out; a moment later also those of other nodes, which

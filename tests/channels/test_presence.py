@@ -41,6 +41,14 @@ async def test_a_subscriber_sees_itself_and_the_others_and_then_every_change(pla
         assert read(place.dsn, "select user_id from realtime.last_seen") == [("bob",)]
 
 
+async def test_a_change_of_presence_has_been_seen_when_it_is_acknowledged(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        ann = await one.listen(ROOM, user="ann", presence={})
+        for number in range(20):
+            await one.channels.set_presence(ROOM, ann.member, {"number": number})
+            assert ann.of("presence:update")[-1]["user"]["state"] == {"number": number}
+
+
 def await_count(there: object, channel: str) -> int:
     count: int = there.channels.presence(channel)["count"]  # type: ignore[attr-defined]
     return count
