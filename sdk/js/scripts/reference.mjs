@@ -8,8 +8,8 @@ const page = `# TypeScript reference
 
 Generated from the comments in \`sdk/js/src\`. The guide is [TypeScript SDK](sdk-js.md).
 
-${generated.trim()}
-`;
+${generated.trim().replace(/\\([<>])/g, (_, bracket) => (bracket === "<" ? "&lt;" : "&gt;"))}
+`; // the site's Markdown does not know \\<
 
 if (!process.argv.includes("--check")) await writeFile(PAGE, page);
 else if ((await readFile(PAGE, "utf8")) !== page) {
