@@ -116,3 +116,47 @@ test("with WebSockets blocked a page falls to event streams, then to polling, an
   assert.deepEqual([first.users, second.users], [["ada", "bob"], ["ada", "bob"]]);
   assert.deepEqual([ada.errors, bob.errors], [[], []]);
 });
+
+for (const transport of ["websocket", "sse", "polling"])
+  test(`a page that the browser tells is offline shows it soon over ${transport}, tries nothing, and is back at once`, async () => {
+    const room = name();
+    // Without the browser's word it would be noticed after minutes, and given up after three attempts.
+    const options = { transports: [transport], heartbeatInterval: 60_000, heartbeatTimeout: 60_000, maxReconnectAttempts: 3 };
+    const page = await chatter(room, options);
+    await page.say(0, 3);
+    await eventually(async () => assert.equal((await page.chat()).acknowledged, 3));
+    await page.context().setOffline(true);
+    await eventually(async () => assert.equal((await page.chat()).state, "reconnecting"), 10_000);
+    await page.say(3, 6);
+    await new Promise((resolve) => setTimeout(resolve, 3000)); // time for more attempts than there are
+    assert.equal((await page.chat()).state, "reconnecting");
+    await page.context().setOffline(false);
+    await eventually(async () => assert.deepEqual((await page.chat()).heard, upTo(6)));
+    assert.deepEqual(page.errors, []);
+    await page.context().close();
+  });
+
+test("a plain EventSource, as documented, hears everything once over a loss of network", async () => {
+  const room = name();
+  const page = await open();
+  await page.evaluate((room) => {
+    const source = new EventSource(`/realtime/sse?channel=${room}&history=10`);
+    const [seen, heard] = [new Set(), (globalThis.heard = [])];
+    source.onmessage = ({ data }) => {
+      const message = JSON.parse(data);
+      if (seen.has(message.position)) return;
+      seen.add(message.position);
+      heard.push(message.data);
+    };
+  }, room);
+  const say = (n) => sql(`select realtime.broadcast('${room}', 'n', '${n}')`);
+  const hears = (count) => eventually(async () => assert.deepEqual(await page.evaluate(() => globalThis.heard), upTo(count)));
+  await say(0);
+  await hears(1);
+  gate.block("sse");
+  for (const n of [1, 2, 3]) await say(n);
+  gate.block();
+  await say(4);
+  await hears(5);
+  await page.context().close();
+});

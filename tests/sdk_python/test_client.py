@@ -285,6 +285,73 @@ async def test_a_listener_that_fails_is_reported_and_harms_nobody(client: MakeCl
         loop.set_exception_handler(None)
 
 
+async def test_a_room_that_is_closed_ends_the_subscription(
+    client: MakeClient, server: ServerProcess, table: str, channel_name: str
+) -> None:
+    write(table, f"select realtime.create_channel('{channel_name}')")
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        channel = await ada.channel(channel_name).subscribe()
+        messages, events = channel.messages(), asyncio.Queue[Any]()
+        channel.on("room:closed", lambda _: events.put_nowait("closed"))
+        channel.on("error", lambda error: events.put_nowait(error.code))
+        write(table, f"select realtime.close_channel('{channel_name}')")
+        assert [await heard(events), await heard(events)] == ["closed", "RT_004"]
+        assert not channel.is_subscribed
+        with pytest.raises(RealtimeError, match="RT_004"):
+            await anext(messages)
+        with pytest.raises(RealtimeError, match="RT_004"):
+            await channel.subscribe()
+
+
+async def test_a_listener_may_leave_the_channel_it_listens_to(client: MakeClient, channel_name: str) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob:
+        channel, left = await ada.channel(channel_name).subscribe(), asyncio.Event()
+        got: asyncio.Queue[Any] = asyncio.Queue()
+
+        @channel.on("said")
+        async def _(message: Message) -> None:
+            got.put_nowait(message.data)
+            await channel.unsubscribe()
+            left.set()
+
+        await bob.channel(channel_name).send("said", 1)
+        await left.wait()
+        await bob.channel(channel_name).send("said", 2)
+        await channel.subscribe()
+        await bob.channel(channel_name).send("said", 3)
+        assert [await heard(got), await heard(got)] == [1, 3]
+
+
+async def test_two_objects_for_one_channel_are_not_mixed_up(client: MakeClient, channel_name: str) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        one, other = ada.channel(channel_name), ada.channel(channel_name, history=3)
+        assert one is not other
+        await one.subscribe()
+        with pytest.raises(ValueError, match="subscribed to by another object"):
+            await other.subscribe()
+        assert one.is_subscribed
+        await one.unsubscribe()
+        await other.subscribe()
+
+
+async def test_what_begins_while_the_connection_is_being_ended_is_refused_and_connect_begins_anew(
+    client: MakeClient, channel_name: str
+) -> None:
+    async with asyncio.timeout(PATIENCE):
+        ada = client("ada")
+        await ada.channel(f"presence:{channel_name}").subscribe()
+        ending = asyncio.create_task(ada.disconnect())
+        await asyncio.sleep(0)
+        sending = asyncio.create_task(ada.channel(channel_name).send("said", 1))
+        connecting = asyncio.create_task(ada.connect())
+        await ending
+        with pytest.raises(RealtimeError, match="RT_001"):
+            await sending
+        await connecting
+        assert ada.state == "connected"
+        await ada.channel(channel_name).send("said", 2)
+
+
 async def test_keys_do_not_get_into_the_logs(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         async with asyncio.timeout(PATIENCE), client("ada", api_key="a-key-of-ours") as ada:

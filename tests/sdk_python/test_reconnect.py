@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -160,6 +161,22 @@ async def test_the_offline_queue_is_limited(client: MakeClient, server: ServerPr
         assert refused.value.code == "RT_001"
         proxy.refuse = False
         await asyncio.gather(*waiting)
+
+
+async def test_unsubscribing_without_a_connection_lets_nobody_wait(client: MakeClient, server: ServerProcess) -> None:
+    async with behind(server) as proxy:
+        proxy.refuse = True
+        ada = client("ada", url=proxy.url, max_reconnect_attempts=math.inf, **QUICK)
+        channel = ada.channel("early:1")
+        subscribing = [asyncio.create_task(channel.subscribe()) for _ in range(2)]
+        await asyncio.sleep(0)  # now they wait
+        await channel.unsubscribe()
+        for each in subscribing:
+            with pytest.raises(RealtimeError, match="RT_001"):
+                await each
+        proxy.refuse = False
+        await channel.subscribe()
+        assert channel.is_subscribed
 
 
 async def test_a_cancelled_send_that_had_not_gone_out_is_forgotten(client: MakeClient, server: ServerProcess) -> None:

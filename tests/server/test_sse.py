@@ -14,6 +14,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from engine.channels.model import Position, parse_position
 from tests.server.listener import TOP, write
 from tests.server.processes import PATIENCE, ServerProcess
 from tests.server.talkers import StreamTalker, open_stream, talker
@@ -62,6 +63,11 @@ def positions(message: dict[str, Any]) -> tuple[int, int, int]:
     return int(high, 16), int(low, 16), int(number)
 
 
+def at(id: str) -> Position:
+    """The position that an id is about."""
+    return parse_position(id.partition(";")[0])
+
+
 def fill(dsn: str, first: int, last: int) -> None:
     """Messages of all channels, several per transaction, in turn and not."""
     for n in range(first, last):
@@ -93,18 +99,24 @@ async def test_a_stream_cut_anywhere_loses_nothing_when_it_is_resumed(database: 
             assert [message["data"] for message in sorted(mine, key=positions)] == list(range(60))
 
 
-async def test_ids_only_grow_and_are_withheld_while_channels_are_being_opened(database: str) -> None:
+async def test_ids_only_grow_and_come_after_everything_before_them_also_while_channels_are_being_opened(
+    database: str,
+) -> None:
     fill(database, 0, 5)
     async with running(database) as server, client(server) as http:
         source = Source(http, "&".join(f"channel={name}" for name in CHANNELS) + "&history=5")
         async with source.open() as stream:
-            opened = 0
+            opened, early = 0, []
             while opened < len(CHANNELS):
                 message = await stream.hear()
                 source.take(message)
                 opened += message["type"] == "subscribed"
-                assert opened == len(CHANNELS) or stream.last_id == ""
+                if stream.last_id:
+                    early.append((at(stream.last_id), len(source.heard)))
             await source.listen(stream, 15, 15)
+            for id, count in early:
+                later = list(source.heard.values())[count:]
+                assert all(parse_position(message["position"]) > id for message in later)
             fill(database, 5, 10)
             seen = []
             for _ in range(15):
@@ -120,6 +132,32 @@ async def _epoch(server: ServerProcess) -> str:
     async with talker(server.url, "websocket") as somebody:
         epoch: str = somebody.connected["epoch"]
         return epoch
+
+
+async def test_a_high_message_overtakes_what_waits_and_is_not_lost_when_the_stream_is_cut_behind_it(
+    database: str,
+) -> None:
+    say = "realtime.broadcast('chat:{}', 'e', to_jsonb({}), priority => {})"
+    low = ", ".join(say.format(1, n, 0) for n in range(90))
+    filler = f"(select count({say.format(1, 'n || repeat(chr(120), 100000)', 0)}) from generate_series(90, 99) n)"
+    async with running(database) as server, client(server) as http:
+        source = Source(http, "channel=chat:1&channel=chat:2")
+        async with source.open() as stream:
+            for _ in range(2):
+                await stream.hear("subscribed")
+            write(database, f"select {low}, {filler}, {say.format(2, 100, 5)}, {say.format(2, 101, 0)}")
+            first = await stream.hear("message")
+            assert (first["channel"], first["data"]) == ("chat:2", 100)
+            before = at(stream.last_id) if stream.last_id else None
+            assert before is None or before < parse_position(first["position"])
+            for _ in range(50):
+                source.take(await stream.hear("message"))
+            assert before is None or before < at(stream.last_id)
+            assert at(stream.last_id) < parse_position(first["position"])
+        async with source.open() as stream:  # more than is taken at once: ids know of what waits
+            await source.listen(stream, 200, 102)
+        numbers = [str(message["data"]).rstrip("x") for message in sorted(source.heard.values(), key=positions)]
+        assert numbers == [str(n) for n in range(102)]
 
 
 async def test_an_id_of_another_history_is_told_and_the_last_messages_come_instead(database: str) -> None:
@@ -283,6 +321,25 @@ async def test_a_reader_that_is_too_slow_is_cut_and_resumes_and_others_are_not_d
                     source.take(message)
         numbers = [int(message["data"].rstrip("x")) for message in source.heard.values()]
         assert numbers == list(range(got + 1, sent + 1))
+
+
+async def test_a_peer_that_takes_nothing_any_more_is_dropped_by_time_however_little_waits(database: str) -> None:
+    # Far below the bounds on bytes, and long before the kernel gives up: only the stall is noticed.
+    async with (
+        running(database, stall_timeout=1, ping_interval=300, max_buffer_size=64 << 20, max_backlog=64 << 20) as server,
+        talker(server.url, "websocket") as quick,
+    ):
+        await quick.join()
+        _, writer = await _stuck(server, "channel=chat:1")
+        async with asyncio.timeout(PATIENCE):
+            large = (
+                "select realtime.broadcast('chat:1', 'e', to_jsonb(repeat('x', 100000))) from generate_series(1, 100)"
+            )
+            write(database, large)
+            for _ in range(100):
+                await quick.hear("message")
+            await server.connections(1)
+        writer.close()
 
 
 async def _stuck(server: ServerProcess, query: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -140,8 +140,8 @@ class ChannelSubscription implements Subscription {
   private _start0: string | undefined; // how far the stream was when we began
   private _last: string | undefined; // the last message
   private _epoch: string | undefined;
-  private _seen = new Set<string>();
-  private _jobs: (() => void | Promise<void>)[] = [];
+  private _seen = new Set<string>(); // ids
+  private _jobs: (() => unknown)[] = [];
   private _busy = false;
   private _sealing: [Encryption, Sealer] | undefined;
 
@@ -165,6 +165,7 @@ class ChannelSubscription implements Subscription {
   _stop(): Promise<void> {
     const ready = this._ready;
     this._forget();
+    this._jobs = []; // what was not told yet is not told any more
     ready?.reject(new RealtimeError("RT_001", "unsubscribed before it was subscribed", { channel: this._name }));
     return this._session._unwant(this);
   }
@@ -238,8 +239,7 @@ class ChannelSubscription implements Subscription {
   }
 
   _ended(error: RealtimeError): void {
-    const ready = this._ready;
-    const begun = this._begun;
+    const [ready, begun] = [this._ready, this._begun];
     this._forget();
     if (begun) this._do(() => this._events._emit("error", error));
     else ready?.reject(error);
@@ -260,14 +260,14 @@ class ChannelSubscription implements Subscription {
     if (this._seen.has(id)) return;
     this._seen.add(id);
     if (this._seen.size > REMEMBERED) this._seen.delete(this._seen.values().next().value!);
-    const sealer = this._sealer();
-    const data = sealer?._open(message.event, message.data);
+    const data = this._sealer()?._open(message.event, message.data);
     data?.catch(() => {}); // told below, in its turn
+    const jobs = this._jobs; // others after unsubscribing
     this._do(() => {
       if (!data) return this._deliver(message);
       return data.then(
-        (opened) => this._deliver({ ...message, data: opened }),
-        (error) => this._events._emit("error", error),
+        (opened) => jobs === this._jobs && this._deliver({ ...message, data: opened }),
+        (error) => jobs === this._jobs && this._events._emit("error", error),
       );
     });
   }
@@ -284,7 +284,7 @@ class ChannelSubscription implements Subscription {
   }
 
   /** Do one thing after the other, at once if nothing is under way. */
-  private _do(job: () => void | Promise<void>): void {
+  private _do(job: () => unknown): void {
     this._jobs.push(job);
     if (!this._busy) void this._work();
   }

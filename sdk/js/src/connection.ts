@@ -41,13 +41,14 @@ export interface Speaker {
 const NOT_WANTED = 4001;
 const RESUME = 4008;
 const TOO_FAST = 1008;
+const OFFLINE_TIMEOUT = 2000; // ms in which a link has to answer when the browser says that the network is gone
 const PREPARE_TIMEOUT = 30_000; // ms in which a link that is to take over has to be ready
 
 /** @internal */
 export class Connection implements LinkOwner {
   _state: ConnectionState = "closed";
   _active: Link | undefined;
-  private _next: Link | undefined;
+  _next: Link | undefined;
   private _order: number[] = []; // transports that are still to be tried for `_next`
   private _last: number | undefined; // the transport that worked last
   private _attempts = 0;
@@ -81,6 +82,14 @@ export class Connection implements LinkOwner {
       this._active._ping();
       if (this._active._index > 0) this._replace(0, true);
     } else if (this._cancelRetry) this._attempt();
+  }
+
+  /** The network is gone: nothing is tried until `_wake`, and the link in use has to show soon that it is not concerned. */
+  _sleep(): void {
+    if (this._active) return this._active._ping(undefined, OFFLINE_TIMEOUT);
+    if (!this._next && !this._cancelRetry) return;
+    this._drop();
+    this._cancelRetry = () => {};
   }
 
   /** The server goes away in `delay` milliseconds: move to another one before. */

@@ -41,8 +41,15 @@ export function configure(given: Defaults): void {
   client = undefined;
 }
 
-/** Live queries over a client of their own, which connects when the first one is followed. */
-export const db: Database = /* @__PURE__ */ new Database(() => (client ??= new Realtime())._session);
+/** Live queries over a client of their own, which is connected while one of them is followed. */
+export const db: Database = /* @__PURE__ */ new Database(() => {
+  if (!client) {
+    const made = (client = new Realtime());
+    made._session._idle = () => made.disconnect();
+  }
+  client.connect(); // also if it had been given up
+  return client._session;
+});
 
 /** For servers: broadcast, look, and manage. Uses the REST API, so it needs no connection. */
 export const realtime: RealtimeServer = /* @__PURE__ */ new RealtimeServer();

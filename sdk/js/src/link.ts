@@ -61,6 +61,8 @@ export class Link {
   _told = false;
   /** The timer of the next send. */
   _pump: (() => void) | undefined;
+  /** The timer after which what could not be subscribed to is asked for again. */
+  _again: (() => void) | undefined;
   private _carrier: Carrier;
   private _open = true;
   private _heardAt = 0;
@@ -89,16 +91,21 @@ export class Link {
     if (this._open) this._carrier._send(text);
   }
 
-  /** Ask whether the server is there; without a sign of life in time the link ends. `then`: when it has answered everything. */
-  _ping(then?: () => void): void {
+  /**
+   * Ask whether the server is there; without a sign of life in time the link ends.
+   *
+   * @param then when it has answered everything.
+   * @param most milliseconds to wait, if that is less than usual.
+   */
+  _ping(then?: () => void, most?: number): void {
     if (then) this._pongs.push(then);
     if (!this._hello || !this._open) return;
     this._send(PING);
-    if (this._probing) return;
+    if (this._probing && !most) return;
     this._probing = true;
     const asked = (this._heardAt = this._clock.now() - 1);
     this._timer();
-    this._timer = this._clock.after(this._vigilance._timeout, () => {
+    this._timer = this._clock.after(Math.min(this._vigilance._timeout, most ?? Infinity), () => {
       if (this._heardAt === asked) return this._end({ _code: ABNORMAL, _reason: "the server is silent" });
       this._probing = false;
       this._watch();
@@ -117,6 +124,7 @@ export class Link {
     this._open = false;
     this._timer();
     this._pump?.();
+    this._again?.();
     this._carrier._close();
     this._leaving.forEach((resolve) => resolve());
   }

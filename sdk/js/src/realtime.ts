@@ -109,11 +109,18 @@ export class Realtime {
 
   /** Connect, if it is not. */
   connect(): void {
-    this._unwatch ??= watchBrowser(() => this._session._connection._wake());
-    this._session._connection._connect();
+    const connection = this._session._connection;
+    this._unwatch ??= watchBrowser(
+      () => connection._wake(),
+      () => connection._sleep(),
+    );
+    connection._connect();
   }
 
-  /** Close the connection. Subscriptions come back with {@link connect}; messages that wait are refused with `RT_001`. */
+  /**
+   * Close the connection. Subscriptions come back with {@link connect}; messages that wait, and calls of `subscribe()` that have not
+   * been answered yet, are refused with `RT_001`.
+   */
   disconnect(): void {
     this._unwatch?.();
     this._unwatch = undefined;
@@ -183,17 +190,19 @@ function settingsOf(options: RealtimeOptions & Internals, names: TransportName[]
   };
 }
 
-/** Tell when the network comes back, or somebody looks at the page again. */
-function watchBrowser(wake: () => void): () => void {
-  const page = globalThis.document;
-  if (!page) return () => {};
+/** Tell when the network goes (`sleep`), and when it comes back or somebody looks at the page again (`wake`). */
+function watchBrowser(wake: () => void, sleep: () => void): () => void {
   const looked = (): void => {
-    if (page.visibilityState === "visible") wake();
+    if (document.visibilityState === "visible") wake();
   };
-  addEventListener("online", wake);
-  page.addEventListener("visibilitychange", looked);
+  // Node has none of it, workers have no document.
+  const watched: [EventTarget | undefined, string, () => void][] = [
+    [globalThis as unknown as EventTarget, "online", wake],
+    [globalThis as unknown as EventTarget, "offline", sleep],
+    [globalThis.document, "visibilitychange", looked],
+  ];
+  for (const [where, event, listener] of watched) where?.addEventListener?.(event, listener);
   return () => {
-    removeEventListener("online", wake);
-    page.removeEventListener("visibilitychange", looked);
+    for (const [where, event, listener] of watched) where?.removeEventListener?.(event, listener);
   };
 }

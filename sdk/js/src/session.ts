@@ -11,22 +11,20 @@ import type { Emitter } from "./emitter.js";
 import { RealtimeError } from "./errors.js";
 import type { Ending, Link, Slot } from "./link.js";
 import { Outbox } from "./outbox.js";
+import { Slots } from "./slots.js";
 import type { Subscription } from "./subscription.js";
 import type { ConnectionState, Wire } from "./types.js";
 
 const BLOCKED = 1000; // ms without sending after the server has refused because of its limit
+const IDLE = 1000; // ms
 const HANDOVER = 2000; // ms in which the old link has to say what it still has to say
 const RETRY_CAP = 30_000; // ms
-
-interface Slots {
-  _of: Map<Subscription, Slot>;
-  _byId: Map<string, Subscription>;
-  _byChannel: Map<string, Subscription>;
-}
 
 /** @internal */
 export class Session implements Speaker {
   readonly _connection: Connection;
+  /** Called when nothing has been subscribed to for a while. */
+  _idle: (() => void) | undefined;
   private _outbox: Outbox;
   private _wanted = new Set<Subscription>();
   private _slots = new WeakMap<Link, Slots>();
@@ -52,9 +50,13 @@ export class Session implements Speaker {
 
   /** Done when the server has let go, or at once if it was not asked. */
   _unwant(subscription: Subscription): Promise<void> {
-    const link = this._connection._active;
+    const { _active: link, _next: next } = this._connection;
     const slot = link && this._slots.get(link)?._of.get(subscription);
-    this._wanted.delete(subscription);
+    this._drop(subscription);
+    if (next?._staged) {
+      this._release(next); // what it has brought of it is not to be heard when it takes over
+      this._checkPrepared(next);
+    }
     if (!link || !slot) return Promise.resolve();
     return new Promise((resolve) => {
       link._leaving.set(slot._id, resolve);
@@ -76,7 +78,7 @@ export class Session implements Speaker {
   }
 
   /** Call `run` after `ms` milliseconds; the result cancels it. */
-  _after(ms: number, run: () => void): () => void {
+  _after(ms: number, run: () => unknown): () => void {
     return this._settings._clock.after(ms, run);
   }
 
@@ -84,6 +86,7 @@ export class Session implements Speaker {
     const before = this._connection._active;
     this._connection._disconnect();
     this._outbox._fail("disconnected before the server had acknowledged it");
+    this._refuse(new RealtimeError("RT_001", "disconnected before it was subscribed"), (each) => each._isChannel);
     if (before) this._interrupted({ _code: 1000, _reason: "disconnected by the application" });
   }
 
@@ -105,12 +108,11 @@ export class Session implements Speaker {
     this._prepared = () => {
       this._prepared = undefined;
       link._ping(() => {
-        let done = false;
         const once = (): void => {
-          if (!done) ready();
-          done = true;
+          cancel();
+          ready(); // harmless a second time
         };
-        this._settings._clock.after(HANDOVER, once);
+        const cancel = this._settings._clock.after(HANDOVER, once);
         this._connection._active?._ping(once);
       });
     };
@@ -138,11 +140,7 @@ export class Session implements Speaker {
 
   _failed(error: RealtimeError, told: boolean): void {
     this._outbox._fail(error.message);
-    for (const subscription of [...this._wanted]) {
-      if (subscription._begun) continue;
-      this._wanted.delete(subscription);
-      subscription._ended(error);
-    }
+    this._refuse(error, () => true);
     if (!told) this._report(error);
   }
 
@@ -153,14 +151,33 @@ export class Session implements Speaker {
 
   // Subscriptions.
 
+  /** End those of these that have not begun yet: somebody waits for them. */
+  private _refuse(error: RealtimeError, these: (subscription: Subscription) => boolean): void {
+    for (const subscription of [...this._wanted]) {
+      if (subscription._begun || !these(subscription)) continue;
+      this._drop(subscription);
+      subscription._ended(error);
+    }
+  }
+
+  private _drop(subscription: Subscription): void {
+    this._wanted.delete(subscription);
+    if (this._idle && !this._wanted.size) this._after(IDLE, () => this._wanted.size || this._idle!());
+  }
+
   private _sync(): void {
     const link = this._connection._active;
     if (!link || link._staged) return;
     this._subscribe(link);
+    this._release(link);
+  }
+
+  /** Leave what is not wanted any more. */
+  private _release(link: Link): void {
     const slots = this._slotsOf(link);
     for (const [subscription, slot] of slots._of) {
       if (this._wanted.has(subscription)) continue;
-      this._forget(slots, subscription);
+      slots._forget(subscription);
       link._control.push(() => ({ type: "unsubscribe", channel: subscription._name, id: slot._id }));
     }
     this._pump(link);
@@ -175,35 +192,21 @@ export class Session implements Speaker {
   private _ask(link: Link, slots: Slots, subscription: Subscription): void {
     const _id = `s${++this._ids}`;
     const slot: Slot = { _id, _answered: false };
-    slots._of.set(subscription, slot);
-    slots._byId.set(_id, subscription);
-    if (subscription._isChannel) slots._byChannel.set(subscription._name, subscription);
+    slots._add(subscription, slot);
     link._control.push(() =>
       // Unsubscribed before it was asked for: then there is also an `unsubscribe` behind it, to which RT_004 is no harm.
-      slots._byId.has(_id) ? { type: "subscribe", channel: subscription._name, id: _id, ...subscription._request(slot) } : null,
+      slots._has(_id) ? { type: "subscribe", channel: subscription._name, id: _id, ...subscription._request(slot) } : null,
     );
-  }
-
-  private _forget(slots: Slots, subscription: Subscription): void {
-    slots._byId.delete(slots._of.get(subscription)!._id);
-    slots._of.delete(subscription);
-    if (slots._byChannel.get(subscription._name) === subscription) slots._byChannel.delete(subscription._name);
   }
 
   private _slotsOf(link: Link): Slots {
     let slots = this._slots.get(link);
-    if (!slots) this._slots.set(link, (slots = { _of: new Map(), _byId: new Map(), _byChannel: new Map() }));
+    if (!slots) this._slots.set(link, (slots = new Slots()));
     return slots;
   }
 
-  private _subscriptionOf(link: Link, { id, channel, type }: Wire): Subscription | undefined {
-    const slots = this._slotsOf(link);
-    // A channel's messages have ids of their own.
-    return type === "message" || id === undefined ? slots._byChannel.get(channel) : slots._byId.get(id);
-  }
-
   private _slotOf(link: Link, message: Wire): Slot | undefined {
-    const subscription = message.ref === undefined ? this._subscriptionOf(link, message) : undefined;
+    const subscription = message.ref === undefined ? this._slotsOf(link)._find(message) : undefined;
     return subscription && this._slotsOf(link)._of.get(subscription);
   }
 
@@ -244,7 +247,7 @@ export class Session implements Speaker {
     if (type === "error") return this._error(link, message);
     if (type === "unsubscribed") return link._left(message.id);
     if (message.channel === "*") return this._events._emit("message", message);
-    const subscription = this._subscriptionOf(link, message);
+    const subscription = this._slotsOf(link)._find(message);
     const slot = subscription && this._slotsOf(link)._of.get(subscription);
     if (!slot) return;
     if (type === "subscribed") {
@@ -256,11 +259,11 @@ export class Session implements Speaker {
   }
 
   private _error(link: Link, message: Wire): void {
-    const { code, ref, id } = message;
-    const error = new RealtimeError(code, message.message, message as {});
+    const { code, ref, id, message: text } = message;
+    const error = new RealtimeError(code, text, message as {});
     if (isLimit(message)) link._pacer._block(this._settings._clock.now() + BLOCKED);
     if (ref !== undefined) return isLimit(message) ? this._outbox._again(ref) : this._outbox._answered(ref, error);
-    const subscription = this._subscriptionOf(link, message);
+    const subscription = this._slotsOf(link)._find(message);
     // With an id that is not known any more it answers an `unsubscribe`; with none it is about the connection.
     if (!subscription && id !== undefined) return link._left(id);
     if (!subscription) {
@@ -275,15 +278,18 @@ export class Session implements Speaker {
   /** The server could not, for the moment. */
   private _askAgain(link: Link, subscription: Subscription, code: string): void {
     const slots = this._slotsOf(link);
-    this._forget(slots, subscription);
+    slots._forget(subscription);
     if (code === "RT_006") return this._ask(link, slots, subscription);
     const { _clock, _delay } = this._settings;
-    _clock.after(fullJitter(this._failures++, _delay, RETRY_CAP, _clock.random), () => this._sync());
+    link._again ??= _clock.after(fullJitter(this._failures++, _delay, RETRY_CAP, _clock.random), () => {
+      link._again = undefined;
+      this._sync();
+    });
   }
 
   private _end(link: Link, subscription: Subscription, error: RealtimeError): void {
-    this._forget(this._slotsOf(link), subscription);
-    this._wanted.delete(subscription);
+    this._slotsOf(link)._forget(subscription);
+    this._drop(subscription);
     subscription._ended(error);
   }
 }

@@ -216,3 +216,48 @@ test("somebody who looks at the page while it is on a lower transport has a bett
   await stage.clock.pass(0);
   assert.deepEqual(stage.peers.map(({ transport }) => transport), [0, 1, 0]);
 });
+
+test("without a network nothing is tried until it is back, however often that has failed before", async () => {
+  const stage = new Stage({ maxReconnectAttempts: 2 });
+  const { _connection: connection } = stage.realtime._session;
+  stage.peer.hello().end();
+  connection._sleep(); // instead of the attempt that was to come
+  await stage.clock.pass(600_000);
+  assert.deepEqual([stage.peers.length, stage.realtime.state], [1, "reconnecting"]);
+  connection._wake();
+  assert.equal(stage.peers.length, 2);
+  connection._sleep(); // in the middle of an attempt
+  await stage.clock.pass(600_000);
+  assert.deepEqual([stage.peers.length, stage.peer.open, stage.realtime.state], [2, false, "reconnecting"]);
+  connection._wake();
+  stage.peer.hello();
+  assert.deepEqual([stage.peers.length, stage.realtime.state], [3, "connected"]);
+});
+
+test("when the browser says that the network is gone, the connection has two seconds to show that it is not", async () => {
+  const stage = new Stage();
+  const { _connection: connection } = stage.realtime._session;
+  stage.peer.hello();
+  connection._sleep();
+  stage.peer.pong();
+  await stage.clock.pass(2000);
+  assert.equal(stage.realtime.state, "connected");
+  connection._wake(); // an answer is waited for already, with more patience
+  connection._sleep();
+  await stage.clock.pass(2000);
+  assert.deepEqual([stage.realtime.state, stage.told], ["reconnecting", ["connected", "disconnected"]]);
+});
+
+test("disconnect() leaves no timer behind, whatever was under way", async () => {
+  const stage = new Stage({ transports: ["sse", "polling"] });
+  const subscribed = stage.realtime.channel("room").subscribe();
+  stage.peer.hello().say({ type: "error", code: "RT_001", channel: "room", id: stage.peer.of("subscribe")[0]!.id });
+  stage.peer.say({ type: "reconnect", delay: 0 });
+  await stage.clock.pass(0);
+  stage.peer.hello().subscribed("room");
+  stage.peer.pong(); // now the old connection is asked for what it still has
+  stage.realtime.disconnect();
+  await assert.rejects(subscribed, { code: "RT_001" });
+  await stage.clock.pass(2000);
+  assert.equal(stage.clock.waiting, 0);
+});

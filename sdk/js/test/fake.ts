@@ -23,6 +23,11 @@ export class FakeClock implements Clock {
     };
   }
 
+  /** How many timers there are. */
+  get waiting(): number {
+    return this.timers.length;
+  }
+
   readonly random = (): number => this.chance;
 
   /** Let time pass; what is due runs in order, and what waits for it gets its turn. */

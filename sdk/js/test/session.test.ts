@@ -210,6 +210,84 @@ test("during a change of transport every message is heard once and in order, how
   }
 });
 
+test("a channel that is left while another connection is being prepared stays silent when that takes over", async () => {
+  const { stage, channel, heard } = await joined({}, { transports: ["sse", "polling"] });
+  channel.on("subscribed", () => heard.push("subscribed"));
+  const other = stage.realtime.channel("other").subscribe();
+  const old = stage.peer;
+  old.subscribed("other");
+  await other;
+  old.say({ type: "reconnect", delay: 0 });
+  await stage.clock.pass(0);
+  const next = stage.peer.hello();
+  next.subscribed("room", { recovered: true });
+  next.message("room", 1);
+  const left = channel.unsubscribe();
+  old.say({ type: "unsubscribed", channel: "room", id: old.of("unsubscribe")[0]!.id });
+  await left;
+  next.subscribed("other", { recovered: true });
+  next.message("room", 2); // the server has not been asked yet
+  next.pong();
+  old.pong();
+  assert.equal(old.open, false);
+  next.message("room", 3);
+  assert.deepEqual(heard, []);
+  assert.deepEqual(next.of("unsubscribe").map(({ channel }) => channel), ["room"]);
+  const again = channel.subscribe();
+  next.subscribed("room", { position: "0/20" });
+  await again;
+  next.message("room", 20);
+  await settle();
+  assert.deepEqual(heard, ["subscribed", 20]);
+});
+
+test("after unsubscribe() nothing is heard, not even what had come before", async () => {
+  const { stage, channel, heard } = await joined();
+  channel.on("n", () => void channel.unsubscribe().catch(assert.fail));
+  const again = stage.realtime.channel("other");
+  const subscribed = again.subscribe();
+  again.on("n", ({ data }) => heard.push(`other ${data}`));
+  stage.peer.subscribed("other");
+  for (const number of [1, 2, 3]) stage.peer.message("other", number); // wait for whoever awaits the subscription
+  await subscribed;
+  void again.unsubscribe();
+  for (const number of [1, 2, 3]) stage.peer.message("room", number); // the first one makes its listener leave
+  await settle();
+  assert.deepEqual(heard, [1]);
+});
+
+test("calls of subscribe() that wait are refused by disconnect(), what was subscribed comes back", async () => {
+  const { stage, heard } = await joined();
+  const { shown } = following(stage);
+  const waiting = stage.realtime.channel("other").subscribe();
+  stage.realtime.disconnect();
+  await assert.rejects(waiting, { code: "RT_001", message: "disconnected before it was subscribed" });
+  stage.realtime.connect();
+  const peer = stage.peer.hello();
+  assert.deepEqual(peer.of("subscribe").map(({ channel }) => channel), ["room", "db:collection:c"]);
+  peer.subscribed("room", { recovered: true });
+  peer.message("room", 1);
+  peer.subscribed("db:collection:c", { epoch: "w" });
+  snapshot(peer, "0/20", true, added("a"));
+  assert.deepEqual([heard, shown], [[1], ["a"]]);
+});
+
+test("who wants to know hears when nothing has been subscribed to for a while", async () => {
+  const { stage, channel } = await joined();
+  const idle: number[] = [];
+  stage.realtime._session._idle = () => idle.push(stage.clock.now());
+  const leave = (): void => void channel.unsubscribe();
+  leave();
+  const again = channel.subscribe(); // in time
+  stage.peer.subscribed("room");
+  await again;
+  await stage.clock.pass(1000);
+  assert.deepEqual(idle, []);
+  leave();
+  await stage.clock.pass(1000);
+  assert.equal(idle.length, 1);
+});
+
 // Live queries.
 
 const added = (...ids: string[]): object[] => ids.map((id, newIndex) => ({ type: "added", oldIndex: -1, newIndex, doc: { id, data: { id } } }));

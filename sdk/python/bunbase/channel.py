@@ -37,6 +37,7 @@ class Channel(Emitter):
         self._state = state
         self._turn = asyncio.Lock()
         self._opening: asyncio.Future[None] | None = None
+        self._leaving = 0  # calls of unsubscribe
         self._readers: set[Messages] = set()
 
     @property
@@ -50,16 +51,22 @@ class Channel(Emitter):
         return self._hub.subscriptions.get(self.key) is self and self._state.begun
 
     async def subscribe(self) -> Self:
-        """Subscribe, and wait until nothing can be missed any more. Raises ``RealtimeError`` if it is refused.
+        """Subscribe, and wait until nothing can be missed any more.
 
         Subscribing twice does nothing. After a reconnect it goes on from the last message by itself.
+
+        Raises:
+            RealtimeError: it is refused, the connection is given up, or ``unsubscribe`` is called before it is done.
+            ValueError: another ``Channel`` of that name, made with other options, is subscribed.
         """
         async with self._turn:
             if self.is_subscribed:
                 return self
+            if self._leaving:
+                raise self._left()
             self._opening = asyncio.get_running_loop().create_future()
-            self._hub.subscribe(self)
             try:
+                self._hub.subscribe(self)
                 await self._opening
             except asyncio.CancelledError:
                 await self._hub.unsubscribe(self)
@@ -70,11 +77,20 @@ class Channel(Emitter):
 
     async def unsubscribe(self) -> None:
         """Subscribe no more; others see this client leave at once. Iterators end."""
-        async with self._turn:
-            await self._hub.unsubscribe(self)
-            self._state.forget()
-            for reader in tuple(self._readers):
-                reader.end(None)
+        if self._opening is not None and not self._opening.done():
+            self._opening.set_exception(self._left())
+        self._leaving += 1
+        try:
+            async with self._turn:
+                await self._hub.unsubscribe(self)
+                self._state.forget()
+                for reader in tuple(self._readers):
+                    reader.end(None)
+        finally:
+            self._leaving -= 1
+
+    def _left(self) -> RealtimeError:
+        return RealtimeError("RT_001", "unsubscribed before it was subscribed", self.name)
 
     async def send(self, event: str, data: object = None, *, id: str | None = None) -> Ack:
         """Publish, and wait until it is committed. Subscribing is not needed for that.

@@ -138,6 +138,8 @@ class Hub:
 
     def subscribe(self, subscription: Subscription) -> None:
         """Serve it, now and after every reconnect."""
+        if self.subscriptions.get(subscription.key, subscription) is not subscription:
+            raise ValueError(f"{subscription.key!r} is subscribed to by another object; unsubscribe that one first")
         self.needed()
         self.subscriptions[subscription.key] = subscription
         if self.active is not None:
@@ -208,6 +210,8 @@ class Hub:
                 subscription.subscribed(message, bases.get(key), seamless=seamless)
             else:
                 subscription.received(message, quiet=quiet)
+                if kind == "room:closed" and self.subscriptions.get(key) is subscription:
+                    self._drop(subscription, RealtimeError("RT_004", "the room was closed", channel))
 
     def _direct(self, message: Message) -> None:
         """It has no subscription whose positions would tell what is new, so the ids of the last ones are remembered."""
@@ -221,11 +225,10 @@ class Hub:
 
     def _error(self, message: Raw) -> None:
         error, ref = RealtimeError.of(message), message.get("ref", "")
-        if ref:
-            if error.code == "RT_006" and self.outbox.refused(ref):
-                return
-            if self.outbox.answered(ref, error):
-                return
+        if ref:  # about a message; one that is not known any more was answered before
+            if not (error.code == "RT_006" and self.outbox.refused(ref)):
+                self.outbox.answered(ref, error)
+            return
         key = message.get("id") or message.get("channel", "")
         if (future := self._leaving.pop(key, None)) is not None:
             _done(future)  # it had ended already

@@ -88,6 +88,7 @@ class Realtime(Emitter):
         self._hub = _Hub(self, queue_limit)
         self._connector = Connector(self._address, self._options, self._hub, self._told)
         self._task: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._state: State = "closed"
         self._settled = asyncio.Event()
         self._reason: RealtimeError | None = None
@@ -116,6 +117,8 @@ class Realtime(Emitter):
 
         Whatever needs a connection connects by itself; this is for waiting.
         """
+        while self._ending is not None:
+            await asyncio.wait({self._ending})
         self._start()
         while self._state in ("connecting", "reconnecting"):
             self._settled.clear()
@@ -125,9 +128,13 @@ class Realtime(Emitter):
 
     async def disconnect(self) -> None:
         """End the connection. Others see this client leave at once. What is subscribed to comes back with ``connect``."""
-        task, self._task = self._task, None
-        if task is None:
-            return
+        if self._ending is None and self._task is not None:
+            self._ending = asyncio.create_task(self._end(self._task))
+            self._ending.add_done_callback(self._ended)
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
+
+    async def _end(self, task: asyncio.Task[None]) -> None:
         link = self._connector.current
         if link is not None:
             present = [channel for _, channel in self._channels.values() if channel._leaves_visibly]
@@ -140,6 +147,9 @@ class Realtime(Emitter):
         if self._state not in ("closed", "failed"):
             self._told("closed", None)
         self._hub.fail(RealtimeError("RT_001", "disconnected"))
+
+    def _ended(self, ending: asyncio.Task[None]) -> None:
+        self._ending = self._task = None
 
     def hurry(self) -> None:
         """The network has changed or come back: try at once instead of waiting, and check the connection there is."""
@@ -203,6 +213,8 @@ class Realtime(Emitter):
         return live
 
     def _start(self) -> None:
+        if self._ending is not None:  # what begins now is refused when the connection has ended
+            return
         if self._task is None or self._task.done():
             self._reason = None
             self._state = "connecting"

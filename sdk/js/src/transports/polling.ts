@@ -24,14 +24,21 @@ export function polling(address: Address, events: Events): Carrier {
 
   async function poll(): Promise<Wire[]> {
     const body = poster._session ? { session: poster._session, cursor, timeout: TIMEOUT } : {};
-    const limit = AbortSignal.timeout(TIMEOUT + GRACE);
     const either = new AbortController();
-    for (const each of [signal, limit]) each.addEventListener("abort", () => either.abort());
-    const init = { method: "POST", body: JSON.stringify(body), signal: either.signal };
-    const answer = await (await request(address, `${address._url}/poll?${address._query}`, init)).json();
-    cursor = answer.cursor;
-    if (answer.session) poster._session = answer.session;
-    return answer.messages;
+    const stop = (): void => either.abort();
+    const timer = setTimeout(stop, TIMEOUT + GRACE);
+    signal.addEventListener("abort", stop);
+    try {
+      const init = { method: "POST", body: JSON.stringify(body), signal: either.signal };
+      const answer = await (await request(address, `${address._url}/poll?${address._query}`, init)).json();
+      cursor = answer.cursor;
+      if (answer.session) poster._session = answer.session;
+      return answer.messages;
+    } finally {
+      // There are as many polls as there are messages: none may leave anything behind.
+      clearTimeout(timer);
+      signal.removeEventListener("abort", stop);
+    }
   }
 
   function receive(messages: Wire[]): void {

@@ -66,8 +66,11 @@ class ChannelState:
         return message
 
     def say(self, data: Mapping[str, Any]) -> None:
-        """Remember what was said of oneself, to say it again after a reconnect."""
-        self._said.update(data)
+        """Remember what was said of oneself, to say it again after a reconnect; but not that one is typing."""
+        lasting = {name: value for name, value in data.items() if name != "typing"}
+        if lasting.get("status") == "typing":
+            del lasting["status"]
+        self._said.update(lasting)
 
     def forget(self) -> None:
         """Unsubscribed: the next subscription begins anew. What was said of oneself stays."""
