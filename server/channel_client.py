@@ -16,7 +16,7 @@ import psycopg
 import structlog
 from msgspec import UNSET
 
-from engine.channels.model import PresenceRefused, Unavailable
+from engine.channels.model import Disconnected, PresenceRefused, Unavailable
 from engine.errors import RealtimeError
 from server import replies
 from server.authorizer import Action
@@ -32,7 +32,7 @@ __all__ = ["DISCONNECTED", "RESUME", "ChannelClient"]
 DISCONNECTED = 4001
 """Close code: somebody ended this connection. Do not come back by yourself."""
 RESUME = 4008
-"""Close code: too slow for its messages. Connect again and resume from the last position."""
+"""Close code: too slow for its messages, or on a server that the others took for dead. Connect again and resume."""
 
 _MOST_PUBLISHING = 256
 _FAILURES = (psycopg.OperationalError, OSError)
@@ -257,7 +257,10 @@ class ChannelClient:
         """Something for this connection itself."""
         if event.error is not None:
             self._answer(Named(), event.error)
-            self._sink.close(DISCONNECTED, "disconnected")
+            if isinstance(event.error, Disconnected):
+                self._sink.close(DISCONNECTED, "disconnected")
+            else:
+                self._sink.close(RESUME, "resume")
         elif self._sink.overflowing:
             self._sink.close(RESUME, "resume")
         else:

@@ -1,7 +1,8 @@
 """Long polling: messages wait, numbered, until a request fetches them and a later one says that they arrived.
 
 The cursor is the number of the last message that an answer holds. A request acknowledges all up to its cursor and gets what
-comes after, so an answer that was lost is simply given again, and nothing is doubled. One request waits at a time.
+comes after, so an answer that was lost is simply given again, and nothing is doubled. One request waits at a time. Until a
+message has been given its number, those of higher priority can overtake it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from server.admission import Admission
 from server.channels import ChannelEvent
 from server.http_connection import HttpConnection, Keeper
 from server.live import LiveEvent
+from server.outbox import Outbox
 from server.rest.problems import Problem
 
 __all__ = ["PollConnection"]
@@ -28,8 +30,9 @@ class PollConnection(HttpConnection):
         super().__init__(secret, admission, keeper)
         self._wire = admission.services.plain
         self._timeout = timeout
-        self._messages: deque[bytes] = deque()
-        self._size = 0
+        self._outbox: Outbox[bytes] = Outbox()
+        self._given: deque[bytes] = deque()
+        self._given_size = 0
         self._acknowledged = 0
         self._handed = 0
         self._turn = 0
@@ -43,7 +46,7 @@ class PollConnection(HttpConnection):
     @property
     def finished(self) -> bool:
         """True when the client has been given the last message and has said so."""
-        return self._closing and not self._messages
+        return self._closing and not self._given and not self._outbox
 
     async def wait(self, cursor: int, timeout: float) -> tuple[int, list[bytes]]:
         """Answer a request: the new cursor and the messages; none after ``timeout`` seconds, or if a later request comes.
@@ -62,7 +65,7 @@ class PollConnection(HttpConnection):
         turn = self._turn
         self._wake()
         try:
-            if not self._messages and not self._closing and timeout > 0:
+            if not self._given and not self._outbox and not self._closing and timeout > 0:
                 await self._pause(timeout)
             return self._batch() if turn == self._turn else (cursor, [])
         finally:
@@ -86,21 +89,17 @@ class PollConnection(HttpConnection):
 
     def _acknowledge(self, cursor: int) -> None:
         while self._acknowledged < cursor:
-            self._size -= len(self._messages.popleft())
+            self._given_size -= len(self._given.popleft())
             self._acknowledged += 1
         self._taken()
 
     def _batch(self) -> tuple[int, list[bytes]]:
-        batch: list[bytes] = []
-        size = 0
-        for message in self._messages:
-            size += len(message)
-            if batch and size > _MOST_BYTES:
-                break
-            batch.append(message)
-        cursor = self._acknowledged + len(batch)
-        self._handed = max(self._handed, cursor)
-        return cursor, batch
+        """What was given and has not arrived, and then what is next, as far as there is room."""
+        for message in self._outbox.take(_MOST_BYTES - self._given_size, at_least=0 if self._given else 1):
+            self._given.append(message)
+            self._given_size += len(message)
+        self._handed = self._acknowledged + len(self._given)
+        return self._handed, list(self._given)
 
     def _expect(self) -> None:
         """No request waits; the next one must come in time."""
@@ -118,20 +117,19 @@ class PollConnection(HttpConnection):
     # What a transport is.
 
     def _waiting(self) -> int:
-        return self._size
+        return self._given_size + self._outbox.size
 
     def _own(self, payload: bytes) -> None:
-        self._add(self._wire.own(payload))
+        self._add(None, 0, self._wire.own(payload))
 
     def _live(self, head: bytes, event: LiveEvent) -> None:
-        self._add(self._wire.events.frame(head, event))
+        self._add(None, 0, self._wire.events.frame(head, event))
 
     def _shared(self, event: ChannelEvent) -> None:
-        self._add(self._wire.channels.frame(event))
+        self._add(event.channel, event.priority, self._wire.channels.frame(event))
 
-    def _add(self, message: bytes) -> None:
-        self._messages.append(message)
-        self._size += len(message)
+    def _add(self, channel: str | None, priority: int, message: bytes) -> None:
+        self._outbox.add(channel, priority, message, len(message))
         self._wake()
 
     def _close(self) -> None:

@@ -4,8 +4,9 @@ Ids are positions to resume from, and a client that comes back with one must not
 if every message up to that position, of every channel of the session, has been put into the stream before it: not while a
 channel is being opened or replayed, and within a transaction only where no message with a smaller position follows.
 At the end of a stream that was closed in the middle of a transaction, this transaction's messages have none either.
-Blocks are gathered until the writer takes them, which it does between two transactions. The stream is written as plain
-ASGI: the ready-made libraries take one event at a time, encode it per client, and do not say when the client has taken it.
+Blocks are gathered in an outbox, where those of higher priority can overtake others, until the writer takes some, which it
+does between two transactions. The stream is written as plain ASGI: the ready-made libraries take one event at a time, encode
+it per client, and do not say when the client has taken it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from server.channel_client import DISCONNECTED
 from server.channels import ChannelEvent
 from server.http_connection import HttpConnection, Keeper
 from server.live import LiveEvent
+from server.outbox import Outbox
 
 __all__ = ["GONE_ID", "SseConnection"]
 
@@ -37,8 +39,10 @@ _HEADERS = [
 ]
 _RETRY = retry(1.0)
 _PING = comment("ping")
+_MOST_BYTES: Final = 256 * 1024  # that are taken at once: nothing can overtake them any more
 _SUBSCRIBED = b'{"type":"subscribed"'
 _Key = tuple[int, int]
+_Block = tuple[bytes, _Key | None]
 
 
 class SseConnection(HttpConnection):
@@ -48,8 +52,7 @@ class SseConnection(HttpConnection):
         super().__init__(secret, admission, keeper)
         self._wire = admission.services.blocks
         self._epoch = epoch
-        self._blocks: list[tuple[bytes, _Key | None]] = []
-        self._size = 0
+        self._outbox: Outbox[_Block] = Outbox()
         self._writing = 0
         self._woken = asyncio.Event()
         self._unmarked = False
@@ -82,18 +85,18 @@ class SseConnection(HttpConnection):
     # What a transport is.
 
     def _waiting(self) -> int:
-        return self._size + self._writing
+        return self._outbox.size + self._writing
 
     def _own(self, payload: bytes) -> None:
-        self._add(self._wire.own(payload), None)
+        self._add(None, 0, self._wire.own(payload), None)
         if payload.startswith(_SUBSCRIBED):
             self._unmarked = True
 
     def _live(self, head: bytes, event: LiveEvent) -> None:
-        self._add(self._wire.events.frame(head, event), None)
+        self._add(None, 0, self._wire.events.frame(head, event), None)
 
     def _shared(self, event: ChannelEvent) -> None:
-        self._add(self._wire.channels.frame(event), event.key)
+        self._add(event.channel, event.priority, self._wire.channels.frame(event), event.key)
 
     def close(self, code: int, reason: str) -> None:
         """See the base."""
@@ -110,9 +113,8 @@ class SseConnection(HttpConnection):
 
     # Writing.
 
-    def _add(self, block: bytes, key: _Key | None) -> None:
-        self._blocks.append((block, key))
-        self._size += len(block)
+    def _add(self, channel: str | None, priority: int, block: bytes, key: _Key | None) -> None:
+        self._outbox.add(channel, priority, (block, key), len(block))
         self._wake()
 
     def _wake(self) -> None:
@@ -131,20 +133,22 @@ class SseConnection(HttpConnection):
                 self._writing = 0
                 self._timers["stall"].cancel()
                 self._taken()
-            if self._closing and not self._blocks:
+            if self._outbox:
+                self._wake()
+            elif self._closing:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
 
     def _take(self) -> bytes:
-        """What waits, with ids where there may be some."""
-        blocks, self._blocks, self._size = self._blocks, [], 0
+        """What is next of what waits, with ids where there may be some."""
+        blocks = self._outbox.take(_MOST_BYTES)
         position = None if self._closing else self.client.settled
         ends = [END] * len(blocks)
         if position is not None or (self._closing and self._close_settled):
             self._number(blocks, ends)
         else:
             self._unmarked = self._unmarked or any(key is not None for _, key in blocks)
-        if self._closing and ends:
+        if self._closing and ends and not self._outbox:
             ends[-1] = self._last
         parts = [part for (block, _), end in zip(blocks, ends, strict=True) for part in (block, end)]
         if self._ping_due:
@@ -152,7 +156,7 @@ class SseConnection(HttpConnection):
             self._unmarked = True
             if not parts:
                 parts.append(_PING)
-        if self._unmarked and position is not None:
+        if self._unmarked and position is not None and not self._outbox:
             self._unmarked = False
             marked = mark(self._id(position))
             if marked != self._marked:
@@ -160,16 +164,22 @@ class SseConnection(HttpConnection):
                 parts.append(marked)
         return b"".join(parts)
 
-    def _number(self, blocks: Sequence[tuple[bytes, _Key | None]], ends: list[bytes]) -> None:
+    def _number(self, blocks: Sequence[_Block], ends: list[bytes]) -> None:
         """Give an id to each message after which none with a smaller or the same position follows."""
-        least: _Key | None = None
+        later = [key for _, key in self._outbox if key is not None]
+        least = min(later, default=None)
         if self._closing and not self._close_alone:  # the rest of the last transaction is missing
-            least = max((key[0] for _, key in blocks if key is not None), default=0), 0
+            last = max((key[0] for _, key in blocks if key is not None), default=0), 0
+            least = last if least is None else min(least, last)
         for place in range(len(blocks) - 1, -1, -1):
             key = blocks[place][1]
-            if key is not None and (least is None or key < least):
+            if key is None:
+                continue
+            if least is None or key < least:
                 least = key
                 ends[place] = _mark_of(key, self._epoch)
+            else:
+                self._unmarked = True
 
     def _id(self, position: str) -> str:
         return f"{position};{self._epoch}" if self._epoch else position

@@ -77,7 +77,7 @@ class WebSocketConnection(WSListener):
         self._closing = False
         self._out: list[bytes] = []
         self._out_size = 0
-        self._outbox = Outbox()
+        self._outbox: Outbox[bytes] = Outbox()
         self._writing_paused = False
         self._assembler = Assembler(limits.message_size, limits.message_hard_cap, binary=packed)
         self._heard = True
@@ -155,7 +155,7 @@ class WebSocketConnection(WSListener):
         frame = self._wire.channels.frame(event)
         if self._writing_paused or self._outbox:
             if not self._closing:
-                self._outbox.add(event.channel, event.priority, frame)
+                self._outbox.add(event.channel, event.priority, frame, len(frame))
         else:
             self._write(frame)
 
@@ -199,7 +199,7 @@ class WebSocketConnection(WSListener):
         if self._closing or self._transport is None:
             return
         if self._writing_paused or self._outbox:
-            self._outbox.add(None, 0, frame)
+            self._outbox.add(None, 0, frame, len(frame))
             return
         if not self._out:
             self._loop.call_soon(self._flush)

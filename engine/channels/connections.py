@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Final
 
 import orjson
-import psycopg
 import structlog
 
 from engine.channels.audience import attributes_of, audience_of
+from engine.channels.clients import Clients, Follower
 from engine.channels.core import ChannelCore
 from engine.channels.events import EndEvent, PlainEvent, iso_time
 from engine.channels.model import (
     ChannelEvent,
     ChannelFull,
     Deliver,
-    Disconnected,
     Kicked,
     Member,
     PresenceRefused,
@@ -26,16 +26,17 @@ from engine.channels.model import (
     format_position,
 )
 from engine.channels.records import Command, RowChange
-from engine.channels.store import Store
+from engine.channels.settings import ChannelSettings
+from engine.channels.store import REFUSED, Store
 from engine.channels.subscription import Subscription
 from engine.channels.tastes import Tastes
+from engine.errors import RealtimeError
 from engine.lsn import Lsn
 
 __all__ = ["Connections"]
 
 log = structlog.get_logger(__name__)
 
-_REFUSED: Final = (Unavailable, psycopg.Error)  # also by a trigger that somebody made, or a privilege taken away
 _RETRY: Final = 1.0
 _SWEEP_PAUSE: Final = 0.05
 _LOOK: Final = 0.1
@@ -45,58 +46,46 @@ _ALL: Final = "*"  # the channel of what is sent to connections
 
 
 class Connections:
-    """See the module. ``spawn`` runs a coroutine as a task of the service."""
+    """See the module. ``spawn`` runs a coroutine as a task of the service; ``clients``: the connections' rows."""
 
     def __init__(
         self,
         core: ChannelCore,
         store: Store,
         spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
-        reached: Callable[[Lsn], Awaitable[None]],
-        timeout: float,
+        stream: Follower,
+        settings: ChannelSettings,
     ) -> None:
         self._core = core
         self._store = store
         self._spawn = spawn
-        self._timeout = timeout
-        self._members: dict[str, tuple[Member, Deliver]] = {}
+        self._timeout = settings.timeout
+        self.clients = Clients(store, stream, settings.node_id, self._ended)
         self._joining: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._changing: dict[tuple[str, str], tuple[str, asyncio.Future[None]]] = {}
         self._leaving: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._tastes = Tastes(store, reached)
-        self._mine: set[str] = set()  # connections whose rows are this node's, also those that broke
+        self._tastes = Tastes(store, stream.reached)
         self._open: set[tuple[str, str]] = set()  # presence of these that will have to be swept
         self._theirs: set[tuple[str, str]] = set()  # presence of other nodes' broken connections
         self._due = asyncio.Event()
 
     async def connect(self, member: Member, deliver: Deliver) -> None:
         """Write the connection's row and remember whom to tell."""
-        self._mine.add(member.connection_id)
-        await self._store.connect(member)
-        self._mine.add(member.connection_id)  # the table may have been emptied a moment before
-        self._members[member.connection_id] = (member, deliver)
+        await self.clients.connect(member, deliver)
 
     async def disconnect(self, connection_id: str) -> None:
         """The connection broke: its presence stays until its timeout. Tried again until the database has it."""
-        self._members.pop(connection_id, None)
+        self.clients.gone(connection_id)
         for subscription in self._core.router.of_connection(connection_id):
             subscription.joined = False
             subscription.cancel()
         try:
             await self._store.rows("engine_drop", id=connection_id)
-        except _REFUSED:
+        except REFUSED:
             self._spawn(self._persist("engine_drop", id=connection_id))
 
     async def _persist(self, name: str, **parameters: object) -> None:
-        await self._until_done(name, **parameters)
-
-    async def _until_done(self, name: str, **parameters: object) -> list[dict[str, Any]]:
-        while True:
-            try:
-                return await self._store.rows(name, **parameters)
-            except _REFUSED as error:
-                log.warning("not done yet; trying again", what=name, error=str(error).strip())
-            await asyncio.sleep(_RETRY)
+        await self._store.insist(name, partial(self._store.rows, name, **parameters))
 
     async def admit(self, subscription: Subscription) -> None:
         """Make the member present, if it asked for it or the room counts its members. Returns when the stream shows it."""
@@ -187,7 +176,7 @@ class Connections:
         at, changing = self._changing.get(key, ("", None))
         if changing is not None and not changing.done() and (change.new is None or at <= (row.get("updated_at") or "")):
             changing.set_result(None)
-        if connection not in self._mine:
+        if connection not in self.clients:
             self._note_theirs(key, broken=change.new is not None and row.get("left_at") is not None)
         elif change.new is not None and (row.get("left_at") is not None or row.get("typing_until") is not None):
             self._open.add(key)
@@ -204,39 +193,28 @@ class Connections:
                 self._due.set()
             self._theirs.add(key)
 
-    def disconnected(self, connection_id: str) -> None:
-        """Somebody deleted the connection's row."""
-        self._mine.discard(connection_id)
-        found = self._members.pop(connection_id, None)
-        if found is None:
-            return
-        for subscription in self._core.router.of_connection(connection_id):
+    def _ended(self, member: Member, deliver: Deliver, why: RealtimeError) -> None:
+        for subscription in self._core.router.of_connection(member.connection_id):
             subscription.joined = False  # its presence went with the row
             subscription.cancel()
-        self._told(found[1], EndEvent(Disconnected("this connection was ended by the server")))
-
-    def all_disconnected(self) -> None:
-        """Somebody emptied the table: every row is gone, also those of connections that broke."""
-        for connection_id in list(self._members):
-            self.disconnected(connection_id)
-        self._mine.clear()
+        self._told(deliver, EndEvent(why))
 
     async def mend(self) -> None:
         """The stream had a gap and everything was read again: do what the changes in it would have made us do."""
-        known = list(self._members)
-        there = {row["id"] for row in await self._until_done("engine_own_connections", ids=known)}
-        for connection_id in known:
-            if connection_id not in there:
-                self.disconnected(connection_id)
+        await self.clients.mend()
         for subscription in list(self._core.router):
             if subscription.joined and not self._is_present(subscription.channel, subscription.member):
                 subscription.joined = False
                 error = Kicked(f"you were removed from {subscription.channel}")
                 subscription.finish(EndEvent(error, subscription.channel))
         for (channel, connection_id), waiting in self._joining.items():
-            member, _ = self._members.get(connection_id, (None, None))
+            member = self.clients.find(connection_id)
             if member is not None and not waiting.done() and self._is_present(channel, member):
                 waiting.set_result(None)
+        present = {(row.channel, row.connection_id): row for row in self._core.presence.rows()}
+        for key, (at, changing) in self._changing.items():
+            if not changing.done() and (key not in present or at <= present[key].updated_at):
+                changing.set_result(None)
         while True:
             with contextlib.suppress(Unavailable):
                 await self._tastes.reload()
@@ -248,19 +226,21 @@ class Connections:
         """Everybody's presence has been read: somebody may have dropped, or begun to type."""
         rows = {(row.channel, row.connection_id): row for row in self._core.presence.rows()}
         self._open &= rows.keys()
-        self._theirs = {key for key, row in rows.items() if row.left_at is not None and key[1] not in self._mine}
+        self._theirs = {key for key, row in rows.items() if row.left_at is not None and key[1] not in self.clients}
         self._due.set()
 
     def _is_present(self, channel: str, member: Member) -> bool:
         return self._core.presence.rows_of(member.connection_id, channel, member.presence_id) is not None
 
     def commanded(self, command: Command, position: Lsn) -> None:
-        """A kick, or a message to connections."""
+        """A kick, a message to connections, or the removal of a node."""
         if command.command == "kick":
             for subscription in self._core.router.kick(command):
                 subscription.cancel()
         elif command.command == "broadcast":
             self._send(command, position)
+        elif command.command == "node_removed":
+            self.clients.node_removed(command.node)
 
     def _send(self, command: Command, position: Lsn) -> None:
         event = PlainEvent(
@@ -279,7 +259,7 @@ class Connections:
         text = bytes(command.audience)
         audience = None if text == b"null" else audience_of(text)
         users = None if command.users is None else set(command.users)
-        for member, deliver in list(self._members.values()):
+        for member, deliver in self.clients.everybody():
             if users is not None and member.user_id not in users:
                 continue
             if audience is None or audience.includes(member, attributes_of(member), command.sender, None):
@@ -300,7 +280,7 @@ class Connections:
             self._due.clear()
             try:
                 wait = await self._store.sweep()
-            except _REFUSED as error:
+            except REFUSED as error:
                 log.warning("presence is not swept", error=str(error).strip())
                 wait = _RETRY
             if self._open:

@@ -43,6 +43,10 @@ class Effects(Protocol):
         """A presence row was written or removed."""
         ...
 
+    def connected(self, connection_id: str, node_id: str | None) -> None:
+        """A connection's row is there."""
+        ...
+
     def disconnected(self, connection_id: str) -> None:
         """A connection's row is gone."""
         ...
@@ -56,7 +60,7 @@ class Effects(Protocol):
         ...
 
     def commanded(self, command: Command) -> None:
-        """Somebody kicked a member or sent something to connections."""
+        """Somebody kicked a member, sent something to connections or removed a node."""
         ...
 
 
@@ -204,3 +208,5 @@ class ChannelCore:
             self._effects.presence_changed(change)
         elif change.table == "connections" and change.kind is Kind.DELETE:
             self._effects.disconnected(change.row.get("id") or "")
+        elif change.table == "connections" and change.kind is Kind.INSERT:
+            self._effects.connected(change.row.get("id") or "", change.row.get("node_id"))

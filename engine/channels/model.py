@@ -22,6 +22,7 @@ __all__ = [
     "Kicked",
     "Member",
     "MessageTooLarge",
+    "NodeRemoved",
     "Position",
     "PresenceRefused",
     "Publication",
@@ -197,7 +198,13 @@ class Kicked(RealtimeError):
 
 
 class Disconnected(RealtimeError):
-    """Somebody deleted the connection's row."""
+    """Somebody deleted the connection's row: the client is not to come back by itself."""
+
+    code = "RT_001"
+
+
+class NodeRemoved(RealtimeError):
+    """The others took this node for dead and removed its rows: the client is to come back and resume."""
 
     code = "RT_001"
 

@@ -82,6 +82,7 @@ class Command(msgspec.Struct):
     audience: msgspec.Raw = _NULL
     committed: str = ""
     priority: int = 0
+    node: str | None = None
 
 
 class _Ephemeral(msgspec.Struct):

@@ -79,7 +79,7 @@ class Channels:
         self._handover = HandOver(
             self.core, live, self._store, Replay(self._reader, settings.connections), self._epochs, settings
         )
-        self._connections = Connections(self.core, self._store, self._background.spawn, live.reached, settings.timeout)
+        self._connections = Connections(self.core, self._store, self._background.spawn, live, settings)
         self._maintenance = Maintenance(self._store, settings)
         self._recovery: asyncio.Task[None] | None = None
 
@@ -272,14 +272,18 @@ class Channels:
         """A presence row changed."""
         self._connections.presence(change)
 
+    def connected(self, connection_id: str, node_id: str | None) -> None:
+        """A connection's row is there."""
+        self._connections.clients.shown(connection_id, node_id)
+
     def disconnected(self, connection_id: str) -> None:
         """A connection's row is gone."""
-        self._connections.disconnected(connection_id)
+        self._connections.clients.deleted(connection_id)
 
     def emptied(self, table: str) -> None:
         """A table was truncated."""
         if table == "connections":
-            self._connections.all_disconnected()
+            self._connections.clients.emptied()
         elif table == "presence":
             self._connections.look_again()
 
@@ -288,7 +292,7 @@ class Channels:
         self._connections.preferred(change)
 
     def commanded(self, command: Command) -> None:
-        """A kick, or a message to connections."""
+        """A kick, a message to connections, or the removal of a node."""
         self._connections.commanded(command, self.core.position)
 
 

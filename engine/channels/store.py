@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 import psycopg
+import structlog
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -17,13 +19,19 @@ from engine.lsn import Lsn, parse_lsn
 from engine.session_settings import connection_options
 from engine.sql import query
 
-__all__ = ["UNREACHABLE", "Store", "split_presence"]
+__all__ = ["REFUSED", "UNREACHABLE", "Store", "split_presence"]
 
 T = TypeVar("T")
 
 UNREACHABLE = (psycopg.OperationalError, PoolTimeout, OSError)
 """What a database that is away for a moment raises."""
 
+REFUSED = (Unavailable, psycopg.Error)
+"""The same in the protocol's words, or it is refused: by a trigger that somebody made, or a privilege taken away."""
+
+log = structlog.get_logger(__name__)
+
+_RETRY = 1.0
 _FINAL = (psycopg.errors.QueryCanceled, PoolTimeout)
 _METADATA = frozenset(("name", "avatar"))
 _MOST_PRESENCE = 8192  # bytes of JSON, as PostgreSQL prints it, that updates can add up to
@@ -99,6 +107,15 @@ class Store:
 
         return await self.attempt(run)
 
+    async def insist(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do ``work`` until the database lets it."""
+        while True:
+            try:
+                return await work()
+            except REFUSED as error:
+                log.warning("not done yet; trying again", what=what, error=str(error).strip())
+            await asyncio.sleep(_RETRY)
+
     async def flushed(self) -> Lsn:
         """Up to where the WAL is flushed."""
         return parse_lsn((await self.rows("engine_flushed"))[0]["position"])
@@ -157,7 +174,8 @@ class Store:
             else:
                 await self._together.rows("engine_join", **parameters)
         except psycopg.errors.ForeignKeyViolation as error:
-            raise PresenceRefused("the connection has ended") from error
+            # Somebody deleted its row, or this node's: the client is being told, and whether to come back.
+            raise Unavailable("this connection is about to be closed") from error
         except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
             raise PresenceRefused(f"presence cannot be stored: {error.diag.message_primary}") from error
 

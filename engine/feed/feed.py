@@ -92,6 +92,11 @@ class Feed:
         if self._positions.confirm(end) and self._session is not None:
             self._session.confirmed()
 
+    async def renew_lease(self) -> None:
+        """Write this node's row now. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
+        if self._memory.streamed:  # before that, the session registers the node as soon as it can
+            await register(self._database, self.settings)
+
     async def streaming(self) -> None:
         """Wait until the feed streams. Raises ``FeedError`` if it cannot start, or is closed."""
         while self.state.status != "streaming":
@@ -116,7 +121,7 @@ class Feed:
         self._database = Database(self._dsn, f"realtime node {self.settings.node}")
         self._tasks = [
             asyncio.create_task(self._stream()),
-            asyncio.create_task(self._every(self.settings.lease / 3, self._renew_lease)),
+            asyncio.create_task(self._every(self.settings.lease / 3, self._keep_lease)),
             asyncio.create_task(self._every(self.settings.heartbeat_interval, self._heartbeat)),
         ]
         return self
@@ -198,9 +203,9 @@ class Feed:
             except (psycopg.Error, OSError, FeedError) as error:
                 _log.warning("feed %s: %s", self.settings.slot_name, _first_line(error))
 
-    async def _renew_lease(self) -> None:
-        if self._memory.streamed:  # before that, the session registers the node as soon as it can
-            await register(self._database, self.settings)
+    async def _keep_lease(self) -> None:
+        await self.renew_lease()
+        if self._memory.streamed:
             await remove_expired(self._database, self.settings)
 
     async def _heartbeat(self) -> None:

@@ -64,6 +64,10 @@ class FeedLike(Protocol):
         """Everything before ``position`` is done with."""
         ...
 
+    async def renew_lease(self) -> None:
+        """Write this node's row."""
+        ...
+
 
 class LiveQueries:
     """Exact live queries over the exposed tables of one database. One per process, all calls in its event loop."""
@@ -169,6 +173,10 @@ class LiveQueries:
         """Wait until every commit before ``position`` has been applied. Raises what ended the service, if anything has."""
         while self._passed < position:
             await self._background.next_move()
+
+    async def renew_lease(self) -> None:
+        """Write this node's row now. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
+        await self._feed.renew_lease()
 
     def confirm(self) -> None:
         """Confirm what neither the live queries nor a tap needs any more."""

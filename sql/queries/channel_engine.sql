@@ -203,8 +203,9 @@ select channel, event, muted from realtime.preferences where user_id = %(user)s
 delete from realtime.connections where node_id = %(node)s
 
 -- name: engine_own_connections
--- Which of these connections still have a row.
-select id from realtime.connections where id = any (%(ids)s::text[])
+-- Which of these connections still have a row; and since when this node has had its own, on which they hang.
+select (select n.started_at::text from realtime.nodes n where n.id = %(node)s) as incarnation,
+       array(select c.id from realtime.connections c where c.id = any (%(ids)s::text[])) as ids
 
 -- name: engine_connect
 -- A client is connected here.

@@ -15,6 +15,8 @@ create or replace trigger presence_removed after delete on realtime.presence ref
 create or replace function realtime.node_removed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+  -- Before the rows go: if the node lives after all, its clients are to come back, unlike one whose connection somebody deletes.
+  perform realtime.emit('realtime.command', jsonb_build_object('command', 'node_removed', 'node', old.id));
   -- All at once, so that realtime.last_seen is written in one order: the cascade would go connection by connection, and two nodes
   -- removed at the same moment could wait for each other.
   delete from realtime.presence p using realtime.connections c where c.id = p.connection_id and c.node_id = old.id;

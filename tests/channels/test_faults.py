@@ -9,7 +9,7 @@ from typing import Any
 from engine.channels.model import parse_position
 from engine.lsn import parse_lsn
 from tests.channels.conftest import Place
-from tests.channels.stage import Listener, Node, node, open_transaction, read, run, until
+from tests.channels.stage import PATIENCE, Listener, Node, node, open_transaction, read, run, until
 from tests.live.stage import drop_slot, terminate
 
 
@@ -207,3 +207,17 @@ async def test_positions_are_not_made_up_while_another_node_with_clients_may_kno
         assert await one.channels._store.rows("engine_others_behind", **asked) == [{"id": "they"}]
         run(database, "update realtime.connections set dropped_at = now()")
         assert await one.channels._store.rows("engine_others_behind", **asked) == []
+
+
+async def test_a_change_that_committed_while_the_slot_was_lost_is_acknowledged(database: str) -> None:
+    async with node(database, timeout=2 * PATIENCE) as one:
+        ann = await one.listen("room", user="ann", presence={})
+        bob = await one.listen("room", user="bob", presence={})
+        with open_transaction(database) as lock:
+            lock.execute("select from realtime.nodes for no key update")  # no new slot before the end
+            drop_slot(database, one.feed.settings.slot_name)
+            changing = asyncio.create_task(one.channels.set_presence("room", ann.member, {"mood": "good"}))
+            await until(lambda: read(database, "select from realtime.presence where state <> '{}'"))
+        async with asyncio.timeout(PATIENCE):
+            await changing
+        assert bob.of("presence:update")[0]["user"]["state"] == {"mood": "good"}

@@ -93,10 +93,10 @@ class Reader:
                 return found
 
     async def messages(self) -> list[Message]:
-        """The logical messages of the next transaction that has any."""
+        """The logical messages of the next transaction that has any, but for what removed nodes are told."""
         while True:
             transaction = await self.transaction()
-            if found := [c for c in transaction.changes if isinstance(c, Message)]:
+            if found := [c for c in transaction.changes if isinstance(c, Message) and c.prefix != "realtime.command"]:
                 return found
 
 

@@ -50,6 +50,7 @@ class Client:
         self.stays: dict[str, Stay] = {}
         self.over: list[Stay] = []
         self.sent: list[Sent] = []
+        self.told: list[int] = []  # what was sent to connections, not to a channel
         self.answers = 0  # presence updates that have not been answered
         self.wants_to_be_back = False
         self._changed = changed
@@ -58,6 +59,7 @@ class Client:
         self._reading: asyncio.Task[None] | None = None
         self._by_ref: dict[str, Sent] = {}
         self._pongs = 0
+        self._last_told = 0
 
     @property
     def present_id(self) -> str:
@@ -88,6 +90,7 @@ class Client:
         socket = await connect(f"ws://127.0.0.1:{node.port}/realtime{query}", max_size=None, compression=None)
         greeting = json.loads(await socket.recv())
         assert greeting["type"] == "connected", greeting
+        self._last_told = 0
         self.id, self.node, self._socket, self.wants_to_be_back = greeting["connectionId"], node, socket, False
         self._reading = asyncio.create_task(self._read(socket, node))
         for stay in list(self.stays.values()):
@@ -118,7 +121,7 @@ class Client:
 
     async def subscribe(self, channel: str, options: dict[str, Any]) -> None:
         if channel not in self.stays:
-            stay = self.stays[channel] = Stay(self.name, channel, options)
+            stay = self.stays[channel] = Stay(self.name, channel, options, user=self.user)
             await self._ask(stay)
 
     async def unsubscribe(self, channel: str) -> None:
@@ -212,7 +215,9 @@ class Client:
     def _hear(self, message: dict[str, Any], node: ModelNode) -> None:
         kind, stay = message["type"], self.stays.get(message.get("channel", ""))
         if kind == "message":
-            if message["channel"] != "*":
+            if message["channel"] == "*":
+                self._told(message["data"]["n"])
+            else:
                 assert stay is not None, message
                 stay.message(message)
         elif kind == "ack":
@@ -240,6 +245,12 @@ class Client:
             self._pongs += 1
         else:
             self._refused(message, stay)
+
+    def _told(self, number: int) -> None:
+        """A message to connections: in commit order, and on one connection once."""
+        assert number > self._last_told, (number, self._last_told)
+        self._last_told = number
+        self.told.append(number)
 
     def _answered(self, message: dict[str, Any]) -> None:
         if message.get("ref") == "presence":

@@ -19,6 +19,8 @@ PATIENCE = 20.0
 
 _STATEMENTS = {
     "mark": "select realtime.broadcast('public:control', 'mark', jsonb_build_object('n', %s::int))",
+    "to all": "select realtime.broadcast_all('told', jsonb_build_object('n', %s::int))",
+    "to users": "select realtime.broadcast_users(%s, 'told', jsonb_build_object('n', %s::int))",
     "kick": "select realtime.kick(%s, %s, 'enough')",
     "disconnect": "select realtime.disconnect(user_id => %s)",
     "create": "select realtime.create_channel('room:life', presence_timeout => '300 ms')",
@@ -32,6 +34,7 @@ _STATEMENTS = {
     "backends": "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
     " and application_name like %s and pid <> pg_backend_pid()",
     "walsender": "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = %s and active",
+    "node": "delete from realtime.nodes where slot_name = %s returning id",
     "drop_slot": "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s and not active",
 }
 _EXPECTED = ("42710", "RT004", "40P01")

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from engine.feed.settings import DecoderName
 from server.local_postgres import LocalPostgres
 from tests.conftest import drop_database, fresh_database
-from tests.model.world import CHANNELS, ROOM, World
+from tests.model.world import CHANNELS, ROOM, ROUTED, World
 
 T = TypeVar("T")
 
@@ -27,7 +27,8 @@ CLIENT = st.integers(0, 4)
 NODE = st.integers(0, 2)
 WRITER = st.integers(0, 2)
 CHANNEL = st.sampled_from(CHANNELS)
-STORED = st.sampled_from([channel for channel in CHANNELS if channel != "cursors:c"])
+PUBLISH = st.sampled_from([channel for channel in CHANNELS if channel != ROUTED])
+STORED = st.sampled_from([channel for channel in CHANNELS if channel not in ("cursors:c", ROUTED)])
 USER = st.sampled_from(["ann", "bob", "cat"])
 IDENTIFIER = st.sampled_from(["none", "own", "own", "shared"])
 HISTORY = st.sampled_from([0, 0, 3, 100])
@@ -138,7 +139,7 @@ class Machine(RuleBasedStateMachine):
     def unsubscribe(self, client: int, channel: str) -> None:
         self.run(self.world.clients[client].unsubscribe(channel))
 
-    @rule(client=CLIENT, node=NODE, channel=CHANNEL, count=st.integers(1, 20), kind=IDENTIFIER)
+    @rule(client=CLIENT, node=NODE, channel=PUBLISH, count=st.integers(1, 20), kind=IDENTIFIER)
     def publish(self, client: int, node: int, channel: str, count: int, kind: str) -> None:
         who = self.world.clients[client]
 
@@ -183,7 +184,7 @@ class Machine(RuleBasedStateMachine):
 
     # -- SQL and REST ----------------------------------------------------------------------------------------------
 
-    @rule(writer=WRITER, channel=CHANNEL, kinds=st.lists(IDENTIFIER, min_size=1, max_size=4), begin=st.booleans())
+    @rule(writer=WRITER, channel=PUBLISH, kinds=st.lists(IDENTIFIER, min_size=1, max_size=4), begin=st.booleans())
     def sql_broadcast(self, writer: int, channel: str, kinds: list[str], begin: bool) -> None:
         async def do() -> None:
             who = self.world.writers[writer]
@@ -207,6 +208,24 @@ class Machine(RuleBasedStateMachine):
 
         self.run(do())
 
+    @rule(
+        writer=WRITER, channel=STORED, kind=IDENTIFIER, users=st.lists(USER, max_size=2, unique=True), but=st.booleans()
+    )
+    def sql_address(self, writer: int, channel: str, kind: str, users: list[str], but: bool) -> None:
+        """To these subscribers, or to all but these."""
+
+        async def do() -> None:
+            number = self.world.number()
+            audience = {"exclude": {"users": users}} if but else {"users": users}
+            self.world.writers[writer].broadcast(channel, number, self.identifier(kind, number), audience)
+
+        self.run(do())
+
+    @rule(users=st.none() | st.lists(USER, max_size=2, unique=True))
+    def tell(self, users: list[str] | None) -> None:
+        """To all connections, or to those of some users."""
+        self.run(self.world.tell(users))
+
     @rule(writer=WRITER, what=st.sampled_from(["save", "rollback_to_savepoint", "commit", "commit", "rollback"]))
     def sql_transaction(self, writer: int, what: str) -> None:
         async def do() -> None:
@@ -214,7 +233,7 @@ class Machine(RuleBasedStateMachine):
 
         self.run(do())
 
-    @rule(node=NODE, channel=CHANNEL, kind=IDENTIFIER)
+    @rule(node=NODE, channel=PUBLISH, kind=IDENTIFIER)
     def rest_publish(self, node: int, channel: str, kind: str) -> None:
         number = self.world.number()
         self.run(self.world.rest_publish(node, channel, number, self.identifier(kind, number)))
@@ -254,13 +273,13 @@ class Machine(RuleBasedStateMachine):
             self.world.forget(there)
             self.run(there.kill() if how == "kill" else there.stop())
 
-    @rule(node=NODE, what=st.sampled_from(["slot", "walsender", *BACKENDS]))
+    @rule(node=NODE, what=st.sampled_from(["slot", "node", "walsender", *BACKENDS]))
     def lose(self, node: int, what: str) -> None:
         there = self.world.nodes[node]
         if what == "slot":
             self.run(self.world.faults.drop_slot(there))
-        elif what == "walsender":
-            self.run(self.world.faults.execute("walsender", there.slot))
+        elif what in ("walsender", "node"):
+            self.run(self.world.faults.execute(what, there.slot))
         else:
             self.run(self.world.faults.execute("backends", what))
 

@@ -15,10 +15,16 @@ from tests.model.client import Client
 from tests.model.stay import Stay
 from tests.server.listener import slot_name
 
-__all__ = ["ROOM", "Truth", "Wal", "check_acks", "check_stay", "wanted"]
+__all__ = ["MUTED", "ROOM", "ROUTED", "Truth", "Wal", "check_acks", "check_stay", "wanted"]
 
 ROOM = "room:life"
 """A room that is made and closed again and again."""
+
+ROUTED = "public:routed"
+"""Nobody publishes here; what is odd in ``chat:b`` comes by a route."""
+
+MUTED = {("cat", "chat:b"): "odd", ("bob", "presence:p"): "even"}
+"""The event that a user has muted in a channel."""
 
 
 @dataclass
@@ -54,12 +60,14 @@ class Truth:
             self.channels: dict[str, list[dict[str, Any]]] = defaultdict(list)
             self.xids: dict[Position, int] = {}
             cursor = connection.execute(
-                "select m.channel, c.position::text || '/' || m.seq, m.event, m.payload, m.sender, m.id, m.xid::text::bigint"
+                "select m.channel, c.position::text || '/' || m.seq, m.event, m.payload, m.sender, m.id, m.audience,"
+                " m.xid::text::bigint"
                 " from realtime.messages m join realtime.commits c on c.channel = m.channel and c.xid = m.xid"
                 " order by m.channel, c.position, m.seq"
             )
-            for channel, position, event, payload, sender, id, xid in cursor.fetchall():
+            for channel, position, event, payload, sender, id, audience, xid in cursor.fetchall():
                 row = {"event": event, "data": payload, "sender": sender, "id": id, "position": position}
+                row["audience"] = audience
                 self.channels[channel].append(row)
                 self.xids[parse_position(position)] = xid
             (count,) = connection.execute("select count(*) from realtime.messages").fetchone() or (None,)
@@ -84,6 +92,17 @@ class Truth:
                 if lsns[index] > lsns[index - 1]:
                     assert place[found[index]] > place[found[index - 1]], (channel, rows[index - 1 : index + 1])
 
+    def check_route(self) -> None:
+        """What is in the other channel matches, was there before with the same content, and came once."""
+        sources = {row["data"]["n"]: row for row in self.channels.get("chat:b", []) if row["data"].get("k") == 1}
+        copies = self.channels.get(ROUTED, [])
+        numbers = [row["data"]["n"] for row in copies]
+        assert len(numbers) == len(set(numbers)), numbers
+        for copy in copies:
+            source = sources[copy["data"]["n"]]
+            assert {**copy, "position": None} == {**source, "position": None}, (copy, source)
+            assert parse_position(copy["position"]) > parse_position(source["position"]), (copy, source)
+
     def expected(self, stay: Stay) -> list[dict[str, Any]]:
         """What somebody who came then, and asked for that, should have heard by now."""
         assert stay.begins is not None
@@ -95,6 +114,11 @@ class Truth:
 
 def wanted(row: dict[str, Any], stay: Stay) -> bool:
     """Whether the filter of ``stay`` lets a message through."""
+    audience = row["audience"] or {}
+    if stay.user not in audience.get("users", [stay.user]) or stay.user in audience.get("exclude", {}).get("users", []):
+        return False
+    if MUTED.get((stay.user, stay.channel)) == row["event"]:
+        return False
     wishes = stay.options.get("filter", {})
     if "events" in wishes and row["event"] not in wishes["events"]:
         return False
@@ -111,8 +135,12 @@ def check_stay(truth: Truth, stay: Stay, *, whole: bool) -> None:
     expected = truth.expected(stay)
     if not whole:
         expected = expected[: len(stay.record)]
-    heard = [{key: message[key] for key in ("event", "data", "sender", "id", "position")} for message in stay.record]
+    heard, expected = _shown(stay.record), _shown(expected)
     assert heard == expected, (context, difference(heard, expected))
+
+
+def _shown(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: message[key] for key in ("event", "data", "sender", "id", "position")} for message in messages]
 
 
 def _check_passing(truth: Truth, stay: Stay, *, whole: bool) -> None:

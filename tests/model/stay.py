@@ -29,6 +29,7 @@ class Stay:
     unrecovered: bool = False
     resumed: int = 0
     rooms: list[str] = field(default_factory=list)
+    user: str | None = None
     _heard: Position = _START
     _node: ModelNode | None = None
     _gaps: int = 0

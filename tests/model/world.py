@@ -18,7 +18,7 @@ from tests.channels.wal import begin_control
 from tests.model.client import Client
 from tests.model.faults import Faults
 from tests.model.nodes import ModelNode, NodeHere, NodeOutside
-from tests.model.oracle import ROOM, Truth, Wal, check_acks, check_stay
+from tests.model.oracle import MUTED, ROOM, ROUTED, Truth, Wal, check_acks, check_stay
 from tests.model.writers import Writer
 
 __all__ = ["CHANNELS", "PATIENCE", "ROOM", "World"]
@@ -26,7 +26,7 @@ __all__ = ["CHANNELS", "PATIENCE", "ROOM", "World"]
 PATIENCE = 20.0
 """Seconds after which something that must happen has not happened."""
 
-CHANNELS = ("public:a", "chat:b", "presence:p", "cursors:c", "room:cap", "room:life")
+CHANNELS = ("public:a", "chat:b", "presence:p", "cursors:c", "room:cap", ROOM, ROUTED)
 """``cursors:`` has no history, ``room:cap`` takes two users, ``room:life`` is made and closed again and again."""
 
 USERS = (("ann", "ann"), ("ann again", "ann"), ("bob", "bob"), ("cat", "cat"), ("nobody", None))
@@ -37,6 +37,8 @@ values ('cursors:*', false, '300 ms', '300 ms');
 update realtime.channel_defaults set presence_timeout = '300 ms', typing_timeout = '300 ms' where pattern = '*';
 select realtime.create_channel('room:cap', capacity => 2, presence_timeout => '300 ms');
 select realtime.create_channel('room:life', presence_timeout => '300 ms');
+insert into realtime.routes (from_channel, to_channel, match)
+values ('chat:*', 'public:routed', '[["data.k", "==", 1]]'), ('public:control', 'public:echo', '[]');
 create table orders (n bigint primary key, channel text not null);
 create trigger announce after insert on orders
   for each row execute function realtime.broadcast_changes('{channel}', 'changed');
@@ -56,6 +58,7 @@ class World:
         self.writers: list[Writer] = []
         self.faults = Faults(dsn)
         self.rest_stored: dict[int, str] = {}  # channel by number of what REST has confirmed
+        self.told: dict[int, list[str] | None] = {}  # to whom, by number, of what was sent to connections
         self._wal = Wal()
         self._changed = asyncio.Event()
         self._starting: dict[ModelNode, asyncio.Task[None]] = {}
@@ -65,6 +68,11 @@ class World:
         begin_control(self.dsn, self._wal.slot)
         with psycopg.connect(self.dsn, autocommit=True, options=connection_options()) as connection:
             connection.execute(SETUP.encode())
+            for (user, channel), event in MUTED.items():
+                row = (user, channel, event)
+                connection.execute(
+                    b"insert into realtime.preferences (user_id, channel, event) values (%s, %s, %s)", row
+                )
         await asyncio.gather(*(node.start() for node in self.nodes))
         self.clients = [Client(name, user, self._changed.set, self.problems.append) for name, user in USERS]
         self.writers = [Writer(self.dsn, self.problems.append) for _ in range(3)]
@@ -176,6 +184,15 @@ class World:
         if answer is not None and answer.status_code == 201 and id is None:
             self.rest_stored[number] = channel
 
+    async def tell(self, users: list[str] | None) -> int:
+        """Send something to connections. Returns its number."""
+        number = self.number()
+        self.told[number] = users
+        await (
+            self.faults.execute("to all", number) if users is None else self.faults.execute("to users", users, number)
+        )
+        return number
+
     # -- the moment of truth ---------------------------------------------------------------------------------------
 
     async def settle(self, *, all_up: bool) -> Truth:
@@ -190,7 +207,9 @@ class World:
             await self._passed()
             await self.faults.rows_until("messages_recorded", lambda rows: rows == [(0,)])
             await self._presence_at_rest()
-            await self._passed()
+            await self._passed(echo=True)
+            await self._everybody_is_told()
+            await self.faults.rows_until("messages_recorded", lambda rows: rows == [(0,)])
             truth = Truth(self.dsn, self._wal)
         await self._compare(truth)
         return truth
@@ -215,16 +234,26 @@ class World:
             client.connected and bool(repeatable or any(stay.state != "on" for stay in client.stays.values()))
         )
 
-    async def _passed(self) -> None:
-        """Every node has delivered everything committed so far, and every client has taken it."""
+    async def _everybody_is_told(self) -> None:
+        """Who is subscribed to anything is known to be connected, and so is told what all connections are told."""
+        for users in (None, ["bob", "cat"]):
+            number = await self.tell(users)
+            there = [c for c in self.clients if any(stay.state == "on" for stay in c.stays.values())]
+            addressed = [c for c in there if users is None or c.user in users]
+            await self.until(lambda: all(number in c.told or not c.connected for c in addressed))  # noqa: B023
+
+    async def _passed(self, *, echo: bool = False) -> None:
+        """Every node has delivered everything committed so far, and every client has taken it. ``echo``: also routes."""
+        channels = ["public:control", *(["public:echo"] if echo else [])]
         nodes = [node for node in self.nodes if node.up]
         marks = [Client(f"control at {node.port}", None, self._changed.set, self.problems.append) for node in nodes]
         for mark, node in zip(marks, nodes, strict=True):
             await mark.connect(node)
-            await mark.subscribe("public:control", {})
+            for channel in channels:
+                await mark.subscribe(channel, {})
             await self.until(lambda mark=mark: not mark.waiting)  # type: ignore[misc]
         await self.faults.execute("mark", self.number())
-        await self.until(lambda: all(mark.stays["public:control"].record for mark in marks))
+        await self.until(lambda: all(mark.stays[channel].record for mark in marks for channel in channels))
         for client in self.clients:
             await client.ping(self.until)
         for mark in marks:
@@ -250,12 +279,16 @@ class World:
 
     async def _compare(self, truth: Truth) -> None:
         truth.check_order()
+        truth.check_route()
         for client in self.clients:
             for stay in client.over:
                 check_stay(truth, stay, whole=False)
             for stay in client.stays.values():
                 check_stay(truth, stay, whole=True)
             check_acks(truth, client)
+            for number in client.told:
+                users = self.told[number]
+                assert users is None or client.user in users, (client.name, number, users)
         self._check_writers(truth)
         await self._compare_presence(truth)
         self.check()

@@ -37,10 +37,10 @@ class Writer:
         rows = [(channel, *message(number)) for number in numbers]
         self._write(numbers, "insert into realtime.messages (channel, event, payload) values (%s, %s, %s)", *rows)
 
-    def broadcast(self, channel: str, number: int, id: str | None) -> None:
+    def broadcast(self, channel: str, number: int, id: str | None, audience: dict[str, Any] | None = None) -> None:
         """One call of ``realtime.broadcast()``."""
-        sql = "select realtime.broadcast(%s, %s, %s::jsonb, id => %s)"
-        self._write([number], sql, (channel, *message(number), id))
+        sql = "select realtime.broadcast(%s, %s, %s::jsonb, id => %s, audience => %s::jsonb)"
+        self._write([number], sql, (channel, *message(number), id, None if audience is None else json.dumps(audience)))
 
     def change(self, number: int) -> None:
         """A row of a business table whose trigger broadcasts."""

@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
-from engine.channels.model import Disconnected, Kicked
+from engine.channels.model import Disconnected, Kicked, NodeRemoved
 from server.session import SessionLimits
 from server.ws_connection import ConnectionLimits
 from tests.server.raw import masked, read_frame, reading, slow_client
@@ -176,6 +176,15 @@ async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection() -
         door.rooms.members["test"](Event(error=Disconnected("disconnected")))
         assert (await hear(client))["code"] == "RT_001"
         assert await closed_after(hear_to_the_end(client)) == 4001
+
+
+async def test_clients_of_a_server_that_was_taken_for_dead_are_told_to_resume() -> None:
+    async with open_door() as door, door.connect() as client:
+        await greeted(client)
+        await subscribed(client)
+        door.rooms.members["test"](Event(error=NodeRemoved("this server was taken for dead")))
+        assert (await hear(client))["code"] == "RT_001"
+        assert await closed_after(hear_to_the_end(client)) == 4008
 
 
 async def test_a_slow_subscriber_is_told_to_resume_and_others_get_every_message() -> None:

@@ -48,6 +48,23 @@ async def test_an_answer_that_was_lost_is_given_again_with_what_is_new(database:
         assert (await ask(http, session=session, cursor=again["cursor"], timeout=0))["messages"] == []
 
 
+async def test_a_high_message_overtakes_what_waits_and_nothing_that_was_given(database: str) -> None:
+    async with running(database) as server, client(server) as http:
+        session, cursor = await joined(http)
+        second = {"type": "subscribe", "channel": "chat:2"}
+        assert (await http.post("/send", json={"session": session, "messages": [second]})).status_code == 202
+        cursor = (await ask(http, session=session, cursor=cursor))["cursor"]
+        say = "realtime.broadcast('chat:{}', 'e', '{}', priority => {})"
+        write(database, "select " + ", ".join(say.format(*each) for each in ((1, 1, 0), (1, 2, 0), (2, 3, 5))))
+        lost = await ask(http, session=session, cursor=cursor)
+        assert [message["data"] for message in lost["messages"]] == [3, 1, 2]
+        write(database, "select " + say.format(2, 4, 9))
+        heard = lost
+        while len(heard["messages"]) < 4:
+            heard = await ask(http, session=session, cursor=cursor, timeout=0)
+        assert [message["data"] for message in heard["messages"]] == [3, 1, 2, 4]
+
+
 async def test_a_poll_waits_no_longer_than_it_was_told(database: str) -> None:
     async with running(database) as server, client(server) as http:
         session, cursor = await joined(http)
