@@ -29,6 +29,7 @@ from engine.feed.session import Session
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import SlotBusy, drop_slot, find_slot
 from engine.lsn import Lsn
+from engine.tasks import end
 from engine.types import FeedEvent
 
 __all__ = ["Feed", "FeedSettings", "FeedState"]
@@ -129,9 +130,7 @@ class Feed:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         try:
             await self._leave()
         except (psycopg.Error, OSError, FeedError) as failure:

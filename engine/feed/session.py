@@ -21,6 +21,7 @@ from engine.feed.relations import describe_table
 from engine.feed.replication import Keepalive, ReplicationStream, StreamEnded
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import SlotBusy, find_slot
+from engine.tasks import end
 from engine.types import Progress, Transaction
 
 __all__ = ["Session"]
@@ -80,9 +81,7 @@ class Session:
                 for task in done:
                     task.result()
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await end(tasks)
         finally:
             await self._close(stream)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine
 
 import structlog
 
+from engine.tasks import end
+
 __all__ = ["Background"]
 
 log = structlog.get_logger(__name__)
@@ -39,10 +41,7 @@ class Background:
 
     async def stop(self) -> None:
         """Cancel all tasks and wait for their end."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks)
 
     def moved(self) -> None:
         """Something has changed that somebody may be waiting for."""

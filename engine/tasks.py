@@ -1,0 +1,27 @@
+"""Ending tasks for certain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["end"]
+
+_AGAIN = 0.5  # seconds
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel ``tasks`` and return when all have ended, however they did.
+
+    A cancellation can get lost: a database driver that is cancelled while its query fails may raise the query's error,
+    and a loop that tries again after errors goes on. So whoever is still there after a moment is cancelled again.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        done, left = await asyncio.wait(left, timeout=_AGAIN)
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # looked at, so that asyncio does not complain
