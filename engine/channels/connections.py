@@ -90,7 +90,7 @@ class Connections:
     async def admit(self, subscription: Subscription) -> None:
         """Make the member present, if it asked for it or the room counts its members. Returns when the stream shows it."""
         channel, member = subscription.channel, subscription.member
-        limited = self._core.rooms.limited(channel)
+        limited = self._core.rooms.limited(channel) or await self._is_limited(channel)
         await self._tastes.load(subscription)
         if subscription.options.presence is None and not limited:
             return
@@ -106,6 +106,11 @@ class Connections:
             raise Unavailable("the database's stream does not answer; try again") from error
         finally:
             self._joining.pop((channel, member.connection_id), None)
+
+    async def _is_limited(self, channel: str) -> bool:
+        with contextlib.suppress(*REFUSED):  # without the database, what the stream has said counts
+            return bool((await self._store.rows("engine_is_limited", channel=channel))[0]["limited"])
+        return False
 
     async def _enter(self, subscription: Subscription, limited: bool) -> None:
         """Write the member's row. Whoever does not wait for that to end leaves nobody behind."""

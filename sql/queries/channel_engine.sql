@@ -227,6 +227,10 @@ delete from realtime.connections where id = %(id)s and not exists (select from g
 -- The capacity of a room, if it has one; whoever wants to join waits here for whoever was first.
 select capacity from realtime.channels where name = %(channel)s and capacity is not null for update
 
+-- name: engine_is_limited
+-- Whether a room counts its members, also one that was made a moment ago and has yet to come by the stream.
+select exists (select from realtime.channels where name = %(channel)s and capacity is not null and closed_at is null) as limited
+
 -- name: engine_join
 -- Become present, if there is room; several connections of a user count once.
 insert into realtime.presence as p (channel, connection_id, user_id, metadata, state, typing_until)
