@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import structlog
 
+from engine.channels.attendance import Attendance
 from engine.channels.audience import attributes_of, audience_of
 from engine.channels.clients import Clients, Follower
 from engine.channels.core import ChannelCore
 from engine.channels.events import EndEvent, PlainEvent, iso_time
 from engine.channels.model import (
     ChannelEvent,
-    ChannelFull,
     Deliver,
-    Kicked,
     Member,
-    PresenceRefused,
     Unavailable,
     format_position,
 )
@@ -59,11 +57,8 @@ class Connections:
         self._core = core
         self._store = store
         self._spawn = spawn
-        self._timeout = settings.timeout
         self.clients = Clients(store, stream, settings.node_id, self._ended)
-        self._joining: dict[tuple[str, str], asyncio.Future[None]] = {}
-        self._changing: dict[tuple[str, str], tuple[str, asyncio.Future[None]]] = {}
-        self._leaving: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self.attendance = Attendance(core, store, spawn, settings.timeout)
         self._tastes = Tastes(store, stream.reached)
         self._open: set[tuple[str, str]] = set()  # presence of these that will have to be swept
         self._theirs: set[tuple[str, str]] = set()  # presence of other nodes' broken connections
@@ -80,89 +75,19 @@ class Connections:
             subscription.joined = False
             subscription.cancel()
         try:
-            await self._store.rows("engine_drop", id=connection_id)
+            await self._store.drop(connection_id)
         except REFUSED:
-            self._spawn(self._persist("engine_drop", id=connection_id))
-
-    async def _persist(self, name: str, **parameters: object) -> None:
-        await self._store.insist(name, partial(self._store.rows, name, **parameters))
+            self._spawn(self._store.insist("drop", partial(self._store.drop, connection_id)))
 
     async def admit(self, subscription: Subscription) -> None:
-        """Make the member present, if it asked for it or the room counts its members. Returns when the stream shows it."""
-        channel, member = subscription.channel, subscription.member
-        limited = self._core.rooms.limited(channel) or await self._is_limited(channel)
+        """Give the subscription its user's preferences, and make the member present where that is to be seen or counted."""
         await self._tastes.load(subscription)
-        if subscription.options.presence is None and not limited:
-            return
-        if (leaving := self._leaving.get((channel, member.connection_id))) is not None:
-            await asyncio.wait({leaving}, timeout=self._timeout)  # else it would take the new row with it
-        seen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._joining[channel, member.connection_id] = seen
-        try:
-            await self._enter(subscription, limited)
-            async with asyncio.timeout(self._timeout):
-                await seen
-        except TimeoutError as error:
-            raise Unavailable("the database's stream does not answer; try again") from error
-        finally:
-            self._joining.pop((channel, member.connection_id), None)
-
-    async def _is_limited(self, channel: str) -> bool:
-        with contextlib.suppress(*REFUSED):  # without the database, what the stream has said counts
-            return bool((await self._store.rows("engine_is_limited", channel=channel))[0]["limited"])
-        return False
-
-    async def _enter(self, subscription: Subscription, limited: bool) -> None:
-        """Write the member's row. Whoever does not wait for that to end leaves nobody behind."""
-        channel, member = subscription.channel, subscription.member
-        join = self._store.join(channel, member, subscription.options.presence or {}, limited)
-        entering = asyncio.create_task(join)
-        try:
-            await asyncio.shield(entering)
-            subscription.joined = True
-        except (ChannelFull, PresenceRefused):
-            raise
-        except BaseException:  # perhaps it is written
-            self._leave((channel, member.connection_id), entering)
-            raise
+        await self.attendance.come(subscription)
 
     def left(self, subscription: Subscription) -> None:
         """A subscription has ended, the connection goes on: its presence ends now."""
-        if subscription.joined:
-            subscription.joined = False
-            self._leave((subscription.channel, subscription.member.connection_id))
+        self.attendance.left(subscription)
         self._tastes.release(subscription)
-
-    def _leave(self, key: tuple[str, str], entering: asyncio.Task[None] | None = None) -> None:
-        task = self._leaving[key] = self._spawn(self._leave_after(entering, key))
-        task.add_done_callback(lambda done: self._left(key, done))
-
-    async def _leave_after(self, entering: asyncio.Task[None] | None, key: tuple[str, str]) -> None:
-        if entering is not None:
-            await asyncio.gather(entering, return_exceptions=True)
-        await self._persist("engine_leave", channel=key[0], connection=key[1])
-
-    def _left(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
-        if self._leaving.get(key) is task:
-            del self._leaving[key]
-
-    async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
-        """Change what the others see. Returns when the stream has shown it, or does not answer; it is committed then."""
-        at = await self._store.set_presence(channel, member.connection_id, data)
-        row = self._core.presence.rows_of(member.connection_id, channel, member.presence_id)
-        if row is not None and row.updated_at >= at:
-            return
-        key = (channel, member.connection_id)
-        shown: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._changing[key] = (at, shown)
-        try:
-            async with asyncio.timeout(self._timeout):
-                await shown
-        except TimeoutError:
-            log.warning("the stream does not show a change of presence", channel=channel)
-        finally:
-            if self._changing.get(key) == (at, shown):
-                del self._changing[key]
 
     def preferred(self, change: RowChange) -> None:
         """A user's preferences changed."""
@@ -174,13 +99,8 @@ class Connections:
         """A presence row changed."""
         row = change.row
         connection = row.get("connection_id") or ""
-        waiting = self._joining.get((row.get("channel") or "", connection))
-        if waiting is not None and not waiting.done() and change.new is not None:
-            waiting.set_result(None)
         key = (row.get("channel") or "", connection)
-        at, changing = self._changing.get(key, ("", None))
-        if changing is not None and not changing.done() and (change.new is None or at <= (row.get("updated_at") or "")):
-            changing.set_result(None)
+        self.attendance.shown(key, change)
         if connection not in self.clients:
             self._note_theirs(key, broken=change.new is not None and row.get("left_at") is not None)
         elif change.new is not None and (row.get("left_at") is not None or row.get("typing_until") is not None):
@@ -206,20 +126,9 @@ class Connections:
 
     async def mend(self) -> None:
         """The stream had a gap and everything was read again: do what the changes in it would have made us do."""
-        await self.clients.mend()
-        for subscription in list(self._core.router):
-            if subscription.joined and not self._is_present(subscription.channel, subscription.member):
-                subscription.joined = False
-                error = Kicked(f"you were removed from {subscription.channel}")
-                subscription.finish(EndEvent(error, subscription.channel))
-        for (channel, connection_id), waiting in self._joining.items():
-            member = self.clients.find(connection_id)
-            if member is not None and not waiting.done() and self._is_present(channel, member):
-                waiting.set_result(None)
-        present = {(row.channel, row.connection_id): row for row in self._core.presence.rows()}
-        for key, (at, changing) in self._changing.items():
-            if not changing.done() and (key not in present or at <= present[key].updated_at):
-                changing.set_result(None)
+        written = self.attendance.written()
+        await self.clients.mend()  # which comes to where the stream is now
+        self.attendance.mend(written)
         while True:
             with contextlib.suppress(Unavailable):
                 await self._tastes.reload()
@@ -233,9 +142,6 @@ class Connections:
         self._open &= rows.keys()
         self._theirs = {key for key, row in rows.items() if row.left_at is not None and key[1] not in self.clients}
         self._due.set()
-
-    def _is_present(self, channel: str, member: Member) -> bool:
-        return self._core.presence.rows_of(member.connection_id, channel, member.presence_id) is not None
 
     def commanded(self, command: Command, position: Lsn) -> None:
         """A kick, a message to connections, or the removal of a node."""

@@ -165,7 +165,7 @@ class Channels:
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
         """Change what the others see of a member. Raises ``PresenceRefused``. Returns when they have been told."""
-        await self._connections.set_presence(channel, member, data)
+        await self._connections.attendance.change(channel, member, data)
 
     def is_present(self, channel: str, connection_id: str) -> bool:
         """Whether the connection is subscribed to ``channel`` with presence here."""

@@ -179,6 +179,15 @@ class Store:
         except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
             raise PresenceRefused(f"presence cannot be stored: {error.diag.message_primary}") from error
 
+    async def is_limited(self, channel: str) -> bool:
+        """Whether the room counts its members."""
+        rows = await self._together.rows("engine_is_limited", channel=channel)
+        return bool(rows[0]["limited"])
+
+    async def drop(self, connection_id: str) -> None:
+        """Note that the connection broke: its presence stays until its timeout."""
+        await self.rows("engine_drop", id=connection_id)
+
     async def leave(self, channel: str, connection_id: str) -> None:
         """Leave at once."""
         await self.rows("engine_leave", channel=channel, connection=connection_id)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from engine.channels.model import ChannelEvent, Disconnected, Member, NodeRemoved
+from engine.channels.model import ChannelClosed, ChannelEvent, Disconnected, Kicked, Member, NodeRemoved
 from tests.channels.conftest import Place
 from tests.channels.stage import Listener, Node, node, open_transaction, read, run, until
 from tests.live.stage import drop_slot, terminate
@@ -137,3 +137,25 @@ async def test_removing_the_node_ends_those_who_were_there_and_none_that_came_la
         assert bob.why is None
         run(place.dsn, "delete from realtime.connections")
         assert await bob.end() is Disconnected
+
+
+async def test_a_member_that_came_and_was_removed_while_the_slot_was_lost_is_answered(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        run(place.dsn, "insert into realtime.channels (name) values ('stays'), ('closes')")
+        ann = await come(one, "ann")
+        await one.settled()
+        with deaf(one):
+            stays = asyncio.create_task(one.listen("stays", ann, presence={}))
+            closes = asyncio.create_task(one.listen("closes", ann, presence={}))
+            await until(lambda: read(place.dsn, "select count(*) from realtime.presence") == [(2,)])
+            run(place.dsn, "delete from realtime.presence where channel = 'stays'")
+            run(place.dsn, "select realtime.close_channel('closes')")
+            drop_slot(place.dsn, one.feed.settings.slot_name)
+        with pytest.raises(Kicked):
+            await stays
+        with pytest.raises(ChannelClosed):
+            await closes
+        assert ann.why is None
+        again = await one.listen("stays", ann, presence={})
+        assert again.presence is not None
+        assert again.presence["count"] == 1
