@@ -269,29 +269,27 @@ def _not(test: Test) -> Test:
 
 
 def _all(tests: list[Test]) -> Test:
-    def every(data: Any) -> Truth:
-        truth: Truth = True
-        for test in tests:
-            part = test(data)
-            if part is False:
-                return False
-            truth = truth if part else None
-        return truth
-
-    return every
+    return _decided_by(False, tests)
 
 
 def _any(tests: list[Test]) -> Test:
-    def some(data: Any) -> Truth:
-        truth: Truth = False
+    return _decided_by(True, tests)
+
+
+def _decided_by(decisive: bool, tests: list[Test]) -> Test:
+    """The first test that says ``decisive`` decides; else one that does not know leaves the whole not known."""
+
+    def together(data: Any) -> Truth:
+        truth: Truth = not decisive
         for test in tests:
             part = test(data)
-            if part:
-                return True
-            truth = truth if part is False else None
+            if part is decisive:
+                return decisive
+            if part is None:
+                truth = None
         return truth
 
-    return some
+    return together
 
 
 def _shown(value: object) -> str:

@@ -7,7 +7,8 @@ with messages of higher priority come first; a channel's own messages never chan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from engine.channels.blocks import message_blocks, presence_blocks
 from engine.channels.events import EndEvent, MessageEvent, PlainEvent
@@ -16,6 +17,8 @@ from engine.channels.records import Command, MessageRow
 from engine.channels.subscription import Subscription
 
 __all__ = ["ChannelRouter"]
+
+T = TypeVar("T")
 
 
 class ChannelRouter:
@@ -74,27 +77,22 @@ class ChannelRouter:
                 highest[event.channel] = max(highest.get(event.channel, -32768), event.row.priority)
             events.sort(key=lambda event: -highest[event.channel])
         for block in message_blocks(events):
-            for subscription in tuple(self._channels.get(block.channel, ())):
-                try:
-                    subscription.messages(block)
-                except Exception as problem:  # noqa: BLE001 - whatever one subscriber's filter or connection does
-                    subscription.give_up(problem)
+            self._each(block.channel, Subscription.messages, block)
 
     def presence(self, events: Iterable[PlainEvent]) -> None:
         """Tell those who asked for presence."""
         for block in presence_blocks(events):
-            for subscription in tuple(self._channels.get(block.channel, ())):
-                try:
-                    subscription.presences(block)
-                except Exception as problem:  # noqa: BLE001 - the same
-                    subscription.give_up(problem)
+            self._each(block.channel, Subscription.presences, block)
 
     def to_channel(self, channel: str, event: ChannelEvent) -> None:
         """Tell every subscriber of a channel."""
+        self._each(channel, Subscription.offer, event)
+
+    def _each(self, channel: str, tell: Callable[[Subscription, T], None], what: T) -> None:
         for subscription in self.of(channel):
             try:
-                subscription.offer(event)
-            except Exception as problem:  # noqa: BLE001 - the same
+                tell(subscription, what)
+            except Exception as problem:  # noqa: BLE001 - whatever one subscriber's filter or connection does
                 subscription.give_up(problem)
 
     def kick(self, command: Command) -> list[Subscription]:

@@ -7,14 +7,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying
 
 from bunbase.crypto import Encryption
-from bunbase.errors import RealtimeError
 from bunbase.model import Presence
 from bunbase.rest import calls
 from bunbase.rest.model import Connection, History, Room
-from bunbase.transports.base import Address
 
 __all__ = ["AsyncRealtimeServer", "AsyncServerChannel"]
 
@@ -36,8 +34,7 @@ class AsyncRealtimeServer:
     """
 
     def __init__(self, url: str, api_key: str | None = None, *, timeout: float = 10.0, attempts: int = 4) -> None:
-        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-        self._http = httpx.AsyncClient(base_url=Address(url).http, headers=headers, timeout=timeout)
+        self._http = httpx.AsyncClient(**calls.client_options(url, api_key, timeout))
         self._attempts = attempts
 
     def channel(self, name: str, *, encryption: Encryption | None = None) -> AsyncServerChannel:
@@ -107,18 +104,9 @@ class AsyncRealtimeServer:
         await self.aclose()
 
     async def _call(self, call: calls.Call[T]) -> T:
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: calls.worth_repeating(call, error)),
-            wait=wait_random_exponential(multiplier=0.1, max=5),
-            stop=stop_after_attempt(self._attempts),
-            reraise=True,
-        )
-        try:
+        retrying = AsyncRetrying(**calls.retry_options(call, self._attempts))
+        with calls.plain_errors():
             return await retrying(self._once, call)
-        except calls.Busy as busy:
-            raise busy.error from busy
-        except httpx.TransportError as error:
-            raise RealtimeError("RT_001", f"the server cannot be reached: {error or type(error).__name__}") from error
 
     async def _once(self, call: calls.Call[T]) -> T:
         return calls.read(call, await self._http.request(call.method, call.path, params=call.params, json=call.json))

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
+from tenacity import retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from bunbase.crypto import Encryption
 from bunbase.errors import RealtimeError
 from bunbase.model import Presence, User
 from bunbase.rest.model import Connection, History, Room
+from bunbase.transports.base import Address
 
 __all__ = [
     "Call",
     "broadcast",
     "broadcast_widely",
+    "client_options",
     "close_room",
     "connections",
     "create_room",
@@ -27,8 +31,10 @@ __all__ = [
     "get_room",
     "history",
     "kick",
+    "plain_errors",
     "presence",
     "read",
+    "retry_options",
     "update_room",
     "worth_repeating",
 ]
@@ -83,6 +89,33 @@ def worth_repeating(call: Call[Any], error: BaseException) -> bool:
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return True
     return isinstance(error, Busy) or (call.repeatable and isinstance(error, httpx.TransportError))
+
+
+def client_options(url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
+    """What an HTTP client of httpx is made with, be it synchronous or not."""
+    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+    return {"base_url": Address(url).http, "headers": headers, "timeout": timeout}
+
+
+def retry_options(call: Call[Any], attempts: int) -> dict[str, Any]:
+    """How tenacity repeats a call."""
+    return {
+        "retry": retry_if_exception(lambda error: worth_repeating(call, error)),
+        "wait": wait_random_exponential(multiplier=0.1, max=5),
+        "stop": stop_after_attempt(attempts),
+        "reraise": True,
+    }
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """What went wrong inside is raised as ``RealtimeError``."""
+    try:
+        yield
+    except Busy as busy:
+        raise busy.error from busy
+    except httpx.TransportError as error:
+        raise RealtimeError("RT_001", f"the server cannot be reached: {error or type(error).__name__}") from error
 
 
 def _channel(name: str, rest: str = "") -> str:

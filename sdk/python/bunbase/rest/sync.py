@@ -7,14 +7,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying
 
 from bunbase.crypto import Encryption
-from bunbase.errors import RealtimeError
 from bunbase.model import Presence
 from bunbase.rest import calls
 from bunbase.rest.model import Connection, History, Room
-from bunbase.transports.base import Address
 
 __all__ = ["RealtimeServer", "ServerChannel"]
 
@@ -36,8 +34,7 @@ class RealtimeServer:
     """
 
     def __init__(self, url: str, api_key: str | None = None, *, timeout: float = 10.0, attempts: int = 4) -> None:
-        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-        self._http = httpx.Client(base_url=Address(url).http, headers=headers, timeout=timeout)
+        self._http = httpx.Client(**calls.client_options(url, api_key, timeout))
         self._attempts = attempts
 
     def channel(self, name: str, *, encryption: Encryption | None = None) -> ServerChannel:
@@ -107,19 +104,10 @@ class RealtimeServer:
         self.close()
 
     def _call(self, call: calls.Call[T]) -> T:
-        retrying = Retrying(
-            retry=retry_if_exception(lambda error: calls.worth_repeating(call, error)),
-            wait=wait_random_exponential(multiplier=0.1, max=5),
-            stop=stop_after_attempt(self._attempts),
-            reraise=True,
-        )
-        try:
+        retrying = Retrying(**calls.retry_options(call, self._attempts))
+        with calls.plain_errors():
             answer: T = retrying(self._once, call)
             return answer
-        except calls.Busy as busy:
-            raise busy.error from busy
-        except httpx.TransportError as error:
-            raise RealtimeError("RT_001", f"the server cannot be reached: {error or type(error).__name__}") from error
 
     def _once(self, call: calls.Call[T]) -> T:
         return calls.read(call, self._http.request(call.method, call.path, params=call.params, json=call.json))

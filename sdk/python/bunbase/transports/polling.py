@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import deque
 from typing import Any
 
 import httpx
 
 from bunbase import codec
-from bunbase.core.backoff import full_jitter
 from bunbase.errors import ConnectionEnded
 from bunbase.transports.base import Address, Message
 from bunbase.transports.posting import _JSON, PostingTransport, refused
@@ -57,25 +54,7 @@ class PollingTransport(PostingTransport):
     async def _poll(self) -> None:
         body = {"session": self._session, "cursor": self._cursor, "timeout": int(self._poll_time * 1000)}
         timeout = httpx.Timeout(self._timeout, read=self._poll_time + self._timeout)
-        until = time.monotonic() + self._silence
-        attempt = 0
-        while True:
-            try:
-                answer = await self._http.post(
-                    self._url("poll"), content=codec.encode_text(body).encode(), timeout=timeout, **_JSON
-                )
-                if answer.status_code < 500:
-                    break
-                problem = f"HTTP {answer.status_code}"
-            except httpx.HTTPError as error:
-                problem = str(error) or type(error).__name__
-            except RuntimeError as error:  # httpx: the client has been closed meanwhile
-                raise ConnectionEnded("closed") from error
-            if time.monotonic() > until:
-                raise ConnectionEnded(f"polling: {problem}")
-            await asyncio.sleep(full_jitter(attempt, 0.1, 2.0))
-            attempt += 1
-        self._take(answer)
+        self._take(await self._again_and_again("poll", codec.encode_text(body).encode(), timeout))
 
     def _take(self, answer: httpx.Response) -> None:
         if answer.status_code != httpx.codes.OK:

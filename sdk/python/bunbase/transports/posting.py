@@ -64,7 +64,9 @@ class PostingTransport(Transport):
             for batch in _batches([codec.encode_text(message).encode() for message in messages]):
                 self._seq += 1
                 head = codec.encode_text({"session": self._session, "seq": self._seq}).encode()
-                await self._again_and_again(head[:-1] + b',"messages":[' + b",".join(batch) + b"]}")
+                answer = await self._again_and_again("send", head[:-1] + b',"messages":[' + b",".join(batch) + b"]}")
+                if answer.status_code != httpx.codes.ACCEPTED:
+                    raise refused("send", answer)
 
     async def close(self) -> None:
         """See ``Transport``. The session is ended too, so that the server need not find out."""
@@ -79,25 +81,24 @@ class PostingTransport(Transport):
     def _url(self, name: str) -> str:
         return f"{self._address.http}/{name}"
 
-    async def _again_and_again(self, body: bytes) -> None:
+    async def _again_and_again(self, name: str, body: bytes, timeout: httpx.Timeout | None = None) -> httpx.Response:
+        """POST something that is harmless to repeat, until there is an answer or the silence counts as death."""
         until = time.monotonic() + self._silence
         attempt = 0
         while True:
             try:
-                answer = await self._http.post(self._url("send"), content=body, **_JSON)
+                answer = await self._http.post(self._url(name), content=body, timeout=timeout or self._timeout, **_JSON)
                 if answer.status_code < 500:
-                    break
+                    return answer
                 problem = f"HTTP {answer.status_code}"
             except httpx.HTTPError as error:
                 problem = str(error) or type(error).__name__
             except RuntimeError as error:  # httpx: the client has been closed meanwhile
                 raise ConnectionEnded("closed") from error
             if time.monotonic() > until:
-                raise ConnectionEnded(f"POST send: {problem}")
+                raise ConnectionEnded(f"POST {name}: {problem}")
             await asyncio.sleep(full_jitter(attempt, 0.1, 2.0))
             attempt += 1
-        if answer.status_code != httpx.codes.ACCEPTED:
-            raise refused("send", answer)
 
 
 def _batches(encoded: list[bytes]) -> list[list[bytes]]:
