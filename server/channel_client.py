@@ -88,13 +88,13 @@ class ChannelClient:
         """The connection is open: make it known. Nothing has to wait for that but presence."""
         self._connect()
 
-    def gone(self) -> None:
-        """The connection is closed. Its presence may come back within the channel's timeout."""
+    def gone(self, left: bool) -> None:
+        """The connection is closed. Its presence may come back within its timeout, unless the client has ``left``."""
         self._gone = True
         for task in self._joining.values():
             task.cancel()
         self._subscriptions.clear()
-        self._services.background.spawn(self._disconnect())
+        self._services.background.spawn(self._disconnect(left))
 
     # Subscribing.
 
@@ -247,11 +247,11 @@ class ChannelClient:
         assert self._known is not None
         await asyncio.shield(self._known)
 
-    async def _disconnect(self) -> None:
+    async def _disconnect(self, left: bool) -> None:
         before = [*self._joining.values(), *([] if self._known is None else [self._known])]
         if before:
             await asyncio.wait(before)
-        await self._services.channels.disconnect(self._member.connection_id)
+        await self._services.channels.disconnect(self._member.connection_id, left=left)
 
     def _direct(self, event: ChannelEvent) -> None:
         """Something for this connection itself."""

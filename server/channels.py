@@ -68,8 +68,11 @@ class ChannelsLike(Protocol):
         Returns when the connection's row is committed.
         """
 
-    async def disconnect(self, connection_id: str) -> None:
-        """The connection is gone, and with it its subscriptions; its presence may come back within the channel's timeout."""
+    async def disconnect(self, connection_id: str, *, left: bool = False) -> None:
+        """The connection is gone, and with it its subscriptions.
+
+        Its presence may come back within the channel's timeout, unless the client ended the connection itself (``left``).
+        """
 
     async def subscribe(
         self,

@@ -98,12 +98,12 @@ class Client:
                 request.begun = True
                 subscription.begin()
 
-    def gone(self) -> None:
-        """The connection is closed: give everything back."""
+    def gone(self, left: bool) -> None:
+        """The connection is closed: give everything back. ``left``: the client has said that it leaves."""
         for request in self.session.finish():
             if isinstance(request, LiveRequest):
                 self._cancel(request)
-        self._channels.gone()
+        self._channels.gone(left)
         for task in self._tasks:
             task.cancel()
 

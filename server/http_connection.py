@@ -42,6 +42,7 @@ class HttpConnection:
         self._loop = asyncio.get_running_loop()
         self._closing = False
         self._left = False
+        self._farewell = False
         self._ended = False
         self._room: asyncio.Future[None] | None = None
         self.inbox = Inbox(self)
@@ -117,13 +118,18 @@ class HttpConnection:
         """The last message waits; see to it that the client is given it, and end."""
         raise NotImplementedError
 
+    def say_goodbye(self) -> None:
+        """The client ends the session itself: others see it leave at once."""
+        self._farewell = True
+        self.close(1000, "the client has ended the session")
+
     def leave(self) -> None:
         """The client is gone, or told to go: give back what it has subscribed to."""
         if self._left:
             return
         self._closing = self._left = True
         self._let_in()
-        self.client.gone()
+        self.client.gone(self._farewell)
         self._keeper.left(self)
 
     def end(self) -> None:

@@ -155,8 +155,7 @@ class _Transports:
     async def end(self, request: Request, send: Send) -> Response:
         """``DELETE /realtime/session``."""
         asked = await _body(request, _end)
-        connection = self._sessions.find(asked.session)
-        connection.close(1000, "the client has ended the session")
+        self._sessions.find(asked.session).say_goodbye()
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=_NO_STORE)
 
 

@@ -82,6 +82,7 @@ class WebSocketConnection(WSListener):
         self._assembler = Assembler(limits.message_size, limits.message_hard_cap, binary=packed)
         self._heard = True
         self._missed = 0
+        self._farewell = False
         self._ping_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
 
@@ -127,7 +128,7 @@ class WebSocketConnection(WSListener):
         for timer in (self._ping_timer, self._stall_timer):
             if timer is not None:
                 timer.cancel()
-        self.client.gone()
+        self.client.gone(self._farewell)
         self._closed(self)
 
     def pause_writing(self) -> None:
@@ -304,6 +305,7 @@ class WebSocketConnection(WSListener):
             self._flush()
             self._closing = True
             code = frame.get_close_code()
+            self._farewell = code == WSCloseCode.OK  # its purpose is fulfilled, says RFC 6455, 7.4.1: not a break
             transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
         transport.disconnect()
         self._loop.call_later(self._limits.close_timeout, transport.disconnect, False)

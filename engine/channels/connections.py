@@ -68,16 +68,16 @@ class Connections:
         """Write the connection's row and remember whom to tell."""
         await self.clients.connect(member, deliver)
 
-    async def disconnect(self, connection_id: str) -> None:
-        """The connection broke: its presence stays until its timeout. Tried again until the database has it."""
+    async def disconnect(self, connection_id: str, left: bool) -> None:
+        """The connection broke, or was ``left``; see ``Store.drop``. Tried again until the database has it."""
         self.clients.gone(connection_id)
         for subscription in self._core.router.of_connection(connection_id):
             subscription.joined = False
             subscription.cancel()
         try:
-            await self._store.drop(connection_id)
+            await self._store.drop(connection_id, left)
         except REFUSED:
-            self._spawn(self._store.insist("drop", partial(self._store.drop, connection_id)))
+            self._spawn(self._store.insist("drop", partial(self._store.drop, connection_id, left)))
 
     async def admit(self, subscription: Subscription) -> None:
         """Give the subscription its user's preferences, and make the member present where that is to be seen or counted."""

@@ -159,9 +159,9 @@ class Channels:
         """Make the connection known. ``deliver`` gets what is sent to it without a subscription, and its end."""
         await self._connections.connect(member, deliver)
 
-    async def disconnect(self, connection_id: str) -> None:
-        """The connection is gone; its presence may come back within the channel's timeout."""
-        await self._connections.disconnect(connection_id)
+    async def disconnect(self, connection_id: str, *, left: bool = False) -> None:
+        """The connection is gone; its presence may come back within the channel's timeout, unless it was ``left``."""
+        await self._connections.disconnect(connection_id, left)
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
         """Change what the others see of a member. Raises ``PresenceRefused``. Returns when they have been told."""

@@ -310,6 +310,10 @@ select realtime.adopt_cluster() as adopted
 -- Partitions for the days to come.
 select realtime.make_partitions(%(days)s)
 
+-- name: engine_goodbye
+-- A client has ended its connection: its presence ends with it.
+delete from realtime.connections where id = %(id)s
+
 -- name: engine_drop_partitions
 -- The oldest day that is over for every channel; 0: there is none, or somebody is publishing for too long just now.
 select realtime.drop_partitions() as dropped

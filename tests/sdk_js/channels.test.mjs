@@ -3,8 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 
-import { Realtime } from "../../sdk/js/dist/index.js";
-import { client, closeAll, control, eventually, name, once, sql, url } from "./support.mjs";
+import { client, closeAll, control, eventually, name, once, sql, ws } from "./support.mjs";
 
 afterEach(closeAll);
 
@@ -91,6 +90,21 @@ test("presence: who is there, who comes, changes and goes", async () => {
   assert.equal((await here.getPresence()).count, 1);
 });
 
+test("who disconnects leaves at once, and comes back with connect()", async () => {
+  const room = name("presence");
+  await sql(`select realtime.create_channel('${room}', presence_timeout => '1 hour')`);
+  const [ada, bob] = [client({ user: "ada" }), client({ user: "bob" })];
+  const [here, there] = [ada.channel(room), bob.channel(room)];
+  const events = [];
+  for (const event of ["join", "leave"]) here.on(`presence:${event}`, ({ id }) => events.push(`${event} ${id}`));
+  await here.subscribe();
+  await there.subscribe();
+  bob.disconnect();
+  await eventually(() => assert.deepEqual(events.filter((each) => each.endsWith("bob")), ["join bob", "leave bob"]));
+  bob.connect();
+  await eventually(() => assert.equal(events.at(-1), "join bob"));
+});
+
 test("errors have codes: presence without subscribing, a closed room, a private channel", async () => {
   const channel = client().channel(name());
   await assert.rejects(channel.updatePresence({ status: "away" }), { name: "RealtimeError", code: "RT_009" });
@@ -153,20 +167,22 @@ test("presence is announced again after a reconnect, and nobody hears of it", as
   const events = [];
   const seen = watcher.channel(room);
   await seen.subscribe();
-  const bob = new Realtime({ url, autoConnect: false, user: "bob", transports: ["sse"] });
-  const there = bob.channel(room);
-  const subscribed = there.subscribe();
-  bob.connect();
-  await subscribed;
+  const sockets = [];
+  class Breakable extends ws {
+    constructor(address) {
+      super(address);
+      sockets.push(this);
+    }
+  }
+  const there = client({ user: "bob", transports: ["websocket"], WebSocket: Breakable }).channel(room);
+  await there.subscribe();
   await there.updatePresence({ name: "Bob", status: "busy" });
   await eventually(async () => assert.equal((await seen.getPresence()).users.find(({ id }) => id === "bob")?.state.status, "busy"));
   for (const event of ["join", "update", "leave"]) seen.on(`presence:${event}`, ({ id }) => events.push([event, id]));
   const again = once(there, "subscribed");
-  bob.disconnect();
-  bob.connect();
+  sockets[0].terminate();
   await again;
   await seen.send("n", 1);
   assert.deepEqual((await seen.getPresence()).users.find(({ id }) => id === "bob").state, { status: "busy" });
   assert.deepEqual(events.filter(([event]) => event !== "update"), []);
-  bob.disconnect();
 });

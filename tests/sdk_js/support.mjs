@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { Realtime } from "../../sdk/js/dist/index.js";
 
 // Of the SDK's own packages: nothing is installed here.
-const ws = createRequire(new URL("../../sdk/js/package.json", import.meta.url))("ws");
+export const ws = createRequire(new URL("../../sdk/js/package.json", import.meta.url))("ws");
 
 export const url = process.env.REALTIME_URL;
 export const restKey = process.env.REST_KEY;

@@ -13,6 +13,7 @@ import httpx
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from tests.server.processes import PATIENCE
 
@@ -36,7 +37,12 @@ class Talker:
         """The next message, as it comes."""
         raise NotImplementedError
 
+    async def leave(self) -> None:
+        """End the connection on purpose."""
+        raise NotImplementedError
+
     async def close(self) -> None:
+        """Break the connection, or just say nothing more."""
         raise NotImplementedError
 
     async def burst(self, *messages: Message) -> None:
@@ -88,8 +94,11 @@ class SocketTalker(Talker):
         message: Message = msgspec.msgpack.decode(data) if isinstance(data, bytes) else json.loads(data)
         return message
 
+    async def leave(self) -> None:
+        await self.socket.close(CloseCode.NORMAL_CLOSURE)
+
     async def close(self) -> None:
-        await self.socket.close()
+        await self.socket.close(CloseCode.GOING_AWAY)
 
 
 class StreamTalker(Talker):
@@ -131,6 +140,9 @@ class StreamTalker(Talker):
                 return message
         return {"type": "end"}
 
+    async def leave(self) -> None:
+        await end_session(self.http, self.connected["session"])
+
     async def close(self) -> None:
         await self.response.aclose()
 
@@ -167,9 +179,11 @@ class PollTalker(Talker):
         self.cursor = answer.json()["cursor"]
         self.waiting += answer.json()["messages"]
 
+    async def leave(self) -> None:
+        await end_session(self.http, self.secret)
+
     async def close(self) -> None:
-        with suppress(httpx.TransportError):  # the server has gone first
-            await self.http.request("DELETE", "/session", json={"session": self.secret})
+        pass  # whoever asks no more is gone for the server some time later
 
 
 @asynccontextmanager
@@ -197,6 +211,10 @@ async def _opened(http: httpx.AsyncClient, url: str, transport: str, parameters:
         return StreamTalker(http, await open_stream(http, params=parameters))
     address = f"{url.replace('http', 'ws', 1)}/realtime?{urlencode(parameters)}"
     return SocketTalker(await connect(address, max_size=None), packed=transport == "msgpack")
+
+
+async def end_session(http: httpx.AsyncClient, secret: str) -> None:
+    await http.request("DELETE", "/session", json={"session": secret})
 
 
 async def open_stream(http: httpx.AsyncClient, **options: Any) -> httpx.Response:

@@ -9,7 +9,8 @@ import signal
 import httpx
 import pytest
 
-from tests.server.listener import TOP, write
+from tests.channels.stage import until
+from tests.server.listener import TOP, read, write
 from tests.server.processes import PATIENCE
 from tests.server.talkers import TRANSPORTS, talker
 from tests.server.test_channels_end_to_end import rest, running
@@ -53,7 +54,30 @@ async def test_members_are_seen_to_come_change_and_go(database: str, transport: 
             ack = await bob.ask(type="presence:update", channel="chat:1", data={"status": "away"}, ref="p")
             assert (ack["type"], ack["ref"]) == ("ack", "p")
             assert (await ada.hear("presence:update"))["user"]["state"] == {"status": "away"}
+            await bob.leave()
         assert (await ada.hear("presence:leave"))["user"]["id"] == "bob"
+
+
+async def test_who_ends_the_connection_leaves_at_once(database: str, transport: str) -> None:
+    write(database, "select realtime.create_channel('chat:1', presence_timeout => '1 hour')")
+    async with running(database) as server, talker(server.url, transport, user="ada") as ada:
+        await ada.join(presence=True)
+        async with talker(server.url, transport, user="bob") as bob:
+            await bob.join(presence=True)
+            assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
+            await bob.leave()
+            left = await ada.hear("presence:leave")
+            assert (left["user"]["id"], left["count"]) == ("bob", 1)
+
+
+async def test_a_connection_that_breaks_leaves_its_presence_for_a_while(database: str, transport: str) -> None:
+    write(database, "select realtime.create_channel('chat:1', presence_timeout => '1 hour')")
+    async with running(database, session_timeout=1) as server:
+        async with talker(server.url, transport, user="bob") as bob:
+            await bob.join(presence=True)
+        await until(lambda: read(database, "select from realtime.connections where dropped_at is not null"))
+        async with talker(server.url, transport, user="ada") as ada:
+            assert (await ada.join(presence=True))["presence"]["count"] == 2
 
 
 async def test_a_live_query_is_followed_until_it_is_unsubscribed(table: str, transport: str) -> None:
@@ -145,7 +169,7 @@ async def test_a_server_that_goes_asks_its_clients_to_move_and_waits_for_them(da
             refused = await http.get("/sse") if transport == "sse" else await http.post("/poll", json={})
             assert (refused.status_code, refused.json()["code"]) == (503, "RT_001")
         await ada.ask(type="message", channel="chat:1", event="e", data=1)
-        await ada.close()
+        await ada.leave()
         async with asyncio.timeout(PATIENCE / 2):
             assert await server.process.wait() == 0
 

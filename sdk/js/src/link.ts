@@ -118,14 +118,14 @@ export class Link {
     this._leaving.delete(id);
   }
 
-  /** End it without a word to the owner. */
-  _close(): void {
+  /** End it without a word to the owner. `leave`: for good, so that others see it at once; else as if it had broken. */
+  _close(leave = true): void {
     if (!this._open) return;
     this._open = false;
     this._timer();
     this._pump?.();
     this._again?.();
-    this._carrier._close();
+    this._carrier._close(leave);
     this._leaving.forEach((resolve) => resolve());
   }
 
@@ -154,7 +154,7 @@ export class Link {
 
   private _end(ending: Ending): void {
     if (!this._open) return;
-    this._close();
+    this._close(false);
     this._owner._ended(this, ending);
   }
 }

@@ -118,7 +118,7 @@ export class Realtime {
   }
 
   /**
-   * Close the connection. Subscriptions come back with {@link connect}; messages that wait, and calls of `subscribe()` that have not
+   * Close the connection; others see this client leave at once. Subscriptions come back with {@link connect}; messages that wait, and calls of `subscribe()` that have not
    * been answered yet, are refused with `RT_001`.
    */
   disconnect(): void {

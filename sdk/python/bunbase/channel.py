@@ -159,10 +159,6 @@ class Channel(Emitter):
     ) -> None:
         await self.unsubscribe()
 
-    @property
-    def _leaves_visibly(self) -> bool:
-        return self.is_subscribed and self._state.with_presence
-
     # What the hub calls.
 
     @property

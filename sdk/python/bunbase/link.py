@@ -82,10 +82,10 @@ class Link:
                 await self.transport.open()
                 first = await self.transport.receive()
         except TimeoutError as error:
-            await self.transport.close()
+            await self.transport.close(leave=False)
             raise ConnectionEnded(f"{self.name}: no answer in {self._times.connect_timeout:g} s") from error
         except BaseException:
-            await self.transport.close()
+            await self.transport.close(leave=False)
             raise
         self._greeted(first[0])
         for message in first[1:]:
@@ -114,17 +114,14 @@ class Link:
         return pong in done
 
     async def close(self) -> None:
-        """End the connection."""
+        """End the connection. If it is not over by itself already, others see this client leave."""
+        leave = not self.ended.done()
         self._end(ConnectionEnded("closed by this side", 1000))
         tasks = [*self._tasks, *([] if self._asking is None else [self._asking])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.transport.close()
-
-    async def flush(self, timeout: float) -> None:
-        """Wait until what was posted has arrived, if the connection lives."""
-        await self.barrier(timeout)
+        await self.transport.close(leave=leave)
 
     def _greeted(self, message: Message) -> None:
         if message.get("type") != "connected":

@@ -27,8 +27,6 @@ __all__ = ["Realtime", "State"]
 
 State = Literal["closed", "connecting", "connected", "reconnecting", "failed"]
 
-_FLUSH_TIMEOUT = 1.0
-
 
 class Realtime(Emitter):
     """A connection to a server, kept up, with everything that goes over it.
@@ -135,11 +133,6 @@ class Realtime(Emitter):
             await asyncio.shield(self._ending)
 
     async def _end(self, task: asyncio.Task[None]) -> None:
-        link = self._connector.current
-        if link is not None:
-            present = [channel for _, channel in self._channels.values() if channel._leaves_visibly]
-            link.post(*(channel.unsubscribe_request() for channel in present))
-            await link.flush(_FLUSH_TIMEOUT)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         self._hub.lost()

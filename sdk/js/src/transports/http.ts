@@ -1,7 +1,7 @@
 /** What server-sent events and long polling share: requests, what their failures mean, and sending by `POST`. */
 
 import { RealtimeError } from "../errors.js";
-import { ABNORMAL, type Address, type Events } from "./transport.js";
+import { ABNORMAL, type Address, type Carrier, type Events } from "./transport.js";
 
 /** An answer that is not a success. `status` 0: there was none. @internal */
 export class Failure extends Error {
@@ -55,6 +55,7 @@ export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
 
 const RETRIES = 3;
 const RETRY_DELAY = 300; // ms, doubled each time
+const LEAVE_TIMEOUT = 2000; // ms
 const MOST_BYTES = 900_000; // of one batch; the server takes 1 MiB
 
 /** Do `once` again if there was no answer, or the server could not: some times, then throw. @internal */
@@ -93,6 +94,26 @@ export class Poster {
   _send(text: string): void {
     this._waiting.push(text);
     if (!this._busy) void this._drain();
+  }
+
+  /** `abort` ends whatever is under way. */
+  _carrier(abort: AbortController): Carrier {
+    return {
+      _send: (text) => this._send(text),
+      _close: (leave) => {
+        const stop = (): void => abort.abort();
+        // A stream that ended first would be one that broke.
+        if (leave && this._session) void this._leave().then(stop, stop);
+        else stop();
+      },
+    };
+  }
+
+  /** End the session, so that others see the client leave at once. Only a courtesy: without it the session ends by its timeout. */
+  private _leave(): Promise<unknown> {
+    const body = JSON.stringify({ session: this._session });
+    const init = { method: "DELETE", body, keepalive: true, signal: AbortSignal.timeout(LEAVE_TIMEOUT) };
+    return request(this._address, `${this._address._url}/session`, init);
   }
 
   private async _drain(): Promise<void> {

@@ -61,13 +61,5 @@ export function polling(address: Address, events: Events): Carrier {
   }
 
   queueMicrotask(() => run().catch(end));
-  return { _send: (text) => poster._send(text), _close: close };
-
-  function close(): void {
-    abort.abort();
-    if (!poster._session) return;
-    const body = JSON.stringify({ session: poster._session });
-    // Only a courtesy: without it the session ends by its timeout.
-    request(address, `${address._url}/session`, { method: "DELETE", body, keepalive: true }).catch(() => {});
-  }
+  return poster._carrier(abort);
 }

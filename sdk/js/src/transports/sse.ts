@@ -36,7 +36,7 @@ export function sse(address: Address, events: Events): Carrier {
   }
 
   queueMicrotask(() => run().catch(end));
-  return { _send: (text) => poster._send(text), _close: () => abort.abort() };
+  return poster._carrier(abort);
 }
 
 /** Feed it text; `receive` gets the data of each event, `heard` is called for comments. Unfinished lines wait. @internal */

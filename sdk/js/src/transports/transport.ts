@@ -29,8 +29,8 @@ export interface Events {
 export interface Carrier {
   /** Send a message: JSON. */
   _send(text: string): void;
-  /** End it. Nothing is reported any more. */
-  _close(): void;
+  /** End it. Nothing is reported any more. `leave`: others see at once that this client has gone; else as if it had broken. */
+  _close(leave: boolean): void;
 }
 
 /** Begin a connection. Reports nothing before it has returned. @internal */

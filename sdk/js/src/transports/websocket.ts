@@ -40,9 +40,10 @@ export function websocket({ _url, _query, _packed, _WebSocket }: Address, events
     _send(text) {
       if (socket.readyState === 1) socket.send(_packed ? pack(JSON.parse(text)) : text);
     },
-    _close() {
+    _close(leave) {
       open = false;
-      socket.close(1000);
+      if (leave) socket.close(1000);
+      else socket.close();
     },
   };
 }

@@ -73,8 +73,11 @@ class Transport(ABC):
         """Wait for the next messages."""
 
     @abstractmethod
-    async def close(self) -> None:
-        """End the connection; never raises, and does not wait for a dead peer."""
+    async def close(self, *, leave: bool) -> None:
+        """End the connection; never raises, and does not wait for a dead peer.
+
+        ``leave``: for good, so that others see it at once; else as if it had broken.
+        """
 
     def configure(self, connected: Message, silence: float) -> None:
         """The ``connected`` message came. ``silence``: seconds without a sign of life that mean a dead connection."""

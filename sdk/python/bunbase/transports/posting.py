@@ -68,10 +68,10 @@ class PostingTransport(Transport):
                 if answer.status_code != httpx.codes.ACCEPTED:
                     raise refused("send", answer)
 
-    async def close(self) -> None:
-        """See ``Transport``. The session is ended too, so that the server need not find out."""
+    async def close(self, *, leave: bool) -> None:
+        """See ``Transport``."""
         session, self._session = self._session, None
-        if session is not None:
+        if leave and session is not None:
             body = codec.encode_text({"session": session}).encode()
             # If nobody can be told, the session expires by itself.
             with contextlib.suppress(httpx.HTTPError):

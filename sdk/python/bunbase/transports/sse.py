@@ -65,10 +65,10 @@ class SseTransport(PostingTransport):
                 raise ConnectionEnded(f"the server sent what is no message: {error}") from error
         return messages
 
-    async def close(self) -> None:
+    async def close(self, *, leave: bool) -> None:
         """See ``Transport``."""
         stream, self._stream = self._stream, None
         if stream is not None:
             with contextlib.suppress(httpx.HTTPError, httpx.StreamError, RuntimeError):
                 await stream.__aexit__(None, None, None)
-        await super().close()
+        await super().close(leave=leave)

@@ -6,6 +6,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
 
 from bunbase import codec
 from bunbase.errors import ConnectionEnded
@@ -64,10 +65,10 @@ class WebSocketTransport(Transport):
             raise ConnectionEnded(f"the server sent what is no message: {error}") from error
         return [message]
 
-    async def close(self) -> None:
+    async def close(self, *, leave: bool) -> None:
         """See ``Transport``."""
         if self._socket is not None:
-            await self._socket.close()
+            await self._socket.close(CloseCode.NORMAL_CLOSURE if leave else CloseCode.GOING_AWAY)
 
 
 def _ended(closed: ConnectionClosed) -> ConnectionEnded:
