@@ -100,10 +100,6 @@ class ChannelsLike(Protocol):
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
         """Change what the others see of a member that is present in ``channel``. Returns when they were told."""
 
-    def is_present(self, channel: str, connection_id: str) -> bool:
-        """Whether the connection is subscribed to ``channel`` with presence here."""
-        ...
-
     def status(self) -> Mapping[str, int]:
         """Figures for ``/health``."""
         ...

@@ -167,10 +167,6 @@ class Channels:
         """Change what the others see of a member. Raises ``PresenceRefused``. Returns when they have been told."""
         await self._connections.attendance.change(channel, member, data)
 
-    def is_present(self, channel: str, connection_id: str) -> bool:
-        """Whether the connection is subscribed to ``channel`` with presence here."""
-        return any(s.joined and s.channel == channel for s in self.core.router.of_connection(connection_id))
-
     def presence(self, channel: str) -> dict[str, Any]:
         """Who is present, as of the stream's position."""
         users = self.core.presence.users(channel)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -19,54 +18,30 @@ from engine.catalog import Catalog
 from engine.errors import QueryRejected
 from engine.live.background import Background
 from engine.live.catalog_keeper import CatalogKeeper
+from engine.live.feedlike import FeedLike
 from engine.live.gap import ends_of
 from engine.live.plans import Plan, Planner
-from engine.live.queries import Deliver, LiveQuery, Subscription
+from engine.live.queries import Deliver, Subscription
 from engine.live.reader import Reader
 from engine.live.refresher import Refresher
 from engine.live.resume import Resume
 from engine.live.router import Outcome, Router
 from engine.live.settings import UNREACHABLE, LiveSettings
+from engine.live.shared import SharedQueries
 from engine.live.tail import TransactionTail
 from engine.live.tap import Tap
 from engine.live.trimmer import Trimmer
 from engine.lsn import Lsn
 from engine.query.reread import ReReadPlan
-from engine.types import Discontinuity, FeedEvent, Progress, Transaction
+from engine.types import Discontinuity, Progress, Transaction
 
-__all__ = ["FeedLike", "LiveQueries", "LiveSettings"]
+__all__ = ["LiveQueries", "LiveSettings"]
 
 log = structlog.get_logger(__name__)
 
 _BREATH = 0.005  # seconds of work between two chances for other tasks
 _RETRY = 0.1  # seconds between two attempts to reach the database
 _CATCH_UP = 5.0  # seconds to wait for the stream before a query is refused
-
-
-class FeedLike(Protocol):
-    """What the service needs of :class:`engine.feed.feed.Feed`."""
-
-    def __aiter__(self) -> AsyncIterator[FeedEvent]:
-        """The events, in order."""
-        ...
-
-    @property
-    def received(self) -> Lsn:
-        """How far the stream has come."""
-        ...
-
-    @property
-    def confirmed(self) -> Lsn:
-        """What the slot may advance to; at first and after a discontinuity where it begins."""
-        ...
-
-    def confirm(self, position: Lsn) -> None:
-        """Everything before ``position`` is done with."""
-        ...
-
-    async def renew_lease(self) -> None:
-        """Write this node's row."""
-        ...
 
 
 class LiveQueries:
@@ -93,10 +68,9 @@ class LiveQueries:
             position=lambda: self.position,
             redefined=self._redefined,
             moved=self._background.moved,
-            ended=self._ended,
+            ended=lambda query: self._queries.ended(query),
         )
-        self._queries: dict[str, LiveQuery] = {}
-        self._lingering: dict[LiveQuery, asyncio.TimerHandle] = {}
+        self._queries = SharedQueries(self.settings.linger, self._refresher.forget)
         self._interrupted = False
         self._passed: Lsn = 0
         self._origin: Lsn = 0
@@ -120,8 +94,7 @@ class LiveQueries:
     async def stop(self) -> None:
         """Stop everything; subscribers are told nothing."""
         await self._background.stop()
-        for handle in self._lingering.values():
-            handle.cancel()
+        self._queries.close()
         await self._reader.close()
 
     @property
@@ -142,7 +115,7 @@ class LiveQueries:
         """Figures for ``/health``."""
         return {
             "queries": len(self._queries),
-            "subscriptions": sum(len(query.subscriptions) for query in self._queries.values()),
+            "subscriptions": sum(len(query.subscriptions) for query in self._queries),
             "refreshing": self._refresher.busy,
             "tail": len(self._router.tail),
             "reads": self._refresher.reads,
@@ -163,11 +136,6 @@ class LiveQueries:
     def tail(self) -> TransactionTail:
         """What a snapshot might not show; a tap that reads under a snapshot joins it to the stream with this."""
         return self._router.tail
-
-    @property
-    def passed(self) -> Lsn:
-        """Every commit before this position has been applied, also by the taps."""
-        return self._passed
 
     async def reached(self, position: Lsn) -> None:
         """Wait until every commit before ``position`` has been applied. Raises what ended the service, if anything has."""
@@ -211,20 +179,15 @@ class LiveQueries:
         Raises ``QueryRejected`` (with the protocol's code) if the query cannot be accepted.
         """
         plan = await self._plan(collection, spec)
-        query = self._queries.get(plan.key)
-        if query is None:
-            query = self._queries[plan.key] = LiveQuery(plan.key, collection, spec)
-            query.plan = plan
+        query, is_new = self._queries.obtain(plan, collection, spec)
+        if is_new:
             self._refresher.keep(query)
-        handle = self._lingering.pop(query, None)
-        if handle is not None:
-            handle.cancel()
-        subscription = Subscription(query, deliver, lambda: self.position, self._release, resume)
+        subscription = Subscription(query, deliver, lambda: self.position, self._queries.release, resume)
         query.subscriptions[subscription] = None
         try:
             await self._refresher.ready(query)
         except BaseException:
-            self._release(subscription)
+            self._queries.release(subscription)
             raise
         return subscription
 
@@ -260,25 +223,6 @@ class LiveQueries:
                 position = await self._reader.flushed()
                 while self._passed < position:
                     await self._background.next_move()
-
-    def _release(self, subscription: Subscription) -> None:
-        query = subscription.query
-        query.subscriptions.pop(subscription, None)
-        if not query.subscriptions and query not in self._lingering and self._queries.get(query.key) is query:
-            loop = asyncio.get_running_loop()
-            self._lingering[query] = loop.call_later(self.settings.linger, self._let_go, query)
-
-    def _let_go(self, query: LiveQuery) -> None:
-        """Nobody has wanted ``query`` for a while."""
-        self._refresher.forget(query)
-        self._ended(query)
-
-    def _ended(self, query: LiveQuery) -> None:
-        handle = self._lingering.pop(query, None)
-        if handle is not None:
-            handle.cancel()
-        if self._queries.get(query.key) is query:
-            del self._queries[query.key]
 
     # -- the stream ------------------------------------------------------------------------------------------------
 

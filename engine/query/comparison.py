@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.catalog_model import Table
-from engine.catalog_types import Column, TypeInfo
+from engine.catalog_types import Column
 from engine.query.model import Compare
 from engine.values import Codec, column_codec
 from engine.values.order import ascending_numeric
@@ -105,8 +105,3 @@ def comparison_of(compare: Compare, table: Table) -> Comparison:
     if type_ == "numeric" and literal in _INTEGER_NAMES:
         return Comparison(column, index, own, own)
     raise NotReproducible(f"{describe(column)} is compared with a value of type {literal}")
-
-
-def element_type(column: Column) -> TypeInfo | None:
-    """The element type of an array column (or a domain over one)."""
-    return column.type.underlying.element

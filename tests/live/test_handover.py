@@ -12,7 +12,7 @@ import pytest
 
 from engine.live.service import LiveSettings
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 from tests.live.stage import PATIENCE, Follower, Stage, connect, json_rows, open_transaction, run, stage, until
 from tests.oracle.queries import Query
 
@@ -55,10 +55,9 @@ def bank(request: pytest.FixtureRequest) -> Iterator[tuple[str, Any]]:
     """A database with accounts whose x always add up to nothing, and the decoder to follow it with."""
     name, decoder = request.param.split("-")
     server: LocalPostgres = request.getfixturevalue(name)
-    dsn = fresh_database(server)
-    run(dsn, *TABLE.split(";"), f"insert into accounts select i, i % 5, 0 from generate_series(1, {ACCOUNTS}) i")
-    yield dsn, decoder
-    drop_database(server, dsn)
+    accounts = f"insert into accounts select i, i % 5, 0 from generate_series(1, {ACCOUNTS}) i"
+    with database_on(server, TABLE, accounts) as dsn:
+        yield dsn, decoder
 
 
 def adds_up(documents: list[Any]) -> None:
@@ -295,4 +294,4 @@ async def gone(play: Stage) -> None:
     assert not router._catching_up
     assert not router._journal
     assert not play.live._refresher._states
-    assert not play.live._lingering
+    assert not play.live._queries._lingering

@@ -128,9 +128,6 @@ class Rooms:
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
         self.presences.append((channel, member.connection_id, data))
 
-    def is_present(self, channel: str, connection_id: str) -> bool:
-        return any(s.member.connection_id == connection_id for s in self.of(channel))
-
     @property
     def epoch(self) -> str:
         return "e"

@@ -46,9 +46,6 @@ class Emitter:
         elif listener in (listeners := self._listeners.get(event, [])):
             listeners.remove(listener)
 
-    def _has(self, event: str) -> bool:
-        return bool(self._listeners.get(event))
-
     def _emit(self, event: str, *arguments: Any) -> None:
         for listener in tuple(self._listeners.get(event, ())):
             try:

@@ -60,13 +60,6 @@ class Outbox:
                 return entry
         return None
 
-    @property
-    def has_unsent(self) -> bool:
-        """Whether ``next`` has something to give."""
-        while self._unsent and self._unsent[0] not in self._entries:
-            heapq.heappop(self._unsent)
-        return bool(self._unsent)
-
     def answered(self, ref: str, answer: Answer) -> bool:
         """The server answered; False if it was no message of this outbox."""
         entry = self._entries.pop(int(ref), None) if ref.isdecimal() else None

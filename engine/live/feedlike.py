@@ -1,0 +1,37 @@
+"""What the live queries need of the feed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from engine.lsn import Lsn
+from engine.types import FeedEvent
+
+__all__ = ["FeedLike"]
+
+
+class FeedLike(Protocol):
+    """What the service needs of :class:`engine.feed.feed.Feed`."""
+
+    def __aiter__(self) -> AsyncIterator[FeedEvent]:
+        """The events, in order."""
+        ...
+
+    @property
+    def received(self) -> Lsn:
+        """How far the stream has come."""
+        ...
+
+    @property
+    def confirmed(self) -> Lsn:
+        """What the slot may advance to; at first and after a discontinuity where it begins."""
+        ...
+
+    def confirm(self, position: Lsn) -> None:
+        """Everything before ``position`` is done with."""
+        ...
+
+    async def renew_lease(self) -> None:
+        """Write this node's row."""
+        ...

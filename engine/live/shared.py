@@ -1,0 +1,65 @@
+"""The live queries by what they ask: who asks the same shares one, and what nobody wants any more stays for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+
+from engine.live.plans import Plan
+from engine.live.queries import LiveQuery, Subscription
+
+__all__ = ["SharedQueries"]
+
+
+class SharedQueries:
+    """``linger``: seconds that a query without subscribers is kept for the next one; then ``forget`` is called with it."""
+
+    def __init__(self, linger: float, forget: Callable[[LiveQuery], None]) -> None:
+        self._linger = linger
+        self._forget = forget
+        self._queries: dict[str, LiveQuery] = {}
+        self._lingering: dict[LiveQuery, asyncio.TimerHandle] = {}
+
+    def __len__(self) -> int:
+        return len(self._queries)
+
+    def __iter__(self) -> Iterator[LiveQuery]:
+        return iter(self._queries.values())
+
+    def obtain(self, plan: Plan, collection: str, spec: Mapping[str, object]) -> tuple[LiveQuery, bool]:
+        """The query of that plan, and whether it is new."""
+        query = self._queries.get(plan.key)
+        if query is None:
+            query = self._queries[plan.key] = LiveQuery(plan.key, collection, spec)
+            query.plan = plan
+            return query, True
+        self._wanted(query)
+        return query, False
+
+    def release(self, subscription: Subscription) -> None:
+        """A subscription is over."""
+        query = subscription.query
+        query.subscriptions.pop(subscription, None)
+        if not query.subscriptions and query not in self._lingering and self._queries.get(query.key) is query:
+            loop = asyncio.get_running_loop()
+            self._lingering[query] = loop.call_later(self._linger, self._let_go, query)
+
+    def ended(self, query: LiveQuery) -> None:
+        """The query is over: who asks the same from now on gets a new one."""
+        self._wanted(query)
+        if self._queries.get(query.key) is query:
+            del self._queries[query.key]
+
+    def close(self) -> None:
+        """Nothing happens any more."""
+        for handle in self._lingering.values():
+            handle.cancel()
+
+    def _wanted(self, query: LiveQuery) -> None:
+        handle = self._lingering.pop(query, None)
+        if handle is not None:
+            handle.cancel()
+
+    def _let_go(self, query: LiveQuery) -> None:
+        self._forget(query)
+        self.ended(query)
