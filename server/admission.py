@@ -7,9 +7,9 @@ from typing import Protocol
 
 from server.channels import Member
 from server.identity import Upgrade
+from server.limits import ConnectionLimits
 from server.services import Services
 from server.session import Session
-from server.ws_connection import ConnectionLimits
 
 __all__ = ["Admission", "Connection", "Gate"]
 

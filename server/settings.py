@@ -16,8 +16,8 @@ from pydantic_settings import (
 )
 
 from engine.errors import RealtimeError
+from server.limits import ConnectionLimits
 from server.session import SessionLimits
-from server.ws_connection import ConnectionLimits
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
 

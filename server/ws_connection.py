@@ -12,41 +12,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from server.channels import ChannelEvent, EventsLike, Member
 from server.client import Client
 from server.fragments import Assembler, BrokenMessage
+from server.limits import ConnectionLimits
 from server.live import LiveEvent
 from server.outbox import Outbox
 from server.services import Services
 from server.session import Session
 
-__all__ = ["ConnectionLimits", "WebSocketConnection"]
+__all__ = ["WebSocketConnection"]
 
 _PROTOCOL_ERROR = 1002
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """Sizes in bytes, times in seconds.
-
-    A message above ``message_size`` is thrown away and answered with an error; above ``message_hard_cap`` the
-    connection is closed. ``stall_timeout``: a congested connection from which nothing could be sent for so long is
-    dropped. ``ping_interval``, ``missed_pings``: silence for so many pings in a row drops it as well. ``close_timeout``: so
-    long the other side has to answer a close frame.
-    """
-
-    message_size: int = 128 * 1024
-    message_hard_cap: int = 1024 * 1024
-    buffer_size: int = 1024 * 1024
-    backlog: int = 4 * 1024 * 1024
-    stall_timeout: float = 60.0
-    ping_interval: float = 25.0
-    missed_pings: int = 2
-    close_timeout: float = 5.0
 
 
 class WebSocketConnection(WSListener):

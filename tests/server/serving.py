@@ -20,11 +20,12 @@ from engine.errors import InvalidQuery, QueryRejected
 from engine.live.resume import Resume
 from server.app import make_app
 from server.identity import Upgrade, member_of
+from server.limits import ConnectionLimits
 from server.live import LiveEvent, LiveSubscription
 from server.services import Services
 from server.session import Session, SessionLimits
 from server.ws import RealtimeProtocol
-from server.ws_connection import ConnectionLimits, WebSocketConnection
+from server.ws_connection import WebSocketConnection
 from tests.server.rooms import Rooms
 
 
