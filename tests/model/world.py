@@ -172,6 +172,14 @@ class World:
         assert answer.status_code != 500, answer.text
         return answer
 
+    async def look(self, index: int, path: str) -> httpx.Response:
+        """What a node that is up answers. A kept connection that it closes at that moment is no reason not to ask again."""
+        async with self._patience():
+            while True:
+                answer = await self.rest(index, "GET", path)
+                if answer is not None:
+                    return answer
+
     async def rest_publish(self, index: int, channel: str, number: int, id: str | None) -> None:
         body = {
             "event": "even" if number % 2 == 0 else "odd",
@@ -311,8 +319,7 @@ class World:
                     members = {id: (user["metadata"], user["state"]) for id, user in stay.members.items()}
                     assert members == rows, (client.name, channel, members, rows)
             for index in range(len(self.nodes)):
-                answer = await self.rest(index, "GET", f"/channels/{channel}/presence")
-                assert answer is not None
+                answer = await self.look(index, f"/channels/{channel}/presence")
                 told = {user["id"]: (user["metadata"], user["state"]) for user in answer.json()["users"]}
                 assert told == rows, (channel, index, told, rows)
         assert len([row for row in truth.presence if row[0] == "room:cap"]) <= 2
