@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import structlog
 
+from engine.errors import RealtimeError
+
 __all__ = ["Background"]
 
 _log = structlog.get_logger("realtime.background")
@@ -42,5 +44,9 @@ class Background:
 
     def _done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (failure := task.exception()) is not None:
+        if task.cancelled() or (failure := task.exception()) is None:
+            return
+        if isinstance(failure, RealtimeError):  # the database is away, or the like: whoever needs it will be told
+            _log.warning("not_done", error=str(failure))
+        else:
             _log.error("task_failed", exc_info=failure)

@@ -78,6 +78,10 @@ class Client:
             or any(sent.asked for sent in self.sent)
         )
 
+    def follows(self, channels: list[str]) -> bool:
+        """Whether it is subscribed to all of them now."""
+        return all(channel in self.stays and self.stays[channel].state == "on" for channel in channels)
+
     @property
     def unanswered(self) -> list[object]:
         """What :attr:`waiting` is about."""

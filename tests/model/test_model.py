@@ -82,6 +82,22 @@ def tell(story: Machine) -> None:
         story.settle(all_up=True)
 
 
+def test_a_node_that_loses_its_row_and_all_its_connections_takes_its_place_again(
+    pg18: LocalPostgres, complaints: Complaints
+) -> None:
+    story = machine(pg18, "pgoutput", outside=False)()
+    try:
+        for _ in range(3):
+            for client in range(5):
+                story.subscribe(client, client % 3, "presence:p", 0, None, True)
+            story.lose(2, "node")
+            story.lose(2, "realtime%")
+            story.publish(0, 2, "public:a", 5, "own")
+            story.settle(all_up=True)
+    finally:
+        story.teardown()
+
+
 def test_every_record_equals_the_tables_whatever_happens(pg18: LocalPostgres, complaints: Complaints) -> None:
     run_machine(pg18, "pgoutput", outside=False, examples=4, steps=40)
 

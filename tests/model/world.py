@@ -255,17 +255,28 @@ class World:
         channels = ["public:control", *(["public:echo"] if echo else [])]
         nodes = [node for node in self.nodes if node.up]
         marks = [Client(f"control at {node.port}", None, self._changed.set, self.problems.append) for node in nodes]
-        for mark, node in zip(marks, nodes, strict=True):
-            await mark.connect(node)
-            for channel in channels:
-                await mark.subscribe(channel, {})
-            await self.until(lambda mark=mark: not mark.waiting)  # type: ignore[misc]
-        await self.faults.execute("mark", self.number())
-        await self.until(lambda: all(mark.stays[channel].record for mark in marks for channel in channels))
+        async with self._patience():
+            await self._follow(marks, nodes, channels)
+            await self.faults.execute("mark", self.number())
+            while not all(mark.stays[channel].record for mark in marks for channel in channels):
+                await self._follow(marks, nodes, channels)
+                self._changed.clear()
+                await self._changed.wait()
         for client in self.clients:
             await client.ping(self.until)
         for mark in marks:
             await mark.close()
+
+    async def _follow(self, marks: list[Client], nodes: list[ModelNode], channels: list[str]) -> None:
+        """Let each be subscribed at its node; one that has just been removed says that it is to be tried again."""
+        for mark, node in zip(marks, nodes, strict=True):
+            while not mark.follows(channels):
+                if not mark.connected:
+                    await mark.connect(node)
+                for channel in channels:
+                    await mark.subscribe(channel, {})
+                await mark.retry()
+                await self.until(lambda mark=mark: not (mark.connected and mark.waiting))  # type: ignore[misc]
 
     def _present(self) -> set[tuple[str, str]]:
         return {
