@@ -74,7 +74,7 @@ def comparisons(draw: st.DrawFn, table: Table) -> Condition:
         pool = st.sampled_from(("1", "2", "9") if kind.element == "int4" else ("a", "x,y", "q"))
         if op == "array-contains":
             value = draw(pool)
-            return [name, op, client_value(value, kind.element)], f"{literal(value, kind.element)} = any ({name})"
+            return [name, op, client_value(value, kind.element)], f"{name} @> array[{literal(value, kind.element)}]"
         values = draw(st.lists(pool, min_size=1, max_size=3))
         items = ", ".join(literal(value, kind.element) for value in values)
         return [name, op, [client_value(v, kind.element) for v in values]], f"{name} && array[{items}]"
