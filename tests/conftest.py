@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ FAST = {"fsync": "off", "full_page_writes": "off", "max_prepared_transactions": 
 
 
 def postgres_18(folder: Path, settings: dict[str, str] | None = None) -> LocalPostgres:
-    """A PostgreSQL 18 of a test's own in ``folder``, not started; delete it at the end."""
+    """A PostgreSQL 18 of a test's own in ``folder``, not started; delete it at the end, or see :func:`started`."""
     return LocalPostgres(folder, port=free_port(), settings=FAST | (settings or {}))
 
 
@@ -61,6 +62,16 @@ def allow_wal2json(bin_dir: Path) -> dict[str, str]:
     if "output_plugin_libraries" not in known:
         return {}
     return {"output_plugin_libraries": "pgoutput, test_decoding, wal2json"}
+
+
+@contextmanager
+def started(server: LocalPostgres) -> Iterator[LocalPostgres]:
+    """``server``, started, and deleted at the end."""
+    server.start()
+    try:
+        yield server
+    finally:
+        server.delete()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -132,10 +143,8 @@ def scratch() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def pg18(scratch: Path) -> Iterator[LocalPostgres]:
     """The embedded PostgreSQL 18."""
-    server = postgres_18(scratch / "pg18")
-    server.start()
-    yield server
-    server.delete()
+    with started(postgres_18(scratch / "pg18")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -145,10 +154,8 @@ def pg15(scratch: Path) -> Iterator[LocalPostgres]:
         if os.environ.get("CI"):
             pytest.fail("PostgreSQL 15 with wal2json is missing; `make test` installs it")
         pytest.skip("PostgreSQL 15 with wal2json is not installed")
-    server = postgres_15(scratch / "pg15")
-    server.start()
-    yield server
-    server.delete()
+    with started(postgres_15(scratch / "pg15")) as server:
+        yield server
 
 
 @pytest.fixture(params=["pg18", "pg15"])
@@ -197,17 +204,28 @@ def drop_database(server: LocalPostgres, dsn: str) -> None:
         connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
+@contextmanager
+def database_on(server: LocalPostgres, *statements: str, migrated: bool = True) -> Iterator[str]:
+    """The DSN of a fresh database on ``server`` in which ``statements`` were run, each committed; dropped at the end."""
+    dsn = fresh_database(server, migrated=migrated)
+    try:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+        yield dsn
+    finally:
+        drop_database(server, dsn)
+
+
 @pytest.fixture
 def database(pg18: LocalPostgres) -> Iterator[str]:
     """The DSN of a fresh, migrated database on the embedded server."""
-    dsn = fresh_database(pg18)
-    yield dsn
-    drop_database(pg18, dsn)
+    with database_on(pg18) as dsn:
+        yield dsn
 
 
 @pytest.fixture
 def database15(pg15: LocalPostgres) -> Iterator[str]:
     """The DSN of a fresh, migrated database on PostgreSQL 15 with wal2json."""
-    dsn = fresh_database(pg15)
-    yield dsn
-    drop_database(pg15, dsn)
+    with database_on(pg15) as dsn:
+        yield dsn

@@ -7,14 +7,13 @@ import pytest
 
 from server.local_postgres import LocalPostgres
 from server.migrate import MigrationError, migrate
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 
 
 def test_migrating_twice_does_nothing_the_second_time(pg: LocalPostgres) -> None:
-    dsn = fresh_database(pg, migrated=False)
-    assert migrate(dsn) != []
-    assert migrate(dsn) == []
-    drop_database(pg, dsn)
+    with database_on(pg, migrated=False) as dsn:
+        assert migrate(dsn) != []
+        assert migrate(dsn) == []
 
 
 def test_a_changed_migration_is_refused(database: str) -> None:

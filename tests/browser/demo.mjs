@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
 
 import { fits, hasContrast, hasUsableControls, SIZES } from "./looks.mjs";
-import { Complaints, eventually, launch, open, ready, sameAggregates, sameChat, sameMessages, sameOrders, shownChat, shownMessages, sql, storedMessages, type } from "./pages.mjs";
+import { eventually } from "../eventually.mjs";
+import { Complaints, launch, open, ready, sameAggregates, sameChat, sameMessages, sameOrders, shownChat, shownMessages, sql, storedMessages, type } from "./pages.mjs";
 
 const [url, folder] = process.argv.slice(2);
 const complaints = new Complaints();

@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 
 import { chromium } from "playwright-core";
 
+import { eventually } from "../eventually.mjs";
+
 const FLAGS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -45,19 +47,6 @@ export async function ready(page) {
       document.querySelector("#tiles dd").textContent !== "–" &&
       (document.querySelector(".day-bars rect") || !document.querySelector("#days").checkVisibility()),
   );
-}
-
-/** Try again until the assertion holds; fail with what it said last. */
-export async function eventually(assertion, within = 15_000) {
-  const deadline = Date.now() + within;
-  for (;;) {
-    try {
-      return await assertion();
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 40));
-    }
-  }
 }
 
 /** Run SQL beside the page, through the same endpoint; rows as text. */

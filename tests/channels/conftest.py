@@ -9,7 +9,7 @@ import pytest
 
 from engine.feed.settings import DecoderName
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 
 
 @dataclass
@@ -25,6 +25,5 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Each server and decoder in turn."""
     server_name, decoder = request.param.split("-")
     server: LocalPostgres = request.getfixturevalue(server_name)
-    dsn = fresh_database(server)
-    yield Place(dsn, decoder)
-    drop_database(server, dsn)
+    with database_on(server) as dsn:
+        yield Place(dsn, decoder)

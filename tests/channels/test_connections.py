@@ -35,6 +35,13 @@ async def come(one: Node, id: str, user: str | None = None) -> Ended:
     return listener
 
 
+async def stays_until_removed(one: Node, somebody: Ended) -> None:
+    await one.settled()
+    assert somebody.why is None
+    run(one.dsn, "delete from realtime.connections")
+    assert await somebody.end() is Disconnected
+
+
 @contextmanager
 def deaf(one: Node) -> Iterator[None]:
     """The node hears nothing of what commits meanwhile before the end."""
@@ -117,10 +124,7 @@ async def test_emptying_the_table_ends_those_who_were_in_it_and_none_that_came_l
             run(place.dsn, "truncate realtime.connections cascade")
             bob = await come(one, "bob")
         assert await ann.end() is Disconnected
-        await one.settled()
-        assert bob.why is None
-        run(place.dsn, "delete from realtime.connections")
-        assert await bob.end() is Disconnected
+        await stays_until_removed(one, bob)
 
 
 async def test_removing_the_node_ends_those_who_were_there_and_none_that_came_later(place: Place) -> None:
@@ -133,10 +137,7 @@ async def test_removing_the_node_ends_those_who_were_there_and_none_that_came_la
             lock.commit()
         bob = await coming
         assert await ann.end() is NodeRemoved
-        await one.settled()
-        assert bob.why is None
-        run(place.dsn, "delete from realtime.connections")
-        assert await bob.end() is Disconnected
+        await stays_until_removed(one, bob)
 
 
 async def test_a_member_that_came_and_was_removed_while_the_slot_was_lost_is_answered(place: Place) -> None:

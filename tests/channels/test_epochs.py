@@ -15,7 +15,7 @@ from engine.lsn import format_lsn, parse_lsn
 from server.local_postgres import LocalPostgres
 from tests.channels.conftest import Place
 from tests.channels.stage import connect, node, read, run
-from tests.conftest import drop_database, fresh_database, postgres_18
+from tests.conftest import database_on, fresh_database, postgres_18, started
 from tests.live.stage import drop_slot
 
 
@@ -84,10 +84,15 @@ async def test_a_node_that_is_running_when_the_history_parts_asks_its_subscriber
 @pytest.fixture
 def elsewhere(scratch: Path) -> Iterator[LocalPostgres]:
     """Another cluster."""
-    server = postgres_18(scratch / "elsewhere")
-    server.start()
-    yield server
-    server.delete()
+    with started(postgres_18(scratch / "elsewhere")) as server:
+        yield server
+
+
+@pytest.fixture
+def target(elsewhere: LocalPostgres) -> Iterator[str]:
+    """An empty database there."""
+    with database_on(elsewhere, migrated=False) as dsn:
+        yield dsn
 
 
 def restore(server: LocalPostgres, source: str, target: str) -> None:
@@ -106,31 +111,28 @@ def restore(server: LocalPostgres, source: str, target: str) -> None:
 
 @pytest.mark.parametrize("ahead", [False, True])
 async def test_a_dump_in_another_cluster_keeps_messages_and_starts_positions_anew(
-    pg18: LocalPostgres, elsewhere: LocalPostgres, ahead: bool
+    pg18: LocalPostgres, database: str, elsewhere: LocalPostgres, target: str, ahead: bool
 ) -> None:
-    first = fresh_database(pg18)
     if not ahead:  # positions of the old cluster are then beyond those of the new one, else before them
-        run(first, "select pg_logical_emit_message(false, 'x', repeat('x', 1000000)) from generate_series(1, 80)")
-    async with node(first, slot="same_name") as one:
+        run(database, "select pg_logical_emit_message(false, 'x', repeat('x', 1000000)) from generate_series(1, 80)")
+    async with node(database, slot="same_name") as one:
         live = await one.listen("room", user="ann", presence={})
         for number in range(4):
             await one.publish("room", number, id=f"m{number}")
         await live.until(lambda: len(live.messages) == 4)
         await one.channels.recorded()
         old, began = one.channels.epoch, live.position
-        second = fresh_database(elsewhere, migrated=False)
         run(elsewhere.dsn, "do $$ begin create role realtime_reader nologin; exception when others then null; end $$")
         run(
             elsewhere.dsn, "do $$ begin create role realtime_publisher nologin; exception when others then null; end $$"
         )
-        restore(pg18, first, second)
-    drop_database(pg18, first)
+        restore(pg18, database, target)
     if ahead:
-        run(second, "select pg_logical_emit_message(false, 'x', repeat('x', 1000000)) from generate_series(1, 200)")
-    async with node(second, slot="same_name") as one:
+        run(target, "select pg_logical_emit_message(false, 'x', repeat('x', 1000000)) from generate_series(1, 200)")
+    async with node(target, slot="same_name") as one:
         assert one.channels.epoch != old
-        assert read(second, "select id, slot_name from realtime.nodes") == [("same_name", "same_name")]
-        assert read(second, "select count(*) from realtime.connections") == [(0,)]
+        assert read(target, "select id, slot_name from realtime.nodes") == [("same_name", "same_name")]
+        assert read(target, "select count(*) from realtime.connections") == [(0,)]
         for since in (live.positions[1], live.positions[3], began):
             for epoch in (old, None):
                 listener = await one.listen("room", since=since, epoch=epoch, history=2)
@@ -144,7 +146,6 @@ async def test_a_dump_in_another_cluster_keeps_messages_and_starts_positions_ane
         again = await one.listen("room", since=here.positions[2], epoch=one.channels.epoch)
         assert again.subscription is not None
         assert (again.subscription.recovered, again.data) == (True, [3, 4])
-    drop_database(elsewhere, second)
 
 
 def backup_of(server: LocalPostgres, folder: Path) -> LocalPostgres:

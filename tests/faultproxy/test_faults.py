@@ -22,12 +22,12 @@ import psycopg
 import pytest
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 from tests.faultproxy.actors import CHANNEL, Actor, NodeActor, PythonActor
 from tests.faultproxy.chaos import misbehave
 from tests.faultproxy.proxy import FaultProxy
 from tests.ports import free_port
-from tests.server.listener import TABLE, slot_name, write
+from tests.server.listener import TABLE, slot_name
 from tests.server.processes import PATIENCE, ServerProcess, serving
 
 ALL = ("websocket", "sse", "polling")
@@ -198,37 +198,33 @@ async def test_what_is_acknowledged_arrives_once_in_order_and_lists_and_presence
 ) -> None:
     seed = random.randrange(10**6) if fault_seed is None else fault_seed
     print(json.dumps({"seed": seed}))
-    dsn = fresh_database(pg18)
-    write(dsn, TABLE)
     # Those who leave for good are gone after this time; whoever is only cut off comes back sooner.
-    write(dsn, f"select realtime.create_channel('{CHANNEL}', presence_timeout => '5 s')")
-    try:
-        async with AsyncExitStack() as stack:
-            server = await stack.enter_async_context(
-                serving(dsn, free_port(), slot_name=slot_name(), trust_user_parameter="true")
-            )
-            actors, proxies = [], []
-            for number, (kind, name, transports, format) in enumerate(cast_of(kinds)):
-                proxy = FaultProxy("127.0.0.1", server.port, seed + number)
-                proxies.append(await stack.enter_async_context(proxy))
-                actors.append(kind(name, proxy.url, transports, format))
-                if isinstance(actors[-1], NodeActor):
-                    assert sdk is not None
-                    actors[-1].sdk = sdk
-            for actor in actors:
-                async with asyncio.timeout(PATIENCE):
-                    await actor.start()
-                stack.push_async_callback(actor.stop)
-            stage = Stage(dsn, server, actors, proxies)
-            began = time.monotonic()
-            await stage.perform(seed, fault_minutes * 60 or 9)
-            await stage.check()
-            report = {
-                "seconds": round(time.monotonic() - began, 1),
-                "messages": sum(stage.sent.values()),
-                "faults": dict(stage.faults),
-                "connections": {actor.name: actor.connections for actor in actors},
-            }
-            print(json.dumps(report))
-    finally:
-        drop_database(pg18, dsn)
+    channel = f"select realtime.create_channel('{CHANNEL}', presence_timeout => '5 s')"
+    async with AsyncExitStack() as stack:
+        dsn = stack.enter_context(database_on(pg18, TABLE, channel))
+        server = await stack.enter_async_context(
+            serving(dsn, free_port(), slot_name=slot_name(), trust_user_parameter="true")
+        )
+        actors, proxies = [], []
+        for number, (kind, name, transports, format) in enumerate(cast_of(kinds)):
+            proxy = FaultProxy("127.0.0.1", server.port, seed + number)
+            proxies.append(await stack.enter_async_context(proxy))
+            actors.append(kind(name, proxy.url, transports, format))
+            if isinstance(actors[-1], NodeActor):
+                assert sdk is not None
+                actors[-1].sdk = sdk
+        for actor in actors:
+            async with asyncio.timeout(PATIENCE):
+                await actor.start()
+            stack.push_async_callback(actor.stop)
+        stage = Stage(dsn, server, actors, proxies)
+        began = time.monotonic()
+        await stage.perform(seed, fault_minutes * 60 or 9)
+        await stage.check()
+        report = {
+            "seconds": round(time.monotonic() - began, 1),
+            "messages": sum(stage.sent.values()),
+            "faults": dict(stage.faults),
+            "connections": {actor.name: actor.connections for actor in actors},
+        }
+        print(json.dumps(report))

@@ -17,7 +17,7 @@ from engine.feed.settings import DecoderName
 from engine.session_settings import connection_options
 from engine.types import Change, Discontinuity, FeedEvent, Message, Progress, Transaction
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 
 PATIENCE = 60
 """Seconds after which a test that waits for an event has failed."""
@@ -52,9 +52,8 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Each server and decoder in turn."""
     server_name, decoder = request.param.split("-")
     server: LocalPostgres = request.getfixturevalue(server_name)
-    dsn = fresh_database(server)
-    yield Place(server, dsn, decoder)
-    drop_database(server, dsn)
+    with database_on(server) as dsn:
+        yield Place(server, dsn, decoder)
 
 
 class Reader:

@@ -13,7 +13,7 @@ import pytest
 
 from engine.types import Discontinuity, Transaction
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database, postgres_15, postgres_18
+from tests.conftest import database_on, postgres_15, postgres_18, started
 from tests.feed.conftest import PATIENCE, Place, Reader, reading, until
 
 SMALL_WAL = {
@@ -28,19 +28,15 @@ SMALL_WAL = {
 @pytest.fixture(scope="module")
 def own18(scratch: Path) -> Iterator[LocalPostgres]:
     """A PostgreSQL 18 that may be restarted, with little room for WAL and slots."""
-    server = postgres_18(scratch / "feed18", SMALL_WAL)
-    server.start()
-    yield server
-    server.delete()
+    with started(postgres_18(scratch / "feed18", SMALL_WAL)) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def own15(scratch: Path, pg15: LocalPostgres) -> Iterator[LocalPostgres]:
     """The same of PostgreSQL 15 with wal2json (skipped or failed as ``pg15`` is)."""
-    server = postgres_15(scratch / "feed15", SMALL_WAL)
-    server.start()
-    yield server
-    server.delete()
+    with started(postgres_15(scratch / "feed15", SMALL_WAL)) as server:
+        yield server
 
 
 @pytest.fixture(params=["own18-pgoutput", "own15-wal2json"])
@@ -48,12 +44,9 @@ def spot(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A database, with the exposed table t, on a server that may be restarted."""
     name, decoder = request.param.split("-")
     server: LocalPostgres = request.getfixturevalue(name)
-    dsn = fresh_database(server)
-    with psycopg.connect(dsn, autocommit=True) as sql:
-        sql.execute("create table t (id int primary key, s text)")
-        sql.execute("select realtime.expose('t')")
-    yield Place(server, dsn, decoder)
-    drop_database(server, dsn)
+    table = "create table t (id int primary key, s text)"
+    with database_on(server, table, "select realtime.expose('t')") as dsn:
+        yield Place(server, dsn, decoder)
 
 
 def insert(place: Place, *ids: int) -> None:

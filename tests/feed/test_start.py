@@ -12,7 +12,7 @@ import pytest
 from engine.errors import FeedError
 from engine.feed.feed import Feed, FeedSettings
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database, postgres_18
+from tests.conftest import database_on, fresh_database, postgres_18, started
 from tests.feed.conftest import PATIENCE, Place, until
 
 
@@ -32,34 +32,36 @@ async def refusal(dsn: str, settings: FeedSettings) -> str:
 def poor18(scratch: Path) -> Iterator[LocalPostgres]:
     """A server with one slot, one walsender, and at first without logical decoding."""
     settings = {"wal_level": "replica", "max_replication_slots": "1", "max_wal_senders": "1"}
-    server = postgres_18(scratch / "poor18", settings)
-    server.start()
-    yield server
-    server.delete()
+    with started(postgres_18(scratch / "poor18", settings)) as server:
+        yield server
 
 
-async def test_wal_level_slots_and_senders_are_asked_for(poor18: LocalPostgres) -> None:
-    dsn = fresh_database(poor18)
-    assert "ALTER SYSTEM SET wal_level = 'logical' and restart" in await refusal(dsn, FeedSettings())
+@pytest.fixture
+def poor(poor18: LocalPostgres) -> Iterator[str]:
+    """A database on it."""
+    with database_on(poor18) as dsn:
+        yield dsn
+
+
+async def test_wal_level_slots_and_senders_are_asked_for(poor18: LocalPostgres, poor: str) -> None:
+    assert "ALTER SYSTEM SET wal_level = 'logical' and restart" in await refusal(poor, FeedSettings())
     poor18.stop()
     poor18.settings["wal_level"] = "logical"
     poor18.start()
-    with psycopg.connect(dsn, autocommit=True) as sql:
+    with psycopg.connect(poor, autocommit=True) as sql:
         sql.execute("select pg_create_logical_replication_slot('only', 'pgoutput')")
-        assert "raise max_replication_slots" in await refusal(dsn, FeedSettings())
+        assert "raise max_replication_slots" in await refusal(poor, FeedSettings())
         sql.execute("select pg_drop_replication_slot('only')")
-    async with Feed(dsn, FeedSettings(slot_name="only")) as feed:
+    async with Feed(poor, FeedSettings(slot_name="only")) as feed:
         await feed.streaming()
         # The one walsender is taken; this one would have to share its slot anyway.
-        reason = await refusal(dsn, FeedSettings(slot_name="more", throw_away=True))
+        reason = await refusal(poor, FeedSettings(slot_name="more", throw_away=True))
         assert "raise max_wal_senders" in reason or "raise max_replication_slots" in reason
-    drop_database(poor18, dsn)
 
 
 async def test_a_database_that_was_not_migrated_is_told_so(place: Place) -> None:
-    bare = fresh_database(place.server, migrated=False)
-    assert "run `realtime migrate`" in await refusal(bare, place.settings())
-    drop_database(place.server, bare)
+    with database_on(place.server, migrated=False) as bare:
+        assert "run `realtime migrate`" in await refusal(bare, place.settings())
     with place.connect() as sql:
         sql.execute("drop publication bunbase_realtime")
     assert "no publication bunbase_realtime" in await refusal(place.dsn, place.settings())
@@ -100,11 +102,8 @@ async def test_a_slot_of_another_plugin_is_refused_and_one_of_ours_taken_over(pl
 
 
 async def test_a_slot_of_another_database_is_refused(place: Place) -> None:
-    other = fresh_database(place.server)
-    with psycopg.connect(other, autocommit=True) as sql:
-        sql.execute("select pg_create_logical_replication_slot('elsewhere', 'pgoutput')")
-    assert "belongs to database" in await refusal(place.dsn, place.settings(slot_name="elsewhere"))
-    drop_database(place.server, other)
+    with database_on(place.server, "select pg_create_logical_replication_slot('elsewhere', 'pgoutput')"):
+        assert "belongs to database" in await refusal(place.dsn, place.settings(slot_name="elsewhere"))
 
 
 def test_a_name_that_no_slot_can_have_is_refused() -> None:
@@ -113,9 +112,7 @@ def test_a_name_that_no_slot_can_have_is_refused() -> None:
 
 
 async def test_a_server_that_is_down_is_waited_for(scratch: Path) -> None:
-    server = postgres_18(scratch / "late18")
-    server.start()
-    try:
+    with started(postgres_18(scratch / "late18")) as server:
         dsn = fresh_database(server)
         server.stop()
         async with Feed(dsn, FeedSettings()) as feed:
@@ -124,8 +121,6 @@ async def test_a_server_that_is_down_is_waited_for(scratch: Path) -> None:
             await asyncio.to_thread(server.start)
             async with asyncio.timeout(PATIENCE):
                 await feed.streaming()
-    finally:
-        server.delete()
 
 
 async def test_a_long_transaction_that_blocks_the_slot_is_named(place: Place) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database, postgres_15, postgres_18
+from tests.conftest import database_on, postgres_15, postgres_18, started
 
 SETTINGS = {
     "max_prepared_transactions": "20",
@@ -24,24 +24,19 @@ SETTINGS = {
 @pytest.fixture(scope="session")
 def own18(scratch: Path) -> Iterator[LocalPostgres]:
     """A PostgreSQL 18 of our own."""
-    server = postgres_18(scratch / "live18", SETTINGS)
-    server.start()
-    yield server
-    server.delete()
+    with started(postgres_18(scratch / "live18", SETTINGS)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def own15(scratch: Path, pg15: LocalPostgres) -> Iterator[LocalPostgres]:
     """The same of PostgreSQL 15 with wal2json (skipped or failed as ``pg15`` is)."""
-    server = postgres_15(scratch / "live15", SETTINGS)
-    server.start()
-    yield server
-    server.delete()
+    with started(postgres_15(scratch / "live15", SETTINGS)) as server:
+        yield server
 
 
 @pytest.fixture
 def dsn(own18: LocalPostgres) -> Iterator[str]:
     """A fresh, migrated database on ``own18``."""
-    dsn = fresh_database(own18)
-    yield dsn
-    drop_database(own18, dsn)
+    with database_on(own18) as dsn:
+        yield dsn

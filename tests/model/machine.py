@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Coroutine
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
@@ -18,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from engine.feed.settings import DecoderName
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 from tests.model.world import CHANNELS, ROOM, ROUTED, World
 
 T = TypeVar("T")
@@ -78,9 +79,12 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.dsn = fresh_database(self.server)
+        self.ends = ExitStack()
+        dsn = self.ends.enter_context(database_on(self.server))
         self.loop = Loop()
-        self.world = World(self.dsn, self.decoder, outside=self.outside)
+        self.ends.callback(self.loop.close)
+        self.world = World(dsn, self.decoder, outside=self.outside)
+        self.ends.callback(lambda: self.loop.run(self.world.close()))
         self.broken = False
         self.run(self.world.open())
 
@@ -95,15 +99,9 @@ class Machine(RuleBasedStateMachine):
             raise
 
     def teardown(self) -> None:
-        try:
+        with self.ends:
             if not self.broken:
                 self.run(self.world.settle(all_up=True))
-        finally:
-            try:
-                self.loop.run(self.world.close())
-            finally:
-                self.loop.close()
-                drop_database(self.server, self.dsn)
         assert not self.loop.failures
 
     def identifier(self, kind: str, number: int) -> str | None:

@@ -6,8 +6,9 @@ import asyncio
 import json
 import signal
 import socket
+from abc import ABC, abstractmethod
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import uvicorn
 
@@ -27,41 +28,8 @@ LEASE = 3.0
 """Seconds; the shortest that the settings allow."""
 
 
-class ModelNode(Protocol):
+class ModelNode(ABC):
     """A node that is up or down. ``gaps`` counts how often its slot was taken away."""
-
-    port: int
-    slot: str
-    up: bool
-    gaps: int
-
-    async def start(self) -> None:
-        """Up again, under the same name and slot."""
-
-    async def stop(self) -> None:
-        """Down in order."""
-
-    async def kill(self) -> None:
-        """Down without a word, where that can be done; else in order."""
-
-    def complaints(self) -> list[str]:
-        """What it logged as an error."""
-        ...
-
-
-def _settings(slot: str, decoder: DecoderName) -> dict[str, Any]:
-    return {
-        "slot_name": slot,
-        "decoder": decoder,
-        "lease": LEASE,
-        "heartbeat_interval": 0.5,
-        "trust_user_parameter": True,
-        "max_message_rate": 100_000.0,
-    }
-
-
-class NodeHere:
-    """A node in this process; its errors are in this process's log."""
 
     def __init__(self, dsn: str, decoder: DecoderName) -> None:
         self.dsn = dsn
@@ -69,7 +37,38 @@ class NodeHere:
         self.slot = slot_name()
         self.up = False
         self.gaps = 0
-        self._settings = Settings(**_settings(self.slot, decoder))
+        self._config: dict[str, Any] = {
+            "slot_name": self.slot,
+            "decoder": decoder,
+            "lease": LEASE,
+            "heartbeat_interval": 0.5,
+            "trust_user_parameter": True,
+            "max_message_rate": 100_000.0,
+        }
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Up again, under the same name and slot."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Down in order."""
+
+    @abstractmethod
+    async def kill(self) -> None:
+        """Down without a word, where that can be done; else in order."""
+
+    @abstractmethod
+    def complaints(self) -> list[str]:
+        """What it logged as an error."""
+
+
+class NodeHere(ModelNode):
+    """A node in this process; its errors are in this process's log."""
+
+    def __init__(self, dsn: str, decoder: DecoderName) -> None:
+        super().__init__(dsn, decoder)
+        self._settings = Settings(**self._config)
 
     async def start(self) -> None:
         self._node = Node(self._settings, self.dsn)
@@ -107,16 +106,12 @@ class NodeHere:
         return [f"the node failed: {failure!r}" for failure in failures if failure is not None]
 
 
-class NodeOutside:
+class NodeOutside(ModelNode):
     """A node in a process of its own."""
 
     def __init__(self, dsn: str, decoder: DecoderName) -> None:
-        self.dsn = dsn
-        self.port = free_port()
-        self.slot = slot_name()
-        self.up = False
-        self.gaps = 0
-        self._config = {**_settings(self.slot, decoder), "log_format": "json"}
+        super().__init__(dsn, decoder)
+        self._config["log_format"] = "json"
         self._lines: list[str] = []
         self._process: ServerProcess | None = None
 

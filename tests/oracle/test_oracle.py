@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 from tests.oracle.arena import Arena, Client, arena
 from tests.oracle.queries import Query, queries
 from tests.oracle.schemas import TYPES, Table, tables
@@ -29,14 +29,11 @@ DROP = "drop table if exists one, two;"
 class Stage:
     """An arena that stands as long as the module's tests run, with the event loop it lives in."""
 
-    def __init__(self, server: LocalPostgres, decoder: str) -> None:
-        self.server = server
+    def __init__(self, dsn: str, decoder: str) -> None:
+        self.dsn = dsn
         self.decoder = decoder
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
-        self.dsn = fresh_database(server)
-        with psycopg.connect(self.dsn) as connection:
-            connection.execute(TYPES)
         self.arena: Arena = self.runner.run(self._open())
 
     async def _open(self) -> Arena:
@@ -46,15 +43,16 @@ class Stage:
     def close(self) -> None:
         self.runner.run(self.stack.aclose())
         self.runner.close()
-        drop_database(self.server, self.dsn)
 
 
 @pytest.fixture(scope="module", params=["pgoutput-18", "pgoutput-15", "wal2json-15"])
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     decoder, version = request.param.split("-")
-    stage = Stage(request.getfixturevalue(f"pg{version}"), decoder)
-    yield stage
-    stage.close()
+    server: LocalPostgres = request.getfixturevalue(f"pg{version}")
+    with database_on(server, TYPES) as dsn:
+        stage = Stage(dsn, decoder)
+        yield stage
+        stage.close()
     print(f"{request.param}: {stage.arena.checks} lists compared")
 
 

@@ -17,7 +17,7 @@ from engine.query.model import Query, Statement
 from engine.session_settings import connection_options
 from engine.types import Value
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 
 Row = tuple[Value, ...]
 
@@ -125,11 +125,9 @@ async def _connect(dsn: str) -> psycopg.AsyncConnection:
 
 
 @contextmanager
-def connected(dsn: str, runner: asyncio.Runner, *definitions: str) -> Iterator[Oracle]:
-    """A database with ``definitions`` run in it, its catalog loaded."""
+def connected(dsn: str, runner: asyncio.Runner) -> Iterator[Oracle]:
+    """A connection to a database, its catalog loaded."""
     connection = runner.run(_connect(dsn))
-    for sql in definitions:
-        runner.run(connection.execute(sql.encode()))
     yield Oracle(dsn, runner, connection, runner.run(load_catalog(connection)), [])
     runner.run(connection.close())
 
@@ -137,11 +135,9 @@ def connected(dsn: str, runner: asyncio.Runner, *definitions: str) -> Iterator[O
 @pytest.fixture(scope="module", params=["pg18", "pg15"])
 def oracle(request: pytest.FixtureRequest) -> Iterator[Oracle]:
     server: LocalPostgres = request.getfixturevalue(request.param)
-    dsn = fresh_database(server)
-    with asyncio.Runner() as runner, connected(dsn, runner) as found:
+    with database_on(server) as dsn, asyncio.Runner() as runner, connected(dsn, runner) as found:
         runner.run(_fill(found.connection))
         found.reload()
         columns = ", ".join(f'"{column.name}"' for column in found.table.columns)
         found.rows = found.run(Statement(f"select {columns} from wide order by id"))
         yield found
-    drop_database(server, dsn)

@@ -13,14 +13,13 @@ from engine.catalog_build import camel_case
 from engine.errors import CatalogError
 from engine.types import Relation, RelationColumn
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 
 
 @pytest.fixture
 def dsn(pg: LocalPostgres) -> Iterator[str]:
-    name = fresh_database(pg)
-    yield name
-    drop_database(pg, name)
+    with database_on(pg) as dsn:
+        yield dsn
 
 
 def catalog_after(dsn: str, sql: str, **options: bool) -> Catalog:

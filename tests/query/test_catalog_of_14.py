@@ -7,17 +7,17 @@ import psycopg
 from engine.catalog_build import build_catalog
 from engine.sql import query
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 
 
 def test_without_column_lists_every_ordinary_column_is_streamed(pg15: LocalPostgres) -> None:
-    dsn = fresh_database(pg15)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("create table t (id int primary key, a text, twice int generated always as (id * 2) stored)")
-        connection.execute("select realtime.expose('t')")
+    table = "create table t (id int primary key, a text, twice int generated always as (id * 2) stored)"
+    with (
+        database_on(pg15, table, "select realtime.expose('t')") as dsn,
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
         row = connection.execute(query("catalog").encode()).fetchone()
-        assert row is not None
-    drop_database(pg15, dsn)
+    assert row is not None
     found = row[0]
     expected = build_catalog(found).by_collection["t"]
     found["version"] = 140000

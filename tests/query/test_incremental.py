@@ -15,7 +15,7 @@ from engine.query.model import And, Bound, Compare, Not, Or, OrderBy, Query
 from engine.query.render import render_documents
 from engine.types import Row
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 from tests.query.conftest import Oracle, connected
 
 
@@ -265,10 +265,9 @@ select realtime.expose('words'), realtime.expose('loosely');
 
 @pytest.fixture(scope="module")
 def icu(pg15: LocalPostgres) -> Iterator[Oracle]:
-    dsn = fresh_database(pg15)  # the embedded server is built without ICU
-    with asyncio.Runner() as runner, connected(dsn, runner, ICU) as oracle:
+    # Not on pg18: the embedded server is built without ICU.
+    with database_on(pg15, ICU) as dsn, asyncio.Runner() as runner, connected(dsn, runner) as oracle:
         yield oracle
-    drop_database(pg15, dsn)
 
 
 def test_text_under_icu_is_equal_by_bytes_but_not_ordered(icu: Oracle) -> None:

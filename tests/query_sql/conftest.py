@@ -16,7 +16,7 @@ from engine.query.planner import plan_query
 from engine.query.reread import ReReadPlan
 from engine.session_settings import connection_options
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 
 SCHEMA = """
 create schema app;
@@ -130,11 +130,8 @@ async def connect(dsn: str) -> psycopg.AsyncConnection[Any]:
 def app_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
     """A database with the schema above, on both servers in turn. Tests only read it."""
     server: LocalPostgres = request.getfixturevalue(request.param)
-    dsn = fresh_database(server)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(SCHEMA.encode())
-    yield dsn
-    drop_database(server, dsn)
+    with database_on(server, SCHEMA) as dsn:
+        yield dsn
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from engine.errors import InvalidQuery
 from engine.query.incremental import IncrementalPlan
 from engine.query.reread import ReReadPlan
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 from tests.query_sql.conftest import Planner, connect, loads
 
 WIDE = """
@@ -171,14 +171,10 @@ class World:
 @pytest.fixture(scope="module", params=["pg18", "pg15"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     server: LocalPostgres = request.getfixturevalue(request.param)
-    dsn = fresh_database(server)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(WIDE.encode())
-    with asyncio.Runner() as runner:
-        connection_ = runner.run(connect(dsn))
-        yield World(runner, Planner(connection_, runner.run(load_catalog(connection_))))
-        runner.run(connection_.close())
-    drop_database(server, dsn)
+    with database_on(server, WIDE) as dsn, asyncio.Runner() as runner:
+        connection = runner.run(connect(dsn))
+        yield World(runner, Planner(connection, runner.run(load_catalog(connection))))
+        runner.run(connection.close())
 
 
 async def check(planner: Planner, select: Select) -> None:

@@ -22,6 +22,7 @@ before(async () => {
     "/snippets.mjs": await readFile(new URL("build/snippets.mjs", SDK)),
     "/examples.mjs": await readFile(new URL("examples.mjs", import.meta.url)),
     "/page.mjs": await readFile(new URL("page.mjs", import.meta.url)),
+    "/eventually.mjs": await readFile(new URL("../eventually.mjs", import.meta.url)),
   };
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS });
 });

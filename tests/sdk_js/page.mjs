@@ -1,16 +1,6 @@
 // Runs in the browser: somebody in a chat room, and what the examples need.
 
-export async function eventually(assertion, within = 20_000) {
-  const deadline = Date.now() + within;
-  for (;;) {
-    try {
-      return await assertion();
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-}
+export { eventually } from "../eventually.mjs"; // served to the browser as "/eventually.mjs"
 
 export function equal(actual, expected) {
   const [one, other] = [actual, expected].map((value) => JSON.stringify(value));

@@ -5,6 +5,8 @@ import { createRequire } from "node:module";
 
 import { Realtime } from "../../sdk/js/dist/index.js";
 
+export { eventually } from "../eventually.mjs";
+
 // Of the SDK's own packages: nothing is installed here.
 export const ws = createRequire(new URL("../../sdk/js/package.json", import.meta.url))("ws");
 
@@ -35,19 +37,6 @@ export async function control(order, body = "") {
   return JSON.parse(text);
 }
 export const sql = (text) => control("sql", text);
-
-/** Try again until the assertion holds; fail with what it said last. */
-export async function eventually(assertion, within = 20_000) {
-  const deadline = Date.now() + within;
-  for (;;) {
-    try {
-      return await assertion();
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-}
 
 /** The next time something happens. */
 export const once = (source, event) =>

@@ -10,9 +10,9 @@ import pytest_asyncio
 from bunbase import Realtime
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 from tests.ports import free_port
-from tests.server.listener import TABLE, slot_name, write
+from tests.server.listener import TABLE, slot_name
 from tests.server.processes import ServerProcess, serving
 
 MakeClient = Callable[..., Realtime]
@@ -21,10 +21,8 @@ MakeClient = Callable[..., Realtime]
 @pytest.fixture(scope="module")
 def table(pg18: LocalPostgres) -> Iterator[str]:
     """A database with the table ``messages``."""
-    dsn = fresh_database(pg18)
-    write(dsn, TABLE)
-    yield dsn
-    drop_database(pg18, dsn)
+    with database_on(pg18, TABLE) as dsn:
+        yield dsn
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

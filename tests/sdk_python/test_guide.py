@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 from tests.ports import free_port
-from tests.server.listener import slot_name, write
+from tests.server.listener import slot_name
 from tests.server.processes import PATIENCE, ServerProcess, serving
 
 ROOT = Path(__file__).parents[2]
@@ -32,10 +32,8 @@ insert into messages (room_id, body) values ('room-123', 'Hello')
 
 @pytest.fixture(scope="module")
 def table(pg18: LocalPostgres) -> Iterator[str]:
-    dsn = fresh_database(pg18)
-    write(dsn, TABLES)
-    yield dsn
-    drop_database(pg18, dsn)
+    with database_on(pg18, TABLES) as dsn:
+        yield dsn
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

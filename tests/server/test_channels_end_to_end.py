@@ -3,72 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.ports import free_port
-from tests.server.listener import read, slot_name, write
-from tests.server.processes import PATIENCE, ServerProcess, serving
-
-
-class Person:
-    """A client that keeps what it hears."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-        self.id = ""
-        self.heard: list[dict[str, Any]] = []
-
-    async def say(self, **message: object) -> None:
-        await self.socket.send(json.dumps(message))
-
-    async def hear(self, *kinds: str) -> dict[str, Any]:
-        """The next message of one of these kinds; of any kind if none is given. Others are kept for later."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                for place, message in enumerate(self.heard):
-                    if not kinds or message["type"] in kinds:
-                        return self.heard.pop(place)
-                self.heard.append(json.loads(await self.socket.recv()))
-
-    async def join(self, channel: str = "chat:1", **options: object) -> dict[str, Any]:
-        await self.say(type="subscribe", channel=channel, **options)
-        return await self.hear("subscribed", "error")
-
-    async def ask(self, **message: object) -> dict[str, Any]:
-        await self.say(**message)
-        return await self.hear("ack", "error")
-
-
-@asynccontextmanager
-async def person(server: ServerProcess, user: str) -> AsyncIterator[Person]:
-    async with connect(f"{server.websocket}?user={user}", max_size=None) as socket:
-        somebody = Person(socket)
-        somebody.id = (await somebody.hear("connected"))["connectionId"]
-        yield somebody
-
-
-@asynccontextmanager
-async def running(dsn: str, **config: object) -> AsyncIterator[ServerProcess]:
-    port = free_port()
-    async with (
-        asyncio.timeout(4 * PATIENCE),
-        serving(dsn, port, slot_name=slot_name(), trust_user_parameter="true", **config) as server,
-    ):
-        yield server
-
-
-@asynccontextmanager
-async def rest(server: ServerProcess) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=PATIENCE) as http:
-        yield http
+from tests.server.listener import read, write
+from tests.server.people import company, person, rest, running
+from tests.server.processes import PATIENCE
 
 
 async def listed(http: httpx.AsyncClient, count: int) -> list[str]:
@@ -82,12 +24,7 @@ async def listed(http: httpx.AsyncClient, count: int) -> list[str]:
 
 
 async def test_messages_of_clients_rest_and_sql_are_the_same_and_in_one_order(database: str) -> None:
-    async with (
-        running(database) as server,
-        person(server, "ada") as ada,
-        person(server, "bob") as bob,
-        rest(server) as http,
-    ):
+    async with company(database) as (ada, bob, http):
         await ada.join()
         await bob.join()
         ack = await ada.ask(type="message", channel="chat:1", event="said", data={"n": 1}, ref="r", id="mine")
@@ -148,12 +85,7 @@ async def test_presence_is_seen_by_the_others_and_a_dropped_client_may_come_back
 
 
 async def test_a_full_room_and_a_closed_one_refuse_and_the_connection_lives_on(database: str) -> None:
-    async with (
-        running(database) as server,
-        person(server, "ada") as ada,
-        person(server, "bob") as bob,
-        rest(server) as http,
-    ):
+    async with company(database) as (ada, bob, http):
         assert (await http.post("/channels", json={"name": "chat:1", "capacity": 1})).status_code == 201
         await ada.join()
         full = await bob.join(id="x")
@@ -170,12 +102,7 @@ async def test_a_full_room_and_a_closed_one_refuse_and_the_connection_lives_on(d
 
 
 async def test_a_kick_ends_a_subscription_and_a_delete_ends_a_connection(database: str) -> None:
-    async with (
-        running(database) as server,
-        person(server, "ada") as ada,
-        person(server, "bob") as bob,
-        rest(server) as http,
-    ):
+    async with company(database) as (ada, bob, http):
         await ada.join(presence=True)
         await bob.join(presence=True)
         assert (await http.post("/channels/chat:1/kick", json={"userId": "bob", "reason": "spam"})).status_code == 200

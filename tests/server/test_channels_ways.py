@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
-import pytest
 from websockets.asyncio.client import connect
+from websockets.frames import CloseCode
 
-from server.local_postgres import LocalPostgres
 from tests.channels.conftest import Place
-from tests.conftest import drop_database, fresh_database
 from tests.server.listener import read, write
+from tests.server.people import Person, company, person, rest, running
 from tests.server.processes import ServerProcess
-from tests.server.test_channels_end_to_end import Person, person, rest, running
-
-
-@pytest.fixture(params=["pg18-pgoutput", "pg15-wal2json"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """Each server and decoder in turn."""
-    server_name, decoder = request.param.split("-")
-    server: LocalPostgres = request.getfixturevalue(server_name)
-    dsn = fresh_database(server)
-    yield Place(dsn, decoder)
-    drop_database(server, dsn)
 
 
 @asynccontextmanager
@@ -37,6 +25,7 @@ async def somebody(server: ServerProcess, user: str, **attributes: Any) -> Async
         one = Person(socket)
         one.id = (await one.hear("connected"))["connectionId"]
         yield one
+        await socket.close(CloseCode.GOING_AWAY)  # not for good
 
 
 async def texts(one: Person) -> list[str]:
@@ -49,12 +38,7 @@ async def texts(one: Person) -> list[str]:
 
 
 async def test_publish_presence_history_kick_and_close_work_with_every_decoder(place: Place) -> None:
-    async with (
-        running(place.dsn, decoder=place.decoder) as server,
-        person(server, "ada") as ada,
-        person(server, "bob") as bob,
-        rest(server) as http,
-    ):
+    async with company(place.dsn, decoder=place.decoder) as (ada, bob, http):
         assert (await http.post("/channels", json={"name": "chat:1", "capacity": 2})).status_code == 201
         joined = await ada.join(presence={"name": "Ada"}, history=5)
         assert joined["epoch"]

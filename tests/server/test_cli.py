@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database, postgres_18
+from tests.conftest import database_on, postgres_18, started
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,9 +37,8 @@ def run_sql(dsn: str, text: str) -> None:
 
 @pytest.fixture
 def empty_database(pg18: LocalPostgres) -> Iterator[str]:
-    dsn = fresh_database(pg18, migrated=False)
-    yield dsn
-    drop_database(pg18, dsn)
+    with database_on(pg18, migrated=False) as dsn:
+        yield dsn
 
 
 def test_without_a_command_the_commands_are_listed() -> None:
@@ -211,9 +210,7 @@ def test_the_doctor_checks_the_privileges_of_the_role(database: str) -> None:
 
 def test_the_doctor_finds_a_server_that_is_not_set_up_for_logical_replication(scratch: Path) -> None:
     settings = {"wal_level": "replica", "max_slot_wal_keep_size": "-1", "max_replication_slots": "0"}
-    server = postgres_18(scratch / "physical18", settings)
-    server.start()
-    try:
+    with started(postgres_18(scratch / "physical18", settings)) as server:
         done = realtime("doctor", "--dsn", server.dsn)
         found = levels(done.stdout)
         assert done.returncode == 1
@@ -221,5 +218,3 @@ def test_the_doctor_finds_a_server_that_is_not_set_up_for_logical_replication(sc
         assert "no replication slots are allowed" in found["problem"]
         assert any("max_slot_wal_keep_size is unlimited" in line for line in found["warn"])
         assert any("the database is not at this version" in line for line in found["problem"])
-    finally:
-        server.delete()

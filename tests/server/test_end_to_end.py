@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 from tests.ports import free_port
 from tests.server.listener import TABLE, TOP, listener, read, slot_name, write
 from tests.server.processes import serving
@@ -22,10 +22,8 @@ def place(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
     """A database with the example table, and the decoder to follow it with."""
     server, decoder = request.param
     postgres: LocalPostgres = request.getfixturevalue(server)
-    dsn = fresh_database(postgres)
-    write(dsn, TABLE)
-    yield dsn, decoder
-    drop_database(postgres, dsn)
+    with database_on(postgres, TABLE) as dsn:
+        yield dsn, decoder
 
 
 async def test_a_client_follows_a_query_through_every_kind_of_change(place: tuple[str, str]) -> None:

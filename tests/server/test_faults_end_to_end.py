@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import fresh_database, postgres_18
+from tests.conftest import database_on, postgres_18, started
 from tests.live.stage import held, read, run, until
 from tests.ports import free_port
 from tests.server.listener import TABLE, TOP, listener, slot_name
@@ -30,18 +30,15 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def own(scratch: Path) -> Iterator[LocalPostgres]:
-    server = postgres_18(scratch / "faults_end_to_end", SETTINGS)
-    server.start()
-    yield server
-    server.delete()
+    with started(postgres_18(scratch / "faults_end_to_end", SETTINGS)) as server:
+        yield server
 
 
 @pytest.fixture
-def base(own: LocalPostgres) -> str:
-    dsn = fresh_database(own)
-    run(dsn, *TABLE.strip().split(";"))
-    run(dsn, "insert into messages select n, 'a', '', n from generate_series(1, 5) n")
-    return dsn
+def base(own: LocalPostgres) -> Iterator[str]:
+    messages = "insert into messages select n, 'a', '', n from generate_series(1, 5) n"
+    with database_on(own, TABLE, messages) as dsn:
+        yield dsn
 
 
 async def test_a_killed_server_misses_nothing_of_what_was_in_the_wal_and_invisible(base: str) -> None:

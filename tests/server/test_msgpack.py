@@ -15,8 +15,8 @@ from server.msgpack import json_of, packed, packed_fields, packed_snapshot
 from server.payload import BadMessage
 from server.replies import snapshot_head, snapshot_tail
 from tests.server.listener import write
+from tests.server.people import running
 from tests.server.talkers import SocketTalker, talker
-from tests.server.test_channels_end_to_end import running
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none()

@@ -9,10 +9,9 @@ import httpx
 import pytest
 
 from tests.server.listener import write
+from tests.server.people import rest, running
 from tests.server.processes import PATIENCE
 from tests.server.talkers import PollTalker, talker
-from tests.server.test_channels_end_to_end import running
-from tests.server.test_sse import client
 
 
 async def ask(http: httpx.AsyncClient, **body: object) -> dict[str, Any]:
@@ -32,7 +31,7 @@ async def joined(http: httpx.AsyncClient) -> tuple[str, int]:
 
 
 async def test_an_answer_that_was_lost_is_given_again_with_what_is_new(database: str) -> None:
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         session, cursor = await joined(http)
         write(database, "select realtime.broadcast('chat:1', 'e', '1')")
         lost = await ask(http, session=session, cursor=cursor)
@@ -43,13 +42,13 @@ async def test_an_answer_that_was_lost_is_given_again_with_what_is_new(database:
             heard = again["messages"]
         assert [message["data"] for message in heard] == [1, 2]
         assert again["cursor"] > lost["cursor"] > cursor
-        rest = await ask(http, session=session, cursor=lost["cursor"], timeout=0)
-        assert [message["data"] for message in rest["messages"]] == [2]
+        others = await ask(http, session=session, cursor=lost["cursor"], timeout=0)
+        assert [message["data"] for message in others["messages"]] == [2]
         assert (await ask(http, session=session, cursor=again["cursor"], timeout=0))["messages"] == []
 
 
 async def test_a_high_message_overtakes_what_waits_and_nothing_that_was_given(database: str) -> None:
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         session, cursor = await joined(http)
         second = {"type": "subscribe", "channel": "chat:2"}
         assert (await http.post("/send", json={"session": session, "messages": [second]})).status_code == 202
@@ -66,13 +65,13 @@ async def test_a_high_message_overtakes_what_waits_and_nothing_that_was_given(da
 
 
 async def test_a_poll_waits_no_longer_than_it_was_told(database: str) -> None:
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         session, cursor = await joined(http)
         assert await ask(http, session=session, cursor=cursor, timeout=50) == {"cursor": cursor, "messages": []}
 
 
 async def test_a_second_poll_lets_the_first_go_with_nothing(database: str) -> None:
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         session, cursor = await joined(http)
         polls = [asyncio.create_task(ask(http, session=session, cursor=cursor)) for _ in range(3)]
         done, waiting = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE)
@@ -84,7 +83,7 @@ async def test_a_second_poll_lets_the_first_go_with_nothing(database: str) -> No
 
 
 async def test_a_batch_that_is_repeated_is_carried_out_once(database: str) -> None:
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         session, cursor = await joined(http)
         message = {"type": "message", "channel": "chat:1", "event": "e", "data": 1}
         for _ in range(3):
@@ -98,7 +97,7 @@ async def test_a_batch_that_is_repeated_is_carried_out_once(database: str) -> No
 
 
 async def test_an_answer_holds_a_quarter_of_a_megabyte_and_the_next_one_the_rest(database: str) -> None:
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         session, cursor = await joined(http)
         write(
             database,
@@ -117,7 +116,7 @@ async def test_who_does_not_come_back_is_gone(database: str) -> None:
     write(database, "select realtime.create_channel('chat:1', presence_timeout => '0 s')")
     async with (
         running(database, session_timeout=0.3) as server,
-        client(server) as http,
+        rest(server) as http,
         talker(server.url, "websocket", user="bob") as bob,
     ):
         await bob.join(presence=True)
@@ -132,7 +131,7 @@ async def test_who_does_not_come_back_is_gone(database: str) -> None:
 
 
 async def test_a_client_that_hangs_up_while_it_waits_counts_as_away(database: str) -> None:
-    async with running(database, session_timeout=0.3) as server, client(server) as http:
+    async with running(database, session_timeout=0.3) as server, rest(server) as http:
         session, cursor = await joined(http)
         with pytest.raises(httpx.ReadTimeout):
             await http.post("/poll", json={"session": session, "cursor": cursor, "timeout": 30_000}, timeout=0.2)
@@ -140,14 +139,14 @@ async def test_a_client_that_hangs_up_while_it_waits_counts_as_away(database: st
 
 
 async def test_a_waiting_poll_keeps_the_session(database: str) -> None:
-    async with running(database, session_timeout=0.2) as server, client(server) as http:
+    async with running(database, session_timeout=0.2) as server, rest(server) as http:
         session, cursor = await joined(http)
         assert (await ask(http, session=session, cursor=cursor, timeout=800))["messages"] == []
         assert (await ask(http, session=session, cursor=cursor, timeout=0))["messages"] == []
 
 
 async def test_a_session_that_was_ended_is_unknown(database: str) -> None:
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         session, cursor = await joined(http)
         waiting = asyncio.create_task(ask(http, session=session, cursor=cursor))
         await asyncio.sleep(0)
@@ -191,7 +190,7 @@ async def test_who_fetches_too_little_is_closed_and_told_to_resume(database: str
     ],
 )
 async def test_a_poll_that_cannot_be_is_refused(database: str, body: dict[str, object]) -> None:
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         session, _ = await joined(http)
         refused = await http.post("/poll", json={"session": session} | body)
         assert (refused.status_code, refused.json()["code"]) == (400, "RT_007")

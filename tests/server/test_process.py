@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import fresh_database, postgres_18
+from tests.conftest import fresh_database, postgres_18, started
 from tests.ports import free_port
 from tests.server.listener import TABLE, TOP, listener, read, slot_name, write
 from tests.server.processes import PATIENCE, serving, start
@@ -85,9 +85,7 @@ async def test_a_server_that_cannot_go_on_says_so_ends_and_is_followed_by_one_th
 
 
 async def test_health_tells_of_an_outage_and_everything_goes_on_afterwards(scratch: Path) -> None:
-    postgres = postgres_18(scratch / "outage18")
-    postgres.start()
-    try:
+    with started(postgres_18(scratch / "outage18")) as postgres:
         dsn = fresh_database(postgres)
         write(dsn, TABLE)
         async with serving(dsn, free_port(), slot_name=slot_name()) as server:
@@ -107,8 +105,6 @@ async def test_health_tells_of_an_outage_and_everything_goes_on_afterwards(scrat
             write(dsn, "insert into messages values (1, 'a', 'after the outage', 1)")
             await reader.until(["1"])
             await reader.client.close()
-    finally:
-        postgres.delete()
 
 
 async def test_only_allowed_origins_may_connect(table: str) -> None:
@@ -135,9 +131,7 @@ async def test_a_port_that_is_taken_is_said_in_one_line(table: str) -> None:
 
 
 async def test_a_database_that_cannot_be_followed_is_said_in_one_line(scratch: Path) -> None:
-    postgres = postgres_18(scratch / "replica18", {"wal_level": "replica"})
-    postgres.start()
-    try:
+    with started(postgres_18(scratch / "replica18", {"wal_level": "replica"})) as postgres:
         dsn = fresh_database(postgres)
         server = await start("serve", "--dsn", dsn, "--log-level", "error", port=free_port())
         async with asyncio.timeout(PATIENCE):
@@ -146,8 +140,6 @@ async def test_a_database_that_cannot_be_followed_is_said_in_one_line(scratch: P
         assert len(server.lines) == 1
         assert server.lines[0].startswith("realtime: ")
         assert "wal_level" in server.lines[0]
-    finally:
-        postgres.delete()
 
 
 async def test_dev_serves_the_demo_and_keeps_its_data(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ import pytest
 
 from engine.channels.model import Position, parse_position
 from tests.server.listener import TOP, write
+from tests.server.people import rest, running
 from tests.server.processes import PATIENCE, ServerProcess
 from tests.server.talkers import StreamTalker, open_stream, talker
-from tests.server.test_channels_end_to_end import rest, running
 
 CHANNELS = ("chat:1", "chat:2", "chat:3")
 
@@ -75,15 +75,9 @@ def fill(dsn: str, first: int, last: int) -> None:
         write(dsn, "select " + ", ".join(f"realtime.broadcast('{name}', 'said', '{n}')" for name in order))
 
 
-@asynccontextmanager
-async def client(server: ServerProcess) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=PATIENCE) as http:
-        yield http
-
-
 async def test_a_stream_cut_anywhere_loses_nothing_when_it_is_resumed(database: str) -> None:
     fill(database, 0, 30)
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         source = Source(http, "&".join(f"channel={name}" for name in CHANNELS) + "&history=1000")
         cuts = random.Random(7)
         wanted = 3 * 30
@@ -103,7 +97,7 @@ async def test_ids_only_grow_and_come_after_everything_before_them_also_while_ch
     database: str,
 ) -> None:
     fill(database, 0, 5)
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         source = Source(http, "&".join(f"channel={name}" for name in CHANNELS) + "&history=5")
         async with source.open() as stream:
             opened, early = 0, []
@@ -140,7 +134,7 @@ async def test_a_high_message_overtakes_what_waits_and_is_not_lost_when_the_stre
     say = "realtime.broadcast('chat:{}', 'e', to_jsonb({}), priority => {})"
     low = ", ".join(say.format(1, n, 0) for n in range(90))
     filler = f"(select count({say.format(1, 'n || repeat(chr(120), 100000)', 0)}) from generate_series(90, 99) n)"
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         source = Source(http, "channel=chat:1&channel=chat:2")
         async with source.open() as stream:
             for _ in range(2):
@@ -162,7 +156,7 @@ async def test_a_high_message_overtakes_what_waits_and_is_not_lost_when_the_stre
 
 async def test_an_id_of_another_history_is_told_and_the_last_messages_come_instead(database: str) -> None:
     fill(database, 0, 3)
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         headers = {"Last-Event-ID": "0/1;elsewhere"}
         asked = {"channel": "chat:1", "history": "2"}
         stream = StreamTalker(http, await open_stream(http, params=asked, headers=headers))
@@ -176,7 +170,7 @@ async def test_an_id_of_another_history_is_told_and_the_last_messages_come_inste
 async def test_the_address_can_hold_whole_subscriptions(table: str) -> None:
     query = quote(json.dumps({"channel": "db:collection:messages", "id": "q", "query": TOP}))
     filtered = quote(json.dumps({"type": "subscribe", "channel": "chat:1", "filter": {"events": ["wanted"]}}))
-    async with running(table) as server, client(server) as http:
+    async with running(table) as server, rest(server) as http:
         stream = StreamTalker(http, await open_stream(http, params=f"subscribe={query}&subscribe={filtered}"))
         assert {(await stream.hear("subscribed"))["channel"] for _ in range(2)} == {"db:collection:messages", "chat:1"}
         assert (await stream.hear("snapshot"))["reset"] is True
@@ -215,7 +209,7 @@ async def test_json_written_over_several_lines_stays_one_event(database: str) ->
 async def test_an_address_that_cannot_be_is_refused_before_the_stream(
     database: str, query: str, status: int, code: str
 ) -> None:
-    async with running(database) as server, client(server) as http:
+    async with running(database) as server, rest(server) as http:
         refused = await http.get(f"/sse?{query}")
         assert (refused.status_code, refused.json()["code"]) == (status, code)
         assert refused.headers["content-type"] == "application/problem+json"
@@ -223,7 +217,7 @@ async def test_an_address_that_cannot_be_is_refused_before_the_stream(
 
 
 async def test_who_was_disconnected_is_told_not_to_come_back(database: str) -> None:
-    async with running(database) as server, client(server) as http, rest(server) as api:
+    async with running(database) as server, rest(server) as http, rest(server) as api:
         source = Source(http, "channel=chat:1")
         async with source.open() as stream:
             connected = await stream.hear("connected")
@@ -236,7 +230,7 @@ async def test_who_was_disconnected_is_told_not_to_come_back(database: str) -> N
 
 
 async def test_a_repeated_batch_is_carried_out_once_and_a_missing_one_is_noticed(database: str) -> None:
-    async with running(database) as server, client(server) as http, talker(server.url, "sse") as ada:
+    async with running(database) as server, rest(server) as http, talker(server.url, "sse") as ada:
         await ada.join()
         message = {"type": "message", "channel": "chat:1", "event": "said", "data": 1}
         body = {"session": ada.connected["session"], "seq": 2, "messages": [message, message]}
@@ -250,7 +244,7 @@ async def test_a_repeated_batch_is_carried_out_once_and_a_missing_one_is_noticed
 
 
 async def test_what_cannot_be_a_batch_is_refused_and_one_bad_message_is_answered_in_the_stream(database: str) -> None:
-    async with running(database) as server, client(server) as http, talker(server.url, "sse") as ada:
+    async with running(database) as server, rest(server) as http, talker(server.url, "sse") as ada:
         secret = ada.connected["session"]
         unknown = await http.post("/send", json={"session": "nobody", "messages": []})
         assert (unknown.status_code, unknown.json()["code"]) == (404, "RT_001")
@@ -281,7 +275,7 @@ async def test_sending_waits_while_too_much_is_under_way(database: str) -> None:
 
 
 async def test_ending_the_session_ends_the_stream(database: str) -> None:
-    async with running(database) as server, client(server) as http, talker(server.url, "sse") as ada:
+    async with running(database) as server, rest(server) as http, talker(server.url, "sse") as ada:
         ended = await http.request("DELETE", "/session", json={"session": ada.connected["session"]})
         assert ended.status_code == 204
         assert (await ada.hear("close"))["code"] == 1000
@@ -292,7 +286,7 @@ async def test_a_reader_that_is_too_slow_is_cut_and_resumes_and_others_are_not_d
     async with (
         running(database, max_buffer_size=65_536, max_backlog=262_144) as server,
         talker(server.url, "websocket") as quick,
-        client(server) as http,
+        rest(server) as http,
     ):
         await quick.join()
         sent = 0
@@ -355,7 +349,7 @@ async def _stuck(server: ServerProcess, query: str) -> tuple[asyncio.StreamReade
 
 
 async def test_heartbeats_are_comments_and_bring_the_id_up_to_date(database: str) -> None:
-    async with running(database, ping_interval=0.2) as server, client(server) as http:
+    async with running(database, ping_interval=0.2) as server, rest(server) as http:
         response = await open_stream(http, params={"channel": "chat:1"})
         text = ""
         async with asyncio.timeout(PATIENCE):
@@ -372,7 +366,7 @@ async def test_heartbeats_are_comments_and_bring_the_id_up_to_date(database: str
 async def test_pages_of_allowed_origins_only_may_use_it(database: str) -> None:
     good, evil = {"Origin": "https://app.example"}, {"Origin": "https://evil.example"}
     asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
-    async with running(database, allowed_origins="https://app.example") as server, client(server) as http:
+    async with running(database, allowed_origins="https://app.example") as server, rest(server) as http:
         for path in ("/send", "/poll"):
             preflight = await http.options(path, headers=good | asking)
             assert preflight.status_code == 200

@@ -11,9 +11,9 @@ import pytest
 
 from tests.channels.stage import until
 from tests.server.listener import TOP, read, write
+from tests.server.people import rest, running
 from tests.server.processes import PATIENCE
 from tests.server.talkers import TRANSPORTS, talker
-from tests.server.test_channels_end_to_end import rest, running
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
 

@@ -13,7 +13,7 @@ from psycopg.rows import DictRow, dict_row
 
 from engine.sql import query
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 
 Connection = psycopg.Connection[DictRow]
 Connect = Callable[[], Connection]
@@ -21,9 +21,8 @@ Connect = Callable[[], Connection]
 
 @pytest.fixture
 def dsn(pg: LocalPostgres) -> Iterator[str]:
-    dsn = fresh_database(pg)
-    yield dsn
-    drop_database(pg, dsn)
+    with database_on(pg) as dsn:
+        yield dsn
 
 
 @pytest.fixture

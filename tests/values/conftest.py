@@ -13,7 +13,7 @@ from engine.catalog import Table, load_catalog
 from engine.session_settings import connection_options
 from engine.values import Codec
 from server.local_postgres import LocalPostgres
-from tests.conftest import drop_database, fresh_database
+from tests.conftest import database_on
 
 TYPES = """
 create type mood as enum ('zebra', 'apple', 'Mango "x"');
@@ -53,7 +53,6 @@ class Typed:
 
     def __init__(self, dsn: str) -> None:
         self.connection = psycopg.connect(dsn, autocommit=True, options=connection_options())
-        self.connection.execute(TYPES.encode())
         self.version = self.connection.info.server_version
         self.table: Table = asyncio.run(_load(dsn))
 
@@ -97,8 +96,7 @@ async def _load(dsn: str) -> Table:
 @pytest.fixture(scope="module", params=["pg18", "pg15"])
 def typed(request: pytest.FixtureRequest) -> Iterator[Typed]:
     server: LocalPostgres = request.getfixturevalue(request.param)
-    dsn = fresh_database(server)
-    found = Typed(dsn)
-    yield found
-    found.connection.close()
-    drop_database(server, dsn)
+    with database_on(server, TYPES) as dsn:
+        found = Typed(dsn)
+        yield found
+        found.connection.close()

@@ -327,7 +327,8 @@ test("a live query goes on from its last snapshot, and shows nothing if nothing 
   assert.deepEqual([shown.at(-1), snapshots[2]!.changes.map(({ type, doc }) => `${type} ${doc.id}`)], ["cb", ["added c"]]);
 });
 
-test("a live query never goes back when another connection takes over", async () => {
+/** A list that shows `a`, with a second connection beside the first, which it is to take over from. */
+async function takenOver(): Promise<{ stage: Stage; shown: string[]; old: Peer; next: Peer }> {
   const stage = new Stage();
   const { shown } = following(stage);
   const old = stage.peer.hello();
@@ -336,28 +337,27 @@ test("a live query never goes back when another connection takes over", async ()
   old.say({ type: "reconnect", delay: 0 });
   await stage.clock.pass(0);
   const next = stage.peer.hello();
+  return { stage, shown, old, next };
+}
+
+const alsoB = [{ type: "added", oldIndex: -1, newIndex: 1, doc: { id: "b", data: { id: "b" } } }];
+
+test("a live query never goes back when another connection takes over", async () => {
+  const { stage, shown, old, next } = await takenOver();
   next.subscribed("db:collection:c", { recovered: true });
-  const more = [{ type: "added", oldIndex: -1, newIndex: 1, doc: { id: "b", data: { id: "b" } } }];
-  snapshot(old, "0/20", false, more);
+  snapshot(old, "0/20", false, alsoB);
   next.pong();
   old.pong();
   assert.deepEqual(shown, ["a", "ab"]);
-  snapshot(next, "0/20", false, more);
+  snapshot(next, "0/20", false, alsoB);
   assert.deepEqual(shown, ["a", "ab"]);
   await stage.clock.pass(5000);
   assert.deepEqual(shown, ["a", "ab"]);
 });
 
 test("a change that was taken back while the connections changed is taken back in the list, too", async () => {
-  const stage = new Stage();
-  const { shown } = following(stage);
-  const old = stage.peer.hello();
-  old.subscribed("db:collection:c");
-  snapshot(old, "0/10", true, added("a"));
-  old.say({ type: "reconnect", delay: 0 });
-  await stage.clock.pass(0);
-  const next = stage.peer.hello();
-  snapshot(old, "0/20", false, [{ type: "added", oldIndex: -1, newIndex: 1, doc: { id: "b", data: { id: "b" } } }]);
+  const { stage, shown, old, next } = await takenOver();
+  snapshot(old, "0/20", false, alsoB);
   next.subscribed("db:collection:c", { recovered: true });
   next.pong();
   old.pong();

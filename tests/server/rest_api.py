@@ -1,0 +1,53 @@
+"""The REST API without a server around it, what its refusals look like, and somebody to ask it about."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from starlette.applications import Starlette
+
+from server.rest import Rest
+
+KEY = "correct horse"
+LOCAL = "http://localhost:8000"
+SOMEBODY = """
+insert into realtime.nodes (id, slot_name, lease_expires_at) values ('n1', 's1', now() + interval '1 hour');
+insert into realtime.connections (id, node_id, user_id, transport, ip, attributes) values
+  ('c1', 'n1', 'ada', 'websocket', '192.0.2.1', '{"team": "red"}'), ('c2', 'n1', 'ada', 'websocket', null, '{}'),
+  ('c3', 'n1', null, 'sse', null, '{}');
+insert into realtime.presence (channel, connection_id, user_id, metadata, state) values
+  ('chat:1', 'c1', 'ada', '{"name": "Ada"}', '{"status": "online"}'), ('chat:1', 'c2', 'ada', '{"name": "Ada"}', '{}'),
+  ('chat:1', 'c3', 'c3', '{}', '{}')
+"""
+
+
+def rest_over(dsn: str, key: str | None = None) -> Rest:
+    return Rest(dsn, "1.2.3", key=key, pool_size=2, message_size=128 * 1024)
+
+
+def api(rest: Rest, address: str = "127.0.0.1") -> httpx.AsyncClient:
+    """A client of ``rest`` whose requests come from ``address``."""
+    app = Starlette(routes=[rest.mount])
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app, client=(address, 5)), base_url=LOCAL)
+
+
+@asynccontextmanager
+async def started_api(dsn: str, key: str | None = None, address: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
+    """The same of an API that has begun, for at most a minute."""
+    rest = rest_over(dsn, key)
+    await rest.start()
+    async with asyncio.timeout(60), api(rest, address) as client:
+        yield client
+    await rest.stop()
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> str:
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    body = answer.json()
+    assert set(body) == {"type", "title", "status", "detail", "code"}
+    assert (body["status"], body["code"]) == (status, code), body
+    detail: str = body["detail"]
+    return detail
