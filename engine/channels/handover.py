@@ -123,6 +123,8 @@ class HandOver:
             return False
         if since.seq == Position(0).seq:
             return True  # where a subscription began, not a message
+        if epoch is not None and self._core.rooms.history(channel):
+            return True  # of this history, so it may as well be a message of another channel
         return check.known or since == check.removed or self._in_ledger(since)
 
     def _in_ledger(self, since: Position) -> bool:
