@@ -48,6 +48,7 @@ class ChannelClient:
         "_joining",
         "_known",
         "_member",
+        "_owed",
         "_present_turn",
         "_publishing",
         "_services",
@@ -55,6 +56,7 @@ class ChannelClient:
         "_sink",
         "_subscriptions",
         "_to_publish",
+        "refused",
     )
 
     def __init__(self, session: Session, member: Member, services: Services, sink: Sink) -> None:
@@ -64,6 +66,8 @@ class ChannelClient:
         self._sink = sink
         self._subscriptions: dict[ChannelRequest, ChannelSubscription] = {}
         self._joining: dict[ChannelRequest, asyncio.Task[None]] = {}
+        self._owed: set[str] = set()  # channels that the client asked for and was not given, by no fault of its own
+        self.refused: tuple[str, tuple[int, int]] | None = None  # see Client.refused
         self._to_publish: deque[Publish] = deque()
         self._publishing = 0
         self._present_turn = asyncio.Lock()
@@ -73,16 +77,17 @@ class ChannelClient:
     @property
     def settled(self) -> str | None:
         """See ``Client.settled``: not while a channel is being opened or has yet to be given its past, nor without any."""
-        if any(request not in self._subscriptions and not request.ended for request in self._joining):
+        if self._owed or any(request not in self._subscriptions and not request.ended for request in self._joining):
             return None
         if not self._subscriptions or any(held.waiting for held in self._subscriptions.values()):
             return None
         return next(iter(self._subscriptions.values())).position
 
     @property
-    def channels(self) -> int:
-        """How many channels are open."""
-        return len(self._subscriptions)
+    def whole(self) -> tuple[str, list[str]]:
+        """See ``Client.whole``."""
+        channels = [request.channel for request, held in self._subscriptions.items() if not held.waiting]
+        return next((held.position for held in self._subscriptions.values()), "0/0"), channels
 
     def start(self) -> None:
         """The connection is open: make it known. Nothing has to wait for that but presence."""
@@ -135,6 +140,7 @@ class ChannelClient:
             subscription.cancel()
             return
         self._subscriptions[request] = subscription
+        self._owed.discard(request.channel)
         self._sink.send(answer)
         subscription.begin()
 
@@ -145,7 +151,7 @@ class ChannelClient:
             self._subscriptions.pop(request, None)
             self._reject(request, event.error)
         elif self._sink.overflowing:
-            self._sink.close(RESUME, "resume")
+            self._refuse(event)
         else:
             self._sink.send_shared(event)
             if event.ends:
@@ -156,13 +162,20 @@ class ChannelClient:
         if request.ended:
             return
         if self._sink.overflowing:
-            self._sink.close(RESUME, "resume")
+            self._refuse(block.events[0])
         else:
             self._sink.send_block(block)
+
+    def _refuse(self, event: ChannelEvent) -> None:
+        if event.key is not None:
+            self.refused = event.channel, event.key
+        self._sink.close(RESUME, "resume")
 
     def _reject(self, request: ChannelRequest, error: RealtimeError) -> None:
         answer = self._session.rejected(request, error)
         if answer is not None:
+            if isinstance(error, Unavailable):
+                self._owed.add(request.channel)
             self._sink.send(answer)
 
     # Publishing.

@@ -49,9 +49,14 @@ class Client:
         return self._channels.settled
 
     @property
-    def channels(self) -> int:
-        """How many channels are open."""
-        return self._channels.channels
+    def whole(self) -> tuple[str, list[str]]:
+        """The position of the stream, and the channels of which the sink was given everything up to it."""
+        return self._channels.whole
+
+    @property
+    def refused(self) -> tuple[str, tuple[int, int]] | None:
+        """The first message that the sink had no room for: its channel, and its position there."""
+        return self._channels.refused
 
     def start(self) -> None:
         """The connection is open: greet the client."""

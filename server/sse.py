@@ -1,12 +1,9 @@
 """Server-sent events: the stream is the session.
 
-Ids are positions to resume from, and a client that comes back with one must not lose anything. So a block carries an id only
-if every message up to that position, of every channel of the session, has been put into the stream before it: not while a
-channel is being opened or replayed, and within a transaction only where no message with a smaller position follows.
-At the end of a stream that was closed in the middle of a transaction, this transaction's messages have none either.
 Blocks are gathered in an outbox, where those of higher priority can overtake others, until the writer takes some, which it
-does between two transactions. The stream is written as plain ASGI: the ready-made libraries take one event at a time, encode
-it per client, and do not say when the client has taken it.
+does between two transactions. Which ids they have is :mod:`server.stream_progress`'s; here they are put at the ends of
+blocks, and behind what is taken at once. The stream is written as plain ASGI: the ready-made libraries take one event at a
+time, encode it per client, and do not say when the client has taken it.
 """
 
 from __future__ import annotations
@@ -16,9 +13,10 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
-from engine.channels.model import format_position
+from engine.channels.model import Position, format_position, parse_position
 from server.admission import Admission
 from server.blocks import END, comment, mark, retry
 from server.channel_client import DISCONNECTED
@@ -26,6 +24,10 @@ from server.channels import ChannelEvent
 from server.http_connection import HttpConnection, Keeper
 from server.live import LiveEvent
 from server.outbox import Outbox
+from server.protocol import COLLECTION_PREFIX
+from server.stream_ids import Place
+from server.stream_progress import Block, Handed, Key, Opened, Progress
+from server.stream_request import Asked
 
 __all__ = ["GONE_ID", "SseConnection"]
 
@@ -41,8 +43,15 @@ _RETRY = retry(1.0)
 _PING = comment("ping")
 _MOST_BYTES: Final = 256 * 1024  # that are taken at once: nothing can overtake them any more
 _SUBSCRIBED = b'{"type":"subscribed"'
-_Key = tuple[int, int]
-_Block = tuple[bytes, _Key | None]
+
+
+class _Subscribed(msgspec.Struct):
+    channel: str
+    position: str
+    recovered: bool | None = None
+
+
+_subscribed: msgspec.json.Decoder[_Subscribed] = msgspec.json.Decoder(_Subscribed)
 
 
 class SseConnection(HttpConnection):
@@ -52,20 +61,24 @@ class SseConnection(HttpConnection):
         super().__init__(secret, admission, keeper)
         self._wire = admission.services.blocks
         self._epoch = epoch
-        self._outbox: Outbox[_Block] = Outbox()
+        self._progress = Progress(epoch)
+        self._outbox: Outbox[Block] = Outbox()
         self._writing = 0
+        self._counted = self._writing_counted = 0
         self._woken = asyncio.Event()
         self._unmarked = False
-        self._marked = b""
+        self._marked: str | None = None
         self._ping_due = False
         self._last = END
-        self._close_settled = self._close_alone = False
+        self._closed: Handed | None = None
+        self._closed_settled = False
         self._gone = False
         self._transport: asyncio.Transport | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    async def run(self, scope: Scope, receive: Receive, send: Send, first: Sequence[bytes]) -> None:
-        """Answer the request with the stream, until either side ends it. ``first``: messages the client sent with it."""
+    async def run(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
+        """Answer the request with the stream, until either side ends it."""
+        self._progress.resume(asked.places)
         self._transport = scope.get("state", {}).get("transport")
         watching = asyncio.create_task(self._watch(receive))
         try:
@@ -73,7 +86,7 @@ class SseConnection(HttpConnection):
             await send(_body(_RETRY))
             self._later("ping", self._limits.ping_interval, self._ping)
             self.client.start()
-            for message in first:
+            for message in asked.messages:
                 self.receive(message)
             await self._write(send)
         finally:
@@ -88,23 +101,36 @@ class SseConnection(HttpConnection):
         return self._outbox.size + self._writing
 
     def _own(self, payload: bytes) -> None:
-        self._add(None, 0, self._wire.own(payload), None)
+        block = Block(self._wire.own(payload))
         if payload.startswith(_SUBSCRIBED):
             self._unmarked = True
+            about = _subscribed.decode(payload)
+            if not about.channel.startswith(COLLECTION_PREFIX):
+                block = block._replace(opened=Opened(about.channel, about.position, about.recovered))
+        self._add(None, 0, block)
 
     def _live(self, head: bytes, event: LiveEvent) -> None:
-        self._add(None, 0, self._wire.events.frame(head, event), None)
+        self._add(None, 0, Block(self._wire.events.frame(head, event)))
 
     def _shared(self, event: ChannelEvent) -> None:
-        self._add(event.channel, event.priority, self._wire.channels.frame(event), event.key)
+        block = Block(self._wire.channels.frame(event), event.channel, event.key, counted=True)
+        self._counted += len(block.data)
+        self._add(event.channel, event.priority, block)
+
+    @property
+    def overflowing(self) -> bool:
+        """See the base. Only what channels have said counts: a client that is told much else still gets on with them."""
+        return self.congested and not self._closing and self._counted > self._limits.backlog
 
     def close(self, code: int, reason: str) -> None:
         """See the base."""
         if code == DISCONNECTED:
             self._last = mark(GONE_ID)
         if not self._closing:
-            self._close_settled = self.client.settled is not None
-            self._close_alone = self.client.channels == 1
+            handed = self._handed()
+            # The rest of the transaction at hand may be missing.
+            self._closed = handed._replace(position=Position(handed.position.lsn - 1))
+            self._closed_settled = self.client.settled is not None
         super().close(code, reason)
 
     def _close(self) -> None:
@@ -113,8 +139,8 @@ class SseConnection(HttpConnection):
 
     # Writing.
 
-    def _add(self, channel: str | None, priority: int, block: bytes, key: _Key | None) -> None:
-        self._outbox.add(channel, priority, (block, key), len(block))
+    def _add(self, channel: str | None, priority: int, block: Block) -> None:
+        self._outbox.add(channel, priority, block, len(block.data))
         self._wake()
 
     def _wake(self) -> None:
@@ -131,6 +157,7 @@ class SseConnection(HttpConnection):
                 await send(_body(data))
                 await send(_body(b""))  # writes nothing, and returns when most of it has gone
                 self._writing = 0
+                self._counted -= self._writing_counted
                 self._timers["stall"].cancel()
                 self._taken()
             if self._outbox:
@@ -142,47 +169,52 @@ class SseConnection(HttpConnection):
     def _take(self) -> bytes:
         """What is next of what waits, with ids where there may be some."""
         blocks = self._outbox.take(_MOST_BYTES)
+        self._writing_counted = sum(len(block.data) for block in blocks if block.counted)
         position = None if self._closing else self.client.settled
-        ends = [END] * len(blocks)
-        if position is not None or (self._closing and self._close_settled):
-            self._number(blocks, ends)
-        else:
-            self._unmarked = self._unmarked or any(key is not None for _, key in blocks)
-        if self._closing and ends and not self._outbox:
-            ends[-1] = self._last
-        parts = [part for (block, _), end in zip(blocks, ends, strict=True) for part in (block, end)]
+        settled = position is not None or (self._closing and self._closed_settled)
+        keys = self._progress.number(blocks, self._outbox, settled, self._closed)
+        id = self._id_behind(blocks, keys, position, settled)
+        ends = [END if key is None else _mark_of(key, self._epoch) for key in keys]
+        if self._closing and ends and not self._outbox:  # the block that says so
+            ends[-1] = self._last if id is None or self._last is not END else mark(id)
+            id = None
+        parts = [part for block, end in zip(blocks, ends, strict=True) for part in (block.data, end)]
         if self._ping_due:
             self._ping_due = False
             self._unmarked = True
             if not parts:
                 parts.append(_PING)
-        if self._unmarked and position is not None and not self._outbox:
-            self._unmarked = False
-            marked = mark(self._id(position))
-            if marked != self._marked:
-                self._marked = marked
-                parts.append(marked)
+        if id is not None:
+            parts.append(mark(id))
         return b"".join(parts)
 
-    def _number(self, blocks: Sequence[_Block], ends: list[bytes]) -> None:
-        """Give an id to each message after which none with a smaller or the same position follows."""
-        later = [key for _, key in self._outbox if key is not None]
-        least = min(later, default=None)
-        if self._closing and not self._close_alone:  # the rest of the last transaction is missing
-            last = max((key[0] for _, key in blocks if key is not None), default=0), 0
-            least = last if least is None else min(least, last)
-        for place in range(len(blocks) - 1, -1, -1):
-            key = blocks[place][1]
-            if key is None:
-                continue
-            if least is None or key < least:
-                least = key
-                ends[place] = _mark_of(key, self._epoch)
-            else:
-                self._unmarked = True
+    def _id_behind(
+        self, blocks: Sequence[Block], keys: Sequence[Key | None], position: str | None, settled: bool
+    ) -> str | None:
+        """The id that the ``blocks`` are to be followed by, if there is a new one. ``keys``: the ids in them."""
+        numbered = [key is not None for block, key in zip(blocks, keys, strict=True) if block.key is not None]
+        self._unmarked = self._unmarked or self._ping_due or not all(numbered)
+        if position is not None and not self._outbox:
+            if not self._unmarked:
+                return None
+            self._unmarked = False
+            id: str | None = self._progress.reach(position)
+        elif blocks and (numbered[-1:] == [False] or not settled or not self._progress.even):
+            self._progress.advance(blocks, self._outbox, self._closed or self._handed())
+            # While nothing but answers is put in, the client's last id is as good, and much shorter.
+            if not (numbered or self._closing) and self._progress.resuming:
+                return None
+            id = self._progress.id
+        else:
+            return None
+        if id == self._marked:
+            return None
+        self._marked = id
+        return id
 
-    def _id(self, position: str) -> str:
-        return f"{position};{self._epoch}" if self._epoch else position
+    def _handed(self) -> Handed:
+        position, whole = self.client.whole
+        return Handed(parse_position(position), whole, self.client.refused)
 
     # Watching for dead peers.
 
@@ -227,6 +259,5 @@ def _body(data: bytes) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1024)
-def _mark_of(key: _Key, epoch: str) -> bytes:
-    position = format_position(*key)
-    return mark(f"{position};{epoch}" if epoch else position)
+def _mark_of(key: Key, epoch: str) -> bytes:
+    return mark(str(Place(format_position(*key), epoch)))

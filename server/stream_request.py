@@ -1,42 +1,59 @@
 """What the address of an event stream asks for: its subscriptions, and from where on after a reconnect.
 
 An ``EventSource`` cannot send anything, so all it wants is in its address, and always the same; where it was before is in
-the ``Last-Event-ID`` that the browser adds. So that id goes before whatever the address says.
+the ``Last-Event-ID`` that the browser adds. So what that says of a channel goes before whatever the address says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from server.protocol import COLLECTION_PREFIX
 from server.rest.problems import Problem
+from server.stream_ids import Place, read_id
 
-__all__ = ["first_messages"]
+__all__ = ["Asked", "read_request"]
 
 _objects: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
 
 
-def first_messages(pairs: Sequence[tuple[str, str]], last_id: str | None) -> list[bytes]:
-    """The ``subscribe`` messages that the query parameters stand for. Raises ``Problem`` for what cannot be one.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The ``subscribe`` messages of a request, and from where each of their channels goes on; None: as they say."""
+
+    messages: list[bytes]
+    places: dict[str, Place | None]
+
+
+def read_request(pairs: Sequence[tuple[str, str]], last_id: str | None) -> Asked:
+    """What the query parameters stand for. Raises ``Problem`` for what cannot be a message, or an id.
 
     Args:
         pairs: the parameters; ``channel`` (with ``history``, which counts for all) and ``subscribe`` are looked at.
-        last_id: ``POSITION;EPOCH`` or ``POSITION``, from where the channels go on; None or empty: from now.
+        last_id: where the client was, see :mod:`server.stream_ids`; None or empty: it was not here before.
     """
     wanted = [*_channels(pairs), *(_subscribe(text) for name, text in pairs if name == "subscribe")]
-    if last_id:
-        position, _, epoch = last_id.partition(";")
-        for message in wanted:
-            if not str(message.get("channel", "")).startswith(COLLECTION_PREFIX):
-                message["since"] = position
-                message.pop("epoch", None)
-                if epoch:
-                    message["epoch"] = epoch
-    return [_encode(message) for message in wanted]
+    try:
+        was = read_id(last_id or "")
+    except ValueError as wrong:
+        raise Problem("RT_007", f"Last-Event-ID: not an id of an event stream ({wrong})") from wrong
+    places: dict[str, Place | None] = {}
+    for message in wanted:
+        channel = message.get("channel")
+        if not isinstance(channel, str) or channel.startswith(COLLECTION_PREFIX):
+            continue
+        place = places[channel] = was.of(channel)
+        if place is not None:
+            message["since"] = place.position
+            message.pop("epoch", None)
+            if place.epoch:
+                message["epoch"] = place.epoch
+    return Asked([_encode(message) for message in wanted], places)
 
 
 def _channels(pairs: Iterable[tuple[str, str]]) -> Iterable[dict[str, Any]]:

@@ -26,7 +26,7 @@ from server.identity import Refused, Upgrade, packed_of
 from server.poll import PollConnection
 from server.rest.problems import Problem
 from server.sse import GONE_ID
-from server.stream_request import first_messages
+from server.stream_request import read_request
 
 __all__ = ["transport_routes"]
 
@@ -122,9 +122,9 @@ class _Transports:
         last_id = request.headers.get("last-event-id") or upgrade.query.get("lastEventId")
         if last_id == GONE_ID:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=_NO_STORE)  # an EventSource then gives up
-        first = first_messages(pairs, last_id)
+        asked = read_request(pairs, last_id)
         connection = self._sessions.open_stream(upgrade)
-        await connection.run(request.scope, request.receive, send, first)
+        await connection.run(request.scope, request.receive, send, asked)
         return None
 
     async def send(self, request: Request, send: Send) -> Response:
