@@ -101,8 +101,8 @@ class Hold:
 
 @dataclass(eq=False)
 class Archive:
-    """``delays``: how many turns of the loop each subscribing takes, in turn; None: it fails. ``breaks``: every fifth one fails
-    when half of its past has been told.
+    """``delays``: how many turns of the loop each subscribing takes, in turn; None: it fails. ``breaks``: which one of five
+    fails when half of its past has been told.
     """
 
     delays: list[int | None] = field(default_factory=list)
