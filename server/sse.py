@@ -113,7 +113,7 @@ class SseConnection(HttpConnection):
         self._add(None, 0, Block(self._wire.events.frame(head, event)))
 
     def _shared(self, event: ChannelEvent) -> None:
-        block = Block(self._wire.channels.frame(event), event.channel, event.key, counted=True)
+        block = Block(self._wire.channels.frame(event), event.channel, event.key, None, True)
         self._counted += len(block.data)
         self._add(event.channel, event.priority, block)
 
@@ -129,7 +129,7 @@ class SseConnection(HttpConnection):
         if not self._closing:
             handed = self._handed()
             # The rest of the transaction at hand may be missing.
-            self._closed = handed._replace(position=Position(handed.position.lsn - 1))
+            self._closed = handed._replace(position=Position(handed.position[0] - 1))
             self._closed_settled = self.client.settled is not None
         super().close(code, reason)
 
@@ -169,40 +169,47 @@ class SseConnection(HttpConnection):
     def _take(self) -> bytes:
         """What is next of what waits, with ids where there may be some."""
         blocks = self._outbox.take(_MOST_BYTES)
-        self._writing_counted = sum(len(block.data) for block in blocks if block.counted)
         position = None if self._closing else self.client.settled
         settled = position is not None or (self._closing and self._closed_settled)
         keys = self._progress.number(blocks, self._outbox, settled, self._closed)
-        id = self._id_behind(blocks, keys, position, settled)
-        ends = [END if key is None else _mark_of(key, self._epoch) for key in keys]
-        if self._closing and ends and not self._outbox:  # the block that says so
-            ends[-1] = self._last if id is None or self._last is not END else mark(id)
-            id = None
-        parts = [part for block, end in zip(blocks, ends, strict=True) for part in (block.data, end)]
+        parts: list[bytes] = []
+        numbered: bool | None = None  # the last message
+        self._writing_counted = 0
+        for block, key in zip(blocks, keys, strict=True):
+            parts += (block.data, END if key is None else _mark_of(key, self._epoch))
+            if block.counted:
+                self._writing_counted += len(block.data)
+            if block.key is not None:
+                numbered = key is not None
+                self._unmarked = self._unmarked or not numbered
         if self._ping_due:
             self._ping_due = False
             self._unmarked = True
             if not parts:
                 parts.append(_PING)
-        if id is not None:
+        id = self._id_behind(blocks, numbered, position, settled)
+        if self._closing and blocks and not self._outbox:  # the last is the one that says so
+            parts[-1] = self._last if id is None or self._last is not END else mark(id)
+        elif id is not None:
             parts.append(mark(id))
         return b"".join(parts)
 
     def _id_behind(
-        self, blocks: Sequence[Block], keys: Sequence[Key | None], position: str | None, settled: bool
+        self, blocks: Sequence[Block], numbered: bool | None, position: str | None, settled: bool
     ) -> str | None:
-        """The id that the ``blocks`` are to be followed by, if there is a new one. ``keys``: the ids in them."""
-        numbered = [key is not None for block, key in zip(blocks, keys, strict=True) if block.key is not None]
-        self._unmarked = self._unmarked or self._ping_due or not all(numbered)
+        """The id that the ``blocks`` are to be followed by, if there is a new one.
+
+        ``numbered``: whether the last message has an id of its own; None: there is no message.
+        """
         if position is not None and not self._outbox:
             if not self._unmarked:
                 return None
             self._unmarked = False
             id: str | None = self._progress.reach(position)
-        elif blocks and (numbered[-1:] == [False] or not settled or not self._progress.even):
+        elif blocks and (numbered is False or not settled or not self._progress.even):
             self._progress.advance(blocks, self._outbox, self._closed or self._handed())
             # While nothing but answers is put in, the client's last id is as good, and much shorter.
-            if not (numbered or self._closing) and self._progress.resuming:
+            if numbered is None and not self._closing and self._progress.resuming:
                 return None
             id = self._progress.id
         else:

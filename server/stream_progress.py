@@ -50,7 +50,7 @@ class Handed(NamedTuple):
     ``refused``: the message, by its channel, that was the first to find no room; nothing that came later was taken.
     """
 
-    position: Position
+    position: Key
     whole: Collection[str]
     refused: tuple[str, Key] | None = None
 
@@ -64,10 +64,10 @@ class Progress:
     def __init__(self, epoch: str) -> None:
         self._epoch = epoch
         self._said: dict[str, Place | None] = {}
-        self._since: dict[str, Position] = {}  # the same, to be compared with
-        self._all: Position | None = None
-        self._own: dict[str, Position] = {}
-        self._opened: dict[str, Position] = {}  # and not looked at since, nor was everything at one place
+        self._since: dict[str, Key] = {}  # the same, to be compared with
+        self._all: Key | None = None
+        self._own: dict[str, Key] = {}
+        self._opened: dict[str, Key] = {}  # and not looked at since, nor was everything at one place
 
     def resume(self, places: Mapping[str, Place | None]) -> None:
         """The client asks for these channels, and says where it was; None: it was not told of them yet."""
@@ -84,7 +84,7 @@ class Progress:
 
     @property
     def resuming(self) -> bool:
-        """Whether the client would miss nothing of any channel if it came back with an id of before this stream's last."""
+        """Whether the client has an id, which says of every channel where it was."""
         return self._all is not None or all(self._said.values())
 
     def number(
@@ -95,34 +95,27 @@ class Progress:
         ``settled``: all channels are open and have been given their past; else there are none. ``closed``: what the stream
         had been given when it ended; that may have been in the middle of a transaction, of which the rest is missing.
         """
-        for block in blocks:
-            if block.opened is not None:
-                self._open(block.opened)
         keys: list[Key | None] = [None] * len(blocks)
-        if settled:
-            self._number(keys, blocks, waiting, _end(closed))
-        last = max((key for key in keys if key is not None), default=None)
-        if last is not None:
-            self._reach(Position(*last))
-        return keys
-
-    def _number(
-        self, keys: list[Key | None], blocks: Sequence[Block], waiting: Iterable[Block], least: Key | None
-    ) -> None:
+        least, last = _end(closed), None
         for block in waiting:
             if block.opened is not None:
-                return  # the client has yet to hear whether something is missing there
-            if block.key is not None and (least is None or block.key < least):
+                settled = False  # the client has yet to hear whether something is missing there
+            elif block.key is not None and (least is None or block.key < least):
                 least = block.key
-        most = max(self._own.values() if self._all is not None else (self._since | self._own).values(), default=None)
+        most = self._furthest()
         for place in range(len(blocks) - 1, -1, -1):
-            key = blocks[place].key
-            if blocks[place].opened is not None:
-                return
-            if key is not None and (least is None or key < least):
+            _, _, key, opened, _ = blocks[place]
+            if opened is not None:
+                self._open(opened)
+                settled = False
+            elif settled and key is not None and (least is None or key < least):
                 least = key
                 if most is None or key >= most:
                     keys[place] = key
+                    last = last or key
+        if last is not None:
+            self._reach(last)
+        return keys
 
     def reach(self, position: str) -> str:
         """Everything of every channel up to ``position`` has been put in. Returns the id that says so."""
@@ -132,7 +125,7 @@ class Progress:
     def advance(self, blocks: Iterable[Block], waiting: Iterable[Block], handed: Handed) -> None:
         """Look at each channel by itself: the ``blocks`` have been put in, while ``waiting`` are put in later."""
         told = {channel: position for channel, position in self._opened.items() if self._place(channel) is None}
-        told |= {block.channel: Position(*block.key) for block in blocks if block.key is not None}
+        told |= {block.channel: block.key for block in blocks if block.key is not None}
         unopened, first = _next(waiting, handed)
         for channel in self._said:
             if channel in unopened:
@@ -159,7 +152,13 @@ class Progress:
             self._said[opened.channel] = None
             self._since.pop(opened.channel, None)
 
-    def _reach(self, position: Position) -> None:
+    def _furthest(self) -> Key | None:
+        """Where the channel is that is further than all others; None: they are at one place, and nothing is before that."""
+        if self._all is None:
+            return max((self._since | self._own).values(), default=None)
+        return max(self._own.values()) if self._own else None
+
+    def _reach(self, position: Key) -> None:
         self._all = position
         self._own.clear()
         self._opened.clear()
@@ -190,14 +189,15 @@ def _end(closed: Handed | None) -> Key | None:
         return None
     ends = [] if closed.refused is None else [closed.refused[1]]
     if len(closed.whole) > 1:  # a single channel is put in without a gap up to where it ends
-        ends.append((closed.position.lsn + 1, 0))
+        ends.append((closed.position[0] + 1, 0))
     return min(ends, default=None)
 
 
-def _before(key: Key) -> Position:
+def _before(key: Key) -> Key:
     lsn, seq = key
-    return Position(lsn, seq - 1) if seq else Position(lsn - 1)
+    return (lsn, seq - 1) if seq else Position(lsn - 1)
 
 
-def _text(position: Position) -> str:
-    return format_position(position.lsn, None if position == Position(position.lsn) else position.seq)
+def _text(position: Key) -> str:
+    lsn, seq = position
+    return format_position(lsn, None if position == Position(lsn) else seq)

@@ -15,6 +15,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ SHARED_MEMORY = Path("/dev/shm")
 ROOM = 8 << 30
 """Bytes that must be free in shared memory for the servers' data to be kept there."""
 
-TEMPLATE = "migrated"
 # What a crash of the machine would lose is of no interest here; a killed server loses nothing by these.
 FAST = {"fsync": "off", "full_page_writes": "off", "max_prepared_transactions": "10"}
 
@@ -169,25 +169,29 @@ def fresh_database(server: LocalPostgres, *, migrated: bool = True) -> str:
     """A new database on ``server``; returns its DSN. Migrated ones of a server are copies of one."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server.dsn, autocommit=True) as connection:
-        if migrated:
-            _make_template(server, connection)
+        template = _template(server, connection) if migrated else "template1"
         # Copying files takes half as long as copying pages through the WAL, and leaves nothing there to be decoded.
         connection.execute(
             sql.SQL("create database {} template {} strategy file_copy").format(
-                sql.Identifier(name), sql.Identifier(TEMPLATE if migrated else "template1")
+                sql.Identifier(name), sql.Identifier(template)
             )
         )
     return server.dsn_for(name)
 
 
-def _make_template(server: LocalPostgres, connection: psycopg.Connection[Any]) -> None:
-    """Migrate one database per server, to be copied. It gets its name when it is whole."""
-    if connection.execute("select from pg_database where datname = %s", [TEMPLATE]).fetchone() is not None:
-        return
+def _template(server: LocalPostgres, connection: psycopg.Connection[Any]) -> str:
+    """The migrated database to be copied: one per server and day, as a migration makes partitions for the days to come.
+
+    It gets its name when it is whole.
+    """
+    name = f"migrated_{datetime.now(UTC):%Y%m%d}"
+    if connection.execute("select from pg_database where datname = %s", [name]).fetchone() is not None:
+        return name
     connection.execute("drop database if exists migrating")
     connection.execute("create database migrating")
     migrate(server.dsn_for("migrating"))
-    connection.execute(sql.SQL("alter database migrating rename to {}").format(sql.Identifier(TEMPLATE)))
+    connection.execute(sql.SQL("alter database migrating rename to {}").format(sql.Identifier(name)))
+    return name
 
 
 def drop_database(server: LocalPostgres, dsn: str) -> None:

@@ -38,6 +38,31 @@ async def test_a_position_only_counts_in_its_epoch(place: Place) -> None:
             assert listener.subscription.recovered is recovered, (since, of)
 
 
+async def test_a_position_of_another_channel_is_as_good_if_its_epoch_is_known_and_messages_are_kept(
+    place: Place,
+) -> None:
+    run(place.dsn, "select realtime.create_channel('passing', history => false)")
+    async with node(place.dsn, decoder=place.decoder) as one:
+        for channel in ("room", "other", "passing"):
+            await one.publish(channel, channel)
+        position = (await one.publish("room", "last")).position
+        for channel in ("other", "passing"):
+            await one.publish(channel, "later")
+        await one.channels.recorded()
+        first = (await one.listen("room", history=2)).positions[0]
+    async with node(place.dsn, decoder=place.decoder) as one:  # it only knows what is in the tables
+        epoch = one.channels.epoch
+        for channel, since, of, recovered, data in [
+            ("other", position, epoch, True, ["later"]),
+            ("other", first, epoch, True, ["other", "later"]),
+            ("other", position, None, False, []),
+            ("passing", position, epoch, False, []),
+        ]:
+            listener = await one.listen(channel, since=since, epoch=of)
+            assert listener.subscription is not None
+            assert (listener.subscription.recovered, listener.data) == (recovered, data), (channel, since, of)
+
+
 def another_timeline(dsn: str) -> None:
     """As if the cluster had been restored to this moment from a backup that was taken on another timeline."""
     run(dsn, "update realtime.settings set timeline = '000000FF'")

@@ -205,6 +205,7 @@ async def test_json_written_over_several_lines_stays_one_event(database: str) ->
         ("channel=a&history=all", 400, "RT_007"),
         ("client=short", 400, "RT_007"),
         ("format=xml", 400, "RT_007"),
+        ("channel=a&lastEventId=(0/1;e|e;abcdefgh:0/2", 400, "RT_007"),
         ("channel=" + "x" * 40_000, 414, "RT_007"),
     ],
 )

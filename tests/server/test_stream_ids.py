@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ def test_what_is_no_id_is_refused_before_the_stream(wrong: str) -> None:
         read_request([("channel", "a")], wrong)
 
 
-def asked(pairs: list[tuple[str, str]], places: dict[str, Place | None]) -> list[dict[str, Any]]:
+def asked(pairs: list[tuple[str, str]], places: Mapping[str, Place | None]) -> list[dict[str, Any]]:
     request = read_request(pairs, write_id(places))
     return [json.loads(message) for message in request.messages]
 
@@ -126,9 +127,9 @@ def test_each_channel_of_the_address_goes_on_from_its_own_place_and_live_queries
     query = {"type": "subscribe", "channel": "db:collection:notes", "id": "q"}
     told = b | {"since": BEFORE.position, "epoch": BEFORE.epoch}
     untold = b | {"since": "0/1", "epoch": "of the page"}
-    others = {"x": HERE, "y": HERE}
-    assert asked(pairs, {"a": THERE, "b": BEFORE} | others) == [a, new, a, told, query]
-    assert asked(pairs, {"a": THERE, "b": None} | others) == [a, new, a, untold, query]
+    others: dict[str, Place | None] = {"x": HERE, "y": HERE}
+    assert asked(pairs, others | {"a": THERE, "b": BEFORE}) == [a, new, a, told, query]
+    assert asked(pairs, others | {"a": THERE, "b": None}) == [a, new, a, untold, query]
     assert asked(pairs, {}) == [
         {"type": "subscribe", "channel": "a", "history": 5},
         {"type": "subscribe", "channel": "new", "history": 5},
