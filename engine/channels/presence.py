@@ -178,12 +178,11 @@ class PresenceState:
             for (channel, name), (was, looked, user) in touched.items()
             if (event := self._settle(channel, name, was, looked, user, now)) is not None
         ]
-        return self._counted(events)
+        # A user who came and went within the transaction was there while others were counted.
+        return self._counted(events) if len(touched) > 1 else events
 
     def _counted(self, events: list[PlainEvent]) -> list[PlainEvent]:
         """Several in one go: each event's count is that of the list it leads to, and the last one's is the count now."""
-        if len(events) < 2:
-            return events
         after: dict[str, int] = {}
         counted = []
         for body in (event.body for event in reversed(events)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.channels.ledger import Ledger
@@ -49,6 +49,7 @@ def change(rows: dict[tuple[str, int], dict[str, str | None]], step: tuple[str, 
 
 
 @given(st.lists(st.lists(STEPS, max_size=4), max_size=12))
+@example([[("c", 0, "put", 0), ("c", 1, "put", 0), ("c", 1, "delete", 0)]])  # one who is not there in the end
 def test_the_events_turn_the_list_of_users_into_the_list_after(
     transactions: list[list[tuple[str, int, str, int]]],
 ) -> None:
