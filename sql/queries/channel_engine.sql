@@ -254,14 +254,14 @@ delete from realtime.presence where channel = %(channel)s and connection_id = %(
 
 -- name: engine_set_presence
 -- What the others see of a member: given keys replace those there were, as long as all of it has at most so many bytes. Says whether it was
--- changed, and when; no row: there is no such member.
+-- changed, and when; no row: there is no such member, or its connection has broken since.
 with fresh as (
   select p.channel, p.connection_id, p.metadata || %(metadata)s::jsonb as metadata,
          case when %(typing)s::bool is false then p.state - 'typing' else p.state end || %(state)s::jsonb as state
-  from realtime.presence p where p.channel = %(channel)s and p.connection_id = %(connection)s for update
+  from realtime.presence p where p.channel = %(channel)s and p.connection_id = %(connection)s and p.left_at is null for update
 ), changed as (
   update realtime.presence p
-  set metadata = f.metadata, state = f.state, left_at = null, updated_at = clock_timestamp(),
+  set metadata = f.metadata, state = f.state, updated_at = clock_timestamp(),
       typing_until = case when %(typing)s::bool then clock_timestamp() + (select r.typing_timeout from realtime.channel_rules(array[p.channel]) r)
                           when %(typing)s::bool is false then null else p.typing_until end
   from fresh f

@@ -135,6 +135,18 @@ async def test_a_dropped_connection_may_come_back_within_the_timeout_without_lea
         assert [event["user"]["id"] for event in watcher.of("presence:join")] == ["ann", "bob"]
 
 
+async def test_a_change_that_comes_after_the_connection_broke_does_not_bring_it_back(database: str) -> None:
+    run(database, "select realtime.create_channel('r', presence_timeout => '0.5 s')")
+    async with node(database) as one:
+        watcher = await one.listen("r", user="w", presence={})
+        ann = await one.listen("r", user="ann", presence={})
+        await one.channels.disconnect(ann.member.connection_id)
+        with pytest.raises(PresenceRefused):  # what it said at last was under way
+            await one.channels.set_presence("r", ann.member, {"status": "away"})
+        await watcher.until(lambda: watcher.of("presence:leave"))
+        assert read(database, "select user_id from realtime.presence_now") == [("w",)]
+
+
 async def test_typing_ends_by_itself(database: str) -> None:
     run(database, "select realtime.create_channel('r', typing_timeout => '0.3 s')")
     async with node(database) as one, node(database) as two:
