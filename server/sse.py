@@ -187,16 +187,14 @@ class SseConnection(HttpConnection):
             self._unmarked = True
             if not parts:
                 parts.append(_PING)
-        id = self._id_behind(blocks, numbered, position, settled)
+        id = self._id_behind(blocks, numbered, position)
         if self._closing and blocks and not self._outbox:  # the last is the one that says so
             parts[-1] = self._last if id is None or self._last is not END else mark(id)
         elif id is not None:
             parts.append(mark(id))
         return b"".join(parts)
 
-    def _id_behind(
-        self, blocks: Sequence[Block], numbered: bool | None, position: str | None, settled: bool
-    ) -> str | None:
+    def _id_behind(self, blocks: Sequence[Block], numbered: bool | None, position: str | None) -> str | None:
         """The id that the ``blocks`` are to be followed by, if there is a new one.
 
         ``numbered``: whether the last message has an id of its own; None: there is no message.
@@ -206,7 +204,7 @@ class SseConnection(HttpConnection):
                 return None
             self._unmarked = False
             id: str | None = self._progress.reach(position)
-        elif blocks and (numbered is False or not settled or not self._progress.even):
+        elif blocks and (numbered is False or not self._progress.even):
             self._progress.advance(blocks, self._outbox, self._closed or self._handed())
             # While nothing but answers is put in, the client's last id is as good, and much shorter.
             if numbered is None and not self._closing and self._progress.resuming:

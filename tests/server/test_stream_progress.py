@@ -14,7 +14,8 @@ from server import sse
 from server.limits import ConnectionLimits
 from server.stream_ids import Place, read_id, write_id
 from server.stream_progress import Block, Handed, Key, Opened, Progress
-from tests.server.archive import Archive, Said, Source
+from tests.server.archive import Archive, Said
+from tests.server.stream_source import Source
 
 CHANNELS = ["a", "b", "c"]
 LAST = Position(10**9)
@@ -57,8 +58,7 @@ async def happen(archive: Archive, script: Iterator[tuple[str, object]]) -> None
                 archive.expire(of)
             case "fail", str():
                 archive.fail(of)
-        for _ in range(7):
-            await asyncio.sleep(0)
+        await _turns(7)
     await archive.mend()
 
 
@@ -108,6 +108,53 @@ async def test_every_id_is_true_and_none_goes_back_and_nothing_is_missing_in_the
             pytest.fail("it comes back for ever")
     for channel in CHANNELS:
         assert source.missing(channel, LAST) == set()
+
+
+ROOM = ConnectionLimits(buffer_size=200, backlog=5000)
+
+
+async def test_what_has_overtaken_is_behind_the_client_too_and_no_id_goes_back_for_what_was_overtaken() -> None:
+    archive = Archive()
+    source = Source(archive, CHANNELS, 0, ROOM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sse, "_MOST_BYTES", 1)
+        listening = asyncio.create_task(source.listen(None, 0))
+        await _turns(30)
+        archive.say([Said("a"), Said("a"), Said("c", priority=5), Said("b")])
+        assert await listening
+    overtaking = read_id(source.ids[source.ids.index("0/64;e") + 1])
+    assert (overtaking.of("c"), overtaking.of("a")) == (Place("0/6E", "e"), Place("0/6D", "e"))
+    assert source.last_id == "0/6E;e"
+
+
+async def test_a_channel_that_may_not_be_had_does_not_make_ids_longer() -> None:
+    archive = Archive()
+    source = Source(archive, ["a", "private:b"], 0, ROOM)
+    archive.say([Said("a")])
+    assert await source.listen(None, 0)
+    assert source.last_id == "0/6E;e"
+
+
+async def test_a_channel_that_failed_is_named_until_it_is_open_again() -> None:
+    archive = Archive()
+    source = Source(archive, ["a", "b"], 0, ROOM)
+    listening = asyncio.create_task(source.listen(None, 0))
+    await _turns(30)
+    archive.fail("b")
+    archive.say([Said("b"), Said("a")])
+    await _turns(10)
+    source.connection.receive(b'{"type":"subscribe","channel":"b","since":"0/64"}')
+    await _turns(10)
+    archive.say([Said("a")])
+    assert await listening
+    assert f"(0/6E;e|e;{_hash('b')}:0/64)" in source.ids
+    assert source.heard["b"] == {(110, 0)}
+    assert source.last_id == "0/78/0;e"
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 def message(channel: str, *key: int) -> Block:
