@@ -34,6 +34,8 @@ ALL = ("websocket", "sse", "polling")
 BLOCKABLE = (b"Upgrade: websocket", b"GET /realtime/sse")
 JS = Path(__file__).parents[2] / "sdk" / "js"
 TRUTH = "select to_jsonb(m) from (select * from messages order by likes desc, id limit 10) m"
+WAITING = 900
+"""Messages without an answer after which an actor waits: the SDKs keep 1,000 while there is no connection."""
 
 
 class Stage:
@@ -66,6 +68,9 @@ class Stage:
 
     async def _talk(self, actor: Actor, chance: random.Random, over: asyncio.Event) -> None:
         while not over.is_set():
+            if self.sent[actor.name] - len(actor.acked) > WAITING:
+                await asyncio.sleep(0.1)
+                continue
             for _ in range(chance.choice((1, 1, 1, 5, 20))):
                 await actor.send(self.sent[actor.name])
                 self.sent[actor.name] += 1
