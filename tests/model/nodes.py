@@ -13,6 +13,7 @@ from typing import Any, cast
 import uvicorn
 
 from engine.feed.settings import DecoderName
+from engine.live.settings import UNREACHABLE
 from server.app import make_app
 from server.node import Node
 from server.rest import Rest
@@ -71,6 +72,15 @@ class NodeHere(ModelNode):
         self._settings = Settings(**self._config)
 
     async def start(self) -> None:
+        while True:
+            try:
+                await self._start()
+                break
+            except UNREACHABLE:  # its connections were killed as it began: a process would end, and be started again
+                await self.stop()
+        self.up = True
+
+    async def _start(self) -> None:
         self._node = Node(self._settings, self.dsn)
         self._rest = Rest(self.dsn, "test", key=None, pool_size=2, message_size=self._settings.max_message_size)
         self._server = uvicorn.Server(
@@ -86,7 +96,6 @@ class NodeHere(ModelNode):
         self._serving = asyncio.create_task(self._server._serve([socket.create_server(("127.0.0.1", self.port))]))
         await self._node.start()
         await self._rest.start()
-        self.up = True
 
     async def stop(self) -> None:
         self.up = False
