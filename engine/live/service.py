@@ -41,7 +41,8 @@ log = structlog.get_logger(__name__)
 
 _BREATH = 0.005  # seconds of work between two chances for other tasks
 _RETRY = 0.1  # seconds between two attempts to reach the database
-_CATCH_UP = 5.0  # seconds to wait for the stream before a query is refused
+_PATIENCE = 5.0  # seconds to try to reach the database before a query is refused
+_CATCH_UP = 20.0  # seconds to wait for the stream, which may be behind, before what it has not told of is refused
 
 
 class LiveQueries:
@@ -197,7 +198,7 @@ class LiveQueries:
         A query that is refused may only be ahead of us: what it names was made a moment ago and the stream has yet to say
         so. So a refusal waits for the stream, and counts if the catalog has not changed meanwhile.
         """
-        patience = time.monotonic() + _CATCH_UP
+        patience = time.monotonic() + _PATIENCE
         while True:
             await self._catalog.current()
             version = self._catalog.version
