@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 _LOST: Final = (psycopg.OperationalError, OSError)
 _CONFLICT: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _RETRY: Final = 0.2
+_ABOUT_TO_COME: Final = 2.0  # seconds within which the stream should bring what is committed
 _LOCK_TIMEOUT: Final = "100ms"  # below anybody's deadlock_timeout: of two that block each other it is we who give way
 _PATIENCE: Final = 5.0  # seconds that a message waits for a transaction that claims the same id
 
@@ -150,6 +151,10 @@ class Publisher:
         if not waiting.done.done():
             waiting.done.set_result(ack)
 
+    def _resolve_late(self, waiting: Waiting, ack: Ack) -> None:
+        if self._pending.get(waiting.key) is waiting:
+            self._resolve(waiting, ack)
+
     def _fail(self, waiting: Waiting, error: Exception) -> None:
         if self._pending.pop(waiting.key, None) is not None:
             self._release()
@@ -254,7 +259,12 @@ class Publisher:
         found = {(row["channel"], row["id"]): row for row in await cursor.fetchall()}
         for waiting in again:
             row = found.get(waiting.key)
-            self._resolve(waiting, Ack(waiting.id, None if row is None else self._place(row)))
+            earlier = Ack(waiting.id, None if row is None else self._place(row))
+            if row is not None and row["seq"] is not None and earlier.position is None:
+                # It was committed a moment ago: the stream is about to bring it, and with it the position.
+                asyncio.get_running_loop().call_later(_ABOUT_TO_COME, self._resolve_late, waiting, earlier)
+            else:
+                self._resolve(waiting, earlier)
 
     def _place(self, row: DictRow) -> str | None:
         if row["seq"] is None:
