@@ -146,20 +146,21 @@ class Publisher:
         self._free += 1
 
     def _resolve(self, waiting: Waiting, ack: Ack) -> None:
-        if self._pending.pop(waiting.key, None) is not None:
-            self._release()
+        self._settled(waiting)
         if not waiting.done.done():
             waiting.done.set_result(ack)
 
-    def _resolve_late(self, waiting: Waiting, ack: Ack) -> None:
-        if self._pending.get(waiting.key) is waiting:
-            self._resolve(waiting, ack)
-
     def _fail(self, waiting: Waiting, error: Exception) -> None:
-        if self._pending.pop(waiting.key, None) is not None:
-            self._release()
+        self._settled(waiting)
         if not waiting.done.done():
             waiting.done.set_exception(error)
+
+    def _settled(self, waiting: Waiting) -> None:
+        if (
+            self._pending.get(waiting.key) is waiting
+        ):  # else it was settled before, and another may have come under its id
+            del self._pending[waiting.key]
+            self._release()
 
     # -- the task --------------------------------------------------------------------------------------------------
 
@@ -262,7 +263,7 @@ class Publisher:
             earlier = Ack(waiting.id, None if row is None else self._place(row))
             if row is not None and row["seq"] is not None and earlier.position is None:
                 # It was committed a moment ago: the stream is about to bring it, and with it the position.
-                asyncio.get_running_loop().call_later(_ABOUT_TO_COME, self._resolve_late, waiting, earlier)
+                asyncio.get_running_loop().call_later(_ABOUT_TO_COME, self._resolve, waiting, earlier)
             else:
                 self._resolve(waiting, earlier)
 
