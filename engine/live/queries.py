@@ -3,6 +3,10 @@
 Subscribers with the same canonical query share one :class:`LiveQuery`: one window (or one list of re-read rows), one
 difference, one encoding. A subscription that cannot keep up is paused; on resuming it gets the difference between the list
 it has and the current one, however many changes lie between.
+
+A transaction changes the windows of many queries at once, and their subscribers are told one after the other. Telling one
+can pause, resume, begin or cancel any other. So a query keeps the list from before its change (:meth:`LiveQuery.stage`)
+until its last subscriber was told, and each subscription knows which of the query's events its list includes.
 """
 
 from __future__ import annotations
@@ -64,7 +68,9 @@ class LiveQuery:
     """
 
     __slots__ = (
+        "_before",
         "_reset",
+        "_staged",
         "collection",
         "emissions",
         "key",
@@ -89,6 +95,8 @@ class LiveQuery:
         self.emissions = 0
         self.log = ResumeLog()
         self._reset: WindowEvent | None = None
+        self._before: Listing | None = None
+        self._staged = False
 
     @property
     def strategy(self) -> str:
@@ -107,23 +115,41 @@ class LiveQuery:
             return frozenset()
         return self.plan.dependencies if isinstance(self.plan, ReReadPlan) else frozenset((self.plan.table.oid,))
 
-    def listing(self) -> Listing:
-        """The list the subscribers were told of."""
+    def current(self) -> Listing:
+        """The list as of the last commit, which subscribers may not know yet."""
         if self.window is not None:
             return Listing(None, self.window.plan, self.window.shown)
         return self.rows
 
+    def listing(self) -> Listing:
+        """The list as of the last event: what a subscriber that is up to date has."""
+        return self._before if self._staged and self._before is not None else self.current()
+
+    def listing_after(self, emission: int) -> Listing:
+        """The list that a subscriber has whose last event was number ``emission``: the last one, or the one before it
+        while that is being given out.
+        """
+        if emission == self.emissions:
+            return self.listing()
+        assert emission == self.emissions - 1 and self._before is not None and not self._staged
+        return self._before
+
+    def stage(self, before: Listing) -> None:
+        """The list has changed from ``before``; until :meth:`emit` subscribers have ``before``."""
+        self._before, self._staged = before, True
+
     def emit(self, position: Lsn, changes: Sequence[DocChange]) -> None:
-        """Tell every subscriber that keeps up."""
-        self._reset = None
+        """Tell every subscriber that keeps up what has changed since the list that was staged."""
+        self._reset, self._staged = None, False
         self.emissions += 1
-        event = WindowEvent(position, False, changes)
+        event, number = WindowEvent(position, False, changes), self.emissions
         self.log.add(event)
         for subscription in list(self.subscriptions):
             try:
-                subscription.receive(event, self.emissions)
+                subscription.receive(event, number)
             except Exception as problem:  # noqa: BLE001 - whatever one subscriber's connection does
                 subscription.give_up(position, problem)
+        self._before = None
 
     def end(self, position: Lsn, error: QueryRejected) -> None:
         """Tell every subscriber that this query has ended, and why."""
@@ -150,7 +176,7 @@ class Subscription:
     ``error``. ``deliver`` is called in the event loop and must not block.
     """
 
-    __slots__ = ("_begun", "_deliver", "_ended", "_held", "_held_since", "_position", "_release", "_resume", "query")
+    __slots__ = ("_begun", "_deliver", "_ended", "_has", "_held", "_position", "_release", "_resume", "query")
 
     def __init__(
         self,
@@ -168,7 +194,7 @@ class Subscription:
         self._begun = False
         self._ended: WindowEvent | None = None
         self._held: Listing | None = None
-        self._held_since = 0
+        self._has = 0  # the number of the last of the query's events that its list includes, unless held
 
     @property
     def strategy(self) -> str:
@@ -203,7 +229,7 @@ class Subscription:
         if self._ended is not None:
             self._deliver(self, self._ended)
             return
-        self._begun = True
+        self._begun, self._has = True, self.query.emissions
         try:
             missed = None if self._resume is None else self.query.log.since(self._resume)
             if missed is None:
@@ -219,10 +245,9 @@ class Subscription:
         self._release(self)
 
     def pause(self) -> None:
-        """Stop delivering; what the subscriber has is remembered. An event being given out right now still comes."""
+        """Stop delivering, also an event that is being given out right now; what the subscriber has is remembered."""
         if self._held is None and self._begun:
-            self._held = self.query.listing()
-            self._held_since = self.query.emissions
+            self._held = self.query.listing_after(self._has)
 
     def resume(self) -> None:
         """Deliver what has changed since :meth:`pause` as one event (none if nothing has), and go on."""
@@ -233,7 +258,7 @@ class Subscription:
             self._begun = False
             self._deliver(self, self._ended)
             return
-        position = self._position()
+        position, self._has = self._position(), self.query.emissions
         try:
             changes = list_changes(held.pairs, self.query.listing().pairs)
             if changes:
@@ -243,8 +268,9 @@ class Subscription:
             self.give_up(position, problem)
 
     def receive(self, event: WindowEvent, emission: int) -> None:
-        """The query's next event."""
-        if self._begun and (self._held is None or self._held_since >= emission):
+        """The query's event with the number ``emission``; left out if paused, or if the list includes it already."""
+        if self._begun and self._held is None and self._has < emission:
+            self._has = emission
             self._deliver(self, event)
 
     def fail(self, event: WindowEvent) -> None:

@@ -224,6 +224,7 @@ class Refresher:
         if not state.ready.done():
             state.ready.set_result(None)
         elif changes := list_changes(before.pairs, query.listing().pairs):
+            query.stage(before)
             query.emit(self._position(), changes)
         return True
 

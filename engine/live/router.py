@@ -142,6 +142,7 @@ class Router:
             query, _ = owner
             if window.plan.limit is None and len(window) > self.max_rows:
                 window.mark_broken(f"more than {self.max_rows} rows")
+            before = query.current()
             try:
                 changes = window.commit()
             except Exception as problem:
@@ -152,6 +153,7 @@ class Router:
                 outcome.refresh.add(query)
                 continue
             if changes:
+                query.stage(before)
                 outcome.changed.append((query, changes))
             if window.thin:
                 outcome.refresh.add(query)

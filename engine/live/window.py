@@ -95,11 +95,11 @@ class Window:
 
     @property
     def shown(self) -> Sequence[Row]:
-        """The rows the subscribers were told of, in order (a copy): those of the last commit.
+        """The rows of the last commit, in order; no later change touches them.
 
         Inside a transaction, and for good once the window is broken, those before it.
         """
-        return list(self._rows_before) if self._before is not None else self._rows[: self._limit]
+        return self._rows_before if self._before is not None else self._rows[: self._limit]
 
     @property
     def thin(self) -> bool:
