@@ -16,9 +16,9 @@ from pathlib import Path
 
 from engine.errors import RealtimeError
 
-__all__ = ["LocalPostgres", "LocalPostgresError", "embedded_bin_dir"]
+__all__ = ["DEFAULTS", "LocalPostgres", "LocalPostgresError", "embedded_bin_dir"]
 
-_DEFAULTS = {
+DEFAULTS = {
     "listen_addresses": "127.0.0.1",
     "wal_level": "logical",
     "max_replication_slots": "20",
@@ -26,6 +26,7 @@ _DEFAULTS = {
     "max_slot_wal_keep_size": "4GB",
     "max_connections": "200",
 }
+"""Server settings unless others are given: logical replication, with room for slots."""
 
 
 class LocalPostgresError(RealtimeError):
@@ -70,7 +71,7 @@ class LocalPostgres:
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.bin_dir = bin_dir or embedded_bin_dir()
-        self.settings = _DEFAULTS | (settings or {})
+        self.settings = DEFAULTS | (settings or {})
         self._initdb_args = initdb_args
         self._embedded = bin_dir is None
         self._user = self._system_user() if os.geteuid() == 0 else None

@@ -1,8 +1,9 @@
 """Real Postgres servers for the tests, one of each version per process, a fresh database per test that asks.
 
-``pg18`` is the embedded server; ``pg15`` Debian's PostgreSQL 15 with wal2json (a failure under CI when missing, else a
-skip). ``pg`` is both in turn. ``database`` makes a migrated database on ``pg18``. Tests run in several processes at once
-(pytest-xdist); each has servers, ports and a scratch folder of its own, so a test has its servers to itself.
+``pg18`` is the embedded server, or a container (``--image``, see :mod:`tests.containers`); ``pg15`` Debian's PostgreSQL 15
+with wal2json (a failure under CI when missing, else a skip). ``pg`` is both in turn. ``database`` makes a migrated database
+on ``pg18``. Tests run in several processes at once (pytest-xdist); each has servers, ports and a scratch folder of its own,
+so a test has its servers to itself.
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from server.local_postgres import LocalPostgres
+from server.local_postgres import DEFAULTS, LocalPostgres
 from server.migrate import migrate
 from tests.ordering import dealt
 from tests.ports import free_port
+
+if TYPE_CHECKING:
+    from tests.containers import ContainerPostgres
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15")
 SHARED_MEMORY = Path("/dev/shm")
@@ -78,6 +82,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """``--oracle-minutes N``: let the oracle test go on for N minutes per decoder and server; ``--model-minutes N``: the
     model test, in all.
     """
+    parser.addoption("--image", help="PostgreSQL image of a container that replaces the embedded server (needs Docker)")
+    parser.addoption("--without-database", action="store_true", help="only the tests that need no PostgreSQL")
     parser.addoption("--oracle-minutes", type=float, default=0.0, help="minutes of random histories per decoder")
     parser.addoption("--fault-minutes", type=float, default=0.0, help="minutes of network faults per SDK")
     parser.addoption("--fault-seed", type=int, default=None, help="which network faults; at random if left out")
@@ -92,12 +98,32 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Several processes begin with the long tests; see ``tests/ordering.py``."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``--without-database``, keep the tests that need no PostgreSQL. Several processes begin with the long tests; see
+    ``tests/ordering.py``.
+    """
+    if config.getoption("--without-database"):
+        needing = [item for item in items if _needs_database(item)]
+        config.hook.pytest_deselected(items=needing)
+        items[:] = [item for item in items if not _needs_database(item)]
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if processes > 1:
         long = [item for item in items if item.get_closest_marker("long")]
         items[:] = dealt(long, [item for item in items if item not in long], processes)
+
+
+def _needs_database(item: pytest.Item) -> bool:
+    """Whether a test uses a PostgreSQL server: by a fixture of this file, by one that picks a server by its name, or by
+    itself (``@pytest.mark.own_database``).
+    """
+    if item.get_closest_marker("own_database"):
+        return True
+    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return any(
+        name in ("scratch", "pg15", "pg18") or "getfixturevalue" in definition.func.__code__.co_names
+        for name, definitions in fixtures.items()
+        for definition in definitions
+    )
 
 
 @pytest.fixture(scope="session")
@@ -141,8 +167,16 @@ def scratch() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def pg18(scratch: Path) -> Iterator[LocalPostgres]:
-    """The embedded PostgreSQL 18."""
+def pg18(request: pytest.FixtureRequest) -> Iterator[LocalPostgres | ContainerPostgres]:
+    """The embedded PostgreSQL 18, or the container of ``--image``."""
+    image: str | None = request.config.getoption("--image")
+    if image is not None:
+        from tests.containers import started_container  # Docker's client takes half a second to import
+
+        with started_container(image, DEFAULTS | FAST | {"listen_addresses": "*"}) as container:
+            yield container
+        return
+    scratch: Path = request.getfixturevalue("scratch")
     with started(postgres_18(scratch / "pg18")) as server:
         yield server
 

@@ -77,6 +77,7 @@ def server(tmp_path: Path) -> Iterator[DevServer]:
 
 
 @pytest.mark.long
+@pytest.mark.own_database
 def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path) -> None:
     pictures = tmp_path / "screenshots"
     pictures.mkdir()

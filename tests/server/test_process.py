@@ -142,6 +142,7 @@ async def test_a_database_that_cannot_be_followed_is_said_in_one_line(scratch: P
         assert "wal_level" in server.lines[0]
 
 
+@pytest.mark.own_database
 async def test_dev_serves_the_demo_and_keeps_its_data(tmp_path: Path) -> None:
     port, folder = free_port(), str(tmp_path / "postgres")
     for expected in (0, 1):
