@@ -131,7 +131,9 @@ class LiveQuery:
         """
         if emission == self.emissions:
             return self.listing()
-        assert emission == self.emissions - 1 and self._before is not None and not self._staged
+        assert emission == self.emissions - 1
+        assert self._before is not None
+        assert not self._staged
         return self._before
 
     def stage(self, before: Listing) -> None:
