@@ -1,17 +1,24 @@
-"""The session settings under which PostgreSQL's text output is canonical for us.
+"""The session settings that every connection of ours starts with, whatever the role, the database or the server sets.
 
-The walsender and every connection that reads rows use the same ones, so that the bytes of a value read by a
-query equal the bytes of the same value in the stream. ``connection_options`` is for libpq's ``options``.
+Two kinds. The first make PostgreSQL's text output canonical: the walsender and every connection that reads rows use the
+same ones, so that the bytes of a value read by a query equal the bytes of the same value in the stream. The second undo
+defaults of a role or database under which our statements would be cut off, fail, or mean something else (``ALTER ROLE …
+SET statement_timeout``, ``default_transaction_isolation``, ``array_nulls`` and the like).
 
-``jit`` is the exception: it is about time. Over many partitions the planner's estimates are high enough to have a query
-compiled, which takes seconds where running it takes milliseconds.
+Left as they are: ``search_path``, in which clients' SQL finds its tables (our own SQL names schemas), ``lc_messages`` and
+``session_replication_role``, which only a superuser may set, and ``default_transaction_read_only`` for what clients
+write: a database that is read-only for maintenance stays so (see :data:`READS_ANYWAY`).
+
+``jit`` is about time: over many partitions the planner's estimates are high enough to have a query compiled, which takes
+seconds where running it takes milliseconds.
 """
 
 from __future__ import annotations
 
-__all__ = ["SESSION_SETTINGS", "connection_options"]
+__all__ = ["READS_ANYWAY", "SESSION_SETTINGS", "connection_options"]
 
 SESSION_SETTINGS: dict[str, str] = {
+    # how values are written and read
     "DateStyle": "ISO, MDY",
     "TimeZone": "UTC",
     "IntervalStyle": "postgres",
@@ -19,10 +26,33 @@ SESSION_SETTINGS: dict[str, str] = {
     "bytea_output": "hex",
     "lc_monetary": "C",
     "client_encoding": "UTF8",
+    "xmlbinary": "base64",
     "xmloption": "content",
+    "array_nulls": "on",
+    "quote_all_identifiers": "off",
+    # how statements are read
     "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "transform_null_equals": "off",
+    # what they see
+    "row_security": "on",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "gin_fuzzy_search_limit": "0",
+    # how long they may take: whoever wants a limit gives one (transaction_timeout: see engine.connecting)
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "exit_on_error": "off",
+    "client_min_messages": "warning",
     "jit": "off",
 }
+
+READS_ANYWAY: dict[str, str] = {"default_transaction_read_only": "off"}
+"""For the feed and the readers, which write no row of a client's: a node's lease, and the temporary view in which a query
+is checked, are allowed in a database that is set read-only.
+"""
 
 
 def connection_options(**more: str) -> str:

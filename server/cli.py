@@ -14,6 +14,7 @@ from typing import Annotated
 import psycopg
 import typer
 
+from engine.connecting import connect, connect_now
 from engine.errors import RealtimeError
 from engine.feed.slots import drop_slot, list_slots
 from engine.sql import query
@@ -149,7 +150,7 @@ def expose(
 ) -> None:
     """Let clients subscribe to a table."""
     wanted = [column.strip() for column in columns.split(",")] if columns else None
-    with psycopg.connect(_dsn(_settings(config, dsn=dsn)), application_name="realtime expose") as connection:
+    with connect_now(_dsn(_settings(config, dsn=dsn)), "realtime expose") as connection:
         row = connection.execute(query("expose"), [table, name, wanted, camel_case, replica_identity]).fetchone()
     assert row is not None
     print(f"clients can subscribe to db:collection:{row[0]}")
@@ -162,7 +163,7 @@ def unexpose(
     dsn: options.Dsn = None,
 ) -> None:
     """Close a collection; its live queries end."""
-    with psycopg.connect(_dsn(_settings(config, dsn=dsn)), application_name="realtime unexpose") as connection:
+    with connect_now(_dsn(_settings(config, dsn=dsn)), "realtime unexpose") as connection:
         connection.execute(query("unexpose"), [name])
     print(f"{name} is closed")
 
@@ -200,7 +201,7 @@ def slots_drop(
 
 
 async def _list_slots(dsn: str) -> None:
-    async with await psycopg.AsyncConnection.connect(dsn, application_name="realtime slots") as connection:
+    async with await connect(dsn, "realtime slots") as connection:
         found = await list_slots(connection)
     heads = ("NAME", "PLUGIN", "ACTIVE", "OWNER", "LAG", "LAG SECONDS", "RETAINED WAL", "WAL STATUS")
     rows = [
@@ -220,7 +221,7 @@ async def _list_slots(dsn: str) -> None:
 
 
 async def _drop_slot(dsn: str, name: str) -> None:
-    async with await psycopg.AsyncConnection.connect(dsn, application_name="realtime slots") as connection:
+    async with await connect(dsn, "realtime slots") as connection:
         await drop_slot(connection, name)
 
 

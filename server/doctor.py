@@ -13,6 +13,8 @@ from typing import Any, Literal
 import psycopg
 from psycopg.rows import dict_row
 
+from engine.connecting import connect_now
+from engine.session_settings import READS_ANYWAY
 from engine.sql import query
 from server.migrate import pending_migrations
 from server.settings import Settings
@@ -40,7 +42,7 @@ class Finding:
 
 def diagnose(dsn: str, settings: Settings) -> list[Finding]:
     """Check the database behind ``dsn``. Raises ``psycopg.OperationalError`` if it cannot be reached."""
-    with psycopg.connect(dsn, autocommit=True, row_factory=dict_row, application_name="realtime doctor") as connection:
+    with connect_now(dsn, "realtime doctor", autocommit=True, row_factory=dict_row) as connection:
         server = _one(connection, "doctor_server")
         findings = list(_version(server))
         if any(finding.level == "problem" for finding in findings):
@@ -144,9 +146,7 @@ def _role(connection: _Connection) -> Iterator[Finding]:
 def _sender(dsn: str) -> Iterator[Finding]:
     """pg_hba.conf and poolers in between decide this, so the only way to know is to try."""
     try:
-        with psycopg.connect(
-            dsn, autocommit=True, replication="database", application_name="realtime doctor"
-        ) as sender:
+        with connect_now(dsn, "realtime doctor", READS_ANYWAY, autocommit=True, replication="database") as sender:
             sender.execute("IDENTIFY_SYSTEM")
     except psycopg.Error as error:
         said = error.diag.message_primary or " ".join(str(error).split())
@@ -276,8 +276,7 @@ def _not_allowed(name: str, allowed: list[str]) -> Finding:
 def _try_plugin(dsn: str, name: str) -> Finding:
     unknown = f"whether {name} can be loaded is not known"
     try:
-        with psycopg.connect(dsn, autocommit=True, application_name="realtime doctor") as connection:
-            connection.execute("set statement_timeout = '5s'")
+        with connect_now(dsn, "realtime doctor", {"statement_timeout": "5s"}, autocommit=True) as connection:
             connection.execute(query("doctor_try_plugin"), [name])
     except psycopg.errors.QueryCanceled:
         return Finding("warn", f"{unknown}: an open transaction holds new slots up", "Try again later.")

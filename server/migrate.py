@@ -12,6 +12,7 @@ import logging
 import psycopg
 from psycopg.errors import Diagnostic
 
+from engine.connecting import connect_now
 from engine.errors import RealtimeError
 from engine.sql import folder, query
 
@@ -31,7 +32,7 @@ def migrate(dsn: str) -> list[str]:
     Raises ``MigrationError`` if a file fails, or was changed after it was applied.
     """
     applied_now: list[str] = []
-    with psycopg.connect(dsn, application_name="realtime migrate") as connection:
+    with connect_now(dsn, "realtime migrate") as connection:
         connection.add_notice_handler(_log_warning)
         connection.execute(query("migration_lock"))
         connection.execute(query("migration_table"))
@@ -54,7 +55,7 @@ def migrate(dsn: str) -> list[str]:
 
 def pending_migrations(dsn: str) -> list[str]:
     """What ``migrate`` would apply, ``sql/schema`` being the part that is replaced whole; empty: up to date."""
-    with psycopg.connect(dsn, application_name="realtime migrate") as connection:
+    with connect_now(dsn, "realtime migrate") as connection:
         row = connection.execute(query("migrations_table_exists")).fetchone()
         done = _done(connection) if row is not None and row[0] else {}
     pending = [path.stem for path in sorted(folder("migrations").glob("*.sql")) if path.stem not in done]

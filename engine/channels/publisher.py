@@ -23,8 +23,8 @@ from engine.channels.arrays import text_array
 from engine.channels.batch import Waiting, columns, note, refusal
 from engine.channels.model import Ack, ChannelClosed, Position, Publication, Unavailable, format_position
 from engine.channels.records import MessageRow
+from engine.connecting import connect
 from engine.lsn import Lsn, parse_lsn
-from engine.session_settings import connection_options
 from engine.sql import query
 
 __all__ = ["Publisher"]
@@ -275,13 +275,8 @@ class Publisher:
 
     async def _connected(self) -> psycopg.AsyncConnection[DictRow]:
         if self._connection is None:
-            connection = await psycopg.AsyncConnection.connect(
-                self._dsn,
-                autocommit=True,
-                row_factory=dict_row,
-                application_name=self._name,
-                options=connection_options(lock_timeout=_LOCK_TIMEOUT),
-                connect_timeout=10,
+            connection = await connect(
+                self._dsn, self._name, {"lock_timeout": _LOCK_TIMEOUT}, autocommit=True, row_factory=dict_row
             )
             row = await (await connection.execute(query("engine_backend").encode())).fetchone()
             self._backend = dict(row or {})

@@ -10,13 +10,13 @@ import msgspec
 import psycopg
 import structlog
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from engine.channels.model import ChannelFull, Member, PresenceRefused, Unavailable
 from engine.channels.together import Together
+from engine.connecting import connection_pool
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
-from engine.session_settings import connection_options
 from engine.sql import query
 
 __all__ = ["REFUSED", "UNREACHABLE", "Store", "split_presence"]
@@ -60,18 +60,13 @@ class Store:
     def __init__(self, dsn: str, node_id: str, size: int, timeout: float) -> None:
         self._node = node_id
         self._size = size
-        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[DictRow]] = AsyncConnectionPool(
+        self._pool = connection_pool(
             dsn,
-            min_size=1,
-            max_size=size,
-            open=False,
+            f"realtime channels {node_id}",
+            {"statement_timeout": str(int(timeout * 1000))},
+            size=size,
             timeout=timeout,
-            kwargs={
-                "options": connection_options(statement_timeout=str(int(timeout * 1000))),
-                "application_name": f"realtime channels {node_id}",
-                "autocommit": True,
-                "row_factory": dict_row,
-            },
+            row_factory=dict_row,
         )
         self._together = Together(self)
 

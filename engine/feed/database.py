@@ -8,13 +8,11 @@ from typing import Any, Self
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from engine.session_settings import connection_options
+from engine.connecting import connect
+from engine.session_settings import READS_ANYWAY
 from engine.sql import query
 
-__all__ = ["CONNECT_TIMEOUT", "Database"]
-
-CONNECT_TIMEOUT = 10
-"""Seconds after which a connection attempt is given up."""
+__all__ = ["Database"]
 
 
 class Database:
@@ -28,20 +26,30 @@ class Database:
     async def connection(self) -> psycopg.AsyncConnection[DictRow]:
         """The connection, opened if there is none or the last one broke. Raises ``psycopg.OperationalError``."""
         if self._connection is None or self._connection.broken or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(
+            self._connection = await connect(
                 self._dsn,
+                self._application_name,
+                # A lease must not wait for a synchronous standby: while that is away the stream goes on, and so do we.
+                READS_ANYWAY | {"synchronous_commit": "local"},
                 autocommit=True,
                 row_factory=dict_row,
-                application_name=self._application_name,
-                # A lease must not wait for a synchronous standby: while that is away the stream goes on, and so do we.
-                options=connection_options(synchronous_commit="local"),
-                connect_timeout=CONNECT_TIMEOUT,
-                keepalives_idle=10,
             )
         return self._connection
 
     async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
-        """Run the named query; returns its rows. Raises ``psycopg.Error``."""
+        """Run the named query; returns its rows. Raises ``psycopg.Error``.
+
+        A connection that was terminated while it was idle is replaced, and the query run again: it must be one that may.
+        """
+        try:
+            return await self.once(name, **parameters)
+        except psycopg.OperationalError:
+            if self._connection is None or not self._connection.closed:
+                raise
+        return await self.once(name, **parameters)
+
+    async def once(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        """As :meth:`rows`, for what must not be run twice."""
         connection = await self.connection()
         cursor = await connection.execute(query(name).encode(), parameters or None)
         return await cursor.fetchall() if cursor.description else []

@@ -14,7 +14,15 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 import psycopg
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random,
+)
 
 from engine.errors import FeedError
 from engine.feed.buffer import EventBuffer
@@ -39,6 +47,9 @@ _log = logging.getLogger(__name__)
 _HEALTHY_AFTER: Final = 10.0  # seconds of streaming after which the next failure is a new one
 _DROP_ATTEMPTS: Final = 50
 _DROP_EVERY: Final = 0.1
+_LEAVING: Final = AsyncRetrying(  # the connection may have been terminated meanwhile: once more with a new one
+    stop=stop_after_attempt(2), retry=retry_if_exception_type(psycopg.OperationalError), reraise=True
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +143,7 @@ class Feed:
     ) -> None:
         await end(self._tasks)
         try:
-            await self._leave()
+            await _LEAVING.copy()(self._leave)
         except (psycopg.Error, OSError, FeedError) as failure:
             _log.warning("slot %s and its node could not be cleaned up: %s", self.settings.slot_name, failure)
         await self._database.close()

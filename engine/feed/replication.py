@@ -14,10 +14,10 @@ from typing import Any, Final, NamedTuple
 import psycopg
 from psycopg import pq
 
-from engine.feed.database import CONNECT_TIMEOUT
+from engine.connecting import connect
 from engine.feed.decoder import POSTGRES_EPOCH_US
 from engine.lsn import Lsn, format_lsn
-from engine.session_settings import connection_options
+from engine.session_settings import READS_ANYWAY
 
 __all__ = ["Keepalive", "ReplicationStream", "StreamEnded"]
 
@@ -48,15 +48,7 @@ class ReplicationStream:
     @classmethod
     async def connect(cls, dsn: str, application_name: str) -> ReplicationStream:
         """Open the connection, with the session settings that make values canonical. Raises ``psycopg.Error``."""
-        connection = await psycopg.AsyncConnection.connect(
-            dsn,
-            autocommit=True,
-            replication="database",
-            application_name=application_name,
-            options=connection_options(),
-            connect_timeout=CONNECT_TIMEOUT,
-            keepalives_idle=10,
-        )
+        connection = await connect(dsn, application_name, READS_ANYWAY, autocommit=True, replication="database")
         return cls(connection)
 
     @property

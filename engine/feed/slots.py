@@ -121,7 +121,7 @@ async def create_slot(dsn: str, database: Database, name: str, plugin: str, say:
     """
     async with Database(dsn, f"realtime slot {name}") as creator:
         pid = (await creator.connection()).info.backend_pid
-        creating = asyncio.ensure_future(creator.rows("feed_slot_create", slot=name, plugin=plugin))
+        creating = asyncio.ensure_future(creator.once("feed_slot_create", slot=name, plugin=plugin))
         try:
             while not (await asyncio.wait({creating}, timeout=_LOOK_FOR_BLOCKERS_EVERY))[0]:
                 say(_waiting_for(name, await database.rows("feed_blockers", pid=pid)))

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import pq
-from psycopg_pool import AsyncConnectionPool
 
+from engine.connecting import connection_pool
 from engine.errors import QueryRejected
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
 from engine.query.model import Statement
-from engine.session_settings import connection_options
+from engine.session_settings import READS_ANYWAY
 from engine.sql import query
 from engine.types import Value
 
@@ -49,17 +49,12 @@ class Reader:
     """
 
     def __init__(self, dsn: str, *, size: int = 8, timeout_ms: int = 30_000) -> None:
-        self._pool = AsyncConnectionPool(
+        self._pool = connection_pool(
             dsn,
-            min_size=1,
-            max_size=size,
-            open=False,
+            "realtime reader",
+            READS_ANYWAY | {"statement_timeout": str(timeout_ms), "lock_timeout": str(timeout_ms)},
+            size=size,
             timeout=timeout_ms / 1000,
-            kwargs={
-                "options": connection_options(statement_timeout=str(timeout_ms), lock_timeout=str(timeout_ms)),
-                "application_name": "realtime reader",
-                "autocommit": True,
-            },
         )
 
     async def open(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -17,6 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from engine.connecting import connect_now
 from engine.sql import query
 from server.demo.guard import refuse_cross_site
 from server.demo.statement import endpoint
@@ -39,7 +39,7 @@ def seed(dsn: str) -> None:
 
     Raises ``psycopg.Error`` if the database is not migrated, or has tables of these names with other columns.
     """
-    with psycopg.connect(dsn, application_name="realtime demo seed") as connection:
+    with connect_now(dsn, "realtime demo seed") as connection:
         connection.execute(query("demo_seed_lock"))
         for name in _SEED_FILES:
             connection.execute((_HERE / name).read_bytes())

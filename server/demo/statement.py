@@ -20,7 +20,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from engine.session_settings import connection_options
+from engine.connecting import connect
 from engine.sql import query
 from server.demo.guard import Endpoint
 
@@ -106,12 +106,7 @@ async def run(dsn: str, statement: Statement, arrived: float, results: list[Resu
     Raises ``psycopg.Error`` if Postgres refuses any part of it; then nothing of it has happened, except what it
     committed itself.
     """
-    connection = await psycopg.AsyncConnection.connect(
-        dsn,
-        autocommit=True,
-        application_name="realtime demo",
-        options=connection_options(statement_timeout=_TIMEOUT),
-    )
+    connection = await connect(dsn, "realtime demo", {"statement_timeout": _TIMEOUT}, autocommit=True)
     async with connection:
         (position,) = await _one_row(connection, "demo_before")
         await connection.execute("begin")

@@ -28,7 +28,7 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from engine.channels.events import iso_time
-from engine.session_settings import connection_options
+from engine.connecting import connection_pool
 from server.payload import BadMessage, check_storable
 from server.rest import broadcast, channels, connections
 from server.rest.access import Access
@@ -77,19 +77,15 @@ class Rest:
         self._description = msgspec.json.encode(openapi(ENDPOINTS, version, keyed=key is not None))
         self._page = docs_page(ENDPOINTS, openapi(ENDPOINTS, version, keyed=key is not None))
         self._opened = False
-        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[DictRow]] = AsyncConnectionPool(
+        self._pool = connection_pool(
             dsn,
-            kwargs={
-                "autocommit": True,
-                "row_factory": psycopg.rows.dict_row,
-                "application_name": "realtime rest",
-                "options": connection_options(statement_timeout="10s"),
-            },
-            configure=_configure,
-            min_size=0,
-            max_size=pool_size,
+            "realtime rest",
+            {"statement_timeout": "10s"},
+            size=pool_size,
+            idle=0,
             timeout=_PATIENCE,
-            open=False,
+            configure=_configure,
+            row_factory=psycopg.rows.dict_row,
             check=AsyncConnectionPool.check_connection,  # one that died while idle is replaced before it is used
         )
 

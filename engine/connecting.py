@@ -1,0 +1,185 @@
+"""How every connection of ours is opened: the feed's, the walsender's, those of pools, and those of the command line.
+
+Each starts with :data:`engine.session_settings.SESSION_SETTINGS`, gives up on a server that accepts it and stays silent,
+and notices a server whose machine is gone. What the DSN says (``connect_timeout``, ``keepalives_idle``, its own
+``options``) is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Self, TypeVar
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool
+
+from engine.session_settings import connection_options
+
+__all__ = ["CONNECT_TIMEOUT", "Connection", "address", "connect", "connect_now", "connection_pool", "parameters"]
+
+Row = TypeVar("Row")
+
+CONNECT_TIMEOUT: Final = 10
+"""Seconds after which an attempt to connect is given up, unless the DSN or ``PGCONNECT_TIMEOUT`` says otherwise."""
+
+_WORD_AFTER: Final = 2.0  # seconds without an answer after which the log says what is waited for
+_AT_MOST: Final = 3.0  # seconds for which a pool goes on with one attempt, and so between two of its attempts at most
+_DEFAULTS: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_TRANSACTION_TIMEOUT_SINCE: Final = 170000
+_log = logging.getLogger("realtime.database")
+
+
+def parameters(dsn: str, name: str, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What libpq is given beside ``dsn``.
+
+    Args:
+        dsn: the connection string; what it sets is kept.
+        name: the ``application_name``.
+        settings: session settings beside ours.
+
+    Raises ``psycopg.ProgrammingError`` if ``dsn`` is no connection string.
+    """
+    said = conninfo_to_dict(dsn)
+    more: dict[str, Any] = {key: value for key, value in _DEFAULTS.items() if key not in said}
+    if "connect_timeout" not in said and "PGCONNECT_TIMEOUT" not in os.environ:
+        more["connect_timeout"] = CONNECT_TIMEOUT
+    own = str(said.get("options") or "")
+    more["options"] = f"{own} {connection_options(**(settings or {}))}".lstrip()
+    more["application_name"] = name
+    return more
+
+
+class Connection(psycopg.AsyncConnection[Row]):
+    """An asynchronous connection that is opened as the module says, also by a pool."""
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """Open it. Raises ``psycopg.OperationalError``, and ``ConnectionTimeout`` if nothing answers in time."""
+        loop = asyncio.get_running_loop()
+        word = loop.call_later(_WORD_AFTER, _say_what_is_waited_for, conninfo, kwargs)
+        try:
+            connection = await super().connect(conninfo, **kwargs)
+        except psycopg.errors.ConnectionTimeout as error:
+            raise _silent(conninfo, kwargs) from error
+        finally:
+            word.cancel()
+        try:
+            if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+                await _unlimited(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+
+async def _unlimited(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Undo a role's ``transaction_timeout``, which older servers do not know, so it cannot be among the options."""
+    autocommit = connection.autocommit
+    await connection.set_autocommit(True)
+    await connection.execute("set transaction_timeout = 0")
+    await connection.set_autocommit(autocommit)
+
+
+async def connect(
+    dsn: str, name: str, settings: Mapping[str, str] | None = None, **more: Any
+) -> psycopg.AsyncConnection[Any]:
+    """An asynchronous connection; ``more`` goes to psycopg. Raises as :meth:`Connection.connect`."""
+    return await Connection.connect(dsn, **parameters(dsn, name, settings), **more)
+
+
+def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, **more: Any) -> psycopg.Connection[Any]:
+    """A blocking connection, for commands; ``more`` goes to psycopg. Raises as :meth:`Connection.connect`."""
+    given = parameters(dsn, name, settings)
+    word = threading.Timer(_WORD_AFTER, _say_what_is_waited_for, [dsn, given])
+    word.daemon = True
+    word.start()
+    try:
+        connection: psycopg.Connection[Any] = psycopg.connect(dsn, **given, **more)
+    except psycopg.errors.ConnectionTimeout as error:
+        raise _silent(dsn, given) from error
+    finally:
+        word.cancel()
+    if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+        autocommit, connection.autocommit = connection.autocommit, True
+        connection.execute("set transaction_timeout = 0")
+        connection.autocommit = autocommit
+    return connection
+
+
+def connection_pool(
+    dsn: str,
+    name: str,
+    settings: Mapping[str, str] | None = None,
+    *,
+    size: int,
+    timeout: float,
+    idle: int = 1,
+    configure: Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]] | None = None,
+    check: Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]] | None = None,
+    **more: Any,
+) -> AsyncConnectionPool[psycopg.AsyncConnection[Any]]:
+    """A pool, not opened, that is back within seconds after an outage of any length.
+
+    psycopg's own pool doubles the pause between two attempts without a limit. So each attempt is given up after
+    ``_AT_MOST`` seconds and a new one begun.
+
+    Args:
+        dsn: the database.
+        name: the ``application_name``.
+        settings: session settings beside ours.
+        size: connections at most; ``idle``: those that are kept.
+        timeout: seconds to wait for a connection.
+        configure: called with each new connection; ``check``: before one is handed out.
+        more: for psycopg, of each connection.
+    """
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def again(pool: AsyncConnectionPool[Any]) -> None:
+        task = asyncio.create_task(pool.check())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    return AsyncConnectionPool(
+        dsn,
+        connection_class=Connection,
+        kwargs={**parameters(dsn, name, settings), "autocommit": True, **more},
+        min_size=idle,
+        max_size=size,
+        timeout=timeout,
+        reconnect_timeout=_AT_MOST,
+        reconnect_failed=again,
+        configure=configure,
+        check=check,
+        name=name,
+        open=False,
+    )
+
+
+def address(dsn: str) -> str:
+    """Where ``dsn`` leads to, in words, without its password."""
+    said = conninfo_to_dict(dsn)
+    host = said.get("hostaddr") or said.get("host") or os.environ.get("PGHOST") or "the local socket"
+    port = said.get("port") or os.environ.get("PGPORT") or "5432"
+    return f"{host} port {port}"
+
+
+def _say_what_is_waited_for(dsn: str, given: Mapping[str, Any]) -> None:
+    _log.warning("waiting for the database at %s to answer; giving up after %s s", address(dsn), _patience(dsn, given))
+
+
+def _silent(dsn: str, given: Mapping[str, Any]) -> psycopg.errors.ConnectionTimeout:
+    return psycopg.errors.ConnectionTimeout(
+        f"the database at {address(dsn)} did not answer within {_patience(dsn, given)} s (connect_timeout): "
+        "check host and port, and that PostgreSQL and what is between do answer"
+    )
+
+
+def _patience(dsn: str, given: Mapping[str, Any]) -> object:
+    return (
+        given.get("connect_timeout") or conninfo_to_dict(dsn).get("connect_timeout") or os.environ["PGCONNECT_TIMEOUT"]
+    )
