@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
 from engine.errors import InvalidQuery
-from engine.query.like import like_test, pattern_problem
+from engine.query.like import MAX_PATTERN, like_test, pattern_problem
 
 __all__ = ["Truth", "Unreadable", "compile_filter", "read_json"]
 
@@ -85,6 +85,7 @@ class _Parser:
     def __init__(self) -> None:
         self._conditions = 0
         self._values = 0
+        self._pattern_room = MAX_PATTERN
 
     def condition(self, spec: object, depth: int) -> Test:
         if depth > _MOST_DEPTH:
@@ -131,14 +132,23 @@ class _Parser:
             return _in(values) if word == "in" else _not(_in(values))
         literal = self._literal(field, value)
         if word == "==":
-            return lambda found: _same(found, literal)
+            return _equal(literal)
         if word == "!=":
-            return lambda found: not _same(found, literal)
+            return _not(_equal(literal))
         if word == "array-contains":
             return _contains([literal])
         if word in _ORDER:
             return _ordered(field, word, literal)
-        return _like(field, word, literal)
+        return self._like(field, word, literal)
+
+    def _like(self, field: str, word: str, literal: Any) -> Test:
+        if not isinstance(literal, str):
+            raise InvalidQuery(f"field {field!r}: {word!r} takes a pattern, not {_shown(literal)}")
+        if problem := pattern_problem(literal, self._pattern_room):
+            raise InvalidQuery(f"field {field!r}: {_shown(literal)}: {problem}")
+        self._pattern_room -= len(literal)
+        test = like_test(literal, ignore_case=word == "ilike")
+        return lambda found: test(found.encode()) if isinstance(found, str) else None
 
     def _literal(self, field: str, value: object) -> Any:
         self._values += 1
@@ -203,28 +213,38 @@ def _kind(value: Any) -> str:
     return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
 
 
-def _same(one: Any, other: Any) -> bool:
-    """jsonb equality."""
-    if one is None or other is None:
-        return one is other
-    if _kind(one) != _kind(other):
-        return False
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
-    return bool(one == other)
+def _key(value: Any, levels: int = _MOST_NESTED) -> Hashable:
+    """Hashable, and equal exactly if jsonb's ``=`` says so. What is nested deeper than any literal equals nothing."""
+    if isinstance(value, list | dict):
+        if not levels:
+            return object()
+        if isinstance(value, list):
+            return "array", tuple([_key(item, levels - 1) for item in value])
+        return "object", frozenset([(name, _key(item, levels - 1)) for name, item in value.items()])
+    return None if value is None else (_kind(value), value)
+
+
+def _equal(literal: Any) -> Test:
+    kind, wanted = _kind(literal), _key(literal)
+    if kind in ("array", "object"):  # of another size it is not equal: do not look at all of it
+        size = len(literal)
+        return lambda found: _kind(found) == kind and len(found) == size and _key(found) == wanted
+    return lambda found: _kind(found) == kind and bool(found == literal)
 
 
 def _in(values: list[Any]) -> Test:
-    return lambda found: any(_same(found, value) for value in values)
+    wanted = frozenset(map(_key, values))
+    return lambda found: _key(found) in wanted
 
 
 def _contains(values: list[Any]) -> Test:
+    """One pass over the array, however many values there are."""
+    wanted = frozenset(map(_key, values))
+
     def contains(found: Any) -> Truth:
         if not isinstance(found, list):
             return None
-        return any(_same(element, value) for element in found for value in values)
+        return any(_key(element) in wanted for element in found)
 
     return contains
 
@@ -238,15 +258,6 @@ def _ordered(field: str, word: str, literal: Any) -> Test:
     if kind == "string":  # code points sort as their UTF-8 bytes do
         return lambda found: holds(found, literal) if isinstance(found, str) else None
     return lambda found: holds(found, literal) if _kind(found) == kind else None
-
-
-def _like(field: str, word: str, literal: Any) -> Test:
-    if not isinstance(literal, str):
-        raise InvalidQuery(f"field {field!r}: {word!r} takes a pattern, not {_shown(literal)}")
-    if problem := pattern_problem(literal):
-        raise InvalidQuery(f"field {field!r}: {_shown(literal)}: {problem}")
-    test = like_test(literal, ignore_case=word == "ilike")
-    return lambda found: test(found.encode()) if isinstance(found, str) else None
 
 
 def _exact(value: Any) -> Any:

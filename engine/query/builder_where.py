@@ -9,7 +9,7 @@ from engine.catalog_model import Table
 from engine.catalog_types import Column, TypeInfo
 from engine.errors import InvalidQuery
 from engine.query.builder_values import NUMERIC, shown, value_text
-from engine.query.like import pattern_problem
+from engine.query.like import MAX_PATTERN, pattern_problem
 from engine.query.model import And, Compare, IsNull, Not, Or, Predicate
 
 __all__ = ["WhereParser", "field_column"]
@@ -36,6 +36,7 @@ class WhereParser:
         self._table = table
         self._conditions = 0
         self._values = 0
+        self._pattern_room = MAX_PATTERN
         self._operators: Mapping[str, Callable[[Column, str, object], Predicate]] = (
             dict.fromkeys(("==", "!=", "<", "<=", ">", ">="), self._single)
             | dict.fromkeys(("in", "not-in"), self._list)
@@ -132,8 +133,9 @@ class WhereParser:
         if base.oid not in _TEXT_OIDS:
             raise InvalidQuery(f"field {column.field!r} ({column.type.name}) is not text: {operator!r} does not apply")
         pattern, _ = value_text(value, base, column)
-        if problem := pattern_problem(pattern):
+        if problem := pattern_problem(pattern, self._pattern_room):
             raise InvalidQuery(f"field {column.field!r}: {shown(pattern)}: {problem}")
+        self._pattern_room -= len(pattern)
         return Compare(column.name, operator, (pattern,), "text")
 
 

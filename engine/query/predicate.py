@@ -19,7 +19,7 @@ from engine.query.comparison import (
     describe,
     indexed_column,
 )
-from engine.query.like import like_test, pattern_problem
+from engine.query.like import MAX_PATTERN, like_test, pattern_problem
 from engine.query.model import And, Compare, IsNull, Not, Or, Predicate
 from engine.types import Row
 from engine.values import codec_for, same
@@ -168,7 +168,7 @@ def _like(compare: Compare, table: Table, *, wanted: bool) -> Test:
     pattern = compare.values[0]
     if pattern is None:
         return _never
-    if problem := pattern_problem(pattern):
+    if problem := pattern_problem(pattern, MAX_PATTERN):
         raise NotReproducible(problem)
     matches = like_test(pattern, ignore_case=ignore_case)
     if wanted:

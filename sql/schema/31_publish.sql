@@ -123,7 +123,7 @@ begin
     when word in ('is-null', 'is-not-null') then jsonb_array_length(condition) = 2
     when jsonb_array_length(condition) <> 3 then false
     when word in ('in', 'not-in', 'array-contains-any') then jsonb_typeof(condition -> 2) = 'array'
-    when word in ('like', 'ilike') then jsonb_typeof(condition -> 2) = 'string'
+    when word in ('like', 'ilike') then jsonb_typeof(condition -> 2) = 'string' and length(condition ->> 2) <= 1000
     when word in ('<', '<=', '>', '>=') then jsonb_typeof(condition -> 2) in ('string', 'number', 'boolean')
     else word in ('==', '!=', 'array-contains') and jsonb_typeof(condition -> 2) <> 'null'
   end;

@@ -119,6 +119,8 @@ def test_a_filter_means_what_postgres_says(sql: psycopg.Connection[Any], spec: A
         [["a", "in", 1]],
         [["a", "like", 1]],
         [["a", "like", "x\\"]],
+        [["a", "like", "%_a_a" * 5_000]],
+        [["a", "like", "x" * 600], ["b", "ilike", "x" * 600]],
         [["a", "is-null", 1]],
         [{"and": []}],
         [{"xor": [["a", "==", 1]]}],
@@ -130,3 +132,39 @@ def test_what_is_no_filter_is_refused_in_words(where: Any) -> None:
     with pytest.raises(InvalidQuery) as refused:
         compile_filter(where)
     assert len(str(refused.value)) > 10
+
+
+class Counted(str):
+    """A string that counts how often it is looked up or compared."""
+
+    seen = 0
+
+    def __hash__(self) -> int:
+        Counted.seen += 1
+        return super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        Counted.seen += 1
+        return super().__eq__(other)
+
+
+@pytest.mark.parametrize("operator", ["array-contains-any", "in", "not-in"])
+def test_a_thousand_values_against_a_large_array_cost_one_look_per_element(operator: str) -> None:
+    values = [f"wanted {number}" for number in range(1000)]
+    if operator == "array-contains-any":
+        data: object = {"a": [Counted(f"other {number}") for number in range(5000)]}
+        test = compile_filter([["a", operator, values]])
+    else:
+        data = {"a": [[Counted(f"other {number}") for number in range(5000)]]}
+        test = compile_filter([["a", operator, [[[value]] for value in values]]])
+    Counted.seen = 0
+    assert test(data) is (operator == "not-in")
+    assert Counted.seen <= 2 * 5000
+
+
+def test_a_value_nested_deeper_than_any_literal_equals_none() -> None:
+    deep: object = 1
+    for _ in range(600):
+        deep = [deep]
+    for operator, literal in (("==", [1]), ("in", [[1]]), ("array-contains", [[1]]), ("array-contains-any", [[1]])):
+        assert compile_filter([["a", operator, literal]])({"a": deep}) is False

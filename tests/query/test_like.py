@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 import psycopg
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.query.like import like_test, pattern_problem
+from engine.query.like import MAX_PATTERN, Like, like_test, pattern_problem
 from server.local_postgres import LocalPostgres
 
 # few letters make near misses (a%a against a); many make the odd characters
@@ -53,6 +52,51 @@ def test_a_pattern_that_ends_in_its_escape_is_told_apart(pattern: str, bad: bool
     assert (pattern_problem(pattern) is not None) is bad
 
 
-async def test_a_pattern_of_many_wildcards_is_not_exponential() -> None:
-    test = like_test("%a" * 200 + "%b", ignore_case=True)
-    assert await asyncio.wait_for(asyncio.to_thread(test, b"a" * 5_000), 30) is False
+@settings(max_examples=150, deadline=None)
+@given(
+    pieces=st.lists(st.sampled_from(["a", "b", "é", "%", "_", "%_", "_a", "b_a", "😀"]), min_size=2, max_size=9),
+    texts=st.lists(st.text("abé😀", min_size=1, max_size=5), min_size=1, max_size=4),
+    end=st.text("abé", max_size=3),
+)
+@example(pieces=["%_", "b_a", "%"], texts=["a", "abba"], end="")
+def test_long_text_is_like_a_pattern_exactly_if_postgres_says_so(
+    connection: psycopg.Connection, pieces: list[str], texts: list[str], end: str
+) -> None:
+    # thousands of characters, so that segments with wildcards are found bit-parallel, over several windows
+    pattern, value = "".join(pieces), "".join(text * 1500 for text in texts) + end
+    row = connection.execute(
+        'select %(v)s::text like %(p)s, %(v)s::text collate "C" ilike %(p)s', {"v": value, "p": pattern}
+    ).fetchone()
+    assert row == tuple(like_test(pattern, ignore_case=folded)(value.encode()) for folded in (False, True))
+
+
+WORST = [
+    "%_a" + "_a" * 490 + "b%",
+    "%_a" * 330 + "b%",
+    "%" + "_a%" * 320 + "b_b%",
+    "%a" * 490 + "%b",
+    "%" + "a" * 900 + "b_%",
+    "%" + "_é" * 480 + "b%",
+    "%" + "".join(f"{chr(0x4E00 + number)}_" for number in range(490)) + "%",
+    "_" * 990 + "%_a%",
+]
+
+
+@pytest.mark.parametrize("pattern", WORST, ids=lambda pattern: pattern[:12])
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_the_work_of_the_worst_patterns_grows_no_faster_than_the_text(pattern: str, letter: str) -> None:
+    assert pattern_problem(pattern, MAX_PATTERN) is None
+    steps = []
+    for size in (30_000, 60_000, 120_000):
+        test = Like(pattern, ignore_case=False)
+        test((letter * size).encode())
+        steps.append(test.steps)
+        assert test.steps <= 20 * size + len(pattern) * (size / 16 + len(pattern) / 16 + 100)
+    assert steps[2] <= 2.2 * steps[1] + 10_000
+
+
+def test_a_pattern_beyond_the_bound_is_refused_with_the_bound_in_words() -> None:
+    assert pattern_problem("%" * 1_001, MAX_PATTERN) == (
+        "its 1001 characters are too many: the like patterns of a query or filter have at most 1000 together"
+    )
+    assert pattern_problem("%" * 1_001) is None
