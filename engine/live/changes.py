@@ -16,7 +16,7 @@ import orjson
 from engine.errors import QueryRejected
 from engine.lsn import Lsn
 
-__all__ = ["ADDED", "MODIFIED", "REMOVED", "DocChange", "WindowEvent", "apply_changes", "list_changes"]
+__all__ = ["ADDED", "MODIFIED", "REMOVED", "DocChange", "ListOrder", "WindowEvent", "apply_changes", "list_changes"]
 
 
 ADDED: Final = "added"
@@ -92,38 +92,105 @@ def list_changes(before: Sequence[tuple[str, bytes]], after: Sequence[tuple[str,
     """The changes that turn ``before`` into ``after``; ids must be unique in each.
 
     Documents on the longest run that keeps its order stay where they are (they are reported only if their data
-    changed); the others move. O(n log n) to find them, and a memmove per change.
+    changed); the others move. O(n log n), however much is out of place.
     """
     changes: list[DocChange] = []
     target = {identifier: rank for rank, (identifier, _) in enumerate(after)}
-    work = [target.get(identifier, -1) for identifier, _ in before]
-    for index in range(len(work) - 1, -1, -1):
-        if work[index] < 0:
-            identifier, doc = before[index]
+    ranks: list[int] = []  # of the documents that are kept, in the order of the list before
+    for index in range(len(before) - 1, -1, -1):
+        identifier, doc = before[index]
+        rank = target.get(identifier, -1)
+        if rank < 0:
             changes.append(DocChange(REMOVED, index, -1, identifier, doc))
-    # `ranks` is the client's list in terms of final ranks. Ranks are settled in ascending order, so whatever comes before
-    # `rank` in the end stands before it already, in order; only documents that have yet to move are strewn in between.
-    ranks = [rank for rank in work if rank >= 0]
-    staying = _longest_increasing(ranks)
-    yet_to_move = len(ranks) - len(staying)
+        else:
+            ranks.append(rank)
+    ranks.reverse()
+    order = ListOrder(ranks, len(after))
     old_docs = dict(before)
     for rank, (identifier, doc) in enumerate(after):
         old_doc = old_docs.get(identifier)
-        if rank in staying:
+        if rank in order.staying:
+            index = order.keep(rank)
             if old_doc != doc:
-                index = ranks.index(rank) if yet_to_move else rank
                 changes.append(DocChange(MODIFIED, index, index, identifier, doc))
-            continue
-        old_index = -1
-        if old_doc is not None:
-            old_index = ranks.index(rank)
-            del ranks[old_index]
-            yet_to_move -= 1
-        new_index = (ranks.index(rank - 1) + 1 if rank else 0) if yet_to_move else rank
-        ranks.insert(new_index, rank)
-        kind = ADDED if old_doc is None else MODIFIED
-        changes.append(DocChange(kind, old_index, new_index, identifier, doc))
+        elif old_doc is None:
+            changes.append(DocChange(ADDED, -1, order.put(rank), identifier, doc))
+        else:
+            old_index = order.take(rank)
+            changes.append(DocChange(MODIFIED, old_index, order.put(rank), identifier, doc))
     return changes
+
+
+class ListOrder:
+    """Where documents stand in the client's list while it is put in order, without a list that is searched.
+
+    Ranks are settled in ascending order, each directly behind the one before it. So before a settled document stand all
+    settled ones of lower rank, and those still to be moved that stood before its *anchor*: the last document up to it that
+    stays in its place. Only the latter change, and are counted in a Fenwick tree. ``steps`` counts its work.
+    """
+
+    __slots__ = ("_anchor", "_moved", "_places", "_stays", "_tree", "_waiting", "staying", "steps")
+
+    def __init__(self, ranks: list[int], size: int) -> None:
+        self.staying = _longest_increasing(ranks)
+        self.steps = 0
+        self._waiting = len(ranks) - len(self.staying)
+        self._anchor = 0  # place of the last settled document that stays, counted from 1; 0: there is none
+        self._places = {rank: place for place, rank in enumerate(ranks, 1)} if self._waiting else {}
+        # How many ranks below each are moved or added, once all below it are settled; of places, how many before stay.
+        self._moved, self._stays, self._tree = [0], [(0, size)], [0]
+        if self._waiting:
+            self._prepare(ranks, size)
+
+    def _prepare(self, ranks: list[int], size: int) -> None:
+        for rank in range(size):
+            self._moved.append(self._moved[-1] + (rank not in self.staying))
+        following = size
+        before: list[int] = []
+        for rank in reversed(ranks):  # the first that stays behind each place
+            before.append(following)
+            following = rank if rank in self.staying else following
+        before.reverse()
+        staying = 0
+        for rank, behind in zip(ranks, before, strict=True):
+            self._stays.append((staying, behind))
+            staying += rank in self.staying
+        self._tree += [rank not in self.staying for rank in ranks]
+        for place in range(1, len(self._tree)):
+            above = place + (place & -place)
+            if above < len(self._tree):
+                self._tree[above] += self._tree[place]
+
+    def keep(self, rank: int) -> int:
+        """Settle a document that stays; its index now."""
+        if not self._waiting:
+            return rank
+        self._anchor = self._places[rank]
+        return rank + self._waiting_up_to(self._anchor)
+
+    def take(self, rank: int) -> int:
+        """Take a document out to be moved; the index at which it stood."""
+        place = self._places[rank]
+        stays, behind = self._stays[place]
+        index = self._waiting_up_to(place - 1) + stays + self._moved[min(rank, behind)]
+        self._waiting -= 1
+        while place < len(self._tree):
+            self._tree[place] -= 1
+            place += place & -place
+            self.steps += 1
+        return index
+
+    def put(self, rank: int) -> int:
+        """Settle a document that is added or was taken out; the index at which it goes in."""
+        return rank + self._waiting_up_to(self._anchor) if self._waiting else rank
+
+    def _waiting_up_to(self, place: int) -> int:
+        count = 0
+        while place:
+            count += self._tree[place]
+            place &= place - 1
+            self.steps += 1
+        return count
 
 
 def _longest_increasing(ranks: list[int]) -> set[int]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import random
+
 import orjson
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.live.changes import MODIFIED, WindowEvent, apply_changes, list_changes
+from engine.live.changes import MODIFIED, ListOrder, WindowEvent, apply_changes, list_changes
 
 lists = st.lists(
     st.tuples(st.sampled_from("abcdefghijkl"), st.sampled_from([b"1", b"2"])), unique_by=lambda item: item[0]
 )
 
 
+@settings(max_examples=500)
 @given(lists, lists)
 def test_applying_the_changes_to_the_list_before_gives_the_list_after(
     before: list[tuple[str, bytes]], after: list[tuple[str, bytes]]
@@ -41,3 +45,27 @@ def test_an_event_is_json_with_the_document_as_it_is() -> None:
         {"type": "added", "oldIndex": -1, "newIndex": 0, "doc": {"id": 'say "hi"', "data": {"n": 1.5}}}
     ]
     assert b"1.50" in event.changes_json
+
+
+@pytest.mark.parametrize("arrange", ["shuffled", "reversed", "rotated"])
+def test_the_difference_of_ten_thousand_rearranged_rows_takes_some_steps_per_row(arrange: str) -> None:
+    size = 10_000
+    ranks = list(range(size))
+    if arrange == "shuffled":
+        random.Random(1).shuffle(ranks)
+    else:
+        ranks = ranks[::-1] if arrange == "reversed" else ranks[size // 2 :] + ranks[: size // 2]
+    order = ListOrder(ranks, size)
+    for rank in range(size):
+        if rank in order.staying:
+            order.keep(rank)
+        else:
+            order.take(rank)
+            order.put(rank)
+    assert 0 < order.steps <= size * 3 * 14  # log2(10,000) = 14
+
+    before = [(str(rank), b"{}") for rank in ranks]
+    after = [(str(rank), b"{}") for rank in range(size)]
+    changes = list_changes(before, after)
+    apply_changes(before, changes)
+    assert before == after
