@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
 import sys
 import webbrowser
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server import demo
+from server.listening import listen, listen_near
 from server.local_postgres import LocalPostgres
 from server.migrate import migrate
 from server.serving import serve
@@ -20,7 +23,7 @@ __all__ = ["run_dev"]
 
 _WELCOME = """
   Demo page   {url}
-  Postgres    {dsn}
+  Postgres    {psql}
 
   Change rows with psql, or in the page's SQL box, and watch every open page follow. Ctrl+C stops.
 """
@@ -32,16 +35,33 @@ def run_dev(settings: Settings, data_dir: Path, *, open_page: bool = False) -> N
 
     Raises ``LocalPostgresError``, ``MigrationError``, ``ServeError`` or ``FeedError``.
     """
+    listener = _listen(settings)
     with _postgres(data_dir) as postgres:
         migrate(postgres.dsn)
         demo.seed(postgres.dsn)
 
         def ready(url: str) -> None:
-            print(_WELCOME.format(url=url, dsn=postgres.dsn), flush=True)
+            print(_WELCOME.format(url=url, psql=_psql(postgres)), flush=True)
             if open_page and _has_display():
                 webbrowser.open(url)
 
-        serve(settings, postgres.dsn, demo.routes(postgres.dsn), ready)
+        serve(settings, postgres.dsn, demo.routes(postgres.dsn), ready, listener)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The port that was asked for; where none was, the first free one from the default on."""
+    if "port" in settings.model_fields_set:
+        return listen(settings.host, settings.port, settings.patience)
+    listener = listen_near(settings.host, settings.port, settings.patience)
+    if (port := listener.getsockname()[1]) != settings.port:
+        print(f"port {settings.port} is taken; using {port} (another: --port, or make demo PORT=...)", file=sys.stderr)
+    return listener
+
+
+def _psql(postgres: LocalPostgres) -> str:
+    """The command that opens ``psql``; with its path where only the server's own installation has one."""
+    installed = shutil.which("psql") is not None
+    return f"{'psql' if installed else postgres.bin_dir / 'psql'} {postgres.dsn}"
 
 
 @contextmanager

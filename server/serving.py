@@ -1,8 +1,8 @@
 """Run a node behind one port until it is told to stop.
 
-The port answers from the first moment (``/health`` says ``starting``). SIGINT and SIGTERM end it in order: clients are
-asked to move, spread over a while (``/health`` says ``draining``; a second signal cuts that short), those left are closed
-(close code 1001), then the node stops following the database.
+The port answers from the first moment (``/health`` says ``starting``). SIGINT, SIGTERM and SIGHUP end it in order: clients
+are asked to move, spread over a while (``/health`` says ``draining``; a second signal cuts that short), those left are
+closed (close code 1001), then the node stops following the database.
 
 A node that cannot go on, because something went wrong that nobody foresaw, is not kept: its clients are closed (1011), and
 ``serve`` raises ``NodeFailed``. Whoever supervises the process starts it again, and the slot has what was missed.
@@ -25,22 +25,27 @@ from engine.errors import RealtimeError
 from server.app import make_app
 from server.collector import calm
 from server.http_protocol import HttpProtocol
+from server.listening import listen, url_of
 from server.node import Node, package_version
 from server.rest import Rest
 from server.settings import Settings
 from server.transports import transport_routes
 from server.ws import RealtimeProtocol
 
-__all__ = ["NodeFailed", "ServeError", "serve"]
+__all__ = ["NodeFailed", "serve"]
 
 _SHUTDOWN_TIMEOUT = 8  # seconds for connections to close; above the close timeout of a WebSocket
 _MOST_DATA = 1024 * 1024  # what realtime.settings.max_payload can be at most
 _LONGEST_HEAD = 64 * 1024  # bytes of a request line with its headers
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class ServeError(RealtimeError):
-    """The server cannot listen; the message says where and why."""
+_SIGNALS = tuple(
+    each
+    for name in (
+        "SIGINT",
+        "SIGTERM",
+        "SIGHUP",
+    )  # SIGHUP: a terminal was closed; nohup(1) has it ignored, and that stays
+    if (each := getattr(signal, name, None)) is not None and signal.getsignal(each) is not signal.SIG_IGN
+)
 
 
 class NodeFailed(RealtimeError):
@@ -48,22 +53,28 @@ class NodeFailed(RealtimeError):
 
 
 def serve(
-    settings: Settings, dsn: str, routes: Sequence[BaseRoute] = (), ready: Callable[[str], None] = lambda url: None
+    settings: Settings,
+    dsn: str,
+    routes: Sequence[BaseRoute] = (),
+    ready: Callable[[str], None] = lambda url: None,
+    listener: socket.socket | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         settings: everything that can be set.
         dsn: the database.
         routes: HTTP routes besides the server's own.
         ready: called with the server's URL once it follows the database.
+        listener: the socket to accept connections on; opened as the settings say if None.
 
     Raises:
         ServeError: the address cannot be listened on.
         FeedError: the database cannot be followed.
         NodeFailed: something went wrong that following the database does not survive.
     """
-    listener = _listen(settings.host, settings.port, 2 * settings.ping_interval)
+    if listener is None:
+        listener = listen(settings.host, settings.port, settings.patience)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, dsn, routes, ready, listener))
 
@@ -102,7 +113,7 @@ async def _serve(
         await asyncio.wait({serving, starting, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and starting.exception() is None:
             calm()
-            ready(_url(listener))
+            ready(url_of(listener))
             await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
             if node.failure is None:
                 await _drain(node, hurry)
@@ -167,25 +178,6 @@ def _rest(settings: Settings, dsn: str, node: Node) -> Rest:
 async def _finish(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.wait({task})
-
-
-def _listen(host: str, port: int, patience: float) -> socket.socket:
-    """Listen. ``patience``: seconds that a client may leave unacknowledged what was sent to it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise ServeError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted sockets inherit it
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience * 1000))
-    return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::", "127.0.0.1", "::1"):
-        host = "localhost"
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -101,6 +101,11 @@ class Settings(BaseSettings):
         return tuple(origin.strip().rstrip("/").lower() for origin in origins)
 
     @property
+    def patience(self) -> float:
+        """Seconds for which a client may leave unacknowledged what was sent to it."""
+        return 2 * self.ping_interval
+
+    @property
     def session_limits(self) -> SessionLimits:
         """Limits of what a client may ask for."""
         return SessionLimits(self.max_subscriptions, self.max_message_rate, self.max_message_size)

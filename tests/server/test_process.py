@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from server.listening import ServeError, listen, listen_near
 from server.local_postgres import LocalPostgres
 from tests.conftest import fresh_database, postgres_18, started
 from tests.ports import free_port
@@ -127,7 +129,10 @@ async def test_a_port_that_is_taken_is_said_in_one_line(table: str) -> None:
         assert await server.process.wait() == 1
         await server.end()
     assert len(server.lines) == 1
-    assert server.lines[0].startswith(f"realtime: cannot listen on 127.0.0.1 port {port}: ")
+    said = f"realtime: cannot listen on 127.0.0.1 port {port}: Address already in use"
+    assert server.lines[0].startswith(said)
+    assert server.lines[0].endswith("choose another port with --port\n")
+    assert f"(process {os.getpid()})" in server.lines[0]
 
 
 async def test_a_database_that_cannot_be_followed_is_said_in_one_line(scratch: Path) -> None:
@@ -140,6 +145,28 @@ async def test_a_database_that_cannot_be_followed_is_said_in_one_line(scratch: P
         assert len(server.lines) == 1
         assert server.lines[0].startswith("realtime: ")
         assert "wal_level" in server.lines[0]
+
+
+async def test_a_closed_terminal_ends_the_server_as_an_interrupt_does(table: str) -> None:
+    slot = slot_name()
+    server = await start("serve", "--dsn", table, port=free_port(), config={"slot_name": slot, "throw_away": True})
+    await server.healthy()
+    assert await server.end(signal.SIGHUP) == 0
+    assert read(table, f"select count(*) from pg_replication_slots where slot_name = '{slot}'") == [(0,)]
+
+
+def test_the_next_free_port_is_taken_where_none_was_asked_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with listen_near("127.0.0.1", port, 10) as listener:
+            assert port < listener.getsockname()[1] < port + 20
+        with pytest.raises(ServeError, match="choose another port with --port"):
+            listen("127.0.0.1", port, 10)
+
+
+def test_an_address_of_another_machine_is_not_tried_again_on_the_next_port() -> None:
+    with pytest.raises(ServeError, match=r"cannot listen on 192\.0\.2\.1 port 8000: Cannot assign requested address$"):
+        listen_near("192.0.2.1", 8000, 10)
 
 
 @pytest.mark.own_database

@@ -1,0 +1,79 @@
+"""The socket that a server listens on: opened before anything slow is done, and explained where it cannot be."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from importlib import import_module
+from importlib.util import find_spec
+
+from engine.errors import RealtimeError
+
+__all__ = ["ServeError", "listen", "listen_near", "url_of"]
+
+_NEARBY = 20  # ports after the wanted one that are tried
+
+
+class ServeError(RealtimeError):
+    """The server cannot listen; the message says where and why."""
+
+
+def listen(host: str, port: int, patience: float) -> socket.socket:
+    """A listening socket. ``patience``: seconds that a client may leave unacknowledged what was sent to it.
+
+    Raises ``ServeError``, which names the process that has the port where that can be found out.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ServeError(_explained(host, port, error)) from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted sockets inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience * 1000))
+    return listener
+
+
+def listen_near(host: str, port: int, patience: float) -> socket.socket:
+    """As :func:`listen`, on the first free port from ``port`` on. Raises ``ServeError`` if twenty are taken."""
+    for candidate in range(port, min(port + _NEARBY, 65535)):
+        try:
+            return listen(host, candidate, patience)
+        except ServeError as taken:
+            if not isinstance(taken.__cause__, OSError) or taken.__cause__.errno != errno.EADDRINUSE:
+                raise
+    return listen(host, port, patience)
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address for a browser on this machine."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::", "127.0.0.1", "::1"):
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _explained(host: str, port: int, error: OSError) -> str:
+    # create_server() repeats the address in strerror.
+    reason = os.strerror(error.errno) if isinstance(error.errno, int) and error.errno > 0 else str(error)
+    text = f"cannot listen on {host} port {port}: {reason}"
+    if error.errno == errno.EADDRINUSE:
+        holder = _holder(port)
+        return f"{text}{f' by {holder}' if holder else ''}. Stop it, or choose another port with --port"
+    if error.errno == errno.EACCES:
+        return f"{text}. Ports below 1024 need a privilege; choose another one with --port"
+    return text
+
+
+def _holder(port: int) -> str | None:
+    """The process that listens on ``port``, if the system shows it to this user (and psutil is installed)."""
+    if find_spec("psutil") is None:  # it comes with the embedded PostgreSQL
+        return None
+    psutil = import_module("psutil")
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    except (psutil.Error, OSError):
+        return None
+    return None
