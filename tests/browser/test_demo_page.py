@@ -64,11 +64,16 @@ def need(found: bool, what: str) -> None:
         pytest.skip(what)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[DevServer]:
+def need_browser() -> None:
+    """A browser and what drives it: a failure under CI when missing, else a skip."""
     need(CHROMIUM.exists(), f"there is no Chromium at {CHROMIUM}")
     need(shutil.which("node") is not None, "Node is not installed")
     need((HERE / "node_modules" / "playwright-core").exists(), "playwright-core is not installed in tests/browser")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[DevServer]:
+    need_browser()
     dev = DevServer(tmp_path / "postgres", free_port(), tmp_path / "server.log")
     dev.start()
     yield dev
