@@ -13,6 +13,7 @@ from typing import Annotated
 
 import psycopg
 import typer
+from psycopg.conninfo import conninfo_to_dict
 
 from engine.connecting import connect, connect_now
 from engine.errors import RealtimeError
@@ -234,6 +235,12 @@ def _settings(config: Path | None, **flags: object) -> Settings:
 def _dsn(settings: Settings) -> str:
     if settings.dsn is None:
         raise SettingsError("no database is given: use --dsn, REALTIME_DSN, or dsn in the --config file")
+    try:
+        conninfo_to_dict(settings.dsn)
+    except psycopg.ProgrammingError:  # libpq's words would repeat the text, and with it a password
+        raise SettingsError(
+            "the dsn is not a PostgreSQL address: write postgresql://user@host:5432/database, or host=... dbname=..."
+        ) from None
     return settings.dsn
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -150,7 +151,9 @@ def load_settings(config: Path | None = None, **flags: object) -> Settings:
         return FromFile(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as wrong:
         raise SettingsError(_in_words(wrong)) from wrong
-    except ValueError as wrong:  # broken TOML, or JSON in an environment variable
+    except TOMLDecodeError as wrong:
+        raise SettingsError(f"the configuration file {config} cannot be read: {wrong}") from wrong
+    except ValueError as wrong:  # broken JSON in an environment variable
         raise SettingsError(f"the settings cannot be read: {wrong}") from wrong
 
 

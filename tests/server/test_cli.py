@@ -60,6 +60,14 @@ def test_a_database_that_cannot_be_reached_is_said_in_one_line() -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("dsn", ["mysql://root:secret@localhost/app", "localhost secret"])
+def test_what_is_no_address_of_a_postgresql_is_a_usage_error_that_repeats_no_password(dsn: str) -> None:
+    done = realtime("doctor", "--dsn", dsn)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "not a PostgreSQL address: write postgresql://" in done.stderr
+    assert "secret" not in done.stderr
+
+
 def test_a_wrong_flag_is_a_usage_error() -> None:
     done = realtime("serve", "--prot", "1")
     assert done.returncode == 2
