@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from server.channels import Member
+from server.payload import BadMessage, check_storable
 
 __all__ = ["Refused", "Upgrade", "member_of", "packed_of", "query_of"]
 
@@ -99,6 +100,10 @@ def _decoded(attributes: str | None) -> _Attributes:
     if attributes is None:
         return {}
     try:
-        return _attributes.decode(attributes)
+        decoded = _attributes.decode(attributes)
+        check_storable(decoded, field="attributes")
+        return decoded
+    except BadMessage as wrong:
+        raise Refused(HTTPStatus.BAD_REQUEST, str(wrong)) from wrong
     except msgspec.MsgspecError as wrong:
         raise Refused(HTTPStatus.BAD_REQUEST, f"attributes: a JSON object of plain values ({wrong})") from wrong

@@ -36,12 +36,15 @@ def check_payload(data: bytes) -> Any:
     return value
 
 
-def check_storable(value: object, *, suspicious: bool = True) -> None:
-    """Raise ``BadMessage`` if ``value`` is nested too deeply or, where that is suspected, has text with NUL in it."""
+def check_storable(value: object, *, suspicious: bool = True, field: str = "data") -> None:
+    """Raise ``BadMessage`` if ``value`` is nested too deeply or, where that is suspected, has text with NUL in it.
+
+    ``field``: what the error calls it.
+    """
     if deeper_than(value, MAX_DEPTH):
-        raise BadMessage(f"data: nested more than {MAX_DEPTH} levels deep")
+        raise BadMessage(f"{field}: nested more than {MAX_DEPTH} levels deep")
     if suspicious and _has_nul(value):
-        raise BadMessage("data: text in PostgreSQL cannot contain the character NUL")
+        raise BadMessage(f"{field}: text in PostgreSQL cannot contain the character NUL")
 
 
 def _has_nul(value: object) -> bool:

@@ -37,7 +37,12 @@ _MAX_HISTORY = 1000
 _MAX_FILTER_EVENTS = 100
 
 # No control characters: PostgreSQL's text cannot hold NUL, and the others only serve to make names look alike.
-_Name = Annotated[str, Meta(min_length=1, max_length=_MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_NO_CONTROL: Final = r"^[^\x00-\x1f\x7f]*$"
+_Name = Annotated[str, Meta(min_length=1, max_length=_MAX_NAME, pattern=_NO_CONTROL)]
+# Every other text that is not checked by what it is for.
+_Position = Annotated[str, Meta(max_length=64, pattern=_NO_CONTROL)]
+_Epoch = Annotated[str, Meta(max_length=128, pattern=_NO_CONTROL)]
+_Token = Annotated[str, Meta(pattern=_NO_CONTROL)]
 _Object = dict[str, Any]
 
 
@@ -54,11 +59,11 @@ class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True, frozen=True
     channel: _Name
     id: _Name | UnsetType = UNSET
     query: _Object | UnsetType = UNSET
-    auth: str | UnsetType = UNSET
+    auth: _Token | UnsetType = UNSET
     presence: bool | _Object | UnsetType = UNSET
     history: Annotated[int, Meta(ge=0, le=_MAX_HISTORY)] | UnsetType = UNSET
-    since: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
-    epoch: Annotated[str, Meta(max_length=128)] | UnsetType = UNSET
+    since: _Position | UnsetType = UNSET
+    epoch: _Epoch | UnsetType = UNSET
     filter: Filter | UnsetType = UNSET
 
 
@@ -90,7 +95,7 @@ class PresenceUpdate(Struct, tag="presence:update", forbid_unknown_fields=True, 
 class Auth(Struct, tag="auth", forbid_unknown_fields=True, frozen=True):
     """A new token before the old one expires."""
 
-    token: str
+    token: _Token
     ref: _Name | UnsetType = UNSET
 
 
@@ -134,11 +139,11 @@ def decode(data: bytes) -> ClientMessage:
 
 
 def _in_words(problem: str) -> str:
-    """What msgspec says, without its regular expression: only names have one."""
+    """What msgspec says, without its regular expression: they all exclude control characters."""
     if "matching regex" not in problem:
         return problem
     _, at, where = problem.partition(" - at ")
-    return f"Expected a name without control characters{at}{where}"
+    return f"Expected text without control characters{at}{where}"
 
 
 def names_in(data: bytes) -> Named:

@@ -87,6 +87,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--oracle-minutes", type=float, default=0.0, help="minutes of random histories per decoder")
     parser.addoption("--fault-minutes", type=float, default=0.0, help="minutes of network faults per SDK")
     parser.addoption("--fault-seed", type=int, default=None, help="which network faults; at random if left out")
+    parser.addoption("--fuzz-minutes", type=float, default=0.0, help="minutes of hostile input, in all")
     parser.addoption(
         "--model-minutes", type=float, default=0.0, help="minutes of random events among nodes and clients"
     )
@@ -152,6 +153,13 @@ def fault_seed(request: pytest.FixtureRequest) -> int | None:
     """The value of ``--fault-seed``."""
     seed: int | None = request.config.getoption("--fault-seed")
     return seed
+
+
+@pytest.fixture(scope="session")
+def fuzz_minutes(request: pytest.FixtureRequest) -> float:
+    """The value of ``--fuzz-minutes``."""
+    minutes: float = request.config.getoption("--fuzz-minutes")
+    return minutes
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,14 @@ def test_options_that_cannot_be_are_refused_and_nothing_is_opened(wrong: dict[st
 
 def test_what_is_wrong_with_a_name_is_said_in_words() -> None:
     said = answer(receive(session(), type="subscribe", channel="a\nb"))
-    assert said["message"] == "invalid message: Expected a name without control characters - at `$.channel`"
+    assert said["message"] == "invalid message: Expected text without control characters - at `$.channel`"
+
+
+@pytest.mark.parametrize("field", ["since", "epoch", "auth"])
+def test_a_text_with_nul_is_refused_by_the_name_of_its_field(field: str) -> None:
+    wrong = {"since": "0/1/1", "epoch": "e"} | {field: "a\0"}
+    said = answer(receive(session(), type="subscribe", channel="chat:1", **wrong))
+    assert (said["code"], said["message"].endswith(f"at `$.{field}`")) == ("RT_007", True)
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,16 @@ async def test_a_burst_larger_than_the_buffer_does_not_close_who_reads_it() -> N
 
 
 @pytest.mark.parametrize(
-    "query", ["?user=", "?user=a%00b", "?user=" + "x" * 300, "?attributes=5", "?attributes={%22a%22:[]}", "?user=%ff"]
+    "query",
+    [
+        "?user=",
+        "?user=a%00b",
+        "?user=" + "x" * 300,
+        "?attributes=5",
+        "?attributes={%22a%22:[]}",
+        "?attributes={%22a%22:%22\\u0000%22}",
+        "?user=%ff",
+    ],
 )
 async def test_an_identity_that_cannot_be_is_refused_at_the_door(query: str) -> None:
     async with open_door() as door:
