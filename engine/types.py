@@ -153,9 +153,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Discontinuity:
-    """Transactions may be missing before this point (a new slot was made): read everything again."""
+    """What was read before this point may be wrong: read everything again.
+
+    ``missing``: transactions may be missing from the stream, too (a new slot was made). If not, the stream is whole, but
+    the server may have lost transactions that snapshots have shown already, and may give their ids to others.
+    """
 
     reason: str
+    missing: bool = True
 
 
 FeedEvent = Transaction | Progress | Discontinuity

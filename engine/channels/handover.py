@@ -187,6 +187,7 @@ class HandOver:
         snapshot = None
         try:
             snapshot, tables = await self._store.tables(*_TABLES)
+            self._live.saw(snapshot.position)
             self._core.load(snapshot, tables, self._live.tail.unseen_by(snapshot))
         finally:
             self._live.tail.end_read(ticket, snapshot)

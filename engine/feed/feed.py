@@ -104,6 +104,13 @@ class Feed:
         if self._positions.confirm(end) and self._session is not None:
             self._session.confirmed()
 
+    def saw(self, position: Lsn) -> None:
+        """A snapshot was read that may show commits up to ``position``, also such as are not on the server's disk yet.
+
+        If the server crashes before they are, what the snapshot has shown never was: then a ``Discontinuity`` says so.
+        """
+        self._memory.seen = max(self._memory.seen, position)
+
     async def renew_lease(self) -> None:
         """Write this node's row now. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
         if self._memory.streamed:  # before that, the session registers the node as soon as it can

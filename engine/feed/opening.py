@@ -22,7 +22,7 @@ from engine.feed.replication import ReplicationStream
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import Slot, SlotBusy, create_slot, drop_slot, find_slot
 from engine.feed.wal2json import Wal2JsonDecoder
-from engine.lsn import parse_lsn
+from engine.lsn import Lsn, parse_lsn
 from engine.types import Discontinuity
 
 __all__ = ["Opening", "SessionMemory"]
@@ -42,6 +42,8 @@ class SessionMemory:
         self.system: str | None = None
         self.lost: str | None = None
         self.publication: int | None = None
+        self.seen: Lsn = 0  # up to where snapshots may have shown commits
+        self.witness: object | None = None  # the ordinary connection of the last session: a crash would have ended it
         self.streamed = False
         self.registered = False
 
@@ -89,6 +91,7 @@ class Opening:
             await self._check_history(stream)
             decoder = await self._ready_slot(server)
             decoder.reset()
+            await self._check_survival()
             decoder.expect_ddl_messages(server["announces_ddl"])
             await self._start(stream, decoder)
         except BaseException:
@@ -119,6 +122,22 @@ class Opening:
         elif parse_lsn(position or "0/0") < self._positions.delivered:
             self._memory.lost = "the server has lost transactions that it had sent (restored or failed over)"
         self._memory.system = system
+
+    async def _check_survival(self) -> None:
+        """Transactions that committed without waiting for the disk (``synchronous_commit = off``) are lost in a crash.
+
+        The stream brings none before it is on the disk, but snapshots show them at once. PostgreSQL gives the ids of those
+        that were lost to others, so a snapshot from before would be taken to show what it has never seen. What the stream
+        has come past is safe. For the rest the server must not have crashed: then a connection from before still lives.
+        """
+        witness = await self._database.connection()
+        await self._database.rows("feed_position")
+        survived = self._memory.witness is witness and await self._database.connection() is witness
+        self._memory.witness = witness
+        if self._memory.streamed and not survived and self._memory.seen > self._positions.received:
+            reason = "the server may have crashed and lost transactions that were not on its disk but had been seen"
+            self._buffer.put(Discontinuity(reason, missing=False), EVENT_OVERHEAD)
+            self._memory.seen = 0
 
     async def _ready_slot(self, server: dict[str, Any]) -> Decoder:
         """See to it that the slot exists, is ours and continues what was delivered; else make a new one."""
@@ -171,6 +190,7 @@ class Opening:
             await drop_slot(await self._database.connection(), name)
         position = await create_slot(self._dsn, self._database, name, plugin, self._say)
         self._memory.lost = None
+        self._memory.seen = 0
         if lost is None:
             self._positions.start(position)
         else:

@@ -95,4 +95,5 @@ class CatalogKeeper:
     async def _load(self) -> None:
         async with self._reader.connection() as connection:
             catalog = await load_catalog(connection, stream_generated=self._stream_generated)
+        await self._reader.snapshot()  # later than what was loaded: it shows up to where that can be
         await self._use(catalog)

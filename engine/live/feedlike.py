@@ -32,6 +32,10 @@ class FeedLike(Protocol):
         """Everything before ``position`` is done with."""
         ...
 
+    def saw(self, position: Lsn) -> None:
+        """A snapshot was read that may show commits up to ``position``."""
+        ...
+
     async def renew_lease(self) -> None:
         """Write this node's row."""
         ...

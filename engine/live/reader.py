@@ -5,7 +5,7 @@ One ``REPEATABLE READ`` transaction, sent as one pipeline (one network round tri
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -46,9 +46,13 @@ class Reader:
         dsn: where to read.
         size: connections at most; reads beyond that wait their turn.
         timeout_ms: ``statement_timeout`` of a read.
+        saw: called with the position of each snapshot before anybody can make use of it.
     """
 
-    def __init__(self, dsn: str, *, size: int = 8, timeout_ms: int = 30_000) -> None:
+    def __init__(
+        self, dsn: str, *, size: int = 8, timeout_ms: int = 30_000, saw: Callable[[Lsn], None] = lambda _: None
+    ) -> None:
+        self._saw = saw
         self._pool = connection_pool(
             dsn,
             "realtime reader",
@@ -83,7 +87,7 @@ class Reader:
             cursor = await connection.execute(query("current_snapshot"))
             row = await cursor.fetchone()
             assert row is not None
-            return Snapshot.parse(row[0], parse_lsn(row[1]))
+            return self._parse(row)
 
     async def flushed(self) -> Lsn:
         """Up to where the WAL is flushed: the stream will get there without any further commit."""
@@ -116,7 +120,12 @@ class Reader:
             assert head is not None
             assert result is not None
             types = tuple(result.ftype(column) for column in range(result.nfields))
-            return ReadResult(Snapshot.parse(head[0], parse_lsn(head[1])), _rows(result, most), types)
+            return ReadResult(self._parse(head), _rows(result, most), types)
+
+    def _parse(self, row: tuple[str, str]) -> Snapshot:
+        snapshot = Snapshot.parse(row[0], parse_lsn(row[1]))
+        self._saw(snapshot.position)
+        return snapshot
 
 
 def _rows(result: pq.abc.PGresult, most: int | None) -> list[tuple[Value, ...]]:

@@ -110,7 +110,8 @@ class Router:
         self._commit(outcome)
 
     def interrupt(self) -> None:
-        """Transactions are missing from the stream: what windows hold is no ground for later changes any more."""
+        """Transactions are missing from the stream, or what was read never was: windows are no ground for later changes."""
+        self.tail.distrust()
         for window in list(self._owners):
             window.mark_broken("the stream was interrupted")
             self._retire(window)

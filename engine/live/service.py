@@ -53,7 +53,7 @@ class LiveQueries:
         self._background = Background("live queries")
         self._feed = feed
         self._router = Router(self.settings.max_rows, self.settings.slack)
-        self._reader = Reader(dsn, size=self.settings.readers, timeout_ms=self.settings.read_timeout_ms)
+        self._reader = Reader(dsn, size=self.settings.readers, timeout_ms=self.settings.read_timeout_ms, saw=feed.saw)
         self._planner = Planner(self._reader)
         self._trimmer = Trimmer(self._router.tail, self._reader, self.settings.trim_interval, self.confirm)
         self._turn = asyncio.Lock()
@@ -142,6 +142,10 @@ class LiveQueries:
         """Wait until every commit before ``position`` has been applied. Raises what ended the service, if anything has."""
         while self._passed < position:
             await self._background.next_move()
+
+    def saw(self, position: Lsn) -> None:
+        """A tap has read a snapshot that may show commits up to ``position``; see :meth:`engine.feed.feed.Feed.saw`."""
+        self._feed.saw(position)
 
     async def renew_lease(self) -> None:
         """Write this node's row now. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
@@ -235,16 +239,19 @@ class LiveQueries:
             elif isinstance(event, Progress):
                 self._pass(event.position)
             elif isinstance(event, Discontinuity):
-                log.warning("everything is read again", reason=event.reason)
-                for tap in self._taps:
-                    tap.discontinuity(event.reason, self._feed.confirmed)
-                self._interrupted = True
-                self._router.interrupt()
-                self._redefined()
-                self._replan(None)
+                self._interrupt(event)
             if time.monotonic() - began > _BREATH:
                 await asyncio.sleep(0)
                 began = time.monotonic()
+
+    def _interrupt(self, event: Discontinuity) -> None:
+        log.warning("everything is read again", reason=event.reason)
+        for tap in self._taps:
+            tap.discontinuity(event.reason, self._feed.confirmed if event.missing else self.position)
+        self._interrupted = self._interrupted or event.missing
+        self._router.interrupt()
+        self._redefined()
+        self._replan(None)
 
     async def _apply(self, transaction: Transaction) -> None:
         outcome = Outcome()

@@ -22,9 +22,15 @@ __all__ = ["ReadTicket", "TransactionTail"]
 
 
 class ReadTicket:
-    """One snapshot read under way; see :meth:`TransactionTail.begin_read`."""
+    """One snapshot read under way; see :meth:`TransactionTail.begin_read`.
 
-    __slots__ = ()
+    ``stale``: its snapshot may be of a history that the server has lost.
+    """
+
+    __slots__ = ("stale",)
+
+    def __init__(self) -> None:
+        self.stale = False
 
 
 @dataclass(slots=True)
@@ -69,6 +75,12 @@ class TransactionTail:
             if (tables is None or not tables.isdisjoint(entry.tables)) and not snapshot.shows(entry.transaction.xid):
                 yield entry.transaction
 
+    def distrust(self) -> None:
+        """What snapshots have shown up to now may never have been: transactions leave by later ones only."""
+        for ticket in self._reads:
+            ticket.stale = True
+        self._waiting.clear()
+
     def begin_read(self) -> ReadTicket:
         """Call before a read takes its snapshot; keeps what that snapshot might not show."""
         ticket = ReadTicket()
@@ -78,6 +90,8 @@ class TransactionTail:
     def end_read(self, ticket: ReadTicket, snapshot: Snapshot | None) -> None:
         """Call when the read's result has been joined to the stream; ``snapshot`` is None if it failed."""
         self._reads.discard(ticket)
+        if ticket.stale:
+            snapshot = None
         finished: list[Snapshot] = []
         still: list[tuple[set[ReadTicket], Snapshot]] = []
         for readers, seen in self._waiting:
