@@ -80,15 +80,26 @@ class _Types:
         )
 
 
+def is_bytewise(provider: str, collate: str | None, *, utf8: bool) -> bool:
+    """Whether text is ordered by its UTF-8 bytes.
+
+    Args:
+        provider: ``collprovider`` or ``datlocprovider``: ``c`` (libc), ``i`` (ICU) or ``b`` (builtin, since 17, all of whose
+            locales compare code points).
+        collate: the locale's name, of importance for libc.
+        utf8: whether that is the database's encoding.
+    """
+    return utf8 and (provider == "b" or (provider == "c" and (collate or "").lower() in _BYTEWISE_LOCALES))
+
+
 def _collation(entry: Json, *, utf8: bool) -> Collation:
-    """What can be said about an order. All locales of the builtin provider ('b', since 17) compare code points."""
+    """What can be said about an order."""
     provider = entry["provider"]
-    collate = (entry["collate"] or "").lower() if provider == "c" else ""
     ctype = entry["ctype"] if provider == "c" else entry["locale"] if provider == "b" else None
     return Collation(
         name=entry["name"],
         deterministic=entry["deterministic"],
-        bytewise=utf8 and (provider == "b" or collate in _BYTEWISE_LOCALES),
+        bytewise=is_bytewise(provider, entry["collate"], utf8=utf8),
         ascii_case=utf8 and (ctype or "").lower() in _C_LOCALES,
     )
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import psycopg
 from psycopg.rows import dict_row
 
+from engine.catalog_build import is_bytewise
 from engine.connecting import connect_now
 from engine.session_settings import READS_ANYWAY
 from engine.sql import query
@@ -48,6 +49,7 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
         if any(finding.level == "problem" for finding in findings):
             return findings
         findings += [*_wal(server), *_room(server), *_keep_size(server), *_role(connection), *_sender(dsn)]
+        findings += _collation(connection)
         findings += _migrations(dsn)
         if _one(connection, "migrations_table_exists").popitem()[1]:
             for check in _IN_MIGRATED:
@@ -157,6 +159,19 @@ def _sender(dsn: str) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "replication connections are possible")
+
+
+def _collation(connection: _Connection) -> Iterator[Finding]:
+    """`realtime dev` has a bytewise order; the usual locale of a production database has not."""
+    row = _one(connection, "doctor_collation")
+    if is_bytewise(row["provider"], row["collate"], utf8=row["utf8"]):
+        yield Finding("ok", f"the default collation {row['locale']} is bytewise: text is ordered incrementally")
+    else:
+        yield Finding(
+            "warn",
+            f"the default collation is {row['locale']}: live queries that order or range by its text columns are re-read",
+            'Where that costs too much: ALTER TABLE ... ALTER COLUMN ... TYPE text COLLATE "C".',
+        )
 
 
 def _migrations(dsn: str) -> Iterator[Finding]:

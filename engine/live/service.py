@@ -186,6 +186,8 @@ class LiveQueries:
         plan = await self._plan(collection, spec)
         query, is_new = self._queries.obtain(plan, collection, spec)
         if is_new:
+            if isinstance(plan, ReReadPlan):
+                log.info("query_reread", collection=collection, reason=plan.reason)
             self._refresher.keep(query)
         subscription = Subscription(query, deliver, lambda: self.position, self._queries.release, resume)
         query.subscriptions[subscription] = None

@@ -32,6 +32,15 @@ select r.rolname as name,
               when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) end as reader_member
 from pg_roles r where r.rolname = current_user
 
+-- name: doctor_collation
+-- The database's encoding and default collation. Its provider is known since 15 (before, it is libc); ICU's and the builtin
+-- provider's locales have a column of their own (daticulocale in 15 and 16, datlocale since 17).
+select pg_encoding_to_char(d.encoding) = 'UTF8' as utf8,
+       coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') as provider,
+       d.datcollate as collate,
+       coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', d.datcollate) as locale
+from pg_database d where d.datname = current_database()
+
 -- name: doctor_event_triggers
 -- How many of the two event triggers that announce DDL are there and enabled.
 select count(*)::int as enabled

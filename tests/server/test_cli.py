@@ -200,6 +200,20 @@ def test_the_doctor_warns_of_what_might_go_wrong_some_day(database: str) -> None
     assert "no table is exposed" in warnings
 
 
+def test_the_doctor_tells_whether_text_is_ordered_incrementally(database: str, pg15: LocalPostgres) -> None:
+    good = levels(realtime("doctor", "--dsn", database).stdout)["ok"]
+    assert "the default collation C.UTF-8 is bytewise: text is ordered incrementally" in good
+    name = f"icu_{uuid.uuid4().hex[:8]}"
+    run_sql(
+        pg15.dsn, f"create database {name} template template0 encoding 'UTF8' locale_provider icu icu_locale 'de-DE'"
+    )
+    try:
+        found = levels(realtime("doctor", "--dsn", pg15.dsn_for(name)).stdout)["warn"]
+        assert any(line.startswith("the default collation is de-DE: live queries that order") for line in found)
+    finally:
+        run_sql(pg15.dsn, f"drop database {name}")
+
+
 def test_the_doctor_checks_the_privileges_of_the_role(database: str) -> None:
     role = f"r_{uuid.uuid4().hex[:8]}"
     run_sql(database, f"create role {role} login; grant usage on schema realtime to {role}")

@@ -122,6 +122,23 @@ async def test_only_allowed_origins_may_connect(table: str) -> None:
         await no_browser.client.close()
 
 
+async def test_a_query_that_is_reread_is_logged_once_with_the_reason(table: str) -> None:
+    sql = {"sql": "select count(*) as n from messages"}
+    async with serving(table, free_port(), slot_name=slot_name(), throw_away=True, log_format="json") as server:
+        for each in ("one", "two"):
+            async with connect(server.websocket) as client:
+                await client.recv()
+                await client.send(
+                    json.dumps({"type": "subscribe", "channel": "db:collection:messages", "id": each, "query": sql})
+                )
+                async with asyncio.timeout(PATIENCE):
+                    reason = json.loads(await client.recv())["reason"]
+        await server.end()
+    [line] = [json.loads(line) for line in server.lines if "query_reread" in line]
+    assert (line["event"], line["level"], line["collection"]) == ("query_reread", "info", "messages")
+    assert line["reason"] == reason
+
+
 async def test_a_port_that_is_taken_is_said_in_one_line(table: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
