@@ -43,7 +43,7 @@ class SessionMemory:
         self.lost: str | None = None
         self.publication: int | None = None
         self.seen: Lsn = 0  # up to where snapshots may have shown commits
-        self.witness: object | None = None  # the ordinary connection of the last session: a crash would have ended it
+        self.processes: tuple[object, frozenset[int]] | None = None  # of the server, as the last session began
         self.streamed = False
         self.registered = False
 
@@ -128,12 +128,12 @@ class Opening:
 
         The stream brings none before it is on the disk, but snapshots show them at once. PostgreSQL gives the ids of those
         that were lost to others, so a snapshot from before would be taken to show what it has never seen. What the stream
-        has come past is safe. For the rest the server must not have crashed: then a connection from before still lives.
+        has come past is safe. For the rest the server must not have crashed: no process of its own survives that.
         """
-        witness = await self._database.connection()
-        await self._database.rows("feed_position")
-        survived = self._memory.witness is witness and await self._database.connection() is witness
-        self._memory.witness = witness
+        row = (await self._database.rows("feed_processes"))[0]
+        before, now = self._memory.processes, (row["started"], frozenset(row["pids"]))
+        survived = before is not None and before[0] == now[0] and not before[1].isdisjoint(now[1])
+        self._memory.processes = now
         if self._memory.streamed and not survived and self._memory.seen > self._positions.received:
             reason = "the server may have crashed and lost transactions that were not on its disk but had been seen"
             self._buffer.put(Discontinuity(reason, missing=False), EVENT_OVERHEAD)
