@@ -1,8 +1,12 @@
 """Which functions a live query may call: those whose result follows from their arguments, the exposed tables and the clock.
 
 A function is judged by what Postgres says of it (docs: "Function Volatility Categories"). VOLATILE ones are refused. STABLE
-ones may read tables behind our back, so only those of ``pg_catalog`` that are listed here pass. IMMUTABLE ones pass,
-except a few of ``pg_catalog`` that look into it nevertheless.
+ones may read tables behind our back, so only those of ``pg_catalog`` that are listed here pass. IMMUTABLE ones of
+``pg_catalog`` pass, except a few that look into it nevertheless.
+
+That a function of one's own is declared IMMUTABLE is a promise which Postgres does not check. So everything it calls is
+judged in its turn: its default arguments, and its body (``sql_calls``). What Postgres cannot analyse, as a body in PL/pgSQL,
+passes only if the reader's role was granted EXECUTE by name, or if it belongs to an extension.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from typing import Final
 
 from engine.errors import InvalidQuery
 
-__all__ = ["Function", "object_name", "reads_clock", "refuse_types", "refuse_unsafe"]
+__all__ = ["Function", "names_objects", "object_name", "problem_of", "reads_clock", "refuse_types", "refuse_unsafe"]
 
 _CLOCK: Final = frozenset({"now", "transaction_timestamp", "statement_timestamp"})
 
@@ -124,7 +128,16 @@ _NAMES_OF_OBJECTS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A row of the named query ``plan_functions``; ``volatility`` is ``i``, ``s`` or ``v``."""
+    """A function that the query can call.
+
+    Attributes:
+        built_in: it came with Postgres.
+        volatility: ``i``, ``s`` or ``v``.
+        vouched: it belongs to an extension, or the reader's role was granted EXECUTE on it by name.
+        opaque: Postgres cannot say what its body calls.
+        fault: what its body does that a live query cannot follow, in words; empty if nothing.
+        through: the function by which it is called; empty if the query itself names it.
+    """
 
     oid: int
     name: str
@@ -133,17 +146,23 @@ class Function:
     security_definer: bool
     arguments: str
     aggregate: bool
+    vouched: bool = False
+    opaque: bool = False
+    fault: str = ""
+    through: str = ""
 
 
 def refuse_unsafe(functions: list[Function]) -> None:
     """Raise ``InvalidQuery`` for the first function that a live query may not call."""
     for function in functions:
-        problem = _problem(function)
+        problem = problem_of(function)
         if problem:
-            raise InvalidQuery(f"the query calls {problem}")
+            through = f" (by way of {function.through}())" if function.through else ""
+            raise InvalidQuery(f"the query calls {problem}{through}")
 
 
-def _problem(function: Function) -> str | None:
+def problem_of(function: Function) -> str | None:
+    """Why a live query may not call the function, in words that name it; None if it may."""
     name = f"{function.name}()"
     if function.aggregate:  # its support functions are in the list too
         return None
@@ -159,6 +178,13 @@ def _problem(function: Function) -> str | None:
         return f"the STABLE function {name}, which may read tables; only IMMUTABLE functions of your own can be called"
     if function.security_definer:
         return f"the SECURITY DEFINER function {name}"
+    if function.fault:
+        return f"the function {name}, which {function.fault}"
+    if function.opaque and not function.vouched:
+        return (
+            f"the function {name}, of which PostgreSQL cannot tell what it calls; if it only computes, "
+            f"GRANT EXECUTE ON FUNCTION {name[:-1]}{function.arguments}) TO realtime_reader"
+        )
     return None
 
 
@@ -170,8 +196,13 @@ def _allowed(function: Function) -> bool:
 
 def refuse_types(types: frozenset[int]) -> None:
     """Raise :func:`object_name` if the query makes values of a type that looks into the catalogs (``regclass`` and such)."""
-    if types & _NAMES_OF_OBJECTS:
+    if names_objects(types):
         raise object_name()
+
+
+def names_objects(types: frozenset[int]) -> bool:
+    """True if one of the types is ``regclass`` or the like, whose text form looks names up in the catalogs."""
+    return bool(types & _NAMES_OF_OBJECTS)
 
 
 def object_name() -> InvalidQuery:

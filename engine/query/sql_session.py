@@ -17,6 +17,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from engine.errors import CatalogError, InvalidQuery, PermissionDenied, QueryRejected
+from engine.query.sql_calls import CallTree
 from engine.query.sql_functions import Function, object_name
 from engine.query.sql_lex import place
 from engine.query.sql_tree import Tree, read_tree
@@ -88,7 +89,7 @@ class SqlSession:
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
-        self._owner = ""
+        self._owner = self._search_path = ""
 
     async def enter(self) -> None:
         """Become the reader."""
@@ -132,6 +133,7 @@ class SqlSession:
         ``CatalogError`` if that role may not either.
         """
         [(search_path,)] = await self._rows("plan_search_path", {})
+        self._search_path = search_path
         await self._rows("plan_leave", {"owner": self._owner, "search_path": search_path})
         try:
             await self._run(f"create temporary view realtime_plan as select 1 as one from (\n{sql}\n) as query", ())
@@ -142,9 +144,21 @@ class SqlSession:
         return read_tree(text, int(view))
 
     async def functions(self, tree: Tree) -> list[Function]:
-        """Everything that ``tree`` can call."""
-        values = {name: list(getattr(tree, name)) for name in ("functions", "operators", "types")}
-        return [Function(*row) for row in await self._rows("plan_functions", values)]
+        """Everything that ``tree`` can call, by whatever way. After :meth:`analyse`: the owner's role is needed."""
+        return await CallTree(self._rows, self._body).collect(tree)
+
+    async def _body(self, statement: str, search_path: str | None) -> str | None:
+        try:
+            async with self._connection.transaction(force_rollback=True):
+                path = self._search_path if search_path is None else search_path
+                await self._rows("plan_path", {"search_path": path})
+                await self._run(statement, ())
+                [(body,)] = await self._rows("plan_body", {})
+                return str(body)
+        except psycopg.Error as error:
+            if (error.sqlstate or "")[:2] in _OURS:
+                raise
+            return None  # polymorphic arguments, a utility statement, a name that is not found
 
     async def relation_names(self, relations: Sequence[int]) -> list[str]:
         """The names of relations, without schema."""

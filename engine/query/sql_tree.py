@@ -21,8 +21,10 @@ _OPERATOR = re.compile(r"(?<!\\) :(?:opno|eqop|sortop|cycle_mark_neop|mark_neop)
 _OPERATORS = re.compile(r"(?<!\\) :opnos \(o ([\d ]+)\)")
 _RELATION = re.compile(r"(?<!\\) :relid (\d+)")
 _TYPE = re.compile(
-    r"(?<!\\) :(?:resulttype|consttype|funcresulttype|coercetype|opresulttype|aggtype|wintype|array_typeid|type|typid) (\d+)"
+    r"(?<!\\) :(?:resulttype|consttype|funcresulttype|coercetype|opresulttype|aggtype|wintype|array_typeid|row_typeid|type"
+    r"|typid) (\d+)"
 )
+_COLUMN_TYPE = re.compile(r"\{VAR [^{}]*?:vartype (\d+)")
 _READ_TYPE = re.compile(r"(?<!\\) :typid (\d+)")
 _COLUMN_TYPES = re.compile(r"(?<!\\) :(?:funccoltypes|coltypes) \(o ([\d ]+)\)")
 _IO_CAST = re.compile(r"\{COERCEVIAIO .*?(?<!\\) :resulttype (\d+)")
@@ -36,9 +38,10 @@ class Tree:
     """The references of one query.
 
     ``calls``: those of ``functions`` that are called by name or as a cast, not through an operator.
-    ``casts`` are types whose values are read from text, JSON or XML at run time. ``reads_clock``: ``current_timestamp`` and
-    its like; ``reads_session``: ``current_user`` and its like. ``locks`` and ``samples``: FOR UPDATE and TABLESAMPLE.
-    ``aggregates`` and ``returns_sets`` are about the outermost select.
+    ``types`` are those it makes values of, ``column_types`` those of the columns it reads. ``casts`` are types whose values
+    are read from text, JSON or XML at run time. ``reads_clock``: ``current_timestamp`` and its like; ``reads_session``:
+    ``current_user`` and its like. ``locks`` and ``samples``: FOR UPDATE and TABLESAMPLE. ``aggregates`` and
+    ``returns_sets`` are about the outermost select.
     """
 
     relations: frozenset[int]
@@ -46,6 +49,7 @@ class Tree:
     calls: frozenset[int]
     operators: frozenset[int]
     types: frozenset[int]
+    column_types: frozenset[int]
     casts: frozenset[int]
     reads_clock: bool
     reads_session: bool
@@ -66,6 +70,7 @@ def read_tree(text: str, view: int) -> Tree:
         calls=_oids(_CALL, text),
         operators=(_oids(_OPERATOR, text) | _lists(_OPERATORS, text)) - {0},
         types=(_oids(_TYPE, text) | _lists(_COLUMN_TYPES, text)) - {0},
+        column_types=_oids(_COLUMN_TYPE, text),
         casts=_oids(_IO_CAST, text) | _oids(_READ_TYPE, text) | _lists(_COLUMN_TYPES, text),
         reads_clock=any(value in _TIMES for value in values),
         reads_session=any(value not in _TIMES for value in values),

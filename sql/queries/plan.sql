@@ -40,8 +40,64 @@ order by wanted.position
 select r.ev_action::text, r.ev_class from pg_rewrite r where r.ev_class = 'pg_temp.realtime_plan'::regclass
 
 -- name: plan_functions
--- Every function that the query can call: those named in it, those behind its operators and its aggregates, and those in the
--- constraints of the domains it casts to.
+-- Every function that can be called by what refers to these functions, operators and types: the functions themselves, those
+-- behind the operators, the parts of aggregates, and what comparing, sorting, hashing, constructing and printing values of
+-- types that are not built in calls (operator classes, canonical functions of ranges, casts to json). Of each, besides what
+-- it is: the default arguments (as a node tree), the stored body, or a statement that has PostgreSQL analyse the body.
+with recursive types(oid) as (
+  select unnest(%(types)s::oid[])
+  union
+  select part.oid
+  from types join pg_type t on t.oid = types.oid
+  cross join lateral (
+    select t.typbasetype union all select t.typelem
+    union all select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+    union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)
+    union all select r.rngtypid from pg_range r where t.oid = r.rngmultitypid
+  ) part(oid)
+  where part.oid <> 0
+),
+own(oid) as (select oid from types where oid >= 16384),
+families(oid) as (
+  select c.opcfamily from pg_opclass c where c.opcdefault and c.opcintype in (select oid from own)
+  union select a.amopfamily from pg_amop a where a.amopopr = any (%(operators)s::oid[])
+),
+direct(oid) as (
+  select unnest(%(functions)s::oid[])
+  union select o.oprcode from pg_operator o where o.oid = any (%(operators)s::oid[])
+  union select p.amproc from pg_amproc p where p.amprocfamily in (select oid from families) and p.amproc::oid >= 16384
+  union select o.oprcode from pg_amop a join pg_operator o on o.oid = a.amopopr
+        where a.amopfamily in (select oid from families) and o.oprcode::oid >= 16384
+  union select r.rngcanonical from pg_range r where r.rngtypid in (select oid from own)
+  union select c.castfunc from pg_cast c
+        where c.castsource in (select oid from own) and c.casttarget in ('json'::regtype, 'jsonb'::regtype)
+),
+called(oid) as (
+  select oid from direct
+  union select part::oid from pg_aggregate a join direct d on d.oid = a.aggfnoid
+        cross join unnest(array[aggtransfn, aggfinalfn, aggcombinefn, aggserialfn, aggdeserialfn,
+                                aggmtransfn, aggminvtransfn, aggmfinalfn]) part
+)
+select p.oid, p.proname, n.nspname = 'pg_catalog' and p.oid < 16384, p.provolatile::text, p.prosecdef,
+       oidvectortypes(p.proargtypes), p.prokind = 'a', l.lanname,
+       exists (select from aclexplode(p.proacl) g where g.grantee = 'realtime_reader'::regrole)
+         or exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'),
+       coalesce(p.proargdefaults::text, ''), coalesce(p.prosqlbody::text, ''),
+       case when l.lanname = 'sql' and p.prosqlbody is null and p.oid >= 16384 then
+         'create function pg_temp.realtime_body('
+         || coalesce((select string_agg(coalesce(quote_ident(nullif(p.proargnames[argument.place], '')), '') || ' '
+                                        || format_type(argument.type, null), ', ' order by argument.place)
+                      from unnest(coalesce(p.proallargtypes, p.proargtypes::oid[])) with ordinality argument(type, place)
+                      where p.proargmodes is null or p.proargmodes[argument.place] in ('i', 'b', 'v')), '')
+         || E') returns setof record language sql begin atomic\n' || p.prosrc || E'\n; end' end,
+       (select substr(setting, 13) from unnest(p.proconfig) setting where setting like 'search\_path=%%'),
+       array(select unnest(p.proargtypes::oid[] || p.prorettype || p.proallargtypes))::oid[]
+from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
+where p.oid in (select oid from called)
+order by p.oid
+
+-- name: plan_checks
+-- The constraints of the domains among these types and their parts, as node trees.
 with recursive types(oid) as (
   select unnest(%(types)s::oid[])
   union
@@ -53,28 +109,17 @@ with recursive types(oid) as (
     union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)
   ) part(oid)
   where part.oid <> 0
-),
-checks as (
-  select c.conbin::text as node from pg_constraint c where c.contypid in (select oid from types) and c.conbin is not null
-),
-direct(oid) as (
-  select unnest(%(functions)s::oid[])
-  union select o.oprcode from pg_operator o where o.oid = any (%(operators)s::oid[])
-  union select found[1]::oid from checks, regexp_matches(checks.node, ':(?:funcid|opfuncid) (\d+)', 'g') found
-  union select o.oprcode from checks, regexp_matches(checks.node, ':opno (\d+)', 'g') found
-        join pg_operator o on o.oid = found[1]::oid
-),
-called(oid) as (
-  select oid from direct
-  union select part::oid from pg_aggregate a join direct d on d.oid = a.aggfnoid
-        cross join unnest(array[aggtransfn, aggfinalfn, aggcombinefn, aggserialfn, aggdeserialfn,
-                                aggmtransfn, aggminvtransfn, aggmfinalfn]) part
 )
-select p.oid, p.proname, n.nspname = 'pg_catalog', p.provolatile::text, p.prosecdef, oidvectortypes(p.proargtypes),
-       p.prokind = 'a'
-from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-where p.oid in (select oid from called)
-order by p.oid
+select c.conbin::text from pg_constraint c where c.contypid in (select oid from types) and c.conbin is not null
+
+-- name: plan_path
+-- Find names in these schemas until this is called again, and do not run the validator of functions.
+select set_config('search_path', %(search_path)s, true), set_config('check_function_bodies', 'off', true)
+
+-- name: plan_body
+-- The analysed body of the function that stands for one that the query can call.
+select p.prosqlbody::text from pg_proc p
+where p.pronamespace = pg_my_temp_schema() and p.proname = 'realtime_body'
 
 -- name: plan_relation_names
 -- Names of relations that the query reads.

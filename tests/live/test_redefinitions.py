@@ -119,3 +119,21 @@ async def test_a_renamed_table_keeps_its_collection(base: str) -> None:
             "create view t as select * from t2",
         )
         await play.check(follower)
+
+
+async def test_a_function_that_is_given_a_secret_default_ends_the_queries_that_call_it(base: str) -> None:
+    run(
+        base,
+        "create function f(a int default 1) returns int language sql immutable as 'select a'",
+        "create function secret() returns int language sql volatile security definer as 'select 42'",
+    )
+    calls = Query("t", {"sql": "select id, f() as f from t"}, json_rows("select id, f() as f from t order by id"))
+    async with stage(base) as live:
+        follower = await live.follow(calls)
+        run(
+            base,
+            "create or replace function f(a int default secret()) returns int language sql immutable as 'select a'",
+        )
+        await follower.until(lambda: follower.error is not None)
+        assert "volatile function secret()" in str(follower.error)
+        assert not any(b"42" in document for _, document in follower.list)

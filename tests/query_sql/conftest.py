@@ -63,10 +63,50 @@ create function app.dice_step(int, int) returns int language sql volatile as 'se
 create aggregate app.dice_sum(int) (sfunc = app.dice_step, stype = int, initcond = '0');
 create function app.roll_check(text) returns boolean language sql volatile as 'select true';
 create domain app.rolled as text check (app.roll_check(value));
+create function app.sesame() returns text language sql volatile security definer as 'select what from app.vault limit 1';
+create function app.by_default(a text default app.sesame()) returns text language sql immutable as 'select $1';
+create function app.by_clock(a timestamptz default now()) returns timestamptz language sql immutable as 'select $1';
+create function app.by_body(a int) returns text language sql immutable as 'select app.sesame() || a';
+create function app.by_atomic(a int) returns text language sql immutable
+  begin atomic select app.by_body(a); select app.by_default('x'); end;
+create function app.by_own_path() returns text language sql immutable set search_path = app as 'select sesame()';
+create function app.by_table(a int) returns bigint language sql immutable as 'select count(*) from app.users where id = a';
+create function app.by_session() returns text language sql immutable as 'select current_user::text';
+create function app.by_name(a text) returns text language sql immutable as 'select a::regclass::text';
+create function app.by_type(anyelement) returns text language sql immutable as 'select app.sesame()';
+create function app.by_block() returns text language plpgsql immutable as $$ begin return app.sesame(); end $$;
+create function app.by_vouched_default(a text default app.sesame()) returns text language plpgsql immutable
+  as $$ begin return a; end $$;
+create function app.twice(a int, by int default 1 + 1, out result int) language sql immutable as 'select a * by';
+create function app.parts(variadic a int[]) returns table (part int, total bigint) language sql immutable
+  as 'select p, sum(p) over () from unnest(a) p order by p;';
+create function app.honest(a int) returns int language plpgsql immutable as $$ begin return a + 1; end $$;
+grant execute on function app.by_vouched_default(text), app.honest(int) to realtime_reader;
+create function app.checked(text) returns boolean language sql immutable as 'select app.by_default() is not null';
+create domain app.guarded as text check (app.checked(value));
+create type app.boxed as (a app.guarded);
+create function app.unbox(app.boxed) returns text language sql immutable as 'select ($1).a::text';
+create function app.final_step(int) returns text language sql immutable as 'select app.by_default()';
+create aggregate app.leaky_sum(int) (sfunc = int4pl, stype = int, initcond = '0', finalfunc = app.final_step);
+create function app.leaky_less(text, text) returns boolean language sql immutable as 'select app.by_default() > $1';
+create operator app.<<~ (leftarg = text, rightarg = text, function = app.leaky_less);
+create function app.odd_cmp(app.boxed, app.boxed) returns int language sql immutable
+  as 'select length(app.by_default())';
+create function app.odd_lt(app.boxed, app.boxed) returns boolean language sql immutable as 'select true';
+create operator app.<# (leftarg = app.boxed, rightarg = app.boxed, function = app.odd_lt);
+create operator class app.odd_ops default for type app.boxed using btree as
+  operator 1 app.<# , function 1 app.odd_cmp(app.boxed, app.boxed);
+create type app.wrapped as (a int);
+create type app.hue as enum ('dull', 'bright');
+create table app.paints (num int primary key, tint app.hue);
+create function app.hue_json(app.hue) returns json language sql immutable as 'select to_json(app.by_default())';
+create cast (app.hue as json) with function app.hue_json(app.hue);
+create function app.unwrap(app.wrapped) returns text language sql immutable as 'select app.by_default()';
+create cast (app.wrapped as text) with function app.unwrap(app.wrapped);
 select realtime.expose('app.messages', columns => '{id,room_id,body,created_at,n,price,score,ok,mood,tags,note,meta,code}'),
        realtime.expose('app.users', columns => '{id,name}'), realtime.expose('app.pairs'),
        realtime.expose('app."Mixed Case"', name => 'mixed'), realtime.expose('app.events'),
-       realtime.expose('app.keyless');
+       realtime.expose('app.keyless'), realtime.expose('app.paints');
 """
 
 Plan = IncrementalPlan | ReReadPlan

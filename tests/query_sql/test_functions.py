@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import InvalidQuery
+from engine.query.reread import ReReadPlan
 from tests.query_sql.conftest import Planner
 
 FUNCTIONS = [
@@ -68,6 +69,80 @@ FUNCTIONS = [
      "select i, id from t, messages", "volatile function random"),
     ("values ((select random() from messages limit 1))", "volatile function random"),
 ]  # fmt: skip
+
+
+BY_WAY_OF_OTHERS = [
+    ("select by_default() as p, id from messages", "volatile function sesame.*by way of by_default"),
+    ("select by_default('x') as p, id from messages", "volatile function sesame"),
+    ("select by_default(a => body) as p, id from messages", "volatile function sesame"),
+    ("select by_body(n) as p, id from messages", "volatile function sesame.*by way of by_body"),
+    ("select by_atomic(n) as p, id from messages", "volatile function sesame"),
+    ("select by_own_path() as p, id from messages", "volatile function sesame"),
+    ("select by_table(n) as p, id from messages", "by_table.., which reads tables"),
+    ("select by_session() as p, id from messages", "by_session.., which reads the session"),
+    ("select by_name(body) as p, id from messages", "by_name.., which names objects"),
+    ("select by_type(n) as p, id from messages", "by_type.* cannot tell what it calls"),
+    ("select by_block() as p, id from messages", r"GRANT EXECUTE ON FUNCTION by_block\(\) TO realtime_reader"),
+    ("select by_vouched_default() as p, id from messages", "volatile function sesame.*by_vouched_default"),
+    ("select body::guarded as p, id from messages", "volatile function sesame"),
+    ("select cast(array[body] as guarded[]) as p, id from messages", "volatile function sesame"),
+    ("select unbox(row(body)) as p, id from messages", "volatile function sesame"),
+    ("select (json_populate_record(null::boxed, '{\"a\": 1}')).a as p, id from messages", "volatile function sesame"),
+    ("select x.a as p, id from messages, json_to_record('{}') as x(a guarded)", "volatile function sesame"),
+    ("select leaky_sum(n) as p from messages", "volatile function sesame"),
+    ("select leaky_sum(n) over () as p, id from messages", "volatile function sesame"),
+    ("select id from messages where body operator(app.<<~) 'x'", "volatile function sesame"),
+    ("select row(body)::wrapped::text as p, id from messages", "volatile function sesame"),
+    ("select 'dull'::hue as p, id from messages", "volatile function sesame"),
+    ("select json_agg('dull'::hue) as p from messages", "volatile function sesame"),
+    ("select id, tint from paints, messages", "volatile function sesame"),
+    ("select distinct row(body)::boxed as p from messages", "volatile function sesame"),
+    ("select id from messages order by row(body)::boxed", "volatile function sesame"),
+    ("select count(*) as p from messages group by row(body)::boxed", "volatile function sesame"),
+    ("with f as (select by_default() as p) select f.p, id from f, messages", "volatile function sesame"),
+    ("select id from messages where exists (select from by_default() p where p > body)", "volatile function sesame"),
+    ("select id from messages limit length(by_default())", "volatile function sesame"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "message"), BY_WAY_OF_OTHERS)
+async def test_what_immutable_functions_call_in_defaults_and_bodies_counts(
+    planner: Planner, sql: str, message: str
+) -> None:
+    with pytest.raises(InvalidQuery, match=message) as refused:
+        await planner.plan(sql)
+    assert "gold" not in str(refused.value)
+
+
+async def test_a_function_is_not_called_while_it_is_judged(planner: Planner) -> None:
+    async with planner.connection.transaction(force_rollback=True):
+        await planner.connection.execute(
+            "create function app.trap() returns int language plpgsql volatile security definer as "
+            "$$ begin raise exception 'the trap was called'; end $$;"
+            "create function app.bait(a int default app.trap()) returns int language sql immutable as 'select a'"
+        )
+        with pytest.raises(InvalidQuery, match=r"the query calls the volatile function trap\(\).*by way of bait"):
+            await planner.plan("select app.bait() as a, id from messages")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select id, app.twice(n) as p from messages order by id",
+        "select id, app.twice(n, by => 3) as p from messages order by id",
+        "select m.id, x.part, x.total from messages m, app.parts(m.n, 1, 2) x order by m.id, x.part",
+        "select id, app.honest(n) as p from messages order by id",
+    ],
+)
+async def test_functions_that_only_compute_may_be_called(planner: Planner, sql: str) -> None:
+    plan = await planner.plan(sql)
+    assert [document for _, document in await planner.read(plan)] == await planner.documents(sql)
+
+
+async def test_a_clock_in_a_default_makes_the_query_depend_on_the_time(planner: Planner) -> None:
+    plan = await planner.plan("select id, app.by_clock() as p from messages")
+    assert isinstance(plan, ReReadPlan)
+    assert plan.time_dependent
 
 
 @pytest.mark.parametrize(("sql", "message"), FUNCTIONS)
