@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
@@ -20,7 +22,16 @@ from psycopg_pool import AsyncConnectionPool
 
 from engine.session_settings import connection_options
 
-__all__ = ["CONNECT_TIMEOUT", "Connection", "address", "connect", "connect_now", "connection_pool", "parameters"]
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "Connection",
+    "address",
+    "answered_within",
+    "connect",
+    "connect_now",
+    "connection_pool",
+    "parameters",
+]
 
 Row = TypeVar("Row")
 
@@ -29,7 +40,12 @@ CONNECT_TIMEOUT: Final = 10
 
 _WORD_AFTER: Final = 2.0  # seconds without an answer after which the log says what is waited for
 _AT_MOST: Final = 3.0  # seconds for which a pool goes on with one attempt, and so between two of its attempts at most
-_DEFAULTS: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_DEFAULTS: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds: what was sent and is not acknowledged ends the connection
+}
 _TRANSACTION_TIMEOUT_SINCE: Final = 170000
 _log = logging.getLogger("realtime.database")
 
@@ -158,6 +174,27 @@ def connection_pool(
         name=name,
         open=False,
     )
+
+
+@contextmanager
+def answered_within(patience: float, connection: psycopg.AsyncConnection[Any]) -> Iterator[None]:
+    """End ``connection`` if the block takes more than ``patience`` seconds; what waits in it fails as in an outage.
+
+    TCP notices a machine that is gone, but not a proxy or an address translation on the way that has forgotten the
+    connection. Cancelling the statement would not help: psycopg then waits for the server's answer to that.
+    """
+    ending = asyncio.get_running_loop().call_later(patience, _hang_up, connection)
+    try:
+        yield
+    finally:
+        ending.cancel()
+
+
+def _hang_up(connection: psycopg.AsyncConnection[Any]) -> None:
+    if not connection.closed:
+        _log.warning("the database has not answered: its connection is ended")
+        with socket.socket(fileno=os.dup(connection.pgconn.socket)) as own, suppress(OSError):
+            own.shutdown(socket.SHUT_RDWR)
 
 
 def address(dsn: str) -> str:

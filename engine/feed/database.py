@@ -8,7 +8,7 @@ from typing import Any, Self
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from engine.connecting import connect
+from engine.connecting import answered_within, connect
 from engine.session_settings import READS_ANYWAY
 from engine.sql import query
 
@@ -16,11 +16,14 @@ __all__ = ["Database"]
 
 
 class Database:
-    """One lazily opened autocommit connection."""
+    """One lazily opened autocommit connection, for statements that take no time: a server that does not answer one within
+    ``patience`` seconds is given up, and the connection replaced.
+    """
 
-    def __init__(self, dsn: str, application_name: str) -> None:
+    def __init__(self, dsn: str, application_name: str, patience: float = 10.0) -> None:
         self._dsn = dsn
         self._application_name = application_name
+        self._patience = patience
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
 
     async def connection(self) -> psycopg.AsyncConnection[DictRow]:
@@ -51,8 +54,9 @@ class Database:
     async def once(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         """As :meth:`rows`, for what must not be run twice."""
         connection = await self.connection()
-        cursor = await connection.execute(query(name).encode(), parameters or None)
-        return await cursor.fetchall() if cursor.description else []
+        with answered_within(self._patience, connection):
+            cursor = await connection.execute(query(name).encode(), parameters or None)
+            return await cursor.fetchall() if cursor.description else []
 
     async def close(self) -> None:
         """Close the connection, if there is one."""

@@ -96,6 +96,11 @@ class Feed:
         """The output plugin in use, None before the first connection."""
         return self._memory.decoder.plugin if self._memory.decoder else None
 
+    @property
+    def walsender(self) -> int | None:
+        """The process id of the server's end of the stream, the last one if it broke; None before the first."""
+        return self._memory.walsender
+
     def confirm(self, end: Lsn) -> None:
         """Say that everything up to ``end`` (a transaction's ``end`` or a Progress' ``position``) is done.
 
@@ -137,7 +142,7 @@ class Feed:
     async def __aenter__(self) -> Self:
         self._changed = asyncio.Event()
         self._buffer = EventBuffer(self.settings.buffer_bytes)
-        self._database = Database(self._dsn, f"realtime node {self.settings.node}")
+        self._database = Database(self._dsn, f"realtime node {self.settings.node}", self.settings.lease / 3)
         self._tasks = [
             asyncio.create_task(self._stream()),
             asyncio.create_task(self._every(self.settings.lease / 3, self._keep_lease)),

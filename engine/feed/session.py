@@ -60,6 +60,7 @@ class Session:
         self._reply_wanted = False
         self._pinged = self._pinged_since = 0.0
         self._next_progress = 0.0
+        self._heard = 0.0  # when the server last sent anything, or was not listened to
         self._status_interval = settings.status_interval
 
     def confirmed(self) -> None:
@@ -74,7 +75,13 @@ class Session:
         stream, decoder = await opening.open()
         self._status_interval = opening.status_interval
         try:
-            parts = [self._pump(stream, decoder), self._report(stream), self._watch_publication()]
+            self._heard = time.monotonic()
+            parts = [
+                self._pump(stream, decoder),
+                self._report(stream),
+                self._watch_publication(),
+                self._watch_silence(stream),
+            ]
             tasks = [asyncio.create_task(part) for part in parts]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -89,6 +96,7 @@ class Session:
         while True:
             while self._buffer.full:
                 await self._wait_for_room()
+                self._heard = time.monotonic()
             drained = await self._read_slice(stream, decoder)
             wait = self._note_progress()
             if drained:
@@ -115,7 +123,7 @@ class Session:
         read, feed, clock = stream.read, decoder.feed, time.monotonic
         deadline = clock() + _SLICE
         while True:
-            for _ in range(_CLOCK_EVERY):
+            for number in range(_CLOCK_EVERY):
                 message = read()
                 if type(message) is bytes:
                     try:
@@ -127,10 +135,13 @@ class Session:
                         if self._buffer.full:
                             return False
                 elif message is None:
+                    if number:
+                        self._heard = clock()
                     return True
                 elif isinstance(message, Keepalive):
                     self._on_keepalive(message)
-            if clock() > deadline:
+            self._heard = clock()
+            if self._heard > deadline:
                 return False
 
     async def _look_up(self, decoder: Decoder, need: NeedRelation, message: bytes) -> Transaction | None:
@@ -184,15 +195,32 @@ class Session:
 
     async def _report(self, stream: ReplicationStream) -> None:
         """Status updates: when something was confirmed, when the server asks, and every so often."""
+        quiet = False
         while True:
             self._wake.clear()
-            await stream.send_status(self._positions.received, self._positions.confirmed)
+            await stream.send_status(self._positions.received, self._positions.confirmed, want_reply=quiet)
             await asyncio.sleep(_STATUS_GAP)
             try:
                 async with asyncio.timeout(self._status_interval):
                     await self._wake.wait()
+                quiet = False
             except TimeoutError:
-                pass
+                quiet = True
+
+    async def _watch_silence(self, stream: ReplicationStream) -> None:
+        """Notice a connection whose other end is gone without a word.
+
+        The server does not look by itself under ``wal_sender_timeout = 0``, and TCP does not if a proxy or an address
+        translation on the way has forgotten the connection. So a quiet server is asked to reply (:meth:`_report`).
+        """
+        while True:
+            await asyncio.sleep(self._status_interval)
+            silent = time.monotonic() - self._heard
+            if silent < self._settings.silence or self._buffer.full:
+                continue
+            walsender = await self._database.rows("feed_walsender_waits", pid=stream.pid)
+            if not walsender or walsender[0]["waits"]:
+                raise StreamEnded(f"the server has sent nothing for {silent:.0f} s: the connection is dead")
 
     async def _watch_publication(self) -> None:
         """Without its publication, pgoutput sends nothing and (since PostgreSQL 18) does not complain."""

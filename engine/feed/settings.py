@@ -30,6 +30,7 @@ class FeedSettings:
         lease: a node that has not renewed its lease for this long is taken for dead, and its slot is dropped.
         keep_slot: the lease that a node which is not throw-away leaves behind at a clean shutdown.
         status_interval: how often the server hears from us at least (more often if ``wal_sender_timeout`` needs it).
+        silence: after this long without a word from a server that has nothing else to do, the connection is dead.
         buffer_bytes: what may wait between the socket and the consumer; beyond it nothing is read.
         transaction_memory: a transaction larger than this goes to a spill file.
         spill_dir: where; the system's temporary folder if None.
@@ -44,6 +45,7 @@ class FeedSettings:
     lease: float = 30.0
     keep_slot: float = 3600.0
     status_interval: float = 10.0
+    silence: float = 60.0
     buffer_bytes: int = 32 << 20
     transaction_memory: int = 16 << 20
     spill_dir: Path | None = None

@@ -92,6 +92,11 @@ select a.pid, coalesce(a.usename::text, '') as role, coalesce(nullif(a.applicati
 from unnest(pg_blocking_pids(%(pid)s)) b (pid) join pg_stat_activity a on a.pid = b.pid
 order by a.xact_start
 
+-- name: feed_walsender_waits
+-- Whether a walsender waits, for WAL or for the other end of its connection: then it would answer, or has tried to send. One that
+-- decodes a large transaction reads nothing meanwhile.
+select a.wait_event_type in ('Activity', 'Client') as waits from pg_stat_activity a where a.pid = %(pid)s
+
 -- name: feed_terminate
 -- End a walsender that this node itself left behind.
 select pg_terminate_backend(%(pid)s)

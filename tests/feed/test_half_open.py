@@ -1,0 +1,40 @@
+"""A connection whose other end is gone without a word: what was sent arrives nowhere, and no error says so."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import quote
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.faultproxy.proxy import FaultProxy
+from tests.feed.conftest import PATIENCE, Place, reading
+
+QUICK = {"status_interval": 0.2, "silence": 1.0}
+
+
+@pytest.mark.parametrize("timeout", ["0", "60s"], ids=["no sender timeout", "sender timeout"])
+async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(place: Place, timeout: str) -> None:
+    with place.connect() as sql:
+        sql.execute("create table t (id int primary key)")
+        sql.execute("select realtime.expose('t')")
+        address = conninfo_to_dict(place.dsn)
+        async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
+            dsn = place.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
+            dsn += f"?options={quote(f'-c wal_sender_timeout={timeout}')}"
+            async with reading(dsn, place.settings(**QUICK)) as reader:
+                sql.execute("insert into t values (1)")
+                assert len(await reader.changes()) == 1
+                proxy.half_open()
+                sql.execute("insert into t values (2)")
+                async with asyncio.timeout(PATIENCE):
+                    [change] = await reader.changes()
+                assert change.new() == (b"2",)
+
+
+async def test_a_quiet_database_is_no_dead_connection(place: Place) -> None:
+    async with reading(place.dsn, place.settings(**QUICK)) as reader:
+        walsender = reader.feed.walsender
+        await asyncio.sleep(3 * QUICK["silence"])
+        assert (reader.feed.state.status, reader.feed.walsender) == ("streaming", walsender)
