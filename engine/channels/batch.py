@@ -17,16 +17,27 @@ __all__ = ["Waiting", "columns", "note", "refusal"]
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A message that has been handed in. ``ack`` is set once it has been sent to the database.
+    """A message that has been handed in.
 
-    ``patience``: until when (the loop's time) to wait for somebody else's transaction that claims the same id.
+    Attributes:
+        number: its place in the order of the calls.
+        sent: its batch has been given to the database; ``sent_at``: when, in the loop's time.
+        written: when the database said that it is committed; None: not yet.
+        brought: the ack with the position that the stream has brought.
+        lost: how often it was committed and then neither in the stream nor in the tables.
+        patience: until when (the loop's time) to wait for somebody else's transaction that claims the same id.
     """
 
     publication: Publication
     id: str
     history: bool
     done: asyncio.Future[Ack]
-    ack: Ack | None = None
+    number: int = 0
+    sent: bool = False
+    sent_at: float = 0.0
+    written: float | None = None
+    brought: Ack | None = None
+    lost: int = 0
     patience: float | None = None
 
     @property

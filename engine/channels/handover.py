@@ -223,7 +223,7 @@ class HandOver:
         rows = await self._store.rows("engine_unrecorded")
         if not rows:
             return
-        await self._live.reached(await self._store.flushed())
+        await self._live.reached(await self._store.committed())
         missing = [row for row in rows if self._core.ledger.position_of(int(row["xid"])) is None]
         if not missing:
             return

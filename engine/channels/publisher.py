@@ -1,17 +1,20 @@
 """Group commit: what clients publish within a moment becomes one statement and one commit, in the order of the calls.
 
-A message is acknowledged when the stream has brought it back, so an ack carries the position and says that it is
-committed. If the connection is lost, whether the commit happened is not known from it; the stream knows: what it has
-not brought by the time it has passed the end of that backend is published again, under the same id.
+A message is acknowledged when its commit has returned and the stream has brought it back. So an ack carries the position,
+and it promises what ``synchronous_commit`` of the server promises for a commit; where that is ``off``, the publisher flushes
+nevertheless.
+
+Each message gets an answer, whatever becomes of its transaction. If the connection is lost, whether the commit happened is
+not known from it; a commit that has returned may be taken back by a crash, or the stream may not bring it (a publication
+that was changed, a row that makes no sense). In all these cases the stream is awaited up to a position behind the
+transaction; what it has not brought by then is looked for in the tables (:meth:`Publisher._settle`), and what is not there
+either is written again, under the same id.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
-import os
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -19,22 +22,32 @@ import psycopg
 import structlog
 from psycopg.rows import DictRow, dict_row
 
-from engine.channels.arrays import text_array
+from engine.channels.arrays import plain_array, text_array
 from engine.channels.batch import Waiting, columns, note, refusal
 from engine.channels.model import Ack, ChannelClosed, Position, Publication, Unavailable, format_position
+from engine.channels.publish_queue import PublishQueue
 from engine.channels.records import MessageRow
+from engine.channels.store import Store
 from engine.connecting import connect
+from engine.errors import InvalidQuery
+from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.lsn import Lsn, parse_lsn
 from engine.sql import query
 
 __all__ = ["Publisher"]
+
+Ask = Callable[..., Awaitable[list[DictRow]]]
 
 log = structlog.get_logger(__name__)
 
 _LOST: Final = (psycopg.OperationalError, OSError)
 _CONFLICT: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _RETRY: Final = 0.2
-_ABOUT_TO_COME: Final = 2.0  # seconds within which the stream should bring what is committed
+_OVERDUE: Final = (
+    1.0  # seconds after its commit from which on the publisher looks for a message that the stream has not brought
+)
+_SLACK: Final = 60  # seconds: a message may be that much older than this process thinks
+_MOST_LOST: Final = 3  # times that a committed message may vanish before its publisher is told
 _LOCK_TIMEOUT: Final = "100ms"  # below anybody's deadlock_timeout: of two that block each other it is we who give way
 _PATIENCE: Final = 5.0  # seconds that a message waits for a transaction that claims the same id
 
@@ -44,6 +57,7 @@ class Publisher:
 
     Args:
         dsn: where to write.
+        store: asked what became of messages.
         reached: waits until the stream has passed a position.
         position_of: the commit position of a transaction (64-bit id), if the ledger knows it.
         gather: seconds to wait for others; ``batch``: messages per commit; ``queue``: messages that may wait.
@@ -53,6 +67,7 @@ class Publisher:
         self,
         dsn: str,
         node_id: str,
+        store: Store,
         reached: Callable[[Lsn], Awaitable[None]],
         position_of: Callable[[int], Lsn | None],
         *,
@@ -62,141 +77,92 @@ class Publisher:
     ) -> None:
         self._dsn = dsn
         self._name = f"realtime publisher {node_id}"
+        self._store = store
         self._reached = reached
         self._position_of = position_of
         self._gather = gather
-        self._batch = batch
-        self._free = queue
-        self._queue: deque[asyncio.Future[None]] = deque()
-        self._heap: list[tuple[int, int, Waiting]] = []
-        self._number = 0
-        self._wanted = asyncio.Event()
-        self._full = asyncio.Event()
-        self._pending: dict[tuple[str, str], Waiting] = {}
+        self._queue = PublishQueue(queue, batch)
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
         self._backend: dict[str, object] = {}
         self.batches = 0
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self._queue)
 
     async def publish(self, publication: Publication, history: bool) -> Ack:
         """Store (or only send) a message. Waits while the queue is full; messages keep the order of the calls."""
-        identifier = publication.id or os.urandom(16).hex()
-        same = self._pending.get((publication.channel, identifier))
-        if same is None:
-            await self._turn()
-            same = self._pending.get((publication.channel, identifier))  # somebody may have been faster with it
-            if same is not None:
-                self._release()
-        if same is not None:
-            return await asyncio.shield(same.done)  # its first caller may give up
-        waiting = Waiting(publication, identifier, history, asyncio.get_running_loop().create_future())
-        self._enqueue(waiting)
-        return await waiting.done
-
-    async def _turn(self) -> None:
-        """Take a place, if need be after waiting for one, in the order of the calls."""
-        if self._free > 0:
-            self._free -= 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._release()  # the place was given to us at this very moment
-            raise
-
-    def _enqueue(self, waiting: Waiting) -> None:
-        self._pending[waiting.key] = waiting
-        heapq.heappush(self._heap, (-waiting.publication.priority, self._number, waiting))
-        self._number += 1
-        self._wanted.set()
-        if len(self._heap) >= self._batch:
-            self._full.set()
+        waiting, is_new = await self._queue.enter(publication, history)
+        return await (waiting.done if is_new else asyncio.shield(waiting.done))  # its first caller may give up
 
     def delivered(self, row: MessageRow) -> None:
-        """The stream brought a message: if it is one of ours, whoever published it is told."""
-        waiting = self._pending.get((row.channel, row.id))
+        """The stream brought a message: if it is one of ours, its publisher is told once its commit has returned."""
+        waiting = self._queue.get(row.channel, row.id)
         if waiting is not None:
-            self._resolve(waiting, Ack(waiting.id, format_position(row.lsn, row.seq)))
+            waiting.brought = Ack(waiting.id, format_position(row.lsn, row.seq))
+            if waiting.written is not None or not waiting.sent:  # not sent: another session's message with this id
+                self._queue.resolve(waiting, waiting.brought)
 
     def refused(self, row: MessageRow) -> None:
         """The stream brought a message behind the end of its room: nobody was shown it."""
-        waiting = self._pending.get((row.channel, row.id))
+        waiting = self._queue.get(row.channel, row.id)
         if waiting is not None:
-            self._fail(waiting, ChannelClosed(f"channel {row.channel!r} is closed"))
+            self._queue.fail(waiting, ChannelClosed(f"channel {row.channel!r} is closed"))
 
     def uncertain(self) -> None:
         """Transactions may be missing in the stream: what waits for it may never come. The publisher has to try again."""
-        for waiting in list(self._pending.values()):
-            if waiting.ack is not None:
-                self._fail(
-                    waiting, Unavailable("whether the message was stored is not known; send it again with its id")
-                )
+        for waiting in self._queue.open():
+            self._queue.fail(
+                waiting, Unavailable("whether the message was stored is not known; send it again with its id")
+            )
 
-    def _release(self) -> None:
-        """A place is free: it goes to whoever waits first."""
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                return turn.set_result(None)
-        self._free += 1
-
-    def _resolve(self, waiting: Waiting, ack: Ack) -> None:
-        self._settled(waiting)
-        if not waiting.done.done():
-            waiting.done.set_result(ack)
-
-    def _fail(self, waiting: Waiting, error: Exception) -> None:
-        self._settled(waiting)
-        if not waiting.done.done():
-            waiting.done.set_exception(error)
-
-    def _settled(self, waiting: Waiting) -> None:
-        if (
-            self._pending.get(waiting.key) is waiting
-        ):  # else it was settled before, and another may have come under its id
-            del self._pending[waiting.key]
-            self._release()
-
-    # -- the task --------------------------------------------------------------------------------------------------
+    # -- the tasks -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Write batches for as long as there are any."""
         try:
             while True:
-                await self._wanted.wait()
-                if len(self._heap) < self._batch:
+                await self._queue.wanted.wait()
+                if not self._queue.has_batch:
                     await self._linger()
-                batch = [heapq.heappop(self._heap)[2] for _ in range(min(self._batch, len(self._heap)))]
-                if not self._heap:
-                    self._wanted.clear()
-                self._full.clear()
-                await self._commit(batch)
+                await self._commit(self._queue.take())
         finally:
             await self._hang_up()
+
+    async def watch(self) -> None:
+        """Look for messages that were committed and that the stream does not bring."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(_OVERDUE)
+            overdue = [w for w in self._queue.open() if w.written is not None and w.written <= clock() - _OVERDUE]
+            if not overdue:
+                continue
+            try:
+                await self._reached(await self._store.committed())
+                await self._settle(overdue, self._store.rows)
+            except (Unavailable, psycopg.Error) as error:
+                log.warning("publishes_unsettled", messages=len(overdue), error=str(error).strip())
 
     async def _linger(self) -> None:
         try:
             async with asyncio.timeout(self._gather):
-                await self._full.wait()
+                await self._queue.full.wait()
         except TimeoutError:
             pass
 
     async def close(self) -> None:
         """Tell everybody who still waits that nothing more will happen."""
-        for waiting in list(self._pending.values()):
-            self._fail(waiting, Unavailable("the server is stopping; try again"))
+        for waiting in self._queue:
+            self._queue.fail(waiting, Unavailable("the server is stopping; try again"))
         await self._hang_up()
+
+    # -- writing ---------------------------------------------------------------------------------------------------
 
     async def _commit(self, batch: list[Waiting]) -> None:
         """Write ``batch``; however often the connection is lost, each message is stored once."""
-        while batch:
+        while batch := [waiting for waiting in batch if self._queue.is_open(waiting)]:
             try:
-                return await self._write(batch)
+                await self._write(batch)
+                return self._wrote(batch)
             except _CONFLICT:
                 continue  # rolled back as a whole
             except psycopg.errors.LockNotAvailable as error:
@@ -209,16 +175,23 @@ class Publisher:
                 batch = batch[middle:]
             except _LOST as error:
                 log.warning("published messages are written again", messages=len(batch), error=str(error).strip())
-                await self._settle_loss()
-                batch = [waiting for waiting in batch if waiting.key in self._pending]
+                return await self._recover()
             except psycopg.Error as error:
                 if len(batch) > 1:  # one of them is the reason: find it
                     middle = len(batch) // 2
                     await self._commit(batch[:middle])
                     batch = batch[middle:]
                     continue
-                self._fail(batch[0], refusal(error))
+                self._queue.fail(batch[0], refusal(error))
                 return
+
+    def _wrote(self, batch: list[Waiting]) -> None:
+        """The commit has returned."""
+        now = asyncio.get_running_loop().time()
+        for waiting in batch:
+            waiting.written = now
+            if waiting.brought is not None:
+                self._queue.resolve(waiting, waiting.brought)
 
     def _set_aside(self, waiting: Waiting) -> None:
         """A transaction that has yet to end claims this id: the others do not wait for it."""
@@ -226,46 +199,83 @@ class Publisher:
         if waiting.patience is None:
             waiting.patience = loop.time() + _PATIENCE
         if loop.time() > waiting.patience:
-            self._fail(waiting, Unavailable("another transaction is publishing a message with this id; try again"))
+            self._queue.fail(
+                waiting, Unavailable("another transaction is publishing a message with this id; try again")
+            )
+        elif waiting.brought is not None:
+            self._queue.resolve(waiting, waiting.brought)
         else:
-            waiting.ack = None
-            loop.call_later(_RETRY, self._again, waiting)
-
-    def _again(self, waiting: Waiting) -> None:
-        if waiting.key in self._pending:
-            self._enqueue(waiting)
+            waiting.sent = False
+            loop.call_later(_RETRY, self._queue.put, waiting)
 
     async def _write(self, batch: list[Waiting]) -> None:
         connection = await self._connected()
-        for waiting in batch:
-            waiting.ack = Ack(waiting.id, None)
         stored, passing = [w for w in batch if w.history], [w for w in batch if not w.history]
         self.batches += 1
-        rows: list[DictRow] = []
+        missing: list[DictRow] = []
         # One statement is a transaction by itself, without BEGIN and COMMIT to wait for.
         async with connection.transaction() if stored and passing else contextlib.nullcontext():
             if stored:
-                cursor = await connection.execute(query("engine_publish").encode(), columns(stored))
-                rows = await cursor.fetchall()
+                missing = await self._ask("engine_publish", **columns(stored))
             if passing:
-                await connection.execute(query("engine_emit").encode(), {"notes": text_array(map(note, passing))})
-        if len(rows) < len(stored):
-            written = {(row["channel"], row["id"]) for row in rows}
-            await self._earlier(connection, [waiting for waiting in stored if waiting.key not in written])
+                await self._ask("engine_emit", notes=text_array(map(note, passing)))
+        if missing:
+            by_key = {waiting.key: waiting for waiting in stored}
+            await self._explain([(by_key[row["channel"], row["id"]], row) for row in missing])
 
-    async def _earlier(self, connection: psycopg.AsyncConnection[DictRow], again: list[Waiting]) -> None:
-        """Acknowledge messages that were stored before, with the position of that time."""
-        parameters = {"channels": [w.publication.channel for w in again], "ids": [w.id for w in again]}
-        cursor = await connection.execute(query("engine_earlier").encode(), parameters)
-        found = {(row["channel"], row["id"]): row for row in await cursor.fetchall()}
+    async def _explain(self, missing: list[tuple[Waiting, DictRow]]) -> None:
+        """Answer for messages that are not stored under their ids: they were before, or a trigger had other ideas."""
+        left_out = [waiting for waiting, row in missing if row["fresh"] and not row["elsewhere"]]
+        if left_out:
+            await self._ask("engine_release_ids", **_keys(left_out))
+        again = [waiting for waiting, row in missing if not row["fresh"]]
+        found = await self._outcomes(again, self._ask)
+        for waiting in left_out:
+            self._queue.fail(
+                waiting, InvalidQuery("the message is not stored: a trigger on realtime.messages left it out")
+            )
+        for waiting, row in missing:
+            if row["fresh"] and row["elsewhere"]:
+                self._queue.resolve(waiting, Ack(waiting.id, None))  # a trigger gave it another channel or id
         for waiting in again:
-            row = found.get(waiting.key)
-            earlier = Ack(waiting.id, None if row is None else self._place(row))
-            if row is not None and row["seq"] is not None and earlier.position is None:
-                # It was committed a moment ago: the stream is about to bring it, and with it the position.
-                asyncio.get_running_loop().call_later(_ABOUT_TO_COME, self._resolve, waiting, earlier)
+            stored, ack = found.get(waiting.key, (False, Ack(waiting.id, None)))
+            # Stored, and its position is not known: the stream is about to bring it.
+            if not stored or ack.position is not None:
+                self._queue.resolve(waiting, ack)
+
+    # -- what became of a message ----------------------------------------------------------------------------------
+
+    async def _settle(self, sent: list[Waiting], ask: Ask) -> None:
+        """Answer for ``sent``, or have it written again. The stream has passed every transaction that may have stored it."""
+        for waiting in sent:
+            if waiting.brought is not None:
+                self._queue.resolve(waiting, waiting.brought)
+        found = await self._outcomes([waiting for waiting in sent if self._queue.is_open(waiting)], ask)
+        for waiting in sent:
+            if not self._queue.is_open(waiting):
+                continue
+            if waiting.key in found:
+                self._queue.resolve(waiting, found[waiting.key][1])
+                continue
+            if waiting.written is not None:
+                waiting.lost += 1
+                log.warning("message_lost_after_commit", channel=waiting.publication.channel, id=waiting.id)
+            if waiting.lost < _MOST_LOST:
+                self._queue.put(waiting)
             else:
-                self._resolve(waiting, earlier)
+                self._queue.fail(
+                    waiting, Unavailable("the message was written, but the server's stream does not bring it")
+                )
+
+    async def _outcomes(self, waiting: list[Waiting], ask: Ask) -> dict[tuple[str, str], tuple[bool, Ack]]:
+        """What the tables know of messages, by channel and id: whether it is still stored, and its ack."""
+        if not waiting:
+            return {}
+        now = asyncio.get_running_loop().time()
+        rows = await ask(
+            "engine_outcome", **_keys(waiting), ages=plain_array(int(now - w.sent_at) + _SLACK for w in waiting)
+        )
+        return {(row["channel"], row["id"]): (row["seq"] is not None, Ack(row["id"], self._place(row))) for row in rows}
 
     def _place(self, row: DictRow) -> str | None:
         if row["seq"] is None:
@@ -273,36 +283,50 @@ class Publisher:
         lsn = parse_lsn(row["position"]) if row["position"] else self._position_of(int(row["xid"]))
         return None if lsn is None else format_position(*Position(lsn, row["seq"]))
 
+    async def _recover(self) -> None:
+        """The connection was lost. Connect again, see to it that the old backend has ended, wait until the stream has passed
+        its end, and settle everything that was sent: also earlier batches may be lost, if the server crashed.
+        """
+        old, self._backend = self._backend, {}
+        await self._hang_up()
+        while True:
+            try:
+                await self._connected()
+                while old and not (await self._ask("engine_backend_gone", **old))[0]["gone"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+                position = (await self._ask("engine_flush", prefix=HEARTBEAT_PREFIX))[0]["position"]
+                await self._reached(parse_lsn(position))
+                return await self._settle(self._queue.open(), self._ask)
+            except _LOST:
+                await self._hang_up()
+                await asyncio.sleep(_RETRY)
+
+    # -- the connection --------------------------------------------------------------------------------------------
+
+    async def _ask(self, name: str, **parameters: object) -> list[DictRow]:
+        """Run a named query on the publisher's own connection."""
+        cursor = await (await self._connected()).execute(query(name).encode(), parameters or None)
+        return await cursor.fetchall() if cursor.description else []
+
     async def _connected(self) -> psycopg.AsyncConnection[DictRow]:
         if self._connection is None:
             connection = await connect(
                 self._dsn, self._name, {"lock_timeout": _LOCK_TIMEOUT}, autocommit=True, row_factory=dict_row
             )
+            await connection.execute(query("engine_at_least_local").encode())
             row = await (await connection.execute(query("engine_backend").encode())).fetchone()
             self._backend = dict(row or {})
             self._connection = connection
         return self._connection
 
-    async def _settle_loss(self) -> None:
-        """Connect again, see to it that the old backend has ended, and wait until the stream has passed its end."""
-        old, self._backend = self._backend, {}
-        await self._hang_up()
-        while True:
-            try:
-                connection = await self._connected()
-                while old:
-                    row = await (await connection.execute(query("engine_backend_gone").encode(), old)).fetchone()
-                    if row is None or row["gone"]:
-                        break
-                    await asyncio.sleep(0.02)
-                row = await (await connection.execute(query("engine_flushed").encode())).fetchone()
-                assert row is not None
-                return await self._reached(parse_lsn(row["position"]))
-            except _LOST:
-                await self._hang_up()
-                await asyncio.sleep(_RETRY)
-
     async def _hang_up(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+def _keys(waiting: list[Waiting]) -> dict[str, object]:
+    return {
+        "channels": text_array(w.publication.channel for w in waiting),
+        "ids": text_array(w.id for w in waiting),
+    }

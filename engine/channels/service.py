@@ -69,6 +69,7 @@ class Channels:
         self._publisher = Publisher(
             dsn,
             settings.node_id,
+            self._store,
             live.reached,
             self.core.ledger.position_of,
             gather=settings.gather,
@@ -103,6 +104,7 @@ class Channels:
         await self._recorder.recorded()
         await self._recorder.let_go()
         self._background.spawn(self._publisher.run())
+        self._background.spawn(self._publisher.watch())
         self._connections.look_again()
         self._background.spawn(self._connections.sweep())
         self._background.spawn(self._maintenance.run())
@@ -148,7 +150,7 @@ class Channels:
         """Wait until everything that is committed now can be read by ``realtime.history()``. Raises ``Unavailable``."""
         try:
             async with asyncio.timeout(_PATIENCE):
-                await self._live.reached(await self._store.flushed())
+                await self._live.reached(await self._store.committed())
                 await self._recorder.recorded()
         except TimeoutError as error:
             raise Unavailable("this server does not follow the database now; try again") from error
@@ -187,7 +189,7 @@ class Channels:
         try:
             self.core.rooms.check(channel)
         except UnknownChannel:
-            await self._live.reached(await self._store.flushed())
+            await self._live.reached(await self._store.committed())
             self.core.rooms.check(channel)
 
     # -- subscribing -----------------------------------------------------------------------------------------------
@@ -232,9 +234,10 @@ class Channels:
         """Take a transaction."""
         return self.core.process(transaction)
 
-    def discontinuity(self, reason: str, position: Lsn) -> None:
+    def discontinuity(self, reason: str, position: Lsn, *, missing: bool) -> None:
         """Messages may be missing: they are in their table."""
-        self._publisher.uncertain()
+        if missing:
+            self._publisher.uncertain()
         resume = self._handover.interrupt(position)
         if self._recovery is not None:
             self._recovery.cancel()

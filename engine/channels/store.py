@@ -1,4 +1,8 @@
-"""The channel service's reads and writes of single rows: named queries over a small pool, errors in the protocol's words."""
+"""The channel service's reads and writes of single rows: named queries over a small pool, errors in the protocol's words.
+
+Commits are flushed before a statement returns (``synchronous_commit = local``), whatever the server's default: the slot is
+confirmed and clients are answered because of these rows, so a crash must not take them back. They do not wait for a standby.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from psycopg_pool import PoolTimeout
 from engine.channels.model import ChannelFull, Member, PresenceRefused, Unavailable
 from engine.channels.together import Together
 from engine.connecting import connection_pool
+from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
 from engine.sql import query
@@ -63,7 +68,7 @@ class Store:
         self._pool = connection_pool(
             dsn,
             f"realtime channels {node_id}",
-            {"statement_timeout": str(int(timeout * 1000))},
+            {"statement_timeout": str(int(timeout * 1000)), "synchronous_commit": "local"},
             size=size,
             timeout=timeout,
             row_factory=dict_row,
@@ -114,6 +119,17 @@ class Store:
     async def flushed(self) -> Lsn:
         """Up to where the WAL is flushed."""
         return parse_lsn((await self.rows("engine_flushed"))[0]["position"])
+
+    async def committed(self) -> Lsn:
+        """A position behind every transaction that has committed by now, also where commits are not flushed at once
+        (``synchronous_commit = off``): what is before it is flushed when this returns, so the stream will pass it.
+
+        Raises ``Unavailable``.
+        """
+        [now] = await self.rows("engine_inserted")
+        if now["whole"]:
+            return parse_lsn(now["position"])
+        return parse_lsn((await self.rows("engine_flush", prefix=HEARTBEAT_PREFIX))[0]["position"])
 
     async def snapshot(self) -> Snapshot:
         """What a query that starts now would see."""

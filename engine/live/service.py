@@ -74,6 +74,7 @@ class LiveQueries:
         self._queries = SharedQueries(self.settings.linger, self._refresher.forget)
         self._interrupted = False
         self._passed: Lsn = 0
+        self._gaps = 0
         self._origin: Lsn = 0
         self._taps: list[Tap] = []
 
@@ -139,8 +140,13 @@ class LiveQueries:
         return self._router.tail
 
     async def reached(self, position: Lsn) -> None:
-        """Wait until every commit before ``position`` has been applied. Raises what ended the service, if anything has."""
-        while self._passed < position:
+        """Wait until every commit before ``position`` has been applied, or until the stream has a gap: the taps have been
+        told by then, everything is read again, and the position may be one of a history that was lost.
+
+        Raises what ended the service, if anything has.
+        """
+        gaps = self._gaps
+        while self._passed < position and self._gaps == gaps:
             await self._background.next_move()
 
     def saw(self, position: Lsn) -> None:
@@ -249,7 +255,12 @@ class LiveQueries:
     def _interrupt(self, event: Discontinuity) -> None:
         log.warning("everything is read again", reason=event.reason)
         for tap in self._taps:
-            tap.discontinuity(event.reason, self._feed.confirmed if event.missing else self.position)
+            position = self._feed.confirmed if event.missing else self.position
+            tap.discontinuity(event.reason, position, missing=event.missing)
+        if event.missing:
+            self._gaps += 1
+            self._passed = self._feed.confirmed  # another history may begin below what the last one had reached
+            self._background.moved()
         self._interrupted = self._interrupted or event.missing
         self._router.interrupt()
         self._redefined()

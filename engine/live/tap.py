@@ -22,8 +22,12 @@ class Tap(Protocol):
         """Take ``transaction``. Yields now and then, so that a large one can be interrupted; it ends in one step."""
         ...
 
-    def discontinuity(self, reason: str, position: Lsn) -> None:
-        """Transactions may be missing before ``position``; what commits later comes."""
+    def discontinuity(self, reason: str, position: Lsn, *, missing: bool) -> None:
+        """What was read before is to be read again; what commits behind ``position`` comes.
+
+        ``missing``: transactions may be missing before ``position``. If not, the stream is whole, but snapshots may have
+        shown transactions that a crash took back.
+        """
         ...
 
     @property

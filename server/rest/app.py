@@ -29,6 +29,7 @@ from starlette.types import Receive, Scope, Send
 
 from engine.channels.events import iso_time
 from engine.connecting import connection_pool
+from engine.sql import query
 from server.payload import BadMessage, check_storable
 from server.rest import broadcast, channels, connections
 from server.rest.access import Access
@@ -181,6 +182,8 @@ class _Time(Loader):
 
 
 async def _configure(connection: psycopg.AsyncConnection[DictRow]) -> None:
+    # What a request is told to be stored survives a crash.
+    await connection.execute(query("engine_at_least_local").encode())
     # PostgreSQL keeps JSON that Python cannot (numbers of any size, any nesting), so its text goes into answers as it is.
     set_json_loads(orjson.Fragment, connection)
     connection.adapters.register_loader("timestamptz", _Time)

@@ -114,7 +114,9 @@ where n.id <> %(node)s and n.lease_expires_at > clock_timestamp() and s.confirme
   and (s.active or exists (select from realtime.connections c where c.node_id = n.id and c.dropped_at is null))
 
 -- name: engine_publish
--- Many messages in one commit, in their order. An id that a client gave is claimed first: who comes second stores nothing.
+-- Many messages in one commit, in their order. An id that a client gave is claimed first: who comes second stores nothing. Returns what is not stored
+-- under its channel and id. fresh: not because of the id, so a trigger left it out or changed it; elsewhere: this commit stored something under
+-- another channel or id.
 with input as materialized (
   select * from unnest(%(channels)s::text[], %(events)s::text[], %(payloads)s::text[], %(senders)s::text[], %(connections)s::text[],
                        %(ids)s::text[], %(claims)s::bool[], %(priorities)s::int[])
@@ -124,13 +126,24 @@ with input as materialized (
   select channel, id from input where claim order by channel, id
   on conflict do nothing
   returning channel, id
+), stored as (
+  insert into realtime.messages (channel, event, payload, sender, connection_id, id, priority)
+  select i.channel, i.event, i.payload::jsonb, i.sender, i.connection_id, i.id, i.priority
+  from input i
+  where not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id)
+  order by i.n
+  returning channel, id
 )
-insert into realtime.messages (channel, event, payload, sender, connection_id, id, priority)
-select i.channel, i.event, i.payload::jsonb, i.sender, i.connection_id, i.id, i.priority
+select i.channel, i.id, not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id) as fresh,
+       exists (select from stored s where not exists (select from input o where o.channel = s.channel and o.id = s.id)) as elsewhere
 from input i
-where not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id)
-order by i.n
-returning channel, id
+where not exists (select from stored s where s.channel = i.channel and s.id = i.id)
+
+-- name: engine_release_ids
+-- Ids that were claimed for messages that are not stored after all.
+delete from realtime.message_ids i
+using unnest(%(channels)s::text[], %(ids)s::text[]) as w (channel, id)
+where i.channel = w.channel and i.id = w.id and not exists (select from realtime.messages m where m.channel = i.channel and m.xid = i.xid and m.id = i.id)
 
 -- name: engine_emit
 -- Messages without history: in the stream and nowhere else. Only we know the key.
@@ -140,17 +153,44 @@ select case when octet_length((i.note::jsonb -> 'payload')::text) > s.max_payloa
 from unnest(%(notes)s::text[]) with ordinality as i (note, n), realtime.settings s
 order by n
 
--- name: engine_earlier
--- The messages that were stored under ids given again, with their positions as far as they are known.
-select i.channel, i.id, i.xid::text as xid, m.seq, c.position::text as position
-from unnest(%(channels)s::text[], %(ids)s::text[]) as w (channel, id)
-join realtime.message_ids i on i.channel = w.channel and i.id = w.id
-left join realtime.messages m on m.channel = i.channel and m.xid = i.xid and m.id = i.id
-left join realtime.commits c on c.channel = i.channel and c.xid = i.xid
+-- name: engine_outcome
+-- The messages that are stored under these ids, with their positions as far as they are known. Without a claim of the id: those inserted within that
+-- many seconds.
+select i.channel, i.id, m.xid::text as xid, m.seq, c.position::text as position
+from (
+  select w.channel, w.id, w.age, k.xid
+  from unnest(%(channels)s::text[], %(ids)s::text[], %(ages)s::int[]) as w (channel, id, age)
+  left join realtime.message_ids k on k.channel = w.channel and k.id = w.id
+) i
+left join lateral (
+  (select m.xid, m.seq from realtime.messages m where m.channel = i.channel and m.xid = i.xid and m.id = i.id limit 1)
+  union all
+  (select m.xid, m.seq from realtime.messages m
+   where i.xid is null and m.channel = i.channel and m.id = i.id and m.inserted_at > statement_timestamp() - make_interval(secs => i.age) limit 1)
+  limit 1
+) m on true
+left join realtime.commits c on c.channel = i.channel and c.xid = m.xid
+where i.xid is not null or m.seq is not null
 
 -- name: engine_flushed
 -- Up to where the WAL is flushed, as text.
 select pg_current_wal_flush_lsn()::text as position
+
+-- name: engine_inserted
+-- Up to where the WAL is flushed, and whether that is all of it. Where the next record would begin a page, its place is behind the page's header
+-- (24 bytes, at the beginning of a segment 40; src/include/access/xlog_internal.h), the flushed position before it.
+select p.flushed::text as position,
+       p.inserted - p.flushed <= case when mod(p.flushed - '0/0', current_setting('wal_block_size')::int) = 0 then 40 else 0 end as whole
+from (select pg_current_wal_insert_lsn() as inserted, pg_current_wal_flush_lsn() as flushed) p
+
+-- name: engine_flush
+-- A position behind everything that has committed, also with synchronous_commit = off: this transaction writes behind it, and its own commit
+-- is flushed, and with it all WAL before. No decoder delivers a heartbeat.
+select pg_logical_emit_message(true, %(prefix)s, '')::text as position, set_config('synchronous_commit', 'local', true)
+
+-- name: engine_at_least_local
+-- What is answered is to survive a crash: a session whose commits would not be flushed flushes them. Other settings of the DBA stay.
+select set_config('synchronous_commit', 'local', false) where current_setting('synchronous_commit') = 'off'
 
 -- name: engine_backend_gone
 -- Whether a backend has ended; it is told to.
