@@ -22,7 +22,7 @@ from engine.sql import query
 from server import options
 from server.doctor import diagnose
 from server.logs import configure_logs
-from server.migrate import migrate, pending_migrations
+from server.migrate import check_served, migrate
 from server.settings import Settings, SettingsError, load_settings
 from server.tables import print_table, size_in_words
 
@@ -119,20 +119,16 @@ def serve(
     database = _dsn(settings)
     if run_migrations:
         migrate(database)
-    elif missing := pending_migrations(database):
-        _fail(
-            f"the database is not at this version ({', '.join(missing)}); "
-            "run `realtime migrate`, or serve with --migrate",
-            1,
-        )
+    else:
+        check_served(database)
     serve_until_stopped(settings, database, ready=lambda url: print(f"serving {url}", file=sys.stderr, flush=True))
 
 
 @app.command("migrate")
 def migrate_command(config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
     """Bring the database to this version."""
-    applied = migrate(_dsn(_settings(config, dsn=dsn)))
-    print("\n".join(f"applied {name}" for name in applied) or "already up to date")
+    done = migrate(_dsn(_settings(config, dsn=dsn)), say=_say)
+    print("\n".join(done) or "already up to date")
 
 
 @app.command()
@@ -242,6 +238,11 @@ def _dsn(settings: Settings) -> str:
             "the dsn is not a PostgreSQL address: write postgresql://user@host:5432/database, or host=... dbname=..."
         ) from None
     return settings.dsn
+
+
+def _say(text: str) -> None:
+    """Progress: beside the output, as it comes."""
+    print(f"realtime: {text}", file=sys.stderr, flush=True)
 
 
 def _fail(message: str, code: int) -> None:

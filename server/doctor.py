@@ -6,9 +6,8 @@ yields findings; a problem would stop the service, a warning might some day.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
@@ -17,7 +16,8 @@ from engine.catalog_build import is_bytewise
 from engine.connecting import connect_now
 from engine.session_settings import READS_ANYWAY
 from engine.sql import query
-from server.migrate import pending_migrations
+from server.doctor_schema import own_slots, schema_findings
+from server.finding import Finding
 from server.settings import Settings
 from server.tables import size_in_words
 
@@ -26,19 +26,6 @@ __all__ = ["OLDEST_VERSION", "Finding", "diagnose"]
 OLDEST_VERSION = 14
 
 _Connection = psycopg.Connection[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report. ``remedy`` says how to mend it."""
-
-    level: Literal["ok", "warn", "problem"]
-    text: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        line = f"{self.level:<8} {self.text}"
-        return f"{line}\n{'':<8} -> {self.remedy}" if self.remedy else line
 
 
 def diagnose(dsn: str, settings: Settings) -> list[Finding]:
@@ -50,10 +37,7 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
             return findings
         findings += [*_wal(server), *_room(server), *_keep_size(server), *_role(connection), *_sender(dsn)]
         findings += _collation(connection)
-        findings += _migrations(dsn)
-        if _one(connection, "migrations_table_exists").popitem()[1]:
-            for check in _IN_MIGRATED:
-                findings += check(connection)
+        findings += schema_findings(connection)
         findings += [*_slots(connection), *_blockers(connection), *_plugin(dsn, server, settings)]
     return findings
 
@@ -174,88 +158,39 @@ def _collation(connection: _Connection) -> Iterator[Finding]:
         )
 
 
-def _migrations(dsn: str) -> Iterator[Finding]:
-    pending = pending_migrations(dsn)
-    if pending:
-        yield Finding(
-            "problem", f"the database is not at this version ({', '.join(pending)})", "Run `realtime migrate`."
-        )
-    else:
-        yield Finding("ok", "migrations are up to date")
-
-
-def _event_triggers(connection: _Connection) -> Iterator[Finding]:
-    if _one(connection, "doctor_event_triggers")["enabled"] < 2:
-        yield Finding(
-            "warn",
-            "event triggers are missing or disabled: DDL on exposed tables is noticed only at their next row change",
-            "Run `realtime migrate` once as a superuser.",
-        )
-    else:
-        yield Finding("ok", "event triggers announce DDL")
-
-
-def _publication(connection: _Connection) -> Iterator[Finding]:
-    found = connection.execute(query("doctor_publication")).fetchone()
-    if found is None:
-        yield Finding(
-            "problem",
-            "the publication bunbase_realtime is missing",
-            "CREATE PUBLICATION bunbase_realtime WITH (publish_via_partition_root = true); "
-            "then expose the tables again.",
-        )
-    elif not found["complete"]:
-        yield Finding(
-            "problem",
-            "the publication bunbase_realtime does not publish everything",
-            "ALTER PUBLICATION bunbase_realtime "
-            "SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true);",
-        )
-    else:
-        yield Finding("ok", "the publication is there")
-
-
-def _collections(connection: _Connection) -> Iterator[Finding]:
-    rows = connection.execute(query("doctor_collections")).fetchall()
-    for row in rows:
-        if not row["published"]:
-            yield Finding(
-                "problem",
-                f"collection {row['name']}: {row['relation']} is not in the publication",
-                f"ALTER PUBLICATION bunbase_realtime ADD TABLE ONLY {row['relation']};",
-            )
-        for problem in row["problems"]:
-            yield Finding(
-                "problem",
-                f"collection {row['name']}: {problem}, so PostgreSQL refuses its updates and deletes",
-                "Add a primary key and REPLICA IDENTITY DEFAULT, or ALTER TABLE ... REPLICA IDENTITY FULL.",
-            )
-    if not rows:
-        yield Finding("warn", "no table is exposed to clients yet", "realtime expose TABLE")
-    elif all(row["published"] and not row["problems"] for row in rows):
-        yield Finding("ok", f"{len(rows)} exposed tables can be followed")
-
-
-_IN_MIGRATED: tuple[Callable[[_Connection], Iterator[Finding]], ...] = (_event_triggers, _publication, _collections)
-
-
 def _slots(connection: _Connection) -> Iterator[Finding]:
+    """Every slot of the cluster: each of them can hold WAL. Only those in ``realtime.nodes`` are ours to drop."""
+    own = own_slots(connection)
     for slot in connection.execute(query("doctor_slots")).fetchall():
         name, held = slot["name"], size_in_words(slot["retained"])
+        if slot["ours"] and name in own:
+            yield _own_slot(slot, name, held)
+            continue
+        where = f", database {slot['database']}" if slot["database"] else ""
+        what = f"slot {name} ({slot['type']}{where})"
+        leave = "It is not one of this service's nodes in this database: only its owner knows whether it is needed."
         if slot["wal_status"] == "lost":
-            yield Finding(
-                "warn",
-                f"slot {name} is lost: the WAL it needs is gone",
-                f"realtime slots drop {name} (a running server replaces its own)",
-            )
+            yield Finding("warn", f"{what} is lost: the WAL it needs is gone", leave)
         elif not slot["active"]:
-            yield Finding(
-                "warn",
-                f"nobody reads slot {name}, and it holds {held} of WAL",
-                f"Start its server, or realtime slots drop {name}",
-            )
+            yield Finding("warn", f"nobody reads {what}, and it holds {held} of WAL", leave)
         else:
-            yield Finding("ok", f"slot {name} is being read and holds {held} of WAL")
+            yield Finding("ok", f"{what} is another's; it is being read and holds {held} of WAL")
+
+
+def _own_slot(slot: dict[str, Any], name: str, held: str) -> Finding:
+    if slot["wal_status"] == "lost":
+        return Finding(
+            "warn",
+            f"slot {name} is lost: the WAL it needs is gone",
+            f"realtime slots drop {name} (a running server replaces its own)",
+        )
+    if not slot["active"]:
+        return Finding(
+            "warn",
+            f"nobody reads slot {name}, and it holds {held} of WAL",
+            f"Start its server, or realtime slots drop {name}",
+        )
+    return Finding("ok", f"slot {name} is being read and holds {held} of WAL")
 
 
 def _blockers(connection: _Connection) -> Iterator[Finding]:

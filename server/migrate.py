@@ -1,88 +1,167 @@
-"""Bring a database to this version: numbered forward-only migrations, then everything in ``sql/schema``.
+"""Bring a database to this version: roles, numbered forward-only migrations, ``sql/schema``, then ``sql/upkeep``.
 
 All of it happens in one transaction under an advisory lock, so several nodes may start at once and a failure leaves
-the database as it was. An applied migration whose file has changed since is refused by its checksum.
+the database as it was. An applied migration whose file has changed since is refused by its checksum. ``sql/schema`` is
+replaced whole if its checksum differs, and left alone if not; ``sql/upkeep`` looks at each migrate whether privileges,
+triggers and the publication are as they must be, and takes a lock only for what is not.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg.errors import Diagnostic
+from psycopg.rows import tuple_row
 
 from engine.connecting import connect_now
-from engine.errors import RealtimeError
 from engine.sql import folder, query
+from server.migration_state import (
+    SCHEMA,
+    DatabaseState,
+    MigrationError,
+    migration_files,
+    package_name,
+    read_state,
+    schema_checksum,
+    schema_files,
+    schema_version,
+)
+from server.patience import LOCK_TIMEOUT, patiently
 
-__all__ = ["MigrationError", "migrate", "pending_migrations"]
+__all__ = ["MigrationError", "check_served", "migrate", "migrated_state", "wide_publications"]
 
-_SCHEMA = "sql/schema"
 _log = logging.getLogger("realtime.migrate")
+_Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-class MigrationError(RealtimeError):
-    """The database cannot be migrated; the message names the file and what Postgres said."""
+def migrate(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT, say: Callable[[str], None] = _log.warning) -> list[str]:
+    """Migrate the database behind ``dsn``; returns what was done, in words, empty if nothing was to be done.
 
-
-def migrate(dsn: str) -> list[str]:
-    """Migrate the database behind ``dsn``; returns the names of the migrations that were applied now.
-
-    Raises ``MigrationError`` if a file fails, or was changed after it was applied.
+    ``say`` is told whom it waits for, while it does. Raises ``MigrationError`` if the schema ``realtime`` is another
+    product's, if a newer version has migrated the database, or if a file fails or was changed after it was applied;
+    ``LockedOut`` if tables stay locked; ``psycopg.OperationalError`` if the database cannot be reached.
     """
-    applied_now: list[str] = []
-    with connect_now(dsn, "realtime migrate") as connection:
-        connection.add_notice_handler(_log_warning)
+    return patiently(
+        dsn,
+        "realtime migrate",
+        lambda connection: _migrate(connection, lock_timeout),
+        lock_timeout=lock_timeout,
+        say=say,
+    )
+
+
+def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
+    notes: list[str] = []
+    with _listening(connection, notes):
+        connection.execute(query("migration_lock_timeout"), ["0"])  # another migrator may take its time
         connection.execute(query("migration_lock"))
-        connection.execute(query("migration_table"))
-        done = _done(connection)
-        for path in sorted(folder("migrations").glob("*.sql")):
-            text = path.read_text()
-            checksum = hashlib.sha256(text.encode()).hexdigest()
-            if path.stem in done:
-                if done[path.stem] != checksum:
-                    raise MigrationError(f"migration {path.name} was changed after it was applied")
-                continue
-            _run(connection, path.name, text)
-            connection.execute(query("migration_record"), [path.stem, checksum])
-            applied_now.append(path.stem)
-        for path in sorted((folder("sql") / "schema").glob("*.sql")):
+        connection.execute(query("migration_lock_timeout"), [f"{round(lock_timeout * 1000)}ms"])
+        state = read_state(connection)
+        state.refuse_foreign()
+        state.refuse_unreadable()
+        state.refuse_newer()
+        _run(connection, "the table realtime.migrations", query("migration_table"))
+        _run(connection, "roles.sql", (folder("sql") / "roles.sql").read_text())
+        _apply_numbered(connection, state, notes)
+        _apply_schema(connection, state, notes)
+        for path in sorted((folder("sql") / "upkeep").glob("*.sql")):
             _run(connection, path.name, path.read_text())
-        connection.execute(query("migration_schema_record"), [_SCHEMA, _schema_checksum()])
-    return applied_now
+    for name in wide_publications(connection):
+        _log.warning(
+            "publication %s takes in the tables of the schema realtime, which its subscribers do not have: "
+            "see `realtime doctor`",
+            name,
+        )
+    return notes
 
 
-def pending_migrations(dsn: str) -> list[str]:
-    """What ``migrate`` would apply, ``sql/schema`` being the part that is replaced whole; empty: up to date."""
+def _apply_numbered(connection: _Connection, state: DatabaseState, notes: list[str]) -> None:
+    for path in migration_files():
+        text = path.read_text()
+        checksum = hashlib.sha256(text.encode()).hexdigest()
+        done = state.applied.get(path.stem)
+        if done is None:
+            _run(connection, path.name, text)
+            connection.execute(query("migration_record"), [path.stem, checksum, None, package_name()])
+            notes.append(f"applied {path.stem}")
+        elif done.checksum != checksum:
+            raise MigrationError(f"migration {path.name} was changed after it was applied")
+
+
+def _apply_schema(connection: _Connection, state: DatabaseState, notes: list[str]) -> None:
+    done, checksum, version = state.applied.get(SCHEMA), schema_checksum(), schema_version()
+    if done is None or done.checksum != checksum:
+        for path in schema_files():
+            _run(connection, path.name, path.read_text())
+        notes.append(f"applied {SCHEMA} version {version}")
+    elif done.version != version:
+        notes.append(f"recorded {SCHEMA} version {version}")
+    if done is None or (done.checksum, done.version) != (checksum, version):
+        connection.execute(query("migration_record"), [SCHEMA, checksum, version, package_name()])
+
+
+def migrated_state(dsn: str) -> DatabaseState:
+    """What ``dsn``'s database says about itself. Raises ``MigrationError`` if that is another product's schema, or one
+    that a newer version has migrated, or the role may not look.
+    """
     with connect_now(dsn, "realtime migrate") as connection:
-        row = connection.execute(query("migrations_table_exists")).fetchone()
-        done = _done(connection) if row is not None and row[0] else {}
-    pending = [path.stem for path in sorted(folder("migrations").glob("*.sql")) if path.stem not in done]
-    if done.get(_SCHEMA) != _schema_checksum():
-        pending.append(_SCHEMA)
-    return pending
+        state = read_state(connection)
+    state.refuse_foreign()
+    state.refuse_unreadable()
+    state.refuse_newer()
+    return state
 
 
-def _done(connection: psycopg.Connection[tuple[object, ...]]) -> dict[str, str]:
-    return {str(name): str(checksum) for name, checksum in connection.execute(query("migrations_done")).fetchall()}
+def check_served(dsn: str) -> None:
+    """Raise ``MigrationError`` unless the database is at this version and clients' SQL can be run in it."""
+    if missing := migrated_state(dsn).pending:
+        raise MigrationError(
+            f"the database is not at this version ({', '.join(missing)}); run `realtime migrate`, or serve with --migrate"
+        )
+    with connect_now(dsn, "realtime migrate") as connection:
+        lost = connection.execute(query("migration_reader_lost")).fetchone()
+        roles = [name for (name,) in connection.execute(query("roles_missing")).fetchall()]
+    if lost is not None or roles:
+        what = lost[0] if lost is not None else f"the role {roles[0]} does not exist"
+        raise MigrationError(
+            f"{what} (was the database restored into another cluster?); run `realtime migrate`, or serve with --migrate"
+        )
 
 
-def _schema_checksum() -> str:
-    """One checksum over all of ``sql/schema``: an upgrade that only changes functions must be noticed too."""
-    checksum = hashlib.sha256()
-    for path in sorted((folder("sql") / "schema").glob("*.sql")):
-        checksum.update(path.read_bytes())
-    return checksum.hexdigest()
+def wide_publications(connection: psycopg.Connection[Any]) -> list[str]:
+    """Publications of others that take in the tables of the schema ``realtime`` without naming them."""
+    name = "wide_publications" if connection.info.server_version >= 150000 else "wide_publications_14"
+    cursor = connection.cursor(row_factory=tuple_row)
+    return [str(row[0]) for row in cursor.execute(query(name)).fetchall()]
 
 
-def _log_warning(said: Diagnostic) -> None:
-    if said.severity_nonlocalized == "WARNING":
-        _log.warning(said.message_primary)
+@contextmanager
+def _listening(connection: _Connection, notes: list[str]) -> Iterator[None]:
+    """What the files say with RAISE INFO was done; what they say with RAISE WARNING goes to the log."""
+
+    def hear(said: Diagnostic) -> None:
+        if said.severity_nonlocalized == "INFO":
+            notes.append(said.message_primary or "")
+        elif said.severity_nonlocalized == "WARNING":
+            _log.warning(said.message_primary)
+
+    connection.add_notice_handler(hear)
+    try:
+        yield
+    finally:
+        connection.remove_notice_handler(hear)
 
 
-def _run(connection: psycopg.Connection[tuple[object, ...]], name: str, text: str) -> None:
+def _run(connection: _Connection, name: str, text: str) -> None:
     try:
         connection.execute(text.encode())
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+        raise  # to be tried again
     except psycopg.Error as error:
-        raise MigrationError(f"{name}: {error.diag.message_primary or error}") from error
+        hint = f". {error.diag.message_hint}" if error.diag.message_hint else ""
+        raise MigrationError(f"{name}: {error.diag.message_primary or error}{hint}") from error

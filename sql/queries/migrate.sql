@@ -2,34 +2,94 @@
 -- One migrator at a time; the others wait and then find nothing to do.
 select pg_advisory_xact_lock(hashtext('bunbase realtime migrate'))
 
+-- name: migration_lock_timeout
+-- How long a statement that follows waits for a lock, in milliseconds.
+select set_config('lock_timeout', %s::text, true)
+
 -- name: migration_table
--- Where applied migrations are written down.
+-- Where applied migrations are written down: the version of the service that did it, and for sql/schema that of the functions. A schema that
+-- exists and is empty was made for us; what else is in one is refused before. No lock if the table is as it should be.
 do $$
 begin
-  if to_regclass('realtime.migrations') is null then
-    create schema if not exists realtime;
+  if not exists (select from pg_catalog.pg_namespace where nspname = 'realtime') then
+    create schema realtime;
+  end if;
+  if not exists (select from pg_catalog.pg_tables where schemaname = 'realtime' and tablename = 'migrations') then
     create table realtime.migrations (
       name text primary key,
       checksum text not null,
       applied_at timestamptz not null default now()
     );
   end if;
+  if not exists (select from pg_catalog.pg_attribute
+                 where attrelid = 'realtime.migrations'::regclass and attname = 'applied_by' and not attisdropped) then
+    alter table realtime.migrations add column version integer, add column applied_by text;
+    comment on column realtime.migrations.version is 'of sql/schema: which functions these are; a later one replaces them, an earlier one refuses';
+    comment on column realtime.migrations.applied_by is 'the version of the service that did it; null: one before versions were written down';
+  end if;
 end
 $$
 
+-- name: migration_state
+-- Whose the schema realtime is, and whether this role may look into it. From the catalogs: that needs no privilege.
+select n.oid is not null as exists,
+       coalesce(m.oid is not null and m.columns @> array['name', 'checksum', 'applied_at'], false) as ours,
+       coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(m.oid, 'select'), false) as readable,
+       coalesce(pg_get_userbyid(n.nspowner)::text, '') as owner,
+       (select string_agg(quote_ident(o.name), ', ' order by o.name) from (
+          select c.relname as name from pg_class c where c.relnamespace = n.oid and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+          union all select p.proname from pg_proc p where p.pronamespace = n.oid
+          union all select t.typname from pg_type t where t.typnamespace = n.oid and t.typrelid = 0 and t.typelem = 0
+          order by 1 limit 5) o (name)) as objects,
+       current_database()::text as database, quote_ident(current_user) as role
+from (select) one
+left join pg_namespace n on n.nspname = 'realtime'
+left join lateral (
+  select c.oid, array(select a.attname::text from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
+  from pg_class c where c.relnamespace = n.oid and c.relname = 'migrations' and c.relkind = 'r'
+) m on true
+
 -- name: migrations_done
--- Applied migrations and the checksums of their files.
-select name, checksum from realtime.migrations
+-- Applied migrations and the checksums of their files, in a way that does not need the columns that came later.
+select name, checksum, (to_jsonb(m) ->> 'version')::int as version, to_jsonb(m) ->> 'applied_by' as applied_by, applied_at
+from realtime.migrations m order by applied_at, name
 
 -- name: migration_record
--- A migration has been applied.
-insert into realtime.migrations (name, checksum) values (%s, %s)
+-- A migration has been applied, or sql/schema as a whole replaced; its checksum tells whether a later version changed it.
+insert into realtime.migrations (name, checksum, version, applied_by) values (%s, %s, %s, %s)
+on conflict (name) do update
+  set checksum = excluded.checksum, version = excluded.version, applied_by = excluded.applied_by, applied_at = now()
 
--- name: migration_schema_record
--- sql/schema as a whole has been replaced; its checksum tells whether a later version changed it.
-insert into realtime.migrations (name, checksum) values (%s, %s)
-on conflict (name) do update set checksum = excluded.checksum, applied_at = now()
+-- name: migration_reader_lost
+-- What clients' SQL would miss: the role itself, or the privileges on an exposed table (a dump of the database has no roles, and a restore
+-- without them no privileges).
+select case when r.oid is null then 'the role realtime_reader does not exist'
+            else 'realtime_reader has no privileges on ' || string_agg(c.relation::regclass::text, ', ' order by c.name) end as problem
+from realtime.collections c
+join pg_class t on t.oid = c.relation
+left join pg_roles r on r.rolname = 'realtime_reader'
+where r.oid is null or not has_schema_privilege(r.oid, t.relnamespace, 'usage') or not has_any_column_privilege(r.oid, t.oid, 'select')
+group by r.oid
 
--- name: migrations_table_exists
--- Whether this database was ever migrated.
-select to_regclass('realtime.migrations') is not null
+-- name: roles_missing
+-- Our roles that this cluster does not have.
+select w.name from (values ('realtime_publisher'), ('realtime_reader')) w (name)
+where not exists (select from pg_roles r where r.rolname = w.name) order by 1
+
+-- name: wide_publications
+-- Publications of others that take in our tables without naming them (those of a schema exist since PostgreSQL 15).
+select p.pubname::text as name, p.puballtables as all_tables from pg_publication p
+where p.puballtables or exists (
+  select from pg_publication_namespace s join pg_namespace n on n.oid = s.pnnspid where s.pnpubid = p.oid and n.nspname = 'realtime')
+order by 1
+
+-- name: wide_publications_14
+-- The same for PostgreSQL 14.
+select p.pubname::text as name, p.puballtables as all_tables from pg_publication p where p.puballtables order by 1
+
+-- name: lock_blockers
+-- Whom a backend waits for a lock for. Pid 0 stands for a prepared transaction. Of the sessions of others a role sees little.
+select b.pid, coalesce(a.usename::text, '') as role, coalesce(nullif(a.application_name, ''), 'no application name') as application,
+       coalesce(a.state, 'state not visible') as state, extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
+from (select distinct unnest(pg_blocking_pids(%s::int)) as pid) b left join pg_stat_activity a on a.pid = b.pid
+order by a.xact_start nulls last, b.pid

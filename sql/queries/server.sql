@@ -42,19 +42,55 @@ select pg_encoding_to_char(d.encoding) = 'UTF8' as utf8,
 from pg_database d where d.datname = current_database()
 
 -- name: doctor_event_triggers
--- How many of the two event triggers that announce DDL are there and enabled.
-select count(*)::int as enabled
-from pg_event_trigger where evtname in ('realtime_ddl_end', 'realtime_ddl_drop') and evtenabled <> 'D'
+-- How many of the two event triggers that announce DDL are there and enabled, and how many also for session_replication_role = replica.
+select count(*) filter (where evtenabled <> 'D')::int as enabled, count(*) filter (where evtenabled = 'A')::int as always
+from pg_event_trigger where evtname in ('realtime_ddl_end', 'realtime_ddl_drop')
 
 -- name: doctor_publication
 -- The publication, if it is there.
 select pubviaroot and pubinsert and pubupdate and pubdelete and pubtruncate as complete
 from pg_publication where pubname = 'bunbase_realtime'
 
+-- name: doctor_triggers
+-- Triggers of ours that are missing, disabled, or do not fire when they should (A: always, O: not for replicated rows).
+with wanted (relation, name, fires) as (
+  select to_regclass('realtime.' || w.relation), w.name, w.fires
+  from (values ('collections', 'collections_changed', 'A'), ('presence', 'presence_removed', 'A'), ('nodes', 'node_removed', 'A'),
+               ('channels', 'check_channel', 'O'), ('channel_defaults', 'check_default', 'O'), ('messages', 'check_size', 'O'),
+               ('routes', 'check_route', 'O')) w (relation, name, fires)
+  union all
+  select p.relid, 'realtime_truncate', 'A'
+  from realtime.collections c join pg_partitioned_table t on t.partrelid = c.relation, pg_partition_tree(c.relation) p
+  where p.isleaf
+)
+select w.relation::text, w.name,
+       case when t.oid is null then 'is missing' when t.tgenabled = 'D' then 'is disabled' else 'does not fire in every session that it should' end as what
+from wanted w left join pg_trigger t on t.tgrelid = w.relation and t.tgname = w.name
+where t.tgenabled is distinct from w.fires::"char"
+order by 1, 2
+
+-- name: doctor_privileges
+-- The GRANTs that the connected role lacks.
+select m.statement from realtime.missing_privileges(current_user, 'serve') m
+
+-- name: nodes_readable
+-- Whether the table of nodes is there and this role may read it.
+select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+               where n.nspname = 'realtime' and c.relname = 'nodes' and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')) as readable
+
+-- name: node_slots
+-- The slots of this database's nodes, with the nodes.
+select n.slot_name::text as slot, n.id, n.host from realtime.nodes n
+
 -- name: doctor_collections
--- Each exposed table: is it published, and which of its members (itself or its partitions) cannot be followed and why.
+-- Each exposed table: is it there, published and readable for clients' SQL, which of its members (itself or its partitions) cannot be
+-- followed and why, and has it got another name since.
 select c.name,
        c.relation::regclass::text as relation,
+       k.oid is null as gone,
+       k.relname <> c.table_name or c.table_name is null and k.relname <> c.name and exists (
+         select from pg_class o where o.relname = c.name and o.relnamespace = k.relnamespace and o.relkind in ('r', 'p')
+       ) as renamed,
        exists (
          select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
          where p.pubname = 'bunbase_realtime' and r.prrelid = c.relation
@@ -65,16 +101,29 @@ select c.name,
                union select c.relation where not exists (select from pg_partitioned_table p where p.partrelid = c.relation)) m,
               realtime.identity_problem(m.relid) problem
          where problem is not null
-       ) as problems
+       ) as problems,
+       case when k.oid is null or not exists (select from pg_roles r where r.rolname = 'realtime_reader') then '{}' else array(
+         select format('GRANT USAGE ON SCHEMA %I TO realtime_reader;', n.nspname)
+         from pg_namespace n where n.oid = k.relnamespace and not has_schema_privilege('realtime_reader', n.oid, 'usage')
+         union all
+         select format('GRANT SELECT%s ON %s TO realtime_reader;',
+                       case when c.columns is not null then format(' (%s)', string_agg(quote_ident(a.attname), ', ' order by a.attnum)) end,
+                       c.relation::regclass)
+         from pg_attribute a
+         where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped and (c.columns is null or a.attname = any (c.columns))
+           and not has_column_privilege('realtime_reader', k.oid, a.attnum, 'select')
+         having count(*) > 0
+       ) end as reader_lacks
 from realtime.collections c
-join pg_class k on k.oid = c.relation
+left join pg_class k on k.oid = c.relation
 order by c.name
 
 -- name: doctor_slots
--- Logical slots of this database and the WAL they hold.
-select slot_name::text as name, active, coalesce(wal_status, '') as wal_status,
-       pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as retained
-from pg_replication_slots where slot_type = 'logical' and database = current_database()
+-- Every slot of the cluster and the WAL it holds. ours: it can be one of this database's nodes'.
+select slot_name::text as name, slot_type as type, database::text as database, active, coalesce(wal_status, '') as wal_status,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as retained,
+       slot_type = 'logical' and database = current_database() as ours
+from pg_replication_slots
 order by slot_name
 
 -- name: doctor_oldest_transaction

@@ -1,4 +1,4 @@
--- Which tables clients may subscribe to: realtime.expose() and realtime.unexpose().
+-- How a table becomes a collection, step by step. realtime.expose() and realtime.unexpose() are in 11_expose_calls.sql.
 
 create or replace function realtime.identity_problem(relation regclass) returns text
 language sql stable set search_path = pg_catalog as $$
@@ -31,133 +31,245 @@ $$;
 create or replace function realtime.watch_partitions(root regclass) returns void
 language plpgsql set search_path = pg_catalog as $$
 declare
-  leaf regclass;
+  leaf record;
 begin
+  -- ALWAYS, because a subscription's apply worker truncates with session_replication_role = replica, in which ordinary triggers do not fire.
+  -- DISABLE TRIGGER ALL and ENABLE TRIGGER ALL (pg_restore --disable-triggers) change that. Locks are taken only where something is missing.
   for leaf in
-    select t.relid from pg_partition_tree(root) t
-    where t.relid <> root and t.isleaf and not exists (
-      select from pg_trigger g where g.tgrelid = t.relid and g.tgname = 'realtime_truncate'
-    )
+    select t.relid, g.oid is not null as made
+    from pg_partition_tree(root) t left join pg_trigger g on g.tgrelid = t.relid and g.tgname = 'realtime_truncate'
+    where t.relid <> root and t.isleaf and g.tgenabled is distinct from 'A'
   loop
-    execute format('create trigger realtime_truncate after truncate on %s '
-                   'for each statement execute function realtime.partition_truncated()', leaf);
+    if not leaf.made then
+      execute format('create trigger realtime_truncate after truncate on %s '
+                     'for each statement execute function realtime.partition_truncated()', leaf.relid::regclass);
+    end if;
+    execute format('alter table %s enable always trigger realtime_truncate', leaf.relid::regclass);
   end loop;
 end
 $$;
 comment on function realtime.watch_partitions(regclass) is 'Makes TRUNCATE of single partitions visible to live queries; expose() and the DDL trigger call it';
 
-create or replace function realtime.expose(
-  relation regclass,
-  name text default null,
-  columns name[] default null,
-  camel_case boolean default false,
-  replica_identity text default null
+create or replace function realtime.is_published(relation regclass) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select exists (
+    select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
+    where p.pubname = 'bunbase_realtime' and r.prrelid = relation
+  )
+$$;
+comment on function realtime.is_published(regclass) is 'Whether a table is in the publication bunbase_realtime';
+
+create or replace function realtime.lock_writers(relation regclass) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  -- Writers that are under way finish first and new ones wait until this commits: a transaction that wrote before the
+  -- table was published and commits after it would otherwise be half in the stream.
+  execute format('lock table %s in share row exclusive mode', relation);
+end
+$$;
+comment on function realtime.lock_writers(regclass) is 'Waits for transactions that have written to a table and holds new ones back until this one ends';
+
+create or replace function realtime.publish_table(relation regclass) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if realtime.is_published(relation) then
+    return false;
+  end if;
+  perform realtime.lock_writers(relation);
+  execute format('alter publication bunbase_realtime add table only %s', relation);
+  return true;
+end
+$$;
+comment on function realtime.publish_table(regclass) is 'Adds a table to the publication, with its writers locked out; false, and no lock: it is there already';
+
+create or replace function realtime.reader_privileges_complete(relation regclass, columns name[]) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- The grants as they are written down, not has_column_privilege(), which counts what PUBLIC may do.
+  select coalesce(bool_and(wanted = granted), false)
+  from (
+    select columns is null as wanted, exists (
+      select from pg_class c, aclexplode(c.relacl) a
+      where c.oid = relation and a.grantee = r.oid and a.privilege_type = 'SELECT') as granted
+    from pg_roles r where r.rolname = 'realtime_reader'
+    union all
+    select coalesce(t.attname = any (columns), false), exists (
+      select from aclexplode(t.attacl) a where a.grantee = r.oid and a.privilege_type = 'SELECT')
+    from pg_roles r, pg_attribute t
+    where r.rolname = 'realtime_reader' and t.attrelid = relation and t.attnum > 0 and not t.attisdropped
+    union all
+    select true, has_schema_privilege('realtime_reader', c.relnamespace, 'usage')
+    from pg_class c where c.oid = relation and exists (select from pg_roles r where r.rolname = 'realtime_reader')
+  ) p
+$$;
+comment on function realtime.reader_privileges_complete(regclass, name[]) is
+  'Whether realtime_reader may use the schema and select exactly the exposed columns (null: all)';
+
+create or replace function realtime.grant_reader(relation regclass, columns name[]) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  target_schema regnamespace := (select c.relnamespace from pg_class c where c.oid = relation);
+begin
+  if realtime.reader_privileges_complete(relation, columns) then
+    return false;
+  end if;
+  if not has_schema_privilege('realtime_reader', target_schema, 'usage') then
+    execute format('grant usage on schema %s to realtime_reader', target_schema);
+  end if;
+  execute format('revoke all on %s from realtime_reader', relation);
+  if columns is null then
+    execute format('grant select on %s to realtime_reader', relation);
+  else
+    execute format('grant select (%s) on %s to realtime_reader', (
+      select string_agg(quote_ident(a.attname), ', ') from pg_attribute a
+      where a.attrelid = relation and a.attname = any (columns) and a.attnum > 0 and not a.attisdropped), relation);
+  end if;
+  return true;
+end
+$$;
+comment on function realtime.grant_reader(regclass, name[]) is
+  'Gives realtime_reader, as which clients'' SQL runs, the exposed columns of a table and no others; false: it had them';
+
+create or replace function realtime.refuse_table(relation regclass) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  target pg_class;
+begin
+  select * into target from pg_class c where c.oid = relation;
+  if not found then
+    raise exception 'there is no table with oid %', relation::oid using errcode = 'undefined_table';
+  elsif target.relkind not in ('r', 'p') then
+    raise exception '% is not a table', relation
+      using errcode = 'wrong_object_type', hint = 'Expose the tables a view reads, and subscribe with an SQL query.';
+  elsif target.relnamespace::regnamespace::text in ('pg_catalog', 'information_schema', 'realtime') then
+    raise exception 'tables of schema % cannot be exposed', target.relnamespace::regnamespace using errcode = 'insufficient_privilege';
+  elsif target.relpersistence <> 'p' then
+    raise exception '% is temporary or unlogged: its changes are not in the WAL', relation
+      using errcode = 'wrong_object_type', hint = 'ALTER TABLE ... SET LOGGED makes an unlogged table an ordinary one.';
+  elsif target.relispartition then
+    raise exception '% is a partition', relation
+      using errcode = 'wrong_object_type', hint = 'Expose the partitioned table it belongs to.';
+  elsif exists (select from pg_inherits i where relation in (i.inhparent, i.inhrelid)) and target.relkind <> 'p' then
+    raise exception '% takes part in table inheritance, which live queries do not follow', relation
+      using errcode = 'feature_not_supported';
+  elsif target.relrowsecurity then
+    raise exception 'row-level security is enabled on %, and live queries do not apply policies', relation
+      using errcode = 'feature_not_supported';
+  end if;
+end
+$$;
+comment on function realtime.refuse_table(regclass) is 'Raises the reason why a table cannot be exposed, if there is one';
+
+create or replace function realtime.refuse_collection_name(collection text, relation regclass) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  -- The rule of the constraint collections_name_check.
+  if collection !~ '^[A-Za-z_][A-Za-z0-9_.-]{0,127}$' then
+    raise exception '% cannot be the name of a collection: a letter or _ comes first, then up to 127 letters, digits, _, . or -',
+      quote_literal(collection) using errcode = 'invalid_name',
+      hint = format('Give a name: realtime.expose(%L, name => %L).', relation,
+                    coalesce(nullif(trim(both '-' from lower(regexp_replace(collection, '[^A-Za-z0-9_]+', '-', 'g'))), ''), 'my-table'));
+  end if;
+end
+$$;
+comment on function realtime.refuse_collection_name(text, regclass) is 'Raises invalid_name, with the call to make, for what cannot be the name of a collection';
+
+create or replace function realtime.set_identity(member regclass, identity text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  problem text;
+begin
+  if lower(identity) not in ('full', 'default') then
+    raise exception 'replica_identity must be ''full'' or ''default'', not %', quote_literal(identity)
+      using errcode = 'invalid_parameter_value';
+  elsif exists (select from pg_class c where c.oid = member and c.relreplident <> left(lower(identity), 1)::"char") then
+    execute format('alter table %s replica identity %s', member, lower(identity));
+  end if;
+  problem := realtime.identity_problem(member);
+  if problem is not null then
+    raise exception '%: updates and deletes could not be followed', problem
+      using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Add a primary key, or call realtime.expose(..., replica_identity => ''full'').';
+  end if;
+end
+$$;
+comment on function realtime.set_identity(regclass, text) is
+  'Sets the replica identity of a table or partition if it is another one (null: leaves it), and raises if updates and deletes cannot be followed';
+
+create or replace function realtime.expose_table(
+  relation regclass, name text, columns name[], camel_case boolean, replica_identity text
 ) returns text
-language plpgsql set search_path = pg_catalog as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   target pg_class;
-  target_schema name;
   collection text;
   unknown text;
-  problem text;
-  member regclass;
 begin
-  select * into target from pg_class c where c.oid = expose.relation;
-  select nspname into target_schema from pg_namespace n where n.oid = target.relnamespace;
-  collection := coalesce(expose.name, target.relname);
-
-  if target.relkind not in ('r', 'p') then
-    raise exception '% is not a table', expose.relation
-      using errcode = 'wrong_object_type', hint = 'Expose the tables a view reads, and subscribe with an SQL query.';
-  elsif target_schema in ('pg_catalog', 'information_schema', 'realtime') then
-    raise exception 'tables of schema % cannot be exposed', target_schema using errcode = 'insufficient_privilege';
-  elsif target.relpersistence <> 'p' then
-    raise exception '% is temporary or unlogged: its changes are not in the WAL', expose.relation
-      using errcode = 'wrong_object_type', hint = 'ALTER TABLE ... SET LOGGED makes an unlogged table an ordinary one.';
-  elsif target.relispartition then
-    raise exception '% is a partition', expose.relation
-      using errcode = 'wrong_object_type', hint = 'Expose the partitioned table it belongs to.';
-  elsif exists (select from pg_inherits i where expose.relation in (i.inhparent, i.inhrelid)) and target.relkind <> 'p' then
-    raise exception '% takes part in table inheritance, which live queries do not follow', expose.relation
-      using errcode = 'feature_not_supported';
-  elsif target.relrowsecurity then
-    raise exception 'row-level security is enabled on %, and live queries do not apply policies', expose.relation
-      using errcode = 'feature_not_supported';
-  end if;
+  perform realtime.refuse_table(expose_table.relation);
+  select * into target from pg_class c where c.oid = expose_table.relation;
+  collection := coalesce(expose_table.name, target.relname);
+  perform realtime.refuse_collection_name(collection, expose_table.relation);
 
   select string_agg(quote_ident(wanted), ', ') into unknown
-  from unnest(expose.columns) wanted
+  from unnest(expose_table.columns) wanted
   where not exists (
     select from pg_attribute a
-    where a.attrelid = expose.relation and a.attname = wanted and a.attnum > 0 and not a.attisdropped
+    where a.attrelid = expose_table.relation and a.attname = wanted and a.attnum > 0 and not a.attisdropped
   );
   if unknown is not null then
-    raise exception '% has no column %', expose.relation, unknown using errcode = 'undefined_column';
+    raise exception '% has no column %', expose_table.relation, unknown using errcode = 'undefined_column';
   end if;
 
-  -- Writers that are under way finish first and new ones wait until this commits: a transaction that wrote before the
-  -- table was published and commits after it would otherwise be half in the stream.
-  execute format('lock table %s in share row exclusive mode', expose.relation);
-
-  for member in
-    select t.relid from pg_partition_tree(expose.relation) t where t.isleaf
-    union select expose.relation where target.relkind = 'r'
-  loop
-    if lower(expose.replica_identity) in ('full', 'default') then
-      execute format('alter table %s replica identity %s', member, expose.replica_identity);
-    elsif expose.replica_identity is not null then
-      raise exception 'replica_identity must be ''full'' or ''default'', not %', quote_literal(expose.replica_identity)
-        using errcode = 'invalid_parameter_value';
-    end if;
-    problem := realtime.identity_problem(member);
-    if problem is not null then
-      raise exception '%: updates and deletes could not be followed', problem
-        using errcode = 'object_not_in_prerequisite_state',
-              hint = 'Add a primary key, or call realtime.expose(..., replica_identity => ''full'').';
-    end if;
-  end loop;
-
-  if not exists (
-    select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
-    where p.pubname = 'bunbase_realtime' and r.prrelid = expose.relation
-  ) then
-    execute format('alter publication bunbase_realtime add table only %s', expose.relation);
+  -- Each step takes its locks only if it changes something.
+  if not realtime.is_published(expose_table.relation) then
+    perform realtime.lock_writers(expose_table.relation);
   end if;
+  perform realtime.set_identity(m.member, expose_table.replica_identity)
+  from (
+    select t.relid::regclass as member from pg_partition_tree(expose_table.relation) t where t.isleaf
+    union select expose_table.relation where target.relkind = 'r'
+  ) m;
+  perform realtime.publish_table(expose_table.relation);
   if target.relkind = 'p' then
-    perform realtime.watch_partitions(expose.relation);
+    perform realtime.watch_partitions(expose_table.relation);
   end if;
+  perform realtime.grant_reader(expose_table.relation, expose_table.columns);
+  perform realtime.grant_servers(expose_table.relation, expose_table.columns);
+  perform realtime.record_collection(collection, expose_table.relation, expose_table.columns, expose_table.camel_case);
+  return collection;
+end
+$$;
+comment on function realtime.expose_table(regclass, text, name[], boolean, text) is 'What realtime.expose() does, with the privileges of the caller';
 
-  execute format('revoke all on %s from realtime_reader', expose.relation);
-  execute format('grant usage on schema %I to realtime_reader', target_schema);
-  if expose.columns is null then
-    execute format('grant select on %s to realtime_reader', expose.relation);
-  else
-    execute format('grant select (%s) on %s to realtime_reader',
-      (select string_agg(quote_ident(c), ', ') from unnest(expose.columns) c), expose.relation);
-  end if;
-
-  delete from realtime.collections c where c.relation = expose.relation and c.name <> collection;
-  insert into realtime.collections as c (name, relation, columns, camel_case)
-  values (collection, expose.relation, expose.columns, expose.camel_case)
+create or replace function realtime.record_collection(collection text, relation regclass, columns name[], camel_case boolean) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  present_name name := (select c.relname from pg_class c where c.oid = record_collection.relation);
+begin
+  delete from realtime.collections c
+  where c.relation = record_collection.relation and c.name <> collection
+     or c.name = collection and not exists (select from pg_class p where p.oid = c.relation);  -- dropped, and not announced
+  insert into realtime.collections as c (name, relation, columns, camel_case, table_name)
+  values (collection, record_collection.relation, record_collection.columns, record_collection.camel_case, present_name)
   on conflict on constraint collections_pkey do update
-    set columns = excluded.columns, camel_case = excluded.camel_case
-    where c.relation = excluded.relation;
-  if not found then
+    set columns = excluded.columns, camel_case = excluded.camel_case, table_name = excluded.table_name
+    where c.relation = excluded.relation
+      and (c.columns, c.camel_case, c.table_name) is distinct from (excluded.columns, excluded.camel_case, excluded.table_name);
+  if not found and not exists (
+    select from realtime.collections c where c.name = collection and c.relation = record_collection.relation
+  ) then
     raise exception 'a collection named % exists already, for table %', quote_literal(collection),
       (select c.relation from realtime.collections c where c.name = collection)
       using errcode = 'duplicate_object', hint = 'Give another name: realtime.expose(table, name => ...).';
   end if;
-  return collection;
 end
 $$;
-comment on function realtime.expose(regclass, text, name[], boolean, text) is
-  'Let clients subscribe to a table as db:collection:NAME. columns: those they may see and query (null: all); camel_case: '
-  'created_at is shown as createdAt; replica_identity: ''full'' sets it first, for a table without primary key. Waits for '
-  'writers of the table and holds them back until the transaction ends. Returns the name of the collection.';
+comment on function realtime.record_collection(text, regclass, name[], boolean) is
+  'Writes the row of realtime.collections, which announces it to the servers; nothing if it says so already';
 
-create or replace function realtime.unexpose(collection text) returns void
-language plpgsql set search_path = pg_catalog as $$
+create or replace function realtime.unexpose_table(collection text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   target regclass;
 begin
@@ -165,13 +277,12 @@ begin
   if not found then
     raise exception 'no collection is named %', quote_literal(collection) using errcode = 'undefined_object';
   end if;
-  if exists (
-    select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
-    where p.pubname = 'bunbase_realtime' and r.prrelid = target
-  ) then
+  if realtime.is_published(target) then
     execute format('alter publication bunbase_realtime drop table %s', target);
   end if;
-  execute format('revoke all on %s from realtime_reader', target);
+  if exists (select from pg_class c where c.oid = target) and exists (select from pg_roles r where r.rolname = 'realtime_reader') then
+    execute format('revoke all on %s from realtime_reader', target);
+  end if;
 end
 $$;
-comment on function realtime.unexpose(text) is 'Close a collection: its live queries end with an error, its table leaves the publication';
+comment on function realtime.unexpose_table(text) is 'What realtime.unexpose() does, with the privileges of the caller';

@@ -13,9 +13,6 @@ begin
 end
 $$;
 
-create or replace trigger collections_changed after insert or update or delete on realtime.collections
-  for each row execute function realtime.collections_changed();
-
 create or replace function realtime.is_routine(object_type text, schema_name text) returns boolean
 language sql immutable set search_path = pg_catalog as $$
   select coalesce(object_type in ('function', 'aggregate', 'operator', 'operator class', 'operator family', 'cast')
@@ -59,27 +56,5 @@ begin
   end if;
 exception when others then
   raise warning 'realtime: % was not announced to live queries: %', tg_tag, sqlerrm;
-end
-$$;
-
-do $$
-begin
-  drop event trigger if exists realtime_ddl_end;
-  drop event trigger if exists realtime_ddl_drop;
-  create event trigger realtime_ddl_end on ddl_command_end execute function realtime.note_ddl();
-  create event trigger realtime_ddl_drop on sql_drop execute function realtime.note_ddl();
-exception when insufficient_privilege then
-  raise warning 'realtime: no privilege to create event triggers; DDL on exposed tables is noticed at their next row change';
-end
-$$;
-
--- Clients' queries run as realtime_reader, so whoever migrates (and serves) must be able to become it. Since PostgreSQL 16 a
--- role with CREATEROLE is a member of the roles it makes, but may not SET ROLE to them before it has granted that to itself.
-do $$
-begin
-  if not pg_has_role(current_user, 'realtime_reader',
-                     case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) then
-    execute format('grant realtime_reader to %I', current_user);
-  end if;
 end
 $$;

@@ -80,7 +80,6 @@ begin
 end
 $$;
 comment on function realtime.check_channel() is 'Trigger function: a room that makes no sense is refused with RT007, before a constraint says so in its own words';
-create or replace trigger check_channel before insert or update on realtime.channels for each row execute function realtime.check_channel();
 
 create or replace function realtime.check_default() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -98,7 +97,6 @@ begin
 end
 $$;
 comment on function realtime.check_default() is 'The same for realtime.channel_defaults';
-create or replace trigger check_default before insert or update on realtime.channel_defaults for each row execute function realtime.check_default();
 
 create or replace function realtime.create_channel(
   name text,

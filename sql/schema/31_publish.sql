@@ -44,8 +44,6 @@ end
 $$;
 comment on function realtime.check_size() is 'Trigger function: a payload over realtime.settings.max_payload is refused with RT005, whoever inserts it';
 -- The setting is at least 1024, so small messages need not ask for it.
-create or replace trigger check_size before insert on realtime.messages
-  for each row when (octet_length(new.payload::text) > 1024) execute function realtime.check_size();
 
 drop function if exists realtime.send(text, text, jsonb, text, text, jsonb, integer, text);
 create or replace function realtime.send(
@@ -154,7 +152,6 @@ begin
 end
 $$;
 comment on function realtime.check_route() is 'Trigger function: a route that could route nothing is refused with RT007';
-create or replace trigger check_route before insert or update on realtime.routes for each row execute function realtime.check_route();
 
 create or replace function realtime.check_message(event text, audience jsonb) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$

@@ -9,8 +9,6 @@ begin
   return null;
 end
 $$;
-create or replace trigger presence_removed after delete on realtime.presence referencing old table as removed
-  for each statement execute function realtime.presence_removed();
 
 create or replace function realtime.node_removed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -23,7 +21,6 @@ begin
   return old;
 end
 $$;
-create or replace trigger node_removed before delete on realtime.nodes for each row execute function realtime.node_removed();
 
 create or replace function realtime.kick(channel text, user_id text, reason text default null) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

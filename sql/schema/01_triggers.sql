@@ -1,0 +1,27 @@
+-- Triggers are made by sql/upkeep: CREATE OR REPLACE TRIGGER takes SHARE ROW EXCLUSIVE, which waits for every open transaction that has written to
+-- the table and holds back all that want to. On realtime.messages that is everybody who publishes.
+
+create or replace function realtime.keep_trigger(relation regclass, name name, fires "char", definition text) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if not exists (
+    select from pg_trigger t
+    where t.tgrelid = relation and t.tgname = keep_trigger.name and pg_get_triggerdef(t.oid) = definition
+  ) then
+    execute regexp_replace(definition, '^CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER');
+  elsif not exists (
+    -- partitions have copies of row triggers
+    select from pg_trigger t
+    where t.tgname = keep_trigger.name and t.tgenabled <> fires
+      and (t.tgrelid = relation or t.tgrelid in (select p.relid from pg_partition_tree(relation) p))
+  ) then
+    return false;
+  end if;
+  execute format('alter table %s enable %s trigger %I', relation, case fires when 'A' then 'always' else '' end, keep_trigger.name);
+  raise info 'made or enabled the trigger % on %', keep_trigger.name, relation;
+  return true;
+end
+$$;
+comment on function realtime.keep_trigger(regclass, name, "char", text) is
+  'Makes a trigger, or enables it again, unless it is as pg_get_triggerdef() would write it and fires as wanted (O: ordinary, A: always, as in '
+  'pg_trigger.tgenabled). False, and no lock: it was so';

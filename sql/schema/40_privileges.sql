@@ -1,0 +1,145 @@
+-- Who needs what. One list, read by the grants of each migrate and by `realtime doctor`.
+
+create or replace function realtime.privileges_for(purpose text)
+returns table (kind text, object text, columns text, privilege text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- publish: what an application needs that uses channels by SQL. Nobody but the owner sees realtime.settings, writes to realtime.presence,
+  -- or emits messages. Not seq, inserted_at and xid of realtime.messages: order and expiry depend on them.
+  select w.* from (values
+    ('schema', 'realtime', null, 'USAGE'),
+    ('table', 'realtime.presence_now', null, 'SELECT'),
+    ('table', 'realtime.connection_list', null, 'SELECT'),
+    ('table', 'realtime.channel_list', null, 'SELECT'),
+    ('table', 'realtime.channels', null, 'SELECT'),
+    ('table', 'realtime.channel_defaults', null, 'SELECT'),
+    ('table', 'realtime.presence', null, 'SELECT'),
+    ('table', 'realtime.last_seen', null, 'SELECT'),
+    ('table', 'realtime.messages', null, 'SELECT, DELETE'),
+    ('table', 'realtime.messages', 'channel, event, payload, sender, id, audience, priority', 'INSERT'),
+    ('table', 'realtime.connections', null, 'SELECT, DELETE'),
+    ('table', 'realtime.routes', null, 'SELECT, INSERT, UPDATE, DELETE'),
+    ('table', 'realtime.preferences', null, 'SELECT, INSERT, UPDATE, DELETE')
+  ) w (kind, object, columns, privilege) where purpose = 'publish'
+  union all
+  select 'function', p.oid::regprocedure::text, null, 'EXECUTE'
+  from pg_proc p
+  where purpose = 'publish' and p.pronamespace = 'realtime'::regnamespace and p.proname = any ('{broadcast,broadcast_all,broadcast_users,
+    broadcast_rooms,broadcast_changes,kick,disconnect,create_channel,update_channel,close_channel,history,epoch,name_matches,channel_rules}')
+  union all
+  -- serve: the whole schema, as far as functions do not do the writing.
+  select 'schema', 'realtime', null, 'USAGE' where purpose = 'serve'
+  union all
+  select 'table', c.oid::regclass::text, null,
+         case when c.relkind = 'v' or c.relname = any ('{collections,migrations,server_roles,settings,channels,channel_defaults,epochs,expired,
+                                                        last_seen,dropped_days}')
+              then 'SELECT' else 'SELECT, INSERT, UPDATE, DELETE' end
+  from pg_class c
+  where purpose = 'serve' and c.relnamespace = 'realtime'::regnamespace and c.relkind in ('r', 'p', 'v') and not c.relispartition
+    and c.relname <> 'collection_calls'
+  union all
+  select 'table', 'realtime.channels', 'updated_at', 'UPDATE' where purpose = 'serve'  -- to lock a room that has a capacity
+  union all
+  select 'function', p.oid::regprocedure::text, null, 'EXECUTE'
+  from pg_proc p
+  where purpose = 'serve' and p.pronamespace = 'realtime'::regnamespace and p.prokind = 'f'
+    and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+  union all
+  -- Builder queries read exposed columns and the key as the server's own role.
+  select 'table', c.relation::text, string_agg(quote_ident(a.attname), ', ' order by a.attnum), 'SELECT'
+  from realtime.collections c
+  join pg_class t on t.oid = c.relation
+  join pg_attribute a on a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped
+  where purpose = 'serve' and (c.columns is null or a.attname = any (c.columns) or exists (
+    select from pg_index i where i.indrelid = c.relation and (i.indisprimary or i.indisreplident) and a.attnum = any (i.indkey::int2[])))
+  group by c.relation
+  union all
+  select 'schema', t.relnamespace::regnamespace::text, null, 'USAGE'
+  from realtime.collections c join pg_class t on t.oid = c.relation where purpose = 'serve' group by t.relnamespace
+$$;
+comment on function realtime.privileges_for(text) is
+  'What a role needs to publish by SQL (purpose publish: realtime_publisher has it) or to run the server (purpose serve)';
+
+create or replace function realtime.missing_privileges(role name, purpose text) returns table (statement text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  with one as (
+    select p.kind, p.object, p.columns, trim(each.privilege) as privilege, each.n
+    from realtime.privileges_for(purpose) p, string_to_table(p.privilege, ',') with ordinality each (privilege, n)
+  ), missing as (
+    select * from one o
+    where not case o.kind
+      when 'schema' then has_schema_privilege(role, o.object::regnamespace, o.privilege)
+      when 'function' then has_function_privilege(role, o.object, o.privilege)
+      else has_table_privilege(role, o.object, o.privilege) or o.columns is not null and (
+        select bool_and(has_column_privilege(role, o.object::regclass, a.attnum, o.privilege))
+        from pg_attribute a
+        where a.attrelid = o.object::regclass and a.attnum > 0 and not a.attisdropped
+          and quote_ident(a.attname) = any (string_to_array(o.columns, ', ')))
+      end
+  )
+  select format('GRANT %s ON %s %s TO %I;',
+                string_agg(m.privilege || coalesce(' (' || m.columns || ')', ''), ', ' order by m.n), upper(m.kind), m.object, role)
+  from missing m group by m.kind, m.object, m.columns
+  union all
+  select format('GRANT realtime_reader TO %I;', role)
+  where purpose = 'serve' and not pg_has_role(role, 'realtime_reader',
+    case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end)
+  union all
+  select format('GRANT TEMPORARY ON DATABASE %I TO %I;', current_database(), role)
+  where purpose = 'serve' and not has_database_privilege(role, current_database(), 'temporary')
+  order by 1
+$$;
+comment on function realtime.missing_privileges(name, text) is 'The GRANTs that a role lacks for a purpose of realtime.privileges_for()';
+
+create or replace function realtime.grant_missing(role name, purpose text) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  statement text;
+  granted integer := 0;
+begin
+  for statement in select m.statement from realtime.missing_privileges(role, purpose) m loop
+    execute statement;
+    granted := granted + 1;
+  end loop;
+  if granted > 0 then
+    raise info 'gave % the privileges it lacked (% grants)', quote_ident(role), granted;
+  end if;
+  return granted;
+end
+$$;
+comment on function realtime.grant_missing(name, text) is 'Grants what realtime.missing_privileges() says; how many grants that were';
+
+create or replace function realtime.grant_servers(relation regclass, columns name[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  server record;
+begin
+  -- Mostly realtime_reader's privileges do, which servers have; not where a column of the key is hidden from clients.
+  for server in
+    select s.role, string_agg(quote_ident(a.attname), ', ' order by a.attnum) as missing
+    from realtime.server_roles s
+    join pg_roles r on r.rolname = s.role
+    join pg_attribute a on a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+    where not has_column_privilege(r.oid, relation, a.attnum, 'select') and (columns is null or a.attname = any (columns) or exists (
+      select from pg_index i where i.indrelid = relation and (i.indisprimary or i.indisreplident) and a.attnum = any (i.indkey::int2[])))
+    group by s.role
+  loop
+    execute format('grant select (%s) on %s to %I', server.missing, relation, server.role);
+  end loop;
+end
+$$;
+comment on function realtime.grant_servers(regclass, name[]) is 'Gives the roles that serve what they lack to read an exposed table';
+
+create or replace function realtime.grant_server(role name) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if not exists (select from pg_roles r where r.rolname = role) then
+    raise exception 'role % does not exist', quote_ident(role) using errcode = 'undefined_object',
+      hint = format('CREATE ROLE %I LOGIN REPLICATION;', role);
+  end if;
+  insert into realtime.server_roles (role) values (grant_server.role) on conflict do nothing;
+  perform realtime.grant_missing(role, 'serve');
+end
+$$;
+comment on function realtime.grant_server(name) is
+  'Gives a role everything that running the server needs in this database, and remembers it: each migrate, and realtime.expose(), give it what '
+  'is new. Not LOGIN and REPLICATION, which belong to the role. To be called by the owner of the schema';

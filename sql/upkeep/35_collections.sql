@@ -1,0 +1,32 @@
+-- What is exposed is published, readable for clients' SQL, and its partitions announce TRUNCATE, whatever happened to that meanwhile.
+
+do $$
+declare
+  one record;
+begin
+  for one in
+    select c.name from realtime.collections c where not exists (select from pg_catalog.pg_class t where t.oid = c.relation)
+  loop
+    delete from realtime.collections c where c.name = one.name;
+    raise info 'removed the collection %, whose table is gone', one.name;
+  end loop;
+  for one in
+    select c.name, c.relation, c.columns, t.relkind from realtime.collections c join pg_catalog.pg_class t on t.oid = c.relation order by c.name
+  loop
+    if realtime.publish_table(one.relation) then
+      raise info 'added % (collection %) to the publication', one.relation, one.name;
+    end if;
+    if one.relkind = 'p' and exists (
+      select from pg_catalog.pg_partition_tree(one.relation) p
+      left join pg_catalog.pg_trigger t on t.tgrelid = p.relid and t.tgname = 'realtime_truncate'
+      where p.isleaf and t.tgenabled is distinct from 'A'
+    ) then
+      raise info 'made or enabled the trigger realtime_truncate on partitions of %', one.relation;
+      perform realtime.watch_partitions(one.relation);
+    end if;
+    if realtime.grant_reader(one.relation, one.columns) then
+      raise info 'gave realtime_reader the exposed columns of % (collection %)', one.relation, one.name;
+    end if;
+  end loop;
+end
+$$;

@@ -1,0 +1,35 @@
+-- Privileges are not in a dump of another cluster's roles, and a function that was dropped and made again has lost its own.
+
+-- Functions are for everybody unless that is taken away. Those that stay open check privileges by what they do.
+do $$
+declare
+  one record;
+begin
+  for one in
+    select p.oid::regprocedure as signature
+    from pg_catalog.pg_proc p
+    where p.pronamespace = 'realtime'::regnamespace and has_function_privilege('public', p.oid, 'execute')
+      and p.proname <> all ('{expose,unexpose,is_schema_owner,identity_problem,watch_partitions,partition_truncated,note_ddl,collections_changed,
+                              privileges_for,missing_privileges}')
+  loop
+    execute format('revoke all on function %s from public', one.signature);
+  end loop;
+end
+$$;
+
+select realtime.grant_missing('realtime_publisher', 'publish');
+
+do $$
+declare
+  one record;
+begin
+  for one in select s.role, r.rolname is not null as known from realtime.server_roles s left join pg_catalog.pg_roles r on r.rolname = s.role loop
+    if one.known then
+      perform realtime.grant_missing(one.role, 'serve');
+    else
+      raise warning 'realtime: role % of realtime.server_roles does not exist in this cluster: create it and migrate again, or delete its row',
+        quote_ident(one.role);
+    end if;
+  end loop;
+end
+$$;

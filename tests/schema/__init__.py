@@ -1,0 +1,1 @@
+"""What the schema ``realtime`` does in a database: migrating, privileges, triggers, locks."""
