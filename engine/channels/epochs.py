@@ -9,7 +9,10 @@ from __future__ import annotations
 from engine.channels.store import Store
 from engine.lsn import Lsn, parse_lsn
 
-__all__ = ["Epochs"]
+__all__ = ["OTHER_HISTORY", "Epochs"]
+
+OTHER_HISTORY = "the database was restored or another one took over, and this server has yet to notice"
+"""Why nothing is written that is known from the stream: it may never have been in this history."""
 
 
 class Epochs:

@@ -14,7 +14,7 @@ import psycopg
 import structlog
 
 from engine.channels.core import ChannelCore
-from engine.channels.epochs import Epochs
+from engine.channels.epochs import OTHER_HISTORY, Epochs
 from engine.channels.events import EndEvent, MessageEvent
 from engine.channels.model import Position, Unavailable
 from engine.channels.records import MessageRow
@@ -117,6 +117,8 @@ class HandOver:
         if not await self._epochs.covers(epoch, since.lsn):
             return False
         check = await self._replay.check(channel, since)
+        if check.epoch != self._epochs.current:
+            raise Unavailable("the database was restored or another one took over a moment ago; subscribe again")
         if since.lsn > max(check.flushed, self._core.position):
             return False  # of another cluster, or of a future that a restore took back
         if check.removed is not None and since < check.removed:
@@ -229,14 +231,17 @@ class HandOver:
             return
         await self._others(position)
         log.warning("messages had no commit position; they get one", transactions=len(missing))
-        await self._store.rows(
+        [written] = await self._store.rows(
             "engine_record_commits",
+            epoch=self._epochs.current,
             channels=[row["channel"] for row in missing],
             xids=[row["xid"] for row in missing],
             positions=[format_lsn(position - 1)] * len(missing),
             first=[row["first_at"] for row in missing],
             last=[row["last_at"] for row in missing],
         )
+        if not written["ours"]:
+            raise Unavailable(OTHER_HISTORY)
 
     async def _others(self, position: Lsn) -> None:
         """Another node may have followed the WAL all the time and is about to write the true positions: let it."""

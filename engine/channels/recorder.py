@@ -1,7 +1,8 @@
 """Writes where transactions with messages committed, and lets go of what is written.
 
 Replay needs it, so the slot is not confirmed past a transaction before its row is there: after a crash the stream
-brings it again.
+brings it again. What the stream brought is only written into the history it came from: after a failover the connections
+of the store may be at the new primary before the stream has noticed.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import psycopg
 import structlog
 
 from engine.channels.arrays import text_array
+from engine.channels.epochs import OTHER_HISTORY, Epochs
 from engine.channels.ledger import Entry, Ledger
 from engine.channels.model import Unavailable
 from engine.channels.records import MessageRow
@@ -42,8 +45,17 @@ _COPY = (
 class Recorder:
     """Two loops over one ledger; :meth:`wake` after each transaction with messages."""
 
-    def __init__(self, store: Store, ledger: Ledger, confirm: Callable[[], None], interval: float, trim: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        epochs: Epochs,
+        confirm: Callable[[], None],
+        interval: float,
+        trim: float,
+    ) -> None:
         self._store = store
+        self._epochs = epochs
         self._ledger = ledger
         self._confirm = confirm
         self._interval = interval
@@ -72,7 +84,8 @@ class Recorder:
             await self._wanted.wait()
             self._wanted.clear()
             entries = self._ledger.unrecorded[:_MOST]
-            if not entries:
+            if not entries:  # or another history has begun: what is waited for is not there any more
+                await self._tell()
                 continue
             try:
                 await self._write(entries)
@@ -83,8 +96,7 @@ class Recorder:
                 continue
             self._ledger.record(entries)
             self._confirm()
-            async with self._moved:
-                self._moved.notify_all()
+            await self._tell()
             if self._ledger.unrecorded:
                 self._wanted.set()
             with contextlib.suppress(TimeoutError):
@@ -92,19 +104,30 @@ class Recorder:
                     await self._hurry.wait()
             self._hurry.clear()
 
+    async def _tell(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
     async def _write(self, entries: list[Entry]) -> None:
         if refused := [row for entry in entries for row in _rows(entry, entry.refused)]:
             parameters = _columns(refused, ("channels", "xids", "positions", "first", "last"))
             del parameters["positions"]
             # Only PostgreSQL knows when it will see them.
-            while not (await self._store.rows("engine_remove_refused", **parameters))[0]["seen"]:  # noqa: ASYNC110
+            while not (await self._ask("engine_remove_refused", **parameters))["seen"]:  # noqa: ASYNC110
                 await asyncio.sleep(self._interval)
         commits = [row for entry in entries for row in _rows(entry, entry.messages)]
         parameters = _columns(commits, ("channels", "xids", "positions", "first", "last"))
         if any(entry.copies for entry in entries):
-            await self._store.rows("engine_record_and_route", **parameters, **_copies(entries))
+            await self._ask("engine_record_and_route", **parameters, **_copies(entries))
         elif commits:
-            await self._store.rows("engine_record_commits", **parameters)
+            await self._ask("engine_record_commits", **parameters)
+
+    async def _ask(self, name: str, **parameters: object) -> dict[str, Any]:
+        """Run a query that does nothing in another history. Raises ``Unavailable`` there."""
+        [row] = await self._store.rows(name, epoch=self._epochs.current, **parameters)
+        if not row["ours"]:
+            raise Unavailable(OTHER_HISTORY)
+        return row
 
     async def trim(self) -> None:
         """Let the ledger go of what a snapshot shows."""

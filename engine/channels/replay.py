@@ -28,11 +28,14 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """``removed``: the last position that has expired; ``known``: a transaction with messages committed there."""
+    """``removed``: the last position that has expired; ``known``: a transaction with messages committed there;
+    ``epoch``: that of the database's history, empty if no server has adopted it yet.
+    """
 
     removed: Position | None
     known: bool
     flushed: Lsn
+    epoch: str
 
 
 class Replay:
@@ -64,11 +67,12 @@ class Replay:
     async def check(self, channel: str, position: Position) -> Check:
         """To be asked after the rows were read: what expires meanwhile is then not overlooked."""
         read = await self._read("engine_replay_check", channel, format_lsn(position.lsn))
-        removed, known, flushed = read.rows[0]
+        removed, known, flushed, epoch = read.rows[0]
         return Check(
             None if removed is None else parse_position(removed.decode()),
             known == b"t",
             parse_lsn((flushed or b"").decode()),
+            (epoch or b"").decode(),
         )
 
     async def _read(self, name: str, channel: str, *parameters: str) -> ReadResult:

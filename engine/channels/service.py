@@ -63,8 +63,9 @@ class Channels:
         self.core.seed(live.tail)
         self._reader = Reader(dsn, size=settings.connections, timeout_ms=int(settings.timeout * 1000))
         self._store = Store(dsn, settings.node_id, settings.connections, settings.timeout)
+        self._epochs = Epochs(self._store)
         self._recorder = Recorder(
-            self._store, self.core.ledger, live.confirm, settings.record_interval, settings.trim_interval
+            self._store, self.core.ledger, self._epochs, live.confirm, settings.record_interval, settings.trim_interval
         )
         self._publisher = Publisher(
             dsn,
@@ -76,7 +77,6 @@ class Channels:
             batch=settings.batch,
             queue=settings.queue,
         )
-        self._epochs = Epochs(self._store)
         self._handover = HandOver(
             self.core, live, self._store, Replay(self._reader, settings.connections), self._epochs, settings
         )
@@ -245,6 +245,7 @@ class Channels:
 
     async def _recover(self, position: Lsn, resume: Lsn) -> None:
         await self._handover.recover(position, resume)
+        self._recorder.wake()
         await self._connections.mend()
 
     @property

@@ -40,7 +40,7 @@ limit $2::int
 
 -- name: engine_replay_check
 -- What can be said of a position ($2) of some channels: up to where messages have been removed or are over their ttl, whether a transaction
--- committed there, and how far the WAL is flushed.
+-- committed there, how far the WAL is flushed, and the epoch of the database's history.
 select (select g.position::text || '/' || g.seq
         from (
           select e.position, e.seq from realtime.expired e where e.channel = any ($1::text[] || '{""}'::text[])
@@ -56,47 +56,66 @@ select (select g.position::text || '/' || g.seq
           ) o
         ) g order by g.position desc, g.seq desc limit 1) as removed,
        exists (select from realtime.commits c where c.channel = any ($1::text[]) and c.position = $2::pg_lsn) as known,
-       pg_current_wal_flush_lsn()::text as flushed
+       pg_current_wal_flush_lsn()::text as flushed,
+       coalesce(realtime.epoch(), '') as epoch
 
 -- name: engine_record_commits
--- Where transactions with messages committed. Every node writes it; the first wins.
-insert into realtime.commits (channel, xid, position, first_at, last_at)
-select * from unnest(%(channels)s::text[], %(xids)s::text[]::xid8[], %(positions)s::pg_lsn[], %(first)s::timestamptz[], %(last)s::timestamptz[])
-order by 1, 2
-on conflict do nothing
+-- Where transactions with messages committed. Every node writes it; the first wins. Nothing is written into a database whose history is not that
+-- of the epoch: a standby that was promoted may lack these transactions, and their positions may be those of others there.
+with history as materialized (
+  select coalesce(realtime.epoch() = %(epoch)s, false) as ours
+), recorded as (
+  insert into realtime.commits (channel, xid, position, first_at, last_at)
+  select u.* from history h,
+                  unnest(%(channels)s::text[], %(xids)s::text[]::xid8[], %(positions)s::pg_lsn[], %(first)s::timestamptz[], %(last)s::timestamptz[])
+                    as u (channel, xid, position, first_at, last_at)
+  where h.ours
+  order by 1, 2
+  on conflict do nothing
+)
+select ours from history
 
 -- name: engine_record_and_route
 -- The same, and in the same transaction copies of messages for the channels they are routed to, made by the node that was first. Of messages that
 -- are not stored nothing is recorded; their copies are claimed by the message's id instead.
-with recorded as materialized (
+with history as materialized (
+  select coalesce(realtime.epoch() = %(epoch)s, false) as ours
+), recorded as materialized (
   insert into realtime.commits (channel, xid, position, first_at, last_at)
-  select * from unnest(%(channels)s::text[], %(xids)s::text[]::xid8[], %(positions)s::pg_lsn[], %(first)s::timestamptz[], %(last)s::timestamptz[])
+  select u.* from history h,
+                  unnest(%(channels)s::text[], %(xids)s::text[]::xid8[], %(positions)s::pg_lsn[], %(first)s::timestamptz[], %(last)s::timestamptz[])
+                    as u (channel, xid, position, first_at, last_at)
+  where h.ours
   order by 1, 2
   on conflict do nothing
   returning channel, xid
+), routed as materialized (
+  select realtime.send(r.target, r.event, r.payload::jsonb, r.sender, case when r.xid is null then r.id end, r.audience::jsonb, r.priority, r.id,
+                       r.connection_id, r.source) as outcome
+  from (
+    select * from unnest(%(targets)s::text[], %(sources)s::text[], %(source_xids)s::text[]::xid8[], %(events)s::text[], %(payloads)s::text[],
+                         %(senders)s::text[], %(connections)s::text[], %(ids)s::text[], %(audiences)s::text[], %(priorities)s::int[])
+             with ordinality as r (target, source, xid, event, payload, sender, connection_id, id, audience, priority, n)
+    where (select ours from history) and (xid is null or exists (select from recorded where recorded.channel = r.source and recorded.xid = r.xid))
+    order by case when xid is null then target end, case when xid is null then id end, n
+  ) r
 )
-select realtime.send(r.target, r.event, r.payload::jsonb, r.sender, case when r.xid is null then r.id end, r.audience::jsonb, r.priority, r.id,
-                     r.connection_id, r.source)
-from (
-  select * from unnest(%(targets)s::text[], %(sources)s::text[], %(source_xids)s::text[]::xid8[], %(events)s::text[], %(payloads)s::text[],
-                       %(senders)s::text[], %(connections)s::text[], %(ids)s::text[], %(audiences)s::text[], %(priorities)s::int[])
-           with ordinality as r (target, source, xid, event, payload, sender, connection_id, id, audience, priority, n)
-  where xid is null or exists (select from recorded where recorded.channel = r.source and recorded.xid = r.xid)
-  order by case when xid is null then target end, case when xid is null then id end, n
-) r
+select h.ours, (select count(outcome) from routed) as copies from history h
 
 -- name: engine_remove_refused
 -- Messages that committed after their room was closed: nobody was shown them, and whoever published them was told so. Says whether it saw all of
 -- these transactions: the stream brings a commit a moment before other statements see its rows.
-with refused as materialized (
+with history as materialized (
+  select coalesce(realtime.epoch() = %(epoch)s, false) as ours
+), refused as materialized (
   select * from unnest(%(channels)s::text[], %(xids)s::text[]::xid8[], %(first)s::timestamptz[], %(last)s::timestamptz[]) as r (channel, xid, first_at, last_at)
 ), gone as (
-  delete from realtime.messages m using refused r
-  where m.channel = r.channel and m.xid = r.xid and m.inserted_at between r.first_at and r.last_at
+  delete from realtime.messages m using refused r, history h
+  where h.ours and m.channel = r.channel and m.xid = r.xid and m.inserted_at between r.first_at and r.last_at
 ), free as (
-  delete from realtime.message_ids i using refused r where i.channel = r.channel and i.xid = r.xid
+  delete from realtime.message_ids i using refused r, history h where h.ours and i.channel = r.channel and i.xid = r.xid
 )
-select coalesce(bool_and(pg_visible_in_snapshot(r.xid, pg_current_snapshot())), true) as seen from refused r
+select h.ours, coalesce((select bool_and(pg_visible_in_snapshot(r.xid, pg_current_snapshot())) from refused r), true) as seen from history h
 
 -- name: engine_unrecorded
 -- Messages whose commit nobody has written down, with the snapshot's place: the stream may still bring them.

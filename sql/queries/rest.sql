@@ -21,7 +21,7 @@ select realtime.broadcast_rooms(rooms => %(rooms)s::text[], event => %(event)s::
 
 -- name: rest_epoch
 -- What positions belong to.
-select realtime.epoch() as epoch
+select coalesce(realtime.epoch(), '') as epoch
 
 -- name: rest_channel_create
 -- Make a room. What is not among the settings is as the function's defaults say.

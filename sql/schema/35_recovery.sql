@@ -50,5 +50,10 @@ comment on function realtime.adopt_cluster() is
 create or replace function realtime.epoch() returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select s.epoch from realtime.settings s
+  where s.system_identifier = (select c.system_identifier::text from pg_control_system() c)
+    -- A standby has no timeline of its own; it follows the one of the epoch.
+    and (s.timeline is null or case when pg_is_in_recovery() then true else s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) end)
 $$;
-comment on function realtime.epoch() is 'The epoch that positions belong to now. Positions of another epoch are not to be compared with today''s';
+comment on function realtime.epoch() is
+  'The epoch that positions belong to now. Positions of another epoch are not to be compared with today''s. Null: this database was restored or '
+  'promoted, and no server has adopted it since (realtime.adopt_cluster())';

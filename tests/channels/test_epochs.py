@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import RealtimeError
 from engine.lsn import format_lsn, parse_lsn
 from server.local_postgres import LocalPostgres
 from tests.channels.conftest import Place
-from tests.channels.stage import connect, node, read, run
+from tests.channels.stage import PATIENCE, connect, node, read, run, until
 from tests.conftest import database_on, fresh_database, postgres_18, started
 from tests.live.stage import drop_slot
 
@@ -104,6 +105,33 @@ async def test_a_node_that_is_running_when_the_history_parts_asks_its_subscriber
         await one.publish("room", 2)
         await again.until(lambda: again.data == [2])
         assert one.channels.epoch != old
+
+
+async def test_what_another_history_lacks_is_not_written_into_it(database: str) -> None:
+    async with node(database, record_interval=PATIENCE) as one:
+        await one.publish("room", 1)
+        await until(lambda: read(database, "select from realtime.commits"))
+        live = await one.listen("room")
+        await one.publish("room", 2)
+        await live.until(lambda: live.messages)
+        [lost], old = live.positions, one.channels.epoch
+        another_timeline(database)  # a standby that lacks the second message was promoted
+        run(database, "delete from realtime.messages where payload = '2'")
+        with pytest.raises(RealtimeError) as refused:
+            await one.listen("room", since=lost, epoch=old)  # the stream has not noticed yet
+        assert refused.value.code == "RT_001"
+        with pytest.raises(RealtimeError):
+            await one.channels.recorded()
+        assert read(database, "select count(*) from realtime.commits") == [(1,)]
+        drop_slot(database, one.feed.settings.slot_name)
+        await live.until(lambda: live.of("error"))
+        again = await one.listen("room", since=lost, epoch=old, history=5)
+        assert again.subscription is not None
+        assert again.subscription.recovered is False
+        assert again.data == [1]
+        await one.publish("room", 3)
+        await again.until(lambda: again.data == [1, 3])
+        await one.channels.recorded()
 
 
 @pytest.fixture

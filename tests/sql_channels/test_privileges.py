@@ -147,11 +147,14 @@ def test_a_server_that_is_neither_superuser_nor_owner_gets_by_with_the_documente
         named(db, "engine_make_partitions", days=5)
         for name in ("engine_drop_partitions", "engine_adopt_cluster"):
             named(db, name)
+        named(db, "engine_flush", prefix="realtime.heartbeat")
+        named(db, "engine_outcome", channels=["r"], ids=["x"], ages=[60])
+        named(db, "engine_release_ids", channels=["r"], ids=["x"])
         named(db, "engine_emit", notes=['{"payload": 1}'])
         named(db, "engine_epoch_ended", epoch="e")
         nothing: list[str] = []
         commits = dict.fromkeys(("channels", "xids", "first", "last"), nothing)
-        named(db, "engine_remove_refused", **commits)
+        named(db, "engine_remove_refused", epoch="e", **commits)
         names = (
             "targets",
             "sources",
@@ -164,7 +167,7 @@ def test_a_server_that_is_neither_superuser_nor_owner_gets_by_with_the_documente
             "audiences",
         )
         copies = dict.fromkeys((*names, "priorities"), nothing)
-        named(db, "engine_record_and_route", **commits, positions=nothing, **copies)
+        named(db, "engine_record_and_route", epoch="e", **commits, positions=nothing, **copies)
         named(db, "engine_expire_messages", most=10)
         named(db, "engine_leave", **who)
         named(db, "feed_node_remove", node="n", always=True)
