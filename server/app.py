@@ -13,6 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from server.handshake import HEADERS_OF_426
+from server.identity import Refused
+
 __all__ = ["make_app"]
 
 _log = structlog.get_logger("realtime.http")
@@ -32,11 +35,11 @@ def make_app(status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute
         return JSONResponse(now, code, headers={"Cache-Control": "no-store"})
 
     async def upgrade_required(request: Request) -> Response:
-        raise HTTPException(
-            HTTPStatus.UPGRADE_REQUIRED,
-            "this is the WebSocket endpoint",
-            {"Upgrade": "websocket", "Connection": "Upgrade"},
-        )
+        refused = request.scope.get("state", {}).get("refused")  # by server.http_protocol
+        if refused is None:
+            text = "this is the WebSocket endpoint, and the request does not ask for a WebSocket"
+            refused = Refused(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426)
+        raise HTTPException(refused.status, str(refused), refused.headers)
 
     return Starlette(
         routes=[Route("/health", health), Route("/realtime", upgrade_required), *routes],

@@ -24,11 +24,12 @@ _attributes: msgspec.json.Decoder[_Attributes] = msgspec.json.Decoder(_Attribute
 
 
 class Refused(Exception):
-    """The upgrade is refused with an HTTP status; the text says why."""
+    """The upgrade is refused with an HTTP status; the text says why. ``headers``: what the answer needs besides."""
 
-    def __init__(self, status: HTTPStatus, detail: str) -> None:
+    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status = status
+        self.headers = headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,8 @@ class Upgrade:
     ip: str | None = None
 
 
-def query_of(path: bytes) -> dict[str, str]:
-    """The parameters behind the question mark. Raises ``Refused`` if they are no text."""
-    text = path.partition(b"?")[2]
+def query_of(text: bytes) -> dict[str, str]:
+    """The parameters of a query string. Raises ``Refused`` if they are no text."""
     if len(text) > _LONGEST_QUERY:
         raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, f"the query string is longer than {_LONGEST_QUERY} bytes")
     try:

@@ -30,13 +30,11 @@ from server.node import Node, package_version
 from server.rest import Rest
 from server.settings import Settings
 from server.transports import transport_routes
-from server.ws import RealtimeProtocol
 
 __all__ = ["NodeFailed", "serve"]
 
 _SHUTDOWN_TIMEOUT = 8  # seconds for connections to close; above the close timeout of a WebSocket
 _MOST_DATA = 1024 * 1024  # what realtime.settings.max_payload can be at most
-_LONGEST_HEAD = 64 * 1024  # bytes of a request line with its headers
 _SIGNALS = tuple(
     each
     for name in (
@@ -93,13 +91,12 @@ async def _serve(
     server = _Server(
         uvicorn.Config(
             make_app(node.status, [*own, *routes, rest.mount]),
-            http=HttpProtocol,
-            ws=cast("Any", partial(RealtimeProtocol, node)),
+            http=cast("Any", partial(HttpProtocol, node)),
+            ws="none",  # HttpProtocol makes them
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            h11_max_incomplete_event_size=_LONGEST_HEAD,
             timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
         )
     )

@@ -1,65 +1,59 @@
-"""The WebSocket end of the port uvicorn serves: uvicorn parses the upgrade request, picows speaks WebSocket from
-there on.
+"""The WebSocket end of the port uvicorn serves: :mod:`server.http_protocol` reads the handshake, and picows speaks
+WebSocket from there on.
 
-uvicorn makes one object of its ``ws`` class per upgrade, calls ``connection_made`` and ``data_received`` (with the
-request, put together again) on it and makes it the protocol of the same transport (uvicorn,
-``handle_websocket_upgrade``). A picows protocol is a buffered one, so the request is written into its buffer; all
-later bytes go there straight from the event loop.
+picows wants to read a handshake itself, so it is given one: always the same but for the key, as everything else in the
+client's own has been looked at. A picows protocol is a buffered one: bytes go into its buffer straight from the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from http import HTTPStatus
-from typing import Any, Protocol
+from collections.abc import MutableMapping
+from typing import Any, Final
 
-import msgspec
-from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
+from picows import WSAutoPingStrategy, WSUpgradeRequest
 from picows.api import WSProtocol  # type: ignore[attr-defined]
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
-from server.identity import Refused, Upgrade, query_of
 from server.ws_connection import WebSocketConnection
 
-__all__ = ["WEBSOCKET_PATH", "Acceptor", "RealtimeProtocol"]
-
-WEBSOCKET_PATH = b"/realtime"
+__all__ = ["RealtimeProtocol"]
 
 _READ_BUFFER = 4096
 _GOING_AWAY = 1001
 _HANDSHAKE_TIMEOUT = 5.0
-# An adapter, because picows makes a new Logger object per connection from a plain logger.
-_log = logging.LoggerAdapter(logging.getLogger("realtime.ws"), {})
+_REQUEST: Final = (
+    b"GET /realtime HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n"
+)
 
 
-class Acceptor(Protocol):
-    """Decides about upgrade requests."""
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """An adapter, because picows makes a new Logger object per connection from a plain logger.
 
-    @property
-    def message_hard_cap(self) -> int:
-        """Bytes of the largest frame that is read at all."""
+    A frame against the protocol is the client's error, not ours.
+    """
 
-    def accept(self, upgrade: Upgrade) -> WebSocketConnection:
-        """A listener for a new connection. Raises ``Refused``."""
-        ...
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log it, at a lower level where that is so."""
+        if str(msg).startswith("WS parser error"):
+            level = min(level, logging.INFO)
+        super().log(level, msg, *args, **kwargs)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Nothing is added."""
+        return msg, kwargs
+
+
+_log = _Log(logging.getLogger("realtime.ws"), {})
 
 
 class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
-    """One upgraded connection. ``acceptor`` is bound with ``functools.partial``; the rest is what uvicorn gives."""
+    """One connection that was let in. ``connections``: what uvicorn closes when it shuts down."""
 
-    def __init__(
-        self,
-        acceptor: Acceptor,
-        *,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        self._acceptor = acceptor
-        self._connections = server_state.connections
+    def __init__(self, connection: WebSocketConnection, connections: set[Any], message_hard_cap: int) -> None:
+        self._connection = connection
+        self._connections = connections
         self._asyncio_transport: asyncio.Transport | None = None
         super().__init__(
             None,  # host and port: the client's side only
@@ -74,7 +68,7 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
             10.0,
             WSAutoPingStrategy.PING_WHEN_IDLE,
             False,  # enable_auto_pong: pings count against the message rate
-            acceptor.message_hard_cap,
+            message_hard_cap,
             None,  # extra_headers
             _READ_BUFFER,
         )
@@ -85,9 +79,9 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
         self._connections.add(self)
         super().connection_made(transport)
 
-    def data_received(self, data: bytes) -> None:
-        """The upgrade request, from uvicorn."""
-        rest = memoryview(data)
+    def begin(self, key: bytes, frames: bytes) -> None:
+        """Answer the handshake with this key, and read what of the client's ``frames`` has come with it."""
+        rest = memoryview(_REQUEST % key + frames)
         while rest:
             room = self.get_buffer(len(rest))
             size = min(len(room), len(rest))
@@ -122,23 +116,5 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
         ):
             self._asyncio_transport.pause_reading()
 
-    def _listen(self, request: WSUpgradeRequest) -> WebSocketConnection | WSUpgradeResponseWithListener:
-        try:
-            if request.path.partition(b"?")[0] != WEBSOCKET_PATH:
-                raise Refused(HTTPStatus.NOT_FOUND, "WebSocket connections are served at /realtime")
-            upgrade = Upgrade(request.headers.get("Origin"), query_of(request.path), self._peer())
-            return self._acceptor.accept(upgrade)
-        except Refused as refused:
-            return WSUpgradeResponseWithListener(_problem(refused), None)
-
-    def _peer(self) -> str | None:
-        peer = None if self._asyncio_transport is None else self._asyncio_transport.get_extra_info("peername")
-        return str(peer[0]).partition("%")[0] if isinstance(peer, tuple) and peer else None  # %: an IPv6 zone
-
-
-def _problem(refused: Refused) -> WSUpgradeResponse:
-    body = msgspec.json.encode({"title": refused.status.phrase, "status": refused.status, "detail": str(refused)})
-    response: WSUpgradeResponse = WSUpgradeResponse.create_error_response(
-        refused.status, body, {"Content-Type": "application/problem+json"}
-    )
-    return response
+    def _listen(self, request: WSUpgradeRequest) -> WebSocketConnection:
+        return self._connection

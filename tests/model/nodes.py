@@ -15,10 +15,10 @@ import uvicorn
 from engine.feed.settings import DecoderName
 from engine.live.settings import UNREACHABLE
 from server.app import make_app
+from server.http_protocol import HttpProtocol
 from server.node import Node
 from server.rest import Rest
 from server.settings import Settings
-from server.ws import RealtimeProtocol
 from tests.ports import free_port
 from tests.server.listener import slot_name
 from tests.server.processes import ServerProcess, start
@@ -86,7 +86,8 @@ class NodeHere(ModelNode):
         self._server = uvicorn.Server(
             uvicorn.Config(
                 make_app(self._node.status, [self._rest.mount]),
-                ws=cast("Any", partial(RealtimeProtocol, self._node)),
+                http=cast("Any", partial(HttpProtocol, self._node)),
+                ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -19,12 +19,12 @@ from websockets.exceptions import ConnectionClosed
 from engine.errors import InvalidQuery, QueryRejected
 from engine.live.resume import Resume
 from server.app import make_app
+from server.http_protocol import HttpProtocol
 from server.identity import Upgrade, member_of
 from server.limits import ConnectionLimits
 from server.live import LiveEvent, LiveSubscription
 from server.services import Services
 from server.session import Session, SessionLimits
-from server.ws import RealtimeProtocol
 from server.ws_connection import WebSocketConnection
 from tests.server.rooms import Rooms
 
@@ -166,7 +166,8 @@ async def open_door(
     door.port = listener.getsockname()[1]
     config = uvicorn.Config(
         make_app(lambda: {"status": "ok"}),
-        ws=cast("Any", partial(RealtimeProtocol, door)),
+        http=cast("Any", partial(HttpProtocol, door)),
+        ws="none",
         lifespan="off",
         log_config=None,
         timeout_graceful_shutdown=3,
