@@ -133,6 +133,22 @@ async def test_what_is_refused_says_why(client: MakeClient, channel_name: str) -
         await ada.channel(channel_name).send("said", "and the connection goes on")
 
 
+@pytest.mark.parametrize("size", [200_000, 3_000_000])
+async def test_a_request_larger_than_the_server_takes_is_refused_and_disturbs_nothing_else(
+    client: MakeClient, table: str, size: int
+) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        lost: list[object] = []
+        ada.on("disconnected", lost.append)
+        errors: asyncio.Queue[RealtimeError] = asyncio.Queue()
+        query = ada.database().collection("messages")
+        query.where("body", "in", ["x" * size]).on_snapshot(lambda _: None).on("error", errors.put_nowait)
+        assert (await heard(errors)).code == "RT_005"
+        async with query.limit(1).snapshots() as snapshots:
+            await anext(snapshots)
+        assert lost == []
+
+
 async def test_a_live_query_is_the_list_and_each_change_of_it(
     client: MakeClient, table: str, request: pytest.FixtureRequest
 ) -> None:

@@ -42,12 +42,17 @@ export class Outbox {
     const about = { channel: message.channel, ref };
     if (!online && this._entries.size >= this._limit)
       return Promise.reject(new RealtimeError("RT_001", `not connected, and ${this._limit} messages are waiting already`, about));
-    const size = encoder.encode(text).length;
-    if (size > this._messageSize)
-      return Promise.reject(new RealtimeError("RT_005", `the message has ${size} bytes; at most ${this._messageSize} are allowed`, about));
+    const problem = this._tooLarge(text);
+    if (problem) return Promise.reject(new RealtimeError("RT_005", problem, about));
     return new Promise((_resolve, _reject) => {
       this._entries.set(ref, { _message: wire, _text: text, _sent: false, _renew: renew, _resolve, _reject });
     });
+  }
+
+  /** Why the server would not take `text`, if it would not. */
+  _tooLarge(text: string): string | undefined {
+    const size = encoder.encode(text).length;
+    return size > this._messageSize ? `the message has ${size} bytes; at most ${this._messageSize} are allowed` : undefined;
   }
 
   /** The oldest message that this connection has not sent, as text. It counts as sent from now on. */

@@ -125,13 +125,17 @@ export class Session implements Speaker {
     if (type === "subscribed" || type === "unsubscribed" || type === "ack" || (type === "error" && (id ?? ref))) link._pacer._answered();
     if (type === "reconnect") {
       if (!link._staged) this._connection._drain(message.delay);
-    } else if (link._staged && !isLimit(message)) {
-      link._staged.push(message);
-      const slot = this._slotOf(link, message);
-      if (slot && (type === "subscribed" || type === "error")) slot._answered = true;
-      this._checkPrepared(link);
-    } else this._dispatch(link, message, false);
+    } else this._take(link, message);
     this._pump(link);
+  }
+
+  private _take(link: Link, message: Wire): void {
+    const { type } = message;
+    if (!link._staged || isLimit(message)) return this._dispatch(link, message, false);
+    link._staged.push(message);
+    const slot = this._slotOf(link, message);
+    if (slot && (type === "subscribed" || type === "error")) slot._answered = true;
+    this._checkPrepared(link);
   }
 
   _interrupted({ _code: code, _reason: reason }: Ending): void {
@@ -236,7 +240,13 @@ export class Session implements Speaker {
   private _nextText(link: Link): string | undefined {
     for (let make; (make = link._control.shift()); ) {
       const message = make();
-      if (message) return JSON.stringify(message);
+      if (!message) continue;
+      const text = JSON.stringify(message);
+      const problem = this._outbox._tooLarge(text);
+      if (!problem) return text;
+      // Answered here: a server ends the connection over it, and the next connection would begin with the same request.
+      const { channel, id } = message;
+      this._take(link, { type: "error", code: "RT_005", message: problem, channel, id });
     }
     return link === this._connection._active ? this._outbox._next() : undefined;
   }

@@ -383,3 +383,21 @@ test("a query is written as the protocol has it", () => {
     { sql: "select count(*) as n from c where at > $1", params: [1] },
   ]); // prettier-ignore
 });
+
+test("a request that is larger than the server takes is refused here, on every connection, and disturbs nothing else", async () => {
+  const stage = new Stage();
+  const errors: string[] = [];
+  const collection = stage.realtime.database().collection("t");
+  const hello = { limits: { messageSize: 2000 } };
+  collection.onSnapshot(() => {});
+  collection.where("name", "in", ["ü".repeat(1000)]).onSnapshot(() => {}, ({ code, message }) => errors.push(`${code} ${message}`));
+  stage.peer.hello(hello);
+  await settle();
+  assert.equal(errors.length, 1);
+  assert.match(errors[0]!, /^RT_005 the message has 2\d{3} bytes; at most 2000 are allowed$/);
+  assert.equal(stage.peer.of("subscribe").length, 1);
+  assert.equal(stage.peer.open, true);
+  stage.peer.end();
+  await stage.clock.pass(1000);
+  assert.equal(stage.peer.hello(hello).of("subscribe").length, 1);
+});

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import Any, Protocol
 
+from bunbase import codec
 from bunbase.core.pacing import Pacer
 from bunbase.errors import ConnectionEnded
 from bunbase.transports import Transport
@@ -23,6 +24,7 @@ Message = dict[str, Any]
 _ANSWERS = frozenset(("ack", "error", "subscribed", "unsubscribed", "pong"))
 _MOST_IN_BATCH = 50
 _DEFAULT_RATE = 100.0
+_DEFAULT_SIZE = 128 * 1024  # bytes of one message
 _RETRY_LIMITED = 1.0  # seconds after which a server's bucket is full again
 
 
@@ -61,6 +63,7 @@ class Link:
         self.pacer = Pacer(_DEFAULT_RATE)
         self.ended: asyncio.Future[ConnectionEnded] = asyncio.get_running_loop().create_future()
         self.moving: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._message_size = _DEFAULT_SIZE
         self._times = times
         self._handler = handler
         self._control: deque[Message] = deque()
@@ -130,7 +133,9 @@ class Link:
         interval = float(message.get("pingInterval", 25_000)) / 1000
         self.silence = interval + self._times.heartbeat_timeout
         self.transport.configure(message, self.silence)
-        rate = float(message.get("limits", {}).get("messagesPerSecond", _DEFAULT_RATE))
+        limits = message.get("limits", {})
+        self._message_size = int(limits.get("messageSize", _DEFAULT_SIZE))
+        rate = float(limits.get("messagesPerSecond", _DEFAULT_RATE))
         self.pacer = Pacer(rate)
 
     async def _read(self) -> None:
@@ -180,14 +185,29 @@ class Link:
         while True:
             batch: list[Message] = []
             while len(batch) < _MOST_IN_BATCH and (wait := self.pacer.wait(time.monotonic())) == 0:
-                message = self._control.popleft() if self._control else self._handler.next_message(self)
+                message = self._next_control() if self._control else self._handler.next_message(self)
                 if message is None:
+                    if self._control:
+                        continue
                     break
                 self.pacer.sent(time.monotonic())
                 batch.append(message)
             if not batch:
                 return None if wait in (0, float("inf")) else wait
             await self.transport.send(batch)
+
+    def _next_control(self) -> Message | None:
+        """The next request of this connection. None if it is larger than the server takes: that is answered here, as a
+        server ends the connection over it, and the next connection would begin with the same request.
+        """
+        message = self._control.popleft()
+        size = len(codec.encode_text(message).encode())
+        if size <= self._message_size:
+            return message
+        text = f"the message has {size} bytes; at most {self._message_size} are allowed"
+        error = {"type": "error", "code": "RT_005", "message": text, "channel": message.get("channel")}
+        self._handler.received(self, error | ({"id": message["id"]} if "id" in message else {}))
+        return None
 
     async def _beat(self) -> None:
         """Ask when nothing was heard for a while; end the connection when nothing was heard in spite of that."""
