@@ -16,6 +16,7 @@ import structlog
 
 from engine.channels.model import Unavailable
 from engine.errors import RealtimeError
+from engine.live.budget import PLANNING, PlanningBudget
 from server.channel_client import ChannelClient
 from server.channels import Member
 from server.live import LiveEvent, LiveSubscription
@@ -32,7 +33,7 @@ _log = structlog.get_logger("realtime.client")
 class Client:
     """The session, its subscriptions and its sink. The owner calls ``start``, ``carry_out``, ``relieve`` and ``gone``."""
 
-    __slots__ = ("_channels", "_live", "_live_queries", "_paused", "_sink", "_tasks", "session")
+    __slots__ = ("_budget", "_channels", "_live", "_live_queries", "_paused", "_sink", "_tasks", "session")
 
     def __init__(self, session: Session, member: Member, services: Services, sink: Sink) -> None:
         self.session = session
@@ -42,6 +43,7 @@ class Client:
         self._live: dict[LiveRequest, LiveSubscription] = {}
         self._paused: dict[LiveRequest, None] = {}  # an ordered set: who waited longest comes first
         self._tasks: set[asyncio.Task[None]] = set()
+        self._budget: PlanningBudget | None = None  # made with the first live query: most connections have none
 
     @property
     def settled(self) -> str | None:
@@ -122,6 +124,8 @@ class Client:
         self._paused.pop(request, None)
 
     async def _open(self, request: LiveRequest) -> None:
+        self._budget = self._budget or PlanningBudget()
+        PLANNING.set(self._budget)
         try:
             subscription = await self._live_queries.subscribe(
                 request.collection, request.query, partial(self._deliver, request), request.resume

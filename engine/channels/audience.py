@@ -8,13 +8,13 @@ does not hold for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import msgspec
 
 from engine.channels.filter import Truth, compile_filter, read_json
 from engine.channels.model import Member
 from engine.errors import InvalidQuery
+from engine.fair_cache import FairCache
 
 __all__ = ["Audience", "attributes_of", "audience_of"]
 
@@ -80,10 +80,16 @@ def _is_sender(member: Member, sender: str | None, connection_id: str | None) ->
     return sender is not None and member.user_id == sender
 
 
-@lru_cache(maxsize=1024)
+_compiled: FairCache[bytes, Audience] = FairCache(8 << 20)
+
+
 def audience_of(text: bytes) -> Audience:
     """The compiled form; the same text is compiled once."""
-    return Audience(text)
+    found = _compiled.get(text)
+    if found is None:
+        found = Audience(text)
+        _compiled.put(text, found, 2_048 + 16 * len(text))
+    return found
 
 
 def attributes_of(member: Member) -> object:

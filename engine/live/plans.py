@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import json
+import time
 from collections.abc import Mapping
-
-import orjson
+from contextlib import nullcontext
+from hashlib import blake2b
 
 from engine.catalog import Catalog
+from engine.fair_cache import FairCache
+from engine.live.budget import PLANNING
 from engine.live.reader import Reader
 from engine.query.incremental import IncrementalPlan
 from engine.query.planner import SqlCache, plan_query
@@ -18,27 +21,37 @@ __all__ = ["Plan", "Planner"]
 
 Plan = IncrementalPlan | ReReadPlan
 
+_PLAN = (
+    4_096  # bytes that any plan takes, and how many times its literals are held: as text, bytes, keys and index terms
+)
+_COPIES = 8
+
 
 class Planner:
-    """Plans queries under the catalog it was given last; the most recently used plans are kept.
+    """Plans queries under the catalog it was given last; plans that are asked for again are kept.
 
     Args:
         reader: gives the connections that Postgres is asked over.
-        size: how many plans to keep.
+        room: bytes that plans may take, as estimated; checked SQL may take as much again. See :class:`FairCache`.
     """
 
-    def __init__(self, reader: Reader, size: int = 10_000) -> None:
+    def __init__(self, reader: Reader, room: int = 32 << 20) -> None:
         self._reader = reader
-        self._size = size
+        self._room = room
         self._catalog = Catalog({}, {})
-        self._plans: OrderedDict[bytes, Plan] = OrderedDict()
-        self._checked = SqlCache()
+        self._plans: FairCache[bytes, Plan] = FairCache(room)
+        self._checked = SqlCache(room)
+
+    @property
+    def weight(self) -> int:
+        """Bytes that plans and checked SQL take, as estimated."""
+        return self._plans.weight + self._checked.weight
 
     def use(self, catalog: Catalog) -> None:
         """Plan under ``catalog`` from now on."""
         self._catalog = catalog
         self._plans.clear()
-        self._checked = SqlCache()
+        self._checked = SqlCache(self._room)
 
     async def plan(self, collection: str, spec: Mapping[str, object]) -> Plan:
         """The plan for ``spec``, made now if need be.
@@ -46,15 +59,24 @@ class Planner:
         Raises ``QueryRejected`` as ``plan_query`` does, ``psycopg.Error`` or ``PoolTimeout`` if the database is away.
         """
         catalog = self._catalog
-        key = orjson.dumps((collection, spec), option=orjson.OPT_SORT_KEYS, default=str)
+        text = json.dumps((collection, spec), sort_keys=True, default=_tagged).encode()
+        key = blake2b(text, digest_size=16).digest()
         plan = self._plans.get(key)
         if plan is not None:
-            self._plans.move_to_end(key)
             return plan
-        async with self._reader.connection() as connection:
-            plan = await plan_query(collection, spec, catalog, connection, self._checked)
+        budget = PLANNING.get()
+        async with nullcontext() if budget is None else budget.turn(), self._reader.connection() as connection:
+            began = time.monotonic()
+            try:
+                plan = await plan_query(collection, spec, catalog, connection, self._checked)
+            finally:
+                if budget is not None:
+                    budget.charge(time.monotonic() - began)
         if catalog is self._catalog:
-            self._plans[key] = plan
-            if len(self._plans) > self._size:
-                self._plans.popitem(last=False)
+            self._plans.put(key, plan, _PLAN + _COPIES * len(text))
         return plan
+
+
+def _tagged(value: object) -> tuple[str, str]:
+    """A value that JSON has no form for; it must not look like a string."""
+    return type(value).__name__, str(value)

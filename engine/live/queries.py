@@ -33,6 +33,9 @@ Pairs = Sequence[tuple[str, bytes]]
 
 log = structlog.get_logger(__name__)
 
+_QUERY = 8 * 1024  # bytes that any query takes: plan, window, tasks
+_COPIES = 8  # times that the literals of a query are held, in its plan and the matcher
+
 
 class Listing:
     """A list of documents at one moment. Rows are only encoded when somebody needs to compare or send them."""
@@ -54,6 +57,22 @@ class Listing:
             doc_id, encode = self._plan.doc_id, self._plan.encode
             self._pairs = [(doc_id(row), encode(row)) for row in self._rows]
         return self._pairs
+
+    def weight(self) -> int:
+        """About how many bytes the list holds, from a sample of its rows."""
+        if self._pairs is not None:
+            return _weight([(doc,) for _, doc in _sample(self._pairs)], len(self._pairs))
+        return _weight(_sample(self._rows), len(self._rows))
+
+
+def _sample(items: Sequence[Any]) -> Sequence[Any]:
+    return items[:: max(1, len(items) // 16)]
+
+
+def _weight(sample: Sequence[Row], rows: int) -> int:
+    """Bytes of so many rows like these; an object takes about 100 besides its content, a row and its keys 200."""
+    size = sum(100 + len(value) for row in sample for value in row if isinstance(value, bytes))
+    return rows * (200 + size // max(1, len(sample)))
 
 
 _EMPTY = Listing(())
@@ -139,6 +158,10 @@ class LiveQuery:
     def stage(self, before: Listing) -> None:
         """The list has changed from ``before``; until :meth:`emit` subscribers have ``before``."""
         self._before, self._staged = before, True
+
+    def weight(self) -> int:
+        """About how many bytes the query holds."""
+        return _QUERY + _COPIES * len(repr(self.spec)) + self.log.weight + self.listing().weight()
 
     def emit(self, position: Lsn, changes: Sequence[DocChange]) -> None:
         """Tell every subscriber that keeps up what has changed since the list that was staged."""

@@ -15,6 +15,7 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from engine.errors import InvalidQuery, QueryRejected, SubscriptionFailed
+from engine.live.budget import PLANNING
 from engine.live.catalog_keeper import CatalogKeeper
 from engine.live.changes import list_changes
 from engine.live.plans import Plan, Planner
@@ -141,6 +142,7 @@ class Refresher:
             state.again = True
 
     async def _refreshing(self, query: LiveQuery, state: _State) -> None:
+        PLANNING.set(None)  # a query is shared: to plan it again is not the affair of the connection that asked first
         wait = _Wait()
         try:
             while True:

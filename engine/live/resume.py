@@ -47,6 +47,11 @@ class ResumeLog:
         self._floor: Lsn = 0  # the earliest position that can be resumed from
         self._told: Lsn = -1
 
+    @property
+    def weight(self) -> int:
+        """Bytes of the documents in the events."""
+        return self._bytes
+
     def told(self, position: Lsn) -> None:
         """Somebody was told the current list with ``position``."""
         self._told = max(self._told, position)

@@ -54,7 +54,7 @@ class LiveQueries:
         self._feed = feed
         self._router = Router(self.settings.max_rows, self.settings.slack)
         self._reader = Reader(dsn, size=self.settings.readers, timeout_ms=self.settings.read_timeout_ms, saw=feed.saw)
-        self._planner = Planner(self._reader)
+        self._planner = Planner(self._reader, self.settings.plan_bytes)
         self._trimmer = Trimmer(self._router.tail, self._reader, self.settings.trim_interval, self.confirm)
         self._turn = asyncio.Lock()
         self._catalog = CatalogKeeper(self._reader, self._use, self.settings.stream_generated)
@@ -71,7 +71,7 @@ class LiveQueries:
             moved=self._background.moved,
             ended=lambda query: self._queries.ended(query),
         )
-        self._queries = SharedQueries(self.settings.linger, self._refresher.forget)
+        self._queries = SharedQueries(self.settings.linger, self._refresher.forget, self.settings.linger_bytes)
         self._interrupted = False
         self._passed: Lsn = 0
         self._gaps = 0
@@ -121,6 +121,8 @@ class LiveQueries:
             "refreshing": self._refresher.busy,
             "tail": len(self._router.tail),
             "reads": self._refresher.reads,
+            "plan_bytes": self._planner.weight,
+            "linger_bytes": self._queries.lingering_weight,
         }
 
     # -- others who listen to the stream ---------------------------------------------------------------------------

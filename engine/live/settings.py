@@ -19,14 +19,18 @@ UNREACHABLE = (psycopg.OperationalError, PoolTimeout, CatalogError, ConnectionEr
 class LiveSettings:
     """Tuning.
 
-    ``linger``: seconds a query stays warm after its last subscriber left. ``reread_interval``: a re-read query runs at most
-    once per this many seconds. ``clock_interval``: seconds between re-runs of a query that depends on the time.
-    ``trim_interval``: seconds between two looks at what the transaction tail may let go. ``max_rows``: rows a query without
-    limit may have. ``slack``: rows kept beyond a limit, at least; more (half the limit, up to 500) for larger limits.
-    ``readers``: database connections for reads. ``stream_generated``: whether the decoder sends generated columns.
+    ``linger``: seconds a query stays warm after its last subscriber left; ``linger_bytes``: what such queries may hold
+    together. ``plan_bytes``: what plans, and as much again what checked SQL, may take; all three as estimated.
+    ``reread_interval``: a re-read query runs at most once per this many seconds. ``clock_interval``: seconds between
+    re-runs of a query that depends on the time. ``trim_interval``: seconds between two looks at what the transaction tail
+    may let go. ``max_rows``: rows a query without limit may have. ``slack``: rows kept beyond a limit, at least; more (half
+    the limit, up to 500) for larger limits. ``readers``: database connections for reads. ``stream_generated``: whether the
+    decoder sends generated columns.
     """
 
     linger: float = 15.0
+    linger_bytes: int = 64 << 20
+    plan_bytes: int = 32 << 20
     reread_interval: float = 0.05
     clock_interval: float = 1.0
     trim_interval: float = 1.0

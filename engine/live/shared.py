@@ -12,13 +12,19 @@ __all__ = ["SharedQueries"]
 
 
 class SharedQueries:
-    """``linger``: seconds that a query without subscribers is kept for the next one; then ``forget`` is called with it."""
+    """The live queries that are kept, by plan key.
 
-    def __init__(self, linger: float, forget: Callable[[LiveQuery], None]) -> None:
+    ``linger``: seconds that a query without subscribers is kept for the next one; then ``forget`` is called with it.
+    ``room``: bytes that such queries may hold together, as estimated; past that the one left first goes at once.
+    """
+
+    def __init__(self, linger: float, forget: Callable[[LiveQuery], None], room: int = 64 << 20) -> None:
         self._linger = linger
         self._forget = forget
+        self._room = room
         self._queries: dict[str, LiveQuery] = {}
-        self._lingering: dict[LiveQuery, asyncio.TimerHandle] = {}
+        self._lingering: dict[LiveQuery, tuple[asyncio.TimerHandle, int]] = {}
+        self.lingering_weight = 0
 
     def __len__(self) -> int:
         return len(self._queries)
@@ -42,7 +48,11 @@ class SharedQueries:
         query.subscriptions.pop(subscription, None)
         if not query.subscriptions and query not in self._lingering and self._queries.get(query.key) is query:
             loop = asyncio.get_running_loop()
-            self._lingering[query] = loop.call_later(self._linger, self._let_go, query)
+            weight = query.weight()
+            self._lingering[query] = loop.call_later(self._linger, self._let_go, query), weight
+            self.lingering_weight += weight
+            while self.lingering_weight > self._room:
+                self._let_go(next(iter(self._lingering)))
 
     def ended(self, query: LiveQuery) -> None:
         """The query is over: who asks the same from now on gets a new one."""
@@ -52,13 +62,14 @@ class SharedQueries:
 
     def close(self) -> None:
         """Nothing happens any more."""
-        for handle in self._lingering.values():
+        for handle, _ in self._lingering.values():
             handle.cancel()
 
     def _wanted(self, query: LiveQuery) -> None:
-        handle = self._lingering.pop(query, None)
-        if handle is not None:
-            handle.cancel()
+        entry = self._lingering.pop(query, None)
+        if entry is not None:
+            entry[0].cancel()
+            self.lingering_weight -= entry[1]
 
     def _let_go(self, query: LiveQuery) -> None:
         self._forget(query)

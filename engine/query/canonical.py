@@ -20,6 +20,7 @@ from engine.query.incremental import IncrementalPlan, compile_incremental
 from engine.query.model import And, Bound, Compare, Not, Or, Predicate, Query
 from engine.query.order import sort_keys
 from engine.query.render import render_documents
+from engine.query.sql_values import check_length
 
 __all__ = ["canonicalise", "literals", "with_literals"]
 
@@ -51,6 +52,7 @@ async def canonicalise(query: Query, table: Table, connection: Connection) -> Qu
     refusal. Raises ``InvalidQuery`` for a value its type does not accept, or a comparison PostgreSQL has no operator for.
     """
     pairs = literals(query, table)
+    check_length(value for value, _ in pairs)
     if pairs:
         try:
             query = with_literals(query, await _cast(pairs, connection))
@@ -64,7 +66,7 @@ async def canonicalise(query: Query, table: Table, connection: Connection) -> Qu
 async def _cast(pairs: Sequence[tuple[str, str]], connection: Connection) -> list[str]:
     columns = ", ".join(f"${number}::{type_name}" for number, (_, type_name) in enumerate(pairs, 1))
     async with _guard(connection), psycopg.AsyncRawCursor(connection) as cursor:
-        await cursor.execute(f"select {columns}".encode(), [value for value, _ in pairs])
+        await cursor.execute(f"select {columns}".encode(), [value for value, _ in pairs], prepare=False)
         result = cursor.pgresult
         # the type's own output, as in the stream; a cast to text is another spelling for bool and char(n)
         texts = [result.get_value(0, column) for column in range(len(pairs))] if result else []
@@ -97,7 +99,7 @@ async def _check(query: Query, table: Table, connection: Connection) -> None:
     statement = render_documents(replace(query, limit=0), table)
     try:
         async with _guard(connection), psycopg.AsyncRawCursor(connection) as cursor:
-            await cursor.execute(statement.sql.encode(), statement.params)
+            await cursor.execute(statement.sql.encode(), statement.params, prepare=False)
     except (psycopg.ProgrammingError, psycopg.DataError) as error:
         raise InvalidQuery(f"PostgreSQL refuses the query: {error.diag.message_primary or error}") from error
 

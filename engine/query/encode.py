@@ -16,6 +16,8 @@ from engine.values.json_form import Encoder
 
 __all__ = ["document_encoder", "document_id", "projection"]
 
+_MOST_KEPT = 100  # columns of a document whose encoder is kept for other queries
+
 
 def projection(query: Query, table: Table) -> tuple[tuple[str, str], ...]:
     """(column, output name) of the documents: the query's own, or every exposed column under its client name."""
@@ -29,11 +31,13 @@ def document_encoder(query: Query, table: Table) -> Callable[[Row], bytes]:
 
     One function for all queries that show the same columns: among 100,000 windows it then stays in the processor cache.
     """
-    return _encoder(table, projection(query, table))
+    shown = projection(query, table)
+    if len(shown) > _MOST_KEPT:  # a client chooses the names, so the memory these would take
+        return _make_encoder(table, shown)
+    return _encoder(table, shown)
 
 
-@lru_cache(maxsize=256)
-def _encoder(table: Table, shown: tuple[tuple[str, str], ...]) -> Callable[[Row], bytes]:
+def _make_encoder(table: Table, shown: tuple[tuple[str, str], ...]) -> Callable[[Row], bytes]:
     # The document is a template with a hole for each value; only the values are made per row.
     template: list[bytes] = []
     holes: list[tuple[int, Encoder]] = []
@@ -45,6 +49,9 @@ def _encoder(table: Table, shown: tuple[tuple[str, str], ...]) -> Callable[[Row]
         template.append(dumps(output).replace(b"%", b"%%") + b":%b")
         holes.append((index, encoder))
     return _fill(b"{" + b",".join(template) + b"}", holes)
+
+
+_encoder = lru_cache(maxsize=256)(_make_encoder)
 
 
 def _fill(template: bytes, holes: Sequence[tuple[int, Encoder]]) -> Callable[[Row], bytes]:

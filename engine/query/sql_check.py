@@ -7,8 +7,10 @@ before anything else is said about them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import psycopg
@@ -16,13 +18,15 @@ from sqlglot import exp
 
 from engine.catalog import Catalog, Table
 from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
-from engine.query.sql_ast import Syntax, parse, references
+from engine.fair_cache import FairCache
+from engine.query.aside import aside
+from engine.query.sql_ast import Reference, Syntax, parse, references
 from engine.query.sql_edit import expand_stars
 from engine.query.sql_functions import Function, reads_clock, refuse_types, refuse_unsafe
 from engine.query.sql_lex import Edit, Token, apply, statement, tokenize
 from engine.query.sql_session import Described, SqlSession, not_exposed, rejecting, rejection, sql_session
 from engine.query.sql_tree import Tree
-from engine.query.sql_values import ParameterType, check_params, names_a_moment, text_of
+from engine.query.sql_values import ParameterType, check_length, check_params, names_a_moment, text_of
 
 __all__ = ["Bound", "CheckedSql", "SqlCache", "bind", "check_sql", "placeholders"]
 
@@ -74,24 +78,29 @@ class SqlCache:
     """The latest accepted SQL texts, so that a thousand subscribers with one text cost one check.
 
     Valid for one catalog and one way of connecting (role, search path): make a new one when the catalog is loaded again.
+    ``room``: bytes at most, as estimated from the texts; see :class:`FairCache`.
     """
 
-    def __init__(self, size: int = 1000) -> None:
-        self._size = size
-        self._checked: dict[str, CheckedSql] = {}
+    def __init__(self, room: int = 32 << 20) -> None:
+        self._checked: FairCache[bytes, CheckedSql] = FairCache(room)
+
+    @property
+    def weight(self) -> int:
+        """Bytes that are kept, as estimated."""
+        return self._checked.weight
 
     def get(self, sql: str) -> CheckedSql | None:
         """What the check of ``sql`` gave."""
-        found = self._checked.pop(sql, None)
-        if found is not None:
-            self._checked[sql] = found  # now the latest
-        return found
+        return self._checked.get(_digest(sql))
 
     def put(self, sql: str, checked: CheckedSql) -> None:
-        """Keep a check's result; the one not asked for the longest goes."""
-        self._checked[sql] = checked
-        if len(self._checked) > self._size:
-            del self._checked[next(iter(self._checked))]
+        """Keep a check's result, if it is not too large."""
+        # measured: a token is 150 bytes and about 500 more in sqlglot's tree
+        self._checked.put(_digest(sql), checked, 8_192 + 700 * len(checked.tokens) + 8 * len(sql))
+
+
+def _digest(sql: str) -> bytes:
+    return blake2b(sql.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedSql:
@@ -99,12 +108,12 @@ async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedS
 
     Raises ``InvalidQuery`` or ``PermissionDenied``; ``psycopg.Error`` if Postgres fails for reasons of its own.
     """
-    text, tokens = statement(sql, tokenize(sql))
-    syntax = parse(text, tokens)
+    text, tokens, syntax, found = await aside(lambda: _read(sql), len(sql))
     wanted = placeholders(tokens)
-    tables = await _tables(session, syntax, catalog)
+    tables = await _tables(session, found, catalog)
     edited = expand_stars(text, tokens, syntax.tree, tables)
-    tokens = tokens if edited == text else tokenize(edited)
+    if edited != text:
+        tokens = await aside(lambda: tokenize(edited), len(edited))
     described = await _described(session, edited, syntax)
     if len(described.parameter_oids) != wanted:
         raise InvalidQuery("the parameters must be numbered $1, $2 and so on without gaps")
@@ -130,6 +139,13 @@ async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedS
     )
 
 
+def _read(sql: str) -> tuple[str, list[Token], Syntax, list[Reference]]:
+    """The one statement, its tokens, its syntax, and the relations it names. Raises ``InvalidQuery``."""
+    text, tokens = statement(sql, tokenize(sql))
+    syntax = parse(text, tokens)
+    return text, tokens, syntax, references(syntax.tree) if syntax.tree is not None else []
+
+
 async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, params: object) -> Bound:
     """The parameters' values, each read as the type that Postgres inferred. Raises ``InvalidQuery`` for a wrong one."""
     values = check_params(params, len(checked.types))
@@ -137,6 +153,7 @@ async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, pa
         return Bound((), (), False)
     pairs = list(zip(values, checked.types, strict=True))
     texts = [text_of(value, kind, number) for number, (value, kind) in enumerate(pairs, 1)]
+    check_length(texts)
     with rejecting():
         async with sql_session(connection) as session:
             canonical = await session.canonical(texts, checked.types)
@@ -156,11 +173,8 @@ def placeholders(tokens: Sequence[Token]) -> int:
     return len(numbers)
 
 
-async def _tables(session: SqlSession, syntax: Syntax, catalog: Catalog) -> dict[int, Table]:
+async def _tables(session: SqlSession, found: list[Reference], catalog: Catalog) -> dict[int, Table]:
     """The exposed tables behind the names in FROM. Raises ``PermissionDenied`` for any other."""
-    if syntax.tree is None:
-        return {}
-    found = references(syntax.tree)
     oids = await session.resolve([(reference.schema, reference.name) for reference in found])
     tables = {}
     for reference, oid in zip(found, oids, strict=True):
@@ -201,8 +215,8 @@ def _refusal(error: psycopg.Error, sql: str, syntax: Syntax) -> QueryRejected | 
 def _refuse_columns(columns: Sequence[str]) -> None:
     if not columns:
         raise InvalidQuery("the query returns no columns")
-    twice = next((name for name in columns if columns.count(name) > 1), None)
-    if twice is not None:
+    twice, times = Counter(columns).most_common(1)[0]
+    if times > 1:
         raise InvalidQuery(f'two output columns are named "{twice}"; give each its own name with AS')
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from hashlib import blake2b
 
 from sqlglot import exp
 
@@ -27,7 +28,7 @@ def reread_sql(checked: CheckedSql, bound: Bound, reason: str) -> ReReadPlan:
     """The plan that answers ``checked`` by running it again. ``reason`` is for the user."""
     key = ["sql", normalise(checked.sql, list(checked.tokens)), bound.params, [kind.name for kind in checked.types]]
     return ReReadPlan(
-        key=json.dumps(key, separators=(",", ":")),
+        key="sql:" + blake2b(json.dumps(key).encode(), digest_size=16).hexdigest(),
         statement=Statement(_statement(checked), bound.params, as_reader=True),
         dependencies=checked.dependencies,
         reason=reason,

@@ -17,6 +17,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from engine.errors import CatalogError, InvalidQuery, PermissionDenied, QueryRejected
+from engine.query.aside import aside
 from engine.query.sql_calls import CallTree
 from engine.query.sql_functions import Function, object_name
 from engine.query.sql_lex import place
@@ -28,6 +29,7 @@ __all__ = ["Described", "SqlSession", "not_exposed", "rejecting", "rejection", "
 
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 1_000
+_WORDY = 50  # characters of a node tree that are read in the time of one of SQL
 
 # Classes of errors (docs: "PostgreSQL Error Codes"): what looking up a name can give, and what is not the client's doing.
 _LOOKUPS = ("42", "3F", "0A")
@@ -141,7 +143,7 @@ class SqlSession:
             message = error.diag.message_primary or str(error)
             raise CatalogError(f"SQL cannot be checked: {message}; grant TEMPORARY on the database") from error
         [(text, view)] = await self._rows("plan_tree", {})
-        return read_tree(text, int(view))
+        return await aside(lambda: read_tree(text, int(view)), len(text) // _WORDY)
 
     async def functions(self, tree: Tree) -> list[Function]:
         """Everything that ``tree`` can call, by whatever way. After :meth:`analyse`: the owner's role is needed."""

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from engine.errors import InvalidQuery
 
-__all__ = ["MAX_PARAMS", "MAX_VALUE", "ParameterType", "check_params", "element_texts", "names_a_moment", "text_of"]
+__all__ = [
+    "MAX_PARAMS",
+    "MAX_VALUE",
+    "ParameterType",
+    "check_length",
+    "check_params",
+    "element_texts",
+    "names_a_moment",
+    "text_of",
+]
 
 MAX_PARAMS = 100
 MAX_VALUE = 100_000
+"""Characters of one value, and of all values of a query together."""
 _NEEDS_QUOTES = re.compile(r'[{}",\\\s]|^null$|^$', re.IGNORECASE)
 _MOMENT = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 
@@ -45,6 +55,13 @@ def check_params(params: object, wanted: int) -> list[object]:
     if wanted > MAX_PARAMS:
         raise InvalidQuery(f"the SQL has {wanted} parameters; at most {MAX_PARAMS} are allowed")
     return list(params)
+
+
+def check_length(texts: Iterable[str | None]) -> None:
+    """Raise ``InvalidQuery`` if the values of a query have more than ``MAX_VALUE`` characters together."""
+    total = sum(len(text) for text in texts if text is not None)
+    if total > MAX_VALUE:
+        raise InvalidQuery(f"the values of the query have {total} characters together; at most {MAX_VALUE} are allowed")
 
 
 def text_of(value: object, kind: ParameterType, number: int) -> str | None:

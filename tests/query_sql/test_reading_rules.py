@@ -116,7 +116,7 @@ async def test_a_role_without_temporary_views_is_told_what_to_grant(planner: Pla
 
 
 async def test_cached_checks_give_the_same_plans_and_still_check_values(planner: Planner) -> None:
-    cache = SqlCache(size=2)
+    cache = SqlCache(1 << 20)
 
     async def plan(sql: str, *params: object, collection: str = "messages") -> IncrementalPlan | ReReadPlan:
         spec = {"sql": sql, "params": list(params)}
@@ -134,9 +134,12 @@ async def test_cached_checks_give_the_same_plans_and_still_check_values(planner:
     moment = "select id from messages where created_at > $1 order by id"
     assert isinstance(await plan(moment, "2024-01-03"), IncrementalPlan)
     assert isinstance(await plan(moment, "today"), ReReadPlan)
-    await plan("select count(*) from messages")
-    assert cache.get(sql) is None
+    assert cache.get(sql) is not None
     assert cache.get(moment) is not None
+    for number in range(40):
+        await plan(f"select count(*) from messages where n in ({', '.join(map(str, range(number, 100)))})")
+        assert 0 < cache.weight <= 1 << 20
+    assert cache.get(sql) is not None, "what is asked for again is not pushed out by what is asked for once"
 
 
 async def test_many_connections_may_plan_at_the_same_time(planner: Planner, app_dsn: str) -> None:

@@ -1,0 +1,109 @@
+"""What one client can make the server keep is bounded, and is not taken from the others."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from engine.catalog import load_catalog
+from engine.errors import InvalidQuery
+from engine.live.budget import PlanningBudget
+from engine.live.plans import Planner
+from engine.live.reader import Reader
+from tests.live.stage import QUICK, json_rows, run, stage
+from tests.oracle.queries import Query
+
+TABLE = """
+create table t (id int primary key, body text, n int);
+insert into t select i, repeat('x', 2000), i from generate_series(1, 100) i;
+select realtime.expose('t')
+"""
+
+
+@pytest.fixture
+def base(dsn: str) -> str:
+    run(dsn, *TABLE.split(";"))
+    return dsn
+
+
+async def test_a_flood_of_large_queries_is_bounded_and_leaves_the_plans_of_others(base: str) -> None:
+    reader = Reader(base, size=2)
+    await reader.open()
+    try:
+        room = 1 << 20
+        planner = Planner(reader, room)
+        async with reader.connection() as connection:
+            planner.use(await load_catalog(connection))
+        good: list[dict[str, object]] = [{"limit": 5}, {"sql": "select count(*) from t"}]
+        plans = [await planner.plan("t", spec) for spec in good]
+        assert [await planner.plan("t", spec) for spec in good] == plans
+        for number in range(60):
+            long = f"{number:09}" + "y" * 10_000
+            await planner.plan("t", {"where": [["body", "==", long]]})
+            await planner.plan("t", {"sql": "select id from t where body = $1", "params": [long]})
+            await planner.plan("t", {"sql": f"select id from t where n in ({', '.join(['1'] * 200)}, {number})"})
+            assert planner.weight <= 2 * room
+        again = [await planner.plan("t", spec) for spec in good]
+        assert all(kept is plan for kept, plan in zip(again, plans, strict=True))
+    finally:
+        await reader.close()
+
+
+async def test_queries_that_were_left_are_kept_warm_within_a_bound(base: str) -> None:
+    room = 1 << 20
+    async with stage(base, live=replace(QUICK, linger=600.0, linger_bytes=room)) as live:
+        stays = await live.follow(Query("t", {"limit": 3}, json_rows("select * from t order by id limit 3")))
+        for number in range(20):
+            query = Query("t", {"where": [["n", "!=", -number]]}, json_rows("select * from t order by id"))
+            follower = await live.follow(query)
+            await live.check(follower)
+            follower.leave()
+            assert 100 * 2000 < live.live.status()["linger_bytes"] <= room
+        assert live.live.status()["queries"] <= 1 + room // (100 * 2000)
+        run(base, "delete from t where id = 1")
+        await live.check(stays)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"where": [["body", "in", [f"{number:03}" + "z" * 1000 for number in range(100)]]]},
+        {"sql": "select id from t where body in ($1, $2)", "params": ["z" * 60_000, "y" * 60_000]},
+    ],
+    ids=["builder", "sql"],
+)
+async def test_the_values_of_a_query_are_bounded_together(base: str, spec: dict[str, object]) -> None:
+    async with stage(base) as live:
+        with pytest.raises(InvalidQuery, match="characters together; at most 100000 are allowed") as refused:
+            await live.live.subscribe("t", spec, lambda subscription, event: None)
+        assert refused.value.code == "RT_007"
+
+
+async def test_planning_beyond_a_connections_budget_waits_and_two_queries_are_planned_at_once() -> None:
+    now = 100.0
+    budget = PlanningBudget(lambda: now)
+    assert budget.wait == 0
+    budget.charge(4.0)
+    assert budget.wait == 0
+    budget.charge(3.0)
+    assert budget.wait == pytest.approx(8.0)  # two seconds too many, at a quarter of a second per second
+    now += 8.0
+    assert budget.wait == 0
+    now += 1000.0
+    budget.charge(6.0)
+    assert budget.wait == pytest.approx(4.0)
+
+    free, inside, most = PlanningBudget(), 0, 0
+
+    async def plan() -> None:
+        nonlocal inside, most
+        async with free.turn():
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.gather(*(plan() for _ in range(10)))
+    assert most == 2
