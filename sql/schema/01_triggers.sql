@@ -17,11 +17,11 @@ begin
   ) then
     return false;
   end if;
-  execute format('alter table %s enable %s trigger %I', relation, case fires when 'A' then 'always' else '' end, keep_trigger.name);
+  execute format('alter table %s enable %s trigger %I', relation, case fires when 'A' then 'always' when 'R' then 'replica' else '' end, keep_trigger.name);
   raise info 'made or enabled the trigger % on %', keep_trigger.name, relation;
   return true;
 end
 $$;
 comment on function realtime.keep_trigger(regclass, name, "char", text) is
-  'Makes a trigger, or enables it again, unless it is as pg_get_triggerdef() would write it and fires as wanted (O: ordinary, A: always, as in '
-  'pg_trigger.tgenabled). False, and no lock: it was so';
+  'Makes a trigger, or enables it again, unless it is as pg_get_triggerdef() would write it and fires as wanted '
+  '(O: ordinary, A: always, R: only in an apply worker, as in pg_trigger.tgenabled). False, and no lock: it was so';

@@ -18,6 +18,17 @@ select realtime.keep_trigger('realtime.messages', 'check_size', 'O',
 select realtime.keep_trigger('realtime.routes', 'check_route', 'O',
   'CREATE TRIGGER check_route BEFORE INSERT OR UPDATE ON realtime.routes FOR EACH ROW EXECUTE FUNCTION realtime.check_route()');
 
+-- What another cluster says of itself is not for this one (sql/schema/38_replication.sql). Rows of nodes and connections that go there go here, too.
+select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'leave_out', 'R', format(
+  'CREATE TRIGGER leave_out BEFORE INSERT OR DELETE OR UPDATE ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.leave_out()', t.name))
+from unnest('{settings,epochs,commits,expired,dropped_days}'::text[]) t (name);
+select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'leave_out', 'R', format(
+  'CREATE TRIGGER leave_out BEFORE INSERT OR UPDATE ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.leave_out()', t.name))
+from unnest('{nodes,connections,presence}'::text[]) t (name);
+select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'take_local_xid', 'R', format(
+  'CREATE TRIGGER take_local_xid BEFORE INSERT ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.take_local_xid()', t.name))
+from unnest('{messages,message_ids}'::text[]) t (name);
+
 do $$
 declare
   wanted record;

@@ -1,0 +1,22 @@
+-- When the rows of this schema come by logical replication from another cluster (an upgrade with two clusters, AWS blue/green): positions,
+-- transaction ids, nodes and what hangs on them mean nothing here. An apply worker, and tools like AWS DMS, write with
+-- session_replication_role = replica; these triggers fire only then (sql/upkeep/30_triggers.sql).
+
+create or replace function realtime.leave_out() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  return null;
+end
+$$;
+comment on function realtime.leave_out() is
+  'Trigger function: what another cluster knows of its own WAL, nodes and connections is not written here. Its servers have their own';
+
+create or replace function realtime.take_local_xid() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  new.xid := pg_current_xact_id();
+  return new;
+end
+$$;
+comment on function realtime.take_local_xid() is
+  'Trigger function: a message that was replicated from another cluster is one of the transaction that writes it here, and has its position';
