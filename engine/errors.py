@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "CatalogError",
+    "DatabaseUnavailable",
     "FeedError",
     "InvalidQuery",
     "PermissionDenied",
@@ -27,6 +28,12 @@ class QueryRejected(RealtimeError):
     """A subscription's query cannot be accepted; the message says which part and why."""
 
     code = "RT_007"
+
+
+class DatabaseUnavailable(QueryRejected):
+    """The database cannot answer the query now: it is away, overloaded, or a table is locked. The client may try again."""
+
+    code = "RT_001"
 
 
 class SubscriptionFailed(QueryRejected):

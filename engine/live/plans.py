@@ -56,7 +56,8 @@ class Planner:
     async def plan(self, collection: str, spec: Mapping[str, object]) -> Plan:
         """The plan for ``spec``, made now if need be.
 
-        Raises ``QueryRejected`` as ``plan_query`` does, ``psycopg.Error`` or ``PoolTimeout`` if the database is away.
+        Raises ``QueryRejected`` as ``plan_query`` does, ``psycopg.Error`` or ``PoolTimeout`` if the database is away,
+        ``TableLocked`` if a table is locked.
         """
         catalog = self._catalog
         text = json.dumps((collection, spec), sort_keys=True, default=_tagged).encode()
@@ -64,8 +65,10 @@ class Planner:
         plan = self._plans.get(key)
         if plan is not None:
             return plan
+        table = catalog.by_collection.get(collection)
+        tables = frozenset() if table is None else frozenset({table.oid})
         budget = PLANNING.get()
-        async with nullcontext() if budget is None else budget.turn(), self._reader.connection() as connection:
+        async with nullcontext() if budget is None else budget.turn(), self._reader.planning(tables) as connection:
             began = time.monotonic()
             try:
                 plan = await plan_query(collection, spec, catalog, connection, self._checked)

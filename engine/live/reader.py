@@ -5,29 +5,31 @@ One ``REPEATABLE READ`` transaction, sent as one pipeline (one network round tri
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import pq
+from psycopg.rows import dict_row
 
 from engine.connecting import connection_pool
 from engine.errors import QueryRejected
+from engine.live.lanes import Lanes
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
+from engine.outage import TableLocked
 from engine.query.model import Statement
 from engine.session_settings import READS_ANYWAY
 from engine.sql import query
 from engine.types import Value
 
-__all__ = ["ReadResult", "Reader", "ResultTooLarge"]
+__all__ = ["ReadResult", "Reader", "ResultTooLarge", "holder_in_words"]
 
 
 class ResultTooLarge(QueryRejected):
     """A query has more rows than a live query may hold."""
-
-    code = "RT_008"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +46,34 @@ class Reader:
 
     Args:
         dsn: where to read.
-        size: connections at most; reads beyond that wait their turn.
-        timeout_ms: ``statement_timeout`` of a read.
+        size: connections at most that reads use; those beyond that wait their turn. What the service itself has to know
+            (snapshots, the catalog) has one more.
+        timeout_ms: how long a read may take.
+        quick_timeout_ms: how long one may take that is not known to be slow; None: as long.
+        lock_timeout_ms: how long one waits for a lock; None: as long.
         saw: called with the position of each snapshot before anybody can make use of it.
     """
 
     def __init__(
-        self, dsn: str, *, size: int = 8, timeout_ms: int = 30_000, saw: Callable[[Lsn], None] = lambda _: None
+        self,
+        dsn: str,
+        *,
+        size: int = 8,
+        timeout_ms: int = 30_000,
+        quick_timeout_ms: int | None = None,
+        lock_timeout_ms: int | None = None,
+        saw: Callable[[Lsn], None] = lambda _: None,
     ) -> None:
         self._saw = saw
+        self.lanes = Lanes(size)
+        self._timeout_ms = timeout_ms
+        self._quick_ms = min(quick_timeout_ms or timeout_ms, timeout_ms)
+        lock_ms = min(lock_timeout_ms or timeout_ms, timeout_ms)
         self._pool = connection_pool(
             dsn,
             "realtime reader",
-            READS_ANYWAY | {"statement_timeout": str(timeout_ms), "lock_timeout": str(timeout_ms)},
-            size=size,
+            READS_ANYWAY | {"statement_timeout": str(timeout_ms), "lock_timeout": str(lock_ms)},
+            size=self.lanes.most + 1,
             timeout=timeout_ms / 1000,
         )
 
@@ -71,9 +87,38 @@ class Reader:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
-        """A connection in autocommit mode, with the canonical session settings."""
+        """A connection in autocommit mode, with the canonical session settings, for the service itself."""
         async with self._pool.connection() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def planning(self, tables: Set[int]) -> AsyncIterator[psycopg.AsyncConnection]:
+        """A connection over which a query of a client on ``tables`` (oids) is checked, when it is its turn.
+
+        Raises ``TableLocked`` for ``LockNotAvailable``.
+        """
+        async with self.turn(tables, slow=False), self._pool.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def turn(self, tables: Set[int], *, slow: bool) -> AsyncIterator[None]:
+        """Wait for a turn to read ``tables``; what is known to be ``slow`` has turns of its own.
+
+        Raises ``TableLocked`` for ``LockNotAvailable``.
+        """
+        async with self.lanes.enter(tables, slow=slow):
+            try:
+                yield
+            except psycopg.errors.LockNotAvailable as error:
+                raise TableLocked(await self._note_locks(tables, str(error))) from error
+
+    async def _note_locks(self, tables: Set[int], said: str) -> str:
+        """Remember which of ``tables`` are locked; returns by whom, in words."""
+        async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(query("lock_holders").encode(), {"tables": list(tables)})
+            held = await cursor.fetchall()
+        self.lanes.lock(row["root"] for row in held)
+        return "; ".join(map(holder_in_words, held)) or said.strip()
 
     async def snapshot(self, *, whole: bool = False) -> Snapshot:
         """What a query that starts now would see.
@@ -97,11 +142,12 @@ class Reader:
             assert row is not None
             return parse_lsn(row[0])
 
-    async def read(self, statement: Statement, most: int | None = None) -> ReadResult:
+    async def read(self, statement: Statement, most: int | None = None, *, slow: bool = False) -> ReadResult:
         """Run ``statement`` and return its rows with the snapshot they were read under.
 
         Raises ``psycopg.Error`` for what Postgres refuses, ``ResultTooLarge`` for more than ``most`` rows.
         """
+        limit = None if slow or self._quick_ms == self._timeout_ms else str(self._quick_ms)
         async with (
             self._pool.connection() as connection,
             connection.cursor() as first,
@@ -109,6 +155,8 @@ class Reader:
         ):
             async with connection.pipeline():
                 await connection.execute(query("begin_read"))
+                if limit is not None:
+                    await connection.execute(query("limit_read"), {"statement": limit})
                 if statement.as_reader:
                     await connection.execute(query("become_reader"))
                 await first.execute(query("current_snapshot"))
@@ -126,6 +174,16 @@ class Reader:
         snapshot = Snapshot.parse(row[0], parse_lsn(row[1]))
         self._saw(snapshot.position)
         return snapshot
+
+
+def holder_in_words(row: Mapping[str, Any]) -> str:
+    """A row of the query ``lock_holders``."""
+    if row["pid"] is None:
+        return f"{row['name']} is locked by a prepared transaction"
+    return (
+        f"{row['name']} is locked by process {row['pid']} ({row['application']}, {row['state']}, "
+        f"in a transaction for {row['seconds']:.0f} s)"
+    )
 
 
 def _rows(result: pq.abc.PGresult, most: int | None) -> list[tuple[Value, ...]]:

@@ -7,14 +7,14 @@ slot: plan if need be, read together with a snapshot, hand over between two tran
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Coroutine, Iterator
 
 import psycopg
 import structlog
-from psycopg_pool import PoolTimeout
 
-from engine.errors import InvalidQuery, QueryRejected, SubscriptionFailed
+from engine.errors import DatabaseUnavailable, InvalidQuery, QueryRejected, SubscriptionFailed
 from engine.live.budget import PLANNING
 from engine.live.catalog_keeper import CatalogKeeper
 from engine.live.changes import list_changes
@@ -25,6 +25,7 @@ from engine.live.router import Router
 from engine.live.settings import UNREACHABLE, LiveSettings
 from engine.live.window import read_size
 from engine.lsn import Lsn
+from engine.outage import in_words
 from engine.query.incremental import IncrementalPlan
 from engine.query.model import Statement
 from engine.query.reread import ReReadPlan, unique_ids
@@ -43,7 +44,7 @@ Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
 class _State:
     """What is going on with one query."""
 
-    __slots__ = ("again", "last_read", "patience", "ready", "replan", "task")
+    __slots__ = ("again", "last_read", "patience", "ready", "replan", "slow", "task", "timeouts")
 
     def __init__(self) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -52,6 +53,8 @@ class _State:
         self.replan = False
         self.last_read = 0.0
         self.patience = time.monotonic() + _PATIENCE
+        self.slow = False  # it was cut off in the quick lane
+        self.timeouts = 0  # reads in a row that did not end in the slow lane either
 
 
 class _Wait:
@@ -63,6 +66,14 @@ class _Wait:
     async def longer(self) -> None:
         await asyncio.sleep(min(0.01 * 2**self.rounds, 1.0))
         self.rounds += 1
+
+
+class _TooSlow(Exception):
+    """A read was cut off by ``statement_timeout``; ``reason`` is what Postgres said."""
+
+    def __init__(self, reason: psycopg.errors.QueryCanceled) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 class Refresher:
@@ -157,7 +168,7 @@ class Refresher:
                     wait = _Wait()
                 else:
                     await wait.longer()
-        except (QueryRejected, ResultTooLarge, psycopg.Error, PoolTimeout) as error:
+        except (QueryRejected, ResultTooLarge, psycopg.Error, *UNREACHABLE) as error:
             self._fail(query, state, error)
         except Exception as problem:
             log.error("a live query failed", key=query.key, exc_info=problem)
@@ -169,16 +180,23 @@ class Refresher:
     async def _attempt(self, query: LiveQuery, state: _State, rounds: int) -> bool:
         try:
             return await self._refresh_once(query, state)
-        except psycopg.errors.QueryCanceled:
-            if not state.ready.done():
-                raise  # too slow a query is refused; one that has become slow is tried again
+        except _TooSlow as error:
+            if not state.slow:
+                state.slow = True
+            elif not state.ready.done():
+                raise error.reason from None  # too slow a query is refused; one that has become slow is tried again
+            else:
+                await self._rest(query, state)
         except UNREACHABLE as error:
             if not state.ready.done() and time.monotonic() > state.patience:
                 raise
-            log.warning("a live query cannot be read; trying again", key=query.key, error=str(error))
+            tell = log.warning if rounds == 0 else log.debug
+            tell("a live query cannot be read; trying again", key=query.key, error=str(error))
         except psycopg.ProgrammingError as error:
             # Perhaps the table changed and the stream has yet to say so: look again before giving up.
-            if rounds >= _ATTEMPTS:
+            # Whether a table is missing is for the planner to say, which asks the catalog.
+            missing = isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
+            if rounds >= _ATTEMPTS and not (missing and state.ready.done()):
                 raise
             log.info("a live query is planned again", key=query.key, error=str(error))
             self._redefined()
@@ -196,7 +214,7 @@ class Refresher:
         read: ReadResult | None = None
         try:
             self.reads += 1
-            read = await self._read(plan)
+            read = await self._read(query, state, plan)
             if isinstance(plan, IncrementalPlan) and read.types != _types(plan):
                 self._redefined()
                 state.replan = True
@@ -206,13 +224,31 @@ class Refresher:
         finally:
             self._router.tail.end_read(ticket, read.snapshot if read else None)
 
-    async def _read(self, plan: Plan) -> ReadResult:
-        most = self._settings.max_rows
+    async def _read(self, query: LiveQuery, state: _State, plan: Plan) -> ReadResult:
+        """Raises ``_TooSlow`` for a read that is cut off; remembers how long one took."""
+        most: int | None = self._settings.max_rows
         if isinstance(plan, ReReadPlan):
-            return await self._reader.read(_at_most(plan.statement, most + 1), most)
-        if plan.limit is None:
-            return await self._reader.read(plan.read(most + 1), most)
-        return await self._reader.read(plan.read(read_size(plan.limit, self._settings.slack)))
+            statement = _at_most(plan.statement, self._settings.max_rows + 1)
+        elif plan.limit is None:
+            statement = plan.read(self._settings.max_rows + 1)
+        else:
+            statement, most = plan.read(read_size(plan.limit, self._settings.slack)), None
+        async with self._reader.turn(query.tables, slow=state.slow):
+            began = time.monotonic()
+            try:
+                read = await self._reader.read(statement, most, slow=state.slow)
+            except psycopg.errors.QueryCanceled as error:
+                raise _TooSlow(error) from error
+        state.timeouts = 0
+        state.slow = state.slow and time.monotonic() - began > self._settings.quick_timeout_ms / 2000
+        return read
+
+    async def _rest(self, query: LiveQuery, state: _State) -> None:
+        """A query that was answered before keeps timing out: its subscribers keep their list, and it gets fewer turns."""
+        state.timeouts += 1
+        pause = min(0.5 * 2**state.timeouts, self._settings.slow_pause) * random.uniform(0.75, 1.25)
+        log.warning("query_times_out", key=query.key, attempts=state.timeouts, next_attempt_in=round(pause, 1))
+        await asyncio.sleep(pause)
 
     def _hand_over(self, query: LiveQuery, state: _State, plan: Plan, read: ReadResult) -> bool:
         before = query.listing()
@@ -265,6 +301,6 @@ def _rejection(error: Exception) -> QueryRejected:
     if isinstance(error, psycopg.errors.QueryCanceled):
         return InvalidQuery("the query takes too long")
     if isinstance(error, UNREACHABLE):
-        return QueryRejected("the database cannot be reached; try again")
+        return DatabaseUnavailable(in_words(error))
     rejected = rejection(error) if isinstance(error, psycopg.Error) else None
-    return rejected or InvalidQuery(f"the query failed: {error}")
+    return rejected or SubscriptionFailed("the database failed to answer this query; the server's log says why")

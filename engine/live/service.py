@@ -12,10 +12,11 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 
+import psycopg
 import structlog
 
 from engine.catalog import Catalog
-from engine.errors import QueryRejected
+from engine.errors import DatabaseUnavailable, InvalidQuery, PermissionDenied, QueryRejected, UnknownCollection
 from engine.live.background import Background
 from engine.live.catalog_keeper import CatalogKeeper
 from engine.live.feedlike import FeedLike
@@ -32,6 +33,7 @@ from engine.live.tail import TransactionTail
 from engine.live.tap import Tap
 from engine.live.trimmer import Trimmer
 from engine.lsn import Lsn
+from engine.outage import in_words
 from engine.query.reread import ReReadPlan
 from engine.types import Discontinuity, Progress, Transaction
 
@@ -42,6 +44,7 @@ log = structlog.get_logger(__name__)
 _BREATH = 0.005  # seconds of work between two chances for other tasks
 _RETRY = 0.1  # seconds between two attempts to reach the database
 _PATIENCE = 5.0  # seconds to try to reach the database before a query is refused
+_CUT_OFF = 3  # times the checking of a query may be cut off before it is the query's fault
 _CATCH_UP = 20.0  # seconds to wait for the stream, which may be behind, before what it has not told of is refused
 
 
@@ -53,7 +56,14 @@ class LiveQueries:
         self._background = Background("live queries")
         self._feed = feed
         self._router = Router(self.settings.max_rows, self.settings.slack)
-        self._reader = Reader(dsn, size=self.settings.readers, timeout_ms=self.settings.read_timeout_ms, saw=feed.saw)
+        self._reader = Reader(
+            dsn,
+            size=self.settings.readers,
+            timeout_ms=self.settings.read_timeout_ms,
+            quick_timeout_ms=self.settings.quick_timeout_ms,
+            lock_timeout_ms=self.settings.lock_timeout_ms,
+            saw=feed.saw,
+        )
         self._planner = Planner(self._reader, self.settings.plan_bytes)
         self._trimmer = Trimmer(self._router.tail, self._reader, self.settings.trim_interval, self.confirm)
         self._turn = asyncio.Lock()
@@ -213,31 +223,41 @@ class LiveQueries:
         so. So a refusal waits for the stream, and counts if the catalog has not changed meanwhile.
         """
         patience = time.monotonic() + _PATIENCE
+        cut_off = 0
         while True:
             await self._catalog.current()
             version = self._catalog.version
             try:
                 plan = await self._planner.plan(collection, spec)
-            except QueryRejected:
-                await self._catch_up()
-                if version == self._catalog.version:
-                    raise
-                continue
+            except QueryRejected as refused:
+                caught_up = await self._catch_up()
+                if version != self._catalog.version:
+                    continue
+                if not caught_up and isinstance(refused, UnknownCollection | PermissionDenied):
+                    raise DatabaseUnavailable(
+                        f"{refused}; but the server is behind the database: try again"
+                    ) from refused
+                raise
             except UNREACHABLE as error:  # perhaps only the connection that the pool gave us
+                cut_off += isinstance(error, psycopg.errors.QueryCanceled)
+                if cut_off >= _CUT_OFF:
+                    raise InvalidQuery("the query takes too long to check; make it simpler") from error
                 if time.monotonic() > patience:
-                    raise QueryRejected("the database cannot be reached; try again") from error
+                    raise DatabaseUnavailable(in_words(error)) from error
                 await asyncio.sleep(_RETRY)
                 continue
             if version == self._catalog.version:
                 return plan
 
-    async def _catch_up(self) -> None:
-        """Wait until the stream is where the database is now; not for long, it may be down."""
+    async def _catch_up(self) -> bool:
+        """Wait until the stream is where the database is now; not for long, it may be down. Returns whether it is."""
         with contextlib.suppress(TimeoutError, *UNREACHABLE):
             async with asyncio.timeout(_CATCH_UP):
                 position = await self._reader.flushed()
                 while self._passed < position:
                     await self._background.next_move()
+                return True
+        return False
 
     # -- the stream ------------------------------------------------------------------------------------------------
 

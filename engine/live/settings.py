@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import psycopg
-from psycopg_pool import PoolTimeout
-
 from engine.errors import CatalogError
+from engine.outage import AWAY
 
 __all__ = ["UNREACHABLE", "LiveSettings"]
 
 # Errors that pass by themselves when the database is back.
-UNREACHABLE = (psycopg.OperationalError, PoolTimeout, CatalogError, ConnectionError)
+UNREACHABLE = (*AWAY, CatalogError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,10 @@ class LiveSettings:
     ``reread_interval``: a re-read query runs at most once per this many seconds. ``clock_interval``: seconds between
     re-runs of a query that depends on the time. ``trim_interval``: seconds between two looks at what the transaction tail
     may let go. ``max_rows``: rows a query without limit may have. ``slack``: rows kept beyond a limit, at least; more (half
-    the limit, up to 500) for larger limits. ``readers``: database connections for reads. ``stream_generated``: whether the
+    the limit, up to 500) for larger limits. ``readers``: database connections for reads. ``read_timeout_ms``: how
+    long a read may take at most; ``quick_timeout_ms``: how long before it goes on in the slow lane (see
+    :mod:`engine.live.lanes`); ``lock_timeout_ms``: how long it waits for a lock at a time. ``slow_pause``: seconds at most
+    between two attempts of a query that does not end within ``read_timeout_ms`` any more. ``stream_generated``: whether the
     decoder sends generated columns.
     """
 
@@ -38,4 +39,7 @@ class LiveSettings:
     slack: int = 10
     readers: int = 8
     read_timeout_ms: int = 30_000
+    quick_timeout_ms: int = 2_000
+    lock_timeout_ms: int = 1_000
+    slow_pause: float = 30.0
     stream_generated: bool = True

@@ -66,8 +66,6 @@ def rejection(error: psycopg.Error, sql: str = "") -> QueryRejected | None:
         return PermissionDenied(f"{message}: only exposed columns can be read (in a subquery, name them instead of *)")
     if state in ("42P01", "3F000"):
         return PermissionDenied(f"{message}, or it is not exposed")
-    if state == "57014":
-        return InvalidQuery(f"the query takes longer than is allowed: {message}")
     if not state or state[:2] in _OURS:
         return None
     where = f" ({place(sql, position - 1)})" if position else ""

@@ -21,3 +21,26 @@ set local role realtime_reader
 -- name: end_read
 -- Nothing was written.
 commit
+
+-- name: limit_read
+-- How long a read may take, in this transaction.
+select set_config('statement_timeout', %(statement)s, true)
+
+-- name: lock_holders
+-- Who holds, or waits for, a lock that lets nobody else read these tables or a partition of theirs (ACCESS EXCLUSIVE: ALTER TABLE,
+-- TRUNCATE, VACUUM FULL, LOCK TABLE). A prepared transaction has no process.
+with recursive part (root, oid) as (
+  select t.oid, t.oid from unnest(%(tables)s::oid[]) t (oid)
+  union
+  select p.root, i.inhrelid from part p join pg_inherits i on i.inhparent = p.oid
+)
+select distinct on (p.root) p.root::bigint as root, format('%%s.%%s', n.nspname, c.relname) as name, a.pid,
+       coalesce(nullif(a.application_name, ''), 'no application name') as application, coalesce(a.state, '') as state,
+       coalesce(extract(epoch from clock_timestamp() - a.xact_start), 0)::float8 as seconds
+from part p
+join pg_locks l on l.locktype = 'relation' and l.relation = p.oid and l.mode = 'AccessExclusiveLock'
+  and l.database = (select d.oid from pg_database d where d.datname = current_database())
+join pg_class c on c.oid = p.root
+join pg_namespace n on n.oid = c.relnamespace
+left join pg_stat_activity a on a.pid = l.pid
+order by p.root, l.granted desc

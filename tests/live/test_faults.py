@@ -89,6 +89,22 @@ async def test_a_query_asked_for_while_postgres_is_down_is_answered_when_it_is_b
         await play.check(*newcomers)
 
 
+async def test_a_query_asked_for_while_postgres_stays_down_is_refused_for_the_moment_only(
+    base: str, own18: LocalPostgres
+) -> None:
+    async with stage(base, live=replace(QUICK, read_timeout_ms=1000)) as play:
+        followers = await everyone(play)
+        await asyncio.to_thread(own18.stop)
+        new = Query("t", {"sql": "select max(x) as m from t"}, json_rows("select max(x) as m from t"))
+        coming = [asyncio.create_task(play.follow(query)) for query in (TOP, new)]
+        refused = await asyncio.gather(*coming, return_exceptions=True)
+        await asyncio.to_thread(own18.start)
+        assert isinstance(refused[0], Follower)  # others have it already
+        assert isinstance(refused[1], QueryRejected)
+        assert refused[1].code == "RT_001"
+        await go_on(play, followers, 100)
+
+
 async def test_a_walsender_that_is_terminated_again_and_again(base: str) -> None:
     async with stage(base) as play:
         followers = await everyone(play)

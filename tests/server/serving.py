@@ -159,9 +159,11 @@ class Door:
 
 @asynccontextmanager
 async def open_door(
-    session_limits: SessionLimits | None = None, connection_limits: ConnectionLimits | None = None
+    session_limits: SessionLimits | None = None,
+    connection_limits: ConnectionLimits | None = None,
+    lists: Lists | None = None,
 ) -> AsyncIterator[Door]:
-    door = Door(Lists(), session_limits or SessionLimits(), connection_limits or ConnectionLimits())
+    door = Door(lists or Lists(), session_limits or SessionLimits(), connection_limits or ConnectionLimits())
     listener = socket.create_server(("127.0.0.1", 0))
     door.port = listener.getsockname()[1]
     config = uvicorn.Config(

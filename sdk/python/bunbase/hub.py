@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bunbase import codec
+from bunbase.core.backoff import full_jitter
 from bunbase.core.outbox import Outbox
 from bunbase.errors import ConnectionEnded, RealtimeError
 from bunbase.link import Link
@@ -22,6 +23,7 @@ __all__ = ["Hub"]
 
 _TRANSIENT = frozenset(("RT_001", "RT_006"))
 _RETRY_AFTER = 1.0
+_RETRY_AT_MOST = 10.0
 _SETTLE_AFTER = 1.0
 _MESSAGE_SIZE = 128 * 1024
 _REMEMBERED = 1000
@@ -45,6 +47,7 @@ class Hub:
         self.subscriptions: dict[str, Subscription] = {}
         self._prepared: dict[Link, _Prepared] = {}
         self._leaving: dict[str, asyncio.Future[None]] = {}
+        self._failures: dict[str, int] = {}  # by subscription: refusals for the moment in a row
         self._limits: Raw = {}
         self._heard: dict[str, None] = {}
 
@@ -150,6 +153,7 @@ class Hub:
         if self.subscriptions.get(subscription.key) is not subscription:
             return
         del self.subscriptions[subscription.key]
+        self._failures.pop(subscription.key, None)
         link = self.active
         if link is None:
             return
@@ -207,6 +211,7 @@ class Hub:
             self._direct(Message.of(message))
         elif (subscription := self.subscriptions.get(key)) is not None:
             if kind == "subscribed":
+                self._failures.pop(key, None)
                 subscription.subscribed(message, bases.get(key), seamless=seamless)
             else:
                 subscription.received(message, quiet=quiet)
@@ -235,7 +240,9 @@ class Hub:
         elif (subscription := self.subscriptions.get(key)) is None:
             self.failed(error)
         elif self._passing(error, subscription):
-            asyncio.get_running_loop().call_later(_RETRY_AFTER, self._retry, subscription, self.active)
+            attempt = self._failures[key] = self._failures.get(key, -1) + 1
+            delay = full_jitter(attempt, _RETRY_AFTER, _RETRY_AT_MOST)
+            asyncio.get_running_loop().call_later(delay, self._retry, subscription, self.active)
         else:
             self._drop(subscription, error)
 
@@ -243,7 +250,7 @@ class Hub:
         """Whether trying again can help: not if there are simply too many subscriptions."""
         if error.code == "RT_006":
             return len(self.subscriptions) <= int(self._limits.get("subscriptions", _SUBSCRIPTIONS))
-        return error.code in _TRANSIENT and subscription.begun
+        return error.code in _TRANSIENT
 
     def _retry(self, subscription: Subscription, link: Link | None) -> None:
         if link is not None and link is self.active and self.subscriptions.get(subscription.key) is subscription:
@@ -251,6 +258,7 @@ class Hub:
 
     def _drop(self, subscription: Subscription, error: RealtimeError) -> None:
         del self.subscriptions[subscription.key]
+        self._failures.pop(subscription.key, None)
         subscription.ended(error)
 
 

@@ -1,0 +1,74 @@
+"""What the database says when it is away, overloaded or locked: it passes by itself, and is no fault of a client's.
+
+One place decides that, by exception type where the caller has to catch it and by SQLSTATE class (docs: "PostgreSQL Error
+Codes") where it has an error already.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+from psycopg import errors
+from psycopg_pool import PoolTimeout
+
+__all__ = ["AWAY", "TableLocked", "in_words", "is_clients"]
+
+AWAY: Final = (
+    psycopg.OperationalError,
+    PoolTimeout,
+    OSError,
+    # of class 25, which psycopg counts among internal errors
+    errors.TransactionTimeout,
+    errors.IdleInTransactionSessionTimeout,
+    errors.ReadOnlySqlTransaction,
+)
+"""Raised while the database cannot do now what it could do at another time."""
+
+# Classes of errors that say something of the server, its state or its objects, not of a value it was given.
+_SERVERS: Final = (
+    "08",
+    "0A",
+    "25",
+    "26",
+    "28",
+    "2D",
+    "34",
+    "3B",
+    "3D",
+    "3F",
+    "40",
+    "42",
+    "53",
+    "55",
+    "57",
+    "58",
+    "F0",
+    "XX",
+)
+
+
+class TableLocked(errors.LockNotAvailable):
+    """A lock was not to be had in time. The text says who holds it, which is for the log, not for clients."""
+
+
+def is_clients(error: psycopg.Error) -> bool:
+    """Whether what a client gave is the reason: a value, a constraint, or a trigger that refuses it."""
+    state = error.sqlstate
+    return state is not None and state[:2] not in _SERVERS
+
+
+def in_words(error: BaseException) -> str:
+    """Why the database cannot do it now, for a client."""
+    match error:
+        case errors.LockNotAvailable():
+            return "a table it needs is locked by another session; try again"
+        case errors.QueryCanceled():
+            return "the database took too long; try again"
+        case errors.ReadOnlySqlTransaction():
+            return "the database is read-only now; try again later"
+        case errors.InsufficientResources():
+            return f"the database server lacks resources ({error.diag.message_primary}); try again later"
+        case PoolTimeout():
+            return "no database connection was free in time; try again"
+    return "the database cannot be reached; try again"
