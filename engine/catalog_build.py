@@ -50,6 +50,10 @@ def camel_case(name: str) -> str:
     return re.sub(r"(?<=[^_])_([a-z0-9])", lambda match: match[1].upper(), name)
 
 
+# int2vector and oidvector print and are read without braces, and have comparisons of their own
+_VECTORS = frozenset({22, 30})
+
+
 class _Types:
     """Type descriptions resolved on demand (they refer to each other, never in a circle by value)."""
 
@@ -65,7 +69,7 @@ class _Types:
         return self._built[oid]
 
     def _build(self, entry: Json) -> TypeInfo:
-        element = self[entry["element"]] if entry["element"] else None
+        element = self[entry["element"]] if entry["element"] and entry["oid"] not in _VECTORS else None
         return TypeInfo(
             oid=entry["oid"],
             name=entry["name"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["Collation", "Column", "TypeInfo"]
 
@@ -36,6 +36,20 @@ class TypeInfo:
         while found.base is not None:
             found = found.base
         return found
+
+    @property
+    def compared(self) -> TypeInfo:
+        """The type as which values are compared, and literals read: without domains, whose modifiers would round a literal.
+
+        ``price`` over ``numeric(6,2)`` is ``numeric`` (as PostgreSQL has it: docs, "Operator Type Resolution"), and
+        ``price[]`` is ``numeric[]``.
+        """
+        found = self.underlying
+        element = found.element
+        if element is None or element.base is None or element.underlying.element is not None:
+            return found
+        base = element.underlying
+        return replace(found, name=f"{base.name}[]", element=base)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 from msgspec import UNSET
 
 from engine.errors import QueryRejected
+from engine.exact_json import write_exact
 from engine.live.resume import Resume
 from engine.lsn import parse_lsn
 from server.channels import ChannelOptions
@@ -91,7 +91,7 @@ def presence_data(data: object) -> Mapping[str, Any]:
     """Check what a client wants to be seen as. Raises ``PresenceRejected``."""
     if not isinstance(data, dict):
         raise PresenceRejected('presence is a JSON object, such as {"status": "online"}')
-    if (size := len(msgspec.json.encode(data))) > _PRESENCE_SIZE:
+    if (size := len(write_exact(data))) > _PRESENCE_SIZE:
         raise PresenceRejected(f"presence has {size} bytes of JSON; at most {_PRESENCE_SIZE} are allowed")
     try:
         check_storable(data)

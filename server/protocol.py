@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from engine.exact_json import exact_decoder
 from server.payload import MAX_DEPTH, BadMessage, check_payload, deeper_than
 
 __all__ = [
@@ -114,7 +115,7 @@ class Named(Struct, frozen=True):
     ref: _Name | UnsetType = UNSET
 
 
-_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+_decoder: msgspec.json.Decoder[ClientMessage] = exact_decoder(ClientMessage)
 _fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _name: msgspec.json.Decoder[str] = msgspec.json.Decoder(_Name)
 

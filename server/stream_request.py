@@ -12,14 +12,14 @@ from typing import Any
 
 import msgspec
 
+from engine.exact_json import exact_decoder, write_exact
 from server.protocol import COLLECTION_PREFIX
 from server.rest.problems import Problem
 from server.stream_ids import Place, read_id
 
 __all__ = ["Asked", "read_request"]
 
-_objects: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
-_encode = msgspec.json.Encoder().encode
+_objects: msgspec.json.Decoder[dict[str, Any]] = exact_decoder(dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def read_request(pairs: Sequence[tuple[str, str]], last_id: str | None) -> Asked
             message.pop("epoch", None)
             if place.epoch:
                 message["epoch"] = place.epoch
-    return Asked([_encode(message) for message in wanted], places)
+    return Asked([write_exact(message) for message in wanted], places)
 
 
 def _channels(pairs: Iterable[tuple[str, str]]) -> Iterable[dict[str, Any]]:

@@ -14,6 +14,7 @@ import msgspec
 from engine.channels.filter import Truth, compile_filter, read_json
 from engine.channels.model import Member
 from engine.errors import InvalidQuery
+from engine.exact_json import write_exact
 from engine.fair_cache import FairCache
 
 __all__ = ["Audience", "attributes_of", "audience_of"]
@@ -94,4 +95,4 @@ def audience_of(text: bytes) -> Audience:
 
 def attributes_of(member: Member) -> object:
     """A member's attributes as ``where`` sees them: exact numbers."""
-    return read_json(msgspec.json.encode(dict(member.attributes)))
+    return read_json(write_exact(dict(member.attributes)))

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-import msgspec
 import psycopg
 import structlog
 from psycopg.rows import DictRow, dict_row
@@ -19,6 +18,7 @@ from psycopg_pool import PoolTimeout
 from engine.channels.model import ChannelFull, Member, PresenceRefused, Unavailable
 from engine.channels.together import Together
 from engine.connecting import connection_pool
+from engine.exact_json import write_exact
 from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
@@ -236,8 +236,8 @@ class Store:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    """JSON text, with integers of any size: a client may send them."""
-    return msgspec.json.encode(value).decode()
+    """JSON text with every digit of its numbers: a client may send any."""
+    return write_exact(value).decode()
 
 
 async def _snapshot(connection: psycopg.AsyncConnection[DictRow]) -> Snapshot:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from hashlib import blake2b
 
 from engine.catalog import Catalog
+from engine.errors import InvalidQuery
+from engine.exact_json import write_exact
 from engine.fair_cache import FairCache
 from engine.live.budget import PLANNING
 from engine.live.reader import Reader
+from engine.query.canonical import literals
 from engine.query.incremental import IncrementalPlan
 from engine.query.planner import SqlCache, plan_query
 from engine.query.reread import ReReadPlan
@@ -60,7 +62,7 @@ class Planner:
         ``TableLocked`` if a table is locked.
         """
         catalog = self._catalog
-        text = json.dumps((collection, spec), sort_keys=True, default=_tagged).encode()
+        text = _text(collection, spec)
         key = blake2b(text, digest_size=16).digest()
         plan = self._plans.get(key)
         if plan is not None:
@@ -76,10 +78,20 @@ class Planner:
                 if budget is not None:
                     budget.charge(time.monotonic() - began)
         if catalog is self._catalog:
-            self._plans.put(key, plan, _PLAN + _COPIES * len(text))
+            self._plans.put(key, plan, _PLAN + _COPIES * (len(text) + _written_out(plan)))
         return plan
 
 
-def _tagged(value: object) -> tuple[str, str]:
-    """A value that JSON has no form for; it must not look like a string."""
-    return type(value).__name__, str(value)
+def _written_out(plan: Plan) -> int:
+    """Characters of the plan's values as PostgreSQL prints them: ``1e9999`` has ten thousand."""
+    if isinstance(plan, IncrementalPlan):
+        return sum(len(literal.text) for literal in literals(plan.query, plan.table))
+    return sum(len(text) for text in plan.statement.params if text is not None)
+
+
+def _text(collection: str, spec: Mapping[str, object]) -> bytes:
+    """One text for specs that ask for the same in the same words: numbers keep their digits, and are no strings."""
+    try:
+        return write_exact((collection, spec), in_order=True)
+    except UnicodeEncodeError as wrong:
+        raise InvalidQuery("the query has text with a lone surrogate, which is no Unicode text") from wrong

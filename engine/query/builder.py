@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from engine.catalog_model import Table
 from engine.catalog_types import Column
 from engine.errors import InvalidQuery
-from engine.query.builder_values import NUMERIC, shown, value_text
+from engine.exact_json import shown
+from engine.query.builder_values import value_text
 from engine.query.builder_where import WhereParser, field_column
 from engine.query.model import And, Bound, OrderBy, Predicate, Query
 from engine.query.order import sort_keys
@@ -109,17 +110,14 @@ def _bound(spec: Mapping[str, object], at: str, beyond: str, query: Query, table
     if len(values) > len(keys):
         order = ", ".join(key.column.field for key in keys) or "none"
         raise InvalidQuery(f"{name!r} has {len(values)} values, but the sort keys are: {order}")
-    texts = tuple(_cursor_value(value, key.column, name) for value, key in zip(values, keys, strict=False))
-    return Bound(texts, inclusive=name == at)
+    pairs = [_cursor_value(value, key.column, name) for value, key in zip(values, keys, strict=False)]
+    return Bound(tuple(text for text, _ in pairs), name == at, tuple(type_name for _, type_name in pairs))
 
 
-def _cursor_value(value: object, column: Column, name: str) -> str | None:
-    """A cursor's value; null is a place in the order where the column may be null."""
+def _cursor_value(value: object, column: Column, name: str) -> tuple[str | None, str]:
+    """A cursor's value and the type it is read as; null is a place in the order where the column may be null."""
     if value is None:
         if column.not_null:
             raise InvalidQuery(f"{name!r}: field {column.field!r} is never null")
-        return None
-    text, type_name = value_text(value, column.type, column)
-    if type_name == NUMERIC != column.type.underlying.name:
-        raise InvalidQuery(f"{name!r}: {shown(value)} is not a value of field {column.field!r} ({column.type.name})")
-    return text
+        return None, column.type.compared.name
+    return value_text(value, column.type, column)

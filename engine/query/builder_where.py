@@ -8,9 +8,10 @@ from typing import Final
 from engine.catalog_model import Table
 from engine.catalog_types import Column, TypeInfo
 from engine.errors import InvalidQuery
-from engine.query.builder_values import NUMERIC, shown, value_text
+from engine.exact_json import shown
+from engine.query.builder_values import value_text
 from engine.query.like import MAX_PATTERN, pattern_problem
-from engine.query.model import And, Compare, IsNull, Not, Or, Predicate
+from engine.query.model import And, Compare, IsNull, Not, NotNull, Or, Predicate
 
 __all__ = ["WhereParser", "field_column"]
 
@@ -27,6 +28,12 @@ def field_column(name: object, table: Table) -> Column:
     if column is None:
         raise InvalidQuery(f"collection {table.collection!r} has no field {shown(name)}")
     return column
+
+
+def _null_test(column: Column, *, wanted: bool) -> Predicate:
+    if wanted:
+        return IsNull(column.name)
+    return NotNull(column.name) if column.type.underlying.kind == "composite" else Not(IsNull(column.name))
 
 
 class WhereParser:
@@ -59,7 +66,7 @@ class WhereParser:
         if spec[1] in ("is-null", "is-not-null"):
             if len(spec) == 3:
                 raise InvalidQuery(f"field {column.field!r}: {spec[1]!r} takes no value")
-            return IsNull(column.name) if spec[1] == "is-null" else Not(IsNull(column.name))
+            return _null_test(column, wanted=spec[1] == "is-null")
         parse = self._operators.get(spec[1]) if isinstance(spec[1], str) else None
         if parse is None:
             known = ", ".join((*self._operators, "is-null", "is-not-null"))
@@ -95,8 +102,15 @@ class WhereParser:
 
     def _list(self, column: Column, operator: str, value: object) -> Predicate:
         values = self._listed(column, operator, value)
-        texts, type_name = self._texts(values, column.type, column)
-        return Compare(column.name, operator, texts, type_name)
+        groups: dict[str, list[str]] = {}
+        for text, type_name in [value_text(item, column.type, column) for item in values]:
+            groups.setdefault(type_name, []).append(text)
+        if not groups:
+            groups[column.type.compared.name] = []
+        items = [Compare(column.name, operator, tuple(texts), type_name) for type_name, texts in groups.items()]
+        if len(items) == 1:
+            return items[0]
+        return Or(tuple(items)) if operator == "in" else And(tuple(items))
 
     def _listed(self, column: Column, operator: str, value: object) -> list[object]:
         if not isinstance(value, list):
@@ -104,28 +118,23 @@ class WhereParser:
         self._count(len(value))
         return value
 
-    def _texts(self, values: list[object], type_: TypeInfo, column: Column) -> tuple[tuple[str, ...], str]:
-        """Texts of one type: ``numeric`` for all if one of them is no integer of the column's type."""
-        pairs = [value_text(value, type_, column) for value in values]
-        own = type_.underlying.name
-        return tuple(text for text, _ in pairs), NUMERIC if any(name != own for _, name in pairs) else own
-
     def _array(self, column: Column, operator: str, value: object) -> Predicate:
         values = self._listed(column, operator, value) if operator == "array-contains-any" else [value]
         base = column.type.underlying
         if base.oid == _JSONB_OID:
             self._count(1)
-            texts, type_name = self._texts(values, base, column)
-            return Compare(column.name, operator, texts, type_name)
+            texts = tuple(value_text(item, base, column)[0] for item in values)
+            return Compare(column.name, operator, texts, base.name)
         if base.kind != "array" or base.element is None:
             raise InvalidQuery(
                 f"field {column.field!r} ({column.type.name}) is not an array: {operator!r} does not apply"
             )
         self._count(1)
-        texts, type_name = self._texts(values, base.element, column)
-        if type_name != base.element.underlying.name:
+        pairs = [value_text(item, base.element, column) for item in values]
+        own = base.element.underlying.name
+        if any(type_name != own for _, type_name in pairs):
             raise InvalidQuery(f"field {column.field!r}: {shown(value)} is not of the element type {base.element.name}")
-        return Compare(column.name, operator, texts, base.element.name)
+        return Compare(column.name, operator, tuple(text for text, _ in pairs), own)
 
     def _like(self, column: Column, operator: str, value: object) -> Predicate:
         self._count(1)

@@ -7,19 +7,18 @@ is refused here, at subscribe time, naming it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
 from engine.catalog_model import Table
 from engine.errors import InvalidQuery
-from engine.query.builder_values import shown
+from engine.exact_json import shown
 from engine.query.incremental import IncrementalPlan, compile_incremental
 from engine.query.model import And, Bound, Compare, Not, Or, Predicate, Query
+from engine.query.operators import check_operators, compares, guarded
 from engine.query.order import sort_keys
-from engine.query.render import render_documents
 from engine.query.sql_values import check_length
 
 __all__ = ["canonicalise", "literals", "with_literals"]
@@ -27,14 +26,23 @@ __all__ = ["canonicalise", "literals", "with_literals"]
 Connection = psycopg.AsyncConnection[Any]
 
 
-def literals(query: Query, table: Table) -> list[tuple[str, str]]:
-    """Every value that is not null, with its type, in a fixed order."""
-    found = [] if query.where is None else [(v, c.type) for c in _compares(query.where) for v in c.values]
+class Literal(NamedTuple):
+    """A value, the SQL type it is read as, and the column it is compared with."""
+
+    text: str
+    type: str
+    column: str
+
+
+def literals(query: Query, table: Table) -> list[Literal]:
+    """Every value that is not null, in a fixed order."""
+    found = [] if query.where is None else [(v, c.type, c.column) for c in compares(query.where) for v in c.values]
     keys = sort_keys(query, table)
     for bound in (query.start, query.end):
         if bound is not None:
-            found += [(v, k.column.type.underlying.name) for v, k in zip(bound.values, keys, strict=False)]
-    return [(value, type_name) for value, type_name in found if value is not None]
+            types = bound.types or [key.column.type.compared.name for key in keys]
+            found += [(v, t, k.column.name) for v, t, k in zip(bound.values, types, keys, strict=False)]
+    return [Literal(text, type_name, column) for text, type_name, column in found if text is not None]
 
 
 def with_literals(query: Query, canonical: Sequence[str]) -> Query:
@@ -51,68 +59,46 @@ async def canonicalise(query: Query, table: Table, connection: Connection) -> Qu
     ``connection`` must have the settings of ``engine.session_settings``. An open transaction of the caller survives a
     refusal. Raises ``InvalidQuery`` for a value its type does not accept, or a comparison PostgreSQL has no operator for.
     """
-    pairs = literals(query, table)
-    check_length(value for value, _ in pairs)
-    if pairs:
+    found = literals(query, table)
+    check_length(literal.text for literal in found)
+    if found:
         try:
-            query = with_literals(query, await _cast(pairs, connection))
+            canonical = await _cast(found, connection)
         except psycopg.Error as error:
-            raise await _blame(pairs, connection, error) from error
+            raise await _blame(found, table, connection, error) from error
+        check_length(canonical)
+        query = with_literals(query, canonical)
     if not isinstance(compile_incremental(query, table), IncrementalPlan):
-        await _check(query, table, connection)
+        await check_operators(query, table, connection)
     return query
 
 
-async def _cast(pairs: Sequence[tuple[str, str]], connection: Connection) -> list[str]:
-    columns = ", ".join(f"${number}::{type_name}" for number, (_, type_name) in enumerate(pairs, 1))
-    async with _guard(connection), psycopg.AsyncRawCursor(connection) as cursor:
-        await cursor.execute(f"select {columns}".encode(), [value for value, _ in pairs], prepare=False)
+async def _cast(found: Sequence[Literal], connection: Connection) -> list[str]:
+    columns = ", ".join(f"${number}::{literal.type}" for number, literal in enumerate(found, 1))
+    async with guarded(connection), psycopg.AsyncRawCursor(connection) as cursor:
+        await cursor.execute(f"select {columns}".encode(), [literal.text for literal in found], prepare=False)
         result = cursor.pgresult
         # the type's own output, as in the stream; a cast to text is another spelling for bool and char(n)
-        texts = [result.get_value(0, column) for column in range(len(pairs))] if result else []
+        texts = [result.get_value(0, column) for column in range(len(found))] if result else []
     return [text.decode() for text in texts if text is not None]
 
 
-async def _blame(pairs: Sequence[tuple[str, str]], connection: Connection, error: psycopg.Error) -> Exception:
-    """An ``InvalidQuery`` that names the value at fault; ``error`` itself if no value is."""
-    for value, type_name in pairs if isinstance(error, _REFUSALS) else ():
+async def _blame(found: Sequence[Literal], table: Table, connection: Connection, error: psycopg.Error) -> Exception:
+    """An ``InvalidQuery`` that names field and value at fault; ``error`` itself if no value is."""
+    for literal in found if isinstance(error, _REFUSALS) else ():
         try:
-            await _cast([(value, type_name)], connection)
+            await _cast([literal], connection)
         except _REFUSALS as refused:
             reason = refused.diag.message_primary or str(refused)
-            return InvalidQuery(f"{shown(value)} is not a value of type {type_name}: {reason}")
+            field = table.by_name[literal.column].field
+            return InvalidQuery(
+                f"field {field!r}: {shown(literal.text)} is not a value of type {literal.type}: {reason}"
+            )
     return error
 
 
 # classes 22 and 23 (a domain's constraint), 42 (a name that does not exist, for reg* types), 54 (too long, too deep)
 _REFUSALS = (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.errors.ProgramLimitExceeded)
-
-
-def _guard(connection: Connection) -> AbstractAsyncContextManager[object]:
-    """Keeps a failure from spoiling the caller's transaction; costs nothing where there is none."""
-    idle = connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
-    return nullcontext() if connection.autocommit and idle else connection.transaction()
-
-
-async def _check(query: Query, table: Table, connection: Connection) -> None:
-    """Let PostgreSQL look at a query that will be re-read, without reading anything."""
-    statement = render_documents(replace(query, limit=0), table)
-    try:
-        async with _guard(connection), psycopg.AsyncRawCursor(connection) as cursor:
-            await cursor.execute(statement.sql.encode(), statement.params, prepare=False)
-    except (psycopg.ProgrammingError, psycopg.DataError) as error:
-        raise InvalidQuery(f"PostgreSQL refuses the query: {error.diag.message_primary or error}") from error
-
-
-def _compares(predicate: Predicate) -> Iterator[Compare]:
-    match predicate:
-        case Compare():
-            yield predicate
-        case Not(item):
-            yield from _compares(item)
-        case And(items) | Or(items):
-            for item in items:
-                yield from _compares(item)
 
 
 def _replaced(predicate: Predicate, values: Iterator[str]) -> Predicate:

@@ -16,7 +16,7 @@ from engine.query.model import Compare
 from engine.values import Codec, column_codec
 from engine.values.order import ascending_numeric
 
-__all__ = ["NEGATED", "Comparison", "NotReproducible", "comparison_of", "indexed_column"]
+__all__ = ["INTEGER_NAMES", "NEGATED", "Comparison", "NotReproducible", "comparison_of", "describe", "indexed_column"]
 
 # NOT (a op b) is a NEGATED[op] b, unknown staying unknown
 NEGATED = {
@@ -30,7 +30,7 @@ NEGATED = {
     "not-in": "in",
 }
 
-_INTEGER_NAMES = frozenset({"smallint", "integer", "bigint"})
+INTEGER_NAMES = frozenset({"smallint", "integer", "bigint"})
 _TEXT_NAMES = frozenset({"text", "character varying"})
 _NUMERIC = Codec(equal=ascending_numeric, sort=ascending_numeric)
 _AGAINST_NUMERIC = Codec(equal=int, sort=int)
@@ -97,11 +97,11 @@ def comparison_of(compare: Compare, table: Table) -> Comparison:
     """The comparison behind ``== != < <= > >= in not-in``. Raises ``NotReproducible``."""
     column, index = indexed_column(compare.column, table)
     own = column_codec(column)
-    type_, literal = column.type.underlying.name, compare.type
-    if literal in (type_, column.type.name) or {type_, literal} <= _TEXT_NAMES or {type_, literal} <= _INTEGER_NAMES:
+    type_, literal = column.type.compared.name, compare.type
+    if literal in (type_, column.type.name) or {type_, literal} <= _TEXT_NAMES or {type_, literal} <= INTEGER_NAMES:
         return Comparison(column, index, own, own)
-    if type_ in _INTEGER_NAMES and literal == "numeric":
+    if type_ in INTEGER_NAMES and literal == "numeric":
         return Comparison(column, index, _AGAINST_NUMERIC, _NUMERIC, mixed=True)
-    if type_ == "numeric" and literal in _INTEGER_NAMES:
+    if type_ == "numeric" and literal in INTEGER_NAMES:
         return Comparison(column, index, own, own)
     raise NotReproducible(f"{describe(column)} is compared with a value of type {literal}")

@@ -97,7 +97,7 @@ def _compile(query: Query, table: Table) -> IncrementalPlan:
         key=_key(query, table),
         limit=query.limit,
         needs=frozenset(needs),
-        matches=_matches(query, table, parts),
+        matches=_matches(query, table, keys, parts),
         sort_key=row_key(parts),
         identity=_identity(table.identity),
         doc_id=doc_id,
@@ -111,8 +111,8 @@ def _identity(columns: tuple[int, ...]) -> Callable[[Row], Any]:
     return itemgetter(*columns)
 
 
-def _matches(query: Query, table: Table, parts: tuple[KeyPart, ...]) -> Test:
-    inside = inside_bounds(query, parts)
+def _matches(query: Query, table: Table, keys: tuple[SortKey, ...], parts: tuple[KeyPart, ...]) -> Test:
+    inside = inside_bounds(query, keys, parts)
     if query.where is None:
         return inside or (lambda row: True)
     where = compile_predicate(query.where, table)

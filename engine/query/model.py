@@ -15,6 +15,7 @@ __all__ = [
     "Compare",
     "IsNull",
     "Not",
+    "NotNull",
     "Or",
     "OrderBy",
     "Predicate",
@@ -29,8 +30,8 @@ class Compare:
 
     ``operator`` is one of ``== != < <= > >= like ilike`` (one value), ``in not-in`` (any number),
     ``array-contains`` (one element), ``array-contains-any`` (elements). ``type`` is the SQL type the values
-    were read as: the column's own, the element's for the array operators, or ``numeric`` where an integer
-    column is compared with a fraction.
+    were read as, never a domain: the column's own, the element's for the array operators, or a wider one for a number
+    that the column's cannot hold (a fraction compared with an integer: ``numeric``).
     """
 
     column: str
@@ -41,7 +42,14 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class IsNull:
-    """``column IS NULL``; of a composite: the value as a whole is NULL (``IS NOT DISTINCT FROM NULL``)."""
+    """``column IS NULL``; of a composite also if all its fields are NULL (docs: "Comparison Functions and Operators")."""
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotNull:
+    """``column IS NOT NULL`` of a composite: it and all its fields are not NULL. Elsewhere that is ``Not(IsNull)``."""
 
     column: str
 
@@ -67,7 +75,7 @@ class Not:
     item: Predicate
 
 
-Predicate = Compare | IsNull | And | Or | Not
+Predicate = Compare | IsNull | NotNull | And | Or | Not
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +89,14 @@ class OrderBy:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A cursor: values for the leading sort keys (the appended primary key may follow), in or out."""
+    """A cursor: values for the leading sort keys (the appended primary key may follow), in or out.
+
+    ``types``: the SQL types the values were read as, as :class:`Compare` has it; none: those of the columns.
+    """
 
     values: tuple[str | None, ...]
     inclusive: bool
+    types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,13 @@ from typing import Any
 from engine.catalog_model import Table
 from engine.catalog_types import Collation, Column
 from engine.errors import InvalidQuery
-from engine.query.model import Query
+from engine.query.comparison import INTEGER_NAMES, NotReproducible, describe
+from engine.query.model import Bound, Query
 from engine.types import Row, Value
 from engine.values import Codec, codec_for, column_codec
+from engine.values.order import ascending_numeric, descending_numeric
 
-__all__ = ["KeyPart", "SortKey", "key_parts", "row_key", "sort_keys", "value_key"]
+__all__ = ["KeyPart", "SortKey", "bound_key", "key_parts", "row_key", "sort_keys", "value_key"]
 
 _C = Collation("C", deterministic=True, bytewise=True, ascii_case=True)
 _COLLATED_OIDS = frozenset({19, 25, 1042, 1043})
@@ -76,6 +78,21 @@ def key_parts(keys: Sequence[SortKey], table: Table) -> tuple[KeyPart, ...] | So
         flag = None if key.column.not_null else 0 if key.nulls_first else 1
         parts.append(KeyPart(table.index[key.column.name], function, flag))
     return tuple(parts)
+
+
+def bound_key(key: SortKey, bound: Bound, place: int, *, descending: bool) -> Callable[[bytes], Any]:
+    """The key of the cursor's value at ``place``, which may be of a wider type than its column: 1.5 among integers.
+
+    Raises ``NotReproducible`` if its order among the column's values is not known.
+    """
+    own = key.column.type.compared.name
+    type_name = bound.types[place] if bound.types else own
+    if type_name == "numeric" and own in INTEGER_NAMES:
+        return descending_numeric if descending else ascending_numeric
+    function = key.codec.descend if descending else key.codec.sort
+    if type_name != own or function is None:
+        raise NotReproducible(f"{describe(key.column)} is compared with a value of type {type_name}")
+    return function
 
 
 def value_key(parts: Sequence[KeyPart], values: Sequence[Value]) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from engine.catalog_model import Table
+from engine.catalog_types import Column
 from engine.query.comparison import (
     NEGATED,
     Comparison,
@@ -20,10 +21,10 @@ from engine.query.comparison import (
     indexed_column,
 )
 from engine.query.like import MAX_PATTERN, like_test, pattern_problem
-from engine.query.model import And, Compare, IsNull, Not, Or, Predicate
+from engine.query.model import And, Compare, IsNull, Not, NotNull, Or, Predicate
 from engine.types import Row
 from engine.values import codec_for, same
-from engine.values.nested import array_elements
+from engine.values.nested import array_elements, record_fields
 
 __all__ = ["Test", "compile_predicate", "predicate_columns"]
 
@@ -49,9 +50,8 @@ def compile_predicate(predicate: Predicate, table: Table, *, wanted: bool = True
         case And(items) | Or(items):
             tests = [compile_predicate(item, table, wanted=wanted) for item in items]
             return _all(tests) if isinstance(predicate, And) is wanted else _any(tests)
-        case IsNull(name):
-            _, index = indexed_column(name, table)
-            return (lambda row: row[index] is None) if wanted else (lambda row: row[index] is not None)
+        case IsNull(name) | NotNull(name):
+            return _null_test(*indexed_column(name, table), null=isinstance(predicate, IsNull), wanted=wanted)
         case Compare():
             return _compare(predicate, table, wanted=wanted)
 
@@ -63,7 +63,7 @@ def predicate_columns(predicate: Predicate) -> frozenset[str]:
             return predicate_columns(item)
         case And(items) | Or(items):
             return frozenset().union(*(predicate_columns(item) for item in items))
-        case IsNull(name) | Compare(name):
+        case IsNull(name) | NotNull(name) | Compare(name):
             return frozenset({name})
 
 
@@ -107,6 +107,21 @@ def _never(row: Row) -> bool:
 
 def _always(row: Row) -> bool:
     return True
+
+
+def _null_test(column: Column, index: int, *, null: bool, wanted: bool) -> Test:
+    """Of a composite the fields count too, but not the fields of its fields (ExecEvalRowNullInt in execExprInterp.c)."""
+    type_ = column.type.underlying
+    if type_.kind != "composite":
+        return (lambda row: row[index] is None) if null is wanted else (lambda row: row[index] is not None)
+
+    def holds(row: Row) -> bool:
+        value = row[index]
+        if value is None or not type_.fields:
+            return null if value is None else True
+        return all((field is None) is null for field in record_fields(value))
+
+    return holds if wanted else (lambda row: not holds(row))
 
 
 def _compare(compare: Compare, table: Table, *, wanted: bool) -> Test:

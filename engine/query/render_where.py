@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from engine.catalog_model import Table
 from engine.catalog_types import Column
 from engine.errors import InvalidQuery
-from engine.query.model import And, Bound, Compare, IsNull, Not, Or, Predicate
+from engine.query.model import And, Bound, Compare, IsNull, Not, NotNull, Or, Predicate
 from engine.query.order import SortKey
 
-__all__ = ["Parameters", "column_sql", "cursor_sql", "key_sql", "predicate_sql", "quote"]
+__all__ = ["Parameters", "column_sql", "cursor_sql", "key_sql", "operand_sql", "predicate_sql", "quote"]
 
 _SQL_OPERATORS = {
     "==": "=",
@@ -51,8 +51,20 @@ def column_sql(column: Column) -> str:
     return f"t.{quote(column.name)}"
 
 
+def operand_sql(column: Column) -> str:
+    """A column as the left side of an operator: as its base type, where operators do not see through a domain.
+
+    Those of enums, arrays, ranges and composites take any type of the kind, which a domain is not (docs: "Polymorphic
+    Types").
+    """
+    compared = column.type.compared
+    if compared is column.type or compared.kind == "base":
+        return column_sql(column)
+    return f"{column_sql(column)}::{compared.name}"
+
+
 def null_sql(column: Column) -> str:
-    """The value is NULL as a whole; a composite's IS NULL would be true of a row of nulls as well."""
+    """The value is NULL as a whole, as ORDER BY sees it; a composite's IS NULL would be true of a row of nulls as well."""
     test = "is not distinct from null" if column.type.underlying.kind == "composite" else "is null"
     return f"{column_sql(column)} {test}"
 
@@ -69,6 +81,10 @@ def _sortable(key: SortKey) -> str:
     return f'{column_sql(key.column)} collate "C"' if key.collate_c else column_sql(key.column)
 
 
+def _comparable(key: SortKey) -> str:
+    return f'{column_sql(key.column)} collate "C"' if key.collate_c else operand_sql(key.column)
+
+
 def predicate_sql(predicate: Predicate, table: Table, parameters: Parameters) -> str:
     """A condition, in parentheses where needed. Raises ``InvalidQuery`` for a column the table does not have."""
     match predicate:
@@ -79,7 +95,9 @@ def predicate_sql(predicate: Predicate, table: Table, parameters: Parameters) ->
         case Or(items):
             return _joined(" or ", "false", items, table, parameters)
         case IsNull(name):
-            return f"({null_sql(_column(name, table))})"
+            return f"({column_sql(_column(name, table))} is null)"
+        case NotNull(name):
+            return f"({column_sql(_column(name, table))} is not null)"
         case Compare():
             return f"({_compare_sql(predicate, _column(predicate.column, table), parameters)})"
 
@@ -96,7 +114,7 @@ def _column(name: str, table: Table) -> Column:
 
 
 def _compare_sql(compare: Compare, column: Column, parameters: Parameters) -> str:
-    left = column_sql(column)
+    left = operand_sql(column)
     values = [parameters.add(value, compare.type) for value in compare.values]
     if compare.operator in ("in", "not-in"):
         if not values:
@@ -116,11 +134,11 @@ def cursor_sql(bound: Bound, keys: Sequence[SortKey], parameters: Parameters, *,
     Where no null can be and all keys go the same way, a row comparison says the same and can use an index.
     """
     used = keys[: len(bound.values)]
-    types = [key.column.type.underlying.name for key in used]
+    types = bound.types or tuple(key.column.type.compared.name for key in used)
     if len({key.descending for key in used}) == 1 and all(key.column.not_null for key in used):
         sign = ("<" if used[0].descending is at_start else ">") + ("=" if bound.inclusive else "")
         values = [parameters.add(value, type_name) for value, type_name in zip(bound.values, types, strict=True)]
-        return f"(({', '.join(map(_sortable, used))}) {sign} ({', '.join(values)}))"
+        return f"(({', '.join(map(_comparable, used))}) {sign} ({', '.join(values)}))"
     cases: list[str] = []
     equal: list[str] = []
     for key, value, type_name in zip(used, bound.values, types, strict=True):
@@ -135,7 +153,7 @@ def cursor_sql(bound: Bound, keys: Sequence[SortKey], parameters: Parameters, *,
 def _equally(key: SortKey, value: str | None, type_name: str, parameters: Parameters) -> str:
     if value is None:
         return null_sql(key.column)
-    return f"{_sortable(key)} = {parameters.add(value, type_name)}"
+    return f"{_comparable(key)} = {parameters.add(value, type_name)}"
 
 
 def _strictly(key: SortKey, value: str | None, type_name: str, parameters: Parameters, *, at_start: bool) -> str:
@@ -144,5 +162,5 @@ def _strictly(key: SortKey, value: str | None, type_name: str, parameters: Param
     if value is None:
         return "false" if nulls_that_side else f"not {null_sql(key.column)}"
     sign = "<" if key.descending is at_start else ">"
-    compared = f"{_sortable(key)} {sign} {parameters.add(value, type_name)}"
+    compared = f"{_comparable(key)} {sign} {parameters.add(value, type_name)}"
     return f"({compared} or {null_sql(key.column)})" if nulls_that_side else compared

@@ -36,6 +36,9 @@ DATE_AND_TIME = frozenset(
 )
 
 
+_MOST_PLACEHOLDER_DIGITS = 6
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckedSql:
     """SQL that Postgres and we accept, whatever its parameters' values.
@@ -154,9 +157,8 @@ async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, pa
     pairs = list(zip(values, checked.types, strict=True))
     texts = [text_of(value, kind, number) for number, (value, kind) in enumerate(pairs, 1)]
     check_length(texts)
-    with rejecting():
-        async with sql_session(connection) as session:
-            canonical = await session.canonical(texts, checked.types)
+    canonical = await _canonical(connection, texts, checked.types)
+    check_length(canonical)
     bound, moments = [], False
     for text, same, (_, kind) in zip(texts, canonical, pairs, strict=True):
         moment = text is not None and kind.oid in DATE_AND_TIME and names_a_moment(text)
@@ -165,9 +167,31 @@ async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, pa
     return Bound(tuple(values), tuple(bound), moments)
 
 
+async def _canonical(
+    connection: psycopg.AsyncConnection[Any], texts: Sequence[str | None], types: Sequence[ParameterType]
+) -> list[str | None]:
+    """The values as Postgres prints them. Raises ``InvalidQuery`` naming the parameter whose value it refuses."""
+    try:
+        with rejecting():
+            async with sql_session(connection) as session:
+                return await session.canonical(texts, types)
+    except InvalidQuery:
+        for number, (text, kind) in enumerate(zip(texts, types, strict=True), 1):
+            try:
+                with rejecting():
+                    async with sql_session(connection) as session:
+                        await session.canonical([text], [kind])
+            except InvalidQuery as refused:
+                raise InvalidQuery(f"the value of ${number} ({kind.name}): {refused}") from refused
+        raise
+
+
 def placeholders(tokens: Sequence[Token]) -> int:
     """How many parameters there are. Raises ``InvalidQuery`` if their numbers have gaps."""
-    numbers = {int(token.text[1:]) for token in tokens if token.kind == "param"}
+    texts = {token.text[1:] for token in tokens if token.kind == "param"}
+    if (longest := max(map(len, texts), default=0)) > _MOST_PLACEHOLDER_DIGITS:
+        raise InvalidQuery(f"the parameters must be numbered $1, $2 and so on without gaps, not by {longest} digits")
+    numbers = set(map(int, texts))
     if numbers != set(range(1, len(numbers) + 1)):
         raise InvalidQuery(f"the parameters must be numbered $1 to ${len(numbers)} without gaps")
     return len(numbers)

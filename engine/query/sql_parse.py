@@ -104,7 +104,7 @@ def _order_by(select: exp.Select, columns: Columns, projection: Sequence[tuple[C
 
 def _sort_column(node: exp.Expr, columns: Columns, projection: Sequence[tuple[Column, str]]) -> Column:
     """SQL-92's rule, which Postgres keeps: a bare name is an output column first; a bare integer is the output's number."""
-    if isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit():
+    if isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit() and len(node.this) < 10:
         number = int(node.this)
         if 1 <= number <= len(projection):
             return projection[number - 1][0]
@@ -130,6 +130,6 @@ def _limit(node: exp.Expr | None, columns: Columns) -> int | None:
             return None
     elif not isinstance(count, exp.Literal) or count.is_string:
         raise NotOneTable("LIMIT is not a plain number")
-    if text is None or not text.isdigit() or not 0 < int(text) < 2**31:
+    if text is None or not text.isdigit() or len(text) > 10 or not 0 < int(text) < 2**31:
         raise NotOneTable("LIMIT is not a positive number")
     return int(text)

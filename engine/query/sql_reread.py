@@ -128,7 +128,7 @@ def _grouped(select: exp.Select, group: exp.Expr, checked: CheckedSql) -> list[s
 
 def _output(select: exp.Select, key: exp.Expr, checked: CheckedSql) -> int | None:
     """Which output a GROUP BY key is. A bare name is an input column first, then an output's alias."""
-    if isinstance(key, exp.Literal) and not key.is_string and str(key.this).isdigit():
+    if isinstance(key, exp.Literal) and not key.is_string and str(key.this).isdigit() and len(key.this) < 10:
         return int(key.this) - 1
     for index, item in enumerate(select.expressions):
         if _same(item.this if isinstance(item, exp.Alias) else item, key):

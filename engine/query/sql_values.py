@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import orjson
+from decimal import Decimal
 
 from engine.errors import InvalidQuery
+from engine.exact_json import write_exact
 
 __all__ = [
     "MAX_PARAMS",
@@ -24,6 +24,7 @@ __all__ = [
 MAX_PARAMS = 100
 MAX_VALUE = 100_000
 """Characters of one value, and of all values of a query together."""
+_MOST_DIGITS = 1_000
 _NEEDS_QUOTES = re.compile(r'[{}",\\\s]|^null$|^$', re.IGNORECASE)
 _MOMENT = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 
@@ -93,17 +94,24 @@ def _scalar(value: object) -> str | None:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
-        if abs(value) >= 10**1000:
-            raise InvalidQuery("a parameter is a number of more than 1000 digits")
-        return str(value)
-    if isinstance(value, float):
-        # JSON has one kind of number: 5.0 is also an integer.
-        return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
+    if isinstance(value, int | float | Decimal):
+        return _number(value)
     try:
-        return orjson.dumps(value).decode()
-    except (TypeError, ValueError) as error:
+        return write_exact(value).decode()
+    except UnicodeEncodeError as error:
+        raise InvalidQuery("a parameter contains a lone surrogate") from error
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidQuery(f"a parameter cannot be written as JSON: {error}") from error
+
+
+def _number(value: float | Decimal) -> str:
+    """A number with all its digits. JSON has one kind of number: 5.0 is also an integer."""
+    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    if len(number.as_tuple().digits) > _MOST_DIGITS:
+        raise InvalidQuery(f"a parameter is a number of more than {_MOST_DIGITS} digits")
+    if number.is_finite() and abs(number) < 2**63 and number == number.to_integral_value():
+        return str(int(number))
+    return str(number)
 
 
 def _array(values: Sequence[object], delimiter: str, depth: int = 0) -> str:

@@ -159,6 +159,10 @@ def _compare(column: Column, operator: str, nodes: Sequence[exp.Expr], columns: 
 def _literal(column: Column, node: exp.Expr, columns: Columns) -> tuple[str, str, str]:
     """How a value is written ("'" string, "?" parameter, "0" number, "b" boolean), the type to read it as, and its text."""
     own = column.type.underlying
+    if (
+        own.name != column.type.compared.name
+    ):  # an array of a domain: Postgres reads a literal as the domain, and rounds it
+        raise NotOneTable(f"{column.name!r} ({own.name}) is an array of a domain")
     if isinstance(node, exp.Parameter):
         kind, _, text = columns.parameter(node)
         if text is None:
@@ -191,7 +195,7 @@ def _number(column: Column, own: TypeInfo, node: exp.Expr) -> tuple[str, str]:
     if own.oid in _INTEGERS and not text.isdigit():
         return "numeric", sign + text
     bits = _INTEGERS.get(own.oid, 0)
-    if bits and -(2**bits) <= int(sign + text) < 2**bits:
+    if bits and len(text) < 20 and -(2**bits) <= int(sign + text) < 2**bits:
         return own.name, sign + text
     raise NotOneTable(f"{column.name!r} ({own.name}) is compared with the number {sign}{text}")
 

@@ -150,11 +150,13 @@ create type point3 as (x int, y int);
 create table shapes (id int primary key, at point3, camel_x int, secret text,
   made int generated always as (id * 2) stored);
 insert into shapes values (1, '(,)'), (2, null), (3, '(1,2)');
+create table places (id int primary key, at point3);
+insert into places values (1, '(,)'), (2, null), (3, '(1,2)'), (4, '(1,)');
 create table "Odd ""name" ("per%cent" int primary key, "q""uote" text);
 insert into "Odd ""name" values (1, 'x');
 create table coded (id int primary key, code int not null unique, t text);
 alter table coded replica identity using index coded_code_key;
-select realtime.expose(t::regclass) from unnest('{pairs,flags,codes,keyless,late,netted,coded}'::text[]) t;
+select realtime.expose(t::regclass) from unnest('{pairs,flags,codes,keyless,late,netted,coded,places}'::text[]) t;
 select realtime.expose('"Odd ""name"', name => 'odd');
 select realtime.expose('shapes', columns => '{at,camel_x,made}', camel_case => true);
 """
@@ -240,10 +242,25 @@ def test_only_exposed_fields_are_encoded_and_can_be_asked_for(more: Oracle) -> N
     assert documents[2] == (b"3", b'{"at":{"x":1,"y":2},"camelX":null,"made":6}')
 
 
-def test_a_row_of_nulls_is_not_null(more: Oracle) -> None:
-    table = more.catalog.by_collection["shapes"]
-    query = parse_query({"where": [["at", "is-null"]]}, table)
-    assert [row[0] for row in more.run(render_documents(query, table))] == [b"2"]
+@pytest.mark.parametrize(
+    ("condition", "ids"),
+    [
+        (["at", "is-null"], [b"1", b"2"]),
+        (["at", "is-not-null"], [b"3"]),
+        ({"not": ["at", "is-null"]}, [b"3", b"4"]),
+        ({"not": ["at", "is-not-null"]}, [b"1", b"2", b"4"]),
+    ],
+)
+def test_a_composite_is_null_if_all_its_fields_are_and_not_null_if_none_is(
+    more: Oracle, condition: object, ids: list[bytes]
+) -> None:
+    table = more.catalog.by_collection["places"]
+    query = parse_query({"where": [condition]}, table)
+    plan = compile_incremental(query, table)
+    assert isinstance(plan, IncrementalPlan)
+    assert [row[0] for row in more.run(render_documents(query, table))] == ids
+    every = rows_of(more, incremental(more, {}, "places"))
+    assert [plan.doc_id(row).encode() for row in every if plan.matches(row)] == ids
 
 
 def test_generated_columns_are_incremental_only_where_the_stream_has_them(more: Oracle) -> None:

@@ -1,0 +1,139 @@
+"""Does PostgreSQL have the operators of a query that is going to be re-read? What it has not is refused in words of ours.
+
+Most of it PostgreSQL says when it is asked to plan the query. But whether arrays and composites can be compared it finds out
+when it compares two, and then in the words of some element type; so of those the types inside are asked for beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
+from typing import Any, Final
+
+import psycopg
+
+from engine.catalog_model import Table
+from engine.catalog_types import Column, TypeInfo
+from engine.errors import InvalidQuery
+from engine.query.model import And, Bound, Compare, Not, Or, OrderBy, Predicate, Query
+from engine.query.order import SortKey, sort_keys
+from engine.query.render import render_documents
+
+__all__ = ["check_operators", "compares", "guarded"]
+
+Connection = psycopg.AsyncConnection[Any]
+
+_ORDERED: Final = frozenset({"<", "<=", ">", ">="})
+_LIKES: Final = frozenset({"like", "ilike"})
+_REFUSALS: Final = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
+_SINCE_LOOSE_LIKE: Final = 180000  # LIKE, but not ILIKE, under a collation that is not deterministic
+
+
+async def check_operators(query: Query, table: Table, connection: Connection) -> None:
+    """Raise ``InvalidQuery``, naming field, type and operator, if PostgreSQL cannot answer ``query``; reads no row."""
+    for compare in compares(query.where) if query.where else ():
+        await _check_inside(table.by_name[compare.column], compare.operator, connection)
+    for key in sort_keys(query, table):
+        await _check_inside(key.column, None, connection)
+    if await _refused(query, table, connection) is None:
+        return
+    for operator, column, part in _parts(query, table):
+        if (error := await _refused(part, table, connection)) is not None:
+            raise _no_operator(column, operator, error) from error
+
+
+def compares(predicate: Predicate) -> Iterator[Compare]:
+    """The comparisons in a predicate."""
+    match predicate:
+        case Compare():
+            yield predicate
+        case Not(item):
+            yield from compares(item)
+        case And(items) | Or(items):
+            for item in items:
+                yield from compares(item)
+
+
+def guarded(connection: Connection) -> AbstractAsyncContextManager[object]:
+    """Keeps a failure from spoiling the caller's transaction; costs nothing where there is none."""
+    idle = connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+    return nullcontext() if connection.autocommit and idle else connection.transaction()
+
+
+async def _refused(query: Query, table: Table, connection: Connection) -> psycopg.Error | None:
+    statement = render_documents(replace(query, limit=0), table)
+    try:
+        async with guarded(connection), psycopg.AsyncRawCursor(connection) as cursor:
+            await cursor.execute(statement.sql.encode(), statement.params, prepare=False)
+    except _REFUSALS as error:
+        return error
+    return None
+
+
+def _parts(query: Query, table: Table) -> Iterator[tuple[str | None, Column, Query]]:
+    """The query in pieces, each with its operator (None: an order) and column."""
+    for compare in compares(query.where) if query.where else ():
+        yield compare.operator, table.by_name[compare.column], Query(query.collection, compare)
+    for order in query.order_by:
+        yield None, table.by_name[order.column], Query(query.collection, order_by=(order,))
+    keys = sort_keys(query, table)
+    for bound in (query.start, query.end):
+        for place, key in enumerate(keys[: len(bound.values)] if bound else ()):
+            yield None, key.column, _with_cursor(query, bound, place, key)
+
+
+def _with_cursor(query: Query, bound: Bound | None, place: int, key: SortKey) -> Query:
+    order = OrderBy(key.column.name, key.descending, key.nulls_first)
+    cursor = bound and Bound(bound.values[place : place + 1], bound.inclusive, bound.types[place : place + 1])
+    return Query(query.collection, order_by=(order,), start=cursor)
+
+
+def _no_operator(column: Column, operator: str | None, error: psycopg.Error | None) -> InvalidQuery:
+    name = f"field {column.field!r} ({column.type.name})"
+    if error is not None and not isinstance(error, psycopg.errors.UndefinedFunction):
+        reason = error.diag.message_primary or error
+        return InvalidQuery(f"{name} cannot be {'asked' if operator else 'ordered'} so: {reason}")
+    if operator is None:
+        return InvalidQuery(f"'orderBy': {name} cannot be ordered by: values of this type have no order in PostgreSQL")
+    return InvalidQuery(f"{name} has no operator {operator!r}: PostgreSQL cannot compare values of this type so")
+
+
+async def _check_inside(column: Column, operator: str | None, connection: Connection) -> None:
+    """``operator`` None: an order."""
+    if operator in _LIKES:
+        loose = column.collation is not None and not column.collation.deterministic
+        if loose and (operator == "ilike" or connection.info.server_version < _SINCE_LOOSE_LIKE):
+            raise InvalidQuery(
+                f"field {column.field!r} ({column.type.name}) has no operator {operator!r}: "
+                "PostgreSQL cannot match patterns under a collation that is not deterministic"
+            )
+        return
+    if column.type.underlying.kind not in ("array", "composite"):
+        return
+    types = sorted({type_.name for type_ in _leaves(column.type)})
+    if not types:
+        return
+    nulls = ", ".join(f"null::{name} as c{number}" for number, name in enumerate(types))
+    names = ", ".join(f"c{number}" for number in range(len(types)))
+    if operator is None or operator in _ORDERED:
+        statement = f"select from (select {nulls}) as t order by {names}"
+    else:
+        statement = f"select distinct {nulls}"
+    try:
+        async with guarded(connection), connection.cursor() as cursor:
+            await cursor.execute(statement.encode(), prepare=False)
+    except _REFUSALS as error:
+        raise _no_operator(column, operator, error) from error
+
+
+def _leaves(type_: TypeInfo) -> Iterator[TypeInfo]:
+    """The types of which an array or composite is made in the end."""
+    base = type_.underlying
+    if base.kind == "array" and base.element is not None:
+        yield from _leaves(base.element)
+    elif base.kind == "composite":
+        for _, field in base.fields:
+            yield from _leaves(field)
+    else:
+        yield base
