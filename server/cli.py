@@ -15,16 +15,14 @@ import psycopg
 import typer
 from psycopg.conninfo import conninfo_to_dict
 
-from engine.connecting import connect, connect_now
 from engine.errors import RealtimeError
-from engine.feed.slots import drop_slot, list_slots
 from engine.sql import query
-from server import options
+from server import options, slots_command
 from server.doctor import diagnose
 from server.logs import configure_logs
-from server.migrate import check_served, migrate
+from server.migrate import MigrationError, check_migrated, check_served, migrate
+from server.patience import LOCK_TIMEOUT, Connection, patiently
 from server.settings import Settings, SettingsError, load_settings
-from server.tables import print_table, size_in_words
 
 __all__ = ["main"]
 
@@ -41,12 +39,24 @@ slots_app = typer.Typer(help="List replication slots, or drop one.", invoke_with
 app.add_typer(slots_app, name="slots")
 
 
+_LockTimeout = Annotated[
+    float,
+    typer.Option(
+        min=0.001,
+        metavar="SECONDS",
+        help="How long to wait for a lock before others are let pass and it is tried again, ten times.",
+    ),
+]
+
+
 def main() -> None:
     """The entry point: runs a command and turns errors into a line and an exit code."""
     try:
         app(prog_name="realtime")
     except SettingsError as wrong:
         _fail(str(wrong), 2)
+    except MigrationError as wrong:
+        _fail(str(wrong), 3 if isinstance(wrong.__cause__, psycopg.Error) else 1)
     except RealtimeError as wrong:
         _fail(str(wrong), 1)
     except psycopg.Error as wrong:
@@ -118,16 +128,19 @@ def serve(
 
     database = _dsn(settings)
     if run_migrations:
-        migrate(database)
+        for line in migrate(database, say=_say):
+            _say(line)
     else:
         check_served(database)
     serve_until_stopped(settings, database, ready=lambda url: print(f"serving {url}", file=sys.stderr, flush=True))
 
 
 @app.command("migrate")
-def migrate_command(config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
+def migrate_command(
+    config: options.ConfigFile = None, dsn: options.Dsn = None, lock_timeout: _LockTimeout = LOCK_TIMEOUT
+) -> None:
     """Bring the database to this version."""
-    done = migrate(_dsn(_settings(config, dsn=dsn)), say=_say)
+    done = migrate(_dsn(_settings(config, dsn=dsn)), lock_timeout=lock_timeout, say=_say)
     print("\n".join(done) or "already up to date")
 
 
@@ -144,13 +157,20 @@ def expose(
     ] = None,
     config: options.ConfigFile = None,
     dsn: options.Dsn = None,
+    lock_timeout: _LockTimeout = LOCK_TIMEOUT,
 ) -> None:
     """Let clients subscribe to a table."""
     wanted = [column.strip() for column in columns.split(",")] if columns else None
-    with connect_now(_dsn(_settings(config, dsn=dsn)), "realtime expose") as connection:
+    address = _dsn(_settings(config, dsn=dsn))
+    check_migrated(address)
+
+    def work(connection: Connection) -> str:
         row = connection.execute(query("expose"), [table, name, wanted, camel_case, replica_identity]).fetchone()
-    assert row is not None
-    print(f"clients can subscribe to db:collection:{row[0]}")
+        assert row is not None
+        return str(row[0])
+
+    collection = patiently(address, "realtime expose", work, lock_timeout=lock_timeout, say=_say)
+    print(f"clients can subscribe to db:collection:{collection}")
 
 
 @app.command()
@@ -158,10 +178,16 @@ def unexpose(
     name: Annotated[str, typer.Argument(help="The collection's name.")],
     config: options.ConfigFile = None,
     dsn: options.Dsn = None,
+    lock_timeout: _LockTimeout = LOCK_TIMEOUT,
 ) -> None:
     """Close a collection; its live queries end."""
-    with connect_now(_dsn(_settings(config, dsn=dsn)), "realtime unexpose") as connection:
+    address = _dsn(_settings(config, dsn=dsn))
+    check_migrated(address)
+
+    def work(connection: Connection) -> None:
         connection.execute(query("unexpose"), [name])
+
+    patiently(address, "realtime unexpose", work, lock_timeout=lock_timeout, say=_say)
     print(f"{name} is closed")
 
 
@@ -176,50 +202,48 @@ def doctor(config: options.ConfigFile = None, dsn: options.Dsn = None, decoder: 
         raise typer.Exit(1)
 
 
+@app.command()
+def grant(
+    role: Annotated[str, typer.Argument(help="The role in the server's DSN.")],
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+    lock_timeout: _LockTimeout = LOCK_TIMEOUT,
+) -> None:
+    """Give a role every privilege that serving needs in this database; each migrate gives it what is new."""
+    address = _dsn(_settings(config, dsn=dsn))
+    check_migrated(address)
+
+    def work(connection: Connection) -> list[str]:
+        return [str(row[0]) for row in connection.execute(query("grant_server"), [role]).fetchall()]
+
+    granted = patiently(address, "realtime grant", work, lock_timeout=lock_timeout, say=_say)
+    print("\n".join(granted) or f"{role} had every privilege already")
+
+
 @slots_app.callback()
 def slots(context: typer.Context, config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
     """List replication slots, or drop one."""
     context.obj = (config, dsn)
     if context.invoked_subcommand is None:
-        asyncio.run(_list_slots(_dsn(_settings(config, dsn=dsn))))
+        asyncio.run(slots_command.print_slots(_dsn(_settings(config, dsn=dsn))))
 
 
 @slots_app.command("drop")
 def slots_drop(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The slot.")],
+    force: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The name again: for a slot that is not one of this database's nodes."),
+    ] = None,
     config: options.ConfigFile = None,
     dsn: options.Dsn = None,
 ) -> None:
     """Drop a slot that nobody uses."""
     config_before, dsn_before = context.obj
-    asyncio.run(_drop_slot(_dsn(_settings(config or config_before, dsn=dsn or dsn_before)), name))
+    address = _dsn(_settings(config or config_before, dsn=dsn or dsn_before))
+    asyncio.run(slots_command.drop(address, name, force, ask=input))
     print(f"{name} is dropped")
-
-
-async def _list_slots(dsn: str) -> None:
-    async with await connect(dsn, "realtime slots") as connection:
-        found = await list_slots(connection)
-    heads = ("NAME", "PLUGIN", "ACTIVE", "OWNER", "LAG", "LAG SECONDS", "RETAINED WAL", "WAL STATUS")
-    rows = [
-        (
-            slot.name,
-            slot.plugin,
-            "yes" if slot.active else "no",
-            f"{slot.node} on {slot.host or '?'}" if slot.node else "-",
-            size_in_words(slot.lag_bytes),
-            "-" if slot.lag_seconds is None else f"{slot.lag_seconds:.1f}",
-            size_in_words(slot.retained_bytes),
-            slot.wal_status or "-",
-        )
-        for slot in found
-    ]
-    print_table(heads, rows)
-
-
-async def _drop_slot(dsn: str, name: str) -> None:
-    async with await connect(dsn, "realtime slots") as connection:
-        await drop_slot(connection, name)
 
 
 def _settings(config: Path | None, **flags: object) -> Settings:

@@ -33,7 +33,7 @@ from server.migration_state import (
 )
 from server.patience import LOCK_TIMEOUT, patiently
 
-__all__ = ["MigrationError", "check_served", "migrate", "migrated_state", "wide_publications"]
+__all__ = ["MigrationError", "check_migrated", "check_served", "migrate", "migrated_state", "wide_publications"]
 
 _log = logging.getLogger("realtime.migrate")
 _Connection = psycopg.Connection[tuple[Any, ...]]
@@ -115,6 +115,16 @@ def migrated_state(dsn: str) -> DatabaseState:
     state.refuse_unreadable()
     state.refuse_newer()
     return state
+
+
+def check_migrated(dsn: str) -> None:
+    """Raise ``MigrationError`` unless the database was migrated at all; the role need not be able to look into it."""
+    with connect_now(dsn, "realtime migrate") as connection:
+        state = read_state(connection)
+    state.refuse_foreign()
+    state.refuse_newer()
+    if not state.ours:
+        raise MigrationError(f"database {state.database} is not migrated: run `realtime migrate`")
 
 
 def check_served(dsn: str) -> None:

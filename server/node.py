@@ -96,6 +96,10 @@ class Node:
         self._services = services
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
 
+    def abandon(self) -> None:
+        """The start has failed: nothing that it made in the database is to stay."""
+        self._feed.abandon()
+
     async def drain(self) -> None:
         """Let nobody in any more, and ask those who are here to connect elsewhere; returns when they have, or in the end."""
         self._draining = True

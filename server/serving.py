@@ -156,8 +156,12 @@ async def _drain(node: Node, hurry: asyncio.Event) -> None:
 
 
 async def _start(node: Node, rest: Rest) -> None:
-    await node.start()
-    await rest.start()
+    try:
+        await node.start()
+        await rest.start()
+    except BaseException:
+        node.abandon()
+        raise
 
 
 def _rest(settings: Settings, dsn: str, node: Node) -> Rest:

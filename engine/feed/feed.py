@@ -74,6 +74,7 @@ class Feed:
         self._positions = Positions()
         self._memory = SessionMemory()
         self._session: Session | None = None
+        self._abandoned = False
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -115,6 +116,13 @@ class Feed:
         If the server crashes before they are, what the snapshot has shown never was: then a ``Discontinuity`` says so.
         """
         self._memory.seen = max(self._memory.seen, position)
+
+    def abandon(self) -> None:
+        """The node could not start: when it is closed, the feed drops the slot that it made, and its row.
+
+        A slot that was there before stays.
+        """
+        self._abandoned = True
 
     async def renew_lease(self) -> None:
         """Write this node's row now. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
@@ -238,14 +246,17 @@ class Feed:
             await self._database.rows("feed_heartbeat", prefix=HEARTBEAT_PREFIX)
 
     async def _leave(self) -> None:
-        if not self._memory.streamed:
-            # The slot, if there is one, may be in use by somebody else; our row without a slot is of use to nobody.
-            if self._memory.registered and await find_slot(self._database, self.settings.slot_name) is None:
-                await leave(self._database, self.settings, for_good=True)
-            return
-        if self.settings.throw_away:
+        memory = self._memory
+        if (memory.streamed and self.settings.throw_away) or (
+            memory.made_slot and (self._abandoned or not memory.streamed)
+        ):
             await self._drop_own_slot()
-        await leave(self._database, self.settings, for_good=self.settings.throw_away)
+            await leave(self._database, self.settings, for_good=True)
+        elif memory.streamed:
+            await leave(self._database, self.settings, for_good=False)
+        elif memory.registered and (memory.new_row or await find_slot(self._database, self.settings.slot_name) is None):
+            # The slot, if there is one, is another's, and a row of ours would have it dropped when the lease runs out.
+            await leave(self._database, self.settings, for_good=True)
 
     async def _drop_own_slot(self) -> None:
         """The walsender ends when it notices that the connection is closed, which takes it a moment."""

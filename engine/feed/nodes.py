@@ -17,10 +17,13 @@ __all__ = ["leave", "register", "remove_expired"]
 _log = logging.getLogger(__name__)
 
 
-async def register(database: Database, settings: FeedSettings, *, lease: float | None = None) -> None:
-    """Write or renew this node's lease. Raises ``FeedError`` if the slot belongs to another node."""
+async def register(database: Database, settings: FeedSettings, *, lease: float | None = None) -> bool:
+    """Write or renew this node's lease; True if that made its row.
+
+    Raises ``FeedError`` if the slot belongs to another node.
+    """
     try:
-        await database.rows(
+        rows = await database.rows(
             "feed_node_register",
             node=settings.node,
             slot=settings.slot_name,
@@ -38,6 +41,7 @@ async def register(database: Database, settings: FeedSettings, *, lease: float |
         raise FeedError(
             f"slot {settings.slot_name} belongs to {owner}: give each node a slot name of its own"
         ) from error
+    return bool(rows[0]["made"])
 
 
 async def remove_expired(database: Database, settings: FeedSettings) -> list[str]:

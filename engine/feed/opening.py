@@ -46,6 +46,8 @@ class SessionMemory:
         self.processes: tuple[object, frozenset[int]] | None = None  # of the server, as the last session began
         self.streamed = False
         self.registered = False
+        self.new_row = False
+        self.made_slot = False
 
 
 class Opening:
@@ -80,7 +82,8 @@ class Opening:
         if self._memory.publication not in (None, server["publication"]):
             self._memory.lost = f"publication {PUBLICATION} was dropped and made again"
         self._memory.publication = server["publication"]
-        await register(self._database, self._settings)
+        made = await register(self._database, self._settings)
+        self._memory.new_row = self._memory.new_row or made
         self._memory.registered = True
         await remove_expired(self._database, self._settings)
         if timeout := server["wal_sender_timeout_ms"] / 1000:
@@ -189,6 +192,7 @@ class Opening:
         if slot is not None:
             await drop_slot(await self._database.connection(), name)
         position = await create_slot(self._dsn, self._database, name, plugin, self._say)
+        self._memory.made_slot = self._memory.made_slot or slot is None
         self._memory.lost = None
         self._memory.seen = 0
         if lost is None:

@@ -45,6 +45,8 @@ class Slot:
 class SlotInfo:
     """One line of ``realtime slots``.
 
+    ``type``: ``logical`` or ``physical``. ``plugin`` and ``database`` are None for a physical slot. ``node`` and ``host``:
+    the node of this database whose slot it is, None if it is none of them, or if this role may not read who they are.
     ``lag_bytes``: WAL written since the position that the consumer has confirmed. ``lag_seconds`` is the best estimate
     the server can give: for an active slot how long the last confirmation took (0: up to date), for an inactive one
     since when it is inactive (PostgreSQL 17 and later), else None. ``retained_bytes``: WAL that the slot keeps from
@@ -52,8 +54,9 @@ class SlotInfo:
     """
 
     name: str
-    plugin: str
-    database: str
+    type: str
+    plugin: str | None
+    database: str | None
     active: bool
     node: str | None
     host: str | None
@@ -64,14 +67,22 @@ class SlotInfo:
 
 
 async def list_slots(connection: psycopg.AsyncConnection[Any]) -> list[SlotInfo]:
-    """Every logical slot of the cluster. Raises ``psycopg.Error``, also when the database is not migrated."""
+    """Every slot of the cluster. Raises ``psycopg.Error``."""
     async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(query("nodes_readable").encode())
+        readable = await cursor.fetchone()
+        owners: dict[str, dict[str, Any]] = {}
+        if readable is not None and readable["readable"]:
+            await cursor.execute(query("node_slots").encode())
+            owners = {row["slot"]: row for row in await cursor.fetchall()}
         await cursor.execute(query("feed_slots").encode())
         rows = await cursor.fetchall()
     for row in rows:
         reason = row.pop("invalidation_reason")
         if reason:
             row["wal_status"] = f"{row['wal_status']} ({reason})"
+        owner = owners.get(row["name"]) if row.pop("here") else None
+        row["node"], row["host"] = (owner["id"], owner["host"]) if owner is not None else (None, None)
     return [SlotInfo(**row) for row in rows]
 
 

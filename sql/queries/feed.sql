@@ -102,30 +102,30 @@ select a.wait_event_type in ('Activity', 'Client') as waits from pg_stat_activit
 select pg_terminate_backend(%(pid)s)
 
 -- name: feed_slots
--- Every logical slot of the cluster with its owner, if it is one of ours. Lag in seconds: for an active slot what its consumer last
--- reported (0 when it has confirmed everything), for an inactive one since when it is inactive (PostgreSQL 17 and later), else unknown.
-select s.slot_name::text as name, s.plugin::text as plugin, s.database::text as database, s.active, n.id as node, n.host,
+-- Every slot of the cluster, physical ones too. Lag in seconds: for an active slot what its consumer last reported (0 when it has
+-- confirmed everything), for an inactive one since when it is inactive (PostgreSQL 17 and later), else unknown.
+select s.slot_name::text as name, s.slot_type as type, s.plugin::text as plugin, s.database::text as database, s.active,
+       s.slot_type = 'logical' and s.database = current_database() as here,
        (pg_current_wal_lsn() - s.confirmed_flush_lsn)::bigint as lag_bytes,
        case when s.active then coalesce(extract(epoch from r.flush_lag), 0)
             else extract(epoch from clock_timestamp() - (to_jsonb(s) ->> 'inactive_since')::timestamptz)
        end::float8 as lag_seconds,
        (pg_current_wal_lsn() - s.restart_lsn)::bigint as retained_bytes,
-       coalesce(s.wal_status, 'lost') as wal_status,
+       coalesce(s.wal_status, case when s.restart_lsn is null and s.slot_type = 'physical' then '' else 'lost' end) as wal_status,
        to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason
 from pg_replication_slots s
 left join pg_stat_replication r on r.pid = s.active_pid
-left join realtime.nodes n on n.slot_name = s.slot_name and s.database = current_database()
-where s.slot_type = 'logical'
 order by s.slot_name
 
 -- name: feed_node_register
--- This node is alive. Refused (no row) if another node owns the slot and its lease has not run out.
+-- This node is alive; made: it has a new row. Refused (unique violation) if another node owns the slot and its lease has not run out.
 insert into realtime.nodes as n (id, slot_name, throw_away, host, pid, lease_expires_at)
 values (%(node)s, %(slot)s, %(throw_away)s, %(host)s, %(pid)s, clock_timestamp() + make_interval(secs => %(lease)s))
 on conflict (id) do update
   set slot_name = excluded.slot_name, throw_away = excluded.throw_away, host = excluded.host, pid = excluded.pid,
       started_at = case when (n.host, n.pid) is distinct from (excluded.host, excluded.pid) then now() else n.started_at end,
       lease_expires_at = excluded.lease_expires_at
+returning xmax = 0 as made
 
 -- name: feed_node_owner
 -- Which other node owns a slot.

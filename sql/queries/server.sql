@@ -6,6 +6,10 @@ select realtime.expose(%s::text::regclass, %s::text, %s::name[], %s::boolean, %s
 -- The command line's `unexpose`.
 select realtime.unexpose(%s::text)
 
+-- name: grant_server
+-- The command line's `grant`; the GRANTs that it made.
+select realtime.grant_server(%s::name)
+
 -- name: doctor_server
 -- What the server allows. The list of plugins is null where it is not known or may not be seen. Slots and senders are shared by the whole cluster, so all of them count.
 select current_setting('server_version_num')::int as version,

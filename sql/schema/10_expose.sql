@@ -161,13 +161,14 @@ comment on function realtime.refuse_table(regclass) is 'Raises the reason why a 
 
 create or replace function realtime.refuse_collection_name(collection text, relation regclass) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  name text := left(trim(both '-' from lower(regexp_replace(collection, '[^A-Za-z0-9_]+', '-', 'g'))), 63);
 begin
   -- The rule of the constraint collections_name_check.
   if collection !~ '^[A-Za-z_][A-Za-z0-9_.-]{0,127}$' then
     raise exception '% cannot be the name of a collection: a letter or _ comes first, then up to 127 letters, digits, _, . or -',
       quote_literal(collection) using errcode = 'invalid_name',
-      hint = format('Give a name: realtime.expose(%L, name => %L).', relation,
-                    coalesce(nullif(trim(both '-' from lower(regexp_replace(collection, '[^A-Za-z0-9_]+', '-', 'g'))), ''), 'my-table'));
+      hint = format('Give a name: realtime.expose(%L, name => %L).', relation, case when name ~ '^[a-z_]' then name else '_' || name end);
   end if;
 end
 $$;

@@ -129,17 +129,24 @@ end
 $$;
 comment on function realtime.grant_servers(regclass, name[]) is 'Gives the roles that serve what they lack to read an exposed table';
 
-create or replace function realtime.grant_server(role name) returns void
+create or replace function realtime.grant_server(role name) returns setof text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  statement text;
+  statements text[];
 begin
   if not exists (select from pg_roles r where r.rolname = role) then
     raise exception 'role % does not exist', quote_ident(role) using errcode = 'undefined_object',
       hint = format('CREATE ROLE %I LOGIN REPLICATION;', role);
   end if;
   insert into realtime.server_roles (role) values (grant_server.role) on conflict do nothing;
-  perform realtime.grant_missing(role, 'serve');
+  statements := array(select m.statement from realtime.missing_privileges(role, 'serve') m);
+  foreach statement in array statements loop
+    execute statement;
+  end loop;
+  return query select unnest(statements);
 end
 $$;
 comment on function realtime.grant_server(name) is
   'Gives a role everything that running the server needs in this database, and remembers it: each migrate, and realtime.expose(), give it what '
-  'is new. Not LOGIN and REPLICATION, which belong to the role. To be called by the owner of the schema';
+  'is new. Not LOGIN and REPLICATION, which belong to the role. To be called by the owner of the schema. Returns the grants it made';
