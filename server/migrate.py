@@ -169,7 +169,8 @@ def _listening(connection: _Connection, notes: list[str]) -> Iterator[None]:
 
 def _run(connection: _Connection, name: str, text: str) -> None:
     try:
-        connection.execute(text.encode())
+        # Not every encoding has the ellipsis of the comments, the one character there that is not ASCII.
+        connection.execute(text.replace("…", "...").encode())
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         raise  # to be tried again
     except psycopg.Error as error:
