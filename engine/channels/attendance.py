@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import psycopg
 import structlog
 
 from engine.channels.core import ChannelCore
@@ -87,6 +88,8 @@ class Attendance:
         """Ask the table: the room may be younger than what the stream has told."""
         try:
             return await self._store.is_limited(channel)
+        except psycopg.errors.UntranslatableCharacter:
+            raise
         except REFUSED:  # without the database, what the stream has said counts
             return False
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import orjson
@@ -12,7 +14,7 @@ from engine.channels.arrays import plain_array, text_array
 from engine.channels.model import Ack, MessageTooLarge, Publication
 from engine.errors import InvalidQuery, RealtimeError
 
-__all__ = ["Waiting", "columns", "note", "refusal"]
+__all__ = ["Waiting", "columns", "note", "reason", "refusal", "storable"]
 
 
 @dataclass(slots=True, eq=False)
@@ -80,4 +82,21 @@ def refusal(error: psycopg.Error) -> RealtimeError:
     """What the database has against a message, for whoever published it."""
     if error.sqlstate == "RT005":
         return MessageTooLarge(f"{error.diag.message_primary}. {error.diag.message_hint or ''}".strip())
-    return InvalidQuery(f"the message cannot be stored: {error.diag.message_primary or error}")
+    return InvalidQuery(f"the message cannot be stored: {reason(error)}")
+
+
+def reason(error: psycopg.Error) -> str:
+    """What the database says, on one line. Its detail names the encoding that lacks a character."""
+    said = error.diag.message_primary or str(error).strip()
+    if isinstance(error, psycopg.errors.UntranslatableCharacter) and error.diag.message_detail:
+        said = f"{said}: {error.diag.message_detail}"
+    return said
+
+
+@contextlib.contextmanager
+def storable(what: str) -> Iterator[None]:
+    """Raise ``InvalidQuery`` where text has a character that the encoding of the database lacks."""
+    try:
+        yield
+    except psycopg.errors.UntranslatableCharacter as error:
+        raise InvalidQuery(f"{what} cannot be stored in this database: {reason(error)}") from error

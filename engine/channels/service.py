@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from engine.channels.batch import storable
 from engine.channels.connections import Connections
 from engine.channels.core import ChannelCore
 from engine.channels.epochs import Epochs
@@ -159,7 +160,8 @@ class Channels:
 
     async def connect(self, member: Member, deliver: Deliver) -> None:
         """Make the connection known. ``deliver`` gets what is sent to it without a subscription, and its end."""
-        await self._connections.connect(member, deliver)
+        with storable("the user of this connection"):
+            await self._connections.connect(member, deliver)
 
     async def disconnect(self, connection_id: str, *, left: bool = False) -> None:
         """The connection is gone; its presence may come back within the channel's timeout, unless it was ``left``."""
@@ -212,8 +214,9 @@ class Channels:
         )
         await self._check(channel)
         try:
-            await self._connections.admit(subscription)
-            await self._handover.begin(subscription, since, min(options.history, self.settings.max_history))
+            with storable("a channel of this name"):
+                await self._connections.admit(subscription)
+                await self._handover.begin(subscription, since, min(options.history, self.settings.max_history))
             self.core.rooms.check(channel)  # it may have been closed meanwhile
         except BaseException:
             self.core.router.remove(subscription)

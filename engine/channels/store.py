@@ -15,6 +15,7 @@ import structlog
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import PoolTimeout
 
+from engine.channels.batch import reason
 from engine.channels.model import ChannelFull, Member, PresenceRefused, Unavailable
 from engine.channels.together import Together
 from engine.connecting import connection_pool
@@ -188,7 +189,7 @@ class Store:
             # Somebody deleted its row, or this node's: the client is being told, and whether to come back.
             raise Unavailable("this connection is about to be closed") from error
         except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
-            raise PresenceRefused(f"presence cannot be stored: {error.diag.message_primary}") from error
+            raise PresenceRefused(f"presence cannot be stored: {reason(error)}") from error
 
     async def is_limited(self, channel: str) -> bool:
         """Whether the room counts its members."""
@@ -217,7 +218,7 @@ class Store:
                 most=_MOST_PRESENCE,
             )
         except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
-            raise PresenceRefused(f"presence cannot be stored: {error.diag.message_primary}") from error
+            raise PresenceRefused(f"presence cannot be stored: {reason(error)}") from error
         if not changed:
             raise PresenceRefused(f"you are not present in {channel}; subscribe to it with presence first")
         at: str | None = changed[0]["changed"]

@@ -165,10 +165,11 @@ using unnest(%(channels)s::text[], %(ids)s::text[]) as w (channel, id)
 where i.channel = w.channel and i.id = w.id and not exists (select from realtime.messages m where m.channel = i.channel and m.xid = i.xid and m.id = i.id)
 
 -- name: engine_emit
--- Messages without history: in the stream and nowhere else. Only we know the key.
+-- Messages without history: in the stream and nowhere else. Only we know the key. As bytes in UTF-8: see realtime.emit().
 select case when octet_length((i.note::jsonb -> 'payload')::text) > s.max_payload
             then realtime.refuse_size(octet_length((i.note::jsonb -> 'payload')::text), s.max_payload)
-            else pg_logical_emit_message(true, 'realtime.message', (i.note::jsonb || jsonb_build_object('key', s.stream_key))::text) end
+            else pg_logical_emit_message(true, 'realtime.message',
+                                         convert_to((i.note::jsonb || jsonb_build_object('key', s.stream_key))::text, 'UTF8')) end
 from unnest(%(notes)s::text[]) with ordinality as i (note, n), realtime.settings s
 order by n
 

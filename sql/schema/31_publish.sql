@@ -2,7 +2,9 @@
 
 create or replace function realtime.emit(prefix text, content jsonb) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-  select pg_logical_emit_message(true, prefix, (content || jsonb_build_object('key', s.stream_key))::text) from realtime.settings s
+  -- The content of a message is not converted on its way, unlike values of rows, so it is given as bytes: UTF-8, whatever the database's encoding.
+  select pg_logical_emit_message(true, prefix, convert_to((content || jsonb_build_object('key', s.stream_key))::text, 'UTF8'))
+  from realtime.settings s
 $$;
 comment on function realtime.emit(text, jsonb) is 'A logical message that the servers believe: it carries the stream key. Not for others to call';
 
