@@ -6,17 +6,18 @@ is cached: whoever sees a ``realtime.ddl`` message loads a new catalog and compa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
 from engine.catalog_build import build_catalog
-from engine.catalog_model import Catalog, Table, layout
+from engine.catalog_model import Catalog, Marks, Table, layout
 from engine.catalog_types import Collation, Column, TypeInfo
 from engine.errors import CatalogError
 from engine.sql import query
 
-__all__ = ["Catalog", "Collation", "Column", "Table", "TypeInfo", "layout", "load_catalog"]
+__all__ = ["Catalog", "Collation", "Column", "Marks", "Table", "TypeInfo", "layout", "load_catalog", "load_marks"]
 
 
 async def load_catalog(connection: psycopg.AsyncConnection[Any], *, stream_generated: bool = True) -> Catalog:
@@ -33,10 +34,40 @@ async def load_catalog(connection: psycopg.AsyncConnection[Any], *, stream_gener
     try:
         async with connection.transaction():
             await connection.execute(query("catalog_settings").encode())
+            marks = await _marks(connection)  # first: what changes in between is looked at once more
             cursor = await connection.execute(query("catalog").encode())
             row = await cursor.fetchone()
+            schemas = await _schemas(connection)
     except psycopg.Error as error:
         raise CatalogError(f"the catalog cannot be read: {error.diag.message_primary or error}") from error
     if row is None:
         raise CatalogError("the catalog cannot be read: the current database is not in pg_database")
-    return build_catalog(row[0], stream_generated=stream_generated)
+    catalog = build_catalog(row[0] | {"published_schemas": schemas}, stream_generated=stream_generated)
+    return replace(catalog, marks=marks)
+
+
+async def load_marks(connection: psycopg.AsyncConnection[Any]) -> Marks:
+    """The marks of the definitions as they are now, to be compared with those of a catalog.
+
+    Raises ``CatalogError`` if they cannot be read.
+    """
+    try:
+        return await _marks(connection)
+    except psycopg.Error as error:
+        raise CatalogError(f"the catalog cannot be read: {error.diag.message_primary or error}") from error
+
+
+async def _marks(connection: psycopg.AsyncConnection[Any]) -> Marks:
+    cursor = await connection.execute(query("catalog_marks").encode())
+    found: dict[int | None, str] = dict(await cursor.fetchall())
+    types, publication = found.pop(None, ""), found.pop(0, "")
+    schemas = await _schemas(connection)
+    return Marks(" ".join([publication, *sorted(schemas)]), types, {oid: mark for oid, mark in found.items() if oid})
+
+
+async def _schemas(connection: psycopg.AsyncConnection[Any]) -> list[str]:
+    """The schemas that are published as a whole, which PostgreSQL 14 does not know."""
+    if connection.info.server_version < 150000:
+        return []
+    cursor = await connection.execute(query("catalog_schemas").encode())
+    return [name for (name,) in await cursor.fetchall()]

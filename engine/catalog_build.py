@@ -7,8 +7,8 @@ sentence and other tables are not disturbed.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.catalog_model import Catalog, Table
@@ -36,13 +36,22 @@ def build_catalog(document: Json, *, stream_generated: bool = True) -> Catalog:
     collations = {entry["oid"]: _collation(entry, utf8=utf8) for entry in described}
     # Before 18 pgoutput never sends generated columns, although pg_publication_tables of 15 lists them.
     generated = "s" if stream_generated and document["version"] >= 180000 else ""
+    publication = document["publication"] or {}
+    published = _Published(
+        problem=_publication_problem(publication),
+        all_tables=publication.get("all_tables", False),
+        schemas=frozenset(document.get("published_schemas", ())),
+        generated=generated if publication.get("generated") == "s" else "",
+        listed=generated,
+    )
     by_collection: dict[str, Table] = {}
     by_oid: dict[int, Table] = {}
     for entry in document["tables"]:
-        table = _table(entry, types, collations, sent_kinds=("", generated))
+        table = _table(entry, types, collations, published)
         by_collection[table.collection] = table
         by_oid |= dict.fromkeys(table.members, table)
-    return Catalog(by_collection, by_oid)
+    by_type, by_relation = _uses(by_collection.values())
+    return Catalog(by_collection, by_oid, by_type, by_relation, published.problem)
 
 
 def camel_case(name: str) -> str:
@@ -52,6 +61,50 @@ def camel_case(name: str) -> str:
 
 # int2vector and oidvector print and are read without braces, and have comparisons of their own
 _VECTORS = frozenset({22, 30})
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What the publication as a whole says.
+
+    ``generated`` and ``listed``: the kinds of generated columns that it sends, where a table has no column list and where
+    it has one that names them.
+    """
+
+    problem: str | None
+    all_tables: bool
+    schemas: frozenset[str]
+    generated: str
+    listed: str
+
+    def has(self, entry: Json) -> bool:
+        """Whether the table is published: by name, with its schema, or with all tables."""
+        return bool(entry["published"]) or self.all_tables or entry["schema"] in self.schemas
+
+
+def _publication_problem(publication: Json) -> str | None:
+    """Why live queries cannot follow what this publication sends, or None."""
+    if not publication:
+        return "the publication bunbase_realtime is missing; run `realtime migrate`"
+    unsent = [kind for kind in ("insert", "update", "delete", "truncate") if not publication[kind]]
+    if unsent:
+        return f"the publication bunbase_realtime does not publish {', '.join(unsent)}; run `realtime migrate`"
+    if not publication["via_root"]:
+        return "the publication bunbase_realtime does not publish via the partition root; run `realtime migrate`"
+    return None
+
+
+def _uses(tables: Iterable[Table]) -> tuple[dict[int, set[int]], dict[int, set[int]]]:
+    """The tables by the types their columns are made of, and by those types' ``pg_class`` entries."""
+    by_type: dict[int, set[int]] = {}
+    by_relation: dict[int, set[int]] = {}
+    for table in tables:
+        for column in (*table.columns, *table.unstreamed):
+            for part in column.type.parts():
+                by_type.setdefault(part.oid, set()).add(table.oid)
+                if part.relation:
+                    by_relation.setdefault(part.relation, set()).add(table.oid)
+    return by_type, by_relation
 
 
 class _Types:
@@ -81,6 +134,7 @@ class _Types:
             delimiter=entry["delimiter"],
             json_cast=entry["json_cast"],
             category=entry["category"],
+            relation=entry["relation"],
         )
 
 
@@ -108,14 +162,15 @@ def _collation(entry: Json, *, utf8: bool) -> Collation:
     )
 
 
-def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], *, sent_kinds: tuple[str, ...]) -> Table:
-    every = _columns(entry, types, collations, sent_kinds)
+def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], published: _Published) -> Table:
+    every = _columns(entry, types, collations, published)
     collision = _field_problem(every)
     if collision:
         every = tuple(replace(column, field=column.name) for column in every)
     key = entry["primary_key"] or {"immediate": False, "columns": []}
     identity = _identity(entry, key)
     wanted = {*key["columns"], *identity}
+    unpublished = _unpublished(entry, published)
     rows = tuple(c for c in every if c.streamed and (c.exposed or c.name in wanted))
     position = {column.name: index for index, column in enumerate(rows)}
     return Table(
@@ -132,16 +187,17 @@ def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], *, s
         camel_case=entry["camel_case"],
         unstreamed=tuple(c for c in every if c.exposed and not c.streamed),
         generated=frozenset(c.name for c in every if c.generated),
-        problem=_problem(entry) or collision,
+        problem=unpublished or _problem(entry) or collision,
+        unpublished=unpublished is not None,
     )
 
 
 def _columns(
-    entry: Json, types: _Types, collations: Mapping[int, Collation], sent_kinds: tuple[str, ...]
+    entry: Json, types: _Types, collations: Mapping[int, Collation], published: _Published
 ) -> tuple[Column, ...]:
-    # Before 15 there are no column lists, and the view does not say: everything is published.
     listed = entry["published_columns"]
     streamed_names = {column["name"] for column in entry["columns"]} if listed is None else set(listed)
+    sent_kinds = ("", published.generated if listed is None else published.listed)
     return tuple(
         Column(
             name=column["name"],
@@ -184,10 +240,8 @@ def _problem(entry: Json) -> str | None:
     leaves = [member for member in entry["members"] or () if member["leaf"]]
     if entry["row_security"]:
         return f"row-level security is enabled on {table}, and live queries do not apply policies"
-    if not entry["published"]:
-        return f"{table} is not in the publication bunbase_realtime; expose it again"
-    if entry["row_filter"]:
-        return f"the publication bunbase_realtime has a row filter on {table}"
+    if not any(column["exposed"] for column in entry["columns"]):
+        return f"no exposed column of {table} is there any more, or readable for realtime_reader; expose it again"
     if entry["inherited"]:
         return f"{table} takes part in table inheritance, which live queries do not follow"
     if any(leaf["kind"] not in ("r", "p") for leaf in leaves):
@@ -195,6 +249,18 @@ def _problem(entry: Json) -> str | None:
     return next(
         (f"{leaf['problem']}: updates and deletes cannot be followed" for leaf in leaves if leaf["problem"]), None
     )
+
+
+def _unpublished(entry: Json, published: _Published) -> str | None:
+    """Why the stream does not bring all changes of the table, or None."""
+    table = f"{entry['schema']}.{entry['name']}"
+    if published.problem:
+        return published.problem
+    if not published.has(entry):
+        return f"{table} is not in the publication bunbase_realtime; expose it again, or run `realtime migrate`"
+    if entry["row_filter"]:
+        return f"the publication bunbase_realtime has a row filter on {table}; take it away"
+    return None
 
 
 def _field_problem(columns: tuple[Column, ...]) -> str | None:

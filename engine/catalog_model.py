@@ -6,7 +6,7 @@ reads. ``layout()`` says where a streamed row carries each layout column, or tha
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -15,7 +15,7 @@ from engine.catalog_types import Column
 from engine.types import Relation
 from engine.values import Codec, column_codec
 
-__all__ = ["Catalog", "Table", "layout"]
+__all__ = ["Catalog", "Marks", "Table", "layout"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +27,8 @@ class Table:
     by which UPDATE and DELETE find the old row; empty: rows cannot be followed and only re-reading is possible.
     ``unstreamed`` are exposed columns which the stream lacks. ``stream_columns`` are (name, type oid) of everything
     streamed, by attnum; ``generated`` the names of all generated columns, hidden ones too. ``members``: its own oid and
-    those of all partitions. ``problem``: why it cannot be subscribed to, in plain words.
+    those of all partitions. ``problem``: why it cannot be subscribed to, in plain words; ``unpublished``: because of the
+    publication, which does not send all of its changes.
     """
 
     oid: int
@@ -44,6 +45,7 @@ class Table:
     unstreamed: tuple[Column, ...] = ()
     generated: frozenset[str] = frozenset()
     problem: str | None = None
+    unpublished: bool = False
     index: Mapping[str, int] = field(init=False, repr=False)
     by_field: Mapping[str, Column] = field(init=False, repr=False)
     by_name: Mapping[str, Column] = field(init=False, repr=False)
@@ -84,12 +86,46 @@ class Table:
         return tuple(sorted(found, key=lambda column: column.attnum))
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Texts that change when definitions do: of the publication as a whole, of the types in use, of each exposed table."""
+
+    publication: str
+    types: str
+    tables: Mapping[int, str]
+
+    def changed(self, since: Marks) -> set[int] | None:
+        """The tables (oids) that are not what they were at ``since``; None: perhaps all."""
+        if (self.publication, self.types) != (since.publication, since.types):
+            return None
+        new, old = self.tables, since.tables
+        return {oid for oid in new.keys() | old.keys() if new.get(oid) != old.get(oid)}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
-    """All exposed tables. ``by_oid`` also maps each partition to its root's table."""
+    """All exposed tables. ``by_oid`` also maps each partition to its root's table.
+
+    ``by_type`` are the oids of the tables that have a column of a type, or of one made of it; ``by_relation`` the same by
+    the ``pg_class`` entry of composite types. ``problem``: what is wrong with the publication as a whole, in plain words.
+    ``marks`` were read just before the rest.
+    """
 
     by_collection: Mapping[str, Table]
     by_oid: Mapping[int, Table]
+    by_type: Mapping[int, Set[int]] = field(default_factory=dict)
+    by_relation: Mapping[int, Set[int]] = field(default_factory=dict)
+    problem: str | None = None
+    marks: Marks | None = None
+
+    def concerned(self, oids: Collection[int], types: Iterable[int] = ()) -> set[int]:
+        """The tables (their oids) that a change of these relations and types concerns; empty: none that is exposed."""
+        found = {table.oid for oid in oids if (table := self.by_oid.get(oid))}
+        for oid in oids:
+            found |= self.by_relation.get(oid, frozenset())
+        for oid in types:
+            found |= self.by_type.get(oid, frozenset())
+        return found
 
 
 def layout(table: Table, relation: Relation) -> tuple[int, ...] | None:

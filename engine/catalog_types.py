@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 __all__ = ["Collation", "Column", "TypeInfo"]
@@ -15,7 +16,8 @@ class TypeInfo:
     ``composite``, ``range`` or ``multirange``; ``base`` is a domain's underlying type (itself maybe a domain),
     ``element`` an array's; ``labels`` an enum's in their declared order; ``fields`` a composite's.
     ``delimiter`` separates the elements of an array of this type. ``json_cast``: a user-made cast to json decides how
-    values of this type look in JSON. ``category`` is ``pg_type.typcategory`` (``S``: string types).
+    values of this type look in JSON. ``category`` is ``pg_type.typcategory`` (``S``: string types). ``relation`` is the oid
+    of the ``pg_class`` entry that holds a composite's attributes (for a table's row type, the table), else 0.
     """
 
     oid: int
@@ -28,6 +30,14 @@ class TypeInfo:
     delimiter: str = ","
     json_cast: bool = False
     category: str = "U"
+    relation: int = 0
+
+    def parts(self) -> Iterator[TypeInfo]:
+        """This type and every type it is made of."""
+        yield self
+        for part in (self.base, self.element, *(field for _, field in self.fields)):
+            if part is not None:
+                yield from part.parts()
 
     @property
     def underlying(self) -> TypeInfo:

@@ -177,7 +177,8 @@ class Node:
         """What ``GET /health`` says; ``status`` is ``ok``, ``starting``, ``degraded`` or ``draining``."""
         state, lag, live = self._feed.state, self._feed.lag, self._live
         channels, failure = self._channels, self.failure
-        well = state.status == "streaming" and not self._stopping and failure is None
+        problem = live.problem if live is not None else None
+        well = state.status == "streaming" and not self._stopping and failure is None and problem is None
         figures = live.status() if live is not None else {}
         return {
             "status": "draining" if self._draining else "starting" if live is None else "ok" if well else "degraded",
@@ -186,7 +187,7 @@ class Node:
                 "lagBytes": lag.bytes,
                 "lagSeconds": round(lag.seconds, 3),
                 "state": state.status if failure is None else "failed",
-                "reason": state.reason if failure is None else str(failure),
+                "reason": (state.reason or problem) if failure is None else str(failure),
                 "slot": self._settings.slot_name,
                 "decoder": self._feed.plugin,
             },

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 import psycopg
 import structlog
 
-from engine.catalog import Catalog, load_catalog
+from engine.catalog import Catalog, Marks, load_catalog, load_marks
+from engine.errors import SubscriptionFailed
 from engine.live.reader import Reader
 from engine.live.settings import UNREACHABLE
 from engine.live.snapshot import Snapshot
@@ -30,7 +31,8 @@ class CatalogKeeper:
         use: takes a loaded catalog.
         stream_generated: whether the decoder sends generated columns.
 
-    ``snapshot`` (a whole one) was taken before the last load, and so before any read that waited for it.
+    ``snapshot`` (a whole one) was taken before the last load, and so before any read that waited for it. ``obstacle``: why
+    the last attempt to load it failed.
     """
 
     def __init__(self, reader: Reader, use: Callable[[Catalog], Awaitable[None]], stream_generated: bool) -> None:
@@ -40,6 +42,7 @@ class CatalogKeeper:
         self._ready = asyncio.Event()
         self._unseen: set[int] = set()
         self.snapshot: Snapshot | None = None
+        self.obstacle: str | None = None
         self.version = 0
 
     @property
@@ -47,16 +50,31 @@ class CatalogKeeper:
         """True unless a change was announced that the catalog does not have yet."""
         return self._ready.is_set()
 
-    async def current(self) -> None:
-        """Wait until the catalog is current."""
-        while not self._ready.is_set():  # it may be cleared again before a waiter gets to run
-            await self._ready.wait()
+    async def current(self, patience: float | None = None) -> None:
+        """Wait until the catalog is current, for ``patience`` seconds at most if that is given.
+
+        Raises ``SubscriptionFailed`` when they are over.
+        """
+        try:
+            async with asyncio.timeout(patience):
+                while not self._ready.is_set():  # it may be cleared again before a waiter gets to run
+                    await self._ready.wait()
+        except TimeoutError:
+            reason = self.obstacle or "a change of definition is not visible yet"
+            raise SubscriptionFailed(
+                f"the definitions of the tables cannot be read now ({reason}); try again"
+            ) from None
 
     async def load(self) -> None:
         """Load it for the first time. Raises ``CatalogError``, ``psycopg.Error``."""
         self.snapshot = await self._reader.snapshot(whole=True)
         await self._load()
         self._ready.set()
+
+    async def marks(self) -> Marks:
+        """The marks of the definitions as they are now. Raises ``CatalogError``, or what a database that is away makes."""
+        async with self._reader.connection() as connection:
+            return await load_marks(connection)
 
     def invalidate(self, xid: int = 0) -> bool:
         """A definition changed, in transaction ``xid`` (0: unknown); True if :meth:`reload` has to be started."""
@@ -86,8 +104,9 @@ class CatalogKeeper:
             if not all(snapshot.shows(xid) for xid in self._unseen):
                 return False
             await self._load()
-            self.snapshot = snapshot
+            self.snapshot, self.obstacle = snapshot, None
         except (*UNREACHABLE, psycopg.Error) as error:  # also what a table that is being dropped makes Postgres say
+            self.obstacle = str(error).strip().split("\n", 1)[0]
             log.warning("the catalog cannot be loaded; trying again", error=str(error))
             return False
         return True

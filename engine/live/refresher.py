@@ -28,6 +28,7 @@ from engine.lsn import Lsn
 from engine.outage import in_words
 from engine.query.incremental import IncrementalPlan
 from engine.query.model import Statement
+from engine.query.planner import reread_instead
 from engine.query.reread import ReReadPlan, unique_ids
 from engine.query.sql_session import rejection
 
@@ -44,7 +45,7 @@ Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
 class _State:
     """What is going on with one query."""
 
-    __slots__ = ("again", "last_read", "patience", "ready", "replan", "slow", "task", "timeouts")
+    __slots__ = ("again", "last_read", "patience", "ready", "replan", "slow", "task", "timeouts", "unlike")
 
     def __init__(self) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -54,6 +55,7 @@ class _State:
         self.last_read = 0.0
         self.patience = time.monotonic() + _PATIENCE
         self.slow = False  # it was cut off in the quick lane
+        self.unlike = 0  # reads in a row whose rows are not as the catalog describes the table
         self.timeouts = 0  # reads in a row that did not end in the slow lane either
 
 
@@ -147,6 +149,8 @@ class Refresher:
         if state is None:
             return
         state.replan = state.replan or replan
+        if replan:
+            state.unlike = 0
         if state.task is None:
             state.task = self._spawn(self._refreshing(query, state))
         else:
@@ -206,9 +210,11 @@ class Refresher:
     async def _refresh_once(self, query: LiveQuery, state: _State) -> bool:
         """One read and its hand-over; False if it has to be repeated."""
         if state.replan or query.plan is None:
-            await self._catalog.current()
+            await self._catalog.current(None if state.ready.done() else _PATIENCE)
             state.replan = False
             query.plan = await self._planner.plan(query.collection, query.spec)
+            if state.unlike >= _ATTEMPTS and isinstance(query.plan, IncrementalPlan):
+                query.plan = reread_instead(query.plan, "a row is not as the catalog describes the table")
         plan = query.plan
         ticket = self._router.tail.begin_read()
         read: ReadResult | None = None
@@ -255,6 +261,8 @@ class Refresher:
         if isinstance(plan, IncrementalPlan):
             if not self._router.hand_over_window(query, plan, read):
                 return False
+            if not self._writable(query, state, plan, before):
+                return False
         else:
             self._router.hand_over_rows(query, plan, read)
             query.window = None
@@ -264,6 +272,27 @@ class Refresher:
         elif changes := list_changes(before.pairs, query.listing().pairs):
             query.stage(before)
             query.emit(self._position(), changes)
+        return True
+
+    def _writable(self, query: LiveQuery, state: _State, plan: IncrementalPlan, before: Listing) -> bool:
+        """Whether the documents of the new window can be written.
+
+        If not, a type is another one by now than the catalog says. Nothing is told then: the catalog is loaded and the query
+        planned again, and if that does not help it is re-read.
+        """
+        if not any(part.kind in ("composite", "enum") for column in plan.table.columns for part in column.type.parts()):
+            return True
+        try:
+            query.current().pairs  # noqa: B018 - writes them
+        except Exception as problem:  # noqa: BLE001 - whatever a value that is not as described makes of its encoder
+            log.warning("a live query is planned again", key=query.key, error=str(problem))
+            self._router.forget(query)
+            query.window, query.rows = None, before
+            state.unlike += 1
+            state.replan = True
+            self._redefined()
+            return False
+        state.unlike = 0
         return True
 
     def _fail(self, query: LiveQuery, state: _State, error: Exception) -> None:

@@ -8,8 +8,8 @@ to re-run, definitions to reload. Reads hand their results over between transact
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -39,7 +39,9 @@ class DdlNote(msgspec.Struct):
 
     tag: str
     oids: list[int] = []
+    types: list[int] = []
     all: bool = False
+    published: bool = False
 
 
 @dataclass(slots=True)
@@ -116,6 +118,13 @@ class Router:
             window.mark_broken("the stream was interrupted")
             self._retire(window)
 
+    def distrust(self, oids: set[int] | None) -> None:
+        """The definitions of the tables ``oids`` (None: of all) are others now: windows are no ground for later changes."""
+        for window in list(self._owners):
+            if oids is None or window.plan.table.oid in oids:
+                window.mark_broken("the table's definition changed")
+                self._retire(window)
+
     def advance(self, position: Lsn) -> None:
         """The stream is past ``position``."""
         self.tail.advance(position)
@@ -147,8 +156,10 @@ class Router:
             try:
                 changes = window.commit()
             except Exception as problem:
-                log.exception("a live query over %s is read again", window.plan.table.collection)
+                table = window.plan.table
+                log.exception("a live query over %s is read again", table.collection)
                 window.mark_broken(str(problem))
+                outcome.ddl.append(DdlNote("STREAM", [table.oid]))  # its values are not as the catalog describes them
             if window.broken:
                 self._retire(window)
                 outcome.refresh.add(query)
@@ -174,9 +185,19 @@ class Router:
     def _note(self, message: Message, outcome: Outcome) -> None:
         if message.prefix == "realtime.ddl":
             try:
-                outcome.ddl.append(msgspec.json.decode(message.content, type=DdlNote))
+                note = msgspec.json.decode(message.content, type=DdlNote)
             except msgspec.DecodeError as problem:
                 log.warning("a realtime.ddl message is not ours: %s", problem)
+                return
+            outcome.ddl.append(note)
+            concerned = self.concerned(note)
+            for window in self._owners:  # what follows in this transaction may mean something else
+                if concerned is None or window.plan.table.oid in concerned:
+                    window.mark_broken("the table's definition changed")
+
+    def concerned(self, note: DdlNote) -> set[int] | None:
+        """The oids of the exposed tables whose definition, or whose rows' meaning, ``note`` says has changed; None: all."""
+        return None if note.all else self.catalog.concerned(note.oids, note.types)
 
     def _route(self, relation: Relation) -> _Route:
         table = self.catalog.by_oid.get(relation.oid)
@@ -195,18 +216,14 @@ class Router:
         by_oid = {oid: kept[table.collection] for oid, table in catalog.by_oid.items()}
         old = self.catalog.by_oid
         changed = {table.oid for oid, table in old.items() if by_oid.get(oid) is not table}
-        self.catalog = Catalog(kept, by_oid)
+        self.catalog = replace(catalog, by_collection=kept, by_oid=by_oid)
         self._routes.clear()
         return changed
-
-    def roots(self, oids: Iterable[int]) -> set[int]:
-        """``oids`` with each partition replaced by the table it belongs to."""
-        return {table.oid if (table := self.catalog.by_oid.get(oid)) else oid for oid in oids}
 
     def _same(self, table: Table) -> Table:
         """The table object in use already, if nothing about it changed: its plans and windows go on."""
         old = self.catalog.by_collection.get(table.collection)
-        if old is None or (old.signature, old.members, old.problem) != (table.signature, table.members, table.problem):
+        if old is None or _facts(old) != _facts(table):
             return table
         return old
 
@@ -280,3 +297,7 @@ class Router:
 
     def _is_of(self, relation: Relation, table: Table) -> bool:
         return relation.oid == table.oid or relation.oid in table.members
+
+
+def _facts(table: Table) -> tuple[object, ...]:
+    return table.signature, table.members, table.problem, table.unpublished

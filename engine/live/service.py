@@ -15,12 +15,11 @@ from collections.abc import Callable, Mapping
 import psycopg
 import structlog
 
-from engine.catalog import Catalog
 from engine.errors import DatabaseUnavailable, InvalidQuery, PermissionDenied, QueryRejected, UnknownCollection
 from engine.live.background import Background
 from engine.live.catalog_keeper import CatalogKeeper
+from engine.live.definitions import Definitions
 from engine.live.feedlike import FeedLike
-from engine.live.gap import ends_of
 from engine.live.plans import Plan, Planner
 from engine.live.queries import Deliver, Subscription
 from engine.live.reader import Reader
@@ -67,7 +66,9 @@ class LiveQueries:
         self._planner = Planner(self._reader, self.settings.plan_bytes)
         self._trimmer = Trimmer(self._router.tail, self._reader, self.settings.trim_interval, self.confirm)
         self._turn = asyncio.Lock()
-        self._catalog = CatalogKeeper(self._reader, self._use, self.settings.stream_generated)
+        self._catalog = CatalogKeeper(
+            self._reader, lambda catalog: self._definitions.use(catalog), self.settings.stream_generated
+        )
         self._refresher = Refresher(
             settings=self.settings,
             router=self._router,
@@ -77,12 +78,21 @@ class LiveQueries:
             turn=self._turn,
             spawn=self._background.spawn,
             position=lambda: self.position,
-            redefined=self._redefined,
+            redefined=lambda: self._definitions.redefined(),
             moved=self._background.moved,
             ended=lambda query: self._queries.ended(query),
         )
+        self._definitions = Definitions(
+            settings=self.settings,
+            catalog=self._catalog,
+            router=self._router,
+            planner=self._planner,
+            refresher=self._refresher,
+            reader=self._reader,
+            turn=self._turn,
+            background=self._background,
+        )
         self._queries = SharedQueries(self.settings.linger, self._refresher.forget, self.settings.linger_bytes)
-        self._interrupted = False
         self._passed: Lsn = 0
         self._gaps = 0
         self._origin: Lsn = 0
@@ -99,7 +109,8 @@ class LiveQueries:
         await self._reader.open()
         await self._catalog.load()
         self._background.spawn(self._consume())
-        self._background.spawn(self._close_gap())
+        self._background.spawn(self._definitions.close_gap())
+        self._background.spawn(self._definitions.watch())
         self._background.spawn(self._trimmer.run())
         self._background.spawn(self._tick())
 
@@ -122,6 +133,11 @@ class LiveQueries:
     def position(self) -> Lsn:
         """The commit LSN of the last transaction applied; before the first one, where the stream stood."""
         return self._router.position or self._passed or self._origin
+
+    @property
+    def problem(self) -> str | None:
+        """Why some tables cannot be followed although they are exposed, in plain words; None if nothing is known."""
+        return self._definitions.problem
 
     def status(self) -> dict[str, int]:
         """Figures for ``/health``."""
@@ -225,7 +241,7 @@ class LiveQueries:
         patience = time.monotonic() + _PATIENCE
         cut_off = 0
         while True:
-            await self._catalog.current()
+            await self._catalog.current(_CATCH_UP)
             version = self._catalog.version
             try:
                 plan = await self._planner.plan(collection, spec)
@@ -283,10 +299,8 @@ class LiveQueries:
             self._gaps += 1
             self._passed = self._feed.confirmed  # another history may begin below what the last one had reached
             self._background.moved()
-        self._interrupted = self._interrupted or event.missing
         self._router.interrupt()
-        self._redefined()
-        self._replan(None)
+        self._definitions.interrupt(missing=event.missing)
 
     async def _apply(self, transaction: Transaction) -> None:
         outcome = Outcome()
@@ -305,8 +319,7 @@ class LiveQueries:
         for query, changes in outcome.changed:
             query.emit(transaction.position, changes)
         for note in outcome.ddl:
-            self._redefined(transaction.xid)
-            self._replan(None if note.all else self._router.roots(note.oids))
+            self._definitions.note(note, transaction.xid)
         for query in outcome.refresh:
             self._refresher.refresh(query)
         self._trimmer.look()
@@ -316,39 +329,6 @@ class LiveQueries:
         self._router.advance(position)
         self.confirm()
         self._background.moved()
-
-    # -- definitions -----------------------------------------------------------------------------------------------
-
-    def _redefined(self, xid: int = 0) -> None:
-        """A definition changed, in transaction ``xid`` if that is known."""
-        if self._catalog.invalidate(xid):
-            self._background.spawn(self._reload())
-
-    async def _reload(self) -> None:
-        await self._catalog.reload()
-        if self._interrupted:
-            self._interrupted = False
-            self._background.spawn(self._close_gap())
-        self._background.moved()
-
-    async def _close_gap(self) -> None:
-        """After a new slot was made: read again what it may have missed (see :mod:`engine.live.gap`)."""
-        assert self._catalog.snapshot is not None
-        async for _ in ends_of(self._reader, self._catalog.snapshot.in_progress):
-            for query in self._refresher:
-                self._refresher.refresh(query)
-
-    async def _use(self, catalog: Catalog) -> None:
-        async with self._turn:
-            changed = self._router.use(catalog)
-            self._planner.use(self._router.catalog)
-            self._replan(changed)
-
-    def _replan(self, oids: set[int] | None) -> None:
-        """Plan and read again the queries over the tables ``oids``; None: all queries."""
-        for query in self._refresher:
-            if oids is None or not query.tables.isdisjoint(oids):
-                self._refresher.refresh(query, replan=True)
 
     # -- in the background -----------------------------------------------------------------------------------------
 

@@ -26,7 +26,8 @@ class LiveSettings:
     long a read may take at most; ``quick_timeout_ms``: how long before it goes on in the slow lane (see
     :mod:`engine.live.lanes`); ``lock_timeout_ms``: how long it waits for a lock at a time. ``slow_pause``: seconds at most
     between two attempts of a query that does not end within ``read_timeout_ms`` any more. ``stream_generated``: whether the
-    decoder sends generated columns.
+    decoder sends generated columns. ``watch_interval``: seconds between two looks at definitions whose changes were not
+    announced.
     """
 
     linger: float = 15.0
@@ -37,6 +38,7 @@ class LiveSettings:
     trim_interval: float = 1.0
     max_rows: int = 10_000
     slack: int = 10
+    watch_interval: float = 10.0
     readers: int = 8
     read_timeout_ms: int = 30_000
     quick_timeout_ms: int = 2_000

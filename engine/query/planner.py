@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from engine.catalog import Catalog, Table
-from engine.errors import InvalidQuery, PermissionDenied, UnknownCollection
+from engine.errors import InvalidQuery, PermissionDenied, SubscriptionFailed, UnknownCollection
 from engine.query.builder import parse_query
 from engine.query.canonical import canonicalise, literals
 from engine.query.encode import projection
@@ -28,7 +28,7 @@ from engine.query.sql_reread import reread_sql
 from engine.query.sql_session import rejecting, sql_session
 from engine.query.sql_where import NotOneTable, is_number
 
-__all__ = ["SqlCache", "plan_query"]
+__all__ = ["SqlCache", "plan_query", "reread_instead"]
 
 # Implicit casts that a literal number brings along: LIMIT 5 is int8(5).
 _LITERAL_CASTS = frozenset({"int8", "int4", "float8", "numeric"})
@@ -57,6 +57,7 @@ async def plan_query(
     Raises:
         UnknownCollection: no such collection.
         PermissionDenied: the query reads something that is not exposed, or the table cannot be followed.
+        SubscriptionFailed: the publication does not send all of the table's changes, until somebody mends it.
         InvalidQuery: anything else that is wrong with it.
         CatalogError: the connection's role lacks a privilege that checking SQL needs.
         psycopg.Error: Postgres failed for reasons of its own.
@@ -65,12 +66,18 @@ async def plan_query(
     if table is None:
         raise UnknownCollection(f"no collection is named {collection!r}")
     if table.problem:
-        raise PermissionDenied(f'"{collection}" cannot be subscribed to: {table.problem}')
+        refused = SubscriptionFailed if table.unpublished else PermissionDenied
+        raise refused(f'"{collection}" cannot be subscribed to: {table.problem}')
     if "sql" in spec:
         return await _plan_sql(table, spec, catalog, connection, cache)
     query = await canonicalise(parse_query(spec, table), table, connection)
     plan = compile_incremental(query, table)
     return _reread_query(query, table, plan.reason) if isinstance(plan, NotIncremental) else plan
+
+
+def reread_instead(plan: IncrementalPlan, reason: str) -> ReReadPlan:
+    """The same query, read again: PostgreSQL makes the documents."""
+    return _reread_query(plan.query, plan.table, reason)
 
 
 def _reread_query(query: Query, table: Table, reason: str) -> ReReadPlan:

@@ -5,38 +5,31 @@ set local jit = off
 -- name: catalog
 -- Everything about the exposed tables in one JSON document (one statement: one snapshot). Columns of pg_database and
 -- pg_collation whose names differ between versions are read through to_jsonb: datlocprovider (since 15),
--- daticulocale (15, 16), datlocale (17).
+-- daticulocale (15, 16), datlocale (17); so are those of pg_publication_rel (prattrs, prqual: 15) and pg_publication (pubgencols: 18).
+--
+-- It waits for no lock on a table: only system catalogs are read, none of the functions that open a relation (pg_get_expr,
+-- pg_partition_tree, the view pg_publication_tables). What belongs to a table is looked up by index, so the work grows with the
+-- number of exposed tables, also where the system catalogs have no statistics.
 with recursive
+publication as (
+  select p.oid, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot, p.puballtables,
+         coalesce(to_jsonb(p) ->> 'pubgencols', 'n') as pubgencols
+  from pg_publication p where p.pubname = 'bunbase_realtime'
+),
 tables as (
-  select c.oid, n.nspname, c.relname, c.relkind, c.relreplident, c.relrowsecurity, k.name as collection, k.columns,
-         k.camel_case
+  select c.oid, n.nspname, c.relname, c.relkind, c.relreplident, c.relrowsecurity, k.name as collection,
+         k.columns is null as whole, k.camel_case
   from realtime.collections k
   join pg_class c on c.oid = k.relation
   join pg_namespace n on n.oid = c.relnamespace
 ),
-members as (
-  select t.oid as root, m.relid as oid, m.isleaf, c.relkind, c.relreplident
-  from tables t
-  cross join lateral (
-    select p.relid, p.isleaf from pg_partition_tree(t.oid) p where t.relkind = 'p'
-    union all
-    select t.oid, true where t.relkind <> 'p'
-  ) m
-  join pg_class c on c.oid = m.relid
-),
-columns as (
-  select t.oid as relation, a.attnum, a.attname, a.atttypid, a.attcollation, a.attgenerated,
-         -- since 18 a NOT NULL constraint can be NOT VALID: then old rows may still hold nulls
-         a.attnotnull and not exists (
-           select from pg_constraint x
-           where x.conrelid = t.oid and x.contype = 'n' and x.conkey = array[a.attnum] and not x.convalidated
-         ) as not_null,
-         t.columns is null or a.attname = any (t.columns) as exposed
+used as (
+  select distinct a.atttypid, a.attcollation
   from tables t
   join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
 ),
 types as (
-  select atttypid as oid from columns
+  select atttypid as oid from used
   union
   select related.oid
   from types
@@ -49,12 +42,6 @@ types as (
     select f.atttypid from pg_attribute f
     where y.typtype = 'c' and f.attrelid = y.typrelid and f.attnum > 0 and not f.attisdropped
   ) as related (oid)
-),
-published as (
-  -- column lists and row filters exist since 15
-  select t.oid, to_jsonb(p) -> 'attnames' as attnames, to_jsonb(p) ->> 'rowfilter' as rowfilter
-  from tables t
-  join pg_publication_tables p on p.pubname = 'bunbase_realtime' and p.schemaname = t.nspname and p.tablename = t.relname
 )
 select jsonb_build_object(
   'version', current_setting('server_version_num')::int,
@@ -62,19 +49,23 @@ select jsonb_build_object(
   'default_collation', jsonb_build_object(
     'oid', 100, 'name', 'default', 'provider', coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'), 'collate', d.datcollate, 'ctype', d.datctype,
     'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'), 'deterministic', true),
+  'publication', (
+    select jsonb_build_object('insert', p.pubinsert, 'update', p.pubupdate, 'delete', p.pubdelete, 'truncate', p.pubtruncate,
+                              'via_root', p.pubviaroot, 'all_tables', p.puballtables, 'generated', p.pubgencols)
+    from publication p),
   'collations', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'oid', l.oid::bigint, 'name', l.oid::regcollation::text, 'provider', l.collprovider, 'collate', l.collcollate,
       'ctype', l.collctype, 'locale', coalesce(to_jsonb(l) ->> 'colllocale', to_jsonb(l) ->> 'colliculocale'),
       'deterministic', l.collisdeterministic)), '[]')
-    from pg_collation l where l.oid in (select attcollation from columns) and l.oid <> 100),
+    from pg_collation l where l.oid in (select attcollation from used) and l.oid <> 100),
   'types', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'oid', y.oid::bigint,
       -- pg_catalog is always on the search path; other schemas are spelled out
       'name', case when n.nspname = 'pg_catalog' then format_type(y.oid, -1)
                    else quote_ident(n.nspname) || '.' || quote_ident(y.typname) end,
-      'typtype', y.typtype, 'category', y.typcategory, 'delimiter', y.typdelim,
+      'typtype', y.typtype, 'relation', y.typrelid::bigint, 'category', y.typcategory, 'delimiter', y.typdelim,
       'base', y.typbasetype::bigint,
       'element', case when y.typsubscript = 'array_subscript_handler'::regproc then y.typelem::bigint else 0 end,
       'labels', (select jsonb_agg(e.enumlabel order by e.enumsortorder) from pg_enum e where e.enumtypid = y.oid),
@@ -91,13 +82,28 @@ select jsonb_build_object(
     select coalesce(jsonb_agg(jsonb_build_object(
       'oid', t.oid::bigint, 'schema', t.nspname, 'name', t.relname, 'collection', t.collection,
       'camel_case', t.camel_case, 'replica_identity', t.relreplident, 'row_security', t.relrowsecurity,
-      'inherited', t.relkind = 'r' and exists (select from pg_inherits i where t.oid in (i.inhparent, i.inhrelid)),
-      'published', u.oid is not null, 'published_columns', u.attnames, 'row_filter', u.rowfilter,
+      'inherited', t.relkind = 'r' and (exists (select from pg_inherits i where i.inhparent = t.oid)
+                                        or exists (select from pg_inherits i where i.inhrelid = t.oid)),
+      'published', u.oid is not null,
+      'published_columns', (
+        select jsonb_agg(a.attname order by a.attnum)
+        from jsonb_array_elements_text(nullif(u.attnums, 'null')) l (attnum)
+        join pg_attribute a on a.attrelid = t.oid and a.attnum = l.attnum::int2),
+      'row_filter', u.filtered,
       'columns', (
         select coalesce(jsonb_agg(jsonb_build_object(
-          'name', c.attname, 'attnum', c.attnum, 'type', c.atttypid::bigint, 'collation', c.attcollation::bigint,
-          'not_null', c.not_null, 'generated', c.attgenerated, 'exposed', c.exposed) order by c.attnum), '[]')
-        from columns c where c.relation = t.oid),
+          'name', a.attname, 'attnum', a.attnum, 'type', a.atttypid::bigint, 'collation', a.attcollation::bigint,
+          -- since 18 a NOT NULL constraint can be NOT VALID: then old rows may still hold nulls
+          'not_null', a.attnotnull and not exists (
+            select from pg_constraint x
+            where x.conrelid = t.oid and x.contype = 'n' and x.conkey = array[a.attnum] and not x.convalidated),
+          'generated', a.attgenerated,
+          -- What expose() has granted. It belongs to the column itself: a rename does not change it, and another column that
+          -- gets the old name does not have it. realtime.collections.columns are names.
+          'exposed', t.whole or exists (
+            select from aclexplode(a.attacl) x
+            where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT')) order by a.attnum), '[]')
+        from pg_attribute a where a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped),
       'primary_key', (
         select jsonb_build_object('immediate', i.indimmediate, 'columns', array(
           select a.attname from unnest(i.indkey) with ordinality k (attnum, position)
@@ -105,15 +111,81 @@ select jsonb_build_object(
           where k.position <= i.indnkeyatts order by k.position))
         from pg_index i where i.indrelid = t.oid and i.indisprimary),
       'members', (
+        with recursive members (oid) as (
+          select t.oid
+          union
+          select i.inhrelid
+          from members m
+          join pg_inherits i on i.inhparent = m.oid and not i.inhdetachpending
+          where t.relkind = 'p'
+        )
         select jsonb_agg(jsonb_build_object(
-          'oid', m.oid::bigint, 'leaf', m.isleaf, 'kind', m.relkind, 'replica_identity', m.relreplident,
-          'problem', case when m.isleaf and m.relkind = 'r' then realtime.identity_problem(m.oid) end,
+          'oid', m.oid::bigint, 'leaf', c.relkind <> 'p', 'kind', c.relkind, 'replica_identity', c.relreplident,
+          'problem', case when c.relkind = 'r' then realtime.identity_problem(m.oid) end,
           'identity_index', (
             select array_agg(a.attname order by a.attname)
             from pg_index i join pg_attribute a on a.attrelid = i.indrelid
               and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1])
-            where i.indrelid = m.oid and i.indisreplident and m.relreplident = 'i')))
-        from members m where m.root = t.oid))), '[]')
-    from tables t left join published u on u.oid = t.oid)
+            where i.indrelid = m.oid and i.indisreplident and c.relreplident = 'i')))
+        from members m join pg_class c on c.oid = m.oid))), '[]')
+    from tables t
+    left join lateral (
+      select r.oid, to_jsonb(r) ->> 'prqual' is not null as filtered, to_jsonb(r) -> 'prattrs' as attnums
+      from publication p join pg_publication_rel r on r.prpubid = p.oid and r.prrelid = t.oid
+    ) u on true)
 )
 from pg_database d where d.datname = current_database()
+
+-- name: catalog_schemas
+-- Schemas that the publication publishes as a whole (PostgreSQL 15 and later).
+select n.nspname::text
+from pg_publication p
+join pg_publication_namespace s on s.pnpubid = p.oid
+join pg_namespace n on n.oid = s.pnnspid
+where p.pubname = 'bunbase_realtime'
+
+-- name: catalog_marks
+-- For each exposed table a text that changes with its definition, with what the publication sends of it, and with what realtime_reader may
+-- see; 0 stands for the publication as a whole, null for the types that are in use. It waits for no lock on a table either.
+with recursive
+types as (
+  select distinct a.atttypid as oid
+  from realtime.collections k
+  join pg_attribute a on a.attrelid = k.relation and a.attnum > 0 and not a.attisdropped
+  union
+  select related.oid
+  from types
+  join pg_type y on y.oid = types.oid
+  cross join lateral (
+    select y.typbasetype where y.typtype = 'd'
+    union all
+    select y.typelem where y.typsubscript = 'array_subscript_handler'::regproc
+    union all
+    select f.atttypid from pg_attribute f
+    where y.typtype = 'c' and f.attrelid = y.typrelid and f.attnum > 0 and not f.attisdropped
+  ) as related (oid)
+)
+select null::bigint as oid, md5(coalesce(string_agg(format('%s %s %s %s', y.oid, y.typname, y.typnamespace, coalesce(
+  (select string_agg(e.enumlabel, ',' order by e.enumsortorder) from pg_enum e where e.enumtypid = y.oid),
+  (select string_agg(f.attname || ' ' || f.atttypid, ',' order by f.attnum) from pg_attribute f
+   where f.attrelid = y.typrelid and f.attnum > 0 and not f.attisdropped))), ';' order by y.oid), '')) as mark
+from types join pg_type y on y.oid = types.oid
+union all
+select 0, format('%s %s', p.oid, p.xmin) from pg_publication p where p.pubname = 'bunbase_realtime'
+union all
+select c.oid::bigint, md5(concat_ws(';',
+  k.name, k.columns::text, k.camel_case::text, c.relname, c.relnamespace, c.relkind, c.relreplident, c.relrowsecurity::text,
+  (select format('%s %s', r.oid, r.xmin)
+   from pg_publication p join pg_publication_rel r on r.prpubid = p.oid where p.pubname = 'bunbase_realtime' and r.prrelid = c.oid),
+  (select string_agg(format('%s %s %s %s %s %s %s', a.attnum, a.attname, a.atttypid, a.attcollation, a.attnotnull, a.attgenerated, a.attacl),
+                     ',' order by a.attnum)
+   from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+  (select string_agg(format('%s %s %s', i.indexrelid, i.indisreplident, i.indimmediate), ',' order by i.indexrelid)
+   from pg_index i where i.indrelid = c.oid and (i.indisprimary or i.indisreplident)),
+  (with recursive members (oid) as (
+     select i.inhrelid from pg_inherits i where i.inhparent = c.oid
+     union
+     select i.inhrelid from members m join pg_inherits i on i.inhparent = m.oid
+   )
+   select string_agg(format('%s %s', m.oid, n.relreplident), ',' order by m.oid) from members m join pg_class n on n.oid = m.oid)))
+from realtime.collections k join pg_class c on c.oid = k.relation

@@ -21,38 +21,108 @@ $$;
 comment on function realtime.is_routine(text, text) is
   'Whether DDL on such an object can change what clients'' SQL calls, so that queries that were accepted are checked again';
 
+create or replace function realtime.concerned_relations(changed oid[]) returns bigint[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- The relations themselves, what they are partitions or children of, and exposed tables that a name may have meant so far: clients' SQL
+  -- finds its tables by the search path.
+  with recursive up (oid) as (
+    select unnest(changed)
+    union
+    select i.inhparent from up join pg_inherits i on i.inhrelid = up.oid
+  )
+  select array_agg(distinct found.oid::bigint)
+  from (
+    select oid from up
+    union all
+    select e.oid
+    from pg_class c
+    join pg_class e on e.relname = c.relname and e.oid <> c.oid
+    join realtime.collections k on k.relation = e.oid
+    where c.oid = any (changed) and c.relkind in ('r', 'p', 'v', 'm', 'f')
+  ) found
+  where found.oid is not null
+$$;
+comment on function realtime.concerned_relations(oid[]) is 'Which relations a realtime.ddl message about these names; null: none';
+
+create or replace function realtime.follow_columns(changed oid[]) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+  -- What clients may see belongs to the columns, by expose()'s GRANT, not to names; the names are kept in step with it.
+  update realtime.collections k
+  set columns = granted.names
+  from (
+    select a.attrelid, array_agg(a.attname order by a.attnum) as names
+    from pg_attribute a
+    where a.attrelid = any (changed) and a.attnum > 0 and not a.attisdropped and exists (
+      select from aclexplode(a.attacl) x
+      where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT')
+    group by a.attrelid
+  ) granted
+  where k.relation = granted.attrelid and k.columns is not null
+    and not (k.columns @> granted.names and k.columns <@ granted.names)
+$$;
+comment on function realtime.follow_columns(oid[]) is
+  'Writes the names of exposed columns again after a rename or a drop: as realtime_reader may select them';
+
 create or replace function realtime.note_ddl() returns event_trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+  changed oid[];      -- pg_class: tables, partitions, composite types
   relations bigint[];
+  types bigint[];
   everything boolean;
   root regclass;
+  ours oid := (select oid from pg_publication where pubname = 'bunbase_realtime');
 begin
   if not exists (select from realtime.collections) then
     return;
   end if;
+  -- What is reported as what: a composite type's attributes as 'composite type' and 'composite type column' of pg_class; all else about types,
+  -- CREATE DOMAIN and the labels of enums as 'type' of pg_type; GRANT with nothing but a word in capitals.
   if tg_event = 'sql_drop' then
-    select array_agg(distinct o.objid::bigint) filter (where o.classid = 'pg_class'::regclass),
-           bool_or(o.object_type in ('type', 'schema', 'domain', 'collation') or realtime.is_routine(o.object_type, o.schema_name))
-      into relations, everything
+    select array_agg(distinct o.objid) filter (where o.classid = 'pg_class'::regclass)
+           || array_agg(distinct to_regclass(format('%I.%I', o.address_names[1], o.address_names[2]))::oid)
+              filter (where o.object_type = 'publication relation' and o.address_args = '{bunbase_realtime}')
+           -- with an index a replica identity can go, which says nothing about its table
+           || case when bool_or(o.object_type = 'index') then array(
+                select c.oid from pg_class c
+                where c.relreplident = 'i' and c.relkind in ('r', 'p')
+                  and not exists (select from pg_index i where i.indrelid = c.oid and i.indisreplident)) end,
+           array_agg(distinct o.objid::bigint) filter (where o.classid = 'pg_type'::regclass),
+           bool_or(o.object_type in ('schema', 'collation', 'view')
+                   or realtime.is_routine(o.object_type, o.schema_name)
+                   or o.object_type = 'publication namespace' and o.address_args = '{bunbase_realtime}'
+                   or o.object_type = 'publication' and o.address_names = '{bunbase_realtime}')
+      into changed, types, everything
       from pg_event_trigger_dropped_objects() o where not o.is_temporary;
     delete from realtime.collections c where not exists (select from pg_class p where p.oid = c.relation);
   else
-    select array_agg(distinct o.objid::bigint) filter (where o.object_type in ('table', 'table column', 'table constraint')),
-           bool_or(o.object_type in ('type', 'schema', 'domain', 'domain constraint', 'collation')
-                   or realtime.is_routine(o.object_type, o.schema_name))
-      into relations, everything
+    select array_agg(distinct o.objid) filter (where o.classid = 'pg_class'::regclass and o.object_type not in ('index', 'sequence'))
+           || array_agg(distinct (select x.conrelid from pg_constraint x where x.oid = o.objid)) filter (where o.object_type = 'table constraint')
+           || array_agg(distinct (select r.prrelid from pg_publication_rel r where r.oid = o.objid and r.prpubid = ours))
+              filter (where o.object_type = 'publication relation'),
+           array_agg(distinct o.objid::bigint) filter (where o.classid = 'pg_type'::regclass),
+           bool_or(o.object_type in ('schema', 'collation') and tg_tag not like 'CREATE %'
+                   or realtime.is_routine(o.object_type, o.schema_name)
+                   or o.object_type = 'view' and has_any_column_privilege(to_regrole('realtime_reader')::oid, o.objid, 'select')
+                   or o.object_type = 'publication' and o.objid = ours
+                   or o.object_type = 'publication namespace' and o.object_identity like '% in publication bunbase_realtime')
+      into changed, types, everything
       from pg_event_trigger_ddl_commands() o where o.schema_name is distinct from 'pg_temp';
+    perform realtime.follow_columns(changed);
+  end if;
+  relations := realtime.concerned_relations(changed);
+  if tg_event = 'ddl_command_end' then
     for root in
       select c.relation from realtime.collections c join pg_class p on p.oid = c.relation and p.relkind = 'p'
-      where exists (select from pg_partition_tree(c.relation) t where t.relid = any (relations))
+      where c.relation::oid = any (relations)
     loop
       perform realtime.watch_partitions(root);
     end loop;
   end if;
-  if relations is not null or everything then
+  if relations is not null or types is not null or everything then
     perform pg_logical_emit_message(true, 'realtime.ddl', jsonb_build_object(
-      'tag', tg_tag, 'oids', coalesce(to_jsonb(relations), '[]'), 'all', coalesce(everything, false))::text);
+      'tag', tg_tag, 'oids', coalesce(to_jsonb(relations), '[]'), 'types', coalesce(to_jsonb(types), '[]'),
+      'all', coalesce(everything, false), 'published', tg_tag in ('CREATE PUBLICATION', 'ALTER PUBLICATION', 'DROP PUBLICATION'))::text);
   end if;
 exception when others then
   raise warning 'realtime: % was not announced to live queries: %', tg_tag, sqlerrm;

@@ -1,0 +1,158 @@
+"""Definitions that change while queries are followed: the catalog is loaded again, and what it concerns is read again.
+
+Most changes are announced in the stream (``sql/schema/20_ddl.sql``). Some cannot be: event triggers need a superuser, and
+can be disabled. So every now and then marks of the definitions are compared with those of the catalog in use.
+
+What the publication did not send is missing from the stream for good. A transaction that wrote while a table was not
+published, or was published in part, can commit later than that ends, half in the stream. So after a change of the
+publication the tables it concerns are read again as the transactions that ran at that time end, as after a lost slot
+(:mod:`engine.live.gap`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from engine.catalog import Catalog, Marks
+from engine.live.background import Background
+from engine.live.catalog_keeper import CatalogKeeper
+from engine.live.gap import ends_of
+from engine.live.plans import Planner
+from engine.live.reader import Reader
+from engine.live.refresher import Refresher
+from engine.live.router import DdlNote, Router
+from engine.live.settings import UNREACHABLE, LiveSettings
+
+__all__ = ["Definitions"]
+
+log = structlog.get_logger(__name__)
+
+
+class Definitions:
+    """See the module. ``problem``: what is wrong with the publication, in plain words; None while it sends everything."""
+
+    def __init__(
+        self,
+        *,
+        settings: LiveSettings,
+        catalog: CatalogKeeper,
+        router: Router,
+        planner: Planner,
+        refresher: Refresher,
+        reader: Reader,
+        turn: asyncio.Lock,
+        background: Background,
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._router = router
+        self._planner = planner
+        self._refresher = refresher
+        self._reader = reader
+        self._turn = turn
+        self._background = background
+        self._gaps: set[int] | None = set()  # tables whose changes the stream may lack since the last load; None: all
+        self.problem: str | None = None
+
+    # -- what is announced -----------------------------------------------------------------------------------------
+
+    def note(self, note: DdlNote, xid: int) -> None:
+        """``note`` came in the stream, in transaction ``xid``; what concerns no exposed table costs nothing."""
+        concerned = self._router.concerned(note)
+        known = self._catalog.is_current
+        if known and concerned == set() and not note.tag.endswith("COLLECTION"):
+            return
+        if concerned is not None:
+            concerned |= set(note.oids)  # also tables that the catalog in use does not have yet
+        if note.published:
+            self._missed(concerned)
+        self.redefined(xid)
+        self.replan(concerned)
+
+    def interrupt(self, *, missing: bool) -> None:
+        """Everything is read again. ``missing``: transactions may be missing from the stream."""
+        if missing:
+            self._missed(None)
+        self.redefined()
+        self.replan(None)
+
+    def redefined(self, xid: int = 0) -> None:
+        """A definition changed, in transaction ``xid`` if that is known."""
+        if self._catalog.invalidate(xid):
+            self._background.spawn(self._reload())
+
+    def replan(self, oids: set[int] | None) -> None:
+        """Plan and read again the queries over the tables ``oids``; None: all queries."""
+        for query in self._refresher:
+            if oids is None or not query.tables.isdisjoint(oids):
+                self._refresher.refresh(query, replan=True)
+
+    def _missed(self, oids: set[int] | None) -> None:
+        self._gaps = None if oids is None or self._gaps is None else self._gaps | oids
+
+    # -- the catalog -----------------------------------------------------------------------------------------------
+
+    async def _reload(self) -> None:
+        await self._catalog.reload()
+        gaps, self._gaps = self._gaps, set()
+        if gaps != set():
+            self._background.spawn(self.close_gap(gaps))
+        self._background.moved()
+
+    async def close_gap(self, oids: set[int] | None = None) -> None:
+        """Read the queries over the tables ``oids`` (None: all) again as the transactions end that ran at the last load."""
+        assert self._catalog.snapshot is not None
+        async for _ in ends_of(self._reader, self._catalog.snapshot.in_progress):
+            for query in self._refresher:
+                if oids is None or not query.tables.isdisjoint(oids):
+                    self._refresher.refresh(query)
+
+    async def use(self, catalog: Catalog) -> None:
+        """Take a catalog that was loaded."""
+        async with self._turn:
+            changed = self._router.use(catalog)
+            self._planner.use(self._router.catalog)
+            self.replan(changed)
+        self._tell(catalog)
+
+    def _tell(self, catalog: Catalog) -> None:
+        unpublished = [table.problem for table in catalog.by_collection.values() if table.unpublished and table.problem]
+        problem = catalog.problem or (unpublished[0] if unpublished else None)
+        if len(unpublished) > 1 and catalog.problem is None:
+            problem = f"{problem} (and {len(unpublished) - 1} more)"
+        if problem != self.problem:
+            self.problem = problem
+            if problem is None:
+                log.info("the publication sends all exposed tables again")
+            else:
+                log.error("tables cannot be followed", problem=problem)
+
+    # -- what is not announced -------------------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Look for changes that nothing announced, for ever."""
+        while True:
+            await asyncio.sleep(self._settings.watch_interval)
+            if not self._catalog.is_current:
+                continue
+            version = self._catalog.version
+            try:
+                marks = await self._catalog.marks()
+            except UNREACHABLE as error:
+                log.info("it cannot be seen whether definitions have changed", error=str(error))
+                continue
+            if version == self._catalog.version and self._catalog.is_current:
+                self._compare(marks)
+
+    def _compare(self, marks: Marks) -> None:
+        known = self._router.catalog.marks
+        concerned = set() if known is None else marks.changed(known)
+        if concerned == set():
+            return
+        log.info("definitions have changed, and nothing announced it", tables=sorted(concerned) if concerned else "all")
+        self._missed(concerned)
+        self._router.distrust(concerned)
+        self.redefined()
+        self.replan(concerned)
