@@ -1,7 +1,11 @@
-"""Puts the fragments of a WebSocket message together (RFC 6455, 5.4), within limits."""
+"""Puts the fragments of a WebSocket message together (RFC 6455, 5.4), within limits.
+
+A text that is not UTF-8 ends the connection (8.1), at the fragment in which that shows.
+"""
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 
 from picows import WSFrame, WSMsgType
@@ -10,6 +14,7 @@ __all__ = ["Assembler", "BrokenMessage", "Message"]
 
 _MAX_FRAGMENTS = 1024
 _PROTOCOL_ERROR = 1002
+_NOT_UTF8 = 1007
 _MESSAGE_TOO_BIG = 1009
 
 
@@ -39,7 +44,7 @@ class Assembler:
     ``binary``: whether binary messages are kept.
     """
 
-    __slots__ = ("_binary", "_fragments", "_hard_cap", "_kind", "_message_size", "_parts", "_size")
+    __slots__ = ("_binary", "_fragments", "_hard_cap", "_kind", "_message_size", "_parts", "_size", "_text")
 
     def __init__(self, message_size: int, hard_cap: int, *, binary: bool = False) -> None:
         self._binary = binary
@@ -49,6 +54,7 @@ class Assembler:
         self._size = 0
         self._kind: WSMsgType | None = None
         self._fragments = 0
+        self._text = codecs.getincrementaldecoder("utf-8")()
 
     def add(self, frame: WSFrame) -> Message | None:
         """Take a data frame; returns the message if it was the last one. Raises ``BrokenMessage``."""
@@ -60,12 +66,21 @@ class Assembler:
         self._fragments += 1
         if self._size > self._hard_cap or self._fragments > _MAX_FRAGMENTS:
             raise BrokenMessage(_MESSAGE_TOO_BIG, "message too big")
+        data = frame.get_payload_as_bytes()
+        if self._kind == WSMsgType.TEXT:
+            self._check_text(data, bool(frame.fin))
         whole = self._fragments == 1 and frame.fin
         if (self._size > self._message_size and not whole) or (self._kind == WSMsgType.BINARY and not self._binary):
             self._parts.clear()
         else:
-            self._parts.append(frame.get_payload_as_bytes())
+            self._parts.append(data)
         return self._finish() if frame.fin else None
+
+    def _check_text(self, data: bytes, final: bool) -> None:
+        try:
+            self._text.decode(data, final)
+        except UnicodeDecodeError as wrong:
+            raise BrokenMessage(_NOT_UTF8, "a text message is not valid UTF-8") from wrong
 
     def _finish(self) -> Message:
         message = Message(b"".join(self._parts), self._kind == WSMsgType.BINARY, self._size > self._message_size)

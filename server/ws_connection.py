@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from server.channels import ChannelEvent, EventsLike, Member
 from server.client import Client
-from server.fragments import Assembler, BrokenMessage
+from server.fragments import Assembler, BrokenMessage, Message
 from server.limits import ConnectionLimits
 from server.live import LiveEvent
 from server.outbox import Outbox
@@ -26,6 +27,7 @@ from server.session import Session
 
 __all__ = ["WebSocketConnection"]
 
+_NORMAL = 1000
 _PROTOCOL_ERROR = 1002
 
 
@@ -85,12 +87,12 @@ class WebSocketConnection(WSListener):
         """One frame arrived."""
         self._heard = True
         kind = frame.msg_type
-        if kind == WSMsgType.CLOSE:
+        if (frame.rsv1 or frame.rsv2 or frame.rsv3) and not self._closing:
+            self.close(_PROTOCOL_ERROR, "no extension was agreed on")
+        elif kind == WSMsgType.CLOSE:
             self._answer_close(transport, frame)
         elif self._closing:
             return
-        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self.close(_PROTOCOL_ERROR, "no extension was agreed on")
         elif kind == WSMsgType.PING:
             outputs = self.client.session.admit(self._loop.time())
             if outputs is None:
@@ -284,9 +286,14 @@ class WebSocketConnection(WSListener):
         if not self._closing:
             self._flush()
             self._closing = True
-            code = frame.get_close_code()
-            self._farewell = code == WSCloseCode.OK  # its purpose is fulfilled, says RFC 6455, 7.4.1: not a break
-            transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
+            code = int.from_bytes(frame.get_payload_as_bytes()[:2], "big")
+            if not frame.payload_size:
+                transport.send_close(WSCloseCode.OK)
+            elif _may_be_sent(code):
+                self._farewell = code == _NORMAL  # its purpose is fulfilled, says RFC 6455, 7.4.1: not a break
+                transport.send_close(cast("WSCloseCode", code))
+            else:
+                transport.send_close(WSCloseCode.PROTOCOL_ERROR, f"{code} is no close code that can be sent")
         transport.disconnect()
         self._loop.call_later(self._limits.close_timeout, transport.disconnect, False)
 
@@ -296,8 +303,11 @@ class WebSocketConnection(WSListener):
         except BrokenMessage as broken:
             self.close(broken.code, str(broken))
             return
-        if message is None:
-            return
+        if message is not None:
+            self._take(message)
+
+    def _take(self, message: Message) -> None:
+        """A whole message arrived."""
         session, now = self.client.session, self._loop.time()
         if message.too_large:
             outputs = session.receive_oversized(now, b"" if message.binary else message.data)
@@ -306,3 +316,8 @@ class WebSocketConnection(WSListener):
         else:
             outputs = session.receive(message.data, now)
         self.client.carry_out(outputs)
+
+
+def _may_be_sent(code: int) -> bool:
+    """Whether a close code may stand in a frame (RFC 6455, 7.4, and IANA's registry)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999

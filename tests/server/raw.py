@@ -39,8 +39,12 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 def masked(opcode: Opcode, data: bytes, *, fin: bool = True, rsv1: bool = False) -> bytes:
     """A client's frame; the mask is all zeros, so the payload stands there as it is."""
     first = opcode | (0x80 if fin else 0) | (0x40 if rsv1 else 0)
-    size = bytes((0x80 | len(data),)) if len(data) < 126 else struct.pack("!BH", 0x80 | 126, len(data))
+    size = bytes((0x80 | len(data),)) if len(data) < 126 else _long(len(data))
     return bytes((first,)) + size + bytes(4) + data
+
+
+def _long(size: int) -> bytes:
+    return struct.pack("!BH", 0x80 | 126, size) if size < 1 << 16 else struct.pack("!BQ", 0x80 | 127, size)
 
 
 def reading(writer: asyncio.StreamWriter) -> asyncio.ReadTransport:

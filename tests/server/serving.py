@@ -162,8 +162,9 @@ async def open_door(
     session_limits: SessionLimits | None = None,
     connection_limits: ConnectionLimits | None = None,
     lists: Lists | None = None,
+    kind: type[Door] | None = None,
 ) -> AsyncIterator[Door]:
-    door = Door(lists or Lists(), session_limits or SessionLimits(), connection_limits or ConnectionLimits())
+    door = (kind or Door)(lists or Lists(), session_limits or SessionLimits(), connection_limits or ConnectionLimits())
     listener = socket.create_server(("127.0.0.1", 0))
     door.port = listener.getsockname()[1]
     config = uvicorn.Config(

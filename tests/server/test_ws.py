@@ -178,9 +178,31 @@ async def test_a_flood_of_websocket_pings_is_closed() -> None:
         (masked(Opcode.CLOSE, struct.pack("!H", 1000)), 1000),
         (masked(Opcode.CLOSE, struct.pack("!H", 4001) + b"bye"), 4001),
         (masked(Opcode.CLOSE, b""), 1000),
+        (masked(Opcode.CLOSE, b"\x03"), 1002),
+        (masked(Opcode.CLOSE, struct.pack("!H", 1000), rsv1=True), 1002),
+        *(
+            (masked(Opcode.CLOSE, struct.pack("!H", wrong)), 1002)
+            for wrong in (0, 999, 1004, 1005, 1006, 1015, 2000, 5000)
+        ),
+        (masked(Opcode.CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
+        (masked(Opcode.CLOSE, b"x" * 126), 1002),
+        (masked(Opcode.PING, b"x" * 126), 1002),
+        (b"\xc9\x80" + bytes(4), 1002),
+        (b"\xa1\x80" + bytes(4), 1002),
+        (b"\x91\x80" + bytes(4), 1002),
+        (b"\x81\xfe" + struct.pack("!H", 125) + bytes(4 + 125), 1002),
+        (b"\x81\xff" + struct.pack("!Q", 5) + bytes(4 + 5), 1002),
+        (b"\x81\xff" + struct.pack("!Q", (1 << 63) + 5) + bytes(4 + 5), 1002),
+        (masked(Opcode.TEXT, b"\xff"), 1007),
+        (masked(Opcode.TEXT, b'{"type":"ping"}\xc3'), 1007),
+        (masked(Opcode.TEXT, b"\xed\xa0\x80", fin=False), 1007),
+        (masked(Opcode.TEXT, b"\xc3", fin=False) + masked(Opcode.CONT, b"\x28", fin=False), 1007),
+        (masked(Opcode.TEXT, b"x" * 200_000 + b"\xff"), 1007),
     ],
 )
-async def test_frames_against_the_protocol_end_the_connection_with_its_code(data: bytes, code: int) -> None:
+async def test_frames_against_the_protocol_end_the_connection_with_its_code(
+    data: bytes, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
     async with open_door(connection_limits=ConnectionLimits(close_timeout=0.2)) as door:
         reader, writer = await handshake(door)
         writer.write(data)
@@ -189,6 +211,20 @@ async def test_frames_against_the_protocol_end_the_connection_with_its_code(data
         assert await reader.read() == b""
         writer.close()
         await door.left_alone()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_character_may_be_divided_between_fragments() -> None:
+    async with open_door() as door:
+        reader, writer = await handshake(door)
+        text = json.dumps(
+            {"type": "subscribe", "channel": "db:collection:list", "id": "é€😀"}, ensure_ascii=False
+        ).encode()
+        for place in range(len(text)):
+            writer.write(masked(Opcode.CONT if place else Opcode.TEXT, text[place : place + 1], fin=False))
+        writer.write(masked(Opcode.CONT, b""))
+        assert json.loads((await read_frame(reader))[1])["id"] == "é€😀"
+        writer.close()
 
 
 async def test_random_bytes_never_hurt_the_server() -> None:
