@@ -17,14 +17,15 @@ import psycopg
 from sqlglot import exp
 
 from engine.catalog import Catalog, Table
-from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
+from engine.errors import InvalidQuery, PermissionDenied
 from engine.fair_cache import FairCache
 from engine.query.aside import aside
 from engine.query.sql_ast import Reference, Syntax, parse, references
 from engine.query.sql_edit import expand_stars
 from engine.query.sql_functions import Function, reads_clock, refuse_types, refuse_unsafe
-from engine.query.sql_lex import Edit, Token, apply, statement, tokenize
-from engine.query.sql_session import Described, SqlSession, not_exposed, rejecting, rejection, sql_session
+from engine.query.sql_hidden import describe, find_hidden, hidden_type
+from engine.query.sql_lex import Edit, Token, apply, place, statement, tokenize
+from engine.query.sql_session import SqlSession, not_exposed, rejecting, sql_session
 from engine.query.sql_tree import Tree
 from engine.query.sql_values import ParameterType, check_length, check_params, names_a_moment, text_of
 
@@ -117,15 +118,18 @@ async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedS
     edited = expand_stars(text, tokens, syntax.tree, tables)
     if edited != text:
         tokens = await aside(lambda: tokenize(edited), len(edited))
-    described = await _described(session, edited, syntax)
+    hidden = await find_hidden(session, tokens, syntax, found, tables, catalog.by_oid)
+    described = await describe(session, edited, tokens, syntax, hidden)
+    _refuse_columns(described.columns)
     if len(described.parameter_oids) != wanted:
         raise InvalidQuery("the parameters must be numbered $1, $2 and so on without gaps")
     with rejecting():
         types = await session.parameter_types(described.parameter_oids)
         without = _with_nulls(edited, tokens, types)
         tree = await session.analyse(without)
-        functions = await session.functions(tree)
         dependencies = await _dependencies(session, tree, catalog)
+        await _refuse_hidden_types(session, tree, catalog, edited, tokens)
+        functions = await session.functions(tree)
         _refuse_content(tree, functions)
         await session.explain(without)
     return CheckedSql(
@@ -209,33 +213,6 @@ async def _tables(session: SqlSession, found: list[Reference], catalog: Catalog)
     return tables
 
 
-async def _described(session: SqlSession, sql: str, syntax: Syntax) -> Described:
-    try:
-        described = await session.describe(sql)
-    except psycopg.Error as error:
-        found = _refusal(error, sql, syntax)
-        if found is None:
-            raise
-        raise found from error
-    _refuse_columns(described.columns)
-    return described
-
-
-def _refusal(error: psycopg.Error, sql: str, syntax: Syntax) -> QueryRejected | None:
-    """What to say when Postgres does not accept the SQL.
-
-    What sqlglot cannot read has not had its relations checked, so of Postgres's messages only those about the
-    syntax are passed on.
-    """
-    found = rejection(error, sql)
-    if found is not None and syntax.error and error.sqlstate != "42601":
-        return InvalidQuery(f"the SQL cannot be read: {syntax.error}")
-    if isinstance(found, PermissionDenied) and error.sqlstate == "42P01" and syntax.tree is not None:
-        # The relations in FROM have been found, so this is about an alias, as in "missing FROM-clause entry".
-        return InvalidQuery(error.diag.message_primary or str(error))
-    return found
-
-
 def _refuse_columns(columns: Sequence[str]) -> None:
     if not columns:
         raise InvalidQuery("the query returns no columns")
@@ -266,14 +243,24 @@ async def _dependencies(session: SqlSession, tree: Tree, catalog: Catalog) -> fr
     return frozenset(table.oid for table in tables)
 
 
+async def _refuse_hidden_types(
+    session: SqlSession, tree: Tree, catalog: Catalog, sql: str, tokens: Sequence[Token]
+) -> None:
+    refuse_types(tree.types)  # first: '...'::regclass must not tell whether there is such a name
+    for name in await session.hidden_types(tree.types, catalog.by_oid):
+        token = next((token for token in tokens if token.kind in ("word", "quoted") and token.name == name), None)
+        raise hidden_type(name, f" ({place(sql, token.start)})" if token is not None else "")
+
+
 def _refuse_content(tree: Tree, functions: list[Function]) -> None:
     if tree.locks:
         raise InvalidQuery("only a pure SELECT can be subscribed to, and the SQL has FOR UPDATE or FOR SHARE")
     if tree.samples:
         raise InvalidQuery("TABLESAMPLE gives other rows each time")
+    if tree.system_columns:
+        raise PermissionDenied("system columns (ctid, xmin, tableoid and the like) are not exposed")
     if tree.reads_session:
         raise InvalidQuery("the query reads the session (current_user, current_schema and the like)")
-    refuse_types(tree.types)  # first: nextval('name') must not tell whether there is such a name
     refuse_unsafe(functions)
 
 

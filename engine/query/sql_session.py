@@ -6,7 +6,7 @@ client's text is only ever sent through the extended protocol, which takes exact
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -112,6 +112,32 @@ class SqlSession:
             tuple((result.fname(i) or b"").decode() for i in range(result.nfields)),
             tuple(result.param_type(i) for i in range(result.nparams)),
         )
+
+    async def describe_only(self, sql: str) -> None:
+        """As :meth:`describe`, but a refusal leaves the transaction as it was."""
+        async with self._connection.transaction(force_rollback=True):
+            await self.describe(sql)
+
+    async def hidden_columns(self, relations: Collection[int]) -> set[tuple[int, str]]:
+        """(relation, name) of the columns of these relations that the reader may not read."""
+        return set(await self._rows("plan_hidden_columns", {"relations": list(relations)})) if relations else set()
+
+    async def hidden_type_names(
+        self, names: Sequence[tuple[str | None, str]], exposed: Collection[int]
+    ) -> list[tuple[str | None, str, int, bool]]:
+        """Those of the (schema, name) pairs that mean a type which is not for clients, as the reader finds types.
+
+        With the relation whose row type it is, or an array of it (0 if there is none), and whether there is a function of
+        that name which does not make such values.
+        """
+        values = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names], "types": []}
+        rows = await self._rows("plan_hidden_types", {"exposed": list(exposed), **values})
+        return [(schema, name, relation, is_function) for schema, name, _, relation, is_function in rows]
+
+    async def hidden_types(self, types: Collection[int], exposed: Collection[int]) -> list[str]:
+        """The names of those among ``types`` that are not for clients."""
+        values = {"schemas": [], "names": [], "types": list(types), "exposed": list(exposed)}
+        return [name for _, _, name, *_ in await self._rows("plan_hidden_types", values)]
 
     async def parameter_types(self, oids: Sequence[int]) -> list[ParameterType]:
         """Names and kinds of inferred parameter types, in order."""

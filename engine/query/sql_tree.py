@@ -25,6 +25,7 @@ _TYPE = re.compile(
     r"|typid) (\d+)"
 )
 _COLUMN_TYPE = re.compile(r"\{VAR [^{}]*?:vartype (\d+)")
+_SYSTEM_COLUMN = re.compile(r"\{VAR [^{}]*?:varattno -\d")
 _READ_TYPE = re.compile(r"(?<!\\) :typid (\d+)")
 _COLUMN_TYPES = re.compile(r"(?<!\\) :(?:funccoltypes|coltypes) \(o ([\d ]+)\)")
 _IO_CAST = re.compile(r"\{COERCEVIAIO .*?(?<!\\) :resulttype (\d+)")
@@ -40,8 +41,8 @@ class Tree:
     ``calls``: those of ``functions`` that are called by name or as a cast, not through an operator.
     ``types`` are those it makes values of, ``column_types`` those of the columns it reads. ``casts`` are types whose values
     are read from text, JSON or XML at run time. ``reads_clock``: ``current_timestamp`` and its like; ``reads_session``:
-    ``current_user`` and its like. ``locks`` and ``samples``: FOR UPDATE and TABLESAMPLE. ``aggregates`` and
-    ``returns_sets`` are about the outermost select.
+    ``current_user`` and its like. ``locks`` and ``samples``: FOR UPDATE and TABLESAMPLE. ``system_columns``: ``ctid``,
+    ``xmin`` and their like. ``aggregates`` and ``returns_sets`` are about the outermost select.
     """
 
     relations: frozenset[int]
@@ -55,6 +56,7 @@ class Tree:
     reads_session: bool
     locks: bool
     samples: bool
+    system_columns: bool
     aggregates: bool
     returns_sets: bool
 
@@ -76,6 +78,7 @@ def read_tree(text: str, view: int) -> Tree:
         reads_session=any(value not in _TIMES for value in values),
         locks="{ROWMARKCLAUSE " in text,
         samples="{TABLESAMPLECLAUSE " in text,
+        system_columns=_SYSTEM_COLUMN.search(text) is not None,
         aggregates=":hasAggs true" in query,
         returns_sets=":hasTargetSRFs true" in query,
     )

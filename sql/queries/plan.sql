@@ -16,6 +16,60 @@ select case
 from rows from (unnest(%(schemas)s::text[]), unnest(%(names)s::text[])) with ordinality wanted(schema, name, position)
 order by wanted.position
 
+-- name: plan_hidden_columns
+-- The columns of these relations that the reader may not read.
+select a.attrelid, a.attname from pg_attribute a
+where a.attrelid = any (%(relations)s::oid[]) and a.attnum > 0 and not a.attisdropped
+  and not has_column_privilege('realtime_reader', a.attrelid, a.attnum, 'select')
+
+-- name: plan_hidden_types
+-- Those of the types that clients may not name. Given by oid, or by name as the reader finds them. Clients may name built-in
+-- types, those of extensions, the types of columns that the reader may read and all these consist of, the row types of
+-- exposed tables without hidden columns, types on which the reader was granted USAGE by name, and arrays of all these.
+with recursive exposed(oid) as (
+  select unnest(%(exposed)s::oid[])
+),
+columns(oid) as (
+  select a.atttypid from exposed join pg_attribute a on a.attrelid = exposed.oid
+  where a.attnum > 0 and not a.attisdropped and has_column_privilege('realtime_reader', a.attrelid, a.attnum, 'select')
+),
+shown(oid) as (
+  select oid from columns
+  union
+  select part.oid
+  from shown join pg_type t on t.oid = shown.oid
+  cross join lateral (
+    select t.typbasetype union all select t.typelem
+    union all select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+    union all select part from pg_range r cross join unnest(array[r.rngtypid, r.rngmultitypid, r.rngsubtype]) part
+              where t.oid in (r.rngtypid, r.rngmultitypid)
+  ) part(oid)
+  where part.oid <> 0
+),
+named(schema, name, oid) as (
+  select wanted.schema, wanted.name, t.oid
+  from rows from (unnest(%(schemas)s::text[]), unnest(%(names)s::text[])) wanted(schema, name)
+  join pg_type t on t.typname = wanted.name join pg_namespace n on n.oid = t.typnamespace
+  where case when wanted.schema is null then pg_type_is_visible(t.oid) else n.nspname = wanted.schema end
+  union all
+  select null, null, unnest(%(types)s::oid[])
+)
+select named.schema, named.name, t.typname, coalesce(c.oid, 0),
+       exists (select from pg_proc p where p.proname = t.typname and p.prorettype <> t.oid)
+from named join pg_type t on t.oid = named.oid
+join pg_type core on core.oid = case when t.typcategory = 'A' and t.typelem <> 0 then t.typelem else t.oid end
+left join pg_class c on c.oid = core.typrelid and c.relkind <> 'c'
+where not (
+  t.oid in (select oid from shown) or core.oid in (select oid from shown)
+  or (core.oid < 16384 and c.oid is null)  -- the row types of catalogs are not for clients
+  or exists (select from pg_depend d where d.classid = 'pg_type'::regclass and d.objid = core.oid and d.deptype = 'e')
+  or exists (select from aclexplode(core.typacl) g where g.grantee = 'realtime_reader'::regrole)
+  or (c.oid is not null and c.oid in (select oid from exposed) and not exists (
+        select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+          and not has_column_privilege('realtime_reader', c.oid, a.attnum, 'select')))
+)
+order by t.typname
+
 -- name: plan_search_path
 -- The schemas in which the reader finds unqualified names.
 select coalesce(string_agg(quote_ident(path.name), ', ' order by path.position), '')

@@ -103,6 +103,18 @@ create function app.hue_json(app.hue) returns json language sql immutable as 'se
 create cast (app.hue as json) with function app.hue_json(app.hue);
 create function app.unwrap(app.wrapped) returns text language sql immutable as 'select app.by_default()';
 create cast (app.wrapped as text) with function app.unwrap(app.wrapped);
+grant usage on type app.boxed, app.wrapped to realtime_reader;
+grant usage on type app.guarded, app.rolled to realtime_reader;
+create type app.cause as enum ('flood', 'fire');
+create type app.crate as (first int, second app.cause);
+create domain app.narrow as int check (value < 10);
+create table app.tags (id int); create type app.note as enum ('x'); create table app.code (lower int);
+create table app.lower (id int);
+create type app.span as range (subtype = int);
+create type app.granted as (a int, b text);
+grant usage on type app.granted to realtime_reader;
+create table app.comments (id int primary key, text text, document text);
+select realtime.expose('app.comments', columns => '{id,text}');
 select realtime.expose('app.messages', columns => '{id,room_id,body,created_at,n,price,score,ok,mood,tags,note,meta,code}'),
        realtime.expose('app.users', columns => '{id,name}'), realtime.expose('app.pairs'),
        realtime.expose('app."Mixed Case"', name => 'mixed'), realtime.expose('app.events'),

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from engine.errors import PermissionDenied, QueryRejected
+from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
+from engine.query.planner import plan_query
 from tests.query_sql.conftest import Planner
 
 NOT_EXPOSED = [
@@ -126,3 +127,154 @@ async def test_a_hidden_column_cannot_be_reached(planner: Planner, sql: str) -> 
     assert "top secret" not in str(refused.value)
     if not re.search(r"pg_typeof|m = m|array_agg|format|concat|json|row\(|::text|m\)\.|lateral", sql):
         assert isinstance(refused.value, PermissionDenied), refused.value
+
+
+# (a query with the name of something hidden, that name): with a name that does not exist the answer is the same.
+PROBES = [
+    ("select (null::vault).*, id from messages", "vault"),
+    ("select (null::vault).what as w, id from messages", "vault"),
+    ("select (null::app.vault).what as w, id from messages", "vault"),
+    ("select (cast(null as vault)).nothing as w, id from messages", "vault"),
+    ("select row(1, 'x')::vault as w, id from messages", "vault"),
+    ("select row(1)::vault as w, id from messages", "vault"),
+    ("select vault '(1,2)' as w, id from messages", "vault"),
+    ("select vault '(1)' as w, id from messages", "vault"),
+    ("select '(1,2)'::vault as w, id from messages", "vault"),
+    ("select null::vault[] as w, id from messages", "vault"),
+    ("select null::_vault as w, id from messages", "_vault"),
+    ("select vault(id) as w, id from messages", "vault"),
+    ("select json_populate_record(null::vault, '{}') as w, id from messages", "vault"),
+    ("select x.*, id from messages, jsonb_populate_record(null::vault, '{}') x", "vault"),
+    ("select x.a, id from messages, jsonb_to_record('{}') as x(a vault)", "vault"),
+    ("select id from messages where body = $1::vault::text", "vault"),
+    ("select enum_range(null::cause) as w, id from messages", "cause"),
+    ("select 'flood'::cause as w, id from messages", "cause"),
+    ("select 'flod'::cause as w, id from messages", "cause"),
+    ("select (null::crate).second as w, id from messages", "crate"),
+    ("select (null::crate).third as w, id from messages", "crate"),
+    ("select 5::narrow as w, id from messages", "narrow"),
+    ("select 50::narrow as w, id from messages", "narrow"),
+    ("select span(1, 2) as w, id from messages", "span"),
+    ("select '[1,2)'::span as w, id from messages", "span"),
+    ("select (null::message_view).secret as w, id from messages", "message_view"),
+    ("select (null::pg_class).relname as w, id from messages", "pg_class"),
+    ("select (null::users).password as w, id from messages", "password"),
+    ("select (null::messages).secret as w, id from messages", "secret"),
+    ("select json_populate_record(null::users, '{}').password as w, id from messages", "password"),
+    ("select secret from messages", "secret"),
+    ("select SECRET from messages", "secret"),
+    ("select m.secret from messages m", "secret"),
+    ("select messages.secret from messages", "secret"),
+    ('select id from messages where "secret" > 5', "secret"),
+    ("select id + secret as x from messages", "secret"),
+    ("select upper(secret, 1) as x from messages", "secret"),
+    ("select (m).secret from messages m", "secret"),
+    ("select password(u) as x, m.id from messages m, users u", "password"),
+    ("select m.id from messages m join users u using (secret)", "secret"),
+    ("select m.id from messages m join users u on u.password = m.body", "password"),
+    ("select id from messages order by secret", "secret"),
+    ("select x.secret from (select * from messages) x", "secret"),
+    ("with x as (select secret from messages) select 1 as one from x", "secret"),
+    ("select id, 'a' as secret from messages group by id, secret", "secret"),
+    ("select document from comments", "document"),
+    ("select c.document, id from comments c", "document"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "name"), PROBES)
+async def test_a_hidden_name_gets_the_answer_that_a_missing_one_gets(planner: Planner, sql: str, name: str) -> None:
+    params = ["x"] if "$1" in sql else []
+    collection = "comments" if "comments" in sql else "messages"
+    missing_name = "nowhere" + name[7:] if len(name) > 7 else "nowhere"[: len(name)]
+    try:
+        await planner.plan(re.sub(name, missing_name, sql, flags=re.I), *params, collection=collection)
+    except QueryRejected as missing:
+        expected: str | None = str(missing).replace(missing_name, name)
+        code = missing.code
+    else:
+        expected, code = None, ""
+    with pytest.raises(QueryRejected) as hidden:
+        await planner.plan(sql, *params, collection=collection)
+    if expected is not None:
+        assert (str(hidden.value), hidden.value.code) == (expected, code)
+    else:
+        assert isinstance(hidden.value, PermissionDenied)
+    for told in ("gold", "top secret", "flood", "fire", "second", "record literal"):
+        assert told not in str(hidden.value)
+
+
+USES_OF_A_HIDDEN_NAME = [
+    "select id, body as secret from messages order by secret, id",
+    "select id, x.vault from (select id, body as vault from messages) x order by id",
+    "with cause as (select id, n as password from messages) select id, c.password from cause c order by id",
+    "select m.id, u.name as secret from messages m join users u on u.id = m.n order by m.id",
+    "select secret.id from messages secret order by secret.id",
+    "select id, tags, messages.note, lower(body) as low from messages where code is not null order by id",
+]
+
+
+@pytest.mark.parametrize("sql", USES_OF_A_HIDDEN_NAME)
+async def test_a_hidden_name_may_be_given_to_something_else(planner: Planner, sql: str) -> None:
+    plan = await planner.plan(sql)
+    assert [document for _, document in await planner.read(plan)] == await planner.documents(sql)
+
+
+NAMEABLE = [
+    "select id, mood::text::mood as mood, 'ok'::app.mood as ok from messages order by id",
+    "select id, array[mood]::mood[] as moods, note::short as note from messages order by id",
+    'select m.id, x.a, x.b from messages m, json_populate_record(null::granted, \'{"a": 1, "b": "y"}\') x order by 1',
+    "select p.a, row_to_json(p) as p from pairs p, messages m where m.id = 1 order by p.b, p.a",
+    "select (p).v, p.a from pairs p, messages m where m.id = 1 order by p.b, p.a",
+    "select id, (null::pairs).b as none from messages order by id",
+    "select c.id, c.text from comments c, messages m where m.id = c.id order by c.id",
+]
+
+
+@pytest.mark.parametrize("sql", NAMEABLE)
+async def test_types_of_exposed_columns_and_rows_and_those_granted_by_name_may_be_named(
+    planner: Planner, sql: str
+) -> None:
+    plan = await planner.plan(sql)
+    assert [document for _, document in await planner.read(plan)] == await planner.documents(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select id from messages as m(a, b)",
+        "select c14 from messages as m(c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14)",
+        "select a from messages m(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r)",
+        "select id from messages m where row(m.*) = row(1)",
+        "select id from messages m where row(m.*) = row(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)",
+        "select id from messages m where m = row(1)",
+        "select row(1)::messages as r, id from messages",
+        "select '(1)'::messages as r, id from messages",
+    ],
+)
+async def test_the_number_and_types_of_hidden_columns_are_not_told(planner: Planner, sql: str) -> None:
+    with pytest.raises(PermissionDenied) as refused:
+        await planner.plan(sql)
+    assert re.search(r"exposed|permission denied", str(refused.value))
+    assert not re.search(r"\b(1[0-9]|text|bigint|columns? (available|specified)|entries)\b", str(refused.value))
+
+
+@pytest.mark.parametrize("column", ["xmin", "xmax", "cmin", "cmax", "ctid", "tableoid", "m.xmin", "m.ctid"])
+async def test_system_columns_are_not_exposed(planner: Planner, column: str) -> None:
+    for sql in (
+        f"select id, {column}::text as c from messages m",
+        f"select {column} from messages m",
+        f"select id from messages m where {column}::text > '0'",
+        f"select count(*) as c from messages m group by {column}",
+        f"select id from (select id, {column} as c from messages m) x where c is not null",
+    ):
+        with pytest.raises(QueryRejected) as refused:
+            await planner.plan(sql)
+        assert str(refused.value) == "system columns (ctid, xmin, tableoid and the like) are not exposed"
+        assert refused.value.code == "RT_003"
+
+
+@pytest.mark.parametrize("field", ["xmin", "ctid", "tableoid", "secret", "nowhere"])
+async def test_a_builder_query_has_neither_system_columns_nor_hidden_ones(planner: Planner, field: str) -> None:
+    for spec in ({"where": [[field, "is-null"]]}, {"orderBy": [[field]]}, {"where": [[field, "==", "1"]]}):
+        with pytest.raises(InvalidQuery, match=f"^collection 'messages' has no field '{field}'$"):
+            await plan_query("messages", spec, planner.catalog, planner.connection)

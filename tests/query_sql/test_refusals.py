@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import InvalidQuery, UnknownCollection
+from engine.errors import InvalidQuery, PermissionDenied, UnknownCollection
 from engine.query.planner import plan_query
 from tests.query_sql.conftest import Planner
 
@@ -56,7 +56,6 @@ NOT_A_SELECT = [
     ("select U&'d\\0061t' from messages", "U&"),
     ("select id from messages where body = '\x00'", "NUL"),
     ("select id from messages where body = '\ud800'", "surrogate"),
-    ("select bogus from messages", 'column "bogus" does not exist .at line 1, column 8'),
     ("select id\nfrom messages\nwhere bogus(id)", "function bogus.bigint. does not exist .at line 3, column 7"),
     ("select id from messages where id = 'x'", "invalid input syntax for type bigint"),
     ("select id from messages where mood = 'furious'", "invalid input value for enum"),
@@ -153,7 +152,7 @@ async def test_nothing_of_the_check_stays_behind(planner: Planner) -> None:
 
 async def test_a_plan_can_be_made_inside_a_transaction_which_a_refusal_does_not_spoil(planner: Planner) -> None:
     async with planner.connection.transaction():
-        with pytest.raises(InvalidQuery):
+        with pytest.raises(PermissionDenied):
             await planner.plan("select bogus from messages")
         assert await planner.plan("select id from messages")
 
