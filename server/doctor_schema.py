@@ -186,6 +186,12 @@ def _collection(row: dict[str, Any]) -> Iterator[Finding]:
             f"collection {name}: realtime_reader, which runs clients' SQL, may not read all exposed columns of {relation}",
             f"{grant}  (or run `realtime migrate`)",
         )
+    if row["columns_differ"]:
+        yield Finding(
+            "problem",
+            f"collection {name}: what realtime_reader may read of {relation} are not the columns that it was exposed with",
+            "Look whether a column was renamed; then expose the table again with the columns that clients may see.",
+        )
     if row["renamed"]:
         yield Finding(
             "warn",

@@ -116,8 +116,15 @@ select c.name,
          from pg_attribute a
          where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped and (c.columns is null or a.attname = any (c.columns))
            and not has_column_privilege('realtime_reader', k.oid, a.attnum, 'select')
-         having count(*) > 0
-       ) end as reader_lacks
+         -- The grants belong to columns, the list is one of names: where only some fit, a column may have been renamed.
+         having count(*) > 0 and (c.columns is null or not has_any_column_privilege('realtime_reader', k.oid, 'select'))
+       ) end as reader_lacks,
+       k.oid is not null and c.columns is not null and exists (select from pg_roles r where r.rolname = 'realtime_reader')
+         and has_any_column_privilege('realtime_reader', k.oid, 'select') and exists (
+           select from unnest(c.columns) w (name)
+           where not exists (select from pg_attribute a where a.attrelid = k.oid and a.attname = w.name
+                             and has_column_privilege('realtime_reader', k.oid, a.attnum, 'select'))
+         ) as columns_differ
 from realtime.collections c
 left join pg_class k on k.oid = c.relation
 order by c.name

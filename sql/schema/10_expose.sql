@@ -129,6 +129,35 @@ $$;
 comment on function realtime.grant_reader(regclass, name[]) is
   'Gives realtime_reader, as which clients'' SQL runs, the exposed columns of a table and no others; false: it had them';
 
+create or replace function realtime.restore_reader(collection text) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  exposed realtime.collections;
+  granted name[];
+begin
+  select * into exposed from realtime.collections c where c.name = restore_reader.collection;
+  if realtime.reader_privileges_complete(exposed.relation, exposed.columns) then
+    return null;
+  end if;
+  -- A grant belongs to the column, whatever it is called by now; the names in realtime.collections fall behind where there are no event
+  -- triggers. To grant by name then could show a column that was hidden. So names count only where no grant is left: after a restore.
+  select array_agg(a.attname order by a.attnum) into granted
+  from pg_attribute a, aclexplode(a.attacl) x
+  where a.attrelid = exposed.relation and a.attnum > 0 and not a.attisdropped and x.privilege_type = 'SELECT'
+    and x.grantee = to_regrole('realtime_reader');
+  if exposed.columns is not null and granted is not null and not granted @> exposed.columns then
+    perform realtime.grant_reader(exposed.relation, granted);
+    update realtime.collections c set columns = granted where c.name = restore_reader.collection;
+    return format('wrote down the columns that clients may see of %s (collection %s): %s', exposed.relation, collection, array_to_string(granted, ', '));
+  end if;
+  perform realtime.grant_reader(exposed.relation, exposed.columns);
+  return format('gave realtime_reader the exposed columns of %s (collection %s)', exposed.relation, collection);
+end
+$$;
+comment on function realtime.restore_reader(text) is
+  'Makes the privileges of realtime_reader and the columns in realtime.collections agree again; what it did, null if they did';
+
 create or replace function realtime.refuse_table(relation regclass) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare

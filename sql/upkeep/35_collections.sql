@@ -3,6 +3,7 @@
 do $$
 declare
   one record;
+  said text;
 begin
   for one in
     select c.name from realtime.collections c where not exists (select from pg_catalog.pg_class t where t.oid = c.relation)
@@ -24,8 +25,9 @@ begin
       raise info 'made or enabled the trigger realtime_truncate on partitions of %', one.relation;
       perform realtime.watch_partitions(one.relation);
     end if;
-    if realtime.grant_reader(one.relation, one.columns) then
-      raise info 'gave realtime_reader the exposed columns of % (collection %)', one.relation, one.name;
+    said := realtime.restore_reader(one.name);
+    if said is not null then
+      raise info '%', said;
     end if;
   end loop;
 end

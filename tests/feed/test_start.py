@@ -162,3 +162,31 @@ async def test_a_slot_that_was_dropped_while_nobody_looked_is_made_again(place: 
         async with asyncio.timeout(PATIENCE):
             event = await anext(feed)
         assert type(event).__name__ in ("Transaction", "Progress")
+
+
+async def test_a_node_that_finds_anothers_slot_under_its_name_leaves_no_row_that_would_have_it_dropped(
+    database: str,
+) -> None:
+    settings = FeedSettings(slot_name="of_another", lease=0.1)
+    with psycopg.connect(database, autocommit=True) as sql:
+        sql.execute("select pg_create_logical_replication_slot('of_another', 'test_decoding')")
+        assert "uses the plugin test_decoding" in await refusal(database, settings)
+        assert sql.execute("select count(*) from realtime.nodes").fetchone() == (0,)
+        async with Feed(database, FeedSettings(slot_name="ours", throw_away=True)) as feed:
+            async with asyncio.timeout(PATIENCE):
+                await feed.streaming()
+        found = sql.execute("select slot_name from pg_replication_slots where database = current_database()")
+        assert found.fetchall() == [("of_another",)]
+
+
+async def test_an_abandoned_feed_drops_the_slot_that_it_made_and_no_other(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as sql:
+        for left in ([], [("kept",)]):
+            if left:
+                sql.execute("select pg_create_logical_replication_slot('kept', 'pgoutput')")
+            async with Feed(database, FeedSettings(slot_name="kept")) as feed:
+                async with asyncio.timeout(PATIENCE):
+                    await feed.streaming()
+                feed.abandon()
+            found = sql.execute("select slot_name from pg_replication_slots where database = current_database()")
+            assert found.fetchall() == left

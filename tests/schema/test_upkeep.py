@@ -77,8 +77,8 @@ def test_a_migrate_that_needs_a_lock_lets_others_pass_and_names_the_process_in_t
             "alter publication bunbase_realtime drop table realtime.messages",
             "added realtime.messages to the publication",
         ),
-        ("revoke all on items from realtime_reader", "gave realtime_reader the exposed columns of items"),
-        ("grant select on items to realtime_reader", "gave realtime_reader the exposed columns of items"),
+        ("revoke all on items from realtime_reader", "gave realtime_reader the exposed columns of public.items"),
+        ("grant select on items to realtime_reader", "gave realtime_reader the exposed columns of public.items"),
         ("revoke all on realtime.messages from realtime_publisher", "gave realtime_publisher the privileges it lacked"),
         ("drop event trigger realtime_ddl_drop", "made or enabled the event trigger realtime_ddl_drop"),
         ("alter event trigger realtime_ddl_end enable", "made or enabled the event trigger realtime_ddl_end"),
@@ -92,6 +92,19 @@ def test_what_was_taken_away_is_given_back_and_said(database: str, damage: str, 
     done = migrate(database)
     assert any(repaired in line for line in done), done
     assert migrate(database) == []
+
+
+def test_a_renamed_column_stays_hidden_where_no_event_trigger_follows_it(database: str) -> None:
+    rows(database, TABLES)
+    rows(database, "alter event trigger realtime_ddl_end disable; alter event trigger realtime_ddl_drop disable")
+    rows(database, "alter table items rename title to headline; alter table items rename secret to title")
+    assert any("items (collection items): id, headline" in line for line in migrate(database))
+    assert rows(database, "select columns::text[] from realtime.collections where name = 'items'") == [
+        (["id", "headline"],)
+    ]
+    rows(database, "set role realtime_reader; select id, headline from items")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        rows(database, "set role realtime_reader; select title from items")
 
 
 def test_a_disabled_truncate_trigger_is_found_and_enabled(database: str) -> None:
