@@ -9,15 +9,16 @@ position: messages cannot be conflated as live queries are.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from functools import partial
 
-import psycopg
 import structlog
 from msgspec import UNSET
 
 from engine.channels.model import Disconnected, PresenceRefused, Unavailable
 from engine.errors import RealtimeError
+from engine.outage import AWAY, in_words
 from server import replies
 from server.authorizer import Action
 from server.channels import ChannelEvent, ChannelSubscription, EventsLike, Member, Publication
@@ -35,7 +36,8 @@ RESUME = 4008
 """Close code: too slow for its messages, or on a server that the others took for dead. Connect again and resume."""
 
 _MOST_PUBLISHING = 256
-_FAILURES = (psycopg.OperationalError, OSError)
+_RECONNECT = 0.5  # seconds before a connection's row is written again that could not be; twice as long each time,
+_RECONNECT_AT_MOST = 10.0  # up to this
 
 _log = structlog.get_logger("realtime.client")
 
@@ -44,6 +46,7 @@ class ChannelClient:
     """See the module. ``member`` is who the client is."""
 
     __slots__ = (
+        "_attempts",
         "_gone",
         "_joining",
         "_known",
@@ -72,6 +75,7 @@ class ChannelClient:
         self._publishing = 0
         self._present_turn = asyncio.Lock()
         self._known: asyncio.Task[None] | None = None
+        self._attempts = 0
         self._gone = False
 
     @property
@@ -252,6 +256,19 @@ class ChannelClient:
 
     def _connect(self) -> None:
         self._known = self._services.background.spawn(self._services.channels.connect(self._member, self._direct))
+        self._known.add_done_callback(self._known_or_again)
+
+    def _known_or_again(self, attempt: asyncio.Task[None]) -> None:
+        """A row that could not be written, because the database was away or read-only, is written later."""
+        if attempt.cancelled() or not isinstance(attempt.exception(), Unavailable) or self._gone:
+            return
+        delay = random.uniform(0.5, 1.0) * min(_RECONNECT * 2**self._attempts, _RECONNECT_AT_MOST)
+        self._attempts += 1
+        asyncio.get_running_loop().call_later(delay, self._connect_again, attempt)
+
+    def _connect_again(self, attempt: asyncio.Task[None]) -> None:
+        if not self._gone and self._known is attempt:
+            self._connect()
 
     async def _connected(self) -> None:
         """Wait until the connection is known; try again if that failed before."""
@@ -292,8 +309,8 @@ def _told(error: Exception, what: str, channel: str) -> RealtimeError:
     """What a client is told of ``error``; what it must not see goes to the log."""
     if isinstance(error, RealtimeError):
         return error
-    if isinstance(error, _FAILURES):
+    if isinstance(error, AWAY):
         _log.warning(what, channel=channel, error=str(error))
-        return Unavailable("the database cannot be reached now; try again")
+        return Unavailable(in_words(error))
     _log.error(what, channel=channel, exc_info=error)
     return Unavailable("the server failed to do this")

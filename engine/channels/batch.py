@@ -11,8 +11,9 @@ import orjson
 import psycopg
 
 from engine.channels.arrays import plain_array, text_array
-from engine.channels.model import Ack, MessageTooLarge, Publication
+from engine.channels.model import Ack, MessageTooLarge, Publication, Unavailable
 from engine.errors import InvalidQuery, RealtimeError
+from engine.outage import in_words, is_clients
 
 __all__ = ["Waiting", "columns", "note", "reason", "refusal", "storable"]
 
@@ -28,6 +29,7 @@ class Waiting:
         brought: the ack with the position that the stream has brought.
         lost: how often it was committed and then neither in the stream nor in the tables.
         patience: until when (the loop's time) to wait for somebody else's transaction that claims the same id.
+        since: when it was handed in (the loop's time).
     """
 
     publication: Publication
@@ -41,6 +43,7 @@ class Waiting:
     brought: Ack | None = None
     lost: int = 0
     patience: float | None = None
+    since: float = 0.0
 
     @property
     def key(self) -> tuple[str, str]:
@@ -79,9 +82,11 @@ def note(waiting: Waiting) -> str:
 
 
 def refusal(error: psycopg.Error) -> RealtimeError:
-    """What the database has against a message, for whoever published it."""
+    """What the database has against a message: something about the message, or that it takes none now."""
     if error.sqlstate == "RT005":
         return MessageTooLarge(f"{error.diag.message_primary}. {error.diag.message_hint or ''}".strip())
+    if not is_clients(error):
+        return Unavailable(f"the message cannot be stored now: {in_words(error)}")
     return InvalidQuery(f"the message cannot be stored: {reason(error)}")
 
 

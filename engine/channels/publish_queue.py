@@ -57,8 +57,9 @@ class PublishQueue:
         if (same := self.get(publication.channel, identifier)) is not None:  # another caller was faster with it
             self._release()
             return same, False
-        done: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
-        waiting = Waiting(publication, identifier, history, done, self._number)
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Ack] = loop.create_future()
+        waiting = Waiting(publication, identifier, history, done, self._number, since=loop.time())
         self._number += 1
         self._pending[waiting.key] = waiting
         self.put(waiting)
@@ -101,6 +102,10 @@ class PublishQueue:
         if not self._heap:
             self.wanted.clear()
         self.full.clear()
+        return self.send(batch)
+
+    def send(self, batch: list[Waiting]) -> list[Waiting]:
+        """Those of ``batch`` that have no answer yet; they are sent from now on."""
         batch = [waiting for waiting in batch if self._pending.get(waiting.key) is waiting]
         for waiting in batch:
             waiting.sent, waiting.sent_at = True, asyncio.get_running_loop().time()

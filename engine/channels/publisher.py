@@ -24,6 +24,7 @@ from psycopg.rows import DictRow, dict_row
 
 from engine.channels.arrays import plain_array, text_array
 from engine.channels.batch import Waiting, columns, note, refusal
+from engine.channels.blockage import Blockage
 from engine.channels.model import Ack, ChannelClosed, Position, Publication, Unavailable, format_position
 from engine.channels.publish_queue import PublishQueue
 from engine.channels.records import MessageRow
@@ -32,6 +33,7 @@ from engine.connecting import connect
 from engine.errors import InvalidQuery
 from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.lsn import Lsn, parse_lsn
+from engine.outage import is_clients
 from engine.sql import query
 
 __all__ = ["Publisher"]
@@ -49,6 +51,7 @@ _OVERDUE: Final = (
 _SLACK: Final = 60  # seconds: a message may be that much older than this process thinks
 _MOST_LOST: Final = 3  # times that a committed message may vanish before its publisher is told
 _LOCK_TIMEOUT: Final = "100ms"  # below anybody's deadlock_timeout: of two that block each other it is we who give way
+_BEING_TRIED: Final = 2.0  # seconds
 _PATIENCE: Final = 5.0  # seconds that a message waits for a transaction that claims the same id
 
 
@@ -61,6 +64,7 @@ class Publisher:
         reached: waits until the stream has passed a position.
         position_of: the commit position of a transaction (64-bit id), if the ledger knows it.
         gather: seconds to wait for others; ``batch``: messages per commit; ``queue``: messages that may wait.
+        timeout: seconds after which a message that has no other answer gets an error.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Publisher:
         gather: float,
         batch: int,
         queue: int,
+        timeout: float,
     ) -> None:
         self._dsn = dsn
         self._name = f"realtime publisher {node_id}"
@@ -81,6 +86,8 @@ class Publisher:
         self._reached = reached
         self._position_of = position_of
         self._gather = gather
+        self._timeout = timeout
+        self._blockage = Blockage(store, batch, _RETRY)
         self._queue = PublishQueue(queue, batch)
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
         self._backend: dict[str, object] = {}
@@ -121,10 +128,14 @@ class Publisher:
         """Write batches for as long as there are any."""
         try:
             while True:
-                await self._queue.wanted.wait()
+                await self._work()
+                if tried := self._queue.send(self._blockage.take()):
+                    await self._commit(tried)
+                if not self._queue.wanted.is_set():
+                    continue
                 if not self._queue.has_batch:
                     await self._linger()
-                await self._commit(self._queue.take())
+                await self._commit(self._blockage.pass_by(self._queue.take()))
         finally:
             await self._hang_up()
 
@@ -141,6 +152,45 @@ class Publisher:
                 await self._settle(overdue, self._store.rows)
             except (Unavailable, psycopg.Error) as error:
                 log.warning("publishes_unsettled", messages=len(overdue), error=str(error).strip())
+
+    async def expire(self) -> None:
+        """Answer what has waited too long; see ``timeout``."""
+        while True:
+            await asyncio.sleep(min(1.0, self._timeout / 4))
+            now = asyncio.get_running_loop().time()
+            late = [
+                waiting
+                for waiting in self._queue
+                # One that is just being tried will be known to be stored or not in a moment.
+                if waiting.since < now - self._timeout and (not waiting.sent or waiting.sent_at < now - _BEING_TRIED)
+            ]
+            if late:
+                log.warning("publishes_given_up", messages=len(late), after=self._timeout)
+            for waiting in late:
+                outcome = (
+                    "whether the message was stored is not known; send it again with its id"
+                    if waiting.sent
+                    else "the database takes no messages now; try again later"
+                )
+                self._queue.fail(waiting, Unavailable(outcome))
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps messages from being stored, in words, if it has lasted for a moment."""
+        return self._blockage.problem
+
+    async def watch_blockage(self) -> None:
+        """Find out who is in the way."""
+        await self._blockage.watch()
+
+    async def _work(self) -> None:
+        """Wait until there is something to write."""
+        if not self._blockage:
+            await self._queue.wanted.wait()
+            return
+        with contextlib.suppress(TimeoutError):  # then what stands aside is tried
+            async with asyncio.timeout(self._blockage.wait):
+                await self._queue.wanted.wait()
 
     async def _linger(self) -> None:
         try:
@@ -166,8 +216,10 @@ class Publisher:
             except _CONFLICT:
                 continue  # rolled back as a whole
             except psycopg.errors.LockNotAvailable as error:
-                if "message_ids" not in (error.diag.context or ""):
-                    continue  # somebody has locked a whole table: nothing else could be written either
+                if "message_ids" not in (error.diag.context or ""):  # a whole table is locked
+                    self._blockage.found([waiting for waiting in batch if waiting.history])
+                    batch = [waiting for waiting in batch if not waiting.history]
+                    continue
                 if len(batch) == 1:
                     return self._set_aside(batch[0])
                 middle = len(batch) // 2
@@ -177,6 +229,11 @@ class Publisher:
                 log.warning("published messages are written again", messages=len(batch), error=str(error).strip())
                 return await self._recover()
             except psycopg.Error as error:
+                if not is_clients(error):
+                    log.warning("publishes_refused", messages=len(batch), error=str(error).strip())
+                    for waiting in batch:
+                        self._queue.fail(waiting, refusal(error))
+                    return
                 if len(batch) > 1:  # one of them is the reason: find it
                     middle = len(batch) // 2
                     await self._commit(batch[:middle])
@@ -187,6 +244,8 @@ class Publisher:
 
     def _wrote(self, batch: list[Waiting]) -> None:
         """The commit has returned."""
+        if any(waiting.history for waiting in batch):
+            self._blockage.over()
         now = asyncio.get_running_loop().time()
         for waiting in batch:
             waiting.written = now

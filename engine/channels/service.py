@@ -77,6 +77,7 @@ class Channels:
             gather=settings.gather,
             batch=settings.batch,
             queue=settings.queue,
+            timeout=settings.publish_timeout,
         )
         self._handover = HandOver(
             self.core, live, self._store, Replay(self._reader, settings.connections), self._epochs, settings
@@ -106,6 +107,8 @@ class Channels:
         await self._recorder.let_go()
         self._background.spawn(self._publisher.run())
         self._background.spawn(self._publisher.watch())
+        self._background.spawn(self._publisher.expire())
+        self._background.spawn(self._publisher.watch_blockage())
         self._connections.look_again()
         self._background.spawn(self._connections.sweep())
         self._background.spawn(self._maintenance.run())
@@ -141,6 +144,11 @@ class Channels:
             "malformed": self.core.reader.isolated.count,
             "failures": self.core.failures.count,
         }
+
+    @property
+    def problem(self) -> str | None:
+        """What somebody has to do something about, in words; None: nothing."""
+        return self._publisher.problem
 
     @property
     def epoch(self) -> str:

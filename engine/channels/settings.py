@@ -24,6 +24,7 @@ class ChannelSettings:
         partitions_ahead: days for which partitions are made ahead.
         connections: database connections for reads and writes, beside the publisher's and the recorder's.
         timeout: how long a write may take.
+        publish_timeout: after which a message that could not be stored gets an error.
     """
 
     node_id: str
@@ -38,3 +39,4 @@ class ChannelSettings:
     partitions_ahead: int = 3
     connections: int = 4
     timeout: float = 30.0
+    publish_timeout: float = 30.0

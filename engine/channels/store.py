@@ -23,13 +23,14 @@ from engine.exact_json import write_exact
 from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
+from engine.outage import AWAY, in_words
 from engine.sql import query
 
 __all__ = ["REFUSED", "UNREACHABLE", "Store", "split_presence"]
 
 T = TypeVar("T")
 
-UNREACHABLE = (psycopg.OperationalError, PoolTimeout, OSError)
+UNREACHABLE = AWAY
 """What a database that is away for a moment raises."""
 
 REFUSED = (Unavailable, psycopg.Error)
@@ -96,7 +97,7 @@ class Store:
             except UNREACHABLE as error:
                 passing = isinstance(error, psycopg.OperationalError) and not isinstance(error, _FINAL)
                 if not passing or attempt == self._size:
-                    raise Unavailable("the database cannot be reached; try again") from error
+                    raise Unavailable(in_words(error)) from error
         raise AssertionError("the last attempt returns or raises")
 
     async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import psycopg
-from psycopg_pool import PoolTimeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.responses import JSONResponse, Response
 
 from engine.errors import RealtimeError
+from engine.outage import AWAY, in_words
 
 __all__ = ["BY_CODE", "Problem", "ProblemDocument", "problem_of", "wrong_fields"]
 
@@ -72,8 +72,8 @@ def problem_of(error: Exception) -> Problem | None:
             return error
         case RealtimeError():
             return Problem(error.code, str(error))
-        case PoolTimeout() | psycopg.OperationalError() | OSError():
-            return Problem("RT_001", "the database cannot be reached now; try again")
+        case _ if isinstance(error, AWAY):
+            return Problem("RT_001", in_words(error))
         case psycopg.Error():
             return _refused_by_sql(error)
     return None
