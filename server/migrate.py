@@ -19,6 +19,7 @@ from psycopg.errors import Diagnostic
 from psycopg.rows import tuple_row
 
 from engine.connecting import connect_now
+from engine.missing import tables_missing
 from engine.sql import folder, query
 from server.migration_state import (
     SCHEMA,
@@ -68,6 +69,7 @@ def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
         _run(connection, "the table realtime.migrations", query("migration_table"))
         _run(connection, "roles.sql", (folder("sql") / "roles.sql").read_text())
         _apply_numbered(connection, state, notes)
+        _refuse_incomplete(connection)
         _apply_schema(connection, state, notes)
         for path in sorted((folder("sql") / "upkeep").glob("*.sql")):
             _run(connection, path.name, path.read_text())
@@ -78,6 +80,13 @@ def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
             name,
         )
     return notes
+
+
+def _refuse_incomplete(connection: psycopg.Connection[Any]) -> None:
+    """Raise ``MigrationError`` if a table was dropped that a migration once made."""
+    row = connection.cursor(row_factory=tuple_row).execute(query("missing_tables")).fetchone()
+    if row is not None and (problem := tables_missing(row[0])) is not None:
+        raise MigrationError(problem)
 
 
 def _apply_numbered(connection: _Connection, state: DatabaseState, notes: list[str]) -> None:
@@ -134,6 +143,7 @@ def check_served(dsn: str) -> None:
             f"the database is not at this version ({', '.join(missing)}); run `realtime migrate`, or serve with --migrate"
         )
     with connect_now(dsn, "realtime migrate") as connection:
+        _refuse_incomplete(connection)
         lost = connection.execute(query("migration_reader_lost")).fetchone()
         roles = [name for (name,) in connection.execute(query("roles_missing")).fetchall()]
     if lost is not None or roles:

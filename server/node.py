@@ -180,8 +180,8 @@ class Node:
         problem = live.problem if live is not None else None
         well = state.status == "streaming" and not self._stopping and failure is None and problem is None
         figures = live.status() if live is not None else {}
-        problem = channels.problem if channels is not None else None
-        well = well and problem is None
+        problems = channels.problems if channels is not None else []
+        well = well and not problems
         return {
             "status": "draining" if self._draining else "starting" if live is None else "ok" if well else "degraded",
             "feed": {
@@ -193,7 +193,7 @@ class Node:
                 "slot": self._settings.slot_name,
                 "decoder": self._feed.plugin,
             },
-            "problems": [] if problem is None else [problem],
+            "problems": problems,
             "queries": figures.get("queries", 0),
             "subscriptions": figures.get("subscriptions", 0),
             "channels": dict(channels.status()) if channels is not None else {},

@@ -36,6 +36,7 @@ from engine.channels.replay import Replay
 from engine.channels.settings import ChannelSettings
 from engine.channels.store import Store
 from engine.channels.subscription import Subscription
+from engine.channels.table_watch import TableWatch
 from engine.errors import InvalidQuery
 from engine.live.background import Background
 from engine.live.reader import Reader
@@ -65,6 +66,7 @@ class Channels:
         self._reader = Reader(dsn, size=settings.connections, timeout_ms=int(settings.timeout * 1000))
         self._store = Store(dsn, settings.node_id, settings.connections, settings.timeout)
         self._epochs = Epochs(self._store)
+        self._tables = TableWatch(self._store)
         self._recorder = Recorder(
             self._store, self.core.ledger, self._epochs, live.confirm, settings.record_interval, settings.trim_interval
         )
@@ -108,6 +110,7 @@ class Channels:
         self._background.spawn(self._publisher.run())
         self._background.spawn(self._publisher.watch())
         self._background.spawn(self._publisher.expire())
+        self._background.spawn(self._tables.run())
         self._background.spawn(self._publisher.watch_blockage())
         self._connections.look_again()
         self._background.spawn(self._connections.sweep())
@@ -146,9 +149,9 @@ class Channels:
         }
 
     @property
-    def problem(self) -> str | None:
-        """What somebody has to do something about, in words; None: nothing."""
-        return self._publisher.problem
+    def problems(self) -> list[str]:
+        """What somebody has to do something about, in words."""
+        return [each for each in (self._tables.problem, self._publisher.problem) if each is not None]
 
     @property
     def epoch(self) -> str:

@@ -147,3 +147,12 @@ order by xact_start limit 1
 -- name: doctor_try_plugin
 -- Whether the output plugin can be loaded: a temporary slot, which goes with the connection.
 select pg_create_logical_replication_slot('realtime_doctor_' || pg_backend_pid(), %s::text, true)
+
+-- name: missing_tables
+-- Which tables of ours are not there, as of the last numbered migration.
+select array(
+  select t.name from unnest(array['migrations', 'collections', 'nodes', 'settings', 'channel_defaults', 'channels', 'messages',
+    'messages_default', 'commits', 'expired', 'dropped_days', 'message_ids', 'connections', 'presence', 'last_seen', 'routes',
+    'preferences', 'epochs', 'server_roles']) t (name)
+  where to_regclass('realtime.' || t.name) is null
+) as names
