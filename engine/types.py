@@ -157,10 +157,13 @@ class Discontinuity:
 
     ``missing``: transactions may be missing from the stream, too (a new slot was made). If not, the stream is whole, but
     the server may have lost transactions that snapshots have shown already, and may give their ids to others.
+    ``other_history``: the server has another history (a standby was promoted, a backup restored), so transactions that
+    were delivered may never have been. Those that are part of it are visible to each snapshot from now on.
     """
 
     reason: str
     missing: bool = True
+    other_history: bool = False
 
 
 FeedEvent = Transaction | Progress | Discontinuity

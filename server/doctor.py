@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 from engine.catalog_build import is_bytewise
 from engine.connecting import connect_now
+from engine.feed.problems import sender_remedy
 from engine.session_settings import READS_ANYWAY
 from engine.sql import query
 from server.doctor_schema import own_slots, schema_findings
@@ -35,8 +36,8 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
         findings = list(_version(server))
         if any(finding.level == "problem" for finding in findings):
             return findings
-        findings += [*_wal(server), *_room(server), *_keep_size(server), *_role(connection), *_sender(dsn)]
-        findings += _collation(connection)
+        findings += [*_wal(server), *_room(server), *_keep_size(server), *_role(connection), *_sender(dsn, connection)]
+        findings += [*_encoding(server, settings), *_collation(connection)]
         findings += schema_findings(connection)
         findings += [*_slots(connection), *_blockers(connection), *_plugin(dsn, server, settings)]
     return findings
@@ -105,10 +106,6 @@ def _keep_size(server: dict[str, Any]) -> Iterator[Finding]:
 def _role(connection: _Connection) -> Iterator[Finding]:
     role = _one(connection, "doctor_role")
     name = f'"{role["name"]}"'
-    if role["superuser"] or role["replication"]:
-        yield Finding("ok", f"role {role['name']} may replicate")
-    else:
-        yield Finding("problem", f"role {role['name']} may not replicate", f"ALTER ROLE {name} REPLICATION;")
     if role["may_create"]:
         yield Finding("ok", f"role {role['name']} may create schemas and publications in {role['database']}")
     else:
@@ -129,8 +126,8 @@ def _role(connection: _Connection) -> Iterator[Finding]:
         )
 
 
-def _sender(dsn: str) -> Iterator[Finding]:
-    """pg_hba.conf and poolers in between decide this, so the only way to know is to try."""
+def _sender(dsn: str, connection: _Connection) -> Iterator[Finding]:
+    """The role, pg_hba.conf and poolers in between decide this, so the only way to know is to try."""
     try:
         with connect_now(dsn, "realtime doctor", READS_ANYWAY, autocommit=True, replication="database") as sender:
             sender.execute("IDENTIFY_SYSTEM")
@@ -139,7 +136,8 @@ def _sender(dsn: str) -> Iterator[Finding]:
         yield Finding(
             "problem",
             f"a replication connection is not possible: {said}",
-            "Connect to PostgreSQL itself (not a pooler), as a role with REPLICATION that pg_hba.conf lets in.",
+            sender_remedy(_one(connection, "feed_sender_facts"))
+            or "Connect to PostgreSQL itself (not a pooler), as a role with REPLICATION that pg_hba.conf lets in.",
         )
     else:
         yield Finding("ok", "replication connections are possible")
@@ -201,6 +199,13 @@ def _blockers(connection: _Connection) -> Iterator[Finding]:
             f"a transaction has been open for {row['seconds']:.0f} s (pid {row['pid']}): a new slot must wait for it",
             f"End it, or SELECT pg_terminate_backend({row['pid']});",
         )
+    for row in connection.execute(query("doctor_prepared")).fetchall():
+        yield Finding(
+            "warn",
+            f"prepared transaction {row['gid']} of {row['owner']} has waited for its end for {row['seconds']:.0f} s: "
+            "a new slot must wait for it",
+            f"In database {row['database']}: COMMIT PREPARED {row['gid']}; or ROLLBACK PREPARED {row['gid']};",
+        )
 
 
 def _plugin(dsn: str, server: dict[str, Any], settings: Settings) -> Iterator[Finding]:
@@ -213,6 +218,25 @@ def _plugin(dsn: str, server: dict[str, Any], settings: Settings) -> Iterator[Fi
         yield Finding("ok", "the decoder pgoutput is part of PostgreSQL")
     else:
         yield _try_plugin(dsn, name)
+
+
+def _encoding(server: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+    encoding = server["encoding"]
+    if encoding != "UTF8" and settings.decoder == "wal2json":
+        yield Finding(
+            "problem",
+            f"wal2json does not convert values of a database in {encoding} to UTF-8",
+            "Use --decoder pgoutput.",
+        )
+    elif encoding == "SQL_ASCII":
+        yield Finding(
+            "warn",
+            "the encoding of the database is SQL_ASCII: a value that is not UTF-8 ends the live queries that read it, and a "
+            "change to its row costs a new slot",
+            "Move the data to a database with ENCODING 'UTF8'.",
+        )
+    else:
+        yield Finding("ok", f"the encoding of the database is {encoding}")
 
 
 def _not_allowed(name: str, allowed: list[str]) -> Finding:
@@ -237,7 +261,7 @@ def _try_plugin(dsn: str, name: str) -> Finding:
             f"Install its package (postgresql-NN-{name}), or use --decoder pgoutput.",
         )
     except psycopg.Error as error:
-        if f'"{name}"' in (error.diag.message_primary or ""):
+        if isinstance(error, psycopg.errors.InsufficientPrivilege) and name in (error.diag.message_primary or ""):
             return _not_allowed(name, ["pgoutput", "test_decoding"])
         return Finding("warn", f"{unknown}: {error.diag.message_primary}", "Mend the problems above first.")
     return Finding("ok", f"the decoder {name} is installed")

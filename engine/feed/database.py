@@ -21,7 +21,7 @@ class Database:
     """
 
     def __init__(self, dsn: str, application_name: str, patience: float = 10.0) -> None:
-        self._dsn = dsn
+        self.dsn = dsn
         self._application_name = application_name
         self._patience = patience
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
@@ -30,7 +30,7 @@ class Database:
         """The connection, opened if there is none or the last one broke. Raises ``psycopg.OperationalError``."""
         if self._connection is None or self._connection.broken or self._connection.closed:
             self._connection = await connect(
-                self._dsn,
+                self.dsn,
                 self._application_name,
                 # A lease must not wait for a synchronous standby: while that is away the stream goes on, and so do we.
                 READS_ANYWAY | {"synchronous_commit": "local"},

@@ -23,6 +23,7 @@ __all__ = [
     "MalformedStream",
     "NeedRelation",
     "TableDescription",
+    "Undecodable",
     "same_relation",
 ]
 
@@ -39,7 +40,18 @@ POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 """2000-01-01 UTC, from which PostgreSQL counts, in microseconds since the Unix epoch."""
 
 
-class MalformedStream(FeedError):
+class Undecodable(FeedError):
+    """The stream breaks off, and is likely to break off again at the same place: a row that cannot be decoded.
+
+    ``sqlstate``: the server's, None if it is the node that cannot read what was sent.
+    """
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class MalformedStream(Undecodable):
     """A message of the stream is not what the output plugin's documentation says."""
 
 

@@ -27,15 +27,15 @@ from tenacity import (
 from engine.errors import FeedError
 from engine.feed.buffer import EventBuffer
 from engine.feed.database import Database
-from engine.feed.decoder import HEARTBEAT_PREFIX
+from engine.feed.decoder import HEARTBEAT_PREFIX, Undecodable
 from engine.feed.nodes import leave, register, remove_expired
 from engine.feed.opening import SessionMemory
 from engine.feed.positions import Lag, Positions
-from engine.feed.problems import explain, is_history_error
+from engine.feed.problems import SlotUnusable, explain
 from engine.feed.replication import StreamEnded
 from engine.feed.session import Session
 from engine.feed.settings import FeedSettings
-from engine.feed.slots import SlotBusy, drop_slot, find_slot
+from engine.feed.slots import SlotBusy, drop_own_slot, find_slot
 from engine.lsn import Lsn
 from engine.tasks import end
 from engine.types import FeedEvent
@@ -206,24 +206,35 @@ class Feed:
         started = loop.time()
         try:
             await self._session.run()
+        except Undecodable as error:
+            self._note_obstacle(error)
+            raise
+        except SlotUnusable as error:
+            self._memory.lost = str(error)
+            raise
         except psycopg.Error as error:
-            if is_history_error(error):
-                self._memory.lost = f"the slot's WAL cannot be decoded ({error.diag.message_primary})"
             if loop.time() - started < _HEALTHY_AFTER:
                 raise explain(error) or error from error
             self._become("reconnecting", _first_line(error))
         finally:
             self._session = None
 
+    def _note_obstacle(self, error: Undecodable) -> None:
+        obstacle = self._memory.obstacle
+        if obstacle.hit(error, self._positions.received):
+            self._memory.lost = obstacle.reason
+            _log.error("feed %s: %s; a new slot is made beyond it", self.settings.slot_name, obstacle.reason)
+
     def _passes_by_itself(self, error: BaseException) -> bool:
         """Whether to try again: always for outages; once the feed has streamed, for whatever the server says."""
-        if isinstance(error, SlotBusy | StreamEnded | OSError | psycopg.Error):
+        if isinstance(error, SlotBusy | SlotUnusable | StreamEnded | Undecodable | OSError | psycopg.Error):
             return True
         return isinstance(error, FeedError) and self._memory.streamed
 
     def _tell_failure(self, attempt: RetryCallState) -> None:
         error = attempt.outcome.exception() if attempt.outcome else None
-        self._become("reconnecting" if self._memory.streamed else "starting", _first_line(error))
+        reason = self._memory.obstacle.reason or _first_line(error)
+        self._become("reconnecting" if self._memory.streamed else "starting", reason)
 
     async def _every(self, interval: float, action: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -265,7 +276,7 @@ class Feed:
             if slot is None:
                 return
             try:
-                return await drop_slot(await self._database.connection(), slot.name)
+                return await drop_own_slot(self._database, slot.name)
             except SlotBusy:
                 if attempt + 1 == _DROP_ATTEMPTS:
                     raise

@@ -11,6 +11,7 @@ import psycopg
 from engine.errors import FeedError
 from engine.feed.database import Database
 from engine.feed.settings import FeedSettings
+from engine.feed.slots import SlotBusy, drop_own_slot
 
 __all__ = ["leave", "register", "remove_expired"]
 
@@ -53,13 +54,13 @@ async def remove_expired(database: Database, settings: FeedSettings) -> list[str
     for row in await database.rows("feed_nodes_expired", node=settings.node):
         if row["active"]:
             continue
-        try:
-            if row["has_slot"]:
-                await database.rows("feed_slot_drop", slot=row["slot"])
-        except psycopg.errors.ObjectInUse:
-            continue  # it came back this very moment
-        except psycopg.errors.UndefinedObject:
-            pass  # another node was faster
+        if row["has_slot"]:
+            try:
+                await drop_own_slot(database, row["slot"])
+            except SlotBusy:
+                continue  # it came back this very moment
+            except FeedError as error:
+                _log.info("%s: another node was faster", error)
         await database.rows("feed_node_remove", node=row["id"], always=False)
         _log.warning("node %s has not renewed its lease: removed, with its slot %s", row["id"], row["slot"])
         removed.append(str(row["id"]))

@@ -5,6 +5,7 @@ A slot that is lost is made again here, and only here is a ``Discontinuity`` put
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,17 +16,20 @@ from engine.feed.buffer import EVENT_OVERHEAD, EventBuffer
 from engine.feed.database import Database
 from engine.feed.decoder import PUBLICATION, Decoder
 from engine.feed.nodes import register, remove_expired
+from engine.feed.obstacle import Obstacle
 from engine.feed.pgoutput import PgOutputDecoder
 from engine.feed.positions import Positions
-from engine.feed.problems import check_server
+from engine.feed.problems import check_encoding, check_server, sender_remedy
 from engine.feed.replication import ReplicationStream
 from engine.feed.settings import FeedSettings
-from engine.feed.slots import Slot, SlotBusy, create_slot, drop_slot, find_slot
+from engine.feed.slots import Slot, SlotBusy, create_slot, drop_own_slot, find_slot
 from engine.feed.wal2json import Wal2JsonDecoder
 from engine.lsn import Lsn, parse_lsn
 from engine.types import Discontinuity
 
 __all__ = ["Opening", "SessionMemory"]
+
+_log = logging.getLogger(__name__)
 
 _DECODERS: Final[dict[str, type[PgOutputDecoder] | type[Wal2JsonDecoder]]] = {
     "pgoutput": PgOutputDecoder,
@@ -40,7 +44,10 @@ class SessionMemory:
         self.decoder: Decoder | None = None
         self.walsender: int | None = None
         self.system: str | None = None
+        self.timeline: int | None = None
+        self.obstacle = Obstacle()
         self.lost: str | None = None
+        self.other_history = False  # with ``lost``: what was delivered may never have been
         self.publication: int | None = None
         self.seen: Lsn = 0  # up to where snapshots may have shown commits
         self.processes: tuple[object, frozenset[int]] | None = None  # of the server, as the last session began
@@ -51,7 +58,7 @@ class SessionMemory:
 
 
 class Opening:
-    """One attempt to open the stream.
+    """One attempt to open the stream. ``say`` is given what it waits for.
 
     ``status_interval``: how often the server must hear from us, known once it is open.
     """
@@ -64,7 +71,7 @@ class Opening:
         buffer: EventBuffer,
         positions: Positions,
         memory: SessionMemory,
-        say: Callable[[str | None], None],
+        say: Callable[[str], None],
     ) -> None:
         self._dsn = dsn
         self._settings = settings
@@ -79,6 +86,8 @@ class Opening:
         """Returns a stream that has started, and its decoder. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
         server = (await self._database.rows("feed_server", publication=PUBLICATION))[0]
         check_server(server)
+        if server["encoding"] == "SQL_ASCII" and not self._memory.registered:
+            _log.warning("the database is SQL_ASCII: values that are not UTF-8 end live queries, and cost a new slot")
         if self._memory.publication not in (None, server["publication"]):
             self._memory.lost = f"publication {PUBLICATION} was dropped and made again"
         self._memory.publication = server["publication"]
@@ -88,11 +97,10 @@ class Opening:
         await remove_expired(self._database, self._settings)
         if timeout := server["wal_sender_timeout_ms"] / 1000:
             self.status_interval = min(self._settings.status_interval, timeout / 3)
-        name = self._settings.slot_name
-        stream = await ReplicationStream.connect(self._dsn, f"realtime feed {name}")
+        stream = await self._connect()
         try:
-            await self._check_history(stream)
-            decoder = await self._ready_slot(server)
+            await self._check_history(stream, int(server["timeline"], 16))
+            decoder = await self._ready_slot(stream, server)
             decoder.reset()
             await self._check_survival()
             decoder.expect_ddl_messages(server["announces_ddl"])
@@ -102,8 +110,16 @@ class Opening:
             raise
         self._memory.walsender = stream.pid
         self._memory.streamed = True
-        self._say(None)
         return stream, decoder
+
+    async def _connect(self) -> ReplicationStream:
+        try:
+            return await ReplicationStream.connect(self._dsn, f"realtime feed {self._settings.slot_name}")
+        except psycopg.OperationalError as error:
+            facts = (await self._database.rows("feed_sender_facts"))[0]  # raises if the server is down
+            if (remedy := sender_remedy(facts)) is None:
+                raise
+            raise FeedError(f"{str(error).strip()}: {remedy}") from error
 
     async def _start(self, stream: ReplicationStream, decoder: Decoder) -> None:
         choices = decoder.options()
@@ -117,14 +133,31 @@ class Opening:
                 decoder.use(choice)
                 return
 
-    async def _check_history(self, stream: ReplicationStream) -> None:
-        """A server restored from elsewhere, or one whose WAL ends before what we have seen, has another history."""
-        system, _, position, _ = (await stream.command("IDENTIFY_SYSTEM"))[0]
+    async def _check_history(self, stream: ReplicationStream, timeline: int) -> None:
+        """A server restored from elsewhere, or one whose WAL ends before what we have seen, has another history.
+
+        So has one on another timeline: it was a standby or a backup, and what it had not replayed when it was promoted
+        never was. That its WAL, or a slot of the same name, is beyond what was delivered proves nothing. Where the
+        timelines parted (TIMELINE_HISTORY) would prove it for the stream, but not for what snapshots have shown, nor for
+        what other nodes have delivered; ``realtime.adopt_cluster()`` goes by the timeline too.
+        """
+        system, line, position, _ = (await stream.command("IDENTIFY_SYSTEM"))[0]
+        assert line is not None
+        flushed = parse_lsn(position or "0/0")
+        if int(line) != timeline:
+            await self._database.close()
+            raise SlotBusy(f"connections reach two servers, on timelines {timeline} and {line}")
+        why = None
         if self._memory.system not in (None, system):
-            self._memory.lost = "the database was replaced by another one"
-        elif parse_lsn(position or "0/0") < self._positions.delivered:
-            self._memory.lost = "the server has lost transactions that it had sent (restored or failed over)"
-        self._memory.system = system
+            why = "the database was replaced by another one"
+        elif self._memory.timeline not in (None, timeline):
+            why = "the server is on another timeline (a standby was promoted, or a backup restored)"
+        elif flushed < self._positions.delivered:
+            why = "the server has lost transactions that it had sent (restored or failed over)"
+        if why is not None:
+            self._memory.lost, self._memory.other_history = why, True
+        self._memory.system, self._memory.timeline = system, timeline
+        self._memory.obstacle.clear_at = flushed
 
     async def _check_survival(self) -> None:
         """Transactions that committed without waiting for the disk (``synchronous_commit = off``) are lost in a crash.
@@ -142,28 +175,31 @@ class Opening:
             self._buffer.put(Discontinuity(reason, missing=False), EVENT_OVERHEAD)
             self._memory.seen = 0
 
-    async def _ready_slot(self, server: dict[str, Any]) -> Decoder:
+    async def _ready_slot(self, stream: ReplicationStream, server: dict[str, Any]) -> Decoder:
         """See to it that the slot exists, is ours and continues what was delivered; else make a new one."""
         name = self._settings.slot_name
         slot = await find_slot(self._database, name)
+        if slot is not None and slot.active_pid is not None and slot.active_pid == self._memory.walsender:
+            # Ours: the server has not noticed that we are gone.
+            await self._database.rows("feed_terminate", pid=slot.active_pid)
+            slot = await find_slot(self._database, name)
         if slot is not None:
-            await self._check_slot(slot, server["database"])
+            self._check_slot(slot, server["database"])
         lost = self._memory.lost or self._why_lost(slot)
         wanted = self._settings.decoder
+        plugin = slot.plugin if slot else "pgoutput" if wanted == "auto" else wanted
+        check_encoding(plugin, server["encoding"])
         if slot is None or lost is not None:
-            plugin = wanted if wanted != "auto" else slot.plugin if slot else "pgoutput"
-            await self._make_slot(slot, plugin, lost)
-        else:
-            plugin = slot.plugin
-            if not self._memory.streamed:
-                self._positions.start(slot.confirmed)
+            await self._make_slot(stream, slot, plugin, lost)
+        elif not self._memory.streamed:
+            self._positions.start(slot.confirmed)
         decoder = self._memory.decoder
         if decoder is None or decoder.plugin != plugin:
             decoder = _DECODERS[plugin](self._settings.transaction_memory, self._settings.spill_dir)
             self._memory.decoder = decoder
         return decoder
 
-    async def _check_slot(self, slot: Slot, database: str) -> None:
+    def _check_slot(self, slot: Slot, database: str) -> None:
         wanted = self._settings.decoder
         if slot.database != database:
             raise FeedError(f"slot {slot.name} belongs to database {slot.database}: choose another slot name")
@@ -173,8 +209,6 @@ class Opening:
                 f"drop it (`realtime slots drop {slot.name}`), or choose another slot name or decoder"
             )
         if slot.active_pid is not None:
-            if slot.active_pid == self._memory.walsender:  # ours: the server has not noticed that we are gone
-                await self._database.rows("feed_terminate", pid=slot.active_pid)
             raise SlotBusy(f"slot {slot.name} is in use by {slot.user or f'process {slot.active_pid}'}")
 
     def _why_lost(self, slot: Slot | None) -> str | None:
@@ -187,16 +221,20 @@ class Opening:
             return f"slot {name} was moved or made again by somebody else"
         return None
 
-    async def _make_slot(self, slot: Slot | None, plugin: str, lost: str | None) -> None:
+    async def _make_slot(self, stream: ReplicationStream, slot: Slot | None, plugin: str, lost: str | None) -> None:
         name = self._settings.slot_name
         if slot is not None:
-            await drop_slot(await self._database.connection(), name)
-        position = await create_slot(self._dsn, self._database, name, plugin, self._say)
+            await drop_own_slot(self._database, name)
+        failover = slot is not None and slot.failover
+        position = await create_slot(stream, self._database, name, plugin, self._say, failover=failover)
         self._memory.made_slot = self._memory.made_slot or slot is None
         self._memory.lost = None
         self._memory.seen = 0
+        self._memory.obstacle.passed()
         if lost is None:
             self._positions.start(position)
         else:
             self._positions.start_over(position)
-            self._buffer.put(Discontinuity(f"{lost}; a new slot was made"), EVENT_OVERHEAD)
+            event = Discontinuity(f"{lost}; a new slot was made", other_history=self._memory.other_history)
+            self._buffer.put(event, EVENT_OVERHEAD)
+        self._memory.other_history = False

@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple
 import psycopg
 from psycopg import pq
 
-from engine.connecting import connect
+from engine.connecting import CONNECT_TIMEOUT, connect
 from engine.feed.decoder import POSTGRES_EPOCH_US
-from engine.lsn import Lsn, format_lsn
+from engine.feed.problems import explain_start, explain_stream
+from engine.lsn import Lsn, format_lsn, parse_lsn
 from engine.session_settings import READS_ANYWAY
 
 __all__ = ["Keepalive", "ReplicationStream", "StreamEnded"]
@@ -38,9 +39,13 @@ class Keepalive(NamedTuple):
 
 
 class ReplicationStream:
-    """A replication connection, from connecting to the end of the stream."""
+    """A replication connection, from connecting to the end of the stream.
+
+    ``heard``: the stream has brought something.
+    """
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self.heard = False
         self._connection = connection
         self._pq = connection.pgconn
         self._loop = asyncio.get_running_loop()
@@ -64,15 +69,36 @@ class ReplicationStream:
             for i in range(result.ntuples)
         ]
 
+    async def create_slot(self, name: str, plugin: str, *, failover: bool) -> Lsn:
+        """Make a logical slot; returns where it starts. Waits for the transactions under way. Raises ``psycopg.Error``.
+
+        The SQL function needs the attribute REPLICATION; this command needs no more than the connection.
+        """
+        options = "(SNAPSHOT 'nothing', FAILOVER)" if failover else "NOEXPORT_SNAPSHOT"
+        rows = await self.command(f'CREATE_REPLICATION_SLOT "{name}" LOGICAL "{plugin}" {options}')
+        return parse_lsn(rows[0][1] or "0/0")
+
+    async def drop_slot(self, name: str) -> None:
+        """Drop a slot that is not in use. Raises ``psycopg.Error``."""
+        await self.command(f'DROP_REPLICATION_SLOT "{name}"')
+
+    async def cancel(self) -> None:
+        """Have the server end the command under way. Raises ``psycopg.Error``."""
+        await self._connection.cancel_safe(timeout=CONNECT_TIMEOUT)
+
     async def start(self, slot: str, position: Lsn, options: dict[str, str]) -> None:
-        """Begin streaming from ``position`` (0: where the slot stands). Raises ``psycopg.Error``."""
+        """Begin streaming from ``position`` (0: where the slot stands). Raises ``SlotUnusable`` or ``psycopg.Error``."""
         listed = ", ".join(f"\"{name}\" '{value}'" for name, value in options.items())
-        await self._command(f'START_REPLICATION SLOT "{slot}" LOGICAL {format_lsn(position)} ({listed})')
+        try:
+            await self._command(f'START_REPLICATION SLOT "{slot}" LOGICAL {format_lsn(position)} ({listed})')
+        except psycopg.Error as error:
+            raise explain_start(error) from error
 
     def read(self) -> bytes | Keepalive | None:
         """The payload of the next message, a keepalive, or None when nothing has arrived.
 
-        Raises ``psycopg.Error`` when the stream breaks off and ``StreamEnded`` when the server ends it.
+        Raises ``StreamEnded`` when the server ends the stream, ``SlotUnusable`` or ``Undecodable`` when it cannot go on
+        with it, and ``psycopg.Error`` when the connection breaks.
         """
         length, view = self._pq.get_copy_data(1)
         if length == 0:
@@ -81,6 +107,7 @@ class ReplicationStream:
             if length == 0:
                 return None
         if length > 0:
+            self.heard = True
             if view[0] == 0x77:  # 'w'
                 return bytes(view[_XLOG_HEADER:])
             position, _, reply = _KEEPALIVE.unpack(view)
@@ -124,7 +151,7 @@ class ReplicationStream:
     def _ended(self) -> Exception:
         result = None if self._pq.is_busy() else self._pq.get_result()
         if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
-            return psycopg.errors.error_from_result(result)
+            return explain_stream(psycopg.errors.error_from_result(result))
         return StreamEnded("the server ended the stream")
 
     async def _flush(self) -> None:

@@ -30,6 +30,7 @@ _SLICE: Final = 0.005  # seconds for which the event loop may be held
 _CLOCK_EVERY: Final = 64  # messages between two looks at the clock
 _PROGRESS_EVERY: Final = 0.1  # seconds between two Progress events, unless the server asks
 _LOOK_WHILE_FULL: Final = 1.0  # seconds between two looks at the server while the buffer is full
+_ASK_EVERY: Final = 0.5  # seconds between two questions how far the server is, until it is known to stream
 _STATUS_GAP: Final = 0.02  # seconds between two status updates
 _PING_GAP: Final = 0.1  # seconds; a server that asks for replies faster than this, one after the other,
 _PATIENCE: Final = 1.0  # and for this long, is shutting down
@@ -55,6 +56,7 @@ class Session:
         self._positions = positions
         self._memory = memory
         self._say = say
+        self._streams = False  # said already
         self._wake = asyncio.Event()
         self._seen = 0  # the server is past this position and sent nothing for us since
         self._reply_wanted = False
@@ -98,11 +100,19 @@ class Session:
                 await self._wait_for_room()
                 self._heard = time.monotonic()
             drained = await self._read_slice(stream, decoder)
+            if not self._streams and stream.heard:
+                self._note_streaming()
             wait = self._note_progress()
             if drained:
                 await stream.readable(wait)
             else:
                 await asyncio.sleep(0)
+
+    def _note_streaming(self) -> None:
+        """The stream has brought something: say that it streams, unless it may yet break off where it did before."""
+        if self._memory.obstacle.reason is None:
+            self._streams = True
+            self._say(None)
 
     async def _wait_for_room(self) -> None:
         """Leave the socket alone until the consumer has caught up: back-pressure. But not for ever.
@@ -161,11 +171,15 @@ class Session:
             return
         size = changes.memory if isinstance(changes, ChangeLog) else 0
         self._positions.deliver(transaction.end, transaction.commit_time)
+        self._memory.obstacle.passed()
+        if not self._streams:
+            self._note_streaming()  # before the consumer can have it
         self._buffer.put(transaction, size + EVENT_OVERHEAD)
 
     def _on_keepalive(self, keepalive: Keepalive) -> None:
         self._seen = max(self._seen, keepalive.position)
         self._positions.received = max(self._positions.received, keepalive.position)
+        self._memory.obstacle.reached(keepalive.position)
         if keepalive.reply:
             self._reply_wanted = True
             self._wake.set()
@@ -194,14 +208,19 @@ class Session:
         return None
 
     async def _report(self, stream: ReplicationStream) -> None:
-        """Status updates: when something was confirmed, when the server asks, and every so often."""
+        """Status updates: when something was confirmed, when the server asks, and every so often.
+
+        A quiet server is asked to say how far it is, and so is one whose stream is not known to flow yet.
+        """
         quiet = False
         while True:
             self._wake.clear()
-            await stream.send_status(self._positions.received, self._positions.confirmed, want_reply=quiet)
+            await stream.send_status(
+                self._positions.received, self._positions.confirmed, want_reply=quiet or not self._streams
+            )
             await asyncio.sleep(_STATUS_GAP)
             try:
-                async with asyncio.timeout(self._status_interval):
+                async with asyncio.timeout(self._status_interval if self._streams else _ASK_EVERY):
                     await self._wake.wait()
                 quiet = False
             except TimeoutError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,12 +14,14 @@ from psycopg.rows import dict_row
 
 from engine.errors import FeedError
 from engine.feed.database import Database
+from engine.feed.replication import ReplicationStream
 from engine.lsn import Lsn
 from engine.sql import query
 
-__all__ = ["Slot", "SlotBusy", "SlotInfo", "create_slot", "drop_slot", "find_slot", "list_slots"]
+__all__ = ["Slot", "SlotBusy", "SlotInfo", "create_slot", "drop_own_slot", "drop_slot", "find_slot", "list_slots"]
 
 _LOOK_FOR_BLOCKERS_EVERY: Final = 1.0
+_CANCELLED_WITHIN: Final = 5.0
 
 
 class SlotBusy(FeedError):
@@ -29,6 +33,7 @@ class Slot:
     """One slot as the feed sees it.
 
     ``lost``: why it can no longer be used, None if it can. ``endangered``: the next checkpoint may invalidate it.
+    ``failover``: it is copied to standbys (PostgreSQL 17 and later).
     """
 
     name: str
@@ -39,6 +44,7 @@ class Slot:
     lost: str | None
     confirmed: Lsn
     endangered: bool
+    failover: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +101,31 @@ async def drop_slot(connection: psycopg.AsyncConnection[Any], name: str) -> None
             raise FeedError(f"there is no replication slot {name!r}")
         if row["active_pid"] is not None:
             raise SlotBusy(f"slot {name} is in use by {row['user']}: stop that first")
-        try:
+        with _explained(name):
             await cursor.execute(query("feed_slot_drop").encode(), {"slot": name})
-        except psycopg.errors.UndefinedObject as error:
-            raise FeedError(f"there is no replication slot {name!r}") from error
-        except psycopg.errors.ObjectInUse as error:
-            raise SlotBusy(f"slot {name} is in use: {error.diag.message_primary}") from error
+
+
+async def drop_own_slot(database: Database, name: str) -> None:
+    """As :func:`drop_slot`, also as a role without the attribute REPLICATION, which the SQL function asks for."""
+    try:
+        await drop_slot(await database.connection(), name)
+    except psycopg.errors.InsufficientPrivilege:
+        stream = await ReplicationStream.connect(database.dsn, f"realtime slot {name}")
+        try:
+            with _explained(name):
+                await stream.drop_slot(name)
+        finally:
+            await stream.close()
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.UndefinedObject as error:
+        raise FeedError(f"there is no replication slot {name!r}") from error
+    except psycopg.errors.ObjectInUse as error:
+        raise SlotBusy(f"slot {name} is in use: {error.diag.message_primary}") from error
 
 
 async def find_slot(database: Database, name: str) -> Slot | None:
@@ -121,33 +146,44 @@ async def find_slot(database: Database, name: str) -> Slot | None:
         lost,
         row["confirmed"] or 0,
         row["wal_status"] == "unreserved",
+        row["failover"],
     )
 
 
-async def create_slot(dsn: str, database: Database, name: str, plugin: str, say: Callable[[str], None]) -> Lsn:
-    """Make the slot; returns where it starts.
+async def create_slot(
+    stream: ReplicationStream, database: Database, name: str, plugin: str, say: Callable[[str], None], *, failover: bool
+) -> Lsn:
+    """Make the slot over ``stream``; returns where it starts. ``failover`` needs PostgreSQL 17 or later.
 
     PostgreSQL waits for every transaction under way that has written something; who that is goes to ``say`` meanwhile.
     Raises ``psycopg.Error``.
     """
-    async with Database(dsn, f"realtime slot {name}") as creator:
-        pid = (await creator.connection()).info.backend_pid
-        creating = asyncio.ensure_future(creator.once("feed_slot_create", slot=name, plugin=plugin))
-        try:
-            while not (await asyncio.wait({creating}, timeout=_LOOK_FOR_BLOCKERS_EVERY))[0]:
-                say(_waiting_for(name, await database.rows("feed_blockers", pid=pid)))
-        finally:
-            creating.cancel()  # psycopg then cancels the query; without that the server would go on waiting
-            await asyncio.wait({creating})
-        position: Lsn = creating.result()[0]["position"]
-        return position
+    creating = asyncio.ensure_future(stream.create_slot(name, plugin, failover=failover))
+    try:
+        while not (await asyncio.wait({creating}, timeout=_LOOK_FOR_BLOCKERS_EVERY))[0]:
+            say(_waiting_for(name, await database.rows("feed_blockers", pid=stream.pid)))
+    except BaseException:
+        with contextlib.suppress(psycopg.Error):  # without this the server would go on waiting
+            await stream.cancel()
+        await asyncio.wait({creating}, timeout=_CANCELLED_WITHIN)
+        creating.cancel()
+        await asyncio.gather(creating, return_exceptions=True)
+        raise
+    return await creating
 
 
 def _waiting_for(name: str, blockers: list[dict[str, Any]]) -> str:
     if not blockers:
         return f"slot {name} is being made: waiting for the server to write out which transactions run"
-    whom = ", ".join(
-        f"process {b['pid']} ({b['role']}, {b['application']}, {b['state']}, open for {b['seconds']:.0f} s)"
-        for b in blockers
+    return f"slot {name} is being made: waiting for a transaction to end, of {', '.join(map(_blocker, blockers))}"
+
+
+def _blocker(row: dict[str, Any]) -> str:
+    if row["gid"] is not None:
+        return (
+            f"role {row['role']}, prepared {row['seconds']:.0f} s ago in database {row['database']} "
+            f"(end it there: ROLLBACK PREPARED {row['gid']}, or COMMIT PREPARED {row['gid']})"
+        )
+    return (
+        f"process {row['pid']} ({row['role']}, {row['application']}, {row['state']}, open for {row['seconds']:.0f} s)"
     )
-    return f"slot {name} is being made: waiting for a transaction to end, of {whom}"

@@ -111,9 +111,14 @@ class Router:
             outcome.refresh.add(query)
         self._commit(outcome)
 
-    def interrupt(self) -> None:
-        """Transactions are missing from the stream, or what was read never was: windows are no ground for later changes."""
+    def interrupt(self, *, other_history: bool) -> None:
+        """Transactions are missing from the stream, or what was read never was: windows are no ground for later changes.
+
+        With ``other_history`` what the stream delivered may never have been either.
+        """
         self.tail.distrust()
+        if other_history:
+            self.tail.forget()
         for window in list(self._owners):
             window.mark_broken("the stream was interrupted")
             self._retire(window)

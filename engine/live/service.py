@@ -299,7 +299,7 @@ class LiveQueries:
             self._gaps += 1
             self._passed = self._feed.confirmed  # another history may begin below what the last one had reached
             self._background.moved()
-        self._router.interrupt()
+        self._router.interrupt(other_history=event.other_history)
         self._definitions.interrupt(missing=event.missing)
 
     async def _apply(self, transaction: Transaction) -> None:

@@ -81,6 +81,11 @@ class TransactionTail:
             ticket.stale = True
         self._waiting.clear()
 
+    def forget(self) -> None:
+        """What was delivered may never have been: a later read is the whole truth, and positions may begin lower."""
+        self._entries.clear()
+        self._delivered = 0
+
     def begin_read(self) -> ReadTicket:
         """Call before a read takes its snapshot; keeps what that snapshot might not show."""
         ticket = ReadTicket()

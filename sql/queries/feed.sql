@@ -1,15 +1,23 @@
 -- name: feed_server
--- What the server must offer before a feed can start: version, settings, the publication, our schema, our privilege.
+-- What the server must offer before a feed can start: version, settings, the publication, our schema. The timeline is that of the
+-- WAL it writes (the first eight digits of a segment's name, hexadecimal), null on a standby.
 select current_setting('server_version_num')::int as version,
        current_setting('wal_level') as wal_level,
+       current_setting('server_encoding') as encoding,
        (select setting::int from pg_settings where name = 'wal_sender_timeout') as wal_sender_timeout_ms,
        pg_is_in_recovery() as in_recovery,
        exists (select from pg_event_trigger where evtname = 'realtime_ddl_end' and evtenabled <> 'D') as announces_ddl,
        (select oid::bigint from pg_publication where pubname = %(publication)s) as publication,
        exists (select from pg_tables where schemaname = 'realtime' and tablename = 'nodes') as migrated,
-       (select rolreplication or rolsuper from pg_roles where rolname = current_user) as may_replicate,
-       current_user::text as role,
+       case when not pg_is_in_recovery() then left(pg_walfile_name(pg_current_wal_lsn()), 8) end as timeline,
        current_database()::text as database
+
+-- name: feed_sender_facts
+-- What may be the reason when a replication connection is refused. The role is the one that logged in.
+select r.rolname::text as role, r.rolreplication or r.rolsuper as has_attribute,
+       (select count(*) from pg_stat_replication)::int as senders,
+       current_setting('max_wal_senders')::int as max_senders
+from pg_roles r where r.rolname = session_user
 
 -- name: feed_publication
 -- The publication's identity: another one under the same name has missed changes.
@@ -66,10 +74,11 @@ left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisd
 group by c.oid, n.nspname, c.relname, c.relreplident, e.table_oid, e.table_full
 
 -- name: feed_slot
--- One slot. invalidation_reason came with PostgreSQL 17 and is read in a way that does not need the column.
+-- One slot. invalidation_reason and failover came with PostgreSQL 17 and are read in a way that does not need the columns.
 select s.slot_name::text as name, s.plugin::text as plugin, s.database::text as database, s.slot_type,
        s.active_pid, coalesce(s.wal_status, '') as wal_status,
        to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason,
+       coalesce((to_jsonb(s) ->> 'failover')::boolean, false) as failover,
        (s.confirmed_flush_lsn - '0/0'::pg_lsn)::bigint as confirmed,
        (s.restart_lsn - '0/0'::pg_lsn)::bigint as restart,
        (select format('process %%s (%%s, %%s)', a.pid, coalesce(nullif(a.application_name, ''), 'no application name'),
@@ -77,20 +86,22 @@ select s.slot_name::text as name, s.plugin::text as plugin, s.database::text as 
         from pg_stat_activity a where a.pid = s.active_pid) as user
 from pg_replication_slots s where s.slot_name = %(slot)s
 
--- name: feed_slot_create
--- A logical slot; waits for the transactions that are under way to end.
-select (lsn - '0/0'::pg_lsn)::bigint as position from pg_create_logical_replication_slot(%(slot)s, %(plugin)s)
-
 -- name: feed_slot_drop
 -- Refused by PostgreSQL while the slot is active.
 select pg_drop_replication_slot(%(slot)s)
 
 -- name: feed_blockers
--- Whom a backend (one that creates a slot) is waiting for.
-select a.pid, coalesce(a.usename::text, '') as role, coalesce(nullif(a.application_name, ''), 'no application name') as application,
+-- Whom a backend (one that creates a slot) is waiting for. A prepared transaction has no process (pg_blocking_pids gives 0): it is found by
+-- the transaction id that the backend waits for.
+select a.pid, null::text as gid, coalesce(a.usename::text, '') as role, a.datname::text as database,
+       coalesce(nullif(a.application_name, ''), 'no application name') as application,
        a.state, extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
 from unnest(pg_blocking_pids(%(pid)s)) b (pid) join pg_stat_activity a on a.pid = b.pid
-order by a.xact_start
+union all
+select null::int, quote_literal(x.gid), x.owner::text, x.database::text, null, null, extract(epoch from clock_timestamp() - x.prepared)::float8
+from pg_locks l join pg_prepared_xacts x on x.transaction = l.transactionid
+where l.pid = %(pid)s and not l.granted
+order by seconds desc
 
 -- name: feed_walsender_waits
 -- Whether a walsender waits, for WAL or for the other end of its connection: then it would answer, or has tried to send. One that
@@ -98,8 +109,8 @@ order by a.xact_start
 select a.wait_event_type in ('Activity', 'Client') as waits from pg_stat_activity a where a.pid = %(pid)s
 
 -- name: feed_terminate
--- End a walsender that this node itself left behind.
-select pg_terminate_backend(%(pid)s)
+-- End a walsender that this node itself left behind, and wait up to two seconds until it has ended.
+select pg_terminate_backend(%(pid)s, 2000)
 
 -- name: feed_slots
 -- Every slot of the cluster, physical ones too. Lag in seconds: for an active slot what its consumer last reported (0 when it has

@@ -16,6 +16,7 @@ select current_setting('server_version_num')::int as version,
        current_setting('server_version') as version_text,
        pg_is_in_recovery() as standby,
        current_setting('wal_level') as wal_level,
+       current_setting('server_encoding') as encoding,
        current_setting('max_replication_slots')::int as max_slots,
        (select count(*) from pg_replication_slots)::int as slots,
        current_setting('max_wal_senders')::int as max_senders,
@@ -26,8 +27,6 @@ select current_setting('server_version_num')::int as version,
 -- name: doctor_role
 -- What the connecting role may do. Since 16 a member may be granted without SET.
 select r.rolname as name,
-       r.rolsuper as superuser,
-       r.rolreplication as replication,
        has_database_privilege(current_database(), 'create') as may_create,
        has_database_privilege(current_database(), 'temporary') as may_use_temporary,
        current_database() as database,
@@ -143,6 +142,11 @@ select pid, extract(epoch from now() - xact_start)::float8 as seconds
 from pg_stat_activity
 where backend_xid is not null and pid <> pg_backend_pid() and xact_start < now() - interval '1 minute'
 order by xact_start limit 1
+
+-- name: doctor_prepared
+-- Prepared transactions. They have no process, survive a restart, and wait until they are ended by name.
+select quote_literal(gid) as gid, owner::text, database::text, extract(epoch from now() - prepared)::float8 as seconds
+from pg_prepared_xacts order by prepared
 
 -- name: doctor_try_plugin
 -- Whether the output plugin can be loaded: a temporary slot, which goes with the connection.

@@ -11,7 +11,9 @@ import pytest
 
 from engine.errors import FeedError
 from engine.feed.feed import Feed, FeedSettings
+from server.doctor import diagnose
 from server.local_postgres import LocalPostgres
+from server.settings import Settings
 from tests.conftest import database_on, fresh_database, postgres_18, started
 from tests.feed.conftest import PATIENCE, Place, until
 
@@ -67,15 +69,51 @@ async def test_a_database_that_was_not_migrated_is_told_so(place: Place) -> None
     assert "no publication bunbase_realtime" in await refusal(place.dsn, place.settings())
 
 
-async def test_a_role_that_may_not_replicate_is_told_so(place: Place) -> None:
+async def test_only_the_attempt_decides_whether_a_role_may_replicate(place: Place) -> None:
+    """On managed services the right comes from a membership. Here from the role that logs in, which becomes another."""
     with place.connect() as sql:
-        sql.execute("drop role if exists plain")
+        sql.execute("drop role if exists plain, sender")
         sql.execute("create role plain login")
+        sql.execute("create role sender login replication in role plain")
         try:
-            dsn = place.dsn.replace("postgres@", "plain@")
-            assert 'ALTER ROLE "plain" REPLICATION' in await refusal(dsn, place.settings())
+            sql.execute("grant usage on schema realtime to plain")
+            sql.execute("grant select, insert, update, delete on realtime.nodes, realtime.collections to plain")
+            settings = place.settings(lease=0.5)
+            reason = await refusal(place.dsn.replace("postgres@", "plain@"), settings)
+            assert 'ALTER ROLE "plain" REPLICATION' in reason
+            assert 'GRANT rds_replication TO "plain"' in reason
+            sql.execute(f"alter role sender in database {sql.info.dbname} set role = 'plain'")
+            sql.execute("select pg_create_logical_replication_slot('dead_slot', %s)", [place.decoder])
+            sql.execute(
+                "insert into realtime.nodes (id, slot_name, throw_away, lease_expires_at) "
+                "values ('dead', 'dead_slot', true, now() - interval '1 hour')"
+            )
+            async with Feed(place.dsn.replace("postgres@", "sender@"), settings) as feed:
+                async with asyncio.timeout(PATIENCE):
+                    await feed.streaming()
+            slots = "select slot_name from pg_replication_slots where database = current_database()"
+            assert sql.execute(slots).fetchall() == [], "its own and the dead node's are dropped"
+            assert sql.execute("select id from realtime.nodes").fetchall() == []
         finally:
-            sql.execute("drop role plain")
+            sql.execute("drop owned by plain, sender")
+            sql.execute("drop role plain, sender")
+
+
+async def test_a_prepared_transaction_that_blocks_the_slot_is_named(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table blocked (id int)")
+        sql.execute("begin")
+        sql.execute("insert into blocked values (1)")
+        sql.execute("prepare transaction 'orphan''s'")
+        async with Feed(place.dsn, place.settings()) as feed:
+            try:
+                await until(lambda: "ROLLBACK PREPARED 'orphan''s'" in (feed.state.reason or ""))
+                assert f"in database {sql.info.dbname}" in (feed.state.reason or "")
+                assert "ROLLBACK PREPARED 'orphan''s'" in "\n".join(map(str, diagnose(place.dsn, Settings())))
+            finally:
+                sql.execute("rollback prepared 'orphan''s'")
+            async with asyncio.timeout(PATIENCE):
+                await feed.streaming()
 
 
 async def test_a_role_or_database_that_is_missing_is_told_so(place: Place) -> None:

@@ -156,7 +156,7 @@ def blocked_slot(dsn: str, by: int | None = None) -> bool:
     """Whether the making of a slot waits for a transaction (of backend ``by``)."""
     with connect(dsn) as sql:
         rows = sql.execute(
-            "select pg_blocking_pids(pid) from pg_stat_activity where application_name like 'realtime slot%'"
+            "select pg_blocking_pids(pid) from pg_stat_activity where application_name like 'realtime feed%'"
         ).fetchall()
     return any(pids if by is None else by in pids for (pids,) in rows)
 

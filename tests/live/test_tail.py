@@ -48,6 +48,18 @@ def test_a_transaction_stays_until_a_snapshot_shows_it() -> None:
     assert tail.confirmable == 208
 
 
+def test_another_history_leaves_nothing_to_be_joined_or_confirmed() -> None:
+    tail = TransactionTail()
+    tail.append(transaction(20, 500))
+    tail.distrust()
+    tail.forget()
+    assert list(tail.unseen_by(Snapshot.parse("10:10:"))) == []
+    tail.append(transaction(10, 100))
+    tail.append(transaction(11, 200))
+    assert [t.xid for t in tail.unseen_by(Snapshot.parse("11:11:"))] == [11]
+    assert tail.confirmable == 0, "positions of the other history do not count"
+
+
 def test_a_read_under_way_keeps_what_a_later_snapshot_has_shown() -> None:
     tail = TransactionTail()
     slow = tail.begin_read()

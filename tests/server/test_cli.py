@@ -227,9 +227,11 @@ def test_the_doctor_checks_the_privileges_of_the_role(database: str) -> None:
         done = realtime("doctor", "--dsn", database.replace("postgres@", f"{role}@"))
         problems = "\n".join(levels(done.stdout)["problem"])
         assert done.returncode == 1
-        assert f"role {role} may not replicate" in problems
         assert f"role {role} cannot become realtime_reader" in problems
         assert "a replication connection is not possible" in problems
+        assert (
+            f'run ALTER ROLE "{role}" REPLICATION (on RDS and Aurora: GRANT rds_replication TO "{role}")' in done.stdout
+        )
         assert f"role {role} cannot create schemas" in "\n".join(levels(done.stdout)["warn"])
     finally:
         run_sql(database, f"drop owned by {role}; drop role {role}")
