@@ -1,14 +1,17 @@
 """MessagePack for clients that ask for it: the same objects as in JSON, in both directions.
 
 JSON stays the one form in which messages are made and checked; this translates at the edge. What JSON cannot say is not
-accepted (binary values, extension types, keys that are no strings, NaN), and integers that MessagePack cannot hold become
-floats, as they do for ``JSON.parse``.
+accepted (binary values, extension types, keys that are no strings, NaN). What a ``json`` column can say and MessagePack
+cannot becomes what is nearest: integers beyond 64 bits become floats, as they do for ``JSON.parse``, and half of a surrogate
+pair becomes U+FFFD. No row is too odd to be sent.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
+import struct
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -23,6 +26,10 @@ _INT64_DIGITS = 18  # so many digits surely fit
 _LARGEST, _SMALLEST = 2**64 - 1, -(2**63)
 _MOST_LEVELS = MAX_DEPTH + 8  # a query is a few levels deep in its message; its own depth is checked with the message
 _FIXMAP = 0x80
+_FIX = 16  # a map or array of fewer entries has their number in its head
+_MAP, _ARRAY = (_FIXMAP, 0xDE, 0xDF), (0x90, 0xDC, 0xDD)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]|[^\s,:{}\[\]"]+', re.DOTALL)
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SNAPSHOT_FIELDS = 6  # type, channel, id, position, reset, changes
 _packer = msgspec.msgpack.Encoder()
 _unpacker: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder()
@@ -87,8 +94,42 @@ def packed(payload: bytes) -> bytes:
     """The MessagePack object of one JSON text of ours."""
     try:
         return _packer.encode(_reader.decode(payload))
-    except (OverflowError, msgspec.MsgspecError):  # numbers beyond 64 bits
-        return _packer.encode(json.loads(payload, parse_int=_number))
+    except (OverflowError, msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return _packed_by_token(payload)
+
+
+def _packed_by_token(payload: bytes) -> bytes:
+    """As :func:`packed`, for numbers beyond 64 bits, lone surrogates and any nesting: one token after the other."""
+    parts: list[bytes] = []
+    open_: list[tuple[int, bool]] = []  # of each container: where its head goes, and whether it is a map
+    counts = [0]
+    for token in _TOKEN.findall(payload):
+        if token in (b"{", b"["):
+            counts[-1] += 1
+            open_.append((len(parts), token == b"{"))
+            counts.append(0)
+            parts.append(b"")
+        elif token in (b"}", b"]"):
+            place, is_map = open_.pop()
+            count = counts.pop()
+            parts[place] = _container(count // 2, _MAP) if is_map else _container(count, _ARRAY)
+        else:
+            counts[-1] += 1
+            parts.append(_packer.encode(_scalar(token)))
+    return b"".join(parts)
+
+
+def _container(count: int, heads: tuple[int, int, int]) -> bytes:
+    small, head16, head32 = heads
+    if count < _FIX:
+        return bytes((small | count,))
+    return struct.pack(">BH", head16, count) if count < 2**16 else struct.pack(">BI", head32, count)
+
+
+def _scalar(token: bytes) -> object:
+    if token.startswith(b'"'):
+        return _LONE_SURROGATE.sub("\ufffd", json.loads(token))
+    return json.loads(token, parse_int=_number)
 
 
 def _number(digits: str) -> int | float:

@@ -118,3 +118,17 @@ test("a short interruption costs nothing but the difference", async () => {
   await eventually(() => assert.deepEqual(seen.shown, ["a", "b", "c"]));
   assert.equal(seen.snapshots.length, before + 1);
 });
+
+test("a bigint and a string of digits are compared with all their digits", async () => {
+  await write("a");
+  await sql("insert into messages (id, room_id, body) overriding system value values (9007199254740993, 'general', 'b')");
+  const realtime = client();
+  const found = [9007199254740993n, "9007199254740993", "9007199254740993.0"].map((id) => follow(messages(realtime).where("id", "==", id)));
+  const below = follow(messages(realtime).where("id", "<", 9007199254740993n));
+  const all = follow(messages(realtime).where("id", "<", 99999999999999999999999999n));
+  await eventually(() => {
+    for (const seen of found) assert.deepEqual(seen.shown, ["b"]);
+    assert.deepEqual(below.shown, ["a"]);
+    assert.deepEqual(all.shown, ["a", "b"]);
+  });
+});

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -170,6 +171,32 @@ async def test_a_live_query_is_the_list_and_each_change_of_it(
         sql = ada.database().collection("messages").sql("select count(*) as n from messages where room = $1", [room])
         async with sql.snapshots() as counts:
             assert (await anext(counts)).docs[0].data == {"n": 4}
+
+
+async def test_numbers_are_compared_with_all_their_digits_and_may_have_thousands_of_them(
+    client: MakeClient, table: str, channel_name: str
+) -> None:
+    write(
+        table,
+        "create table if not exists exact (id int primary key, v numeric, j jsonb)",
+        "insert into exact values (1, 0.12345678901234567890123, '1.5'), (2, 1e5000, '99999999999999999999.5') "
+        "on conflict do nothing",
+        "select realtime.expose('exact')",
+    )
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        exact = ada.database().collection("exact")
+        for value in (Decimal("0.12345678901234567890123"), "0.12345678901234567890123"):
+            async with exact.where("v", "==", value).snapshots() as found:
+                assert [doc.id for doc in (await anext(found)).docs] == ["1"]
+        async with exact.where("j", "==", Decimal("99999999999999999999.5")).snapshots() as found:
+            assert [doc.id for doc in (await anext(found)).docs] == ["2"]
+        async with exact.where("v", "<", 10**30).order_by("id").snapshots() as found:
+            assert [doc.id for doc in (await anext(found)).docs] == ["1"]
+        async with exact.order_by("id").snapshots() as found:
+            assert [doc.data["v"] > 0 for doc in (await anext(found)).docs] == [True, True]
+        messages = (await ada.channel(channel_name).subscribe()).messages("e")
+        write(table, f"select realtime.broadcast('{channel_name}', 'e', jsonb_build_object('n', 1e5000))")
+        assert (await anext(messages)).data["n"] > 10**300
 
 
 async def test_callbacks_get_snapshots_until_they_are_unsubscribed(

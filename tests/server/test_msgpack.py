@@ -54,6 +54,30 @@ def test_a_number_as_long_as_postgres_allows_is_packed() -> None:
     assert msgspec.msgpack.decode(packed(b"1e400")) == float("inf")
 
 
+@given(VALUES)
+def test_what_has_to_be_packed_by_token_is_the_same(value: Any) -> None:
+    """A number beyond 64 bits is in it, so the fast way is closed."""
+    payload = json.dumps({"n": 2**64, "value": value}).encode()
+    assert msgspec.msgpack.decode(packed(payload)) == {"n": 2.0**64, "value": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r'"\ud800"', "\ufffd"),
+        (r'{"\udc00x": ["a\ud800", "\ud83d\ude00"]}', {"\ufffdx": ["a\ufffd", "\U0001f600"]}),
+        (r'["\"\\", "\ud800", {}, [], true, null, -0.5e3]', ['"\\', "\ufffd", {}, [], True, None, -500.0]),
+    ],
+)
+def test_half_a_surrogate_pair_becomes_the_replacement_character(text: str, value: Any) -> None:
+    assert msgspec.msgpack.decode(packed(text.encode())) == value
+
+
+def test_any_nesting_of_a_row_is_packed() -> None:
+    deep = packed(b'[{"a":' * 5000 + b"1" + b"}]" * 5000)
+    assert deep == b"\x91\x81\xa1a" * 5000 + b"\x01"
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), VALUES, st.booleans())
 def test_a_snapshot_put_together_is_the_whole_one(name: str, data: Any, reset: bool) -> None:
     head = snapshot_head(name, "q")

@@ -4,6 +4,7 @@
  */
 
 import { RealtimeError } from "./errors.js";
+import { stringify } from "./json.js";
 
 /** The keys of a channel, which its members have agreed on elsewhere. */
 export interface Encryption {
@@ -41,7 +42,7 @@ export class Sealer {
     const kid = this._encryption.keyId;
     const iv = crypto.getRandomValues(new Uint8Array(12));
     const key = await this._key(kid);
-    const plain = utf8.encode(JSON.stringify(data ?? null));
+    const plain = utf8.encode(stringify(data ?? null));
     const sealed = await crypto.subtle.encrypt(this._algorithm(event, kid, iv), key, plain);
     return { e2ee: 1, kid, iv: toBase64(iv), ct: toBase64(new Uint8Array(sealed)) };
   }

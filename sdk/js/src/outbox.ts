@@ -6,6 +6,7 @@
  */
 
 import { RealtimeError } from "./errors.js";
+import { stringify } from "./json.js";
 import type { Wire } from "./types.js";
 
 interface Entry {
@@ -38,7 +39,7 @@ export class Outbox {
     const ref = String(++this._refs);
     const wire = { ...message, ref };
     // As text at once: what the application does to its object afterwards is not sent.
-    const text = JSON.stringify(wire);
+    const text = stringify(wire);
     const about = { channel: message.channel, ref };
     if (!online && this._entries.size >= this._limit)
       return Promise.reject(new RealtimeError("RT_001", `not connected, and ${this._limit} messages are waiting already`, about));
@@ -83,7 +84,7 @@ export class Outbox {
   _restart(): void {
     for (const [ref, entry] of this._entries) {
       entry._sent = false;
-      if (entry._renew) entry._text = JSON.stringify({ ...entry._renew(), ref });
+      if (entry._renew) entry._text = stringify({ ...entry._renew(), ref });
     }
   }
 

@@ -2,6 +2,7 @@
 
 import { RealtimeError } from "./errors.js";
 import { uuid } from "./ids.js";
+import { stringify } from "./json.js";
 import { defaults, endpoint } from "./settings.js";
 import type { Presence, User } from "./types.js";
 
@@ -119,7 +120,7 @@ export class RealtimeServer {
     if (body) headers["Content-Type"] = "application/json";
     if (apiKey) headers.Authorization = `Bearer ${apiKey}`;
     const { origin, pathname } = endpoint(url);
-    const init: RequestInit = { method, headers, ...(body && { body: JSON.stringify(body) }) };
+    const init: RequestInit = { method, headers, ...(body && { body: stringify(body) }) };
     for (let attempt = 1; ; attempt++) {
       const last = attempt === ATTEMPTS;
       try {

@@ -9,6 +9,7 @@ import { fullJitter } from "./backoff.js";
 import { Connection, type ConnectionSettings, type Speaker } from "./connection.js";
 import type { Emitter } from "./emitter.js";
 import { RealtimeError } from "./errors.js";
+import { stringify } from "./json.js";
 import type { Ending, Link, Slot } from "./link.js";
 import { Outbox } from "./outbox.js";
 import { Slots } from "./slots.js";
@@ -241,7 +242,7 @@ export class Session implements Speaker {
     for (let make; (make = link._control.shift()); ) {
       const message = make();
       if (!message) continue;
-      const text = JSON.stringify(message);
+      const text = stringify(message);
       const problem = this._outbox._tooLarge(text);
       if (!problem) return text;
       // Answered here: a server ends the connection over it, and the next connection would begin with the same request.

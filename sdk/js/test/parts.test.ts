@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { fullJitter } from "../src/backoff.js";
 import { equal } from "../src/equal.js";
 import { randomHex, uuid } from "../src/ids.js";
+import { stringify } from "../src/json.js";
 import { Outbox } from "../src/outbox.js";
 import { Pacer } from "../src/pacer.js";
 import { compare } from "../src/position.js";
@@ -29,6 +30,15 @@ test("JSON values are equal whatever the order of their keys", () => {
   assert.ok(equal({ a: [1, { b: null }], c: "x" }, { c: "x", a: [1, { b: null }] }));
   for (const [a, b] of [[{ a: 1 }, { a: 1, b: 1 }], [{ a: 1 }, { b: 1 }], [[1, 2], [2, 1]], [[], {}], [null, {}], [0, "0"], [{ a: undefined }, { b: 1 }]])
     assert.ok(!equal(a, b), JSON.stringify([a, b]));
+});
+
+test("a bigint is written as a number with all its digits, whatever strings are beside it", () => {
+  const value = { a: [1, "2n", 'x"bigint 3'], b: { c: -99999999999999999999999999n }, d: 9007199254740993n };
+  assert.equal(stringify(value), '{"a":[1,"2n","x\\"bigint 3"],"b":{"c":-99999999999999999999999999},"d":9007199254740993}');
+  assert.equal(stringify({ a: undefined, b: [0.5] }), '{"b":[0.5]}');
+  const circular: any = {};
+  circular.self = circular;
+  assert.throws(() => stringify(circular), TypeError);
 });
 
 test("ids are well formed and different", () => {

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
+
+from bunbase.codec import decode_text, encode_text
 
 __all__ = ["Encryption", "Undecipherable"]
 
@@ -48,7 +49,7 @@ class Encryption:
     def encrypt(self, channel: str, event: str, data: object, *, nonce: bytes | None = None) -> dict[str, Any]:
         """The envelope for ``data``, any JSON value. ``nonce``: for test vectors only; never use one twice."""
         iv = os.urandom(_NONCE_SIZE) if nonce is None else nonce
-        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        text = encode_text(data).encode()
         sealed = self._ciphers[self.key_id].encrypt(iv, text, _bound(channel, event, self.key_id))
         return {"e2ee": 1, "kid": self.key_id, "iv": _to_text(iv), "ct": _to_text(sealed)}
 
@@ -67,7 +68,7 @@ class Encryption:
         from cryptography.exceptions import InvalidTag
 
         try:
-            return json.loads(cipher.decrypt(_from_text(iv), _from_text(sealed), _bound(channel, event, kid)))
+            return decode_text(cipher.decrypt(_from_text(iv), _from_text(sealed), _bound(channel, event, kid)))
         except (InvalidTag, ValueError) as wrong:
             raise Undecipherable(f"it was not made with key {kid!r} for this channel and event") from wrong
 

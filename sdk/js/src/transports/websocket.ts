@@ -38,7 +38,8 @@ export function websocket({ _url, _query, _packed, _WebSocket }: Address, events
   };
   return {
     _send(text) {
-      if (socket.readyState === 1) socket.send(_packed ? pack(JSON.parse(text)) : text);
+      // A number of so many digits may not be a double; the server understands JSON, too.
+      if (socket.readyState === 1) socket.send(_packed && !/\d{16}/.test(text) ? pack(JSON.parse(text)) : text);
     },
     _close(leave) {
       open = false;

@@ -109,7 +109,9 @@ class AsyncRealtimeServer:
             return await retrying(self._once, call)
 
     async def _once(self, call: calls.Call[T]) -> T:
-        return calls.read(call, await self._http.request(call.method, call.path, params=call.params, json=call.json))
+        return calls.read(
+            call, await self._http.request(call.method, call.path, params=call.params, **calls.body(call))
+        )
 
 
 class AsyncServerChannel:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 from tenacity import retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from bunbase.codec import decode_text, encode_text
 from bunbase.crypto import Encryption
 from bunbase.errors import RealtimeError
 from bunbase.model import Presence, User
@@ -20,6 +21,7 @@ from bunbase.transports.base import Address
 
 __all__ = [
     "Call",
+    "body",
     "broadcast",
     "broadcast_widely",
     "client_options",
@@ -70,10 +72,17 @@ class Busy(Exception):
         self.error = error
 
 
+def body(call: Call[Any]) -> dict[str, Any]:
+    """The body of a call as options of httpx; its own JSON has no ``Decimal``."""
+    if call.json is None:
+        return {}
+    return {"content": encode_text(call.json), "headers": {"Content-Type": "application/json"}}
+
+
 def read(call: Call[T], answer: httpx.Response) -> T:
     """The result of a call. Raises ``RealtimeError``, or ``Busy`` if it may be repeated."""
     if answer.is_success:
-        return call.read(answer.json() if answer.content else None)
+        return call.read(decode_text(answer.content) if answer.content else None)
     try:
         problem = answer.json()
         error = RealtimeError(str(problem["code"]), str(problem.get("detail") or problem.get("title")))

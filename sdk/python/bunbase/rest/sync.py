@@ -110,7 +110,7 @@ class RealtimeServer:
             return answer
 
     def _once(self, call: calls.Call[T]) -> T:
-        return calls.read(call, self._http.request(call.method, call.path, params=call.params, json=call.json))
+        return calls.read(call, self._http.request(call.method, call.path, params=call.params, **calls.body(call)))
 
 
 class ServerChannel:

@@ -1,0 +1,13 @@
+/** JSON with integers of any size. */
+
+/** As `JSON.stringify`, which refuses a `bigint`: it becomes a number with all its digits. @internal */
+export function stringify(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    // `JSON.rawJSON` would do it, but not everywhere yet. What is not about a bigint fails again, and says why.
+    const mark = `bigint ${Math.random()}`.replace(".", "");
+    const text = JSON.stringify(value, (_key, each: unknown) => (typeof each === "bigint" ? mark + "n" + each : each));
+    return text.replace(new RegExp(`"${mark}n(-?\\d+)"`, "g"), "$1");
+  }
+}
