@@ -51,9 +51,13 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
   select case
     when history is null then 'history must be true or false'
     when ttl <= interval '0' then 'ttl must be longer than nothing, or null for no limit'
+    -- A time that far from now is not a timestamp any more, and every reckoning with it would fail.
+    when ttl > interval '1000 years' then 'ttl must be at most 1000 years, or null for no limit'
     when max_messages < 1 then 'max_messages must be at least 1, or null for no limit'
     when coalesce(presence_timeout < interval '0', true) then 'presence_timeout must be 0 or longer'
     when coalesce(typing_timeout <= interval '0', true) then 'typing_timeout must be longer than nothing'
+    when greatest(presence_timeout, typing_timeout) > interval '1000 years'
+      then 'presence_timeout and typing_timeout must be at most 1000 years'
   end
 $$;
 comment on function realtime.settings_problem(boolean, interval, integer, interval, interval) is

@@ -231,7 +231,7 @@ begin
       hint = (select format('At most %s.', s.max_payload) from realtime.settings s);
   elsif realtime.is_too_deep(payload, size) then
     perform realtime.refuse_depth();
-  elsif priority not between -32768 and 32767 then
+  elsif priority is null or priority not between -32768 and 32767 then
     raise exception 'a priority is between -32768 and 32767, not %', priority using errcode = 'RT007';
   end if;
   perform realtime.emit('realtime.command', jsonb_build_object('command', 'broadcast', 'users', to_jsonb(users), 'event', event,
@@ -255,7 +255,7 @@ create or replace function realtime.broadcast_users(
   users text[], event text, payload jsonb default 'null', sender text default null, audience jsonb default null, priority integer default 0
 ) returns text
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-  select realtime.direct(coalesce(users, '{}'), event, payload, sender, audience, priority)
+  select realtime.direct(array(select u.id from unnest(users) u (id) where u.id is not null), event, payload, sender, audience, priority)
 $$;
 comment on function realtime.broadcast_users(text[], text, jsonb, text, jsonb, integer) is
   'Send a message to every connection of these users, whatever it is subscribed to. Not stored. Returns its id';
@@ -277,3 +277,40 @@ $$;
 comment on function realtime.broadcast_rooms(text[], text, jsonb, text, jsonb, integer) is
   'Publish a message to several channels, all in this transaction. A name that ends with * means every open room that matches. Returns '
   'how many channels that were';
+
+-- The payload as json or text. Without them PostgreSQL would not take json_build_object(), for it casts json to jsonb only where a value is assigned;
+-- and with both json and jsonb a plain literal would fit either. A literal is text first (docs: "Function Type Resolution"), so it goes that way.
+-- They run as the caller and say nothing that the functions they call do not say.
+do $$
+declare
+  kind text;
+begin
+  foreach kind in array '{json,text}'::text[] loop
+    execute format($f$
+      create or replace function realtime.broadcast(
+        channel text, event text, payload %1$s, sender text default null, id text default null, audience jsonb default null, priority integer default 0
+      ) returns text
+      language sql as $b$ select realtime.broadcast(channel, event, payload::pg_catalog.jsonb, sender, id, audience, priority) $b$;
+      comment on function realtime.broadcast(text, text, %1$s, text, text, jsonb, integer) is 'The same with a payload of type %1$s';
+
+      create or replace function realtime.broadcast_all(
+        event text, payload %1$s, sender text default null, audience jsonb default null, priority integer default 0
+      ) returns text
+      language sql as $b$ select realtime.broadcast_all(event, payload::pg_catalog.jsonb, sender, audience, priority) $b$;
+      comment on function realtime.broadcast_all(text, %1$s, text, jsonb, integer) is 'The same with a payload of type %1$s';
+
+      create or replace function realtime.broadcast_users(
+        users text[], event text, payload %1$s, sender text default null, audience jsonb default null, priority integer default 0
+      ) returns text
+      language sql as $b$ select realtime.broadcast_users(users, event, payload::pg_catalog.jsonb, sender, audience, priority) $b$;
+      comment on function realtime.broadcast_users(text[], text, %1$s, text, jsonb, integer) is 'The same with a payload of type %1$s';
+
+      create or replace function realtime.broadcast_rooms(
+        rooms text[], event text, payload %1$s, sender text default null, audience jsonb default null, priority integer default 0
+      ) returns integer
+      language sql as $b$ select realtime.broadcast_rooms(rooms, event, payload::pg_catalog.jsonb, sender, audience, priority) $b$;
+      comment on function realtime.broadcast_rooms(text[], text, %1$s, text, jsonb, integer) is 'The same with a payload of type %1$s';
+    $f$, kind);
+  end loop;
+end
+$$;

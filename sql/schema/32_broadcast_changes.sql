@@ -81,11 +81,53 @@ end
 $$;
 comment on function realtime.send_change(text, text, jsonb) is 'What broadcast_changes() does with a change. Not for others to call';
 
+create or replace function realtime.column_list(list text) returns text[]
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+begin
+  if starts_with(ltrim(list), '{') then
+    return list::text[];
+  elsif strpos(list, '"') = 0 then
+    return array(select btrim(name, E' \t\n') from string_to_table(list, ',') name);
+  elsif list !~ '^\s*("([^"]|"")+"|[^",]+)\s*(,\s*("([^"]|"")+"|[^",]+)\s*)*$' then
+    raise exception 'not a list of columns: %', list using errcode = 'RT007',
+      hint = 'Like id,status or id,"a name, with a comma" or {id,"a name"}.';
+  end if;
+  return array(
+    select case when starts_with(m[1], '"') then replace(substr(m[1], 2, length(m[1]) - 2), '""', '"') else btrim(m[1], E' \t\n') end
+    from regexp_matches(list, '\s*("(?:[^"]|"")+"|[^",]+)\s*(?:,|$)', 'g') m);
+end
+$$;
+comment on function realtime.column_list(text) is
+  'The names in a list of columns: between commas, in double quotes where they have a comma, a quote or blanks at an end, or as an array';
+
+create or replace function realtime.shown_columns(content jsonb, columns text[], source regclass) returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  shown jsonb;
+begin
+  if content is null then
+    return null;
+  end if;
+  select jsonb_object_agg(key, value) into shown from jsonb_each(content) where key = any (columns);
+  if not coalesce(shown, '{}') ?& columns then
+    raise exception 'the columns % of table % are to be shown, but it has no %', array_to_string(columns, ', '), source,
+      (select string_agg(quote_literal(name), ', ') from unnest(columns) name where not content ? name)
+      using errcode = 'undefined_column', hint = 'Make the trigger again with the columns that there are.';
+  end if;
+  return shown;
+end
+$$;
+comment on function realtime.shown_columns(jsonb, text[], regclass) is 'A row''s values of these columns; raises undefined_column if it lacks one';
+
+-- Values are written as live queries write them (engine/session_settings.py), whatever the writer's session has set.
 create or replace function realtime.broadcast_changes() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+  set datestyle = 'ISO, MDY' set timezone = 'UTC' set intervalstyle = 'postgres' set extra_float_digits = 1 set bytea_output = 'hex'
+  set lc_monetary = 'C' set xmlbinary = 'base64' set xmloption = 'content' set quote_all_identifiers = off
+as $$
 declare
   event text := coalesce(nullif(tg_argv[1], ''), tg_op);
-  columns text[] := string_to_array(replace(tg_argv[2], ' ', ''), ',');
+  columns text[] := realtime.column_list(nullif(btrim(tg_argv[2]), ''));
   fresh jsonb;
   stale jsonb;
   message jsonb := jsonb_build_object('operation', tg_op, 'schema', tg_table_schema, 'table', tg_table_name);
@@ -112,8 +154,8 @@ begin
     old_channel := realtime.fill_in(tg_argv[0], stale);
   end if;
   if columns is not null then
-    fresh := (select jsonb_object_agg(key, value) from jsonb_each(fresh) where key = any (columns));
-    stale := (select jsonb_object_agg(key, value) from jsonb_each(stale) where key = any (columns));
+    fresh := realtime.shown_columns(fresh, columns, tg_relid);
+    stale := realtime.shown_columns(stale, columns, tg_relid);
   end if;
   message := message || jsonb_build_object('record', fresh, 'old', stale);
   perform realtime.send_change(coalesce(new_channel, old_channel), event, message);
@@ -125,6 +167,6 @@ end
 $$;
 comment on function realtime.broadcast_changes() is
   'Trigger function. Arguments: the channel, with {column} for values of the row; the event (default: INSERT, UPDATE, DELETE); a list '
-  'of columns to show (default: all). Payload: {operation, schema, table, record, old}. A row with null in a {column} is not sent; an '
+  'of columns to show (default: all; a name with a comma in double quotes). A column that the table does not have is an error. Payload: {operation, schema, table, record, old}. A row with null in a {column} is not sent; an '
   'update that changes the channel goes to both; a row beyond the size limit comes with "tooLarge": true instead of its values, one nested too deeply with "tooDeep": true; nothing '
   'is sent to a channel that is closed. FOR EACH STATEMENT only for TRUNCATE';

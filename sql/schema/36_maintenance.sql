@@ -23,7 +23,7 @@ begin
   if not pg_try_advisory_xact_lock(hashtextextended('bunbase realtime partitions', 0)) then
     return 0;  -- somebody else is at it
   end if;
-  for day in select today + n from generate_series(0, days) n loop
+  for day in select today + n from generate_series(0, least(days, 366)) n loop
     name := 'messages_' || to_char(day, 'YYYYMMDD');
     continue when to_regclass('realtime.' || name) is not null;
     -- Rows that came before their partition stay where they are; they expire there.
@@ -43,7 +43,7 @@ exception when lock_not_available then
 end
 $$;
 comment on function realtime.make_partitions(integer) is
-  'Make the partitions of realtime.messages for today and that many days ahead. Returns how many were made';
+  'Make the partitions of realtime.messages for today and that many days ahead (at most 366). Returns how many were made';
 
 create or replace function realtime.channels_in(partition regclass) returns setof text
 language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off as $$

@@ -46,6 +46,53 @@ def test_event_and_columns_can_be_chosen(db: Connection) -> None:
     assert (channel, event, payload["record"]) == ("orders", "order-changed", {"id": 1, "status": "new"})
 
 
+@pytest.mark.parametrize(
+    "columns", ['"Order Id", "a, b" ,amount', '{"Order Id","a, b",amount}', ' Order Id,"a, b",  amount ']
+)
+def test_columns_with_blanks_and_commas_in_their_names_can_be_chosen(db: Connection, columns: str) -> None:
+    table(db, '"Order Id" int, "a, b" int, amount int, secret text', "orders", "", columns)
+    run(db, "insert into orders values (1, 2, 3, 'x')")
+    [(_, event, payload)] = sent(db)
+    assert (event, payload["record"]) == ("INSERT", {"Order Id": 1, "a, b": 2, "amount": 3})
+
+
+def test_a_column_to_be_shown_that_the_table_lacks_is_an_error_that_names_it(db: Connection) -> None:
+    table(db, "id int, amount int", "orders", "", "id,amuont")
+    for write in ("insert into orders values (1, 2)",):
+        with pytest.raises(psycopg.errors.UndefinedColumn, match="it has no 'amuont'"):
+            run(db, write)
+    table(db, "id int", "orders", "", 'id,"amount', name="bills")
+    with pytest.raises(psycopg.Error, match="not a list of columns"):
+        run(db, "insert into bills values (1)")
+
+
+def test_values_are_written_the_same_way_whatever_the_session_has_set(db: Connection) -> None:
+    table(
+        db,
+        "id int, f float8, g float4, b bytea, i interval, t timestamptz, d daterange, tr tstzrange, m money, ts timestamp[]",
+        "orders",
+    )
+    row = (
+        "values (1, 0.1::float8 + 0.2, 1.2345678, '\\x00ff41', '1 year 2 days', '2026-01-01 00:00+00',"
+        " '[2026-01-02,2026-02-03)', '[2026-01-01 00:00+00,)', 1234.5, '{2026-01-02 03:04:05}')"
+    )
+    run(db, "set timezone = 'UTC'")
+    run(db, f"insert into orders {row}")
+    for setting in (
+        "extra_float_digits = -3", "bytea_output = escape", "intervalstyle = iso_8601", "timezone = 'Asia/Kathmandu'",
+        "datestyle = 'German, DMY'", "xmlbinary = hex", "quote_all_identifiers = on",
+    ):  # fmt: skip
+        run(db, f"set {setting}")
+    run(db, f"insert into orders {row}".replace("2026-01-02,2026-02-03", "02.01.2026,03.02.2026"))
+    (_, _, plain), (_, _, odd) = sent(db)
+    assert odd["record"] == plain["record"]
+    assert plain["record"]["f"] == 0.30000000000000004
+    assert plain["record"]["b"] == "\\x00ff41"
+    assert plain["record"]["i"] == "1 year 2 days"
+    assert plain["record"]["t"] == "2026-01-01T00:00:00+00:00"
+    assert plain["record"]["tr"] == '["2026-01-01 00:00:00+00",)'
+
+
 def test_a_row_that_moves_is_sent_to_both_channels(db: Connection) -> None:
     table(db, "id int, room text", "room:{room}")
     run(db, "insert into orders values (1, 'a')")

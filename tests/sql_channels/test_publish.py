@@ -30,6 +30,40 @@ def test_broadcast_stores_a_message_with_all_it_was_given(db: Connection) -> Non
     assert (row["id"], row["priority"], row["audience"]) == ("m1", 5, {"exclude": {"sender": True}})
 
 
+PAYLOADS = ["json_build_object('a', 1)", "jsonb_build_object('a', 1)", "'{\"a\": 1}'", "'{\"a\": 1}'::text", "$1"]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_payload_can_be_json_jsonb_text_a_literal_or_a_parameter(
+    db: Connection, stream: Stream, payload: str
+) -> None:
+    run(db, "create table d (a int); insert into d values (1)")
+    run(db, "select realtime.create_channel('room:1')")
+    for call in (
+        f"realtime.broadcast('room:1', 'e', {payload})",
+        f"realtime.broadcast('room:1', event => 'e', payload => {payload}, sender => 'ann')",
+        f"realtime.broadcast_rooms('{{room:*}}', 'e', {payload})",
+        f"realtime.broadcast_all('e', {payload}, priority => 1)",
+        f"realtime.broadcast_users('{{ann}}', 'e', {payload})",
+    ):
+        psycopg.RawCursor(db).execute(f"select {call}".encode(), ['{"a": 1}'] if "$1" in payload else None)
+    assert [row["payload"] for row in run(db, "select payload from realtime.messages")] == [{"a": 1}] * 3
+    assert [command["payload"] for command in stream.messages("realtime.command")] == [{"a": 1}] * 2
+
+
+def test_a_payload_can_be_left_out_or_null(db: Connection) -> None:
+    for call in ("'room', 'e'", "'room', 'e', null", "'room', 'e', id => 'x'", "'room', 'e', payload => null::json"):
+        run(db, f"select realtime.broadcast({call})")
+    run(db, "select realtime.broadcast_all('e')")
+    assert run(db, "select distinct payload::text as p from realtime.messages") == [{"p": "null"}]
+
+
+def test_users_that_are_null_or_in_two_dimensions_are_still_users(db: Connection, stream: Stream) -> None:
+    for users in ("'{ann,NULL}'", "'{{ann,bob},{cat,NULL}}'", "null"):
+        run(db, f"select realtime.broadcast_users({users}, 'e')")
+    assert [c["users"] for c in stream.messages("realtime.command")] == [["ann"], ["ann", "bob", "cat"], []]
+
+
 def test_a_rolled_back_transaction_sends_nothing(connect: Connect, stream: Stream) -> None:
     db = connect()
     run(db, "insert into realtime.channels (name, history) values ('quiet', false)")
@@ -85,6 +119,8 @@ DEEP = "(repeat('[', 600) || repeat(']', 600))::jsonb"
         ("realtime.broadcast(null, 'e')", "RT007"),
         ("realtime.broadcast('room', 'e', id => '')", "RT007"),
         ("realtime.broadcast('room', 'e', priority => 40000)", "RT007"),
+        ("realtime.broadcast_all('e', priority => null)", "RT007"),
+        ("realtime.broadcast_users('{ann}', 'e', priority => null)", "RT007"),
         ("realtime.broadcast('room', 'e', audience => '{\"user\": []}')", "RT007"),
         ("realtime.broadcast('room', 'e', audience => '{\"users\": \"ann\"}')", "RT007"),
         ("realtime.broadcast('room', 'e', audience => '{\"exclude\": {\"all\": true}}')", "RT007"),
