@@ -184,5 +184,21 @@ def _run(connection: _Connection, name: str, text: str) -> None:
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         raise  # to be tried again
     except psycopg.Error as error:
-        hint = f". {error.diag.message_hint}" if error.diag.message_hint else ""
-        raise MigrationError(f"{name}: {error.diag.message_primary or error}{hint}") from error
+        raise MigrationError(f"{name}: {error.diag.message_primary or error}. {_remedy(error)}") from error
+
+
+def _remedy(error: psycopg.Error) -> str:
+    """What to do about a file that failed."""
+    if error.diag.message_hint:
+        return error.diag.message_hint
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return (
+            "Run `realtime migrate` as a superuser, or as the owner of the schema realtime "
+            "(the first time: a role with CREATE on the database and CREATEROLE)"
+        )
+    if isinstance(error, psycopg.errors.UndefinedTable):
+        return (
+            "If a table of the schema realtime was dropped: restore it from a backup, or run DROP SCHEMA realtime CASCADE, "
+            "migrate, and expose the tables again"
+        )
+    return "Nothing was changed"

@@ -55,12 +55,15 @@ select pubviaroot and pubinsert and pubupdate and pubdelete and pubtruncate as c
 from pg_publication where pubname = 'bunbase_realtime'
 
 -- name: doctor_triggers
--- Triggers of ours that are missing, disabled, or do not fire when they should (A: always, O: not for replicated rows).
+-- Triggers of ours that are missing, disabled, or do not fire when they should (A: always, O: not for replicated rows, R: only for those).
 with wanted (relation, name, fires) as (
   select to_regclass('realtime.' || w.relation), w.name, w.fires
   from (values ('collections', 'collections_changed', 'A'), ('presence', 'presence_removed', 'A'), ('nodes', 'node_removed', 'A'),
                ('channels', 'check_channel', 'O'), ('channel_defaults', 'check_default', 'O'), ('messages', 'check_size', 'O'),
-               ('routes', 'check_route', 'O')) w (relation, name, fires)
+               ('routes', 'check_route', 'O'),
+               ('settings', 'leave_out', 'R'), ('epochs', 'leave_out', 'R'), ('commits', 'leave_out', 'R'), ('expired', 'leave_out', 'R'),
+               ('dropped_days', 'leave_out', 'R'), ('nodes', 'leave_out', 'R'), ('connections', 'leave_out', 'R'), ('presence', 'leave_out', 'R'),
+               ('messages', 'take_local_xid', 'R'), ('message_ids', 'take_local_xid', 'R')) w (relation, name, fires)
   union all
   select p.relid, 'realtime_truncate', 'A'
   from realtime.collections c join pg_partitioned_table t on t.partrelid = c.relation, pg_partition_tree(c.relation) p

@@ -84,6 +84,21 @@ def test_a_slot_that_is_no_nodes_of_this_database_is_dropped_only_by_its_name_tw
         assert realtime("slots", "drop", name, "--force", name, "--dsn", database).stdout == f"{name} is dropped\n"
 
 
+def test_at_a_terminal_the_name_of_anothers_slot_is_asked_for(database: str, physical_slot: str) -> None:
+    command = [sys.executable, "-m", "server", "slots", "drop", physical_slot, "--dsn", database]
+    for typed, code in (("yes", 1), (physical_slot, 0)):
+        ours, theirs = os.openpty()
+        try:
+            os.write(ours, f"{typed}\n".encode())
+            done = subprocess.run(
+                command, cwd=ROOT, stdin=theirs, capture_output=True, text=True, timeout=120, check=False
+            )
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        assert (done.returncode, "Type its name to drop it" in done.stdout) == (code, True), done.stderr
+
+
 def test_the_doctor_does_not_advise_to_drop_slots_of_others(
     database: str, foreign_slot: str, physical_slot: str
 ) -> None:
@@ -147,6 +162,16 @@ def test_the_serving_role_gets_its_privileges_by_one_command_and_again_at_each_m
     assert f'GRANT SELECT (id, owner, body) ON TABLE public.t TO "{role}";' in granted.stdout
     assert realtime("doctor", "--dsn", mine).returncode == 0, realtime("doctor", "--dsn", mine).stdout
     assert realtime("migrate", "--dsn", mine).stdout == "already up to date\n"
+    command = [sys.executable, "-m", "server", "serve", "--port", "0", "--throw-away", "--slot-name", "granted"]
+    with subprocess.Popen([*command, "--dsn", mine], cwd=ROOT, stderr=subprocess.PIPE, text=True) as serving:
+        assert serving.stderr is not None
+        said: list[str] = []
+        while not any(line.startswith("serving http://") for line in said):
+            said.append(serving.stderr.readline())
+            assert said[-1], said
+        serving.terminate()
+        rest = serving.stderr.read()
+        assert serving.wait(60) == 0, rest
 
     run_sql(database, f'revoke execute on function realtime.adopt_cluster() from "{role}"')
     found = realtime("doctor", "--dsn", mine)
