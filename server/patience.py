@@ -20,7 +20,7 @@ from engine.connecting import connect_now
 from engine.errors import RealtimeError
 from engine.sql import query
 
-__all__ = ["LOCK_TIMEOUT", "LockedOut", "patiently"]
+__all__ = ["LOCK_TIMEOUT", "LockedOut", "Standby", "patiently"]
 
 LOCK_TIMEOUT = 3.0
 """Seconds after which a statement stops waiting for a lock."""
@@ -38,6 +38,10 @@ class LockedOut(RealtimeError):
     """A lock was not to be had; the message names what holds it."""
 
 
+class Standby(RealtimeError):
+    """The server cannot be written to: it follows another one."""
+
+
 def patiently(
     dsn: str,
     application_name: str,
@@ -49,12 +53,17 @@ def patiently(
     """Run ``work`` in one transaction, again if it meets a lock that is not free within ``lock_timeout`` seconds.
 
     ``work`` gets a connection with that ``lock_timeout``. ``say`` is told whom it waits for, and of each new attempt.
-    Raises ``LockedOut`` after ten attempts, and what ``work`` raises.
+    Raises ``LockedOut`` after ten attempts, ``Standby`` on a server that only follows another one, and what ``work`` raises.
     """
     waited_for: list[str] = []
 
     def once() -> _Result:
         with connect_now(dsn, application_name) as connection:
+            if connection.execute(query("server_is_standby")).fetchone() == (True,):
+                raise Standby(
+                    "this server is a standby, which cannot be written to: connect to the primary "
+                    "(target_session_attrs=read-write in the DSN finds it among several hosts)"
+                )
             connection.execute(query("migration_lock_timeout"), [f"{round(lock_timeout * 1000)}ms"])
             with _watched(dsn, connection, say, waited_for):
                 return work(connection)

@@ -117,14 +117,15 @@ select pg_terminate_backend(%(pid)s, 2000)
 -- confirmed everything), for an inactive one since when it is inactive (PostgreSQL 17 and later), else unknown.
 select s.slot_name::text as name, s.slot_type as type, s.plugin::text as plugin, s.database::text as database, s.active,
        s.slot_type = 'logical' and s.database = current_database() as here,
-       (pg_current_wal_lsn() - s.confirmed_flush_lsn)::bigint as lag_bytes,
+       (here.lsn - s.confirmed_flush_lsn)::bigint as lag_bytes,
        case when s.active then coalesce(extract(epoch from r.flush_lag), 0)
             else extract(epoch from clock_timestamp() - (to_jsonb(s) ->> 'inactive_since')::timestamptz)
        end::float8 as lag_seconds,
-       (pg_current_wal_lsn() - s.restart_lsn)::bigint as retained_bytes,
+       (here.lsn - s.restart_lsn)::bigint as retained_bytes,
        coalesce(s.wal_status, case when s.restart_lsn is null and s.slot_type = 'physical' then '' else 'lost' end) as wal_status,
        to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason
 from pg_replication_slots s
+cross join (select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end as lsn) here
 left join pg_stat_replication r on r.pid = s.active_pid
 order by s.slot_name
 

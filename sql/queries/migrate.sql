@@ -93,3 +93,7 @@ select b.pid, coalesce(a.usename::text, '') as role, coalesce(nullif(a.applicati
        coalesce(a.state, 'state not visible') as state, extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
 from (select distinct unnest(pg_blocking_pids(%s::int)) as pid) b left join pg_stat_activity a on a.pid = b.pid
 order by a.xact_start nulls last, b.pid
+
+-- name: server_is_standby
+-- Whether the server only follows another one.
+select pg_is_in_recovery()

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from server.local_postgres import LocalPostgres
-from tests.conftest import database_on, postgres_18, started
+from tests.conftest import database_on, fresh_database, postgres_18, started
 
 ROOT = Path(__file__).parents[2]
 
@@ -247,3 +247,20 @@ def test_the_doctor_finds_a_server_that_is_not_set_up_for_logical_replication(sc
         assert "no replication slots are allowed" in found["problem"]
         assert any("max_slot_wal_keep_size is unlimited" in line for line in found["warn"])
         assert any("the database is not at this version" in line for line in found["problem"])
+
+
+@pytest.mark.long
+def test_a_standby_is_named_by_each_command_that_writes(scratch: Path) -> None:
+    with started(postgres_18(scratch / "standby18")) as server:
+        dsn = fresh_database(server)
+        server.stop()
+        (server.data_dir / "standby.signal").touch()
+        server.start()
+        for command in [("migrate",), ("expose", "t"), ("serve", "--migrate")]:
+            done = realtime(*command, "--dsn", dsn)
+            assert done.returncode == 1, command
+            assert "this server is a standby, which cannot be written to: connect to the primary" in done.stderr
+        done = realtime("serve", "--dsn", dsn)
+        assert (done.returncode, "this server is a standby: connect to the primary" in done.stderr) == (1, True)
+        assert "this server is a standby" in levels(realtime("doctor", "--dsn", dsn).stdout)["problem"]
+        assert realtime("slots", "--dsn", dsn).returncode == 0
