@@ -31,8 +31,8 @@ class LiveSettings:
     """
 
     linger: float = 15.0
-    linger_bytes: int = 64 << 20
-    plan_bytes: int = 32 << 20
+    linger_bytes: int = 32 << 20
+    plan_bytes: int = 8 << 20
     reread_interval: float = 0.05
     clock_interval: float = 1.0
     trim_interval: float = 1.0

@@ -14,6 +14,7 @@ import psycopg
 
 from engine.catalog import Catalog, Table
 from engine.errors import InvalidQuery, PermissionDenied, SubscriptionFailed, UnknownCollection
+from engine.query.aside import aside
 from engine.query.builder import parse_query
 from engine.query.canonical import canonicalise, literals
 from engine.query.encode import projection
@@ -116,9 +117,10 @@ async def _plan_sql(
         raise InvalidQuery(f'the query does not read the collection of its channel, "{table.collection}"')
     bound = await bind(connection, checked, spec.get("params", []))
     try:
-        query = _as_query(checked, bound, table)
-    except NotOneTable as reason:
-        return await _reread_sql(reread_sql(checked, bound, str(reason)), connection)
+        query = await aside(lambda: _as_query(checked, bound, table), len(checked.sql))
+    except NotOneTable as error:
+        reason = str(error)
+        return await _reread_sql(await aside(lambda: reread_sql(checked, bound, reason), len(checked.sql)), connection)
     query = await canonicalise(query, table, connection)
     plan = compile_incremental(query, table)
     return _reread_query(query, table, plan.reason) if isinstance(plan, NotIncremental) else plan

@@ -115,7 +115,7 @@ async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedS
     text, tokens, syntax, found = await aside(lambda: _read(sql), len(sql))
     wanted = placeholders(tokens)
     tables = await _tables(session, found, catalog)
-    edited = expand_stars(text, tokens, syntax.tree, tables)
+    edited = await aside(lambda: expand_stars(text, tokens, syntax.tree, tables), len(text))
     if edited != text:
         tokens = await aside(lambda: tokenize(edited), len(edited))
     hidden = await find_hidden(session, tokens, syntax, found, tables, catalog.by_oid)
