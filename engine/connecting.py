@@ -12,24 +12,24 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import AsyncConnectionPool
 
 from engine.session_settings import connection_options
 
 __all__ = [
     "CONNECT_TIMEOUT",
+    "POOLER_IN_THE_WAY",
     "Connection",
+    "PooledConnection",
     "address",
     "answered_within",
     "connect",
     "connect_now",
-    "connection_pool",
     "parameters",
 ]
 
@@ -38,8 +38,10 @@ Row = TypeVar("Row")
 CONNECT_TIMEOUT: Final = 10
 """Seconds after which an attempt to connect is given up, unless the DSN or ``PGCONNECT_TIMEOUT`` says otherwise."""
 
+POOLER_IN_THE_WAY: Final = (
+    "a connection pooler answers there; dsn must lead to PostgreSQL itself (give the pooler's address as pooled_dsn)"
+)
 _WORD_AFTER: Final = 2.0  # seconds without an answer after which the log says what is waited for
-_AT_MOST: Final = 3.0  # seconds for which a pool goes on with one attempt, and so between two of its attempts at most
 _DEFAULTS: Final = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -50,13 +52,16 @@ _TRANSACTION_TIMEOUT_SINCE: Final = 170000
 _log = logging.getLogger("realtime.database")
 
 
-def parameters(dsn: str, name: str, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
+def parameters(
+    dsn: str, name: str, settings: Mapping[str, str] | None = None, *, pooled: bool = False
+) -> dict[str, Any]:
     """What libpq is given beside ``dsn``.
 
     Args:
         dsn: the connection string; what it sets is kept.
         name: the ``application_name``.
         settings: session settings beside ours.
+        pooled: a pooler is at the other end, which takes no ``options``.
 
     Raises ``psycopg.ProgrammingError`` if ``dsn`` is no connection string.
     """
@@ -64,14 +69,15 @@ def parameters(dsn: str, name: str, settings: Mapping[str, str] | None = None) -
     more: dict[str, Any] = {key: value for key, value in _DEFAULTS.items() if key not in said}
     if "connect_timeout" not in said and "PGCONNECT_TIMEOUT" not in os.environ:
         more["connect_timeout"] = CONNECT_TIMEOUT
-    own = str(said.get("options") or "")
-    more["options"] = f"{own} {connection_options(**(settings or {}))}".lstrip()
+    if not pooled:
+        own = str(said.get("options") or "")
+        more["options"] = f"{own} {connection_options(**(settings or {}))}".lstrip()
     more["application_name"] = name
     return more
 
 
-class Connection(psycopg.AsyncConnection[Row]):
-    """An asynchronous connection that is opened as the module says, also by a pool."""
+class PooledConnection(psycopg.AsyncConnection[Row]):
+    """A connection to a pooler such as PgBouncer: nothing is set in its session, which other clients get next."""
 
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
@@ -79,11 +85,20 @@ class Connection(psycopg.AsyncConnection[Row]):
         loop = asyncio.get_running_loop()
         word = loop.call_later(_WORD_AFTER, _say_what_is_waited_for, conninfo, kwargs)
         try:
-            connection = await super().connect(conninfo, **kwargs)
-        except psycopg.errors.ConnectionTimeout as error:
-            raise _silent(conninfo, kwargs) from error
+            return await super().connect(conninfo, **kwargs)
+        except psycopg.OperationalError as error:
+            raise _explained(error, conninfo, kwargs) from error
         finally:
             word.cancel()
+
+
+class Connection(PooledConnection[Row]):
+    """An asynchronous connection that is opened as the module says, also by a pool."""
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """Open it. Raises as :meth:`PooledConnection.connect`."""
+        connection = await super().connect(conninfo, **kwargs)
         try:
             if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
                 await _unlimited(connection)
@@ -116,8 +131,8 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
     word.start()
     try:
         connection: psycopg.Connection[Any] = psycopg.connect(dsn, **given, **more)
-    except psycopg.errors.ConnectionTimeout as error:
-        raise _silent(dsn, given) from error
+    except psycopg.OperationalError as error:
+        raise _explained(error, dsn, given) from error
     finally:
         word.cancel()
     if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
@@ -125,55 +140,6 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
         connection.execute("set transaction_timeout = 0")
         connection.autocommit = autocommit
     return connection
-
-
-def connection_pool(
-    dsn: str,
-    name: str,
-    settings: Mapping[str, str] | None = None,
-    *,
-    size: int,
-    timeout: float,
-    idle: int = 1,
-    configure: Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]] | None = None,
-    check: Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]] | None = None,
-    **more: Any,
-) -> AsyncConnectionPool[psycopg.AsyncConnection[Any]]:
-    """A pool, not opened, that is back within seconds after an outage of any length.
-
-    psycopg's own pool doubles the pause between two attempts without a limit. So each attempt is given up after
-    ``_AT_MOST`` seconds and a new one begun.
-
-    Args:
-        dsn: the database.
-        name: the ``application_name``.
-        settings: session settings beside ours.
-        size: connections at most; ``idle``: those that are kept.
-        timeout: seconds to wait for a connection.
-        configure: called with each new connection; ``check``: before one is handed out.
-        more: for psycopg, of each connection.
-    """
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def again(pool: AsyncConnectionPool[Any]) -> None:
-        task = asyncio.create_task(pool.check())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    return AsyncConnectionPool(
-        dsn,
-        connection_class=Connection,
-        kwargs={**parameters(dsn, name, settings), "autocommit": True, **more},
-        min_size=idle,
-        max_size=size,
-        timeout=timeout,
-        reconnect_timeout=_AT_MOST,
-        reconnect_failed=again,
-        configure=configure,
-        check=check,
-        name=name,
-        open=False,
-    )
 
 
 @contextmanager
@@ -209,7 +175,12 @@ def _say_what_is_waited_for(dsn: str, given: Mapping[str, Any]) -> None:
     _log.warning("waiting for the database at %s to answer; giving up after %s s", address(dsn), _patience(dsn, given))
 
 
-def _silent(dsn: str, given: Mapping[str, Any]) -> psycopg.errors.ConnectionTimeout:
+def _explained(error: psycopg.OperationalError, dsn: str, given: Mapping[str, Any]) -> psycopg.OperationalError:
+    """``error``, with what to do where that is not plain from it."""
+    if "unsupported startup parameter" in str(error):  # PgBouncer's words
+        return psycopg.OperationalError(f"{str(error).strip()}: {POOLER_IN_THE_WAY}")
+    if not isinstance(error, psycopg.errors.ConnectionTimeout):
+        return error.with_traceback(None)
     return psycopg.errors.ConnectionTimeout(
         f"the database at {address(dsn)} did not answer within {_patience(dsn, given)} s (connect_timeout): "
         "check host and port, and that PostgreSQL and what is between do answer"

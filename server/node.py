@@ -16,6 +16,7 @@ from engine.channels.settings import ChannelSettings
 from engine.feed.feed import Feed, FeedSettings
 from engine.live.service import LiveQueries, LiveSettings
 from engine.lsn import format_lsn
+from engine.pool import check_pooler
 from server.admission import Admission, Connection
 from server.authorizer import NameRules
 from server.drain import Connections, drain
@@ -74,15 +75,20 @@ class Node:
         """
         await self._stack.enter_async_context(self._feed)
         await self._feed.streaming()
+        pooled = self._settings.pooled_dsn
+        if pooled is not None:
+            await check_pooler(self._dsn, pooled)
         live = LiveQueries(
-            self._dsn,
+            pooled or self._dsn,
             self._feed,
             LiveSettings(readers=self._settings.pool_size, stream_generated=self._feed.plugin != "wal2json"),
+            pooled=pooled is not None,
         )
         channels = Channels(
             self._dsn,
             live,
             ChannelSettings(node_id=_feed_settings(self._settings).node),
+            pooled_dsn=pooled,
         )
         live.on_failure(self._fail)
         channels.on_failure(self._fail)

@@ -18,6 +18,7 @@ __all__ = [
     "LogLevel",
     "Origins",
     "PoolSize",
+    "PooledDsn",
     "Port",
     "RestKey",
     "SlotName",
@@ -45,6 +46,7 @@ SlotName = Annotated[str | None, _for("slot_name", "--slot-name")]
 ThrowAway = Annotated[bool | None, _for("throw_away", "--throw-away/--keep-slot")]
 Decoder = Annotated[Literal["auto", "pgoutput", "wal2json"] | None, _for("decoder", "--decoder")]
 PoolSize = Annotated[int | None, _for("pool_size", "--pool-size")]
+PooledDsn = Annotated[str | None, _for("pooled_dsn", "--pooled-dsn")]
 RestKey = Annotated[str | None, _for("rest_key", "--rest-key")]
 Origins = Annotated[list[str] | None, _for("allowed_origins", "--allowed-origin")]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"] | None, _for("log_level", "--log-level")]

@@ -167,12 +167,13 @@ async def _start(node: Node, rest: Rest) -> None:
 def _rest(settings: Settings, dsn: str, node: Node) -> Rest:
     key = None if settings.rest_key is None else settings.rest_key.get_secret_value()
     return Rest(
-        dsn,
+        settings.pooled_dsn or dsn,
         package_version(),
         key=key,
         pool_size=settings.rest_pool_size,
         message_size=_MOST_DATA,
         recorded=node.recorded,
+        pooled=settings.pooled_dsn is not None,
     )
 
 

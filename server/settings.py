@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="REALTIME_", extra="forbid", frozen=True)
 
     dsn: str | None = Field(None, description="connection string of the database (libpq URI or key=value)")
+    pooled_dsn: str | None = Field(
+        None, description="connection string of a pooler (PgBouncer) before it, for all but the replication connection"
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
 

@@ -53,18 +53,22 @@ _LAST_RECORDS = 2.0  # seconds that a stop waits for them
 class Channels:
     """Channels, presence and messages of one node.
 
-    Make it before ``live.start()``, start it after.
+    Make it before ``live.start()``, start it after. ``pooled_dsn``: a pooler before the same database, for all but the
+    publisher, which has to know its session.
     """
 
-    def __init__(self, dsn: str, live: LiveQueries, settings: ChannelSettings) -> None:
+    def __init__(
+        self, dsn: str, live: LiveQueries, settings: ChannelSettings, *, pooled_dsn: str | None = None
+    ) -> None:
         self.settings = settings
         self._background = Background("channels")
         self._live = live
         self._began: Lsn = live.add_tap(self)
         self.core = ChannelCore(self, self._began - 1)
         self.core.seed(live.tail)
-        self._reader = Reader(dsn, size=settings.connections, timeout_ms=int(settings.timeout * 1000))
-        self._store = Store(dsn, settings.node_id, settings.connections, settings.timeout)
+        shared, pooled = pooled_dsn or dsn, pooled_dsn is not None
+        self._reader = Reader(shared, size=settings.connections, timeout_ms=int(settings.timeout * 1000), pooled=pooled)
+        self._store = Store(shared, settings.node_id, settings.connections, settings.timeout, pooled=pooled)
         self._epochs = Epochs(self._store)
         self._tables = TableWatch(self._store)
         self._recorder = Recorder(

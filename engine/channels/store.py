@@ -18,12 +18,12 @@ from psycopg_pool import PoolTimeout
 from engine.channels.batch import reason
 from engine.channels.model import ChannelFull, Member, PresenceRefused, Unavailable
 from engine.channels.together import Together
-from engine.connecting import connection_pool
 from engine.exact_json import write_exact
 from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
 from engine.outage import AWAY, in_words
+from engine.pool import Pool
 from engine.sql import query
 
 __all__ = ["REFUSED", "UNREACHABLE", "Store", "split_presence"]
@@ -64,15 +64,16 @@ def split_presence(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
 class Store:
     """See the module."""
 
-    def __init__(self, dsn: str, node_id: str, size: int, timeout: float) -> None:
+    def __init__(self, dsn: str, node_id: str, size: int, timeout: float, *, pooled: bool = False) -> None:
         self._node = node_id
         self._size = size
-        self._pool = connection_pool(
+        self._pool = Pool(
             dsn,
             f"realtime channels {node_id}",
             {"statement_timeout": str(int(timeout * 1000)), "synchronous_commit": "local"},
             size=size,
             timeout=timeout,
+            pooled=pooled,
             row_factory=dict_row,
         )
         self._together = Together(self)
@@ -85,14 +86,17 @@ class Store:
         """Close all connections."""
         await self._pool.close()
 
-    async def attempt(self, work: Callable[[psycopg.AsyncConnection[DictRow]], Awaitable[T]]) -> T:
+    async def attempt(
+        self, work: Callable[[psycopg.AsyncConnection[DictRow]], Awaitable[T]], *, begins: bool = False
+    ) -> T:
         """Do ``work`` with a connection in autocommit mode; connections that turn out to be dead are replaced.
 
+        ``begins``: it begins a transaction of its own, and settles it (see :class:`engine.pool.Pool`).
         So ``work`` may be done again although it was committed. Raises ``Unavailable`` if the database cannot be reached.
         """
         for attempt in range(self._size + 1):
             try:
-                async with self._pool.connection() as connection:
+                async with self._pool.session() if begins else self._pool.connection() as connection:
                     return await work(connection)
             except UNREACHABLE as error:
                 passing = isinstance(error, psycopg.OperationalError) and not isinstance(error, _FINAL)
@@ -142,12 +146,13 @@ class Store:
 
         async def run(connection: psycopg.AsyncConnection[DictRow]) -> tuple[Snapshot, list[list[dict[str, Any]]]]:
             await connection.execute(query("begin_read").encode())
+            await self._pool.settle(connection)
             snapshot = await _snapshot(connection)
             rows = [await (await connection.execute(query(name).encode())).fetchall() for name in names]
             await connection.execute(query("end_read").encode())
             return snapshot, rows
 
-        return await self.attempt(run)
+        return await self.attempt(run, begins=True)
 
     async def connect(self, member: Member) -> None:
         """Write the connection's row."""

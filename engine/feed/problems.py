@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 
+from engine.connecting import POOLER_IN_THE_WAY
 from engine.errors import FeedError
 from engine.feed.decoder import PUBLICATION, Undecodable
 
@@ -123,6 +124,8 @@ def _explain_connection(text: str) -> FeedError | None:
         "no pg_hba.conf entry": "allow this host in pg_hba.conf",
         "does not exist": "check the database and role of the DSN",
     }
+    if POOLER_IN_THE_WAY in text:
+        return FeedError(text.strip())
     for words, remedy in remedies.items():
         if words in text:
             return FeedError(f"{text.strip()}: {remedy}")

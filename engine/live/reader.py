@@ -14,12 +14,12 @@ import psycopg
 from psycopg import pq
 from psycopg.rows import dict_row
 
-from engine.connecting import connection_pool
 from engine.errors import QueryRejected
 from engine.live.lanes import Lanes
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
 from engine.outage import TableLocked
+from engine.pool import Pool
 from engine.query.model import Statement
 from engine.session_settings import READS_ANYWAY
 from engine.sql import query
@@ -52,6 +52,7 @@ class Reader:
         quick_timeout_ms: how long one may take that is not known to be slow; None: as long.
         lock_timeout_ms: how long one waits for a lock; None: as long.
         saw: called with the position of each snapshot before anybody can make use of it.
+        pooled: ``dsn`` is that of a pooler.
     """
 
     def __init__(
@@ -63,18 +64,20 @@ class Reader:
         quick_timeout_ms: int | None = None,
         lock_timeout_ms: int | None = None,
         saw: Callable[[Lsn], None] = lambda _: None,
+        pooled: bool = False,
     ) -> None:
         self._saw = saw
         self.lanes = Lanes(size)
         self._timeout_ms = timeout_ms
         self._quick_ms = min(quick_timeout_ms or timeout_ms, timeout_ms)
         lock_ms = min(lock_timeout_ms or timeout_ms, timeout_ms)
-        self._pool = connection_pool(
+        self._pool = Pool(
             dsn,
             "realtime reader",
             READS_ANYWAY | {"statement_timeout": str(timeout_ms), "lock_timeout": str(lock_ms)},
             size=self.lanes.most + 1,
             timeout=timeout_ms / 1000,
+            pooled=pooled,
         )
 
     async def open(self) -> None:
@@ -126,7 +129,7 @@ class Reader:
         A snapshot ends at the transaction that ended last: it does not name those that began later and still run. With
         ``whole`` a transaction is ended first, so that it names all that ran before this call.
         """
-        async with self._pool.connection() as connection:
+        async with self._pool.session() as connection:
             if whole:
                 await connection.execute(query("end_a_transaction"))
             cursor = await connection.execute(query("current_snapshot"))
@@ -149,12 +152,13 @@ class Reader:
         """
         limit = None if slow or self._quick_ms == self._timeout_ms else str(self._quick_ms)
         async with (
-            self._pool.connection() as connection,
+            self._pool.session() as connection,
             connection.cursor() as first,
             psycopg.AsyncRawCursor(connection) as second,
         ):
             async with connection.pipeline():
                 await connection.execute(query("begin_read"))
+                await self._pool.settle(connection)
                 if limit is not None:
                     await connection.execute(query("limit_read"), {"statement": limit})
                 if statement.as_reader:

@@ -50,7 +50,7 @@ _CATCH_UP = 20.0  # seconds to wait for the stream, which may be behind, before 
 class LiveQueries:
     """Exact live queries over the exposed tables of one database. One per process, all calls in its event loop."""
 
-    def __init__(self, dsn: str, feed: FeedLike, settings: LiveSettings | None = None) -> None:
+    def __init__(self, dsn: str, feed: FeedLike, settings: LiveSettings | None = None, *, pooled: bool = False) -> None:
         self.settings = settings or LiveSettings()
         self._background = Background("live queries")
         self._feed = feed
@@ -62,6 +62,7 @@ class LiveQueries:
             quick_timeout_ms=self.settings.quick_timeout_ms,
             lock_timeout_ms=self.settings.lock_timeout_ms,
             saw=feed.saw,
+            pooled=pooled,
         )
         self._planner = Planner(self._reader, self.settings.plan_bytes)
         self._trimmer = Trimmer(self._router.tail, self._reader, self.settings.trim_interval, self.confirm)

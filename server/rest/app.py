@@ -28,7 +28,7 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from engine.channels.events import iso_time
-from engine.connecting import connection_pool
+from engine.pool import Pool
 from engine.sql import query
 from server.payload import BadMessage, check_storable
 from server.rest import broadcast, channels, connections
@@ -60,6 +60,7 @@ class Rest:
         pool_size: database connections at most.
         message_size: bytes of a message's data that are read at all; the database has the limit.
         recorded: waits until what is committed now can be read back; else the history lags by a moment.
+        pooled: ``dsn`` is that of a pooler.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Rest:
         pool_size: int,
         message_size: int,
         recorded: Callable[[], Awaitable[None]] | None = None,
+        pooled: bool = False,
     ) -> None:
         self._recorded = recorded or _at_once
         self._access = Access(key)
@@ -78,13 +80,14 @@ class Rest:
         self._description = msgspec.json.encode(openapi(ENDPOINTS, version, keyed=key is not None))
         self._page = docs_page(ENDPOINTS, openapi(ENDPOINTS, version, keyed=key is not None))
         self._opened = False
-        self._pool = connection_pool(
+        self._pool = Pool(
             dsn,
             "realtime rest",
             {"statement_timeout": "10s"},
             size=pool_size,
             idle=0,
             timeout=_PATIENCE,
+            pooled=pooled,
             configure=_configure,
             row_factory=psycopg.rows.dict_row,
             check=AsyncConnectionPool.check_connection,  # one that died while idle is replaced before it is used

@@ -163,3 +163,7 @@ select array(
     'preferences', 'epochs', 'server_roles']) t (name)
   where to_regclass('realtime.' || t.name) is null
 ) as names
+
+-- name: server_identity
+-- Tells servers and databases apart: two connections to the same one get the same row.
+select current_database()::text, extract(epoch from pg_postmaster_start_time())::text, pg_is_in_recovery(), current_setting('port')
