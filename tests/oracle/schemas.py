@@ -11,7 +11,11 @@ __all__ = ["KINDS", "Column", "Kind", "Table", "tables"]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of column: SQL type, a pool of literals, and what builder queries may do with it."""
+    """A kind of column: SQL type, a pool of literals, and what builder queries may do with it.
+
+    ``asked``: what it is compared with besides. ``base``: as what SQL has to compare it, if its operators do not see through
+    domains.
+    """
 
     sql: str
     pool: tuple[str, ...]
@@ -20,11 +24,17 @@ class Kind:
     json: str = "text"  # how a client writes a value: text, int, number, bool
     element: str | None = None
     like: bool = False
+    asked: tuple[str, ...] = ()
+    base: str = ""
+
+    def operand(self, name: str) -> str:
+        """A column of the kind on the left side of an operator."""
+        return f"{name}::{self.base}" if self.base else name
 
     @property
     def cast(self) -> str:
         """The type to cast literals to: without length (``col = $1`` does not truncate) and without collation."""
-        bare = self.sql.split("(")[0].split(" collate")[0]
+        bare = (self.base or self.sql).split("(")[0].split(" collate")[0]
         return "bpchar" if bare == "char" else bare  # char alone is char(1)
 
 
@@ -36,16 +46,37 @@ KINDS: dict[str, Kind] = {
     "bool": Kind("boolean", ("t", "f"), json="bool"),
     "int2": Kind("smallint", ("-3", "0", "1", "2", "7"), json="int"),
     "int4": Kind("integer", ("-2147483648", "-1", "0", "1", "2", "10"), json="int"),
-    "int8": Kind("bigint", ("-9223372036854775808", "0", "3", "20", "9007199254740993"), json="int"),
+    "int8": Kind(
+        "bigint", ("-9223372036854775808", "0", "3", "20", "9007199254740992", "9007199254740993"), json="int"
+    ),
     "numeric": Kind(
         "numeric", ("NaN", "-1", "1.0", "1.00", "1.5", "1e30", "0", "Infinity", "-Infinity"), json="number"
     ),
+    "digits": Kind(
+        "numeric",
+        (
+            "0.12345678901234567890123",
+            "0.12345678901234567890124",
+            "-34338492.215397047000001",
+            "99999999999999999999999999",
+        ),
+        json="number",
+        asked=("0.123456789012345678901235", "99999999999999999999999999.5", "0.00000000000000000001"),
+    ),
+    "scaled": Kind("numeric(6,2)", ("1.23", "1.24", "0", "NaN"), json="number", asked=("1.234", "1.235", "123456.7")),
+    "time0": Kind("time(0)", ("23:59:59", "24:00:00", "00:00:01"), asked=("23:59:59.5", "00:00:00.5")),
+    "stamp3": Kind(
+        "timestamp(3)",
+        ("2000-01-01 00:00:00.001", "2000-01-01 00:00:01.457", "infinity"),
+        asked=("2000-01-01 00:00:00.0005", "2000-01-01 00:00:01.4567"),
+    ),
+    "denum": Kind("oracle_feeling", ("sad", "ok", "happy", "Zen"), base="oracle_mood"),
     "float8": Kind("double precision", ("NaN", "-0", "0", "0.1", "1e300", "-Infinity", "Infinity"), json="number"),
     "float4": Kind("real", ("NaN", "0.1", "0.5", "-2", "1e30"), json="number"),
     "text_c": Kind('text collate "C"', ("", "a", "B", "ab", "ä", "Z", "b_c", "a%", "日本"), like=True),
     "text": Kind("text", ("", "a", "B", "ab", "ä", "é", "b", "Ab"), like=True),
     "text_icu": Kind("text collate oracle_icu", ("a", "B", "ab", "ä", "A", "b", "Ä"), like=True),
-    "varchar": Kind("varchar(8)", ("x", "xy", "X", "", "zz")),
+    "varchar": Kind("varchar(8)", ("x", "xy", "X", "", "zz"), asked=("zz       longer",)),
     "bpchar": Kind("char(4)", ("a", "a  ", "ab", "b", "")),
     "enum": Kind("oracle_mood", ("sad", "ok", "happy", "Zen")),
     "domain": Kind("oracle_score", ("1", "5", "9"), json="int"),
@@ -80,6 +111,7 @@ exception when feature_not_supported then
 end
 $$;
 create type oracle_mood as enum ('sad', 'ok', 'happy', 'Zen');
+create domain oracle_feeling as oracle_mood;
 create domain oracle_score as integer check (value between 0 and 9);
 create type oracle_pair as (n integer, label text);
 """
