@@ -132,6 +132,12 @@ def _privileges(connection: _Connection) -> Iterator[Finding]:
         )
     if not lacking:
         yield Finding("ok", "the role has every privilege that serving needs in this database")
+    for row in connection.execute(query("doctor_publisher_privileges")).fetchall():
+        yield Finding(
+            "problem",
+            "realtime_publisher lacks a privilege that publishing by SQL needs",
+            f"{row['statement']}  (or run `realtime migrate`)",
+        )
 
 
 def _publication(connection: _Connection) -> Iterator[Finding]:

@@ -20,12 +20,14 @@ from engine.connecting import connect_now
 from engine.errors import RealtimeError
 from engine.sql import query
 
-__all__ = ["LOCK_TIMEOUT", "LockedOut", "Standby", "patiently"]
+__all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockedOut", "Standby", "patiently"]
 
 LOCK_TIMEOUT = 3.0
 """Seconds after which a statement stops waiting for a lock."""
 
-_ATTEMPTS = 10
+ATTEMPTS = 10
+"""How often it is tried."""
+
 _LOOK_EVERY = 1.0
 _REPEAT_AFTER = 10  # looks: what has been said already is said again
 _log = logging.getLogger("realtime.patience")
@@ -48,12 +50,14 @@ def patiently(
     work: Callable[[Connection], _Result],
     *,
     lock_timeout: float = LOCK_TIMEOUT,
+    attempts: int = ATTEMPTS,
     say: Callable[[str], None] = _log.warning,
 ) -> _Result:
     """Run ``work`` in one transaction, again if it meets a lock that is not free within ``lock_timeout`` seconds.
 
     ``work`` gets a connection with that ``lock_timeout``. ``say`` is told whom it waits for, and of each new attempt.
-    Raises ``LockedOut`` after ten attempts, ``Standby`` on a server that only follows another one, and what ``work`` raises.
+    Raises ``LockedOut`` after so many ``attempts``, ``Standby`` on a server that only follows another one, and what ``work``
+    raises.
     """
     waited_for: list[str] = []
 
@@ -70,21 +74,21 @@ def patiently(
 
     def before_sleep(attempt: RetryCallState) -> None:
         say(
-            f"the lock was not free within {lock_timeout:g} s; attempt {attempt.attempt_number} of {_ATTEMPTS}, trying again"
+            f"the lock was not free within {lock_timeout:g} s; attempt {attempt.attempt_number} of {attempts}, trying again"
         )
 
     try:
         return Retrying(
             retry=retry_if_exception_type((psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)),
             wait=wait_random_exponential(multiplier=0.5, max=5),
-            stop=stop_after_attempt(_ATTEMPTS),
+            stop=stop_after_attempt(attempts),
             before_sleep=before_sleep,
             reraise=True,
         )(once)
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
         last = f": {waited_for[-1]}" if waited_for else ""
         raise LockedOut(
-            f"gave up after {_ATTEMPTS} attempts of {lock_timeout:g} s each, nothing was changed{last}. "
+            f"gave up after {attempts} attempts of {lock_timeout:g} s each, nothing was changed{last}. "
             "End that transaction, or try again later"
         ) from error
 

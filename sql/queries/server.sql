@@ -66,8 +66,8 @@ with wanted (relation, name, fires) as (
                ('messages', 'take_local_xid', 'R'), ('message_ids', 'take_local_xid', 'R')) w (relation, name, fires)
   union all
   select p.relid, 'realtime_truncate', 'A'
-  from realtime.collections c join pg_partitioned_table t on t.partrelid = c.relation, pg_partition_tree(c.relation) p
-  where p.isleaf
+  from realtime.collections c join pg_partitioned_table t on t.partrelid = c.relation, realtime.leaves(c.relation) p (relid)
+  where p.relid <> c.relation
 )
 select w.relation::text, w.name,
        case when t.oid is null then 'is missing' when t.tgenabled = 'D' then 'is disabled' else 'does not fire in every session that it should' end as what
@@ -78,6 +78,10 @@ order by 1, 2
 -- name: doctor_privileges
 -- The GRANTs that the connected role lacks.
 select m.statement from realtime.missing_privileges(current_user, 'serve') m
+
+-- name: doctor_publisher_privileges
+-- The GRANTs that realtime_publisher lacks, if it exists.
+select m.statement from pg_roles r, realtime.missing_privileges(r.rolname, 'publish') m where r.rolname = 'realtime_publisher'
 
 -- name: nodes_readable
 -- Whether the table of nodes is there and this role may read it.
@@ -103,9 +107,7 @@ select c.name,
        ) as published,
        array(
          select problem
-         from (select t.relid from pg_partition_tree(c.relation) t where t.isleaf
-               union select c.relation where not exists (select from pg_partitioned_table p where p.partrelid = c.relation)) m,
-              realtime.identity_problem(m.relid) problem
+         from realtime.leaves(c.relation) m (relid), realtime.identity_problem(m.relid) problem
          where problem is not null
        ) as problems,
        case when k.oid is null or not exists (select from pg_roles r where r.rolname = 'realtime_reader') then '{}' else array(

@@ -1,6 +1,20 @@
 -- Triggers are made by sql/upkeep: CREATE OR REPLACE TRIGGER takes SHARE ROW EXCLUSIVE, which waits for every open transaction that has written to
 -- the table and holds back all that want to. On realtime.messages that is everybody who publishes.
 
+create or replace function realtime.leaves(root regclass) returns setof regclass
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- pg_partition_tree() locks every partition, so it waits for an ALTER TABLE that is open on one.
+  with recursive members (oid) as (
+    select root::oid
+    union all
+    select i.inhrelid from members m join pg_inherits i on i.inhparent = m.oid
+    join pg_partitioned_table p on p.partrelid = m.oid
+    where not i.inhdetachpending
+  )
+  select m.oid::regclass from members m where not exists (select from pg_partitioned_table p where p.partrelid = m.oid)
+$$;
+comment on function realtime.leaves(regclass) is 'The partitions of a table that hold rows; of a table that is not partitioned, itself. Waits for no lock';
+
 create or replace function realtime.keep_trigger(relation regclass, name name, fires "char", definition text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -13,7 +27,7 @@ begin
     -- partitions have copies of row triggers
     select from pg_trigger t
     where t.tgname = keep_trigger.name and t.tgenabled <> fires
-      and (t.tgrelid = relation or t.tgrelid in (select p.relid from pg_partition_tree(relation) p))
+      and (t.tgrelid = relation or t.tgrelid in (select realtime.leaves(relation)))
   ) then
     return false;
   end if;

@@ -37,14 +37,14 @@ begin
   -- DISABLE TRIGGER ALL and ENABLE TRIGGER ALL (pg_restore --disable-triggers) change that. Locks are taken only where something is missing.
   for leaf in
     select t.relid, g.oid is not null as made
-    from pg_partition_tree(root) t left join pg_trigger g on g.tgrelid = t.relid and g.tgname = 'realtime_truncate'
-    where t.relid <> root and t.isleaf and g.tgenabled is distinct from 'A'
+    from realtime.leaves(root) t (relid) left join pg_trigger g on g.tgrelid = t.relid and g.tgname = 'realtime_truncate'
+    where t.relid <> root and g.tgenabled is distinct from 'A'
   loop
     if not leaf.made then
       execute format('create trigger realtime_truncate after truncate on %s '
-                     'for each statement execute function realtime.partition_truncated()', leaf.relid::regclass);
+                     'for each statement execute function realtime.partition_truncated()', leaf.relid);
     end if;
-    execute format('alter table %s enable always trigger realtime_truncate', leaf.relid::regclass);
+    execute format('alter table %s enable always trigger realtime_truncate', leaf.relid);
   end loop;
 end
 $$;
@@ -254,11 +254,7 @@ begin
   if not realtime.is_published(expose_table.relation) then
     perform realtime.lock_writers(expose_table.relation);
   end if;
-  perform realtime.set_identity(m.member, expose_table.replica_identity)
-  from (
-    select t.relid::regclass as member from pg_partition_tree(expose_table.relation) t where t.isleaf
-    union select expose_table.relation where target.relkind = 'r'
-  ) m;
+  perform realtime.set_identity(m.member, expose_table.replica_identity) from realtime.leaves(expose_table.relation) m (member);
   perform realtime.publish_table(expose_table.relation);
   if target.relkind = 'p' then
     perform realtime.watch_partitions(expose_table.relation);

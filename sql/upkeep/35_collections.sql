@@ -18,9 +18,9 @@ begin
       raise info 'added % (collection %) to the publication', one.relation, one.name;
     end if;
     if one.relkind = 'p' and exists (
-      select from pg_catalog.pg_partition_tree(one.relation) p
+      select from realtime.leaves(one.relation) p (relid)
       left join pg_catalog.pg_trigger t on t.tgrelid = p.relid and t.tgname = 'realtime_truncate'
-      where p.isleaf and t.tgenabled is distinct from 'A'
+      where p.relid <> one.relation and t.tgenabled is distinct from 'A'
     ) then
       raise info 'made or enabled the trigger realtime_truncate on partitions of %', one.relation;
       perform realtime.watch_partitions(one.relation);

@@ -9,7 +9,7 @@ begin
     select p.oid::regprocedure as signature
     from pg_catalog.pg_proc p
     where p.pronamespace = 'realtime'::regnamespace and has_function_privilege('public', p.oid, 'execute')
-      and p.proname <> all ('{expose,unexpose,is_schema_owner,identity_problem,watch_partitions,partition_truncated,
+      and p.proname <> all ('{expose,unexpose,is_schema_owner,identity_problem,leaves,watch_partitions,partition_truncated,
                               privileges_for,missing_privileges}')
   loop
     execute format('revoke all on function %s from public', one.signature);

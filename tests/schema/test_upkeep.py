@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 
 from server.local_postgres import LocalPostgres
 from server.migrate import MigrationError, check_served, migrate
+from server.patience import LockedOut, patiently
 from tests.conftest import database_on
 
 TABLES = """create table items (id int primary key, title text, secret text);
@@ -171,3 +173,29 @@ def test_the_schema_of_another_product_is_refused_and_left_as_it_was(pg: LocalPo
 def test_an_empty_schema_that_a_dba_made_is_used(pg: LocalPostgres) -> None:
     with database_on(pg, "create schema realtime", migrated=False) as dsn:
         assert migrate(dsn) != []
+
+
+def test_migrating_again_waits_for_no_open_alter_table(pg: LocalPostgres) -> None:
+    with database_on(pg, TABLES) as dsn, psycopg.connect(dsn) as owner:
+        owner.execute("alter table items add column y int; alter table parts add column y int")
+        assert migrate(dsn, lock_timeout=0.2) == []
+        owner.rollback()
+
+
+def test_servers_that_migrate_at_once_wait_for_one_another(pg: LocalPostgres) -> None:
+    with database_on(pg, migrated=False) as dsn, ThreadPoolExecutor(4) as pool:
+        done = sorted(pool.map(migrate, [dsn] * 4), key=len)
+        assert done[:3] == [[], [], []]
+        assert "applied 0002_channels" in done[3]
+
+
+def test_a_lock_that_stays_taken_is_given_up_with_the_process_that_holds_it(database: str) -> None:
+    rows(database, "create table t (id int primary key)")
+    with psycopg.connect(database) as busy:
+        busy.execute("lock table t")
+
+        def work(connection: psycopg.Connection[Any]) -> None:
+            connection.execute("lock table t")
+
+        with pytest.raises(LockedOut, match=rf"gave up after 2 attempts .*process {busy.info.backend_pid} \(postgres"):
+            patiently(database, "test", work, lock_timeout=1.5, attempts=2, say=lambda text: None)
