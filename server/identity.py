@@ -6,11 +6,14 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from engine.exact_json import exact_decoder
 from server.channels import Member
 from server.payload import BadMessage, check_storable
 
@@ -18,9 +21,9 @@ __all__ = ["Refused", "Upgrade", "member_of", "packed_of", "query_of"]
 
 _LONGEST_USER = 256
 _LONGEST_QUERY = 8192
-_Attributes = dict[str, str | int | float | bool | None]
+_Attributes = dict[str, str | int | Decimal | bool | None]
 _CLIENT = re.compile(r"[A-Za-z0-9_-]{16,64}")
-_attributes: msgspec.json.Decoder[_Attributes] = msgspec.json.Decoder(_Attributes)
+_attributes: msgspec.json.Decoder[dict[str, Any]] = exact_decoder(dict[str, Any])
 
 
 class Refused(Exception):
@@ -102,8 +105,11 @@ def _decoded(attributes: str | None) -> _Attributes:
     try:
         decoded = _attributes.decode(attributes)
         check_storable(decoded, field="attributes")
-        return decoded
     except BadMessage as wrong:
         raise Refused(HTTPStatus.BAD_REQUEST, str(wrong)) from wrong
-    except msgspec.MsgspecError as wrong:
+    except (msgspec.MsgspecError, RecursionError) as wrong:
         raise Refused(HTTPStatus.BAD_REQUEST, f"attributes: a JSON object of plain values ({wrong})") from wrong
+    for name, value in decoded.items():
+        if isinstance(value, list | dict):
+            raise Refused(HTTPStatus.BAD_REQUEST, f"attributes: a JSON object of plain values, which {name!r} is not")
+    return decoded

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from urllib.parse import quote
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 
 from server.local_postgres import LocalPostgres
 from tests.conftest import database_on
+from tests.server.listener import write
 from tests.server.people import running
 from tests.server.processes import PATIENCE, ServerProcess
 from tests.server.talkers import Message, PollTalker, SocketTalker, StreamTalker, Talker, open_stream, talker
@@ -63,10 +65,15 @@ REFUSED = [
 
 
 @pytest.fixture(scope="module")
-async def server(pg18: LocalPostgres) -> AsyncIterator[ServerProcess]:
-    with database_on(pg18, TABLE) as dsn:
-        async with running(dsn) as found:
-            yield found
+def dsn(pg18: LocalPostgres) -> Iterator[str]:
+    with database_on(pg18, TABLE) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+async def server(dsn: str) -> AsyncIterator[ServerProcess]:
+    async with running(dsn) as found:
+        yield found
 
 
 def framed(query: str, id: str) -> str:
@@ -167,3 +174,18 @@ async def test_the_numbers_of_a_message_and_of_a_presence_stay_as_they_were_writ
         assert digits in heard[-1]
         assert any(digits in text and "presence" in text for text in heard), heard
         assert json.loads(heard[-1])["data"]["at"] == float(digits)
+
+
+async def test_an_audience_tells_attributes_apart_by_all_their_digits(server: ServerProcess, dsn: str) -> None:
+    def say(digits: str, data: str) -> None:
+        where = f'{{"where":[["level","==",{digits}]]}}'
+        write(dsn, f"select realtime.broadcast('chat:2', 'e', '{data}', audience => '{where}')")
+
+    attributes = quote('{"level":0.12345678901234567890123}')
+    address = f"{server.websocket}?user=ada&attributes={attributes}"
+    async with connect(address) as socket:
+        client = SocketTalker(socket, packed=False)
+        await client.join("chat:2")
+        say("0.12345678901234567890124", '"for another"')
+        say("0.12345678901234567890123", '"for her"')
+        assert (await client.hear("message"))["data"] == "for her"
