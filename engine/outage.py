@@ -55,7 +55,9 @@ class TableLocked(errors.LockNotAvailable):
 def is_clients(error: psycopg.Error) -> bool:
     """Whether what a client gave is the reason: a value, a constraint, or a trigger that refuses it."""
     state = error.sqlstate
-    return state is not None and state[:2] not in _SERVERS
+    if state is None:  # the driver's own: a value that it cannot send, such as text with a NUL
+        return isinstance(error, psycopg.DataError)
+    return state[:2] not in _SERVERS
 
 
 def in_words(error: BaseException) -> str:
