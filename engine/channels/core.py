@@ -106,8 +106,8 @@ class ChannelCore:
             records = self.reader.records(transaction)
             self._changes(records)
             self._close()
-        if snapshot.position > self.position:
-            self._base = snapshot
+        # An earlier one may be of a history that a crash took back, whose transaction ids are those of others now.
+        self._base = snapshot if snapshot.position > self.position else None
         if known:
             for event in room_events:
                 self._room(event)

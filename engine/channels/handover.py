@@ -148,6 +148,7 @@ class HandOver:
     def interrupt(self, position: Lsn) -> Lsn:
         """The stream has a gap and goes on at ``position``. Returns from where on subscribers have to be brought up."""
         self._whole.clear()
+        self._core.ledger.distrust()
         self._generation += 1
         self._resume = self._core.position if self._resume is None else min(self._resume, self._core.position)
         # What is in the tables and not in the stream gets a position just before it goes on.
@@ -189,7 +190,6 @@ class HandOver:
         snapshot = None
         try:
             snapshot, tables = await self._store.tables(*_TABLES)
-            self._live.saw(snapshot.position)
             self._core.load(snapshot, tables, self._live.tail.unseen_by(snapshot))
         finally:
             self._live.tail.end_read(ticket, snapshot)

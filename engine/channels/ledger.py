@@ -46,6 +46,7 @@ class Ledger:
         self._unrecorded: dict[int, Entry] = {}
         self._delivered: Lsn = 0
         self._number = 0
+        self._trusted = 0  # the number of the first read whose snapshot counts
         self._reads: set[int] = set()
         self._waiting: list[tuple[int, int, Snapshot]] = []
 
@@ -107,9 +108,16 @@ class Ledger:
         self._reads.add(number)
         return number
 
+    def distrust(self) -> None:
+        """What snapshots have shown up to now may never have been: entries leave by later ones only."""
+        self._trusted = self._number
+        self._waiting.clear()
+
     def end_read(self, number: int, snapshot: Snapshot | None) -> None:
         """Call when the read has been joined to the stream; ``snapshot`` is None if it failed."""
         self._reads.discard(number)
+        if number < self._trusted:
+            snapshot = None
         if snapshot is not None:
             self._waiting.append((self._number, number, snapshot))
         # A read that began before that snapshot was known may have an older one: such reads have to end first.

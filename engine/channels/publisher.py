@@ -372,7 +372,7 @@ class Publisher:
             connection = await connect(
                 self._dsn, self._name, {"lock_timeout": _LOCK_TIMEOUT}, autocommit=True, row_factory=dict_row
             )
-            await connection.execute(query("engine_at_least_local").encode())
+            await connection.execute(query("engine_at_least_local").encode(), {"transaction": False})
             row = await (await connection.execute(query("engine_backend").encode())).fetchone()
             self._backend = dict(row or {})
             self._connection = connection

@@ -67,8 +67,10 @@ class Channels:
         self.core = ChannelCore(self, self._began - 1)
         self.core.seed(live.tail)
         shared, pooled = pooled_dsn or dsn, pooled_dsn is not None
-        self._reader = Reader(shared, size=settings.connections, timeout_ms=int(settings.timeout * 1000), pooled=pooled)
-        self._store = Store(shared, settings.node_id, settings.connections, settings.timeout, pooled=pooled)
+        self._reader = Reader(
+            shared, size=settings.connections, timeout_ms=int(settings.timeout * 1000), saw=live.saw, pooled=pooled
+        )
+        self._store = Store(shared, settings.node_id, settings.connections, settings.timeout, live.saw, pooled=pooled)
         self._epochs = Epochs(self._store)
         self._tables = TableWatch(self._store)
         self._recorder = Recorder(

@@ -64,8 +64,19 @@ def split_presence(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
 class Store:
     """See the module."""
 
-    def __init__(self, dsn: str, node_id: str, size: int, timeout: float, *, pooled: bool = False) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        node_id: str,
+        size: int,
+        timeout: float,
+        saw: Callable[[Lsn], None] = lambda _: None,
+        *,
+        pooled: bool = False,
+    ) -> None:
+        """``saw``: called with the position of each snapshot before it is used; a crash may take back what it shows."""
         self._node = node_id
+        self._saw = saw
         self._size = size
         self._pool = Pool(
             dsn,
@@ -139,7 +150,15 @@ class Store:
 
     async def snapshot(self) -> Snapshot:
         """What a query that starts now would see."""
-        return await self.attempt(_snapshot)
+        return await self.attempt(self._read_snapshot)
+
+    async def _read_snapshot(self, connection: psycopg.AsyncConnection[DictRow]) -> Snapshot:
+        row = await (await connection.execute(query("current_snapshot").encode())).fetchone()
+        assert row is not None
+        first, second = row.values()
+        snapshot = Snapshot.parse(first, parse_lsn(second))
+        self._saw(snapshot.position)
+        return snapshot
 
     async def tables(self, *names: str) -> tuple[Snapshot, list[list[dict[str, Any]]]]:
         """The rows of several queries under one snapshot."""
@@ -147,7 +166,7 @@ class Store:
         async def run(connection: psycopg.AsyncConnection[DictRow]) -> tuple[Snapshot, list[list[dict[str, Any]]]]:
             await connection.execute(query("begin_read").encode())
             await self._pool.settle(connection)
-            snapshot = await _snapshot(connection)
+            snapshot = await self._read_snapshot(connection)
             rows = [await (await connection.execute(query(name).encode())).fetchall() for name in names]
             await connection.execute(query("end_read").encode())
             return snapshot, rows
@@ -245,10 +264,3 @@ class Store:
 def _json(value: Mapping[str, Any]) -> str:
     """JSON text with every digit of its numbers: a client may send any."""
     return write_exact(value).decode()
-
-
-async def _snapshot(connection: psycopg.AsyncConnection[DictRow]) -> Snapshot:
-    row = await (await connection.execute(query("current_snapshot").encode())).fetchone()
-    assert row is not None
-    first, second = row.values()
-    return Snapshot.parse(first, parse_lsn(second))

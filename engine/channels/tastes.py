@@ -57,7 +57,7 @@ class Tastes:
 
     async def _read(self, user: str, known: _Known) -> None:
         rows = await self._store.rows("engine_preferences", user=user)
-        await self._reached(await self._store.flushed())
+        await self._reached(await self._store.committed())  # so that no crash takes back what was read
         known.mutes.load(rows)
 
     def release(self, subscription: Subscription) -> None:

@@ -80,6 +80,7 @@ class Rest:
         self._description = msgspec.json.encode(openapi(ENDPOINTS, version, keyed=key is not None))
         self._page = docs_page(ENDPOINTS, openapi(ENDPOINTS, version, keyed=key is not None))
         self._opened = False
+        self._pooled = pooled
         self._pool = Pool(
             dsn,
             "realtime rest",
@@ -88,7 +89,7 @@ class Rest:
             idle=0,
             timeout=_PATIENCE,
             pooled=pooled,
-            configure=_configure,
+            configure=_configure if pooled else _configure_own,
             row_factory=psycopg.rows.dict_row,
             check=AsyncConnectionPool.check_connection,  # one that died while idle is replaced before it is used
         )
@@ -139,6 +140,8 @@ class Rest:
         body, raw = await self._body(request, endpoint)
         query = _checked(endpoint.query, dict(request.query_params)) if endpoint.query else None
         async with self._pool.connection() as connection:
+            if self._pooled:
+                await _flush(connection, transaction=True)
             answer = await endpoint.handler(Call(connection, path, query, body, raw, self._recorded))
         headers = {"Cache-Control": "no-store"}
         return Response(_encoded(answer), endpoint.status, headers, None if answer is None else "application/json")
@@ -184,9 +187,17 @@ class _Time(Loader):
         return iso_time(bytes(data).decode())
 
 
+async def _flush(connection: psycopg.AsyncConnection[DictRow], *, transaction: bool) -> None:
+    """What a request is told to be stored survives a crash."""
+    await connection.execute(query("engine_at_least_local").encode(), {"transaction": transaction})
+
+
+async def _configure_own(connection: psycopg.AsyncConnection[DictRow]) -> None:
+    await _flush(connection, transaction=False)
+    await _configure(connection)
+
+
 async def _configure(connection: psycopg.AsyncConnection[DictRow]) -> None:
-    # What a request is told to be stored survives a crash.
-    await connection.execute(query("engine_at_least_local").encode())
     # PostgreSQL keeps JSON that Python cannot (numbers of any size, any nesting), so its text goes into answers as it is.
     set_json_loads(orjson.Fragment, connection)
     connection.adapters.register_loader("timestamptz", _Time)

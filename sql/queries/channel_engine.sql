@@ -209,8 +209,9 @@ from (select pg_current_wal_insert_lsn() as inserted, pg_current_wal_flush_lsn()
 select pg_logical_emit_message(true, %(prefix)s, '')::text as position, set_config('synchronous_commit', 'local', true)
 
 -- name: engine_at_least_local
--- What is answered is to survive a crash: a session whose commits would not be flushed flushes them. Other settings of the DBA stay.
-select set_config('synchronous_commit', 'local', false) where current_setting('synchronous_commit') = 'off'
+-- What is answered is to survive a crash: a session (or one transaction) whose commits would not be flushed flushes them. Other settings of the
+-- DBA stay.
+select set_config('synchronous_commit', 'local', %(transaction)s) where current_setting('synchronous_commit') = 'off'
 
 -- name: engine_backend_gone
 -- Whether a backend has ended; it is told to.

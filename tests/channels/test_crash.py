@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.channels.model import Member, Publication
 from server.local_postgres import LocalPostgres
 from tests.channels.stage import node, read, run, until
 from tests.conftest import database_on, postgres_18, started
@@ -92,3 +93,45 @@ async def test_a_room_whose_commit_is_not_flushed_yet_can_be_subscribed_to(lazy:
         live = await one.listen("made")
         await one.publish("made", 1)
         await live.until(lambda: live.data == [1])
+
+
+async def test_acks_deliveries_and_history_are_the_same_after_crashes_under_load(lazy: LocalPostgres, dsn: str) -> None:
+    async with node(dsn) as one:
+        live = await one.listen("room")
+        acked: list[str | None] = []
+        stopped = asyncio.Event()
+
+        async def keep_publishing(publisher: int) -> int:
+            number = 0
+            while not stopped.is_set():
+                identifier = f"{publisher} {number}" if publisher % 2 else None
+                ack = await one.channels.publish(
+                    Publication("room", "said", b"[%d, %d]" % (publisher, number), Member("c"), identifier)
+                )
+                acked.append(ack.position)
+                number += 1
+            return number
+
+        publishing = [asyncio.create_task(keep_publishing(publisher)) for publisher in range(8)]
+        for _ in range(3):
+            heard = len(live.messages)
+            await live.until(lambda heard=heard: len(live.messages) > heard + 50)
+            run(dsn, "select realtime.broadcast('room', 'aside', '0')")  # its commit is not flushed
+            await crash(lazy)
+        heard = len(live.messages)
+        await live.until(lambda: len(live.messages) > heard + 50)
+        stopped.set()
+        counts = await asyncio.gather(*publishing)
+        await one.channels.recorded()
+        await one.settled()
+        said = [message for message in live.messages if message["event"] == "said"]
+        assert sorted(map(tuple, (message["data"] for message in said))) == [
+            (publisher, number) for publisher, count in enumerate(counts) for number in range(count)
+        ]
+        assert sorted(map(str, acked)) == sorted(message["position"] for message in said)
+        assert read(dsn, "select position from realtime.history('room', null, 100000)") == [
+            (position,) for position in live.positions
+        ]
+        assert (await one.listen("room", since=live.position)).messages == live.messages
+        assert one.channels.status()["publishing"] == 0
+        assert one.channels.status()["malformed"] == 0

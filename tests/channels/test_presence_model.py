@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from engine.channels.core import ChannelCore, Effects
 from engine.channels.ledger import Ledger
 from engine.channels.presence import PresenceState
 from engine.channels.records import MessageRow, Records, RowChange
@@ -107,3 +109,37 @@ def test_the_ledger_keeps_what_is_not_recorded_and_what_no_snapshot_shows() -> N
     ledger.end_read(ledger.begin_read(), Snapshot(10, 100, frozenset({10})))
     assert [entry.xid for entry in ledger] == [10, 11]
     assert ledger.confirmable == 10 * 8 + 4
+
+
+def test_the_ledger_does_not_go_by_snapshots_of_a_history_that_a_crash_took_back() -> None:
+    ledger = Ledger()
+    everything = Snapshot(100, 100, frozenset())
+    waiting, reading = ledger.begin_read(), ledger.begin_read()
+    ledger.end_read(reading, everything)  # not used before the older read has ended
+    reading = ledger.begin_read()
+    ledger.distrust()
+    delivered(ledger, 10)  # an id that the lost history had given to another transaction
+    ledger.record(ledger.unrecorded)
+    ledger.end_read(waiting, everything)
+    ledger.end_read(reading, everything)
+    assert [entry.xid for entry in ledger] == [10]
+    ledger.end_read(ledger.begin_read(), everything)
+    assert len(ledger) == 0
+
+
+class Unmoved:
+    """Effects that nothing here is about."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+def test_presence_does_not_go_by_snapshots_of_a_history_that_a_crash_took_back() -> None:
+    core = ChannelCore(cast(Effects, Unmoved()), 500)
+    lost = Snapshot(100, 100, frozenset(), position=1000)
+    core.load(lost, [[row("c", 0, 1)], [], [], []], [])  # the row was never on the disk
+    core.load(Snapshot(50, 50, frozenset(), position=400), [[], [], [], []], [])
+    assert core.presence.count("c") == 0
+    records = Records(600, 604, 0, 50, changes=[RowChange(Kind.INSERT, "presence", None, row("c", 1, 1))])
+    core._conclude(records)
+    assert core.presence.count("c") == 1
