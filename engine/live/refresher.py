@@ -234,7 +234,7 @@ class Refresher:
         """Raises ``_TooSlow`` for a read that is cut off; remembers how long one took."""
         most: int | None = self._settings.max_rows
         if isinstance(plan, ReReadPlan):
-            statement = _at_most(plan.statement, self._settings.max_rows + 1)
+            statement = _at_most(plan.statement, self._settings.max_rows + 1, self._settings.max_bytes)
         elif plan.limit is None:
             statement = plan.read(self._settings.max_rows + 1)
         else:
@@ -247,7 +247,7 @@ class Refresher:
                 raise _TooSlow(error) from error
         state.timeouts = 0
         state.slow = state.slow and time.monotonic() - began > self._settings.quick_timeout_ms / 2000
-        return read
+        return _sized(read, self._settings.max_bytes) if statement.as_reader else read
 
     async def _rest(self, query: LiveQuery, state: _State) -> None:
         """A query that was answered before keeps timing out: its subscribers keep their list, and it gets fewer turns."""
@@ -309,9 +309,27 @@ class Refresher:
             query.end(self._position(), error)
 
 
-def _at_most(statement: Statement, rows: int) -> Statement:
-    """``statement`` cut off after ``rows`` rows, so that no client's SQL can make us hold a table of any size."""
-    return Statement(f"select * from (\n{statement.sql}\n) as r limit {rows}", statement.params, statement.as_reader)
+def _at_most(statement: Statement, rows: int, size: int) -> Statement:
+    """``statement`` cut off after ``rows`` rows, so that no client's SQL can make us hold a table of any size.
+
+    Of clients' own SQL, which can make values of any size, rows beyond ``size`` bytes come as nulls: see :func:`_sized`.
+    """
+    sql = f"select * from (\n{statement.sql}\n) as r limit {rows}"
+    if statement.as_reader:
+        total = "sum(octet_length(r.id) + octet_length(r.doc)) over (rows between unbounded preceding and current row)"
+        fits = f"case when size <= {size} then"
+        sql = (
+            f"select {fits} id end as id, {fits} doc end as doc "
+            f"from (select r.id, r.doc, {total} as size from (\n{statement.sql}\n) as r limit {rows}) as r"
+        )
+    return Statement(sql, statement.params, statement.as_reader)
+
+
+def _sized(read: ReadResult, size: int) -> ReadResult:
+    """``read``, of a statement that was cut off by size. Raises ``ResultTooLarge`` if it was."""
+    if any(row[1] is None for row in read.rows):
+        raise ResultTooLarge(f"the rows of the query have more than {size} bytes together; select less or add a limit")
+    return read
 
 
 def _types(plan: IncrementalPlan) -> tuple[int, ...]:

@@ -21,13 +21,13 @@ class LiveSettings:
     together. ``plan_bytes``: what plans, and as much again what checked SQL, may take; all three as estimated.
     ``reread_interval``: a re-read query runs at most once per this many seconds. ``clock_interval``: seconds between
     re-runs of a query that depends on the time. ``trim_interval``: seconds between two looks at what the transaction tail
-    may let go. ``max_rows``: rows a query without limit may have. ``slack``: rows kept beyond a limit, at least; more (half
-    the limit, up to 500) for larger limits. ``readers``: database connections for reads. ``read_timeout_ms``: how
-    long a read may take at most; ``quick_timeout_ms``: how long before it goes on in the slow lane (see
-    :mod:`engine.live.lanes`); ``lock_timeout_ms``: how long it waits for a lock at a time. ``slow_pause``: seconds at most
-    between two attempts of a query that does not end within ``read_timeout_ms`` any more. ``stream_generated``: whether the
-    decoder sends generated columns. ``watch_interval``: seconds between two looks at definitions whose changes were not
-    announced.
+    may let go. ``max_rows``: rows a query without limit may have; ``max_bytes``: what those of clients' own SQL may have
+    together. ``slack``: rows kept beyond a limit, at least; more (half the limit, up to 500) for larger limits.
+    ``readers``: database connections for reads. ``read_timeout_ms``: how long a read may take at most;
+    ``quick_timeout_ms``: how long before it goes on in the slow lane (see :mod:`engine.live.lanes`); ``lock_timeout_ms``:
+    how long it waits for a lock at a time. ``slow_pause``: seconds at most between two attempts of a query that does not
+    end within ``read_timeout_ms`` any more. ``stream_generated``: whether the decoder sends generated columns.
+    ``watch_interval``: seconds between two looks at definitions whose changes were not announced.
     """
 
     linger: float = 15.0
@@ -37,6 +37,7 @@ class LiveSettings:
     clock_interval: float = 1.0
     trim_interval: float = 1.0
     max_rows: int = 10_000
+    max_bytes: int = 32 << 20
     slack: int = 10
     watch_interval: float = 10.0
     readers: int = 8

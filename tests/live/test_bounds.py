@@ -11,7 +11,7 @@ from engine.catalog import load_catalog
 from engine.errors import InvalidQuery
 from engine.live.budget import PlanningBudget
 from engine.live.plans import Planner
-from engine.live.reader import Reader
+from engine.live.reader import Reader, ResultTooLarge
 from tests.live.stage import QUICK, json_rows, run, stage
 from tests.oracle.queries import Query
 
@@ -64,6 +64,25 @@ async def test_queries_that_were_left_are_kept_warm_within_a_bound(base: str) ->
         assert live.live.status()["queries"] <= 1 + room // (100 * 2000)
         run(base, "delete from t where id = 1")
         await live.check(stays)
+
+
+async def test_sql_whose_rows_are_too_large_together_is_refused_before_they_are_sent(base: str) -> None:
+    sql = (
+        "select g as id, repeat('x', 1000000) as x from t, generate_series(1, $1::int) g where t.id = 1 order by g desc"
+    )
+    truth = json_rows("select g as id, repeat('x', 1000000) as x from generate_series(1, 20) g order by g desc")
+    async with stage(base) as live:
+        for rows in (40, 200):
+            with pytest.raises(ResultTooLarge, match="more than 33554432 bytes together") as refused:
+                await live.live.subscribe("t", {"sql": sql, "params": [rows]}, lambda subscription, event: None)
+            assert refused.value.code == "RT_007"
+        await live.check(await live.follow(Query("t", {"sql": sql, "params": [20]}, truth)))
+        growing = Query("t", {"sql": "select id, repeat(body, 100) as x from t order by id"}, "")
+        follower = await live.follow(growing)
+        assert follower.ids == [str(number) for number in range(1, 101)]
+        run(base, "insert into t select i, repeat('y', 2000) from generate_series(101, 200) i")
+        await follower.until(lambda: follower.error is not None)
+        assert "bytes together" in str(follower.error)
 
 
 @pytest.mark.parametrize(
