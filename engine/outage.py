@@ -73,4 +73,6 @@ def in_words(error: BaseException) -> str:
             return f"the database server lacks resources ({error.diag.message_primary}); try again later"
         case PoolTimeout():
             return "no database connection was free in time; try again"
-    return "the database cannot be reached; try again"
+    if isinstance(error, AWAY):
+        return "the database cannot be reached; try again"
+    return "the database refuses it for a reason of its own, which the server's log names; try again later"

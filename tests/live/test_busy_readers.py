@@ -184,3 +184,5 @@ def test_errors_of_the_database_are_sorted_by_whose_fault_they_are() -> None:
     for state in ("22P02", "22021", "23514", "23505", "54000", "P0001"):
         assert not issubclass(psycopg.errors.lookup(state), AWAY) or state == "54000", state
         assert is_clients(psycopg.errors.lookup(state)("")), state
+    assert is_clients(psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"))
+    assert not is_clients(psycopg.OperationalError("the connection is lost"))
