@@ -2,29 +2,26 @@
 
 import assert from "node:assert/strict";
 
-import { chromium } from "playwright-core";
-
 import { eventually } from "../eventually.mjs";
 
-const FLAGS = [
-  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync",
-];
-
-export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+export { launch } from "./launch.mjs";
 
 /** Everything that went wrong in a page's console; an outage that a test causes itself is let through. */
 export class Complaints {
   list = [];
   outage = false;
 
+  /** What Chromium and Firefox say of a server that is not there. */
+  #expected(text) {
+    return this.outage && /ERR_CONNECTION|WebSocket connection to|\bws:\/\/|NS_ERROR_CONNECTION_REFUSED/.test(text);
+  }
+
   watch(page) {
     page.on("console", (message) => {
       if (!["error", "warning"].includes(message.type())) return;
-      if (this.outage && /ERR_CONNECTION|WebSocket connection to/.test(message.text())) return;
-      this.list.push(message.text());
+      if (!this.#expected(message.text())) this.list.push(message.text());
     });
-    page.on("pageerror", (error) => this.list.push(error.stack ?? String(error)));
+    page.on("pageerror", (error) => this.#expected(String(error)) || this.list.push(error.stack ?? String(error)));
   }
 }
 

@@ -24,7 +24,10 @@ from tests.server.processes import PATIENCE, ServerProcess, start
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 SDK = ROOT / "sdk" / "js"
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+BROWSERS = {
+    "chromium": Path(os.environ.get("CHROMIUM", "/usr/bin/chromium")),
+    "firefox": Path(os.environ.get("FIREFOX", "/usr/bin/firefox-esr")),
+}
 KEY = "key-of-the-rest-api"
 
 TABLES = """
@@ -44,6 +47,17 @@ def need(found: bool, what: str) -> None:
         pytest.fail(f"{what}; `make test` installs it")
     if not found:
         pytest.skip(what)
+
+
+def browser_environment() -> dict[str, str]:
+    """Where the browsers are, for ``tests/browser/launch.mjs``."""
+    return {name.upper(): str(path) for name, path in BROWSERS.items()}
+
+
+def need_browser(browser: str) -> None:
+    """A browser and what drives it."""
+    need(BROWSERS[browser].exists(), f"there is no {browser} at {BROWSERS[browser]}")
+    need((ROOT / "tests/browser/node_modules/playwright-core").exists(), "playwright-core is not installed")
 
 
 def npm(script: str) -> None:
@@ -146,7 +160,7 @@ async def _answer(one: Stage, reader: asyncio.StreamReader, writer: asyncio.Stre
 
 async def play(one: Stage, *command: str, **environment: str) -> None:
     """Run a scenario with Node; fails with all it said if it fails."""
-    told = {"REALTIME_URL": one.url, "CONTROL_URL": one.control, "REST_KEY": KEY, "CHROMIUM": str(CHROMIUM)}
+    told = {"REALTIME_URL": one.url, "CONTROL_URL": one.control, "REST_KEY": KEY} | browser_environment()
     process = await asyncio.create_subprocess_exec(
         "node",
         "--test",

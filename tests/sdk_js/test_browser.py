@@ -1,12 +1,15 @@
-"""The scenarios in Chromium."""
+"""The scenarios in browsers."""
 
 from __future__ import annotations
 
-from tests.sdk_js.stage import CHROMIUM, HERE, ROOT, need, play, stage
+import pytest
+
+from tests.sdk_js.stage import BROWSERS, HERE, need_browser, play, stage
 
 
-async def test_the_sdk_in_chromium(database: str) -> None:
-    need(CHROMIUM.exists(), f"there is no Chromium at {CHROMIUM}")
-    need((ROOT / "tests/browser/node_modules/playwright-core").exists(), "playwright-core is not installed")
+@pytest.mark.long
+@pytest.mark.parametrize("browser", BROWSERS)
+async def test_the_sdk_in_a_browser(database: str, browser: str) -> None:
+    need_browser(browser)
     async with stage(database) as one:
-        await play(one, str(HERE / "browser.test.mjs"))
+        await play(one, str(HERE / "browser.test.mjs"), BROWSER=browser)
