@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,8 +21,6 @@ from tenacity import (
     retry_if_exception,
     retry_if_exception_type,
     stop_after_attempt,
-    wait_exponential,
-    wait_random,
 )
 
 from engine.errors import FeedError
@@ -45,6 +44,9 @@ __all__ = ["Feed", "FeedSettings", "FeedState"]
 _log = logging.getLogger(__name__)
 
 _HEALTHY_AFTER: Final = 10.0  # seconds of streaming after which the next failure is a new one
+_SHORTEST_PAUSE: Final = 0.1  # seconds between two attempts
+_LONGEST_PAUSE: Final = 10.0
+_JITTER: Final = 0.3
 _DROP_ATTEMPTS: Final = 50
 _DROP_EVERY: Final = 0.1
 _LEAVING: Final = AsyncRetrying(  # the connection may have been terminated meanwhile: once more with a new one
@@ -75,6 +77,7 @@ class Feed:
         self._memory = SessionMemory()
         self._session: Session | None = None
         self._abandoned = False
+        self._failures = 0  # since it last streamed
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -171,6 +174,8 @@ class Feed:
         self._buffer.close()
 
     def _become(self, status: Literal["starting", "streaming", "reconnecting", "stopped"], reason: str | None) -> None:
+        if status == "streaming":
+            self._failures = 0
         if FeedState(status, reason) != self.state:
             self.state = FeedState(status, reason)
             _log.info("feed %s: %s%s", self.settings.slot_name, status, f" ({reason})" if reason else "")
@@ -183,7 +188,7 @@ class Feed:
     async def _stream(self) -> None:
         """Sessions one after the other, with growing pauses while they fail."""
         retrying = AsyncRetrying(
-            wait=wait_exponential(multiplier=0.1, max=10) + wait_random(0, 0.3),
+            wait=self._pause,
             retry=retry_if_exception(self._passes_by_itself),
             before_sleep=self._tell_failure,
             reraise=True,
@@ -224,6 +229,12 @@ class Feed:
         if obstacle.hit(error, self._positions.received):
             self._memory.lost = obstacle.reason
             _log.error("feed %s: %s; a new slot is made beyond it", self.settings.slot_name, obstacle.reason)
+
+    def _pause(self, _: RetryCallState) -> float:
+        """Seconds until the next attempt: longer from failure to failure, short again once it has streamed."""
+        pause = min(_SHORTEST_PAUSE * 2.0 ** min(self._failures, 10), _LONGEST_PAUSE)
+        self._failures += 1
+        return pause + random.uniform(0, _JITTER)
 
     def _passes_by_itself(self, error: BaseException) -> bool:
         """Whether to try again: always for outages; once the feed has streamed, for whatever the server says."""
