@@ -131,9 +131,9 @@ class Catalog:
 def layout(table: Table, relation: Relation) -> tuple[int, ...] | None:
     """Where ``relation``'s rows carry each column of the table's layout.
 
-    None if the relation no longer has the streamed columns of ``table`` (by name and type): the catalog is older or
-    newer than the stream there. Order does not matter, and generated columns may be left out by the output plugin as
-    long as the layout does not use them.
+    None if the relation no longer has the streamed columns of ``table`` (by name, type and order): the catalog is older or
+    newer than the stream there. Columns in another order have swapped their names, and one may be hidden.
+    Generated columns may be left out by the output plugin as long as the layout does not use them.
     """
     expected = dict(table.stream_columns)
     sent = {column.name: position for position, column in enumerate(relation.columns)}
@@ -142,5 +142,7 @@ def layout(table: Table, relation: Relation) -> tuple[int, ...] | None:
         if known != column.type_oid and not (known is None and column.name in table.generated):
             return None
     if any(name not in sent and (name in table.index or name not in table.generated) for name in expected):
+        return None
+    if [name for name, _ in table.stream_columns if name in sent] != [name for name in sent if name in expected]:
         return None
     return tuple(sent[column.name] for column in table.columns)

@@ -34,11 +34,12 @@ class ResultTooLarge(QueryRejected):
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """Rows as text, the type oids of their columns, and the snapshot that saw them."""
+    """Rows as text, the snapshot that saw them, and of each column its type and its number in the table (0: of none)."""
 
     snapshot: Snapshot
     rows: list[tuple[Value, ...]]
     types: tuple[int, ...]
+    attnums: tuple[int, ...]
 
 
 class Reader:
@@ -172,7 +173,8 @@ class Reader:
             assert head is not None
             assert result is not None
             types = tuple(result.ftype(column) for column in range(result.nfields))
-            return ReadResult(self._parse(head), _rows(result, most), types)
+            attnums = tuple(result.ftablecol(column) for column in range(result.nfields))
+            return ReadResult(self._parse(head), _rows(result, most), types, attnums)
 
     def _parse(self, row: tuple[str, str]) -> Snapshot:
         snapshot = Snapshot.parse(row[0], parse_lsn(row[1]))

@@ -221,7 +221,7 @@ class Refresher:
         try:
             self.reads += 1
             read = await self._read(query, state, plan)
-            if isinstance(plan, IncrementalPlan) and read.types != _types(plan):
+            if isinstance(plan, IncrementalPlan) and not _fits(plan, read):
                 self._redefined()
                 state.replan = True
                 return False
@@ -332,9 +332,14 @@ def _sized(read: ReadResult, size: int) -> ReadResult:
     return read
 
 
-def _types(plan: IncrementalPlan) -> tuple[int, ...]:
-    """The types a result has if the table still is what the plan was made for; Postgres reports a domain's base type."""
-    return tuple(column.type.underlying.oid for column in plan.table.columns)
+def _fits(plan: IncrementalPlan, read: ReadResult) -> bool:
+    """Whether the table still is what the plan was made for: the types (Postgres reports a domain's base type), and that no
+    other column has got the name of one, which may have been hidden.
+    """
+    columns = plan.table.columns
+    return read.attnums == tuple(column.attnum for column in columns) and read.types == tuple(
+        column.type.underlying.oid for column in columns
+    )
 
 
 def _documents(read: ReadResult) -> list[tuple[str, bytes]]:

@@ -211,7 +211,7 @@ def test_layout_finds_columns_by_name_and_notices_changes(dsn: str) -> None:
     plain = [pair for pair in columns if pair[0] != "g"]
     assert layout(table, relation(table, plain)) == (1, 2, 3)
     assert layout(table, relation(table, [*plain, ("g", 23)])) == (1, 2, 3)
-    assert layout(table, relation(table, plain[::-1])) == (2, 1, 0)
+    assert layout(table, relation(table, plain[::-1])) is None, "names that were swapped"
     assert layout(table, relation(table, [*plain, ("new", 23)])) is None
     assert layout(table, relation(table, plain[1:])) is None
     assert layout(table, relation(table, [("a", 20), *plain[1:]])) is None
