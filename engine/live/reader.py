@@ -20,7 +20,7 @@ from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
 from engine.outage import TableLocked
 from engine.pool import Pool
-from engine.query.model import Statement
+from engine.query.model import Origin, Statement
 from engine.session_settings import READS_ANYWAY
 from engine.sql import query
 from engine.types import Value
@@ -34,12 +34,15 @@ class ResultTooLarge(QueryRejected):
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """Rows as text, the snapshot that saw them, and of each column its type and its number in the table (0: of none)."""
+    """Rows as text, the snapshot that saw them, and the type of each column.
+
+    ``as_meant``: the names in the statement meant the columns of its ``origin``, and clients may see those that are exposed.
+    """
 
     snapshot: Snapshot
     rows: list[tuple[Value, ...]]
     types: tuple[int, ...]
-    attnums: tuple[int, ...]
+    as_meant: bool = True
 
 
 class Reader:
@@ -155,6 +158,7 @@ class Reader:
         async with (
             self._pool.session() as connection,
             connection.cursor() as first,
+            connection.cursor() as granted,
             psycopg.AsyncRawCursor(connection) as second,
         ):
             async with connection.pipeline():
@@ -165,6 +169,8 @@ class Reader:
                 if statement.as_reader:
                     await connection.execute(query("become_reader"))
                 await first.execute(query("current_snapshot"))
+                if statement.origin is not None:
+                    await granted.execute(query("granted_columns"), {"table": statement.origin.table})
                 await second.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
                 await connection.execute(query("end_read"))
             # Leaving the pipeline has brought in every result.
@@ -172,9 +178,11 @@ class Reader:
             result = second.pgresult
             assert head is not None
             assert result is not None
-            types = tuple(result.ftype(column) for column in range(result.nfields))
-            attnums = tuple(result.ftablecol(column) for column in range(result.nfields))
-            return ReadResult(self._parse(head), _rows(result, most), types, attnums)
+            origin = statement.origin
+            width = result.nfields if origin is None else origin.width
+            types = tuple(result.ftype(column) for column in range(width))
+            as_meant = origin is None or _is_of(result, origin, await granted.fetchall())
+            return ReadResult(self._parse(head), _rows(result, most, width) if as_meant else [], types, as_meant)
 
     def _parse(self, row: tuple[str, str]) -> Snapshot:
         snapshot = Snapshot.parse(row[0], parse_lsn(row[1]))
@@ -192,9 +200,19 @@ def holder_in_words(row: Mapping[str, Any]) -> str:
     )
 
 
-def _rows(result: pq.abc.PGresult, most: int | None) -> list[tuple[Value, ...]]:
+def _is_of(result: pq.abc.PGresult, origin: Origin, granted: list[tuple[int]]) -> bool:
+    """Whether the columns of ``result`` are those of ``origin``, of which ``granted`` may be seen."""
+    last = range(result.nfields - len(origin.attnums), result.nfields)
+    return (
+        all(result.ftable(column) == origin.table for column in last)
+        and origin.attnums == tuple(result.ftablecol(column) for column in last)
+        and {attnum for (attnum,) in granted}.issuperset(origin.exposed)
+    )
+
+
+def _rows(result: pq.abc.PGresult, most: int | None, width: int) -> list[tuple[Value, ...]]:
     if most is not None and result.ntuples > most:
         raise ResultTooLarge(f"the query has more than {most} rows; add a limit")
-    columns = range(result.nfields)
+    columns = range(width)
     value = result.get_value
     return [tuple([value(row, column) for column in columns]) for row in range(result.ntuples)]

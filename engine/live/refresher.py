@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 
 import psycopg
 import structlog
@@ -221,7 +222,7 @@ class Refresher:
         try:
             self.reads += 1
             read = await self._read(query, state, plan)
-            if isinstance(plan, IncrementalPlan) and not _fits(plan, read):
+            if not _fits(plan, read):
                 self._redefined()
                 state.replan = True
                 return False
@@ -314,7 +315,7 @@ def _at_most(statement: Statement, rows: int, size: int) -> Statement:
 
     Of clients' own SQL, which can make values of any size, rows beyond ``size`` bytes come as nulls: see :func:`_sized`.
     """
-    sql = f"select * from (\n{statement.sql}\n) as r limit {rows}"
+    sql = f"select * from (\n{statement.sql}\n) as r limit {rows}"  # columns keep their origin
     if statement.as_reader:
         total = "sum(octet_length(r.id) + octet_length(r.doc)) over (rows between unbounded preceding and current row)"
         fits = f"case when size <= {size} then"
@@ -322,7 +323,7 @@ def _at_most(statement: Statement, rows: int, size: int) -> Statement:
             f"select {fits} id end as id, {fits} doc end as doc "
             f"from (select r.id, r.doc, {total} as size from (\n{statement.sql}\n) as r limit {rows}) as r"
         )
-    return Statement(sql, statement.params, statement.as_reader)
+    return replace(statement, sql=sql)
 
 
 def _sized(read: ReadResult, size: int) -> ReadResult:
@@ -332,14 +333,13 @@ def _sized(read: ReadResult, size: int) -> ReadResult:
     return read
 
 
-def _fits(plan: IncrementalPlan, read: ReadResult) -> bool:
-    """Whether the table still is what the plan was made for: the types (Postgres reports a domain's base type), and that no
-    other column has got the name of one, which may have been hidden.
+def _fits(plan: Plan, read: ReadResult) -> bool:
+    """Whether the table still is what the plan was made for: no other column has got the name of one, clients may see what
+    they see, and the types are the same (Postgres reports a domain's base type).
     """
-    columns = plan.table.columns
-    return read.attnums == tuple(column.attnum for column in columns) and read.types == tuple(
-        column.type.underlying.oid for column in columns
-    )
+    if isinstance(plan, ReReadPlan):
+        return read.as_meant
+    return read.as_meant and read.types == tuple(column.type.underlying.oid for column in plan.table.columns)
 
 
 def _documents(read: ReadResult) -> list[tuple[str, bytes]]:

@@ -21,7 +21,7 @@ from engine.query.encode import projection
 from engine.query.incremental import IncrementalPlan, NotIncremental, compile_incremental
 from engine.query.model import Query
 from engine.query.normalise import normalise
-from engine.query.render import render_documents
+from engine.query.render import render_reread
 from engine.query.reread import ReReadPlan
 from engine.query.sql_check import Bound, CheckedSql, SqlCache, bind, check_sql
 from engine.query.sql_parse import query_of
@@ -86,7 +86,7 @@ def _reread_query(query: Query, table: Table, reason: str) -> ReReadPlan:
     digest = blake2b(repr(normalise(query)).encode(), digest_size=16, key=table.signature.encode()).hexdigest()
     return ReReadPlan(
         key=f"re-read:{table.oid}:{digest}",
-        statement=render_documents(query, table),
+        statement=render_reread(query, table),
         dependencies=frozenset({table.oid}),
         reason=reason,
         time_dependent=False,

@@ -6,21 +6,55 @@ explicitly, and the order ends with the primary key: the statement means what th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.catalog_model import Table
+from engine.catalog_types import Column
 from engine.errors import InvalidQuery
 from engine.query.encode import projection
-from engine.query.model import Query, Statement
+from engine.query.model import Origin, Query, Statement
 from engine.query.order import sort_keys
+from engine.query.predicate import predicate_columns
 from engine.query.render_where import Parameters, column_sql, cursor_sql, key_sql, predicate_sql, quote
 
-__all__ = ["render_documents", "render_rows"]
+__all__ = ["render_documents", "render_reread", "render_rows"]
 
 
 def render_rows(query: Query, table: Table, limit: int | None) -> Statement:
     """The columns of the table's layout, in that order, of the first ``limit`` rows (None: all)."""
     parameters = Parameters()
     columns = ", ".join(column_sql(column) for column in table.columns)
-    return Statement(f"select {columns} {_rest(query, table, limit, parameters)}", parameters.values)
+    rest = _rest(query, table, limit, parameters)
+    origin = _origin(table, table.columns, width=len(table.columns))
+    return Statement(f"select {columns} {rest}", parameters.values, origin=origin)
+
+
+def render_reread(query: Query, table: Table) -> Statement:
+    """The statement of :func:`render_documents`, with one column more for each column of the table that it uses.
+
+    They are null in every row and show which columns the names have meant: PostgreSQL describes the origin of an output
+    column that is a column of a table (docs: "PQftablecol"), also through subqueries (``markTargetListOrigins`` in
+    parse_target.c), and here both refer to the same ``t``.
+    """
+    used = _used(query, table)
+    shown = ", ".join(f"{column_sql(column)} as o{number}" for number, column in enumerate(used))
+    more = ", ".join(f"o.o{number}" for number in range(len(used)))
+    statement = _documents(query, table, f", {more}", f" left join lateral (select {shown} where false) as o on true")
+    return Statement(statement.sql, statement.params, origin=_origin(table, used, width=2))
+
+
+def _used(query: Query, table: Table) -> list[Column]:
+    """The columns that a query shows, filters by or sorts by, and those of the id."""
+    names = {name for name, _ in projection(query, table)} | {key.column.name for key in sort_keys(query, table)}
+    if query.where is not None:
+        names |= predicate_columns(query.where)
+    names |= {table.columns[index].name for index in table.primary_key}
+    return sorted((table.by_name[name] for name in names if name in table.by_name), key=lambda column: column.attnum)
+
+
+def _origin(table: Table, columns: Sequence[Column], *, width: int) -> Origin:
+    exposed = tuple(column.attnum for column in columns if column.exposed)
+    return Origin(table.oid, tuple(column.attnum for column in columns), exposed, width)
 
 
 def render_documents(query: Query, table: Table) -> Statement:
@@ -29,10 +63,14 @@ def render_documents(query: Query, table: Table) -> Statement:
     The id is the primary key's text, of a composite key a compact JSON array of texts, without one a hash of the document
     (equal rows then have equal ids).
     """
+    return _documents(query, table)
+
+
+def _documents(query: Query, table: Table, more: str = "", join: str = "") -> Statement:
     parameters = Parameters()
     outputs = ", ".join(f"t.{quote(name)} as {quote(output)}" for name, output in projection(query, table))
-    rest = _rest(query, table, query.limit, parameters, f" cross join lateral (select {outputs}) as d")
-    return Statement(f"select {_id_sql(table)} as id, row_to_json(d)::text as doc {rest}", parameters.values)
+    rest = _rest(query, table, query.limit, parameters, f" cross join lateral (select {outputs}) as d{join}")
+    return Statement(f"select {_id_sql(table)} as id, row_to_json(d)::text as doc{more} {rest}", parameters.values)
 
 
 def _id_sql(table: Table) -> str:

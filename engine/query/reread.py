@@ -2,7 +2,8 @@
 
 A :class:`ReReadPlan` is only a description. Whoever runs it reads ``statement`` when one of ``dependencies`` changed and
 sends the keyed difference. The statement returns two text columns per row, in the query's order: the document's id and the
-document, a JSON object made by Postgres under TimeZone UTC.
+document, a JSON object made by Postgres under TimeZone UTC. Columns that only show an origin may follow (see
+:class:`engine.query.model.Origin`).
 """
 
 from __future__ import annotations

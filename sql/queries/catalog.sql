@@ -17,8 +17,10 @@ publication as (
   from pg_publication p where p.pubname = 'bunbase_realtime'
 ),
 tables as (
-  select c.oid, n.nspname, c.relname, c.relkind, c.relreplident, c.relrowsecurity, k.name as collection,
-         k.columns is null as whole, k.camel_case
+  select c.oid, n.nspname, c.relname, c.relkind, c.relreplident, c.relrowsecurity, k.name as collection, k.camel_case,
+         k.columns is null and exists (
+           select from aclexplode(c.relacl) x
+           where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT') as whole
   from realtime.collections k
   join pg_class c on c.oid = k.relation
   join pg_namespace n on n.oid = c.relnamespace
@@ -99,7 +101,7 @@ select jsonb_build_object(
             where x.conrelid = t.oid and x.contype = 'n' and x.conkey = array[a.attnum] and not x.convalidated),
           'generated', a.attgenerated,
           -- What expose() has granted. It belongs to the column itself: a rename does not change it, and another column that
-          -- gets the old name does not have it. realtime.collections.columns are names.
+          -- gets the old name does not have it. realtime.collections.columns are names. The query granted_columns knows all of these.
           'exposed', t.whole or exists (
             select from aclexplode(a.attacl) x
             where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT')) order by a.attnum), '[]')
@@ -174,7 +176,7 @@ union all
 select 0, format('%s %s', p.oid, p.xmin) from pg_publication p where p.pubname = 'bunbase_realtime'
 union all
 select c.oid::bigint, md5(concat_ws(';',
-  k.name, k.columns::text, k.camel_case::text, c.relname, c.relnamespace, c.relkind, c.relreplident, c.relrowsecurity::text,
+  k.name, k.columns::text, k.camel_case::text, c.relname, c.relnamespace, c.relkind, c.relreplident, c.relrowsecurity::text, c.relacl::text,
   (select format('%s %s', r.oid, r.xmin)
    from pg_publication p join pg_publication_rel r on r.prpubid = p.oid where p.pubname = 'bunbase_realtime' and r.prrelid = c.oid),
   (select string_agg(format('%s %s %s %s %s %s %s', a.attnum, a.attname, a.atttypid, a.attcollation, a.attnotnull, a.attgenerated, a.attacl),

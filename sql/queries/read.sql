@@ -18,6 +18,15 @@ begin isolation level repeatable read read only
 -- Clients' own SQL runs with the privileges of the exposed columns only.
 set local role realtime_reader
 
+-- name: granted_columns
+-- The columns of a table that realtime_reader may select, by number: among them are all that the catalog calls exposed.
+select a.attnum
+from pg_class c
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+where c.oid = %(table)s and (
+  exists (select from aclexplode(c.relacl) x where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT')
+  or exists (select from aclexplode(a.attacl) x where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT'))
+
 -- name: end_read
 -- Nothing was written.
 commit

@@ -115,6 +115,7 @@ begin
   if not has_schema_privilege('realtime_reader', target_schema, 'usage') then
     execute format('grant usage on schema %s to realtime_reader', target_schema);
   end if;
+  perform set_config('realtime.granting', 'on', true);
   execute format('revoke all on %s from realtime_reader', relation);
   if columns is null then
     execute format('grant select on %s to realtime_reader', relation);
@@ -123,6 +124,7 @@ begin
       select string_agg(quote_ident(a.attname), ', ') from pg_attribute a
       where a.attrelid = relation and a.attname = any (columns) and a.attnum > 0 and not a.attisdropped), relation);
   end if;
+  perform set_config('realtime.granting', '', true);
   return true;
 end
 $$;
@@ -152,6 +154,7 @@ begin
     return format('wrote down the columns that clients may see of %s (collection %s): %s', exposed.relation, collection, array_to_string(granted, ', '));
   end if;
   perform realtime.grant_reader(exposed.relation, exposed.columns);
+  update realtime.collections c set columns = c.columns where c.name = restore_reader.collection;  -- announces it
   return format('gave realtime_reader the exposed columns of %s (collection %s)', exposed.relation, collection);
 end
 $$;

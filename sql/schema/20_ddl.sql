@@ -63,6 +63,24 @@ $$;
 comment on function realtime.follow_columns(oid[]) is
   'Writes the names of exposed columns again after a rename or a drop: as realtime_reader may select them';
 
+create or replace function realtime.changed_privileges() returns oid[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- GRANT and REVOKE do not say what they were about, so what is granted is compared with what expose() has granted.
+  select array_agg(k.relation::oid)
+  from realtime.collections k
+  join pg_class c on c.oid = k.relation
+  where case when k.columns is null then not exists (
+    select from aclexplode(c.relacl) x where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT')
+  else array(select unnest(k.columns) order by 1) <> array(
+    select a.attname from pg_attribute a
+    where a.attrelid = k.relation and a.attnum > 0 and not a.attisdropped and exists (
+      select from aclexplode(a.attacl) x where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT')
+    order by 1)
+  end
+$$;
+comment on function realtime.changed_privileges() is
+  'Exposed tables of which realtime_reader may select something else than realtime.collections says; null: none';
+
 create or replace function realtime.note_ddl() returns event_trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -108,6 +126,10 @@ begin
                    or o.object_type = 'publication namespace' and o.object_identity like '% in publication bunbase_realtime')
       into changed, types, everything
       from pg_event_trigger_ddl_commands() o where o.schema_name is distinct from 'pg_temp';
+    -- expose() announces what it grants by its row in realtime.collections
+    if tg_tag in ('GRANT', 'REVOKE', 'DROP OWNED') and coalesce(current_setting('realtime.granting', true), '') <> 'on' then
+      changed := changed || realtime.changed_privileges();
+    end if;
     perform realtime.follow_columns(changed);
   end if;
   relations := realtime.concerned_relations(changed);

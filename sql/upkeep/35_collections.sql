@@ -11,8 +11,6 @@ begin
     delete from realtime.collections c where c.name = one.name;
     raise info 'removed the collection %, whose table is gone', one.name;
   end loop;
-  -- A column may have been renamed without the event trigger: privileges tell which columns were meant.
-  perform realtime.follow_columns(array(select c.relation::oid from realtime.collections c));
   for one in
     select c.name, c.relation, c.columns, t.relkind from realtime.collections c join pg_catalog.pg_class t on t.oid = c.relation order by c.name
   loop

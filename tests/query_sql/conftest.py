@@ -153,7 +153,7 @@ class Planner:
         if isinstance(plan, ReReadPlan):
             role = "realtime_reader" if plan.statement.as_reader else None
             found = await self.rows(plan.statement.sql, plan.statement.params, role)
-            return [(name, loads(document)) for name, document in found]
+            return [(name, loads(document)) for name, document, *_ in found]
         return [(plan.doc_id(row), loads(plan.encode(row))) for row in await self.layout_rows(plan)]
 
     async def layout_rows(self, plan: IncrementalPlan) -> list[tuple[bytes | None, ...]]:
