@@ -52,7 +52,9 @@ async def load_marks(connection: psycopg.AsyncConnection[Any]) -> Marks:
     Raises ``CatalogError`` if they cannot be read.
     """
     try:
-        return await _marks(connection)
+        async with connection.transaction():
+            await connection.execute(query("catalog_settings").encode())
+            return await _marks(connection)
     except psycopg.Error as error:
         raise CatalogError(f"the catalog cannot be read: {error.diag.message_primary or error}") from error
 

@@ -1,6 +1,8 @@
 -- name: catalog_settings
--- Compiling the catalog query takes a hundred times longer than running it.
-set local jit = off
+-- Compiling the catalog query takes a hundred times longer than running it. And where statistics are missing or old, the planner
+-- reads a whole system catalog once for each table, if it may.
+select set_config(name, 'off', true)
+from unnest('{jit,enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) name
 
 -- name: catalog
 -- Everything about the exposed tables in one JSON document (one statement: one snapshot). Columns of pg_database and
@@ -134,6 +136,7 @@ select jsonb_build_object(
     left join lateral (
       select r.oid, to_jsonb(r) ->> 'prqual' is not null as filtered, to_jsonb(r) -> 'prattrs' as attnums
       from publication p join pg_publication_rel r on r.prpubid = p.oid and r.prrelid = t.oid
+      limit 1  -- there is one at most; by this it is looked up for each table
     ) u on true)
 )
 from pg_database d where d.datname = current_database()

@@ -100,13 +100,17 @@ begin
     select array_agg(distinct o.objid) filter (where o.classid = 'pg_class'::regclass)
            || array_agg(distinct to_regclass(format('%I.%I', o.address_names[1], o.address_names[2]))::oid)
               filter (where o.object_type = 'publication relation' and o.address_args = '{bunbase_realtime}')
+           -- a relation that is gone may have stood before an exposed table of its name in the search path
+           || array_agg(distinct (select k.relation::oid from realtime.collections k join pg_class e on e.oid = k.relation
+                                  where e.relname = o.object_name limit 1))
+              filter (where o.object_type in ('table', 'view', 'materialized view', 'foreign table'))
            -- with an index a replica identity can go, which says nothing about its table
            || case when bool_or(o.object_type = 'index') then array(
                 select c.oid from pg_class c
                 where c.relreplident = 'i' and c.relkind in ('r', 'p')
                   and not exists (select from pg_index i where i.indrelid = c.oid and i.indisreplident)) end,
            array_agg(distinct o.objid::bigint) filter (where o.classid = 'pg_type'::regclass),
-           bool_or(o.object_type in ('schema', 'collation', 'view')
+           bool_or(o.object_type in ('schema', 'collation')
                    or realtime.is_routine(o.object_type, o.schema_name)
                    or o.object_type = 'publication namespace' and o.address_args = '{bunbase_realtime}'
                    or o.object_type = 'publication' and o.address_names = '{bunbase_realtime}')
