@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import quote
 
-import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.faultproxy.proxy import FaultProxy
 from tests.feed.conftest import PATIENCE, Place, reading
 
-QUICK = {"status_interval": 0.2, "silence": 1.0}
+QUICK = {"status_interval": 0.2, "silence": 1.0, "lease": 6.0}
 
 
-@pytest.mark.parametrize("timeout", ["0", "60s"], ids=["no sender timeout", "sender timeout"])
-async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(place: Place, timeout: str) -> None:
+async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(place: Place) -> None:
     with place.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
         address = conninfo_to_dict(place.dsn)
         async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
             dsn = place.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
-            dsn += f"?options={quote(f'-c wal_sender_timeout={timeout}')}"
+            dsn += f"?options={quote('-c wal_sender_timeout=0')}"  # the server does not look by itself
             async with reading(dsn, place.settings(**QUICK)) as reader:
                 sql.execute("insert into t values (1)")
                 assert len(await reader.changes()) == 1

@@ -100,7 +100,8 @@ def test_a_renamed_column_stays_hidden_where_no_event_trigger_follows_it(databas
     rows(database, TABLES)
     rows(database, "alter event trigger realtime_ddl_end disable; alter event trigger realtime_ddl_drop disable")
     rows(database, "alter table items rename title to headline; alter table items rename secret to title")
-    assert any("items (collection items): id, headline" in line for line in migrate(database))
+    done = migrate(database)
+    assert any("items (collection items): id, headline" in line for line in done), done
     assert rows(database, "select columns::text[] from realtime.collections where name = 'items'") == [
         (["id", "headline"],)
     ]
