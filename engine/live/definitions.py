@@ -24,6 +24,7 @@ from engine.live.reader import Reader
 from engine.live.refresher import Refresher
 from engine.live.router import DdlNote, Router
 from engine.live.settings import UNREACHABLE, LiveSettings
+from engine.query.incremental import IncrementalPlan
 
 __all__ = ["Definitions"]
 
@@ -62,7 +63,7 @@ class Definitions:
         """``note`` came in the stream, in transaction ``xid``; what concerns no exposed table costs nothing."""
         concerned = self._router.concerned(note)
         known = self._catalog.is_current
-        if known and concerned == set() and not note.tag.endswith("COLLECTION"):
+        if known and concerned == set() and not note.routines and not note.tag.endswith("COLLECTION"):
             return
         if concerned is not None:
             concerned |= set(note.oids)  # also tables that the catalog in use does not have yet
@@ -70,6 +71,8 @@ class Definitions:
             self._missed(concerned)
         self.redefined(xid)
         self.replan(concerned)
+        if note.routines:
+            self._replan_calls()
 
     def interrupt(self, *, missing: bool) -> None:
         """Everything is read again. ``missing``: transactions may be missing from the stream."""
@@ -87,6 +90,12 @@ class Definitions:
         """Plan and read again the queries over the tables ``oids``; None: all queries."""
         for query in self._refresher:
             if oids is None or not query.tables.isdisjoint(oids):
+                self._refresher.refresh(query, replan=True)
+
+    def _replan_calls(self) -> None:
+        """Plan and read again the queries whose SQL may call another function now; an incremental one calls none."""
+        for query in self._refresher:
+            if not isinstance(query.plan, IncrementalPlan):
                 self._refresher.refresh(query, replan=True)
 
     def _missed(self, oids: set[int] | None) -> None:

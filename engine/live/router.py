@@ -41,6 +41,7 @@ class DdlNote(msgspec.Struct):
     oids: list[int] = []
     types: list[int] = []
     all: bool = False
+    routines: bool = False
     published: bool = False
 
 

@@ -1,7 +1,7 @@
 -- Changes of definition travel in the stream, in their transaction, as the logical message `realtime.ddl`:
 --   {"tag": "ALTER TABLE", "oids": [16384], "all": false}
--- "oids" are the relations concerned; "all" says that a type, schema, function or the like changed, so any table, and any
--- query, may be concerned.
+-- "oids" are the relations concerned, "types" the types; "all" says that a schema, operator or the like changed, so any table, and
+-- any query, may be concerned; "routines" that a function did, which any query that is re-read may call.
 
 create or replace function realtime.collections_changed() returns trigger
 language plpgsql set search_path = pg_catalog as $$
@@ -15,11 +15,10 @@ $$;
 
 create or replace function realtime.is_routine(object_type text, schema_name text) returns boolean
 language sql immutable set search_path = pg_catalog as $$
-  select coalesce(object_type in ('function', 'aggregate', 'operator', 'operator class', 'operator family', 'cast')
-                  and schema_name is distinct from 'realtime', false)
+  select coalesce(object_type in ('function', 'aggregate') and schema_name is distinct from 'realtime', false)
 $$;
 comment on function realtime.is_routine(text, text) is
-  'Whether DDL on such an object can change what clients'' SQL calls, so that queries that were accepted are checked again';
+  'Whether DDL on such an object can change what a query that is re-read calls, so that those are checked again; incremental ones call nothing';
 
 create or replace function realtime.concerned_relations(changed oid[]) returns bigint[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -88,6 +87,7 @@ declare
   relations bigint[];
   types bigint[];
   everything boolean;
+  routines boolean;
   root regclass;
   ours oid := (select oid from pg_publication where pubname = 'bunbase_realtime');
 begin
@@ -110,11 +110,11 @@ begin
                 where c.relreplident = 'i' and c.relkind in ('r', 'p')
                   and not exists (select from pg_index i where i.indrelid = c.oid and i.indisreplident)) end,
            array_agg(distinct o.objid::bigint) filter (where o.classid = 'pg_type'::regclass),
-           bool_or(o.object_type in ('schema', 'collation')
-                   or realtime.is_routine(o.object_type, o.schema_name)
+           bool_or(o.object_type in ('schema', 'collation', 'operator', 'operator class', 'operator family', 'cast')
                    or o.object_type = 'publication namespace' and o.address_args = '{bunbase_realtime}'
-                   or o.object_type = 'publication' and o.address_names = '{bunbase_realtime}')
-      into changed, types, everything
+                   or o.object_type = 'publication' and o.address_names = '{bunbase_realtime}'),
+           bool_or(realtime.is_routine(o.object_type, o.schema_name))
+      into changed, types, everything, routines
       from pg_event_trigger_dropped_objects() o where not o.is_temporary;
     delete from realtime.collections c where not exists (select from pg_class p where p.oid = c.relation);
   else
@@ -124,11 +124,12 @@ begin
               filter (where o.object_type = 'publication relation'),
            array_agg(distinct o.objid::bigint) filter (where o.classid = 'pg_type'::regclass),
            bool_or(o.object_type in ('schema', 'collation') and tg_tag not like 'CREATE %'
-                   or realtime.is_routine(o.object_type, o.schema_name)
+                   or o.object_type in ('operator', 'operator class', 'operator family', 'cast')
                    or o.object_type = 'view' and has_any_column_privilege(to_regrole('realtime_reader')::oid, o.objid, 'select')
                    or o.object_type = 'publication' and o.objid = ours
-                   or o.object_type = 'publication namespace' and o.object_identity like '% in publication bunbase_realtime')
-      into changed, types, everything
+                   or o.object_type = 'publication namespace' and o.object_identity like '% in publication bunbase_realtime'),
+           bool_or(realtime.is_routine(o.object_type, o.schema_name))
+      into changed, types, everything, routines
       from pg_event_trigger_ddl_commands() o where o.schema_name is distinct from 'pg_temp';
     -- expose() announces what it grants by its row in realtime.collections
     if tg_tag in ('GRANT', 'REVOKE', 'DROP OWNED') and coalesce(current_setting('realtime.granting', true), '') <> 'on' then
@@ -145,10 +146,10 @@ begin
       perform realtime.watch_partitions(root);
     end loop;
   end if;
-  if relations is not null or types is not null or everything then
+  if relations is not null or types is not null or everything or routines then
     perform pg_logical_emit_message(true, 'realtime.ddl', jsonb_build_object(
       'tag', tg_tag, 'oids', coalesce(to_jsonb(relations), '[]'), 'types', coalesce(to_jsonb(types), '[]'),
-      'all', coalesce(everything, false), 'published', tg_tag in ('CREATE PUBLICATION', 'ALTER PUBLICATION', 'DROP PUBLICATION'))::text);
+      'all', coalesce(everything, false), 'routines', coalesce(routines, false), 'published', tg_tag in ('CREATE PUBLICATION', 'ALTER PUBLICATION', 'DROP PUBLICATION'))::text);
   end if;
 exception when others then
   raise warning 'realtime: % was not announced to live queries: %', tg_tag, sqlerrm;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.live.stage import Follower, json_rows, run, stage
@@ -137,3 +139,21 @@ async def test_a_function_that_is_given_a_secret_default_ends_the_queries_that_c
         await follower.until(lambda: follower.error is not None)
         assert "volatile function secret()" in str(follower.error)
         assert not any(b"42" in document for _, document in follower.list)
+
+
+async def test_a_new_function_plans_only_queries_again_that_may_call_it(base: str) -> None:
+    calls = Query("t", {"sql": "select id, f(id) as f from t"}, json_rows("select id, id + 1 as f from t order by id"))
+    run(base, "create function f(a int) returns int language sql immutable as 'select a + 1'")
+    async with stage(base) as play:
+        await play.follow(ALL)
+        reads = play.live.status()["reads"]
+        run(base, "create function elsewhere() returns int language sql as 'select 1'", "drop function elsewhere()")
+        await play.settled()
+        assert play.live.status()["reads"] == reads
+        follower = await play.follow(calls)
+        await play.check(follower)
+        reads = play.live.status()["reads"]
+        run(base, "create or replace function f(a int) returns int language sql immutable as 'select a + 2'")
+        follower.query = replace(follower.query, truth=json_rows("select id, id + 2 as f from t order by id"))
+        await play.check(follower)
+        assert play.live.status()["reads"] > reads
