@@ -24,6 +24,15 @@ from tests.oracle.schemas import TYPES, Table, tables
 numbers = itertools.count()
 WRITERS = 3
 DROP = "drop table if exists one, two;"
+# Each text is a transaction: a table leaves the publication and comes back, a type's attribute changes its name.
+REDEFINITIONS = (
+    "alter publication bunbase_realtime drop table one; alter publication bunbase_realtime add table one",
+    """do $$ begin
+         alter type oracle_pair rename attribute label to title;
+       exception when undefined_column then
+         alter type oracle_pair rename attribute title to label;
+       end $$""",
+)
 
 
 class Stage:
@@ -70,6 +79,7 @@ steps = st.lists(
         st.tuples(st.just("leave"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("pause"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("reconnect"), st.integers(0, 5), st.integers(0, 3)),
+        st.tuples(st.just("redefine"), st.integers(0, 1), st.just(0)),
     ),
     min_size=10,
     max_size=60,
@@ -219,8 +229,21 @@ async def step(
         client = clients[who % len(clients)]
         await stage.reconnect(client, number)
         await stage.check([client])
+    elif what == "redefine":
+        await redefine(stage, clients, REDEFINITIONS[who])
     else:
         await writers[who].point(what)
+
+
+async def redefine(stage: Arena, clients: list[Client], text: str) -> None:
+    """A definition changes while transactions are under way; if one of them is in the way, it does not."""
+    try:
+        await stage.truth.execute(f"set lock_timeout = '5ms'; {text}".encode())
+    except psycopg.errors.LockNotAvailable:
+        return
+    finally:
+        await stage.truth.execute("reset lock_timeout")
+    await stage.check(clients)
 
 
 async def pause(stage: Arena, client: Client, writers: list[Writer]) -> None:
