@@ -19,6 +19,10 @@ from engine.query.render_where import Parameters, column_sql, cursor_sql, key_sq
 
 __all__ = ["render_documents", "render_reread", "render_rows"]
 
+# d.* and not d: a bare name is a column before it is a row (docs: "Using Composite Types in Queries"), and the table, or the
+# document, may have a column of that name, also a hidden one.
+_DOCUMENT = "row_to_json(d.*)::text"
+
 
 def render_rows(query: Query, table: Table, limit: int | None) -> Statement:
     """The columns of the table's layout, in that order, of the first ``limit`` rows (None: all)."""
@@ -70,14 +74,14 @@ def _documents(query: Query, table: Table, more: str = "", join: str = "") -> St
     parameters = Parameters()
     outputs = ", ".join(f"t.{quote(name)} as {quote(output)}" for name, output in projection(query, table))
     rest = _rest(query, table, query.limit, parameters, f" cross join lateral (select {outputs}) as d{join}")
-    return Statement(f"select {_id_sql(table)} as id, row_to_json(d)::text as doc{more} {rest}", parameters.values)
+    return Statement(f"select {_id_sql(table)} as id, {_DOCUMENT} as doc{more} {rest}", parameters.values)
 
 
 def _id_sql(table: Table) -> str:
     # format('%s') gives the type's output text; a cast to text would turn 't' into 'true' and cut the blanks of char(n)
     texts = [f"format('%s', {column_sql(table.columns[index])})" for index in table.primary_key]
     if not texts:
-        return "md5(row_to_json(d)::text)"
+        return f"md5({_DOCUMENT})"
     if len(texts) == 1:
         return texts[0]
     return "'[' || " + " || ',' || ".join(f"to_json({text})" for text in texts) + " || ']'"

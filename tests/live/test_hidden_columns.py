@@ -158,3 +158,30 @@ async def test_privileges_on_what_is_not_exposed_cost_nothing(base: str) -> None
         )
         await play.check(follower)
         assert play.live.status()["reads"] == reads
+
+
+@pytest.mark.parametrize("exposed", ["id,body,j", "id,body,j,d,t,o,o0,q,r,doc"], ids=["hidden", "exposed"])
+async def test_columns_may_have_the_names_that_our_own_sql_uses(base: str, exposed: str) -> None:
+    names = ("d", "t", "o", "o0", "q", "r", "doc")
+    columns = ", ".join(
+        f"{name} odd default row('{HIDDEN if exposed == 'id,body,j' else name}')::odd" for name in names
+    )
+    run(
+        base,
+        "create type odd as (card text)",
+        f"create table v (id int primary key, body text, j jsonb, {columns})",
+        f"create table w (body text, j jsonb, {columns})",  # without a key the id is a hash of the document
+        "insert into v values (1, 'a', '[1]'), (2, 'b', '[]')",
+        "insert into w values ('a', '[1]'), ('b', '[]')",
+        f"select realtime.expose('v', columns => '{{{exposed}}}')",
+        f"select realtime.expose('w', columns => '{{{exposed.removeprefix('id,')}}}', replica_identity => 'full')",
+    )
+    async with stage(base, live=BLIND) as play:
+        followers = []
+        for table, fields in (("v", exposed.split(",")), ("w", exposed.split(",")[1:])):
+            document = ", ".join(f"'{field}', {table}.{field}" for field in fields)
+            answer = f"select jsonb_build_object({document}) from {table} order by j"
+            for spec in ({"orderBy": [["j", "asc"]]}, {"sql": f"select {', '.join(fields)} from {table} order by j"}):
+                followers.append(await play.follow(Query(table, spec, answer), nothing_hidden))
+        run(base, "insert into v values (3, 'c', '[2]')", "insert into w values ('c', '[2]')")
+        await play.check(*followers)
