@@ -33,12 +33,15 @@ WEBSOCKET_PATH: Final = "/realtime"
 _LONGEST_HEAD: Final = 64 * 1024
 """Bytes of a request line with its headers."""
 
+_MOST_HEADERS: Final = 500
+
 _LINGER: Final = 2.0
 """Seconds in which a refused client may go on sending: what is unread at a close destroys the answer (TCP's RST)."""
 
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 _DETAILS: Final = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "the request line and the headers are too long",
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "HTTP/1.1 is spoken here",
     HTTPStatus.NOT_IMPLEMENTED: "this transfer encoding is not supported",
 }
 
@@ -139,9 +142,21 @@ class HttpProtocol(H11Protocol):
 
 
 class _Connection(h11.Connection):
-    """Remembers why a request could not be read, and knows no absolute form (RFC 9112, 3.2.2: servers must accept it)."""
+    """h11's, with what a server needs besides.
+
+    It remembers why a request could not be read, knows no absolute form (RFC 9112, 3.2.2: servers must accept it), ignores
+    empty lines before a request (2.2), and limits a head also if it arrives at once: h11 does while its end is missing.
+    """
 
     wrong: h11.RemoteProtocolError | None = None
+
+    def receive_data(self, data: bytes) -> None:
+        """See the class; b"" is the end of the stream."""
+        if data and self.their_state is h11.IDLE and not self.trailing_data[0]:
+            data = data.lstrip(b"\r\n")
+            if not data:
+                return
+        super().receive_data(data)
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """See the class."""
@@ -150,6 +165,9 @@ class _Connection(h11.Connection):
         except h11.RemoteProtocolError as wrong:
             self.wrong = wrong
             raise
+        if isinstance(event, h11.Request) and (status := _problem_of(event)) is not None:
+            self.wrong = h11.RemoteProtocolError("refused", error_status_hint=status)
+            raise self.wrong
         if isinstance(event, h11.Request) and (found := _ABSOLUTE.match(event.target)) is not None:
             path = event.target[found.end() :]
             return h11.Request(
@@ -159,3 +177,12 @@ class _Connection(h11.Connection):
                 http_version=event.http_version,
             )
         return event
+
+
+def _problem_of(request: h11.Request) -> HTTPStatus | None:
+    if not request.http_version.startswith(b"1."):
+        return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+    size = len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
+    if size > _LONGEST_HEAD or len(request.headers) > _MOST_HEADERS:
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return None

@@ -33,6 +33,8 @@ class Epochs:
 
         An earlier epoch of this cluster is good up to where it was recorded when the histories parted.
         """
+        if epoch is not None and not epoch.isascii():  # ours are; the database may not even have such a character
+            return False
         if epoch is None or epoch == self.current:
             return True
         rows = await self._store.rows("engine_epoch_ended", epoch=epoch)

@@ -32,7 +32,7 @@ from engine.live.tail import TransactionTail
 from engine.live.tap import Tap
 from engine.live.trimmer import Trimmer
 from engine.lsn import Lsn
-from engine.outage import in_words
+from engine.outage import in_words, is_clients
 from engine.query.reread import ReReadPlan
 from engine.types import Discontinuity, Progress, Transaction
 
@@ -263,6 +263,10 @@ class LiveQueries:
                     raise DatabaseUnavailable(in_words(error)) from error
                 await asyncio.sleep(_RETRY)
                 continue
+            except psycopg.Error as error:
+                if not is_clients(error):
+                    raise
+                raise InvalidQuery(f"the query cannot be read: {error.diag.message_primary}") from error
             if version == self._catalog.version:
                 return plan
 

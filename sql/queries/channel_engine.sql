@@ -391,7 +391,7 @@ with recursive part (root, oid) as (
   union
   select p.root, i.inhrelid from part p join pg_inherits i on i.inhparent = p.oid
 )
-select distinct on (a.pid) p.root::oid::bigint as root, format('%%s.%%s', n.nspname, c.relname) as name, a.pid,
+select distinct on (a.pid) p.root::oid::bigint as root, n.nspname || '.' || c.relname as name, a.pid,
        coalesce(nullif(a.application_name, ''), 'no application name') as application, coalesce(a.state, '') as state,
        coalesce(extract(epoch from clock_timestamp() - a.xact_start), 0)::float8 as seconds
 from part p

@@ -85,15 +85,19 @@ create or replace function realtime.column_list(list text) returns text[]
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 begin
   if starts_with(ltrim(list), '{') then
+    if list::text[] = '{}' or array_position(list::text[], null) is not null then
+      raise exception 'not a list of columns: %', list using errcode = 'RT007',
+        hint = 'Leave the argument out to show all columns; a column named null is written {"null"}.';
+    end if;
     return list::text[];
   elsif strpos(list, '"') = 0 then
-    return array(select btrim(name, E' \t\n') from string_to_table(list, ',') name);
+    return array(select btrim(name, E' \t\r\n') from string_to_table(list, ',') name);
   elsif list !~ '^\s*("([^"]|"")+"|[^",]+)\s*(,\s*("([^"]|"")+"|[^",]+)\s*)*$' then
     raise exception 'not a list of columns: %', list using errcode = 'RT007',
       hint = 'Like id,status or id,"a name, with a comma" or {id,"a name"}.';
   end if;
   return array(
-    select case when starts_with(m[1], '"') then replace(substr(m[1], 2, length(m[1]) - 2), '""', '"') else btrim(m[1], E' \t\n') end
+    select case when starts_with(m[1], '"') then replace(substr(m[1], 2, length(m[1]) - 2), '""', '"') else btrim(m[1], E' \t\r\n') end
     from regexp_matches(list, '\s*("(?:[^"]|"")+"|[^",]+)\s*(?:,|$)', 'g') m);
 end
 $$;

@@ -34,7 +34,7 @@ async def test_a_lock_on_messages_is_reported_and_holds_up_stored_messages_only(
             waiting = [asyncio.create_task(here.publish("chat:1", number)) for number in range(3)]
             await until(lambda: here.channels.problems)
             [problem] = here.channels.problems
-            assert f"locked by process {pid} (maintenance by hand, idle in transaction" in problem
+            assert f"realtime.messages is locked by process {pid} (maintenance by hand, idle in transaction" in problem
             for number in range(3):
                 waiting.append(asyncio.create_task(here.publish("chat:1", 3 + number)))
                 await here.publish("cur:1", number)

@@ -68,6 +68,9 @@ async def test_what_a_latin1_database_cannot_store_is_refused_in_words(latin1: s
             with pytest.raises(RealtimeError, match="LATIN1") as refused:
                 await asked()
             assert refused.value.code == "RT_007"
+        foreign = await one.listen("room", user="ann", since="0/1/1", epoch="€")
+        assert foreign.subscription is not None
+        assert foreign.subscription.recovered is False
         with pytest.raises(RealtimeError, match="LATIN1") as refused:
             await one.channels.set_presence("room", live.member, {"name": "€"})
         assert refused.value.code == "RT_009"
@@ -95,7 +98,12 @@ async def test_live_queries_over_a_latin1_table_show_and_find_its_characters(lat
             assert [change["doc"]["data"]["größe"] for change in told] == ["é", "ê"]
             run(latin1, "delete from städte where id = 3")
             await until(lambda told=told: len(told) == 3)
-        for spec in ({"where": [["name", "==", "€"]]}, {"sql": "select * from städte where name = '€'"}):
+        for spec in (
+            {"where": [["name", "==", "€"]]},
+            {"sql": "select * from städte where name = '€'"},
+            {"sql": 'select größe as "€" from städte'},
+            {"sql": "select * from städte where name = $1", "params": ["€"]},
+        ):
             with pytest.raises(RealtimeError, match="LATIN1") as refused:
                 await one.live.subscribe("staedte", spec, into([]))
             assert refused.value.code == "RT_007"

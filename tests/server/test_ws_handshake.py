@@ -98,6 +98,13 @@ async def test_every_form_of_the_target_is_taken(line: str) -> None:
         writer.close()
 
 
+async def test_empty_lines_before_a_request_are_ignored() -> None:
+    async with open_door() as door:
+        answered, _, writer = await ask(door, b"\r\n\r\n" + request())
+        assert answered.status == 101
+        writer.close()
+
+
 async def test_frames_that_come_with_the_handshake_are_read() -> None:
     async with open_door() as door:
         pings = masked(Opcode.TEXT, b'{"type":"ping"}') * 600  # more than one buffer
@@ -152,7 +159,10 @@ def name(value: object) -> str:
         (request(line=f"GET /realtime?a={'x' * 9000} HTTP/1.1"), 414, {}),
         (request("Bad header"), 400, {}),
         (b"not http\r\n\r\n", 400, {}),
+        (request(f"Cookie: {'x' * 70_000}"), 431, {}),
         (request(f"Cookie: {'x' * 700_000}"), 431, {}),
+        (request(*(f"X-{number}: x" for number in range(1000))), 431, {}),
+        (request(line="GET /realtime HTTP/2.0"), 505, {}),
         (request(*(f"X-{number}: {'x' * 200}" for number in range(10_000))), 431, {}),
     ],
     ids=name,

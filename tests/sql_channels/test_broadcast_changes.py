@@ -47,7 +47,7 @@ def test_event_and_columns_can_be_chosen(db: Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    "columns", ['"Order Id", "a, b" ,amount', '{"Order Id","a, b",amount}', ' Order Id,"a, b",  amount ']
+    "columns", ['"Order Id", "a, b" ,amount', '{"Order Id","a, b",amount}', ' Order Id,"a, b",\r\n  amount\r\n']
 )
 def test_columns_with_blanks_and_commas_in_their_names_can_be_chosen(db: Connection, columns: str) -> None:
     table(db, '"Order Id" int, "a, b" int, amount int, secret text', "orders", "", columns)
@@ -61,9 +61,10 @@ def test_a_column_to_be_shown_that_the_table_lacks_is_an_error_that_names_it(db:
     for write in ("insert into orders values (1, 2)",):
         with pytest.raises(psycopg.errors.UndefinedColumn, match="it has no 'amuont'"):
             run(db, write)
-    table(db, "id int", "orders", "", 'id,"amount', name="bills")
-    with pytest.raises(psycopg.Error, match="not a list of columns"):
-        run(db, "insert into bills values (1)")
+    for number, columns in enumerate(('id,"amount', "{}", "{NULL}", "{id,null}")):
+        table(db, "id int", "orders", "", columns, name=f"bills{number}")
+        with pytest.raises(psycopg.Error, match="not a list of columns"):
+            run(db, f"insert into bills{number} values (1)")
 
 
 def test_values_are_written_the_same_way_whatever_the_session_has_set(db: Connection) -> None:
