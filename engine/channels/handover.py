@@ -167,10 +167,10 @@ class HandOver:
                     self._start_over(position)
                 await self._repair(position)
                 await self._load()
-                self._whole.set()
                 for channel in self._core.router.channels:
                     await self._bring_up(channel, Position(resume))
                 self._resume = None
+                self._whole.set()  # not before: a newcomer would hear what earlier subscribers still miss
                 return
             except (Unavailable, psycopg.Error, OSError) as error:
                 log.warning("channels are not whole yet", error=str(error).strip())

@@ -41,8 +41,7 @@ class Check:
 class Replay:
     """All reads of ``realtime.messages`` by the service."""
 
-    def __init__(self, reader: Reader, attempts: int) -> None:
-        self._attempts = attempts
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     async def since(self, channel: str, position: Position, most: int) -> Past:
@@ -77,7 +76,7 @@ class Replay:
 
     async def _read(self, name: str, channel: str, *parameters: str) -> ReadResult:
         statement = Statement(query(name), (_array([channel]), *parameters))
-        for _ in range(self._attempts):
+        for _ in range(self._reader.connections):  # all of them may have died at once
             try:
                 return await self._reader.read(statement)
             except psycopg.errors.QueryCanceled:

@@ -87,9 +87,7 @@ class Channels:
             queue=settings.queue,
             timeout=settings.publish_timeout,
         )
-        self._handover = HandOver(
-            self.core, live, self._store, Replay(self._reader, settings.connections), self._epochs, settings
-        )
+        self._handover = HandOver(self.core, live, self._store, Replay(self._reader), self._epochs, settings)
         self._connections = Connections(self.core, self._store, self._background.spawn, live, settings)
         self._maintenance = Maintenance(self._store, settings)
         self._recovery: asyncio.Task[None] | None = None

@@ -72,6 +72,7 @@ class Reader:
     ) -> None:
         self._saw = saw
         self.lanes = Lanes(size)
+        self.connections = self.lanes.most + 1  # that the pool may have
         self._timeout_ms = timeout_ms
         self._quick_ms = min(quick_timeout_ms or timeout_ms, timeout_ms)
         lock_ms = min(lock_timeout_ms or timeout_ms, timeout_ms)
@@ -79,7 +80,7 @@ class Reader:
             dsn,
             "realtime reader",
             READS_ANYWAY | {"statement_timeout": str(timeout_ms), "lock_timeout": str(lock_ms)},
-            size=self.lanes.most + 1,
+            size=self.connections,
             timeout=timeout_ms / 1000,
             pooled=pooled,
         )

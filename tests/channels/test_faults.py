@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import AsyncExitStack
 from typing import Any
 
-from engine.channels.model import parse_position
+import psycopg
+import pytest
+
+from engine.channels.model import Position, parse_position
+from engine.channels.replay import Past, Replay
+from engine.live.reader import Reader
 from engine.lsn import parse_lsn
 from tests.channels.conftest import Place
 from tests.channels.stage import PATIENCE, Listener, Node, node, open_transaction, read, run, until
@@ -221,3 +227,41 @@ async def test_a_change_that_committed_while_the_slot_was_lost_is_acknowledged(d
         async with asyncio.timeout(PATIENCE):
             await changing
         assert bob.of("presence:update")[0]["user"]["state"] == {"mood": "good"}
+
+
+async def test_after_a_gap_a_newcomer_is_served_no_earlier_than_those_who_were_there(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with node(database) as one:
+        ann, newcomer = await one.listen("public:a"), await one.member()
+        await one.publish("public:a", 0)
+        await ann.until(lambda: ann.messages)
+        failed, since = asyncio.Event(), Replay.since
+
+        async def fail_once(replay: Replay, channel: str, position: Position, most: int) -> Past:
+            if not failed.is_set():
+                failed.set()
+                raise psycopg.OperationalError("the connection is lost")
+            return await since(replay, channel, position, most)
+
+        monkeypatch.setattr(Replay, "since", fail_once)
+        drop_slot(database, one.feed.settings.slot_name)
+        run(database, "select realtime.broadcast('public:a', 'said', '1')")
+        async with asyncio.timeout(PATIENCE):
+            await failed.wait()
+        await one.listen("public:b", newcomer)
+        assert ann.data == [0, 1]
+
+
+async def test_the_past_is_read_although_every_connection_of_the_pool_has_died(database: str) -> None:
+    reader = Reader(database, size=4)
+    await reader.open()
+    try:
+        async with AsyncExitStack() as held:
+            for _ in range(reader.connections):
+                await held.enter_async_context(reader.connection())
+        terminate(database, "realtime reader")
+        async with asyncio.timeout(PATIENCE):
+            assert (await Replay(reader).since("public:a", Position(0), 1)).rows == []
+    finally:
+        await reader.close()
