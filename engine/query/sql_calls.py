@@ -44,11 +44,21 @@ class CallTree:
         await self._visit([tree], (), "")
         return list(self._found.values())
 
-    async def _visit(self, trees: Sequence[Tree], types: Iterable[int], through: str) -> None:
+    async def collect_checks(self, types: Iterable[int]) -> list[Function]:
+        """The functions that reading values of these types from text calls."""
+        checks = await self.rows("plan_checks", {"types": list(types)})
+        await self._visit([read_tree(node, 0) for (node,) in checks], (), "")
+        return list(self._found.values())
+
+    async def _visit(
+        self, trees: Sequence[Tree], types: Iterable[int], through: str, cast: frozenset[int] = frozenset()
+    ) -> None:
+        """Collect what ``trees`` and values of ``types`` call. ``cast``: types among which values are cast in planning."""
         made = (
             set(types).union(*(tree.types for tree in trees)) - self._made
         )  # casting to a domain calls its constraints
-        every = made.union(*(tree.column_types for tree in trees)) - self._types
+        every = made.union(*(tree.every_type for tree in trees)) - self._types
+        cast = cast.union(*(tree.every_type | tree.types for tree in trees if tree.set_operations))
         functions = set[int]().union(*(tree.functions for tree in trees)) - self._found.keys()
         operators = set[int]().union(*(tree.operators for tree in trees)) - self._operators
         self._made |= made
@@ -57,9 +67,9 @@ class CallTree:
         if made:
             checks = await self.rows("plan_checks", {"types": list(made)})
             await self._visit([read_tree(node, 0) for (node,) in checks], (), through)
-        if not (every or functions or operators):
+        if not (every or functions or operators or cast):
             return
-        wanted = {"functions": functions, "operators": operators, "types": every}
+        wanted = {"functions": functions, "operators": operators, "types": every, "cast": cast}
         rows = await self.rows("plan_functions", {name: list(oids) for name, oids in wanted.items()})
         for row in rows:
             await self._add(row, through)
@@ -81,7 +91,11 @@ class CallTree:
             if body:
                 trees.append(read_tree(body, 0))
             function = self._found[function.oid] = replace(function, opaque=not body, fault=_fault(trees))
-        await self._visit(trees, () if function.built_in else types, function.name)
+        if function.built_in:
+            await self._visit(trees, (), function.name)
+        else:  # the result of a body is cast to the type that the function returns
+            cast = frozenset(types).union(*(tree.every_type for tree in trees)) if language == "sql" else frozenset()
+            await self._visit(trees, types, function.name, cast)
 
 
 def _fault(trees: list[Tree]) -> str:

@@ -119,6 +119,14 @@ async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedS
     if edited != text:
         tokens = await aside(lambda: tokenize(edited), len(edited))
     hidden = await find_hidden(session, tokens, syntax, found, tables, catalog.by_oid)
+    if any(token.kind == "string" for token in tokens):
+        names = {
+            token.name
+            for index, token in enumerate(tokens)
+            if token.kind in ("word", "quoted") and index not in hidden.occurrences
+        }
+        with rejecting():
+            refuse_unsafe(await session.reading(edited, names, {table.oid for table in tables.values()}))
     described = await describe(session, edited, tokens, syntax, hidden)
     _refuse_columns(described.columns)
     if len(described.parameter_oids) != wanted:

@@ -173,6 +173,20 @@ class SqlSession:
         """Everything that ``tree`` can call, by whatever way. After :meth:`analyse`: the owner's role is needed."""
         return await CallTree(self._rows, self._body).collect(tree)
 
+    async def reading(self, sql: str, names: Collection[str], relations: Collection[int]) -> list[Function]:
+        """What can be called while names are resolved: composite and array literals check their domains at once.
+
+        ``names`` and ``relations`` are those in ``sql``. To be judged before :meth:`describe`.
+        """
+        values = {"sql": sql, "names": list(names), "relations": list(relations)}
+        types = [oid for (oid,) in await self._rows("plan_read_types", values)]
+        [(search_path,)] = await self._rows("plan_search_path", {})
+        self._search_path = search_path
+        await self._rows("plan_leave", {"owner": self._owner, "search_path": search_path})
+        found = await CallTree(self._rows, self._body).collect_checks(types)
+        await self.enter()
+        return found
+
     async def _body(self, statement: str, search_path: str | None) -> str | None:
         try:
             async with self._connection.transaction(force_rollback=True):

@@ -24,10 +24,11 @@ _TYPE = re.compile(
     r"(?<!\\) :(?:resulttype|consttype|funcresulttype|coercetype|opresulttype|aggtype|wintype|array_typeid|row_typeid|type"
     r"|typid) (\d+)"
 )
-_COLUMN_TYPE = re.compile(r"\{VAR [^{}]*?:vartype (\d+)")
+_ANY_TYPE = re.compile(r"(?<!\\) :\w*(?:[tT]ype|typeid|typid) (\d+)")
+_ANY_TYPES = re.compile(r"(?<!\\) :\w*[tT]ypes \(o ([\d ]+)\)")
 _SYSTEM_COLUMN = re.compile(r"\{VAR [^{}]*?:varattno -\d")
 _READ_TYPE = re.compile(r"(?<!\\) :typid (\d+)")
-_COLUMN_TYPES = re.compile(r"(?<!\\) :(?:funccoltypes|coltypes) \(o ([\d ]+)\)")
+_COLUMN_TYPES = re.compile(r"(?<!\\) :(?:funccoltypes|coltypes|colTypes) \(o ([\d ]+)\)")
 _IO_CAST = re.compile(r"\{COERCEVIAIO .*?(?<!\\) :resulttype (\d+)")
 _VALUE_FUNCTION = re.compile(r"\{SQLVALUEFUNCTION :op (\d+)")
 _HEADER = re.compile(r"\{QUERY (.*?)(?<!\\) :cteList ")
@@ -39,10 +40,11 @@ class Tree:
     """The references of one query.
 
     ``calls``: those of ``functions`` that are called by name or as a cast, not through an operator.
-    ``types`` are those it makes values of, ``column_types`` those of the columns it reads. ``casts`` are types whose values
-    are read from text, JSON or XML at run time. ``reads_clock``: ``current_timestamp`` and its like; ``reads_session``:
-    ``current_user`` and its like. ``locks`` and ``samples``: FOR UPDATE and TABLESAMPLE. ``system_columns``: ``ctid``,
-    ``xmin`` and their like. ``aggregates`` and ``returns_sets`` are about the outermost select.
+    ``types`` are those it makes values of, ``every_type`` those of all its expressions. ``casts`` are types whose values are
+    read from text, JSON or XML at run time. ``reads_clock``: ``current_timestamp`` and its like; ``reads_session``:
+    ``current_user`` and its like. ``locks`` and ``samples``: FOR UPDATE and TABLESAMPLE. ``set_operations``: UNION and its
+    like, whose columns are cast to a common type when they are planned. ``system_columns``: ``ctid``, ``xmin`` and their
+    like. ``aggregates`` and ``returns_sets`` are about the outermost select.
     """
 
     relations: frozenset[int]
@@ -50,12 +52,13 @@ class Tree:
     calls: frozenset[int]
     operators: frozenset[int]
     types: frozenset[int]
-    column_types: frozenset[int]
+    every_type: frozenset[int]
     casts: frozenset[int]
     reads_clock: bool
     reads_session: bool
     locks: bool
     samples: bool
+    set_operations: bool
     system_columns: bool
     aggregates: bool
     returns_sets: bool
@@ -72,12 +75,13 @@ def read_tree(text: str, view: int) -> Tree:
         calls=_oids(_CALL, text),
         operators=(_oids(_OPERATOR, text) | _lists(_OPERATORS, text)) - {0},
         types=(_oids(_TYPE, text) | _lists(_COLUMN_TYPES, text)) - {0},
-        column_types=_oids(_COLUMN_TYPE, text),
+        every_type=(_oids(_ANY_TYPE, text) | _lists(_ANY_TYPES, text)) - {0},
         casts=_oids(_IO_CAST, text) | _oids(_READ_TYPE, text) | _lists(_COLUMN_TYPES, text),
         reads_clock=any(value in _TIMES for value in values),
         reads_session=any(value not in _TIMES for value in values),
         locks="{ROWMARKCLAUSE " in text,
         samples="{TABLESAMPLECLAUSE " in text,
+        set_operations="{SETOPERATIONSTMT " in text,
         system_columns=_SYSTEM_COLUMN.search(text) is not None,
         aggregates=":hasAggs true" in query,
         returns_sets=":hasTargetSRFs true" in query,

@@ -98,8 +98,11 @@ select r.ev_action::text, r.ev_class from pg_rewrite r where r.ev_class = 'pg_te
 -- behind the operators, the parts of aggregates, and what comparing, sorting, hashing, constructing and printing values of
 -- types that are not built in calls (operator classes, canonical functions of ranges, casts to json). Of each, besides what
 -- it is: the default arguments (as a node tree), the stored body, or a statement that has PostgreSQL analyse the body.
+-- The planner puts calls of its own in: NOT (a op b) becomes the negator, sides change places by the commutator, min and max
+-- become a sort, and columns of set operations and results of SQL functions are cast among the types "cast". (Estimators and
+-- support functions of the planner take internal arguments: they are in C, by who administers the server.)
 with recursive types(oid) as (
-  select unnest(%(types)s::oid[])
+  select unnest(%(types)s::oid[] || %(cast)s::oid[])
   union
   select part.oid
   from types join pg_type t on t.oid = types.oid
@@ -112,17 +115,39 @@ with recursive types(oid) as (
   where part.oid <> 0
 ),
 own(oid) as (select oid from types where oid >= 16384),
+operators(oid) as (
+  select oid from (
+    select unnest(%(operators)s::oid[])
+    union select a.aggsortop from pg_aggregate a where a.aggfnoid = any (%(functions)s::oid[])
+  ) named(oid)
+  union
+  select other.oid from operators join pg_operator o on o.oid = operators.oid
+  cross join unnest(array[o.oprcom, o.oprnegate]) other(oid) where other.oid >= 16384
+),
+cast_among(oid) as (  -- with the types that a node of a tree can have without saying so: arrays, bool, int, xml
+  select oid from types union select t.typarray from types join pg_type t on t.oid = types.oid
+  union select unnest(array['bool'::regtype, 'int'::regtype, 'xml'::regtype])::oid
+),
+compared(oid) as (  -- the types whose operator classes serve these types
+  select oid from types union select oid from pg_type where typtype = 'p'
+  union select c.casttarget from pg_cast c where c.castmethod = 'b' and c.castsource in (select oid from types)
+),
 families(oid) as (
-  select c.opcfamily from pg_opclass c where c.opcdefault and c.opcintype in (select oid from own)
-  union select a.amopfamily from pg_amop a where a.amopopr = any (%(operators)s::oid[])
+  select c.opcfamily from pg_opclass c where c.opcdefault and c.opcintype in (select oid from compared)
+  union select a.amopfamily from pg_amop a where a.amopopr in (select oid from operators)
+  union select c.opcfamily from pg_range r join pg_opclass c on c.oid = r.rngsubopc where r.rngtypid in (select oid from own)
 ),
 direct(oid) as (
   select unnest(%(functions)s::oid[])
-  union select o.oprcode from pg_operator o where o.oid = any (%(operators)s::oid[])
+  union select o.oprcode from pg_operator o where o.oid in (select oid from operators)
   union select p.amproc from pg_amproc p where p.amprocfamily in (select oid from families) and p.amproc::oid >= 16384
   union select o.oprcode from pg_amop a join pg_operator o on o.oid = a.amopopr
         where a.amopfamily in (select oid from families) and o.oprcode::oid >= 16384
-  union select r.rngcanonical from pg_range r where r.rngtypid in (select oid from own)
+  union select part from pg_range r cross join unnest(array[r.rngcanonical, r.rngsubdiff]) part
+        where r.rngtypid in (select oid from own) and part::oid >= 16384
+  union select c.castfunc from pg_cast c
+        where cardinality(%(cast)s::oid[]) > 0 and c.castcontext <> 'e' and c.castfunc >= 16384
+          and c.castsource in (select oid from cast_among) and c.casttarget in (select oid from cast_among)
   union select c.castfunc from pg_cast c
         where c.castsource in (select oid from own) and c.casttarget in ('json'::regtype, 'jsonb'::regtype)
 ),
@@ -160,11 +185,27 @@ with recursive types(oid) as (
   cross join lateral (
     select t.typbasetype union all select t.typelem
     union all select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
-    union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)
+    union all select part from pg_range r cross join unnest(array[r.rngsubtype, r.rngtypid]) part
+              where t.oid in (r.rngtypid, r.rngmultitypid)
   ) part(oid)
   where part.oid <> 0
 )
 select c.conbin::text from pg_constraint c where c.contypid in (select oid from types) and c.conbin is not null
+
+-- name: plan_read_types
+-- The types as which PostgreSQL may read a string of the statement while it resolves names: those named in it, those of the
+-- columns of its tables, and those that functions and operators of one's own named in it take or give.
+with functions as (
+  select p.* from pg_proc p where p.oid >= 16384
+    and (p.proname = any (%(names)s::text[]) or p.oid in (select o.oprcode from pg_operator o where position(o.oprname::text in %(sql)s) > 0))
+)
+select t.oid from pg_type t left join pg_type e on e.oid = t.typelem
+where t.typname = any (%(names)s::text[]) or e.typname = any (%(names)s::text[])
+union
+select a.atttypid from pg_attribute a
+where a.attrelid = any (%(relations)s::oid[]) and a.attnum > 0 and not a.attisdropped
+union
+select unnest(f.proargtypes::oid[] || f.prorettype || f.proallargtypes) from functions f
 
 -- name: plan_path
 -- Find names in these schemas until this is called again, and do not run the validator of functions.

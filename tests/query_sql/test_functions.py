@@ -182,3 +182,75 @@ async def test_an_operator_of_ones_own_is_left_to_postgres(planner: Planner) -> 
         plan = await planner.plan(sql)
         assert getattr(plan, "reason", "") == "the query calls text_less()"
         assert [document for _, document in await planner.read(plan)] == await planner.documents(sql)
+
+
+OF_THE_PLANNER = """
+create type app.c1 as (a int, b text); create type app.c2 as (x int, y text);
+create function app.c1_c2(app.c1) returns app.c2 language plpgsql volatile as $$ begin return row(1, 'x'); end $$;
+create cast (app.c1 as app.c2) with function app.c1_c2(app.c1) as implicit;
+create function app.to_box(lseg) returns box language plpgsql volatile as $$ begin return '((1,1),(2,2))'; end $$;
+create cast (lseg as box) with function app.to_box(lseg) as implicit;
+create function app.by_return(app.c1) returns app.c2 language sql immutable as 'select $1';
+create function app.by_columns(app.c1) returns table (z app.c2) language sql immutable as 'select $1';
+create function app.by_union(app.c1, app.c2) returns setof app.c2 language sql immutable as 'select $2 union all select $1';
+create function app.trap_lt(point, point) returns boolean language plpgsql volatile as $$ begin return false; end $$;
+create function app.trap_cmp(point, point) returns int language plpgsql volatile as $$ begin return 0; end $$;
+create operator app.<@< (leftarg = point, rightarg = point, function = app.trap_lt);
+create operator class app.point_ops default for type point using btree
+  as operator 1 app.<@<, function 1 app.trap_cmp(point, point);
+create function app.good(text, text) returns boolean language sql immutable as 'select $1 = $2';
+create function app.evil(text, text) returns boolean language plpgsql volatile as $$ begin return true; end $$;
+create operator app.=== (leftarg = text, rightarg = text, function = app.good, negator = operator(app.!===));
+create operator app.!=== (leftarg = text, rightarg = text, function = app.evil, negator = operator(app.===));
+grant usage on type app.c1, app.c2 to realtime_reader;
+"""
+
+OF_A_RANGE = """
+create function app.trap_int(int, int) returns int language plpgsql volatile as $$ begin return 0; end $$;
+create operator class app.trap_ints for type int using btree
+  as operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 app.trap_int(int, int);
+create type app.ir as range (subtype = int, subtype_opclass = app.trap_ints);
+grant usage on type app.ir to realtime_reader;
+"""
+
+
+async def test_calls_that_only_the_planner_puts_in_are_judged(planner: Planner) -> None:
+    async with planner.connection.transaction(force_rollback=True):
+        await planner.connection.execute(OF_THE_PLANNER)
+        for sql, name in (
+            ("select null::c2 as v from messages union all select row(1, 'a')::c1", "c1_c2"),
+            ("select box(point(1, 2), point(3, 4)) as v from messages "
+             "union all select lseg(point(1, 2), point(3, 4))", "to_box"),
+            ("select by_return(row(1, 'a')::c1) as v, id from messages", "c1_c2.*by_return"),
+            ("select x.x, id from messages, by_columns(row(1, 'a')::c1) x", "c1_c2.*by_columns"),
+            ("select x.x, id from messages, by_union(row(1, 'a')::c1, row(1, 'a')::c2) x", "c1_c2.*by_union"),
+            ("select array[point(n, 1)] < array[point(1, 1)] as v, id from messages", "trap_"),
+            ("select greatest(row(point(n, 1)), row(point(1, 1)))::text as v, id from messages", "trap_"),
+            ("select id from messages where not (body operator(app.===) 'x')", "evil"),
+        ):  # fmt: skip
+            with pytest.raises(InvalidQuery, match=f"volatile function {name}"):
+                await planner.plan(sql)
+        assert await planner.plan("select id, body from messages union all select 1, 'x'")
+        await planner.connection.execute(OF_A_RANGE)
+        with pytest.raises(InvalidQuery, match="volatile function trap_int"):
+            await planner.plan("select ir(1, n) as v, id from messages")
+
+
+async def test_the_domains_in_a_literal_are_judged_before_postgres_reads_it(planner: Planner) -> None:
+    async with planner.connection.transaction(force_rollback=True):
+        await planner.connection.execute(
+            "create function app.spring(text) returns boolean language plpgsql volatile as "
+            "$$ begin raise exception 'the spring was called'; end $$;"
+            "create domain app.sprung as text check (app.spring(value)); create type app.pay as (a int, c app.sprung);"
+            "create function app.takes(app.pay) returns int language sql immutable as 'select 1';"
+            "grant usage on type app.sprung, app.pay to realtime_reader"
+        )
+        for expression in (
+            "pay '(1,abc)'",
+            "'{abc}'::sprung[]",
+            "_sprung '{abc}'",
+            "takes('(1,abc)')",
+            "'(1,a)'::app.pay",
+        ):
+            with pytest.raises(InvalidQuery, match=r"calls the volatile function spring\(\)"):
+                await planner.plan(f"select {expression} as v, id from messages")
