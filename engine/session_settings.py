@@ -15,7 +15,7 @@ seconds where running it takes milliseconds.
 
 from __future__ import annotations
 
-__all__ = ["READS_ANYWAY", "SESSION_SETTINGS", "connection_options"]
+__all__ = ["OWN_NAMES", "READS_ANYWAY", "SESSION_SETTINGS", "connection_options"]
 
 SESSION_SETTINGS: dict[str, str] = {
     # how values are written and read
@@ -52,6 +52,12 @@ SESSION_SETTINGS: dict[str, str] = {
 READS_ANYWAY: dict[str, str] = {"default_transaction_read_only": "off"}
 """For the feed and the readers, which write no row of a client's: a node's lease, and the temporary view in which a query
 is checked, are allowed in a database that is set read-only.
+"""
+
+
+OWN_NAMES: dict[str, str] = {"search_path": "pg_catalog, pg_temp"}
+"""For the commands, which a superuser may run: nothing of a schema in which others may create functions is found by a name
+without schema (docs: "Writing SECURITY DEFINER Functions Safely"; CVE-2018-1058).
 """
 
 

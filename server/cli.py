@@ -15,13 +15,14 @@ import psycopg
 import typer
 from psycopg.conninfo import conninfo_to_dict
 
+from engine.connecting import connect_now
 from engine.errors import RealtimeError
 from engine.sql import query
 from server import options, slots_command
 from server.doctor import diagnose
 from server.logs import configure_logs
 from server.migrate import MigrationError, check_migrated, check_served, migrate
-from server.patience import LOCK_TIMEOUT, Connection, patiently
+from server.patience import LOCK_TIMEOUT, Connection, patiently, refuse_standby
 from server.settings import Settings, SettingsError, load_settings
 
 __all__ = ["main"]
@@ -165,9 +166,13 @@ def expose(
     wanted = [column.strip() for column in columns.split(",")] if columns else None
     address = _dsn(_settings(config, dsn=dsn))
     check_migrated(address)
+    with connect_now(address, "realtime expose", autocommit=True) as connection:
+        refuse_standby(connection)
+        found = connection.execute(query("named_table"), [table]).fetchone()
+    assert found is not None
 
     def work(connection: Connection) -> str:
-        row = connection.execute(query("expose"), [table, name, wanted, camel_case, replica_identity]).fetchone()
+        row = connection.execute(query("expose"), [found[0], name, wanted, camel_case, replica_identity]).fetchone()
         assert row is not None
         return str(row[0])
 

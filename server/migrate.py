@@ -20,6 +20,7 @@ from psycopg.rows import tuple_row
 
 from engine.connecting import connect_now
 from engine.missing import tables_missing
+from engine.session_settings import OWN_NAMES
 from engine.sql import folder, query
 from server.migration_state import (
     SCHEMA,
@@ -118,7 +119,7 @@ def migrated_state(dsn: str) -> DatabaseState:
     """What ``dsn``'s database says about itself. Raises ``MigrationError`` if that is another product's schema, or one
     that a newer version has migrated, or the role may not look.
     """
-    with connect_now(dsn, "realtime migrate") as connection:
+    with connect_now(dsn, "realtime migrate", OWN_NAMES) as connection:
         state = read_state(connection)
     state.refuse_foreign()
     state.refuse_unreadable()
@@ -128,7 +129,7 @@ def migrated_state(dsn: str) -> DatabaseState:
 
 def check_migrated(dsn: str) -> None:
     """Raise ``MigrationError`` unless the database was migrated at all; the role need not be able to look into it."""
-    with connect_now(dsn, "realtime migrate") as connection:
+    with connect_now(dsn, "realtime migrate", OWN_NAMES) as connection:
         state = read_state(connection)
     state.refuse_foreign()
     state.refuse_newer()
@@ -142,7 +143,7 @@ def check_served(dsn: str) -> None:
         raise MigrationError(
             f"the database is not at this version ({', '.join(missing)}); run `realtime migrate`, or serve with --migrate"
         )
-    with connect_now(dsn, "realtime migrate") as connection:
+    with connect_now(dsn, "realtime migrate", OWN_NAMES) as connection:
         _refuse_incomplete(connection)
         lost = connection.execute(query("migration_reader_lost")).fetchone()
         roles = [name for (name,) in connection.execute(query("roles_missing")).fetchall()]

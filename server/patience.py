@@ -18,9 +18,10 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from engine.connecting import connect_now
 from engine.errors import RealtimeError
+from engine.session_settings import OWN_NAMES
 from engine.sql import query
 
-__all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockedOut", "Standby", "patiently"]
+__all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockedOut", "Standby", "patiently", "refuse_standby"]
 
 LOCK_TIMEOUT = 3.0
 """Seconds after which a statement stops waiting for a lock."""
@@ -44,6 +45,15 @@ class Standby(RealtimeError):
     """The server cannot be written to: it follows another one."""
 
 
+def refuse_standby(connection: Connection) -> None:
+    """Raise ``Standby`` on a server that only follows another one."""
+    if connection.execute(query("server_is_standby")).fetchone() == (True,):
+        raise Standby(
+            "this server is a standby, which cannot be written to: connect to the primary "
+            "(target_session_attrs=read-write in the DSN finds it among several hosts)"
+        )
+
+
 def patiently(
     dsn: str,
     application_name: str,
@@ -62,12 +72,8 @@ def patiently(
     waited_for: list[str] = []
 
     def once() -> _Result:
-        with connect_now(dsn, application_name) as connection:
-            if connection.execute(query("server_is_standby")).fetchone() == (True,):
-                raise Standby(
-                    "this server is a standby, which cannot be written to: connect to the primary "
-                    "(target_session_attrs=read-write in the DSN finds it among several hosts)"
-                )
+        with connect_now(dsn, application_name, OWN_NAMES) as connection:
+            refuse_standby(connection)
             connection.execute(query("migration_lock_timeout"), [f"{round(lock_timeout * 1000)}ms"])
             with _watched(dsn, connection, say, waited_for):
                 return work(connection)
@@ -112,7 +118,7 @@ def _watch(dsn: str, pid: int, say: Callable[[str], None], said: list[str], done
     looks_with: list[int] = []
     looks = 0
     try:
-        with connect_now(dsn, "realtime locks", autocommit=True, row_factory=dict_row) as looker:
+        with connect_now(dsn, "realtime locks", OWN_NAMES, autocommit=True, row_factory=dict_row) as looker:
             while not done.is_set():
                 blockers = looker.execute(query("lock_blockers"), [pid]).fetchall()
                 pids = [row["pid"] for row in blockers]

@@ -1,6 +1,10 @@
+-- name: named_table
+-- The table of a name as the role's search_path has it. Casts of built-in types call nothing that others could have made.
+select %s::text::regclass::oid
+
 -- name: expose
--- The command line's `expose`: table, name, columns, camel_case, replica_identity.
-select realtime.expose(%s::text::regclass, %s::text, %s::name[], %s::boolean, %s::text)
+-- The command line's `expose`: table (oid), name, columns, camel_case, replica_identity.
+select realtime.expose(%s::oid::regclass, %s::text, %s::name[], %s::boolean, %s::text)
 
 -- name: unexpose
 -- The command line's `unexpose`.

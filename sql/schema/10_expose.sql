@@ -1,7 +1,7 @@
 -- How a table becomes a collection, step by step. realtime.expose() and realtime.unexpose() are in 11_expose_calls.sql.
 
 create or replace function realtime.identity_problem(relation regclass) returns text
-language sql stable set search_path = pg_catalog as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   -- Why UPDATE and DELETE of this table cannot be followed (null: they can). Postgres itself refuses UPDATE and DELETE on
   -- a published table without replica identity (docs: "Logical Replication / Publication"), so it must never be published.
   select case
@@ -29,7 +29,7 @@ end
 $$;
 
 create or replace function realtime.watch_partitions(root regclass) returns void
-language plpgsql set search_path = pg_catalog as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   leaf record;
 begin

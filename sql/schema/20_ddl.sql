@@ -4,7 +4,7 @@
 -- any query, may be concerned; "routines" that a function did, which any query that is re-read may call.
 
 create or replace function realtime.collections_changed() returns trigger
-language plpgsql set search_path = pg_catalog as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   perform pg_logical_emit_message(true, 'realtime.ddl',
     jsonb_build_object('tag', tg_op || ' COLLECTION', 'all', false, 'oids',
@@ -14,7 +14,7 @@ end
 $$;
 
 create or replace function realtime.is_routine(object_type text, schema_name text) returns boolean
-language sql immutable set search_path = pg_catalog as $$
+language sql immutable set search_path = pg_catalog, pg_temp as $$
   select coalesce(object_type in ('function', 'aggregate') and schema_name is distinct from 'realtime', false)
 $$;
 comment on function realtime.is_routine(text, text) is

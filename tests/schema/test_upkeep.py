@@ -72,9 +72,12 @@ def test_a_migrate_that_needs_a_lock_lets_others_pass_and_names_the_process_in_t
 @pytest.mark.parametrize(
     ("damage", "repaired"),
     [
-        ("drop publication bunbase_realtime", "added items (collection items) to the publication"),
+        ("drop publication bunbase_realtime", "added public.items (collection items) to the publication"),
         ("alter publication bunbase_realtime set (publish = 'insert')", "set what the publication bunbase_realtime"),
-        ("alter publication bunbase_realtime drop table items", "added items (collection items) to the publication"),
+        (
+            "alter publication bunbase_realtime drop table items",
+            "added public.items (collection items) to the publication",
+        ),
         (
             "alter publication bunbase_realtime drop table realtime.messages",
             "added realtime.messages to the publication",
@@ -114,7 +117,7 @@ def test_a_disabled_truncate_trigger_is_found_and_enabled(database: str) -> None
     rows(database, TABLES)
     rows(database, "alter event trigger realtime_ddl_end disable")
     rows(database, "alter table parts_1 disable trigger all")
-    assert "made or enabled the trigger realtime_truncate on partitions of parts" in migrate(database)
+    assert "made or enabled the trigger realtime_truncate on partitions of public.parts" in migrate(database)
     [(state,)] = rows(database, "select tgenabled from pg_trigger where tgname = 'realtime_truncate'")
     assert state == "A"
 
@@ -196,7 +199,7 @@ def test_a_lock_that_stays_taken_is_given_up_with_the_process_that_holds_it(data
         busy.execute("lock table t")
 
         def work(connection: psycopg.Connection[Any]) -> None:
-            connection.execute("lock table t")
+            connection.execute("lock table public.t")
 
         with pytest.raises(LockedOut, match=rf"gave up after 2 attempts .*process {busy.info.backend_pid} \(postgres"):
             patiently(database, "test", work, lock_timeout=1.5, attempts=2, say=lambda text: None)

@@ -173,7 +173,7 @@ def test_the_doctor_looks_for_wal2json_when_it_is_to_be_used(database: str, data
     [
         ("drop publication bunbase_realtime", "the publication bunbase_realtime is missing"),
         ("alter publication bunbase_realtime set (publish = 'insert')", "does not publish everything"),
-        ("alter publication bunbase_realtime drop table t", "collection t: t is not in the publication"),
+        ("alter publication bunbase_realtime drop table t", "collection t: public.t is not in the publication"),
         ("alter table t replica identity nothing", "collection t: public.t has REPLICA IDENTITY NOTHING"),
         ("alter table p1 replica identity nothing", "collection p: public.p1 has REPLICA IDENTITY NOTHING"),
         ("delete from realtime.migrations", "the database is not at this version"),

@@ -231,7 +231,7 @@ def test_the_doctor_finds_a_collection_that_shows_a_table_of_another_name(databa
     run_sql(database, "alter table t rename to t_old; alter table t_new rename to t")
     warnings = levels(realtime("doctor", "--dsn", database).stdout)["warn"]
     assert [line for line in warnings if line.startswith("collection")] == [
-        "collection t shows t_old, which had another name when it was exposed: "
+        "collection t shows public.t_old, which had another name when it was exposed: "
         "a collection follows the table, not the name"
     ]
 
@@ -243,14 +243,14 @@ def test_the_doctor_finds_a_collection_that_shows_a_table_of_another_name(databa
         ("alter table realtime.presence disable trigger presence_removed", "presence_removed on realtime.presence is"),
         (
             "alter event trigger realtime_ddl_end disable; alter table p1 disable trigger user",
-            "realtime_truncate on p1",
+            "realtime_truncate on public.p1",
         ),
         ("drop trigger check_size on realtime.messages", "trigger check_size on realtime.messages is missing"),
         (
             "revoke insert (event) on realtime.messages from realtime_publisher",
             "ON TABLE realtime.messages TO realtime_pub",
         ),
-        ("revoke select on t from realtime_reader", "GRANT SELECT ON t TO realtime_reader;"),
+        ("revoke select on t from realtime_reader", "GRANT SELECT ON public.t TO realtime_reader;"),
         ("alter event trigger realtime_ddl_drop disable; drop table t", "collection t: its table is gone"),
     ],
 )
