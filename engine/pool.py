@@ -88,19 +88,31 @@ class Pool:
         await self._pool.close()
 
     @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[_Connection]:
+        """A connection of the pool. One whose use was cancelled is closed: psycopg may leave it in pipeline mode, in which
+        the next statement has no result when it returns.
+        """
+        async with self._pool.connection() as connection:
+            try:
+                yield connection
+            except asyncio.CancelledError:
+                await connection.close()
+                raise
+
+    @asynccontextmanager
     async def session(self) -> AsyncIterator[_Connection]:
         """A connection as it is. Through a pooler our settings are not set, and each transaction may be another session's:
         whoever needs them begins a transaction and calls :meth:`settle`.
 
         Raises ``PoolTimeout`` or what ``psycopg`` raises.
         """
-        async with self._pool.connection() as connection:
+        async with self._lent() as connection:
             yield connection
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[_Connection]:
         """A connection with our settings; through a pooler in a transaction, which is committed at the end."""
-        async with self._pool.connection() as connection:
+        async with self._lent() as connection:
             if not self._pooled:
                 yield connection
                 return

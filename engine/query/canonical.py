@@ -80,7 +80,11 @@ async def _cast(found: Sequence[Literal], connection: Connection) -> list[str]:
         result = cursor.pgresult
         # the type's own output, as in the stream; a cast to text is another spelling for bool and char(n)
         texts = [result.get_value(0, column) for column in range(len(found))] if result else []
-    return [text.decode() for text in texts if text is not None]
+    values = [text.decode() for text in texts if text is not None]
+    if len(values) != len(found):  # a connection that is out of step with its answers
+        await connection.close()
+        raise psycopg.OperationalError(f"{len(values)} answers to {len(found)} values; the connection is closed")
+    return values
 
 
 async def _blame(found: Sequence[Literal], table: Table, connection: Connection, error: psycopg.Error) -> Exception:

@@ -144,7 +144,7 @@ async def test_a_change_that_comes_after_the_connection_broke_does_not_bring_it_
         with pytest.raises(PresenceRefused):  # what it said at last was under way
             await one.channels.set_presence("r", ann.member, {"status": "away"})
         await watcher.until(lambda: watcher.of("presence:leave"))
-        assert read(database, "select user_id from realtime.presence_now") == [("w",)]
+        await until(lambda: read(database, "select user_id from realtime.presence_now") == [("w",)])
 
 
 async def test_typing_ends_by_itself(database: str) -> None:
@@ -222,7 +222,7 @@ async def test_who_was_on_a_node_that_was_stopped_leaves_after_the_timeout(datab
             await two.channels.disconnect(ann.member.connection_id)
             await two.channels.disconnect(bob.member.connection_id)
         await watcher.until(lambda: len(watcher.of("presence:leave")) == 2)
-        assert read(database, "select user_id from realtime.presence") == [("w",)]
+        await until(lambda: read(database, "select user_id from realtime.presence") == [("w",)])
         await until(lambda: read(database, "select count(*) from realtime.connections") == [(1,)])
 
 
