@@ -164,8 +164,7 @@ def expose(
 ) -> None:
     """Let clients subscribe to a table."""
     wanted = [column.strip() for column in columns.split(",")] if columns else None
-    address = _dsn(_settings(config, dsn=dsn))
-    check_migrated(address)
+    address = _migrated(config, dsn)
     with connect_now(address, "realtime expose", autocommit=True) as connection:
         refuse_standby(connection)
         found = connection.execute(query("named_table"), [table]).fetchone()
@@ -188,8 +187,7 @@ def unexpose(
     lock_timeout: _LockTimeout = LOCK_TIMEOUT,
 ) -> None:
     """Close a collection; its live queries end."""
-    address = _dsn(_settings(config, dsn=dsn))
-    check_migrated(address)
+    address = _migrated(config, dsn)
 
     def work(connection: Connection) -> None:
         connection.execute(query("unexpose"), [name])
@@ -217,8 +215,7 @@ def grant(
     lock_timeout: _LockTimeout = LOCK_TIMEOUT,
 ) -> None:
     """Give a role every privilege that serving needs in this database; each migrate gives it what is new."""
-    address = _dsn(_settings(config, dsn=dsn))
-    check_migrated(address)
+    address = _migrated(config, dsn)
 
     def work(connection: Connection) -> list[str]:
         return [str(row[0]) for row in connection.execute(query("grant_server"), [role]).fetchall()]
@@ -257,6 +254,13 @@ def _settings(config: Path | None, **flags: object) -> Settings:
     settings = load_settings(config, **flags)
     configure_logs(settings.log_level, settings.log_format)
     return settings
+
+
+def _migrated(config: Path | None, dsn: str | None) -> str:
+    """The connection string of a database that this version migrated. Raises as ``_dsn`` and ``check_migrated`` do."""
+    address = _dsn(_settings(config, dsn=dsn))
+    check_migrated(address)
+    return address
 
 
 def _dsn(settings: Settings) -> str:
