@@ -3,6 +3,9 @@
 Each starts with :data:`engine.session_settings.SESSION_SETTINGS`, gives up on a server that accepts it and stays silent,
 and notices a server whose machine is gone. What the DSN says (``connect_timeout``, ``keepalives_idle``, its own
 ``options``) is kept.
+
+TCP notices a machine that is gone, but not a proxy or an address translation on the way that has forgotten the connection.
+So a connection may be given a ``patience``: one that is not answered within it is ended.
 """
 
 from __future__ import annotations
@@ -12,11 +15,12 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
+from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 
 from engine.session_settings import connection_options
@@ -26,8 +30,8 @@ __all__ = [
     "POOLER_IN_THE_WAY",
     "Connection",
     "PooledConnection",
+    "Unanswered",
     "address",
-    "answered_within",
     "connect",
     "connect_now",
     "parameters",
@@ -49,6 +53,7 @@ _DEFAULTS: Final = {
     "tcp_user_timeout": 30_000,  # milliseconds: what was sent and is not acknowledged ends the connection
 }
 _TRANSACTION_TIMEOUT_SINCE: Final = 170000
+_LOOK_EVERY: Final = 0.1  # seconds; psycopg's own default
 _log = logging.getLogger("realtime.database")
 
 
@@ -76,20 +81,73 @@ def parameters(
     return more
 
 
+class Unanswered(psycopg.OperationalError):
+    """What was asked over a connection was not answered in time. The connection is closed."""
+
+
 class PooledConnection(psycopg.AsyncConnection[Row]):
-    """A connection to a pooler such as PgBouncer: nothing is set in its session, which other clients get next."""
+    """A connection to a pooler such as PgBouncer: nothing is set in its session, which other clients get next.
+
+    Attributes:
+        patience: seconds within which what is asked has to be answered, else the connection is ended and ``Unanswered``
+            raised; None: no limit.
+        asked: since when an answer is awaited, by the event loop's clock; None if none is.
+        heard: when the last answer came, by the same clock; ``opened``: when it was opened.
+    """
+
+    patience: float | None = None
+    asked: float | None = None
+    heard: float = 0.0
+    opened: float = 0.0
+    _silent: str | None = None  # why it was ended
 
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-        """Open it. Raises ``psycopg.OperationalError``, and ``ConnectionTimeout`` if nothing answers in time."""
+        """Open it, with ``patience`` if that is among ``kwargs``, the rest of which goes to psycopg.
+
+        Raises ``psycopg.OperationalError``, and ``ConnectionTimeout`` if nothing answers in time.
+        """
+        patience: float | None = kwargs.pop("patience", None)
         loop = asyncio.get_running_loop()
         word = loop.call_later(_WORD_AFTER, _say_what_is_waited_for, conninfo, kwargs)
         try:
-            return await super().connect(conninfo, **kwargs)
+            connection = await super().connect(conninfo, **kwargs)
         except psycopg.OperationalError as error:
             raise _explained(error, conninfo, kwargs) from error
         finally:
             word.cancel()
+        connection.patience = patience
+        connection.opened = connection.heard = loop.time()
+        return connection
+
+    async def wait(self, gen: PQGen[RV], interval: float = _LOOK_EVERY, timeout: float | None = None) -> RV:
+        """Do what psycopg asks of the server: everything that waits for an answer comes through here.
+
+        Raises ``Unanswered`` after ``patience`` seconds. Cancelling the statement would not help: psycopg then waits for the
+        server's answer to that.
+        """
+        loop = asyncio.get_running_loop()
+        self.asked = loop.time()
+        ending = None if self.patience is None else loop.call_later(self.patience, self._hang_up, self.patience)
+        try:
+            return await super().wait(gen, interval, timeout)
+        except psycopg.OperationalError as error:
+            if self._silent is None:
+                raise
+            raise Unanswered(self._silent) from error
+        finally:
+            if ending is not None:
+                ending.cancel()
+            self.asked = None
+            self.heard = loop.time()
+
+    def _hang_up(self, patience: float) -> None:
+        if not self.closed:
+            name = self.info.get_parameters().get("application_name", "unnamed")
+            self._silent = f"the database did not answer within {patience:g} s; the connection ({name}) is closed"
+            _log.warning("%s", self._silent)
+            with socket.socket(fileno=os.dup(self.pgconn.socket)) as own, suppress(OSError):
+                own.shutdown(socket.SHUT_RDWR)
 
 
 class Connection(PooledConnection[Row]):
@@ -98,13 +156,15 @@ class Connection(PooledConnection[Row]):
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
         """Open it. Raises as :meth:`PooledConnection.connect`."""
-        connection = await super().connect(conninfo, **kwargs)
+        patience: float | None = kwargs.pop("patience", None)
+        connection = await super().connect(conninfo, patience=CONNECT_TIMEOUT, **kwargs)
         try:
             if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
                 await _unlimited(connection)
         except BaseException:
             await connection.close()
             raise
+        connection.patience = patience
         return connection
 
 
@@ -116,10 +176,10 @@ async def _unlimited(connection: psycopg.AsyncConnection[Any]) -> None:
     await connection.set_autocommit(autocommit)
 
 
-async def connect(
-    dsn: str, name: str, settings: Mapping[str, str] | None = None, **more: Any
-) -> psycopg.AsyncConnection[Any]:
-    """An asynchronous connection; ``more`` goes to psycopg. Raises as :meth:`Connection.connect`."""
+async def connect(dsn: str, name: str, settings: Mapping[str, str] | None = None, **more: Any) -> Connection[Any]:
+    """An asynchronous connection; ``more`` (its ``patience``, and what psycopg takes) goes to :meth:`Connection.connect`,
+    which says what is raised.
+    """
     return await Connection.connect(dsn, **parameters(dsn, name, settings), **more)
 
 
@@ -140,27 +200,6 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
         connection.execute("set transaction_timeout = 0")
         connection.autocommit = autocommit
     return connection
-
-
-@contextmanager
-def answered_within(patience: float, connection: psycopg.AsyncConnection[Any]) -> Iterator[None]:
-    """End ``connection`` if the block takes more than ``patience`` seconds; what waits in it fails as in an outage.
-
-    TCP notices a machine that is gone, but not a proxy or an address translation on the way that has forgotten the
-    connection. Cancelling the statement would not help: psycopg then waits for the server's answer to that.
-    """
-    ending = asyncio.get_running_loop().call_later(patience, _hang_up, connection)
-    try:
-        yield
-    finally:
-        ending.cancel()
-
-
-def _hang_up(connection: psycopg.AsyncConnection[Any]) -> None:
-    if not connection.closed:
-        _log.warning("the database has not answered: its connection is ended")
-        with socket.socket(fileno=os.dup(connection.pgconn.socket)) as own, suppress(OSError):
-            own.shutdown(socket.SHUT_RDWR)
 
 
 def address(dsn: str) -> str:

@@ -1,5 +1,10 @@
 """Our pools of connections: the readers', the channels', REST's. They are back within seconds after an outage of any length.
 
+A connection can die without a word: a proxy or firewall on the way has forgotten it, and what is sent arrives nowhere. The
+server ends a statement after ``limit`` seconds, so whatever is not answered some seconds later never will be: the connection
+is closed, and the caller gets an ``OperationalError`` as in any outage, and tries again. One dead connection is not alone:
+the idle ones are replaced, too. One that has been idle is looked at before it is handed out.
+
 A pool may lead through a pooler that gives each *transaction* another session (PgBouncer's ``pool_mode = transaction``).
 Then nothing may rest on the session: our settings are set anew in each transaction, and no statement stays prepared.
 """
@@ -7,23 +12,29 @@ Then nothing may rest on the session: our settings are set anew in each transact
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
+from psycopg.pq import PipelineStatus
 from psycopg_pool import AsyncConnectionPool
 
 from engine.connecting import Connection, PooledConnection, address, connect, parameters
 from engine.errors import FeedError
 from engine.session_settings import SESSION_SETTINGS
 from engine.sql import query
+from engine.tasks import end
 
 __all__ = ["Pool", "check_pooler"]
 
 _AT_MOST: Final = 3.0  # seconds for which a pool goes on with one attempt, and so between two of its attempts at most
 _READ_ONLY: Final = "default_transaction_read_only"
+_MARGIN: Final = 5.0  # seconds beyond its own limit in which the server has to answer
+_SUSPECT: Final = 2.0  # seconds beyond it after which no answer is a problem to tell
+_FRESH: Final = 1.0  # seconds for which a connection that has answered is trusted
 _Connection = psycopg.AsyncConnection[Any]
+_Own = PooledConnection[Any]
 
 
 class Pool:
@@ -37,9 +48,10 @@ class Pool:
         name: the ``application_name``.
         settings: session settings beside :data:`engine.session_settings.SESSION_SETTINGS`.
         size: connections at most; ``idle``: those that are kept.
-        timeout: seconds to wait for a connection.
+        timeout: seconds to wait for a connection; ``limit``: for which the server lets a statement run.
         pooled: ``dsn`` is a pooler's.
-        configure: called with each new connection; ``check``: before one is handed out.
+        configure: called with each new connection.
+        fresh: seconds after its last answer from which on a connection is looked at before it is handed out.
         more: for psycopg, of each connection.
     """
 
@@ -51,20 +63,28 @@ class Pool:
         *,
         size: int,
         timeout: float,
+        limit: float = 30.0,
         idle: int = 1,
         pooled: bool = False,
         configure: Callable[[_Connection], Awaitable[None]] | None = None,
-        check: Callable[[_Connection], Awaitable[None]] | None = None,
+        fresh: float = _FRESH,
         **more: Any,
     ) -> None:
+        settings = {**(settings or {}), "statement_timeout": f"{limit * 1000:.0f}"}
         self._pooled = pooled
-        self._settings = SESSION_SETTINGS | dict(settings or {})
+        self._settings = SESSION_SETTINGS | settings
+        self._limit = limit
+        self._fresh = fresh
         self._configure = configure
-        self._checking: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_use: set[_Own] = set()
+        self._replaced = float("-inf")  # when the idle connections were replaced last
+        self._no_more: str | None = None
         more = {**parameters(dsn, name, settings, pooled=pooled), "autocommit": True, **more}
+        more["patience"] = limit + _MARGIN
         if pooled:
             more["prepare_threshold"] = None
-        self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[_Own] = AsyncConnectionPool(
             dsn,
             connection_class=PooledConnection if pooled else Connection,
             kwargs=more,
@@ -74,7 +94,7 @@ class Pool:
             reconnect_timeout=_AT_MOST,
             reconnect_failed=self._again,
             configure=self._prepare,
-            check=check,
+            check=self._look,
             name=name,
             open=False,
         )
@@ -85,40 +105,104 @@ class Pool:
 
     async def close(self) -> None:
         """Close all connections."""
+        await end(self._tasks)
         await self._pool.close()
 
+    def renew(self) -> None:
+        """The way to the database is another one, or was broken: let go of every connection there is.
+
+        Those that are in use are closed when they are given back.
+        """
+        if not self._pool.closed:
+            self._replaced = asyncio.get_running_loop().time()
+            self._spawn(self._pool.drain())
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps this pool from being used, in words; None if nothing is known."""
+        now = asyncio.get_running_loop().time()
+        waits = [
+            now - used.asked
+            for used in self._in_use
+            if used.asked is not None
+            and used.patience is not None
+            and now - used.asked > used.patience - _MARGIN + _SUSPECT
+        ]
+        if waits:
+            return f"the database has not answered for {max(waits):.0f} s over a connection ({self._pool.name})"
+        return self._no_more
+
     @asynccontextmanager
-    async def _lent(self) -> AsyncIterator[_Connection]:
-        """A connection of the pool. One whose use was cancelled is closed: psycopg may leave it in pipeline mode, in which
-        the next statement has no result when it returns.
+    async def _lent(self, limit: float | None) -> AsyncIterator[_Own]:
+        """A connection of the pool. One that is not as it was when it was lent is closed.
+
+        A use that is cancelled can leave it in pipeline mode (psycopg has entered it and gives other tasks a turn at that
+        moment), in which the next statement has no result when it returns; or with a request to cancel under way that hits
+        the next statement.
         """
         async with self._pool.connection() as connection:
+            self._no_more = None
+            # A pooler may have us wait for our turn.
+            connection.patience = (self._limit if limit is None or self._pooled else limit) + _MARGIN
+            self._in_use.add(connection)
             try:
                 yield connection
             except asyncio.CancelledError:
                 await connection.close()
                 raise
+            except psycopg.OperationalError:
+                if connection.closed:
+                    self._distrust(connection)
+                raise
+            finally:
+                self._in_use.discard(connection)
+                if not connection.closed and connection.pgconn.pipeline_status != PipelineStatus.OFF:
+                    await connection.close()
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[_Connection]:
+    async def session(self, limit: float | None = None) -> AsyncIterator[_Connection]:
         """A connection as it is. Through a pooler our settings are not set, and each transaction may be another session's:
         whoever needs them begins a transaction and calls :meth:`settle`.
 
+        ``limit``: seconds for which the server lets a statement run, if that is another one than the pool's.
         Raises ``PoolTimeout`` or what ``psycopg`` raises.
         """
-        async with self._lent() as connection:
+        async with self._lent(limit) as connection:
             yield connection
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[_Connection]:
-        """A connection with our settings; through a pooler in a transaction, which is committed at the end."""
-        async with self._lent() as connection:
+    async def connection(self, limit: float | None = None) -> AsyncIterator[_Connection]:
+        """A connection with our settings; through a pooler in a transaction, which is committed at the end.
+
+        ``limit`` as in :meth:`session`.
+        """
+        async with self._lent(limit) as connection:
             if not self._pooled:
                 yield connection
                 return
             async with connection.transaction():
                 await self.settle(connection)
                 yield connection
+
+    async def _look(self, connection: _Own) -> None:
+        """Raise unless ``connection``, which is about to be handed out, works."""
+        if asyncio.get_running_loop().time() - connection.heard < self._fresh:
+            return
+        connection.patience = self._limit + _MARGIN if self._pooled else _MARGIN
+        self._in_use.add(connection)
+        try:
+            await connection.execute("")
+        except psycopg.Error:
+            await connection.close()
+            self._distrust(connection)
+            raise
+        finally:
+            self._in_use.discard(connection)
+
+    def _distrust(self, dead: _Own) -> None:
+        """``dead`` was found closed: unless they are newer than such a find, the idle connections are replaced."""
+        if dead.opened > self._replaced:
+            self.renew()
 
     async def settle(self, connection: _Connection) -> None:
         """Within a transaction through a pooler: set our settings until its end."""
@@ -133,6 +217,7 @@ class Pool:
         )
 
     async def _prepare(self, connection: _Connection) -> None:
+        self._no_more = None
         if self._pooled:  # as default_transaction_… does without a pooler
             await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
             await connection.set_deferrable(False)
@@ -142,9 +227,13 @@ class Pool:
             await self._configure(connection)
 
     async def _again(self, pool: AsyncConnectionPool[Any]) -> None:
-        task = asyncio.create_task(pool.check())
-        self._checking.add(task)
-        task.add_done_callback(self._checking.discard)
+        self._no_more = f"no connection to the database can be made ({pool.name}); the log says why"
+        self._spawn(pool.check())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 async def check_pooler(dsn: str, pooled_dsn: str) -> None:

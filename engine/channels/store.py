@@ -81,9 +81,10 @@ class Store:
         self._pool = Pool(
             dsn,
             f"realtime channels {node_id}",
-            {"statement_timeout": str(int(timeout * 1000)), "synchronous_commit": "local"},
+            {"synchronous_commit": "local"},
             size=size,
             timeout=timeout,
+            limit=timeout,
             pooled=pooled,
             row_factory=dict_row,
         )
@@ -96,6 +97,15 @@ class Store:
     async def close(self) -> None:
         """Close all connections."""
         await self._pool.close()
+
+    def renew(self) -> None:
+        """The way to the database may be another one: use new connections from now on."""
+        self._pool.renew()
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be stored or read, in words; None if nothing is known."""
+        return self._pool.problem
 
     async def attempt(
         self, work: Callable[[psycopg.AsyncConnection[DictRow]], Awaitable[T]], *, begins: bool = False

@@ -8,7 +8,7 @@ from typing import Any, Self
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from engine.connecting import answered_within, connect
+from engine.connecting import connect
 from engine.session_settings import READS_ANYWAY
 from engine.sql import query
 
@@ -34,6 +34,7 @@ class Database:
                 self._application_name,
                 # A lease must not wait for a synchronous standby: while that is away the stream goes on, and so do we.
                 READS_ANYWAY | {"synchronous_commit": "local"},
+                patience=self._patience,
                 autocommit=True,
                 row_factory=dict_row,
             )
@@ -54,9 +55,8 @@ class Database:
     async def once(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         """As :meth:`rows`, for what must not be run twice."""
         connection = await self.connection()
-        with answered_within(self._patience, connection):
-            cursor = await connection.execute(query(name).encode(), parameters or None)
-            return await cursor.fetchall() if cursor.description else []
+        cursor = await connection.execute(query(name).encode(), parameters or None)
+        return await cursor.fetchall() if cursor.description else []
 
     async def close(self) -> None:
         """Close the connection, if there is one."""

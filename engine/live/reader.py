@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg import pq
@@ -26,6 +26,8 @@ from engine.sql import query
 from engine.types import Value
 
 __all__ = ["ReadResult", "Reader", "ResultTooLarge", "holder_in_words"]
+
+_AT_ONCE: Final = 2.0  # seconds: what needs no row is answered sooner, or not at all
 
 
 class ResultTooLarge(QueryRejected):
@@ -79,9 +81,11 @@ class Reader:
         self._pool = Pool(
             dsn,
             "realtime reader",
-            READS_ANYWAY | {"statement_timeout": str(timeout_ms), "lock_timeout": str(lock_ms)},
+            # The end of a transaction, with which a whole snapshot begins, must not wait for a synchronous standby.
+            READS_ANYWAY | {"synchronous_commit": "local", "lock_timeout": str(lock_ms)},
             size=self.connections,
             timeout=timeout_ms / 1000,
+            limit=timeout_ms / 1000,
             pooled=pooled,
         )
 
@@ -92,6 +96,15 @@ class Reader:
     async def close(self) -> None:
         """Close all connections."""
         await self._pool.close()
+
+    def renew(self) -> None:
+        """The way to the database may be another one: use new connections from now on."""
+        self._pool.renew()
+
+    @property
+    def problem(self) -> str | None:
+        """Why rows cannot be read, in words; None if nothing is known."""
+        return self._pool.problem
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
@@ -134,7 +147,7 @@ class Reader:
         A snapshot ends at the transaction that ended last: it does not name those that began later and still run. With
         ``whole`` a transaction is ended first, so that it names all that ran before this call.
         """
-        async with self._pool.session() as connection:
+        async with self._pool.session(_AT_ONCE) as connection:
             if whole:
                 await connection.execute(query("end_a_transaction"))
             cursor = await connection.execute(query("current_snapshot"))
@@ -144,7 +157,7 @@ class Reader:
 
     async def flushed(self) -> Lsn:
         """Up to where the WAL is flushed: the stream will get there without any further commit."""
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(_AT_ONCE) as connection:
             cursor = await connection.execute(query("flushed"))
             row = await cursor.fetchone()
             assert row is not None
@@ -157,7 +170,7 @@ class Reader:
         """
         limit = None if slow or self._quick_ms == self._timeout_ms else str(self._quick_ms)
         async with (
-            self._pool.session() as connection,
+            self._pool.session((self._timeout_ms if limit is None else self._quick_ms) / 1000) as connection,
             connection.cursor() as first,
             connection.cursor() as granted,
             psycopg.AsyncRawCursor(connection) as second,

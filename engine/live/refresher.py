@@ -38,6 +38,7 @@ __all__ = ["Refresher"]
 log = structlog.get_logger(__name__)
 
 _PATIENCE = 10.0  # seconds a new subscription waits for a database that cannot be reached
+_TOLD_AFTER = 1.0  # seconds after which a database that cannot be reached is a problem to tell
 _ATTEMPTS = 3  # times a query that Postgres refuses is planned again, in case its tables have just changed
 
 Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
@@ -46,7 +47,7 @@ Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
 class _State:
     """What is going on with one query."""
 
-    __slots__ = ("again", "last_read", "patience", "ready", "replan", "slow", "task", "timeouts", "unlike")
+    __slots__ = ("again", "failing", "last_read", "patience", "ready", "replan", "slow", "task", "timeouts", "unlike")
 
     def __init__(self) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -58,6 +59,7 @@ class _State:
         self.slow = False  # it was cut off in the quick lane
         self.unlike = 0  # reads in a row whose rows are not as the catalog describes the table
         self.timeouts = 0  # reads in a row that did not end in the slow lane either
+        self.failing: tuple[float, str] | None = None  # since when the database cannot be reached for it, and why
 
 
 class _Wait:
@@ -128,6 +130,13 @@ class Refresher:
         """How many queries are being read, or have yet to be."""
         return sum(1 for state in self._states.values() if state.task is not None)
 
+    @property
+    def problem(self) -> str | None:
+        """Why lists of subscribers have been out of date for a moment, in words; None if they are not."""
+        late = time.monotonic() - _TOLD_AFTER
+        failing = [s.failing[1] for s in self._states.values() if s.failing and s.failing[0] < late and s.ready.done()]
+        return f"{len(failing)} live queries cannot be read again: {failing[0]}" if failing else None
+
     def keep(self, query: LiveQuery) -> None:
         """Read ``query`` and keep it readable."""
         self._states[query] = _State()
@@ -193,6 +202,8 @@ class Refresher:
             else:
                 await self._rest(query, state)
         except UNREACHABLE as error:
+            since = state.failing[0] if state.failing else time.monotonic()
+            state.failing = since, in_words(error)
             if not state.ready.done() and time.monotonic() > state.patience:
                 raise
             tell = log.warning if rounds == 0 else log.debug
@@ -246,7 +257,7 @@ class Refresher:
                 read = await self._reader.read(statement, most, slow=state.slow)
             except psycopg.errors.QueryCanceled as error:
                 raise _TooSlow(error) from error
-        state.timeouts = 0
+        state.timeouts, state.failing = 0, None
         state.slow = state.slow and time.monotonic() - began > self._settings.quick_timeout_ms / 2000
         return _sized(read, self._settings.max_bytes) if statement.as_reader else read
 

@@ -20,7 +20,6 @@ from psycopg.adapt import Loader
 from psycopg.pq import Format
 from psycopg.rows import DictRow
 from psycopg.types.json import set_json_loads
-from psycopg_pool import AsyncConnectionPool
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
@@ -45,6 +44,7 @@ ENDPOINTS: Sequence[Endpoint] = (*channels.ENDPOINTS, *broadcast.ENDPOINTS, *con
 
 _ENVELOPE = 64 * 1024  # bytes that a body may have beside its data
 _PATIENCE = 5.0  # seconds to wait for a database connection
+_LIMIT = 10.0  # seconds for which a statement may run
 _fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _anything = msgspec.json.Decoder()
 _log = structlog.get_logger("realtime.rest")
@@ -84,14 +84,14 @@ class Rest:
         self._pool = Pool(
             dsn,
             "realtime rest",
-            {"statement_timeout": "10s"},
             size=pool_size,
             idle=0,
             timeout=_PATIENCE,
+            limit=_LIMIT,
             pooled=pooled,
             configure=_configure if pooled else _configure_own,
             row_factory=psycopg.rows.dict_row,
-            check=AsyncConnectionPool.check_connection,  # one that died while idle is replaced before it is used
+            fresh=0.0,  # a request is not tried again: whatever died while idle is replaced before it is used
         )
 
     @property

@@ -101,16 +101,22 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    dsn: str, *, decoder: DecoderName = "pgoutput", slot: str | None = None, live: LiveSettings = QUICK, **feed: Any
+    dsn: str,
+    *,
+    decoder: DecoderName = "pgoutput",
+    slot: str | None = None,
+    live: LiveSettings = QUICK,
+    reads: str | None = None,
+    **feed: Any,
 ) -> AsyncIterator[Stage]:
-    """The service over ``dsn``; everything is gone afterwards."""
+    """The service over ``dsn``, which reads rows from ``reads`` if that is given; everything is gone afterwards."""
     settings = FeedSettings(
         slot_name=slot or f"s_{uuid.uuid4().hex[:16]}", decoder=decoder, **{"throw_away": True, **feed}
     )
     async with Feed(dsn, settings) as source:
         async with asyncio.timeout(PATIENCE):
             await source.streaming()
-        service = LiveQueries(dsn, source, replace(live, stream_generated=decoder == "pgoutput"))
+        service = LiveQueries(reads or dsn, source, replace(live, stream_generated=decoder == "pgoutput"))
         try:
             await service.start()
             yield Stage(dsn, source, service)
