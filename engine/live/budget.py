@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+
+from psycopg import errors
+
+from engine.outage import AWAY
 
 __all__ = ["PLANNING", "PlanningBudget"]
 
 _AT_ONCE = 2
 _BURST = 5.0
 _RATE = 0.25
+_MOST = 5.0  # for one query: a statement is cut off after so many seconds, so what takes longer is the database
 
 
 class PlanningBudget:
@@ -46,6 +51,23 @@ class PlanningBudget:
         """Planning has taken so long."""
         self._gain()
         self._left -= seconds
+
+    @contextmanager
+    def charging(self) -> Iterator[None]:
+        """Charge for the planning of one query inside.
+
+        Only what the query itself may have caused: 5 seconds at most, nothing if the database was away or a table locked.
+        A planning that an outage held up for a minute would otherwise make its connection wait for minutes afterwards.
+        """
+        began, passes = self._clock(), False
+        try:
+            yield
+        except AWAY as error:
+            passes = not isinstance(error, errors.QueryCanceled)
+            raise
+        finally:
+            if not passes:
+                self.charge(min(self._clock() - began, _MOST))
 
     def _gain(self) -> None:
         now = self._clock()

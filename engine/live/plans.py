@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from hashlib import blake2b
@@ -71,12 +70,8 @@ class Planner:
         tables = frozenset() if table is None else frozenset({table.oid})
         budget = PLANNING.get()
         async with nullcontext() if budget is None else budget.turn(), self._reader.planning(tables) as connection:
-            began = time.monotonic()
-            try:
+            with nullcontext() if budget is None else budget.charging():
                 plan = await plan_query(collection, spec, catalog, connection, self._checked)
-            finally:
-                if budget is not None:
-                    budget.charge(time.monotonic() - began)
         if catalog is self._catalog:
             self._plans.put(key, plan, _PLAN + _COPIES * (len(text) + _written_out(plan)))
         return plan

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import psycopg
 import pytest
 
 from engine.catalog import load_catalog
 from engine.errors import InvalidQuery
-from engine.live.budget import PlanningBudget
+from engine.live.budget import PLANNING, PlanningBudget
 from engine.live.plans import Planner
 from engine.live.reader import Reader, ResultTooLarge
-from tests.live.stage import QUICK, json_rows, run, stage
+from engine.outage import TableLocked
+from tests.live.stage import QUICK, json_rows, open_transaction, run, stage
 from tests.oracle.queries import Query
 
 TABLE = """
@@ -126,3 +128,45 @@ async def test_planning_beyond_a_connections_budget_waits_and_two_queries_are_pl
 
     await asyncio.gather(*(plan() for _ in range(10)))
     assert most == 2
+
+
+async def test_time_that_a_locked_table_takes_is_not_charged_to_the_connection_that_asks(base: str) -> None:
+    budget = PlanningBudget()
+    budget.charge(5.0)
+    PLANNING.set(budget)
+    reader = Reader(base, size=2, lock_timeout_ms=1_000)
+    await reader.open()
+    try:
+        planner = Planner(reader)
+        async with reader.connection() as connection:
+            planner.use(await load_catalog(connection))
+        with open_transaction(base, "lock table t in access exclusive mode"), pytest.raises(TableLocked):
+            await planner.plan("t", {"sql": "select id from t"})
+        assert budget.wait < 1
+    finally:
+        await reader.close()
+
+
+async def test_an_outage_while_a_query_is_planned_costs_its_connection_no_more_than_the_slowest_query() -> None:
+    now = 100.0
+    budget = PlanningBudget(lambda: now)
+
+    def planned(seconds: float, error: psycopg.Error | None = None) -> None:
+        nonlocal now
+        with budget.charging():
+            now += seconds
+            if error is not None:
+                raise error
+
+    planned(70.0)  # the server stood still, and answers in the end
+    assert budget.wait == 0
+    planned(4.0)
+    assert budget.wait == pytest.approx(12.0)  # four seconds, of which it has gained one
+    with pytest.raises(psycopg.OperationalError):
+        planned(70.0, psycopg.OperationalError("server closed the connection unexpectedly"))
+    assert budget.wait == 0
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        planned(5.0, psycopg.errors.QueryCanceled("canceling statement due to statement timeout"))
+    assert budget.wait == 0
+    planned(1.0)
+    assert budget.wait > 0  # the query that was too slow has cost what it took
