@@ -69,7 +69,11 @@ def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
         state.refuse_newer()
         _run(connection, "the table realtime.migrations", query("migration_table"))
         _run(connection, "roles.sql", (folder("sql") / "roles.sql").read_text())
+        if not state.applied:
+            _run(connection, "the publication", query("publication_set_aside"))
         _apply_numbered(connection, state, notes)
+        if not state.applied:
+            _run(connection, "the publication", query("publication_put_back"))
         _refuse_incomplete(connection)
         _apply_schema(connection, state, notes)
         for path in sorted((folder("sql") / "upkeep").glob("*.sql")):

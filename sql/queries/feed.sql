@@ -52,10 +52,7 @@ with named as (
     union all select named.oid, 0 where not exists (select from pg_partition_ancestors(named.oid))
   ) a
   where exists (select from realtime.collections k where k.relation = a.relid)
-     or exists (select from pg_publication_rel r
-                join pg_publication p on p.oid = r.prpubid and p.pubname = 'bunbase_realtime'
-                join pg_class t on t.oid = r.prrelid and t.relnamespace = 'realtime'::regnamespace
-                where r.prrelid = a.relid)
+     or exists (select from pg_class t where t.oid = a.relid and t.relnamespace = 'realtime'::regnamespace and realtime.is_published(t.oid))
   order by a.ordinality desc
   limit 1
 )

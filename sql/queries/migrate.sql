@@ -49,6 +49,39 @@ left join lateral (
   from pg_class c where c.relnamespace = n.oid and c.relname = 'migrations' and c.relkind = 'r'
 ) m on true
 
+-- name: publication_set_aside
+-- The first migration makes the publication. One that is there already, made by hand or left over from a schema that was dropped, gets another name
+-- meanwhile, so that it keeps its tables, and its place in the streams that read it.
+do $$
+declare
+  publication record;
+begin
+  select pg_get_userbyid(p.pubowner) as owner, pg_has_role(current_user, p.pubowner, 'usage') as usable into publication
+  from pg_publication p where p.pubname = 'bunbase_realtime';
+  if not found then
+    return;
+  elsif not publication.usable then
+    raise exception 'the publication bunbase_realtime exists already and belongs to %', quote_ident(publication.owner)
+      using errcode = 'insufficient_privilege',
+            hint = format('As %1$I or a superuser: ALTER PUBLICATION bunbase_realtime OWNER TO %2$I; to keep it, or DROP PUBLICATION bunbase_realtime;',
+                          publication.owner, current_user);
+  end if;
+  alter publication bunbase_realtime rename to bunbase_realtime_before;
+end
+$$
+
+-- name: publication_put_back
+-- The one that was set aside instead of the new one; sql/upkeep/20_publication.sql completes it.
+do $$
+begin
+  if exists (select from pg_publication p where p.pubname = 'bunbase_realtime_before') then
+    drop publication bunbase_realtime;
+    alter publication bunbase_realtime_before rename to bunbase_realtime;
+    raise info 'took up the publication bunbase_realtime, which was there already, with its tables';
+  end if;
+end
+$$
+
 -- name: migrations_done
 -- Applied migrations and the checksums of their files, in a way that does not need the columns that came later.
 select name, checksum, (to_jsonb(m) ->> 'version')::int as version, to_jsonb(m) ->> 'applied_by' as applied_by, applied_at
@@ -79,13 +112,14 @@ where not exists (select from pg_roles r where r.rolname = w.name) order by 1
 -- name: wide_publications
 -- Publications of others that take in our tables without naming them (those of a schema exist since PostgreSQL 15).
 select p.pubname::text as name, p.puballtables as all_tables from pg_publication p
-where p.puballtables or exists (
-  select from pg_publication_namespace s join pg_namespace n on n.oid = s.pnnspid where s.pnpubid = p.oid and n.nspname = 'realtime')
+where p.pubname <> 'bunbase_realtime' and (p.puballtables or exists (
+  select from pg_publication_namespace s join pg_namespace n on n.oid = s.pnnspid where s.pnpubid = p.oid and n.nspname = 'realtime'))
 order by 1
 
 -- name: wide_publications_14
 -- The same for PostgreSQL 14.
-select p.pubname::text as name, p.puballtables as all_tables from pg_publication p where p.puballtables order by 1
+select p.pubname::text as name, p.puballtables as all_tables from pg_publication p
+where p.pubname <> 'bunbase_realtime' and p.puballtables order by 1
 
 -- name: lock_blockers
 -- Whom a backend waits for a lock for. Pid 0 stands for a prepared transaction. Of the sessions of others a role sees little.

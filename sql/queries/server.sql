@@ -105,10 +105,7 @@ select c.name,
        k.relname <> c.table_name or c.table_name is null and k.relname <> c.name and exists (
          select from pg_class o where o.relname = c.name and o.relnamespace = k.relnamespace and o.relkind in ('r', 'p')
        ) as renamed,
-       exists (
-         select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
-         where p.pubname = 'bunbase_realtime' and r.prrelid = c.relation
-       ) as published,
+       realtime.is_published(c.relation) as published,
        array(
          select problem
          from realtime.leaves(c.relation) m (relid), realtime.identity_problem(m.relid) problem

@@ -28,36 +28,66 @@ begin
 end
 $$;
 
+create or replace function realtime.unwatched_partitions(root regclass) returns setof regclass
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- ALWAYS, because a subscription's apply worker truncates with session_replication_role = replica, in which ordinary triggers do not fire.
+  -- DISABLE TRIGGER ALL and ENABLE TRIGGER ALL (pg_restore --disable-triggers) change that.
+  select t.relid
+  from realtime.leaves(root) t (relid) left join pg_trigger g on g.tgrelid = t.relid and g.tgname = 'realtime_truncate'
+  where t.relid <> root and g.tgenabled is distinct from 'A'
+$$;
+comment on function realtime.unwatched_partitions(regclass) is 'Partitions of a table whose TRUNCATE is not announced: without the trigger for it, or with one that does not always fire';
+
 create or replace function realtime.watch_partitions(root regclass) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  leaf record;
+  leaf regclass;
 begin
-  -- ALWAYS, because a subscription's apply worker truncates with session_replication_role = replica, in which ordinary triggers do not fire.
-  -- DISABLE TRIGGER ALL and ENABLE TRIGGER ALL (pg_restore --disable-triggers) change that. Locks are taken only where something is missing.
-  for leaf in
-    select t.relid, g.oid is not null as made
-    from realtime.leaves(root) t (relid) left join pg_trigger g on g.tgrelid = t.relid and g.tgname = 'realtime_truncate'
-    where t.relid <> root and g.tgenabled is distinct from 'A'
-  loop
-    if not leaf.made then
+  -- Locks are taken only where something is missing. A partition that is attached later may belong to another role than the table: ATTACH PARTITION
+  -- asks for the rights of both owners, and PostgreSQL itself makes the row triggers of a partitioned table on partitions of any owner.
+  for leaf in select * from realtime.unwatched_partitions(root) loop
+    if not exists (select from pg_trigger g where g.tgrelid = leaf and g.tgname = 'realtime_truncate') then
       execute format('create trigger realtime_truncate after truncate on %s '
-                     'for each statement execute function realtime.partition_truncated()', leaf.relid);
+                     'for each statement execute function realtime.partition_truncated()', leaf);
     end if;
-    execute format('alter table %s enable always trigger realtime_truncate', leaf.relid);
+    execute format('alter table %s enable always trigger realtime_truncate', leaf);
   end loop;
 end
 $$;
 comment on function realtime.watch_partitions(regclass) is 'Makes TRUNCATE of single partitions visible to live queries; expose() and the DDL trigger call it';
 
-create or replace function realtime.is_published(relation regclass) returns boolean
+create or replace function realtime.is_listed(relation regclass) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select exists (
     select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
     where p.pubname = 'bunbase_realtime' and r.prrelid = relation
   )
 $$;
-comment on function realtime.is_published(regclass) is 'Whether a table is in the publication bunbase_realtime';
+comment on function realtime.is_listed(regclass) is
+  'Whether the publication bunbase_realtime names a table, which then can be taken out of it; see realtime.is_published()';
+
+create or replace function realtime.is_published(relation regclass) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  whole boolean := false;
+begin
+  if realtime.is_listed(relation) or exists (select from pg_publication p where p.pubname = 'bunbase_realtime' and p.puballtables) then
+    return true;
+  end if;
+  -- publications of schemas exist since PostgreSQL 15
+  if current_setting('server_version_num')::int >= 150000 then
+    execute $query$
+      select exists (
+        select from pg_publication_namespace s
+        join pg_publication p on p.oid = s.pnpubid and p.pubname = 'bunbase_realtime'
+        join pg_class c on c.relnamespace = s.pnnspid and c.oid = $1)
+    $query$ into whole using relation;
+  end if;
+  return whole;
+end
+$$;
+comment on function realtime.is_published(regclass) is
+  'Whether a table is in the publication bunbase_realtime: by its name, by that of its schema, or because all tables are';
 
 create or replace function realtime.lock_writers(relation regclass) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -306,7 +336,7 @@ begin
   if not found then
     raise exception 'no collection is named %', quote_literal(collection) using errcode = 'undefined_object';
   end if;
-  if realtime.is_published(target) then
+  if realtime.is_listed(target) then
     execute format('alter publication bunbase_realtime drop table %s', target);
   end if;
   if exists (select from pg_class c where c.oid = target) and exists (select from pg_roles r where r.rolname = 'realtime_reader') then

@@ -46,12 +46,41 @@ $$;
 comment on function realtime.refuse_caller(name, text, regclass) is
   'Raises insufficient_privilege, with the GRANT to run, unless a role may expose (unexpose) a table and the current one may do it for that role';
 
+create or replace function realtime.refuse_partitions(caller name, relation regclass, replica_identity text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  other record;
+begin
+  -- The owner of a partitioned table need not own its partitions; PostgreSQL lets only the owner change a replica identity or enable a trigger.
+  select c.oid::regclass as name, pg_get_userbyid(c.relowner) as owner, not pg_has_role(caller, c.relowner, 'usage') as foreign_to_caller
+    into other
+  from realtime.leaves(relation) m (oid)
+  join pg_class c on c.oid = m.oid
+  where c.oid <> relation
+    and (not pg_has_role(caller, c.relowner, 'usage') or not pg_has_role(current_user, c.relowner, 'usage'))
+    and (c.relreplident <> left(lower(replica_identity), 1)::"char" or c.oid in (select realtime.unwatched_partitions(relation)))
+  order by c.oid limit 1;
+  if not found then
+    return;
+  elsif other.foreign_to_caller then
+    raise exception 'must be owner of partition %', other.name using errcode = 'insufficient_privilege',
+      hint = format('It belongs to %I, and exposing %s would change its replica identity or make a trigger on it. '
+                    'A superuser, or a member of that role, may expose %s.', other.owner, relation, relation);
+  end if;
+  raise exception 'the schema realtime belongs to %, which may not change partition % of %', quote_ident(current_user), other.name,
+    quote_ident(other.owner) using errcode = 'insufficient_privilege', hint = format('GRANT %I TO %I;', other.owner, current_user);
+end
+$$;
+comment on function realtime.refuse_partitions(name, regclass, text) is
+  'Raises insufficient_privilege if exposing a table would change a partition whose owner the caller, or the current role, is not';
+
 create or replace function realtime.serve_collection_call() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if new.call = 'expose' then
     perform realtime.refuse_table(new.relation);
     perform realtime.refuse_caller(new.caller, new.call, new.relation);
+    perform realtime.refuse_partitions(new.caller, new.relation, new.replica_identity);
     new.collection := realtime.expose_table(new.relation, new.collection, new.columns, new.camel_case, new.replica_identity);
   elsif new.call = 'unexpose' then
     perform realtime.refuse_caller(new.caller, new.call, (select c.relation from realtime.collections c where c.name = new.collection));

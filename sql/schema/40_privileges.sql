@@ -84,29 +84,42 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   where purpose = 'serve' and not pg_has_role(role, 'realtime_reader',
     case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end)
   union all
-  select format('GRANT TEMPORARY ON DATABASE %I TO %I;', current_database(), role)
-  where purpose = 'serve' and not has_database_privilege(role, current_database(), 'temporary')
+  -- PUBLIC has both, unless they were revoked. Temporary views are how clients' SQL is checked.
+  select format('GRANT %s ON DATABASE %I TO %I;', string_agg(d.privilege, ', '), current_database(), role)
+  from unnest('{CONNECT,TEMPORARY}'::text[]) d (privilege)
+  where purpose = 'serve' and not has_database_privilege(role, current_database(), d.privilege)
+  having count(*) > 0
   order by 1
 $$;
 comment on function realtime.missing_privileges(name, text) is 'The GRANTs that a role lacks for a purpose of realtime.privileges_for()';
 
-create or replace function realtime.grant_missing(role name, purpose text) returns integer
+drop function if exists realtime.grant_missing(name, text);  -- it returned a number
+create function realtime.grant_missing(role name, purpose text) returns setof text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   statement text;
-  granted integer := 0;
+  before text[] := array(select m.statement from realtime.missing_privileges(role, purpose) m);
+  after text[];
 begin
-  for statement in select m.statement from realtime.missing_privileges(role, purpose) m loop
-    execute statement;
-    granted := granted + 1;
+  foreach statement in array before loop
+    begin
+      execute statement;
+    exception when insufficient_privilege then
+      null;  -- with a grant option for something else on that object it is a warning, so what is still missing is looked at for both
+    end;
   end loop;
-  if granted > 0 then
-    raise info 'gave % the privileges it lacked (% grants)', quote_ident(role), granted;
+  after := array(select m.statement from realtime.missing_privileges(role, purpose) m);
+  foreach statement in array after loop
+    raise warning 'realtime: % may not give %, which it needs: %', quote_ident(current_user), quote_ident(role), statement;
+  end loop;
+  if cardinality(before) > cardinality(after) then
+    raise info 'gave % the privileges it lacked (% grants)', quote_ident(role), cardinality(before) - cardinality(after);
   end if;
-  return granted;
+  return query select unnest(before) except select unnest(after) order by 1;
 end
 $$;
-comment on function realtime.grant_missing(name, text) is 'Grants what realtime.missing_privileges() says; how many grants that were';
+comment on function realtime.grant_missing(name, text) is
+  'Makes the grants of realtime.missing_privileges() and returns them; a warning for each that the current role may not make';
 
 create or replace function realtime.grant_servers(relation regclass, columns name[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -132,19 +145,21 @@ comment on function realtime.grant_servers(regclass, name[]) is 'Gives the roles
 create or replace function realtime.grant_server(role name) returns setof text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  statement text;
-  statements text[];
+  made text[];
+  lacking text;
 begin
   if not exists (select from pg_roles r where r.rolname = role) then
     raise exception 'role % does not exist', quote_ident(role) using errcode = 'undefined_object',
       hint = format('CREATE ROLE %I LOGIN REPLICATION;', role);
   end if;
   insert into realtime.server_roles (role) values (grant_server.role) on conflict do nothing;
-  statements := array(select m.statement from realtime.missing_privileges(role, 'serve') m);
-  foreach statement in array statements loop
-    execute statement;
-  end loop;
-  return query select unnest(statements);
+  made := array(select realtime.grant_missing(role, 'serve'));
+  select string_agg(m.statement, ' ') into lacking from realtime.missing_privileges(role, 'serve') m;
+  if lacking is not null then
+    raise exception '% may not give % everything that serving needs, so nothing was given', quote_ident(current_user), quote_ident(role)
+      using errcode = 'insufficient_privilege', hint = format('As a superuser or the owner: %s Then grant again.', lacking);
+  end if;
+  return query select unnest(made);
 end
 $$;
 comment on function realtime.grant_server(name) is

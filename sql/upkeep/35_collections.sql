@@ -17,11 +17,7 @@ begin
     if realtime.publish_table(one.relation) then
       raise info 'added % (collection %) to the publication', one.relation, one.name;
     end if;
-    if one.relkind = 'p' and exists (
-      select from realtime.leaves(one.relation) p (relid)
-      left join pg_catalog.pg_trigger t on t.tgrelid = p.relid and t.tgname = 'realtime_truncate'
-      where p.relid <> one.relation and t.tgenabled is distinct from 'A'
-    ) then
+    if one.relkind = 'p' and exists (select from realtime.unwatched_partitions(one.relation)) then
       raise info 'made or enabled the trigger realtime_truncate on partitions of %', one.relation;
       perform realtime.watch_partitions(one.relation);
     end if;

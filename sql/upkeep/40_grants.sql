@@ -9,7 +9,7 @@ begin
     select p.oid::regprocedure as signature
     from pg_catalog.pg_proc p
     where p.pronamespace = 'realtime'::regnamespace and has_function_privilege('public', p.oid, 'execute')
-      and p.proname <> all ('{expose,unexpose,is_schema_owner,identity_problem,leaves,watch_partitions,partition_truncated,
+      and p.proname <> all ('{expose,unexpose,is_schema_owner,identity_problem,leaves,unwatched_partitions,watch_partitions,partition_truncated,
                               privileges_for,missing_privileges}')
   loop
     execute format('revoke all on function %s from public', one.signature);
@@ -25,7 +25,7 @@ declare
 begin
   for one in select s.role, r.rolname is not null as known from realtime.server_roles s left join pg_catalog.pg_roles r on r.rolname = s.role loop
     if one.known then
-      perform realtime.grant_missing(one.role, 'serve');
+      perform from realtime.grant_missing(one.role, 'serve');
     else
       raise warning 'realtime: role % of realtime.server_roles does not exist in this cluster: create it and migrate again, or delete its row',
         quote_ident(one.role);

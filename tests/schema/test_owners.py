@@ -177,6 +177,44 @@ def test_a_schema_that_clients_sql_may_not_enter_is_named_with_the_grant(roles: 
     assert roles.run(roles.stranger, "select realtime.expose('shop.own')") == [("own",)]
 
 
+def partition_state(roles: Roles, name: str) -> tuple[Any, ...]:
+    [found] = roles.run(
+        None,
+        "select relreplident, exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgname = 'realtime_truncate')"
+        f" from pg_class c where c.oid = '{name}'::regclass",
+    )
+    return found
+
+
+def test_exposing_a_partitioned_table_changes_no_partition_that_belongs_to_another_role(roles: Roles) -> None:
+    for call in (
+        "select realtime.expose('shop.parts')",
+        "select realtime.expose('shop.parts', replica_identity => 'full')",
+    ):
+        roles.run(None, f"alter table shop.parts_1 owner to {roles.stranger}")
+        with pytest.raises(REFUSED, match=r"must be owner of partition shop.parts_1") as refused:
+            roles.run(roles.owner, call)
+        assert f"It belongs to {roles.stranger}" in str(refused.value.diag.message_hint)
+        assert partition_state(roles, "shop.parts_1") == ("d", False)
+        assert roles.run(None, "select name from realtime.collections") == []
+    roles.run(None, "select realtime.expose('shop.parts')")  # a superuser may
+    assert partition_state(roles, "shop.parts_1") == ("d", True)
+    # Nothing of the partition is changed now, so its owner need not agree.
+    roles.run(roles.owner, "select realtime.expose('shop.parts', camel_case => true)")
+    with pytest.raises(REFUSED, match=r"must be owner of partition shop.parts_1"):
+        roles.run(roles.owner, "select realtime.expose('shop.parts', replica_identity => 'full')")
+    roles.run(None, f'grant {roles.stranger} to "{roles.owner}"')
+    roles.run(roles.owner, "select realtime.expose('shop.parts', replica_identity => 'full')")
+    assert partition_state(roles, "shop.parts_1") == ("f", True)
+
+
+def test_a_partition_of_another_owner_announces_truncate_once_it_was_attached(roles: Roles) -> None:
+    roles.run(roles.owner, "select realtime.expose('shop.parts')")
+    roles.run(roles.stranger, "create table shop.parts_2 (id int primary key)")
+    roles.run(None, "alter table shop.parts attach partition shop.parts_2 for values from (10) to (20)")
+    assert partition_state(roles, "shop.parts_2") == ("d", True)
+
+
 def test_exposing_again_takes_no_lock_when_nothing_changes(roles: Roles) -> None:
     again = ["select realtime.expose('shop.items', columns => '{id,title}')", "select realtime.expose('shop.parts')"]
     roles.run(roles.owner, *again)
