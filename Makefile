@@ -1,5 +1,5 @@
 # Everything a developer does with this repository. `make demo` needs Python 3.11+ and nothing else.
-# Two locks: requirements.lock is what runs, requirements-dev.lock what tests, checks and documents it on top.
+# Two locks: requirements.lock is what runs; requirements-dev.lock has what tests, checks and documents it, too.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ SHELL := bash
 PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 .DEFAULT_GOAL := help
 
-.PHONY: help demo install test check lint format bench docs clean system-packages node-packages
+.PHONY: help demo install test check lint format bench docs lock clean system-packages node-packages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,7 @@ check: $(DEVELOPMENT) node-packages lint ## Style, types and the tests that need
 lint: $(DEVELOPMENT) ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 format: $(DEVELOPMENT) ## Put code into the common style
@@ -64,6 +65,12 @@ bench: $(DEVELOPMENT) ## Measure
 docs: $(DEVELOPMENT) ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict
 	@echo "open $(CURDIR)/site/index.html"
+
+# Versions stay unless `make lock UPGRADE=--upgrade`. Locks carry hashes for all platforms and no addresses.
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11.5 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet
+lock: $(DEVELOPMENT) ## Bring the two lock files up to date with pyproject.toml
+	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --group build -o requirements.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --group build --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove what was made here, the demo's database included
 	-[ ! -f .realtime/postgres/postmaster.pid ] || $(BIN)/python -c 'from pathlib import Path; from server.local_postgres import LocalPostgres; LocalPostgres(Path(".realtime/postgres")).stop()'
