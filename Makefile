@@ -11,15 +11,17 @@ SHELL := bash
 PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 .DEFAULT_GOAL := help
 
-.PHONY: help demo install test check lint format bench docs lock clean system-packages node-packages
+.PHONY: help demo install install-development test check lint format bench docs lock clean system-packages node-packages
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Start a Postgres of its own, and the demo page on http://localhost:8000 (another port: make demo PORT=8001)
 	$(BIN)/realtime dev --open $(if $(PORT),--port $(PORT))
 
 install: $(INSTALLED) ## Make the virtual environment with what the server needs
+
+install-development: $(DEVELOPMENT) ## ... and with what tests, checks and documents it
 
 $(INSTALLED): requirements.lock pyproject.toml sdk/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed (make PYTHON=python3.11)")'
