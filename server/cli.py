@@ -24,6 +24,7 @@ from server.logs import configure_logs
 from server.migrate import MigrationError, check_migrated, check_served, migrate
 from server.patience import LOCK_TIMEOUT, Connection, patiently, refuse_standby
 from server.settings import Settings, SettingsError, load_settings
+from server.version import package_version
 
 __all__ = ["main"]
 
@@ -38,6 +39,21 @@ app = typer.Typer(
 )
 slots_app = typer.Typer(help="List replication slots, or drop one.", invoke_without_command=True)
 app.add_typer(slots_app, name="slots")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(package_version())
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Live queries over PostgreSQL."""
 
 
 _LockTimeout = Annotated[

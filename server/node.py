@@ -6,7 +6,6 @@ import asyncio
 import uuid
 from contextlib import AsyncExitStack
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import structlog
@@ -25,23 +24,16 @@ from server.identity import Refused, Upgrade, member_of, packed_of
 from server.services import Services
 from server.session import Greeting, Session
 from server.settings import Settings
+from server.version import package_version
 from server.ws_connection import WebSocketConnection
 
-__all__ = ["Node", "package_version"]
+__all__ = ["Node"]
 
 _FAREWELL = 5.0  # seconds for what clients asked for before they went
 _GOING_AWAY = 1001
 _FAILED = 1011
 
 _log = structlog.get_logger("realtime.node")
-
-
-def package_version() -> str:
-    """The version of this installation."""
-    try:
-        return version("bunbase-realtime")
-    except PackageNotFoundError:
-        return "0+checkout"
 
 
 class Node:

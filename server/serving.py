@@ -26,10 +26,11 @@ from server.app import make_app
 from server.collector import calm
 from server.http_protocol import HttpProtocol
 from server.listening import listen, url_of
-from server.node import Node, package_version
+from server.node import Node
 from server.rest import Rest
 from server.settings import Settings
 from server.transports import transport_routes
+from server.version import package_version
 
 __all__ = ["NodeFailed", "serve"]
 
