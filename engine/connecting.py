@@ -128,7 +128,8 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
         """
         loop = asyncio.get_running_loop()
         self.asked = loop.time()
-        ending = None if self.patience is None else loop.call_later(self.patience, self._hang_up, self.patience)
+        within = self.patience
+        ending = None if within is None else loop.call_later(within, self.hang_up, f"not within {within:g} s")
         try:
             return await super().wait(gen, interval, timeout)
         except psycopg.OperationalError as error:
@@ -141,10 +142,11 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
             self.asked = None
             self.heard = loop.time()
 
-    def _hang_up(self, patience: float) -> None:
+    def hang_up(self, reason: str) -> None:
+        """The answer that is awaited will not come: what waits for it gets ``Unanswered``, and the connection is closed."""
         if not self.closed:
             name = self.info.get_parameters().get("application_name", "unnamed")
-            self._silent = f"the database did not answer within {patience:g} s; the connection ({name}) is closed"
+            self._silent = f"the database did not answer ({reason}); the connection ({name}) is closed"
             _log.warning("%s", self._silent)
             with socket.socket(fileno=os.dup(self.pgconn.socket)) as own, suppress(OSError):
                 own.shutdown(socket.SHUT_RDWR)

@@ -25,11 +25,12 @@ from psycopg.rows import DictRow, dict_row
 from engine.channels.arrays import plain_array, text_array
 from engine.channels.batch import Waiting, columns, note, refusal
 from engine.channels.blockage import Blockage
+from engine.channels.lifeline import watch_silence
 from engine.channels.model import Ack, ChannelClosed, Position, Publication, Unavailable, format_position
 from engine.channels.publish_queue import PublishQueue
 from engine.channels.records import MessageRow
 from engine.channels.store import Store
-from engine.connecting import connect
+from engine.connecting import CONNECT_TIMEOUT, Connection, connect
 from engine.errors import InvalidQuery
 from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.lsn import Lsn, parse_lsn
@@ -89,7 +90,7 @@ class Publisher:
         self._timeout = timeout
         self._blockage = Blockage(store, batch, _RETRY)
         self._queue = PublishQueue(queue, batch)
-        self._connection: psycopg.AsyncConnection[DictRow] | None = None
+        self._connection: Connection[DictRow] | None = None
         self._backend: dict[str, object] = {}
         self.batches = 0
 
@@ -182,6 +183,10 @@ class Publisher:
     async def watch_blockage(self) -> None:
         """Find out who is in the way."""
         await self._blockage.watch()
+
+    async def watch_silence(self) -> None:
+        """End a connection over which the server's answers do not arrive."""
+        await watch_silence(self._store, lambda: (self._connection, self._backend))
 
     async def _work(self) -> None:
         """Wait until there is something to write."""
@@ -370,11 +375,17 @@ class Publisher:
     async def _connected(self) -> psycopg.AsyncConnection[DictRow]:
         if self._connection is None:
             connection = await connect(
-                self._dsn, self._name, {"lock_timeout": _LOCK_TIMEOUT}, autocommit=True, row_factory=dict_row
+                self._dsn,
+                self._name,
+                {"lock_timeout": _LOCK_TIMEOUT},
+                patience=CONNECT_TIMEOUT,
+                autocommit=True,
+                row_factory=dict_row,
             )
             await connection.execute(query("engine_at_least_local").encode(), {"transaction": False})
             row = await (await connection.execute(query("engine_backend").encode())).fetchone()
             self._backend = dict(row or {})
+            connection.patience = None  # a commit may wait for a synchronous standby
             self._connection = connection
         return self._connection
 

@@ -121,16 +121,19 @@ async def node(
     decoder: DecoderName = "pgoutput",
     slot: str | None = None,
     feed: dict[str, Any] | None = None,
+    through: str | None = None,
     **more: Any,
 ) -> AsyncIterator[Node]:
-    """A node over ``dsn``; everything is gone afterwards."""
+    """A node over ``dsn``, whose channels use ``through`` if that is given; everything is gone afterwards."""
     name = slot or f"s_{uuid.uuid4().hex[:16]}"
     settings = FeedSettings(slot_name=name, decoder=decoder, **{"throw_away": True, **(feed or {})})
     async with Feed(dsn, settings) as source:
         async with asyncio.timeout(PATIENCE):
             await source.streaming()
         live = LiveQueries(dsn, source, LiveSettings(trim_interval=0.05, stream_generated=decoder == "pgoutput"))
-        channels = Channels(dsn, live, ChannelSettings(node_id=settings.node, **{"trim_interval": 0.05, **more}))
+        channels = Channels(
+            through or dsn, live, ChannelSettings(node_id=settings.node, **{"trim_interval": 0.05, **more})
+        )
         try:
             await live.start()
             async with asyncio.timeout(PATIENCE):
