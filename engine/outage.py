@@ -12,7 +12,7 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
-__all__ = ["AWAY", "TableLocked", "in_words", "is_clients"]
+__all__ = ["AWAY", "OtherServer", "TableLocked", "in_words", "is_clients"]
 
 AWAY: Final = (
     psycopg.OperationalError,
@@ -48,6 +48,10 @@ _SERVERS: Final = (
 )
 
 
+class OtherServer(psycopg.OperationalError):
+    """A connection leads to another server than the stream: a standby was promoted, and not all connections go there yet."""
+
+
 class TableLocked(errors.LockNotAvailable):
     """A lock was not to be had in time. The text says who holds it, which is for the log, not for clients."""
 
@@ -71,6 +75,8 @@ def in_words(error: BaseException) -> str:
             return "the database is read-only now; try again later"
         case errors.InsufficientResources():
             return f"the database server lacks resources ({error.diag.message_primary}); try again later"
+        case OtherServer():
+            return "the database is moving to another server; try again"
         case PoolTimeout():
             return "no database connection was free in time; try again"
     if isinstance(error, AWAY):

@@ -217,6 +217,11 @@ class Pool:
         )
 
     async def _prepare(self, connection: _Connection) -> None:
+        if connection.info.parameter_status("in_hot_standby") == "on":
+            raise psycopg.OperationalError(
+                "a standby answers there; dsn must lead to the primary (of several hosts, "
+                "target_session_attrs=read-write chooses it)"
+            )
         self._no_more = None
         if self._pooled:  # as default_transaction_… does without a pooler
             await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)

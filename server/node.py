@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Any
@@ -93,6 +94,10 @@ class Node:
         self._stack.push_async_callback(services.background.drain, _FAREWELL)
         self._services = services
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
+
+    def on_reconnect(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` when the database was reached again; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
+        self._feed.on_reconnect(tell)
 
     def abandon(self) -> None:
         """The start has failed: nothing that it made in the database is to stay."""

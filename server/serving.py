@@ -160,6 +160,7 @@ async def _start(node: Node, rest: Rest) -> None:
     try:
         await node.start()
         await rest.start()
+        node.on_reconnect(rest.renew)
     except BaseException:
         node.abandon()
         raise

@@ -101,6 +101,8 @@ class Channels:
         """
         await self._store.open()
         await self._reader.open()
+        for pool in (self._store, self._reader):
+            self._live.on_reconnect(pool.renew)
         await self._epochs.refresh()
         await self._maintenance.prepare(self.core.reader)
         await self._handover.recover(self._began, self._began - 1)
@@ -116,6 +118,7 @@ class Channels:
         self._background.spawn(self._publisher.expire())
         self._background.spawn(self._tables.run())
         self._background.spawn(self._publisher.watch_blockage())
+        self._background.spawn(self._publisher.watch_silence())
         self._connections.look_again()
         self._background.spawn(self._connections.sweep())
         self._background.spawn(self._maintenance.run())
@@ -155,7 +158,8 @@ class Channels:
     @property
     def problems(self) -> list[str]:
         """What somebody has to do something about, in words."""
-        return [each for each in (self._tables.problem, self._publisher.problem) if each is not None]
+        found = self._tables.problem, self._publisher.problem, self._store.problem, self._reader.problem
+        return [each for each in found if each is not None]
 
     @property
     def epoch(self) -> str:

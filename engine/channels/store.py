@@ -22,7 +22,7 @@ from engine.exact_json import write_exact
 from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
-from engine.outage import AWAY, in_words
+from engine.outage import AWAY, OtherServer, in_words
 from engine.pool import Pool
 from engine.sql import query
 
@@ -70,11 +70,13 @@ class Store:
         node_id: str,
         size: int,
         timeout: float,
-        saw: Callable[[Lsn], None] = lambda _: None,
+        saw: Callable[[Lsn, int], None] = lambda *_: None,
         *,
         pooled: bool = False,
     ) -> None:
-        """``saw``: called with the position of each snapshot before it is used; a crash may take back what it shows."""
+        """``saw``: called with position and timeline of each snapshot before it is used, as a crash may take back what it
+        shows. It raises ``OtherServer`` if the stream is of another one.
+        """
         self._node = node_id
         self._saw = saw
         self._size = size
@@ -165,9 +167,13 @@ class Store:
     async def _read_snapshot(self, connection: psycopg.AsyncConnection[DictRow]) -> Snapshot:
         row = await (await connection.execute(query("current_snapshot").encode())).fetchone()
         assert row is not None
-        first, second = row.values()
-        snapshot = Snapshot.parse(first, parse_lsn(second))
-        self._saw(snapshot.position)
+        text, position, timeline = row.values()
+        snapshot = Snapshot.parse(text, parse_lsn(position))
+        try:
+            self._saw(snapshot.position, int(timeline, 16))
+        except OtherServer:
+            self._pool.renew()
+            raise
         return snapshot
 
     async def tables(self, *names: str) -> tuple[Snapshot, list[list[dict[str, Any]]]]:

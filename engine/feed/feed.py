@@ -36,6 +36,7 @@ from engine.feed.session import Session
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import SlotBusy, drop_own_slot, find_slot
 from engine.lsn import Lsn
+from engine.outage import OtherServer
 from engine.tasks import end
 from engine.types import FeedEvent
 
@@ -113,12 +114,27 @@ class Feed:
         if self._positions.confirm(end) and self._session is not None:
             self._session.confirmed()
 
-    def saw(self, position: Lsn) -> None:
+    def saw(self, position: Lsn, timeline: int) -> None:
         """A snapshot was read that may show commits up to ``position``, also such as are not on the server's disk yet.
 
         If the server crashes before they are, what the snapshot has shown never was: then a ``Discontinuity`` says so.
+
+        Raises ``OtherServer`` for a snapshot of another ``timeline`` than the stream's: a standby was promoted, and either
+        the stream or the snapshot is of the server before. If it is the stream, that ends and begins anew.
         """
+        ours = self._memory.timeline
+        if ours not in (None, timeline):
+            reason = f"connections reach two servers, on timelines {timeline} and {ours} (the stream's)"
+            if self._session is not None and timeline > ours:
+                self._session.end(reason)
+            raise OtherServer(reason)
         self._memory.seen = max(self._memory.seen, position)
+
+    def on_reconnect(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` whenever the server was reached again, before an event comes from there: other connections may have
+        died without a word, or lead to another server.
+        """
+        self._memory.reconnected.append(tell)
 
     def abandon(self) -> None:
         """The node could not start: when it is closed, the feed drops the slot that it made, and its row.

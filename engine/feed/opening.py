@@ -50,6 +50,7 @@ class SessionMemory:
         self.other_history = False  # with ``lost``: what was delivered may never have been
         self.publication: int | None = None
         self.seen: Lsn = 0  # up to where snapshots may have shown commits
+        self.reconnected: list[Callable[[], None]] = []  # called when the server was reached again
         self.processes: tuple[object, frozenset[int]] | None = None  # of the server, as the last session began
         self.streamed = False
         self.registered = False
@@ -100,6 +101,9 @@ class Opening:
         stream = await self._connect()
         try:
             await self._check_history(stream, int(server["timeline"], 16))
+            if self._memory.streamed:
+                for tell in self._memory.reconnected:
+                    tell()
             decoder = await self._ready_slot(stream, server)
             decoder.reset()
             await self._check_survival()

@@ -34,6 +34,7 @@ _ASK_EVERY: Final = 0.5  # seconds between two questions how far the server is, 
 _STATUS_GAP: Final = 0.02  # seconds between two status updates
 _PING_GAP: Final = 0.1  # seconds; a server that asks for replies faster than this, one after the other,
 _PATIENCE: Final = 1.0  # and for this long, is shutting down
+_SETTLED: Final = 2.0  # seconds after which a stream may be ended for another's sake
 
 
 class Session:
@@ -64,10 +65,18 @@ class Session:
         self._next_progress = 0.0
         self._heard = 0.0  # when the server last sent anything, or was not listened to
         self._status_interval = settings.status_interval
+        self._end: str | None = None
+        self._began = time.monotonic()
 
     def confirmed(self) -> None:
         """The consumer confirmed something: tell the server soon."""
         self._wake.set()
+
+    def end(self, reason: str) -> None:
+        """End the stream soon: it is not the one to follow any more. One that has just begun goes on for a while."""
+        if time.monotonic() - self._began > _SETTLED:
+            self._end = reason
+            self._wake.set()
 
     async def run(self) -> None:
         """Stream until something ends it, and raise that."""
@@ -215,6 +224,8 @@ class Session:
         quiet = False
         while True:
             self._wake.clear()
+            if self._end is not None:
+                raise StreamEnded(self._end)
             await stream.send_status(
                 self._positions.received, self._positions.confirmed, want_reply=quiet or not self._streams
             )

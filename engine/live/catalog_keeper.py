@@ -85,6 +85,10 @@ class CatalogKeeper:
         self._ready.clear()
         return start
 
+    def forget(self) -> None:
+        """What was announced may never have been: no snapshot will show it."""
+        self._unseen.clear()
+
     async def reload(self) -> None:
         """Load until nothing newer was announced."""
         delay = 0.01

@@ -74,10 +74,15 @@ class Definitions:
         if note.routines:
             self._replan_calls()
 
-    def interrupt(self, *, missing: bool) -> None:
-        """Everything is read again. ``missing``: transactions may be missing from the stream."""
+    def interrupt(self, *, missing: bool, other_history: bool) -> None:
+        """Everything is read again.
+
+        ``missing``: transactions may be missing from the stream; ``other_history``: what it brought may never have been.
+        """
         if missing:
             self._missed(None)
+        if other_history:
+            self._catalog.forget()
         self.redefined()
         self.replan(None)
 

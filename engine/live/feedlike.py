@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from engine.lsn import Lsn
@@ -32,8 +32,12 @@ class FeedLike(Protocol):
         """Everything before ``position`` is done with."""
         ...
 
-    def saw(self, position: Lsn) -> None:
-        """A snapshot was read that may show commits up to ``position``."""
+    def saw(self, position: Lsn, timeline: int) -> None:
+        """A snapshot was read that may show commits up to ``position`` of ``timeline``. Raises ``OtherServer``."""
+        ...
+
+    def on_reconnect(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` when the server was reached again, before an event comes from there."""
         ...
 
     async def renew_lease(self) -> None:

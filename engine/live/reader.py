@@ -18,7 +18,7 @@ from engine.errors import QueryRejected
 from engine.live.lanes import Lanes
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
-from engine.outage import TableLocked
+from engine.outage import OtherServer, TableLocked
 from engine.pool import Pool
 from engine.query.model import Origin, Statement
 from engine.session_settings import READS_ANYWAY
@@ -57,7 +57,7 @@ class Reader:
         timeout_ms: how long a read may take.
         quick_timeout_ms: how long one may take that is not known to be slow; None: as long.
         lock_timeout_ms: how long one waits for a lock; None: as long.
-        saw: called with the position of each snapshot before anybody can make use of it.
+        saw: called with position and timeline of each snapshot before it is made use of; it may refuse them by raising.
         pooled: ``dsn`` is that of a pooler.
     """
 
@@ -69,7 +69,7 @@ class Reader:
         timeout_ms: int = 30_000,
         quick_timeout_ms: int | None = None,
         lock_timeout_ms: int | None = None,
-        saw: Callable[[Lsn], None] = lambda _: None,
+        saw: Callable[[Lsn, int], None] = lambda *_: None,
         pooled: bool = False,
     ) -> None:
         self._saw = saw
@@ -198,9 +198,13 @@ class Reader:
             as_meant = origin is None or _is_of(result, origin, await granted.fetchall())
             return ReadResult(self._parse(head), _rows(result, most, width) if as_meant else [], types, as_meant)
 
-    def _parse(self, row: tuple[str, str]) -> Snapshot:
+    def _parse(self, row: tuple[str, str, str]) -> Snapshot:
         snapshot = Snapshot.parse(row[0], parse_lsn(row[1]))
-        self._saw(snapshot.position)
+        try:
+            self._saw(snapshot.position, int(row[2], 16))
+        except OtherServer:
+            self._pool.renew()
+            raise
         return snapshot
 
 

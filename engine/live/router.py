@@ -64,7 +64,11 @@ class _Route:
 
 
 class Router:
-    """See the module. ``position`` is the commit LSN of the last transaction that has been applied."""
+    """See the module.
+
+    ``position`` is the commit LSN of the last transaction that has been applied. It never goes back: where another history
+    begins below what the last one had reached, it stands still until that is passed.
+    """
 
     def __init__(self, max_rows: int = 10_000, slack: int = 10) -> None:
         self.catalog = Catalog({}, {})
@@ -72,6 +76,7 @@ class Router:
         self.max_rows = max_rows
         self.tail = TransactionTail()
         self.position: Lsn = 0
+        self._passed: Lsn = 0  # the same in this history, which may have begun below what another had reached
         self._tables: dict[int, LiveTable] = {}
         self._rereads: dict[int, set[LiveQuery]] = {}
         self._owners: dict[Window, tuple[LiveQuery, LiveTable]] = {}
@@ -106,6 +111,7 @@ class Router:
             if number % _SLICE == 0:
                 yield
         self.tail.append(transaction, frozenset(touched))
+        self._passed = transaction.position
         self.position = max(self.position, transaction.position)
         for query in rereads:
             query.pending.add(transaction.xid)
@@ -120,6 +126,9 @@ class Router:
         self.tail.distrust()
         if other_history:
             self.tail.forget()
+            self._passed = 0
+            for query in {query for queries in self._rereads.values() for query in queries}:
+                query.pending.clear()
         for window in list(self._owners):
             window.mark_broken("the stream was interrupted")
             self._retire(window)
@@ -257,7 +266,7 @@ class Router:
         live.add(window)  # before the old window goes: a table without windows is let go of
         self.forget(query)
         self._owners[window] = (query, live)
-        if read.snapshot.position > self.position:
+        if read.snapshot.position > self._passed:
             self._catching_up[window] = read
         query.window = window
         return True

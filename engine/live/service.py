@@ -107,6 +107,7 @@ class LiveQueries:
         Raises ``CatalogError`` if the database is not migrated, ``psycopg.OperationalError`` if it cannot be reached.
         """
         self._origin = self._feed.received
+        self._feed.on_reconnect(self._reader.renew)
         await self._reader.open()
         await self._catalog.load()
         self._background.spawn(self._consume())
@@ -180,9 +181,13 @@ class LiveQueries:
         while self._passed < position and self._gaps == gaps:
             await self._background.next_move()
 
-    def saw(self, position: Lsn) -> None:
-        """A tap has read a snapshot that may show commits up to ``position``; see :meth:`engine.feed.feed.Feed.saw`."""
-        self._feed.saw(position)
+    def saw(self, position: Lsn, timeline: int) -> None:
+        """A tap has read a snapshot; see :meth:`engine.feed.feed.Feed.saw`."""
+        self._feed.saw(position, timeline)
+
+    def on_reconnect(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` when the server was reached again; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
+        self._feed.on_reconnect(tell)
 
     async def renew_lease(self) -> None:
         """Write this node's row now. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
@@ -307,7 +312,7 @@ class LiveQueries:
             self._passed = self._feed.confirmed  # another history may begin below what the last one had reached
             self._background.moved()
         self._router.interrupt(other_history=event.other_history)
-        self._definitions.interrupt(missing=event.missing)
+        self._definitions.interrupt(missing=event.missing, other_history=event.other_history)
 
     async def _apply(self, transaction: Transaction) -> None:
         outcome = Outcome()
@@ -324,7 +329,7 @@ class LiveQueries:
 
     def _conclude(self, transaction: Transaction, outcome: Outcome) -> None:
         for query, changes in outcome.changed:
-            query.emit(transaction.position, changes)
+            query.emit(self._router.position, changes)
         for note in outcome.ddl:
             self._definitions.note(note, transaction.xid)
         for query in outcome.refresh:

@@ -107,6 +107,10 @@ class Rest:
         await self._pool.open()
         self._opened = True
 
+    def renew(self) -> None:
+        """The way to the database may be another one: use new connections from now on."""
+        self._pool.renew()
+
     async def stop(self) -> None:
         """Give the connections back."""
         self._opened = False

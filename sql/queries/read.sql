@@ -1,6 +1,7 @@
 -- name: current_snapshot
--- What a query that starts now sees, and a WAL position that is later than everything it sees.
-select pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text
+-- What a query that starts now sees, a WAL position that is later than everything it sees, and the timeline of that WAL (the
+-- first eight digits of a segment's name, hexadecimal).
+select pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
 
 -- name: end_a_transaction
 -- By itself a transaction: it takes an id and ends, so that later snapshots reach beyond it.

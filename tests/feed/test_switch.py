@@ -1,0 +1,117 @@
+"""A standby takes over, and not every connection notices at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from server.local_postgres import LocalPostgres
+from tests.conftest import fresh_database
+from tests.faultproxy.proxy import FaultProxy
+from tests.feed.test_failover import SLOT, primary, standby_of
+from tests.live.stage import QUICK, Stage, json_rows, read, run, stage, until
+from tests.oracle.queries import Query
+
+__all__ = ["primary"]
+
+LAST = "select * from t order by id desc limit 2"
+QUERIES = (
+    Query("t", {}, json_rows("select * from t order by id")),
+    Query("t", {"orderBy": [["id", "desc"]], "limit": 2}, json_rows(LAST)),
+    Query("t", {"sql": "select count(*) as n from t"}, json_rows("select count(*) as n from t")),
+    Query("t", {"sql": LAST}, json_rows(LAST)),
+)
+
+
+@dataclass
+class Pair:
+    """A primary and its standby, which has the slot's folder and lags. Feed and readers come through a proxy each."""
+
+    primary: LocalPostgres
+    standby: LocalPostgres
+    old: str
+    new: str
+    stream: FaultProxy
+    reads: FaultProxy
+
+    def through(self, proxy: FaultProxy) -> str:
+        return self.old.replace(f":{self.primary.port}/", f":{proxy.port}/")
+
+    async def promote(self) -> None:
+        """The standby becomes a primary, and what connects from now on gets there."""
+        await asyncio.to_thread(self.standby.start)
+        read(self.new, "select pg_promote(true, 60)")
+        self.stream.target = self.reads.target = "127.0.0.1", self.standby.port
+
+
+@asynccontextmanager
+async def pair(primary: LocalPostgres) -> AsyncIterator[tuple[Pair, Stage]]:
+    dsn = fresh_database(primary)
+    run(
+        dsn,
+        "create table t (id int primary key, s text)",
+        "select realtime.expose('t')",
+        "insert into t values (1, 'both')",
+    )
+    run(dsn, f"select pg_create_logical_replication_slot('{SLOT}', 'pgoutput')")
+    standby = await asyncio.to_thread(standby_of, primary)
+    try:
+        async with FaultProxy("127.0.0.1", primary.port) as stream, FaultProxy("127.0.0.1", primary.port) as reads:
+            moved = dsn.replace(f":{primary.port}/", f":{standby.port}/")
+            both = Pair(primary, standby, dsn, moved, stream, reads)
+            # What was delivered last stays in the tail, and no snapshot is read in passing.
+            live = replace(QUICK, trim_interval=3600.0)
+            async with stage(both.through(stream), slot=SLOT, live=live, reads=both.through(reads)) as play:
+                yield both, play
+    finally:
+        standby.delete()
+
+
+async def test_lists_are_those_of_the_new_primary_although_readers_are_connected_to_the_old_one(
+    primary: LocalPostgres,
+) -> None:
+    async with pair(primary) as (both, play):
+        followers = [await play.follow(query) for query in QUERIES]
+        run(both.old, "insert into t values (2, 'old primary only'), (3, 'old primary only')")
+        await followers[0].until(lambda: followers[0].ids == ["1", "2", "3"])
+        await both.promote()
+        run(both.new, "insert into t values (10, 'new primary only')")
+        both.stream.cut()  # the old primary still runs, and the readers' connections are whole
+        for follower, last in zip(followers, ("10", "1", None, None), strict=True):
+            await follower.until(lambda follower=follower, last=last: last is None or last in follower.ids)
+        play.dsn = both.new
+        run(both.new, "insert into t values (11, 'later')")
+        await play.check(*followers)
+
+
+async def test_a_reader_that_reaches_the_new_primary_first_takes_the_stream_there(primary: LocalPostgres) -> None:
+    async with pair(primary) as (both, play):
+        followers = [await play.follow(query) for query in QUERIES]
+        run(both.old, "insert into t values (2, 'old primary only')")
+        await followers[0].until(lambda: followers[0].ids == ["1", "2"])
+        await both.promote()
+        run(both.new, "insert into t values (10, 'new primary only')")
+        both.reads.cut()  # the stream is connected to the old primary, which still runs
+        run(both.old, "insert into t values (3, 'old primary only')")
+        await followers[0].until(lambda: followers[0].ids == ["1", "10"])
+        play.dsn = both.new
+        await play.check(*followers)
+
+
+async def test_a_definition_that_only_the_old_primary_has_seen_is_not_waited_for(primary: LocalPostgres) -> None:
+    async with pair(primary) as (both, play):
+        followers = [await play.follow(query) for query in QUERIES]
+        both.reads.refuse = True
+        both.reads.cut()
+        run(both.old, *[f"insert into t values ({n}, 'old primary only')" for n in range(2, 50)])
+        run(both.old, "alter table t add column n int")
+        await until(lambda: not play.live._catalog.is_current)
+        await both.promote()
+        run(both.new, "insert into t values (10, 'new primary only')")
+        both.reads.refuse = False
+        both.stream.cut()
+        await followers[0].until(lambda: followers[0].ids == ["1", "10"])
+        play.dsn = both.new
+        await play.check(*followers)
