@@ -20,7 +20,7 @@ from engine.catalog import Catalog, Table
 from engine.errors import InvalidQuery, PermissionDenied
 from engine.fair_cache import FairCache
 from engine.query.aside import aside
-from engine.query.sql_ast import Reference, Syntax, parse, references
+from engine.query.sql_ast import Reference, Syntax, detach, parse, references
 from engine.query.sql_edit import expand_stars
 from engine.query.sql_functions import Function, reads_clock, refuse_types, refuse_unsafe
 from engine.query.sql_hidden import describe, find_hidden, hidden_type
@@ -158,7 +158,11 @@ def _read(sql: str) -> tuple[str, list[Token], Syntax, list[Reference]]:
     """The one statement, its tokens, its syntax, and the relations it names. Raises ``InvalidQuery``."""
     text, tokens = statement(sql, tokenize(sql))
     syntax = parse(text, tokens)
-    return text, tokens, syntax, references(syntax.tree) if syntax.tree is not None else []
+    if syntax.tree is None:
+        return text, tokens, syntax, []
+    found = references(syntax.tree)
+    detach(syntax.tree)
+    return text, tokens, syntax, found
 
 
 async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, params: object) -> Bound:

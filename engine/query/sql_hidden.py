@@ -158,9 +158,10 @@ def _has_whole_rows(tree: exp.Query | None, aliases: Mapping[str, set[int]]) -> 
     if tree is None:
         return True
     outermost = {id(star) for item in tree.expressions for star in (item, item.this)} if tree.expressions else set()
+    counted = {id(star) for count in tree.find_all(exp.Count) for star in count.iter_expressions()}
     for node in tree.find_all(exp.Star, exp.Column):
         if isinstance(node, exp.Star):
-            if id(node) not in outermost and not isinstance(node.parent, exp.Count):
+            if id(node) not in outermost and id(node) not in counted:
                 return True
         elif not node.args.get("table") and name_of(node.this) in aliases:
             return True

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from contextlib import suppress
 from dataclasses import replace
 
 import psycopg
 import pytest
 
 from engine.catalog import load_catalog
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQuery, QueryRejected
 from engine.live.budget import PLANNING, PlanningBudget
 from engine.live.plans import Planner
 from engine.live.reader import Reader, ResultTooLarge
@@ -50,6 +52,36 @@ async def test_a_flood_of_large_queries_is_bounded_and_leaves_the_plans_of_other
         again = [await planner.plan("t", spec) for spec in good]
         assert all(kept is plan for kept, plan in zip(again, plans, strict=True))
     finally:
+        await reader.close()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select id from t where n in ({values})",
+        "select count(*) from (select * from t) x where n in ({values})",
+        "select hidden from t where n in ({values})",
+        "select id from t where n in ({values}) for update",
+        "values ({values})",
+        "select id from t where n in ({values}",
+    ],
+    ids=["accepted", "subquery", "refused", "locking", "values", "broken"],
+)
+async def test_sql_of_clients_leaves_no_cycles_that_only_the_garbage_collector_frees(base: str, sql: str) -> None:
+    reader = Reader(base, size=2)
+    await reader.open()
+    try:
+        planner = Planner(reader, 1 << 20)
+        async with reader.connection() as connection:
+            planner.use(await load_catalog(connection))
+        gc.collect()
+        gc.disable()
+        for number in range(3):
+            with suppress(QueryRejected):
+                await planner.plan("t", {"sql": sql.format(values=", ".join(map(str, range(number, 2_000))))})
+        assert gc.collect() < 2_000, "fewer objects than one of these trees has"
+    finally:
+        gc.enable()
         await reader.close()
 
 
