@@ -28,10 +28,12 @@ from engine.session_settings import connection_options
 __all__ = [
     "CONNECT_TIMEOUT",
     "POOLER_IN_THE_WAY",
+    "CommandConnection",
     "Connection",
     "PooledConnection",
     "Unanswered",
     "address",
+    "answer_timeout",
     "connect",
     "connect_now",
     "parameters",
@@ -83,6 +85,10 @@ def parameters(
 
 class Unanswered(psycopg.OperationalError):
     """What was asked over a connection was not answered in time. The connection is closed."""
+
+
+def _unanswered(name: str, reason: str) -> str:
+    return f"the database did not answer ({reason}); the connection ({name}) is closed"
 
 
 class PooledConnection(psycopg.AsyncConnection[Row]):
@@ -146,7 +152,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
         """The answer that is awaited will not come: what waits for it gets ``Unanswered``, and the connection is closed."""
         if not self.closed:
             name = self.info.get_parameters().get("application_name", "unnamed")
-            self._silent = f"the database did not answer ({reason}); the connection ({name}) is closed"
+            self._silent = _unanswered(name, reason)
             _log.warning("%s", self._silent)
             with socket.socket(fileno=os.dup(self.pgconn.socket)) as own, suppress(OSError):
                 own.shutdown(socket.SHUT_RDWR)
@@ -185,23 +191,53 @@ async def connect(dsn: str, name: str, settings: Mapping[str, str] | None = None
     return await Connection.connect(dsn, **parameters(dsn, name, settings), **more)
 
 
-def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, **more: Any) -> psycopg.Connection[Any]:
-    """A blocking connection, for commands; ``more`` goes to psycopg. Raises as :meth:`Connection.connect`."""
+class CommandConnection(psycopg.Connection[Row]):
+    """A blocking connection, whose ``patience`` is that of :class:`PooledConnection`."""
+
+    patience: float | None = None
+
+    def wait(self, gen: PQGen[RV], interval: float = _LOOK_EVERY, timeout: float | None = None) -> RV:
+        """As :meth:`PooledConnection.wait`."""
+        try:
+            return super().wait(gen, interval, self.patience if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout as error:
+            if timeout is not None:
+                raise
+            name = self.info.get_parameters().get("application_name", "unnamed")
+            self.pgconn.finish()
+            raise Unanswered(_unanswered(name, f"not within {self.patience:g} s")) from error
+
+
+def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, **more: Any) -> CommandConnection[Any]:
+    """A blocking connection, for commands; ``more`` goes to psycopg. Its ``patience`` is :func:`answer_timeout`.
+
+    Raises as :meth:`Connection.connect`.
+    """
     given = parameters(dsn, name, settings)
     word = threading.Timer(_WORD_AFTER, _say_what_is_waited_for, [dsn, given])
     word.daemon = True
     word.start()
     try:
-        connection: psycopg.Connection[Any] = psycopg.connect(dsn, **given, **more)
+        connection: CommandConnection[Any] = CommandConnection.connect(dsn, **given, **more)
     except psycopg.OperationalError as error:
         raise _explained(error, dsn, given) from error
     finally:
         word.cancel()
-    if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-        autocommit, connection.autocommit = connection.autocommit, True
-        connection.execute("set transaction_timeout = 0")
-        connection.autocommit = autocommit
+    connection.patience = answer_timeout(dsn)
+    try:
+        if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+            autocommit, connection.autocommit = connection.autocommit, True
+            connection.execute("set transaction_timeout = 0")
+            connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def answer_timeout(dsn: str) -> float:
+    """Seconds within which a command wants each of its statements answered: three times ``connect_timeout``."""
+    return 3.0 * (float(str(_patience(dsn, parameters(dsn, "")))) or CONNECT_TIMEOUT)
 
 
 def address(dsn: str) -> str:

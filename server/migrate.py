@@ -12,16 +12,17 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg.errors import Diagnostic
-from psycopg.rows import tuple_row
+from psycopg.rows import dict_row, tuple_row
 
 from engine.connecting import connect_now
 from engine.missing import tables_missing
 from engine.session_settings import OWN_NAMES
 from engine.sql import folder, query
+from server.lock_watch import blocker_in_words
 from server.migration_state import (
     SCHEMA,
     DatabaseState,
@@ -33,9 +34,12 @@ from server.migration_state import (
     schema_files,
     schema_version,
 )
-from server.patience import LOCK_TIMEOUT, patiently
+from server.patience import LOCK_TIMEOUT, LockedOut, patiently
 
 __all__ = ["MigrationError", "check_migrated", "check_served", "migrate", "migrated_state", "wide_publications"]
+
+OTHERS_TIMEOUT: Final = 60.0
+"""Seconds that a migrate waits for another one to end."""
 
 _log = logging.getLogger("realtime.migrate")
 _Connection = psycopg.Connection[tuple[Any, ...]]
@@ -46,7 +50,8 @@ def migrate(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT, say: Callable[[str]
 
     ``say`` is told whom it waits for, while it does. Raises ``MigrationError`` if the schema ``realtime`` is another
     product's, if a newer version has migrated the database, or if a file fails or was changed after it was applied;
-    ``LockedOut`` if tables stay locked; ``psycopg.OperationalError`` if the database cannot be reached.
+    ``LockedOut`` if tables stay locked or another migrate does not end; ``psycopg.OperationalError`` if the database cannot
+    be reached or does not answer.
     """
     return patiently(
         dsn,
@@ -60,8 +65,7 @@ def migrate(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT, say: Callable[[str]
 def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
     notes: list[str] = []
     with _listening(connection, notes):
-        connection.execute(query("migration_lock_timeout"), ["0"])  # another migrator may take its time
-        connection.execute(query("migration_lock"))
+        _wait_for_others(connection)
         connection.execute(query("migration_lock_timeout"), [f"{round(lock_timeout * 1000)}ms"])
         state = read_state(connection)
         state.refuse_foreign()
@@ -85,6 +89,21 @@ def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
             name,
         )
     return notes
+
+
+def _wait_for_others(connection: _Connection) -> None:
+    """Take the lock of migrators. Raises ``LockedOut`` if another one holds it for longer than ``OTHERS_TIMEOUT``."""
+    connection.execute(query("migration_lock_timeout"), [f"{round(OTHERS_TIMEOUT * 1000)}ms"])
+    try:
+        connection.execute(query("migration_lock"))
+    except psycopg.errors.LockNotAvailable as error:
+        connection.rollback()
+        holders = connection.cursor(row_factory=dict_row).execute(query("migration_lock_holders")).fetchall()
+        raise LockedOut(
+            f"another `realtime migrate` of this database has not ended within {OTHERS_TIMEOUT:g} s: "
+            f"{', '.join(map(blocker_in_words, holders)) or 'by now it has'}. Try again when it has, or end it with "
+            f"SELECT pg_terminate_backend({holders[0]['pid'] if holders else 'its process'});"
+        ) from error
 
 
 def _refuse_incomplete(connection: psycopg.Connection[Any]) -> None:
@@ -186,7 +205,7 @@ def _run(connection: _Connection, name: str, text: str) -> None:
     try:
         # Not every encoding has the ellipsis of the comments, the one character there that is not ASCII.
         connection.execute(text.replace("…", "...").encode())
-    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled):
         raise  # to be tried again
     except psycopg.Error as error:
         raise MigrationError(f"{name}: {error.diag.message_primary or error}. {_remedy(error)}") from error

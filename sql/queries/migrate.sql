@@ -2,6 +2,15 @@
 -- One migrator at a time; the others wait and then find nothing to do.
 select pg_advisory_xact_lock(hashtext('bunbase realtime migrate'))
 
+-- name: migration_lock_holders
+-- Who migrates: holds migration_lock. A lock on a number of 32 bits has it in objid.
+select l.pid, coalesce(a.usename::text, '') as role, coalesce(nullif(a.application_name, ''), 'no application name') as application,
+       coalesce(a.state, 'state not visible') as state, extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
+from pg_locks l left join pg_stat_activity a on a.pid = l.pid
+where l.locktype = 'advisory' and l.granted and l.database = (select oid from pg_database where datname = current_database())
+  and l.objid = (hashtext('bunbase realtime migrate')::bigint & 4294967295)::oid and l.objsubid = 1
+order by l.pid
+
 -- name: migration_lock_timeout
 -- How long a statement that follows waits for a lock, in milliseconds.
 select set_config('lock_timeout', %s::text, true)
@@ -122,11 +131,22 @@ select p.pubname::text as name, p.puballtables as all_tables from pg_publication
 where p.pubname <> 'bunbase_realtime' and p.puballtables order by 1
 
 -- name: lock_blockers
--- Whom a backend waits for a lock for. Pid 0 stands for a prepared transaction. Of the sessions of others a role sees little.
+-- Whom a backend waits for a lock for, and of which kind the lock is. Pid 0 stands for a prepared transaction. Of the sessions of others a role
+-- sees little.
 select b.pid, coalesce(a.usename::text, '') as role, coalesce(nullif(a.application_name, ''), 'no application name') as application,
-       coalesce(a.state, 'state not visible') as state, extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
-from (select distinct unnest(pg_blocking_pids(%s::int)) as pid) b left join pg_stat_activity a on a.pid = b.pid
+       coalesce(a.state, 'state not visible') as state, extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds,
+       (select l.locktype from pg_locks l where l.pid = %(pid)s and not l.granted limit 1) as waits_for
+from (select distinct unnest(pg_blocking_pids(%(pid)s::int)) as pid) b left join pg_stat_activity a on a.pid = b.pid
 order by a.xact_start nulls last, b.pid
+
+-- name: backend_idle
+-- For how many seconds a backend of our own has had nothing to do; no row: it is gone.
+select case when a.state like 'idle%%' then extract(epoch from clock_timestamp() - a.state_change)::float8 else 0 end as idle
+from pg_stat_activity a where a.pid = %s
+
+-- name: cancel_backend
+-- End the statement of a backend.
+select pg_cancel_backend(%s)
 
 -- name: server_is_standby
 -- Whether the server only follows another one.

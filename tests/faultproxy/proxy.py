@@ -12,6 +12,7 @@ __all__ = ["FaultProxy"]
 
 _CHUNK = 64 * 1024
 _LINGER_READ = 0.05
+_READY_FOR_QUERY = b"Z\x00\x00\x00\x05"  # of PostgreSQL's protocol
 
 
 class _Way:
@@ -23,6 +24,7 @@ class _Way:
         self.server = server
         self.swallow = False  # half-open: what arrives goes nowhere
         self.truncate = False  # the next chunk is cut in half, then the connection ends
+        self.answered = 0  # how often the server was ready for a query: after the login, and after each statement
         self.lingering = False  # the client's side is gone, and the server does not know
 
     def cut(self, *, reset: bool = True) -> None:
@@ -39,6 +41,9 @@ class _Way:
                 await asyncio.sleep(proxy.chance.uniform(0, proxy.delay))
             if self.swallow or (down and (self.lingering or proxy.deaf)):
                 continue
+            if down and proxy.answers is not None:
+                self.answered += data.count(_READY_FOR_QUERY)
+                self.swallow = self.answered >= proxy.answers
             if self.truncate:
                 writer.write(data[: len(data) // 2])
                 await asyncio.sleep(0)
@@ -65,6 +70,7 @@ class FaultProxy:
         delay: seconds that every chunk may be late, at random, in order.
         bytes_per_second: 0: as fast as it goes.
         deaf: what the server says does not arrive.
+        answers: a connection to PostgreSQL goes silent after so many answers, the login being the first; None: never.
         refuse: connections that come are cut at once.
         target: host and port of the server, for connections that come.
         blocked: connections whose first bytes contain one of these are cut: ``b"websocket"``, ``b"/realtime/sse"``.
@@ -75,6 +81,7 @@ class FaultProxy:
         self.delay = 0.0
         self.bytes_per_second = 0
         self.deaf = False
+        self.answers: int | None = None
         self.refuse = False
         self.blocked: tuple[bytes, ...] = ()
         self.chance = random.Random(seed)
