@@ -135,6 +135,7 @@ class _Types:
             json_cast=entry["json_cast"],
             category=entry["category"],
             relation=entry["relation"],
+            spans=self[entry["spans"]] if entry["spans"] else None,
         )
 
 

@@ -14,10 +14,11 @@ class TypeInfo:
 
     ``name`` can be used in SQL whatever the search path. ``kind`` is ``base``, ``enum``, ``domain``, ``array``,
     ``composite``, ``range`` or ``multirange``; ``base`` is a domain's underlying type (itself maybe a domain),
-    ``element`` an array's; ``labels`` an enum's in their declared order; ``fields`` a composite's.
-    ``delimiter`` separates the elements of an array of this type. ``json_cast``: a user-made cast to json decides how
-    values of this type look in JSON. ``category`` is ``pg_type.typcategory`` (``S``: string types). ``relation`` is the oid
-    of the ``pg_class`` entry that holds a composite's attributes (for a table's row type, the table), else 0.
+    ``element`` an array's; ``spans`` a range's subtype, or the range of a multirange; ``labels`` an enum's in their
+    declared order; ``fields`` a composite's. ``delimiter`` separates the elements of an array of this type.
+    ``json_cast``: a user-made cast to json decides how values of this type look in JSON. ``category`` is
+    ``pg_type.typcategory`` (``S``: string types). ``relation`` is the oid of the ``pg_class`` entry that holds a
+    composite's attributes (for a table's row type, the table), else 0.
     """
 
     oid: int
@@ -31,11 +32,12 @@ class TypeInfo:
     json_cast: bool = False
     category: str = "U"
     relation: int = 0
+    spans: TypeInfo | None = None
 
     def parts(self) -> Iterator[TypeInfo]:
         """This type and every type it is made of."""
         yield self
-        for part in (self.base, self.element, *(field for _, field in self.fields)):
+        for part in (self.base, self.element, self.spans, *(field for _, field in self.fields)):
             if part is not None:
                 yield from part.parts()
 

@@ -88,7 +88,7 @@ def column_codec(column: Column) -> Codec:
 def codec_for(type_: TypeInfo, collation: Collation | None = None) -> Codec:
     """The codec of a type; a domain has that of its base type."""
     type_ = type_.underlying
-    if type_.oid in _UNPREDICTABLE_OIDS:
+    if any(part.oid in _UNPREDICTABLE_OIDS for part in type_.parts()):
         return Codec()
     if type_.oid in _TEXT_OIDS or type_.oid == _BPCHAR_OID:
         return _text_codec(collation, padded=type_.oid == _BPCHAR_OID)

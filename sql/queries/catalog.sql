@@ -12,7 +12,7 @@ from unnest('{jit,enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) nam
 -- It waits for no lock on a table: only system catalogs are read, none of the functions that open a relation (pg_get_expr,
 -- pg_partition_tree, the view pg_publication_tables). What belongs to a table is looked up by index, so the work grows with the
 -- number of exposed tables, also where the system catalogs have no statistics.
-with recursive
+with
 publication as (
   select p.oid, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot, p.puballtables,
          coalesce(to_jsonb(p) ->> 'pubgencols', 'n') as pubgencols
@@ -28,24 +28,9 @@ tables as (
   join pg_namespace n on n.oid = c.relnamespace
 ),
 used as (
-  select distinct a.atttypid, a.attcollation
+  select distinct a.attcollation
   from tables t
   join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
-),
-types as (
-  select atttypid as oid from used
-  union
-  select related.oid
-  from types
-  join pg_type y on y.oid = types.oid
-  cross join lateral (
-    select y.typbasetype where y.typtype = 'd'
-    union all
-    select y.typelem where y.typsubscript = 'array_subscript_handler'::regproc
-    union all
-    select f.atttypid from pg_attribute f
-    where y.typtype = 'c' and f.attrelid = y.typrelid and f.attnum > 0 and not f.attisdropped
-  ) as related (oid)
 )
 select jsonb_build_object(
   'version', current_setting('server_version_num')::int,
@@ -71,6 +56,8 @@ select jsonb_build_object(
                    else quote_ident(n.nspname) || '.' || quote_ident(y.typname) end,
       'typtype', y.typtype, 'relation', y.typrelid::bigint, 'category', y.typcategory, 'delimiter', y.typdelim,
       'base', y.typbasetype::bigint,
+      'spans', case y.typtype when 'r' then (select r.rngsubtype from pg_range r where r.rngtypid = y.oid)
+                              when 'm' then (select r.rngtypid from pg_range r where r.rngmultitypid = y.oid) else 0 end::bigint,
       'element', case when y.typsubscript = 'array_subscript_handler'::regproc then y.typelem::bigint else 0 end,
       'labels', (select jsonb_agg(e.enumlabel order by e.enumsortorder) from pg_enum e where e.enumtypid = y.oid),
       'fields', (
@@ -81,7 +68,7 @@ select jsonb_build_object(
       'json_cast', y.oid >= 16384 and exists (
         select from pg_cast x
         where x.castsource = y.oid and x.casttarget in ('json'::regtype, 'jsonb'::regtype) and x.castmethod = 'f'))), '[]')
-    from types join pg_type y on y.oid = types.oid join pg_namespace n on n.oid = y.typnamespace),
+    from realtime.types_in_use u join pg_type y on y.oid = u.oid join pg_namespace n on n.oid = y.typnamespace),
   'tables', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'oid', t.oid::bigint, 'schema', t.nspname, 'name', t.relname, 'collection', t.collection,
@@ -152,29 +139,11 @@ where p.pubname = 'bunbase_realtime'
 -- name: catalog_marks
 -- For each exposed table a text that changes with its definition, with what the publication sends of it, and with what realtime_reader may
 -- see; 0 stands for the publication as a whole, null for the types that are in use. It waits for no lock on a table either.
-with recursive
-types as (
-  select distinct a.atttypid as oid
-  from realtime.collections k
-  join pg_attribute a on a.attrelid = k.relation and a.attnum > 0 and not a.attisdropped
-  union
-  select related.oid
-  from types
-  join pg_type y on y.oid = types.oid
-  cross join lateral (
-    select y.typbasetype where y.typtype = 'd'
-    union all
-    select y.typelem where y.typsubscript = 'array_subscript_handler'::regproc
-    union all
-    select f.atttypid from pg_attribute f
-    where y.typtype = 'c' and f.attrelid = y.typrelid and f.attnum > 0 and not f.attisdropped
-  ) as related (oid)
-)
 select null::bigint as oid, md5(coalesce(string_agg(format('%s %s %s %s', y.oid, y.typname, y.typnamespace, coalesce(
   (select string_agg(e.enumlabel, ',' order by e.enumsortorder) from pg_enum e where e.enumtypid = y.oid),
   (select string_agg(f.attname || ' ' || f.atttypid, ',' order by f.attnum) from pg_attribute f
    where f.attrelid = y.typrelid and f.attnum > 0 and not f.attisdropped))), ';' order by y.oid), '')) as mark
-from types join pg_type y on y.oid = types.oid
+from realtime.types_in_use u join pg_type y on y.oid = u.oid
 union all
 select 0, format('%s %s', p.oid, p.xmin) from pg_publication p where p.pubname = 'bunbase_realtime'
 union all

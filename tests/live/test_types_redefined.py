@@ -9,7 +9,7 @@ import pytest
 
 from server.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.live.stage import QUICK, json_rows, run, stage
+from tests.live.stage import QUICK, json_rows, read, run, stage
 from tests.oracle.queries import Query
 
 # Marks are not looked at here: what is announced is, or what a value itself gives away.
@@ -108,3 +108,100 @@ async def test_types_that_no_exposed_table_has_cost_nothing(base: str) -> None:
         )
         await play.check(follower)
         assert play.live.status()["reads"] == reads
+
+
+# One table for each way to be made of mood or addr, and no other column that is.
+NESTED_TYPES = """
+create type mood as enum ('low', 'high');
+create type addr as (street text, zip text);
+create domain feeling as mood;
+create domain weather as feeling;
+create domain home as addr;
+create type moods as range (subtype = mood, multirange_type_name = mood_sets);
+create type weathers as range (subtype = weather, multirange_type_name = weather_sets);
+create type way as range (subtype = addr, multirange_type_name = ways);
+create domain route as way;
+create type stay as (during moods, n int);
+create type trip as (stops addr[], at route)
+"""
+NESTED = {
+    "weather": "low",
+    "feeling[]": "{low,NULL,high}",
+    "moods": "[low,high]",
+    "moods[]": '{"[low,high]"}',
+    "mood_sets": "{[low,high]}",
+    "weathers": "[low,high)",
+    "weather_sets": "{[low,high)}",
+    "stay": '("[low,high]",1)',
+    "home": "(a,z)",
+    "addr[]": '{"(a,z)"}',
+    "way": '["(a,z)","(b,z)"]',
+    "route": '["(a,z)","(b,z)"]',
+    "ways": '{["(a,z)","(b,z)"]}',
+    "trip": '("{""(a,z)""}",)',
+}
+NESTED_CHANGES = (
+    "alter type mood rename value 'low' to 'down'",
+    "alter type mood add value 'lowest' before 'down'",
+    "alter domain feeling add constraint known check (value <> 'high') not valid",
+    "alter type addr add attribute city text",
+    "alter type addr rename attribute zip to postcode",
+    "alter type addr drop attribute street",
+    "alter type stay rename attribute during to period",
+    "alter type stay add attribute rest mood_sets",
+    "alter type stay drop attribute n",
+)
+
+
+def nested(number: int, *, in_sql: bool) -> Query:
+    table = f"n{number}"
+    if not in_sql:
+        return Query(table, {"orderBy": [["id", "asc"]]}, json_rows(f"select * from {table} order by id"))
+    select = f"select count(*) as n, min(v::text) as v from {table}"
+    return Query(table, {"sql": select}, json_rows(select))
+
+
+@pytest.fixture(params=["own18", "own15"])
+def nested_base(request: pytest.FixtureRequest) -> Iterator[str]:
+    server: LocalPostgres = request.getfixturevalue(request.param)
+    tables = [
+        f"create table n{number} (id int primary key, v {kind}); insert into n{number} values (1, '{value}'); "
+        f"select realtime.expose('n{number}')"
+        for number, (kind, value) in enumerate(NESTED.items())
+    ]
+    with database_on(server, *NESTED_TYPES.split(";"), *tables) as dsn:
+        yield dsn
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "not announced"])
+async def test_a_type_is_followed_into_whatever_is_made_of_it(nested_base: str, announced: bool) -> None:
+    if not announced:
+        run(nested_base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+    async with stage(nested_base, live=BLIND if announced else replace(QUICK, watch_interval=0.1)) as play:
+        queries = [nested(number, in_sql=in_sql) for number in range(len(NESTED)) for in_sql in (False, True)]
+        followers = [await play.follow(query) for query in queries]
+        for change in NESTED_CHANGES:
+            run(nested_base, change)
+            if announced:
+                await play.check(*followers)
+        if not announced:
+            for follower in followers:
+                [(truth,)] = read(nested_base, follower.query.truth)
+                await follower.until(lambda follower=follower, truth=truth: follower.documents() == [truth])
+        newcomers = [await play.follow(query) for query in queries]
+        run(nested_base, *(f"insert into n{number} select 2, v from n{number}" for number in range(len(NESTED))))
+        await play.check(*followers, *newcomers)
+        assert all(follower.resets == 1 for follower in followers)
+
+
+async def test_a_type_that_is_used_only_through_a_range_is_followed_without_event_triggers(dsn: str) -> None:
+    run(dsn, *NESTED_TYPES.split(";"), "create table n0 (id int primary key, v mood_sets, w ways)")
+    run(dsn, """insert into n0 values (1, '{[low,high]}', '{["(a,z)","(b,z)"]}')""", "select realtime.expose('n0')")
+    run(dsn, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+    async with stage(dsn, live=replace(QUICK, watch_interval=0.1)) as play:
+        follower = await play.follow(nested(0, in_sql=False))
+        run(dsn, "alter type mood rename value 'low' to 'down'")
+        await follower.until(lambda: b"{[down,high]}" in follower.list[0][1])
+        run(dsn, "alter type addr add attribute city text")
+        await follower.until(lambda: b"(a,z,)" in follower.list[0][1])
+        await play.check(follower, await play.follow(nested(0, in_sql=False)))
