@@ -113,9 +113,7 @@ class Pool:
 
         Those that are in use are closed when they are given back.
         """
-        if not self._pool.closed:
-            self._replaced = asyncio.get_running_loop().time()
-            self._spawn(self._pool.drain())
+        self._spawn(self._replace())
 
     @property
     def problem(self) -> str | None:
@@ -152,7 +150,7 @@ class Pool:
                 raise
             except psycopg.OperationalError:
                 if connection.closed:
-                    self._distrust(connection)
+                    await self._distrust(connection)
                 raise
             finally:
                 self._in_use.discard(connection)
@@ -192,17 +190,25 @@ class Pool:
         self._in_use.add(connection)
         try:
             await connection.execute("")
+        except asyncio.CancelledError:
+            await connection.close()
+            raise
         except psycopg.Error:
             await connection.close()
-            self._distrust(connection)
+            await self._distrust(connection)
             raise
         finally:
             self._in_use.discard(connection)
 
-    def _distrust(self, dead: _Own) -> None:
+    async def _distrust(self, dead: _Own) -> None:
         """``dead`` was found closed: unless they are newer than such a find, the idle connections are replaced."""
         if dead.opened > self._replaced:
-            self.renew()
+            await self._replace()
+
+    async def _replace(self) -> None:
+        if not self._pool.closed:
+            self._replaced = asyncio.get_running_loop().time()
+            await self._pool.drain()
 
     async def settle(self, connection: _Connection) -> None:
         """Within a transaction through a pooler: set our settings until its end."""

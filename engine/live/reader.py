@@ -81,8 +81,7 @@ class Reader:
         self._pool = Pool(
             dsn,
             "realtime reader",
-            # The end of a transaction, with which a whole snapshot begins, must not wait for a synchronous standby.
-            READS_ANYWAY | {"synchronous_commit": "local", "lock_timeout": str(lock_ms)},
+            READS_ANYWAY | {"lock_timeout": str(lock_ms)},
             size=self.connections,
             timeout=timeout_ms / 1000,
             limit=timeout_ms / 1000,

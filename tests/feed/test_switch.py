@@ -39,6 +39,12 @@ class Pair:
     def through(self, proxy: FaultProxy) -> str:
         return self.old.replace(f":{self.primary.port}/", f":{proxy.port}/")
 
+    @property
+    def either(self) -> str:
+        """A DSN of both hosts, without a proxy; the standby's is tried first."""
+        hosts = f"127.0.0.1:{self.standby.port},127.0.0.1:{self.primary.port}/"
+        return self.old.replace(f"127.0.0.1:{self.primary.port}/", hosts) + "?target_session_attrs=read-write"
+
     async def promote(self) -> None:
         """The standby becomes a primary, and what connects from now on gets there."""
         await asyncio.to_thread(self.standby.start)
@@ -47,7 +53,7 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair(primary: LocalPostgres) -> AsyncIterator[tuple[Pair, Stage]]:
+async def pair(primary: LocalPostgres) -> AsyncIterator[Pair]:
     dsn = fresh_database(primary)
     run(
         dsn,
@@ -60,19 +66,25 @@ async def pair(primary: LocalPostgres) -> AsyncIterator[tuple[Pair, Stage]]:
     try:
         async with FaultProxy("127.0.0.1", primary.port) as stream, FaultProxy("127.0.0.1", primary.port) as reads:
             moved = dsn.replace(f":{primary.port}/", f":{standby.port}/")
-            both = Pair(primary, standby, dsn, moved, stream, reads)
-            # What was delivered last stays in the tail, and no snapshot is read in passing.
-            live = replace(QUICK, trim_interval=3600.0)
-            async with stage(both.through(stream), slot=SLOT, live=live, reads=both.through(reads)) as play:
-                yield both, play
+            yield Pair(primary, standby, dsn, moved, stream, reads)
     finally:
         standby.delete()
+
+
+@asynccontextmanager
+async def following(primary: LocalPostgres) -> AsyncIterator[tuple[Pair, Stage]]:
+    """A pair and what follows its primary, through the proxies."""
+    async with pair(primary) as both:
+        # What was delivered last stays in the tail, and no snapshot is read in passing.
+        live = replace(QUICK, trim_interval=3600.0)
+        async with stage(both.through(both.stream), slot=SLOT, live=live, reads=both.through(both.reads)) as play:
+            yield both, play
 
 
 async def test_lists_are_those_of_the_new_primary_although_readers_are_connected_to_the_old_one(
     primary: LocalPostgres,
 ) -> None:
-    async with pair(primary) as (both, play):
+    async with following(primary) as (both, play):
         followers = [await play.follow(query) for query in QUERIES]
         run(both.old, "insert into t values (2, 'old primary only'), (3, 'old primary only')")
         await followers[0].until(lambda: followers[0].ids == ["1", "2", "3"])
@@ -87,7 +99,7 @@ async def test_lists_are_those_of_the_new_primary_although_readers_are_connected
 
 
 async def test_a_reader_that_reaches_the_new_primary_first_takes_the_stream_there(primary: LocalPostgres) -> None:
-    async with pair(primary) as (both, play):
+    async with following(primary) as (both, play):
         followers = [await play.follow(query) for query in QUERIES]
         run(both.old, "insert into t values (2, 'old primary only')")
         await followers[0].until(lambda: followers[0].ids == ["1", "2"])
@@ -101,7 +113,7 @@ async def test_a_reader_that_reaches_the_new_primary_first_takes_the_stream_ther
 
 
 async def test_a_definition_that_only_the_old_primary_has_seen_is_not_waited_for(primary: LocalPostgres) -> None:
-    async with pair(primary) as (both, play):
+    async with following(primary) as (both, play):
         followers = [await play.follow(query) for query in QUERIES]
         both.reads.refuse = True
         both.reads.cut()
@@ -115,3 +127,32 @@ async def test_a_definition_that_only_the_old_primary_has_seen_is_not_waited_for
         await followers[0].until(lambda: followers[0].ids == ["1", "10"])
         play.dsn = both.new
         await play.check(*followers)
+
+
+async def test_the_primary_is_found_among_several_hosts_before_and_after_a_failover(primary: LocalPostgres) -> None:
+    async with pair(primary) as both:
+        await asyncio.to_thread(both.standby.start)
+        async with stage(both.either, slot=SLOT) as play:
+            followers = [await play.follow(query) for query in QUERIES]
+            run(both.old, "insert into t values (2, 'old primary only')")
+            await followers[0].until(lambda: followers[0].ids == ["1", "2"])
+            await asyncio.to_thread(primary.stop, "immediate")
+            await both.promote()
+            run(both.new, "insert into t values (10, 'new primary only')")
+            await followers[0].until(lambda: followers[0].ids == ["1", "10"])
+            play.dsn = both.new
+            await play.check(*followers)
+
+
+async def test_a_reader_does_not_stay_with_a_standby_that_it_was_led_to(primary: LocalPostgres) -> None:
+    async with following(primary) as (both, play):
+        follower = await play.follow(QUERIES[2])
+        await asyncio.to_thread(both.standby.start)
+        both.reads.target = "127.0.0.1", both.standby.port
+        both.reads.cut()
+        run(both.old, "insert into t values (2, 'new')")
+        await until(lambda: play.live.problem)
+        both.reads.target = "127.0.0.1", primary.port
+        play.dsn = both.old
+        await play.check(follower)
+        assert play.live.problem is None

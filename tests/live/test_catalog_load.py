@@ -111,14 +111,3 @@ def test_the_work_of_loading_the_catalog_grows_with_the_number_of_tables(base: s
 
     nothing, some, many = measured(1), measured(50), measured(200)
     assert many - nothing < 1.5 * 4 * (some - nothing), (nothing, some, many)
-
-
-async def test_definitions_are_read_again_while_a_synchronous_standby_is_away(dsn: str) -> None:
-    with connect(dsn) as sql:
-        sql.execute(f"alter database {sql.info.dbname} set synchronous_commit = on")
-    run(dsn, local := "set synchronous_commit = local", *TABLES)
-    # So long a timeout that a transaction which waits for the standby does not end meanwhile.
-    async with stage(dsn, live=replace(QUICK, read_timeout_ms=300_000)) as play:
-        follower = await play.follow(B)
-        run(dsn, local, "alter table b add column z int default 5", "insert into b values (1)")
-        await play.check(follower)
