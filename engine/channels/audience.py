@@ -7,11 +7,10 @@ does not hold for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
-from engine.channels.filter import Truth, compile_filter, read_json
+from engine.channels.document import Document
+from engine.channels.filter import Test, compile_filter, read_json
 from engine.channels.model import Member
 from engine.errors import InvalidQuery
 from engine.exact_json import write_exact
@@ -43,7 +42,7 @@ class Audience:
 
     def __init__(self, text: bytes) -> None:
         self._nobody = False
-        self._where: Callable[[object], Truth] | None = None
+        self._where: Test | None = None
         try:
             spec = _decode(text)
             if bytes(spec.where) != b"null":
@@ -55,8 +54,8 @@ class Audience:
         self._connections = frozenset(spec.connections or ())
         self._exclude = spec.exclude
 
-    def includes(self, member: Member, attributes: object, sender: str | None, connection_id: str | None) -> bool:
-        """Whether ``member`` (with ``attributes`` as JSON) is told; ``sender`` and ``connection_id`` are the message's."""
+    def includes(self, member: Member, attributes: Document, sender: str | None, connection_id: str | None) -> bool:
+        """Whether ``member`` (with these ``attributes``) is told; ``sender`` and ``connection_id`` are the message's."""
         if self._nobody:
             return False
         if (
@@ -93,6 +92,6 @@ def audience_of(text: bytes) -> Audience:
     return found
 
 
-def attributes_of(member: Member) -> object:
+def attributes_of(member: Member) -> Document:
     """A member's attributes as ``where`` sees them: exact numbers."""
-    return read_json(write_exact(dict(member.attributes)))
+    return Document(read_json(write_exact(dict(member.attributes))))

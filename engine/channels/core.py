@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from engine.channels.events import PlainEvent
+from engine.channels.events import MessageEvent, PlainEvent
 from engine.channels.isolated import Isolated
 from engine.channels.ledger import Ledger
 from engine.channels.presence import PresenceState, presence_row
@@ -82,10 +82,12 @@ class ChannelCore:
         self._base: Snapshot | None = None  # what load() brought; transactions it shows are skipped
 
     def process(self, transaction: Transaction) -> Iterator[None]:
-        """Take a transaction. Yields while it reads; delivers in one step at its end."""
+        """Take a transaction. Yields while it reads and asks filters; delivers in one step at its end."""
         records = start(transaction)
         yield from self.reader.read(transaction, records)
-        self._conclude(records)
+        events = [MessageEvent(row) for row in records.messages]
+        yield from self.router.judge(events)
+        self._conclude(records, events)
 
     def seed(self, transactions: Iterable[Transaction]) -> None:
         """Transactions that were delivered before this core listened and that a snapshot might not show."""
@@ -114,7 +116,7 @@ class ChannelCore:
             self.router.presence(event for event in events if event.body["channel"] not in self._closings)
             self._close()
 
-    def _conclude(self, records: Records) -> None:
+    def _conclude(self, records: Records, events: list[MessageEvent]) -> None:
         self.position = max(self.position, records.lsn)
         shown = self._shown(records)
         closed = {row.channel for row in records.messages if self.rooms.closed(row.channel)}
@@ -133,7 +135,8 @@ class ChannelCore:
         if records.messages:
             self.messages += len(records.messages)
             self._effects.stored(records.messages)
-            self.router.messages(records.messages)
+            refused = {row.channel for row in records.refused}
+            self.router.messages([event for event in events if event.channel not in refused])
         self._close()
         for command in records.commands:
             with self.failures.at(records.lsn, "a command"):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
-from engine.channels.filter import Truth, Unreadable, read_json
+from engine.channels.document import Document
+from engine.channels.filter import Test, Unreadable, read_json
 from engine.channels.model import format_position
 from engine.channels.records import MessageRow
 from engine.errors import RealtimeError
 from engine.lsn import format_lsn
 
 __all__ = ["EndEvent", "MessageEvent", "PlainEvent", "iso_time"]
-
-_UNREAD: Final = object()
 
 
 def iso_time(text: str) -> str:
@@ -29,7 +28,7 @@ class MessageEvent:
     ``key`` is its position as numbers; it grows along a channel.
     """
 
-    __slots__ = ("_data", "_json", "channel", "key", "row")
+    __slots__ = ("_document", "_envelope", "_json", "_unread", "_verdicts", "channel", "key", "row")
 
     error: RealtimeError | None = None
     ends = False
@@ -39,7 +38,10 @@ class MessageEvent:
         self.channel = row.channel
         self.key = (row.lsn, row.seq)
         self._json: bytes | None = None
-        self._data: object = _UNREAD
+        self._document: Document | None = None
+        self._envelope: Document | None = None
+        self._unread = True
+        self._verdicts: dict[Test, bool] = {}
 
     @property
     def priority(self) -> int:
@@ -52,18 +54,48 @@ class MessageEvent:
         return format_position(self.row.lsn, self.row.seq)
 
     @property
-    def data(self) -> Any:
-        """The payload with exact numbers, parsed when a filter first asks. Raises ``Unreadable``."""
-        if self._data is _UNREAD:
-            self._data = read_json(self.row.payload)
-        return self._data
+    def steps(self) -> int:
+        """The work done for filters since the event was made, or let go of; see ``Document``."""
+        return sum(document.steps for document in (self._document, self._envelope) if document is not None)
 
-    def meets(self, test: Callable[[Any], Truth]) -> bool:
+    def meets(self, test: Test) -> bool:
         """Whether the payload meets the conditions of a filter. One that cannot be read meets none."""
-        try:
-            return test(self.data) is True
-        except Unreadable:
+        verdict = self._verdicts.get(test)
+        if verdict is None:
+            document = self._read()
+            verdict = self._verdicts[test] = document is not None and test(document) is True
+        return verdict
+
+    def meets_whole(self, test: Test) -> bool:
+        """The same with ``{"event", "sender", "data"}`` instead of the payload alone."""
+        document = self._read()
+        if document is None:
             return False
+        if self._envelope is None:
+            row = self.row
+            self._envelope = Document({"event": row.event, "sender": row.sender, "data": document.data})
+        return test(self._envelope) is True
+
+    def let_go(self) -> None:
+        """Keep what filters said, but nothing of what they looked at: it is several times as large as the message."""
+        self._document = self._envelope = None
+        self._unread = True
+
+    def delivered(self) -> None:
+        """No filter will be asked any more, or only late ones."""
+        self.let_go()
+        self._verdicts.clear()
+
+    def _read(self) -> Document | None:
+        """The payload, parsed when a filter first asks; None if it cannot be read."""
+        if self._unread:
+            self._unread = False
+            try:
+                self._document = Document(read_json(self.row.payload))
+            except Unreadable:
+                return None
+            self._document.steps += len(self.row.payload)
+        return self._document
 
     @property
     def json(self) -> bytes:

@@ -4,25 +4,29 @@ A field is a path ``a.b.c`` of object keys; a number is also an array's index. A
 null: every comparison with it is unknown, and only a predicate that is true lets a message through. Equality is jsonb's
 (numbers by value, ``1`` is not ``true``); order is between values of one scalar type, strings bytewise, and unknown
 between different types.
+
+What a condition has to know of a value is the :class:`~engine.channels.document.Document`'s, which the conditions share.
 """
 
 from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
+from engine.channels.document import Document, Path, Value, canonical_key, canonical_number, kind_of, shape_of
 from engine.errors import InvalidQuery
-from engine.query.like import MAX_PATTERN, like_test, pattern_problem
+from engine.query.like import MAX_PATTERN, Like, pattern_problem
 
-__all__ = ["Truth", "Unreadable", "compile_filter", "read_json"]
+__all__ = ["Test", "Truth", "Unreadable", "compile_filter", "read_json"]
 
 Truth = bool | None
-Test = Callable[[Any], Truth]
+Test = Callable[[Document], Truth]
+ValueTest = Callable[[Value], Truth]
 
 _MOST_DEPTH: Final = 32
 _MOST_CONDITIONS: Final = 100
@@ -40,7 +44,7 @@ OPERATORS: Final = (
     "==", "!=", *_ORDER, "in", "not-in", "array-contains", "array-contains-any", "like", "ilike", "is-null", "is-not-null",
 )  # fmt: skip
 
-_read: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(float_hook=Decimal).decode
+_read: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(float_hook=canonical_number).decode
 
 
 class Unreadable(InvalidQuery):
@@ -48,7 +52,7 @@ class Unreadable(InvalidQuery):
 
 
 def read_json(text: bytes) -> Any:
-    """JSON as PostgreSQL prints it, with exact numbers, as ``compile_filter`` wants its values.
+    """JSON as PostgreSQL prints it, with exact numbers in their canonical form, as a ``Document`` wants them.
 
     Whoever may write to a table decides what is in it, so nothing but ``Unreadable`` may come of what jsonb can hold:
     numbers of 131,072 digits and any nesting.
@@ -57,7 +61,7 @@ def read_json(text: bytes) -> Any:
         return _read(text)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         try:  # integers of more digits than int() takes (sys.get_int_max_str_digits); Decimal takes them
-            return json.loads(text, parse_int=Decimal, parse_float=Decimal)
+            return json.loads(text, parse_int=canonical_number, parse_float=canonical_number)
         except ValueError as wrong:
             raise Unreadable(f"not JSON: {wrong}") from wrong
         except RecursionError:
@@ -67,7 +71,7 @@ def read_json(text: bytes) -> Any:
 
 
 def compile_filter(where: object) -> Test:
-    """A test over JSON values as :func:`read_json` gives them. ``where`` is a list of conditions, all of which must hold.
+    """A test over documents. ``where`` is a list of conditions, all of which must hold.
 
     Raises ``InvalidQuery``, naming what is wrong.
     """
@@ -102,7 +106,7 @@ class _Parser:
             if len(spec) == 3:
                 raise InvalidQuery(f"field {spec[0]!r}: {word!r} takes no value")
             wanted = word == "is-null"
-            return lambda data: (_at(data, path) is None) is wanted
+            return lambda document: (document.at(path) is None) is wanted
         if not isinstance(word, str) or word not in OPERATORS:
             raise InvalidQuery(f"field {spec[0]!r}: no operator {_shown(word)}; there are {', '.join(OPERATORS)}")
         if len(spec) == 2:
@@ -122,33 +126,30 @@ class _Parser:
         items = [self.condition(item, depth + 1) for item in inner]
         return _all(items) if word == "and" else _any(items)
 
-    def _comparison(self, field: str, word: str, value: object) -> Test:
+    def _comparison(self, field: str, word: str, value: object) -> ValueTest:
         if word in ("in", "not-in", "array-contains-any"):
             if not isinstance(value, Sequence) or isinstance(value, str):
                 raise InvalidQuery(f"field {field!r}: {word!r} takes a list of values, not {_shown(value)}")
             values = [self._literal(field, item) for item in value]
             if word == "array-contains-any":
                 return _contains(values)
-            return _in(values) if word == "in" else _not(_in(values))
+            return _among(values, wanted=word == "in")
         literal = self._literal(field, value)
-        if word == "==":
-            return _equal(literal)
-        if word == "!=":
-            return _not(_equal(literal))
+        if word in ("==", "!="):
+            return _among([literal], wanted=word == "==")
         if word == "array-contains":
             return _contains([literal])
         if word in _ORDER:
             return _ordered(field, word, literal)
         return self._like(field, word, literal)
 
-    def _like(self, field: str, word: str, literal: Any) -> Test:
+    def _like(self, field: str, word: str, literal: Any) -> ValueTest:
         if not isinstance(literal, str):
             raise InvalidQuery(f"field {field!r}: {word!r} takes a pattern, not {_shown(literal)}")
         if problem := pattern_problem(literal, self._pattern_room):
             raise InvalidQuery(f"field {field!r}: {_shown(literal)}: {problem}")
         self._pattern_room -= len(literal)
-        test = like_test(literal, ignore_case=word == "ilike")
-        return lambda found: test(found.encode()) if isinstance(found, str) else None
+        return _like(Like(literal, ignore_case=word == "ilike"))
 
     def _literal(self, field: str, value: object) -> Any:
         self._values += 1
@@ -158,7 +159,7 @@ class _Parser:
             raise InvalidQuery(
                 f"field {field!r} cannot be compared with null, which is never true; use [{field!r}, 'is-null']"
             )
-        return _exact(value)
+        return _canonical(field, value)
 
 
 def _deeper_than(value: object, limit: int) -> bool:
@@ -176,7 +177,7 @@ def _deeper_than(value: object, limit: int) -> bool:
     return True
 
 
-def _path(field: object) -> tuple[str, ...]:
+def _path(field: object) -> Path:
     if not isinstance(field, str) or not field:
         raise InvalidQuery(f"a field is a path like 'a.b', not {_shown(field)}")
     path = tuple(field.split("."))
@@ -185,95 +186,65 @@ def _path(field: object) -> tuple[str, ...]:
     return path
 
 
-def _at(data: Any, path: tuple[str, ...]) -> Any:
-    """The value at ``path`` (as jsonb's ``#>``); None if there is none."""
-    for name in path:
-        if isinstance(data, dict):
-            data = data.get(name)
-        elif isinstance(data, list) and name.isascii() and name.isdigit() and len(name) < 10 and int(name) < len(data):
-            data = data[int(name)]
-        else:
-            return None
-    return data
-
-
-def _on_value(path: tuple[str, ...], test: Test) -> Test:
-    def on_value(data: Any) -> Truth:
-        found = _at(data, path)
-        return None if found is None else test(found)
+def _on_value(path: Path, test: ValueTest) -> Test:
+    def on_value(document: Document) -> Truth:
+        value = document.at(path)
+        return None if value is None else test(value)
 
     return on_value
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | Decimal):
-        return "number"
-    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
+def _among(values: list[Any], *, wanted: bool) -> ValueTest:
+    """Whether the value is (not) equal to one of ``values``. What has another shape than all of them is not looked at."""
+    shapes = frozenset(map(shape_of, values))
+    keys = frozenset(map(canonical_key, values)) - {None}
+    return lambda value: (value.shape in shapes and value.key in keys) is wanted
 
 
-def _key(value: Any, levels: int = _MOST_NESTED) -> Hashable:
-    """Hashable, and equal exactly if jsonb's ``=`` says so. What is nested deeper than any literal equals nothing."""
-    if isinstance(value, list | dict):
-        if not levels:
-            return object()
-        if isinstance(value, list):
-            return "array", tuple([_key(item, levels - 1) for item in value])
-        return "object", frozenset([(name, _key(item, levels - 1)) for name, item in value.items()])
-    return None if value is None else (_kind(value), value)
+def _contains(values: list[Any]) -> ValueTest:
+    keys = frozenset(map(canonical_key, values)) - {None}
+    return lambda value: not keys.isdisjoint(value.elements) if value.kind == "array" else None
 
 
-def _equal(literal: Any) -> Test:
-    kind, wanted = _kind(literal), _key(literal)
-    if kind in ("array", "object"):  # of another size it is not equal: do not look at all of it
-        size = len(literal)
-        return lambda found: _kind(found) == kind and len(found) == size and _key(found) == wanted
-    return lambda found: _kind(found) == kind and bool(found == literal)
-
-
-def _in(values: list[Any]) -> Test:
-    wanted = frozenset(map(_key, values))
-    return lambda found: _key(found) in wanted
-
-
-def _contains(values: list[Any]) -> Test:
-    """One pass over the array, however many values there are."""
-    wanted = frozenset(map(_key, values))
-
-    def contains(found: Any) -> Truth:
-        if not isinstance(found, list):
+def _like(like: Like) -> ValueTest:
+    def matches(value: Value) -> Truth:
+        if value.kind != "string":
             return None
-        return any(_key(element) in wanted for element in found)
+        text = value.text(ignore_case=like.ignore_case)
+        before = text.steps
+        truth = like.matches(text)
+        value.spend(text.steps - before)
+        return truth
 
-    return contains
+    return matches
 
 
-def _ordered(field: str, word: str, literal: Any) -> Test:
-    kind, holds = _kind(literal), _ORDER[word]
+def _ordered(field: str, word: str, literal: Any) -> ValueTest:
+    kind, holds = kind_of(literal), _ORDER[word]
     if kind in ("array", "object"):
         raise InvalidQuery(
             f"field {field!r}: {word!r} compares with a number, a string or a boolean, not {_shown(literal)}"
         )
-    if kind == "string":  # code points sort as their UTF-8 bytes do
-        return lambda found: holds(found, literal) if isinstance(found, str) else None
-    return lambda found: holds(found, literal) if _kind(found) == kind else None
+    return lambda value: holds(value.found, literal) if value.kind == kind else None  # code points sort as UTF-8 does
 
 
-def _exact(value: Any) -> Any:
+def _canonical(field: str, value: Any) -> Any:
     """A literal with exact numbers; ``0.1`` is what was written, not the binary fraction next to it."""
-    if isinstance(value, float):
-        return Decimal(repr(value))
+    if isinstance(value, float | Decimal):
+        number = canonical_number(repr(value) if isinstance(value, float) else str(value))
+        if isinstance(number, Decimal) and not number.is_finite():
+            raise InvalidQuery(f"field {field!r}: {value} is not a number of JSON")
+        return number
     if isinstance(value, list | tuple):
-        return [_exact(item) for item in value]
+        return [_canonical(field, item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): _exact(item) for key, item in value.items()}
+        return {str(key): _canonical(field, item) for key, item in value.items()}
     return value
 
 
 def _not(test: Test) -> Test:
-    def negated(data: Any) -> Truth:
-        truth = test(data)
+    def negated(document: Document) -> Truth:
+        truth = test(document)
         return None if truth is None else not truth
 
     return negated
@@ -290,10 +261,10 @@ def _any(tests: list[Test]) -> Test:
 def _decided_by(decisive: bool, tests: list[Test]) -> Test:
     """The first test that says ``decisive`` decides; else one that does not know leaves the whole not known."""
 
-    def together(data: Any) -> Truth:
+    def together(document: Document) -> Truth:
         truth: Truth = not decisive
         for test in tests:
-            part = test(data)
+            part = test(document)
             if part is decisive:
                 return decisive
             if part is None:

@@ -12,8 +12,9 @@ from typing import TypeVar
 
 from engine.channels.blocks import message_blocks, presence_blocks
 from engine.channels.events import EndEvent, MessageEvent, PlainEvent
+from engine.channels.judging import judge_ahead
 from engine.channels.model import ChannelEvent, Kicked, Member
-from engine.channels.records import Command, MessageRow
+from engine.channels.records import Command
 from engine.channels.subscription import Subscription
 
 __all__ = ["ChannelRouter"]
@@ -68,16 +69,24 @@ class ChannelRouter:
             del self._by_connection[subscription.member.connection_id]
         return True
 
-    def messages(self, rows: list[MessageRow]) -> None:
+    def judge(self, events: Iterable[MessageEvent]) -> Iterator[None]:
+        """Ask the subscribers' filters about one transaction's messages, ahead of :meth:`messages`. Yields now and then."""
+        return judge_ahead(
+            events,
+            lambda event: [test for subscription in self.of(event.channel) for test in subscription.tests(event)],
+        )
+
+    def messages(self, events: list[MessageEvent]) -> None:
         """Deliver one transaction's messages."""
-        events = [MessageEvent(row) for row in rows]
-        if any(row.priority for row in rows):
+        if any(event.priority for event in events):
             highest: dict[str, int] = {}
             for event in events:
                 highest[event.channel] = max(highest.get(event.channel, -32768), event.row.priority)
             events.sort(key=lambda event: -highest[event.channel])
         for block in message_blocks(events):
             self._each(block.channel, Subscription.messages, block)
+            for event in block.events:
+                event.delivered()
 
     def presence(self, events: Iterable[PlainEvent]) -> None:
         """Tell those who asked for presence."""

@@ -8,14 +8,13 @@ once. A message is routed once: what arrives by a route is not routed again, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
 from engine.channels.events import MessageEvent
-from engine.channels.filter import Truth, compile_filter, read_json
+from engine.channels.filter import Test, compile_filter, read_json
 from engine.channels.records import MessageRow
 from engine.errors import InvalidQuery
 
@@ -38,16 +37,13 @@ class Route:
 
     from_channel: str
     to_channel: str
-    test: Callable[[Any], Truth] | None
+    test: Test | None
 
     def takes(self, row: MessageRow, event: MessageEvent) -> bool:
         """Whether the message goes along this route."""
         if row.channel == self.to_channel or not matches_pattern(self.from_channel, row.channel):
             return False
-        if self.test is None:
-            return True
-        test = self.test
-        return event.meets(lambda data: test({"event": row.event, "sender": row.sender, "data": data}))
+        return self.test is None or event.meets_whole(self.test)
 
 
 class Routes:

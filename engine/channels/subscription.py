@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import structlog
 
 from engine.channels.audience import attributes_of, audience_of
 from engine.channels.blocks import EventBlock
+from engine.channels.document import Document
 from engine.channels.events import EndEvent, MessageEvent, PlainEvent
-from engine.channels.filter import Truth, compile_filter
+from engine.channels.filter import Test, compile_filter
 from engine.channels.model import ChannelEvent, ChannelOptions, Deliver, DeliverBlock, Member, Unavailable
 from engine.channels.preferences import Mutes
 
@@ -79,9 +79,9 @@ class Subscription:
         self._begun = False
         self._ended: ChannelEvent | None = None
         self._backlog: list[ChannelEvent] = []
-        self._attributes: Any = None
+        self._attributes: Document | None = None
         self._events = None if options.events is None else frozenset(options.events)
-        self._test: Callable[[Any], Truth] | None = compile_filter(options.where) if options.where else None
+        self._test: Test | None = compile_filter(options.where) if options.where else None
         self._plain = self._events is None and self._test is None
 
     @property
@@ -186,6 +186,12 @@ class Subscription:
                 self.last = event.key
                 if self.wants(event):
                     self.offer(event)
+
+    def tests(self, event: MessageEvent) -> tuple[Test, ...]:
+        """The filter that decides about the message, if it comes to that; for :func:`judge_ahead`."""
+        if self._test is None or (self._events is not None and event.row.event not in self._events):
+            return ()
+        return (self._test,)
 
     def wants(self, event: MessageEvent) -> bool:
         """Whether the message is for this subscriber."""

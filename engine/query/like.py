@@ -5,6 +5,7 @@ letters alone is found by ``str.find``, which is linear. One with ``_`` is found
 each letter a row of bits says where in the text it stands, and the places of the segment are the conjunction of those
 rows, shifted. The text is looked at in windows that grow, so a segment costs its length times the machine words up to
 where it is found. Patterns are bounded by :data:`MAX_PATTERN`; a match is a bounded number of passes over the text.
+Rows are the text's, so all patterns that are matched against one :class:`Text` share them.
 
 Rules of like_match.c: ``\\`` takes the next character literally; ``_`` is one character, not one byte.
 """
@@ -13,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["MAX_PATTERN", "Like", "like_test", "pattern_problem"]
+__all__ = ["MAX_PATTERN", "Like", "Text", "like_test", "pattern_problem"]
 
 MAX_PATTERN = 1_000
 """Characters of a pattern that clients may have matched here; those of one filter or query together."""
 
 Part = str | None  # one literal character, or None for an arbitrary one
-_FEW = 16  # letters for which a pass in C each costs less than one in Python
+_RARE = 64  # a letter that makes up less than this part of a text is found place by place
+_ROOM = 4 << 20  # bytes of rows kept for one text, unless the text is larger than half of that
 _AT_ONCE = 4_000  # text times segment: up to here trying place after place is faster than preparing
 
 
@@ -43,14 +45,15 @@ class Like:
     """A compiled pattern; call it with text as UTF-8.
 
     ``steps`` counts the work done: characters compared, and words of 64 characters looked at, over all calls. Invariant:
-    with text of n characters and a pattern of m, a call adds at most ``20 * n + m * (n / 16 + m / 16 + 100)``.
+    with text of n characters and a pattern of m, a call adds at most ``100 * n + m * (n / 16 + m / 16 + 100)``. Of many
+    patterns that are matched against one ``Text`` (:meth:`matches`), only the first ones add to the first term.
     """
 
-    __slots__ = ("_first", "_ignore_case", "_last", "_middle", "steps")
+    __slots__ = ("_first", "_last", "_middle", "ignore_case", "steps")
 
     def __init__(self, pattern: str, *, ignore_case: bool) -> None:
         parts = [_Segment(segment) for segment in _segments(_lower(pattern) if ignore_case else pattern)]
-        self._ignore_case = ignore_case
+        self.ignore_case = ignore_case
         self._first = parts[0]
         self._last = parts[-1] if len(parts) > 1 else None
         self._middle = [segment for segment in parts[1:-1] if segment.length]
@@ -58,91 +61,100 @@ class Like:
 
     def __call__(self, value: bytes) -> bool:
         """Whether ``value`` is like the pattern."""
-        text = (value.lower() if self._ignore_case else value).decode()  # bytes.lower() folds ASCII alone
+        text = Text(value.decode(), ignore_case=self.ignore_case)
+        truth = self.matches(text)
+        self.steps += text.steps
+        return truth
+
+    def matches(self, text: Text) -> bool:
+        """Whether ``text``, made with the same ``ignore_case``, is like the pattern. The work is counted there."""
         first, last = self._first, self._last
         if last is None:
-            return len(text) == first.length and first.stands_at(text, 0)
+            return len(text) == first.length and first.stands_at(text.letters, 0)
         end = len(text) - last.length
-        if end < first.length or not first.stands_at(text, 0) or not last.stands_at(text, end):
+        if end < first.length or not first.stands_at(text.letters, 0) or not last.stands_at(text.letters, end):
             return False
-        self.steps += first.length + last.length
-        position, places = first.length, _Places(text)
+        text.steps += first.length + last.length
+        position = first.length
         for segment in self._middle:
-            found = segment.find(places, position, end)
-            self.steps += places.taken_steps()
+            found = segment.find(text, position, end)
             if found < 0:
                 return False
             position = found + segment.length
         return True
 
 
-class _Places:
-    """Where letters stand in a text: per letter a row of bits, the lowest of the first byte for the first character."""
+class Text:
+    """Text that patterns are matched against, with what they share: per letter its number, and a row of bits for where it
+    stands, the lowest of the first byte for the first character.
 
-    __slots__ = ("_bits", "_columns", "_steps", "text")
+    ``ignore_case`` folds ASCII letters only. ``steps`` counts the work done. Invariant: the rows take at most ``_ROOM``
+    bytes, or twice the text's size.
+    """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self._bits: dict[str, bytes] = {}
+    __slots__ = ("_columns", "_counts", "_most_rows", "_rows", "letters", "steps")
+
+    def __init__(self, letters: str, *, ignore_case: bool) -> None:
+        self.letters = _lower(letters) if ignore_case else letters
+        self.steps = 0
+        self._counts: dict[str, int] = {}
+        self._rows: dict[str, bytes] = {}
         self._columns: list[bytes] = []
-        self._steps = 0
+        self._most_rows = max(_ROOM // (len(letters) // 8 + 1), 16)
 
-    def prepare(self, letters: frozenset[str]) -> None:
-        """Find (at least) these letters. A pass in C for each of a few, one in Python for many."""
-        missing = letters - self._bits.keys()
-        if len(missing) > _FEW:
-            self._bits |= self._collected(missing)
-        else:
-            self._bits |= {letter: self._translated(letter) for letter in missing}
+    def __len__(self) -> int:
+        return len(self.letters)
+
+    def count(self, letter: str) -> int:
+        """How often the letter stands in the text."""
+        found = self._counts.get(letter)
+        if found is None:
+            found = self._counts[letter] = self.letters.count(letter)
+            self.steps += len(self.letters) // 64 + found
+        return found
 
     def window(self, letter: str, first: int, size: int) -> int:
-        """The bits of ``letter`` (prepared) from the character ``first`` on, at least ``size`` of them."""
-        self._steps += size // 64 + 1
-        return int.from_bytes(self._bits[letter][first >> 3 : (first + size >> 3) + 1], "little") >> (first & 7)
+        """The bits of ``letter`` from the character ``first`` on, at least ``size`` of them."""
+        row = self._rows.get(letter)
+        if row is None:
+            if len(self._rows) >= self._most_rows:
+                self._rows.clear()
+            rare = self.count(letter) * _RARE < len(self.letters)
+            row = self._rows[letter] = self._placed(letter) if rare else self._translated(letter)
+        self.steps += size // 64 + 1
+        return int.from_bytes(row[first >> 3 : (first + size >> 3) + 1], "little") >> (first & 7)
+
+    def _placed(self, letter: str) -> bytes:
+        row = bytearray(len(self.letters) // 8 + 1)
+        self.steps += len(row) // 8
+        place = self.letters.find(letter)
+        while place >= 0:
+            row[place >> 3] |= 1 << (place & 7)
+            place = self.letters.find(letter, place + 1)
+        return bytes(row)
 
     def _translated(self, letter: str) -> bytes:
         if not self._columns:  # the bytes of all characters, the last character first
-            ascii_only = self.text.isascii()
-            raw = self.text.encode("ascii" if ascii_only else "utf-32-le")
+            ascii_only = self.letters.isascii()
+            raw = self.letters.encode("ascii" if ascii_only else "utf-32-le", "surrogatepass")
             self._columns = [raw[::-1]] if ascii_only else [raw[column::4][::-1] for column in range(3)]
-        self.spend(len(self.text))
+        self.steps += len(self.letters)
         found = -1
         for column, wanted in zip(self._columns, ord(letter).to_bytes(3, "little"), strict=False):
             digits = bytearray(b"0" * 256)
             digits[wanted] = ord("1")
             found &= int(column.translate(digits) or b"0", 2)
-        if len(self._columns) == 1 and not letter.isascii():
-            found = 0
-        return found.to_bytes(len(self.text) // 8 + 1, "little")
-
-    def _collected(self, letters: frozenset[str]) -> dict[str, bytes]:
-        size = len(self.text) // 8 + 1
-        bits = {letter: bytearray(size) for letter in letters & set(self.text)}
-        self.spend(len(self.text) + len(bits) * size // 8)
-        for place, letter in enumerate(self.text) if bits else ():
-            if letter in bits:
-                bits[letter][place >> 3] |= 1 << (place & 7)
-        return {letter: bytes(bits.get(letter, b"")) for letter in letters}
-
-    def spend(self, steps: int) -> None:
-        """Count work."""
-        self._steps += steps
-
-    def taken_steps(self) -> int:
-        """The work since this was asked last."""
-        steps, self._steps = self._steps, 0
-        return steps
+        return found.to_bytes(len(self.letters) // 8 + 1, "little")
 
 
 class _Segment:
     """What stands between two ``%``: letters and places for any character."""
 
-    __slots__ = ("_letters", "_literal", "_runs", "_wanted", "length")
+    __slots__ = ("_literal", "_runs", "_wanted", "length")
 
     def __init__(self, parts: list[Part]) -> None:
         self.length = len(parts)
         self._wanted = [(offset, part) for offset, part in enumerate(parts) if part is not None]
-        self._letters = frozenset(letter for _, letter in self._wanted)
         self._runs = _runs(parts)
         self._literal = "".join(part or "" for part in parts) if None not in parts else None
 
@@ -150,21 +162,21 @@ class _Segment:
         """Whether the text has the segment at ``start``; the text is long enough."""
         return all(text.startswith(run, start + offset) for offset, run in self._runs)
 
-    def find(self, places: _Places, start: int, end: int) -> int:
+    def find(self, text: Text, start: int, end: int) -> int:
         """The leftmost place from ``start`` on at which the segment ends by ``end``; -1 if there is none."""
         last = end - self.length
         if last < start:
             return -1
         if self._literal is not None:
-            found = places.text.find(self._literal, start, end)
-            places.spend((found if found >= 0 else end) - start + self.length)
+            found = text.letters.find(self._literal, start, end)
+            text.steps += (found if found >= 0 else end) - start + self.length
             return found
         if not self._runs:
             return start
         if (last - start + 1) * self.length <= _AT_ONCE:
-            places.spend((last - start + 1) * self.length)
-            return self._one_by_one(places.text, start, last)
-        return self._bit_parallel(places, start, last)
+            text.steps += (last - start + 1) * self.length
+            return self._one_by_one(text.letters, start, last)
+        return self._bit_parallel(text, start, last)
 
     def _one_by_one(self, text: str, start: int, last: int) -> int:
         offset, run = self._runs[0]
@@ -173,15 +185,16 @@ class _Segment:
             found = text.find(run, found + 1, last + offset + len(run))
         return found - offset if found >= 0 else -1
 
-    def _bit_parallel(self, places: _Places, start: int, last: int) -> int:
+    def _bit_parallel(self, text: Text, start: int, last: int) -> int:
         """Look at windows of the text, each twice as large as the one before: what is found soon costs little."""
-        places.prepare(self._letters)
+        if not all(text.count(letter) for _, letter in self._wanted):
+            return -1
         size = 2 * self.length + 512
         while start <= last:
             size = min(size, last - start + 1)
             left = (1 << size) - 1  # places that may still be right, counted from start
             for offset, letter in self._wanted:
-                left &= places.window(letter, start + offset, size)
+                left &= text.window(letter, start + offset, size)
                 if not left:
                     break
             if left:

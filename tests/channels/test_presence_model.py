@@ -141,5 +141,5 @@ def test_presence_does_not_go_by_snapshots_of_a_history_that_a_crash_took_back()
     core.load(Snapshot(50, 50, frozenset(), position=400), [[], [], [], []], [])
     assert core.presence.count("c") == 0
     records = Records(600, 604, 0, 50, changes=[RowChange(Kind.INSERT, "presence", None, row("c", 1, 1))])
-    core._conclude(records)
+    core._conclude(records, [])
     assert core.presence.count("c") == 1

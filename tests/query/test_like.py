@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 
 import psycopg
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.query.like import MAX_PATTERN, Like, like_test, pattern_problem
+from engine.query.like import MAX_PATTERN, Like, Text, like_test, pattern_problem
 from server.local_postgres import LocalPostgres
 
 # few letters make near misses (a%a against a); many make the odd characters
@@ -100,3 +101,32 @@ def test_a_pattern_beyond_the_bound_is_refused_with_the_bound_in_words() -> None
         "its 1001 characters are too many: the like patterns of a query or filter have at most 1000 together"
     )
     assert pattern_problem("%" * 1_001) is None
+
+
+@pytest.mark.parametrize("letters", ["abcdé" * 10_000, "a" * 100_000])
+def test_patterns_that_are_matched_against_one_text_share_its_rows(letters: str) -> None:
+    patterns = [Like(f"%a_{'_' * number}aéb%", ignore_case=False) for number in range(60)]
+    apart = sum((pattern(letters.encode()), pattern.steps)[1] for pattern in patterns)
+    text = Text(letters, ignore_case=False)
+    assert not any(pattern.matches(text) for pattern in patterns)
+    first = Text(letters, ignore_case=False)
+    patterns[0].matches(first)
+    assert text.steps <= first.steps + len(letters) + len(patterns) * (100 + 8 * len(letters) // 64)
+    assert text.steps <= apart
+
+
+def test_the_rows_of_a_text_with_many_letters_take_bounded_memory() -> None:
+    letters = "".join(chr(0x4E00 + number % 900) for number in range(300_000))
+    text = Text(letters, ignore_case=False)
+    pattern = Like(
+        "%" + "".join(f"{chr(0x4E00 + (7 * number) % 900)}_" for number in range(400)) + "%", ignore_case=False
+    )
+    tracemalloc.start()
+    try:
+        assert not pattern.matches(text)
+        for number in range(900):
+            text.window(chr(0x4E00 + number), 0, 64)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept <= 6 << 20

@@ -1,0 +1,41 @@
+"""What filters say of messages, found ahead of their delivery and in slices, so that the event loop is not held meanwhile.
+
+A message as large as may be, and the filters of many subscribers about it, are much work together, and a delivery is one
+step. A verdict depends on nothing but the message and the filter, so it may be found before and kept until then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from engine.channels.events import MessageEvent
+from engine.channels.filter import Test
+
+__all__ = ["AT_ONCE", "judge_ahead"]
+
+AT_ONCE: Final = 1_000_000
+"""Steps of :class:`~engine.channels.document.Document` between two yields, about 10 ms."""
+
+_LARGE: Final = 4_096  # bytes of payload; what is smaller costs little, and is judged when it is delivered
+_MOST_KEPT: Final = 200_000  # verdicts, about 20 MiB; beyond that messages are judged when they are delivered
+
+
+def judge_ahead(events: Iterable[MessageEvent], tests: Callable[[MessageEvent], Iterable[Test]]) -> Iterator[None]:
+    """Judge large messages by the ``tests`` of each; yields after every ``AT_ONCE`` steps."""
+    steps = kept = 0
+    for event in events:
+        if len(event.row.payload) < _LARGE:
+            continue
+        for test in tests(event):
+            before = event.steps
+            with contextlib.suppress(Exception):  # raised again when it is delivered, and ends that subscription alone
+                event.meets(test)
+            steps, kept = steps + event.steps - before, kept + 1
+            if kept > _MOST_KEPT:
+                return
+            if steps > AT_ONCE:
+                steps = 0
+                yield
+        event.let_go()
