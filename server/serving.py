@@ -26,6 +26,7 @@ from server.app import make_app
 from server.collector import calm
 from server.http_protocol import HttpProtocol
 from server.listening import listen, url_of
+from server.memory import give_back
 from server.node import Node
 from server.rest import Rest
 from server.settings import Settings
@@ -107,6 +108,7 @@ async def _serve(
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     starting = asyncio.create_task(_start(node, rest))
     stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(node.failed())
+    giving_back = asyncio.create_task(give_back())
     try:
         await asyncio.wait({serving, starting, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and starting.exception() is None:
@@ -120,6 +122,7 @@ async def _serve(
         server.should_exit = True
         stopped.cancel()
         failed.cancel()
+        giving_back.cancel()
         await serving
         # uvicorn puts its own handlers in place while it serves, and raises the signal again for ours afterwards.
         for each in _SIGNALS:

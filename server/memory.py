@@ -1,0 +1,66 @@
+"""Memory that was freed goes back to the system.
+
+glibc keeps what is freed between pieces still in use: after a burst of large requests a process holds several times what it
+needs, for good. ``malloc_trim`` (malloc_trim(3)) gives whole pages of it back, in about 30 ms for 150 MB. Other C libraries
+need none of this, and there nothing is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+__all__ = ["give_back", "resident"]
+
+_SOON: Final = 5.0  # seconds between two attempts while they find something
+_SELDOM: Final = 60.0
+_WORTH: Final = 8 << 20  # bytes that an attempt frees, or by which the process grows, for the next one to come soon
+
+_log = structlog.get_logger("realtime.memory")
+
+
+def resident() -> int:
+    """Bytes of this process in memory; 0 where the system does not say (it is no Linux)."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def give_back(soon: float = _SOON, seldom: float = _SELDOM) -> None:
+    """Give freed memory back, until cancelled: every ``soon`` seconds while that finds something or the process grows; then
+    more and more seldom, down to once in ``seldom`` seconds.
+    """
+    trim = _malloc_trim()
+    if trim is None:
+        return
+    last, pause, waited = resident(), soon, 0.0
+    while True:
+        await asyncio.sleep(soon)
+        waited += soon
+        before = resident()
+        grown = before >= last + _WORTH
+        if waited < pause and not grown:
+            continue
+        trim(0)
+        last, waited = resident(), 0.0
+        freed = before - last
+        if freed >= _WORTH:
+            _log.debug("memory_given_back", bytes=freed, resident=last)
+        pause = soon if grown or freed >= _WORTH else min(2 * pause, seldom)
+
+
+def _malloc_trim() -> Callable[[int], int] | None:
+    """glibc's ``malloc_trim``; None where there is none."""
+    try:
+        found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library; Windows
+        return None
+    return found
