@@ -34,11 +34,12 @@ class Syntax:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A relation named in FROM, as written; ``node`` is its place in the tree."""
+    """A relation named in FROM, as written; ``node`` is its place in the tree, if there is one, ``start`` in the text."""
 
     schema: str | None
     name: str
-    node: exp.Table
+    node: exp.Table | None
+    start: int
 
 
 def parse(sql: str, tokens: list[Token]) -> Syntax:
@@ -86,6 +87,8 @@ def _problem(tree: exp.Expr) -> str | None:
             return "FOR UPDATE or FOR SHARE"
         if isinstance(node, exp.Into):
             return "INTO"
+        if isinstance(node, exp.TableSample):
+            return "TABLESAMPLE"
         if isinstance(node, exp.Insert | exp.Update | exp.Delete | exp.Merge):
             return node.key.upper()
         if isinstance(node, exp.Command | exp.DDL) and not isinstance(node, exp.Query):
@@ -119,7 +122,7 @@ def references(tree: exp.Query) -> list[Reference]:
     for node in tree.find_all(exp.Table):
         name, schema = name_of(node.this), name_of(node.args.get("db"))
         if name and (schema or not _is_cte(node, name)):
-            found.append(Reference(schema or None, name, node))
+            found.append(Reference(schema or None, name, node, node.this.meta.get("start", -1)))
     return found
 
 

@@ -46,8 +46,8 @@ class CallTree:
 
     async def collect_checks(self, types: Iterable[int]) -> list[Function]:
         """The functions that reading values of these types from text calls."""
-        checks = await self.rows("plan_checks", {"types": list(types)})
-        await self._visit([read_tree(node, 0) for (node,) in checks], (), "")
+        parts = await self.rows("plan_parts", {"types": list(types)})
+        await self._visit([read_tree(check, 0) for _, check in parts if check], (), "")
         return list(self._found.values())
 
     async def _visit(
@@ -65,8 +65,8 @@ class CallTree:
         self._types |= every
         self._operators |= operators
         if made:
-            checks = await self.rows("plan_checks", {"types": list(made)})
-            await self._visit([read_tree(node, 0) for (node,) in checks], (), through)
+            parts = await self.rows("plan_parts", {"types": list(made)})
+            await self._visit([read_tree(check, 0) for _, check in parts if check], (), through)
         if not (every or functions or operators or cast):
             return
         wanted = {"functions": functions, "operators": operators, "types": every, "cast": cast}

@@ -8,7 +8,7 @@ before anything else is said about them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -17,15 +17,17 @@ import psycopg
 from sqlglot import exp
 
 from engine.catalog import Catalog, Table
-from engine.errors import InvalidQuery, PermissionDenied
+from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
 from engine.fair_cache import FairCache
 from engine.query.aside import aside
 from engine.query.sql_ast import Reference, Syntax, detach, parse, references
-from engine.query.sql_edit import expand_stars
+from engine.query.sql_conceal import Read, concealed
+from engine.query.sql_edit import with_nulls
+from engine.query.sql_from import named_in_from
 from engine.query.sql_functions import Function, reads_clock, refuse_types, refuse_unsafe
-from engine.query.sql_hidden import describe, find_hidden, hidden_type
-from engine.query.sql_lex import Edit, Token, apply, place, statement, tokenize
-from engine.query.sql_session import SqlSession, not_exposed, rejecting, sql_session
+from engine.query.sql_hidden import Verdict, candidates, describe, find_hidden, hidden_type, unreadable
+from engine.query.sql_lex import Token, place, statement, tokenize
+from engine.query.sql_session import SqlSession, not_exposed, rejecting, sql_session, system_columns
 from engine.query.sql_tree import Tree
 from engine.query.sql_values import ParameterType, check_length, check_params, names_a_moment, text_of
 
@@ -45,7 +47,7 @@ class CheckedSql:
     """SQL that Postgres and we accept, whatever its parameters' values.
 
     Attributes:
-        sql: the one statement, stars over exposed tables written out.
+        sql: the one statement, stars over exposed tables written out, hidden columns out of reach.
         tokens: its tokens.
         select: its syntax tree (of the text as it came), if sqlglot could read it.
         tables: what the relations in the tree are, by ``id()`` of their node.
@@ -112,39 +114,65 @@ async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedS
 
     Raises ``InvalidQuery`` or ``PermissionDenied``; ``psycopg.Error`` if Postgres fails for reasons of its own.
     """
-    text, tokens, syntax, found = await aside(lambda: _read(sql), len(sql))
+    text, tokens, syntax, found, named = await aside(lambda: _read(sql), len(sql))
     wanted = placeholders(tokens)
-    tables = await _tables(session, found, catalog)
-    edited = await aside(lambda: expand_stars(text, tokens, syntax.tree, tables), len(text))
-    if edited != text:
-        tokens = await aside(lambda: tokenize(edited), len(edited))
-    hidden = await find_hidden(session, tokens, syntax, found, tables, catalog.by_oid)
-    if any(token.kind == "string" for token in tokens):
-        names = {
-            token.name
-            for index, token in enumerate(tokens)
-            if token.kind in ("word", "quoted") and index not in hidden.occurrences
-        }
-        with rejecting():
-            refuse_unsafe(await session.reading(edited, names, {table.oid for table in tables.values()}))
-    described = await describe(session, edited, tokens, syntax, hidden)
-    _refuse_columns(described.columns)
-    if len(described.parameter_oids) != wanted:
+    read = await _tables(session, found, catalog)
+    try:
+        return await _check(session, _Statement(text, tokens, syntax, read, named, wanted), catalog)
+    except PermissionDenied as refused:
+        if syntax.error:
+            raise unreadable(syntax) from refused  # as for a name that does not exist
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """What is known of a statement before Postgres has seen it.
+
+    ``named``: the tokens that can name a type or function. ``wanted``: how many parameters it has.
+    """
+
+    text: str
+    tokens: list[Token]
+    syntax: Syntax
+    read: list[Read]
+    named: list[int]
+    wanted: int
+
+    @property
+    def tables(self) -> dict[int, Table]:
+        """The tables by ``id()`` of their node in the tree."""
+        return {id(reference.node): table for reference, table in self.read if reference.node is not None}
+
+
+async def _check(session: SqlSession, given: _Statement, catalog: Catalog) -> CheckedSql:
+    exposed = catalog.by_oid.keys()
+    forms = await concealed(session, given.text, given.tokens, given.syntax.tree, given.read)
+    shown = {column.name for _, table in given.read for column in table.exposed_columns}
+    occurrences = await find_hidden(session, given.tokens, given.named, exposed, shown)
+    await _refuse_reading(session, given, set(given.named) - set(occurrences))
+    verdict = await describe(session, forms, given.tokens, given.syntax, occurrences)
+    if verdict.doubt is not None:
+        await _refuse_reading(session, given, given.named, verdict.doubt)
+    sql, described = verdict.sql, verdict.described
+    if len(described.parameter_oids) != given.wanted:
         raise InvalidQuery("the parameters must be numbered $1, $2 and so on without gaps")
+    tokens = await aside(lambda: tokenize(sql.text, bounded=False), len(sql.text))
     with rejecting():
         types = await session.parameter_types(described.parameter_oids)
-        without = _with_nulls(edited, tokens, types)
+        without = with_nulls(sql.text, tokens, types)
         tree = await session.analyse(without)
         dependencies = await _dependencies(session, tree, catalog)
-        await _refuse_hidden_types(session, tree, catalog, edited, tokens)
+        await _refuse_hidden(session, tree, catalog, given, verdict.doubt)
+        _refuse_columns(described.columns)
         functions = await session.functions(tree)
         _refuse_content(tree, functions)
-        await session.explain(without)
+        await _explain(session, without, verdict)
     return CheckedSql(
-        sql=edited,
+        sql=sql.text,
         tokens=tuple(tokens),
-        select=syntax.tree,
-        tables=tables,
+        select=given.syntax.tree,
+        tables=given.tables,
         columns=described.columns,
         types=tuple(types),
         functions=tuple(functions),
@@ -154,15 +182,47 @@ async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedS
     )
 
 
-def _read(sql: str) -> tuple[str, list[Token], Syntax, list[Reference]]:
-    """The one statement, its tokens, its syntax, and the relations it names. Raises ``InvalidQuery``."""
+async def _explain(session: SqlSession, sql: str, verdict: Verdict) -> None:
+    try:
+        await session.explain(sql)
+    except psycopg.errors.InsufficientPrivilege as error:
+        if verdict.otherwise is None:
+            raise
+        raise verdict.otherwise from error  # the form that was refused first is the one without hidden columns
+
+
+async def _refuse_reading(
+    session: SqlSession, given: _Statement, named: Collection[int], doubt: QueryRejected | None = None
+) -> None:
+    """Refuse (with ``doubt``, if given) what calls unsafe functions already while Postgres reads the literals.
+
+    ``named``: the tokens that can name a type or function.
+    """
+    if not any(token.kind == "string" for token in given.tokens):
+        return
+    names = {given.tokens[index].name for index in named}
+    relations = {table.oid for _, table in given.read}
+    with rejecting():
+        found = await session.reading(given.text, names, relations, hidden_rows=doubt is not None)
+    try:
+        refuse_unsafe(found)
+    except QueryRejected as refused:
+        raise doubt or refused from refused
+
+
+def _read(sql: str) -> tuple[str, list[Token], Syntax, list[Reference], list[int]]:
+    """The one statement, its tokens, its syntax, the relations it names, and the tokens that can name types or functions.
+
+    Raises ``InvalidQuery``.
+    """
     text, tokens = statement(sql, tokenize(sql))
     syntax = parse(text, tokens)
+    named = candidates(tokens, syntax)
     if syntax.tree is None:
-        return text, tokens, syntax, []
+        return text, tokens, syntax, named_in_from(tokens), named
     found = references(syntax.tree)
     detach(syntax.tree)
-    return text, tokens, syntax, found
+    return text, tokens, syntax, found, named
 
 
 async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, params: object) -> Bound:
@@ -213,16 +273,15 @@ def placeholders(tokens: Sequence[Token]) -> int:
     return len(numbers)
 
 
-async def _tables(session: SqlSession, found: list[Reference], catalog: Catalog) -> dict[int, Table]:
+async def _tables(session: SqlSession, found: list[Reference], catalog: Catalog) -> list[Read]:
     """The exposed tables behind the names in FROM. Raises ``PermissionDenied`` for any other."""
     oids = await session.resolve([(reference.schema, reference.name) for reference in found])
-    tables = {}
+    read = []
     for reference, oid in zip(found, oids, strict=True):
-        if oid is None or oid not in catalog.by_oid:
+        if oid is None or oid not in catalog.by_oid or catalog.by_oid[oid].oid != oid:  # a partition is not its root
             raise not_exposed(reference.name)
-        if catalog.by_oid[oid].oid == oid:  # a partition is not its root
-            tables[id(reference.node)] = catalog.by_oid[oid]
-    return tables
+        read.append((reference, catalog.by_oid[oid]))
+    return read
 
 
 def _refuse_columns(columns: Sequence[str]) -> None:
@@ -231,16 +290,6 @@ def _refuse_columns(columns: Sequence[str]) -> None:
     twice, times = Counter(columns).most_common(1)[0]
     if times > 1:
         raise InvalidQuery(f'two output columns are named "{twice}"; give each its own name with AS')
-
-
-def _with_nulls(sql: str, tokens: Sequence[Token], types: Sequence[ParameterType]) -> str:
-    """``sql`` with a null of its type for each parameter; it refers to the same things."""
-    edits = [
-        Edit(token.start, token.end, f" cast(null as {types[int(token.text[1:]) - 1].name}) ")
-        for token in tokens
-        if token.kind == "param"
-    ]
-    return apply(sql, edits)
 
 
 async def _dependencies(session: SqlSession, tree: Tree, catalog: Catalog) -> frozenset[int]:
@@ -255,13 +304,23 @@ async def _dependencies(session: SqlSession, tree: Tree, catalog: Catalog) -> fr
     return frozenset(table.oid for table in tables)
 
 
-async def _refuse_hidden_types(
-    session: SqlSession, tree: Tree, catalog: Catalog, sql: str, tokens: Sequence[Token]
+async def _refuse_hidden(
+    session: SqlSession, tree: Tree, catalog: Catalog, given: _Statement, doubt: QueryRejected | None
 ) -> None:
-    refuse_types(tree.types)  # first: '...'::regclass must not tell whether there is such a name
-    for name in await session.hidden_types(tree.types, catalog.by_oid):
-        token = next((token for token in tokens if token.kind in ("word", "quoted") and token.name == name), None)
-        raise hidden_type(name, f" ({place(sql, token.start)})" if token is not None else "")
+    """Refuse what uses types that are not for clients, in a way that does not depend on whether there are such types."""
+    exposed = catalog.by_oid.keys()
+    hidden = await session.hidden_types(tree.types, exposed)
+    hidden |= await session.hidden_in_functions(tree.functions, exposed)
+    if hidden and doubt is not None:
+        raise doubt
+    for token in given.tokens if hidden else ():
+        if token.kind in ("word", "quoted") and token.name in hidden.values():
+            raise hidden_type(token.name, f" ({place(given.text, token.start)})")
+    if hidden:  # the statement does not name it, so the refusal does not either
+        raise PermissionDenied("a function or operator of the query takes or gives a type that is not exposed")
+    refuse_types(await session.parts(tree.types))
+    if not tree.relations <= {table.oid for _, table in given.read}:
+        raise unreadable(given.syntax)  # it names a table at a place that we do not know
 
 
 def _refuse_content(tree: Tree, functions: list[Function]) -> None:
@@ -270,7 +329,7 @@ def _refuse_content(tree: Tree, functions: list[Function]) -> None:
     if tree.samples:
         raise InvalidQuery("TABLESAMPLE gives other rows each time")
     if tree.system_columns:
-        raise PermissionDenied("system columns (ctid, xmin, tableoid and the like) are not exposed")
+        raise system_columns()
     if tree.reads_session:
         raise InvalidQuery("the query reads the session (current_user, current_schema and the like)")
     refuse_unsafe(functions)

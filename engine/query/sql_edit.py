@@ -1,6 +1,6 @@
-"""Edits to a client's SQL, at the places of its tokens: stars written out, a primary key added.
+"""Edits to a client's SQL, at the places of its tokens: stars written out, a primary key added, nulls for parameters.
 
-They are made only where the outermost SELECT is simple enough to know exactly what is edited.
+The first two are made only where the outermost SELECT is simple enough to know exactly what is edited.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from sqlglot import exp
 from engine.catalog import Column, Table
 from engine.query.sql_ast import name_of, only_args
 from engine.query.sql_lex import Edit, Token, apply
+from engine.query.sql_values import ParameterType
 
-__all__ = ["add_key", "expand_stars", "quoted", "single_source"]
+__all__ = ["add_key", "quoted", "single_source", "star_edits", "with_nulls"]
 
 _AFTER_ORDER = ("limit", "offset", "fetch", "for")
 
@@ -77,15 +78,15 @@ def _is_label(tokens: Sequence[Token], i: int) -> bool:
     return i > 0 and (tokens[i - 1].text == "." or tokens[i - 1].is_word("as"))
 
 
-def expand_stars(sql: str, tokens: Sequence[Token], tree: exp.Query | None, tables: dict[int, Table]) -> str:
-    """``sql`` with ``*`` and ``alias.*`` of the outermost SELECT written out as the exposed columns.
+def star_edits(tokens: Sequence[Token], tree: exp.Query | None, tables: dict[int, Table]) -> list[Edit]:
+    """What writes ``*`` and ``alias.*`` of the outermost SELECT out as the exposed columns; nothing where that is not clear.
 
-    Postgres would take all columns and then refuse the hidden ones.
+    The columns of a result are then those of the check, whatever is added to the table afterwards.
     """
     bounds = _select_list(tokens)
     sources = _sources(tree, tables) if isinstance(tree, exp.Select) else None
     if bounds is None or not sources or not isinstance(tree, exp.Select):
-        return sql
+        return []
     depths, edits = _depths(tokens), []
     for i in range(*bounds):
         if tokens[i].text != "*" or depths[i] != 0 or not (tokens[i + 1].text == "," or i + 1 == bounds[1]):
@@ -93,13 +94,13 @@ def expand_stars(sql: str, tokens: Sequence[Token], tree: exp.Query | None, tabl
         qualified = tokens[i - 1].text == "."
         alias = tokens[i - 2].name if qualified else next(iter(sources))
         if alias not in sources or (not qualified and single_source(tree, tables) is None):
-            return sql
+            return []
         if qualified and tokens[i - 3].text == ".":
-            return sql
+            return []
         columns = ", ".join(f"{quoted(alias)}.{quoted(c.name)}" for c in sources[alias].exposed_columns)
         edits.append(Edit(tokens[i - 2 if qualified else i].start, tokens[i].end, columns))
     stars = sum(1 for item in tree.expressions if item.is_star)
-    return apply(sql, edits) if len(edits) == stars else sql
+    return edits if len(edits) == stars else []
 
 
 def add_key(sql: str, tokens: Sequence[Token], alias: str, key: Sequence[Column], names: Sequence[str]) -> str | None:
@@ -124,3 +125,13 @@ def add_key(sql: str, tokens: Sequence[Token], alias: str, key: Sequence[Column]
 
 def _collate(column: Column) -> str:
     return ' collate "C"' if column.collation is not None else ""
+
+
+def with_nulls(sql: str, tokens: Sequence[Token], types: Sequence[ParameterType]) -> str:
+    """``sql`` with a null of its type for each parameter; it refers to the same things."""
+    edits = [
+        Edit(token.start, token.end, f" cast(null as {types[int(token.text[1:]) - 1].name}) ")
+        for token in tokens
+        if token.kind == "param"
+    ]
+    return apply(sql, edits)

@@ -1,90 +1,111 @@
-"""What is not exposed is described as if it did not exist: columns and types that clients may not name.
+"""Types and functions that are not for clients are described as if they did not exist.
 
-Postgres resolves names before privileges count, and its messages tell a column that is there from one that is not, its type,
-and the fields of a table's row type. So a statement that has the name of something hidden in it is first described with
-that name replaced by one that does not exist: the answer then is the one for something that does not exist, whatever it is.
-If Postgres accepts the statement so, the name means something else there (an alias, a common table expression).
+Postgres resolves names before privileges count, and its messages tell a type that is there from one that is not, and the
+fields of a row type. So a statement that has the name of such a thing in it is first described with that name replaced by
+one that does not exist: the answer then is the one for something that does not exist, whatever it is. If Postgres accepts
+the statement, or makes nothing of the thing in the statement as it came, the name means something else there (an alias, a
+column, a keyword). Hidden columns need none of this: ``sql_conceal`` takes them out of the tables.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import psycopg
 from sqlglot import exp
 
-from engine.catalog import Table
 from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
-from engine.query.sql_ast import Reference, Syntax, name_of
+from engine.query.sql_ast import Syntax
 from engine.query.sql_edit import quoted
-from engine.query.sql_lex import Edit, Token, apply, place
-from engine.query.sql_session import Described, SqlSession, rejection
+from engine.query.sql_lex import Edit, Rewritten, Token, place
+from engine.query.sql_session import Described, SqlSession, is_of_literal, rejection, system_columns
 
-__all__ = ["Hidden", "describe", "find_hidden", "hidden_type"]
+__all__ = ["Verdict", "candidates", "describe", "find_hidden", "hidden_type", "unreadable"]
 
 _GRAMMAR = frozenset({"scan.l", "gram.y", "parser.c"})  # where Postgres finds errors before it looks names up
 _MISSING_COLUMN = "42703"
+_MISSING_FUNCTION = "42883"
 _MISSING_TYPE = re.compile(r'type "(.*)" does not exist', re.DOTALL)
-_ONLY_EXPOSED = "only exposed columns can be read (in a subquery, name them instead of *)"
+_NOT_A_TYPE = frozenset(
+    {"R", "C"}
+)  # categories of keywords that are no type's name unless quoted (docs: "SQL Key Words")
+_SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _MOST_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden:
-    """Tokens of the statement that name, or may name, something hidden (by index), and whether whole rows can show it."""
+class Verdict:
+    """What Postgres says of the statement in the form ``sql``.
 
-    occurrences: tuple[int, ...]
-    whole_rows: bool
+    ``doubt``: the refusal that it gets if it uses a hidden thing after all. ``otherwise``: the refusal of its first form,
+    which it gets if it may not read what it does in this one.
+    """
+
+    sql: Rewritten
+    described: Described
+    doubt: QueryRejected | None
+    otherwise: QueryRejected | None = None
+
+
+def candidates(tokens: Sequence[Token], syntax: Syntax) -> list[int]:
+    """The tokens that can name a type or function, by index: not those of tables, columns and aliases."""
+    plain = (exp.Table, exp.Column, exp.Alias, exp.TableAlias, exp.Window, exp.Join)
+    nodes = syntax.tree.find_all(exp.Identifier) if syntax.tree is not None else ()
+    others = {node.meta["start"] for node in nodes if node.meta and isinstance(node.parent, plain)}
+    return [
+        index
+        for index, token in enumerate(tokens)
+        if token.kind in ("word", "quoted")
+        # type 'text' looks like a column with an alias to sqlglot
+        and (token.start not in others or [after.kind for after in tokens[index + 1 : index + 2]] == ["string"])
+    ]
 
 
 async def find_hidden(
     session: SqlSession,
     tokens: Sequence[Token],
-    syntax: Syntax,
-    found: Sequence[Reference],
-    tables: Mapping[int, Table],
+    named: Sequence[int],
     exposed: Collection[int],
-) -> Hidden:
-    """Look for names of hidden columns of the tables ``found`` in FROM, and of types that are not exposed.
+    shown: Collection[str],
+) -> list[int]:
+    """The tokens among ``named`` that name, or may name, a type or function that is not for clients, by index.
 
-    ``tables`` are the tables behind ``found``, ``exposed`` the oids of all that are.
-    Raises ``PermissionDenied`` if a table with hidden columns is given names for its columns: those count the hidden ones.
+    ``exposed`` are the oids of the exposed tables, ``shown`` the names of the columns that the statement can read.
     """
-    kinds = await _hidden_types(session, tokens, exposed)
-    rows = kinds.rows
-    columns = await session.hidden_columns({table.oid for table in tables.values()} | rows.keys())
-    concealing = {oid for oid, _ in columns}
-    aliases: dict[str, set[int]] = {}
-    for reference in found:
-        alias, table = reference.node.args.get("alias"), tables.get(id(reference.node))
-        if table is None:
+    names: dict[tuple[str | None, str], list[int]] = {}
+    for index in named:
+        token = tokens[index]
+        if token.name in shown and not _in_place_of_type(tokens, index):
             continue
-        if table.oid in concealing and isinstance(alias, exp.TableAlias) and alias.args.get("columns"):
-            raise PermissionDenied(f'the columns of "{reference.name}" cannot be renamed in FROM: some are not exposed')
-        aliases.setdefault(name_of(alias.this) if alias is not None else reference.name, set()).add(table.oid)
-    shown = {column.name for table in tables.values() for column in table.exposed_columns}
-    hidden = {name for _, name in columns}
-    occurrences = {
-        index
-        for index, token in enumerate(tokens)
-        if token.kind in ("word", "quoted")
-        and token.name in hidden
-        and _is_hidden_column(tokens, index, aliases, columns, shown)
+        qualified = index > 1 and tokens[index - 1].text == "." and tokens[index - 2].kind in ("word", "quoted")
+        schema = tokens[index - 2].name if qualified else None
+        names.setdefault((schema, token.name), []).append(index)
+    found: set[int] = set()
+    for schema, name, keyword, function, is_row in await session.hidden_type_names(list(names), exposed):
+        for index in names[schema, name]:
+            bare_keyword = keyword in _NOT_A_TYPE and tokens[index].kind == "word"
+            called = function and _is_call(tokens, index) and (is_row or not _is_of_literal(tokens, index))
+            if not bare_keyword and not called:
+                found.add(index)
+    calls = {
+        key: [index for index in indexes if _is_call(tokens, index) or tokens[index - 1].text == "."]
+        for key, indexes in names.items()
     }
-    occurrences |= {
-        index
-        for index, token in enumerate(tokens)
-        if token.kind in ("word", "quoted")
-        and token.name in kinds.types
-        and (token.name not in shown or _in_place_of_type(tokens, index))
-        and not (token.name in kinds.functions and tokens[index + 1 : index + 2] and tokens[index + 1].text == "(")
-    }
-    whole_rows = any(_is_type(tokens, index) for indexes in rows.values() for index in indexes)
-    whole_rows = whole_rows or (bool(concealing) and _has_whole_rows(syntax.tree, aliases))
-    return Hidden(tuple(sorted(occurrences)), whole_rows)
+    for key in await session.hidden_functions([key for key, indexes in calls.items() if indexes], exposed):
+        found |= set(calls[key])
+    return sorted(found)
+
+
+def _is_call(tokens: Sequence[Token], index: int) -> bool:
+    return index + 1 < len(tokens) and tokens[index + 1].text == "("
+
+
+def _is_of_literal(tokens: Sequence[Token], index: int) -> bool:
+    """Whether it is ``name('text')``: a cast, if there is such a type, that is no row type (``FuncNameAsType``)."""
+    return [token.kind for token in tokens[index + 1 : index + 4]] == ["punctuation", "string", "punctuation"]
 
 
 def _in_place_of_type(tokens: Sequence[Token], index: int) -> bool:
@@ -95,144 +116,111 @@ def _in_place_of_type(tokens: Sequence[Token], index: int) -> bool:
     while index > 1 and tokens[index - 1].text == ".":
         index -= 2
     before = tokens[index - 1]
-    if before.text == ":" or before.is_word("as"):
+    if before.text == ":" or before.is_word("as", "returning"):
         return True
     return before.kind in ("word", "quoted") and index > 1 and tokens[index - 2].text in ("(", ",")
 
 
-def _is_hidden_column(
-    tokens: Sequence[Token],
-    index: int,
-    aliases: Mapping[str, set[int]],
-    columns: set[tuple[int, str]],
-    shown: set[str],
-) -> bool:
-    name = tokens[index].name
-    if index > 1 and tokens[index - 1].text == ".":
-        qualifier = aliases.get(tokens[index - 2].name)
-        if qualifier is not None:
-            return any((oid, name) in columns for oid in qualifier)
-    return name not in shown
+async def describe(
+    session: SqlSession, forms: Sequence[Rewritten], tokens: Sequence[Token], syntax: Syntax, occurrences: Sequence[int]
+) -> Verdict:
+    """Postgres's verdict on the first of ``forms`` in which it does not miss a column in GROUP BY.
 
-
-@dataclass(frozen=True, slots=True)
-class _HiddenTypes:
-    """Names of hidden types, those of them that are functions' names too, and where rows of exposed tables are named.
-
-    The latter by table: that it exists is known, and its name is used in FROM.
+    As :func:`_describe`; the refusal is that of the first form.
     """
-
-    types: frozenset[str]
-    functions: frozenset[str]
-    rows: dict[int, list[int]]
-
-
-async def _hidden_types(session: SqlSession, tokens: Sequence[Token], exposed: Collection[int]) -> _HiddenTypes:
-    names: dict[tuple[str | None, str], list[int]] = {}
-    for index, token in enumerate(tokens):
-        if token.kind in ("word", "quoted"):
-            schema = tokens[index - 2].name if index > 1 and tokens[index - 1].text == "." else None
-            names.setdefault((schema, token.name), []).append(index)
-    types: set[str] = set()
-    functions: set[str] = set()
-    rows: dict[int, list[int]] = {}
-    for schema, name, relation, is_function in await session.hidden_type_names(list(names), exposed):
-        if relation in exposed:
-            rows.setdefault(relation, []).extend(names.get((schema, name), ()))
-        else:
-            types.add(name)
-            functions |= {name} if is_function else set()
-    return _HiddenTypes(frozenset(types), frozenset(functions), rows)
-
-
-def _is_type(tokens: Sequence[Token], index: int) -> bool:
-    """Whether the name of an exposed table may stand for its row type there, rather than for the table."""
-    while index > 1 and tokens[index - 1].text == ".":
-        index -= 2
-    before = tokens[index - 1]
-    return not (before.is_word("from", "join", "only", "table") or before.text == ",")
-
-
-def _has_whole_rows(tree: exp.Query | None, aliases: Mapping[str, set[int]]) -> bool:
-    """Whether something stands for all columns of a table, other than in the list of the outermost SELECT."""
-    if tree is None:
-        return True
-    outermost = {id(star) for item in tree.expressions for star in (item, item.this)} if tree.expressions else set()
-    counted = {id(star) for count in tree.find_all(exp.Count) for star in count.iter_expressions()}
-    for node in tree.find_all(exp.Star, exp.Column):
-        if isinstance(node, exp.Star):
-            if id(node) not in outermost and id(node) not in counted:
-                return True
-        elif not node.args.get("table") and name_of(node.this) in aliases:
-            return True
-    return False
-
-
-async def describe(session: SqlSession, sql: str, tokens: Sequence[Token], syntax: Syntax, hidden: Hidden) -> Described:
-    """Postgres's verdict on ``sql``. Raises the refusal, which is the same whether a hidden thing exists or not."""
-    occurrences = list(hidden.occurrences)
-    for _ in range(_MOST_ATTEMPTS if occurrences else 0):
-        renamed = _Renamed(sql, tokens, occurrences)
+    if len(forms) == 1:
+        return await _describe(session, forms[0], tokens, syntax, occurrences)
+    first: QueryRejected | None = None
+    for form in forms:
         try:
-            await session.describe_only(renamed.sql)
+            async with session.undone():
+                return replace(await _describe(session, form, tokens, syntax, occurrences), otherwise=first)
+        except QueryRejected as refused:
+            first = first or refused
+            if not isinstance(refused.__cause__, psycopg.errors.GroupingError):
+                break
+    assert first is not None
+    raise first
+
+
+async def _describe(
+    session: SqlSession, sql: Rewritten, tokens: Sequence[Token], syntax: Syntax, occurrences: Sequence[int]
+) -> Verdict:
+    """Postgres's verdict on ``sql``; ``tokens`` are those of its original.
+
+    Raises the refusal, which is the same whether a hidden thing exists or not. If hidden things are named where they may
+    mean something else, the verdict has a doubt.
+    """
+    left = list(occurrences)
+    doubt: QueryRejected | None = None
+    for _ in range(_MOST_ATTEMPTS if left else 0):
+        renamed = _Renamed(sql, tokens, left)
+        try:
+            await session.describe_only(renamed.sql.text)
         except psycopg.Error as error:
-            keyword = renamed.keyword_at(error)
-            if keyword is None:
-                raise _refused(error, renamed, syntax, hidden) from error
-            occurrences.remove(keyword)  # it stands for itself there, not for a name
+            refused = _refused(error, renamed, syntax)
+            if not isinstance(refused, QueryRejected):
+                raise
+            doubt = refused
+            alike = renamed.keywords_at(error)
+            if not alike:
+                break
+            left = [index for index in left if index not in alike]  # they stand for themselves there, not for a name
         else:
+            doubt = None
             break
     try:
-        return await session.describe(sql)
+        return Verdict(sql, await session.describe(sql.text), doubt)
     except psycopg.Error as error:
-        if occurrences and rejection(error) is not None and not _is_of_grammar(error):
-            raise PermissionDenied(_ONLY_EXPOSED) from error
-        raise _refused(error, _Renamed(sql, tokens, ()), syntax, hidden) from error
+        if doubt is None and left and rejection(error) is not None and not _is_of_grammar(error):
+            doubt = PermissionDenied(
+                f"{_unknown_words(left, tokens)} cannot be named: it does not exist or is not exposed"
+            )
+        raise doubt or _refused(error, _Renamed(sql, tokens, ()), syntax) from error
+
+
+def _unknown_words(occurrences: Sequence[int], tokens: Sequence[Token]) -> str:
+    return ", ".join(sorted({f'"{tokens[index].name}"' for index in occurrences}))
 
 
 class _Renamed:
     """The statement with some of its tokens replaced by names that do not exist."""
 
-    def __init__(self, sql: str, tokens: Sequence[Token], occurrences: Sequence[int]) -> None:
+    def __init__(self, sql: Rewritten, tokens: Sequence[Token], occurrences: Sequence[int]) -> None:
         self._tokens = tokens
-        self._original = sql
         self._occurrences = occurrences
         self._names: dict[str, str] = {}
         suffix = secrets.token_hex(8)
-        edits: list[Edit] = []
+        edits = list(sql.edits)
         for index in occurrences:
-            name = tokens[index].name
-            other = f"{name.encode()[:40].decode(errors='ignore')}_{suffix}"
-            self._names[other] = name
-            edits.append(Edit(tokens[index].start, tokens[index].end, f" {quoted(other)} "))
-        self.sql = apply(sql, edits)
-        self._edits = edits
+            token = tokens[index]
+            if any(edit.start < token.end and token.start < edit.end for edit in sql.edits):
+                continue  # a table's or column's name that was written out
+            other = f"{token.name.encode()[:40].decode(errors='ignore')}_{suffix}"
+            self._names[other] = token.name
+            edits.append(Edit(token.start, token.end, f" {quoted(other)} "))
+        self.sql = Rewritten(sql.original, edits)
 
     def original(self, error: psycopg.Error) -> int | None:
         """Where in the original the error is; None if Postgres does not say."""
         position = int(error.diag.statement_position or 0) - 1
-        if position < 0:
-            return None
-        shift = 0
-        for edit in self._edits:
-            if position < edit.start + shift:
-                break
-            if position < edit.start + shift + len(edit.text):
-                return edit.start
-            shift += len(edit.text) - (edit.end - edit.start)
-        return position - shift
+        return self.sql.offset(position) if position >= 0 else None
 
     def token_at(self, error: psycopg.Error) -> int | None:
         """The token that the error is about."""
-        place_ = self.original(error)
-        if place_ is None:
+        at = self.original(error)
+        if at is None:
             return None
-        return next((index for index, token in enumerate(self._tokens) if token.end > place_), None)
+        return next((index for index, token in enumerate(self._tokens) if token.end > at), None)
 
-    def keyword_at(self, error: psycopg.Error) -> int | None:
-        """If replacing a token has made the syntax wrong, that token."""
+    def keywords_at(self, error: psycopg.Error) -> set[int]:
+        """If replacing a token has made the syntax wrong, that token and those in the same surroundings."""
         at = self.token_at(error) if _is_of_grammar(error) else None
-        return max((index for index in self._occurrences if at is not None and index <= at), default=None)
+        last = max((index for index in self._occurrences if at is not None and index <= at), default=None)
+        return set() if last is None else {i for i in self._occurrences if self._around(i) == self._around(last)}
+
+    def _around(self, index: int) -> list[str]:
+        return [token.name for token in self._tokens[max(0, index - 1) : index + 2]]
 
     def restored(self, text: str, error: psycopg.Error) -> str:
         """A message about the error, with names and places of the original."""
@@ -240,46 +228,57 @@ class _Renamed:
             text = text.replace(other, name)
         at = self.original(error)
         if at is not None:
-            text = text.replace(place(self.sql, int(error.diag.statement_position or 0) - 1), place(self._original, at))
+            wrong = place(self.sql.text, int(error.diag.statement_position or 0) - 1)
+            text = text.replace(wrong, place(self.sql.original, at))
         return text
 
     def where(self, error: psycopg.Error) -> str:
         """`` (at line 1, column 2)`` of the original, or nothing."""
         at = self.original(error)
-        return "" if at is None else f" ({place(self._original, at)})"
+        return "" if at is None else f" ({place(self.sql.original, at)})"
 
-    def type_at(self, error: psycopg.Error) -> tuple[str, str]:
-        """Name and place of the type that the error is about, without its schema."""
+    def name_at(self, error: psycopg.Error) -> tuple[str, str]:
+        """Name and place of the type or column that the error is about, without its schema or table."""
         index = self.token_at(error)
         if index is None:
             return "", ""
         while index + 2 < len(self._tokens) and self._tokens[index + 1].text == ".":
             index += 2
-        return self._tokens[index].name, f" ({place(self._original, self._tokens[index].start)})"
+        return self._tokens[index].name, f" ({place(self.sql.original, self._tokens[index].start)})"
 
 
-def _is_of_grammar(error: psycopg.Error) -> bool:
-    return error.sqlstate == "42601" and error.diag.source_file in _GRAMMAR
+def _is_of_grammar(error: BaseException | None) -> bool:
+    """True for an error that Postgres finds in the text before it looks any name up."""
+    return isinstance(error, psycopg.Error) and error.sqlstate == "42601" and error.diag.source_file in _GRAMMAR
 
 
-def _refused(error: psycopg.Error, renamed: _Renamed, syntax: Syntax, hidden: Hidden) -> Exception:
+def unreadable(syntax: Syntax) -> InvalidQuery:
+    """The refusal of a statement whose parts are not known, because sqlglot cannot read it."""
+    return InvalidQuery(f"the SQL cannot be read: {syntax.error}")
+
+
+def _refused(error: psycopg.Error, renamed: _Renamed, syntax: Syntax) -> Exception:
     """What to say when Postgres does not accept the SQL; ``error`` itself if that is not the SQL's fault.
 
     What sqlglot cannot read has not had its relations checked, so of Postgres's messages only those about the
     syntax are passed on.
     """
-    found: QueryRejected | None = rejection(error, renamed.sql)
+    found: QueryRejected | None = rejection(error, renamed.sql.text)
     if found is None:
         return error
+    if is_of_literal(error, renamed.sql.text):
+        return found
     if syntax.error and not _is_of_grammar(error):
-        return InvalidQuery(f"the SQL cannot be read: {syntax.error}")
+        return unreadable(syntax)
     if _MISSING_TYPE.fullmatch(error.diag.message_primary or ""):
-        return hidden_type(*renamed.type_at(error))
+        return hidden_type(*renamed.name_at(error))
     message = renamed.restored(error.diag.message_primary or str(error), error)
     if error.sqlstate == _MISSING_COLUMN:
+        if renamed.name_at(error)[0] in _SYSTEM_COLUMNS:
+            return system_columns()
         return PermissionDenied(f"{message}, or it is not exposed{renamed.where(error)}")
-    if hidden.whole_rows and not _is_of_grammar(error):
-        return PermissionDenied(_ONLY_EXPOSED)
+    if error.sqlstate == _MISSING_FUNCTION and message.startswith("function"):
+        return InvalidQuery(f"{message}{renamed.where(error)}, or one of its types is not exposed")
     if isinstance(found, PermissionDenied) and error.sqlstate == "42P01" and syntax.tree is not None:
         # The relations in FROM have been found, so this is about an alias, as in "missing FROM-clause entry".
         return InvalidQuery(message)

@@ -17,6 +17,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_LENGTH",
     "Edit",
+    "Rewritten",
     "Token",
     "apply",
     "identifier",
@@ -85,12 +86,13 @@ def identifier(text: str) -> str:
     return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
 
 
-def tokenize(sql: str) -> list[Token]:
+def tokenize(sql: str, *, bounded: bool = True) -> list[Token]:
     """The tokens of ``sql`` without spaces and comments.
 
-    Raises ``InvalidQuery`` for what is too long, nested too deeply, not terminated or not SQL at all.
+    Raises ``InvalidQuery`` for what is too long, nested too deeply (neither if not ``bounded``: text with our own edits in
+    it), not terminated or not SQL at all.
     """
-    if len(sql) > MAX_LENGTH:
+    if bounded and len(sql) > MAX_LENGTH:
         raise InvalidQuery(f"the SQL is {len(sql)} characters long; at most {MAX_LENGTH} are allowed")
     if "\0" in sql or (not sql.isprintable() and any("\ud800" <= c <= "\udfff" for c in sql)):
         raise InvalidQuery("the SQL contains a NUL character or a lone surrogate")
@@ -108,7 +110,7 @@ def tokenize(sql: str) -> list[Token]:
         elif kind not in ("space", "comment"):
             tokens.append(Token(kind, position, end, sql[position:end]))
             depth += (sql[position] in "([") - (sql[position] in ")]") if kind == "punctuation" else 0
-            if depth > MAX_DEPTH:
+            if bounded and depth > MAX_DEPTH:
                 raise InvalidQuery(f"the SQL is nested more than {MAX_DEPTH} deep")
         position = end
     return tokens
@@ -172,6 +174,26 @@ def apply(sql: str, edits: Iterable[Edit]) -> str:
         parts += [sql[position : edit.start], edit.text]
         position = edit.end
     return "".join([*parts, sql[position:]])
+
+
+class Rewritten:
+    """A statement with edits made: ``original`` with ``edits`` is ``text``."""
+
+    def __init__(self, original: str, edits: Iterable[Edit]) -> None:
+        self.original = original
+        self.edits = sorted(edits, key=lambda edit: edit.start)
+        self.text = apply(original, self.edits)
+
+    def offset(self, offset: int) -> int:
+        """Where in the original it is that ``offset`` in the text is; where the edit begins for what an edit has put in."""
+        shift = 0
+        for edit in self.edits:
+            if offset < edit.start + shift:
+                break
+            if offset < edit.start + shift + len(edit.text):
+                return edit.start
+            shift += len(edit.text) - (edit.end - edit.start)
+        return offset - shift
 
 
 def place(sql: str, offset: int) -> str:

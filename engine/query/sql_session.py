@@ -6,8 +6,9 @@ client's text is only ever sent through the extended protocol, which takes exact
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,16 @@ from engine.query.sql_tree import Tree, read_tree
 from engine.query.sql_values import ParameterType
 from engine.sql import query
 
-__all__ = ["Described", "SqlSession", "not_exposed", "rejecting", "rejection", "sql_session"]
+__all__ = [
+    "Described",
+    "SqlSession",
+    "is_of_literal",
+    "not_exposed",
+    "rejecting",
+    "rejection",
+    "sql_session",
+    "system_columns",
+]
 
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 1_000
@@ -33,6 +43,9 @@ _WORDY = 50  # characters of a node tree that are read in the time of one of SQL
 
 # Classes of errors (docs: "PostgreSQL Error Codes"): what looking up a name can give, and what is not the client's doing.
 _LOOKUPS = ("42", "3F", "0A")
+_ROW_TEXT = "input of anonymous composite types"
+_LITERAL = re.compile(r"[eEbBxX]?'|\$")
+_NO_SCHEMA = re.compile(r'permission denied for schema (.*)|schema "(.*)" does not exist', re.DOTALL)
 _OURS = ("08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX")
 
 
@@ -52,6 +65,19 @@ def not_exposed(name: str) -> PermissionDenied:
     )
 
 
+def system_columns() -> PermissionDenied:
+    """The refusal of ``ctid`` and its like, of any table."""
+    return PermissionDenied("system columns (ctid, xmin, tableoid and the like) are not exposed")
+
+
+def is_of_literal(error: psycopg.Error, sql: str) -> bool:
+    """True if a string of ``sql`` names something that Postgres has not found."""
+    position = int(error.diag.statement_position or 0) if sql else 0
+    if position == 0 or (error.sqlstate or "")[:2] not in _LOOKUPS or _ROW_TEXT in (error.diag.message_primary or ""):
+        return False
+    return _LITERAL.match(sql, position - 1) is not None
+
+
 def rejection(error: psycopg.Error, sql: str = "") -> QueryRejected | None:
     """What an error of Postgres means to the client whose SQL caused it; None if it is not the SQL's fault.
 
@@ -59,9 +85,13 @@ def rejection(error: psycopg.Error, sql: str = "") -> QueryRejected | None:
     """
     state = error.sqlstate or ""
     position = int(error.diag.statement_position or 0) if sql else 0
-    if position and state[:2] in _LOOKUPS and sql[position - 1 : position] in ("'", "$"):
+    if is_of_literal(error, sql):
         return object_name()
     message = error.diag.message_primary or str(error)
+    if schema := _NO_SCHEMA.fullmatch(message):
+        return PermissionDenied(
+            f'the schema "{schema[1] or schema[2]}" cannot be used: it does not exist or is not exposed'
+        )
     if state == "42501":
         return PermissionDenied(f"{message}: only exposed columns can be read (in a subquery, name them instead of *)")
     if state in ("42P01", "3F000"):
@@ -69,6 +99,8 @@ def rejection(error: psycopg.Error, sql: str = "") -> QueryRejected | None:
     if not state or state[:2] in _OURS:
         return None
     where = f" ({place(sql, position - 1)})" if position else ""
+    if _ROW_TEXT in message:
+        return InvalidQuery(f"a string is compared with a row: cast it to the row's type, or write row(...){where}")
     return InvalidQuery(f"{message}{where}")
 
 
@@ -113,31 +145,63 @@ class SqlSession:
             tuple(result.param_type(i) for i in range(result.nparams)),
         )
 
+    def undone(self) -> AbstractAsyncContextManager[Any]:
+        """A savepoint: what is done in it, and what fails in it, leaves the transaction as it was."""
+        return self._connection.transaction(force_rollback=True)
+
     async def describe_only(self, sql: str) -> None:
         """As :meth:`describe`, but a refusal leaves the transaction as it was."""
-        async with self._connection.transaction(force_rollback=True):
+        async with self.undone():
             await self.describe(sql)
 
-    async def hidden_columns(self, relations: Collection[int]) -> set[tuple[int, str]]:
-        """(relation, name) of the columns of these relations that the reader may not read."""
-        return set(await self._rows("plan_hidden_columns", {"relations": list(relations)})) if relations else set()
+    async def columns(self, relations: Collection[int]) -> dict[int, list[tuple[str, bool]]]:
+        """All columns of these relations in order, by relation: name, and whether the reader may read it."""
+        found: dict[int, list[tuple[str, bool]]] = {oid: [] for oid in relations}
+        for oid, name, visible in await self._rows("plan_columns", {"relations": list(relations)}) if found else ():
+            found[oid].append((name, visible))
+        return found
 
     async def hidden_type_names(
         self, names: Sequence[tuple[str | None, str]], exposed: Collection[int]
-    ) -> list[tuple[str | None, str, int, bool]]:
+    ) -> list[tuple[str | None, str, str | None, bool, bool]]:
         """Those of the (schema, name) pairs that mean a type which is not for clients, as the reader finds types.
 
-        With the relation whose row type it is, or an array of it (0 if there is none), and whether there is a function of
-        that name which does not make such values.
+        With the category of keyword that the name is, if any; whether there is a function of that name which does not make
+        such values; and whether the type is the row type of a relation.
         """
         values = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names], "types": []}
         rows = await self._rows("plan_hidden_types", {"exposed": list(exposed), **values})
-        return [(schema, name, relation, is_function) for schema, name, _, relation, is_function in rows]
+        return [(schema, name, *rest) for schema, name, _, _, *rest in rows]
 
-    async def hidden_types(self, types: Collection[int], exposed: Collection[int]) -> list[str]:
-        """The names of those among ``types`` that are not for clients."""
+    async def hidden_types(self, types: Collection[int], exposed: Collection[int]) -> dict[int, str]:
+        """Those among ``types`` that are not for clients, and their names."""
+        if not types:
+            return {}
         values = {"schemas": [], "names": [], "types": list(types), "exposed": list(exposed)}
-        return [name for _, _, name, *_ in await self._rows("plan_hidden_types", values)]
+        return {oid: name for _, _, oid, name, *_ in await self._rows("plan_hidden_types", values)}
+
+    async def hidden_functions(
+        self, names: Sequence[tuple[str | None, str]], exposed: Collection[int]
+    ) -> list[tuple[str | None, str]]:
+        """Those of the (schema, name) pairs that mean functions only which take or give types that are not for clients."""
+        values = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]}
+        rows = await self._rows("plan_named_functions", values) if names else []
+        hidden = await self.hidden_types({oid for *_, types in rows for oid in types}, exposed)
+        usable = {(schema, name) for schema, name, types in rows if hidden.keys().isdisjoint(types)}
+        return list({(schema, name) for schema, name, _ in rows} - usable)
+
+    async def hidden_in_functions(self, functions: Collection[int], exposed: Collection[int]) -> dict[int, str]:
+        """The types that are not for clients among those which these functions take and give, and their names."""
+        rows = await self._rows("plan_function_types", {"functions": list(functions)}) if functions else []
+        return await self.hidden_types({oid for (oid,) in rows}, exposed)
+
+    async def parts(self, types: Collection[int]) -> frozenset[int]:
+        """``types`` and all that values of them consist of."""
+        return (
+            frozenset(oid for oid, _ in await self._rows("plan_parts", {"types": list(types)}))
+            if types
+            else frozenset()
+        )
 
     async def parameter_types(self, oids: Sequence[int]) -> list[ParameterType]:
         """Names and kinds of inferred parameter types, in order."""
@@ -173,12 +237,15 @@ class SqlSession:
         """Everything that ``tree`` can call, by whatever way. After :meth:`analyse`: the owner's role is needed."""
         return await CallTree(self._rows, self._body).collect(tree)
 
-    async def reading(self, sql: str, names: Collection[str], relations: Collection[int]) -> list[Function]:
+    async def reading(
+        self, sql: str, names: Collection[str], relations: Collection[int], *, hidden_rows: bool
+    ) -> list[Function]:
         """What can be called while names are resolved: composite and array literals check their domains at once.
 
-        ``names`` and ``relations`` are those in ``sql``. To be judged before :meth:`describe`.
+        ``names`` and ``relations`` are those in ``sql``; with ``hidden_rows`` the names can be those of row types with
+        hidden columns. To be judged before :meth:`describe`.
         """
-        values = {"sql": sql, "names": list(names), "relations": list(relations)}
+        values = {"sql": sql, "names": list(names), "relations": list(relations), "hidden_rows": hidden_rows}
         types = [oid for (oid,) in await self._rows("plan_read_types", values)]
         [(search_path,)] = await self._rows("plan_search_path", {})
         self._search_path = search_path
@@ -189,7 +256,7 @@ class SqlSession:
 
     async def _body(self, statement: str, search_path: str | None) -> str | None:
         try:
-            async with self._connection.transaction(force_rollback=True):
+            async with self.undone():
                 path = self._search_path if search_path is None else search_path
                 await self._rows("plan_path", {"search_path": path})
                 await self._run(statement, ())

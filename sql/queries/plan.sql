@@ -16,11 +16,12 @@ select case
 from rows from (unnest(%(schemas)s::text[]), unnest(%(names)s::text[])) with ordinality wanted(schema, name, position)
 order by wanted.position
 
--- name: plan_hidden_columns
--- The columns of these relations that the reader may not read.
-select a.attrelid, a.attname from pg_attribute a
+-- name: plan_columns
+-- All columns of these relations in order, and whether the reader may read them.
+select a.attrelid, a.attname, has_column_privilege('realtime_reader', a.attrelid, a.attnum, 'select')
+from pg_attribute a
 where a.attrelid = any (%(relations)s::oid[]) and a.attnum > 0 and not a.attisdropped
-  and not has_column_privilege('realtime_reader', a.attrelid, a.attnum, 'select')
+order by a.attrelid, a.attnum
 
 -- name: plan_hidden_types
 -- Those of the types that clients may not name. Given by oid, or by name as the reader finds them. Clients may name built-in
@@ -54,8 +55,8 @@ named(schema, name, oid) as (
   union all
   select null, null, unnest(%(types)s::oid[])
 )
-select named.schema, named.name, t.typname, coalesce(c.oid, 0),
-       exists (select from pg_proc p where p.proname = t.typname and p.prorettype <> t.oid)
+select named.schema, named.name, t.oid, t.typname, (select k.catcode::text from pg_get_keywords() k where k.word = t.typname),
+       exists (select from pg_proc p where p.proname = t.typname and p.prorettype <> t.oid), t.typrelid <> 0
 from named join pg_type t on t.oid = named.oid
 join pg_type core on core.oid = case when t.typcategory = 'A' and t.typelem <> 0 then t.typelem else t.oid end
 left join pg_class c on c.oid = core.typrelid and c.relkind <> 'c'
@@ -69,6 +70,19 @@ where not (
           and not has_column_privilege('realtime_reader', c.oid, a.attnum, 'select')))
 )
 order by t.typname
+
+-- name: plan_named_functions
+-- The functions that the names can mean to the reader, and all types that they take and give.
+select wanted.schema, wanted.name, p.proargtypes::oid[] || p.prorettype || p.proallargtypes
+from rows from (unnest(%(schemas)s::text[]), unnest(%(names)s::text[])) wanted(schema, name)
+join pg_proc p on p.proname = wanted.name join pg_namespace n on n.oid = p.pronamespace
+where case when wanted.schema is null then pg_function_is_visible(p.oid) else n.nspname = wanted.schema end
+
+-- name: plan_function_types
+-- The types that those of the functions take and give which are not built in.
+select distinct type
+from pg_proc p cross join unnest(p.proargtypes::oid[] || p.prorettype || p.proallargtypes) type
+where p.oid = any (%(functions)s::oid[]) and p.oid >= 16384
 
 -- name: plan_search_path
 -- The schemas in which the reader finds unqualified names.
@@ -175,8 +189,8 @@ from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l 
 where p.oid in (select oid from called)
 order by p.oid
 
--- name: plan_checks
--- The constraints of the domains among these types and their parts, as node trees.
+-- name: plan_parts
+-- These types and all that values of them consist of, with the constraints of the domains among them as node trees.
 with recursive types(oid) as (
   select unnest(%(types)s::oid[])
   union
@@ -190,20 +204,25 @@ with recursive types(oid) as (
   ) part(oid)
   where part.oid <> 0
 )
-select c.conbin::text from pg_constraint c where c.contypid in (select oid from types) and c.conbin is not null
+select types.oid, c.conbin::text from types left join pg_constraint c on c.contypid = types.oid
 
 -- name: plan_read_types
 -- The types as which PostgreSQL may read a string of the statement while it resolves names: those named in it, those of the
--- columns of its tables, and those that functions and operators of one's own named in it take or give.
+-- columns of its tables that clients may see, and those that functions and operators of one's own named in it take or give.
+-- The row types of tables with hidden columns are not among the named ones unless "hidden_rows".
 with functions as (
   select p.* from pg_proc p where p.oid >= 16384
     and (p.proname = any (%(names)s::text[]) or p.oid in (select o.oprcode from pg_operator o where position(o.oprname::text in %(sql)s) > 0))
 )
 select t.oid from pg_type t left join pg_type e on e.oid = t.typelem
-where t.typname = any (%(names)s::text[]) or e.typname = any (%(names)s::text[])
+where (t.typname = any (%(names)s::text[]) or e.typname = any (%(names)s::text[])) and (%(hidden_rows)s or not exists (
+  select from pg_attribute a join pg_class c on c.oid = a.attrelid and c.relkind <> 'c'
+  where c.oid in (t.typrelid, e.typrelid) and a.attnum > 0 and not a.attisdropped
+    and not has_column_privilege('realtime_reader', a.attrelid, a.attnum, 'select')))
 union
 select a.atttypid from pg_attribute a
 where a.attrelid = any (%(relations)s::oid[]) and a.attnum > 0 and not a.attisdropped
+  and has_column_privilege('realtime_reader', a.attrelid, a.attnum, 'select')
 union
 select unnest(f.proargtypes::oid[] || f.prorettype || f.proallargtypes) from functions f
 

@@ -70,9 +70,41 @@ HIDDEN_COLUMN = [
     "select id from messages where secret = 'top secret 1'",
     "select id from messages where secret like 'top%'",
     "select id from messages order by secret",
+    "select (m).secret from messages m",
+    "select count(secret) from messages",
+    "select max(secret) from messages group by room_id",
+    "select room_id from messages group by room_id, secret",
+    "select room_id from messages group by room_id having max(secret) > 'a'",
+    "select first_value(secret) over () from messages",
+    "select id from messages m where (select secret) > ''",
+    "select m.id from messages m join users u on u.password = m.body",
+    "select m.id from messages m join users u using (id) where u.password > ''",
+    "select distinct on (secret) id from messages",
+    "select id from messages limit (select count(secret) from messages)",
+    "select coalesce(secret, body) from messages",
+    "select case when secret > 'm' then 1 end as x from messages",
+    "select m.id from messages m cross join lateral (select m.secret) x",
+    "select pg_typeof(m.secret) from messages m",
+    "select xmlconcat(m.secret::xml) as x from messages m",
+    "select grouping(secret) from messages group by secret",
+    "select id from messages union select length(secret) from messages",
+    "select string_agg(body, secret) from messages",
+    "select count(*) filter (where secret > 'm') from messages",
+    "select m.id from (messages m join users u on true) where secret > ''",
+]
+
+
+@pytest.mark.parametrize("sql", HIDDEN_COLUMN)
+async def test_a_hidden_column_cannot_be_reached(planner: Planner, sql: str) -> None:
+    with pytest.raises(QueryRejected) as refused:
+        await planner.plan(sql)
+    assert "top secret" not in str(refused.value)
+    assert isinstance(refused.value, PermissionDenied), refused.value
+
+
+WHOLE_ROWS = [
     "select messages from messages",
     "select m from messages m",
-    "select (m).secret from messages m",
     "select (m).* from messages m",
     "select m.*::text from messages m",
     "select row_to_json(m) from messages m",
@@ -86,47 +118,23 @@ HIDDEN_COLUMN = [
     "with x as (select * from messages) select id from x",
     "select id from messages m where m is not null",
     "select id from messages m where m = m",
-    "select count(secret) from messages",
-    "select max(secret) from messages group by room_id",
-    "select room_id from messages group by room_id, secret",
-    "select room_id from messages group by room_id having max(secret) > 'a'",
-    "select first_value(secret) over () from messages",
-    "select id from messages m where (select secret) > ''",
-    "select m.id from messages m join users u on u.password = m.body",
-    "select m.id from messages m join users u using (id) where u.password > ''",
     "select m.id from messages m natural join users u",
-    "select distinct on (secret) id from messages",
-    "select id from messages limit (select count(secret) from messages)",
-    "select coalesce(secret, body) from messages",
-    "select case when secret > 'm' then 1 end as x from messages",
-    "select m.id from messages m cross join lateral (select m.secret) x",
     "select m.id from messages m cross join lateral (select m.*) x",
     "select format('%s', m) as x from messages m",
     "select concat(m) as x from messages m",
     "select array_agg(m) as x from messages m",
-    "select pg_typeof(m.secret) from messages m",
-    "select xmlconcat(m.secret::xml) as x from messages m",
-    "select grouping(secret) from messages group by secret",
-    "select id from messages union select length(secret) from messages",
     "select * from messages except select * from messages",
     "select id from messages order by messages",
-    "select string_agg(body, secret) from messages",
-    "select count(*) filter (where secret > 'm') from messages",
-    "select m.id from (messages m join users u on true) where secret > ''",
     "table messages",
 ]
 
 
-@pytest.mark.parametrize("sql", HIDDEN_COLUMN)
-async def test_a_hidden_column_cannot_be_reached(planner: Planner, sql: str) -> None:
-    if sql.endswith("natural join users u"):  # the hidden columns take part in no common name
-        assert await planner.plan(sql)
-        return
-    with pytest.raises(QueryRejected) as refused:
-        await planner.plan(sql)
-    assert "top secret" not in str(refused.value)
-    if not re.search(r"pg_typeof|m = m|array_agg|format|concat|json|row\(|::text|m\)\.|lateral", sql):
-        assert isinstance(refused.value, PermissionDenied), refused.value
+@pytest.mark.parametrize("sql", WHOLE_ROWS)
+async def test_what_stands_for_a_whole_row_has_the_exposed_columns_only(planner: Planner, sql: str) -> None:
+    rows = await planner.read(await planner.plan(sql))
+    assert rows or "except" in sql or "natural" in sql
+    assert "secret" not in str(rows)
+    assert "password" not in str(rows)
 
 
 # (a query with the name of something hidden, that name): with a name that does not exist the answer is the same.
@@ -175,7 +183,6 @@ PROBES = [
     ("select id from messages order by secret", "secret"),
     ("select x.secret from (select * from messages) x", "secret"),
     ("with x as (select secret from messages) select 1 as one from x", "secret"),
-    ("select id, 'a' as secret from messages group by id, secret", "secret"),
     ("select document from comments", "document"),
     ("select c.document, id from comments c", "document"),
 ]  # fmt: skip
@@ -236,26 +243,6 @@ async def test_types_of_exposed_columns_and_rows_and_those_granted_by_name_may_b
 ) -> None:
     plan = await planner.plan(sql)
     assert [document for _, document in await planner.read(plan)] == await planner.documents(sql)
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "select id from messages as m(a, b)",
-        "select c14 from messages as m(c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14)",
-        "select a from messages m(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r)",
-        "select id from messages m where row(m.*) = row(1)",
-        "select id from messages m where row(m.*) = row(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)",
-        "select id from messages m where m = row(1)",
-        "select row(1)::messages as r, id from messages",
-        "select '(1)'::messages as r, id from messages",
-    ],
-)
-async def test_the_number_and_types_of_hidden_columns_are_not_told(planner: Planner, sql: str) -> None:
-    with pytest.raises(PermissionDenied) as refused:
-        await planner.plan(sql)
-    assert re.search(r"exposed|permission denied", str(refused.value))
-    assert not re.search(r"\b(1[0-9]|text|bigint|columns? (available|specified)|entries)\b", str(refused.value))
 
 
 @pytest.mark.parametrize("column", ["xmin", "xmax", "cmin", "cmax", "ctid", "tableoid", "m.xmin", "m.ctid"])
