@@ -171,7 +171,10 @@ def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], publ
     key = entry["primary_key"] or {"immediate": False, "columns": []}
     identity = _identity(entry, key)
     wanted = {*key["columns"], *identity}
-    unpublished = _unpublished(entry, published)
+    passing = _unpublished(entry, published)
+    problem = passing or _problem(entry) or collision
+    if problem is None:
+        problem = passing = _unidentified(entry)
     rows = tuple(c for c in every if c.streamed and (c.exposed or c.name in wanted))
     position = {column.name: index for index, column in enumerate(rows)}
     return Table(
@@ -188,8 +191,8 @@ def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], publ
         camel_case=entry["camel_case"],
         unstreamed=tuple(c for c in every if c.exposed and not c.streamed),
         generated=frozenset(c.name for c in every if c.generated),
-        problem=unpublished or _problem(entry) or collision,
-        unpublished=unpublished is not None,
+        problem=problem,
+        mendable=passing is not None,
     )
 
 
@@ -247,8 +250,17 @@ def _problem(entry: Json) -> str | None:
         return f"{table} takes part in table inheritance, which live queries do not follow"
     if any(leaf["kind"] not in ("r", "p") for leaf in leaves):
         return f"a partition of {table} is a foreign table, whose changes are not in the WAL"
-    return next(
-        (f"{leaf['problem']}: updates and deletes cannot be followed" for leaf in leaves if leaf["problem"]), None
+    return None
+
+
+def _unidentified(entry: Json) -> str | None:
+    """Why old rows of the table, or of a partition, have no replica identity any more, or None."""
+    found = next((member["problem"] for member in entry["members"] or () if member["problem"]), None)
+    if found is None:
+        return None
+    return (
+        f"{found}: updates and deletes cannot be followed; give it a primary key and REPLICA IDENTITY DEFAULT, "
+        "or REPLICA IDENTITY FULL"
     )
 
 

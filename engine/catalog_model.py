@@ -27,8 +27,8 @@ class Table:
     by which UPDATE and DELETE find the old row; empty: rows cannot be followed and only re-reading is possible.
     ``unstreamed`` are exposed columns which the stream lacks. ``stream_columns`` are (name, type oid) of everything
     streamed, by attnum; ``generated`` the names of all generated columns, hidden ones too. ``members``: its own oid and
-    those of all partitions. ``problem``: why it cannot be subscribed to, in plain words; ``unpublished``: because of the
-    publication, which does not send all of its changes.
+    those of all partitions. ``problem``: why it cannot be subscribed to, in plain words; ``mendable``: because the stream
+    does not bring all of its changes until somebody mends the publication or the replica identity, so it passes.
     """
 
     oid: int
@@ -45,7 +45,7 @@ class Table:
     unstreamed: tuple[Column, ...] = ()
     generated: frozenset[str] = frozenset()
     problem: str | None = None
-    unpublished: bool = False
+    mendable: bool = False
     index: Mapping[str, int] = field(init=False, repr=False)
     by_field: Mapping[str, Column] = field(init=False, repr=False)
     by_name: Mapping[str, Column] = field(init=False, repr=False)

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class Definitions:
-    """See the module. ``problem``: what is wrong with the publication, in plain words; None while it sends everything."""
+    """See the module. ``problem``: why the stream lacks changes of tables, in plain words; None while it brings all."""
 
     def __init__(
         self,
@@ -132,14 +132,14 @@ class Definitions:
         self._tell(catalog)
 
     def _tell(self, catalog: Catalog) -> None:
-        unpublished = [table.problem for table in catalog.by_collection.values() if table.unpublished and table.problem]
-        problem = catalog.problem or (unpublished[0] if unpublished else None)
-        if len(unpublished) > 1 and catalog.problem is None:
-            problem = f"{problem} (and {len(unpublished) - 1} more)"
+        lacking = [table.problem for table in catalog.by_collection.values() if table.mendable and table.problem]
+        problem = catalog.problem or (lacking[0] if lacking else None)
+        if len(lacking) > 1 and catalog.problem is None:
+            problem = f"{problem} (and {len(lacking) - 1} more)"
         if problem != self.problem:
             self.problem = problem
             if problem is None:
-                log.info("the publication sends all exposed tables again")
+                log.info("all exposed tables can be followed again")
             else:
                 log.error("tables cannot be followed", problem=problem)
 

@@ -315,4 +315,4 @@ class Router:
 
 
 def _facts(table: Table) -> tuple[object, ...]:
-    return table.signature, table.members, table.problem, table.unpublished
+    return table.signature, table.members, table.problem, table.mendable

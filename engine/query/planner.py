@@ -58,7 +58,8 @@ async def plan_query(
     Raises:
         UnknownCollection: no such collection.
         PermissionDenied: the query reads something that is not exposed, or the table cannot be followed.
-        SubscriptionFailed: the publication does not send all of the table's changes, until somebody mends it.
+        SubscriptionFailed: the stream does not bring all of the table's changes, until somebody mends the publication or the
+            replica identity.
         InvalidQuery: anything else that is wrong with it.
         CatalogError: the connection's role lacks a privilege that checking SQL needs.
         psycopg.Error: Postgres failed for reasons of its own.
@@ -67,7 +68,7 @@ async def plan_query(
     if table is None:
         raise UnknownCollection(f"no collection is named {collection!r}")
     if table.problem:
-        refused = SubscriptionFailed if table.unpublished else PermissionDenied
+        refused = SubscriptionFailed if table.mendable else PermissionDenied
         raise refused(f'"{collection}" cannot be subscribed to: {table.problem}')
     if "sql" in spec:
         return await _plan_sql(table, spec, catalog, connection, cache)

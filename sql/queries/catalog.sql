@@ -161,5 +161,8 @@ select c.oid::bigint, md5(concat_ws(';',
      union
      select i.inhrelid from members m join pg_inherits i on i.inhparent = m.oid
    )
-   select string_agg(format('%s %s', m.oid, n.relreplident), ',' order by m.oid) from members m join pg_class n on n.oid = m.oid)))
+   select string_agg(format('%s %s %s', m.oid, n.relreplident, (
+     select string_agg(format('%s %s %s', i.indexrelid, i.indisreplident, i.indimmediate), ',' order by i.indexrelid)
+     from pg_index i where i.indrelid = m.oid and (i.indisprimary or i.indisreplident))), ',' order by m.oid)
+   from members m join pg_class n on n.oid = m.oid)))
 from realtime.collections k join pg_class c on c.oid = k.relation

@@ -53,6 +53,24 @@ async def refused(play: Stage) -> QueryRejected:
     ("change", "missed", "back", "said"),
     [
         (
+            "alter table t replica identity nothing",
+            "insert into t values (100)",
+            "alter table t replica identity default",
+            "public.t has REPLICA IDENTITY NOTHING: updates and deletes cannot be followed; give it a primary key and",
+        ),
+        (
+            "alter table t drop constraint t_pkey",
+            "insert into t values (100)",
+            "alter table t add primary key (id)",
+            "public.t has no primary key and its REPLICA IDENTITY is DEFAULT",
+        ),
+        (
+            "create unique index t_x on t (id, x); alter table t replica identity using index t_x; drop index t_x",
+            "insert into t values (100)",
+            "alter table t replica identity full",
+            "the replica identity index of public.t is gone",
+        ),
+        (
             "alter publication bunbase_realtime drop table t",
             "insert into t values (100)",
             "alter publication bunbase_realtime add table only t",
@@ -147,6 +165,35 @@ async def test_a_column_list_is_taken_in(base: str) -> None:
         await play.check(follower)
 
 
+async def test_a_partition_that_loses_its_replica_identity_ends_the_queries_until_it_has_one(base: str) -> None:
+    query = Query("p", {"orderBy": [["id", "asc"]]}, json_rows("select * from p order by id"))
+    run(
+        base,
+        "create table p (id int primary key, x int) partition by range (id)",
+        "create table p1 partition of p for values from (0) to (100)",
+        "create unique index p1_id on p1 (id)",
+        "alter table p1 replica identity using index p1_id",
+        "select realtime.expose('p')",
+    )
+    async with stage(base, live=WATCHFUL) as play:
+        follower = await play.follow(query)
+        run(base, "drop index p1_id")
+        await follower.until(lambda: follower.error is not None)
+        assert "the replica identity index of public.p1 is gone" in str(follower.error)
+        assert "public.p1" in str(play.live.problem)
+        run(base, "alter table p1 replica identity default")
+        await until(lambda: play.live.problem is None)
+        newcomer = await play.follow(query)
+        run(
+            base,
+            "insert into p values (1, 1)",
+            "update p set x = 2",
+            "insert into p values (2, 2)",
+            "delete from p where id = 2",
+        )
+        await play.check(newcomer)
+
+
 async def test_a_publication_that_was_dropped_is_restored_with_its_tables_by_migrate(dsn: str) -> None:
     run(dsn, *TABLES)
     async with stage(dsn, lease=3.0) as play:
@@ -195,4 +242,10 @@ async def test_health_says_in_words_what_is_not_published(database: str) -> None
         feed = await becomes(http, "degraded")
         assert "does not publish update, delete, truncate" in str(feed["reason"])
         run(database, "alter publication bunbase_realtime set (publish = 'insert, update, delete, truncate')")
+        await becomes(http, "ok")
+        run(database, "alter table t replica identity nothing")
+        feed = await becomes(http, "degraded")
+        assert "public.t has REPLICA IDENTITY NOTHING" in str(feed["reason"])
+        assert "or REPLICA IDENTITY FULL" in str(feed["reason"])
+        run(database, "alter table t replica identity full")
         await becomes(http, "ok")
