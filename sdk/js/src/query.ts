@@ -182,7 +182,7 @@ class LiveList implements Subscription {
     feed._docs = apply(before ?? [], changes);
     feed._since = position;
     const ahead = this._shown?._since;
-    if (ahead && compare(position, ahead) < 0) this._wait();
+    if (ahead && compare(position, ahead) < 0) this._late || this._wait(); // what goes on behind it is another history
     else this._show(before && before === this._shown?._docs ? changes : undefined);
   }
 

@@ -366,6 +366,19 @@ test("a change that was taken back while the connections changed is taken back i
   assert.deepEqual(shown, ["a", "ab", "a"]);
 });
 
+test("a list that goes on behind the positions shown before is shown after a moment", async () => {
+  const { stage, shown, old, next } = await takenOver();
+  next.subscribed("db:collection:c", { recovered: false });
+  snapshot(next, "0/1", true, []);
+  next.pong();
+  old.pong();
+  for (let at = 2; at < 6; at++) {
+    snapshot(next, `0/${at}`, false, [{ type: "added", oldIndex: -1, newIndex: at - 2, doc: { id: `${at}`, data: { id: `${at}` } } }]);
+    await stage.clock.pass(400);
+  }
+  assert.deepEqual(shown, ["a", "234", "2345"]);
+});
+
 test("a query is written as the protocol has it", () => {
   const stage = new Stage();
   const collection = stage.realtime.database().collection<{ roomId: string; at: number }>("c");
