@@ -74,6 +74,7 @@ class Pool:
         self._pooled = pooled
         self._settings = SESSION_SETTINGS | settings
         self._limit = limit
+        self._quick = min(_MARGIN, timeout / 2)  # for a look at one connection, which leaves time for another one
         self._fresh = fresh
         self._configure = configure
         self._tasks: set[asyncio.Task[None]] = set()
@@ -124,7 +125,7 @@ class Pool:
             for used in self._in_use
             if used.asked is not None
             and used.patience is not None
-            and now - used.asked > used.patience - _MARGIN + _SUSPECT
+            and now - used.asked > max(used.patience - _MARGIN + _SUSPECT, 1.0)
         ]
         if waits:
             return f"the database has not answered for {max(waits):.0f} s over a connection ({self._pool.name})"
@@ -186,7 +187,7 @@ class Pool:
         """Raise unless ``connection``, which is about to be handed out, works."""
         if asyncio.get_running_loop().time() - connection.heard < self._fresh:
             return
-        connection.patience = self._limit + _MARGIN if self._pooled else _MARGIN
+        connection.patience = self._limit + _MARGIN if self._pooled else self._quick
         self._in_use.add(connection)
         try:
             await connection.execute("")

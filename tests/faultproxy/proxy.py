@@ -18,10 +18,11 @@ _READY_FOR_QUERY = b"Z\x00\x00\x00\x05"  # of PostgreSQL's protocol
 class _Way:
     """Both directions of one connection."""
 
-    def __init__(self, proxy: FaultProxy, client: StreamWriter, server: StreamWriter) -> None:
+    def __init__(self, proxy: FaultProxy, client: StreamWriter, server: StreamWriter, first: bytes) -> None:
         self.proxy = proxy
         self.client = client
         self.server = server
+        self.first = first
         self.swallow = False  # half-open: what arrives goes nowhere
         self.truncate = False  # the next chunk is cut in half, then the connection ends
         self.answered = 0  # how often the server was ready for a query: after the login, and after each statement
@@ -126,10 +127,12 @@ class FaultProxy:
         for way in tuple(self._ways):
             way.cut(reset=False)
 
-    def half_open(self) -> None:
-        """Forward nothing more on the open connections, without telling anybody. New ones work."""
+    def half_open(self, *but: bytes) -> None:
+        """Forward nothing more on the open connections, without telling anybody; ``but`` those whose first bytes contain one
+        of these. New ones work.
+        """
         for way in self._ways:
-            way.swallow = True
+            way.swallow = way.swallow or not any(word in way.first for word in but)
 
     def truncate(self) -> None:
         """Forward only half of what comes next on each connection, then end it."""
@@ -168,7 +171,7 @@ class FaultProxy:
                 writer.transport.abort()
                 return
             server_reader, server_writer = await asyncio.open_connection(*self.target)
-            way = _Way(self, writer, server_writer)
+            way = _Way(self, writer, server_writer, first)
             self._ways.add(way)
             try:
                 server_writer.write(first)

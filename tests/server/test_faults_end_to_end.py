@@ -7,12 +7,15 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from websockets.exceptions import ConnectionClosed
 
 from server.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
-from tests.live.stage import held, read, run, until
+from tests.faultproxy.proxy import FaultProxy
+from tests.live.stage import PATIENCE, held, read, run, until
 from tests.ports import free_port
 from tests.server.listener import TABLE, TOP, listener, slot_name
 from tests.server.processes import serving, start
@@ -83,6 +86,31 @@ async def test_a_server_that_stood_still_until_its_slot_was_lost_sends_one_diffe
         await reader.until(["2", "5", "4"])
         assert [event["reset"] for event in reader.events].count(True) == 1
         await reader.client.close()
+
+
+@pytest.mark.long
+async def test_health_tells_of_silent_connections_until_lists_and_answers_are_right_again(base: str) -> None:
+    address = conninfo_to_dict(base)
+    plain = "?sslmode=disable&gssencmode=disable"  # so that the first bytes name the application
+    async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
+        dsn = base.replace(f":{address['port']}/", f":{proxy.port}/") + plain
+        async with (
+            serving(dsn, free_port(), slot_name=slot_name(), throw_away=True) as server,
+            httpx.AsyncClient() as http,
+        ):
+            members = f"{server.url}/realtime/channels/chat/presence"
+            assert (await http.get(members)).is_success
+            reader = await listener(server)
+            await reader.subscribe({"sql": "select max(likes) as likes from messages"})
+            proxy.half_open(b"realtime feed", b"realtime node")
+            run(base, "update messages set likes = 100 where id = 1")
+            degraded = await server.healthy(503)
+            assert "has not answered" in degraded["feed"]["reason"]
+            assert (await http.get(members, timeout=PATIENCE)).is_success
+            while reader.list[0][1] != {"likes": 100}:
+                await reader.event()
+            await server.healthy()
+            await reader.client.close()
 
 
 def lose_some(dsn: str, slot: str) -> bool:
