@@ -128,7 +128,8 @@ class LocalPostgres:
         except BaseException:
             shutil.rmtree(self.data_dir, ignore_errors=True)  # half a cluster would be taken for a whole one next time
             raise
-        (self.data_dir / "postgresql.conf").open("a").write("\ninclude_if_exists = 'realtime.conf'\n")
+        with (self.data_dir / "postgresql.conf").open("a") as conf:
+            conf.write("\ninclude_if_exists = 'realtime.conf'\n")
 
     def _write_settings(self) -> None:
         socket_dir = self.data_dir if len(str(self.data_dir)) < 90 else Path("/tmp")

@@ -71,6 +71,10 @@ class ChangeLog:
         if self._size > self._limit:
             self._overflow()
 
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
     @property
     def memory(self) -> int:
         """Bytes of memory in use, roughly."""
@@ -94,7 +98,7 @@ class ChangeLog:
 
     def _overflow(self) -> None:
         if self._file is None:
-            # Unnamed: the space is freed when the transaction is garbage, whatever happens to this process.
+            # Unnamed: the space is freed when the transaction is garbage (see __del__), or this process ends.
             self._file = tempfile.TemporaryFile(prefix="realtime-", dir=self._spill_dir, buffering=0)  # noqa: SIM115
             self._head, self._head_size = (self._rows, self._raws), self._size
             self._rows, self._raws = [], []

@@ -7,7 +7,7 @@ import json
 import sys
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest_asyncio
@@ -16,6 +16,7 @@ from tests.faultproxy.proxy import FaultProxy
 from tests.server.processes import PATIENCE, ROOT
 
 Ends = tuple[StreamReader, StreamWriter]
+Connect = Callable[[int], Awaitable[Ends]]
 
 
 class Echo:
@@ -49,6 +50,20 @@ async def echo() -> AsyncIterator[Echo]:
     server.close()
 
 
+@pytest_asyncio.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Connects to a port of this machine; the connections are closed at the end of the test."""
+    opened: list[Ends] = []
+
+    async def connect(port: int) -> Ends:
+        opened.append(await asyncio.open_connection("127.0.0.1", port))
+        return opened[-1]
+
+    yield connect
+    for _, writer in opened:
+        writer.close()
+
+
 async def said(ends: Ends, data: bytes) -> bytes:
     """Say something, and return the answer: as long as that, or what came before the end."""
     reader, writer = ends
@@ -61,31 +76,31 @@ async def said(ends: Ends, data: bytes) -> bytes:
         return b""
 
 
-async def test_bytes_pass_and_a_cut_ends_the_connection_on_both_sides(echo: Echo) -> None:
+async def test_bytes_pass_and_a_cut_ends_the_connection_on_both_sides(echo: Echo, connect: Connect) -> None:
     async with FaultProxy("127.0.0.1", echo.port) as proxy:
-        ends = await asyncio.open_connection("127.0.0.1", proxy.port)
+        ends = await connect(proxy.port)
         assert await said(ends, b"hello") == b"hello"
         proxy.cut()
         assert await said(ends, b"again") == b""
         await echo.ended.wait()
-        assert await said(await asyncio.open_connection("127.0.0.1", proxy.port), b"new") == b"new"
+        assert await said(await connect(proxy.port), b"new") == b"new"
 
 
-async def test_a_truncated_answer_is_half_of_it(echo: Echo) -> None:
+async def test_a_truncated_answer_is_half_of_it(echo: Echo, connect: Connect) -> None:
     async with FaultProxy("127.0.0.1", echo.port) as proxy:
-        ends = await asyncio.open_connection("127.0.0.1", proxy.port)
+        ends = await connect(proxy.port)
         await said(ends, b"hello")
         proxy.truncate()
         assert len(await said(ends, b"12345678")) < 8
 
 
-async def test_on_a_half_open_connection_nothing_arrives_and_nothing_ends(echo: Echo) -> None:
+async def test_on_a_half_open_connection_nothing_arrives_and_nothing_ends(echo: Echo, connect: Connect) -> None:
     async with FaultProxy("127.0.0.1", echo.port) as proxy:
-        ends = await asyncio.open_connection("127.0.0.1", proxy.port)
+        ends = await connect(proxy.port)
         await said(ends, b"hello")
         proxy.half_open()
         ends[1].write(b"lost")
-        other = await asyncio.open_connection("127.0.0.1", proxy.port)
+        other = await connect(proxy.port)
         assert await said(other, b"new") == b"new"
         assert echo.got == b"hellonew"
         assert not ends[0].at_eof()
@@ -93,9 +108,9 @@ async def test_on_a_half_open_connection_nothing_arrives_and_nothing_ends(echo: 
         assert await said(ends, b"over") == b""
 
 
-async def test_a_lingering_connection_lives_on_towards_the_server(echo: Echo) -> None:
+async def test_a_lingering_connection_lives_on_towards_the_server(echo: Echo, connect: Connect) -> None:
     async with FaultProxy("127.0.0.1", echo.port) as proxy:
-        ends = await asyncio.open_connection("127.0.0.1", proxy.port)
+        ends = await connect(proxy.port)
         await said(ends, b"hello")
         proxy.linger(0.2)
         assert await said(ends, b"gone") == b""
@@ -103,35 +118,35 @@ async def test_a_lingering_connection_lives_on_towards_the_server(echo: Echo) ->
         await echo.ended.wait()
 
 
-async def test_what_is_blocked_or_refused_does_not_reach_the_server(echo: Echo) -> None:
+async def test_what_is_blocked_or_refused_does_not_reach_the_server(echo: Echo, connect: Connect) -> None:
     async with FaultProxy("127.0.0.1", echo.port) as proxy:
         proxy.blocked = (b"bad",)
-        assert await said(await asyncio.open_connection("127.0.0.1", proxy.port), b"very bad") == b""
-        assert await said(await asyncio.open_connection("127.0.0.1", proxy.port), b"good") == b"good"
+        assert await said(await connect(proxy.port), b"very bad") == b""
+        assert await said(await connect(proxy.port), b"good") == b"good"
         proxy.refuse = True
-        assert await said(await asyncio.open_connection("127.0.0.1", proxy.port), b"good") == b""
+        assert await said(await connect(proxy.port), b"good") == b""
         assert echo.got == b"good"
 
 
-async def test_as_a_process_it_is_told_what_to_do_over_its_control_port(echo: Echo) -> None:
+async def test_as_a_process_it_is_told_what_to_do_over_its_control_port(echo: Echo, connect: Connect) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.faultproxy", f"127.0.0.1:{echo.port}", cwd=ROOT, stdout=PIPE
     )
     assert process.stdout is not None
     try:
         ports = json.loads(await process.stdout.readline())
-        control = await asyncio.open_connection("127.0.0.1", ports["control"])
+        control = await connect(ports["control"])
 
         async def tell(order: dict[str, Any]) -> dict[str, Any]:
             control[1].write(json.dumps(order).encode() + b"\n")
             answer: dict[str, Any] = json.loads(await control[0].readline())
             return answer
 
-        ends = await asyncio.open_connection("127.0.0.1", ports["port"])
+        ends = await connect(ports["port"])
         assert await said(ends, b"hello") == b"hello"
         assert await tell({"do": "cut", "set": {"refuse": True}}) == {"ok": True, "open": 1, "accepted": 1}
         assert await said(ends, b"again") == b""
-        assert await said(await asyncio.open_connection("127.0.0.1", ports["port"]), b"new") == b""
+        assert await said(await connect(ports["port"]), b"new") == b""
         assert (await tell({"set": {"colour": "red"}}))["ok"] is False
     finally:
         process.terminate()
