@@ -10,10 +10,11 @@ from typing import Any
 
 import psycopg
 
+from engine.missing import REMEDY, tables_in_words
 from engine.sql import query
 from server.finding import Finding
 from server.migrate import wide_publications
-from server.migration_state import DatabaseState, read_state
+from server.migration_state import DatabaseState, not_at_this_version, read_state
 
 __all__ = ["own_slots", "schema_findings"]
 
@@ -25,9 +26,9 @@ def schema_findings(connection: _Connection) -> Iterator[Finding]:
     yield from _wide_publications(connection)
     state = read_state(connection)
     yield from _state(state)
-    if not state.ours or not state.readable or state.newer is not None:
+    if not state.ours or state.missing or not state.readable or state.newer is not None:
         return
-    for check in _IN_MIGRATED if not state.pending else _OF_ANY_VERSION:
+    for check in _IN_MIGRATED if state.schema_current and not state.numbered else _OF_ANY_VERSION:
         try:
             yield from check(connection)
         except (
@@ -69,6 +70,8 @@ def _state(state: DatabaseState) -> Iterator[Finding]:
             f"the schema realtime is not ours: it belongs to {state.owner} and holds {state.objects}",
             "Another product uses the name: use another database, or rename that schema.",
         )
+    elif state.missing:
+        yield Finding("problem", tables_in_words(state.missing), f"{REMEDY[0].upper()}{REMEDY[1:]}.")
     elif state.ours and not state.readable:
         yield Finding(
             "problem",
@@ -77,10 +80,8 @@ def _state(state: DatabaseState) -> Iterator[Finding]:
         )
     elif state.newer is not None:
         yield Finding("problem", state.newer, "Install that version; this one refuses to serve and to migrate.")
-    elif state.pending:
-        yield Finding(
-            "problem", f"the database is not at this version ({', '.join(state.pending)})", "Run `realtime migrate`."
-        )
+    elif (problem := not_at_this_version(state)) is not None:
+        yield Finding("problem", problem, "Run `realtime migrate`.")
     else:
         yield Finding("ok", "migrations are up to date")
 

@@ -19,7 +19,7 @@ from psycopg.errors import Diagnostic
 from psycopg.rows import dict_row, tuple_row
 
 from engine.connecting import connect_now
-from engine.missing import tables_missing
+from engine.missing import REMEDY
 from engine.session_settings import OWN_NAMES
 from engine.sql import folder, query
 from server.lock_watch import blocker_in_words
@@ -28,6 +28,7 @@ from server.migration_state import (
     DatabaseState,
     MigrationError,
     migration_files,
+    not_at_this_version,
     package_name,
     read_state,
     schema_checksum,
@@ -69,6 +70,7 @@ def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
         connection.execute(query("migration_lock_timeout"), [f"{round(lock_timeout * 1000)}ms"])
         state = read_state(connection)
         state.refuse_foreign()
+        state.refuse_incomplete()
         state.refuse_unreadable()
         state.refuse_newer()
         _run(connection, "the table realtime.migrations", query("migration_table"))
@@ -78,7 +80,7 @@ def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
         _apply_numbered(connection, state, notes)
         if not state.applied:
             _run(connection, "the publication", query("publication_put_back"))
-        _refuse_incomplete(connection)
+        read_state(connection).refuse_incomplete()
         _apply_schema(connection, state, notes)
         for path in sorted((folder("sql") / "upkeep").glob("*.sql")):
             _run(connection, path.name, path.read_text())
@@ -106,13 +108,6 @@ def _wait_for_others(connection: _Connection) -> None:
         ) from error
 
 
-def _refuse_incomplete(connection: psycopg.Connection[Any]) -> None:
-    """Raise ``MigrationError`` if a table was dropped that a migration once made."""
-    row = connection.cursor(row_factory=tuple_row).execute(query("missing_tables")).fetchone()
-    if row is not None and (problem := tables_missing(row[0])) is not None:
-        raise MigrationError(problem)
-
-
 def _apply_numbered(connection: _Connection, state: DatabaseState, notes: list[str]) -> None:
     for path in migration_files():
         text = path.read_text()
@@ -128,11 +123,13 @@ def _apply_numbered(connection: _Connection, state: DatabaseState, notes: list[s
 
 def _apply_schema(connection: _Connection, state: DatabaseState, notes: list[str]) -> None:
     done, checksum, version = state.applied.get(SCHEMA), schema_checksum(), schema_version()
-    if done is None or done.checksum != checksum:
+    if state.lost or not state.schema_current:
         for path in schema_files():
             _run(connection, path.name, path.read_text())
         notes.append(f"applied {SCHEMA} version {version}")
-    elif done.version != version:
+        if state.schema_current:
+            notes.append(f"made again what was missing: {', '.join(state.lost)}")
+    elif done is not None and done.version != version:
         notes.append(f"recorded {SCHEMA} version {version}")
     if done is None or (done.checksum, done.version) != (checksum, version):
         connection.execute(query("migration_record"), [SCHEMA, checksum, version, package_name()])
@@ -145,6 +142,7 @@ def migrated_state(dsn: str) -> DatabaseState:
     with connect_now(dsn, "realtime migrate", OWN_NAMES) as connection:
         state = read_state(connection)
     state.refuse_foreign()
+    state.refuse_incomplete()
     state.refuse_unreadable()
     state.refuse_newer()
     return state
@@ -155,6 +153,7 @@ def check_migrated(dsn: str) -> None:
     with connect_now(dsn, "realtime migrate", OWN_NAMES) as connection:
         state = read_state(connection)
     state.refuse_foreign()
+    state.refuse_incomplete()
     state.refuse_newer()
     if not state.ours:
         raise MigrationError(f"database {state.database} is not migrated: run `realtime migrate`")
@@ -162,12 +161,9 @@ def check_migrated(dsn: str) -> None:
 
 def check_served(dsn: str) -> None:
     """Raise ``MigrationError`` unless the database is at this version and clients' SQL can be run in it."""
-    if missing := migrated_state(dsn).pending:
-        raise MigrationError(
-            f"the database is not at this version ({', '.join(missing)}); run `realtime migrate`, or serve with --migrate"
-        )
+    if problem := not_at_this_version(migrated_state(dsn)):
+        raise MigrationError(f"{problem}; run `realtime migrate`, or serve with --migrate")
     with connect_now(dsn, "realtime migrate", OWN_NAMES) as connection:
-        _refuse_incomplete(connection)
         lost = connection.execute(query("migration_reader_lost")).fetchone()
         roles = [name for (name,) in connection.execute(query("roles_missing")).fetchall()]
     if lost is not None or roles:
@@ -220,9 +216,6 @@ def _remedy(error: psycopg.Error) -> str:
             "Run `realtime migrate` as a superuser, or as the owner of the schema realtime "
             "(the first time: a role with CREATE on the database and CREATEROLE)"
         )
-    if isinstance(error, psycopg.errors.UndefinedTable):
-        return (
-            "If a table of the schema realtime was dropped: restore it from a backup, or run DROP SCHEMA realtime CASCADE, "
-            "migrate, and expose the tables again"
-        )
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+        return f"If a part of the schema realtime was dropped: {REMEDY}"
     return "Nothing was changed"

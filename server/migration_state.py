@@ -7,8 +7,10 @@ others, the number which of the two are later.
 from __future__ import annotations
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,12 +20,14 @@ import psycopg
 from psycopg.rows import dict_row
 
 from engine.errors import RealtimeError
+from engine.missing import tables_missing
 from engine.sql import folder, query
 
 __all__ = [
     "DatabaseState",
     "MigrationError",
     "migration_files",
+    "not_at_this_version",
     "package_name",
     "read_state",
     "schema_checksum",
@@ -31,6 +35,8 @@ __all__ = [
     "schema_version",
 ]
 
+_MADE = re.compile(r"^( *)create (?:or replace )?(function|view|trigger) (?:realtime\.)?(\w+)", re.MULTILINE)
+_IN_LOOP = 2  # signatures: what is indented stands in the loop over json and text
 SCHEMA = "sql/schema"
 """The name under which ``sql/schema`` as a whole stands in ``realtime.migrations``."""
 
@@ -50,7 +56,14 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
-    """``readable``: the role may read ``applied``; ``objects``: the first few things in the schema, None if it is empty."""
+    """What :func:`read_state` finds.
+
+    Attributes:
+        readable: the role may read ``applied``.
+        objects: the first few things in the schema, None if it is empty.
+        missing: tables that a migration once made and that are gone.
+        lost: functions, views and triggers of ``sql/schema`` that are gone, in words; a migrate makes them again.
+    """
 
     exists: bool
     ours: bool
@@ -60,13 +73,24 @@ class DatabaseState:
     database: str
     role: str
     applied: dict[str, Applied] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    @property
+    def numbered(self) -> list[str]:
+        """The numbered migrations that ``migrate`` would apply."""
+        return [path.stem for path in migration_files() if path.stem not in self.applied]
+
+    @property
+    def schema_current(self) -> bool:
+        """Whether the functions are those of this version, as far as that was written down."""
+        schema = self.applied.get(SCHEMA)
+        return schema is not None and schema.checksum == schema_checksum()
 
     @property
     def pending(self) -> list[str]:
         """What ``migrate`` would apply, ``sql/schema`` being the part that is replaced whole; empty: up to date."""
-        names = [path.stem for path in migration_files() if path.stem not in self.applied]
-        schema = self.applied.get(SCHEMA)
-        return names if schema is not None and schema.checksum == schema_checksum() else [*names, SCHEMA]
+        return [*self.numbered, *self.lost] if self.schema_current else [*self.numbered, SCHEMA]
 
     def refuse_foreign(self) -> None:
         """Raise ``MigrationError`` if the schema ``realtime`` is that of another product."""
@@ -75,6 +99,11 @@ class DatabaseState:
                 f"the schema realtime in database {self.database} is not ours (it belongs to {self.owner} and holds "
                 f"{self.objects}): another product uses the name. Use another database, or rename that schema"
             )
+
+    def refuse_incomplete(self) -> None:
+        """Raise ``MigrationError`` if a table was dropped that a migration once made."""
+        if problem := tables_missing(self.missing):
+            raise MigrationError(problem)
 
     def refuse_unreadable(self) -> None:
         """Raise ``MigrationError`` if the role may not see what was migrated."""
@@ -107,16 +136,48 @@ class DatabaseState:
         )
 
 
+def not_at_this_version(state: DatabaseState) -> str | None:
+    """What ``migrate`` would have to apply or make again, in words; None if nothing."""
+    if not state.pending:
+        return None
+    if state.schema_current and not state.numbered:
+        return f"missing in the schema realtime: {', '.join(state.lost)}"
+    return f"the database is not at this version ({', '.join(state.pending)})"
+
+
 def read_state(connection: psycopg.Connection[Any]) -> DatabaseState:
     """Read it. Raises ``psycopg.Error``."""
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(query("migration_state")).fetchone()
         assert row is not None
+        if not row["ours"]:
+            return DatabaseState(**row)
+        gone = cursor.execute(query("missing_tables")).fetchone()
+        assert gone is not None
+        missing = tuple(gone["names"])
+        recorded = "migrations" not in missing
         applied = {}
-        if row["ours"] and row["readable"]:
+        if row["readable"] and recorded:
             for done in cursor.execute(query("migrations_done")).fetchall():
                 applied[str(done["name"])] = Applied(done["checksum"], done["version"], done["applied_by"])
-    return DatabaseState(**row, applied=applied)
+        state = DatabaseState(**row, applied=applied, lost=_lost(cursor))
+    # What a pending migration is to make is not missing.
+    return replace(state, missing=missing if not (recorded and state.numbered) else ())
+
+
+def _lost(cursor: psycopg.Cursor[dict[str, Any]]) -> tuple[str, ...]:
+    present = Counter((row["kind"], row["name"]) for row in cursor.execute(query("schema_objects")).fetchall())
+    return tuple(f"{kind} realtime.{name}" for kind, name in sorted((_schema_objects() - present).keys()))
+
+
+@cache
+def _schema_objects() -> Counter[tuple[str, str]]:
+    """Kinds and names of what ``sql/schema`` makes; a function counts once for each of its signatures."""
+    made: Counter[tuple[str, str]] = Counter()
+    for path in schema_files():
+        for indent, kind, name in _MADE.findall(path.read_text()):
+            made[kind, name] += _IN_LOOP if indent else 1
+    return made
 
 
 @cache

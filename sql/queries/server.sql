@@ -76,7 +76,7 @@ with wanted (relation, name, fires) as (
 select w.relation::text, w.name,
        case when t.oid is null then 'is missing' when t.tgenabled = 'D' then 'is disabled' else 'does not fire in every session that it should' end as what
 from wanted w left join pg_trigger t on t.tgrelid = w.relation and t.tgname = w.name
-where t.tgenabled is distinct from w.fires::"char"
+where t.tgenabled is distinct from w.fires::"char" and w.relation is not null
 order by 1, 2
 
 -- name: doctor_privileges
@@ -164,7 +164,7 @@ select array(
   select t.name from unnest(array['migrations', 'collections', 'nodes', 'settings', 'channel_defaults', 'channels', 'messages',
     'messages_default', 'commits', 'expired', 'dropped_days', 'message_ids', 'connections', 'presence', 'last_seen', 'routes',
     'preferences', 'epochs', 'server_roles']) t (name)
-  where to_regclass('realtime.' || t.name) is null
+  where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'realtime' and c.relname = t.name)
 ) as names
 
 -- name: server_identity

@@ -81,7 +81,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   from missing m group by m.kind, m.object, m.columns
   union all
   select format('GRANT realtime_reader TO %I;', role)
-  where purpose = 'serve' and not pg_has_role(role, 'realtime_reader',
+  where purpose = 'serve' and not pg_has_role(role, to_regrole('realtime_reader')::oid,  -- null where the role itself is missing
     case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end)
   union all
   -- PUBLIC has both, unless they were revoked. Temporary views are how clients' SQL is checked.
