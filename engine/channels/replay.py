@@ -11,8 +11,8 @@ from engine.channels.records import MessageRow, message_row
 from engine.live.reader import Reader, ReadResult
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, format_lsn, parse_lsn
-from engine.query.model import Statement
 from engine.sql import query
+from engine.statement import Statement
 
 __all__ = ["Check", "Past", "Replay"]
 

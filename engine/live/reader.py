@@ -20,9 +20,9 @@ from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
 from engine.outage import OtherServer, TableLocked
 from engine.pool import Pool
-from engine.query.model import Origin, Statement
 from engine.session_settings import READS_ANYWAY
 from engine.sql import query
+from engine.statement import Origin, Statement
 from engine.types import Value
 
 __all__ = ["ReadResult", "Reader", "ResultTooLarge", "holder_in_words"]

@@ -28,10 +28,10 @@ from engine.live.window import read_size
 from engine.lsn import Lsn
 from engine.outage import in_words
 from engine.query.incremental import IncrementalPlan
-from engine.query.model import Statement
 from engine.query.planner import reread_instead
 from engine.query.reread import ReReadPlan, unique_ids
 from engine.query.sql_session import rejection
+from engine.statement import Statement
 
 __all__ = ["Refresher"]
 

@@ -18,11 +18,12 @@ from engine.query.alternatives import Conjunction, RangeTerm, alternatives
 from engine.query.bounds import bound_range, inside_bounds
 from engine.query.comparison import NotReproducible, describe
 from engine.query.encode import document_encoder, document_id
-from engine.query.model import Query, Statement
+from engine.query.model import Query
 from engine.query.normalise import normalise
 from engine.query.order import KeyPart, SortKey, key_parts, row_key, sort_keys
 from engine.query.predicate import Test, compile_predicate, predicate_columns
 from engine.query.render import render_rows
+from engine.statement import Statement
 from engine.types import Row
 
 __all__ = ["Conjunction", "IncrementalPlan", "NotIncremental", "RangeTerm", "compile_incremental"]

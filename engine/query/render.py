@@ -12,10 +12,11 @@ from engine.catalog_model import Table
 from engine.catalog_types import Column
 from engine.errors import InvalidQuery
 from engine.query.encode import projection
-from engine.query.model import Origin, Query, Statement
+from engine.query.model import Query
 from engine.query.order import sort_keys
 from engine.query.predicate import predicate_columns
 from engine.query.render_where import Parameters, column_sql, cursor_sql, key_sql, predicate_sql, quote
+from engine.statement import Origin, Statement
 
 __all__ = ["render_documents", "render_reread", "render_rows"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from engine.query.model import Statement
+from engine.statement import Statement
 
 __all__ = ["ReReadPlan", "unique_ids"]
 

@@ -14,12 +14,12 @@ from hashlib import blake2b
 from sqlglot import exp
 
 from engine.catalog import Column, Table
-from engine.query.model import Statement
 from engine.query.reread import ReReadPlan
 from engine.query.sql_ast import name_of
 from engine.query.sql_check import Bound, CheckedSql
 from engine.query.sql_edit import add_key, quoted, single_source
 from engine.query.sql_lex import normalise
+from engine.statement import Statement
 
 __all__ = ["reread_sql"]
 

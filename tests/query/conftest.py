@@ -13,8 +13,9 @@ import pytest
 
 from engine.catalog import Catalog, Table, load_catalog
 from engine.query.canonical import canonicalise
-from engine.query.model import Query, Statement
+from engine.query.model import Query
 from engine.session_settings import connection_options
+from engine.statement import Statement
 from engine.types import Value
 from server.local_postgres import LocalPostgres
 from tests.conftest import database_on

@@ -11,8 +11,8 @@ import pytest
 from engine.errors import InvalidQuery
 from engine.query.builder import parse_query
 from engine.query.incremental import IncrementalPlan, compile_incremental
-from engine.query.model import Statement
 from engine.query.render import render_documents
+from engine.statement import Statement
 from tests.query.conftest import Oracle
 
 MEANINGS: list[tuple[list[object], str]] = [

@@ -15,9 +15,9 @@ from engine.errors import InvalidQuery
 from engine.query.builder import parse_query
 from engine.query.canonical import canonicalise
 from engine.query.incremental import IncrementalPlan, compile_incremental
-from engine.query.model import Statement
 from engine.query.planner import plan_query
 from engine.query.render import render_documents
+from engine.statement import Statement
 from engine.values.nested import array_tokens
 from server.local_postgres import LocalPostgres
 from tests.conftest import database_on
