@@ -9,7 +9,6 @@ column, a keyword). Hidden columns need none of this: ``sql_conceal`` takes them
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -25,10 +24,12 @@ from engine.query.sql_session import Described, SqlSession, is_of_literal, rejec
 
 __all__ = ["Verdict", "candidates", "describe", "find_hidden", "hidden_type", "unreadable"]
 
+# PostgreSQL's messages have many languages; where they come from (its source files) has not.
+_TYPES, _FUNCTIONS = "parse_type.c", "parse_func.c"
 _GRAMMAR = frozenset({"scan.l", "gram.y", "parser.c"})  # where Postgres finds errors before it looks names up
 _MISSING_COLUMN = "42703"
 _MISSING_FUNCTION = "42883"
-_MISSING_TYPE = re.compile(r'type "(.*)" does not exist', re.DOTALL)
+_MISSING_OBJECT = "42704"
 _NOT_A_TYPE = frozenset(
     {"R", "C"}
 )  # categories of keywords that are no type's name unless quoted (docs: "SQL Key Words")
@@ -270,14 +271,14 @@ def _refused(error: psycopg.Error, renamed: _Renamed, syntax: Syntax) -> Excepti
         return found
     if syntax.error and not _is_of_grammar(error):
         return unreadable(syntax)
-    if _MISSING_TYPE.fullmatch(error.diag.message_primary or ""):
+    if error.sqlstate == _MISSING_OBJECT and error.diag.source_file == _TYPES:
         return hidden_type(*renamed.name_at(error))
     message = renamed.restored(error.diag.message_primary or str(error), error)
     if error.sqlstate == _MISSING_COLUMN:
         if renamed.name_at(error)[0] in _SYSTEM_COLUMNS:
             return system_columns()
         return PermissionDenied(f"{message}, or it is not exposed{renamed.where(error)}")
-    if error.sqlstate == _MISSING_FUNCTION and message.startswith("function"):
+    if error.sqlstate == _MISSING_FUNCTION and error.diag.source_file == _FUNCTIONS:
         return InvalidQuery(f"{message}{renamed.where(error)}, or one of its types is not exposed")
     if isinstance(found, PermissionDenied) and error.sqlstate == "42P01" and syntax.tree is not None:
         # The relations in FROM have been found, so this is about an alias, as in "missing FROM-clause entry".

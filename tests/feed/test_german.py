@@ -10,8 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.errors import FeedError
+from engine.catalog import load_catalog
+from engine.errors import FeedError, InvalidQuery, PermissionDenied
 from engine.feed.feed import Feed, FeedSettings
+from engine.live.plans import Planner
+from engine.live.reader import Reader as LiveReader
 from server.doctor import diagnose
 from server.local_postgres import LocalPostgres
 from server.settings import Settings
@@ -90,3 +93,25 @@ async def test_a_refused_connection_is_shown_as_the_server_says_it_and_tried_aga
     async with Feed(base.replace("postgres@", "nobody@"), FeedSettings(slot_name="nobody", throw_away=True)) as feed:
         await until(lambda: "existiert nicht" in (feed.state.reason or ""))
         assert feed.state.status == "starting"
+
+
+async def test_what_clients_may_not_name_is_refused_as_in_english(base: str) -> None:
+    run(base, "create table vault (gold text)")
+    reader = LiveReader(base, size=1)
+    await reader.open()
+    try:
+        planner = Planner(reader)
+        async with reader.connection() as connection:
+            planner.use(await load_catalog(connection))
+        for name in ("vault", "nothing"):
+            with pytest.raises(
+                PermissionDenied, match=f'"{name}" cannot be named: it does not exist or is not exposed'
+            ):
+                await planner.plan("t", {"sql": f"select id, (null::{name}) is null as x from t"})
+        with pytest.raises(InvalidQuery, match=r"existiert nicht .*, or one of its types is not exposed"):
+            await planner.plan("t", {"sql": "select missing(id) as x from t"})
+        with pytest.raises(InvalidQuery) as refused:
+            await planner.plan("t", {"sql": "select id + date '2000-01-01' || true as x from t"})
+        assert "types is not exposed" not in str(refused.value), "this is about an operator"
+    finally:
+        await reader.close()
