@@ -9,6 +9,7 @@ once. Everything later comes by the stream.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import psycopg
 import structlog
@@ -16,8 +17,8 @@ import structlog
 from engine.channels.core import ChannelCore
 from engine.channels.epochs import OTHER_HISTORY, Epochs
 from engine.channels.events import EndEvent, MessageEvent
+from engine.channels.judging import judge_ahead
 from engine.channels.model import Position, Unavailable
-from engine.channels.records import MessageRow
 from engine.channels.replay import Past, Replay
 from engine.channels.settings import ChannelSettings
 from engine.channels.store import UNREACHABLE, Store
@@ -72,10 +73,10 @@ class HandOver:
             ticket = self._core.ledger.begin_read()
             past: Past | None = None
             try:
-                past, recovered = await self._read(subscription, since, history)
+                past, judged, recovered = await self._read(subscription, since, history)
                 if generation != self._generation:
                     continue
-                events = self._events(subscription.channel, past)
+                events = self._events(subscription.channel, judged)
                 if since is not None and recovered:
                     events = [event for event in events if event.key > since]
                 else:
@@ -83,6 +84,7 @@ class HandOver:
                     events = events[-history:] if history else []
                 subscription.recovered = None if since is None else recovered
                 subscription.replay(events)
+                _delivered(events)
                 return self._core.router.add(subscription)
             except UNREACHABLE as error:
                 raise Unavailable("the database cannot be reached; try again") from error
@@ -97,20 +99,23 @@ class HandOver:
             flushed = await self._store.flushed()
             await self._live.reached(min(since.lsn + 1, flushed))
 
-    async def _read(self, subscription: Subscription, since: Position | None, history: int) -> tuple[Past, bool]:
-        """The past, and whether it is everything after ``since``."""
+    async def _read(
+        self, subscription: Subscription, since: Position | None, history: int
+    ) -> tuple[Past, list[MessageEvent], bool]:
+        """The past, its messages, judged, and whether it is everything after ``since``."""
         channel = subscription.channel
         if since is not None:
             past = await self._replay.since(channel, since, self._settings.max_replay)
             if not past.more and await self._recoverable(channel, since, subscription.options.epoch):
-                return past, True
+                return past, await _judged(past, [subscription]), True
         # Also without history a snapshot is needed: for what the ledger may let go of meanwhile.
         count = history
         while True:
             past = await self._replay.last(channel, count, self._core.position)
-            wanted = sum(subscription.wants(MessageEvent(row)) for row in past.rows)
+            judged = await _judged(past, [subscription])
+            wanted = sum(map(subscription.wants, judged))
             if wanted >= history or len(past.rows) < count or count >= _MOST_EXAMINED:
-                return past, False
+                return past, judged, False
             count = min(count * 8, _MOST_EXAMINED)
 
     async def _recoverable(self, channel: str, since: Position, epoch: str | None) -> bool:
@@ -132,16 +137,14 @@ class HandOver:
     def _in_ledger(self, since: Position) -> bool:
         return any(entry.lsn == since.lsn for entry in self._core.ledger)
 
-    def _events(self, channel: str, past: Past) -> list[MessageEvent]:
+    def _events(self, channel: str, past: list[MessageEvent]) -> list[MessageEvent]:
         """Everything up to the stream's position, in order, each once."""
-        rows: dict[tuple[int, int], MessageRow] = {
-            (row.lsn, row.seq): row for row in past.rows if row.lsn <= self._core.position
-        }
+        events = {event.key: event for event in past if event.row.lsn <= self._core.position}
         for entry in self._core.ledger:
             for row in entry.messages:
-                if row.channel == channel:
-                    rows[row.lsn, row.seq] = row
-        return [MessageEvent(rows[key]) for key in sorted(rows)]
+                if row.channel == channel and (row.lsn, row.seq) not in events:
+                    events[row.lsn, row.seq] = MessageEvent(row)
+        return [events[key] for key in sorted(events)]
 
     # -- a gap in the stream ---------------------------------------------------------------------------------------
 
@@ -202,9 +205,10 @@ class HandOver:
             past: Past | None = None
             try:
                 past = await self._replay.since(channel, since, 1 << 30)
+                judged = await _judged(past, self._core.router.of(channel))
                 if generation != self._generation:
                     return  # another recovery is under way
-                events = [event for event in self._events(channel, past) if event.key > since]
+                events = [event for event in self._events(channel, judged) if event.key > since]
                 for subscription in self._core.router.of(channel):
                     if subscription.waiting:
                         subscription.waiting = False
@@ -212,6 +216,7 @@ class HandOver:
                             subscription.replay(events)
                         except Exception as problem:  # noqa: BLE001 - of one subscriber's filter or connection
                             subscription.give_up(problem)
+                _delivered(events)
                 return
             finally:
                 self._core.ledger.end_read(ticket, past.snapshot if past is not None else None)
@@ -251,3 +256,16 @@ class HandOver:
             "engine_others_behind", node=self._settings.node_id, position=format_lsn(position)
         ):
             await asyncio.sleep(_LOOK)
+
+
+async def _judged(past: Past, subscriptions: Sequence[Subscription]) -> list[MessageEvent]:
+    """The messages of the past, with what the subscribers' filters say of them; the loop goes on meanwhile."""
+    events = [MessageEvent(row) for row in past.rows]
+    for _ in judge_ahead(events, lambda _: subscriptions, smallest=0):
+        await asyncio.sleep(0)
+    return events
+
+
+def _delivered(events: list[MessageEvent]) -> None:
+    for event in events:
+        event.delivered()

@@ -7,11 +7,11 @@ step. A verdict depends on nothing but the message and the filter, so it may be 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from engine.channels.events import MessageEvent
-from engine.channels.filter import Test
+from engine.channels.subscription import Subscription
 
 __all__ = ["AT_ONCE", "judge_ahead"]
 
@@ -22,13 +22,18 @@ _LARGE: Final = 4_096  # bytes of payload; what is smaller costs little, and is 
 _MOST_KEPT: Final = 200_000  # verdicts, about 20 MiB; beyond that messages are judged when they are delivered
 
 
-def judge_ahead(events: Iterable[MessageEvent], tests: Callable[[MessageEvent], Iterable[Test]]) -> Iterator[None]:
-    """Judge large messages by the ``tests`` of each; yields after every ``AT_ONCE`` steps."""
+def judge_ahead(
+    events: Iterable[MessageEvent], subscribers: Callable[[str], Sequence[Subscription]], *, smallest: int = _LARGE
+) -> Iterator[None]:
+    """Judge messages of at least ``smallest`` bytes by the filters of their channel's ``subscribers``.
+
+    Yields after every ``AT_ONCE`` steps.
+    """
     steps = kept = 0
     for event in events:
-        if len(event.row.payload) < _LARGE:
+        if len(event.row.payload) < smallest:
             continue
-        for test in tests(event):
+        for test in [test for subscription in subscribers(event.channel) for test in subscription.tests(event)]:
             before = event.steps
             with contextlib.suppress(Exception):  # raised again when it is delivered, and ends that subscription alone
                 event.meets(test)

@@ -71,10 +71,7 @@ class ChannelRouter:
 
     def judge(self, events: Iterable[MessageEvent]) -> Iterator[None]:
         """Ask the subscribers' filters about one transaction's messages, ahead of :meth:`messages`. Yields now and then."""
-        return judge_ahead(
-            events,
-            lambda event: [test for subscription in self.of(event.channel) for test in subscription.tests(event)],
-        )
+        return judge_ahead(events, self.of)
 
     def messages(self, events: list[MessageEvent]) -> None:
         """Deliver one transaction's messages."""
