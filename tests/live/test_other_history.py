@@ -1,0 +1,41 @@
+"""The stream begins anew, in another history, below what the last one had reached."""
+
+from __future__ import annotations
+
+from engine.catalog import Catalog
+from engine.feed.pgoutput import PgOutputDecoder
+from engine.live.queries import LiveQuery
+from engine.live.reader import ReadResult
+from engine.live.router import Outcome, Router
+from engine.live.snapshot import Snapshot
+from engine.types import Transaction
+from tests.bench.bench_match import plan_for
+from tests.bench.stream import MESSAGES, insert, relation, transaction
+
+
+def test_what_a_snapshot_shows_is_not_applied_again_although_positions_begin_lower() -> None:
+    router, decoder = Router(), PgOutputDecoder()
+    router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
+
+    def process(number: int) -> Outcome:
+        """Transaction ``number`` inserts a row with that number."""
+        changes = [relation(), insert(number, "room")]
+        [done] = [each for payload in transaction(number, changes) if (each := decoder.feed(payload)) is not None]
+        assert isinstance(done, Transaction)
+        outcome = Outcome()
+        assert list(router.process(done, outcome)) == []
+        return outcome
+
+    process(100)
+    position = router.position
+    router.interrupt(other_history=True)
+    plan = plan_for("room")
+    query = LiveQuery(plan.key, "messages", {})
+    query.plan = plan
+    # The row of transaction 10 is gone again; the stream, which is behind, brings it all the same.
+    snapshot = Snapshot(1012, 1012, frozenset(), position=12 * 256)
+    assert router.hand_over_window(query, plan, ReadResult(snapshot, [], ()))
+    assert process(10).changed == []
+    assert router.position == position, "positions that clients are told never go back"
+    [(changed, changes)] = process(20).changed
+    assert (changed, [change.type for change in changes]) == (query, ["added"])
