@@ -20,7 +20,7 @@ import psycopg
 from psycopg.pq import PipelineStatus
 from psycopg_pool import AsyncConnectionPool
 
-from engine.connecting import Connection, PooledConnection, address, connect, parameters
+from engine.connecting import Connection, PooledConnection, Unanswered, address, connect, parameters
 from engine.errors import FeedError
 from engine.session_settings import SESSION_SETTINGS
 from engine.sql import query
@@ -51,6 +51,7 @@ class Pool:
         timeout: seconds to wait for a connection; ``limit``: for which the server lets a statement run.
         pooled: ``dsn`` is a pooler's.
         configure: called with each new connection.
+        silent: called when a connection has died without a word.
         fresh: seconds after its last answer from which on a connection is looked at before it is handed out.
         more: for psycopg, of each connection.
     """
@@ -67,6 +68,7 @@ class Pool:
         idle: int = 1,
         pooled: bool = False,
         configure: Callable[[_Connection], Awaitable[None]] | None = None,
+        silent: Callable[[], None] = lambda: None,
         fresh: float = _FRESH,
         **more: Any,
     ) -> None:
@@ -76,6 +78,7 @@ class Pool:
         self._limit = limit
         self._quick = min(_MARGIN, timeout / 2)  # for a look at one connection, which leaves time for another one
         self._fresh = fresh
+        self._silent = silent
         self._configure = configure
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_use: set[_Own] = set()
@@ -149,9 +152,9 @@ class Pool:
             except asyncio.CancelledError:
                 await connection.close()
                 raise
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as error:
                 if connection.closed:
-                    await self._distrust(connection)
+                    await self._distrust(connection, error)
                 raise
             finally:
                 self._in_use.discard(connection)
@@ -194,15 +197,17 @@ class Pool:
         except asyncio.CancelledError:
             await connection.close()
             raise
-        except psycopg.Error:
+        except psycopg.Error as error:
             await connection.close()
-            await self._distrust(connection)
+            await self._distrust(connection, error)
             raise
         finally:
             self._in_use.discard(connection)
 
-    async def _distrust(self, dead: _Own) -> None:
+    async def _distrust(self, dead: _Own, error: psycopg.Error) -> None:
         """``dead`` was found closed: unless they are newer than such a find, the idle connections are replaced."""
+        if isinstance(error, Unanswered):
+            self._silent()
         if dead.opened > self._replaced:
             await self._replace()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from engine.connecting import connect
+from engine.connecting import Unanswered, connect
 from engine.session_settings import READS_ANYWAY
 from engine.sql import query
 
@@ -20,10 +21,18 @@ class Database:
     ``patience`` seconds is given up, and the connection replaced.
     """
 
-    def __init__(self, dsn: str, application_name: str, patience: float = 10.0) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        application_name: str,
+        patience: float = 10.0,
+        silent: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``silent``: called when the connection has died without a word."""
         self.dsn = dsn
         self._application_name = application_name
         self._patience = patience
+        self._silent = silent
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
 
     async def connection(self) -> psycopg.AsyncConnection[DictRow]:
@@ -55,7 +64,11 @@ class Database:
     async def once(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         """As :meth:`rows`, for what must not be run twice."""
         connection = await self.connection()
-        cursor = await connection.execute(query(name).encode(), parameters or None)
+        try:
+            cursor = await connection.execute(query(name).encode(), parameters or None)
+        except Unanswered:
+            self._silent()
+            raise
         return await cursor.fetchall() if cursor.description else []
 
     async def close(self) -> None:

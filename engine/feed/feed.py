@@ -130,6 +130,11 @@ class Feed:
             raise OtherServer(reason)
         self._memory.seen = max(self._memory.seen, position)
 
+    def doubt(self) -> None:
+        """Another connection to the server has died without a word: look at the stream's soon."""
+        if self._session is not None:
+            self._session.doubt()
+
     def on_reconnect(self, tell: Callable[[], None]) -> None:
         """Call ``tell`` whenever the server was reached again, before an event comes from there: other connections may have
         died without a word, or lead to another server.
@@ -169,7 +174,7 @@ class Feed:
     async def __aenter__(self) -> Self:
         self._changed = asyncio.Event()
         self._buffer = EventBuffer(self.settings.buffer_bytes)
-        self._database = Database(self._dsn, f"realtime node {self.settings.node}", self.settings.lease / 3)
+        self._database = Database(self._dsn, f"realtime node {self.settings.node}", self.settings.lease / 3, self.doubt)
         self._tasks = [
             asyncio.create_task(self._stream()),
             asyncio.create_task(self._every(self.settings.lease / 3, self._keep_lease)),

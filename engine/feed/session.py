@@ -34,6 +34,7 @@ _ASK_EVERY: Final = 0.5  # seconds between two questions how far the server is, 
 _STATUS_GAP: Final = 0.02  # seconds between two status updates
 _PING_GAP: Final = 0.1  # seconds; a server that asks for replies faster than this, one after the other,
 _PATIENCE: Final = 1.0  # and for this long, is shutting down
+_DOUBTED: Final = 5.0  # seconds of silence after which a stream is dead when another connection was found dead
 _SETTLED: Final = 2.0  # seconds after which a stream may be ended for another's sake
 
 
@@ -66,6 +67,7 @@ class Session:
         self._heard = 0.0  # when the server last sent anything, or was not listened to
         self._status_interval = settings.status_interval
         self._end: str | None = None
+        self._doubt = asyncio.Event()
         self._began = time.monotonic()
 
     def confirmed(self) -> None:
@@ -77,6 +79,11 @@ class Session:
         if time.monotonic() - self._began > _SETTLED:
             self._end = reason
             self._wake.set()
+
+    def doubt(self) -> None:
+        """Another connection to the server has died without a word: see whether this one has, too."""
+        self._doubt.set()
+        self._wake.set()
 
     async def run(self) -> None:
         """Stream until something ends it, and raise that."""
@@ -226,9 +233,8 @@ class Session:
             self._wake.clear()
             if self._end is not None:
                 raise StreamEnded(self._end)
-            await stream.send_status(
-                self._positions.received, self._positions.confirmed, want_reply=quiet or not self._streams
-            )
+            ask = quiet or not self._streams or self._doubt.is_set()
+            await stream.send_status(self._positions.received, self._positions.confirmed, want_reply=ask)
             await asyncio.sleep(_STATUS_GAP)
             try:
                 async with asyncio.timeout(self._status_interval if self._streams else _ASK_EVERY):
@@ -244,9 +250,16 @@ class Session:
         translation on the way has forgotten the connection. So a quiet server is asked to reply (:meth:`_report`).
         """
         while True:
-            await asyncio.sleep(self._status_interval)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._status_interval):
+                    await self._doubt.wait()
+            enough = self._settings.silence
+            if self._doubt.is_set():
+                await asyncio.sleep(_DOUBTED)
+                self._doubt.clear()
+                enough = min(enough, _DOUBTED)
             silent = time.monotonic() - self._heard
-            if silent < self._settings.silence or self._buffer.full:
+            if silent < enough or self._buffer.full:
                 continue
             walsender = await self._database.rows("feed_walsender_waits", pid=stream.pid)
             if not walsender or walsender[0]["waits"]:

@@ -36,6 +36,10 @@ class FeedLike(Protocol):
         """A snapshot was read that may show commits up to ``position`` of ``timeline``. Raises ``OtherServer``."""
         ...
 
+    def doubt(self) -> None:
+        """Another connection to the server has died without a word."""
+        ...
+
     def on_reconnect(self, tell: Callable[[], None]) -> None:
         """Call ``tell`` when the server was reached again, before an event comes from there."""
         ...

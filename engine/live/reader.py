@@ -58,6 +58,7 @@ class Reader:
         quick_timeout_ms: how long one may take that is not known to be slow; None: as long.
         lock_timeout_ms: how long one waits for a lock; None: as long.
         saw: called with position and timeline of each snapshot before it is made use of; it may refuse them by raising.
+        silent: called when a connection has died without a word.
         pooled: ``dsn`` is that of a pooler.
     """
 
@@ -70,6 +71,7 @@ class Reader:
         quick_timeout_ms: int | None = None,
         lock_timeout_ms: int | None = None,
         saw: Callable[[Lsn, int], None] = lambda *_: None,
+        silent: Callable[[], None] = lambda: None,
         pooled: bool = False,
     ) -> None:
         self._saw = saw
@@ -85,6 +87,7 @@ class Reader:
             size=self.connections,
             timeout=timeout_ms / 1000,
             limit=timeout_ms / 1000,
+            silent=silent,
             pooled=pooled,
         )
 

@@ -62,6 +62,7 @@ class LiveQueries:
             quick_timeout_ms=self.settings.quick_timeout_ms,
             lock_timeout_ms=self.settings.lock_timeout_ms,
             saw=feed.saw,
+            silent=feed.doubt,
             pooled=pooled,
         )
         self._planner = Planner(self._reader, self.settings.plan_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import quote
 
+import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.faultproxy.proxy import FaultProxy
@@ -29,6 +30,22 @@ async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(place: P
                 async with asyncio.timeout(PATIENCE):
                     [change] = await reader.changes()
                 assert change.new() == (b"2",)
+
+
+@pytest.mark.parametrize("place", ["pg18-pgoutput"], indirect=True)
+async def test_a_stream_is_given_up_soon_when_the_connection_beside_it_was_found_dead(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table t (id int primary key)")
+        sql.execute("select realtime.expose('t')")
+        address = conninfo_to_dict(place.dsn)
+        async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
+            dsn = place.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
+            async with reading(dsn, place.settings(silence=3600.0, lease=3.0)) as reader:
+                proxy.half_open()
+                sql.execute("insert into t values (1)")
+                async with asyncio.timeout(PATIENCE):
+                    [change] = await reader.changes()
+                assert change.new() == (b"1",)
 
 
 async def test_a_quiet_database_is_no_dead_connection(place: Place) -> None:
