@@ -30,7 +30,7 @@ from engine.outage import in_words
 from engine.query.incremental import IncrementalPlan
 from engine.query.planner import reread_instead
 from engine.query.reread import ReReadPlan, unique_ids
-from engine.query.sql_session import rejection
+from engine.query.sql_session import rejection, writes
 from engine.statement import Statement
 
 __all__ = ["Refresher"]
@@ -257,6 +257,8 @@ class Refresher:
                 read = await self._reader.read(statement, most, slow=state.slow)
             except psycopg.errors.QueryCanceled as error:
                 raise _TooSlow(error) from error
+            except psycopg.errors.ReadOnlySqlTransaction as error:  # it is our transaction that may only read
+                raise writes(error) from error
         state.timeouts, state.failing = 0, None
         state.slow = state.slow and time.monotonic() - began > self._settings.quick_timeout_ms / 2000
         return _sized(read, self._settings.max_bytes) if statement.as_reader else read

@@ -208,7 +208,8 @@ def names_objects(types: frozenset[int]) -> bool:
 def object_name() -> InvalidQuery:
     """The refusal of ``'...'::regclass`` and its like; the same whether the name is known or not."""
     return InvalidQuery(
-        "a string of the query names an object of the database (as regclass, regtype or the like); it cannot"
+        "a string of the query names an object of the database (as regclass, regtype, the sequence of nextval() or the "
+        "like); it cannot"
     )
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "rejection",
     "sql_session",
     "system_columns",
+    "writes",
 ]
 
 STATEMENT_TIMEOUT_MS = 5_000
@@ -68,6 +69,13 @@ def not_exposed(name: str) -> PermissionDenied:
 def system_columns() -> PermissionDenied:
     """The refusal of ``ctid`` and its like, of any table."""
     return PermissionDenied("system columns (ctid, xmin, tableoid and the like) are not exposed")
+
+
+def writes(error: psycopg.errors.ReadOnlySqlTransaction) -> InvalidQuery:
+    """The refusal of a query of a client that does not only read."""
+    return InvalidQuery(
+        f"the query writes, by a function that it calls, and may only read: {error.diag.message_primary}"
+    )
 
 
 def is_of_literal(error: psycopg.Error, sql: str) -> bool:
@@ -272,9 +280,16 @@ class SqlSession:
         return [name for (name,) in await self._rows("plan_relation_names", {"relations": list(relations)})]
 
     async def explain(self, sql: str, params: Sequence[str | None] = ()) -> None:
-        """Plan ``sql`` as the reader: Postgres checks the privileges on every table and column, and runs nothing."""
+        """Plan ``sql`` as the reader: Postgres checks the privileges on every table and column, and runs nothing.
+
+        Except calls of IMMUTABLE functions with constants. Raises ``InvalidQuery`` if one of them writes.
+        """
         await self.enter()
-        await self._run(f"explain (costs off) {sql}", params)
+        await self._rows("plan_only", {})
+        try:
+            await self._run(f"explain (costs off) {sql}", params)
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            raise writes(error) from error
 
     async def _rows(self, name: str, values: Mapping[str, object]) -> list[Any]:
         cursor = await self._connection.execute(query(name).encode(), values)

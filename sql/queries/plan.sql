@@ -93,6 +93,10 @@ from unnest(current_schemas(false)) with ordinality path(name, position)
 -- Back to the connection's own role, with the reader's search path.
 select set_config('role', %(owner)s, true), set_config('search_path', %(search_path)s, true)
 
+-- name: plan_only
+-- From now on the transaction, or savepoint, writes nothing.
+select set_config('transaction_read_only', 'on', true)
+
 -- name: plan_types
 -- Names of parameter types, in order, as they can be written in a cast (modifier -1: bpchar, not character, which would be
 -- character(1)); an array's element type and what separates elements.

@@ -200,6 +200,36 @@ async def test_reads_that_take_too_long_are_tried_again(base: str) -> None:
         await go_on(play, followers, 100)
 
 
+WRITING = """
+create table audit (a int);
+create sequence numbers;
+grant insert on audit to realtime_reader;
+grant usage on sequence numbers to realtime_reader;
+create function note(a int) returns int language plpgsql as $$ begin insert into audit values (a); return a; end $$;
+create function noted(a int) returns int language plpgsql immutable as $$ begin return note(a); end $$;
+create function numbered(a int) returns bigint language plpgsql immutable as $$ begin return nextval('numbers'); end $$;
+create function inserted(a int) returns int language plpgsql immutable
+  as $$ begin insert into audit values (a); return a; end $$;
+grant execute on function noted(int), numbered(int), inserted(int) to realtime_reader
+"""
+
+
+async def test_a_query_that_writes_is_refused_for_that_and_for_good(base: str) -> None:
+    run(base, WRITING)
+    async with stage(base) as play:
+        for call, reason in (
+            ("noted(x)", "^the query writes, by a function that it calls, and may only read: cannot execute INSERT"),
+            ("numbered(x)", r"^the query writes.*cannot execute nextval\(\)"),
+            ("noted(5)", "^the query writes.*cannot execute INSERT"),  # while it is planned
+            ("numbered(5)", r"^the query writes.*cannot execute nextval\(\)"),
+            ("inserted(x)", "INSERT is not allowed in a non-volatile function"),
+            ("nextval('numbers')", r"names an object of the database \(as .*the sequence of nextval\(\)"),
+        ):
+            with pytest.raises(QueryRejected, match=reason) as refused:
+                await play.follow(Query("t", {"sql": f"select id, {call} as y from t"}, ""))
+            assert refused.value.code == "RT_007"
+
+
 async def test_a_query_that_takes_too_long_is_refused(base: str) -> None:
     run(base, "insert into t select i, i from generate_series(100, 2000) i")
     async with stage(base, live=replace(QUICK, read_timeout_ms=200)) as play:
