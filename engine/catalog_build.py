@@ -23,6 +23,9 @@ _KINDS = {"b": "base", "e": "enum", "d": "domain", "c": "composite", "r": "range
 _C_LOCALES = {"c", "posix"}
 # ucs_basic and pg_c_utf8 carry these too; in all of them order is by code point, which is the order of UTF-8 bytes
 _BYTEWISE_LOCALES = _C_LOCALES | {"c.utf-8", "c.utf8"}
+# The names of the encodings with one byte per character (docs: "Character Set Support"). Of those with more, EUC_JP among
+# them, two characters may be the same one in Unicode.
+_ONE_BYTE = ("LATIN", "ISO_8859_", "WIN", "KOI8")
 
 
 def build_catalog(document: Json, *, stream_generated: bool = True) -> Catalog:
@@ -31,9 +34,9 @@ def build_catalog(document: Json, *, stream_generated: bool = True) -> Catalog:
     Raises ``CatalogError`` if a type refers to one that is not described.
     """
     types = _Types(document["types"])
-    utf8 = document["encoding"] == "UTF8"
+    encoding = document["encoding"]
     described = [document["default_collation"], *document["collations"]]
-    collations = {entry["oid"]: _collation(entry, utf8=utf8) for entry in described}
+    collations = {entry["oid"]: _collation(entry, encoding) for entry in described}
     # Before 18 pgoutput never sends generated columns, although pg_publication_tables of 15 lists them.
     generated = "s" if stream_generated and document["version"] >= 180000 else ""
     publication = document["publication"] or {}
@@ -151,8 +154,10 @@ def is_bytewise(provider: str, collate: str | None, *, utf8: bool) -> bool:
     return utf8 and (provider == "b" or (provider == "c" and (collate or "").lower() in _BYTEWISE_LOCALES))
 
 
-def _collation(entry: Json, *, utf8: bool) -> Collation:
-    """What can be said about an order."""
+def _collation(entry: Json, encoding: str) -> Collation:
+    """What can be said about an order, in a database of this encoding."""
+    utf8, bytes_only = encoding == "UTF8", encoding == "SQL_ASCII"
+    one_byte = encoding.startswith(_ONE_BYTE)
     provider = entry["provider"]
     ctype = entry["ctype"] if provider == "c" else entry["locale"] if provider == "b" else None
     return Collation(
@@ -160,6 +165,9 @@ def _collation(entry: Json, *, utf8: bool) -> Collation:
         deterministic=entry["deterministic"],
         bytewise=is_bytewise(provider, entry["collate"], utf8=utf8),
         ascii_case=utf8 and (ctype or "").lower() in _C_LOCALES,
+        injective=utf8 or bytes_only or one_byte,
+        c_is_utf8=utf8 or bytes_only or encoding == "LATIN1",
+        characters=utf8 or one_byte,
     )
 
 

@@ -41,13 +41,28 @@ _PATIENCE = 10.0  # seconds a new subscription waits for a database that cannot 
 _TOLD_AFTER = 1.0  # seconds after which a database that cannot be reached is a problem to tell
 _ATTEMPTS = 3  # times a query that Postgres refuses is planned again, in case its tables have just changed
 
+# The server cannot send a value as UTF-8.
+_UNTRANSLATABLE = (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)
+
 Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
 
 
 class _State:
     """What is going on with one query."""
 
-    __slots__ = ("again", "failing", "last_read", "patience", "ready", "replan", "slow", "task", "timeouts", "unlike")
+    __slots__ = (
+        "again",
+        "failing",
+        "instead",
+        "last_read",
+        "patience",
+        "ready",
+        "replan",
+        "slow",
+        "task",
+        "timeouts",
+        "unlike",
+    )
 
     def __init__(self) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -58,6 +73,7 @@ class _State:
         self.patience = time.monotonic() + _PATIENCE
         self.slow = False  # it was cut off in the quick lane
         self.unlike = 0  # reads in a row whose rows are not as the catalog describes the table
+        self.instead: str | None = None  # why it is re-read although it could be incremental
         self.timeouts = 0  # reads in a row that did not end in the slow lane either
         self.failing: tuple[float, str] | None = None  # since when the database cannot be reached for it, and why
 
@@ -160,7 +176,7 @@ class Refresher:
             return
         state.replan = state.replan or replan
         if replan:
-            state.unlike = 0
+            state.unlike, state.instead = 0, None
         if state.task is None:
             state.task = self._spawn(self._refreshing(query, state))
         else:
@@ -225,14 +241,22 @@ class Refresher:
             await self._catalog.current(None if state.ready.done() else _PATIENCE)
             state.replan = False
             query.plan = await self._planner.plan(query.collection, query.spec)
-            if state.unlike >= _ATTEMPTS and isinstance(query.plan, IncrementalPlan):
-                query.plan = reread_instead(query.plan, "a row is not as the catalog describes the table")
+            if state.instead is not None and isinstance(query.plan, IncrementalPlan):
+                query.plan = reread_instead(query.plan, state.instead)
         plan = query.plan
         ticket = self._router.tail.begin_read()
         read: ReadResult | None = None
         try:
             self.reads += 1
-            read = await self._read(query, state, plan)
+            try:
+                read = await self._read(query, state, plan)
+            except _UNTRANSLATABLE as error:
+                if not isinstance(plan, IncrementalPlan):
+                    raise
+                # A window has all exposed columns of its rows, whether the query shows them or not.
+                log.info("a live query is re-read instead", key=query.key, error=str(error))
+                state.instead, state.replan = "a value of the table is not valid in the encoding of the database", True
+                return False
             if not _fits(plan, read):
                 self._redefined()
                 state.replan = True
@@ -303,6 +327,8 @@ class Refresher:
             self._router.forget(query)
             query.window, query.rows = None, before
             state.unlike += 1
+            if state.unlike >= _ATTEMPTS:
+                state.instead = "a row is not as the catalog describes the table"
             state.replan = True
             self._redefined()
             return False

@@ -7,7 +7,7 @@ bytewise (``COLLATE "C"``): as a tie-break any order serves, and this one can be
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -38,7 +38,10 @@ class SortKey:
     @property
     def codec(self) -> Codec:
         """The codec that sorts this key."""
-        return codec_for(self.column.type, _C) if self.collate_c else column_codec(self.column)
+        if not self.collate_c:
+            return column_codec(self.column)
+        own = self.column.collation or _C
+        return codec_for(self.column.type, replace(_C, bytewise=own.c_is_utf8, injective=own.injective))
 
 
 @dataclass(frozen=True, slots=True)

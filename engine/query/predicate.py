@@ -178,7 +178,9 @@ def _like(compare: Compare, table: Table, *, wanted: bool) -> Test:
     if column.type.underlying.oid not in _LIKE_OIDS or compare.type != "text" or collation is None:
         raise NotReproducible(f"{compare.operator} on {describe(column)} cannot be reproduced")
     ignore_case = compare.operator == "ilike"
-    if not collation.deterministic or (ignore_case and not collation.ascii_case):
+    if not (collation.deterministic and collation.characters and collation.injective) or (
+        ignore_case and not collation.ascii_case
+    ):
         raise NotReproducible(f"{compare.operator} on {describe(column)} cannot be reproduced")
     pattern = compare.values[0]
     if pattern is None:

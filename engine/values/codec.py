@@ -106,8 +106,8 @@ def codec_for(type_: TypeInfo, collation: Collation | None = None) -> Codec:
 
 
 def _text_codec(collation: Collation | None, *, padded: bool) -> Codec:
-    """Text is equal if its bytes are, under a deterministic collation, and sorts as they do under a bytewise one."""
-    if collation is None or not collation.deterministic:
+    """Text is equal if its UTF-8 is, under a deterministic collation, and sorts as that does under a bytewise one."""
+    if collation is None or not (collation.deterministic and collation.injective):
         return Codec(json=json_form.json_text)
     equal = order.ascending_bpchar if padded else same
     if not collation.bytewise:
