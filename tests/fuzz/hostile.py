@@ -16,7 +16,18 @@ from urllib.parse import quote
 import msgspec
 from hypothesis import strategies as st
 
-__all__ = ["addresses", "bodies", "messages", "packed_messages", "paths", "polls", "rest_requests"]
+__all__ = [
+    "addresses",
+    "bodies",
+    "frames",
+    "headers",
+    "messages",
+    "packed_messages",
+    "paths",
+    "polls",
+    "raw_bodies",
+    "rest_requests",
+]
 
 Json = str
 Strategy = st.SearchStrategy[Json]
@@ -378,3 +389,44 @@ def rest_requests(draw: st.DrawFn) -> tuple[str, str, bytes]:
 
 paths: st.SearchStrategy[str] = st.lists(_segments, max_size=3).map(lambda parts: "/" + "/".join(parts))
 """Any path at all."""
+
+frames: st.SearchStrategy[str | bytes] = st.one_of(
+    messages, packed_messages, messages.map(lambda text: text.encode(errors="surrogatepass"))
+)
+"""One frame of a client that mixes text and binary."""
+
+_HEADERS = (
+    "Content-Type", "Content-Encoding", "Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cookie", "Origin",
+    "Referer", "Last-Event-ID", "X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Range", "If-None-Match",
+    "If-Modified-Since", "Sec-Fetch-Site", "Upgrade", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "X",
+)  # fmt: skip
+_HEADER_VALUES = (
+    "", " ", ",", ";", "*/*", "null", "application/json", "application/json; charset=utf-16", "application/json; charset=x",
+    "text/plain", "multipart/form-data", "multipart/form-data; boundary=", "application/msgpack", "gzip", "br, gzip;q=x",
+    "Bearer", "Bearer ", "Bearer \xff", "Basic Og==", "Basic \xe9", "http://", "http://[", "https://example.com:99999",
+    "bytes=0-", "W/", "cross-site", "websocket", "h2c", "0/1/1", "(|;:)", "a=b; a=c", "=", "\xff\xfe", "1" * 5000,
+)  # fmt: skip
+headers: st.SearchStrategy[list[tuple[str, str]]] = st.lists(
+    st.tuples(
+        st.sampled_from(_HEADERS),
+        st.one_of(
+            st.sampled_from(_HEADER_VALUES),
+            st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=12),
+        ),
+    ),
+    max_size=4,
+)
+"""Header lines, as names and values in Latin-1; a name may come twice."""
+
+raw_bodies: st.SearchStrategy[bytes] = st.one_of(
+    st.binary(max_size=30),
+    st.sampled_from(
+        [
+            b"\xef\xbb\xbf{}", b"\xff", b'{"event":"\xff"}', b'{"event":"\xed\xa0\x80"}', b'{"event":"e","event":"f"}',
+            '{"event":"e"}'.encode("utf-16"), '{"event":"e"}'.encode("utf-32-le"), b"event=e&data=1", b"\0" * 20,
+            b'{"event":"e","data":' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"event":"e","data":1e999999999}',
+            b'{"event":"e","data":' + b"9" * 5000 + b"}", b"{" + b'"a":' * 5000, b"\x1f\x8b\x08\0", b" " * 5000,
+        ]
+    ),
+)  # fmt: skip
+"""Bodies that are no JSON, or nearly none."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
@@ -19,7 +20,19 @@ from hypothesis import strategies as st
 
 from server.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.fuzz.hostile import addresses, bodies, last_ids, messages, packed_messages, paths, polls, rest_requests
+from tests.fuzz.hostile import (
+    addresses,
+    bodies,
+    frames,
+    headers,
+    last_ids,
+    messages,
+    packed_messages,
+    paths,
+    polls,
+    raw_bodies,
+    rest_requests,
+)
 from tests.fuzz.substitution import ADDRESSES, MESSAGES, REST, VALUES_OF_COLUMNS, substituted, texts_of
 from tests.fuzz.world import ITEMS, World
 
@@ -53,7 +66,7 @@ class Fuzzer:
         )
         usual(given(inputs)(whole))()
         end = time.monotonic() + 60 * self.minutes
-        for number in itertools.count():
+        for number in itertools.count(random.randrange(10**9)):  # Hypothesis prints the one that fails
             if time.monotonic() >= end:
                 return
             seed(number)(settings(usual, max_examples=500, derandomize=False)(given(inputs)(whole)))()
@@ -65,7 +78,7 @@ def fuzzer(pg18: LocalPostgres, fuzz_minutes: float) -> Iterator[Fuzzer]:
         stack = AsyncExitStack()
         try:
             world = runner.run(World.open(dsn, stack))
-            yield Fuzzer(runner, world, fuzz_minutes / 6)
+            yield Fuzzer(runner, world, fuzz_minutes / 8)
         finally:
             runner.run(stack.aclose())
         world.check_log()  # the server has ended: nothing more comes
@@ -145,3 +158,22 @@ def test_every_path_is_answered_and_never_as_a_failure(fuzzer: Fuzzer) -> None:
         await fuzzer.world.post(path, b"", "GET")
 
     fuzzer.holds(30, paths, tried)
+
+
+def test_frames_of_either_kind_are_answered_once_and_never_as_a_failure(fuzzer: Fuzzer) -> None:
+    async def tried(sent: tuple[list[str | bytes], bool]) -> None:
+        await fuzzer.world.try_frames(sent[0], packed=sent[1])
+
+    fuzzer.holds(40, st.tuples(st.lists(frames, min_size=1, max_size=6), st.booleans()), tried)
+
+
+def test_any_headers_and_bodies_are_answered_and_never_as_a_failure(fuzzer: Fuzzer) -> None:
+    world = fuzzer.world
+    paths = ("channels/chat:1/broadcast", "channels", "broadcast", "poll", "send", "sse/session")
+
+    async def tried(sent: tuple[str, list[tuple[str, str]], bytes]) -> None:
+        path, lines, body = sent
+        await world.post(f"/realtime/{path}", body, "POST", lines)
+        await world.try_upgrade(lines)
+
+    fuzzer.holds(60, st.tuples(st.sampled_from(paths), headers, raw_bodies), tried)

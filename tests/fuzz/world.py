@@ -95,9 +95,13 @@ class World:
 
     async def try_messages(self, messages: Sequence[str] | Sequence[bytes]) -> None:
         """One connection says all this; each is answered once. What was subscribed to is given back at once."""
-        packed = "?format=msgpack" if messages and isinstance(messages[0], bytes) else ""
-        async with connect(self._server.websocket + packed, max_size=None) as socket:
-            talker = SocketTalker(socket, packed=bool(packed))
+        await self.try_frames(messages, packed=bool(messages) and isinstance(messages[0], bytes))
+
+    async def try_frames(self, messages: Sequence[str | bytes], *, packed: bool) -> None:
+        """The same, of frames of either kind, over a connection with MessagePack or without."""
+        format = "?format=msgpack" if packed else ""
+        async with connect(self._server.websocket + format, max_size=None) as socket:
+            talker = SocketTalker(socket, packed=packed)
             await talker.hear("connected")
             await talker.say(type="subscribe", channel="presence:1")
             await _answer(talker)
@@ -144,9 +148,24 @@ class World:
         secret: str = json.loads(body)["session"]
         return secret
 
-    async def post(self, path: str, body: bytes, method: str = "POST") -> tuple[int, bytes]:
+    async def try_upgrade(self, headers: Sequence[tuple[str, str]]) -> None:
+        """A handshake with these headers, too: it is accepted or refused."""
+        handshake = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        reader, writer = await self._request("GET", "/realtime", b"", handshake + _lines(headers), connection="Upgrade")
+        try:
+            async with asyncio.timeout(PATIENCE):
+                status = await _head(reader)
+        finally:
+            writer.close()
+        if status != 101 and not 400 <= status < 500:
+            raise Broken(f"the handshake was answered with {status}")
+
+    async def post(
+        self, path: str, body: bytes, method: str = "POST", headers: Sequence[tuple[str, str]] | None = None
+    ) -> tuple[int, bytes]:
         """One request; its status and body."""
-        reader, writer = await self._request(method, path, body, "Content-Type: application/json\r\n")
+        lines = _lines([("Content-Type", "application/json")] if headers is None else headers)
+        reader, writer = await self._request(method, path, body, lines)
         try:
             async with asyncio.timeout(PATIENCE):
                 status = await _head(reader)
@@ -159,13 +178,17 @@ class World:
         return status, content
 
     async def _request(
-        self, method: str, path: str, body: bytes, headers: str
+        self, method: str, path: str, body: bytes, headers: str, connection: str = "close"
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._server.port, limit=1 << 24)
-        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n{headers}"
         head += f"Content-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode("latin-1") + body)
         return reader, writer
+
+
+def _lines(headers: Sequence[tuple[str, str]]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers)
 
 
 async def _answer(talker: SocketTalker) -> Message:
