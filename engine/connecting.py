@@ -28,6 +28,7 @@ from engine.session_settings import connection_options
 __all__ = [
     "CONNECT_TIMEOUT",
     "POOLER_IN_THE_WAY",
+    "REFUSALS",
     "CommandConnection",
     "Connection",
     "PooledConnection",
@@ -47,6 +48,24 @@ CONNECT_TIMEOUT: Final = 10
 POOLER_IN_THE_WAY: Final = (
     "a connection pooler answers there; dsn must lead to PostgreSQL itself (give the pooler's address as pooled_dsn)"
 )
+REFUSALS: Final = {
+    "password authentication failed": "check the user and password of the DSN",
+    "no pg_hba.conf entry": "allow this host in pg_hba.conf",
+    "does not exist": "check the database and role of the DSN",
+    "is not permitted to log in": "run ALTER ROLE … LOGIN for the role of the DSN",
+    "does not have CONNECT privilege": "run `realtime grant ROLE` as the owner of the database (GRANT CONNECT ON DATABASE)",
+}
+"""What to do about a login that PostgreSQL refuses until somebody mends it, by its words.
+
+A refused login carries no SQLSTATE in libpq. Words of another language are shown as they are.
+"""
+
+_NO_ROOM: Final = {
+    "too many connections for role": "end sessions of the role, or raise its limit: ALTER ROLE … CONNECTION LIMIT …",
+    "too many connections for database": "end sessions there, or raise its limit: ALTER DATABASE … CONNECTION LIMIT …",
+    "too many clients already": "end sessions, or raise max_connections and restart PostgreSQL",
+    "remaining connection slots are reserved": "end sessions, or raise max_connections and restart PostgreSQL",
+}
 _WORD_AFTER: Final = 2.0  # seconds without an answer after which the log says what is waited for
 _DEFAULTS: Final = {
     "keepalives_idle": 10,
@@ -257,7 +276,10 @@ def _explained(error: psycopg.OperationalError, dsn: str, given: Mapping[str, An
     if "unsupported startup parameter" in str(error):  # PgBouncer's words
         return psycopg.OperationalError(f"{str(error).strip()}: {POOLER_IN_THE_WAY}")
     if not isinstance(error, psycopg.errors.ConnectionTimeout):
-        return error.with_traceback(None)
+        remedy = next((remedy for words, remedy in (REFUSALS | _NO_ROOM).items() if words in str(error)), None)
+        if remedy is None:
+            return error.with_traceback(None)
+        return psycopg.OperationalError(f"{' '.join(str(error).split())}: {remedy}")
     return psycopg.errors.ConnectionTimeout(
         f"the database at {address(dsn)} did not answer within {_patience(dsn, given)} s (connect_timeout): "
         "check host and port, and that PostgreSQL and what is between do answer"

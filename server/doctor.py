@@ -17,6 +17,7 @@ from engine.connecting import connect_now
 from engine.feed.problems import sender_remedy
 from engine.session_settings import OWN_NAMES, READS_ANYWAY
 from engine.sql import query
+from server.doctor_connections import connection_findings
 from server.doctor_schema import own_slots, schema_findings
 from server.finding import Finding
 from server.settings import Settings
@@ -37,6 +38,7 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
         if any(finding.level == "problem" for finding in findings):
             return findings
         findings += [*_wal(server), *_room(server), *_keep_size(server), *_role(connection), *_sender(dsn, connection)]
+        findings += connection_findings(connection, settings)
         findings += [*_encoding(server, settings), *_collation(connection)]
         findings += schema_findings(connection)
         findings += [*_slots(connection), *_blockers(connection), *_plugin(dsn, server, settings)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from engine.connecting import POOLER_IN_THE_WAY
+from engine.connecting import POOLER_IN_THE_WAY, REFUSALS
 from engine.errors import FeedError
 from engine.feed.decoder import PUBLICATION, Undecodable
 
@@ -116,17 +116,9 @@ def explain_stream(error: psycopg.Error) -> Exception:
 def _explain_connection(text: str) -> FeedError | None:
     """A refused connection carries no SQLSTATE in libpq, only the server's words.
 
-    In English they are matched to a remedy and end a start at once. In another language they are shown as they are and
-    the start is tried again: that is slower, and never wrong.
+    In English they have got a remedy when the connection was opened, and end a start at once. In another language they are
+    shown as they are and the start is tried again: that is slower, and never wrong.
     """
-    remedies = {
-        "password authentication failed": "check the user and password of the DSN",
-        "no pg_hba.conf entry": "allow this host in pg_hba.conf",
-        "does not exist": "check the database and role of the DSN",
-    }
-    if POOLER_IN_THE_WAY in text:
+    if POOLER_IN_THE_WAY in text or any(words in text for words in REFUSALS):
         return FeedError(text.strip())
-    for words, remedy in remedies.items():
-        if words in text:
-            return FeedError(f"{text.strip()}: {remedy}")
     return None

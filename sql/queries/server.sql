@@ -39,6 +39,25 @@ select r.rolname as name,
               when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) end as reader_member
 from pg_roles r where r.rolname = current_user
 
+-- name: doctor_connections
+-- How many connections the role can have, by each limit that there is (null: none), and how many are open that count for it. Those of the service in
+-- this database do not count: they are the ones to make room for. Slots are reserved for superusers, since 16 also for pg_use_reserved_connections.
+with own as (
+  select count(*) filter (where s.usename = current_user and s.datname = current_database() and s.application_name like 'realtime %')::int as service,
+         count(*) filter (where s.usename = current_user)::int as role, count(*) filter (where s.datname = current_database())::int as database
+  from pg_stat_activity s
+)
+select current_user::text as role, current_database()::text as database, w.what, w.most, w.used - own.service as used
+from own, pg_roles r, pg_database d, lateral (values
+  ('server', current_setting('max_connections')::int - case when r.rolsuper then 0 else current_setting('superuser_reserved_connections')::int
+      + case when coalesce(pg_has_role(current_user, to_regrole('pg_use_reserved_connections')::oid, 'usage'), false) then 0
+             else coalesce(current_setting('reserved_connections', true), '0')::int end end,
+    (select sum(numbackends)::int from pg_stat_database)),
+  ('role', case when r.rolconnlimit >= 0 and not r.rolsuper then r.rolconnlimit end, own.role),
+  ('database', case when d.datconnlimit >= 0 and not r.rolsuper then d.datconnlimit end, own.database)
+) w (what, most, used)
+where r.rolname = current_user and d.datname = current_database() and w.most is not null
+
 -- name: doctor_collation
 -- The database's encoding and default collation. Its provider is known since 15 (before, it is libc); ICU's and the builtin
 -- provider's locales have a column of their own (daticulocale in 15 and 16, datlocale since 17).
