@@ -30,9 +30,8 @@ _GRAMMAR = frozenset({"scan.l", "gram.y", "parser.c"})  # where Postgres finds e
 _MISSING_COLUMN = "42703"
 _MISSING_FUNCTION = "42883"
 _MISSING_OBJECT = "42704"
-_NOT_A_TYPE = frozenset(
-    {"R", "C"}
-)  # categories of keywords that are no type's name unless quoted (docs: "SQL Key Words")
+_SCHEMA = ("3F000", "42501")  # while names are looked up no other privilege counts
+_NOT_A_TYPE = ("R", "C")  # categories of keywords that are no type's name unless quoted (docs: "SQL Key Words")
 _SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _MOST_ATTEMPTS = 20
 
@@ -268,11 +267,13 @@ def _refused(error: psycopg.Error, renamed: _Renamed, syntax: Syntax) -> Excepti
     if found is None:
         return error
     if is_of_literal(error, renamed.sql.text):
-        return found
+        return type(found)(renamed.restored(str(found), error))
     if syntax.error and not _is_of_grammar(error):
         return unreadable(syntax)
     if error.sqlstate == _MISSING_OBJECT and error.diag.source_file == _TYPES:
         return hidden_type(*renamed.name_at(error))
+    if error.sqlstate in _SCHEMA:
+        return PermissionDenied("a schema that the query names cannot be used: it does not exist or is not exposed")
     message = renamed.restored(error.diag.message_primary or str(error), error)
     if error.sqlstate == _MISSING_COLUMN:
         if renamed.name_at(error)[0] in _SYSTEM_COLUMNS:

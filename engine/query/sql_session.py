@@ -44,9 +44,10 @@ _WORDY = 50  # characters of a node tree that are read in the time of one of SQL
 
 # Classes of errors (docs: "PostgreSQL Error Codes"): what looking up a name can give, and what is not the client's doing.
 _LOOKUPS = ("42", "3F", "0A")
-_ROW_TEXT = "input of anonymous composite types"
+# Functions of PostgreSQL's source, as messages have many languages.
+_TEXT_SEARCH = ("get_ts_config_oid", "get_ts_dict_oid", "regconfigin", "regdictionaryin")
+_ROW_TEXT = "record_in"
 _LITERAL = re.compile(r"[eEbBxX]?'|\$")
-_NO_SCHEMA = re.compile(r'permission denied for schema (.*)|schema "(.*)" does not exist', re.DOTALL)
 _OURS = ("08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX")
 
 
@@ -81,7 +82,7 @@ def writes(error: psycopg.errors.ReadOnlySqlTransaction) -> InvalidQuery:
 def is_of_literal(error: psycopg.Error, sql: str) -> bool:
     """True if a string of ``sql`` names something that Postgres has not found."""
     position = int(error.diag.statement_position or 0) if sql else 0
-    if position == 0 or (error.sqlstate or "")[:2] not in _LOOKUPS or _ROW_TEXT in (error.diag.message_primary or ""):
+    if position == 0 or (error.sqlstate or "")[:2] not in _LOOKUPS or error.diag.source_function == _ROW_TEXT:
         return False
     return _LITERAL.match(sql, position - 1) is not None
 
@@ -93,21 +94,18 @@ def rejection(error: psycopg.Error, sql: str = "") -> QueryRejected | None:
     """
     state = error.sqlstate or ""
     position = int(error.diag.statement_position or 0) if sql else 0
-    if is_of_literal(error, sql):
-        return object_name()
     message = error.diag.message_primary or str(error)
-    if schema := _NO_SCHEMA.fullmatch(message):
-        return PermissionDenied(
-            f'the schema "{schema[1] or schema[2]}" cannot be used: it does not exist or is not exposed'
-        )
+    where = f" ({place(sql, position - 1)})" if position else ""
+    if is_of_literal(error, sql):
+        plain = error.diag.source_function in _TEXT_SEARCH and "." not in message  # says nothing of a schema
+        return InvalidQuery(f"{message}{where}") if plain else object_name()
     if state == "42501":
         return PermissionDenied(f"{message}: only exposed columns can be read (in a subquery, name them instead of *)")
     if state in ("42P01", "3F000"):
         return PermissionDenied(f"{message}, or it is not exposed")
     if not state or state[:2] in _OURS:
         return None
-    where = f" ({place(sql, position - 1)})" if position else ""
-    if _ROW_TEXT in message:
+    if error.diag.source_function == _ROW_TEXT and state == "0A000":
         return InvalidQuery(f"a string is compared with a row: cast it to the row's type, or write row(...){where}")
     return InvalidQuery(f"{message}{where}")
 

@@ -36,6 +36,9 @@ select realtime.expose('app.users', columns => '{{id,name,mood,place}}'), realti
 _NOTHING = {"before": "", "first": "", "last": ", other int", "after": ""}
 _HIDDEN = {
     "before": """
+create schema private;
+create table private.safe (id int);
+create function private.f(int) returns int language sql immutable as 'select 1';
 create table app.vault (id int primary key, what text);
 create table app.row_number (id int); create table app.json_agg (id int); create table app.partition (id int);
 create table app.note (id int); create table app.rows (id int); create table app.title (id int);
@@ -207,6 +210,13 @@ REFUSED = [
     "select id from users where password = 'x' and nothing = 1",
     "select place from users where place = '(s1,n)'",
     "select u.id from users u where u = '(1)'",
+    "select id, null::private.safe as x from users",
+    "select id, private.f(1) as x from users",
+    "select id, 1 operator(private.+) 1 as x from users",
+    "select id from private.safe, users",
+    "select id, 'private.english'::regconfig as x from users",
+    "select id, 'app.english'::regconfig as x from users",
+    "select id, 'nosuch'::regconfig as x from users",
     "select what from vault",
     "select u.id from users u, overview o",
     "select * from users u join vault v on v.id = u.id",

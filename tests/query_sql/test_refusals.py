@@ -71,6 +71,11 @@ NOT_A_SELECT = [
     ("select 1 as one", "does not read the collection"),
     ("select id from users", 'does not read the collection of its channel, "messages"'),
     ("select id from messages limit 'x'", "invalid input syntax"),
+    (
+        "select to_tsvector('nosuch', body) as v from messages",
+        'text search configuration "nosuch" does not exist .at line',
+    ),
+    ("select id from messages m where m = '(1)'", "a string is compared with a row: cast it to the row's type"),
 ]
 
 
