@@ -15,13 +15,14 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.waiting import Ready
 
 from engine.session_settings import connection_options
 
@@ -114,9 +115,9 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
     """A connection to a pooler such as PgBouncer: nothing is set in its session, which other clients get next.
 
     Attributes:
-        patience: seconds within which what is asked has to be answered, else the connection is ended and ``Unanswered``
+        patience: seconds without a word in which an answer is awaited; then the connection is ended and ``Unanswered``
             raised; None: no limit.
-        asked: since when an answer is awaited, by the event loop's clock; None if none is.
+        asked: since when an answer, or more of it, is awaited, by the event loop's clock; None if none is.
         heard: when the last answer came, by the same clock; ``opened``: when it was opened.
     """
 
@@ -124,6 +125,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
     asked: float | None = None
     heard: float = 0.0
     opened: float = 0.0
+    _ending: asyncio.TimerHandle | None = None
     _silent: str | None = None  # why it was ended
 
     @classmethod
@@ -153,19 +155,40 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
         """
         loop = asyncio.get_running_loop()
         self.asked = loop.time()
-        within = self.patience
-        ending = None if within is None else loop.call_later(within, self.hang_up, f"not within {within:g} s")
+        if self.patience is not None:
+            self._ending = loop.call_later(self.patience, self._look, self.patience)
         try:
-            return await super().wait(gen, interval, timeout)
+            return await super().wait(self._heard(gen, loop.time), interval, timeout)
         except psycopg.OperationalError as error:
             if self._silent is None:
                 raise
             raise Unanswered(self._silent) from error
         finally:
-            if ending is not None:
-                ending.cancel()
+            if self._ending is not None:
+                self._ending.cancel()
             self.asked = None
             self.heard = loop.time()
+
+    def _heard(self, gen: PQGen[RV], clock: Callable[[], float]) -> PQGen[RV]:
+        """``gen``, noting when something arrives: a large answer may take long on a slow way."""
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if ready and ready & Ready.R:
+                    self.asked = clock()
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            result: RV = end.value
+            return result
+
+    def _look(self, patience: float) -> None:
+        loop = asyncio.get_running_loop()
+        left = patience if self.asked is None else self.asked + patience - loop.time()
+        if left > 0:
+            self._ending = loop.call_later(left, self._look, patience)
+        else:
+            self.hang_up(f"not within {patience:g} s")
 
     def hang_up(self, reason: str) -> None:
         """The answer that is awaited will not come: what waits for it gets ``Unanswered``, and the connection is closed."""

@@ -2,8 +2,9 @@
 
 A connection can die without a word: a proxy or firewall on the way has forgotten it, and what is sent arrives nowhere. The
 server ends a statement after ``limit`` seconds, so whatever is not answered some seconds later never will be: the connection
-is closed, and the caller gets an ``OperationalError`` as in any outage, and tries again. One dead connection is not alone:
-the idle ones are replaced, too. One that has been idle is looked at before it is handed out.
+is closed, and the caller gets an ``OperationalError`` as in any outage, and tries again. Mostly it is found dead sooner (see
+:mod:`engine.lifeline`). One dead connection is not alone: the idle ones are replaced, too. One that has been idle is looked
+at before it is handed out.
 
 A pool may lead through a pooler that gives each *transaction* another session (PgBouncer's ``pool_mode = transaction``).
 Then nothing may rest on the session: our settings are set anew in each transaction, and no statement stays prepared.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import psycopg
@@ -22,6 +24,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from engine.connecting import Connection, PooledConnection, Unanswered, address, connect, parameters
 from engine.errors import FeedError
+from engine.lifeline import Lifeline
 from engine.session_settings import SESSION_SETTINGS
 from engine.sql import query
 from engine.tasks import end
@@ -82,6 +85,7 @@ class Pool:
         self._configure = configure
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_use: set[_Own] = set()
+        self._lifeline = Lifeline(partial(self._lent, 0.0))
         self._replaced = float("-inf")  # when the idle connections were replaced last
         self._no_more: str | None = None
         more = {**parameters(dsn, name, settings, pooled=pooled), "autocommit": True, **more}
@@ -106,6 +110,7 @@ class Pool:
     async def open(self) -> None:
         """Begin to connect."""
         await self._pool.open()
+        self._spawn(self._lifeline.run())
 
     async def close(self) -> None:
         """Close all connections."""
@@ -118,6 +123,10 @@ class Pool:
         Those that are in use are closed when they are given back.
         """
         self._spawn(self._replace())
+
+    def watch(self, connection: _Own) -> None:
+        """See to it, over connections of this pool, that ``connection`` is ended when it dies without a word."""
+        self._lifeline.watch(connection)
 
     @property
     def problem(self) -> str | None:
@@ -147,6 +156,8 @@ class Pool:
             # A pooler may have us wait for our turn.
             connection.patience = (self._limit if limit is None or self._pooled else limit) + _MARGIN
             self._in_use.add(connection)
+            if not self._pooled:
+                self._lifeline.watch(connection)
             try:
                 yield connection
             except asyncio.CancelledError:
@@ -158,6 +169,7 @@ class Pool:
                 raise
             finally:
                 self._in_use.discard(connection)
+                self._lifeline.forget(connection)
                 if not connection.closed and connection.pgconn.pipeline_status != PipelineStatus.OFF:
                     await connection.close()
 
@@ -230,6 +242,7 @@ class Pool:
 
     async def _prepare(self, connection: _Connection) -> None:
         if connection.info.parameter_status("in_hot_standby") == "on":
+            await connection.close()
             raise psycopg.OperationalError(
                 "a standby answers there; dsn must lead to the primary (of several hosts, "
                 "target_session_attrs=read-write chooses it)"

@@ -25,7 +25,6 @@ from psycopg.rows import DictRow, dict_row
 from engine.channels.arrays import plain_array, text_array
 from engine.channels.batch import Waiting, columns, note, refusal
 from engine.channels.blockage import Blockage
-from engine.channels.lifeline import watch_silence
 from engine.channels.model import Ack, ChannelClosed, Position, Publication, Unavailable, format_position
 from engine.channels.publish_queue import PublishQueue
 from engine.channels.records import MessageRow
@@ -183,10 +182,6 @@ class Publisher:
     async def watch_blockage(self) -> None:
         """Find out who is in the way."""
         await self._blockage.watch()
-
-    async def watch_silence(self) -> None:
-        """End a connection over which the server's answers do not arrive."""
-        await watch_silence(self._store, lambda: (self._connection, self._backend))
 
     async def _work(self) -> None:
         """Wait until there is something to write."""
@@ -386,6 +381,7 @@ class Publisher:
             row = await (await connection.execute(query("engine_backend").encode())).fetchone()
             self._backend = dict(row or {})
             connection.patience = None  # a commit may wait for a synchronous standby
+            self._store.watch(connection)
             self._connection = connection
         return self._connection
 

@@ -118,7 +118,6 @@ class Channels:
         self._background.spawn(self._publisher.expire())
         self._background.spawn(self._tables.run())
         self._background.spawn(self._publisher.watch_blockage())
-        self._background.spawn(self._publisher.watch_silence())
         self._connections.look_again()
         self._background.spawn(self._connections.sweep())
         self._background.spawn(self._maintenance.run())

@@ -18,6 +18,7 @@ from psycopg_pool import PoolTimeout
 from engine.channels.batch import reason
 from engine.channels.model import ChannelFull, Member, PresenceRefused, Unavailable
 from engine.channels.together import Together
+from engine.connecting import PooledConnection
 from engine.exact_json import write_exact
 from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.live.snapshot import Snapshot
@@ -99,6 +100,10 @@ class Store:
     async def close(self) -> None:
         """Close all connections."""
         await self._pool.close()
+
+    def watch(self, connection: PooledConnection[DictRow]) -> None:
+        """End ``connection``, which is not of the pool, when it dies without a word."""
+        self._pool.watch(connection)
 
     def renew(self) -> None:
         """The way to the database may be another one: use new connections from now on."""

@@ -222,11 +222,6 @@ select not exists (select from pg_stat_activity where pid = %(pid)s and backend_
 -- Who a connection's backend is.
 select pg_backend_pid() as pid, backend_start::text as started from pg_stat_activity where pid = pg_backend_pid()
 
--- name: engine_backend_idle
--- Whether a backend has nothing to do, or is gone. The state is null for a role that may not see it.
-select not exists (select from pg_stat_activity where pid = %(pid)s and backend_start = %(started)s::timestamptz
-                   and coalesce(state, 'active') not like 'idle%%') as idle
-
 -- name: engine_settings
 -- The database's settings.
 select stream_key, epoch from realtime.settings

@@ -189,3 +189,8 @@ select array(
 -- name: server_identity
 -- Tells servers and databases apart: two connections to the same one get the same row.
 select current_database()::text, extract(epoch from pg_postmaster_start_time())::text, pg_is_in_recovery(), current_setting('port')
+
+-- name: idle_backends
+-- Which of these backends have nothing to do, or are gone. The state is null for a role that may not see it.
+select p.pid from unnest(%(pids)s::int[]) p(pid) left join pg_stat_activity a on a.pid = p.pid
+where a.pid is null or a.state like 'idle%%'

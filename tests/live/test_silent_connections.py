@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from engine.pool import Pool
 from tests.faultproxy.proxy import FaultProxy
-from tests.live.stage import QUICK, json_rows, run, stage, until
+from tests.live.stage import PATIENCE, QUICK, json_rows, run, stage, until
 from tests.oracle.queries import Query
 
 TABLE = (
@@ -55,3 +57,17 @@ async def test_lists_become_right_although_every_reading_connection_has_gone_sil
         await until(lambda: play.live.problem)
         await play.check(*followers)
         assert play.live.problem is None
+
+
+async def test_a_large_answer_over_a_slow_way_is_no_dead_connection(dsn: str, proxy: FaultProxy) -> None:
+    """The server has sent all of it within a moment, and what is between passes it on for seconds."""
+    pool = Pool(through(proxy, dsn), "realtime test", size=2, timeout=PATIENCE)
+    await pool.open()
+    try:
+        async with asyncio.timeout(PATIENCE), pool.connection() as connection:
+            proxy.bytes_per_second = 120_000
+            cursor = await connection.execute("select repeat('x', 1000000)")
+            assert await cursor.fetchone() == ("x" * 1_000_000,)
+    finally:
+        proxy.heal()
+        await pool.close()
