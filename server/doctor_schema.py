@@ -26,7 +26,7 @@ def schema_findings(connection: _Connection) -> Iterator[Finding]:
     yield from _wide_publications(connection)
     state = read_state(connection)
     yield from _state(state)
-    if not state.ours or state.missing or not state.readable or state.newer is not None:
+    if not state.ours or state.missing or not state.readable or state.newer or state.changed:
         return
     for check in _IN_MIGRATED if state.schema_current and not state.numbered else _OF_ANY_VERSION:
         try:
@@ -78,8 +78,8 @@ def _state(state: DatabaseState) -> Iterator[Finding]:
             f"role {state.role} has no privileges in the schema realtime",
             f"As {state.owner} or a superuser: `realtime grant {state.role}`, or SELECT realtime.grant_server(...).",
         )
-    elif state.newer is not None:
-        yield Finding("problem", state.newer, "Install that version; this one refuses to serve and to migrate.")
+    elif other := state.newer or state.changed:
+        yield Finding("problem", other, "Install that version; this one refuses to serve and to migrate.")
     elif (problem := not_at_this_version(state)) is not None:
         yield Finding("problem", problem, "Run `realtime migrate`.")
     else:

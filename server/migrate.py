@@ -8,7 +8,6 @@ triggers and the publication are as they must be, and takes a lock only for what
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from server.migration_state import (
     SCHEMA,
     DatabaseState,
     MigrationError,
+    migration_checksums,
     migration_files,
     not_at_this_version,
     package_name,
@@ -72,7 +72,7 @@ def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
         state.refuse_foreign()
         state.refuse_incomplete()
         state.refuse_unreadable()
-        state.refuse_newer()
+        state.refuse_other()
         _run(connection, "the table realtime.migrations", query("migration_table"))
         _run(connection, "roles.sql", (folder("sql") / "roles.sql").read_text())
         if not state.applied:
@@ -110,15 +110,11 @@ def _wait_for_others(connection: _Connection) -> None:
 
 def _apply_numbered(connection: _Connection, state: DatabaseState, notes: list[str]) -> None:
     for path in migration_files():
-        text = path.read_text()
-        checksum = hashlib.sha256(text.encode()).hexdigest()
-        done = state.applied.get(path.stem)
-        if done is None:
-            _run(connection, path.name, text)
-            connection.execute(query("migration_record"), [path.stem, checksum, None, package_name()])
+        if path.stem not in state.applied:
+            _run(connection, path.name, path.read_text())
+            done = [path.stem, migration_checksums()[path.stem], None, package_name()]
+            connection.execute(query("migration_record"), done)
             notes.append(f"applied {path.stem}")
-        elif done.checksum != checksum:
-            raise MigrationError(f"migration {path.name} was changed after it was applied")
 
 
 def _apply_schema(connection: _Connection, state: DatabaseState, notes: list[str]) -> None:
@@ -144,7 +140,7 @@ def migrated_state(dsn: str) -> DatabaseState:
     state.refuse_foreign()
     state.refuse_incomplete()
     state.refuse_unreadable()
-    state.refuse_newer()
+    state.refuse_other()
     return state
 
 
@@ -154,7 +150,7 @@ def check_migrated(dsn: str) -> None:
         state = read_state(connection)
     state.refuse_foreign()
     state.refuse_incomplete()
-    state.refuse_newer()
+    state.refuse_other()
     if not state.ours:
         raise MigrationError(f"database {state.database} is not migrated: run `realtime migrate`")
 

@@ -26,6 +26,7 @@ from engine.sql import folder, query
 __all__ = [
     "DatabaseState",
     "MigrationError",
+    "migration_checksums",
     "migration_files",
     "not_at_this_version",
     "package_name",
@@ -113,15 +114,28 @@ class DatabaseState:
                 f"as {self.owner} or a superuser"
             )
 
-    def refuse_newer(self) -> None:
-        """Raise ``MigrationError`` if a newer version has migrated the database: its functions must not be replaced."""
-        if newer := self.newer:
-            raise MigrationError(newer)
+    def refuse_other(self) -> None:
+        """Raise ``MigrationError`` if another version has migrated the database: its tables or functions are not ours."""
+        if problem := self.newer or self.changed:
+            raise MigrationError(problem)
+
+    @property
+    def changed(self) -> str | None:
+        """Which numbered migrations were others when they were applied, and what to do; None if none were."""
+        known = migration_checksums()
+        names = [name for name, row in self.applied.items() if row.checksum != known.get(name, row.checksum)]
+        if not names:
+            return None
+        by = self.applied[names[-1]].applied_by or "another version"
+        return (
+            f"migration {', '.join(names)} was changed after it was applied by {by}; this is {package_name()}: install "
+            "a version that has those migrations as they were applied"
+        )
 
     @property
     def newer(self) -> str | None:
         """What a newer version did to this database, and which version is needed; None if none did."""
-        known = {path.stem for path in migration_files()} | {SCHEMA}
+        known = {*migration_checksums(), SCHEMA}
         what = {f"migration {name}": row for name, row in self.applied.items() if name not in known}
         schema = self.applied.get(SCHEMA)
         if schema is not None and (schema.version or 0) > schema_version():
@@ -198,6 +212,12 @@ def schema_checksum() -> str:
 def schema_files() -> Iterator[Path]:
     """The files of ``sql/schema`` in the order in which they are run."""
     yield from sorted((folder("sql") / "schema").glob("*.sql"))
+
+
+@cache
+def migration_checksums() -> dict[str, str]:
+    """The numbered migrations by name, each with its file's checksum."""
+    return {path.stem: hashlib.sha256(path.read_text().encode()).hexdigest() for path in migration_files()}
 
 
 def migration_files() -> list[Path]:

@@ -36,7 +36,7 @@ async def print_slots(dsn: str) -> None:
 def _row(slot: SlotInfo) -> tuple[str, ...]:
     return (
         slot.name,
-        slot.type,
+        ", ".join(filter(None, (slot.type, slot.kept))),
         slot.database or "-",
         slot.plugin or "-",
         "yes" if slot.active else "no",
@@ -63,17 +63,21 @@ async def drop(dsn: str, name: str, force: str | None, ask: Callable[[str], str]
         slot = next((slot for slot in await list_slots(connection) if slot.name == name), None)
         if slot is None:
             raise FeedError(f"there is no replication slot {name!r}")
-        if slot.node is None:
+        if (
+            slot.node is None and not slot.active
+        ):  # what is in use cannot be dropped at all, and who uses it is said below
             _insist(slot, force, ask)
         await drop_slot(connection, name)
 
 
 def _insist(slot: SlotInfo, force: str | None, ask: Callable[[str], str]) -> None:
+    kind = " ".join(filter(None, (slot.kept, slot.type)))
     where = f" of database {slot.database}, plugin {slot.plugin}" if slot.type == "logical" else ""
-    what = f"slot {slot.name} is not one of this database's nodes: a {slot.type} slot{where}"
+    what = f"slot {slot.name} is not one of this database's nodes: a {kind} slot{where}"
+    copies = ", and its copies on standbys go, too" if slot.kept == "failover" else ""
     if force is None and sys.stdin.isatty():
-        force = ask(f"{what}. Its consumer loses its place for good. Type its name to drop it: ")
+        force = ask(f"{what}. Its consumer loses its place for good{copies}. Type its name to drop it: ")
     if force is None:
-        raise NotOurSlot(f"{what}. If nobody needs it: realtime slots drop {slot.name} --force {slot.name}")
+        raise NotOurSlot(f"{what}. If nobody needs it{copies}: realtime slots drop {slot.name} --force {slot.name}")
     if force != slot.name:
         raise NotOurSlot(f"{what}. It is not dropped: {force!r} is not its name")

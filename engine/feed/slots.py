@@ -51,8 +51,10 @@ class Slot:
 class SlotInfo:
     """One line of ``realtime slots``.
 
-    ``type``: ``logical`` or ``physical``. ``plugin`` and ``database`` are None for a physical slot. ``node`` and ``host``:
-    the node of this database whose slot it is, None if it is none of them, or if this role may not read who they are.
+    ``type``: ``logical`` or ``physical``. ``kept``: ``temporary`` for one that goes with its connection, ``failover`` for
+    one that is copied to standbys, ``synced`` for such a copy (both PostgreSQL 17 and later), else None. ``plugin`` and
+    ``database`` are None for a physical slot. ``node`` and ``host``: the node of this database whose slot it is, None if it
+    is none of them, or if this role may not read who they are.
     ``lag_bytes``: WAL written since the position that the consumer has confirmed. ``lag_seconds`` is the best estimate
     the server can give: for an active slot how long the last confirmation took (0: up to date), for an inactive one
     since when it is inactive (PostgreSQL 17 and later), else None. ``retained_bytes``: WAL that the slot keeps from
@@ -61,6 +63,7 @@ class SlotInfo:
 
     name: str
     type: str
+    kept: str | None
     plugin: str | None
     database: str | None
     active: bool

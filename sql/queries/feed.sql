@@ -113,6 +113,8 @@ select pg_terminate_backend(%(pid)s, 2000)
 -- Every slot of the cluster, physical ones too. Lag in seconds: for an active slot what its consumer last reported (0 when it has
 -- confirmed everything), for an inactive one since when it is inactive (PostgreSQL 17 and later), else unknown.
 select s.slot_name::text as name, s.slot_type as type, s.plugin::text as plugin, s.database::text as database, s.active,
+       case when s.temporary then 'temporary' when (to_jsonb(s) ->> 'synced')::boolean then 'synced'
+            when (to_jsonb(s) ->> 'failover')::boolean then 'failover' end as kept,
        s.slot_type = 'logical' and s.database = current_database() as here,
        (here.lsn - s.confirmed_flush_lsn)::bigint as lag_bytes,
        case when s.active then coalesce(extract(epoch from r.flush_lag), 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,10 +11,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from server.doctor import diagnose
 from server.local_postgres import LocalPostgres
-from server.migrate import MigrationError, check_served, migrate
+from server.migrate import MigrationError, check_migrated, check_served, migrate
 from server.patience import LockedOut, patiently
+from server.settings import Settings
 from tests.conftest import database_on
+from tests.server.processes import ROOT
 
 TABLES = """create table items (id int primary key, title text, secret text);
     create table parts (id int primary key) partition by range (id);
@@ -203,3 +208,36 @@ def test_a_lock_that_stays_taken_is_given_up_with_the_process_that_holds_it(data
 
         with pytest.raises(LockedOut, match=rf"gave up after 2 attempts .*process {busy.info.backend_pid} \(postgres"):
             patiently(database, "test", work, lock_timeout=1.5, attempts=2, say=lambda text: None)
+
+
+def test_a_numbered_migration_that_was_another_when_it_was_applied_is_refused_by_every_command(database: str) -> None:
+    other = "checksum = 'other', applied_by = 'bunbase-realtime 0.2.0'"
+    rows(database, f"update realtime.migrations set {other} where name = '0002_channels'")
+    said = "migration 0002_channels was changed after it was applied by bunbase-realtime 0.2.0"
+    for refuse in (migrate, check_served, check_migrated):
+        with pytest.raises(MigrationError, match=f"{said}.*install a version that has those migrations"):
+            refuse(database)
+    assert any(said in finding.text for finding in diagnose(database, Settings()) if finding.level == "problem")
+
+
+def test_a_migrate_that_is_killed_half_way_leaves_everything_as_it_was_and_the_next_one_goes_on(database: str) -> None:
+    rows(database, TABLES)
+    rows(database, "update realtime.migrations set checksum = 'older' where name = 'sql/schema'")
+    rows(database, "drop function realtime.epoch()")
+    rows(database, "alter table realtime.messages disable trigger check_size")  # to wait for, after the functions
+    state = "select name, checksum from realtime.migrations order by 1"
+    before = rows(database, state)
+    with psycopg.connect(database) as busy:
+        busy.execute("insert into realtime.messages (channel, event) values ('r', 'e')")
+        command = [sys.executable, "-m", "server", "migrate", "--lock-timeout", "30", "--dsn", database]
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as migrating:
+            assert migrating.stderr is not None
+            assert f"waiting for process {busy.info.backend_pid} " in migrating.stderr.readline()
+            migrating.kill()
+        assert rows(database, state) == before
+        assert rows(database, "select to_regproc('realtime.epoch')::text") == [(None,)]
+        busy.rollback()
+    done = migrate(database)  # the backend of the killed one ends when it has the lock and finds its client gone
+    assert "made or enabled the trigger check_size on realtime.messages" in done
+    assert rows(database, "select to_regproc('realtime.epoch')::text") == [("realtime.epoch",)]
+    assert migrate(database) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -91,6 +92,33 @@ def test_a_slot_that_is_no_nodes_of_this_database_is_dropped_only_by_its_name_tw
     assert (refused.returncode, f"slots drop {foreign_slot} --force {foreign_slot}" in refused.stderr) == (1, True)
     done = realtime("slots", "drop", foreign_slot, "--force", foreign_slot, "--dsn", database)
     assert (done.returncode, done.stdout) == (0, f"{foreign_slot} is dropped\n")
+
+
+def test_temporary_failover_and_busy_slots_are_told_apart(database: str) -> None:
+    name = f"s_{uuid.uuid4().hex[:8]}"
+    run_sql(database, f"select pg_create_logical_replication_slot('{name}', 'pgoutput', false, false, true)")
+    try:
+        with psycopg.connect(database, autocommit=True, application_name="someone") as other:
+            other.execute(f"select pg_create_logical_replication_slot('{name}_t', 'pgoutput', true)".encode())
+            listed = realtime("slots", "--dsn", database).stdout
+            assert re.search(rf"^{name} +logical, failover +{database.rsplit('/', 1)[1]} ", listed, re.MULTILINE)
+            assert re.search(rf"^{name}_t +logical, temporary ", listed, re.MULTILINE)
+            for force in ((), ("--force", f"{name}_t")):
+                busy = realtime("slots", "drop", f"{name}_t", *force, "--dsn", database)
+                assert busy.returncode == 1
+                assert f"slot {name}_t is in use by process {other.info.backend_pid} (someone" in busy.stderr
+                assert "--force" not in busy.stderr
+        refused = realtime("slots", "drop", name, "--dsn", database)
+        assert f"{name} is not one of this database's nodes: a failover logical slot" in refused.stderr
+        assert f"its copies on standbys go, too: realtime slots drop {name} --force {name}" in refused.stderr
+        for wrong in (name.upper(), f'"{name}"', f"{name}'", f" {name}", ""):
+            done = realtime("slots", "drop", wrong, "--force", wrong, "--dsn", database)
+            assert (done.returncode, f"there is no replication slot {wrong!r}" in done.stderr) == (1, True), wrong
+    finally:
+        run_sql(
+            database,
+            f"select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = '{name}'",
+        )
 
 
 def test_at_a_terminal_the_name_of_anothers_slot_is_asked_for(database: str, physical_slot: str) -> None:
