@@ -24,7 +24,7 @@ from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.waiting import Ready
 
-from engine.session_settings import connection_options
+from engine.session_settings import OWN_NAMES, connection_options
 
 __all__ = [
     "CONNECT_TIMEOUT",
@@ -209,8 +209,7 @@ class Connection(PooledConnection[Row]):
         patience: float | None = kwargs.pop("patience", None)
         connection = await super().connect(conninfo, patience=CONNECT_TIMEOUT, **kwargs)
         try:
-            if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-                await _unlimited(connection)
+            await _begin(connection)
         except BaseException:
             await connection.close()
             raise
@@ -218,11 +217,18 @@ class Connection(PooledConnection[Row]):
         return connection
 
 
-async def _unlimited(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Undo a role's ``transaction_timeout``, which older servers do not know, so it cannot be among the options."""
+def _first_statements(version: int) -> bytes:
+    """What is set as soon as a connection is open, because it cannot be among the options: see ``OWN_NAMES``; and older
+    servers do not know a role's ``transaction_timeout``.
+    """
+    unlimited = "; set transaction_timeout = 0" if version >= _TRANSACTION_TIMEOUT_SINCE else ""
+    return f"set search_path = {OWN_NAMES}{unlimited}".encode()
+
+
+async def _begin(connection: psycopg.AsyncConnection[Any]) -> None:
     autocommit = connection.autocommit
     await connection.set_autocommit(True)
-    await connection.execute("set transaction_timeout = 0")
+    await connection.execute(_first_statements(connection.info.server_version))
     await connection.set_autocommit(autocommit)
 
 
@@ -267,10 +273,9 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
         word.cancel()
     connection.patience = answer_timeout(dsn)
     try:
-        if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-            autocommit, connection.autocommit = connection.autocommit, True
-            connection.execute("set transaction_timeout = 0")
-            connection.autocommit = autocommit
+        autocommit, connection.autocommit = connection.autocommit, True
+        connection.execute(_first_statements(connection.info.server_version))
+        connection.autocommit = autocommit
     except BaseException:
         connection.close()
         raise

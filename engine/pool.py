@@ -25,7 +25,7 @@ from psycopg_pool import AsyncConnectionPool
 from engine.connecting import Connection, PooledConnection, Unanswered, address, connect, parameters
 from engine.errors import FeedError
 from engine.lifeline import Lifeline
-from engine.session_settings import SESSION_SETTINGS
+from engine.session_settings import OWN_NAMES, SESSION_SETTINGS
 from engine.sql import query
 from engine.tasks import end
 
@@ -235,7 +235,8 @@ class Pool:
         settings = {name: value for name, value in self._settings.items() if not name.startswith("default_transaction")}
         if connection.info.server_version >= 170000:
             settings["transaction_timeout"] = "0"
-        calls = ", ".join("set_config(%s, %s, true)" for _ in settings)
+        settings["search_path"] = OWN_NAMES
+        calls = ", ".join("pg_catalog.set_config(%s, %s, true)" for _ in settings)
         await connection.execute(
             f"select {calls}".encode(), [text for setting in settings.items() for text in setting], prepare=False
         )

@@ -5,9 +5,12 @@ same ones, so that the bytes of a value read by a query equal the bytes of the s
 defaults of a role or database under which our statements would be cut off, fail, or mean something else (``ALTER ROLE …
 SET statement_timeout``, ``default_transaction_isolation``, ``array_nulls`` and the like).
 
-Left as they are: ``search_path``, in which clients' SQL finds its tables (our own SQL names schemas), ``lc_messages`` and
-``session_replication_role``, which only a superuser may set, and ``default_transaction_read_only`` for what clients
-write: a database that is read-only for maintenance stays so (see :data:`READS_ANYWAY`).
+``search_path`` is set once a connection is open (:data:`OWN_NAMES`), not at its start: so ``SET LOCAL search_path TO
+DEFAULT`` brings back the operator's, in which clients' SQL finds its tables.
+
+Left as they are: ``lc_messages`` and ``session_replication_role``, which only a superuser may set, and
+``default_transaction_read_only`` for what clients write: a database that is read-only for maintenance stays so (see
+:data:`READS_ANYWAY`).
 
 ``jit`` is about time: over many partitions the planner's estimates are high enough to have a query compiled, which takes
 seconds where running it takes milliseconds.
@@ -55,9 +58,9 @@ is checked, are allowed in a database that is set read-only.
 """
 
 
-OWN_NAMES: dict[str, str] = {"search_path": "pg_catalog, pg_temp"}
-"""For the commands, which a superuser may run: nothing of a schema in which others may create functions is found by a name
-without schema (docs: "Writing SECURITY DEFINER Functions Safely"; CVE-2018-1058).
+OWN_NAMES = "pg_catalog, pg_temp"
+"""The search path of our own statements: nothing of a schema in which others may create functions, operators or types is
+found by a name without schema, and run with our rights (docs: "Writing SECURITY DEFINER Functions Safely"; CVE-2018-1058).
 """
 
 

@@ -183,6 +183,7 @@ def expose(
     address = _migrated(config, dsn)
     with connect_now(address, "realtime expose", autocommit=True) as connection:
         refuse_standby(connection)
+        connection.execute(query("path_of_role"))
         found = connection.execute(query("named_table"), [table]).fetchone()
     assert found is not None
 

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from engine.catalog_build import is_bytewise
 from engine.connecting import connect_now
 from engine.feed.problems import sender_remedy
-from engine.session_settings import OWN_NAMES, READS_ANYWAY
+from engine.session_settings import READS_ANYWAY
 from engine.sql import query
 from server.doctor_connections import connection_findings
 from server.doctor_schema import own_slots, schema_findings
@@ -32,7 +32,7 @@ _Connection = psycopg.Connection[dict[str, Any]]
 
 def diagnose(dsn: str, settings: Settings) -> list[Finding]:
     """Check the database behind ``dsn``. Raises ``psycopg.OperationalError`` if it cannot be reached."""
-    with connect_now(dsn, "realtime doctor", OWN_NAMES, autocommit=True, row_factory=dict_row) as connection:
+    with connect_now(dsn, "realtime doctor", autocommit=True, row_factory=dict_row) as connection:
         server = _one(connection, "doctor_server")
         findings = list(_version(server))
         if any(finding.level == "problem" for finding in findings):
@@ -252,9 +252,7 @@ def _not_allowed(name: str, allowed: list[str]) -> Finding:
 def _try_plugin(dsn: str, name: str) -> Finding:
     unknown = f"whether {name} can be loaded is not known"
     try:
-        with connect_now(
-            dsn, "realtime doctor", OWN_NAMES | {"statement_timeout": "5s"}, autocommit=True
-        ) as connection:
+        with connect_now(dsn, "realtime doctor", {"statement_timeout": "5s"}, autocommit=True) as connection:
             connection.execute(query("doctor_try_plugin"), [name])
     except psycopg.errors.QueryCanceled:
         return Finding("warn", f"{unknown}: an open transaction holds new slots up", "Try again later.")

@@ -21,7 +21,6 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from engine.connecting import CommandConnection, Unanswered, answer_timeout, connect_now
-from engine.session_settings import OWN_NAMES
 from engine.sql import query
 
 __all__ = ["LockWatch", "TooLong", "blocker_in_words"]
@@ -84,9 +83,7 @@ class LockWatch:
         same_server = make_conninfo(self.dsn, host=own.host, hostaddr=own.hostaddr, port=own.port)
         while not self._done.wait(every):  # mostly: nothing to wait for, and no second connection
             try:
-                with connect_now(
-                    same_server, "realtime locks", OWN_NAMES, autocommit=True, row_factory=dict_row
-                ) as looker:
+                with connect_now(same_server, "realtime locks", autocommit=True, row_factory=dict_row) as looker:
                     self._look_on(looker, every)
             except (Unanswered, psycopg.errors.ConnectionTimeout) as error:
                 self._hang_up(str(error))

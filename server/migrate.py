@@ -19,7 +19,6 @@ from psycopg.rows import dict_row, tuple_row
 
 from engine.connecting import connect_now
 from engine.missing import REMEDY
-from engine.session_settings import OWN_NAMES
 from engine.sql import folder, query
 from server.lock_watch import blocker_in_words
 from server.migration_state import (
@@ -135,7 +134,7 @@ def migrated_state(dsn: str) -> DatabaseState:
     """What ``dsn``'s database says about itself. Raises ``MigrationError`` if that is another product's schema, or one
     that a newer version has migrated, or the role may not look.
     """
-    with connect_now(dsn, "realtime migrate", OWN_NAMES) as connection:
+    with connect_now(dsn, "realtime migrate") as connection:
         state = read_state(connection)
     state.refuse_foreign()
     state.refuse_incomplete()
@@ -146,7 +145,7 @@ def migrated_state(dsn: str) -> DatabaseState:
 
 def check_migrated(dsn: str) -> None:
     """Raise ``MigrationError`` unless the database was migrated at all; the role need not be able to look into it."""
-    with connect_now(dsn, "realtime migrate", OWN_NAMES) as connection:
+    with connect_now(dsn, "realtime migrate") as connection:
         state = read_state(connection)
     state.refuse_foreign()
     state.refuse_incomplete()
@@ -159,7 +158,7 @@ def check_served(dsn: str) -> None:
     """Raise ``MigrationError`` unless the database is at this version and clients' SQL can be run in it."""
     if problem := not_at_this_version(migrated_state(dsn)):
         raise MigrationError(f"{problem}; run `realtime migrate`, or serve with --migrate")
-    with connect_now(dsn, "realtime migrate", OWN_NAMES) as connection:
+    with connect_now(dsn, "realtime migrate") as connection:
         lost = connection.execute(query("migration_reader_lost")).fetchone()
         roles = [name for (name,) in connection.execute(query("roles_missing")).fetchall()]
     if lost is not None or roles:

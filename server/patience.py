@@ -15,7 +15,6 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from engine.connecting import connect_now
 from engine.errors import RealtimeError
-from engine.session_settings import OWN_NAMES
 from engine.sql import query
 from server.lock_watch import LockWatch, TooLong
 
@@ -69,7 +68,7 @@ def patiently(
     waited_for: list[str] = []
 
     def once() -> _Result:
-        with connect_now(dsn, application_name, OWN_NAMES) as connection:
+        with connect_now(dsn, application_name) as connection:
             refuse_standby(connection)
             connection.execute(query("migration_lock_timeout"), [f"{round(lock_timeout * 1000)}ms"])
             with LockWatch(dsn, connection, lock_timeout, say, waited_for).watching():

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from engine.connecting import answer_timeout, connect
 from engine.errors import FeedError, RealtimeError
 from engine.feed.slots import SlotInfo, drop_slot, list_slots
-from engine.session_settings import OWN_NAMES
 from server.tables import print_table, size_in_words
 
 __all__ = ["NotOurSlot", "drop", "print_slots"]
@@ -28,7 +27,7 @@ class NotOurSlot(RealtimeError):
 
 async def print_slots(dsn: str) -> None:
     """Print every slot of the cluster. Raises ``psycopg.Error``."""
-    async with await connect(dsn, "realtime slots", OWN_NAMES, patience=answer_timeout(dsn)) as connection:
+    async with await connect(dsn, "realtime slots", patience=answer_timeout(dsn)) as connection:
         found = await list_slots(connection)
     print_table(_HEADS, [_row(slot) for slot in found])
 
@@ -59,7 +58,7 @@ async def drop(dsn: str, name: str, force: str | None, ask: Callable[[str], str]
 
     Raises ``NotOurSlot``, ``SlotBusy``, ``FeedError`` if there is none, ``psycopg.Error``.
     """
-    async with await connect(dsn, "realtime slots", OWN_NAMES, patience=answer_timeout(dsn)) as connection:
+    async with await connect(dsn, "realtime slots", patience=answer_timeout(dsn)) as connection:
         slot = next((slot for slot in await list_slots(connection) if slot.name == name), None)
         if slot is None:
             raise FeedError(f"there is no replication slot {name!r}")

@@ -182,11 +182,12 @@ class Reader:
                 await self._pool.settle(connection)
                 if limit is not None:
                     await connection.execute(query("limit_read"), {"statement": limit})
-                if statement.as_reader:
-                    await connection.execute(query("become_reader"))
                 await first.execute(query("current_snapshot"))
                 if statement.origin is not None:
                     await granted.execute(query("granted_columns"), {"table": statement.origin.table})
+                if statement.as_reader:
+                    await connection.execute(query("become_reader"))
+                    await connection.execute(query("path_of_role_here"))
                 await second.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
                 await connection.execute(query("end_read"))
             # Leaving the pipeline has brought in every result.

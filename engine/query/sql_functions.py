@@ -6,7 +6,9 @@ ones may read tables behind our back, so only those of ``pg_catalog`` that are l
 
 That a function of one's own is declared IMMUTABLE is a promise which Postgres does not check. So everything it calls is
 judged in its turn: its default arguments, and its body (``sql_calls``). What Postgres cannot analyse, as a body in PL/pgSQL,
-passes only if the reader's role was granted EXECUTE by name, or if it belongs to an extension.
+could also leave the reader's role (SET ROLE NONE). It passes only if it belongs to an extension, or if the reader's role was
+granted EXECUTE by name, by a superuser or the owner of the schema realtime. That is the function's owner: a GRANT of
+another's function counts as its owner's.
 """
 
 from __future__ import annotations
@@ -133,7 +135,7 @@ class Function:
     Attributes:
         built_in: it came with Postgres.
         volatility: ``i``, ``s`` or ``v``.
-        vouched: it belongs to an extension, or the reader's role was granted EXECUTE on it by name.
+        vouched: it belongs to an extension, or the reader's role was granted EXECUTE on it by name, by who may vouch.
         opaque: Postgres cannot say what its body calls.
         fault: what its body does that a live query cannot follow, in words; empty if nothing.
         through: the function by which it is called; empty if the query itself names it.
@@ -183,7 +185,8 @@ def problem_of(function: Function) -> str | None:
     if function.opaque and not function.vouched:
         return (
             f"the function {name}, of which PostgreSQL cannot tell what it calls; if it only computes, "
-            f"GRANT EXECUTE ON FUNCTION {name[:-1]}{function.arguments}) TO realtime_reader"
+            f"GRANT EXECUTE ON FUNCTION {name[:-1]}{function.arguments}) TO realtime_reader "
+            "as its owner, which must be a superuser or the owner of the schema realtime"
         )
     return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,13 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from engine.errors import CatalogError, InvalidQuery, PermissionDenied, QueryRejected
 from engine.query.aside import aside
+from engine.query.render_where import quote
 from engine.query.sql_calls import CallTree
 from engine.query.sql_functions import Function, object_name
 from engine.query.sql_lex import place
 from engine.query.sql_tree import Tree, read_tree
 from engine.query.sql_values import ParameterType
+from engine.session_settings import OWN_NAMES
 from engine.sql import query
 
 __all__ = [
@@ -127,7 +129,16 @@ class SqlSession:
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
-        self._owner = self._search_path = ""
+        self._owner = ""
+        self._schemas: list[str] = []  # in which the reader finds names without schema
+        self._path = OWN_NAMES  # that is set; of a client's text only while Postgres reads or plans that
+
+    async def begin(self) -> None:
+        """Become the reader, and see where it finds names."""
+        await self.enter()
+        await self._connection.execute(query("path_of_role_here"))
+        [(self._schemas,)] = await self._fetched("plan_schemas", {})
+        self._path = self._client_path
 
     async def enter(self) -> None:
         """Become the reader."""
@@ -135,15 +146,30 @@ class SqlSession:
         [(role, *_)] = await self._rows("plan_enter", timeouts)
         self._owner = self._owner or role
 
+    @property
+    def _client_path(self) -> str:
+        return ", ".join(map(quote, self._schemas))
+
+    async def _find_names(self, search_path: str) -> None:
+        """Names without schema are found there from now on."""
+        if search_path != self._path:
+            await self._fetched("plan_path", {"search_path": search_path})
+            self._path = search_path
+
     async def resolve(self, names: Sequence[tuple[str | None, str]]) -> list[int | None]:
         """The oids that (schema, name) pairs mean to the reader; None for those that mean nothing."""
         if not names:
             return []
-        values = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]}
-        return [oid for (oid,) in await self._rows("plan_relations", values)]
+        return [oid for (oid,) in await self._rows("plan_relations", self._named(names))]
+
+    def _named(self, names: Sequence[tuple[str | None, str]]) -> dict[str, object]:
+        """(schema, name) pairs and the reader's path, for a query that says what they mean to the reader."""
+        schemas, found = [schema for schema, _ in names], [name for _, name in names]
+        return {"schemas": schemas, "names": found, "path": self._schemas}
 
     async def describe(self, sql: str) -> Described:
         """Prepare ``sql``: Postgres's verdict on syntax, names and types."""
+        await self._find_names(self._client_path)
         async with self._connection.lock:
             result = await self._connection.wait(_describe(self._connection.pgconn, sql.encode()))
         return Described(
@@ -151,9 +177,15 @@ class SqlSession:
             tuple(result.param_type(i) for i in range(result.nparams)),
         )
 
-    def undone(self) -> AbstractAsyncContextManager[Any]:
+    @asynccontextmanager
+    async def undone(self) -> AsyncIterator[None]:
         """A savepoint: what is done in it, and what fails in it, leaves the transaction as it was."""
-        return self._connection.transaction(force_rollback=True)
+        path = self._path
+        try:
+            async with self._connection.transaction(force_rollback=True):
+                yield
+        finally:
+            self._path = path
 
     async def describe_only(self, sql: str) -> None:
         """As :meth:`describe`, but a refusal leaves the transaction as it was."""
@@ -175,23 +207,22 @@ class SqlSession:
         With the category of keyword that the name is, if any; whether there is a function of that name which does not make
         such values; and whether the type is the row type of a relation.
         """
-        values = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names], "types": []}
-        rows = await self._rows("plan_hidden_types", {"exposed": list(exposed), **values})
+        values = {"exposed": list(exposed), "types": [], **self._named(names)}
+        rows = await self._rows("plan_hidden_types", values)
         return [(schema, name, *rest) for schema, name, _, _, *rest in rows]
 
     async def hidden_types(self, types: Collection[int], exposed: Collection[int]) -> dict[int, str]:
         """Those among ``types`` that are not for clients, and their names."""
         if not types:
             return {}
-        values = {"schemas": [], "names": [], "types": list(types), "exposed": list(exposed)}
+        values = {"exposed": list(exposed), "types": list(types), **self._named(())}
         return {oid: name for _, _, oid, name, *_ in await self._rows("plan_hidden_types", values)}
 
     async def hidden_functions(
         self, names: Sequence[tuple[str | None, str]], exposed: Collection[int]
     ) -> list[tuple[str | None, str]]:
         """Those of the (schema, name) pairs that mean functions only which take or give types that are not for clients."""
-        values = {"schemas": [schema for schema, _ in names], "names": [name for _, name in names]}
-        rows = await self._rows("plan_named_functions", values) if names else []
+        rows = await self._rows("plan_named_functions", self._named(names)) if names else []
         hidden = await self.hidden_types({oid for *_, types in rows for oid in types}, exposed)
         usable = {(schema, name) for schema, name, types in rows if hidden.keys().isdisjoint(types)}
         return list({(schema, name) for schema, name, _ in rows} - usable)
@@ -228,11 +259,11 @@ class SqlSession:
         The reader may not create a view, so the connection's own role does, with the reader's search path. Raises
         ``CatalogError`` if that role may not either.
         """
-        [(search_path,)] = await self._rows("plan_search_path", {})
-        self._search_path = search_path
-        await self._rows("plan_leave", {"owner": self._owner, "search_path": search_path})
+        await self._rows("plan_leave", {"owner": self._owner})
         try:
-            await self._run(f"create temporary view realtime_plan as select 1 as one from (\n{sql}\n) as query", ())
+            await self._run(
+                f"create temporary view pg_temp.realtime_plan as select 1 as one from (\n{sql}\n) as query", ()
+            )
         except psycopg.errors.InsufficientPrivilege as error:
             message = error.diag.message_primary or str(error)
             raise CatalogError(f"SQL cannot be checked: {message}; grant TEMPORARY on the database") from error
@@ -253,9 +284,7 @@ class SqlSession:
         """
         values = {"sql": sql, "names": list(names), "relations": list(relations), "hidden_rows": hidden_rows}
         types = [oid for (oid,) in await self._rows("plan_read_types", values)]
-        [(search_path,)] = await self._rows("plan_search_path", {})
-        self._search_path = search_path
-        await self._rows("plan_leave", {"owner": self._owner, "search_path": search_path})
+        await self._rows("plan_leave", {"owner": self._owner})
         found = await CallTree(self._rows, self._body).collect_checks(types)
         await self.enter()
         return found
@@ -263,9 +292,8 @@ class SqlSession:
     async def _body(self, statement: str, search_path: str | None) -> str | None:
         try:
             async with self.undone():
-                path = self._search_path if search_path is None else search_path
-                await self._rows("plan_path", {"search_path": path})
-                await self._run(statement, ())
+                await self._rows("plan_unchecked", {})
+                await self._run(statement, (), search_path)
                 [(body,)] = await self._rows("plan_body", {})
                 return str(body)
         except psycopg.Error as error:
@@ -290,10 +318,17 @@ class SqlSession:
             raise writes(error) from error
 
     async def _rows(self, name: str, values: Mapping[str, object]) -> list[Any]:
+        """The rows of a query of ours, which finds nothing by name that others could have made."""
+        await self._find_names(OWN_NAMES)
+        return await self._fetched(name, values)
+
+    async def _fetched(self, name: str, values: Mapping[str, object]) -> list[Any]:
         cursor = await self._connection.execute(query(name).encode(), values)
         return await cursor.fetchall()
 
-    async def _run(self, sql: str, params: Sequence[str | None]) -> PGresult:
+    async def _run(self, sql: str, params: Sequence[str | None], search_path: str | None = None) -> PGresult:
+        """Run a text of a client's, which finds names as the reader does, or in a ``search_path`` of its own."""
+        await self._find_names(self._client_path if search_path is None else search_path)
         async with self._connection.lock:
             values = [None if value is None else value.encode() for value in params]
             return await self._connection.wait(_execute(self._connection.pgconn, sql.encode(), values))
@@ -304,7 +339,7 @@ async def sql_session(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator
     """A transaction (or savepoint) as ``realtime_reader``; nothing of it remains afterwards."""
     async with connection.transaction(force_rollback=True):
         session = SqlSession(connection)
-        await session.enter()
+        await session.begin()
         yield session
 
 

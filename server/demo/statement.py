@@ -108,6 +108,7 @@ async def run(dsn: str, statement: Statement, arrived: float, results: list[Resu
     """
     connection = await connect(dsn, "realtime demo", {"statement_timeout": _TIMEOUT}, autocommit=True)
     async with connection:
+        await connection.execute(query("path_of_role"))
         (position,) = await _one_row(connection, "demo_before")
         await connection.execute("begin")
         started = time.perf_counter()

@@ -9,7 +9,10 @@ select current_setting('role'),
 -- name: plan_relations
 -- What the names in FROM mean to the reader: oids, in order, null where there is no such relation.
 select case
-    when wanted.schema is null then to_regclass(quote_ident(wanted.name))::oid
+    when wanted.schema is null then (
+      select c.oid from unnest(%(path)s::text[]) with ordinality path(schema, position)
+      join pg_namespace n on n.nspname = path.schema join pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+      order by path.position limit 1)
     else (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
           where n.nspname = wanted.schema and c.relname = wanted.name)
   end
@@ -51,7 +54,10 @@ named(schema, name, oid) as (
   select wanted.schema, wanted.name, t.oid
   from rows from (unnest(%(schemas)s::text[]), unnest(%(names)s::text[])) wanted(schema, name)
   join pg_type t on t.typname = wanted.name join pg_namespace n on n.oid = t.typnamespace
-  where case when wanted.schema is null then pg_type_is_visible(t.oid) else n.nspname = wanted.schema end
+  where case when wanted.schema is not null then n.nspname = wanted.schema else t.oid = (
+    select first.oid from unnest(%(path)s::text[]) with ordinality path(schema, position)
+    join pg_namespace o on o.nspname = path.schema join pg_type first on first.typnamespace = o.oid and first.typname = wanted.name
+    order by path.position limit 1) end
   union all
   select null, null, unnest(%(types)s::oid[])
 )
@@ -76,7 +82,11 @@ order by t.typname
 select wanted.schema, wanted.name, p.proargtypes::oid[] || p.prorettype || p.proallargtypes
 from rows from (unnest(%(schemas)s::text[]), unnest(%(names)s::text[])) wanted(schema, name)
 join pg_proc p on p.proname = wanted.name join pg_namespace n on n.oid = p.pronamespace
-where case when wanted.schema is null then pg_function_is_visible(p.oid) else n.nspname = wanted.schema end
+where case when wanted.schema is not null then n.nspname = wanted.schema else p.oid = (
+  select first.oid from unnest(%(path)s::text[]) with ordinality path(schema, position)
+  join pg_namespace o on o.nspname = path.schema
+  join pg_proc first on first.pronamespace = o.oid and first.proname = wanted.name and first.proargtypes = p.proargtypes
+  order by path.position limit 1) end
 
 -- name: plan_function_types
 -- The types that those of the functions take and give which are not built in.
@@ -84,14 +94,17 @@ select distinct type
 from pg_proc p cross join unnest(p.proargtypes::oid[] || p.prorettype || p.proallargtypes) type
 where p.oid = any (%(functions)s::oid[]) and p.oid >= 16384
 
--- name: plan_search_path
--- The schemas in which the reader finds unqualified names.
-select coalesce(string_agg(quote_ident(path.name), ', ' order by path.position), '')
-from unnest(current_schemas(false)) with ordinality path(name, position)
+-- name: plan_schemas
+-- The schemas in which that is, in order; for relations and types the temporary ones and pg_catalog come first, unless they are named.
+select pg_catalog.current_schemas(true)::pg_catalog.text[]
+
+-- name: plan_path
+-- Find names in these schemas until this is called again.
+select pg_catalog.set_config('search_path', %(search_path)s, true)
 
 -- name: plan_leave
--- Back to the connection's own role, with the reader's search path.
-select set_config('role', %(owner)s, true), set_config('search_path', %(search_path)s, true)
+-- Back to the connection's own role.
+select set_config('role', %(owner)s, true)
 
 -- name: plan_only
 -- From now on the transaction, or savepoint, writes nothing.
@@ -119,6 +132,8 @@ select r.ev_action::text, r.ev_class from pg_rewrite r where r.ev_class = 'pg_te
 -- The planner puts calls of its own in: NOT (a op b) becomes the negator, sides change places by the commutator, min and max
 -- become a sort, and columns of set operations and results of SQL functions are cast among the types "cast". (Estimators and
 -- support functions of the planner take internal arguments: they are in C, by who administers the server.)
+-- What PostgreSQL cannot analyse can do anything, also SET ROLE NONE, so only superusers and the owner of this schema vouch for it.
+-- GRANT by a superuser is recorded as one by the function's owner (docs: GRANT), so that has to be one of these.
 with recursive types(oid) as (
   select unnest(%(types)s::oid[] || %(cast)s::oid[])
   union
@@ -177,7 +192,9 @@ called(oid) as (
 )
 select p.oid, p.proname, n.nspname = 'pg_catalog' and p.oid < 16384, p.provolatile::text, p.prosecdef,
        oidvectortypes(p.proargtypes), p.prokind = 'a', l.lanname,
-       exists (select from aclexplode(p.proacl) g where g.grantee = 'realtime_reader'::regrole)
+       exists (select from aclexplode(p.proacl) g join pg_roles r on r.oid = g.grantor
+               where g.grantee = 'realtime_reader'::regrole and (r.rolsuper or r.oid = (
+                 select n.nspowner from pg_namespace n where n.nspname = 'realtime')))
          or exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'),
        coalesce(p.proargdefaults::text, ''), coalesce(p.prosqlbody::text, ''),
        case when l.lanname = 'sql' and p.prosqlbody is null and p.oid >= 16384 then
@@ -230,9 +247,9 @@ where a.attrelid = any (%(relations)s::oid[]) and a.attnum > 0 and not a.attisdr
 union
 select unnest(f.proargtypes::oid[] || f.prorettype || f.proallargtypes) from functions f
 
--- name: plan_path
--- Find names in these schemas until this is called again, and do not run the validator of functions.
-select set_config('search_path', %(search_path)s, true), set_config('check_function_bodies', 'off', true)
+-- name: plan_unchecked
+-- Do not run the validator of functions.
+select set_config('check_function_bodies', 'off', true)
 
 -- name: plan_body
 -- The analysed body of the function that stands for one that the query can call.

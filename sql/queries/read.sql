@@ -19,6 +19,10 @@ begin isolation level repeatable read read only
 -- Clients' own SQL runs with the privileges of the exposed columns only.
 set local role realtime_reader
 
+-- name: path_of_role_here
+-- Find names where the role or the database says, until the end of the transaction: clients' SQL is read so.
+set local search_path to default
+
 -- name: granted_columns
 -- The columns of a table that realtime_reader may select, by number: among them are all that the catalog calls exposed.
 select a.attnum
@@ -29,8 +33,8 @@ where c.oid = %(table)s and (
   or exists (select from aclexplode(a.attacl) x where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT'))
 
 -- name: end_read
--- Nothing was written.
-commit
+-- Nothing was written, and nothing stays that a function has set for the session.
+rollback
 
 -- name: limit_read
 -- How long a read may take, in this transaction.

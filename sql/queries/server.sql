@@ -1,6 +1,10 @@
+-- name: path_of_role
+-- Find names where the role or the database says, from now on: what is not ours runs so.
+set search_path to default
+
 -- name: named_table
 -- The table of a name as the role's search_path has it. Casts of built-in types call nothing that others could have made.
-select %s::text::regclass::oid
+select %s::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 
 -- name: expose
 -- The command line's `expose`: table (oid), name, columns, camel_case, replica_identity.

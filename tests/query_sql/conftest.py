@@ -171,10 +171,10 @@ class Planner:
         return [loads(document) for (document,) in found]
 
 
-async def connect(dsn: str) -> psycopg.AsyncConnection[Any]:
-    """A connection with the server's settings, finding names in ``app``."""
+async def connect(dsn: str, search_path: str = "app, public") -> psycopg.AsyncConnection[Any]:
+    """A connection with the server's settings, whose role finds names in ``search_path``."""
     return await psycopg.AsyncConnection.connect(
-        dsn, autocommit=True, options=connection_options(search_path="app, public")
+        dsn, autocommit=True, options=connection_options(search_path=search_path)
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from engine.errors import InvalidQuery
 from engine.query.reread import ReReadPlan
-from tests.query_sql.conftest import Planner
+from tests.query_sql.conftest import Planner, connect
 
 FUNCTIONS = [
     ("select random() as r, id from messages", "volatile function random"),
@@ -160,28 +160,29 @@ async def test_immutable_functions_of_ones_own_may_be_called(planner: Planner) -
     assert [document for _, document in await planner.read(plan)] == await planner.documents(sql)
 
 
-async def test_a_function_that_shadows_a_built_in_one_is_seen_for_what_it_is(planner: Planner) -> None:
+async def test_a_function_that_shadows_a_built_in_one_is_seen_for_what_it_is(planner: Planner, app_dsn: str) -> None:
     plan = await planner.plan("select app.now() as never, id from messages order by id limit 1")
     assert not plan.time_dependent  # type: ignore[union-attr]
     built_in = await planner.plan("select now() as now, id from messages order by id limit 1")
     assert built_in.time_dependent  # type: ignore[union-attr]
-    async with planner.connection.transaction(force_rollback=True):
-        await planner.connection.execute("set local search_path = app, pg_catalog, public")
-        shadowed = await planner.plan("select now() as now, id from messages order by id limit 1")
+    async with await connect(app_dsn, "app, pg_catalog, public") as connection:
+        other = Planner(connection, planner.catalog)
+        shadowed = await other.plan("select now() as now, id from messages order by id limit 1")
         assert not shadowed.time_dependent  # type: ignore[union-attr]
-        assert (await planner.documents("select now() as now"))[0] == {"now": "never"}
+        assert (await other.documents("select now() as now"))[0] == {"now": "never"}
 
 
-async def test_an_operator_of_ones_own_is_left_to_postgres(planner: Planner) -> None:
-    async with planner.connection.transaction(force_rollback=True):
-        await planner.connection.execute(
-            "create operator app.< (leftarg = text, rightarg = text, function = app.text_less);"
-            "set local search_path = app, pg_catalog"
-        )
+async def test_an_operator_of_ones_own_is_left_to_postgres(planner: Planner, app_dsn: str) -> None:
+    async with (
+        await connect(app_dsn, "app, pg_catalog") as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        other = Planner(connection, planner.catalog)
+        await connection.execute("create operator app.< (leftarg = text, rightarg = text, function = app.text_less)")
         sql = "select id, body from messages where body < 'body 2' order by id"
-        plan = await planner.plan(sql)
+        plan = await other.plan(sql)
         assert getattr(plan, "reason", "") == "the query calls text_less()"
-        assert [document for _, document in await planner.read(plan)] == await planner.documents(sql)
+        assert [document for _, document in await other.read(plan)] == await other.documents(sql)
 
 
 OF_THE_PLANNER = """
