@@ -5,16 +5,20 @@ What is read here is written again with the same digits, so a number reaches Pos
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import sys
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-__all__ = ["exact_decoder", "exact_number", "shown", "write_exact"]
+__all__ = ["canonical_number", "exact_decoder", "exact_number", "shown", "write_exact"]
 
 # Beyond what numeric holds: 131,072 digits before the point and 16,383 behind it (docs: "Numeric Types").
 _LARGEST_EXPONENT: Final = 150_000
 _LONGEST_SHOWN: Final = 80
+
+_EXACT: Final = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
+_LONGEST_INT: Final = sys.int_info.default_max_str_digits
 
 _T = TypeVar("_T")
 _write = msgspec.json.Encoder(decimal_format="number").encode
@@ -29,6 +33,18 @@ def exact_number(text: str) -> Decimal:
         raise ValueError(f"{text[:_LONGEST_SHOWN]} is not a number that can be kept") from wrong
     if number and abs(number.adjusted()) > _LARGEST_EXPONENT:
         raise ValueError(f"the number {text[:_LONGEST_SHOWN]} is beyond what PostgreSQL's numeric holds")
+    return number
+
+
+def canonical_number(text: str) -> int | Decimal:
+    """The number ``text`` writes, in one form for equal numbers: ``1``, ``1.0`` and ``10e-1`` are the same ``int``.
+
+    Raises ``decimal.InvalidOperation`` if it is none.
+    """
+    number = _EXACT.normalize(Decimal(text))
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, int) and exponent >= 0 and number.adjusted() < _LONGEST_INT:
+        return int(number)
     return number
 
 

@@ -8,15 +8,14 @@ for a value has many paths (``a.0``, ``a.00``). What a condition costs beyond th
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from decimal import Decimal
 from typing import Any, Final
 
 from engine.exact_json import write_exact
 from engine.query.like import Text
 
-__all__ = ["Document", "Path", "Shape", "Value", "canonical_key", "canonical_number", "kind_of", "shape_of"]
+__all__ = ["Document", "Path", "Shape", "Value", "canonical_key", "kind_of", "shape_of"]
 
 Path = tuple[str, ...]
 Shape = tuple[str, int]
@@ -24,21 +23,7 @@ Shape = tuple[str, int]
 _KINDS: Final[Mapping[type, str]] = {
     bool: "boolean", int: "number", Decimal: "number", str: "string", list: "array", dict: "object"
 }  # fmt: skip
-_EXACT: Final = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
 _CONDITION: Final = 30  # steps, as long as looking at so many bytes takes
-_LONGEST_INT: Final = sys.int_info.default_max_str_digits
-
-
-def canonical_number(text: str) -> int | Decimal:
-    """The number ``text`` writes, in one form for equal numbers: ``1``, ``1.0`` and ``10e-1`` are the same ``int``.
-
-    Raises ``decimal.InvalidOperation`` if it is none.
-    """
-    number = _EXACT.normalize(Decimal(text))
-    exponent = number.as_tuple().exponent
-    if isinstance(exponent, int) and exponent >= 0 and number.adjusted() < _LONGEST_INT:
-        return int(number)
-    return number
 
 
 def canonical_key(value: object) -> bytes | None:

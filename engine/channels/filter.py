@@ -18,8 +18,9 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.channels.document import Document, Path, Value, canonical_key, canonical_number, kind_of, shape_of
+from engine.channels.document import Document, Path, Value, canonical_key, kind_of, shape_of
 from engine.errors import InvalidQuery
+from engine.exact_json import canonical_number
 from engine.query.like import MAX_PATTERN, Like, pattern_problem
 
 __all__ = ["Test", "Truth", "Unreadable", "compile_filter", "read_json"]

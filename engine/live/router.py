@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from time import monotonic
 
 import msgspec
 
@@ -22,6 +23,7 @@ from engine.live.tail import TransactionTail
 from engine.live.window import Window
 from engine.lsn import Lsn
 from engine.query.incremental import IncrementalPlan
+from engine.query.latest import latest
 from engine.query.reread import ReReadPlan
 from engine.types import Message, Relation, Transaction
 
@@ -30,6 +32,7 @@ __all__ = ["DdlNote", "Outcome", "Router"]
 log = logging.getLogger(__name__)
 
 _SLICE = 1_000  # changes between two chances for other work
+_TURN = 0.01  # seconds after which there is one, too: few changes of large rows may concern many windows
 # What parsing a value can raise when the stream and the catalog disagree about its type.
 _UNREADABLE = (RelationChanged, ValueError, ArithmeticError, LookupError, TypeError)
 
@@ -94,6 +97,7 @@ class Router:
         skip = self._already_shown(transaction)
         touched: set[int] = set()
         rereads: set[LiveQuery] = set()
+        until = monotonic() + _TURN
         for number, change in enumerate(transaction.changes, 1):
             if isinstance(change, Message):
                 self._note(change, outcome)
@@ -108,8 +112,10 @@ class Router:
                     self._unapplied(live, skip, outcome, problem)
             if route.rereads:
                 rereads |= route.rereads
-            if number % _SLICE == 0:
+            if number % _SLICE == 0 or monotonic() > until:
                 yield
+                until = monotonic() + _TURN
+        latest.forget()
         self.tail.append(transaction, frozenset(touched))
         self._passed = transaction.position
         self.position = max(self.position, transaction.position)

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.query.latest import LONG, latest
+
 __all__ = ["MAX_PATTERN", "Like", "Text", "like_test", "pattern_problem"]
 
 MAX_PATTERN = 1_000
@@ -61,9 +63,11 @@ class Like:
 
     def __call__(self, value: bytes) -> bool:
         """Whether ``value`` is like the pattern."""
-        text = Text(value.decode(), ignore_case=self.ignore_case)
+        read = _folded_text if self.ignore_case else _exact_text
+        text = read(value) if len(value) < LONG else latest.of(value, read)
+        before = text.steps
         truth = self.matches(text)
-        self.steps += text.steps
+        self.steps += text.steps - before
         return truth
 
     def matches(self, text: Text) -> bool:
@@ -92,7 +96,7 @@ class Text:
     bytes, or twice the text's size.
     """
 
-    __slots__ = ("_columns", "_counts", "_most_rows", "_rows", "letters", "steps")
+    __slots__ = ("__weakref__", "_columns", "_counts", "_most_rows", "_rows", "letters", "steps")
 
     def __init__(self, letters: str, *, ignore_case: bool) -> None:
         self.letters = _lower(letters) if ignore_case else letters
@@ -145,6 +149,14 @@ class Text:
             digits[wanted] = ord("1")
             found &= int(column.translate(digits) or b"0", 2)
         return found.to_bytes(len(self.letters) // 8 + 1, "little")
+
+
+def _exact_text(value: bytes) -> Text:
+    return Text(value.decode(), ignore_case=False)
+
+
+def _folded_text(value: bytes) -> Text:
+    return Text(value.decode(), ignore_case=True)
 
 
 class _Segment:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Hashable, Sequence
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from engine.catalog_model import Table
 from engine.catalog_types import Column
+from engine.exact_json import canonical_number
 from engine.query.comparison import (
     NEGATED,
     Comparison,
@@ -20,6 +23,7 @@ from engine.query.comparison import (
     describe,
     indexed_column,
 )
+from engine.query.latest import LONG, latest
 from engine.query.like import MAX_PATTERN, like_test, pattern_problem
 from engine.query.model import And, Compare, IsNull, Not, NotNull, Or, Predicate
 from engine.types import Row
@@ -200,12 +204,25 @@ def _array(compare: Compare, table: Table, *, wanted: bool) -> Test:
     key = codec_for(element, column.collation).equal if element else None
     if element is None or key is None or compare.type not in (element.name, element.underlying.name):
         raise NotReproducible(f"{compare.operator} on {describe(column)} cannot be reproduced")
-    equal, delimiter = key, element.delimiter.encode()
-    members = frozenset(equal(text.encode()) for text in compare.values if text is not None)
+    elements = _elements(key, element.delimiter.encode())
+    members = frozenset(_seeded(key(text.encode())) for text in compare.values if text is not None)
 
     def contains(value: bytes) -> bool:
-        return any(equal(item) in members for item in array_elements(value, delimiter))
+        return not members.isdisjoint(elements(value) if len(value) < LONG else latest.of(value, elements))
 
     if wanted:
         return lambda row: (value := row[index]) is not None and contains(value)
     return lambda row: (value := row[index]) is not None and not contains(value)
+
+
+@lru_cache(maxsize=64)
+def _elements(equal: Callable[[bytes], Hashable], delimiter: bytes) -> Callable[[bytes], frozenset[Hashable]]:
+    """The same function for the same arguments, so that what it derives is shared."""
+    return lambda value: frozenset(_seeded(equal(item)) for item in array_elements(value, delimiter))
+
+
+def _seeded(key: Hashable) -> Hashable:
+    """The same key as text if it is a number: hashes of numbers can be chosen, so that many fall together in a set."""
+    if isinstance(key, Decimal):
+        return str(canonical_number(str(key)))
+    return repr(key + 0) if isinstance(key, int | float) else key  # -0.0 + 0 is 0.0

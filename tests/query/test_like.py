@@ -130,3 +130,10 @@ def test_the_rows_of_a_text_with_many_letters_take_bounded_memory() -> None:
     finally:
         tracemalloc.stop()
     assert kept <= 6 << 20
+
+
+def test_patterns_of_many_queries_about_one_value_share_what_is_known_of_it() -> None:
+    value = b"abcd" * 30_000
+    patterns = [Like(f"%a_{'_' * number}dcb%", ignore_case=number % 2 == 1) for number in range(60)]
+    assert not any(pattern(value) for pattern in patterns)
+    assert sum(pattern.steps for pattern in patterns[2:]) <= 58 * (100 + 8 * len(value) // 64)
