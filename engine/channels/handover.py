@@ -80,6 +80,8 @@ class HandOver:
                 if since is not None and recovered:
                     events = [event for event in events if event.key > since]
                 else:
+                    if past.more:  # cut by its size: what the ledger has from before that is no page without holes
+                        events = [event for event in events if event.key >= judged[0].key]
                     events = [event for event in events[-_MOST_EXAMINED:] if subscription.wants(event)]
                     events = events[-history:] if history else []
                 subscription.recovered = None if since is None else recovered
@@ -105,13 +107,13 @@ class HandOver:
         """The past, its messages, judged, and whether it is everything after ``since``."""
         channel = subscription.channel
         if since is not None:
-            past = await self._replay.since(channel, since, self._settings.max_replay)
+            past = await self._replay.since(channel, since, self._settings.max_replay, self._settings.max_replay_bytes)
             if not past.more and await self._recoverable(channel, since, subscription.options.epoch):
                 return past, await _judged(past, [subscription]), True
         # Also without history a snapshot is needed: for what the ledger may let go of meanwhile.
         count = history
         while True:
-            past = await self._replay.last(channel, count, self._core.position)
+            past = await self._replay.last(channel, count, self._core.position, self._settings.max_replay_bytes)
             judged = await _judged(past, [subscription])
             wanted = sum(map(subscription.wants, judged))
             if wanted >= history or len(past.rows) < count or count >= _MOST_EXAMINED:

@@ -17,9 +17,15 @@ from engine.statement import Statement
 __all__ = ["Check", "Past", "Replay"]
 
 
+_UNLIMITED = (1 << 63) - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Messages in commit order, and the snapshot that saw them. ``more``: there were more than asked for."""
+    """Messages in commit order, and the snapshot that saw them.
+
+    ``more``: there were more than asked for, or they have more bytes.
+    """
 
     snapshot: Snapshot
     rows: list[MessageRow]
@@ -44,24 +50,27 @@ class Replay:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    async def since(self, channel: str, position: Position, most: int) -> Past:
-        """Everything after ``position``, at most ``most`` messages."""
+    async def since(self, channel: str, position: Position, most: int, size: int = _UNLIMITED) -> Past:
+        """Everything after ``position``, at most ``most`` messages with ``size`` bytes of payload together."""
         read = await self._read(
             "engine_replay_since",
             channel,
             format_lsn(position.lsn),
             str(min(position.seq, (1 << 63) - 1)),
             str(most + 1),
+            str(size),
         )
         rows = _rows(read)
-        return Past(read.snapshot, rows[:most], len(rows) > most)
+        return Past(read.snapshot, rows[:most], len(rows) > most or _size(rows) > size)
 
-    async def last(self, channel: str, count: int, position: Lsn) -> Past:
-        """The last ``count`` messages up to ``position``: another node may have recorded what this one has yet to
-        be sent.
+    async def last(self, channel: str, count: int, position: Lsn, size: int) -> Past:
+        """The last ``count`` messages up to ``position``, fewer if they have more than ``size`` bytes of payload together.
+
+        Another node may have recorded what this one has yet to be sent.
         """
-        read = await self._read("engine_replay_last", channel, str(count), format_lsn(position))
-        return Past(read.snapshot, _rows(read)[::-1])
+        read = await self._read("engine_replay_last", channel, str(count), format_lsn(position), str(size))
+        rows = _rows(read)[::-1]
+        return Past(read.snapshot, rows, _size(rows) > size)
 
     async def check(self, channel: str, position: Position) -> Check:
         """To be asked after the rows were read: what expires meanwhile is then not overlooked."""
@@ -94,3 +103,7 @@ def _array(items: list[str]) -> str:
 
 def _rows(read: ReadResult) -> list[MessageRow]:
     return [message_row(parse_lsn((row[0] or b"").decode()), list(row[1:])) for row in read.rows]
+
+
+def _size(rows: list[MessageRow]) -> int:
+    return sum(len(row.payload) for row in rows)

@@ -1,42 +1,55 @@
 -- name: engine_replay_since
--- The messages of some channels after a position ($2, $3), in commit order, with their positions. At most $4. Per channel from the index of
--- its commits to the messages of each; the inner order is what keeps the planner to that.
-select p.position::text, p.seq, p.channel, p.event, p.payload, p.sender, p.connection_id, p.id, p.audience, p.priority, p.inserted_at, p.xid, p.routed_from
-from realtime.channel_rules($1::text[]) r
-cross join lateral (
-  select c.position, m.*
-  from realtime.commits c
+-- The messages of some channels after a position ($2, $3), in commit order, with their positions. At most $4, and one beyond $5 bytes of
+-- payload at most. Per channel from the index of its commits to the messages of each; the inner order is what keeps the planner to that.
+select p.position::text, p.seq, p.channel, p.event, p.payload::text, p.sender, p.connection_id, p.id, p.audience, p.priority, p.inserted_at, p.xid, p.routed_from
+from (
+  select p.*, sum(octet_length(p.payload::text)) over (
+           order by p.position, p.seq rows between unbounded preceding and 1 preceding) as before
+  from realtime.channel_rules($1::text[]) r
   cross join lateral (
-    select * from realtime.messages m
-    where m.channel = c.channel and m.xid = c.xid and m.inserted_at between c.first_at and c.last_at
-    order by m.seq
-  ) m
-  where c.channel = r.name and c.position >= $2::pg_lsn and (c.position > $2::pg_lsn or m.seq > $3::bigint)
-    and (r.ttl is null or m.inserted_at > now() - r.ttl)
-  order by c.position, m.seq
+    select c.position, m.*
+    from realtime.commits c
+    cross join lateral (
+      select * from realtime.messages m
+      where m.channel = c.channel and m.xid = c.xid and m.inserted_at between c.first_at and c.last_at
+      order by m.seq
+    ) m
+    where c.channel = r.name and c.position >= $2::pg_lsn and (c.position > $2::pg_lsn or m.seq > $3::bigint)
+      and (r.ttl is null or m.inserted_at > now() - r.ttl)
+    order by c.position, m.seq
+    limit $4::int
+  ) p
+  order by p.position, p.seq
   limit $4::int
 ) p
+where p.before is null or p.before <= $5::bigint
 order by p.position, p.seq
-limit $4::int
 
 -- name: engine_replay_last
--- The last $2 messages of some channels up to position $3, the latest first, with their positions; not more than the channel keeps.
-select p.position::text, p.seq, p.channel, p.event, p.payload, p.sender, p.connection_id, p.id, p.audience, p.priority, p.inserted_at, p.xid, p.routed_from
-from realtime.channel_rules($1::text[]) r
-cross join lateral (
-  select c.position, m.*
-  from realtime.commits c
+-- The last $2 messages of some channels up to position $3, the latest first, with their positions; not more than the channel keeps, and
+-- one beyond $4 bytes of payload at most.
+select p.position::text, p.seq, p.channel, p.event, p.payload::text, p.sender, p.connection_id, p.id, p.audience, p.priority, p.inserted_at, p.xid, p.routed_from
+from (
+  select p.*, sum(octet_length(p.payload::text)) over (
+           order by p.position desc, p.seq desc rows between unbounded preceding and 1 preceding) as before
+  from realtime.channel_rules($1::text[]) r
   cross join lateral (
-    select * from realtime.messages m
-    where m.channel = c.channel and m.xid = c.xid and m.inserted_at between c.first_at and c.last_at
-    order by m.seq desc
-  ) m
-  where c.channel = r.name and c.position <= $3::pg_lsn and (r.ttl is null or m.inserted_at > now() - r.ttl)
-  order by c.position desc, m.seq desc
-  limit least($2::int, r.max_messages)
+    select c.position, m.*
+    from realtime.commits c
+    cross join lateral (
+      select * from realtime.messages m
+      where m.channel = c.channel and m.xid = c.xid and m.inserted_at between c.first_at and c.last_at
+      order by m.seq desc
+    ) m
+    where c.channel = r.name and c.position <= $3::pg_lsn and (r.ttl is null or m.inserted_at > now() - r.ttl)
+    order by c.position desc, m.seq desc
+    limit least($2::int, r.max_messages)
+  ) p
+  order by p.position desc, p.seq desc
+  limit $2::int
 ) p
+where p.before is null or p.before <= $4::bigint
 order by p.position desc, p.seq desc
-limit $2::int
 
 -- name: engine_replay_check
 -- What can be said of a position ($2) of some channels: up to where messages have been removed or are over their ttl, whether a transaction

@@ -140,3 +140,22 @@ async def test_a_change_that_is_too_large_is_announced_without_its_values_and_th
             (False, {"id": 2, "note": "small"}),
         ]
         assert read(database, "select count(*) from orders") == [(2,)]
+
+
+async def test_what_history_and_since_bring_is_bounded_in_bytes_and_nothing_is_said_to_be_whole_that_is_not(
+    database: str,
+) -> None:
+    async with node(database, max_replay_bytes=5_000) as one:
+        acks = [await one.publish("room", f"{number:02}" + "x" * 1_000) for number in range(20)]
+        await one.channels.recorded()
+        newcomer = await one.listen("room", history=20)
+        assert [data[:2] for data in newcomer.data] == ["15", "16", "17", "18", "19"]
+        near = await one.listen("room", since=f"{acks[16].position}")
+        assert near.subscription is not None
+        assert (near.subscription.recovered, [data[:2] for data in near.data]) == (True, ["17", "18", "19"])
+        far = await one.listen("room", since=f"{acks[2].position}", history=20)
+        assert far.subscription is not None
+        assert (far.subscription.recovered, far.data) == (False, newcomer.data)
+        await one.publish("room", "live")
+        for listener in (newcomer, near, far):
+            await listener.until(lambda listener=listener: listener.data[-1] == "live")
