@@ -56,6 +56,20 @@ end
 $$;
 comment on function realtime.watch_partitions(regclass) is 'Makes TRUNCATE of single partitions visible to live queries; expose() and the DDL trigger call it';
 
+create or replace function realtime.try_to_watch_partitions(root regclass) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform realtime.watch_partitions(root);
+  return true;
+exception when insufficient_privilege then
+  raise warning 'realtime: %: TRUNCATE of single partitions of % is not announced to live queries', sqlerrm, root
+    using hint = format('As a superuser, or a role with the rights of all owners: select realtime.watch_partitions(%L);', root);
+  return false;
+end
+$$;
+comment on function realtime.try_to_watch_partitions(regclass) is
+  'As realtime.watch_partitions(), for what must go on although the owner of a partition has not given the right: a warning, and false';
+
 create or replace function realtime.is_listed(relation regclass) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select exists (

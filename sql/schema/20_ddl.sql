@@ -143,7 +143,7 @@ begin
       select c.relation from realtime.collections c join pg_class p on p.oid = c.relation and p.relkind = 'p'
       where c.relation::oid = any (relations)
     loop
-      perform realtime.watch_partitions(root);
+      perform realtime.try_to_watch_partitions(root);
     end loop;
   end if;
   if relations is not null or types is not null or everything or routines then

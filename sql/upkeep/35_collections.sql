@@ -17,9 +17,9 @@ begin
     if realtime.publish_table(one.relation) then
       raise info 'added % (collection %) to the publication', one.relation, one.name;
     end if;
-    if one.relkind = 'p' and exists (select from realtime.unwatched_partitions(one.relation)) then
+    if one.relkind = 'p' and exists (select from realtime.unwatched_partitions(one.relation))
+       and realtime.try_to_watch_partitions(one.relation) then
       raise info 'made or enabled the trigger realtime_truncate on partitions of %', one.relation;
-      perform realtime.watch_partitions(one.relation);
     end if;
     said := realtime.restore_reader(one.name);
     if said is not null then

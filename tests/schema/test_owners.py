@@ -215,6 +215,43 @@ def test_a_partition_of_another_owner_announces_truncate_once_it_was_attached(ro
     assert partition_state(roles, "shop.parts_2") == ("d", True)
 
 
+def test_an_attached_partition_that_may_not_be_watched_is_announced_all_the_same(roles: Roles) -> None:
+    """The owner of the schema realtime need not have the rights of the partition's owner."""
+    roles.run(roles.owner, "select realtime.expose('shop.parts')")
+    roles.run(roles.stranger, "create table shop.parts_2 (id int primary key)")
+    schema_owner = f"schema_{roles.stranger}"
+    slot = f"ddl_{roles.stranger}"
+    roles.run(
+        None,
+        f"create role {schema_owner}; grant all on schema realtime to {schema_owner}",
+        f"grant all on all tables in schema realtime to {schema_owner}",
+        f"grant execute on all functions in schema realtime to {schema_owner}",
+        f"alter function realtime.note_ddl() owner to {schema_owner}",
+        f"select pg_create_logical_replication_slot('{slot}', 'test_decoding')",
+    )
+    said: list[str] = []
+    try:
+        with psycopg.connect(roles.dsn, autocommit=True) as connection:
+            connection.add_notice_handler(lambda notice: said.append(f"{notice.message_primary} {notice.message_hint}"))
+            connection.execute("alter table shop.parts attach partition shop.parts_2 for values from (10) to (20)")
+        [warning] = said
+        assert "TRUNCATE of single partitions of shop.parts is not announced" in warning
+        assert "select realtime.watch_partitions('shop.parts');" in warning
+        sent = roles.run(None, f"select data from pg_logical_slot_get_changes('{slot}', null, null)")
+        assert any("realtime.ddl" in data and '"ALTER TABLE"' in data for (data,) in sent), sent
+        found = [str(finding) for finding in diagnose(roles.dsn, Settings())]
+        assert any("trigger realtime_truncate on shop.parts_2 is missing" in line for line in found)
+        roles.run(None, "select realtime.watch_partitions('shop.parts')")
+        assert partition_state(roles, "shop.parts_2") == ("d", True)
+    finally:
+        roles.run(
+            None,
+            "alter function realtime.note_ddl() owner to postgres",
+            f"drop owned by {schema_owner}; drop role {schema_owner}",
+            f"select pg_drop_replication_slot('{slot}')",
+        )
+
+
 def test_exposing_again_takes_no_lock_when_nothing_changes(roles: Roles) -> None:
     again = ["select realtime.expose('shop.items', columns => '{id,title}')", "select realtime.expose('shop.parts')"]
     roles.run(roles.owner, *again)
