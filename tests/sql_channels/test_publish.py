@@ -177,23 +177,47 @@ CONDITIONS = [
     [{"not": [["a", "==", 1]]}],
     [{"xor": [["a", "==", 1]]}],
     [1],
+    [["a", "==", 1]] * 100,
+    [["a", "==", 1]] * 101,
+    [{"or": [["a", "==", 1]] * 60}, {"not": {"and": [["a", "==", 1]] * 41}}],
+    [["a", "in", list(range(1000))]],
+    [["a", "in", list(range(999))], ["a", "==", 1], ["a", "is-null"]],
+    [["a", "in", list(range(999))], {"not": ["a", "array-contains", 1]}, ["a", "==", 1]],
+    [["a", "in", [1, None]]],
+    [["a", "in", [1, [None]]]],
+    [["a", "array-contains-any", [None]]],
+    [["a", "like", "é" * 500], {"or": [["b", "ilike", "x" * 500]]}],
+    [["a", "like", "x" * 500], {"or": [["b", "ilike", "x" * 501]]}],
+    [["a", "like", "x\\"]],
+    [["a", "like", "x\\\\"]],
+    [["a", "like", "x\n\\"]],
+    [["a", "like", "x\n\\\ny"]],
+    [[".".join(["a"] * 16), "==", 1]],
+    [[".".join(["a"] * 17), "==", 1]],
+    [["", "==", 1]],
+    [["a..b", "==", 1]],
+    [["a.", "==", 1]],
+    [["a.\n.é", "==", 1]],
 ]
 
 
-@pytest.mark.parametrize("where", CONDITIONS, ids=json.dumps)
+@pytest.mark.parametrize("where", CONDITIONS, ids=lambda where: json.dumps(where)[:60])
 def test_sql_takes_the_conditions_that_servers_can_read_and_no_others(db: Connection, where: list[object]) -> None:
     try:
         compile_filter(where)
         readable = True
     except InvalidQuery:
         readable = False
-    statement = "select realtime.broadcast('c', 'e', audience => %s::jsonb)"
-    if readable:
-        run(db, statement, json.dumps({"where": where}))
-        return
-    with pytest.raises(psycopg.Error) as refused:
-        run(db, statement, json.dumps({"where": where}))
-    assert refused.value.sqlstate == "RT007"
+    for statement, conditions in (
+        ("select realtime.broadcast('c', 'e', audience => %s::jsonb)", {"where": where}),
+        ("insert into realtime.routes (from_channel, to_channel, match) values ('a', 'b', %s::jsonb)", where),
+    ):
+        if readable:
+            run(db, statement, json.dumps(conditions))
+            continue
+        with pytest.raises(psycopg.Error) as refused:
+            run(db, statement, json.dumps(conditions))
+        assert refused.value.sqlstate == "RT007"
 
 
 def test_the_largest_payload_fits(db: Connection) -> None:
