@@ -27,6 +27,8 @@ from engine.query.sql_session import SqlSession, not_exposed
 
 __all__ = ["Read", "concealed"]
 
+_MOST_TEXT = 1_000_000
+
 Columns = Sequence[tuple[str, bool]]
 """All columns of a table in its order: name, and whether clients may see it."""
 
@@ -39,11 +41,16 @@ async def concealed(
 ) -> list[Rewritten]:
     """The statement with stars written out and hidden columns out of reach; with GROUP BY in the second form, too."""
     tables = {table.oid: table for _, table in read}
-    columns = _with_hidden(await session.columns(tables), tables)
+    every = await session.columns(tables)
+    columns = _with_hidden(every, tables)
     nodes = {id(reference.node): table for reference, table in read if reference.node is not None}
     stars = star_edits(tokens, tree, nodes)
     forms = [Rewritten(sql, stars + _conceal(tokens, read, columns))]
-    if columns and any(token.is_word("group") for token in tokens):
+    if len(forms[0].text) > _MOST_TEXT:
+        raise InvalidQuery("the SQL names tables with many columns too often")
+    # What PUBLIC may read is kept back by the first form alone, not by privileges.
+    guarded = all(columns.get(oid, found) == found for oid, found in every.items())
+    if columns and guarded and any(token.is_word("group") for token in tokens):
         renaming = _rename(tokens, read, columns)
         forms += [Rewritten(sql, stars + renaming)] if renaming is not None else []
     return forms

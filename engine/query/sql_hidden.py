@@ -34,6 +34,7 @@ _SCHEMA = ("3F000", "42501")  # while names are looked up no other privilege cou
 _NOT_A_TYPE = ("R", "C")  # categories of keywords that are no type's name unless quoted (docs: "SQL Key Words")
 _SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _MOST_ATTEMPTS = 20
+_NO_OPERATOR = ("#~", "@~")  # pairs of characters that an operator may have anywhere; no comment begins with them
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,9 @@ async def find_hidden(
     exposed: Collection[int],
     shown: Collection[str],
 ) -> list[int]:
-    """The tokens among ``named`` that name, or may name, a type or function that is not for clients, by index.
+    """The tokens that name, or may name, a type, function or operator that is not for clients, by index.
 
+    Types and functions are looked for among ``named``. Of an operator it is the first token.
     ``exposed`` are the oids of the exposed tables, ``shown`` the names of the columns that the statement can read.
     """
     names: dict[tuple[str | None, str], list[int]] = {}
@@ -96,7 +98,21 @@ async def find_hidden(
     }
     for key in await session.hidden_functions([key for key, indexes in calls.items() if indexes], exposed):
         found |= set(calls[key])
-    return sorted(found)
+    operators = _operators(tokens)
+    unusable = set(await session.hidden_operators(set(operators.values()), exposed))
+    return sorted(found.union(index for index, name in operators.items() if name in unusable))
+
+
+def _operators(tokens: Sequence[Token]) -> dict[int, str]:
+    """The operators, by their first token; tokens are single characters."""
+    found: dict[int, str] = {}
+    first = 0
+    for index, token in enumerate(tokens):
+        if token.kind == "operator":
+            adjacent = index > 0 and tokens[index - 1].kind == "operator" and tokens[index - 1].end == token.start
+            first = first if adjacent else index
+            found[first] = found.get(first, "") + token.text
+    return found
 
 
 def _is_call(tokens: Sequence[Token], index: int) -> bool:
@@ -191,14 +207,21 @@ class _Renamed:
         self._occurrences = occurrences
         self._names: dict[str, str] = {}
         suffix = secrets.token_hex(8)
+        operators = _operators(tokens)
         edits = list(sql.edits)
         for index in occurrences:
             token = tokens[index]
             if any(edit.start < token.end and token.start < edit.end for edit in sql.edits):
                 continue  # a table's or column's name that was written out
-            other = f"{token.name.encode()[:40].decode(errors='ignore')}_{suffix}"
-            self._names[other] = token.name
-            edits.append(Edit(token.start, token.end, f" {quoted(other)} "))
+            if token.kind == "operator":
+                name = operators[index]
+                other = name + "".join(_NO_OPERATOR[int(digit, 16) % 2] for digit in suffix)
+                edits.append(Edit(token.start, token.start + len(name), f" {other} "))
+            else:
+                name = token.name
+                other = f"{name.encode()[:40].decode(errors='ignore')}_{suffix}"
+                edits.append(Edit(token.start, token.end, f" {quoted(other)} "))
+            self._names[other] = name
         self.sql = Rewritten(sql.original, edits)
 
     def original(self, error: psycopg.Error) -> int | None:

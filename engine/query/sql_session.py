@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import generators
@@ -51,6 +51,8 @@ _TEXT_SEARCH = ("get_ts_config_oid", "get_ts_dict_oid", "regconfigin", "regdicti
 _ROW_TEXT = "record_in"
 _LITERAL = re.compile(r"[eEbBxX]?'|\$")
 _OURS = ("08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX")
+
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +225,17 @@ class SqlSession:
     ) -> list[tuple[str | None, str]]:
         """Those of the (schema, name) pairs that mean functions only which take or give types that are not for clients."""
         rows = await self._rows("plan_named_functions", self._named(names)) if names else []
-        hidden = await self.hidden_types({oid for *_, types in rows for oid in types}, exposed)
-        usable = {(schema, name) for schema, name, types in rows if hidden.keys().isdisjoint(types)}
-        return list({(schema, name) for schema, name, _ in rows} - usable)
+        return await self._only_hidden([((schema, name), types) for schema, name, types in rows], exposed)
+
+    async def hidden_operators(self, names: Collection[str], exposed: Collection[int]) -> list[str]:
+        """Those of the names that mean operators only which take or give types that are not for clients."""
+        rows = await self._rows("plan_named_operators", {"names": list(names)}) if names else []
+        return await self._only_hidden(rows, exposed)
+
+    async def _only_hidden(self, found: Sequence[tuple[_Key, list[int]]], exposed: Collection[int]) -> list[_Key]:
+        hidden = await self.hidden_types({oid for _, types in found for oid in types}, exposed)
+        usable = {key for key, types in found if hidden.keys().isdisjoint(types)}
+        return list({key for key, _ in found} - usable)
 
     async def hidden_in_functions(self, functions: Collection[int], exposed: Collection[int]) -> dict[int, str]:
         """The types that are not for clients among those which these functions take and give, and their names."""

@@ -88,6 +88,11 @@ where case when wanted.schema is not null then n.nspname = wanted.schema else p.
   join pg_proc first on first.pronamespace = o.oid and first.proname = wanted.name and first.proargtypes = p.proargtypes
   order by path.position limit 1) end
 
+-- name: plan_named_operators
+-- The operators of these names, and the types that they take and give.
+select o.oprname, array_remove(array[o.oprleft, o.oprright, o.oprresult], 0::oid)
+from pg_operator o where o.oprname = any (%(names)s::text[])
+
 -- name: plan_function_types
 -- The types that those of the functions take and give which are not built in.
 select distinct type

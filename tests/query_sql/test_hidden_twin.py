@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from engine.catalog import load_catalog
-from engine.errors import PermissionDenied, QueryRejected
+from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
 from server.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.query_sql.conftest import Planner, connect
@@ -20,6 +20,9 @@ _SHOWN = """
 create schema app;
 create type app.mood as enum ('sad', 'happy');
 create type app.place as (street text, note text);
+create type app.holder as (r regclass, n int);
+create domain app.relation as regclass;
+grant usage on type app.holder, app.relation to realtime_reader;
 {before}
 create table app.users (id int primary key, {first} name text, mood app.mood, place app.place {last});
 create table app.items (id int primary key, user_id int, title text, price numeric {last});
@@ -50,6 +53,9 @@ create type app.pinned as (pin app.pin);
 create function app.reveal(app.vault) returns text language sql immutable as 'select ($1).what';
 create function app.open() returns app.vault language sql immutable as $$ select row(1, 'x')::app.vault $$;
 create function app.cause_of(int) returns app.cause language sql immutable as $$ select 'fire'::app.cause $$;
+create function app.alike(app.cause, app.cause) returns boolean language sql immutable as 'select $1 = $2';
+create operator app.=== (leftarg = app.cause, rightarg = app.cause, function = app.alike);
+create operator app.!!! (rightarg = app.vault, function = app.reveal);
 create function app.calm(app.cause[]) returns int language sql immutable as 'select 1';
 """,
     "first": 'pinned app.pinned, password text, count int, lower text, "user" text, value jsonb, text text, date date,',
@@ -210,6 +216,15 @@ REFUSED = [
     "select id from users where password = 'x' and nothing = 1",
     "select place from users where place = '(s1,n)'",
     "select u.id from users u where u = '(1)'",
+    "select id, '(vault,1)'::holder as x from users",
+    "select id, ('(vault,1)'::holder).n as x from users",
+    "select id, '{\"(vault,1)\"}'::holder[] as x from users",
+    "select id, 'vault'::relation as x from users",
+    "select id, x.n from users, json_populate_record(null::holder, '{\"r\": \"vault\"}') x",
+    "select id, x.n from users, json_to_record('{\"r\": \"vault\"}') as x(r relation, n int)",
+    "select id, 'flod' === 'flood' as x from users",
+    "select id, 'flood' operator(app.===) 'fire' as x from users",
+    "select id, (!!! '(1)') as x from users",
     "select id, null::private.safe as x from users",
     "select id, private.f(1) as x from users",
     "select id, 1 operator(private.+) 1 as x from users",
@@ -292,3 +307,36 @@ async def test_a_name_that_exists_in_neither_is_refused_in_the_same_words(planne
             with pytest.raises(PermissionDenied) as other:
                 await planner.plan(sql.format(missing), collection="users")
             assert str(refused.value) == str(other.value).replace(missing, name)
+
+
+async def test_what_public_may_read_is_hidden_all_the_same(pg18: LocalPostgres) -> None:
+    schema = _SHOWN.format(**_HIDDEN) + "grant select on app.users to public; update app.users set password = 'x y z';"
+    with database_on(pg18, schema) as dsn:
+        async with await connect(dsn) as connection:
+            planner = Planner(connection, await load_catalog(connection))
+            for sql in ("select * from users", "select u from users u", "select u::text as t from users u"):
+                assert "x y z" not in str(await answer(planner, sql))
+            for sql in (
+                "select password from users",
+                "select u from users u group by u.id",
+                "select max(password) from users",
+            ):
+                refused = await answer(planner, sql)
+                assert isinstance(refused, tuple)
+                assert "x y z" not in str(refused)
+
+
+async def test_a_statement_that_would_grow_beyond_all_bounds_is_refused(pg18: LocalPostgres) -> None:
+    columns = ", ".join(f"column_with_a_rather_long_name_of_its_own_{number} int" for number in range(1_000))
+    shown = ", ".join(f"column_with_a_rather_long_name_of_its_own_{number}" for number in range(1_000))
+    schema = (
+        f"create schema app; create table app.wide (id int primary key, {columns}, hidden int);"
+        f"select realtime.expose('app.wide', columns => '{{id, {shown}}}');"
+    )
+    with database_on(pg18, schema) as dsn:
+        async with await connect(dsn) as connection:
+            planner = Planner(connection, await load_catalog(connection))
+            assert await planner.plan("select a.id from wide a, wide b", collection="wide")
+            many = ", ".join(f"wide w{number}" for number in range(100))
+            with pytest.raises(InvalidQuery, match="names tables with many columns too often"):
+                await planner.plan(f"select w0.id from {many}", collection="wide")
