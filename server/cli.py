@@ -237,7 +237,12 @@ def grant(
     def work(connection: Connection) -> list[str]:
         return [str(row[0]) for row in connection.execute(query("grant_server"), [role]).fetchall()]
 
-    granted = patiently(address, "realtime grant", work, lock_timeout=lock_timeout, say=_say)
+    try:
+        granted = patiently(address, "realtime grant", work, lock_timeout=lock_timeout, say=_say)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise MigrationError(
+            f"{_database_error(error)}. `realtime grant` is for the owner of the schema realtime, or a superuser"
+        ) from error
     print("\n".join(granted) or f"{role} had every privilege already")
 
 

@@ -104,6 +104,10 @@ def test_grants_that_the_schemas_owner_may_not_make_are_named_and_nothing_is_hal
         )
         try:
             assert realtime("migrate", "--dsn", place.as_role(migrator)).returncode == 0
+            run_sql(dsn, f"grant connect on database {name} to {server}")
+            refused = realtime("grant", server, "--dsn", place.as_role(server))
+            assert (refused.returncode, "is for the owner of the schema realtime" in refused.stderr) == (3, True)
+            run_sql(dsn, f"revoke connect on database {name} from {server}")
             refused = realtime("grant", server, "--dsn", place.as_role(migrator))
             assert refused.returncode == 3
             assert f"GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {server}; Then grant again" in refused.stderr
