@@ -131,9 +131,9 @@ class Catalog:
 def layout(table: Table, relation: Relation) -> tuple[int, ...] | None:
     """Where ``relation``'s rows carry each column of the table's layout.
 
-    None if the relation no longer has the streamed columns of ``table`` (by name, type and order): the catalog is older or
-    newer than the stream there. Columns in another order have swapped their names, and one may be hidden.
-    Generated columns may be left out by the output plugin as long as the layout does not use them.
+    None if the relation no longer has the streamed columns of ``table`` (by name, type and order, and by number if the
+    stream says it): the catalog is older or newer than the stream there. Columns in another order have swapped their names,
+    and one may be hidden. Generated columns may be left out by the output plugin as long as the layout does not use them.
     """
     expected = dict(table.stream_columns)
     sent = {column.name: position for position, column in enumerate(relation.columns)}
@@ -145,4 +145,8 @@ def layout(table: Table, relation: Relation) -> tuple[int, ...] | None:
         return None
     if [name for name, _ in table.stream_columns if name in sent] != [name for name in sent if name in expected]:
         return None
-    return tuple(sent[column.name] for column in table.columns)
+    positions = tuple(sent[column.name] for column in table.columns)
+    numbers = [
+        (relation.columns[at].attnum, column.attnum) for at, column in zip(positions, table.columns, strict=True)
+    ]
+    return positions if all(number in (0, known) for number, known in numbers) else None

@@ -64,12 +64,13 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RelationColumn:
-    """A column as the stream describes it. ``is_key``: part of the replica identity."""
+    """A column as the stream describes it. ``is_key``: part of the replica identity; ``attnum`` 0: not known."""
 
     name: str
     type_oid: int
     type_mod: int
     is_key: bool
+    attnum: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

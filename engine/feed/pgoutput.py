@@ -16,6 +16,7 @@ import msgspec
 
 from engine.feed.changes import ChangeLog, Maker
 from engine.feed.decoder import (
+    DDL_PREFIX,
     HEARTBEAT_PREFIX,
     MESSAGE_PREFIX,
     POSTGRES_EPOCH_US,
@@ -132,6 +133,15 @@ def _read_message(raw: bytes) -> Message:
     return Message(raw[_MESSAGE.size : end].decode(), raw[end + 5 :], bool(flags & 1))
 
 
+def _perhaps_redefined(content: bytes) -> Message:
+    """What stands for the message of an event trigger where there is none.
+
+    pgoutput describes a relation again after each change of its definition (``rel_sync_cache_relation_cb``), and does not
+    say which column has been dropped and made again under its name. It also does after ANALYZE, so this is only a hint.
+    """
+    return Message(DDL_PREFIX, content, transactional=True)
+
+
 class PgOutputDecoder:
     """See :class:`engine.feed.decoder.Decoder`. Everything is in the stream: it never asks for a relation."""
 
@@ -142,6 +152,7 @@ class PgOutputDecoder:
         self._spill_dir = spill_dir
         self._makers: dict[bytes, Maker] = {}  # by the first five bytes of a row message: kind and relation oid
         self._relations: dict[int, Relation] = {}
+        self._ddl_announced = True
         self._log: ChangeLog | None = None
         self._begin: tuple[int, int, int] = (0, 0, 0)
         self._others = {
@@ -162,7 +173,8 @@ class PgOutputDecoder:
         """Nothing to choose."""
 
     def expect_ddl_messages(self, announced: bool) -> None:
-        """Not needed: the stream describes its relations."""
+        """Without them, a relation that is described again may be another one."""
+        self._ddl_announced = announced
 
     def provide(self, need: NeedRelation, found: TableDescription | None) -> None:
         """Never asked for."""
@@ -203,6 +215,10 @@ class PgOutputDecoder:
     def _on_relation(self, payload: bytes) -> None:
         relation = _read_relation(payload)
         before = self._relations.get(relation.oid)
+        if before is not None and not self._ddl_announced and relation.schema != "realtime":
+            self._open_log().append(
+                _perhaps_redefined, msgspec.json.encode({"tag": "RELATION", "oids": [relation.oid]})
+            )
         if before is not None and same_relation(before, relation):
             # Sent again after any invalidation, such as ANALYZE; consumers go by object identity.
             relation = before

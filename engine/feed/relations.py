@@ -19,8 +19,10 @@ async def describe_table(database: Database, schema: str, table: str) -> TableDe
         return None
     row = rows[0]
     columns = tuple(
-        RelationColumn(name, type_oid, type_mod, key)
-        for name, type_oid, type_mod, key in zip(row["names"], row["types"], row["mods"], row["keys"], strict=True)
+        RelationColumn(name, type_oid, type_mod, key, attnum)
+        for name, type_oid, type_mod, key, attnum in zip(
+            row["names"], row["types"], row["mods"], row["keys"], row["attnums"], strict=True
+        )
         if name is not None
     )
     relation = Relation(row["oid"], row["schema"], row["name"], row["replica_identity"], columns)

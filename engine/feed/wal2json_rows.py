@@ -164,7 +164,7 @@ def layout_for(
 def _typed(column: RelationColumn, type_oid: int | None) -> RelationColumn:
     if type_oid is None or type_oid == column.type_oid:
         return column
-    return RelationColumn(column.name, type_oid, -1, column.is_key)
+    return RelationColumn(column.name, type_oid, -1, column.is_key, column.attnum)
 
 
 class _Insert(msgspec.Struct, gc=False):

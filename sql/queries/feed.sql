@@ -61,6 +61,7 @@ select c.oid::bigint as oid, n.nspname::text as schema, c.relname::text as name,
        array_agg(a.attname::text order by a.attnum) as names,
        array_agg(a.atttypid::bigint order by a.attnum) as types,
        array_agg(a.atttypmod order by a.attnum) as mods,
+       array_agg(a.attnum::int order by a.attnum) as attnums,
        array_agg(c.relreplident = 'f' or coalesce(a.attnum = any (i.indkey::int2[]), false) order by a.attnum) as keys
 from exposed e
 join pg_class c on c.oid = e.oid

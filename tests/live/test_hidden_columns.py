@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from engine.errors import PermissionDenied, QueryRejected
+from engine.feed.settings import DecoderName
 from server.local_postgres import LocalPostgres
 from server.migrate import migrate
 from tests.conftest import database_on
-from tests.live.stage import QUICK, Follower, connect, run, stage
+from tests.live.stage import QUICK, Follower, connect, json_rows, run, stage
 from tests.oracle.queries import Query
 
 # Nothing is noticed by looking now and then: what is announced is, or what a row or a read itself gives away.
@@ -185,3 +186,32 @@ async def test_columns_may_have_the_names_that_our_own_sql_uses(base: str, expos
                 followers.append(await play.follow(Query(table, spec, answer), nothing_hidden))
         run(base, "insert into v values (3, 'c', '[2]')", "insert into w values ('c', '[2]')")
         await play.check(*followers)
+
+
+@pytest.mark.parametrize("columns", ["{id,n,note}", None], ids=["hidden", "exposed"])
+@pytest.mark.parametrize(
+    ("server", "decoder"), [("own18", "pgoutput"), ("own15", "pgoutput"), ("own15", "wal2json")], ids=str
+)
+async def test_a_column_made_again_is_noticed_by_the_first_row_that_nothing_announced(
+    request: pytest.FixtureRequest, server: str, decoder: DecoderName, columns: str | None
+) -> None:
+    """Its name, type and place are those of the column that was dropped; it is not exposed, unless the whole table is."""
+    default = "new" if columns is None else HIDDEN
+    with database_on(
+        request.getfixturevalue(server),
+        "create table w (id int primary key, n int, note text)",
+        "insert into w select g, g, 'old' from generate_series(1, 3) g",
+        "select realtime.expose('w'{})".format(f", columns => '{columns}'" if columns else ""),
+        "drop event trigger realtime_ddl_end",
+        "drop event trigger realtime_ddl_drop",
+    ) as dsn:
+        shown = "id, n, note" if columns is None else "id, n"
+        query = Query("w", {"orderBy": [["id", "asc"]]}, json_rows(f"select {shown} from w order by id"))
+        async with stage(dsn, decoder=decoder, live=BLIND) as play:
+            follower = await play.follow(query, nothing_hidden)
+            run(dsn, "update w set n = 5 where id = 1")
+            await play.settled()
+            run(dsn, f"alter table w drop note, add note text default '{default}'", "update w set n = 7 where id = 1")
+            await play.check(follower, await play.follow(query, nothing_hidden))
+            run(dsn, "insert into w values (4, 4)")
+            await play.check(follower)
