@@ -158,11 +158,12 @@ def bounded(table: Table, rows: str, name: str, used: list[Column], values: list
         for c in table.columns
     )
     side = ">" if name.startswith("start") else "<"
+    of_rows = ", ".join(table.key)
     ranked = f"select *, row_number() over (order by {', '.join(keys)}, mark_) as rank_ from marked_"
     return (
         f"with marked_ as (select {every}, 1 as mark_ from ({rows}) r union all select {nulls}, {mark}), "
-        f"ranked_ as ({ranked}) select {every} from ranked_ "
-        f"where mark_ = 1 and rank_ {side} (select rank_ from ranked_ where mark_ <> 1)"
+        f"ranked_ as ({ranked}) select * from {table.name} where ({of_rows}) in (select {of_rows} from ranked_ "
+        f"where mark_ = 1 and rank_ {side} (select rank_ from ranked_ where mark_ <> 1))"
     )
 
 

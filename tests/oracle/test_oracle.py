@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
+from psycopg.pq import TransactionStatus
 
 from server.local_postgres import LocalPostgres
 from tests.conftest import database_on
@@ -24,7 +25,10 @@ from tests.oracle.schemas import TYPES, Table, tables
 numbers = itertools.count()
 WRITERS = 3
 DROP = "drop table if exists one, two;"
-# Each text is a transaction: a table leaves the publication and comes back, a type's attribute changes its name.
+CUT = """select pg_terminate_backend(pid) from pg_stat_activity
+         where backend_type = 'walsender' and datname = current_database()"""
+# Each text is a transaction: a table leaves the publication and comes back, a type changes its attributes or gets a label, a
+# column comes, goes, or is another one of the same name.
 REDEFINITIONS = (
     "alter publication bunbase_realtime drop table one; alter publication bunbase_realtime add table one",
     """do $$ begin
@@ -32,7 +36,27 @@ REDEFINITIONS = (
        exception when undefined_column then
          alter type oracle_pair rename attribute title to label;
        end $$""",
+    """do $$ begin
+         alter type oracle_pair add attribute more oracle_mood;
+       exception when duplicate_column then
+         alter type oracle_pair drop attribute more;
+       end $$""",
+    """do $$ begin
+         execute format('alter type oracle_mood add value %L before %L', clock_timestamp(), 'ok');
+       end $$""",
+    """do $$ begin
+         alter table one add column more int default 7;
+       exception when duplicate_column then
+         alter table one drop column more;
+       end $$""",
+    "alter table one drop column if exists more; alter table one add column more int default 8",
+    "alter table one drop column if exists more; alter table one add column more oracle_mood default 'ok'",
 )
+# What an earlier story may have left.
+WHOLE = """
+do $$ begin alter type oracle_pair rename attribute title to label; exception when undefined_column then null; end $$;
+alter type oracle_pair drop attribute if exists more;
+"""
 
 
 class Stage:
@@ -79,7 +103,10 @@ steps = st.lists(
         st.tuples(st.just("leave"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("pause"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("reconnect"), st.integers(0, 5), st.integers(0, 3)),
-        st.tuples(st.just("redefine"), st.integers(0, 1), st.just(0)),
+        st.tuples(st.just("redefine"), st.integers(0, len(REDEFINITIONS) - 1), st.just(0)),
+        st.tuples(st.just("redefine while paused"), st.integers(0, 5), st.integers(0, len(REDEFINITIONS) - 1)),
+        st.tuples(st.just("unpublish"), st.integers(0, WRITERS - 1), st.integers(0, 2**32)),
+        st.tuples(st.just("cut the stream"), st.just(0), st.just(0)),
     ),
     min_size=10,
     max_size=60,
@@ -109,6 +136,11 @@ class Writer:
             await self.end("rollback")
             return False
         return True
+
+    @property
+    def open(self) -> bool:
+        """Whether a transaction is under way."""
+        return self.connection.info.transaction_status != TransactionStatus.IDLE
 
     async def end(self, how: str) -> None:
         self.savepoint = False
@@ -167,7 +199,7 @@ def statement(chance: random.Random, one: Table, two: Table) -> str:
 async def play(stage: Arena, story: tuple[Table, Table, list[Query], list[tuple[str, int, int]], int]) -> None:
     one, two, asked, history, seed = story
     chance = random.Random(seed)
-    await stage.truth.execute((DROP + one.ddl() + two.ddl()).encode())
+    await stage.truth.execute((DROP + WHOLE + one.ddl() + two.ddl()).encode())
     for table in (one, two):
         await stage.truth.execute(f"select realtime.expose('{table.name}')".encode())
         for _ in range(3):
@@ -175,6 +207,7 @@ async def play(stage: Arena, story: tuple[Table, Table, list[Query], list[tuple[
                 await stage.truth.execute(statement(chance, table, table).encode())
     writers = [Writer(await psycopg.AsyncConnection.connect(stage.dsn)) for _ in range(WRITERS)]
     clients: list[Client] = []
+    stage.gap = False
     try:
         for writer in writers:
             await writer.connection.execute("set lock_timeout = '5ms'")
@@ -215,6 +248,7 @@ async def step(
     if what in ("commit", "rollback"):
         await writers[who].end(what)
         await stage.check(clients)
+        stage.gap = stage.gap and any(writer.open for writer in writers)
     elif what == "subscribe":
         clients.append(await stage.subscribe(asked[who % len(asked)]))
         await stage.check(clients)
@@ -230,12 +264,25 @@ async def step(
         await stage.reconnect(client, number)
         await stage.check([client])
     elif what == "redefine":
-        await redefine(stage, clients, REDEFINITIONS[who])
+        await redefine(stage, REDEFINITIONS[who])
+        await stage.check(clients)
+    elif what == "redefine while paused":
+        await redefine_while_paused(stage, clients[who % len(clients)], REDEFINITIONS[number])
+        await stage.check(clients)
+    elif what == "unpublish":
+        text = statement(random.Random(number), *pair)
+        note(f"  {text[:300]}")
+        await unpublish(stage, clients, writers[who], "select" if text.startswith("truncate") else text)
+        stage.gap = stage.gap or any(writer.open for writer in writers)
+        await stage.check(clients)
+    elif what == "cut the stream":
+        await stage.truth.execute(CUT)
+        await stage.check(clients)
     else:
         await writers[who].point(what)
 
 
-async def redefine(stage: Arena, clients: list[Client], text: str) -> None:
+async def redefine(stage: Arena, text: str) -> None:
     """A definition changes while transactions are under way; if one of them is in the way, it does not."""
     try:
         await stage.truth.execute(f"set lock_timeout = '5ms'; {text}".encode())
@@ -243,7 +290,28 @@ async def redefine(stage: Arena, clients: list[Client], text: str) -> None:
         return
     finally:
         await stage.truth.execute("reset lock_timeout")
-    await stage.check(clients)
+
+
+async def redefine_while_paused(stage: Arena, client: Client, text: str) -> None:
+    """A client that does not keep up misses a change of definition, and catches up."""
+    assert client.subscription is not None
+    client.subscription.pause()
+    await redefine(stage, text)
+    await stage.caught_up()
+    client.subscription.resume()
+
+
+async def unpublish(stage: Arena, clients: list[Client], writer: Writer, text: str) -> None:
+    """The table ``one`` leaves the publication, is written to, and comes back; whose query it ended subscribes again."""
+    await stage.truth.execute("alter publication bunbase_realtime drop table one")
+    await stage.caught_up()
+    await writer.write(text)
+    await stage.truth.execute("alter publication bunbase_realtime add table one")
+    await stage.caught_up()
+    for number, client in enumerate(clients):
+        if client.error is not None:
+            assert "public.one is not in the publication" in str(client.error)
+            clients[number] = await stage.subscribe(client.query)
 
 
 async def pause(stage: Arena, client: Client, writers: list[Writer]) -> None:
