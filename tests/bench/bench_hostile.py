@@ -1,8 +1,10 @@
-"""What hostile clients cost another one: its ping with and without them, and the server's memory before, at most, and after.
+"""What hostile clients cost another one: its ping, subscription and publish with and without them, and the server's memory
+before, at most, and after.
 
-The hostile clients keep to their rate: large literals and long SQL, each another, and like patterns made to be slow against
-messages as large as they may be. The reference, in the same run, is the same client's ping on the idle server.
-Run with ``python -m tests.bench.bench_hostile``.
+The hostile clients keep to their rate. One kind after the other, each against a server of its own: large literals and long
+SQL, each another, with like patterns made to be slow; live queries that come and go; histories of large messages that are
+not waited for; clients that take nothing while large messages come. The reference, in the same run, is the same client on
+the idle server. Run with ``python -m tests.bench.bench_hostile``.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import statistics
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -25,6 +28,8 @@ from tests.server.hostile import TABLES, Hostile
 from tests.server.listener import TABLE, slot_name, write
 from tests.server.processes import ServerProcess, serving
 
+_ROWS = "insert into messages select g, 'r', repeat('x', 900), g from generate_series(1, 2000) g"
+
 
 def _resident(server: ServerProcess) -> float:
     """MiB of resident memory of the server."""
@@ -32,20 +37,48 @@ def _resident(server: ServerProcess) -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-async def _pings(client: ClientConnection, seconds: float) -> list[float]:
-    """Milliseconds of each ping, one every 20 ms."""
-    found: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
+class _Good:
+    """Another client: milliseconds of each ping, subscription and publish, one of each every 80 ms."""
+
+    def __init__(self, client: ClientConnection) -> None:
+        self._client = client
+        self._count = 0
+        self.times: dict[str, list[float]] = {"ping": [], "subscribe": [], "publish": []}
+
+    async def probe(self, seconds: float) -> None:
+        """Go on for so long."""
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            self._count += 1
+            await self._timed("ping", "pong", {"type": "ping"})
+            query = {"where": [["likes", "==", self._count % 50]]}
+            about = {"channel": "db:collection:messages", "id": "good"}
+            await self._timed("subscribe", "subscribed", {"type": "subscribe", **about, "query": query})
+            await self._until("snapshot")
+            await self._client.send(json.dumps({"type": "unsubscribe", **about}))
+            await self._until("unsubscribed")
+            message = {"type": "message", "channel": "good", "event": "e", "data": 1, "ref": "r"}
+            await self._timed("publish", "ack", message)
+            await asyncio.sleep(0.08)
+
+    def taken(self) -> dict[str, list[float]]:
+        """The times since the last call."""
+        found, self.times = self.times, {name: [] for name in self.times}
+        return found
+
+    async def _timed(self, name: str, answer: str, message: dict[str, object]) -> None:
         began = time.perf_counter()
-        await client.send(json.dumps({"type": "ping"}))
-        await client.recv()
-        found.append((time.perf_counter() - began) * 1000)
-        await asyncio.sleep(0.02)
-    return found
+        await self._client.send(json.dumps(message))
+        await self._until(answer)
+        self.times[name].append((time.perf_counter() - began) * 1000)
+
+    async def _until(self, kind: str) -> None:
+        while (heard := json.loads(await self._client.recv()))["type"] != kind:
+            if heard["type"] == "error":
+                raise RuntimeError(f"the good client was refused: {heard}")
 
 
-async def _attack(url: str, seconds: float) -> None:
+async def _plans(url: str, seconds: float) -> None:
     async with connect(url, max_size=None) as client:
         await client.recv()
         hostile = Hostile(client)
@@ -56,33 +89,80 @@ async def _attack(url: str, seconds: float) -> None:
             await hostile.stall_filters(5)
 
 
-async def _measure(dsn: str, clients: int, seconds: float) -> list[dict[str, object]]:
+async def _churn(url: str, seconds: float) -> None:
+    async with connect(url, max_size=None) as client:
+        await client.recv()
+        hostile = Hostile(client)
+        end, number = time.perf_counter() + seconds, 0
+        while time.perf_counter() < end:
+            number += 1
+            await hostile.query({"where": [["likes", ">", number % 1500]], "limit": 300})
+            await hostile.query({"sql": f"select id, body, likes + {number} as n from messages where likes > 100"})
+
+
+async def _history(url: str, seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    async with connect(url, max_size=None) as client:
+        for _ in range(60):
+            await client.send(_large("history"))
+    while time.perf_counter() < end:
+        async with connect(url, max_size=None, max_queue=1) as client:
+            await client.send(json.dumps({"type": "subscribe", "channel": "history", "history": 1000}))
+            for _ in range(3):
+                await client.recv()
+            client.transport.abort()
+
+
+async def _slow(url: str, seconds: float) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            client = await stack.enter_async_context(connect(url, max_size=None, max_queue=1))
+            await client.send(json.dumps({"type": "subscribe", "channel": "slow"}))
+            stack.callback(client.transport.abort)
+        sender = await stack.enter_async_context(connect(url))
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            await sender.send(_large("slow"))
+            await asyncio.sleep(0.05)
+
+
+def _large(channel: str) -> str:
+    return json.dumps({"type": "message", "channel": channel, "event": "e", "data": "x" * 120_000})
+
+
+_KINDS = {"plans": _plans, "churn": _churn, "history": _history, "slow": _slow}
+
+
+async def _measure(dsn: str, kind: str, clients: int, seconds: float) -> dict[str, object]:
     async with (
         serving(dsn, free_port(), slot_name=slot_name(), throw_away=True) as server,
-        connect(server.websocket) as good,
+        connect(server.websocket, max_size=None) as client,
     ):
-        await good.recv()
-        quiet, before = await _pings(good, seconds), _resident(server)
-        attacks = [asyncio.create_task(_attack(server.websocket, seconds)) for _ in range(clients)]
-        busy, most = [], before
+        good = _Good(client)
+        await good.probe(2)
+        good.taken()
+        await good.probe(seconds)
+        quiet, before = good.taken(), _resident(server)
+        attacks = [asyncio.create_task(_KINDS[kind](server.websocket, seconds)) for _ in range(clients)]
+        most = before
         while not all(attack.done() for attack in attacks):
-            busy += await _pings(good, 1)
+            await good.probe(1)
             most = max(most, _resident(server))
         await asyncio.gather(*attacks)
-        await _pings(good, 20)  # what lingers goes within 15 s
+        busy = good.taken()
+        await good.probe(25)  # what lingers goes within 15 s, and freed memory goes back within some more
         after = _resident(server)
-    rows: list[dict[str, object]] = []
-    for name, times, memory in (("quiet", quiet, before), ("under attack", busy, most), ("after", quiet, after)):
-        cuts = statistics.quantiles(times, n=100)
-        rows.append({"phase": name, "p50 ms": cuts[49], "p99 ms": cuts[98], "max ms": max(times), "MiB": memory})
-    rows[-1] |= {"p50 ms": "", "p99 ms": "", "max ms": ""}
-    rows.append({"phase": "ratio", "p50 ms": "", "p99 ms": "", "max ms": max(busy) / max(quiet), "MiB": after / before})
-    return rows
+    row: dict[str, object] = {"kind": kind}
+    for name, reference in quiet.items():
+        before_p50, p50 = statistics.median(reference), statistics.median(busy[name])
+        row |= {f"{name} p50 ms": p50, f"{name} max ms": max(busy[name]), f"{name} ratio": p50 / before_p50}
+    return row | {"MiB before": before, "MiB most": most, "MiB after": after, "ratio": after / before}
 
 
 def main() -> None:
     """Run with the numbers from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kinds", nargs="+", choices=_KINDS, default=list(_KINDS))
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=20.0)
     chosen = parser.parse_args()
@@ -91,9 +171,12 @@ def main() -> None:
         server = LocalPostgres(Path(folder) / "data", port=free_port())
         server.start()
         try:
-            dsn = fresh_database(server)
-            write(dsn, TABLE, *TABLES.split(";\n"))
-            report("hostile", asyncio.run(_measure(dsn, chosen.clients, chosen.seconds)))
+            rows = []
+            for kind in chosen.kinds:
+                dsn = fresh_database(server)
+                write(dsn, TABLE, *TABLES.split(";\n"), _ROWS)
+                rows.append(asyncio.run(_measure(dsn, kind, chosen.clients, chosen.seconds)))
+            report("hostile", rows)
         finally:
             server.delete()
 
