@@ -145,7 +145,7 @@ class Opening:
         timelines parted (TIMELINE_HISTORY) would prove it for the stream, but not for what snapshots have shown, nor for
         what other nodes have delivered; ``realtime.adopt_cluster()`` goes by the timeline too.
         """
-        system, line, position, _ = (await stream.command("IDENTIFY_SYSTEM"))[0]
+        system, line, position = await stream.identify()
         assert line is not None
         flushed = parse_lsn(position or "0/0")
         if int(line) != timeline:

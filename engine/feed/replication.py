@@ -61,13 +61,14 @@ class ReplicationStream:
         """The walsender's process id."""
         return self._pq.backend_pid
 
+    async def identify(self) -> tuple[str | None, str | None, str | None]:
+        """The system's identifier, its timeline, and where its WAL ends. Raises ``StreamEnded`` or ``psycopg.Error``."""
+        system, timeline, position, _ = _rows(await self._answer("IDENTIFY_SYSTEM"))[0]
+        return system, timeline, position
+
     async def command(self, text: str) -> list[tuple[str | None, ...]]:
         """Run one command of the replication protocol (not a START_REPLICATION). Raises ``psycopg.Error``."""
-        result = await self._command(text)
-        return [
-            tuple(None if (v := result.get_value(i, j)) is None else bytes(v).decode() for j in range(result.nfields))
-            for i in range(result.ntuples)
-        ]
+        return _rows(await self._command(text))
 
     async def create_slot(self, name: str, plugin: str, *, failover: bool) -> Lsn:
         """Make a logical slot; returns where it starts. Waits for the transactions under way. Raises ``psycopg.Error``.
@@ -90,7 +91,7 @@ class ReplicationStream:
         """Begin streaming from ``position`` (0: where the slot stands). Raises ``SlotUnusable`` or ``psycopg.Error``."""
         listed = ", ".join(f"\"{name}\" '{value}'" for name, value in options.items())
         try:
-            await self._command(f'START_REPLICATION SLOT "{slot}" LOGICAL {format_lsn(position)} ({listed})')
+            await self._answer(f'START_REPLICATION SLOT "{slot}" LOGICAL {format_lsn(position)} ({listed})')
         except psycopg.Error as error:
             raise explain_start(error) from error
 
@@ -127,6 +128,15 @@ class ReplicationStream:
     async def close(self) -> None:
         """Close the connection; the server notices at once."""
         await self._connection.close()
+
+    async def _answer(self, text: str) -> pq.abc.PGresult:
+        """The answer to a command that takes no time. Raises ``StreamEnded`` if none comes: the connection is dead."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                return await self._command(text)
+        except TimeoutError:
+            command = text.split(maxsplit=1)[0]
+            raise StreamEnded(f"the server did not answer {command} within {CONNECT_TIMEOUT} s") from None
 
     async def _command(self, text: str) -> pq.abc.PGresult:
         self._pq.send_query(text.encode())
@@ -169,6 +179,13 @@ class ReplicationStream:
             pass
         finally:
             remove(descriptor)
+
+
+def _rows(result: pq.abc.PGresult) -> list[tuple[str | None, ...]]:
+    return [
+        tuple(None if (v := result.get_value(i, j)) is None else bytes(v).decode() for j in range(result.nfields))
+        for i in range(result.ntuples)
+    ]
 
 
 def _settle(ready: asyncio.Future[None]) -> None:

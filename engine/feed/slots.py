@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from engine.errors import FeedError
 from engine.feed.database import Database
-from engine.feed.replication import ReplicationStream
+from engine.feed.replication import ReplicationStream, StreamEnded
 from engine.lsn import Lsn
 from engine.sql import query
 
@@ -22,6 +22,7 @@ __all__ = ["Slot", "SlotBusy", "SlotInfo", "create_slot", "drop_own_slot", "drop
 
 _LOOK_FOR_BLOCKERS_EVERY: Final = 1.0
 _CANCELLED_WITHIN: Final = 5.0
+_DEAD: Final = 3  # looks in a row at which the server has nothing to do and its answer has not arrived
 
 
 class SlotBusy(FeedError):
@@ -159,11 +160,15 @@ async def create_slot(
     """Make the slot over ``stream``; returns where it starts. ``failover`` needs PostgreSQL 17 or later.
 
     PostgreSQL waits for every transaction under way that has written something; who that is goes to ``say`` meanwhile.
-    Raises ``psycopg.Error``.
+    Raises ``psycopg.Error``, or ``StreamEnded`` if the connection is found dead.
     """
     creating = asyncio.ensure_future(stream.create_slot(name, plugin, failover=failover))
+    idle = 0
     try:
         while not (await asyncio.wait({creating}, timeout=_LOOK_FOR_BLOCKERS_EVERY))[0]:
+            idle = idle + 1 if await database.rows("idle_backends", pids=[stream.pid]) else 0
+            if idle == _DEAD:
+                raise StreamEnded("the server has answered, and nothing arrived: the connection is dead")
             say(_waiting_for(name, await database.rows("feed_blockers", pid=stream.pid)))
     except BaseException:
         with contextlib.suppress(psycopg.Error):  # without this the server would go on waiting

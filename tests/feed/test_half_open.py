@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from engine.feed.replication import ReplicationStream
 from tests.faultproxy.proxy import FaultProxy
 from tests.feed.conftest import PATIENCE, Place, reading
 
@@ -30,6 +31,32 @@ async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(place: P
                 async with asyncio.timeout(PATIENCE):
                     [change] = await reader.changes()
                 assert change.new() == (b"2",)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("place", ["pg18-pgoutput"], indirect=True)
+@pytest.mark.parametrize("step", ["identify", "create_slot", "start"])
+async def test_a_connection_that_dies_while_the_stream_is_opened_is_replaced(
+    place: Place, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = conninfo_to_dict(place.dsn)
+    async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
+        dsn = place.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
+        dsn += "?sslmode=disable&gssencmode=disable"  # so that the first bytes name the application
+        real = getattr(ReplicationStream, step)
+        steps = 0
+
+        async def dying(stream: ReplicationStream, *arguments: object, **more: object) -> object:
+            nonlocal steps
+            steps += 1
+            if steps == 1:
+                proxy.half_open(b"realtime node")
+            return await real(stream, *arguments, **more)
+
+        monkeypatch.setattr(ReplicationStream, step, dying)
+        async with reading(dsn, place.settings()) as reader:
+            assert reader.feed.state.status == "streaming"
+        assert steps > 1
 
 
 @pytest.mark.parametrize("place", ["pg18-pgoutput"], indirect=True)
