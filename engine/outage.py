@@ -6,13 +6,13 @@ Codes") where it has an error already.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
-__all__ = ["AWAY", "OtherServer", "TableLocked", "in_words", "is_clients"]
+__all__ = ["AWAY", "OtherServer", "TableLocked", "in_words", "is_clients", "is_raised", "rolled_back"]
 
 AWAY: Final = (
     psycopg.OperationalError,
@@ -48,6 +48,22 @@ _SERVERS: Final = (
 )
 
 
+# Where the server says that an error was raised on purpose by a function (RAISE and ASSERT of PL/pgSQL, plpy.error, elog of
+# PL/Perl and PL/Tcl). Such an error has whatever SQLSTATE its author chose, so the SQLSTATE says nothing of the server.
+_RAISING: Final = frozenset(
+    (
+        "exec_stmt_raise",
+        "exec_stmt_assert",
+        "PLy_elog_impl",
+        "PLy_elog",
+        "PLy_output",
+        "do_util_elog",
+        "plperl_util_elog",
+        "pltcl_elog",
+    )
+)
+
+
 class OtherServer(psycopg.OperationalError):
     """A connection leads to another server than the stream: a standby was promoted, and not all connections go there yet."""
 
@@ -56,8 +72,31 @@ class TableLocked(errors.LockNotAvailable):
     """A lock was not to be had in time. The text says who holds it, which is for the log, not for clients."""
 
 
+def is_raised(error: BaseException) -> bool:
+    """Whether a function of the database raised ``error`` on purpose, with a SQLSTATE of its author's choice."""
+    return isinstance(error, psycopg.Error) and error.diag.source_function in _RAISING
+
+
+def rolled_back(error: BaseException, connection: psycopg.AsyncConnection[Any] | None) -> bool:
+    """Whether ``error`` ended one statement or transaction of ``connection`` and nothing else: the session lives, and
+    nothing of the transaction is stored. Every other error leaves open whether a commit happened.
+
+    The SQLSTATE does not decide it: a trigger may raise any. A session that ends says FATAL or PANIC (docs: "Error and
+    Notice Message Fields"), and errors of the driver itself have no severity.
+    """
+    return (
+        isinstance(error, psycopg.Error)
+        and error.diag.severity_nonlocalized == "ERROR"
+        and connection is not None
+        and not connection.closed
+        and not connection.broken
+    )
+
+
 def is_clients(error: psycopg.Error) -> bool:
     """Whether what a client gave is the reason: a value, a constraint, or a trigger that refuses it."""
+    if is_raised(error):
+        return True
     state = error.sqlstate
     if state is None:  # the driver's own: a value that it cannot send, such as text with a NUL
         return isinstance(error, psycopg.DataError)
@@ -66,6 +105,8 @@ def is_clients(error: psycopg.Error) -> bool:
 
 def in_words(error: BaseException) -> str:
     """Why the database cannot do it now, for a client."""
+    if isinstance(error, psycopg.Error) and is_raised(error):
+        return f"a function of the database refuses it: {error.diag.message_primary}"
     match error:
         case errors.LockNotAvailable():
             return "a table it needs is locked by another session; try again"
@@ -79,6 +120,10 @@ def in_words(error: BaseException) -> str:
             return "the database is moving to another server; try again"
         case PoolTimeout():
             return "no database connection was free in time; try again"
+        case psycopg.OperationalError(diag=diag) if (
+            diag.severity_nonlocalized == "ERROR" and (diag.sqlstate or "")[:2] == "08"
+        ):
+            return "a connection that the database itself needs to another server failed; try again later"
     if isinstance(error, AWAY):
         return "the database cannot be reached; try again"
     return "the database refuses it for a reason of its own, which the server's log names; try again later"

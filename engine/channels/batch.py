@@ -12,8 +12,8 @@ import psycopg
 
 from engine.channels.arrays import plain_array, text_array
 from engine.channels.model import Ack, MessageTooLarge, Publication, Unavailable
-from engine.errors import InvalidQuery, RealtimeError
-from engine.outage import in_words, is_clients
+from engine.errors import InvalidQuery, PermissionDenied, RealtimeError
+from engine.outage import in_words, is_clients, is_raised
 
 __all__ = ["Waiting", "columns", "note", "reason", "refusal", "storable"]
 
@@ -24,7 +24,7 @@ class Waiting:
 
     Attributes:
         number: its place in the order of the calls.
-        sent: its batch has been given to the database; ``sent_at``: when, in the loop's time.
+        sent: its batch has been given to the database.
         written: when the database said that it is committed; None: not yet.
         brought: the ack with the position that the stream has brought.
         lost: how often it was committed and then neither in the stream nor in the tables.
@@ -38,7 +38,6 @@ class Waiting:
     done: asyncio.Future[Ack]
     number: int = 0
     sent: bool = False
-    sent_at: float = 0.0
     written: float | None = None
     brought: Ack | None = None
     lost: int = 0
@@ -81,10 +80,21 @@ def note(waiting: Waiting) -> str:
     ).decode()
 
 
+# Classes of SQLSTATE with which a trigger says "not now" (connection, rollback, resources, state, intervention, system).
+_NOT_NOW = frozenset(("08", "40", "53", "55", "57", "58"))
+
+
 def refusal(error: psycopg.Error) -> RealtimeError:
-    """What the database has against a message: something about the message, or that it takes none now."""
+    """What the database has against a message: something about the message, or that it takes none now.
+
+    A trigger that refuses it is quoted, with the protocol's code that is nearest to its SQLSTATE.
+    """
     if error.sqlstate == "RT005":
         return MessageTooLarge(f"{error.diag.message_primary}. {error.diag.message_hint or ''}".strip())
+    if is_raised(error) and error.sqlstate == "42501":
+        return PermissionDenied(f"the message cannot be stored: {reason(error)}")
+    if is_raised(error) and (error.sqlstate or "")[:2] in _NOT_NOW:
+        return Unavailable(f"the message cannot be stored now: {reason(error)}")
     if not is_clients(error):
         return Unavailable(f"the message cannot be stored now: {in_words(error)}")
     return InvalidQuery(f"the message cannot be stored: {reason(error)}")

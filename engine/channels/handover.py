@@ -21,10 +21,11 @@ from engine.channels.judging import judge_ahead
 from engine.channels.model import Position, Unavailable
 from engine.channels.replay import Past, Replay
 from engine.channels.settings import ChannelSettings
-from engine.channels.store import UNREACHABLE, Store
+from engine.channels.store import Store
 from engine.channels.subscription import Subscription
 from engine.live.service import LiveQueries
 from engine.lsn import Lsn, format_lsn
+from engine.outage import AWAY, in_words
 
 __all__ = ["HandOver"]
 
@@ -88,8 +89,8 @@ class HandOver:
                 subscription.replay(events)
                 _delivered(events)
                 return self._core.router.add(subscription)
-            except UNREACHABLE as error:
-                raise Unavailable("the database cannot be reached; try again") from error
+            except AWAY as error:
+                raise Unavailable(in_words(error)) from error
             finally:
                 self._core.ledger.end_read(ticket, past.snapshot if past is not None else None)
 

@@ -108,7 +108,7 @@ class PublishQueue:
         """Those of ``batch`` that have no answer yet; they are sent from now on."""
         batch = [waiting for waiting in batch if self._pending.get(waiting.key) is waiting]
         for waiting in batch:
-            waiting.sent, waiting.sent_at = True, asyncio.get_running_loop().time()
+            waiting.sent = True
         return batch
 
     def is_open(self, waiting: Waiting) -> bool:

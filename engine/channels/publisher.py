@@ -29,11 +29,12 @@ from engine.channels.model import Ack, ChannelClosed, Position, Publication, Una
 from engine.channels.publish_queue import PublishQueue
 from engine.channels.records import MessageRow
 from engine.channels.store import Store
+from engine.channels.trouble import Trouble
 from engine.connecting import CONNECT_TIMEOUT, Connection, connect
 from engine.errors import InvalidQuery
 from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.lsn import Lsn, parse_lsn
-from engine.outage import is_clients
+from engine.outage import is_clients, is_raised, rolled_back
 from engine.sql import query
 
 __all__ = ["Publisher"]
@@ -42,7 +43,6 @@ Ask = Callable[..., Awaitable[list[DictRow]]]
 
 log = structlog.get_logger(__name__)
 
-_LOST: Final = (psycopg.OperationalError, OSError)
 _CONFLICT: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _RETRY: Final = 0.2
 _OVERDUE: Final = (
@@ -51,7 +51,10 @@ _OVERDUE: Final = (
 _SLACK: Final = 60  # seconds: a message may be that much older than this process thinks
 _MOST_LOST: Final = 3  # times that a committed message may vanish before its publisher is told
 _LOCK_TIMEOUT: Final = "100ms"  # below anybody's deadlock_timeout: of two that block each other it is we who give way
-_BEING_TRIED: Final = 2.0  # seconds
+_MOST_CONFLICTS: Final = 5  # times in succession that a batch is written again as a whole after a conflict
+_BEING_WRITTEN: Final = (
+    2.0  # seconds after its timeout for which a message that was sent may still learn what became of it
+)
 _PATIENCE: Final = 5.0  # seconds that a message waits for a transaction that claims the same id
 
 
@@ -88,6 +91,7 @@ class Publisher:
         self._gather = gather
         self._timeout = timeout
         self._blockage = Blockage(store, batch, _RETRY)
+        self._trouble = Trouble()
         self._queue = PublishQueue(queue, batch)
         self._connection: Connection[DictRow] | None = None
         self._backend: dict[str, object] = {}
@@ -161,8 +165,8 @@ class Publisher:
             late = [
                 waiting
                 for waiting in self._queue
-                # One that is just being tried will be known to be stored or not in a moment.
-                if waiting.since < now - self._timeout and (not waiting.sent or waiting.sent_at < now - _BEING_TRIED)
+                # What becomes of one that has been sent may be known in a moment.
+                if waiting.since < now - self._timeout - (_BEING_WRITTEN if waiting.sent else 0.0)
             ]
             if late:
                 log.warning("publishes_given_up", messages=len(late), after=self._timeout)
@@ -177,7 +181,7 @@ class Publisher:
     @property
     def problem(self) -> str | None:
         """What keeps messages from being stored, in words, if it has lasted for a moment."""
-        return self._blockage.problem
+        return self._blockage.problem or self._trouble.problem
 
     async def watch_blockage(self) -> None:
         """Find out who is in the way."""
@@ -208,44 +212,64 @@ class Publisher:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     async def _commit(self, batch: list[Waiting]) -> None:
-        """Write ``batch``; however often the connection is lost, each message is stored once."""
+        """Write ``batch``; however often the connection is lost, each message is stored once.
+
+        Of a batch that is rolled back the messages that are the reason are looked for by halves, so that each error is the
+        answer to its own message, and the others are stored.
+        """
+        conflicts = 0
         while batch := [waiting for waiting in batch if self._queue.is_open(waiting)]:
             try:
-                await self._write(batch)
-                return self._wrote(batch)
-            except _CONFLICT:
-                continue  # rolled back as a whole
-            except psycopg.errors.LockNotAvailable as error:
-                if "message_ids" not in (error.diag.context or ""):  # a whole table is locked
+                missing = await self._write(batch)
+            except (psycopg.Error, OSError) as error:
+                if not isinstance(error, psycopg.Error) or not self._is_rolled_back(error):
+                    log.warning("published messages are written again", messages=len(batch), error=str(error).strip())
+                    return await self._recover()
+                if isinstance(error, _CONFLICT) and conflicts < _MOST_CONFLICTS:
+                    conflicts += 1
+                    continue
+                if _is_table_locked(error):
                     self._blockage.found([waiting for waiting in batch if waiting.history])
                     batch = [waiting for waiting in batch if not waiting.history]
                     continue
                 if len(batch) == 1:
-                    return self._set_aside(batch[0])
+                    return self._refuse(batch[0], error)
                 middle = len(batch) // 2
                 await self._commit(batch[:middle])
                 batch = batch[middle:]
-            except _LOST as error:
-                log.warning("published messages are written again", messages=len(batch), error=str(error).strip())
-                return await self._recover()
-            except psycopg.Error as error:
-                if not is_clients(error):
-                    log.warning("publishes_refused", messages=len(batch), error=str(error).strip())
-                    for waiting in batch:
-                        self._queue.fail(waiting, refusal(error))
-                    return
-                if len(batch) > 1:  # one of them is the reason: find it
-                    middle = len(batch) // 2
-                    await self._commit(batch[:middle])
-                    batch = batch[middle:]
-                    continue
-                self._queue.fail(batch[0], refusal(error))
-                return
+            else:
+                self._wrote(batch)
+                return await self._account(batch, missing)
+
+    def _is_rolled_back(self, error: psycopg.Error) -> bool:
+        # An error of the driver about a value that it cannot send comes before anything is sent.
+        return rolled_back(error, self._connection) or isinstance(error, psycopg.DataError)
+
+    def _refuse(self, waiting: Waiting, error: psycopg.Error) -> None:
+        """The database does not take this message."""
+        if isinstance(error, psycopg.errors.LockNotAvailable) and not is_raised(error):
+            return self._set_aside(waiting)
+        if not is_clients(error):
+            log.warning("publish_refused", channel=waiting.publication.channel, id=waiting.id, error=str(error).strip())
+            self._trouble.failed(str(error))
+        self._queue.fail(waiting, refusal(error))
+
+    async def _account(self, batch: list[Waiting], missing: list[DictRow]) -> None:
+        """The commit is done: nothing that fails from here on may be answered as if it had been rolled back."""
+        if not missing:
+            return
+        by_key = {waiting.key: waiting for waiting in batch}
+        try:
+            await self._explain([(by_key[row["channel"], row["id"]], row) for row in missing])
+        except (psycopg.Error, OSError) as error:
+            log.warning("publishes_unsettled", messages=len(missing), error=str(error).strip())
+            await self._recover()
 
     def _wrote(self, batch: list[Waiting]) -> None:
         """The commit has returned."""
         if any(waiting.history for waiting in batch):
             self._blockage.over()
+        self._trouble.over()
         now = asyncio.get_running_loop().time()
         for waiting in batch:
             waiting.written = now
@@ -267,7 +291,8 @@ class Publisher:
             waiting.sent = False
             loop.call_later(_RETRY, self._queue.put, waiting)
 
-    async def _write(self, batch: list[Waiting]) -> None:
+    async def _write(self, batch: list[Waiting]) -> list[DictRow]:
+        """One transaction. Returns what of it is not stored under its channel and id."""
         connection = await self._connected()
         stored, passing = [w for w in batch if w.history], [w for w in batch if not w.history]
         self.batches += 1
@@ -278,17 +303,11 @@ class Publisher:
                 missing = await self._ask("engine_publish", **columns(stored))
             if passing:
                 await self._ask("engine_emit", notes=text_array(map(note, passing)))
-        if missing:
-            by_key = {waiting.key: waiting for waiting in stored}
-            await self._explain([(by_key[row["channel"], row["id"]], row) for row in missing])
+        return missing
 
     async def _explain(self, missing: list[tuple[Waiting, DictRow]]) -> None:
         """Answer for messages that are not stored under their ids: they were before, or a trigger had other ideas."""
         left_out = [waiting for waiting, row in missing if row["fresh"] and not row["elsewhere"]]
-        if left_out:
-            await self._ask("engine_release_ids", **_keys(left_out))
-        again = [waiting for waiting, row in missing if not row["fresh"]]
-        found = await self._outcomes(again, self._ask)
         for waiting in left_out:
             self._queue.fail(
                 waiting, InvalidQuery("the message is not stored: a trigger on realtime.messages left it out")
@@ -296,6 +315,10 @@ class Publisher:
         for waiting, row in missing:
             if row["fresh"] and row["elsewhere"]:
                 self._queue.resolve(waiting, Ack(waiting.id, None))  # a trigger gave it another channel or id
+        if left_out:
+            await self._ask("engine_release_ids", **_keys(left_out))
+        again = [waiting for waiting, row in missing if not row["fresh"]]
+        found = await self._outcomes(again, self._ask)
         for waiting in again:
             stored, ack = found.get(waiting.key, (False, Ack(waiting.id, None)))
             # Stored, and its position is not known: the stream is about to bring it.
@@ -332,7 +355,7 @@ class Publisher:
             return {}
         now = asyncio.get_running_loop().time()
         rows = await ask(
-            "engine_outcome", **_keys(waiting), ages=plain_array(int(now - w.sent_at) + _SLACK for w in waiting)
+            "engine_outcome", **_keys(waiting), ages=plain_array(int(now - w.since) + _SLACK for w in waiting)
         )
         return {(row["channel"], row["id"]): (row["seq"] is not None, Ack(row["id"], self._place(row))) for row in rows}
 
@@ -356,7 +379,8 @@ class Publisher:
                 position = (await self._ask("engine_flush", prefix=HEARTBEAT_PREFIX))[0]["position"]
                 await self._reached(parse_lsn(position))
                 return await self._settle(self._queue.open(), self._ask)
-            except _LOST:
+            except (psycopg.Error, OSError) as error:
+                self._trouble.failed(str(error))
                 await self._hang_up()
                 await asyncio.sleep(_RETRY)
 
@@ -389,6 +413,15 @@ class Publisher:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+def _is_table_locked(error: psycopg.Error) -> bool:
+    """Whether a whole table is locked, and not an id that another transaction claims, nor a row that a trigger wants."""
+    return (
+        isinstance(error, psycopg.errors.LockNotAvailable)
+        and not is_raised(error)
+        and "message_ids" not in (error.diag.context or "")
+    )
 
 
 def _keys(waiting: list[Waiting]) -> dict[str, object]:

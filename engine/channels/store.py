@@ -23,19 +23,16 @@ from engine.exact_json import write_exact
 from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
-from engine.outage import AWAY, OtherServer, in_words
+from engine.outage import AWAY, OtherServer, in_words, is_raised
 from engine.pool import Pool
 from engine.sql import query
 
-__all__ = ["REFUSED", "UNREACHABLE", "Store", "split_presence"]
+__all__ = ["REFUSED", "Store", "split_presence"]
 
 T = TypeVar("T")
 
-UNREACHABLE = AWAY
-"""What a database that is away for a moment raises."""
-
 REFUSED = (Unavailable, psycopg.Error)
-"""The same in the protocol's words, or it is refused: by a trigger that somebody made, or a privilege taken away."""
+"""The database is away for a moment, or it refuses: by a trigger that somebody made, or a privilege taken away."""
 
 log = structlog.get_logger(__name__)
 
@@ -126,8 +123,9 @@ class Store:
             try:
                 async with self._pool.session() if begins else self._pool.connection() as connection:
                     return await work(connection)
-            except UNREACHABLE as error:
-                passing = isinstance(error, psycopg.OperationalError) and not isinstance(error, _FINAL)
+            except AWAY as error:
+                final = isinstance(error, _FINAL) or is_raised(error)
+                passing = isinstance(error, psycopg.OperationalError) and not final
                 if not passing or attempt == self._size:
                     raise Unavailable(in_words(error)) from error
         raise AssertionError("the last attempt returns or raises")

@@ -26,7 +26,7 @@ from engine.live.router import Router
 from engine.live.settings import UNREACHABLE, LiveSettings
 from engine.live.window import read_size
 from engine.lsn import Lsn
-from engine.outage import in_words
+from engine.outage import in_words, is_raised
 from engine.query.incremental import IncrementalPlan
 from engine.query.planner import reread_instead
 from engine.query.reread import ReReadPlan, unique_ids
@@ -218,6 +218,8 @@ class Refresher:
             else:
                 await self._rest(query, state)
         except UNREACHABLE as error:
+            if is_raised(error):
+                raise
             since = state.failing[0] if state.failing else time.monotonic()
             state.failing = since, in_words(error)
             if not state.ready.done() and time.monotonic() > state.patience:
@@ -280,6 +282,8 @@ class Refresher:
             try:
                 read = await self._reader.read(statement, most, slow=state.slow)
             except psycopg.errors.QueryCanceled as error:
+                if is_raised(error):
+                    raise
                 raise _TooSlow(error) from error
             except psycopg.errors.ReadOnlySqlTransaction as error:  # it is our transaction that may only read
                 raise writes(error) from error
@@ -389,9 +393,9 @@ def _documents(read: ReadResult) -> list[tuple[str, bytes]]:
 def _rejection(error: Exception) -> QueryRejected:
     if isinstance(error, ResultTooLarge):
         return error
-    if isinstance(error, psycopg.errors.QueryCanceled):
+    if isinstance(error, psycopg.errors.QueryCanceled) and not is_raised(error):
         return InvalidQuery("the query takes too long")
-    if isinstance(error, UNREACHABLE):
+    if isinstance(error, UNREACHABLE) and not is_raised(error):
         return DatabaseUnavailable(in_words(error))
     rejected = rejection(error) if isinstance(error, psycopg.Error) else None
     return rejected or SubscriptionFailed("the database failed to answer this query; the server's log says why")

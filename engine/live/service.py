@@ -32,7 +32,7 @@ from engine.live.tail import TransactionTail
 from engine.live.tap import Tap
 from engine.live.trimmer import Trimmer
 from engine.lsn import Lsn
-from engine.outage import in_words, is_clients
+from engine.outage import in_words, is_clients, is_raised
 from engine.query.reread import ReReadPlan
 from engine.types import Discontinuity, Progress, Transaction
 
@@ -264,6 +264,8 @@ class LiveQueries:
                     ) from refused
                 raise
             except UNREACHABLE as error:  # perhaps only the connection that the pool gave us
+                if isinstance(error, psycopg.Error) and is_raised(error):
+                    raise InvalidQuery(f"the query cannot be read: {error.diag.message_primary}") from error
                 cut_off += isinstance(error, psycopg.errors.QueryCanceled)
                 if cut_off >= _CUT_OFF:
                     raise InvalidQuery("the query takes too long to check; make it simpler") from error

@@ -18,6 +18,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from engine.errors import CatalogError, InvalidQuery, PermissionDenied, QueryRejected
+from engine.outage import is_raised
 from engine.query.aside import aside
 from engine.query.render_where import quote
 from engine.query.sql_calls import CallTree
@@ -99,6 +100,8 @@ def rejection(error: psycopg.Error, sql: str = "") -> QueryRejected | None:
     state = error.sqlstate or ""
     position = int(error.diag.statement_position or 0) if sql else 0
     message = error.diag.message_primary or str(error)
+    if is_raised(error):
+        return PermissionDenied(message) if state == "42501" else InvalidQuery(message)
     where = f" ({place(sql, position - 1)})" if position else ""
     if is_of_literal(error, sql):
         plain = error.diag.source_function in _TEXT_SEARCH and "." not in message  # says nothing of a schema

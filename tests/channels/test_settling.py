@@ -71,3 +71,69 @@ async def test_messages_that_are_deleted_before_the_stream_brings_them_are_answe
         await asyncio.gather(*publishing)
         await live.until(lambda: len(live.messages) == 20)
         await until(lambda: one.channels.status()["publishing"] == 0)
+
+
+RAISES = "if new.event = '{state}' then raise exception 'quota of {state}' using errcode = '{state}'; end if;"
+CODES = {
+    "53100": "RT_001",
+    "57014": "RT_001",
+    "08001": "RT_001",
+    "40001": "RT_001",
+    "55P03": "RT_001",
+    "42501": "RT_003",
+    "P0001": "RT_007",
+}
+
+
+async def test_a_message_that_a_trigger_refuses_holds_up_no_other_whatever_the_sqlstate(database: str) -> None:
+    trigger(database, "poison", " ".join(RAISES.format(state=state) for state in CODES) + " return new;")
+    async with node(database, gather=0.05) as one:
+        live = await one.listen("room")
+        good = [asyncio.create_task(one.publish("room", number)) for number in range(4)]
+        bad = {state: asyncio.create_task(one.publish("room", 0, state)) for state in CODES}
+        good += [asyncio.create_task(one.publish("room", number)) for number in range(4, 8)]
+        for task in good:
+            assert (await task).position is not None
+        for state, code in CODES.items():
+            with pytest.raises(RealtimeError, match=f"quota of {state}") as refused:
+                await bad[state]
+            assert (state, refused.value.code) == (state, code)
+        await live.until(lambda: len(live.messages) == 8)
+        assert one.channels.status()["publishing"] == 0
+        assert one.channels.problems == []
+
+
+async def test_publishing_that_is_refused_again_and_again_is_a_problem_until_a_message_is_stored(database: str) -> None:
+    trigger(database, "broken", "if new.event = 'bad' then perform 1 from missing; end if; return new;")
+    async with node(database) as one:
+        for number in range(4):
+            assert one.channels.problems == []
+            with pytest.raises(RealtimeError) as refused:
+                await one.publish("room", number, "bad")
+            assert refused.value.code == "RT_001"
+        [problem] = one.channels.problems
+        assert '"missing" does not exist' in problem
+        await one.publish("room", 0)
+        assert one.channels.problems == []
+
+
+@pytest.mark.parametrize("state", ["53100", "42883"])
+async def test_an_error_after_the_commit_takes_nothing_back(database: str, state: str) -> None:
+    trigger(database, "leave_out", "if new.event = 'left-out' then return null; end if; return new;")
+    run(database, TRIGGER_ON_RELEASE.format(state=state))
+    async with node(database, gather=0.05) as one:
+        live = await one.listen("room")
+        left_out = asyncio.create_task(one.publish("room", 1, "left-out", id="i"))
+        stored = await asyncio.gather(one.publish("room", 2, id="j"), one.publish("room", 3))
+        with pytest.raises(RealtimeError, match="left it out"):
+            await left_out
+        await live.until(lambda: len(live.messages) == 2)
+        assert [ack.position for ack in stored] == live.positions
+        assert read(database, "select payload from realtime.messages order by seq") == [(2,), (3,)]
+
+
+TRIGGER_ON_RELEASE = (
+    "create function keep_ids() returns trigger language plpgsql as "
+    "$$ begin raise exception 'ids stay' using errcode = '{state}'; end $$;"
+    "create trigger keep_ids before delete on realtime.message_ids for each row execute function keep_ids()"
+)
