@@ -42,7 +42,12 @@ create type comp as (a int, b text); create type outer_comp as (c comp, n numeri
 create type opaque as (a int, j json); create type dotted as (p point); create type blank as ();
 create domain dcomp as comp; create domain positive as int check (value > 0);
 create type clocks as range (subtype = time); create type prices as range (subtype = price);
-create domain dspan4 as int4range;
+create domain dspan4 as int4range; create domain dsets as int4multirange; create domain dcomps as comp[];
+create type moods as range (subtype = mood, multirange_type_name = mood_sets);
+create type comprange as range (subtype = comp, multirange_type_name = compranges);
+create type dmoodrange as range (subtype = dmood);
+create type classes as range (subtype = regclass, subtype_opclass = oid_ops);
+create type stay as (during moods, n int);
 """
 
 _ORDERED = ("<", "<=", ">", ">=")
@@ -177,6 +182,33 @@ def _kinds() -> Mapping[str, Kind]:
         "clockrange": Kind("clocks", ("[01:00:00,02:00:00)",), ("[01:00,02:00]",)),
         "pricerange": Kind("prices", ("[1.23,2.00)",), ("[1.234,2)",)),
         "drange": Kind("dspan4", ("[1,5)", "empty"), ("[1,4]",), base="int4range"),
+        "moodrange": Kind("moods", ("[sad,ok]", "empty", "(,)"), ("[sad,happy)",)),
+        "moodsets": Kind("mood_sets", ("{[sad,ok]}", "{}"), ("{[happy,)}",)),
+        "comprange": Kind("comprange", ('["(1,x)","(2,y)")', "empty"), ('["(1,x)","(2,z)")',)),
+        "compranges": Kind("compranges", ('{["(1,x)","(2,y)")}', "{}"), ('{["(1,x)",)}',)),
+        "dmoodrange": Kind("dmoodrange", ("[sad,ok]", "empty"), ("[ok,happy)",)),
+        "classes": Kind("classes", ("[pg_class,pg_class]", "empty"), ("(,pg_class]",)),
+        "dmulti": Kind("dsets", ("{[1,5)}", "{}"), ("{[1,4]}",), base="int4multirange"),
+        "dates": Kind("datemultirange", ("{[2000-01-01,2000-01-05)}", "{}"), ("{[2000-01-01,2000-01-04]}",)),
+        "stay": Kind("stay", ('("[sad,ok]",1)', "(,)"), ('("[sad,happy]",1)',), base="stay"),
+        "stays": Kind("stay[]", ('{"(\\"[sad,ok]\\",1)"}', "{}"), ('{"(,2)"}',), element="(,2)"),
+        "moodranges": Kind("moods[]", ('{"[sad,ok]"}', "{}"), ('{"[happy,)"}',), element="[sad,ok]"),
+        "multis": Kind("int4multirange[]", ('{"{[1,5)}"}', "{}"), ('{"{[1,4]}"}',), element="{[1,4]}"),
+        "dcomps": Kind("dcomps", ('{"(1,x)"}', "{}"), ('{"(2,)"}',), element="(1,x)", base="comp[]"),
+        "chars": Kind('"char"[]', ("{a}", "{}"), ("{b}",), element="a"),
+        "names": Kind("name[]", ("{a}", "{}"), ("{b}",), element="a"),
+        "lsns": Kind("pg_lsn[]", ("{0/16B3748}", "{}"), ("{0/0}",), element="0/016B3748"),
+        "xid8s": Kind("xid8[]", ("{3}", "{}"), ("{4}",), element="3"),
+        "tids": Kind("tid[]", ('{"(0,1)"}', "{}"), ('{"(0,2)"}',), element="(0,1)"),
+        "moneys": Kind("money[]", ("{$1.00}", "{}"), ("{2}",), element="1"),
+        "macs": Kind("macaddr8[]", ("{08:00:2b:01:02:03:04:05}", "{}"), ("{08:00:2b:01:02:03}",),
+                     element="08002b0102030405"),
+        "varbitlist": Kind("varbit(4)[]", ("{101,1}", "{}"), ("{10101}",), element="101"),
+        "vectors": Kind("tsvector[]", ("{'a' 'b'}", "{}"), ("{b}",), element="b a"),
+        "ways": Kind("jsonpath[]", ("{$.a}", "{}"), ("{$.b}",), _NOTHING | {"array-contains"}, element="$.a"),
+        "vecs": Kind("oidvector[]", ('{"1 2"}', "{}"), ('{"1 3"}',), element="1 2"),
+        "kind": Kind("regtype", ("integer", "text"), ("boolean",), base="regtype"),
+        "bare": Kind("varbit", ("101", ""), ("1",)),
         "multi": Kind("int4multirange", ("{[1,5),[7,9)}", "{}"), ("{[1,4],[7,8]}",)),
     }  # fmt: skip
 

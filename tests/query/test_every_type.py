@@ -41,7 +41,7 @@ def _json(text: str, name: str, kind: Kind) -> object:
     """The value as a client would say it."""
     base = (kind.base or kind.type).partition("(")[0]
     if kind.element:
-        return _list(text, documents=base.startswith("json"))
+        return _list(text, documents=base in ("json[]", "jsonb[]"))
     if base in ("json", "jsonb", "ddoc"):
         return json.loads(text, parse_float=Decimal, parse_int=int)
     if base == "bool":
