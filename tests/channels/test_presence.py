@@ -8,7 +8,7 @@ import json
 import pytest
 
 from engine.channels.events import iso_time
-from engine.channels.model import ChannelFull, PresenceRefused
+from engine.channels.model import ChannelFull, PresenceRefused, Unavailable
 from tests.channels.conftest import Place
 from tests.channels.stage import Listener, node, open_transaction, read, run, until
 
@@ -325,3 +325,19 @@ async def test_audiences_filters_preferences_and_routes_choose_who_hears(place: 
         await bob.until(lambda: bob.data[-1]["amount"] == 300)
         assert len(admin.messages) == 1
         assert json.loads(json.dumps(bob.data[-1])) == {"amount": 300}
+
+
+@pytest.mark.parametrize("state", ["53100", "08001", "57014"])
+async def test_presence_that_a_trigger_refuses_is_refused_once_and_in_its_words(database: str, state: str) -> None:
+    run(database, "create sequence tries")
+    run(
+        database,
+        "create function no_presence() returns trigger language plpgsql as $$ begin perform nextval('public.tries'); "
+        f"raise exception 'no more seats' using errcode = '{state}'; end $$;"
+        "create trigger no_presence before insert on realtime.presence for each row execute function no_presence()",
+    )
+    async with node(database) as one:
+        with pytest.raises(Unavailable, match="no more seats"):
+            await one.listen("chat:1", user="ann", presence={})
+        assert read(database, "select last_value from tries") == [(1,)]
+        await one.listen("chat:1", user="ann")

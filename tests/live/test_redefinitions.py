@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from engine.errors import InvalidQuery
 from tests.live.stage import Follower, json_rows, run, stage
 from tests.oracle.queries import Query
 
@@ -157,3 +158,25 @@ async def test_a_new_function_plans_only_queries_again_that_may_call_it(base: st
         follower.query = replace(follower.query, truth=json_rows("select id, id + 2 as f from t order by id"))
         await play.check(follower)
         assert play.live.status()["reads"] > reads
+
+
+@pytest.mark.parametrize("state", ["53100", "57014", "08001"])
+async def test_a_query_whose_function_raises_is_refused_in_its_words_whatever_the_sqlstate(
+    base: str, state: str
+) -> None:
+    raises = f"raise exception 'quota of %', a using errcode = '{state}'"
+    run(
+        base,
+        f"create function f(a int) returns int language plpgsql immutable as $$ begin if a > 11 then {raises}; end if; "
+        "return a; end $$",
+        "grant execute on function f(int) to realtime_reader",
+    )
+    async with stage(base) as play:
+        calls = Query("t", {"sql": "select sum(f(id)) as s from t where x < 115"}, json_rows("select 66 as s"))
+        follower = await play.follow(calls)
+        with pytest.raises(InvalidQuery, match="quota of 12"):
+            await play.follow(Query("t", {"sql": "select sum(f(id)) as s from t"}, calls.truth))
+        run(base, "update t set x = 1 where id = 12")
+        await follower.until(lambda: follower.error is not None)
+        assert "quota of 12" in str(follower.error)
+        assert isinstance(follower.error, InvalidQuery)
