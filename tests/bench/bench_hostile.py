@@ -2,9 +2,9 @@
 before, at most, and after.
 
 The hostile clients keep to their rate. One kind after the other, each against a server of its own: large literals and long
-SQL, each another, with like patterns made to be slow; live queries that come and go; histories of large messages that are
-not waited for; clients that take nothing while large messages come. The reference, in the same run, is the same client on
-the idle server. Run with ``python -m tests.bench.bench_hostile``.
+SQL, each another, with like patterns made to be slow; filters of a hundred conditions against large messages; live queries
+that come and go; histories of large messages that are not waited for; clients that take nothing while large messages come.
+The reference, in the same run, is the same client on the idle server. Run with ``python -m tests.bench.bench_hostile``.
 """
 
 from __future__ import annotations
@@ -89,6 +89,15 @@ async def _plans(url: str, seconds: float) -> None:
             await hostile.stall_filters(5)
 
 
+async def _filters(url: str, seconds: float) -> None:
+    async with connect(url, max_size=None) as client:
+        await client.recv()
+        hostile = Hostile(client)
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            await hostile.ask_a_hundred_times(3)
+
+
 async def _churn(url: str, seconds: float) -> None:
     async with connect(url, max_size=None) as client:
         await client.recv()
@@ -130,7 +139,7 @@ def _large(channel: str) -> str:
     return json.dumps({"type": "message", "channel": channel, "event": "e", "data": "x" * 120_000})
 
 
-_KINDS = {"plans": _plans, "churn": _churn, "history": _history, "slow": _slow}
+_KINDS = {"plans": _plans, "filters": _filters, "churn": _churn, "history": _history, "slow": _slow}
 
 
 async def _measure(dsn: str, kind: str, clients: int, seconds: float) -> dict[str, object]:

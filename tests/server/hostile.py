@@ -19,6 +19,26 @@ create function secret() returns text language sql volatile security definer as 
 create function innocent(a text default secret()) returns text language sql immutable as 'select a'
 """
 WORST = "%_a" + "_a" * 490 + "b%"
+NUMBERS = list(range(18_000))
+HUNDREDS: dict[str, tuple[object, list[tuple[str, object]]]] = {
+    "numbers": (NUMBERS, [("array-contains", number + 0.5) for number in range(100)]),
+    "compounds": ([NUMBERS, {"n": NUMBERS[:200]}], [("==", [[], {"n": number}]) for number in range(100)]),
+    "objects": ([{"n": number} for number in range(9_000)], [("array-contains", {"n": -1 - n}) for n in range(100)]),
+    "patterns": ("abcdefg" * 17_000, [("like", f"%abc_d{number:03}%") for number in range(100)]),
+    "more patterns": ("abc_defa" * 15_000, [("like", f"%d{'_' * (number % 4)}ab_b%") for number in range(100)]),
+}
+"""Large values, each with a hundred conditions about it that do not hold."""
+
+
+def _requests(value: object, conditions: list[tuple[str, object]]) -> tuple[str, str]:
+    where = [{"or": [["a", word, literal] for word, literal in conditions]}]
+    return (
+        json.dumps({"type": "subscribe", "channel": "hundred", "filter": {"where": where}}),
+        json.dumps({"type": "message", "channel": "hundred", "event": "e", "data": {"a": value}, "ref": "x"}),
+    )
+
+
+_REQUESTS = [_requests(value, conditions) for value, conditions in HUNDREDS.values()]
 
 
 class Hostile:
@@ -28,8 +48,8 @@ class Hostile:
         self.client = client
         self.answers: Counter[str] = Counter()
 
-    async def _ask(self, message: dict[str, Any]) -> None:
-        await self.client.send(json.dumps(message))
+    async def _ask(self, message: dict[str, Any] | str) -> None:
+        await self.client.send(message if isinstance(message, str) else json.dumps(message))
         async with asyncio.timeout(PATIENCE):
             while True:
                 answer = json.loads(await self.client.recv())
@@ -61,6 +81,14 @@ class Hostile:
         for number in range(times):
             data = {"a": "a" * 110_000}
             await self._ask({"type": "message", "channel": "h", "event": "e", "data": data, "ref": str(number)})
+
+    async def ask_a_hundred_times(self, times: int) -> None:
+        """Many conditions about one large value."""
+        for subscribe, message in _REQUESTS:
+            await self._ask(subscribe)
+            for _ in range(times):
+                await self._ask(message)
+            await self._ask({"type": "unsubscribe", "channel": "hundred"})
 
     async def look_behind(self) -> None:
         """What is hidden, by way of types, columns, defaults and the catalogs."""

@@ -44,6 +44,7 @@ async def test_another_client_does_not_notice_a_hostile_one(table: str) -> None:
 async def _attack(hostile: Hostile) -> None:
     await hostile.look_behind()
     await hostile.stall_filters(10)
+    await hostile.ask_a_hundred_times(2)
     await hostile.flood_plans(3)
 
 
