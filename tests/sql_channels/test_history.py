@@ -96,7 +96,7 @@ def test_the_last_messages_are_read_from_the_end_of_an_index_however_many_there_
             run(db, "vacuum analyze realtime.messages, realtime.commits")
         for channel, count in (("busy", 50), ("quiet", 6)):
             text = query("engine_replay_last").replace("$1", f"'{{{channel}}}'").replace("$2", "50")
-            text = text.replace("$3", "'FFFFFFFF/FFFFFFFF'")
+            text = text.replace("$3", "'FFFFFFFF/FFFFFFFF'").replace("$4", "1000000")
             assert len(run(db, text)) == count
             assert buffers(db, text) < 1000
         middle = value(
@@ -104,7 +104,7 @@ def test_the_last_messages_are_read_from_the_end_of_an_index_however_many_there_
             "select position::text from realtime.commits where channel = 'busy' order by position offset 1500 limit 1",
         )
         text = query("engine_replay_since").replace("$1", "'{busy,quiet}'").replace("$2", f"'{middle}'")
-        text = text.replace("$3", "0").replace("$4", "20")
+        text = text.replace("$3", "0").replace("$4", "20").replace("$5", "1000000")
         rows = run(db, text)
         assert len(rows) == 20
         assert rows[0]["position"] == middle
