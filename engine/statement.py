@@ -9,16 +9,20 @@ __all__ = ["Origin", "Statement"]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a statement is meant to read, which names columns and runs as the server's role: names can mean others by now.
+    """What a statement is meant to read, which names tables and columns: names can mean others by now.
 
     ``table`` is its oid. ``attnums`` are those of the statement's last output columns. ``exposed`` are the attnums that
     must be granted to ``realtime_reader``. ``width``: how many output columns come before those that only show an origin.
+    ``view``: SQL that makes a temporary view ``realtime_rows`` of the table, whose columns are these, where there are others
+    than exposed ones among them: a view is read with the rights of its owner, the server's role, while functions run as
+    the role that is set (docs: "Rules and Privileges"). Empty: the statement reads the table itself.
     """
 
     table: int
     attnums: tuple[int, ...]
     exposed: tuple[int, ...]
     width: int
+    view: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +30,13 @@ class Statement:
     """SQL with ``$1``-style parameters, bound as text of unknown type unless the SQL casts them.
 
     ``as_reader``: must run as role ``realtime_reader`` (clients' own SQL), so that Postgres itself checks privileges.
+    ``by_path``: names are found where the operator's search path says, also by functions of types that are not built in;
+    otherwise in ``pg_catalog`` only. Clients' own SQL always is.
     ``origin``: what it must have read for its rows to be used.
     """
 
     sql: str
     params: tuple[str | None, ...] = ()
     as_reader: bool = False
+    by_path: bool = False
     origin: Origin | None = None

@@ -5,7 +5,7 @@ One ``REPEATABLE READ`` transaction, sent as one pipeline (one network round tri
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Set
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -83,7 +83,7 @@ class Reader:
         self._pool = Pool(
             dsn,
             "realtime reader",
-            READS_ANYWAY | {"lock_timeout": str(lock_ms)},
+            READS_ANYWAY | {"row_security": "off", "lock_timeout": str(lock_ms)},
             size=self.connections,
             timeout=timeout_ms / 1000,
             limit=timeout_ms / 1000,
@@ -175,19 +175,27 @@ class Reader:
             self._pool.session((self._timeout_ms if limit is None else self._quick_ms) / 1000) as connection,
             connection.cursor() as first,
             connection.cursor() as granted,
+            connection.cursor() as viewed,
             psycopg.AsyncRawCursor(connection) as second,
         ):
+            origin = statement.origin
             async with connection.pipeline():
-                await connection.execute(query("begin_read"))
+                await connection.execute(query("begin_read" if origin is None or not origin.view else "begin_view"))
                 await self._pool.settle(connection)
                 if limit is not None:
                     await connection.execute(query("limit_read"), {"statement": limit})
                 await first.execute(query("current_snapshot"))
-                if statement.origin is not None:
-                    await granted.execute(query("granted_columns"), {"table": statement.origin.table})
-                if statement.as_reader:
+                if origin is not None:
+                    await granted.execute(query("granted_columns"), {"table": origin.table})
+                if origin is not None and origin.view:
+                    await connection.execute(origin.view.encode())
+                    await connection.execute(query("show_view"))
+                    await viewed.execute(query("view_columns"))
+                    await connection.execute(query("only_read"))
+                if statement.as_reader or origin is not None:
                     await connection.execute(query("become_reader"))
-                    await connection.execute(query("path_of_role_here"))
+                    if statement.as_reader or statement.by_path:
+                        await connection.execute(query("path_of_role_here"))
                 await second.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
                 await connection.execute(query("end_read"))
             # Leaving the pipeline has brought in every result.
@@ -195,10 +203,13 @@ class Reader:
             result = second.pgresult
             assert head is not None
             assert result is not None
-            origin = statement.origin
             width = result.nfields if origin is None else origin.width
             types = tuple(result.ftype(column) for column in range(width))
-            as_meant = origin is None or _is_of(result, origin, await granted.fetchall())
+            if origin is None:
+                as_meant = True
+            else:
+                seen = await viewed.fetchall() if origin.view else _origins(result, origin)
+                as_meant = _is_of(origin, seen, await granted.fetchall())
             return ReadResult(self._parse(head), _rows(result, most, width) if as_meant else [], types, as_meant)
 
     def _parse(self, row: tuple[str, str, str]) -> Snapshot:
@@ -221,14 +232,17 @@ def holder_in_words(row: Mapping[str, Any]) -> str:
     )
 
 
-def _is_of(result: pq.abc.PGresult, origin: Origin, granted: list[tuple[int]]) -> bool:
-    """Whether the columns of ``result`` are those of ``origin``, of which ``granted`` may be seen."""
+def _origins(result: pq.abc.PGresult, origin: Origin) -> list[tuple[int, int]]:
+    """Table and column that each of the columns comes from which ``origin`` is about."""
     last = range(result.nfields - len(origin.attnums), result.nfields)
-    return (
-        all(result.ftable(column) == origin.table for column in last)
-        and origin.attnums == tuple(result.ftablecol(column) for column in last)
-        and {attnum for (attnum,) in granted}.issuperset(origin.exposed)
-    )
+    return [(result.ftable(column), result.ftablecol(column)) for column in last]
+
+
+def _is_of(origin: Origin, seen: Sequence[tuple[int, int]], granted: Sequence[tuple[int]]) -> bool:
+    """Whether the columns ``seen`` are those of ``origin``, of which ``granted`` may be shown."""
+    return seen == [(origin.table, attnum) for attnum in origin.attnums] and {
+        attnum for (attnum,) in granted
+    }.issuperset(origin.exposed)
 
 
 def _rows(result: pq.abc.PGresult, most: int | None, width: int) -> list[tuple[Value, ...]]:

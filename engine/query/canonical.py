@@ -15,9 +15,10 @@ import psycopg
 from engine.catalog_model import Table
 from engine.errors import InvalidQuery
 from engine.exact_json import shown
+from engine.query.asking import Asking, asking
 from engine.query.incremental import IncrementalPlan, compile_incremental
 from engine.query.model import And, Bound, Compare, Not, Or, Predicate, Query
-from engine.query.operators import check_operators, compares, guarded
+from engine.query.operators import check_operators, compares
 from engine.query.order import sort_keys
 from engine.query.sql_values import check_length
 
@@ -61,37 +62,29 @@ async def canonicalise(query: Query, table: Table, connection: Connection) -> Qu
     """
     found = literals(query, table)
     check_length(literal.text for literal in found)
-    if found:
-        try:
-            canonical = await _cast(found, connection)
-        except psycopg.Error as error:
-            raise await _blame(found, table, connection, error) from error
-        check_length(canonical)
-        query = with_literals(query, canonical)
-    if not isinstance(compile_incremental(query, table), IncrementalPlan):
-        await check_operators(query, table, connection)
+    async with asking(query, table, [literal.type for literal in found], connection) as postgres:
+        if found:
+            try:
+                canonical = await _cast(found, postgres)
+            except psycopg.Error as error:
+                raise await _blame(found, table, postgres, error) from error
+            check_length(canonical)
+            query = with_literals(query, canonical)
+        if not isinstance(compile_incremental(query, table), IncrementalPlan):
+            await check_operators(query, table, postgres)
     return query
 
 
-async def _cast(found: Sequence[Literal], connection: Connection) -> list[str]:
-    columns = ", ".join(f"${number}::{literal.type}" for number, literal in enumerate(found, 1))
-    async with guarded(connection), psycopg.AsyncRawCursor(connection) as cursor:
-        await cursor.execute(f"select {columns}".encode(), [literal.text for literal in found], prepare=False)
-        result = cursor.pgresult
-        # the type's own output, as in the stream; a cast to text is another spelling for bool and char(n)
-        texts = [result.get_value(0, column) for column in range(len(found))] if result else []
-    values = [text.decode() for text in texts if text is not None]
-    if len(values) != len(found):  # a connection that is out of step with its answers
-        await connection.close()
-        raise psycopg.OperationalError(f"{len(values)} answers to {len(found)} values; the connection is closed")
-    return values
+async def _cast(found: Sequence[Literal], postgres: Asking) -> list[str]:
+    values = await postgres.values([literal.type for literal in found], [literal.text for literal in found])
+    return [value for value in values if value is not None]
 
 
-async def _blame(found: Sequence[Literal], table: Table, connection: Connection, error: psycopg.Error) -> Exception:
+async def _blame(found: Sequence[Literal], table: Table, postgres: Asking, error: psycopg.Error) -> Exception:
     """An ``InvalidQuery`` that names field and value at fault; ``error`` itself if no value is."""
     for literal in found if isinstance(error, _REFUSALS) else ():
         try:
-            await _cast([literal], connection)
+            await _cast([literal], postgres)
         except _REFUSALS as refused:
             reason = refused.diag.message_primary or str(refused)
             field = table.by_name[literal.column].field

@@ -7,22 +7,20 @@ when it compares two, and then in the words of some element type; so of those th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
 from engine.catalog_model import Table
 from engine.catalog_types import Column, TypeInfo
 from engine.errors import InvalidQuery
+from engine.query.asking import Asking
 from engine.query.model import And, Bound, Compare, Not, Or, OrderBy, Predicate, Query
 from engine.query.order import SortKey, sort_keys
 from engine.query.render import render_documents
 
-__all__ = ["check_operators", "compares", "guarded"]
-
-Connection = psycopg.AsyncConnection[Any]
+__all__ = ["check_operators", "compares"]
 
 _ORDERED: Final = frozenset({"<", "<=", ">", ">="})
 _LIKES: Final = frozenset({"like", "ilike"})
@@ -30,16 +28,16 @@ _REFUSALS: Final = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupp
 _SINCE_LOOSE_LIKE: Final = 180000  # LIKE, but not ILIKE, under a collation that is not deterministic
 
 
-async def check_operators(query: Query, table: Table, connection: Connection) -> None:
+async def check_operators(query: Query, table: Table, postgres: Asking) -> None:
     """Raise ``InvalidQuery``, naming field, type and operator, if PostgreSQL cannot answer ``query``; reads no row."""
     for compare in compares(query.where) if query.where else ():
-        await _check_inside(table.by_name[compare.column], compare.operator, connection)
+        await _check_inside(table.by_name[compare.column], compare.operator, postgres)
     for key in sort_keys(query, table):
-        await _check_inside(key.column, None, connection)
-    if await _refused(query, table, connection) is None:
+        await _check_inside(key.column, None, postgres)
+    if await _refused(query, table, postgres) is None:
         return
     for operator, column, part in _parts(query, table):
-        if (error := await _refused(part, table, connection)) is not None:
+        if (error := await _refused(part, table, postgres)) is not None:
             raise _no_operator(column, operator, error) from error
 
 
@@ -55,17 +53,9 @@ def compares(predicate: Predicate) -> Iterator[Compare]:
                 yield from compares(item)
 
 
-def guarded(connection: Connection) -> AbstractAsyncContextManager[object]:
-    """Keeps a failure from spoiling the caller's transaction; costs nothing where there is none."""
-    idle = connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
-    return nullcontext() if connection.autocommit and idle else connection.transaction()
-
-
-async def _refused(query: Query, table: Table, connection: Connection) -> psycopg.Error | None:
-    statement = render_documents(replace(query, limit=0), table)
+async def _refused(query: Query, table: Table, postgres: Asking) -> psycopg.Error | None:
     try:
-        async with guarded(connection), psycopg.AsyncRawCursor(connection) as cursor:
-            await cursor.execute(statement.sql.encode(), statement.params, prepare=False)
+        await postgres.describe(render_documents(replace(query, limit=0), table).sql)
     except _REFUSALS as error:
         return error
     return None
@@ -99,11 +89,11 @@ def _no_operator(column: Column, operator: str | None, error: psycopg.Error | No
     return InvalidQuery(f"{name} has no operator {operator!r}: PostgreSQL cannot compare values of this type so")
 
 
-async def _check_inside(column: Column, operator: str | None, connection: Connection) -> None:
+async def _check_inside(column: Column, operator: str | None, postgres: Asking) -> None:
     """``operator`` None: an order."""
     if operator in _LIKES:
         loose = column.collation is not None and not column.collation.deterministic
-        if loose and (operator == "ilike" or connection.info.server_version < _SINCE_LOOSE_LIKE):
+        if loose and (operator == "ilike" or postgres.version < _SINCE_LOOSE_LIKE):
             raise InvalidQuery(
                 f"field {column.field!r} ({column.type.name}) has no operator {operator!r}: "
                 "PostgreSQL cannot match patterns under a collation that is not deterministic"
@@ -121,8 +111,7 @@ async def _check_inside(column: Column, operator: str | None, connection: Connec
     else:
         statement = f"select distinct {nulls}"
     try:
-        async with guarded(connection), connection.cursor() as cursor:
-            await cursor.execute(statement.encode(), prepare=False)
+        await postgres.describe(statement)
     except _REFUSALS as error:
         raise _no_operator(column, operator, error) from error
 

@@ -6,7 +6,7 @@ explicitly, and the order ends with the primary key: the statement means what th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.catalog_model import Table
 from engine.catalog_types import Column
@@ -15,10 +15,12 @@ from engine.query.encode import projection
 from engine.query.model import Query
 from engine.query.order import sort_keys
 from engine.query.predicate import predicate_columns
-from engine.query.render_where import Parameters, column_sql, cursor_sql, key_sql, predicate_sql, quote
+from engine.query.render_where import Nulls, Parameters, column_sql, cursor_sql, key_sql, predicate_sql, quote
 from engine.statement import Origin, Statement
 
-__all__ = ["render_documents", "render_reread", "render_rows"]
+__all__ = ["calls_own", "render_documents", "render_reread", "render_rows", "used_columns"]
+
+_FIRST_OWN = 16384  # oids of what was made after initdb begin here (docs: "System Catalog Initial Data")
 
 # d.* and not d: a bare name is a column before it is a row (docs: "Using Composite Types in Queries"), and the table, or the
 # document, may have a column of that name, also a hidden one.
@@ -29,9 +31,11 @@ def render_rows(query: Query, table: Table, limit: int | None) -> Statement:
     """The columns of the table's layout, in that order, of the first ``limit`` rows (None: all)."""
     parameters = Parameters()
     columns = ", ".join(column_sql(column) for column in table.columns)
-    rest = _rest(query, table, limit, parameters)
     origin = _origin(table, table.columns, width=len(table.columns))
-    return Statement(f"select {columns} {rest}", parameters.values, origin=origin)
+    rest = _rest(query, table, limit, parameters, view=bool(origin.view))
+    return Statement(
+        f"select {columns} {rest}", parameters.values, by_path=calls_own(used_columns(query, table)), origin=origin
+    )
 
 
 def render_reread(query: Query, table: Table) -> Statement:
@@ -41,14 +45,27 @@ def render_reread(query: Query, table: Table) -> Statement:
     column that is a column of a table (docs: "PQftablecol"), also through subqueries (``markTargetListOrigins`` in
     parse_target.c), and here both refer to the same ``t``.
     """
-    used = _used(query, table)
+    used = used_columns(query, table)
+    origin = _origin(table, used, width=2)
     shown = ", ".join(f"{column_sql(column)} as o{number}" for number, column in enumerate(used))
     more = ", ".join(f"o.o{number}" for number in range(len(used)))
-    statement = _documents(query, table, f", {more}", f" left join lateral (select {shown} where false) as o on true")
-    return Statement(statement.sql, statement.params, origin=_origin(table, used, width=2))
+    join = f" left join lateral (select {shown} where false) as o on true"
+    statement = _documents(query, table, f", {more}", join, view=bool(origin.view))
+    return Statement(statement.sql, statement.params, by_path=calls_own(used), origin=origin)
 
 
-def _used(query: Query, table: Table) -> list[Column]:
+def calls_own(columns: Iterable[Column]) -> bool:
+    """Whether values of these columns can call functions that did not come with PostgreSQL: operators of base types, checks
+    of domains, casts to json. (Enums, and what is made of built-in types, are compared and shown by built-in functions.)
+    """
+    return any(
+        part.json_cast or (part.oid >= _FIRST_OWN and part.kind in ("base", "domain", "range"))
+        for column in columns
+        for part in column.type.parts()
+    )
+
+
+def used_columns(query: Query, table: Table) -> list[Column]:
     """The columns that a query shows, filters by or sorts by, and those of the id."""
     names = {name for name, _ in projection(query, table)} | {key.column.name for key in sort_keys(query, table)}
     if query.where is not None:
@@ -59,22 +76,41 @@ def _used(query: Query, table: Table) -> list[Column]:
 
 def _origin(table: Table, columns: Sequence[Column], *, width: int) -> Origin:
     exposed = tuple(column.attnum for column in columns if column.exposed)
-    return Origin(table.oid, tuple(column.attnum for column in columns), exposed, width)
+    view = ""
+    if len(exposed) < len(columns):
+        names = ", ".join(quote(column.name) for column in columns)
+        view = f"create temporary view {_VIEW} as select {names} from {_name(table)}"
+    return Origin(table.oid, tuple(column.attnum for column in columns), exposed, width, view)
 
 
-def render_documents(query: Query, table: Table) -> Statement:
+_VIEW = "pg_temp.realtime_rows"
+
+
+def _name(table: Table) -> str:
+    return f"{quote(table.schema)}.{quote(table.name)}"
+
+
+def render_documents(query: Query, table: Table, *, nulls: bool = False) -> Statement:
     """Two text columns, the id and the JSON document of each row, for any query whether incremental or not.
 
     The id is the primary key's text, of a composite key a compact JSON array of texts, without one a hash of the document
-    (equal rows then have equal ids).
+    (equal rows then have equal ids). With ``nulls`` there is a null of its type in place of each value.
     """
-    return _documents(query, table)
+    return _documents(query, table, parameters=Nulls() if nulls else None)
 
 
-def _documents(query: Query, table: Table, more: str = "", join: str = "") -> Statement:
-    parameters = Parameters()
+def _documents(
+    query: Query,
+    table: Table,
+    more: str = "",
+    join: str = "",
+    *,
+    view: bool = False,
+    parameters: Parameters | None = None,
+) -> Statement:
+    parameters = parameters or Parameters()
     outputs = ", ".join(f"t.{quote(name)} as {quote(output)}" for name, output in projection(query, table))
-    rest = _rest(query, table, query.limit, parameters, f" cross join lateral (select {outputs}) as d{join}")
+    rest = _rest(query, table, query.limit, parameters, f" cross join lateral (select {outputs}) as d{join}", view=view)
     return Statement(f"select {_id_sql(table)} as id, {_DOCUMENT} as doc{more} {rest}", parameters.values)
 
 
@@ -88,7 +124,9 @@ def _id_sql(table: Table) -> str:
     return "'[' || " + " || ',' || ".join(f"to_json({text})" for text in texts) + " || ']'"
 
 
-def _rest(query: Query, table: Table, limit: int | None, parameters: Parameters, join: str = "") -> str:
+def _rest(
+    query: Query, table: Table, limit: int | None, parameters: Parameters, join: str = "", *, view: bool = False
+) -> str:
     keys = sort_keys(query, table)
     conditions = [] if query.where is None else [predicate_sql(query.where, table, parameters)]
     for bound, at_start in ((query.start, True), (query.end, False)):
@@ -96,7 +134,7 @@ def _rest(query: Query, table: Table, limit: int | None, parameters: Parameters,
             if not 0 < len(bound.values) <= len(keys):
                 raise InvalidQuery(f"a cursor has {len(bound.values)} values, but the order has {len(keys)} sort keys")
             conditions.append(cursor_sql(bound, keys, parameters, at_start=at_start))
-    parts = [f"from {quote(table.schema)}.{quote(table.name)} as t{join}"]
+    parts = [f"from {_VIEW if view else _name(table)} as t{join}"]
     if conditions:
         parts.append("where " + " and ".join(conditions))
     if keys:

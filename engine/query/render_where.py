@@ -10,7 +10,7 @@ from engine.errors import InvalidQuery
 from engine.query.model import And, Bound, Compare, IsNull, Not, NotNull, Or, Predicate
 from engine.query.order import SortKey
 
-__all__ = ["Parameters", "column_sql", "cursor_sql", "key_sql", "operand_sql", "predicate_sql", "quote"]
+__all__ = ["Nulls", "Parameters", "column_sql", "cursor_sql", "key_sql", "operand_sql", "predicate_sql", "quote"]
 
 _SQL_OPERATORS = {
     "==": "=",
@@ -39,6 +39,14 @@ class Parameters:
     def values(self) -> tuple[str | None, ...]:
         """What to bind, ``$1`` first."""
         return tuple(self._values)
+
+
+class Nulls(Parameters):
+    """In place of the values of a statement, which then refers to the same types and operators."""
+
+    def add(self, value: str | None, type_name: str) -> str:
+        """A null of the type."""
+        return f"null::{type_name}"
 
 
 def quote(name: str) -> str:

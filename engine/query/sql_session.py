@@ -32,6 +32,7 @@ from engine.sql import query
 __all__ = [
     "Described",
     "SqlSession",
+    "describe",
     "is_of_literal",
     "not_exposed",
     "rejecting",
@@ -175,8 +176,7 @@ class SqlSession:
     async def describe(self, sql: str) -> Described:
         """Prepare ``sql``: Postgres's verdict on syntax, names and types."""
         await self._find_names(self._client_path)
-        async with self._connection.lock:
-            result = await self._connection.wait(_describe(self._connection.pgconn, sql.encode()))
+        result = await describe(self._connection, sql)
         return Described(
             tuple((result.fname(i) or b"").decode() for i in range(result.nfields)),
             tuple(result.param_type(i) for i in range(result.nparams)),
@@ -262,7 +262,11 @@ class SqlSession:
         if not texts:
             return []
         columns = ", ".join(f"cast(cast(${i} as {kind.name}) as text)" for i, kind in enumerate(types, 1))
-        result = await self._run(f"select {columns}", texts)
+        return await self.values(f"select {columns}", texts)
+
+    async def values(self, sql: str, params: Sequence[str | None]) -> list[str | None]:
+        """The one row of a statement as Postgres prints it."""
+        result = await self._run(sql, params)
         values = [result.get_value(0, i) for i in range(result.nfields)]
         return [None if value is None else value.decode() for value in values]
 
@@ -354,6 +358,12 @@ async def sql_session(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator
         session = SqlSession(connection)
         await session.begin()
         yield session
+
+
+async def describe(connection: psycopg.AsyncConnection[Any], sql: str) -> PGresult:
+    """What Postgres says of a statement that it analyses and does not run."""
+    async with connection.lock:
+        return await connection.wait(_describe(connection.pgconn, sql.encode()))
 
 
 def _describe(pgconn: PGconn, sql: bytes) -> Any:

@@ -15,8 +15,26 @@ select pg_current_wal_flush_lsn()::text
 -- One snapshot for everything that follows.
 begin isolation level repeatable read read only
 
+-- name: begin_view
+-- As begin_read, where a temporary view has to be made first.
+begin isolation level repeatable read
+
+-- name: show_view
+-- Functions that reading the view calls run as realtime_reader; the view's columns are read with the rights of its owner.
+grant select on pg_temp.realtime_rows to realtime_reader
+
+-- name: view_columns
+-- The tables and columns that the columns of the temporary view come from, in order (resorigtbl and resorigcol in primnodes.h).
+select m[1]::bigint, m[2]::int
+from pg_rewrite r cross join regexp_matches(r.ev_action::text, ':resorigtbl (\d+) :resorigcol (\d+)', 'g') m
+where r.ev_class = 'pg_temp.realtime_rows'::regclass
+
+-- name: only_read
+-- From now on.
+set transaction read only
+
 -- name: become_reader
--- Clients' own SQL runs with the privileges of the exposed columns only.
+-- Clients' queries run with the privileges of the exposed columns only, and so does everything that they call.
 set local role realtime_reader
 
 -- name: path_of_role_here

@@ -175,6 +175,30 @@ $$;
 comment on function realtime.grant_reader(regclass, name[]) is
   'Gives realtime_reader, as which clients'' SQL runs, the exposed columns of a table and no others; false: it had them';
 
+create or replace function realtime.grant_type_schemas(relation regclass) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  wanted regnamespace;
+begin
+  -- Values in clients' queries are cast to the types of columns, by name.
+  for wanted in
+    select distinct y.typnamespace::regnamespace
+    from pg_attribute a join pg_type t on t.oid = a.atttypid
+    join pg_type y on y.oid in (t.oid, t.typelem, t.typbasetype)
+    where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+      and not has_schema_privilege('realtime_reader', y.typnamespace, 'usage')
+  loop
+    begin
+      execute format('grant usage on schema %s to realtime_reader', wanted);
+    exception when insufficient_privilege then
+      raise warning 'realtime: queries of % cannot name types of schema %: GRANT USAGE ON SCHEMA % TO realtime_reader;', relation, wanted, wanted;
+    end;
+  end loop;
+end
+$$;
+comment on function realtime.grant_type_schemas(regclass) is
+  'Lets realtime_reader, as which clients'' queries are read, use the schemas of a table''s column types; warns where the caller may not grant that';
+
 create or replace function realtime.restore_reader(collection text) returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column

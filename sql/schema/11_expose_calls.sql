@@ -113,6 +113,7 @@ declare
   made text;
 begin
   if realtime.is_schema_owner() then  -- may own tables, too, that the schema's owner does not: a superuser
+    perform realtime.grant_type_schemas(relation);
     return realtime.expose_table(relation, name, columns, camel_case, replica_identity);
   end if;
   insert into realtime.collection_calls as c (call, relation, collection, columns, camel_case, replica_identity)

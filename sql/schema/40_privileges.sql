@@ -44,7 +44,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   where purpose = 'serve' and p.pronamespace = 'realtime'::regnamespace and p.prokind = 'f'
     and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
   union all
-  -- Builder queries read exposed columns and the key as the server's own role.
+  -- Builder queries read a hidden key through a temporary view of the server's own role, and what is streamed is read as that.
   select 'table', c.relation::text, string_agg(quote_ident(a.attname), ', ' order by a.attnum), 'SELECT'
   from realtime.collections c
   join pg_class t on t.oid = c.relation

@@ -21,6 +21,7 @@ begin
        and realtime.try_to_watch_partitions(one.relation) then
       raise info 'made or enabled the trigger realtime_truncate on partitions of %', one.relation;
     end if;
+    perform realtime.grant_type_schemas(one.relation);
     said := realtime.restore_reader(one.name);
     if said is not null then
       raise info '%', said;

@@ -12,8 +12,10 @@ import pytest
 from engine.catalog import load_catalog
 from engine.connecting import connect, connect_now
 from engine.errors import InvalidQuery
+from engine.live.reader import Reader
 from engine.pool import Pool
-from engine.query.planner import plan_query
+from engine.query.incremental import IncrementalPlan
+from engine.query.planner import plan_query, reread_instead
 from tests.live.stage import run
 
 SAFE = "pg_catalog, pg_temp"
@@ -111,3 +113,92 @@ async def test_every_connection_finds_names_in_pg_catalog_only_and_can_return_to
                 await connection.execute("set local search_path to default")
                 assert await (await connection.execute(show)).fetchone() == ("theirs",)
         await pool.close()
+
+
+OWN_TYPES = (
+    # each function records as whom it runs, by failing
+    "create type public.tint as enum ('red')",
+    f"create function public.tint_json(public.tint) returns json {TRAP}",
+    f"create function public.tint_check(int) returns boolean {TRAP}",
+    "create domain public.checked as int",
+    "create type public.pair as (a int, b public.checked)",
+    "create table public.p (id int primary key, secret int, tint public.tint)",
+    "create table public.pairs (id int primary key, pair public.pair)",
+    "insert into public.p values (1, 1, 'red')",
+    "alter domain public.checked add check (public.tint_check(value)) not valid",
+    "create cast (public.tint as json) with function public.tint_json(public.tint)",
+)
+
+
+async def test_functions_of_a_table_owners_types_are_refused_as_in_sql(database: str, owner: str) -> None:
+    as_owner(database, owner, *OWN_TYPES)
+    run(database, "select realtime.expose('p'), realtime.expose('pairs')")
+    async with planning(database) as connection:
+        catalog = await load_catalog(connection)
+        specs: list[tuple[str, dict[str, object], str]] = [
+            ("p", {}, "tint_json"),
+            ("pairs", {"where": [["pair", "==", "(1,2)"]]}, "tint_check"),
+            ("pairs", {"orderBy": ["pair"], "startAt": ["(1,2)"]}, "tint_check"),
+        ]
+        for collection, spec, name in specs:
+            with pytest.raises(InvalidQuery, match=rf"{name}\(\), of which PostgreSQL cannot tell"):
+                await plan_query(collection, spec, catalog, connection)
+
+
+@pytest.mark.parametrize("key", ["id", "secret"])
+async def test_what_a_read_calls_runs_as_the_reader_whatever_was_made_since_the_query_was_planned(
+    database: str, owner: str, key: str
+) -> None:
+    """``key`` secret: a column of the key is hidden, so the row cannot be read with the reader's privileges alone."""
+    as_owner(database, owner, *OWN_TYPES[:-1], "alter table public.p drop constraint p_pkey")
+    as_owner(database, owner, f"alter table public.p add primary key ({key})")
+    run(database, "select realtime.expose('p', columns => '{id,tint}')")
+    async with planning(database) as connection:
+        plan = await plan_query("p", {"orderBy": ["tint"]}, await load_catalog(connection), connection)
+    assert isinstance(plan, IncrementalPlan)
+    plan = reread_instead(plan, "for the test")
+    reader = Reader(database)
+    await reader.open()
+    try:
+        [(found, document)] = (await reader.read(plan.statement)).rows
+        assert (found, document) == (b"1", b'{"id":1,"tint":"red"}')
+        as_owner(database, owner, OWN_TYPES[-1])  # not announced to this plan
+        with pytest.raises(psycopg.errors.RaiseException, match="ran as realtime_reader"):
+            await reader.read(plan.statement)
+        as_owner(database, owner, "alter table public.p rename to q")
+        as_owner(
+            database,
+            owner,
+            "create function public.lure() returns int language plpgsql immutable as "
+            "$$ begin raise exception 'ran as %', current_user; end $$",
+            "create view public.p as select public.lure() as id, 1 as secret, null::public.tint as tint",
+            "grant select on public.p to realtime_reader",
+        )
+        with pytest.raises(psycopg.errors.RaiseException, match="ran as realtime_reader"):
+            await reader.read(plan.statement)
+    finally:
+        await reader.close()
+
+
+async def test_types_in_a_schema_of_their_own_can_be_queried_and_shown(database: str) -> None:
+    run(
+        database,
+        "create schema kinds",
+        "create type kinds.mood as enum ('low', 'high')",
+        "create domain kinds.few as int check (value < 9)",
+        "create type kinds.pair as (a kinds.few, b kinds.mood)",
+        "create table m (id int primary key, mood kinds.mood, pair kinds.pair)",
+        "insert into m values (1, 'high', row(1, 'low'))",
+        "select realtime.expose('m')",
+    )
+    reader = Reader(database)
+    await reader.open()
+    try:
+        async with planning(database) as connection:
+            catalog = await load_catalog(connection)
+            for where in (["mood", "==", "high"], ["pair", "==", "(1,low)"]):
+                plan = await plan_query("m", {"where": [where]}, catalog, connection)
+                statement = plan.read(1) if isinstance(plan, IncrementalPlan) else plan.statement
+                assert len((await reader.read(statement)).rows) == 1
+    finally:
+        await reader.close()

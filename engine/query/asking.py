@@ -1,0 +1,110 @@
+"""Asking PostgreSQL about a builder query's values and operators, with nobody's functions running as the server's role.
+
+Of types that came with PostgreSQL, and those made of them, reading a value and finding an operator calls built-in functions
+only. Other types have functions of their own: checks of domains, operators, casts to json. Queries that use such types are
+judged first, as if they had been written in SQL, and are then asked about as ``realtime_reader``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any, Protocol
+
+import psycopg
+import structlog
+
+from engine.catalog_model import Table
+from engine.query.model import Query
+from engine.query.render import calls_own, render_documents, used_columns
+from engine.query.sql_functions import refuse_unsafe
+from engine.query.sql_session import SqlSession, describe, sql_session
+
+__all__ = ["Asking", "asking"]
+
+log = structlog.get_logger("realtime.query")
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+class Asking(Protocol):
+    """How PostgreSQL is asked. A refusal, a ``psycopg.Error``, leaves the transaction as it was."""
+
+    version: int
+
+    async def values(self, types: Sequence[str], texts: Sequence[str]) -> list[str | None]:
+        """The values as PostgreSQL prints them, each read as its type."""
+
+    async def describe(self, sql: str) -> None:
+        """Let PostgreSQL analyse the statement; nothing is run, no row read."""
+
+
+@asynccontextmanager
+async def asking(query: Query, table: Table, types: Sequence[str], connection: Connection) -> AsyncIterator[Asking]:
+    """How to ask about ``query``, whose values are read as ``types``.
+
+    Raises ``InvalidQuery`` if it calls functions that a client's query may not call.
+    """
+    if not calls_own(used_columns(query, table)):
+        yield _Directly(connection)
+        return
+    async with sql_session(connection) as session:
+        if types:
+            await _judge(session, "select " + ", ".join(f"null::{name} as c{n}" for n, name in enumerate(types)))
+        try:
+            await _judge(session, render_documents(query, table, nulls=True).sql)
+        except psycopg.ProgrammingError as error:  # an operator that PostgreSQL does not have; who asks finds it, too
+            log.debug("query_not_analysed", error=str(error))
+        yield _AsReader(session, connection.info.server_version)
+
+
+async def _judge(session: SqlSession, sql: str) -> None:
+    async with session.undone():
+        refuse_unsafe(await session.functions(await session.analyse(sql)))
+
+
+class _Directly:
+    """Over the connection as it is."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.version = connection.info.server_version
+
+    async def values(self, types: Sequence[str], texts: Sequence[str]) -> list[str | None]:
+        async with self._guarded(), psycopg.AsyncRawCursor(self._connection) as cursor:
+            await cursor.execute(_cast(types).encode(), list(texts), prepare=False)
+            result = cursor.pgresult
+            found = [result.get_value(0, column) for column in range(len(texts))] if result else []
+        if len(found) != len(texts):  # a connection that is out of step with its answers
+            await self._connection.close()
+            raise psycopg.OperationalError(f"{len(found)} answers to {len(texts)} values; the connection is closed")
+        return [None if value is None else value.decode() for value in found]
+
+    async def describe(self, sql: str) -> None:
+        async with self._guarded():
+            await describe(self._connection, sql)
+
+    def _guarded(self) -> AbstractAsyncContextManager[object]:
+        """Keeps a failure from spoiling the caller's transaction; costs nothing where there is none."""
+        idle = self._connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+        return nullcontext() if self._connection.autocommit and idle else self._connection.transaction()
+
+
+class _AsReader:
+    """As ``realtime_reader``, whose names are found where the operator's search path says."""
+
+    def __init__(self, session: SqlSession, version: int) -> None:
+        self._session = session
+        self.version = version
+
+    async def values(self, types: Sequence[str], texts: Sequence[str]) -> list[str | None]:
+        async with self._session.undone():
+            return await self._session.values(_cast(types), texts)
+
+    async def describe(self, sql: str) -> None:
+        await self._session.describe_only(sql)
+
+
+def _cast(types: Sequence[str]) -> str:
+    # the type's own output, as in the stream; a cast to text is another spelling for bool and char(n)
+    return "select " + ", ".join(f"${number}::{name}" for number, name in enumerate(types, 1))
