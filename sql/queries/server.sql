@@ -86,7 +86,7 @@ from pg_publication where pubname = 'bunbase_realtime'
 with wanted (relation, name, fires) as (
   select to_regclass('realtime.' || w.relation), w.name, w.fires
   from (values ('collections', 'collections_changed', 'A'), ('presence', 'presence_removed', 'A'), ('nodes', 'node_removed', 'A'),
-               ('channels', 'check_channel', 'O'), ('channel_defaults', 'check_default', 'O'), ('messages', 'check_size', 'O'),
+               ('channels', 'check_channel', 'O'), ('channel_defaults', 'check_default', 'O'), ('messages', 'check_size', 'O'), ('messages', 'zzz_own_xid', 'O'),
                ('routes', 'check_route', 'O'),
                ('settings', 'leave_out', 'R'), ('epochs', 'leave_out', 'R'), ('commits', 'leave_out', 'R'), ('expired', 'leave_out', 'R'),
                ('dropped_days', 'leave_out', 'R'), ('nodes', 'leave_out', 'R'), ('connections', 'leave_out', 'R'), ('presence', 'leave_out', 'R'),

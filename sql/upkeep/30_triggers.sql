@@ -15,6 +15,9 @@ select realtime.keep_trigger('realtime.channel_defaults', 'check_default', 'O',
 -- realtime.settings.max_payload is at least 1024, so small messages need not ask for it.
 select realtime.keep_trigger('realtime.messages', 'check_size', 'O',
   'CREATE TRIGGER check_size BEFORE INSERT ON realtime.messages FOR EACH ROW WHEN ((octet_length((new.payload)::text) > 1024)) EXECUTE FUNCTION realtime.check_size()');
+-- The last of its kind by name: history finds a message by its transaction, so no trigger of others may change that.
+select realtime.keep_trigger('realtime.messages', 'zzz_own_xid', 'O',
+  'CREATE TRIGGER zzz_own_xid BEFORE INSERT ON realtime.messages FOR EACH ROW WHEN ((new.xid <> pg_current_xact_id())) EXECUTE FUNCTION realtime.take_local_xid()');
 select realtime.keep_trigger('realtime.routes', 'check_route', 'O',
   'CREATE TRIGGER check_route BEFORE INSERT OR UPDATE ON realtime.routes FOR EACH ROW EXECUTE FUNCTION realtime.check_route()');
 

@@ -137,3 +137,13 @@ TRIGGER_ON_RELEASE = (
     "$$ begin raise exception 'ids stay' using errcode = '{state}'; end $$;"
     "create trigger keep_ids before delete on realtime.message_ids for each row execute function keep_ids()"
 )
+
+
+async def test_a_trigger_that_changes_the_transaction_of_a_message_leaves_it_in_history(database: str) -> None:
+    trigger(database, "other_xid", "new.xid := '3'; return new;")
+    async with node(database) as one:
+        live = await one.listen("room")
+        ack = await one.publish("room", 1)
+        await live.until(lambda: live.positions == [ack.position])
+        later = await one.listen("room", history=5)
+        await later.until(lambda: later.positions == [ack.position])
