@@ -120,7 +120,7 @@ def test_no_other_role_may_call_anything_of_ours_but_what_live_queries_need(db: 
     )
     assert {row["f"] for row in open_to_all} == {
         "expose", "identity_problem", "is_schema_owner", "leaves", "missing_privileges", "partition_truncated",
-        "privileges_for", "unexpose", "watch_partitions",
+        "privileges_for", "unexpose", "unwatched_partitions", "watch_partitions",
     }  # fmt: skip
 
 
@@ -143,7 +143,14 @@ def test_a_server_that_is_neither_superuser_nor_owner_gets_by_with_the_documente
             db,
             "insert into realtime.commits select channel, xid, '0/1', inserted_at, inserted_at from realtime.messages",
         )
-        run(db, query("engine_replay_last").replace("$1", "'{r}'").replace("$2", "5").replace("$3", "'F/0'"))
+        run(
+            db,
+            query("engine_replay_last")
+            .replace("$1", "'{r}'")
+            .replace("$2", "5")
+            .replace("$3", "'F/0'")
+            .replace("$4", "9"),
+        )
         named(db, "engine_make_partitions", days=5)
         for name in ("engine_drop_partitions", "engine_adopt_cluster"):
             named(db, name)
