@@ -12,7 +12,19 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
-__all__ = ["AWAY", "OtherServer", "TableLocked", "in_words", "is_clients", "is_raised", "rolled_back"]
+from engine.errors import CatalogError
+
+__all__ = [
+    "AWAY",
+    "UNREADABLE",
+    "OtherServer",
+    "TableLocked",
+    "in_words",
+    "is_clients",
+    "is_raised",
+    "reason",
+    "rolled_back",
+]
 
 AWAY: Final = (
     psycopg.OperationalError,
@@ -24,6 +36,9 @@ AWAY: Final = (
     errors.ReadOnlySqlTransaction,
 )
 """Raised while the database cannot do now what it could do at another time."""
+
+UNREADABLE: Final = (*AWAY, CatalogError)
+"""The same where rows and definitions are read: a catalog that cannot be used passes, too."""
 
 # Classes of errors that say something of the server, its state or its objects, not of a value it was given.
 _SERVERS: Final = (
@@ -127,3 +142,11 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, AWAY):
         return "the database cannot be reached; try again"
     return "the database refuses it for a reason of its own, which the server's log names; try again later"
+
+
+def reason(error: psycopg.Error) -> str:
+    """What the database says, on one line. Its detail names the encoding that lacks a character."""
+    said = error.diag.message_primary or str(error).strip()
+    if isinstance(error, psycopg.errors.UntranslatableCharacter) and error.diag.message_detail:
+        said = f"{said}: {error.diag.message_detail}"
+    return said

@@ -13,9 +13,9 @@ import psycopg
 from engine.channels.arrays import plain_array, text_array
 from engine.channels.model import Ack, MessageTooLarge, Publication, Unavailable
 from engine.errors import InvalidQuery, PermissionDenied, RealtimeError
-from engine.outage import in_words, is_clients, is_raised
+from engine.outage import in_words, is_clients, is_raised, reason
 
-__all__ = ["Waiting", "columns", "note", "reason", "refusal", "storable"]
+__all__ = ["Waiting", "columns", "note", "refusal", "storable"]
 
 
 @dataclass(slots=True, eq=False)
@@ -98,14 +98,6 @@ def refusal(error: psycopg.Error) -> RealtimeError:
     if not is_clients(error):
         return Unavailable(f"the message cannot be stored now: {in_words(error)}")
     return InvalidQuery(f"the message cannot be stored: {reason(error)}")
-
-
-def reason(error: psycopg.Error) -> str:
-    """What the database says, on one line. Its detail names the encoding that lacks a character."""
-    said = error.diag.message_primary or str(error).strip()
-    if isinstance(error, psycopg.errors.UntranslatableCharacter) and error.diag.message_detail:
-        said = f"{said}: {error.diag.message_detail}"
-    return said
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ import structlog
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import PoolTimeout
 
-from engine.channels.batch import reason
 from engine.channels.model import ChannelFull, Member, PresenceRefused, Unavailable
 from engine.channels.together import Together
 from engine.connecting import PooledConnection
@@ -23,7 +22,7 @@ from engine.exact_json import write_exact
 from engine.feed.decoder import HEARTBEAT_PREFIX
 from engine.live.snapshot import Snapshot
 from engine.lsn import Lsn, parse_lsn
-from engine.outage import AWAY, OtherServer, in_words, is_raised
+from engine.outage import AWAY, OtherServer, in_words, is_raised, reason
 from engine.pool import Pool
 from engine.sql import query
 

@@ -15,8 +15,8 @@ import structlog
 from engine.catalog import Catalog, Marks, load_catalog, load_marks
 from engine.errors import SubscriptionFailed
 from engine.live.reader import Reader
-from engine.live.settings import UNREACHABLE
 from engine.live.snapshot import Snapshot
+from engine.outage import UNREADABLE
 
 __all__ = ["CatalogKeeper"]
 
@@ -109,7 +109,7 @@ class CatalogKeeper:
                 return False
             await self._load()
             self.snapshot, self.obstacle = snapshot, None
-        except (*UNREACHABLE, psycopg.Error) as error:  # also what a table that is being dropped makes Postgres say
+        except (*UNREADABLE, psycopg.Error) as error:  # also what a table that is being dropped makes Postgres say
             self.obstacle = str(error).strip().split("\n", 1)[0]
             log.warning("the catalog cannot be loaded; trying again", error=str(error))
             return False

@@ -23,7 +23,8 @@ from engine.live.plans import Planner
 from engine.live.reader import Reader
 from engine.live.refresher import Refresher
 from engine.live.router import DdlNote, Router
-from engine.live.settings import UNREACHABLE, LiveSettings
+from engine.live.settings import LiveSettings
+from engine.outage import UNREADABLE
 from engine.query.incremental import IncrementalPlan
 
 __all__ = ["Definitions"]
@@ -154,7 +155,7 @@ class Definitions:
             version = self._catalog.version
             try:
                 marks = await self._catalog.marks()
-            except UNREACHABLE as error:
+            except UNREADABLE as error:
                 log.info("it cannot be seen whether definitions have changed", error=str(error))
                 continue
             if version == self._catalog.version and self._catalog.is_current:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Set
 import structlog
 
 from engine.live.reader import Reader
-from engine.live.settings import UNREACHABLE
+from engine.outage import UNREADABLE
 
 __all__ = ["ends_of"]
 
@@ -28,7 +28,7 @@ async def ends_of(reader: Reader, running: Set[int]) -> AsyncIterator[None]:
         delay = min(delay * 2, 1.0)
         try:
             snapshot = await reader.snapshot()
-        except UNREACHABLE as error:
+        except UNREADABLE as error:
             log.warning("it cannot be seen which transactions run; trying again", error=str(error))
             continue
         still = running & snapshot.in_progress

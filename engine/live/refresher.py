@@ -23,10 +23,10 @@ from engine.live.plans import Plan, Planner
 from engine.live.queries import Listing, LiveQuery
 from engine.live.reader import Reader, ReadResult, ResultTooLarge
 from engine.live.router import Router
-from engine.live.settings import UNREACHABLE, LiveSettings
+from engine.live.settings import LiveSettings
 from engine.live.window import read_size
 from engine.lsn import Lsn
-from engine.outage import in_words, is_raised
+from engine.outage import UNREADABLE, in_words, is_raised
 from engine.query.incremental import IncrementalPlan
 from engine.query.planner import reread_instead
 from engine.query.reread import ReReadPlan, unique_ids
@@ -198,7 +198,7 @@ class Refresher:
                     wait = _Wait()
                 else:
                     await wait.longer()
-        except (QueryRejected, ResultTooLarge, psycopg.Error, *UNREACHABLE) as error:
+        except (QueryRejected, ResultTooLarge, psycopg.Error, *UNREADABLE) as error:
             self._fail(query, state, error)
         except Exception as problem:
             log.error("a live query failed", key=query.key, exc_info=problem)
@@ -217,7 +217,7 @@ class Refresher:
                 raise error.reason from None  # too slow a query is refused; one that has become slow is tried again
             else:
                 await self._rest(query, state)
-        except UNREACHABLE as error:
+        except UNREADABLE as error:
             if is_raised(error):
                 raise
             since = state.failing[0] if state.failing else time.monotonic()
@@ -395,7 +395,7 @@ def _rejection(error: Exception) -> QueryRejected:
         return error
     if isinstance(error, psycopg.errors.QueryCanceled) and not is_raised(error):
         return InvalidQuery("the query takes too long")
-    if isinstance(error, UNREACHABLE) and not is_raised(error):
+    if isinstance(error, UNREADABLE) and not is_raised(error):
         return DatabaseUnavailable(in_words(error))
     rejected = rejection(error) if isinstance(error, psycopg.Error) else None
     return rejected or SubscriptionFailed("the database failed to answer this query; the server's log says why")

@@ -26,13 +26,13 @@ from engine.live.reader import Reader
 from engine.live.refresher import Refresher
 from engine.live.resume import Resume
 from engine.live.router import Outcome, Router
-from engine.live.settings import UNREACHABLE, LiveSettings
+from engine.live.settings import LiveSettings
 from engine.live.shared import SharedQueries
 from engine.live.tail import TransactionTail
 from engine.live.tap import Tap
 from engine.live.trimmer import Trimmer
 from engine.lsn import Lsn
-from engine.outage import in_words, is_clients, is_raised
+from engine.outage import UNREADABLE, in_words, is_clients, is_raised
 from engine.query.reread import ReReadPlan
 from engine.types import Discontinuity, Progress, Transaction
 
@@ -263,7 +263,7 @@ class LiveQueries:
                         f"{refused}; but the server is behind the database: try again"
                     ) from refused
                 raise
-            except UNREACHABLE as error:  # perhaps only the connection that the pool gave us
+            except UNREADABLE as error:  # perhaps only the connection that the pool gave us
                 if isinstance(error, psycopg.Error) and is_raised(error):
                     raise InvalidQuery(f"the query cannot be read: {error.diag.message_primary}") from error
                 cut_off += isinstance(error, psycopg.errors.QueryCanceled)
@@ -282,7 +282,7 @@ class LiveQueries:
 
     async def _catch_up(self) -> bool:
         """Wait until the stream is where the database is now; not for long, it may be down. Returns whether it is."""
-        with contextlib.suppress(TimeoutError, *UNREACHABLE):
+        with contextlib.suppress(TimeoutError, *UNREADABLE):
             async with asyncio.timeout(_CATCH_UP):
                 position = await self._reader.flushed()
                 while self._passed < position:

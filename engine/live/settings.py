@@ -1,16 +1,10 @@
-"""Tuning of the live queries, and what a database that cannot be reached looks like from here."""
+"""Tuning of the live queries."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.errors import CatalogError
-from engine.outage import AWAY
-
-__all__ = ["UNREACHABLE", "LiveSettings"]
-
-# Errors that pass by themselves when the database is back.
-UNREACHABLE = (*AWAY, CatalogError)
+__all__ = ["LiveSettings"]
 
 
 @dataclass(frozen=True, slots=True)

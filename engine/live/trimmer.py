@@ -9,8 +9,8 @@ from collections.abc import Callable
 import structlog
 
 from engine.live.reader import Reader
-from engine.live.settings import UNREACHABLE
 from engine.live.tail import TransactionTail
+from engine.outage import UNREADABLE
 
 __all__ = ["Trimmer"]
 
@@ -49,7 +49,7 @@ class Trimmer:
         snapshot = None
         try:
             snapshot = await self._reader.snapshot()
-        except UNREACHABLE as error:
+        except UNREADABLE as error:
             log.warning("no snapshot to trim the transaction tail by", error=str(error))
             await asyncio.sleep(self._interval)
         finally:

@@ -13,7 +13,7 @@ from typing import Any, cast
 import uvicorn
 
 from engine.feed.settings import DecoderName
-from engine.live.settings import UNREACHABLE
+from engine.outage import UNREADABLE
 from server.app import make_app
 from server.http_protocol import HttpProtocol
 from server.node import Node
@@ -76,7 +76,7 @@ class NodeHere(ModelNode):
             try:
                 await self._start()
                 break
-            except UNREACHABLE:  # its connections were killed as it began: a process would end, and be started again
+            except UNREADABLE:  # its connections were killed as it began: a process would end, and be started again
                 await self.stop()
         self.up = True
 
