@@ -75,5 +75,5 @@ lock: $(DEVELOPMENT) ## Bring the two lock files up to date with pyproject.toml
 	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --group build --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove what was made here, the demo's database included
-	-[ ! -f .realtime/postgres/postmaster.pid ] || $(BIN)/python -c 'from pathlib import Path; from server.local_postgres import LocalPostgres; LocalPostgres(Path(".realtime/postgres")).stop()'
+	-[ ! -f .realtime/postgres/postmaster.pid ] || $(BIN)/python -c 'from pathlib import Path; from server.cli.local_postgres import LocalPostgres; LocalPostgres(Path(".realtime/postgres")).stop()'
 	rm -rf $(VENV) .realtime site .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build tests/bench/results

@@ -1,12 +1,17 @@
-"""The live-query engine: row changes in, exact result windows out.
+"""The live-query engine: row changes in, exact result windows and channel events out.
 
-Folders, from the plain to the driven:
+Folders, in the order in which they may import one another (an import-linter contract says so):
 
-* ``types``, ``errors``, ``lsn``   the words everything else is written in;
-* ``feed``     replication stream → ordered ``Transaction`` objects (two decoders, one driver);
-* ``catalog``  what the database says about the exposed tables;
-* ``query``    builder JSON or SQL → a compiled query (predicate, order, SQL text, document encoding);
-* ``live``     transaction tail, matcher, windows, differences, and the service that joins them.
+* ``postgres``  connections, pools, sessions, snapshots, named queries, what the database's errors mean;
+* ``values``    per type: equality, order and JSON form exactly as PostgreSQL has them;
+* ``catalog``   what the database says about the exposed tables, kept in step with the stream;
+* ``feed``      the replication stream, decoded into ordered ``Transaction`` objects;
+* ``stream``    the tail of recent transactions and what follows the one stream;
+* ``query``     builder JSON or SQL → a compiled plan;
+* ``live``      the results of queries: matcher, windows, differences;
+* ``channels``  messages, rooms and presence: rows of the schema ``realtime``.
 
-Nothing here knows about HTTP, WebSocket or sessions: ``server`` imports ``engine``, never the other way.
+``errors``, ``lsn`` and ``transaction`` are the words all of them are written in. A folder named ``core`` has no I/O,
+no clock and no task. Nothing here knows about HTTP, WebSocket or sessions: ``server`` imports ``engine``, never the
+other way.
 """

@@ -25,8 +25,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from server.local_postgres import DEFAULTS, LocalPostgres
-from server.migrate import migrate
+from server.cli.local_postgres import DEFAULTS, LocalPostgres
+from server.cli.migrate import migrate
 from tests.ordering import dealt
 from tests.ports import free_port
 

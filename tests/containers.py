@@ -20,7 +20,7 @@ PASSWORD = "postgres"
 
 
 class ContainerPostgres:
-    """What tests use of :class:`server.local_postgres.LocalPostgres`, for a server in a container."""
+    """What tests use of :class:`server.cli.local_postgres.LocalPostgres`, for a server in a container."""
 
     def __init__(self, container: PostgresContainer) -> None:
         self._container = container

@@ -18,13 +18,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.catalog import load_catalog
+from engine.catalog.load import load_catalog
 from engine.errors import QueryRejected
+from engine.postgres.session_settings import connection_options
+from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import plan_query
-from engine.query.reread import ReReadPlan
-from engine.session_settings import connection_options
-from server import protocol
-from server.settings import Settings
+from server.app.settings import Settings
+from server.protocol import client_messages
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], key=lambda path: path.name)
@@ -96,7 +96,7 @@ def test_json_is_json(block: Block) -> None:
 
 @pytest.mark.parametrize("block", blocks("json", "client to server"), ids=str)
 def test_client_messages_are_those_of_the_protocol(block: Block) -> None:
-    protocol.decode(block.text.encode())
+    client_messages.decode(block.text.encode())
 
 
 @pytest.mark.parametrize("block", blocks("json", "server to client"), ids=str)
@@ -114,7 +114,9 @@ async def test_queries_get_the_strategy_they_are_said_to_get(database: str) -> N
     async with await psycopg.AsyncConnection.connect(database, options=connection_options()) as connection:
         catalog = await load_catalog(connection)
         for block in asked:
-            protocol.decode(json.dumps({"type": "subscribe", "channel": "c", "query": json.loads(block.text)}).encode())
+            client_messages.decode(
+                json.dumps({"type": "subscribe", "channel": "c", "query": json.loads(block.text)}).encode()
+            )
             try:
                 plan = await plan_query("messages", json.loads(block.text), catalog, connection)
             except QueryRejected as refused:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from server.local_postgres import LocalPostgres
-from server.migrate import MigrationError, migrate
+from server.cli.local_postgres import LocalPostgres
+from server.cli.migrate import MigrationError, migrate
 from tests.conftest import database_on
 
 

@@ -1,6 +1,7 @@
-"""Channels, rooms and presence: rows of the ``realtime`` schema that come back through the feed.
+"""Channels, rooms and presence: rows of the schema ``realtime`` that come back through the stream.
 
-Plain state without I/O: ``records`` (what a transaction means), ``events`` (what subscribers are told), ``filter`` and
-``audience`` (who is told), ``router``, ``presence``, ``ledger``. I/O: ``publisher``, ``recorder``, ``replay``,
-``handover``, ``connections``, ``maintenance``, over ``store``; ``service`` joins them.
+* ``core``      plain state without I/O: what a transaction means, and what subscribers receive;
+* ``db``        statements over the pool, and small writes that share commits;
+* ``publish``, ``history``, ``presence``  messages in, messages again, and members;
+* ``service``   joins them.
 """

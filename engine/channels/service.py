@@ -10,13 +10,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from engine.channels.batch import storable
-from engine.channels.connections import Connections
-from engine.channels.core import ChannelCore
-from engine.channels.epochs import Epochs
-from engine.channels.handover import HandOver
-from engine.channels.maintenance import Maintenance
-from engine.channels.model import (
+from engine.background import Background
+from engine.channels.core.decode import Command, MessageRow, RowChange
+from engine.channels.core.model import (
     Ack,
     ChannelOptions,
     Deliver,
@@ -29,20 +25,24 @@ from engine.channels.model import (
     format_position,
     parse_position,
 )
-from engine.channels.publisher import Publisher
-from engine.channels.recorder import Recorder
-from engine.channels.records import Command, MessageRow, RowChange
-from engine.channels.replay import Replay
-from engine.channels.settings import ChannelSettings
-from engine.channels.store import Store
-from engine.channels.subscription import Subscription
-from engine.channels.table_watch import TableWatch
+from engine.channels.core.settings import ChannelSettings
+from engine.channels.core.state_machine import ChannelCore
+from engine.channels.core.subscription import Subscription
+from engine.channels.db.store import Store
+from engine.channels.db.table_watch import TableWatch
+from engine.channels.history.epochs import Epochs
+from engine.channels.history.reader import Replay
+from engine.channels.history.recorder import Recorder
+from engine.channels.history.recovery import HandOver
+from engine.channels.history.retention import Maintenance
+from engine.channels.presence.connections import Connections
+from engine.channels.publish.batch import storable
+from engine.channels.publish.publisher import Publisher
 from engine.errors import InvalidQuery
-from engine.live.background import Background
-from engine.live.reader import Reader
 from engine.live.service import LiveQueries
 from engine.lsn import Lsn
-from engine.types import Transaction
+from engine.postgres.snapshot_reader import Reader
+from engine.transaction import Transaction
 
 __all__ = ["ChannelSettings", "Channels"]
 
@@ -162,7 +162,7 @@ class Channels:
 
     @property
     def epoch(self) -> str:
-        """What positions belong to. Another one after a restore; see :mod:`engine.channels.epochs`."""
+        """What positions belong to. Another one after a restore; see :mod:`engine.channels.history.epochs`."""
         return self._epochs.current
 
     async def recorded(self) -> None:

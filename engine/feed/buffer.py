@@ -7,7 +7,7 @@ import contextlib
 from collections import deque
 from typing import Final
 
-from engine.types import FeedEvent, Progress
+from engine.transaction import FeedEvent, Progress
 
 __all__ = ["EVENT_OVERHEAD", "EventBuffer"]
 

@@ -25,20 +25,20 @@ from tenacity import (
 
 from engine.errors import FeedError
 from engine.feed.buffer import EventBuffer
-from engine.feed.database import Database
-from engine.feed.decoder import HEARTBEAT_PREFIX, Undecodable
-from engine.feed.nodes import leave, register, remove_expired
-from engine.feed.opening import SessionMemory
+from engine.feed.decoders.base import HEARTBEAT_PREFIX, Undecodable
+from engine.feed.diagnostics import SlotUnusable, explain
+from engine.feed.leases import leave, register, remove_expired
 from engine.feed.positions import Lag, Positions
-from engine.feed.problems import SlotUnusable, explain
-from engine.feed.replication import StreamEnded
+from engine.feed.replication_stream import StreamEnded
 from engine.feed.session import Session
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import SlotBusy, drop_own_slot, find_slot
+from engine.feed.startup import SessionMemory
 from engine.lsn import Lsn
-from engine.outage import OtherServer
+from engine.postgres.connection import Database
+from engine.postgres.errors import OtherServer
 from engine.tasks import end
-from engine.types import FeedEvent
+from engine.transaction import FeedEvent
 
 __all__ = ["Feed", "FeedSettings", "FeedState"]
 
@@ -64,7 +64,7 @@ class FeedState:
 
 
 class Feed:
-    """An async context manager and iterator over :data:`engine.types.FeedEvent`.
+    """An async context manager and iterator over :data:`engine.transaction.FeedEvent`.
 
     Iterating raises ``FeedError`` if the feed cannot start for a reason that somebody has to mend. Once it has streamed
     it never gives up by itself. Each transaction comes once; after a ``Discontinuity`` some may be missing.

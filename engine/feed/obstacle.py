@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.feed.decoder import Undecodable
+from engine.feed.decoders.base import Undecodable
 from engine.lsn import Lsn, format_lsn
 
 __all__ = ["Obstacle"]

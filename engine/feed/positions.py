@@ -11,7 +11,7 @@ from collections import deque
 from typing import NamedTuple
 
 from engine.lsn import Lsn
-from engine.types import Discontinuity, FeedEvent, Transaction
+from engine.transaction import Discontinuity, FeedEvent, Transaction
 
 __all__ = ["Lag", "Positions"]
 

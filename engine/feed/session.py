@@ -12,17 +12,17 @@ import psycopg
 
 from engine.errors import FeedError
 from engine.feed.buffer import EVENT_OVERHEAD, EventBuffer
-from engine.feed.changes import ChangeLog
-from engine.feed.database import Database
-from engine.feed.decoder import PUBLICATION, Decoder, NeedRelation
-from engine.feed.opening import Opening, SessionMemory
+from engine.feed.decoders.base import PUBLICATION, Decoder, NeedRelation
+from engine.feed.decoders.change_log import ChangeLog
 from engine.feed.positions import Positions
-from engine.feed.relations import describe_table
-from engine.feed.replication import Keepalive, ReplicationStream, StreamEnded
+from engine.feed.replication_stream import Keepalive, ReplicationStream, StreamEnded
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import SlotBusy, find_slot
+from engine.feed.startup import Opening, SessionMemory
+from engine.feed.table_lookup import describe_table
+from engine.postgres.connection import Database
 from engine.tasks import end
-from engine.types import Progress, Transaction
+from engine.transaction import Progress, Transaction
 
 __all__ = ["Session"]
 

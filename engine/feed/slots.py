@@ -13,10 +13,10 @@ import psycopg
 from psycopg.rows import dict_row
 
 from engine.errors import FeedError
-from engine.feed.database import Database
-from engine.feed.replication import ReplicationStream, StreamEnded
+from engine.feed.replication_stream import ReplicationStream, StreamEnded
 from engine.lsn import Lsn
-from engine.sql import query
+from engine.postgres.connection import Database
+from engine.postgres.named_queries import query
 
 __all__ = ["Slot", "SlotBusy", "SlotInfo", "create_slot", "drop_own_slot", "drop_slot", "find_slot", "list_slots"]
 

@@ -1,1 +1,1 @@
-"""Windows kept current: the transaction tail, the matcher, the windows, their differences."""
+"""The results of live queries: planned, read, kept current, and shared by their subscribers. ``core`` is without I/O."""

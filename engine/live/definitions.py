@@ -6,7 +6,7 @@ can be disabled. So every now and then marks of the definitions are compared wit
 What the publication did not send is missing from the stream for good. A transaction that wrote while a table was not
 published, or was published in part, can commit later than that ends, half in the stream. So after a change of the
 publication the tables it concerns are read again as the transactions that ran at that time end, as after a lost slot
-(:mod:`engine.live.gap`).
+(:mod:`engine.stream.in_flight`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import asyncio
 
 import structlog
 
-from engine.catalog import Catalog, Marks
-from engine.live.background import Background
-from engine.live.catalog_keeper import CatalogKeeper
-from engine.live.gap import ends_of
-from engine.live.plans import Planner
-from engine.live.reader import Reader
+from engine.background import Background
+from engine.catalog.load import Catalog, Marks
+from engine.catalog.watcher import CatalogKeeper
+from engine.live.core.dispatcher import DdlNote, Router
+from engine.live.plan_cache import Planner
 from engine.live.refresher import Refresher
-from engine.live.router import DdlNote, Router
 from engine.live.settings import LiveSettings
-from engine.outage import UNREADABLE
-from engine.query.incremental import IncrementalPlan
+from engine.postgres.errors import UNREADABLE
+from engine.postgres.snapshot_reader import Reader
+from engine.query.compile.plan import IncrementalPlan
+from engine.stream.in_flight import ends_of
 
 __all__ = ["Definitions"]
 

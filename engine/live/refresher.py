@@ -15,23 +15,23 @@ from dataclasses import replace
 import psycopg
 import structlog
 
+from engine.catalog.watcher import CatalogKeeper
 from engine.errors import DatabaseUnavailable, InvalidQuery, QueryRejected, SubscriptionFailed
-from engine.live.budget import PLANNING
-from engine.live.catalog_keeper import CatalogKeeper
-from engine.live.changes import list_changes
-from engine.live.plans import Plan, Planner
-from engine.live.queries import Listing, LiveQuery
-from engine.live.reader import Reader, ReadResult, ResultTooLarge
-from engine.live.router import Router
+from engine.live.core.diff import list_changes
+from engine.live.core.dispatcher import Router
+from engine.live.core.shared_query import Listing, LiveQuery
+from engine.live.core.window import read_size
+from engine.live.plan_cache import Plan, Planner
+from engine.live.planning_budget import PLANNING
 from engine.live.settings import LiveSettings
-from engine.live.window import read_size
 from engine.lsn import Lsn
-from engine.outage import UNREADABLE, in_words, is_raised
-from engine.query.incremental import IncrementalPlan
+from engine.postgres.errors import UNREADABLE, in_words, is_raised
+from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLarge
+from engine.postgres.statement import Statement
+from engine.query.compile.plan import IncrementalPlan
+from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.planner import reread_instead
-from engine.query.reread import ReReadPlan, unique_ids
-from engine.query.sql_session import rejection, writes
-from engine.statement import Statement
+from engine.query.sql.dry_run import rejection, writes
 
 __all__ = ["Refresher"]
 

@@ -1,7 +1,7 @@
 """The live-query service: joins the feed, the router and the reads.
 
 One task consumes the feed. Everything else happens in small tasks that do their I/O outside and hand over between two
-transactions: reads (:mod:`engine.live.refresher`), the catalog (:mod:`engine.live.catalog_keeper`), and letting go of what
+transactions: reads (:mod:`engine.live.refresher`), the catalog (:mod:`engine.catalog.watcher`), and letting go of what
 the transaction tail no longer needs.
 """
 
@@ -15,26 +15,26 @@ from collections.abc import Callable, Mapping
 import psycopg
 import structlog
 
+from engine.background import Background
+from engine.catalog.watcher import CatalogKeeper
 from engine.errors import DatabaseUnavailable, InvalidQuery, PermissionDenied, QueryRejected, UnknownCollection
-from engine.live.background import Background
-from engine.live.catalog_keeper import CatalogKeeper
+from engine.live.core.dispatcher import Outcome, Router
+from engine.live.core.resume_log import Resume
+from engine.live.core.shared_query import Deliver, Subscription
 from engine.live.definitions import Definitions
-from engine.live.feedlike import FeedLike
-from engine.live.plans import Plan, Planner
-from engine.live.queries import Deliver, Subscription
-from engine.live.reader import Reader
+from engine.live.plan_cache import Plan, Planner
 from engine.live.refresher import Refresher
-from engine.live.resume import Resume
-from engine.live.router import Outcome, Router
+from engine.live.registry import SharedQueries
 from engine.live.settings import LiveSettings
-from engine.live.shared import SharedQueries
-from engine.live.tail import TransactionTail
-from engine.live.tap import Tap
-from engine.live.trimmer import Trimmer
 from engine.lsn import Lsn
-from engine.outage import UNREADABLE, in_words, is_clients, is_raised
-from engine.query.reread import ReReadPlan
-from engine.types import Discontinuity, Progress, Transaction
+from engine.postgres.errors import UNREADABLE, in_words, is_clients, is_raised
+from engine.postgres.snapshot_reader import Reader
+from engine.query.ir.reread_plan import ReReadPlan
+from engine.stream.change_feed import FeedLike
+from engine.stream.tail import TransactionTail
+from engine.stream.tap import Tap
+from engine.stream.trimmer import Trimmer
+from engine.transaction import Discontinuity, Progress, Transaction
 
 __all__ = ["LiveQueries", "LiveSettings"]
 

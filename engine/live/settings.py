@@ -18,9 +18,10 @@ class LiveSettings:
     may let go. ``max_rows``: rows a query without limit may have; ``max_bytes``: what those of clients' own SQL may have
     together. ``slack``: rows kept beyond a limit, at least; more (half the limit, up to 500) for larger limits.
     ``readers``: database connections for reads. ``read_timeout_ms``: how long a read may take at most;
-    ``quick_timeout_ms``: how long before it goes on in the slow lane (see :mod:`engine.live.lanes`); ``lock_timeout_ms``:
-    how long it waits for a lock at a time. ``slow_pause``: seconds at most between two attempts of a query that does not
-    end within ``read_timeout_ms`` any more. ``stream_generated``: whether the decoder sends generated columns.
+    ``quick_timeout_ms``: how long before it goes on in the slow lane (see :mod:`engine.postgres.read_lanes`);
+    ``lock_timeout_ms``: how long it waits for a lock at a time. ``slow_pause``: seconds at most between two attempts
+    of a query that does not end within ``read_timeout_ms`` any more. ``stream_generated``: whether the decoder sends
+    generated columns.
     ``watch_interval``: seconds between two looks at definitions whose changes were not announced.
     """
 

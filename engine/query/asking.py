@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import psycopg
 import structlog
 
-from engine.catalog_model import Table
-from engine.query.model import Query
-from engine.query.render import calls_own, render_documents, used_columns
-from engine.query.sql_functions import refuse_unsafe
-from engine.query.sql_session import SqlSession, describe, sql_session
+from engine.catalog.model import Table
+from engine.query.compile.to_sql import calls_own, render_documents, used_columns
+from engine.query.ir.model import Query
+from engine.query.sql.dry_run import SqlSession, describe, sql_session
+from engine.query.sql.functions import refuse_unsafe
 
 __all__ = ["Asking", "asking"]
 

@@ -12,13 +12,13 @@ from typing import Final
 
 import psycopg
 
-from engine.catalog_model import Table
-from engine.catalog_types import Column, TypeInfo
+from engine.catalog.model import Table
 from engine.errors import InvalidQuery
 from engine.query.asking import Asking
-from engine.query.model import And, Bound, Compare, Not, Or, OrderBy, Predicate, Query
-from engine.query.order import SortKey, sort_keys
-from engine.query.render import render_documents
+from engine.query.compile.to_sql import render_documents
+from engine.query.ir.model import And, Bound, Compare, Not, Or, OrderBy, Predicate, Query
+from engine.query.ir.sort_order import SortKey, sort_keys
+from engine.values.pg_types import Column, TypeInfo
 
 __all__ = ["check_operators", "compares"]
 

@@ -12,22 +12,22 @@ from typing import Any
 
 import psycopg
 
-from engine.catalog import Catalog, Table
+from engine.catalog.load import Catalog, Table
 from engine.errors import InvalidQuery, PermissionDenied, SubscriptionFailed, UnknownCollection
-from engine.query.aside import aside
-from engine.query.builder import parse_query
-from engine.query.canonical import canonicalise, literals
-from engine.query.encode import projection
-from engine.query.incremental import IncrementalPlan, NotIncremental, compile_incremental
-from engine.query.model import Query
-from engine.query.normalise import normalise
-from engine.query.render import render_reread
-from engine.query.reread import ReReadPlan
-from engine.query.sql_check import Bound, CheckedSql, SqlCache, bind, check_sql
-from engine.query.sql_parse import query_of
-from engine.query.sql_reread import reread_sql
-from engine.query.sql_session import rejecting, sql_session
-from engine.query.sql_where import NotOneTable, is_number
+from engine.query.builder.parse import parse_query
+from engine.query.compile.documents import projection
+from engine.query.compile.plan import IncrementalPlan, NotIncremental, compile_incremental
+from engine.query.compile.to_sql import render_reread
+from engine.query.ir.model import Query
+from engine.query.ir.normalise import normalise
+from engine.query.ir.reread_plan import ReReadPlan
+from engine.query.literals import canonicalise, literals
+from engine.query.sql.check import Bound, CheckedSql, SqlCache, bind, check_sql
+from engine.query.sql.dry_run import rejecting, sql_session
+from engine.query.sql.off_loop import aside
+from engine.query.sql.reread import reread_sql
+from engine.query.sql.to_predicate import NotOneTable, is_number
+from engine.query.sql.to_query import query_of
 
 __all__ = ["SqlCache", "plan_query", "reread_instead"]
 

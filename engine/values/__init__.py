@@ -4,6 +4,6 @@
 """
 
 from engine.values.codec import Codec, codec_for, column_codec
-from engine.values.order import HIGHEST, LOWEST, same
+from engine.values.sort_keys import HIGHEST, LOWEST, same
 
 __all__ = ["HIGHEST", "LOWEST", "Codec", "codec_for", "column_codec", "same"]

@@ -10,9 +10,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from engine.catalog_types import Collation, Column, TypeInfo
-from engine.values import json_form, order
-from engine.values.order import Key, same
+from engine.values import json_form, sort_keys
+from engine.values.pg_types import Collation, Column, TypeInfo
+from engine.values.sort_keys import Key, same
 
 __all__ = ["Codec", "codec_for", "column_codec"]
 
@@ -34,17 +34,17 @@ class Codec:
 
 def _plain(json: json_form.Encoder) -> Codec:
     """A type whose text is canonical and sorts as its bytes do."""
-    return Codec(same, same, order.descending_bytes, json)
+    return Codec(same, same, sort_keys.descending_bytes, json)
 
 
-_INTEGER = Codec(same, int, order.descending_int, same)
-_FLOAT = Codec(order.ascending_float, order.ascending_float, order.descending_float, json_form.json_number)
-_QUOTED_INTEGER = Codec(same, int, order.descending_int, json_form.json_quoted)
+_INTEGER = Codec(same, int, sort_keys.descending_int, same)
+_FLOAT = Codec(sort_keys.ascending_float, sort_keys.ascending_float, sort_keys.descending_float, json_form.json_number)
+_QUOTED_INTEGER = Codec(same, int, sort_keys.descending_int, json_form.json_quoted)
 
 _BY_OID: dict[int, Codec] = {
-    16: Codec(same, order.ascending_bool, order.descending_bool, json_form.json_bool),
+    16: Codec(same, sort_keys.ascending_bool, sort_keys.descending_bool, json_form.json_bool),
     17: _plain(json_form.json_bytea),
-    18: Codec(same, order.ascending_char, order.descending_char, json_form.json_text),
+    18: Codec(same, sort_keys.ascending_char, sort_keys.descending_char, json_form.json_text),
     20: _INTEGER,
     21: _INTEGER,
     23: _INTEGER,
@@ -57,17 +57,21 @@ _BY_OID: dict[int, Codec] = {
     774: _plain(json_form.json_quoted),  # macaddr8
     829: _plain(json_form.json_quoted),  # macaddr
     869: Codec(equal=same, json=json_form.json_quoted),  # inet
-    1082: Codec(same, order.ascending_moment, order.descending_moment, json_form.json_quoted),
+    1082: Codec(same, sort_keys.ascending_moment, sort_keys.descending_moment, json_form.json_quoted),
     1083: _plain(json_form.json_quoted),  # time
-    1114: Codec(same, order.ascending_moment, order.descending_moment, json_form.json_timestamp),
-    1184: Codec(same, order.ascending_moment, order.descending_moment, json_form.json_timestamptz),
-    1186: Codec(order.ascending_interval, order.ascending_interval, order.descending_interval, json_form.json_quoted),
-    1266: Codec(same, order.ascending_timetz, order.descending_timetz, json_form.json_quoted),
+    1114: Codec(same, sort_keys.ascending_moment, sort_keys.descending_moment, json_form.json_timestamp),
+    1184: Codec(same, sort_keys.ascending_moment, sort_keys.descending_moment, json_form.json_timestamptz),
+    1186: Codec(
+        sort_keys.ascending_interval, sort_keys.ascending_interval, sort_keys.descending_interval, json_form.json_quoted
+    ),
+    1266: Codec(same, sort_keys.ascending_timetz, sort_keys.descending_timetz, json_form.json_quoted),
     1560: _plain(json_form.json_quoted),  # bit: padded with zeros, so its digits sort as varbit_cmp does
     1562: _plain(json_form.json_quoted),  # varbit
-    1700: Codec(order.ascending_numeric, order.ascending_numeric, order.descending_numeric, json_form.json_number),
+    1700: Codec(
+        sort_keys.ascending_numeric, sort_keys.ascending_numeric, sort_keys.descending_numeric, json_form.json_number
+    ),
     2950: _plain(json_form.json_quoted),  # uuid
-    3220: Codec(same, order.ascending_lsn, order.descending_lsn, json_form.json_quoted),
+    3220: Codec(same, sort_keys.ascending_lsn, sort_keys.descending_lsn, json_form.json_quoted),
     3802: Codec(json=same),  # jsonb: 1.0 equals 1 inside
     5069: _QUOTED_INTEGER,  # xid8
 }
@@ -100,7 +104,7 @@ def codec_for(type_: TypeInfo, collation: Collation | None = None) -> Codec:
         return _record_codec(type_)
     json = None if type_.json_cast else json_form.json_text
     if type_.kind == "enum":
-        ascending, descending = order.enum_keys(type_.labels)
+        ascending, descending = sort_keys.enum_keys(type_.labels)
         return Codec(same, ascending, descending, json and json_form.json_enum(type_.labels))
     return Codec(json=json)
 
@@ -109,10 +113,10 @@ def _text_codec(collation: Collation | None, *, padded: bool) -> Codec:
     """Text is equal if its UTF-8 is, under a deterministic collation, and sorts as that does under a bytewise one."""
     if collation is None or not (collation.deterministic and collation.injective):
         return Codec(json=json_form.json_text)
-    equal = order.ascending_bpchar if padded else same
+    equal = sort_keys.ascending_bpchar if padded else same
     if not collation.bytewise:
         return Codec(equal=equal, json=json_form.json_text)
-    descend = order.descending_bpchar if padded else order.descending_bytes
+    descend = sort_keys.descending_bpchar if padded else sort_keys.descending_bytes
     return Codec(equal, equal, descend, json_form.json_text)
 
 

@@ -1,4 +1,4 @@
-"""Keeps other web sites away from an endpoint that runs SQL: see :mod:`server.cross_site`. Its body must also be JSON,
+"""Keeps other web sites away from an endpoint that runs SQL: see :mod:`server.http.cross_site`. Its body must also be JSON,
 which a plain form cannot send.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from server.cross_site import why_refused
+from server.http.cross_site import why_refused
 
 __all__ = ["Endpoint", "refuse_cross_site"]
 

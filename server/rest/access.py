@@ -13,8 +13,8 @@ from http import HTTPStatus
 
 from starlette.requests import Request
 
-from server.cross_site import why_refused
-from server.rest.problems import Problem
+from server.http.cross_site import why_refused
+from server.http.problems import Problem
 
 __all__ = ["Access"]
 

@@ -26,16 +26,16 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from engine.channels.events import iso_time
-from engine.pool import Pool
-from engine.sql import query
-from server.payload import BadMessage, check_storable
+from engine.channels.core.events import iso_time
+from engine.postgres.named_queries import query
+from engine.postgres.pool import Pool
+from server.http.problems import Problem, problem_of, wrong_fields
+from server.protocol.validation import BadMessage, check_storable
 from server.rest import broadcast, channels, connections
 from server.rest.access import Access
 from server.rest.docs import DOCS_HEADERS, docs_page
 from server.rest.endpoint import Answer, Call, Endpoint
 from server.rest.openapi import openapi
-from server.rest.problems import Problem, problem_of, wrong_fields
 
 __all__ = ["ENDPOINTS", "Rest"]
 

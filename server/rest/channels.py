@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from server.http.problems import Problem
 from server.rest.endpoint import Call, Endpoint, shown
 from server.rest.models import (
     Broadcast,
@@ -25,7 +26,6 @@ from server.rest.models import (
     StoredMessage,
     User,
 )
-from server.rest.problems import Problem
 
 __all__ = ["ENDPOINTS"]
 

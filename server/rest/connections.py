@@ -7,9 +7,9 @@ from http import HTTPStatus
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from server.http.problems import Problem
 from server.rest.endpoint import Call, Endpoint, shown
 from server.rest.models import Connection, ConnectionList, Disconnected, Name
-from server.rest.problems import Problem
 
 __all__ = ["ENDPOINTS"]
 

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import DictRow
 from pydantic import BaseModel
 
-from engine.sql import query
+from engine.postgres.named_queries import query
 
 __all__ = ["Answer", "Call", "Endpoint", "shown"]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
-from engine.channels.filter import compile_filter
+from engine.channels.core.filters.filter import compile_filter
 from engine.errors import InvalidQuery
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from server.http.problems import BY_CODE, ProblemDocument
 from server.rest.endpoint import Endpoint
-from server.rest.problems import BY_CODE, ProblemDocument
 
 __all__ = ["openapi"]
 

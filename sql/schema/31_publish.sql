@@ -174,7 +174,7 @@ begin
 end
 $$;
 comment on function realtime.conditions_problem(jsonb) is
-  'Why a list of conditions cannot be read by the servers, or null. The limits are those of engine/channels/filter.py';
+  'Why a list of conditions cannot be read by the servers, or null. The limits are those of engine/channels/core/filters/filter.py';
 
 create or replace function realtime.check_route() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

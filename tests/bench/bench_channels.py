@@ -19,12 +19,12 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from engine.channels.model import ChannelEvent, ChannelOptions, Member, Publication
+from engine.channels.core.model import ChannelEvent, ChannelOptions, Member, Publication
 from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
 from engine.live.service import LiveQueries
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.bench.report import report
 from tests.conftest import fresh_database
 

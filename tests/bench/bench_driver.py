@@ -19,9 +19,9 @@ from typing import Any
 import asyncpg
 import psycopg
 
-from engine.channels.arrays import plain_array, text_array
-from engine.sql import query
-from server.migrate import migrate
+from engine.postgres.arrays import plain_array, text_array
+from engine.postgres.named_queries import query
+from server.cli.migrate import migrate
 from tests.bench.processes import local_postgres
 from tests.bench.report import report
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import psycopg
 import uvloop
 
+from engine.feed.decoders.pgoutput import PgOutputDecoder
+from engine.feed.decoders.wal2json import Wal2JsonDecoder
 from engine.feed.feed import Feed, FeedSettings
-from engine.feed.pgoutput import PgOutputDecoder
-from engine.feed.wal2json import Wal2JsonDecoder
 from engine.lsn import format_lsn
-from engine.types import Kind, Message, Relation, Transaction
-from server.local_postgres import LocalPostgres
+from engine.transaction import Kind, Message, Relation, Transaction
+from server.cli.local_postgres import LocalPostgres
 from tests.bench.report import report
 from tests.conftest import DEBIAN_15, allow_wal2json, fresh_database
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.bench.report import report
 from tests.conftest import fresh_database
 from tests.ports import free_port

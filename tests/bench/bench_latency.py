@@ -24,7 +24,7 @@ import psycopg
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.bench.report import report
 from tests.conftest import fresh_database
 from tests.ports import free_port

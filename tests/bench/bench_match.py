@@ -14,18 +14,18 @@ import statistics
 import time
 from collections.abc import Callable
 
-from engine.catalog import Catalog
-from engine.feed.pgoutput import PgOutputDecoder
-from engine.live.changes import WindowEvent
-from engine.live.queries import LiveQuery, Subscription
-from engine.live.reader import ReadResult
-from engine.live.router import Outcome, Router
-from engine.live.snapshot import Snapshot
-from engine.query.builder import parse_query
-from engine.query.incremental import IncrementalPlan, compile_incremental
-from engine.types import Message
-from server.collector import calm
-from server.frames import EventFrames
+from engine.catalog.load import Catalog
+from engine.feed.decoders.pgoutput import PgOutputDecoder
+from engine.live.core.diff import WindowEvent
+from engine.live.core.dispatcher import Outcome, Router
+from engine.live.core.shared_query import LiveQuery, Subscription
+from engine.postgres.snapshot import Snapshot
+from engine.postgres.snapshot_reader import ReadResult
+from engine.query.builder.parse import parse_query
+from engine.query.compile.plan import IncrementalPlan, compile_incremental
+from engine.transaction import Message
+from server.app.gc_tuning import calm
+from server.wire.encoder import EventFrames
 from tests.bench.report import report
 from tests.bench.stream import MESSAGES, insert, relation, row, transaction
 

@@ -11,12 +11,12 @@ import gc
 from collections.abc import Callable
 from multiprocessing import get_context
 
-from engine.catalog import Catalog
-from engine.live.queries import LiveQuery, Subscription
-from engine.live.reader import ReadResult
-from engine.live.router import Router
-from engine.live.snapshot import Snapshot
-from engine.live.window import read_size
+from engine.catalog.load import Catalog
+from engine.live.core.dispatcher import Router
+from engine.live.core.shared_query import LiveQuery, Subscription
+from engine.live.core.window import read_size
+from engine.postgres.snapshot import Snapshot
+from engine.postgres.snapshot_reader import ReadResult
 from tests.bench.bench_match import plan_for
 from tests.bench.report import report
 from tests.bench.stream import MESSAGES, resident_kib, row

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.bench.processes import Child, Cpu, local_postgres, percentile, postmaster
 from tests.bench.report import report
 from tests.conftest import fresh_database

@@ -23,7 +23,7 @@ from typing import Any
 import psycopg
 import uvloop
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.bench.processes import Child, Cpu, local_postgres, percentile, pgbench, postmaster
 from tests.bench.report import report
 from tests.bench.sockets import pad

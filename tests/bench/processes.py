@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 
 __all__ = ["Child", "Cpu", "local_postgres", "percentile", "pgbench", "postmaster"]
 

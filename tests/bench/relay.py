@@ -16,7 +16,7 @@ import time
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
-from server.frames import text_frame
+from server.wire.encoder import text_frame
 from tests.bench.load import say
 from tests.bench.sockets import publication
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from engine.catalog import Table
-from engine.catalog_types import Collation, Column, TypeInfo
+from engine.catalog.load import Table
+from engine.values.pg_types import Collation, Column, TypeInfo
 
 __all__ = ["MESSAGES", "insert", "relation", "resident_kib", "row", "transaction"]
 

@@ -16,7 +16,7 @@ from typing import IO
 import psycopg
 import pytest
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.ports import free_port
 
 HERE = Path(__file__).parent
@@ -33,7 +33,7 @@ class DevServer:
 
     def start(self) -> None:
         """Returns when it has printed the page's address."""
-        command = "from server.cli import main; main()"
+        command = "from server.cli.main import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", command, "dev", "--data-dir", str(self._data_dir), "--port", str(self._port)],
             stdout=subprocess.PIPE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from engine.feed.settings import DecoderName
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import psycopg
 
-from engine.channels.model import Ack, ChannelEvent, ChannelOptions, Member, Publication
+from engine.channels.core.model import Ack, ChannelEvent, ChannelOptions, Member, Publication
+from engine.channels.core.subscription import Subscription
 from engine.channels.service import Channels, ChannelSettings
-from engine.channels.subscription import Subscription
 from engine.feed.feed import Feed
 from engine.feed.settings import DecoderName, FeedSettings
 from engine.live.service import LiveQueries, LiveSettings
 from engine.lsn import parse_lsn
-from engine.session_settings import connection_options
+from engine.postgres.session_settings import connection_options
 
 PATIENCE = 30
 """Seconds after which a test that waits for something has failed."""

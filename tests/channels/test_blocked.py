@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.channels.model import Unavailable
+from engine.channels.core.model import Unavailable
 from tests.channels.stage import PATIENCE, node, read, run, until
 
 

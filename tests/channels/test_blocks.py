@@ -10,11 +10,11 @@ import psycopg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.channels.arrays import plain_array, text_array
-from engine.channels.blocks import message_blocks
-from engine.channels.events import MessageEvent
-from engine.channels.model import ChannelEvent, ChannelOptions, EventsLike
-from engine.channels.records import MessageRow
+from engine.channels.core.decode import MessageRow
+from engine.channels.core.event_batch import message_blocks
+from engine.channels.core.events import MessageEvent
+from engine.channels.core.model import ChannelEvent, ChannelOptions, EventsLike
+from engine.postgres.arrays import plain_array, text_array
 from tests.channels.stage import PATIENCE, Node, node, run
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.channels.model import ChannelClosed
+from engine.channels.core.model import ChannelClosed
 from tests.channels.conftest import Place
 from tests.channels.stage import Listener, node, open_transaction, read, run, until
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from engine.channels.model import ChannelClosed, ChannelEvent, Disconnected, Kicked, Member, NodeRemoved
+from engine.channels.core.model import ChannelClosed, ChannelEvent, Disconnected, Kicked, Member, NodeRemoved
 from tests.channels.conftest import Place
 from tests.channels.stage import Listener, Node, node, open_transaction, read, run, until
 from tests.live.stage import drop_slot, terminate

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.channels.model import Member, Publication
-from server.local_postgres import LocalPostgres
+from engine.channels.core.model import Member, Publication
+from server.cli.local_postgres import LocalPostgres
 from tests.channels.stage import node, read, run, until
 from tests.conftest import database_on, postgres_18, started
 

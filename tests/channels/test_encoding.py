@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from engine.errors import RealtimeError
-from engine.live.queries import Subscription
-from server.local_postgres import LocalPostgres
-from server.migrate import migrate
+from engine.live.core.shared_query import Subscription
+from server.cli.local_postgres import LocalPostgres
+from server.cli.migrate import migrate
 from tests.channels.stage import node, run, until
 from tests.conftest import drop_database
 

@@ -13,7 +13,7 @@ import pytest
 
 from engine.errors import RealtimeError
 from engine.lsn import format_lsn, parse_lsn
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.channels.conftest import Place
 from tests.channels.stage import PATIENCE, connect, node, read, run, until
 from tests.conftest import database_on, fresh_database, postgres_18, started

@@ -10,10 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.channels.model import Position, parse_position
-from engine.channels.replay import Past, Replay
-from engine.live.reader import Reader
+from engine.channels.core.model import Position, parse_position
+from engine.channels.history.reader import Past, Replay
 from engine.lsn import parse_lsn
+from engine.postgres.snapshot_reader import Reader
 from tests.channels.conftest import Place
 from tests.channels.stage import PATIENCE, Listener, Node, node, open_transaction, read, run, until
 from tests.live.stage import drop_slot, terminate

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.channels.document import Document
-from engine.channels.filter import compile_filter, read_json
+from engine.channels.core.filters.document import Document
+from engine.channels.core.filters.filter import compile_filter, read_json
 from engine.errors import InvalidQuery
 
 WORDS = st.sampled_from(["", "a", "b", "ab", "Ab", "ä", "a%", "a_b", "é", "z"])

@@ -9,8 +9,8 @@ import re
 
 import pytest
 
-from engine.channels.filter import Unreadable, compile_filter, read_json
-from engine.channels.model import ChannelEvent
+from engine.channels.core.filters.filter import Unreadable, compile_filter, read_json
+from engine.channels.core.model import ChannelEvent
 from engine.errors import InvalidQuery
 from tests.channels.conftest import Place
 from tests.channels.stage import Listener, Node, node, read, run

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.channels.model import ChannelEvent
-from engine.channels.subscription import Subscription
+from engine.channels.core.model import ChannelEvent
+from engine.channels.core.subscription import Subscription
 from tests.channels.conftest import Place
 from tests.channels.stage import Listener, node, read, run
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.channels.model import MessageTooLarge, UnknownChannel
+from engine.channels.core.model import MessageTooLarge, UnknownChannel
 from tests.channels.conftest import Place
 from tests.channels.stage import node, open_transaction, read, run
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from engine.channels.model import parse_position
+from engine.channels.core.model import parse_position
 from tests.channels.conftest import Place
 from tests.channels.stage import Listener, Node, connect, node, open_transaction, read, run, until
 from tests.channels.wal import begin_control, control

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engine.channels.model import Member, MessageTooLarge, Publication
+from engine.channels.core.model import Member, MessageTooLarge, Publication
 from engine.errors import InvalidQuery
 from tests.channels.conftest import Place
 from tests.channels.stage import connect, node, read, run

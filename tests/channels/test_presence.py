@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from engine.channels.events import iso_time
-from engine.channels.model import ChannelFull, PresenceRefused, Unavailable
+from engine.channels.core.events import iso_time
+from engine.channels.core.model import ChannelFull, PresenceRefused, Unavailable
 from tests.channels.conftest import Place
 from tests.channels.stage import Listener, node, open_transaction, read, run, until
 

@@ -9,12 +9,12 @@ from typing import Any, cast
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.channels.core import ChannelCore, Effects
-from engine.channels.ledger import Ledger
-from engine.channels.presence import PresenceState
-from engine.channels.records import MessageRow, Records, RowChange
-from engine.live.snapshot import Snapshot
-from engine.types import Kind
+from engine.channels.core.decode import MessageRow, Records, RowChange
+from engine.channels.core.presence import PresenceState
+from engine.channels.core.state_machine import ChannelCore, Effects
+from engine.channels.core.unrecorded import Ledger
+from engine.postgres.snapshot import Snapshot
+from engine.transaction import Kind
 
 USERS = ["ann", "bob"]
 STEPS = st.tuples(

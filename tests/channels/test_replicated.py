@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.channels.stage import node, read, run, until
 from tests.conftest import database_on
 

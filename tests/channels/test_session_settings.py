@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from engine.channels.model import Member
-from engine.live.changes import WindowEvent
-from engine.live.queries import Subscription
-from server.migrate import migrate, migrated_state
+from engine.channels.core.model import Member
+from engine.live.core.diff import WindowEvent
+from engine.live.core.shared_query import Subscription
+from server.cli.migrate import migrate, migrated_state
 from tests.channels.stage import PATIENCE, connect, node, read, run, until
 
 HOSTILE = {

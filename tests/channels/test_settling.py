@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.channels.model import RealtimeError
+from engine.channels.core.model import RealtimeError
 from tests.channels.stage import node, read, run, until
 
 TRIGGER = (

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from engine.channels.model import Member, Unavailable
-from engine.channels.store import Store
+from engine.channels.core.model import Member, Unavailable
+from engine.channels.db.store import Store
 from tests.channels.stage import PATIENCE, read, run
 
 

@@ -21,7 +21,7 @@ import httpx
 import psycopg
 import pytest
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.faultproxy.actors import CHANNEL, Actor, NodeActor, PythonActor
 from tests.faultproxy.chaos import misbehave

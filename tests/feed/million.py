@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from engine.feed.feed import Feed, FeedSettings
-from engine.types import Kind, Message, Transaction
+from engine.transaction import Kind, Message, Transaction
 
 
 def memory(field: str) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from server.local_postgres import LocalPostgres
-from server.migrate import migrate
+from server.cli.local_postgres import LocalPostgres
+from server.cli.migrate import migrate
 from tests.conftest import postgres_15, postgres_18, started
 from tests.feed.test_obstacle import LATER, encoded_database
 from tests.live.stage import drop_slot, json_rows, read, run, stage, terminate, until

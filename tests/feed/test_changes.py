@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.feed.changes import ChangeLog
-from engine.types import Message
+from engine.feed.decoders.change_log import ChangeLog
+from engine.transaction import Message
 
 
 def _make(prefix: str, raw: bytes) -> Message:

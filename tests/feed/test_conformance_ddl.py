@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from engine.types import Change, Kind, Message
+from engine.transaction import Change, Kind, Message
 from tests.feed.conftest import Place, Reader, reading, row
 
 

@@ -7,7 +7,7 @@ import asyncio
 import psycopg
 import pytest
 
-from engine.types import UNCHANGED, Message
+from engine.transaction import UNCHANGED, Message
 from tests.feed.conftest import Place, reading, row
 
 

@@ -9,8 +9,8 @@ import threading
 import time
 
 from engine.lsn import parse_lsn
-from engine.types import Message, Progress, Transaction
-from server.local_postgres import LocalPostgres
+from engine.transaction import Message, Progress, Transaction
+from server.cli.local_postgres import LocalPostgres
 from tests.feed.conftest import PATIENCE, Place, reading, row
 
 

@@ -9,7 +9,7 @@ import psycopg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.types import UNKNOWN, Change, Value
+from engine.transaction import UNKNOWN, Change, Value
 from tests.feed.conftest import Place, reading
 
 # Samples for every base, range and multirange type of PostgreSQL 18 (those a server does not know are left out).

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.feed.decoder import MalformedStream, NeedRelation, TableDescription
-from engine.feed.pgoutput import PgOutputDecoder
-from engine.feed.wal2json import Wal2JsonDecoder
-from engine.feed.wal2json_rows import unescape
-from engine.types import UNCHANGED, UNKNOWN, Change, Message, Relation, RelationColumn, Transaction, Value
+from engine.feed.decoders.base import MalformedStream, NeedRelation, TableDescription
+from engine.feed.decoders.pgoutput import PgOutputDecoder
+from engine.feed.decoders.wal2json import Wal2JsonDecoder
+from engine.feed.decoders.wal2json_rows import unescape
+from engine.transaction import UNCHANGED, UNKNOWN, Change, Message, Relation, RelationColumn, Transaction, Value
 
 BEGIN = b"B" + struct.pack("!QqI", 1000, 5, 77)
 COMMIT = b"C" + struct.pack("!BQQq", 0, 1000, 1048, 5)

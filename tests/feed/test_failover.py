@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database, postgres_15, postgres_18, started
 from tests.faultproxy.proxy import FaultProxy
 from tests.live.stage import QUICK, json_rows, read, run, stage

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.types import Discontinuity, Transaction
-from server.local_postgres import LocalPostgres
+from engine.transaction import Discontinuity, Transaction
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, postgres_18, started
 from tests.feed.conftest import PATIENCE, Place, Reader, reading, until
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.catalog import load_catalog
+from engine.catalog.load import load_catalog
 from engine.errors import FeedError, InvalidQuery, PermissionDenied
 from engine.feed.feed import Feed, FeedSettings
-from engine.live.plans import Planner
-from engine.live.reader import Reader as LiveReader
-from server.doctor import diagnose
-from server.local_postgres import LocalPostgres
-from server.settings import Settings
+from engine.live.plan_cache import Planner
+from engine.postgres.snapshot_reader import Reader as LiveReader
+from server.app.settings import Settings
+from server.cli.doctor import diagnose
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, started
 from tests.feed.conftest import PATIENCE, Reader, until
 from tests.live.stage import run

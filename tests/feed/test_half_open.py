@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from engine.feed.replication import ReplicationStream
+from engine.feed.replication_stream import ReplicationStream
 from tests.faultproxy.proxy import FaultProxy
 from tests.feed.conftest import PATIENCE, Place, reading
 

@@ -13,10 +13,10 @@ import pytest
 
 from engine.errors import FeedError, QueryRejected
 from engine.feed.feed import Feed, FeedSettings
-from server.doctor import diagnose
-from server.local_postgres import LocalPostgres
-from server.migrate import migrate
-from server.settings import Settings
+from server.app.settings import Settings
+from server.cli.doctor import diagnose
+from server.cli.local_postgres import LocalPostgres
+from server.cli.migrate import migrate
 from tests.conftest import drop_database
 from tests.live.stage import json_rows, run, stage, until
 from tests.oracle.queries import Query

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.feed.positions import Positions
-from engine.types import Discontinuity, Progress, Transaction
+from engine.transaction import Discontinuity, Progress, Transaction
 
 steps = st.lists(
     st.one_of(

@@ -11,9 +11,9 @@ import pytest
 
 from engine.errors import FeedError
 from engine.feed.feed import Feed, FeedSettings
-from server.doctor import diagnose
-from server.local_postgres import LocalPostgres
-from server.settings import Settings
+from server.app.settings import Settings
+from server.cli.doctor import diagnose
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
 from tests.feed.conftest import PATIENCE, Place, until
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database
 from tests.faultproxy.proxy import FaultProxy
 from tests.feed.test_failover import SLOT, primary, standby_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, postgres_18, started
 
 SETTINGS = {

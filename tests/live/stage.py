@@ -14,11 +14,11 @@ import psycopg
 
 from engine.feed.feed import Feed
 from engine.feed.settings import DecoderName, FeedSettings
-from engine.live.changes import WindowEvent
-from engine.live.queries import Subscription
+from engine.live.core.diff import WindowEvent
+from engine.live.core.shared_query import Subscription
 from engine.live.service import LiveQueries, LiveSettings
 from engine.lsn import parse_lsn
-from engine.session_settings import connection_options
+from engine.postgres.session_settings import connection_options
 from tests.oracle.arena import Client
 from tests.oracle.queries import Query
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.live.background import Background
+from engine.background import Background
 
 
 async def test_a_task_that_misses_being_cancelled_is_ended_all_the_same() -> None:

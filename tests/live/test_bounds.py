@@ -10,12 +10,12 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from engine.catalog import load_catalog
+from engine.catalog.load import load_catalog
 from engine.errors import InvalidQuery, QueryRejected
-from engine.live.budget import PLANNING, PlanningBudget
-from engine.live.plans import Planner
-from engine.live.reader import Reader, ResultTooLarge
-from engine.outage import TableLocked
+from engine.live.plan_cache import Planner
+from engine.live.planning_budget import PLANNING, PlanningBudget
+from engine.postgres.errors import TableLocked
+from engine.postgres.snapshot_reader import Reader, ResultTooLarge
 from tests.live.stage import QUICK, json_rows, open_transaction, run, stage
 from tests.oracle.queries import Query
 

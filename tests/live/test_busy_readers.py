@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine.errors import RealtimeError
-from engine.live.lanes import Lanes
-from engine.outage import TableLocked
+from engine.postgres.errors import TableLocked
+from engine.postgres.read_lanes import Lanes
 from tests.live.stage import PATIENCE, QUICK, json_rows, open_transaction, read, run, stage, until
 from tests.oracle.queries import Query
 
@@ -176,7 +176,7 @@ async def test_slow_reads_have_a_quarter_of_the_turns() -> None:
 
 
 def test_errors_of_the_database_are_sorted_by_whose_fault_they_are() -> None:
-    from engine.outage import AWAY, is_clients
+    from engine.postgres.errors import AWAY, is_clients
 
     for state in ("25006", "25P03", "25P04", "40001", "53100", "53300", "55P03", "57014", "57P01", "57P05", "58030"):
         assert issubclass(psycopg.errors.lookup(state), AWAY), state

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from engine.sql import query
-from server.local_postgres import LocalPostgres
+from engine.postgres.named_queries import query
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.live.stage import QUICK, connect, json_rows, open_transaction, run, stage
 from tests.oracle.queries import Query

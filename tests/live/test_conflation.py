@@ -10,9 +10,9 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.live.changes import WindowEvent, apply_changes, list_changes
-from engine.live.queries import Listing, LiveQuery, Subscription
-from engine.live.resume import Resume
+from engine.live.core.diff import WindowEvent, apply_changes, list_changes
+from engine.live.core.resume_log import Resume
+from engine.live.core.shared_query import Listing, LiveQuery, Subscription
 from tests.live.stage import Follower, json_rows, run, stage
 from tests.oracle.queries import Query
 

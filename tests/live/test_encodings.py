@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.feed.test_obstacle import encoded_database
 from tests.live.stage import json_rows, run, stage
 from tests.oracle.queries import Query

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from engine.errors import QueryRejected
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.live.stage import (
     PATIENCE,
     QUICK,

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from engine.live.service import LiveSettings
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.live.stage import PATIENCE, Follower, Stage, connect, json_rows, open_transaction, run, stage, until
 from tests.oracle.queries import Query

@@ -11,8 +11,8 @@ import pytest
 
 from engine.errors import PermissionDenied, QueryRejected
 from engine.feed.settings import DecoderName
-from server.local_postgres import LocalPostgres
-from server.migrate import migrate
+from server.cli.local_postgres import LocalPostgres
+from server.cli.migrate import migrate
 from tests.conftest import database_on
 from tests.live.stage import QUICK, Follower, connect, json_rows, run, stage
 from tests.oracle.queries import Query

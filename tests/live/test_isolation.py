@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from engine.live.changes import WindowEvent
-from engine.live.queries import Subscription
-from engine.live.window import Window
+from engine.live.core.diff import WindowEvent
+from engine.live.core.shared_query import Subscription
+from engine.live.core.window import Window
 from tests.live.stage import Follower, run, stage
 from tests.oracle.queries import Query
 

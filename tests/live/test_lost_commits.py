@@ -14,9 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.session_settings import connection_options
-from engine.sql import query
-from server.local_postgres import LocalPostgres
+from engine.postgres.named_queries import query
+from engine.postgres.session_settings import connection_options
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
 from tests.live.stage import Follower, Stage, json_rows, run, stage, terminate, until
 from tests.oracle.queries import Query

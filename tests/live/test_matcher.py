@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.live.intervals import IntervalIndex, high_end, low_end
-from engine.live.matcher import Matcher
-from engine.types import UNCHANGED
+from engine.live.core.intervals import IntervalIndex, high_end, low_end
+from engine.live.core.matcher import Matcher
+from engine.transaction import UNCHANGED
 
 ends = st.one_of(st.none(), st.integers(0, 12))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from engine.catalog import Catalog
-from engine.feed.pgoutput import PgOutputDecoder
-from engine.live.queries import LiveQuery
-from engine.live.reader import ReadResult
-from engine.live.router import Outcome, Router
-from engine.live.snapshot import Snapshot
-from engine.types import Transaction
+from engine.catalog.load import Catalog
+from engine.feed.decoders.pgoutput import PgOutputDecoder
+from engine.live.core.dispatcher import Outcome, Router
+from engine.live.core.shared_query import LiveQuery
+from engine.postgres.snapshot import Snapshot
+from engine.postgres.snapshot_reader import ReadResult
+from engine.transaction import Transaction
 from tests.bench.bench_match import plan_for
 from tests.bench.stream import MESSAGES, insert, relation, transaction
 

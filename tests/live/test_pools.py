@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from engine.pool import Pool
-from server.local_postgres import LocalPostgres
+from engine.postgres.pool import Pool
+from server.cli.local_postgres import LocalPostgres
 from tests.live.stage import PATIENCE, run, terminate, until
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from engine.errors import QueryRejected
-from server.migrate import migrate
+from server.cli.migrate import migrate
 from tests.live.stage import PATIENCE, QUICK, Follower, Stage, json_rows, open_transaction, run, stage, until
 from tests.oracle.queries import Query
 from tests.server.people import running

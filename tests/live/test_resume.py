@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.live.changes import WindowEvent, apply_changes, list_changes
-from engine.live.resume import Resume, ResumeLog
+from engine.live.core.diff import WindowEvent, apply_changes, list_changes
+from engine.live.core.resume_log import Resume, ResumeLog
 from tests.live.stage import QUICK, Follower, Stage, run, stage
 from tests.oracle.queries import Query
 

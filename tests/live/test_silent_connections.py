@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from engine.pool import Pool
+from engine.postgres.pool import Pool
 from tests.faultproxy.proxy import FaultProxy
 from tests.live.stage import PATIENCE, QUICK, json_rows, run, stage, until
 from tests.oracle.queries import Query

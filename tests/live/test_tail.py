@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.live.snapshot import Snapshot
-from engine.live.tail import TransactionTail
-from engine.types import Transaction
+from engine.postgres.snapshot import Snapshot
+from engine.stream.tail import TransactionTail
+from engine.transaction import Transaction
 
 
 def transaction(xid: int, position: int) -> Transaction:

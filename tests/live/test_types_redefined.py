@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.live.stage import QUICK, json_rows, read, run, stage
 from tests.oracle.queries import Query

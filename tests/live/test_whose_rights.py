@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 
-from engine.catalog import load_catalog
-from engine.connecting import connect, connect_now
+from engine.catalog.load import load_catalog
 from engine.errors import InvalidQuery
-from engine.live.reader import Reader
-from engine.pool import Pool
-from engine.query.incremental import IncrementalPlan
+from engine.postgres.connecting import connect, connect_now
+from engine.postgres.pool import Pool
+from engine.postgres.snapshot_reader import Reader
+from engine.query.compile.plan import IncrementalPlan
 from engine.query.planner import plan_query, reread_instead
 from tests.live.stage import run
 

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.live.changes import apply_changes, list_changes
-from engine.live.window import Window, read_size
-from engine.types import UNCHANGED
+from engine.live.core.diff import apply_changes, list_changes
+from engine.live.core.window import Window, read_size
+from engine.transaction import UNCHANGED
 
 Row = tuple[Any, ...]
 

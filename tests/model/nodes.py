@@ -13,12 +13,12 @@ from typing import Any, cast
 import uvicorn
 
 from engine.feed.settings import DecoderName
-from engine.outage import UNREADABLE
-from server.app import make_app
-from server.http_protocol import HttpProtocol
-from server.node import Node
+from engine.postgres.errors import UNREADABLE
+from server.app.http import make_app
+from server.app.node import Node
+from server.app.settings import Settings
+from server.app.uvicorn_http import HttpProtocol
 from server.rest import Rest
-from server.settings import Settings
 from tests.ports import free_port
 from tests.server.listener import slot_name
 from tests.server.processes import ServerProcess, start

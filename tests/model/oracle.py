@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 
-from engine.channels.model import Position, parse_position
-from engine.session_settings import connection_options
+from engine.channels.core.model import Position, parse_position
+from engine.postgres.session_settings import connection_options
 from tests.channels.wal import control
 from tests.model.client import Client
 from tests.model.stay import Stay

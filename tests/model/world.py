@@ -13,7 +13,7 @@ import psycopg
 from websockets.exceptions import WebSocketException
 
 from engine.feed.settings import DecoderName
-from engine.session_settings import connection_options
+from engine.postgres.session_settings import connection_options
 from tests.channels.wal import begin_control
 from tests.model.client import Client
 from tests.model.faults import Faults

@@ -14,12 +14,12 @@ import psycopg
 
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
-from engine.live.changes import WindowEvent, apply_changes
-from engine.live.queries import Subscription
-from engine.live.resume import Resume
+from engine.live.core.diff import WindowEvent, apply_changes
+from engine.live.core.resume_log import Resume
+from engine.live.core.shared_query import Subscription
 from engine.live.service import LiveQueries, LiveSettings
 from engine.lsn import parse_lsn
-from engine.session_settings import connection_options
+from engine.postgres.session_settings import connection_options
 from tests.oracle.queries import Query
 
 __all__ = ["Arena", "Client", "arena"]

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from engine.catalog import Catalog, Table, load_catalog
-from engine.query.canonical import canonicalise
-from engine.query.model import Query
-from engine.session_settings import connection_options
-from engine.statement import Statement
-from engine.types import Value
-from server.local_postgres import LocalPostgres
+from engine.catalog.load import Catalog, Table, load_catalog
+from engine.postgres.session_settings import connection_options
+from engine.postgres.statement import Statement
+from engine.query.ir.model import Query
+from engine.query.literals import canonicalise
+from engine.transaction import Value
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 
 Row = tuple[Value, ...]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from engine.catalog import Table
-from engine.query.model import And, Bound, Compare, IsNull, Not, Or, OrderBy, Predicate, Query
-from engine.query.order import sort_keys
+from engine.catalog.load import Table
+from engine.query.ir.model import And, Bound, Compare, IsNull, Not, Or, OrderBy, Predicate, Query
+from engine.query.ir.sort_order import sort_keys
 from tests.query.conftest import POOLS, SORTABLE
 
 _INTEGERS = ("small", "int", "big")

@@ -9,10 +9,10 @@ from decimal import Decimal
 import pytest
 
 from engine.errors import InvalidQuery
-from engine.query.builder import parse_query
-from engine.query.incremental import IncrementalPlan, compile_incremental
-from engine.query.render import render_documents
-from engine.statement import Statement
+from engine.postgres.statement import Statement
+from engine.query.builder.parse import parse_query
+from engine.query.compile.plan import IncrementalPlan, compile_incremental
+from engine.query.compile.to_sql import render_documents
 from tests.query.conftest import Oracle
 
 MEANINGS: list[tuple[list[object], str]] = [

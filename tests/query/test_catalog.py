@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from engine.catalog import Catalog, Table, layout, load_catalog
-from engine.catalog_build import camel_case
+from engine.catalog.build import camel_case
+from engine.catalog.load import Catalog, Table, layout, load_catalog
 from engine.errors import CatalogError
-from engine.types import Relation, RelationColumn
-from server.local_postgres import LocalPostgres
+from engine.transaction import Relation, RelationColumn
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 
 

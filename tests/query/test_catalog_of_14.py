@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import psycopg
 
-from engine.catalog_build import build_catalog
-from engine.sql import query
-from server.local_postgres import LocalPostgres
+from engine.catalog.build import build_catalog
+from engine.postgres.named_queries import query
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 
 

@@ -10,16 +10,16 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from engine.catalog import Table
+from engine.catalog.load import Table
 from engine.errors import InvalidQuery
-from engine.query.builder import parse_query
-from engine.query.canonical import canonicalise
-from engine.query.incremental import IncrementalPlan, compile_incremental
+from engine.postgres.statement import Statement
+from engine.query.builder.parse import parse_query
+from engine.query.compile.plan import IncrementalPlan, compile_incremental
+from engine.query.compile.to_sql import render_documents
+from engine.query.literals import canonicalise
 from engine.query.planner import plan_query
-from engine.query.render import render_documents
-from engine.statement import Statement
 from engine.values.nested import array_tokens
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.query.conftest import Oracle, connected
 from tests.query.every_type import KINDS, SETUP, Kind

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from engine.errors import InvalidQuery
-from engine.query.builder import parse_query
-from engine.query.incremental import Conjunction, IncrementalPlan, NotIncremental, RangeTerm, compile_incremental
-from engine.query.model import And, Bound, Compare, Not, Or, OrderBy, Query
-from engine.query.render import render_documents
-from engine.types import Row
-from server.local_postgres import LocalPostgres
+from engine.query.builder.parse import parse_query
+from engine.query.compile.plan import Conjunction, IncrementalPlan, NotIncremental, RangeTerm, compile_incremental
+from engine.query.compile.to_sql import render_documents
+from engine.query.ir.model import And, Bound, Compare, Not, Or, OrderBy, Query
+from engine.transaction import Row
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.query.conftest import Oracle, connected
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.query import like, predicate
-from engine.query.latest import Latest, latest
-from engine.query.model import Compare, Or
-from engine.query.predicate import compile_predicate
+from engine.query.compile import predicate
+from engine.query.compile.predicate import compile_predicate
+from engine.query.ir import like
+from engine.query.ir.latest import Latest, latest
+from engine.query.ir.model import Compare, Or
 from engine.values.nested import array_elements
 from tests.query.conftest import Oracle
 

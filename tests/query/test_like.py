@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.query.like import MAX_PATTERN, Like, Text, like_test, pattern_problem
-from server.local_postgres import LocalPostgres
+from engine.query.ir.like import MAX_PATTERN, Like, Text, like_test, pattern_problem
+from server.cli.local_postgres import LocalPostgres
 
 # few letters make near misses (a%a against a); many make the odd characters
 _PIECES = st.lists(st.sampled_from(["a", "b", "%", "_"]), max_size=5) | st.lists(

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.catalog import Table
-from engine.query.incremental import Conjunction, IncrementalPlan, compile_incremental
-from engine.query.model import Query
-from engine.query.normalise import normalise
-from engine.query.render import render_documents
+from engine.catalog.load import Table
+from engine.query.compile.plan import Conjunction, IncrementalPlan, compile_incremental
+from engine.query.compile.to_sql import render_documents
+from engine.query.ir.model import Query
+from engine.query.ir.normalise import normalise
 from tests.query.conftest import Oracle, Row
 from tests.query.strategies import predicates, queries
 

@@ -10,12 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.catalog import Catalog, load_catalog
-from engine.query.incremental import IncrementalPlan
+from engine.catalog.load import Catalog, load_catalog
+from engine.postgres.session_settings import connection_options
+from engine.query.compile.plan import IncrementalPlan
+from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import plan_query
-from engine.query.reread import ReReadPlan
-from engine.session_settings import connection_options
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 
 SCHEMA = """

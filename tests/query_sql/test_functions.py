@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import InvalidQuery
-from engine.query.reread import ReReadPlan
+from engine.query.ir.reread_plan import ReReadPlan
 from tests.query_sql.conftest import Planner, connect
 
 FUNCTIONS = [

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from engine.catalog import load_catalog
+from engine.catalog.load import load_catalog
 from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.query_sql.conftest import Planner, connect
 

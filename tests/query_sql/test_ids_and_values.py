@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InvalidQuery, PermissionDenied
-from engine.query.incremental import IncrementalPlan
+from engine.query.compile.plan import IncrementalPlan
+from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.planner import plan_query
-from engine.query.reread import ReReadPlan, unique_ids
 from tests.query_sql.conftest import Planner
 
 
@@ -212,7 +212,7 @@ async def test_a_builder_query_that_cannot_be_incremental_is_reread_with_the_sam
 async def test_a_table_with_a_problem_cannot_be_subscribed_to_nor_joined(planner: Planner) -> None:
     async with planner.connection.transaction(force_rollback=True):
         await planner.connection.execute("alter table app.users enable row level security")
-        from engine.catalog import load_catalog
+        from engine.catalog.load import load_catalog
 
         planner.catalog = await load_catalog(planner.connection)
         with pytest.raises(PermissionDenied, match='"users" cannot be subscribed to'):

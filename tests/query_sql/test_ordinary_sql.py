@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.catalog import load_catalog
+from engine.catalog.load import load_catalog
 from engine.errors import QueryRejected
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.query_sql.conftest import Planner, connect
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
-from engine.catalog import load_catalog
+from engine.catalog.load import load_catalog
 from engine.errors import InvalidQuery
-from engine.query.incremental import IncrementalPlan
-from engine.query.reread import ReReadPlan
-from server.local_postgres import LocalPostgres
+from engine.query.compile.plan import IncrementalPlan
+from engine.query.ir.reread_plan import ReReadPlan
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.query_sql.conftest import Planner, connect, loads
 

@@ -7,11 +7,11 @@ import asyncio
 import psycopg
 import pytest
 
-from engine.catalog import load_catalog
+from engine.catalog.load import load_catalog
 from engine.errors import CatalogError, InvalidQuery, PermissionDenied, QueryRejected
-from engine.query.incremental import IncrementalPlan
+from engine.query.compile.plan import IncrementalPlan
+from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import SqlCache, plan_query
-from engine.query.reread import ReReadPlan
 from tests.query_sql.conftest import Planner, connect
 
 ODD = """

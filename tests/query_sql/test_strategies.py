@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import PermissionDenied
-from engine.query.incremental import IncrementalPlan
-from engine.query.reread import ReReadPlan
+from engine.query.compile.plan import IncrementalPlan
+from engine.query.ir.reread_plan import ReReadPlan
 from tests.query_sql.conftest import Planner
 
 MESSAGES = "id, room_id, body, created_at, n, price, score, ok, mood, tags, note, meta, code"

@@ -10,11 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from server.doctor import diagnose
-from server.finding import Finding
-from server.local_postgres import LocalPostgres
-from server.migrate import migrate
-from server.settings import Settings
+from server.app.settings import Settings
+from server.cli.doctor import diagnose
+from server.cli.finding import Finding
+from server.cli.local_postgres import LocalPostgres
+from server.cli.migrate import migrate
 from tests.conftest import postgres_18, started
 from tests.server.test_cli import realtime, run_sql
 

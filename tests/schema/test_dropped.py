@@ -7,11 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.missing import REMEDY
-from server.doctor import diagnose
-from server.local_postgres import LocalPostgres
-from server.migrate import MigrationError, check_served, migrate
-from server.settings import Settings
+from engine.postgres.missing_tables import REMEDY
+from server.app.settings import Settings
+from server.cli.doctor import diagnose
+from server.cli.local_postgres import LocalPostgres
+from server.cli.migrate import MigrationError, check_served, migrate
 from tests.conftest import database_on
 from tests.server.test_cli import realtime, run_sql
 

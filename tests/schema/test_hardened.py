@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from server.doctor import diagnose
-from server.local_postgres import LocalPostgres
-from server.migrate import migrate
-from server.settings import Settings
+from server.app.settings import Settings
+from server.cli.doctor import diagnose
+from server.cli.local_postgres import LocalPostgres
+from server.cli.migrate import migrate
 from tests.conftest import database_on
 from tests.server.people import company
 from tests.server.test_cli import realtime, run_sql

@@ -8,10 +8,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from server.doctor import diagnose
-from server.local_postgres import LocalPostgres, embedded_bin_dir
-from server.migrate import MigrationError, check_served, migrate
-from server.settings import Settings
+from server.app.settings import Settings
+from server.cli.doctor import diagnose
+from server.cli.local_postgres import LocalPostgres, embedded_bin_dir
+from server.cli.migrate import MigrationError, check_served, migrate
 from tests.conftest import database_on, postgres_18, started
 
 SOURCE = (

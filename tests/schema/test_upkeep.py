@@ -11,11 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from server.doctor import diagnose
-from server.local_postgres import LocalPostgres
-from server.migrate import MigrationError, check_migrated, check_served, migrate
-from server.patience import LockedOut, patiently
-from server.settings import Settings
+from server.app.settings import Settings
+from server.cli.doctor import diagnose
+from server.cli.local_postgres import LocalPostgres
+from server.cli.lock_waits import LockedOut, patiently
+from server.cli.migrate import MigrationError, check_migrated, check_served, migrate
 from tests.conftest import database_on
 from tests.server.processes import ROOT
 

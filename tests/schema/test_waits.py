@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from engine.sql import query
-from server import migrate as migrating
-from server.migrate import migrate
-from server.patience import LockedOut, patiently
+from engine.postgres.named_queries import query
+from server.cli import migrate as migrating
+from server.cli.lock_waits import LockedOut, patiently
+from server.cli.migrate import migrate
 from tests.faultproxy.proxy import FaultProxy
 from tests.server.processes import PATIENCE, ROOT
 from tests.server.test_cli import run_sql

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from server.doctor import diagnose
-from server.local_postgres import LocalPostgres
-from server.migrate import migrate
-from server.settings import Settings
+from server.app.settings import Settings
+from server.cli.doctor import diagnose
+from server.cli.local_postgres import LocalPostgres
+from server.cli.migrate import migrate
 from tests.conftest import database_on
 from tests.live.stage import read
 from tests.server.people import company

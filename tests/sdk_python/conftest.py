@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from bunbase import Realtime
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.ports import free_port
 from tests.server.listener import TABLE, slot_name

@@ -9,8 +9,8 @@ from typing import Any
 from bunbase import Realtime, RealtimeError, Snapshot
 
 from engine.errors import DatabaseUnavailable
-from engine.live.resume import Resume
-from server.live import LiveEvent, LiveSubscription
+from engine.live.core.resume_log import Resume
+from server.ports.live_queries import LiveEvent, LiveSubscription
 from tests.server.processes import PATIENCE
 from tests.server.serving import Lists, ListSubscription, open_door
 

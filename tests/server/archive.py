@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.channels.model import Position, Unavailable, format_position, parse_position
+from engine.channels.core.model import Position, Unavailable, format_position, parse_position
 from engine.errors import RealtimeError
-from server.channels import Ack, ChannelOptions, Deliver, DeliverBlock, Member, Publication
+from server.ports.channels import Ack, ChannelOptions, Deliver, DeliverBlock, Member, Publication
 
 EPOCH = "e"
 

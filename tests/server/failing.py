@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.channels.ledger import Ledger
-from server.cli import main
+from engine.channels.core.unrecorded import Ledger
+from server.cli.main import main
 
 _append = Ledger.append
 

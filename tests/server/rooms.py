@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import RealtimeError
-from server.channels import Ack, ChannelOptions, Deliver, DeliverBlock, Member, Publication
+from server.ports.channels import Ack, ChannelOptions, Deliver, DeliverBlock, Member, Publication
 
 
 class Full(RealtimeError):

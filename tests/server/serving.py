@@ -17,15 +17,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from engine.errors import InvalidQuery, QueryRejected
-from engine.live.resume import Resume
-from server.app import make_app
-from server.http_protocol import HttpProtocol
-from server.identity import Upgrade, member_of
-from server.limits import ConnectionLimits
-from server.live import LiveEvent, LiveSubscription
-from server.services import Services
-from server.session import Session, SessionLimits
-from server.ws_connection import WebSocketConnection
+from engine.live.core.resume_log import Resume
+from server.app.http import make_app
+from server.app.uvicorn_http import HttpProtocol
+from server.auth.identity import Upgrade, member_of
+from server.client.shared import Services
+from server.ports.limits import ConnectionLimits
+from server.ports.live_queries import LiveEvent, LiveSubscription
+from server.session.session import Session, SessionLimits
+from server.transports.websocket.connection import WebSocketConnection
 from tests.server.rooms import Rooms
 
 

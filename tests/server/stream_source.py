@@ -9,15 +9,15 @@ from typing import Any
 
 from starlette.types import Message
 
-from engine.channels.model import Position, parse_position
-from server.admission import Admission
-from server.channels import Member
-from server.limits import ConnectionLimits
-from server.services import Services
-from server.session import Greeting, Session, SessionLimits
-from server.sse import SseConnection
-from server.stream_ids import read_id
-from server.stream_request import read_request
+from engine.channels.core.model import Position, parse_position
+from server.client.admission import Admission
+from server.client.shared import Services
+from server.ports.channels import Member
+from server.ports.limits import ConnectionLimits
+from server.session.session import Greeting, Session, SessionLimits
+from server.transports.sse.connection import SseConnection
+from server.transports.sse.event_ids import read_id
+from server.transports.sse.request import read_request
 from tests.server.archive import EPOCH, Archive
 from tests.server.serving import Lists
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from engine.channels.model import ChannelOptions
-from server.requests import ChannelRequest
-from server.session import Cancel, Join, Output, Present, Send, Session, SessionLimits
+from engine.channels.core.model import ChannelOptions
+from server.session.session import Cancel, Join, Output, Present, Send, Session, SessionLimits
+from server.session.subscriptions import ChannelRequest
 
 
 def session(**limits: Any) -> Session:

@@ -11,9 +11,9 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
-from engine.channels.model import Disconnected, Kicked, NodeRemoved
-from server.limits import ConnectionLimits
-from server.session import SessionLimits
+from engine.channels.core.model import Disconnected, Kicked, NodeRemoved
+from server.ports.limits import ConnectionLimits
+from server.session.session import SessionLimits
 from tests.server.raw import masked, read_frame, reading, slow_client
 from tests.server.rooms import Event, Full
 from tests.server.serving import Door, closed_after, hear, hear_to_the_end, open_door, say

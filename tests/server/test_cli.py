@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
 
 ROOT = Path(__file__).parents[2]

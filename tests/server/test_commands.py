@@ -13,11 +13,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from server import slots_command
-from server.doctor import diagnose
-from server.local_postgres import LocalPostgres
-from server.settings import Settings
-from server.slots_command import NotOurSlot
+from server.app.settings import Settings
+from server.cli import slots as slots_command
+from server.cli.doctor import diagnose
+from server.cli.local_postgres import LocalPostgres
+from server.cli.slots import NotOurSlot
 from tests.conftest import database_on
 from tests.server.test_cli import ROOT, empty_database, levels, realtime, run_sql
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.ports import free_port
 from tests.server.listener import TABLE, TOP, listener, read, slot_name, write

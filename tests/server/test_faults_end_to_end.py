@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from websockets.exceptions import ConnectionClosed
 
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
 from tests.faultproxy.proxy import FaultProxy
 from tests.live.stage import PATIENCE, held, read, run, until

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from server.memory import give_back, resident
+from server.app.memory import give_back, resident
 from tests.ports import free_port
 from tests.server.listener import slot_name
 from tests.server.processes import PATIENCE, ServerProcess, serving

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.msgpack import json_of, packed, packed_fields, packed_snapshot
-from server.payload import BadMessage
-from server.replies import snapshot_head, snapshot_tail
+from server.protocol.msgpack import json_of, packed, packed_fields, packed_snapshot
+from server.protocol.server_messages import snapshot_head, snapshot_tail
+from server.protocol.validation import BadMessage
 from tests.server.listener import write
 from tests.server.people import running
 from tests.server.talkers import SocketTalker, talker

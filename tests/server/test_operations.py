@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from websockets.asyncio.client import connect
 
-from server.migrate import MigrationError, check_served, migrate
+from server.cli.migrate import MigrationError, check_served, migrate
 from tests.channels.test_blocked import holding, set_read_only
 from tests.live.stage import read, run, until
 from tests.ports import free_port
@@ -85,7 +85,7 @@ def test_every_table_of_the_schema_is_looked_for(database: str) -> None:
         with psycopg.connect(database) as connection:
             connection.execute(f"drop table {name} cascade".encode())
             if name != "realtime.migrations":
-                from engine.sql import query
+                from engine.postgres.named_queries import query
 
                 assert connection.execute(query("missing_tables")).fetchone()[0] != [], name  # type: ignore[index]
             connection.rollback()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.outbox import Outbox
+from server.wire.send_queue import Outbox
 
 FRAMES = st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), st.integers(-1, 2), st.integers(1, 9)), max_size=40)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from server.limits import ConnectionLimits
+from server.ports.limits import ConnectionLimits
 from tests.server.raw import read_frame, reading, slow_client
 from tests.server.rooms import Event
 from tests.server.serving import open_door

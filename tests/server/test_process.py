@@ -14,8 +14,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from server.listening import ServeError, listen, listen_near
-from server.local_postgres import LocalPostgres
+from server.app.listening import ServeError, listen, listen_near
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database, postgres_18, started
 from tests.ports import free_port
 from tests.server.listener import TABLE, TOP, listener, read, slot_name, write

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InvalidQuery
-from server.requests import LiveRequest, Request
-from server.session import Cancel, Close, Join, Open, Output, Present, Send, Session, SessionLimits
+from server.session.session import Cancel, Close, Join, Open, Output, Present, Send, Session, SessionLimits
+from server.session.subscriptions import LiveRequest, Request
 
 LIMITS = SessionLimits(subscriptions=3, message_rate=5, message_size=2048)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.settings import SettingsError, load_settings
+from server.app.settings import SettingsError, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from engine.channels.model import Position, parse_position
-from server.stream_ids import read_id
+from engine.channels.core.model import Position, parse_position
+from server.transports.sse.event_ids import read_id
 from tests.server.listener import TOP, write
 from tests.server.people import rest, running
 from tests.server.processes import PATIENCE, ServerProcess

@@ -6,8 +6,8 @@ import asyncio
 import json
 from urllib.parse import quote
 
-from engine.channels.model import Position, parse_position
-from server.stream_ids import Place, write_id
+from engine.channels.core.model import Position, parse_position
+from server.transports.sse.event_ids import Place, write_id
 from tests.server.listener import write
 from tests.server.people import rest, running
 from tests.server.processes import PATIENCE

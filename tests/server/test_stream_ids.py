@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.rest.problems import Problem
-from server.stream_ids import LONGEST, Place, read_id, write_id
-from server.stream_request import read_request
+from server.http.problems import Problem
+from server.transports.sse.event_ids import LONGEST, Place, read_id, write_id
+from server.transports.sse.request import read_request
 
 HERE = Place("0/16B3748", "9bec9a01a157")
 THERE = Place("0/16B3790/42", "9bec9a01a157")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.channels.model import Position
-from server import sse
-from server.limits import ConnectionLimits
-from server.stream_ids import Place, read_id, write_id
-from server.stream_progress import Block, Handed, Key, Opened, Progress
+from engine.channels.core.model import Position
+from server.ports.limits import ConnectionLimits
+from server.transports.sse import connection as sse
+from server.transports.sse.event_ids import Place, read_id, write_id
+from server.transports.sse.progress import Block, Handed, Key, Opened, Progress
 from tests.server.archive import Archive, Said
 from tests.server.stream_source import Source
 

@@ -14,8 +14,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
 from engine.errors import UnknownCollection
-from server.limits import ConnectionLimits
-from server.session import SessionLimits
+from server.ports.limits import ConnectionLimits
+from server.session.session import SessionLimits
 from tests.server.raw import handshake, masked, read_frame
 from tests.server.serving import closed_after, hear, hear_to_the_end, open_door, say, subscribe
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from kosoku import FailureError, run_fuzzingclient
 
-from server.fragments import Message
-from server.frames import binary_frame, text_frame
-from server.identity import Upgrade, member_of
-from server.limits import ConnectionLimits
-from server.session import Session, SessionLimits
-from server.ws_connection import WebSocketConnection
+from server.auth.identity import Upgrade, member_of
+from server.ports.limits import ConnectionLimits
+from server.session.session import Session, SessionLimits
+from server.transports.websocket.assembler import Message
+from server.transports.websocket.connection import WebSocketConnection
+from server.wire.encoder import binary_frame, text_frame
 from tests.server.serving import Door, open_door
 
 LARGEST = 20 * 1024 * 1024

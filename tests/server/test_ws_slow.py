@@ -8,7 +8,7 @@ import json
 import pytest
 from websockets.frames import Opcode
 
-from server.limits import ConnectionLimits
+from server.ports.limits import ConnectionLimits
 from tests.server.raw import handshake, masked, read_frame, reading, slow_client
 from tests.server.serving import closed_after, hear, hear_to_the_end, open_door, subscribe
 

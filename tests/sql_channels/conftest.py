@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow, dict_row
 
-from engine.sql import query
-from server.local_postgres import LocalPostgres
+from engine.postgres.named_queries import query
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 
 Connection = psycopg.Connection[DictRow]

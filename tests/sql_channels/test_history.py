@@ -8,7 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from engine.sql import query
+from engine.postgres.named_queries import query
 from tests.sql_channels.conftest import Connect, Connection, named, record, run, value
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.sql import query
+from engine.postgres.named_queries import query
 from tests.sql_channels.conftest import Connection, named, run, value
 
 CALLS = [

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from engine.channels.filter import compile_filter
+from engine.channels.core.filters.filter import compile_filter
 from engine.errors import InvalidQuery
 from tests.sql_channels.conftest import Connect, Connection, Stream, named, run, value
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from engine.catalog import Table, load_catalog
-from engine.session_settings import connection_options
+from engine.catalog.load import Table, load_catalog
+from engine.postgres.session_settings import connection_options
 from engine.values import Codec
-from server.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 
 TYPES = """

@@ -1,0 +1,294 @@
+"""From the catalog query's JSON document to ``Catalog``: every rule about what can be followed is here.
+
+A table with a problem still has an entry, with ``Table.problem`` saying what is wrong, so that a subscriber gets that
+sentence and other tables are not disturbed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine.catalog.model import Catalog, Table
+from engine.errors import CatalogError
+from engine.values.pg_types import Collation, Column, TypeInfo
+
+__all__ = ["build_catalog", "camel_case"]
+
+Json = Mapping[str, Any]
+
+_KINDS = {"b": "base", "e": "enum", "d": "domain", "c": "composite", "r": "range", "m": "multirange"}
+_C_LOCALES = {"c", "posix"}
+# ucs_basic and pg_c_utf8 carry these too; in all of them order is by code point, which is the order of UTF-8 bytes
+_BYTEWISE_LOCALES = _C_LOCALES | {"c.utf-8", "c.utf8"}
+# The names of the encodings with one byte per character (docs: "Character Set Support"). Of those with more, EUC_JP among
+# them, two characters may be the same one in Unicode.
+_ONE_BYTE = ("LATIN", "ISO_8859_", "WIN", "KOI8")
+
+
+def build_catalog(document: Json, *, stream_generated: bool = True) -> Catalog:
+    """Turn the document of the named query ``catalog`` into a :class:`Catalog`.
+
+    Raises ``CatalogError`` if a type refers to one that is not described.
+    """
+    types = _Types(document["types"])
+    encoding = document["encoding"]
+    described = [document["default_collation"], *document["collations"]]
+    collations = {entry["oid"]: _collation(entry, encoding) for entry in described}
+    # Before 18 pgoutput never sends generated columns, although pg_publication_tables of 15 lists them.
+    generated = "s" if stream_generated and document["version"] >= 180000 else ""
+    publication = document["publication"] or {}
+    published = _Published(
+        problem=_publication_problem(publication),
+        all_tables=publication.get("all_tables", False),
+        schemas=frozenset(document.get("published_schemas", ())),
+        generated=generated if publication.get("generated") == "s" else "",
+        listed=generated,
+    )
+    by_collection: dict[str, Table] = {}
+    by_oid: dict[int, Table] = {}
+    for entry in document["tables"]:
+        table = _table(entry, types, collations, published)
+        by_collection[table.collection] = table
+        by_oid |= dict.fromkeys(table.members, table)
+    by_type, by_relation = _uses(by_collection.values())
+    return Catalog(by_collection, by_oid, by_type, by_relation, published.problem)
+
+
+def camel_case(name: str) -> str:
+    """``created_at`` as ``createdAt``; leading, trailing and doubled underscores stay."""
+    return re.sub(r"(?<=[^_])_([a-z0-9])", lambda match: match[1].upper(), name)
+
+
+# int2vector and oidvector print and are read without braces, and have comparisons of their own
+_VECTORS = frozenset({22, 30})
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What the publication as a whole says.
+
+    ``generated`` and ``listed``: the kinds of generated columns that it sends, where a table has no column list and where
+    it has one that names them.
+    """
+
+    problem: str | None
+    all_tables: bool
+    schemas: frozenset[str]
+    generated: str
+    listed: str
+
+    def has(self, entry: Json) -> bool:
+        """Whether the table is published: by name, with its schema, or with all tables."""
+        return bool(entry["published"]) or self.all_tables or entry["schema"] in self.schemas
+
+
+def _publication_problem(publication: Json) -> str | None:
+    """Why live queries cannot follow what this publication sends, or None."""
+    if not publication:
+        return "the publication bunbase_realtime is missing; run `realtime migrate`"
+    unsent = [kind for kind in ("insert", "update", "delete", "truncate") if not publication[kind]]
+    if unsent:
+        return f"the publication bunbase_realtime does not publish {', '.join(unsent)}; run `realtime migrate`"
+    if not publication["via_root"]:
+        return "the publication bunbase_realtime does not publish via the partition root; run `realtime migrate`"
+    return None
+
+
+def _uses(tables: Iterable[Table]) -> tuple[dict[int, set[int]], dict[int, set[int]]]:
+    """The tables by the types their columns are made of, and by those types' ``pg_class`` entries."""
+    by_type: dict[int, set[int]] = {}
+    by_relation: dict[int, set[int]] = {}
+    for table in tables:
+        for column in (*table.columns, *table.unstreamed):
+            for part in column.type.parts():
+                by_type.setdefault(part.oid, set()).add(table.oid)
+                if part.relation:
+                    by_relation.setdefault(part.relation, set()).add(table.oid)
+    return by_type, by_relation
+
+
+class _Types:
+    """Type descriptions resolved on demand (they refer to each other, never in a circle by value)."""
+
+    def __init__(self, entries: list[Json]) -> None:
+        self._entries = {entry["oid"]: entry for entry in entries}
+        self._built: dict[int, TypeInfo] = {}
+
+    def __getitem__(self, oid: int) -> TypeInfo:
+        if oid not in self._built:
+            if oid not in self._entries:
+                raise CatalogError(f"the type with oid {oid} is missing from the catalog")
+            self._built[oid] = self._build(self._entries[oid])
+        return self._built[oid]
+
+    def _build(self, entry: Json) -> TypeInfo:
+        element = self[entry["element"]] if entry["element"] and entry["oid"] not in _VECTORS else None
+        return TypeInfo(
+            oid=entry["oid"],
+            name=entry["name"],
+            kind="array" if element else _KINDS.get(entry["typtype"], "base"),
+            base=self[entry["base"]] if entry["base"] else None,
+            element=element,
+            labels=tuple(entry["labels"] or ()),
+            fields=tuple((name, self[oid]) for name, oid in entry["fields"] or ()),
+            delimiter=entry["delimiter"],
+            json_cast=entry["json_cast"],
+            category=entry["category"],
+            relation=entry["relation"],
+            spans=self[entry["spans"]] if entry["spans"] else None,
+        )
+
+
+def is_bytewise(provider: str, collate: str | None, *, utf8: bool) -> bool:
+    """Whether text is ordered by its UTF-8 bytes.
+
+    Args:
+        provider: ``collprovider`` or ``datlocprovider``: ``c`` (libc), ``i`` (ICU) or ``b`` (builtin, since 17, all of whose
+            locales compare code points).
+        collate: the locale's name, of importance for libc.
+        utf8: whether that is the database's encoding.
+    """
+    return utf8 and (provider == "b" or (provider == "c" and (collate or "").lower() in _BYTEWISE_LOCALES))
+
+
+def _collation(entry: Json, encoding: str) -> Collation:
+    """What can be said about an order, in a database of this encoding."""
+    utf8, bytes_only = encoding == "UTF8", encoding == "SQL_ASCII"
+    one_byte = encoding.startswith(_ONE_BYTE)
+    provider = entry["provider"]
+    ctype = entry["ctype"] if provider == "c" else entry["locale"] if provider == "b" else None
+    return Collation(
+        name=entry["name"],
+        deterministic=entry["deterministic"],
+        bytewise=is_bytewise(provider, entry["collate"], utf8=utf8),
+        ascii_case=utf8 and (ctype or "").lower() in _C_LOCALES,
+        injective=utf8 or bytes_only or one_byte,
+        c_is_utf8=utf8 or bytes_only or encoding == "LATIN1",
+        characters=utf8 or one_byte,
+    )
+
+
+def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], published: _Published) -> Table:
+    every = _columns(entry, types, collations, published)
+    collision = _field_problem(every)
+    if collision:
+        every = tuple(replace(column, field=column.name) for column in every)
+    key = entry["primary_key"] or {"immediate": False, "columns": []}
+    identity = _identity(entry, key)
+    wanted = {*key["columns"], *identity}
+    passing = _unpublished(entry, published)
+    problem = passing or _problem(entry) or collision
+    if problem is None:
+        problem = passing = _unidentified(entry)
+    rows = tuple(c for c in every if c.streamed and (c.exposed or c.name in wanted))
+    position = {column.name: index for index, column in enumerate(rows)}
+    return Table(
+        oid=entry["oid"],
+        schema=entry["schema"],
+        name=entry["name"],
+        collection=entry["collection"],
+        columns=rows,
+        primary_key=_positions(key["columns"], position),
+        identity=_positions(identity, position),
+        replica_identity=entry["replica_identity"],
+        stream_columns=tuple((c.name, c.type.oid) for c in every if c.streamed),
+        members=frozenset({entry["oid"], *(member["oid"] for member in entry["members"] or ())}),
+        camel_case=entry["camel_case"],
+        unstreamed=tuple(c for c in every if c.exposed and not c.streamed),
+        generated=frozenset(c.name for c in every if c.generated),
+        problem=problem,
+        mendable=passing is not None,
+    )
+
+
+def _columns(
+    entry: Json, types: _Types, collations: Mapping[int, Collation], published: _Published
+) -> tuple[Column, ...]:
+    listed = entry["published_columns"]
+    streamed_names = {column["name"] for column in entry["columns"]} if listed is None else set(listed)
+    sent_kinds = ("", published.generated if listed is None else published.listed)
+    return tuple(
+        Column(
+            name=column["name"],
+            attnum=column["attnum"],
+            type=types[column["type"]],
+            collation=collations.get(column["collation"]),
+            not_null=column["not_null"],
+            generated=column["generated"],
+            field=camel_case(column["name"]) if entry["camel_case"] else column["name"],
+            exposed=column["exposed"],
+            streamed=column["name"] in streamed_names and column["generated"] in sent_kinds,
+        )
+        for column in entry["columns"]
+    )
+
+
+def _positions(names: list[str], position: Mapping[str, int]) -> tuple[int, ...]:
+    """Layout indexes of a key; none if part of it is not streamed (a generated column before 18)."""
+    return tuple(position[name] for name in names) if position.keys() >= set(names) else ()
+
+
+def _identity(entry: Json, key: Json) -> list[str]:
+    """The columns by which an old row is found; the leaves' replica identity decides, not a partitioned root's.
+
+    A deferrable primary key is no identity: within a transaction two rows may have the same.
+    """
+    leaves = [member for member in entry["members"] or () if member["leaf"]]
+    kinds = {leaf["replica_identity"] for leaf in leaves}
+    if kinds <= {"d", "f"}:
+        return list(key["columns"]) if key["immediate"] else []
+    indexes = {tuple(leaf["identity_index"] or ()) for leaf in leaves}
+    if kinds == {"i"} and len(indexes) == 1:
+        return list(indexes.pop())
+    return []
+
+
+def _problem(entry: Json) -> str | None:
+    """Why the table cannot be subscribed to, or None. expose() checked this once; the table may have changed since."""
+    table = f"{entry['schema']}.{entry['name']}"
+    leaves = [member for member in entry["members"] or () if member["leaf"]]
+    if entry["row_security"]:
+        return f"row-level security is enabled on {table}, and live queries do not apply policies"
+    if not any(column["exposed"] for column in entry["columns"]):
+        return f"no exposed column of {table} is there any more, or readable for realtime_reader; expose it again"
+    if entry["inherited"]:
+        return f"{table} takes part in table inheritance, which live queries do not follow"
+    if any(leaf["kind"] not in ("r", "p") for leaf in leaves):
+        return f"a partition of {table} is a foreign table, whose changes are not in the WAL"
+    return None
+
+
+def _unidentified(entry: Json) -> str | None:
+    """Why old rows of the table, or of a partition, have no replica identity any more, or None."""
+    found = next((member["problem"] for member in entry["members"] or () if member["problem"]), None)
+    if found is None:
+        return None
+    return (
+        f"{found}: updates and deletes cannot be followed; give it a primary key and REPLICA IDENTITY DEFAULT, "
+        "or REPLICA IDENTITY FULL"
+    )
+
+
+def _unpublished(entry: Json, published: _Published) -> str | None:
+    """Why the stream does not bring all changes of the table, or None."""
+    table = f"{entry['schema']}.{entry['name']}"
+    if published.problem:
+        return published.problem
+    if not published.has(entry):
+        return f"{table} is not in the publication bunbase_realtime; expose it again, or run `realtime migrate`"
+    if entry["row_filter"]:
+        return f"the publication bunbase_realtime has a row filter on {table}; take it away"
+    return None
+
+
+def _field_problem(columns: tuple[Column, ...]) -> str | None:
+    seen: dict[str, str] = {}
+    for column in columns:
+        if column.exposed and (other := seen.setdefault(column.field, column.name)) != column.name:
+            return (
+                f"columns {other!r} and {column.name!r} are both shown as {column.field!r}; expose without camel_case"
+            )
+    return None

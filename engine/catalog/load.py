@@ -1,0 +1,75 @@
+"""Reading the catalog: one statement that describes every exposed table, turned into plain data.
+
+``Catalog`` and its parts live in ``engine.catalog.model`` and ``engine.values.pg_types`` and are exported here too. Nothing
+is cached: whoever sees a ``realtime.ddl`` message loads a new catalog and compares ``Table.signature``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+
+from engine.catalog.build import build_catalog
+from engine.catalog.model import Catalog, Marks, Table, layout
+from engine.errors import CatalogError
+from engine.postgres.named_queries import query
+from engine.values.pg_types import Collation, Column, TypeInfo
+
+__all__ = ["Catalog", "Collation", "Column", "Marks", "Table", "TypeInfo", "layout", "load_catalog", "load_marks"]
+
+
+async def load_catalog(connection: psycopg.AsyncConnection[Any], *, stream_generated: bool = True) -> Catalog:
+    """Describe all exposed tables as they are now.
+
+    Args:
+        connection: may see all of ``pg_catalog`` and the ``realtime`` schema.
+        stream_generated: False if the output plugin sends no generated columns at all (wal2json), whatever the
+            publication says.
+
+    Raises:
+        CatalogError: the description cannot be read (not migrated, no privilege) or makes no sense.
+    """
+    try:
+        async with connection.transaction():
+            await connection.execute(query("catalog_settings").encode())
+            marks = await _marks(connection)  # first: what changes in between is looked at once more
+            cursor = await connection.execute(query("catalog").encode())
+            row = await cursor.fetchone()
+            schemas = await _schemas(connection)
+    except psycopg.Error as error:
+        raise CatalogError(f"the catalog cannot be read: {error.diag.message_primary or error}") from error
+    if row is None:
+        raise CatalogError("the catalog cannot be read: the current database is not in pg_database")
+    catalog = build_catalog(row[0] | {"published_schemas": schemas}, stream_generated=stream_generated)
+    return replace(catalog, marks=marks)
+
+
+async def load_marks(connection: psycopg.AsyncConnection[Any]) -> Marks:
+    """The marks of the definitions as they are now, to be compared with those of a catalog.
+
+    Raises ``CatalogError`` if they cannot be read.
+    """
+    try:
+        async with connection.transaction():
+            await connection.execute(query("catalog_settings").encode())
+            return await _marks(connection)
+    except psycopg.Error as error:
+        raise CatalogError(f"the catalog cannot be read: {error.diag.message_primary or error}") from error
+
+
+async def _marks(connection: psycopg.AsyncConnection[Any]) -> Marks:
+    cursor = await connection.execute(query("catalog_marks").encode())
+    found: dict[int | None, str] = dict(await cursor.fetchall())
+    types, publication = found.pop(None, ""), found.pop(0, "")
+    schemas = await _schemas(connection)
+    return Marks(" ".join([publication, *sorted(schemas)]), types, {oid: mark for oid, mark in found.items() if oid})
+
+
+async def _schemas(connection: psycopg.AsyncConnection[Any]) -> list[str]:
+    """The schemas that are published as a whole, which PostgreSQL 14 does not know."""
+    if connection.info.server_version < 150000:
+        return []
+    cursor = await connection.execute(query("catalog_schemas").encode())
+    return [name for (name,) in await cursor.fetchall()]

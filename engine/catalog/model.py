@@ -1,0 +1,152 @@
+"""What the database says about the exposed tables, as plain data: tables and their row layouts.
+
+A table's *layout* is the fixed order in which rows are handled everywhere: in windows, predicates, order keys and
+reads. ``layout()`` says where a streamed row carries each layout column, or that the table has changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from engine.transaction import Relation
+from engine.values import Codec, column_codec
+from engine.values.pg_types import Column
+
+__all__ = ["Catalog", "Marks", "Table", "layout"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """An exposed table (for a partitioned one: the root).
+
+    ``columns`` is the row layout: the streamed columns that are exposed, or in the primary key, or in ``identity``, by
+    attnum. ``primary_key`` and ``identity`` are indexes into it, ``codecs`` lies beside it. ``identity`` names the columns
+    by which UPDATE and DELETE find the old row; empty: rows cannot be followed and only re-reading is possible.
+    ``unstreamed`` are exposed columns which the stream lacks. ``stream_columns`` are (name, type oid) of everything
+    streamed, by attnum; ``generated`` the names of all generated columns, hidden ones too. ``members``: its own oid and
+    those of all partitions. ``problem``: why it cannot be subscribed to, in plain words; ``mendable``: because the stream
+    does not bring all of its changes until somebody mends the publication or the replica identity, so it passes.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    collection: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[int, ...]
+    identity: tuple[int, ...]
+    replica_identity: str = "d"
+    stream_columns: tuple[tuple[str, int], ...] = ()
+    members: frozenset[int] = frozenset()
+    camel_case: bool = False
+    unstreamed: tuple[Column, ...] = ()
+    generated: frozenset[str] = frozenset()
+    problem: str | None = None
+    mendable: bool = False
+    index: Mapping[str, int] = field(init=False, repr=False)
+    by_field: Mapping[str, Column] = field(init=False, repr=False)
+    by_name: Mapping[str, Column] = field(init=False, repr=False)
+    codecs: tuple[Codec, ...] = field(init=False, repr=False)
+    signature: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        every = (*self.columns, *self.unstreamed)
+        _set = object.__setattr__  # the dataclass is frozen; these are derived once
+        _set(self, "index", {column.name: index for index, column in enumerate(self.columns)})
+        _set(self, "by_field", {column.field: column for column in every if column.exposed})
+        _set(self, "by_name", {column.name: column for column in every})
+        _set(self, "codecs", tuple(column_codec(column) for column in self.columns))
+        parts = (self.oid, self.schema, self.name, every, self.primary_key, self.identity, self.stream_columns)
+        _set(self, "signature", blake2b(repr(parts).encode(), digest_size=12).hexdigest())
+
+    def equal_value(self, index: int, value: bytes) -> Hashable:
+        """What decides SQL's ``=`` for the layout column ``index``.
+
+        Raises ``ValueError`` if the type has no equality that can be reproduced; no incremental plan asks then.
+        """
+        equal = self.codecs[index].equal
+        if equal is None:
+            raise ValueError(f"equality of {self.columns[index].type.name} cannot be reproduced")
+        return equal(value)
+
+    def sort_value(self, index: int, value: bytes) -> Any:
+        """A key in the (ascending) SQL order of the layout column ``index``. Raises as :meth:`equal_value`."""
+        sort = self.codecs[index].sort
+        if sort is None:
+            raise ValueError(f"the order of {self.columns[index].type.name} cannot be reproduced")
+        return sort(value)
+
+    @property
+    def exposed_columns(self) -> tuple[Column, ...]:
+        """What clients see, streamed or not, in the table's own column order."""
+        found = [column for column in (*self.columns, *self.unstreamed) if column.exposed]
+        return tuple(sorted(found, key=lambda column: column.attnum))
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Texts that change when definitions do: of the publication as a whole, of the types in use, of each exposed table."""
+
+    publication: str
+    types: str
+    tables: Mapping[int, str]
+
+    def changed(self, since: Marks) -> set[int] | None:
+        """The tables (oids) that are not what they were at ``since``; None: perhaps all."""
+        if (self.publication, self.types) != (since.publication, since.types):
+            return None
+        new, old = self.tables, since.tables
+        return {oid for oid in new.keys() | old.keys() if new.get(oid) != old.get(oid)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalog:
+    """All exposed tables. ``by_oid`` also maps each partition to its root's table.
+
+    ``by_type`` are the oids of the tables that have a column of a type, or of one made of it; ``by_relation`` the same by
+    the ``pg_class`` entry of composite types. ``problem``: what is wrong with the publication as a whole, in plain words.
+    ``marks`` were read just before the rest.
+    """
+
+    by_collection: Mapping[str, Table]
+    by_oid: Mapping[int, Table]
+    by_type: Mapping[int, Set[int]] = field(default_factory=dict)
+    by_relation: Mapping[int, Set[int]] = field(default_factory=dict)
+    problem: str | None = None
+    marks: Marks | None = None
+
+    def concerned(self, oids: Collection[int], types: Iterable[int] = ()) -> set[int]:
+        """The tables (their oids) that a change of these relations and types concerns; empty: none that is exposed."""
+        found = {table.oid for oid in oids if (table := self.by_oid.get(oid))}
+        for oid in oids:
+            found |= self.by_relation.get(oid, frozenset())
+        for oid in types:
+            found |= self.by_type.get(oid, frozenset())
+        return found
+
+
+def layout(table: Table, relation: Relation) -> tuple[int, ...] | None:
+    """Where ``relation``'s rows carry each column of the table's layout.
+
+    None if the relation no longer has the streamed columns of ``table`` (by name, type and order, and by number if the
+    stream says it): the catalog is older or newer than the stream there. Columns in another order have swapped their names,
+    and one may be hidden. Generated columns may be left out by the output plugin as long as the layout does not use them.
+    """
+    expected = dict(table.stream_columns)
+    sent = {column.name: position for position, column in enumerate(relation.columns)}
+    for column in relation.columns:
+        known = expected.get(column.name)
+        if known != column.type_oid and not (known is None and column.name in table.generated):
+            return None
+    if any(name not in sent and (name in table.index or name not in table.generated) for name in expected):
+        return None
+    if [name for name, _ in table.stream_columns if name in sent] != [name for name in sent if name in expected]:
+        return None
+    positions = tuple(sent[column.name] for column in table.columns)
+    numbers = [
+        (relation.columns[at].attnum, column.attnum) for at, column in zip(positions, table.columns, strict=True)
+    ]
+    return positions if all(number in (0, known) for number, known in numbers) else None

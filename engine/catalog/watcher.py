@@ -1,0 +1,122 @@
+"""Keeps the catalog in step with the stream.
+
+A definition change arrives in the stream as a message inside its transaction, and that can be before new snapshots show the
+transaction. So a load only counts if a snapshot taken before it shows every transaction that announced a change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import psycopg
+import structlog
+
+from engine.catalog.load import Catalog, Marks, load_catalog, load_marks
+from engine.errors import SubscriptionFailed
+from engine.postgres.errors import UNREADABLE
+from engine.postgres.snapshot import Snapshot
+from engine.postgres.snapshot_reader import Reader
+
+__all__ = ["CatalogKeeper"]
+
+log = structlog.get_logger(__name__)
+
+
+class CatalogKeeper:
+    """Loads the catalog, and again whenever it was invalidated.
+
+    Args:
+        reader: where to load it from.
+        use: takes a loaded catalog.
+        stream_generated: whether the decoder sends generated columns.
+
+    ``snapshot`` (a whole one) was taken before the last load, and so before any read that waited for it. ``obstacle``: why
+    the last attempt to load it failed.
+    """
+
+    def __init__(self, reader: Reader, use: Callable[[Catalog], Awaitable[None]], stream_generated: bool) -> None:
+        self._reader = reader
+        self._use = use
+        self._stream_generated = stream_generated
+        self._ready = asyncio.Event()
+        self._unseen: set[int] = set()
+        self.snapshot: Snapshot | None = None
+        self.obstacle: str | None = None
+        self.version = 0
+
+    @property
+    def is_current(self) -> bool:
+        """True unless a change was announced that the catalog does not have yet."""
+        return self._ready.is_set()
+
+    async def current(self, patience: float | None = None) -> None:
+        """Wait until the catalog is current, for ``patience`` seconds at most if that is given.
+
+        Raises ``SubscriptionFailed`` when they are over.
+        """
+        try:
+            async with asyncio.timeout(patience):
+                while not self._ready.is_set():  # it may be cleared again before a waiter gets to run
+                    await self._ready.wait()
+        except TimeoutError:
+            reason = self.obstacle or "a change of definition is not visible yet"
+            raise SubscriptionFailed(
+                f"the definitions of the tables cannot be read now ({reason}); try again"
+            ) from None
+
+    async def load(self) -> None:
+        """Load it for the first time. Raises ``CatalogError``, ``psycopg.Error``."""
+        self.snapshot = await self._reader.snapshot(whole=True)
+        await self._load()
+        self._ready.set()
+
+    async def marks(self) -> Marks:
+        """The marks of the definitions as they are now. Raises ``CatalogError``, or what a database that is away makes."""
+        async with self._reader.connection() as connection:
+            return await load_marks(connection)
+
+    def invalidate(self, xid: int = 0) -> bool:
+        """A definition changed, in transaction ``xid`` (0: unknown); True if :meth:`reload` has to be started."""
+        self.version += 1
+        if xid:
+            self._unseen.add(xid)
+        start = self._ready.is_set()
+        self._ready.clear()
+        return start
+
+    def forget(self) -> None:
+        """What was announced may never have been: no snapshot will show it."""
+        self._unseen.clear()
+
+    async def reload(self) -> None:
+        """Load until nothing newer was announced."""
+        delay = 0.01
+        while not self._ready.is_set():
+            version = self.version
+            if not await self._load_what_is_visible():
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 2.0)
+            elif version == self.version:
+                self._unseen.clear()
+                self._ready.set()
+
+    async def _load_what_is_visible(self) -> bool:
+        """Load it if a snapshot shows every announced change; False if that has to be tried again."""
+        try:
+            snapshot = await self._reader.snapshot(whole=True)
+            if not all(snapshot.shows(xid) for xid in self._unseen):
+                return False
+            await self._load()
+            self.snapshot, self.obstacle = snapshot, None
+        except (*UNREADABLE, psycopg.Error) as error:  # also what a table that is being dropped makes Postgres say
+            self.obstacle = str(error).strip().split("\n", 1)[0]
+            log.warning("the catalog cannot be loaded; trying again", error=str(error))
+            return False
+        return True
+
+    async def _load(self) -> None:
+        async with self._reader.connection() as connection:
+            catalog = await load_catalog(connection, stream_generated=self._stream_generated)
+        await self._reader.snapshot()  # later than what was loaded: it shows up to where that can be
+        await self._use(catalog)

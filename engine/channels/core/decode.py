@@ -1,0 +1,277 @@
+"""What a transaction means to channels: the rows and messages of the ``realtime`` schema, by column name.
+
+No I/O. Columns are found by name once per relation object, so both decoders and later versions of the tables will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from engine.channels.core.fault_barrier import Isolated
+from engine.lsn import Lsn
+from engine.transaction import UNCHANGED, Change, Kind, Message, Relation, Transaction, Value
+
+__all__ = ["Command", "MessageRow", "RecordReader", "Records", "RowChange"]
+
+_SCHEMA: Final = "realtime"
+_MESSAGE_PREFIX: Final = "realtime.message"
+_COMMAND_PREFIX: Final = "realtime.command"
+_WATCHED: Final = frozenset(("presence", "connections", "channels", "channel_defaults", "routes", "preferences"))
+_SLICE: Final = 1_000
+_EPOCH_US: Final = 1_000_000
+_NULL: Final = msgspec.Raw(b"null")
+
+MESSAGE_COLUMNS: Final = (
+    "seq",
+    "channel",
+    "event",
+    "payload",
+    "sender",
+    "connection_id",
+    "id",
+    "audience",
+    "priority",
+    "inserted_at",
+    "xid",
+    "routed_from",
+)
+
+
+@dataclass(slots=True, eq=False)
+class MessageRow:
+    """A published message, from the table or (``seq`` is then its number in the transaction) without history.
+
+    ``payload`` and ``audience`` are JSON text; ``inserted_at`` is PostgreSQL's text, in UTC. ``routed_from``: the channel
+    a route brought it from.
+    """
+
+    lsn: Lsn
+    seq: int
+    channel: str
+    event: str
+    payload: bytes
+    sender: str | None
+    connection_id: str | None
+    id: str
+    audience: bytes | None
+    priority: int
+    inserted_at: str
+    routed_from: str | None = None
+    stored: bool = True
+
+
+class Command(msgspec.Struct):
+    """The logical message ``realtime.command``. ``committed``: when, as PostgreSQL prints it; ours, not the message's."""
+
+    command: str
+    key: str = ""
+    channel: str | None = None
+    user_id: str | None = None
+    connection_id: str | None = None
+    reason: str | None = None
+    event: str | None = None
+    payload: msgspec.Raw = _NULL
+    sender: str | None = None
+    id: str | None = None
+    users: list[str] | None = None
+    audience: msgspec.Raw = _NULL
+    committed: str = ""
+    priority: int = 0
+    node: str | None = None
+
+
+class _Ephemeral(msgspec.Struct):
+    channel: str
+    event: str
+    key: str = ""
+    payload: msgspec.Raw = _NULL
+    sender: str | None = None
+    connection_id: str | None = None
+    id: str | None = None
+    audience: msgspec.Raw = _NULL
+    priority: int = 0
+    routed_from: str | None = None
+
+
+@dataclass(slots=True)
+class RowChange:
+    """A change of a watched table: the row before and after by column name, as PostgreSQL's text.
+
+    What the stream did not send (identity columns only, a value left alone) is missing.
+    """
+
+    kind: Kind
+    table: str
+    old: dict[str, str | None] | None
+    new: dict[str, str | None] | None
+
+    @property
+    def row(self) -> dict[str, str | None]:
+        """The row after the change, or the one that is gone."""
+        return self.new or self.old or {}
+
+
+@dataclass(slots=True)
+class Records:
+    """One transaction: messages sorted by their number, the rest in order; ``full_xid`` of the message rows, if there
+    are any.
+
+    ``refused``: messages that came after their room was closed; ``copies``: messages and the channels they are routed to.
+    """
+
+    lsn: Lsn
+    end: Lsn
+    commit_time: int
+    xid: int
+    messages: list[MessageRow] = field(default_factory=list)
+    changes: list[RowChange] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    refused: list[MessageRow] = field(default_factory=list)
+    copies: list[tuple[MessageRow, str]] = field(default_factory=list)
+    full_xid: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.messages or self.changes or self.commands or self.refused)
+
+
+_decode_ephemeral: Final = msgspec.json.Decoder(_Ephemeral).decode
+_decode_command: Final = msgspec.json.Decoder(Command).decode
+
+
+class RecordReader:
+    """Reads transactions; keeps one layout per relation object.
+
+    ``key`` must be in logical messages (``realtime.settings.stream_key``): anybody may emit one. None: not known yet.
+    What cannot be read is left out; ``isolated`` counts it.
+    """
+
+    def __init__(self) -> None:
+        self._layouts: dict[Relation, tuple[int, ...] | bool] = {}
+        self.isolated = Isolated()
+        self.key: str | None = None
+
+    def read(self, transaction: Transaction, into: Records) -> Iterator[None]:
+        """Fill ``into``. Yields now and then."""
+        for number, change in enumerate(transaction.changes, 1):
+            try:
+                if isinstance(change, Message):
+                    self._message(change, into)
+                elif change.relation.schema == _SCHEMA:
+                    self._row(change, into)
+            except Exception as problem:  # noqa: BLE001 - anybody may emit a message; one row is not worth the stream
+                what = change.prefix if isinstance(change, Message) else f"a row of {change.relation.name}"
+                self.isolated.note(into.lsn, what, problem)
+            if number % _SLICE == 0:
+                yield
+        if len(into.messages) > 1:
+            into.messages.sort(key=lambda message: message.seq)
+
+    def records(self, transaction: Transaction) -> Records:
+        """The same in one go."""
+        into = start(transaction)
+        for _ in self.read(transaction, into):
+            pass
+        return into
+
+    def _row(self, change: Change, into: Records) -> None:
+        layout = self._layouts.get(change.relation)
+        if layout is None:
+            layout = self._layouts[change.relation] = _layout(change.relation)
+        if layout is True:
+            into.changes.append(_row_change(change))
+        elif layout is not False and change.kind is Kind.INSERT:
+            row = change.new()
+            assert row is not None
+            values = [row[i] for i in layout]
+            into.messages.append(message_row(into.lsn, values))
+            full = int(values[10] or b"0")
+            # A copied or invented xid would put the message where it does not belong; the stream knows better.
+            if full & 0xFFFFFFFF == into.xid:
+                into.full_xid = full
+
+    def _message(self, message: Message, into: Records) -> None:
+        if message.prefix == _MESSAGE_PREFIX:
+            note = _decode_ephemeral(message.content)
+            if self.key is None or note.key == self.key:
+                into.messages.append(_ephemeral(note, into))
+        elif message.prefix == _COMMAND_PREFIX:
+            command = _decode_command(message.content)
+            command.committed = commit_text(into.commit_time)
+            if self.key is None or command.key == self.key:
+                into.commands.append(command)
+
+
+def start(transaction: Transaction) -> Records:
+    """Empty records of ``transaction``."""
+    return Records(transaction.position, transaction.end, transaction.commit_time, transaction.xid)
+
+
+def message_row(lsn: Lsn, values: list[Value]) -> MessageRow:
+    """A row of ``MESSAGE_COLUMNS``, from the stream or from a query with the same session settings."""
+    seq, channel, event, payload, sender, connection, id_, audience, priority, inserted, _, routed = values
+    return MessageRow(
+        lsn,
+        int(seq or b"0"),
+        _text(channel) or "",
+        _text(event) or "",
+        payload or b"null",
+        _text(sender),
+        _text(connection),
+        _text(id_) or "",
+        audience,
+        int(priority or b"0"),
+        _text(inserted) or "",
+        _text(routed),
+    )
+
+
+def _ephemeral(note: _Ephemeral, into: Records) -> MessageRow:
+    return MessageRow(
+        into.lsn,
+        len(into.messages) + 1,
+        note.channel,
+        note.event,
+        bytes(note.payload),
+        note.sender,
+        note.connection_id,
+        note.id or f"{into.lsn:x}-{len(into.messages) + 1}",
+        None if bytes(note.audience) == b"null" else bytes(note.audience),
+        note.priority,
+        commit_text(into.commit_time),
+        note.routed_from,
+        stored=False,
+    )
+
+
+def commit_text(microseconds: int) -> str:
+    """A commit time as PostgreSQL prints it in UTC."""
+    return datetime.fromtimestamp(microseconds / _EPOCH_US, UTC).isoformat(" ").replace("+00:00", "+00")
+
+
+def _layout(relation: Relation) -> tuple[int, ...] | bool:
+    """Where the columns of messages are; True: a watched table, False: of no interest."""
+    if relation.name != "messages":
+        return relation.name in _WATCHED
+    names = [column.name for column in relation.columns]
+    return tuple(names.index(name) for name in MESSAGE_COLUMNS)
+
+
+def _row_change(change: Change) -> RowChange:
+    names = [column.name for column in change.relation.columns]
+    old, new = change.old(), change.new()
+    return RowChange(change.kind, change.relation.name, _named(names, old), _named(names, new))
+
+
+def _named(names: list[str], row: tuple[Value, ...] | None) -> dict[str, str | None] | None:
+    if row is None:
+        return None
+    return {name: _text(value) for name, value in zip(names, row, strict=True) if value is None or type(value) is bytes}
+
+
+def _text(value: Value) -> str | None:
+    return None if value is None or value is UNCHANGED else value.decode()

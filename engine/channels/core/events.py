@@ -1,0 +1,169 @@
+"""What subscribers are told: one object per event, encoded once however many subscribers there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from engine.channels.core.decode import MessageRow
+from engine.channels.core.filters.document import Document
+from engine.channels.core.filters.filter import Test, Unreadable, read_json
+from engine.channels.core.model import format_position
+from engine.errors import RealtimeError
+from engine.lsn import format_lsn
+
+__all__ = ["EndEvent", "MessageEvent", "PlainEvent", "iso_time"]
+
+
+def iso_time(text: str) -> str:
+    """PostgreSQL's timestamptz text, in UTC, as ISO 8601 with ``Z``."""
+    return text.replace(" ", "T", 1).removesuffix("+00") + "Z"
+
+
+class MessageEvent:
+    """A published message as it reaches the subscribers of its channel.
+
+    ``key`` is its position as numbers; it grows along a channel.
+    """
+
+    __slots__ = ("_document", "_envelope", "_json", "_unread", "_verdicts", "channel", "key", "row")
+
+    error: RealtimeError | None = None
+    ends = False
+
+    def __init__(self, row: MessageRow) -> None:
+        self.row = row
+        self.channel = row.channel
+        self.key = (row.lsn, row.seq)
+        self._json: bytes | None = None
+        self._document: Document | None = None
+        self._envelope: Document | None = None
+        self._unread = True
+        self._verdicts: dict[Test, bool] = {}
+
+    @property
+    def priority(self) -> int:
+        """Higher is not queued behind lower."""
+        return self.row.priority
+
+    @property
+    def position(self) -> str:
+        """Its position as clients see it."""
+        return format_position(self.row.lsn, self.row.seq)
+
+    @property
+    def steps(self) -> int:
+        """The work done for filters since the event was made, or let go of; see ``Document``."""
+        return sum(document.steps for document in (self._document, self._envelope) if document is not None)
+
+    def meets(self, test: Test) -> bool:
+        """Whether the payload meets the conditions of a filter. One that cannot be read meets none."""
+        verdict = self._verdicts.get(test)
+        if verdict is None:
+            document = self._read()
+            verdict = self._verdicts[test] = document is not None and test(document) is True
+        return verdict
+
+    def meets_whole(self, test: Test) -> bool:
+        """The same with ``{"event", "sender", "data"}`` instead of the payload alone."""
+        document = self._read()
+        if document is None:
+            return False
+        if self._envelope is None:
+            row = self.row
+            self._envelope = Document({"event": row.event, "sender": row.sender, "data": document.data})
+        return test(self._envelope) is True
+
+    def let_go(self) -> None:
+        """Keep what filters said, but nothing of what they looked at: it is several times as large as the message."""
+        self._document = self._envelope = None
+        self._unread = True
+
+    def delivered(self) -> None:
+        """No filter will be asked any more, or only late ones."""
+        self.let_go()
+        self._verdicts.clear()
+
+    def _read(self) -> Document | None:
+        """The payload, parsed when a filter first asks; None if it cannot be read."""
+        if self._unread:
+            self._unread = False
+            try:
+                self._document = Document(read_json(self.row.payload))
+            except Unreadable:
+                return None
+            self._document.steps += len(self.row.payload)
+        return self._document
+
+    @property
+    def json(self) -> bytes:
+        """The message as the protocol writes it."""
+        if self._json is None:
+            row = self.row
+            sender = b"null" if row.sender is None else orjson.dumps(row.sender)
+            self._json = (
+                b'{"type":"message","channel":%b,"event":%b,"data":%b,"timestamp":"%b","sender":%b,"id":%b,"position":"%b/%d"}'
+                % (
+                    orjson.dumps(self.channel),
+                    orjson.dumps(row.event),
+                    row.payload,
+                    iso_time(row.inserted_at).encode(),
+                    sender,
+                    orjson.dumps(row.id),
+                    format_lsn(row.lsn).encode(),
+                    row.seq,
+                )
+            )
+        return self._json
+
+
+class PlainEvent:
+    """Any other event: ``presence:join``, ``room:updated`` and so on. ``ends``: it is the subscription's last one."""
+
+    __slots__ = ("_json", "body", "ends", "priority")
+
+    error: RealtimeError | None = None
+    key: tuple[int, int] | None = None
+
+    def __init__(self, body: Mapping[str, Any], *, ends: bool = False, priority: int = 0) -> None:
+        self.body = body
+        self.ends = ends
+        self.priority = priority
+        self._json: bytes | None = None
+
+    @property
+    def channel(self) -> str:
+        """What it is about."""
+        channel: str = self.body["channel"]
+        return channel
+
+    @property
+    def json(self) -> bytes:
+        """The event as the protocol writes it."""
+        if self._json is None:
+            self._json = orjson.dumps(self.body)
+        return self._json
+
+
+class EndEvent:
+    """A subscription, or the connection, has ended; nothing follows."""
+
+    __slots__ = ("_body", "channel", "error")
+
+    ends = True
+    priority = 0
+    key: tuple[int, int] | None = None
+
+    def __init__(self, error: RealtimeError, channel: str | None = None) -> None:
+        self.error: RealtimeError | None = error
+        self.channel = channel or ""
+        self._body = {"type": "error", "code": error.code, "message": str(error)}
+        if channel is not None:
+            self._body["channel"] = channel
+
+    @property
+    def json(self) -> bytes:
+        """The error as the protocol writes it."""
+        return orjson.dumps(self._body)

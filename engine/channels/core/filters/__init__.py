@@ -1,0 +1,1 @@
+"""Conditions of subscriptions and audiences on JSON: compiled, and evaluated with bounded work."""

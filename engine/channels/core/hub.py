@@ -1,0 +1,119 @@
+"""From a transaction to its subscribers: which event goes to whom, in which order. No I/O.
+
+Invariant: every subscriber of a channel is given the channel's messages in commit order, each exactly once, or its end:
+whom telling fails, for whatever reason, is told nothing more, and the others do not notice. Within one transaction channels
+with messages of higher priority come first; a channel's own messages never change their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from engine.channels.core.decode import Command
+from engine.channels.core.event_batch import message_blocks, presence_blocks
+from engine.channels.core.events import EndEvent, MessageEvent, PlainEvent
+from engine.channels.core.judging import judge_ahead
+from engine.channels.core.model import ChannelEvent, Kicked, Member
+from engine.channels.core.subscription import Subscription
+
+__all__ = ["ChannelRouter"]
+
+T = TypeVar("T")
+
+
+class ChannelRouter:
+    """The subscriptions of this node by channel and by connection."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, dict[Subscription, None]] = {}
+        self._by_connection: dict[str, dict[Subscription, None]] = {}
+        self.delivered = 0
+
+    def __iter__(self) -> Iterator[Subscription]:
+        for subscriptions in self._channels.values():
+            yield from subscriptions
+
+    def __len__(self) -> int:
+        return sum(map(len, self._channels.values()))
+
+    @property
+    def channels(self) -> list[str]:
+        """The channels that somebody is subscribed to here."""
+        return list(self._channels)
+
+    def of(self, channel: str) -> list[Subscription]:
+        """The subscriptions to one channel."""
+        return list(self._channels.get(channel, ()))
+
+    def of_connection(self, connection_id: str) -> list[Subscription]:
+        """The subscriptions of one connection."""
+        return list(self._by_connection.get(connection_id, ()))
+
+    def add(self, subscription: Subscription) -> None:
+        """From the next transaction on ``subscription`` is told."""
+        self._channels.setdefault(subscription.channel, {})[subscription] = None
+        self._by_connection.setdefault(subscription.member.connection_id, {})[subscription] = None
+
+    def remove(self, subscription: Subscription) -> bool:
+        """Tell ``subscription`` nothing more; False if it was gone already."""
+        subscriptions = self._channels.get(subscription.channel, {})
+        if subscription not in subscriptions:
+            return False
+        del subscriptions[subscription]
+        if not subscriptions:
+            del self._channels[subscription.channel]
+        mine = self._by_connection[subscription.member.connection_id]
+        del mine[subscription]
+        if not mine:
+            del self._by_connection[subscription.member.connection_id]
+        return True
+
+    def judge(self, events: Iterable[MessageEvent]) -> Iterator[None]:
+        """Ask the subscribers' filters about one transaction's messages, ahead of :meth:`messages`. Yields now and then."""
+        return judge_ahead(events, self.of)
+
+    def messages(self, events: list[MessageEvent]) -> None:
+        """Deliver one transaction's messages."""
+        if any(event.priority for event in events):
+            highest: dict[str, int] = {}
+            for event in events:
+                highest[event.channel] = max(highest.get(event.channel, -32768), event.row.priority)
+            events.sort(key=lambda event: -highest[event.channel])
+        for block in message_blocks(events):
+            self._each(block.channel, Subscription.messages, block)
+            for event in block.events:
+                event.delivered()
+
+    def presence(self, events: Iterable[PlainEvent]) -> None:
+        """Tell those who asked for presence."""
+        for block in presence_blocks(events):
+            self._each(block.channel, Subscription.presences, block)
+
+    def to_channel(self, channel: str, event: ChannelEvent) -> None:
+        """Tell every subscriber of a channel."""
+        self._each(channel, Subscription.offer, event)
+
+    def _each(self, channel: str, tell: Callable[[Subscription, T], None], what: T) -> None:
+        for subscription in self.of(channel):
+            try:
+                tell(subscription, what)
+            except Exception as problem:  # noqa: BLE001 - whatever one subscriber's filter or connection does
+                subscription.give_up(problem)
+
+    def kick(self, command: Command) -> list[Subscription]:
+        """End the subscriptions a ``kick`` names; returns them."""
+        channel = command.channel
+        if channel is None or (command.user_id is None and command.connection_id is None):
+            return []
+        kicked = [subscription for subscription in self.of(channel) if _is_meant(subscription.member, command)]
+        reason = f"you were removed from {channel}" + (f": {command.reason}" if command.reason else "")
+        for subscription in kicked:
+            subscription.end(EndEvent(Kicked(reason), channel))
+        return kicked
+
+
+def _is_meant(member: Member, command: Command) -> bool:
+    if command.connection_id is not None and member.connection_id != command.connection_id:
+        return False
+    return command.user_id is None or command.user_id in (member.user_id, member.presence_id)

@@ -1,0 +1,139 @@
+"""What holds for a channel by its name, as the stream tells: rows of ``realtime.channels`` and
+``realtime.channel_defaults``. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from engine.channels.core.decode import RowChange
+from engine.channels.core.events import PlainEvent, iso_time
+from engine.channels.core.model import ChannelClosed, UnknownChannel
+from engine.channels.core.routing import matches_pattern
+from engine.transaction import Kind
+
+__all__ = ["Rooms"]
+
+Row = Mapping[str, str | None]
+
+_MOST_FOUND = 10_000
+
+
+class Rooms:
+    """The rooms by name and the defaults by pattern; the longest pattern that matches counts."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, Row] = {}
+        self._defaults: dict[str, Row] = {}
+        self._found: dict[str, Row | None] = {}  # what holds for a channel, until something changes
+
+    def load(self, rooms: Iterable[Row], defaults: Iterable[Row]) -> list[PlainEvent]:
+        """Start from the tables' rows; returns what is different from before, for those who were told of the rooms
+        before.
+        """
+        before, self._rooms = self._rooms, {row["name"] or "": row for row in rooms}
+        self._defaults = {row["pattern"] or "": row for row in defaults}
+        self._found.clear()
+        events = [_change(before.get(name), row) for name, row in self._rooms.items()]
+        events += [_gone(row) for name, row in before.items() if name not in self._rooms]
+        return [event for event in events if event is not None]
+
+    def check(self, channel: str) -> None:
+        """Raises ``UnknownChannel`` or ``ChannelClosed`` if the channel cannot be subscribed to or published to."""
+        room = self._rooms.get(channel)
+        if room is not None:
+            if room.get("closed_at") is not None:
+                raise ChannelClosed(f"channel {channel!r} is closed")
+        elif self._default(channel, "dynamic") != "t":
+            raise UnknownChannel(f"there is no channel {channel!r}, and it may not be created by using it")
+
+    def closed(self, channel: str) -> bool:
+        """Whether it is a room that has been closed."""
+        room = self._rooms.get(channel)
+        return room is not None and room.get("closed_at") is not None
+
+    def history(self, channel: str) -> bool:
+        """Whether messages are stored."""
+        room = self._rooms.get(channel)
+        value = room.get("history") if room is not None else self._default(channel, "history")
+        return value != "f"
+
+    def limited(self, channel: str) -> bool:
+        """Whether the room takes a limited number of members."""
+        room = self._rooms.get(channel)
+        return room is not None and room.get("capacity") is not None
+
+    def apply(self, change: RowChange) -> list[PlainEvent]:
+        """A row changed; what the subscribers of its channel are told."""
+        self._found.clear()
+        if change.table == "channel_defaults":
+            self._default_changed(change)
+            return []
+        if change.kind is Kind.TRUNCATE:
+            gone, self._rooms = list(self._rooms.values()), {}
+            return [event for row in gone if (event := _gone(row)) is not None]
+        events: list[PlainEvent | None] = []
+        row = {**(change.old or {}), **(change.new or {})} if change.new is not None else None
+        name = (row or change.row)["name"] or ""
+        former = name if change.old is None else change.old.get("name") or name
+        if row is None or former != name:  # with another name it is another room
+            events.append(_gone(self._rooms.pop(former, None)))
+        if row is not None:
+            events.append(_change(self._rooms.get(name), row))
+            self._rooms[name] = row
+        return [event for event in events if event is not None]
+
+    def _default_changed(self, change: RowChange) -> None:
+        if change.kind is Kind.TRUNCATE:
+            self._defaults.clear()
+        if change.old is not None:
+            self._defaults.pop(change.old["pattern"] or "", None)
+        if change.new is not None:
+            self._defaults[change.new["pattern"] or ""] = change.new
+
+    def _default(self, channel: str, setting: str) -> str | None:
+        if channel not in self._found:
+            if len(self._found) >= _MOST_FOUND:
+                self._found.clear()
+            matching = [pattern for pattern in self._defaults if matches_pattern(pattern, channel)]
+            self._found[channel] = self._defaults[max(matching, key=len)] if matching else None
+        found = self._found[channel]
+        return None if found is None else found.get(setting)
+
+
+def _gone(before: Row | None) -> PlainEvent | None:
+    return _event("room:closed", before) if before is not None and before.get("closed_at") is None else None
+
+
+def _change(before: Row | None, row: Row) -> PlainEvent | None:
+    was_open = before is not None and before.get("closed_at") is None
+    if row.get("closed_at") is not None:
+        return _event("room:closed", row) if was_open else None
+    if not was_open:
+        return _event("room:created", row)
+    return _event("room:updated", row) if dict(before or {}) != dict(row) else None
+
+
+def _event(kind: str, row: Row) -> PlainEvent:
+    body = {"type": kind, "channel": row["name"], "room": room_json(row)}
+    return PlainEvent(body, ends=kind == "room:closed")
+
+
+def room_json(row: Row) -> dict[str, Any]:
+    """A room as clients see it."""
+    capacity = row.get("capacity")
+    times = {
+        shown: iso_time(value) if (value := row.get(column)) else None
+        for shown, column in (("createdAt", "created_at"), ("updatedAt", "updated_at"), ("closedAt", "closed_at"))
+    }
+    return {
+        "name": row["name"],
+        "metadata": orjson.Fragment(row.get("metadata") or "{}"),
+        "capacity": int(capacity) if capacity else None,
+        "history": row.get("history") != "f",
+        "createdBy": row.get("created_by"),
+        **times,
+    }

@@ -1,0 +1,215 @@
+"""Transactions in, events out: the channels without I/O.
+
+The core owns the ledger, the subscriptions, presence, rooms and routes. It is given each transaction once, in commit
+order. Hand-overs happen between two transactions, never inside one. ``position`` is the commit LSN up to which
+everything has been delivered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from engine.channels.core.decode import Command, MessageRow, RecordReader, Records, RowChange, start
+from engine.channels.core.events import MessageEvent, PlainEvent
+from engine.channels.core.fault_barrier import Isolated
+from engine.channels.core.hub import ChannelRouter
+from engine.channels.core.presence import PresenceState, presence_row
+from engine.channels.core.rooms import Rooms
+from engine.channels.core.routing import Routes
+from engine.channels.core.unrecorded import Ledger
+from engine.lsn import Lsn
+from engine.postgres.snapshot import Snapshot
+from engine.transaction import Kind, Transaction
+
+__all__ = ["ChannelCore", "Effects"]
+
+Rows = list[dict[str, Any]]
+
+
+class Effects(Protocol):
+    """What the core asks of whoever does the I/O. Called in the middle of a transaction's conclusion: only take note."""
+
+    def stored(self, rows: list[MessageRow]) -> None:
+        """Messages were delivered, and their commit positions are to be recorded."""
+        ...
+
+    def refused(self, rows: list[MessageRow]) -> None:
+        """Messages committed after their room was closed: nobody was told."""
+        ...
+
+    def presence_changed(self, change: RowChange) -> None:
+        """A presence row was written or removed."""
+        ...
+
+    def connected(self, connection_id: str, node_id: str | None) -> None:
+        """A connection's row is there."""
+        ...
+
+    def disconnected(self, connection_id: str) -> None:
+        """A connection's row is gone."""
+        ...
+
+    def emptied(self, table: str) -> None:
+        """The table of connections or of presence was truncated."""
+        ...
+
+    def preferred(self, change: RowChange) -> None:
+        """A row of preferences changed."""
+        ...
+
+    def commanded(self, command: Command) -> None:
+        """Somebody kicked a member, sent something to connections or removed a node."""
+        ...
+
+
+class ChannelCore:
+    """See the module."""
+
+    def __init__(self, effects: Effects, position: Lsn) -> None:
+        self.position = position
+        self.reader = RecordReader()
+        self.ledger = Ledger()
+        self.presence = PresenceState()
+        self.rooms = Rooms()
+        self.routes = Routes()
+        self.router = ChannelRouter()
+        self.messages = 0
+        self.failures = Isolated()
+        self._effects = effects
+        self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
+        self._base: Snapshot | None = None  # what load() brought; transactions it shows are skipped
+
+    def process(self, transaction: Transaction) -> Iterator[None]:
+        """Take a transaction. Yields while it reads and asks filters; delivers in one step at its end."""
+        records = start(transaction)
+        yield from self.reader.read(transaction, records)
+        events = [MessageEvent(row) for row in records.messages]
+        yield from self.router.judge(events)
+        self._conclude(records, events)
+
+    def seed(self, transactions: Iterable[Transaction]) -> None:
+        """Transactions that were delivered before this core listened and that a snapshot might not show."""
+        for transaction in transactions:
+            self.ledger.append(self.reader.records(transaction))
+
+    def load(self, snapshot: Snapshot, tables: list[Rows], unseen: Iterable[Transaction]) -> None:
+        """Start from the rows of presence, channels, channel_defaults and routes that ``snapshot`` shows, and catch up."""
+        presence, rooms, defaults, routes = tables
+        known = self.presence.loaded
+        room_events = self.rooms.load(rooms, defaults)
+        self.routes.load(routes)
+        if not known:  # what was delivered before the routes were known
+            for entry in self.ledger.unrecorded:
+                entry.copies = self.routes.copies(entry.messages)
+        events = self.presence.load([presence_row(row) for row in presence])
+        for transaction in unseen:
+            records = self.reader.records(transaction)
+            self._changes(records)
+            self._close()
+        # An earlier one may be of a history that a crash took back, whose transaction ids are those of others now.
+        self._base = snapshot if snapshot.position > self.position else None
+        if known:
+            for event in room_events:
+                self._room(event)
+            self.router.presence(event for event in events if event.body["channel"] not in self._closings)
+            self._close()
+
+    def _conclude(self, records: Records, events: list[MessageEvent]) -> None:
+        self.position = max(self.position, records.lsn)
+        shown = self._shown(records)
+        closed = {row.channel for row in records.messages if self.rooms.closed(row.channel)}
+        if records.changes and not shown:
+            self._changes(records)
+        # While the rooms are those of a later snapshot, it cannot be said whether they were closed already.
+        if closed and self._base is None:
+            self._refuse(records, closed)
+        if len(self.routes):
+            records.copies = self.routes.copies(records.messages)
+        self.ledger.append(records)
+        if not records:
+            return
+        if records.refused:
+            self._effects.refused(records.refused)
+        if records.messages:
+            self.messages += len(records.messages)
+            self._effects.stored(records.messages)
+            refused = {row.channel for row in records.refused}
+            self.router.messages([event for event in events if event.channel not in refused])
+        self._close()
+        for command in records.commands:
+            with self.failures.at(records.lsn, "a command"):
+                self._effects.commanded(command)
+        for change in records.changes:
+            with self.failures.at(records.lsn, "what a row means for connections"):
+                self._tell(change)
+
+    def _refuse(self, records: Records, closed: set[str]) -> None:
+        """What commits after a room was closed is not delivered; a transaction that opens it again may use it."""
+        closed = {channel for channel in closed if self.rooms.closed(channel)}
+        records.refused = [row for row in records.messages if row.channel in closed]
+        records.messages = [row for row in records.messages if row.channel not in closed]
+
+    def _shown(self, records: Records) -> bool:
+        if self._base is None:
+            return False
+        if records.lsn >= self._base.position:
+            self._base = None
+            return False
+        return self._base.shows(records.xid)
+
+    def _changes(self, records: Records) -> None:
+        for change in records.changes:
+            with self.reader.isolated.at(records.lsn, f"a row of {change.table}"):
+                if change.table in ("channels", "channel_defaults"):
+                    for event in self.rooms.apply(change):
+                        self._room(event)
+                elif change.table == "routes":
+                    self._route(change)
+        present = [change for change in records.changes if change.table == "presence"]
+        if present:
+            events = self.presence.apply(present, records.commit_time, self._alone(records))
+            self.router.presence(event for event in events if event.body["channel"] not in self._closings)
+
+    def _alone(self, records: Records) -> Callable[[], AbstractContextManager[bool | None]]:
+        """For each row of presence: what goes wrong with it is that row's affair."""
+        return lambda: self.reader.isolated.at(records.lsn, "a row of presence")
+
+    def _room(self, event: PlainEvent) -> None:
+        """Tell the subscribers of a room; that it is closed comes last, behind the transaction's messages."""
+        channel = event.body["channel"]
+        if event.ends:
+            self._closings[channel] = event
+        elif channel not in self._closings:
+            self.router.to_channel(channel, event)
+
+    def _close(self) -> None:
+        """End the subscriptions to rooms that were closed. Nothing is said of their members leaving."""
+        while self._closings:
+            channel, event = self._closings.popitem()
+            for subscription in self.router.of(channel):
+                member = subscription.member
+                if self.presence.rows_of(member.connection_id, channel, member.presence_id) is None:
+                    subscription.joined = False  # its presence went with the room
+                subscription.finish(event)
+
+    def _route(self, change: RowChange) -> None:
+        if change.kind is Kind.TRUNCATE:
+            self.routes.clear()
+        elif change.new is None:
+            self.routes.remove(change.row.get("id"))
+        else:
+            self.routes.put({**(change.old or {}), **change.new})
+
+    def _tell(self, change: RowChange) -> None:
+        if change.table == "preferences":
+            self._effects.preferred(change)
+        elif change.kind is Kind.TRUNCATE:
+            self._effects.emptied(change.table)
+        elif change.table == "presence":
+            self._effects.presence_changed(change)
+        elif change.table == "connections" and change.kind is Kind.DELETE:
+            self._effects.disconnected(change.row.get("id") or "")
+        elif change.table == "connections" and change.kind is Kind.INSERT:
+            self._effects.connected(change.row.get("id") or "", change.row.get("node_id"))

@@ -1,0 +1,208 @@
+"""One subscriber's hold on a channel: what it wants to hear, and what waits until it is ready to hear it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from engine.channels.core.audience import attributes_of, audience_of
+from engine.channels.core.event_batch import EventBlock
+from engine.channels.core.events import EndEvent, MessageEvent, PlainEvent
+from engine.channels.core.filters.document import Document
+from engine.channels.core.filters.filter import Test, compile_filter
+from engine.channels.core.model import ChannelEvent, ChannelOptions, Deliver, DeliverBlock, Member, Unavailable
+from engine.channels.core.mutes import Mutes
+
+__all__ = ["Subscription"]
+
+log = structlog.get_logger(__name__)
+
+_NOTHING = Mutes()
+
+
+class Subscription:
+    """Nothing is delivered before :meth:`begin`; from then on every event, in order, until :meth:`cancel` or one with
+    ``error``.
+
+    Messages are never missed in between: from the hand-over to ``begin()`` they wait in order. Presence is told as of
+    ``begin()``. ``recovered``: whether everything after ``since`` follows; None if it was not asked for.
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_backlog",
+        "_begun",
+        "_deliver",
+        "_deliver_block",
+        "_ended",
+        "_events",
+        "_plain",
+        "_position",
+        "_presence",
+        "_release",
+        "_test",
+        "channel",
+        "joined",
+        "last",
+        "member",
+        "mutes",
+        "options",
+        "recovered",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        channel: str,
+        options: ChannelOptions,
+        member: Member,
+        deliver: Deliver,
+        position: Callable[[], str],
+        presence: Callable[[str], bytes],
+        release: Callable[[Subscription], None],
+        deliver_block: DeliverBlock | None = None,
+    ) -> None:
+        self.channel = channel
+        self.options = options
+        self.member = member
+        self.mutes = _NOTHING
+        self.recovered: bool | None = None
+        self.joined = False  # has a presence row
+        self.waiting = False  # its past is being read (again): live messages are left to that read
+        self.last = (0, 0)  # position of the last message handed over
+        self._deliver = deliver
+        self._deliver_block = deliver_block
+        self._position = position
+        self._presence = presence
+        self._release = release
+        self._begun = False
+        self._ended: ChannelEvent | None = None
+        self._backlog: list[ChannelEvent] = []
+        self._attributes: Document | None = None
+        self._events = None if options.events is None else frozenset(options.events)
+        self._test: Test | None = compile_filter(options.where) if options.where else None
+        self._plain = self._events is None and self._test is None
+
+    @property
+    def position(self) -> str:
+        """Nothing after this one can be missed."""
+        return self._position()
+
+    def presence_json(self) -> bytes | None:
+        """``{"users":[…],"count":n}`` as of now; None if presence was not asked for."""
+        return None if self.options.presence is None else self._presence(self.channel)
+
+    def begin(self) -> None:
+        """Deliver what was asked for of the past, and everything after it in order."""
+        if self._begun:
+            return
+        self._begun = True
+        backlog, self._backlog = self._backlog, []
+        try:
+            for event in backlog:
+                self.offer(event)
+        except Exception as problem:  # noqa: BLE001 - as when it is told later
+            self.give_up(problem)
+            return
+        if self._ended is not None:
+            self.end(self._ended)
+
+    def cancel(self) -> None:
+        """Deliver nothing more; a member with presence leaves."""
+        self._begun = False
+        self._backlog = []
+        self._release(self)
+
+    def offer(self, event: ChannelEvent) -> None:
+        """A message this subscriber wants, or an event of the channel itself."""
+        if self._begun:
+            self._deliver(event)
+        elif self._ended is None:
+            self._backlog.append(event)
+
+    def presence(self, event: ChannelEvent) -> None:
+        """A change of who is present. Before ``begin()`` it is part of the list that is told then."""
+        if self._begun and self.options.presence is not None:
+            self._deliver(event)
+
+    def presences(self, block: EventBlock[PlainEvent]) -> None:
+        """Changes of who is present, in order."""
+        if not self._begun or self.options.presence is None:
+            return
+        if self._deliver_block is not None and len(block.events) > 1:
+            self._deliver_block(block)
+            return
+        for event in block.events:
+            self.presence(event)
+
+    def end(self, event: ChannelEvent) -> None:
+        """The last event. Does not raise."""
+        self._ended = event
+        if self._begun:
+            self._begun = False
+            try:
+                self._deliver(event)
+            except Exception as problem:
+                log.error("a subscription's end could not be told", channel=self.channel, exc_info=problem)
+
+    def finish(self, event: ChannelEvent) -> None:
+        """The last event, after whatever waits; then the subscription is let go of."""
+        self.end(event)
+        self._release(self)
+
+    def give_up(self, problem: Exception) -> None:
+        """Telling it failed, so it has a gap: it ends, and the client may subscribe again from where it was."""
+        log.error("a subscription has ended", channel=self.channel, exc_info=problem)
+        self._backlog = []
+        self.finish(EndEvent(Unavailable("the server failed to go on with this subscription; try again"), self.channel))
+
+    def message(self, event: MessageEvent) -> None:
+        """The next message of the channel: delivered if it is wanted here."""
+        key = event.key
+        if self.waiting or key <= self.last:
+            return
+        self.last = key
+        if (self._plain and event.row.audience is None and not self.mutes.active) or self.wants(event):
+            if self._begun:
+                self._deliver(event)
+            else:
+                self.offer(event)
+
+    def messages(self, block: EventBlock[MessageEvent]) -> None:
+        """The next messages of the channel, in order; at once, if they are all wanted here."""
+        whole = self._begun and self._plain and not block.addressed and not self.mutes.active and not self.waiting
+        if whole and self._deliver_block is not None and len(block.events) > 1 and block.events[0].key > self.last:
+            self.last = block.events[-1].key
+            self._deliver_block(block)
+            return
+        for event in block.events:
+            self.message(event)
+
+    def replay(self, events: Iterable[MessageEvent]) -> None:
+        """Messages of the past, each later than every one before."""
+        for event in events:
+            if event.key > self.last:
+                self.last = event.key
+                if self.wants(event):
+                    self.offer(event)
+
+    def tests(self, event: MessageEvent) -> tuple[Test, ...]:
+        """The filter that decides about the message, if it comes to that; for :func:`judge_ahead`."""
+        if self._test is None or (self._events is not None and event.row.event not in self._events):
+            return ()
+        return (self._test,)
+
+    def wants(self, event: MessageEvent) -> bool:
+        """Whether the message is for this subscriber."""
+        row = event.row
+        if self._events is not None and row.event not in self._events:
+            return False
+        if self.mutes.active and self.mutes.mutes(event.channel, row.event):
+            return False
+        if row.audience is not None:
+            if self._attributes is None:
+                self._attributes = attributes_of(self.member)
+            if not audience_of(row.audience).includes(self.member, self._attributes, row.sender, row.connection_id):
+                return False
+        return self._test is None or event.meets(self._test)

@@ -1,0 +1,132 @@
+"""The ledger: messages that were delivered but that a read of the tables might not show yet with their position.
+
+A replay reads rows and, from ``realtime.commits``, the positions of their transactions. Two things can be missing: a
+row, when the read's snapshot does not show its transaction yet; and its position, when nobody has written it yet.
+Invariant: for every read under way or to come, the ledger holds each delivered transaction with messages of which the
+read may miss either.
+
+So an entry leaves once its position is recorded and a snapshot taken after that has shown it, and no read that began
+before that snapshot is under way. The slot is confirmed only up to the oldest entry whose position is not recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from engine.channels.core.decode import MessageRow, Records
+from engine.lsn import Lsn
+from engine.postgres.snapshot import Snapshot
+
+__all__ = ["Entry", "Ledger"]
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A delivered transaction's messages, what is to be copied to other channels, and what was refused.
+
+    ``full_xid`` is 0 if it stored none (then there is nothing to record but copies).
+    """
+
+    lsn: Lsn
+    xid: int
+    full_xid: int
+    before: Lsn  # everything delivered before this entry ends here
+    messages: list[MessageRow] = field(default_factory=list)
+    copies: list[tuple[MessageRow, str]] = field(default_factory=list)
+    refused: list[MessageRow] = field(default_factory=list)
+    recorded: int | None = None  # the number of the next read when it was recorded
+
+
+class Ledger:
+    """See the module. Plain state, no I/O."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Entry] = {}  # by 32-bit xid, in commit order
+        self._unrecorded: dict[int, Entry] = {}
+        self._delivered: Lsn = 0
+        self._number = 0
+        self._trusted = 0  # the number of the first read whose snapshot counts
+        self._reads: set[int] = set()
+        self._waiting: list[tuple[int, int, Snapshot]] = []
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def unrecorded(self) -> list[Entry]:
+        """What has yet to be recorded, in commit order."""
+        return list(self._unrecorded.values())
+
+    def is_unrecorded(self, entry: Entry) -> bool:
+        """Whether ``entry`` has yet to be recorded."""
+        return self._unrecorded.get(entry.xid) is entry
+
+    @property
+    def confirmable(self) -> Lsn | None:
+        """How far the slot may be confirmed; None: no objection."""
+        for entry in self._unrecorded.values():
+            return entry.before
+        return None
+
+    def append(self, records: Records) -> None:
+        """The stream delivered ``records``."""
+        stored = [message for message in records.messages if message.stored]
+        refused = [message for message in records.refused if message.stored]
+        if stored or refused or records.copies:
+            entry = Entry(records.lsn, records.xid, records.full_xid, self._delivered, stored, records.copies, refused)
+            self._entries[entry.xid] = entry
+            if entry.full_xid or entry.copies:
+                self._unrecorded[entry.xid] = entry
+            else:
+                entry.recorded = self._number
+        self._delivered = records.end
+
+    def record(self, entries: list[Entry]) -> None:
+        """The positions of ``entries`` are written and committed."""
+        for entry in entries:
+            entry.recorded = self._number
+            self._unrecorded.pop(entry.xid, None)
+
+    def clear(self) -> None:
+        """What was delivered is not in the database any more."""
+        self._entries.clear()
+        self._unrecorded.clear()
+
+    def position_of(self, xid: int) -> Lsn | None:
+        """The commit position of a delivered transaction (64-bit id), if it is still here."""
+        entry = self._entries.get(xid & 0xFFFFFFFF)
+        return entry.lsn if entry is not None and entry.full_xid in (0, xid) else None
+
+    def begin_read(self) -> int:
+        """Call before a read takes its snapshot."""
+        number = self._number
+        self._number += 1
+        self._reads.add(number)
+        return number
+
+    def distrust(self) -> None:
+        """What snapshots have shown up to now may never have been: entries leave by later ones only."""
+        self._trusted = self._number
+        self._waiting.clear()
+
+    def end_read(self, number: int, snapshot: Snapshot | None) -> None:
+        """Call when the read has been joined to the stream; ``snapshot`` is None if it failed."""
+        self._reads.discard(number)
+        if number < self._trusted:
+            snapshot = None
+        if snapshot is not None:
+            self._waiting.append((self._number, number, snapshot))
+        # A read that began before that snapshot was known may have an older one: such reads have to end first.
+        oldest = min(self._reads, default=self._number)
+        ready = [(n, s) for barrier, n, s in self._waiting if barrier <= oldest]
+        if ready:
+            self._waiting = [waiting for waiting in self._waiting if waiting[0] > oldest]
+            self._entries = {
+                xid: entry
+                for xid, entry in self._entries.items()
+                if entry.recorded is None or not any(entry.recorded <= n and s.shows(xid) for n, s in ready)
+            }

@@ -1,0 +1,1 @@
+"""The database behind channels: statements, write batches, a watch over the tables."""

@@ -1,0 +1,284 @@
+"""The channel service's reads and writes of single rows: named queries over a small pool, errors in the protocol's words.
+
+Commits are flushed before a statement returns (``synchronous_commit = local``), whatever the server's default: the slot is
+confirmed and clients are answered because of these rows, so a crash must not take them back. They do not wait for a standby.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import psycopg
+import structlog
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import PoolTimeout
+
+from engine.channels.core.model import ChannelFull, Member, PresenceRefused, Unavailable
+from engine.channels.db.write_batcher import Together
+from engine.feed.decoders.base import HEARTBEAT_PREFIX
+from engine.lsn import Lsn, parse_lsn
+from engine.postgres.connecting import PooledConnection
+from engine.postgres.errors import AWAY, OtherServer, in_words, is_raised, reason
+from engine.postgres.named_queries import query
+from engine.postgres.pool import Pool
+from engine.postgres.snapshot import Snapshot
+from engine.values.exact_json import write_exact
+
+__all__ = ["REFUSED", "Store", "split_presence"]
+
+T = TypeVar("T")
+
+REFUSED = (Unavailable, psycopg.Error)
+"""The database is away for a moment, or it refuses: by a trigger that somebody made, or a privilege taken away."""
+
+log = structlog.get_logger(__name__)
+
+_RETRY = 1.0
+_FINAL = (psycopg.errors.QueryCanceled, PoolTimeout)
+_METADATA = frozenset(("name", "avatar"))
+_MOST_PRESENCE = 8192  # bytes of JSON, as PostgreSQL prints it, that updates can add up to
+_GRACE = 2.0  # seconds
+
+
+def split_presence(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], bool | None]:
+    """What a client says of itself as metadata, state, and whether it says that it is typing (None: it does not say).
+
+    ``name``, ``avatar`` and everything in ``metadata`` are metadata, the rest is state. Raises ``PresenceRefused``.
+    """
+    given = data.get("metadata", {})
+    if not isinstance(given, Mapping):
+        raise PresenceRefused("presence: 'metadata' must be an object")
+    metadata = {**given, **{key: data[key] for key in _METADATA & data.keys()}}
+    state = {key: value for key, value in data.items() if key not in _METADATA and key != "metadata"}
+    typing: bool | None = None
+    if "typing" in state or "status" in state:
+        typing = state.get("typing") is True or state.get("status") == "typing"
+    return metadata, state, typing
+
+
+class Store:
+    """See the module."""
+
+    def __init__(
+        self,
+        dsn: str,
+        node_id: str,
+        size: int,
+        timeout: float,
+        saw: Callable[[Lsn, int], None] = lambda *_: None,
+        *,
+        pooled: bool = False,
+    ) -> None:
+        """``saw``: called with position and timeline of each snapshot before it is used, as a crash may take back what it
+        shows. It raises ``OtherServer`` if the stream is of another one.
+        """
+        self._node = node_id
+        self._saw = saw
+        self._size = size
+        self._pool = Pool(
+            dsn,
+            f"realtime channels {node_id}",
+            {"synchronous_commit": "local"},
+            size=size,
+            timeout=timeout,
+            limit=timeout,
+            pooled=pooled,
+            row_factory=dict_row,
+        )
+        self._together = Together(self)
+
+    async def open(self) -> None:
+        """Open the pool."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    def watch(self, connection: PooledConnection[DictRow]) -> None:
+        """End ``connection``, which is not of the pool, when it dies without a word."""
+        self._pool.watch(connection)
+
+    def renew(self) -> None:
+        """The way to the database may be another one: use new connections from now on."""
+        self._pool.renew()
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be stored or read, in words; None if nothing is known."""
+        return self._pool.problem
+
+    async def attempt(
+        self, work: Callable[[psycopg.AsyncConnection[DictRow]], Awaitable[T]], *, begins: bool = False
+    ) -> T:
+        """Do ``work`` with a connection in autocommit mode; connections that turn out to be dead are replaced.
+
+        ``begins``: it begins a transaction of its own, and settles it (see :class:`engine.postgres.pool.Pool`).
+        So ``work`` may be done again although it was committed. Raises ``Unavailable`` if the database cannot be reached.
+        """
+        for attempt in range(self._size + 1):
+            try:
+                async with self._pool.session() if begins else self._pool.connection() as connection:
+                    return await work(connection)
+            except AWAY as error:
+                final = isinstance(error, _FINAL) or is_raised(error)
+                passing = isinstance(error, psycopg.OperationalError) and not final
+                if not passing or attempt == self._size:
+                    raise Unavailable(in_words(error)) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        """Run a named query; see :meth:`attempt`."""
+
+        async def run(connection: psycopg.AsyncConnection[DictRow]) -> list[dict[str, Any]]:
+            cursor = await connection.execute(query(name).encode(), parameters or None)
+            return await cursor.fetchall() if cursor.description else []
+
+        return await self.attempt(run)
+
+    async def insist(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do ``work`` until the database lets it."""
+        while True:
+            try:
+                return await work()
+            except REFUSED as error:
+                log.warning("not done yet; trying again", what=what, error=str(error).strip())
+            await asyncio.sleep(_RETRY)
+
+    async def flushed(self) -> Lsn:
+        """Up to where the WAL is flushed."""
+        return parse_lsn((await self.rows("engine_flushed"))[0]["position"])
+
+    async def committed(self) -> Lsn:
+        """A position behind every transaction that has committed by now, also where commits are not flushed at once
+        (``synchronous_commit = off``): what is before it is flushed when this returns, so the stream will pass it.
+
+        Raises ``Unavailable``.
+        """
+        [now] = await self.rows("engine_inserted")
+        if now["whole"]:
+            return parse_lsn(now["position"])
+        return parse_lsn((await self.rows("engine_flush", prefix=HEARTBEAT_PREFIX))[0]["position"])
+
+    async def snapshot(self) -> Snapshot:
+        """What a query that starts now would see."""
+        return await self.attempt(self._read_snapshot)
+
+    async def _read_snapshot(self, connection: psycopg.AsyncConnection[DictRow]) -> Snapshot:
+        row = await (await connection.execute(query("current_snapshot").encode())).fetchone()
+        assert row is not None
+        text, position, timeline = row.values()
+        snapshot = Snapshot.parse(text, parse_lsn(position))
+        try:
+            self._saw(snapshot.position, int(timeline, 16))
+        except OtherServer:
+            self._pool.renew()
+            raise
+        return snapshot
+
+    async def tables(self, *names: str) -> tuple[Snapshot, list[list[dict[str, Any]]]]:
+        """The rows of several queries under one snapshot."""
+
+        async def run(connection: psycopg.AsyncConnection[DictRow]) -> tuple[Snapshot, list[list[dict[str, Any]]]]:
+            await connection.execute(query("begin_read").encode())
+            await self._pool.settle(connection)
+            snapshot = await self._read_snapshot(connection)
+            rows = [await (await connection.execute(query(name).encode())).fetchall() for name in names]
+            await connection.execute(query("end_read").encode())
+            return snapshot, rows
+
+        return await self.attempt(run, begins=True)
+
+    async def connect(self, member: Member) -> None:
+        """Write the connection's row."""
+        await self._together.rows(
+            "engine_connect",
+            id=member.connection_id,
+            node=self._node,
+            user=member.user_id,
+            attributes=_json(dict(member.attributes)),
+            transport=member.transport,
+            ip=member.ip,
+        )
+
+    async def join(self, channel: str, member: Member, data: Mapping[str, Any], limited: bool) -> None:
+        """Become present. Raises ``ChannelFull``, or ``PresenceRefused`` for what cannot be stored."""
+        metadata, state, typing = split_presence(data)
+        parameters = {
+            "channel": channel,
+            "connection": member.connection_id,
+            "user": member.presence_id,
+            "metadata": _json(metadata),
+            "state": _json(state),
+            "typing": typing,
+            "capacity": None,
+        }
+
+        async def run(connection: psycopg.AsyncConnection[DictRow]) -> None:
+            async with connection.transaction():
+                room = await (await connection.execute(query("engine_room_lock").encode(), parameters)).fetchone()
+                parameters["capacity"] = room["capacity"] if room else None
+                if await (await connection.execute(query("engine_join").encode(), parameters)).fetchone() is None:
+                    raise ChannelFull(f"{channel} is full: its capacity is {parameters['capacity']}")
+
+        try:
+            if limited:
+                await self.attempt(run)
+            else:
+                await self._together.rows("engine_join", **parameters)
+        except psycopg.errors.ForeignKeyViolation as error:
+            # Somebody deleted its row, or this node's: the client is being told, and whether to come back.
+            raise Unavailable("this connection is about to be closed") from error
+        except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
+            raise PresenceRefused(f"presence cannot be stored: {reason(error)}") from error
+
+    async def is_limited(self, channel: str) -> bool:
+        """Whether the room counts its members."""
+        rows = await self._together.rows("engine_is_limited", channel=channel)
+        return bool(rows[0]["limited"])
+
+    async def drop(self, connection_id: str, left: bool) -> None:
+        """The connection is over: if it broke, its presence stays until its timeout; if it was ``left``, it ends."""
+        await self.rows("engine_goodbye" if left else "engine_drop", id=connection_id)
+
+    async def leave(self, channel: str, connection_id: str) -> None:
+        """Leave at once."""
+        await self.rows("engine_leave", channel=channel, connection=connection_id)
+
+    async def set_presence(self, channel: str, connection_id: str, data: Mapping[str, Any]) -> str:
+        """Change what the others see. Returns the row's ``updated_at``. Raises ``PresenceRefused``."""
+        metadata, state, typing = split_presence(data)
+        try:
+            changed = await self._together.rows(
+                "engine_set_presence",
+                channel=channel,
+                connection=connection_id,
+                metadata=_json(metadata),
+                state=_json(state),
+                typing=typing,
+                most=_MOST_PRESENCE,
+            )
+        except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
+            raise PresenceRefused(f"presence cannot be stored: {reason(error)}") from error
+        if not changed:
+            raise PresenceRefused(f"you are not present in {channel}; subscribe to it with presence first")
+        at: str | None = changed[0]["changed"]
+        if at is None:
+            raise PresenceRefused(
+                f"presence would have more than {_MOST_PRESENCE} bytes of JSON with what was said before"
+            )
+        return at
+
+    async def sweep(self) -> float | None:
+        """Take back what is over; returns in how many seconds to look again. Other nodes have ``_GRACE`` to do it first."""
+        rows = await self.rows("engine_sweep", node=self._node, grace=_GRACE)
+        await self.rows("engine_sweep_connections", node=self._node, grace=_GRACE)
+        wait: float | None = rows[0]["wait"]
+        return wait
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    """JSON text with every digit of its numbers: a client may send any."""
+    return write_exact(value).decode()

@@ -1,0 +1,114 @@
+"""Group commit of small writes: statements of many callers become one transaction, so one flush, and one step in the stream.
+
+The first goes at once; those that come while it is under way share the next. What happens to one statement is its caller's
+affair alone: if a transaction fails, each of its statements is run again by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+
+import psycopg
+from psycopg.rows import DictRow
+
+from engine.channels.core.model import Unavailable
+from engine.postgres.named_queries import query
+
+__all__ = ["Together"]
+
+T = TypeVar("T")
+Rows = list[dict[str, Any]]
+Connection = psycopg.AsyncConnection[DictRow]
+
+_MOST: Final = 256  # statements per transaction
+
+
+class Runner(Protocol):
+    """What is needed of :class:`engine.channels.db.store.Store`."""
+
+    async def attempt(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do ``work`` with a connection."""
+        ...
+
+    async def rows(self, name: str, **parameters: object) -> Rows:
+        """Run one named query in a transaction of its own."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    name: str
+    parameters: dict[str, object]
+    done: asyncio.Future[Rows]
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """Two nodes that touch the same rows do so in the same order."""
+        return str(self.parameters.get("channel", "")), str(self.parameters.get("connection", ""))
+
+
+class Together:
+    """One transaction at a time. It holds locks on many rows, so it never waits long for one: whoever else wants them in
+    another order must not become the victim of a deadlock.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._waiting: list[_Asked] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def rows(self, name: str, **parameters: object) -> Rows:
+        """Run a named query. Returns its rows when they are committed; raises what it raises when run by itself."""
+        asked = _Asked(name, parameters, asyncio.get_running_loop().create_future())
+        self._waiting.append(asked)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        return await asked.done
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+                await self._commit([asked for asked in batch if not asked.done.done()])
+        finally:
+            self._task = None
+
+    async def _commit(self, batch: list[_Asked]) -> None:
+        results: list[Rows] | None = None
+        if len(batch) > 1:
+            batch.sort(key=lambda asked: asked.order)
+            with contextlib.suppress(psycopg.Error, Unavailable):  # whose fault it was is found below
+                results = await self._runner.attempt(partial(_write, batch))
+        if results is None:
+            for asked in batch:
+                await self._alone(asked)
+            return
+        for asked, rows in zip(batch, results, strict=True):
+            if not asked.done.done():
+                asked.done.set_result(rows)
+
+    async def _alone(self, asked: _Asked) -> None:
+        try:
+            rows = await self._runner.rows(asked.name, **asked.parameters)
+        except Exception as error:  # noqa: BLE001 - the caller's, whatever it is
+            if not asked.done.done():
+                asked.done.set_exception(error)
+        else:
+            if not asked.done.done():
+                asked.done.set_result(rows)
+
+
+async def _write(batch: list[_Asked], connection: Connection) -> list[Rows] | None:
+    """The rows of each; None if a lock was not to be had at once."""
+    try:
+        async with connection.pipeline(), connection.transaction():
+            await connection.execute(query("engine_impatient").encode())
+            cursors = [await connection.execute(query(asked.name).encode(), asked.parameters) for asked in batch]
+    except psycopg.errors.LockNotAvailable:
+        return None
+    return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]

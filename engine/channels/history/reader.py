@@ -1,0 +1,109 @@
+"""Reads the past of a channel: rows with their positions, and what can be said of a position a client resumes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+
+from engine.channels.core.decode import MessageRow, message_row
+from engine.channels.core.model import Position, parse_position
+from engine.lsn import Lsn, format_lsn, parse_lsn
+from engine.postgres.named_queries import query
+from engine.postgres.snapshot import Snapshot
+from engine.postgres.snapshot_reader import Reader, ReadResult
+from engine.postgres.statement import Statement
+
+__all__ = ["Check", "Past", "Replay"]
+
+
+_UNLIMITED = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Messages in commit order, and the snapshot that saw them.
+
+    ``more``: there were more than asked for, or they have more bytes.
+    """
+
+    snapshot: Snapshot
+    rows: list[MessageRow]
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """``removed``: the last position that has expired; ``known``: a transaction with messages committed there;
+    ``epoch``: that of the database's history, empty if no server has adopted it yet.
+    """
+
+    removed: Position | None
+    known: bool
+    flushed: Lsn
+    epoch: str
+
+
+class Replay:
+    """All reads of ``realtime.messages`` by the service."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def since(self, channel: str, position: Position, most: int, size: int = _UNLIMITED) -> Past:
+        """Everything after ``position``, at most ``most`` messages with ``size`` bytes of payload together."""
+        read = await self._read(
+            "engine_replay_since",
+            channel,
+            format_lsn(position.lsn),
+            str(min(position.seq, (1 << 63) - 1)),
+            str(most + 1),
+            str(size),
+        )
+        rows = _rows(read)
+        return Past(read.snapshot, rows[:most], len(rows) > most or _size(rows) > size)
+
+    async def last(self, channel: str, count: int, position: Lsn, size: int) -> Past:
+        """The last ``count`` messages up to ``position``, fewer if they have more than ``size`` bytes of payload together.
+
+        Another node may have recorded what this one has yet to be sent.
+        """
+        read = await self._read("engine_replay_last", channel, str(count), format_lsn(position), str(size))
+        rows = _rows(read)[::-1]
+        return Past(read.snapshot, rows, _size(rows) > size)
+
+    async def check(self, channel: str, position: Position) -> Check:
+        """To be asked after the rows were read: what expires meanwhile is then not overlooked."""
+        read = await self._read("engine_replay_check", channel, format_lsn(position.lsn))
+        removed, known, flushed, epoch = read.rows[0]
+        return Check(
+            None if removed is None else parse_position(removed.decode()),
+            known == b"t",
+            parse_lsn((flushed or b"").decode()),
+            (epoch or b"").decode(),
+        )
+
+    async def _read(self, name: str, channel: str, *parameters: str) -> ReadResult:
+        statement = Statement(query(name), (_array([channel]), *parameters))
+        for _ in range(self._reader.connections):  # all of them may have died at once
+            try:
+                return await self._reader.read(statement)
+            except psycopg.errors.QueryCanceled:
+                raise
+            except psycopg.OperationalError:
+                continue  # a connection of the pool was dead; it has been replaced
+        return await self._reader.read(statement)
+
+
+def _array(items: list[str]) -> str:
+    """A text array as PostgreSQL reads it."""
+    quoted = ['"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items]
+    return "{" + ",".join(quoted) + "}"
+
+
+def _rows(read: ReadResult) -> list[MessageRow]:
+    return [message_row(parse_lsn((row[0] or b"").decode()), list(row[1:])) for row in read.rows]
+
+
+def _size(rows: list[MessageRow]) -> int:
+    return sum(len(row.payload) for row in rows)

@@ -1,0 +1,188 @@
+"""Writes where transactions with messages committed, and lets go of what is written.
+
+Replay needs it, so the slot is not confirmed past a transaction before its row is there: after a crash the stream
+brings it again. What the stream brought is only written into the history it came from: after a failover the connections
+of the store may be at the new primary before the stream has noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+import structlog
+
+from engine.channels.core.decode import MessageRow
+from engine.channels.core.model import Unavailable
+from engine.channels.core.unrecorded import Entry, Ledger
+from engine.channels.db.store import Store
+from engine.channels.history.epochs import OTHER_HISTORY, Epochs
+from engine.lsn import format_lsn
+from engine.postgres.arrays import text_array
+
+__all__ = ["Recorder"]
+
+log = structlog.get_logger(__name__)
+
+_MOST = 2_000  # transactions per statement
+_COPY = (
+    "targets",
+    "sources",
+    "source_xids",
+    "events",
+    "payloads",
+    "senders",
+    "connections",
+    "ids",
+    "audiences",
+    "priorities",
+)
+
+
+class Recorder:
+    """Two loops over one ledger; :meth:`wake` after each transaction with messages."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        epochs: Epochs,
+        confirm: Callable[[], None],
+        interval: float,
+        trim: float,
+    ) -> None:
+        self._store = store
+        self._epochs = epochs
+        self._ledger = ledger
+        self._confirm = confirm
+        self._interval = interval
+        self._trim_interval = trim
+        self._wanted = asyncio.Event()
+        self._hurry = asyncio.Event()  # somebody waits for it
+        self._moved = asyncio.Condition()
+
+    def wake(self) -> None:
+        """There is something to record."""
+        self._wanted.set()
+
+    async def recorded(self) -> None:
+        """Wait until everything that is in the ledger now has been recorded."""
+        waiting = self._ledger.unrecorded
+        while waiting and self._ledger.is_unrecorded(waiting[-1]):
+            self._hurry.set()
+            self._wanted.set()
+            async with self._moved:
+                if self._ledger.is_unrecorded(waiting[-1]):
+                    await self._moved.wait()
+
+    async def record(self) -> None:
+        """Record whatever comes, at most once per interval."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            entries = self._ledger.unrecorded[:_MOST]
+            if not entries:  # or another history has begun: what is waited for is not there any more
+                await self._tell()
+                continue
+            try:
+                await self._write(entries)
+            except (psycopg.Error, Unavailable) as error:
+                log.warning("commit positions are not recorded yet", error=str(error))
+                self._wanted.set()
+                await asyncio.sleep(1)
+                continue
+            self._ledger.record(entries)
+            self._confirm()
+            await self._tell()
+            if self._ledger.unrecorded:
+                self._wanted.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._hurry.wait()
+            self._hurry.clear()
+
+    async def _tell(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
+    async def _write(self, entries: list[Entry]) -> None:
+        if refused := [row for entry in entries for row in _rows(entry, entry.refused)]:
+            parameters = _columns(refused, ("channels", "xids", "positions", "first", "last"))
+            del parameters["positions"]
+            # Only PostgreSQL knows when it will see them.
+            while not (await self._ask("engine_remove_refused", **parameters))["seen"]:  # noqa: ASYNC110
+                await asyncio.sleep(self._interval)
+        commits = [row for entry in entries for row in _rows(entry, entry.messages)]
+        parameters = _columns(commits, ("channels", "xids", "positions", "first", "last"))
+        if any(entry.copies for entry in entries):
+            await self._ask("engine_record_and_route", **parameters, **_copies(entries))
+        elif commits:
+            await self._ask("engine_record_commits", **parameters)
+
+    async def _ask(self, name: str, **parameters: object) -> dict[str, Any]:
+        """Run a query that does nothing in another history. Raises ``Unavailable`` there."""
+        [row] = await self._store.rows(name, epoch=self._epochs.current, **parameters)
+        if not row["ours"]:
+            raise Unavailable(OTHER_HISTORY)
+        return row
+
+    async def trim(self) -> None:
+        """Let the ledger go of what a snapshot shows."""
+        while True:
+            await asyncio.sleep(self._trim_interval)
+            if not len(self._ledger):
+                continue
+            try:
+                await self.let_go()
+            except Unavailable as error:
+                log.warning("no snapshot to trim the ledger by", error=str(error))
+
+    async def let_go(self) -> None:
+        """Let the ledger go of what is recorded and a snapshot shows now. Raises ``Unavailable``."""
+        ticket = self._ledger.begin_read()
+        snapshot = None
+        try:
+            snapshot = await self._store.snapshot()
+        finally:
+            self._ledger.end_read(ticket, snapshot)
+
+
+def _rows(entry: Entry, messages: list[MessageRow]) -> list[tuple[str, str, str, str, str]]:
+    """One row per channel: its name, the transaction, where it committed, the first and the last message's time."""
+    if not entry.full_xid:
+        return []
+    times: dict[str, list[str]] = {}
+    for message in messages:
+        times.setdefault(message.channel, []).append(message.inserted_at)
+    # PostgreSQL's text in one time zone sorts as the times do.
+    return [(channel, str(entry.full_xid), format_lsn(entry.lsn), min(at), max(at)) for channel, at in times.items()]
+
+
+def _copies(entries: list[Entry]) -> dict[str, str]:
+    """Messages for other channels; without a transaction's id if it is not recorded."""
+    return _columns(
+        [
+            (
+                target,
+                row.channel,
+                str(entry.full_xid) if entry.full_xid and row.stored else None,
+                row.event,
+                row.payload.decode(),
+                row.sender,
+                row.connection_id,
+                row.id,
+                None if row.audience is None else row.audience.decode(),
+                str(row.priority),
+            )
+            for entry in entries
+            for row, target in entry.copies
+        ],
+        _COPY,
+    )
+
+
+def _columns(rows: Sequence[tuple[str | None, ...]], names: Sequence[str]) -> dict[str, str]:
+    return {name: text_array(row[place] for row in rows) for place, name in enumerate(names)}

@@ -1,0 +1,274 @@
+"""From the tables to the stream without a gap: how a subscription gets its past, and how everything is mended after a
+gap in the stream.
+
+A read's rows and the ledger together hold every message up to the stream's position, so at any moment between two
+transactions the past is: rows with a position not later than the stream's, plus the ledger's messages, sorted, each
+once. Everything later comes by the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import psycopg
+import structlog
+
+from engine.channels.core.events import EndEvent, MessageEvent
+from engine.channels.core.judging import judge_ahead
+from engine.channels.core.model import Position, Unavailable
+from engine.channels.core.settings import ChannelSettings
+from engine.channels.core.state_machine import ChannelCore
+from engine.channels.core.subscription import Subscription
+from engine.channels.db.store import Store
+from engine.channels.history.epochs import OTHER_HISTORY, Epochs
+from engine.channels.history.reader import Past, Replay
+from engine.live.service import LiveQueries
+from engine.lsn import Lsn, format_lsn
+from engine.postgres.errors import AWAY, in_words
+
+__all__ = ["HandOver"]
+
+log = structlog.get_logger(__name__)
+
+_TABLES = ("engine_presence_rows", "engine_rooms", "engine_defaults", "engine_routes")
+_RETRY = 1.0
+_OTHERS = 30.0  # seconds to wait for other nodes before a position is made up
+_LOOK = 0.2
+_MOST_EXAMINED = 10_000  # messages looked at in search of those that a subscriber wants
+
+
+class HandOver:
+    """See the module. ``interrupt`` and ``recover`` are for a stream that has a gap."""
+
+    def __init__(
+        self,
+        core: ChannelCore,
+        live: LiveQueries,
+        store: Store,
+        replay: Replay,
+        epochs: Epochs,
+        settings: ChannelSettings,
+    ) -> None:
+        self._core = core
+        self._epochs = epochs
+        self._live = live
+        self._store = store
+        self._replay = replay
+        self._settings = settings
+        self._whole = asyncio.Event()
+        self._generation = 0
+        self._resume: Lsn | None = None
+
+    # -- one subscription ------------------------------------------------------------------------------------------
+
+    async def begin(self, subscription: Subscription, since: Position | None, history: int) -> None:
+        """Give ``subscription`` its past and let it take part from then on. Raises ``Unavailable``."""
+        if since is None and not history:
+            await self._whole.wait()
+            return self._core.router.add(subscription)
+        await self._reach(since)
+        while True:
+            await self._whole.wait()
+            generation = self._generation
+            ticket = self._core.ledger.begin_read()
+            past: Past | None = None
+            try:
+                past, judged, recovered = await self._read(subscription, since, history)
+                if generation != self._generation:
+                    continue
+                events = self._events(subscription.channel, judged)
+                if since is not None and recovered:
+                    events = [event for event in events if event.key > since]
+                else:
+                    if past.more:  # cut by its size: what the ledger has from before that is no page without holes
+                        events = [event for event in events if event.key >= judged[0].key]
+                    events = [event for event in events[-_MOST_EXAMINED:] if subscription.wants(event)]
+                    events = events[-history:] if history else []
+                subscription.recovered = None if since is None else recovered
+                subscription.replay(events)
+                _delivered(events)
+                return self._core.router.add(subscription)
+            except AWAY as error:
+                raise Unavailable(in_words(error)) from error
+            finally:
+                self._core.ledger.end_read(ticket, past.snapshot if past is not None else None)
+
+    async def _reach(self, since: Position | None) -> None:
+        """Another node may have shown or acknowledged to the client what this one has yet to receive."""
+        if since is None:
+            await self._live.reached(await self._store.flushed())
+        elif since.lsn > self._core.position:
+            flushed = await self._store.flushed()
+            await self._live.reached(min(since.lsn + 1, flushed))
+
+    async def _read(
+        self, subscription: Subscription, since: Position | None, history: int
+    ) -> tuple[Past, list[MessageEvent], bool]:
+        """The past, its messages, judged, and whether it is everything after ``since``."""
+        channel = subscription.channel
+        if since is not None:
+            past = await self._replay.since(channel, since, self._settings.max_replay, self._settings.max_replay_bytes)
+            if not past.more and await self._recoverable(channel, since, subscription.options.epoch):
+                return past, await _judged(past, [subscription]), True
+        # Also without history a snapshot is needed: for what the ledger may let go of meanwhile.
+        count = history
+        while True:
+            past = await self._replay.last(channel, count, self._core.position, self._settings.max_replay_bytes)
+            judged = await _judged(past, [subscription])
+            wanted = sum(map(subscription.wants, judged))
+            if wanted >= history or len(past.rows) < count or count >= _MOST_EXAMINED:
+                return past, judged, False
+            count = min(count * 8, _MOST_EXAMINED)
+
+    async def _recoverable(self, channel: str, since: Position, epoch: str | None) -> bool:
+        if not await self._epochs.covers(epoch, since.lsn):
+            return False
+        check = await self._replay.check(channel, since)
+        if check.epoch != self._epochs.current:
+            raise Unavailable("the database was restored or another one took over a moment ago; subscribe again")
+        if since.lsn > max(check.flushed, self._core.position):
+            return False  # of another cluster, or of a future that a restore took back
+        if check.removed is not None and since < check.removed:
+            return False
+        if since.seq == Position(0).seq:
+            return True  # where a subscription began, not a message
+        if epoch is not None and self._core.rooms.history(channel):
+            return True  # of this history, so it may as well be a message of another channel
+        return check.known or since == check.removed or self._in_ledger(since)
+
+    def _in_ledger(self, since: Position) -> bool:
+        return any(entry.lsn == since.lsn for entry in self._core.ledger)
+
+    def _events(self, channel: str, past: list[MessageEvent]) -> list[MessageEvent]:
+        """Everything up to the stream's position, in order, each once."""
+        events = {event.key: event for event in past if event.row.lsn <= self._core.position}
+        for entry in self._core.ledger:
+            for row in entry.messages:
+                if row.channel == channel and (row.lsn, row.seq) not in events:
+                    events[row.lsn, row.seq] = MessageEvent(row)
+        return [events[key] for key in sorted(events)]
+
+    # -- a gap in the stream ---------------------------------------------------------------------------------------
+
+    def interrupt(self, position: Lsn) -> Lsn:
+        """The stream has a gap and goes on at ``position``. Returns from where on subscribers have to be brought up."""
+        self._whole.clear()
+        self._core.ledger.distrust()
+        self._generation += 1
+        self._resume = self._core.position if self._resume is None else min(self._resume, self._core.position)
+        # What is in the tables and not in the stream gets a position just before it goes on.
+        self._core.position = max(self._core.position, position - 1)
+        for subscription in self._core.router:
+            subscription.waiting = True
+        return self._resume
+
+    async def recover(self, position: Lsn, resume: Lsn) -> None:
+        """Give messages that no stream will bring a position; read everything again; bring subscribers up from
+        ``resume``.
+        """
+        while True:
+            try:
+                if await self._epochs.refresh():
+                    self._start_over(position)
+                await self._repair(position)
+                await self._load()
+                for channel in self._core.router.channels:
+                    await self._bring_up(channel, Position(resume))
+                self._resume = None
+                self._whole.set()  # not before: a newcomer would hear what earlier subscribers still miss
+                return
+            except (Unavailable, psycopg.Error, OSError) as error:
+                log.warning("channels are not whole yet", error=str(error).strip())
+                await asyncio.sleep(_RETRY)
+
+    def _start_over(self, position: Lsn) -> None:
+        """The database has another history: what was delivered may never have been, and positions begin anew."""
+        log.warning("the database was restored or promoted: positions have a new epoch", epoch=self._epochs.current)
+        self._core.ledger.clear()
+        self._core.position = position - 1
+        error = Unavailable("the database was restored to an earlier state, or another one took over; subscribe again")
+        for subscription in list(self._core.router):
+            subscription.finish(EndEvent(error, subscription.channel))
+
+    async def _load(self) -> None:
+        ticket = self._live.tail.begin_read()
+        snapshot = None
+        try:
+            snapshot, tables = await self._store.tables(*_TABLES)
+            self._core.load(snapshot, tables, self._live.tail.unseen_by(snapshot))
+        finally:
+            self._live.tail.end_read(ticket, snapshot)
+
+    async def _bring_up(self, channel: str, since: Position) -> None:
+        """The subscribers of ``channel`` all have everything up to ``since``; give them what they miss."""
+        while True:
+            generation = self._generation
+            ticket = self._core.ledger.begin_read()
+            past: Past | None = None
+            try:
+                past = await self._replay.since(channel, since, 1 << 30)
+                judged = await _judged(past, self._core.router.of(channel))
+                if generation != self._generation:
+                    return  # another recovery is under way
+                events = [event for event in self._events(channel, judged) if event.key > since]
+                for subscription in self._core.router.of(channel):
+                    if subscription.waiting:
+                        subscription.waiting = False
+                        try:
+                            subscription.replay(events)
+                        except Exception as problem:  # noqa: BLE001 - of one subscriber's filter or connection
+                            subscription.give_up(problem)
+                _delivered(events)
+                return
+            finally:
+                self._core.ledger.end_read(ticket, past.snapshot if past is not None else None)
+
+    async def _repair(self, position: Lsn) -> None:
+        """Messages that committed while nobody followed the WAL get the position just before ``position``.
+
+        What was written down before is earlier, what the stream brings is later; among themselves they are in the order
+        of their numbers, the best that is known.
+        """
+        rows = await self._store.rows("engine_unrecorded")
+        if not rows:
+            return
+        await self._live.reached(await self._store.committed())
+        missing = [row for row in rows if self._core.ledger.position_of(int(row["xid"])) is None]
+        if not missing:
+            return
+        await self._others(position)
+        log.warning("messages had no commit position; they get one", transactions=len(missing))
+        [written] = await self._store.rows(
+            "engine_record_commits",
+            epoch=self._epochs.current,
+            channels=[row["channel"] for row in missing],
+            xids=[row["xid"] for row in missing],
+            positions=[format_lsn(position - 1)] * len(missing),
+            first=[row["first_at"] for row in missing],
+            last=[row["last_at"] for row in missing],
+        )
+        if not written["ours"]:
+            raise Unavailable(OTHER_HISTORY)
+
+    async def _others(self, position: Lsn) -> None:
+        """Another node may have followed the WAL all the time and is about to write the true positions: let it."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _OTHERS
+        while loop.time() < deadline and await self._store.rows(  # noqa: ASYNC110 - another node is waited for
+            "engine_others_behind", node=self._settings.node_id, position=format_lsn(position)
+        ):
+            await asyncio.sleep(_LOOK)
+
+
+async def _judged(past: Past, subscriptions: Sequence[Subscription]) -> list[MessageEvent]:
+    """The messages of the past, with what the subscribers' filters say of them; the loop goes on meanwhile."""
+    events = [MessageEvent(row) for row in past.rows]
+    for _ in judge_ahead(events, lambda _: subscriptions, smallest=0):
+        await asyncio.sleep(0)
+    return events
+
+
+def _delivered(events: list[MessageEvent]) -> None:
+    for event in events:
+        event.delivered()

@@ -1,0 +1,55 @@
+"""What has to be done now and then: partitions made ahead, messages expired. One node at a time, by an advisory
+lock in SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import structlog
+
+from engine.channels.core.decode import RecordReader
+from engine.channels.core.model import Unavailable
+from engine.channels.core.settings import ChannelSettings
+from engine.channels.db.store import Store
+
+__all__ = ["Maintenance"]
+
+_SLICE = 10_000  # rows removed in one transaction
+
+log = structlog.get_logger(__name__)
+
+
+class Maintenance:
+    """See the module."""
+
+    def __init__(self, store: Store, settings: ChannelSettings) -> None:
+        self._store = store
+        self._settings = settings
+
+    async def prepare(self, reader: RecordReader) -> None:
+        """Before a node takes part: learn the stream key, and let go of connections that an earlier run of it left
+        behind.
+        """
+        reader.key = (await self._store.rows("engine_settings"))[0]["stream_key"]
+        await self._store.rows("engine_forget_connections", node=self._settings.node_id)
+
+    async def run(self) -> None:
+        """Now, and every so often."""
+        while True:
+            try:
+                await self._store.rows("engine_make_partitions", days=self._settings.partitions_ahead)
+                while (await self._store.rows("engine_drop_partitions"))[0]["dropped"]:
+                    pass
+                await self._expire()
+            except (psycopg.Error, Unavailable) as error:
+                log.warning("messages are not maintained", error=str(error).strip())
+            await asyncio.sleep(self._settings.maintenance_interval)
+
+    async def _expire(self) -> None:
+        """In short transactions, until there is nothing left."""
+        while True:
+            removed = (await self._store.rows("engine_expire_messages", most=_SLICE))[0]["removed"]
+            if removed < _SLICE:
+                return

@@ -1,0 +1,1 @@
+"""Connections and members as rows: written, followed, swept."""

@@ -1,0 +1,202 @@
+"""This node's connections: their rows, their presence, and what is addressed to them rather than to a channel."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Final
+
+import orjson
+import structlog
+
+from engine.channels.core.audience import attributes_of, audience_of
+from engine.channels.core.decode import Command, RowChange
+from engine.channels.core.events import EndEvent, PlainEvent, iso_time
+from engine.channels.core.model import (
+    ChannelEvent,
+    Deliver,
+    Member,
+    Unavailable,
+    format_position,
+)
+from engine.channels.core.settings import ChannelSettings
+from engine.channels.core.state_machine import ChannelCore
+from engine.channels.core.subscription import Subscription
+from engine.channels.db.store import REFUSED, Store
+from engine.channels.presence.membership import Attendance
+from engine.channels.presence.mute_sync import Tastes
+from engine.channels.presence.registry import Clients, Follower
+from engine.errors import RealtimeError
+from engine.lsn import Lsn
+
+__all__ = ["Connections"]
+
+log = structlog.get_logger(__name__)
+
+_RETRY: Final = 1.0
+_SWEEP_PAUSE: Final = 0.05
+_LOOK: Final = 0.1
+_LOOK_AT_MOST: Final = 1.0
+_LOOK_AT_THEIRS: Final = 5.0
+_ALL: Final = "*"  # the channel of what is sent to connections
+
+
+class Connections:
+    """See the module. ``spawn`` runs a coroutine as a task of the service; ``clients``: the connections' rows."""
+
+    def __init__(
+        self,
+        core: ChannelCore,
+        store: Store,
+        spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
+        stream: Follower,
+        settings: ChannelSettings,
+    ) -> None:
+        self._core = core
+        self._store = store
+        self._spawn = spawn
+        self.clients = Clients(store, stream, settings.node_id, self._ended)
+        self.attendance = Attendance(core, store, spawn, settings.timeout)
+        self._tastes = Tastes(store, stream.reached)
+        self._open: set[tuple[str, str]] = set()  # presence of these that will have to be swept
+        self._theirs: set[tuple[str, str]] = set()  # presence of other nodes' broken connections
+        self._due = asyncio.Event()
+
+    async def connect(self, member: Member, deliver: Deliver) -> None:
+        """Write the connection's row and remember whom to tell."""
+        await self.clients.connect(member, deliver)
+
+    async def disconnect(self, connection_id: str, left: bool) -> None:
+        """The connection broke, or was ``left``; see ``Store.drop``. Tried again until the database has it."""
+        self.clients.gone(connection_id)
+        for subscription in self._core.router.of_connection(connection_id):
+            subscription.joined = False
+            subscription.cancel()
+        try:
+            await self._store.drop(connection_id, left)
+        except REFUSED:
+            self._spawn(self._store.insist("drop", partial(self._store.drop, connection_id, left)))
+
+    async def admit(self, subscription: Subscription) -> None:
+        """Give the subscription its user's preferences, and make the member present where that is to be seen or counted."""
+        await self._tastes.load(subscription)
+        await self.attendance.come(subscription)
+
+    def left(self, subscription: Subscription) -> None:
+        """A subscription has ended, the connection goes on: its presence ends now."""
+        self.attendance.left(subscription)
+        self._tastes.release(subscription)
+
+    def preferred(self, change: RowChange) -> None:
+        """A user's preferences changed."""
+        self._tastes.apply(change)
+
+    # -- from the stream -------------------------------------------------------------------------------------------
+
+    def presence(self, change: RowChange) -> None:
+        """A presence row changed."""
+        row = change.row
+        connection = row.get("connection_id") or ""
+        key = (row.get("channel") or "", connection)
+        self.attendance.shown(key, change)
+        if connection not in self.clients:
+            self._note_theirs(key, broken=change.new is not None and row.get("left_at") is not None)
+        elif change.new is not None and (row.get("left_at") is not None or row.get("typing_until") is not None):
+            self._open.add(key)
+            self._due.set()
+        else:
+            self._open.discard(key)
+
+    def _note_theirs(self, key: tuple[str, str], *, broken: bool) -> None:
+        """Another node's member; that node may be stopped before the timeout has run out, so we look as well."""
+        if not broken:
+            self._theirs.discard(key)
+        elif key not in self._theirs:
+            if not self._theirs:
+                self._due.set()
+            self._theirs.add(key)
+
+    def _ended(self, member: Member, deliver: Deliver, why: RealtimeError) -> None:
+        for subscription in self._core.router.of_connection(member.connection_id):
+            subscription.joined = False  # its presence went with the row
+            subscription.cancel()
+        self._told(deliver, EndEvent(why))
+
+    async def mend(self) -> None:
+        """The stream had a gap and everything was read again: do what the changes in it would have made us do."""
+        written = self.attendance.written()
+        await self.clients.mend()  # which comes to where the stream is now
+        self.attendance.mend(written)
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self._tastes.reload()
+                break
+            await asyncio.sleep(_RETRY)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Everybody's presence has been read: somebody may have dropped, or begun to type."""
+        rows = {(row.channel, row.connection_id): row for row in self._core.presence.rows()}
+        self._open &= rows.keys()
+        self._theirs = {key for key, row in rows.items() if row.left_at is not None and key[1] not in self.clients}
+        self._due.set()
+
+    def commanded(self, command: Command, position: Lsn) -> None:
+        """A kick, a message to connections, or the removal of a node."""
+        if command.command == "kick":
+            for subscription in self._core.router.kick(command):
+                subscription.cancel()
+        elif command.command == "broadcast":
+            self._send(command, position)
+        elif command.command == "node_removed":
+            self.clients.node_removed(command.node)
+
+    def _send(self, command: Command, position: Lsn) -> None:
+        event = PlainEvent(
+            {
+                "type": "message",
+                "channel": _ALL,
+                "event": command.event,
+                "data": orjson.Fragment(bytes(command.payload)),
+                "timestamp": iso_time(command.committed),
+                "sender": command.sender,
+                "id": command.id,
+                "position": format_position(position),
+            },
+            priority=command.priority,
+        )
+        text = bytes(command.audience)
+        audience = None if text == b"null" else audience_of(text)
+        users = None if command.users is None else set(command.users)
+        for member, deliver in self.clients.everybody():
+            if users is not None and member.user_id not in users:
+                continue
+            if audience is None or audience.includes(member, attributes_of(member), command.sender, None):
+                self._told(deliver, event)
+
+    def _told(self, deliver: Deliver, event: ChannelEvent) -> None:
+        """One connection that fails to be told is no reason not to tell the others."""
+        with self._core.failures.at(self._core.position, "an event for a connection"):
+            deliver(event)
+
+    async def sweep(self) -> None:
+        """Take back typing and remove members whose timeout has run out, when it is time."""
+        wait: float | None = None
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._due.wait()
+            self._due.clear()
+            try:
+                wait = await self._store.sweep()
+            except REFUSED as error:
+                log.warning("presence is not swept", error=str(error).strip())
+                wait = _RETRY
+            if self._open:
+                # The stream may show a row before a statement does: what is open and not seen is looked for again.
+                wait = _LOOK if wait is None else min(wait, _LOOK_AT_MOST)
+            elif self._theirs:
+                wait = _LOOK_AT_THEIRS if wait is None else min(wait, _LOOK_AT_THEIRS)
+            await asyncio.sleep(_SWEEP_PAUSE)

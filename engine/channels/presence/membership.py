@@ -1,0 +1,188 @@
+"""Coming into a channel, changing there and leaving it: rows of ``realtime.presence`` that are written here and come back by
+the stream.
+
+Whoever writes one waits until the stream has shown it, so that nobody is told of a list that the next event contradicts. A
+stream with a gap does not show everything: :meth:`Attendance.mend` settles what it would have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import psycopg
+import structlog
+
+from engine.channels.core.decode import RowChange
+from engine.channels.core.events import EndEvent
+from engine.channels.core.model import ChannelFull, Kicked, Member, PresenceRefused, Unavailable
+from engine.channels.core.state_machine import ChannelCore
+from engine.channels.core.subscription import Subscription
+from engine.channels.db.store import REFUSED, Store
+
+__all__ = ["Attendance"]
+
+log = structlog.get_logger(__name__)
+
+Key = tuple[str, str]  # channel and connection
+
+
+@dataclass(slots=True, eq=False)
+class _Joining:
+    member: Member
+    shown: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    written: bool = False  # the database has said so
+
+    def settle(self, error: Exception | None = None) -> None:
+        if self.shown.done():
+            return
+        if error is None:
+            self.shown.set_result(None)
+        else:
+            self.shown.set_exception(error)
+
+
+class Attendance:
+    """See the module. ``spawn`` runs a coroutine as a task of the service; ``timeout``: seconds to wait for the stream."""
+
+    def __init__(
+        self,
+        core: ChannelCore,
+        store: Store,
+        spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
+        timeout: float,
+    ) -> None:
+        self._core = core
+        self._store = store
+        self._spawn = spawn
+        self._timeout = timeout
+        self._joining: dict[Key, _Joining] = {}
+        self._changing: dict[Key, tuple[str, asyncio.Future[None]]] = {}
+        self._leaving: dict[Key, asyncio.Task[None]] = {}
+
+    async def come(self, subscription: Subscription) -> None:
+        """Make the member present, if it asked for it or the room counts its members. Returns when the stream shows it."""
+        channel, member = subscription.channel, subscription.member
+        limited = self._core.rooms.limited(channel) or await self._is_limited(channel)
+        if subscription.options.presence is None and not limited:
+            return
+        key = (channel, member.connection_id)
+        if (leaving := self._leaving.get(key)) is not None:
+            await asyncio.wait({leaving}, timeout=self._timeout)  # else it would take the new row with it
+        joining = self._joining[key] = _Joining(member)
+        try:
+            await self._enter(subscription, limited)
+            joining.written = True
+            async with asyncio.timeout(self._timeout):
+                await joining.shown
+        except TimeoutError as error:
+            raise Unavailable("the database's stream does not answer; try again") from error
+        finally:
+            if self._joining.get(key) is joining:
+                del self._joining[key]
+
+    async def _is_limited(self, channel: str) -> bool:
+        """Ask the table: the room may be younger than what the stream has told."""
+        try:
+            return await self._store.is_limited(channel)
+        except psycopg.errors.UntranslatableCharacter:
+            raise
+        except REFUSED:  # without the database, what the stream has said counts
+            return False
+
+    async def _enter(self, subscription: Subscription, limited: bool) -> None:
+        """Write the member's row. Whoever does not wait for that to end leaves nobody behind."""
+        channel, member = subscription.channel, subscription.member
+        join = self._store.join(channel, member, subscription.options.presence or {}, limited)
+        entering = asyncio.create_task(join)
+        try:
+            await asyncio.shield(entering)
+            subscription.joined = True
+        except (ChannelFull, PresenceRefused):
+            raise
+        except BaseException:  # perhaps it is written
+            self._leave((channel, member.connection_id), entering)
+            raise
+
+    def left(self, subscription: Subscription) -> None:
+        """A subscription has ended, the connection goes on: its presence ends now."""
+        if subscription.joined:
+            subscription.joined = False
+            self._leave((subscription.channel, subscription.member.connection_id))
+
+    def _leave(self, key: Key, entering: asyncio.Task[None] | None = None) -> None:
+        task = self._leaving[key] = self._spawn(self._leave_after(entering, key))
+        task.add_done_callback(lambda done: self._left(key, done))
+
+    async def _leave_after(self, entering: asyncio.Task[None] | None, key: Key) -> None:
+        if entering is not None:
+            await asyncio.gather(entering, return_exceptions=True)
+        await self._store.insist("leave", partial(self._store.leave, *key))
+
+    def _left(self, key: Key, task: asyncio.Task[None]) -> None:
+        if self._leaving.get(key) is task:
+            del self._leaving[key]
+
+    async def change(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
+        """Change what the others see. Returns when the stream has shown it, or does not answer; it is committed then."""
+        at = await self._store.set_presence(channel, member.connection_id, data)
+        row = self._core.presence.rows_of(member.connection_id, channel, member.presence_id)
+        if row is not None and row.updated_at >= at:
+            return
+        key = (channel, member.connection_id)
+        shown: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._changing[key] = (at, shown)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await shown
+        except TimeoutError:
+            log.warning("the stream does not show a change of presence", channel=channel)
+        finally:
+            if self._changing.get(key) == (at, shown):
+                del self._changing[key]
+
+    # -- from the stream -------------------------------------------------------------------------------------------
+
+    def shown(self, key: Key, change: RowChange) -> None:
+        """The presence row of ``key`` changed."""
+        if change.new is not None and (joining := self._joining.get(key)) is not None:
+            joining.settle()
+        at, changing = self._changing.get(key, ("", None))
+        if (
+            changing is not None
+            and not changing.done()
+            and (change.new is None or at <= (change.row.get("updated_at") or ""))
+        ):
+            changing.set_result(None)
+
+    def written(self) -> list[object]:
+        """Who waits for a row that is written: for :meth:`mend`, to be asked before the stream's end is."""
+        return [joining for joining in self._joining.values() if joining.written]
+
+    def mend(self, written: list[object]) -> None:
+        """The stream had a gap. It has come by now to a place behind everything in ``written``: a row that is not there any
+        more was removed in the gap.
+        """
+        for subscription in list(self._core.router):
+            if subscription.joined and not self._is_present(subscription.channel, subscription.member):
+                subscription.joined = False
+                subscription.finish(EndEvent(_removed(subscription.channel), subscription.channel))
+        for (channel, _), joining in list(self._joining.items()):
+            if self._is_present(channel, joining.member) or (joining in written and self._core.rooms.closed(channel)):
+                joining.settle()  # who subscribes looks at the room afterwards
+            elif joining in written:
+                joining.settle(_removed(channel))
+        present = {(row.channel, row.connection_id): row for row in self._core.presence.rows()}
+        for key, (at, changing) in self._changing.items():
+            if not changing.done() and (key not in present or at <= present[key].updated_at):
+                changing.set_result(None)
+
+    def _is_present(self, channel: str, member: Member) -> bool:
+        return self._core.presence.rows_of(member.connection_id, channel, member.presence_id) is not None
+
+
+def _removed(channel: str) -> Kicked:
+    return Kicked(f"you were removed from {channel}")

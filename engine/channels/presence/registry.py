@@ -1,0 +1,179 @@
+"""This node's connections as rows of ``realtime.connections``: whose row was taken away is told so, in the stream's order.
+
+A row stands from its INSERT in the stream to its DELETE. What removes all rows (TRUNCATE, the removal of this node by the
+others) ends those connections whose INSERT came before, and no other. Only ``mend``, after a gap in the stream, asks the
+table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import psycopg
+
+from engine.channels.core.model import Deliver, Disconnected, Member, NodeRemoved, Unavailable
+from engine.channels.db.store import Store
+from engine.errors import FeedError, RealtimeError
+from engine.lsn import Lsn
+
+__all__ = ["Clients", "Follower"]
+
+
+class Follower(Protocol):
+    """What is needed of :class:`engine.live.service.LiveQueries`."""
+
+    async def reached(self, position: Lsn) -> None:
+        """Wait until everything before ``position`` has been taken from the stream."""
+        ...
+
+    async def renew_lease(self) -> None:
+        """Write this node's row. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    member: Member
+    deliver: Deliver
+    written: bool = False  # the database has said so
+    shown: bool = False  # the stream has shown it, or never will
+
+
+class Clients:
+    """See the module. ``ended`` is told who has lost its row, and why."""
+
+    def __init__(
+        self, store: Store, stream: Follower, node_id: str, ended: Callable[[Member, Deliver, RealtimeError], None]
+    ) -> None:
+        self._store = store
+        self._stream = stream
+        self._node = node_id
+        self._ended = ended
+        self._clients: dict[str, _Client] = {}
+        self._writing: set[asyncio.Future[None]] = set()
+        self._mine: set[str] = set()  # whose rows are this node's, also those that broke
+        self._incarnation: str | None = None  # of this node's own row, on which the others hang; None: not known
+
+    def __contains__(self, connection_id: object) -> bool:
+        """Whether the row is this node's; it may be that of a connection that broke."""
+        return connection_id in self._mine
+
+    def find(self, connection_id: str) -> Member | None:
+        """Who it is, as long as the connection is here."""
+        client = self._clients.get(connection_id)
+        return None if client is None else client.member
+
+    def everybody(self) -> list[tuple[Member, Deliver]]:
+        """Who is connected here and is known to the others."""
+        return [(client.member, client.deliver) for client in self._clients.values() if client.written or client.shown]
+
+    async def connect(self, member: Member, deliver: Deliver) -> None:
+        """Write the connection's row, and remember whom to tell. May be repeated. Raises ``Unavailable``."""
+        self._mine.add(member.connection_id)
+        client = self._clients.setdefault(member.connection_id, _Client(member, deliver))
+        client.deliver = deliver
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writing.add(written)
+        try:
+            await self._write(member)
+            client.written = True
+        finally:
+            self._writing.discard(written)
+            written.set_result(None)
+
+    async def _write(self, member: Member) -> None:
+        try:
+            if self._incarnation is None:
+                await self._note_incarnation()
+            await self._store.connect(member)
+        except psycopg.errors.ForeignKeyViolation:  # this node was removed, and has not registered again
+            try:
+                await self._stream.renew_lease()
+                await self._note_incarnation()
+                await self._store.connect(member)
+            except (psycopg.Error, FeedError, OSError) as error:
+                raise Unavailable("this server is about to take its place again; try again") from error
+
+    async def _note_incarnation(self) -> None:
+        """Before a row is written: if this node is removed in between, the others' word is what counts."""
+        self._incarnation = (await self._own([]))[0]
+
+    async def _own(self, ids: list[str]) -> tuple[str | None, set[str]]:
+        """Since when this node has had its row, and which of these connections have one."""
+        [row] = await self._store.rows("engine_own_connections", node=self._node, ids=ids)
+        return row["incarnation"], set(row["ids"])
+
+    def gone(self, connection_id: str) -> None:
+        """The connection broke. Its row stays this node's until the stream says that it is deleted."""
+        self._clients.pop(connection_id, None)
+
+    # -- from the stream -------------------------------------------------------------------------------------------
+
+    def shown(self, connection_id: str, node_id: str | None) -> None:
+        """A row was inserted."""
+        if node_id == self._node:
+            self._mine.add(connection_id)
+        if (client := self._clients.get(connection_id)) is not None:
+            client.shown = True
+
+    def deleted(self, connection_id: str) -> None:
+        """A row was deleted: that is how a connection is ended."""
+        self._mine.discard(connection_id)
+        if (client := self._clients.get(connection_id)) is not None:
+            self._end(client, _deleted())
+
+    def emptied(self) -> None:
+        """Somebody emptied the table."""
+        self._end_shown(_deleted)
+
+    def node_removed(self, node_id: str | None) -> None:
+        """A node's row was deleted, and with it those of its connections. Its clients are to come back."""
+        if node_id == self._node:
+            self._incarnation = None
+            self._end_shown(_removed)
+
+    def _end_shown(self, why: Callable[[], RealtimeError]) -> None:
+        for client in [client for client in self._clients.values() if client.shown]:
+            self._end(client, why())
+        self._mine = set(self._clients)
+
+    def _end(self, client: _Client, why: RealtimeError) -> None:
+        del self._clients[client.member.connection_id]
+        self._ended(client.member, client.deliver, why)
+
+    async def mend(self) -> None:
+        """The stream had a gap: end what it would have ended. ``persist`` does something until it works.
+
+        Rows that are written from now on will be in the stream. When it has come to where the table is read, every other row
+        was in it, or in the gap; so from there on nothing has to be waited for any more.
+        """
+        if self._writing:
+            await asyncio.wait(set(self._writing))
+        known = [client for client in self._clients.values() if client.written or client.shown]
+        await self._store.insist("catch up", self._catch_up)
+        for client in known:
+            client.shown = True
+        ids = [client.member.connection_id for client in known]
+        incarnation, there = await self._store.insist("look for connections", partial(self._own, ids))
+        # Which of them somebody had ended before this node was removed, nobody can say: all come back.
+        why, self._incarnation = _removed if incarnation != self._incarnation else _deleted, incarnation
+        for client in known:
+            id = client.member.connection_id
+            if id not in there and self._clients.get(id) is client:
+                self._mine.discard(id)
+                self._end(client, why())
+
+    async def _catch_up(self) -> None:
+        await self._stream.reached(await self._store.flushed())
+
+
+def _deleted() -> Disconnected:
+    return Disconnected("this connection was ended by the server")
+
+
+def _removed() -> NodeRemoved:
+    return NodeRemoved("this server had been silent for too long and was taken for dead; connect again and resume")

@@ -1,0 +1,109 @@
+"""One batch of published messages as the parameters of its statements."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import orjson
+import psycopg
+
+from engine.channels.core.model import Ack, MessageTooLarge, Publication, Unavailable
+from engine.errors import InvalidQuery, PermissionDenied, RealtimeError
+from engine.postgres.arrays import plain_array, text_array
+from engine.postgres.errors import in_words, is_clients, is_raised, reason
+
+__all__ = ["Waiting", "columns", "note", "refusal", "storable"]
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A message that has been handed in.
+
+    Attributes:
+        number: its place in the order of the calls.
+        sent: its batch has been given to the database.
+        written: when the database said that it is committed; None: not yet.
+        brought: the ack with the position that the stream has brought.
+        lost: how often it was committed and then neither in the stream nor in the tables.
+        patience: until when (the loop's time) to wait for somebody else's transaction that claims the same id.
+        since: when it was handed in (the loop's time).
+    """
+
+    publication: Publication
+    id: str
+    history: bool
+    done: asyncio.Future[Ack]
+    number: int = 0
+    sent: bool = False
+    written: float | None = None
+    brought: Ack | None = None
+    lost: int = 0
+    patience: float | None = None
+    since: float = 0.0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Its channel and id."""
+        return (self.publication.channel, self.id)
+
+
+def columns(batch: list[Waiting]) -> dict[str, object]:
+    """For messages that are stored."""
+    return {
+        "channels": text_array(w.publication.channel for w in batch),
+        "events": text_array(w.publication.event for w in batch),
+        "payloads": text_array(w.publication.data.decode() for w in batch),
+        "senders": text_array(w.publication.member.user_id for w in batch),
+        "connections": text_array(w.publication.member.connection_id for w in batch),
+        "ids": text_array(w.id for w in batch),
+        "claims": plain_array(w.publication.id is not None for w in batch),
+        "priorities": plain_array(w.publication.priority for w in batch),
+    }
+
+
+def note(waiting: Waiting) -> str:
+    """For a message without history."""
+    publication = waiting.publication
+    return orjson.dumps(
+        {
+            "channel": publication.channel,
+            "event": publication.event,
+            "payload": orjson.Fragment(publication.data),
+            "sender": publication.member.user_id,
+            "connection_id": publication.member.connection_id,
+            "id": waiting.id,
+            "priority": publication.priority,
+        }
+    ).decode()
+
+
+# Classes of SQLSTATE with which a trigger says "not now" (connection, rollback, resources, state, intervention, system).
+_NOT_NOW = frozenset(("08", "40", "53", "55", "57", "58"))
+
+
+def refusal(error: psycopg.Error) -> RealtimeError:
+    """What the database has against a message: something about the message, or that it takes none now.
+
+    A trigger that refuses it is quoted, with the protocol's code that is nearest to its SQLSTATE.
+    """
+    if error.sqlstate == "RT005":
+        return MessageTooLarge(f"{error.diag.message_primary}. {error.diag.message_hint or ''}".strip())
+    if is_raised(error) and error.sqlstate == "42501":
+        return PermissionDenied(f"the message cannot be stored: {reason(error)}")
+    if is_raised(error) and (error.sqlstate or "")[:2] in _NOT_NOW:
+        return Unavailable(f"the message cannot be stored now: {reason(error)}")
+    if not is_clients(error):
+        return Unavailable(f"the message cannot be stored now: {in_words(error)}")
+    return InvalidQuery(f"the message cannot be stored: {reason(error)}")
+
+
+@contextlib.contextmanager
+def storable(what: str) -> Iterator[None]:
+    """Raise ``InvalidQuery`` where text has a character that the encoding of the database lacks."""
+    try:
+        yield
+    except psycopg.errors.UntranslatableCharacter as error:
+        raise InvalidQuery(f"{what} cannot be stored in this database: {reason(error)}") from error

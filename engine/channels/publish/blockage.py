@@ -1,0 +1,110 @@
+"""A lock on the table of messages, by somebody else: stored messages wait for it, all others go on.
+
+While it is held, what is to be stored stands aside and is tried now and then. After a moment it is said, in the log and
+in ``/health``, and by whom the lock is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+
+import psycopg
+import structlog
+
+from engine.channels.core.model import Unavailable
+from engine.channels.db.store import Store
+from engine.channels.publish.batch import Waiting
+from engine.postgres.snapshot_reader import holder_in_words
+
+__all__ = ["Blockage"]
+
+log = structlog.get_logger(__name__)
+
+_TELL_AFTER: Final = 1.0  # seconds
+_LOOK_AGAIN: Final = 5.0  # seconds between two looks at who holds it
+
+
+class Blockage:
+    """The messages that stand aside, in order, and why.
+
+    Args:
+        store: asked who holds the lock.
+        batch: messages that are tried at once.
+        retry: seconds between two tries.
+    """
+
+    def __init__(self, store: Store, batch: int, retry: float) -> None:
+        self.problem: str | None = None
+        """What is in the way, in words, once it is worth saying."""
+        self._store = store
+        self._batch = batch
+        self._retry = retry
+        self._waiting: deque[Waiting] = deque()
+        self._noticed = asyncio.Event()
+        self._since: float | None = None
+        self._next = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def wait(self) -> float:
+        """Seconds until :meth:`take` gives something, if anything stands aside."""
+        return 0.0 if self._since is None else max(0.0, self._next - asyncio.get_running_loop().time())
+
+    def take(self) -> list[Waiting]:
+        """Those that are to be tried now."""
+        if self.wait:
+            return []
+        return [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+
+    def pass_by(self, batch: list[Waiting]) -> list[Waiting]:
+        """Those of ``batch`` that need no row; while others stand aside, the rest joins them."""
+        if not self._waiting:
+            return batch
+        for each in batch:
+            if each.history:
+                each.sent = False
+                self._waiting.append(each)
+        return [each for each in batch if not each.history]
+
+    def found(self, tried: list[Waiting]) -> None:
+        """These cannot be stored now: they come first when it is tried again."""
+        now = asyncio.get_running_loop().time()
+        for each in reversed(tried):
+            each.sent = False
+            self._waiting.appendleft(each)
+        self._next = now + self._retry
+        if self._since is None:
+            self._since = now
+            self._noticed.set()
+
+    def over(self) -> None:
+        """A message was stored."""
+        if self._since is None:
+            return
+        if self.problem is not None:
+            log.info("publishing_resumed", after=round(asyncio.get_running_loop().time() - self._since, 1))
+        self._since, self.problem = None, None
+        self._noticed.clear()
+
+    async def watch(self) -> None:
+        """Say what is in the way, for as long as something is."""
+        while True:
+            await self._noticed.wait()
+            await asyncio.sleep(_TELL_AFTER)
+            while self._since is not None:
+                problem = f"messages cannot be stored: {await self._holders()}"
+                if self._since is not None and problem != self.problem:
+                    log.warning("publishing_blocked", reason=problem, messages=len(self._waiting))
+                    self.problem = problem
+                await asyncio.sleep(_LOOK_AGAIN)
+
+    async def _holders(self) -> str:
+        try:
+            rows = await self._store.rows("engine_message_locks")
+        except (psycopg.Error, Unavailable) as error:
+            return f"a table of theirs is locked, and who holds the lock is not known ({str(error).strip()})"
+        return "; ".join(map(holder_in_words, rows)) or "a table of theirs is locked"

@@ -1,0 +1,148 @@
+"""The messages that clients have handed in and that have no answer yet: places, order, answers. No I/O.
+
+A message is *open* from being sent to the database until it is answered or put back to be written again. Each message that
+was let in is answered once, and its place is given to the one that waits first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import os
+from collections import deque
+from collections.abc import Iterator
+
+from engine.channels.core.model import Ack, Publication
+from engine.channels.publish.batch import Waiting
+
+__all__ = ["PublishQueue"]
+
+
+class PublishQueue:
+    """``places``: messages without answer at most; then publishing waits. ``batch``: messages taken at once at most."""
+
+    def __init__(self, places: int, batch: int) -> None:
+        self._free = places
+        self._batch = batch
+        self._turns: deque[asyncio.Future[None]] = deque()
+        self._heap: list[tuple[int, int, Waiting]] = []
+        self._number = 0
+        self._pending: dict[tuple[str, str], Waiting] = {}
+        self.wanted = asyncio.Event()
+        """There is something to be written."""
+        self.full = asyncio.Event()
+        """There is as much as a batch takes."""
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return iter(list(self._pending.values()))
+
+    def get(self, channel: str, identifier: str) -> Waiting | None:
+        """The message with this id that has no answer yet."""
+        return self._pending.get((channel, identifier))
+
+    # -- in --------------------------------------------------------------------------------------------------------
+
+    async def enter(self, publication: Publication, history: bool) -> tuple[Waiting, bool]:
+        """Take a message, if need be after waiting for a place; messages keep the order of the calls.
+
+        Returns it, or the message with the same id that is there already, and whether it is new.
+        """
+        identifier = publication.id or os.urandom(16).hex()
+        if (same := self.get(publication.channel, identifier)) is not None:
+            return same, False
+        await self._turn()
+        if (same := self.get(publication.channel, identifier)) is not None:  # another caller was faster with it
+            self._release()
+            return same, False
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Ack] = loop.create_future()
+        waiting = Waiting(publication, identifier, history, done, self._number, since=loop.time())
+        self._number += 1
+        self._pending[waiting.key] = waiting
+        self.put(waiting)
+        return waiting, True
+
+    async def _turn(self) -> None:
+        """Take a place, if need be after waiting for one, in the order of the calls."""
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._release()  # the place was given to us at this very moment
+            raise
+
+    def put(self, waiting: Waiting) -> None:
+        """Have a message written (again), in its place among those that are not written."""
+        if self._pending.get(waiting.key) is not waiting:
+            return
+        waiting.sent, waiting.written, waiting.brought = False, None, None
+        heapq.heappush(self._heap, (-waiting.publication.priority, waiting.number, waiting))
+        self.wanted.set()
+        if len(self._heap) >= self._batch:
+            self.full.set()
+
+    # -- out -------------------------------------------------------------------------------------------------------
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether there is as much as a batch takes."""
+        return len(self._heap) >= self._batch
+
+    def take(self) -> list[Waiting]:
+        """What is to be written now: it is sent from now on."""
+        batch = [heapq.heappop(self._heap)[2] for _ in range(min(self._batch, len(self._heap)))]
+        if not self._heap:
+            self.wanted.clear()
+        self.full.clear()
+        return self.send(batch)
+
+    def send(self, batch: list[Waiting]) -> list[Waiting]:
+        """Those of ``batch`` that have no answer yet; they are sent from now on."""
+        batch = [waiting for waiting in batch if self._pending.get(waiting.key) is waiting]
+        for waiting in batch:
+            waiting.sent = True
+        return batch
+
+    def is_open(self, waiting: Waiting) -> bool:
+        """Whether it has been sent and has no answer yet."""
+        return waiting.sent and self._pending.get(waiting.key) is waiting
+
+    def open(self) -> list[Waiting]:
+        """What has been sent and has no answer yet, in the order of the calls."""
+        return sorted((w for w in self._pending.values() if w.sent), key=lambda waiting: waiting.number)
+
+    # -- answers ---------------------------------------------------------------------------------------------------
+
+    def resolve(self, waiting: Waiting, ack: Ack) -> None:
+        """Acknowledge a message, unless it has its answer."""
+        self._settled(waiting)
+        if not waiting.done.done():
+            waiting.done.set_result(ack)
+
+    def fail(self, waiting: Waiting, error: Exception) -> None:
+        """Refuse a message, unless it has its answer."""
+        self._settled(waiting)
+        if not waiting.done.done():
+            waiting.done.set_exception(error)
+
+    def _settled(self, waiting: Waiting) -> None:
+        # Else it was settled before, and another may have come under its id.
+        if self._pending.get(waiting.key) is waiting:
+            del self._pending[waiting.key]
+            self._release()
+
+    def _release(self) -> None:
+        """A place is free: it goes to the caller that waits first."""
+        while self._turns:
+            turn = self._turns.popleft()
+            if not turn.done():
+                return turn.set_result(None)
+        self._free += 1

@@ -1,0 +1,128 @@
+"""What a decoder is: the payloads of one replication stream in, finished transactions out. No I/O.
+
+Two exist, one per output plugin (``pgoutput``, ``wal2json``). What a decoder cannot know from the stream it asks for by
+raising :class:`NeedRelation`; the driver looks it up, calls :meth:`Decoder.provide` and feeds the same payload again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from engine.errors import FeedError
+from engine.transaction import Relation, Transaction
+
+__all__ = [
+    "DDL_PREFIX",
+    "HEARTBEAT_PREFIX",
+    "MESSAGE_PREFIX",
+    "POSTGRES_EPOCH_US",
+    "PUBLICATION",
+    "Decoder",
+    "MalformedStream",
+    "NeedRelation",
+    "TableDescription",
+    "Undecodable",
+    "same_relation",
+]
+
+PUBLICATION: Final = "bunbase_realtime"
+"""The publication that ``realtime.expose()`` fills."""
+
+MESSAGE_PREFIX: Final = "realtime."
+"""Logical messages with any other prefix are somebody else's and are dropped by the decoders."""
+
+DDL_PREFIX: Final = "realtime.ddl"
+HEARTBEAT_PREFIX: Final = "realtime.heartbeat"
+
+POSTGRES_EPOCH_US: Final = 946_684_800_000_000
+"""2000-01-01 UTC, from which PostgreSQL counts, in microseconds since the Unix epoch."""
+
+
+class Undecodable(FeedError):
+    """The stream breaks off, and is likely to break off again at the same place: a row that cannot be decoded.
+
+    ``sqlstate``: the server's, None if it is the node that cannot read what was sent.
+    """
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class MalformedStream(Undecodable):
+    """A message of the stream is not what the output plugin's documentation says."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableDescription:
+    """What the catalog says about a table of the stream.
+
+    ``relation`` is the exposed table; for a partition its exposed root, then ``partition`` is true. ``full``: the table
+    itself (the partition, not the root) has REPLICA IDENTITY FULL.
+    """
+
+    relation: Relation
+    partition: bool
+    full: bool
+
+
+class NeedRelation(Exception):
+    """The decoder met a table it must know more about before it can decode this payload."""
+
+    def __init__(self, schema: str, table: str) -> None:
+        super().__init__(f"{schema}.{table}")
+        self.schema = schema
+        self.table = table
+
+
+class Decoder(Protocol):
+    """One output plugin's format.
+
+    After an error in the middle of a transaction, or on a new connection, call :meth:`reset`.
+    """
+
+    @property
+    def plugin(self) -> str:
+        """The output plugin's name."""
+        ...
+
+    def options(self) -> Sequence[dict[str, str]]:
+        """Options for START_REPLICATION, best first; the next is for a plugin too old to know the one before."""
+        ...
+
+    def use(self, choice: int) -> None:
+        """Tell the decoder which entry of :meth:`options` the server accepted."""
+        ...
+
+    def expect_ddl_messages(self, announced: bool) -> None:
+        """Whether changes of definition come as ``realtime.ddl`` messages: nobody may be allowed event triggers."""
+        ...
+
+    def feed(self, payload: bytes) -> Transaction | None:
+        """Take the payload of one XLogData message; return the transaction it completes, if it does.
+
+        A transaction without changes comes back too (``changes`` is empty): its ``end`` is progress.
+        Raises ``NeedRelation`` (nothing was consumed: feed the payload again) or ``MalformedStream``.
+        """
+        ...
+
+    def provide(self, need: NeedRelation, found: TableDescription | None) -> None:
+        """Answer ``NeedRelation``; None: the table is not exposed (or no longer there)."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the transaction under way and everything that belongs to one connection."""
+        ...
+
+
+def same_relation(one: Relation, other: Relation) -> bool:
+    """Whether two descriptions say the same. Consumers go by object identity, so an unchanged one keeps its object."""
+    return (one.oid, one.schema, one.name, one.replica_identity, one.columns) == (
+        other.oid,
+        other.schema,
+        other.name,
+        other.replica_identity,
+        other.columns,
+    )

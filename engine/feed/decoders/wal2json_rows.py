@@ -1,0 +1,243 @@
+"""Row changes as wal2json prints them, and how their JSON values become PostgreSQL's text output again.
+
+wal2json prints numbers bare, booleans as true/false, bytea as hexadecimal digits without ``\\x``, and everything else as
+a string of the type's text output. It decides by the column's own type: values of domains, arrays and composites are
+always strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import msgspec
+
+from engine.feed.decoders.base import TableDescription
+from engine.transaction import UNCHANGED, UNKNOWN, Change, Kind, Relation, RelationColumn, Value
+
+__all__ = ["CHANGES", "Layout", "Truncate", "layout_for", "unescape"]
+
+_BYTEA: Final = 17
+_NUMBERS_WITH_NAN: Final = frozenset((700, 701, 1700))  # float4, float8, numeric
+
+Tuple = tuple[Value, ...]
+Reader = Callable[[bytes], Value]
+
+_decode_string: Final = msgspec.json.Decoder(str).decode
+
+
+class _Column(msgspec.Struct, gc=False):
+    name: str
+    typeoid: int
+    value: msgspec.Raw
+
+
+class _Row(msgspec.Struct, gc=False):
+    columns: list[_Column] = []
+    identity: list[_Column] = []
+
+
+class _Name(msgspec.Struct):
+    name: str
+    typeoid: int
+
+
+_decode_row: Final = msgspec.json.Decoder(_Row).decode
+_decode_name: Final = msgspec.json.Decoder(_Name).decode
+
+
+def unescape(raw: bytes) -> bytes:
+    """The text behind a JSON string (with its quotes)."""
+    return raw[1:-1] if b"\\" not in raw else _decode_string(raw).encode()
+
+
+def _read(raw: bytes) -> Value:
+    if raw[0] == 0x22:
+        return unescape(raw)
+    if raw == b"null":
+        return None
+    if raw == b"true":
+        return b"t"
+    return b"f" if raw == b"false" else raw
+
+
+def _read_bytea(raw: bytes) -> Value:
+    return None if raw == b"null" else b"\\x" + raw[1:-1]
+
+
+def _read_number(raw: bytes) -> Value:
+    # Before wal2json 2.6, NaN and the infinities are printed as null. Nobody can tell, so nobody may guess.
+    return UNKNOWN if raw == b"null" else _read(raw)
+
+
+def _reader(type_oid: int, exact_numbers: bool) -> Reader:
+    if type_oid == _BYTEA:
+        return _read_bytea
+    return _read_number if type_oid in _NUMBERS_WITH_NAN and not exact_numbers else _read
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """How the columns of one shape of message become rows of ``relation``.
+
+    ``positions`` and ``readers`` go with the streamed columns, in their order. ``as_expected``: the message's columns
+    are those that the catalog told of.
+    """
+
+    relation: Relation
+    positions: tuple[int, ...]
+    readers: tuple[Reader, ...]
+    full: bool
+    exact_numbers: bool
+    as_expected: bool
+
+    def new_row(self, columns: list[_Column], identity: list[_Column]) -> Tuple:
+        """The row after the change. A column that the message omits was not changed, or is not (or no longer) there."""
+        row: list[Value] = [UNCHANGED if self.as_expected else UNKNOWN] * len(self.relation.columns)
+        for position, read, column in zip(self.positions, self.readers, columns, strict=True):
+            row[position] = read(bytes(column.value))
+        if self.full and len(columns) < len(row):  # the old row was sent whole, and with it the values left alone
+            old, sent = self.old_row(identity), set(self.positions)
+            return tuple(value if i in sent else old[i] for i, value in enumerate(row))
+        return tuple(row)
+
+    def old_row(self, identity: list[_Column]) -> Tuple:
+        """The identity columns; the others None, or under REPLICA IDENTITY FULL unknown."""
+        index = {column.name: i for i, column in enumerate(self.relation.columns)}
+        row: list[Value] = [UNKNOWN if self.full else None] * len(index)
+        for column in identity:
+            if column.name in index:
+                row[index[column.name]] = _reader(column.typeoid & 0xFFFFFFFF, self.exact_numbers)(bytes(column.value))
+        return tuple(row)
+
+    def moved(self, columns: list[_Column], identity: list[_Column]) -> bool:
+        """Whether the identity columns changed: without an old tuple, wal2json prints them from the new one."""
+        new = {column.name: bytes(column.value) for column in columns}
+        for column in identity:
+            before = bytes(column.value)
+            ambiguous = _reader(column.typeoid & 0xFFFFFFFF, self.exact_numbers)(before) is UNKNOWN
+            if ambiguous or before != new.get(column.name, before):
+                return True
+        return False
+
+
+def layout_for(
+    description: TableDescription,
+    kind: Kind,
+    names: tuple[bytes, ...],
+    exact_numbers: bool,
+    derived: dict[tuple[RelationColumn, ...], Relation],
+) -> Layout:
+    """The layout of messages that list ``names`` (each ``"name","typeoid":oid``).
+
+    The catalog may be ahead of the stream or behind it. Names and types are the stream's; a column that only the catalog
+    knows stays, as unknown; one that only the stream knows comes last. ``derived`` keeps such relations, one object each.
+    """
+    streamed = [_decode_name(b'{"name":' + name + b"}") for name in names]
+    types = {column.name: column.typeoid & 0xFFFFFFFF for column in streamed}
+    base = description.relation
+    known = {column.name: column for column in base.columns}
+    # Virtual generated columns are printed (as null) by no version that matters, stored ones by all.
+    as_expected = all(n in known and known[n].type_oid == oid for n, oid in types.items()) and (
+        kind is not Kind.INSERT or len(types) == len(known)
+    )
+    relation = base
+    if not as_expected:
+        columns = [_typed(column, types.get(column.name)) for column in base.columns]
+        columns += [RelationColumn(n, oid, -1, False) for n, oid in types.items() if n not in known]
+        relation = derived.setdefault(
+            tuple(columns),
+            Relation(base.oid, base.schema, base.name, base.replica_identity, tuple(columns)),
+        )
+    index = {column.name: i for i, column in enumerate(relation.columns)}
+    return Layout(
+        relation=relation,
+        positions=tuple(index[n] for n in types),
+        readers=tuple(_reader(oid, exact_numbers) for oid in types.values()),
+        full=description.full,
+        exact_numbers=exact_numbers,
+        as_expected=as_expected,
+    )
+
+
+def _typed(column: RelationColumn, type_oid: int | None) -> RelationColumn:
+    if type_oid is None or type_oid == column.type_oid:
+        return column
+    return RelationColumn(column.name, type_oid, -1, column.is_key, column.attnum)
+
+
+class _Insert(msgspec.Struct, gc=False):
+    layout: Layout
+    raw: bytes
+    kind: ClassVar[Kind] = Kind.INSERT
+
+    @property
+    def relation(self) -> Relation:
+        return self.layout.relation
+
+    def new(self) -> Tuple | None:
+        return self.layout.new_row(_decode_row(self.raw).columns, [])
+
+    def old(self) -> Tuple | None:
+        return None
+
+
+class _Update(msgspec.Struct, gc=False):
+    layout: Layout
+    raw: bytes
+    kind: ClassVar[Kind] = Kind.UPDATE
+
+    @property
+    def relation(self) -> Relation:
+        return self.layout.relation
+
+    def new(self) -> Tuple | None:
+        row = _decode_row(self.raw)
+        return self.layout.new_row(row.columns, row.identity)
+
+    def old(self) -> Tuple | None:
+        row = _decode_row(self.raw)
+        if self.layout.full or self.layout.moved(row.columns, row.identity):
+            return self.layout.old_row(row.identity)
+        return None
+
+
+class _Delete(msgspec.Struct, gc=False):
+    layout: Layout
+    raw: bytes
+    kind: ClassVar[Kind] = Kind.DELETE
+
+    @property
+    def relation(self) -> Relation:
+        return self.layout.relation
+
+    def new(self) -> Tuple | None:
+        return None
+
+    def old(self) -> Tuple | None:
+        return self.layout.old_row(_decode_row(self.raw).identity)
+
+
+class Truncate(msgspec.Struct, gc=False):
+    """TRUNCATE, of either plugin: there is nothing to decode."""
+
+    relation: Relation
+    raw: bytes
+    kind: ClassVar[Kind] = Kind.TRUNCATE
+
+    def new(self) -> Tuple | None:
+        """There are no rows."""
+        return None
+
+    def old(self) -> Tuple | None:
+        """Nobody is told which rows there were."""
+        return None
+
+
+CHANGES: Final[dict[Kind, Callable[[Layout, bytes], Change]]] = {
+    Kind.INSERT: _Insert,
+    Kind.UPDATE: _Update,
+    Kind.DELETE: _Delete,
+}
+"""The change class of each kind of row message."""

@@ -1,0 +1,193 @@
+"""One walsender session: START_REPLICATION over psycopg's ``pq`` layer, non-blocking. Knows frames, not what is in them.
+
+The format is PostgreSQL's "Streaming Replication Protocol". Reading is pull: whoever reads too slowly stops the server by
+TCP back-pressure, while status updates go on, so ``wal_sender_timeout`` never strikes a slow consumer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from psycopg import pq
+
+from engine.feed.decoders.base import POSTGRES_EPOCH_US
+from engine.feed.diagnostics import explain_start, explain_stream
+from engine.lsn import Lsn, format_lsn, parse_lsn
+from engine.postgres.connecting import CONNECT_TIMEOUT, connect
+from engine.postgres.session_settings import READS_ANYWAY
+
+__all__ = ["Keepalive", "ReplicationStream", "StreamEnded"]
+
+_KEEPALIVE: Final = struct.Struct("!xQq?")
+_STATUS: Final = struct.Struct("!cQQQq?")
+_XLOG_HEADER: Final = 25  # 'w', WAL start, WAL end, time
+
+
+class StreamEnded(Exception):
+    """The server ended the stream without an error, as it does when it shuts down."""
+
+
+class Keepalive(NamedTuple):
+    """The server has sent everything up to ``position``; ``reply``: it wants to hear from us at once."""
+
+    position: Lsn
+    reply: bool
+
+
+class ReplicationStream:
+    """A replication connection, from connecting to the end of the stream.
+
+    ``heard``: the stream has brought something.
+    """
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self.heard = False
+        self._connection = connection
+        self._pq = connection.pgconn
+        self._loop = asyncio.get_running_loop()
+
+    @classmethod
+    async def connect(cls, dsn: str, application_name: str) -> ReplicationStream:
+        """Open the connection, with the session settings that make values canonical. Raises ``psycopg.Error``."""
+        connection = await connect(dsn, application_name, READS_ANYWAY, autocommit=True, replication="database")
+        return cls(connection)
+
+    @property
+    def pid(self) -> int:
+        """The walsender's process id."""
+        return self._pq.backend_pid
+
+    async def identify(self) -> tuple[str | None, str | None, str | None]:
+        """The system's identifier, its timeline, and where its WAL ends. Raises ``StreamEnded`` or ``psycopg.Error``."""
+        system, timeline, position, _ = _rows(await self._answer("IDENTIFY_SYSTEM"))[0]
+        return system, timeline, position
+
+    async def command(self, text: str) -> list[tuple[str | None, ...]]:
+        """Run one command of the replication protocol (not a START_REPLICATION). Raises ``psycopg.Error``."""
+        return _rows(await self._command(text))
+
+    async def create_slot(self, name: str, plugin: str, *, failover: bool) -> Lsn:
+        """Make a logical slot; returns where it starts. Waits for the transactions under way. Raises ``psycopg.Error``.
+
+        The SQL function needs the attribute REPLICATION; this command needs no more than the connection.
+        """
+        options = "(SNAPSHOT 'nothing', FAILOVER)" if failover else "NOEXPORT_SNAPSHOT"
+        rows = await self.command(f'CREATE_REPLICATION_SLOT "{name}" LOGICAL "{plugin}" {options}')
+        return parse_lsn(rows[0][1] or "0/0")
+
+    async def drop_slot(self, name: str) -> None:
+        """Drop a slot that is not in use. Raises ``psycopg.Error``."""
+        await self.command(f'DROP_REPLICATION_SLOT "{name}"')
+
+    async def cancel(self) -> None:
+        """Have the server end the command under way. Raises ``psycopg.Error``."""
+        await self._connection.cancel_safe(timeout=CONNECT_TIMEOUT)
+
+    async def start(self, slot: str, position: Lsn, options: dict[str, str]) -> None:
+        """Begin streaming from ``position`` (0: where the slot stands). Raises ``SlotUnusable`` or ``psycopg.Error``."""
+        listed = ", ".join(f"\"{name}\" '{value}'" for name, value in options.items())
+        try:
+            await self._answer(f'START_REPLICATION SLOT "{slot}" LOGICAL {format_lsn(position)} ({listed})')
+        except psycopg.Error as error:
+            raise explain_start(error) from error
+
+    def read(self) -> bytes | Keepalive | None:
+        """The payload of the next message, a keepalive, or None when nothing has arrived.
+
+        Raises ``StreamEnded`` when the server ends the stream, ``SlotUnusable`` or ``Undecodable`` when it cannot go on
+        with it, and ``psycopg.Error`` when the connection breaks.
+        """
+        length, view = self._pq.get_copy_data(1)
+        if length == 0:
+            self._pq.consume_input()
+            length, view = self._pq.get_copy_data(1)
+            if length == 0:
+                return None
+        if length > 0:
+            self.heard = True
+            if view[0] == 0x77:  # 'w'
+                return bytes(view[_XLOG_HEADER:])
+            position, _, reply = _KEEPALIVE.unpack(view)
+            return Keepalive(position, reply)
+        raise self._ended()
+
+    async def readable(self, timeout: float | None = None) -> None:
+        """Wait until the socket has something to read, at most ``timeout`` seconds."""
+        await self._wait(self._loop.add_reader, self._loop.remove_reader, timeout)
+
+    async def send_status(self, written: Lsn, flushed: Lsn, *, want_reply: bool = False) -> None:
+        """Tell the server how far we are. ``flushed`` is what the slot may advance to. Raises ``psycopg.Error``."""
+        now = time.time_ns() // 1000 - POSTGRES_EPOCH_US
+        if self._pq.put_copy_data(_STATUS.pack(b"r", written, flushed, flushed, now, want_reply)) == 1:
+            await self._flush()
+
+    async def close(self) -> None:
+        """Close the connection; the server notices at once."""
+        await self._connection.close()
+
+    async def _answer(self, text: str) -> pq.abc.PGresult:
+        """The answer to a command that takes no time. Raises ``StreamEnded`` if none comes: the connection is dead."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                return await self._command(text)
+        except TimeoutError:
+            command = text.split(maxsplit=1)[0]
+            raise StreamEnded(f"the server did not answer {command} within {CONNECT_TIMEOUT} s") from None
+
+    async def _command(self, text: str) -> pq.abc.PGresult:
+        self._pq.send_query(text.encode())
+        await self._flush()
+        last: pq.abc.PGresult | None = None
+        while (result := await self._result()) is not None:
+            last = result
+            if result.status == pq.ExecStatus.COPY_BOTH:
+                break
+        if last is None:
+            raise StreamEnded("the server closed the connection")
+        if last.status == pq.ExecStatus.FATAL_ERROR:
+            raise psycopg.errors.error_from_result(last)
+        return last
+
+    async def _result(self) -> pq.abc.PGresult | None:
+        while self._pq.is_busy():
+            await self.readable()
+            self._pq.consume_input()
+        return self._pq.get_result()
+
+    def _ended(self) -> Exception:
+        result = None if self._pq.is_busy() else self._pq.get_result()
+        if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
+            return explain_stream(psycopg.errors.error_from_result(result))
+        return StreamEnded("the server ended the stream")
+
+    async def _flush(self) -> None:
+        while self._pq.flush() == 1:
+            await self._wait(self._loop.add_writer, self._loop.remove_writer, None)
+
+    async def _wait(self, add: Any, remove: Any, timeout: float | None) -> None:
+        ready = self._loop.create_future()
+        descriptor = self._pq.socket
+        add(descriptor, _settle, ready)
+        try:
+            async with asyncio.timeout(timeout):
+                await ready
+        except TimeoutError:
+            pass
+        finally:
+            remove(descriptor)
+
+
+def _rows(result: pq.abc.PGresult) -> list[tuple[str | None, ...]]:
+    return [
+        tuple(None if (v := result.get_value(i, j)) is None else bytes(v).decode() for j in range(result.nfields))
+        for i in range(result.ntuples)
+    ]
+
+
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

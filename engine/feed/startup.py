@@ -1,0 +1,244 @@
+"""From nothing to a stream that has started: the server checked, the node registered, the slot ready and in continuity.
+
+A slot that is lost is made again here, and only here is a ``Discontinuity`` put before what the new one sends.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+
+from engine.errors import FeedError
+from engine.feed.buffer import EVENT_OVERHEAD, EventBuffer
+from engine.feed.decoders.base import PUBLICATION, Decoder
+from engine.feed.decoders.pgoutput import PgOutputDecoder
+from engine.feed.decoders.wal2json import Wal2JsonDecoder
+from engine.feed.diagnostics import check_encoding, check_server, sender_remedy
+from engine.feed.leases import register, remove_expired
+from engine.feed.obstacle import Obstacle
+from engine.feed.positions import Positions
+from engine.feed.replication_stream import ReplicationStream
+from engine.feed.settings import FeedSettings
+from engine.feed.slots import Slot, SlotBusy, create_slot, drop_own_slot, find_slot
+from engine.lsn import Lsn, parse_lsn
+from engine.postgres.connection import Database
+from engine.transaction import Discontinuity
+
+__all__ = ["Opening", "SessionMemory"]
+
+_log = logging.getLogger(__name__)
+
+_DECODERS: Final[dict[str, type[PgOutputDecoder] | type[Wal2JsonDecoder]]] = {
+    "pgoutput": PgOutputDecoder,
+    "wal2json": Wal2JsonDecoder,
+}
+
+
+class SessionMemory:
+    """What outlives a session: the decoder with its relations, and what tells a broken connection from a lost history."""
+
+    def __init__(self) -> None:
+        self.decoder: Decoder | None = None
+        self.walsender: int | None = None
+        self.system: str | None = None
+        self.timeline: int | None = None
+        self.obstacle = Obstacle()
+        self.lost: str | None = None
+        self.other_history = False  # with ``lost``: what was delivered may never have been
+        self.publication: int | None = None
+        self.seen: Lsn = 0  # up to where snapshots may have shown commits
+        self.reconnected: list[Callable[[], None]] = []  # called when the server was reached again
+        self.processes: tuple[object, frozenset[int]] | None = None  # of the server, as the last session began
+        self.streamed = False
+        self.registered = False
+        self.new_row = False
+        self.made_slot = False
+
+
+class Opening:
+    """One attempt to open the stream. ``say`` is given what it waits for.
+
+    ``status_interval``: how often the server must hear from us, known once it is open.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        settings: FeedSettings,
+        database: Database,
+        buffer: EventBuffer,
+        positions: Positions,
+        memory: SessionMemory,
+        say: Callable[[str], None],
+    ) -> None:
+        self._dsn = dsn
+        self._settings = settings
+        self._database = database
+        self._buffer = buffer
+        self._positions = positions
+        self._memory = memory
+        self._say = say
+        self.status_interval = settings.status_interval
+
+    async def open(self) -> tuple[ReplicationStream, Decoder]:
+        """Returns a stream that has started, and its decoder. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
+        server = (await self._database.rows("feed_server", publication=PUBLICATION))[0]
+        check_server(server)
+        if server["encoding"] == "SQL_ASCII" and not self._memory.registered:
+            _log.warning("the database is SQL_ASCII: values that are not UTF-8 end live queries, and cost a new slot")
+        if self._memory.publication not in (None, server["publication"]):
+            self._memory.lost = f"publication {PUBLICATION} was dropped and made again"
+        self._memory.publication = server["publication"]
+        made = await register(self._database, self._settings)
+        self._memory.new_row = self._memory.new_row or made
+        self._memory.registered = True
+        await remove_expired(self._database, self._settings)
+        if timeout := server["wal_sender_timeout_ms"] / 1000:
+            self.status_interval = min(self._settings.status_interval, timeout / 3)
+        stream = await self._connect()
+        try:
+            await self._check_history(stream, int(server["timeline"], 16))
+            if self._memory.streamed:
+                for tell in self._memory.reconnected:
+                    tell()
+            decoder = await self._ready_slot(stream, server)
+            decoder.reset()
+            await self._check_survival()
+            decoder.expect_ddl_messages(server["announces_ddl"])
+            await self._start(stream, decoder)
+        except BaseException:
+            await stream.close()
+            raise
+        self._memory.walsender = stream.pid
+        self._memory.streamed = True
+        return stream, decoder
+
+    async def _connect(self) -> ReplicationStream:
+        try:
+            return await ReplicationStream.connect(self._dsn, f"realtime feed {self._settings.slot_name}")
+        except psycopg.OperationalError as error:
+            facts = (await self._database.rows("feed_sender_facts"))[0]  # raises if the server is down
+            if (remedy := sender_remedy(facts)) is None:
+                raise
+            raise FeedError(f"{str(error).strip()}: {remedy}") from error
+
+    async def _start(self, stream: ReplicationStream, decoder: Decoder) -> None:
+        choices = decoder.options()
+        for choice, options in enumerate(choices):
+            try:
+                await stream.start(self._settings.slot_name, self._positions.delivered, options)
+            except psycopg.errors.InvalidParameterValue:
+                if choice + 1 == len(choices):
+                    raise
+            else:
+                decoder.use(choice)
+                return
+
+    async def _check_history(self, stream: ReplicationStream, timeline: int) -> None:
+        """A server restored from elsewhere, or one whose WAL ends before what we have seen, has another history.
+
+        So has one on another timeline: it was a standby or a backup, and what it had not replayed when it was promoted
+        never was. That its WAL, or a slot of the same name, is beyond what was delivered proves nothing. Where the
+        timelines parted (TIMELINE_HISTORY) would prove it for the stream, but not for what snapshots have shown, nor for
+        what other nodes have delivered; ``realtime.adopt_cluster()`` goes by the timeline too.
+        """
+        system, line, position = await stream.identify()
+        assert line is not None
+        flushed = parse_lsn(position or "0/0")
+        if int(line) != timeline:
+            await self._database.close()
+            raise SlotBusy(f"connections reach two servers, on timelines {timeline} and {line}")
+        why = None
+        if self._memory.system not in (None, system):
+            why = "the database was replaced by another one"
+        elif self._memory.timeline not in (None, timeline):
+            why = "the server is on another timeline (a standby was promoted, or a backup restored)"
+        elif flushed < self._positions.delivered:
+            why = "the server has lost transactions that it had sent (restored or failed over)"
+        if why is not None:
+            self._memory.lost, self._memory.other_history = why, True
+        self._memory.system, self._memory.timeline = system, timeline
+        self._memory.obstacle.clear_at = flushed
+
+    async def _check_survival(self) -> None:
+        """Transactions that committed without waiting for the disk (``synchronous_commit = off``) are lost in a crash.
+
+        The stream brings none before it is on the disk, but snapshots show them at once. PostgreSQL gives the ids of those
+        that were lost to others, so a snapshot from before would be taken to show what it has never seen. What the stream
+        has come past is safe. For the rest the server must not have crashed: no process of its own survives that.
+        """
+        row = (await self._database.rows("feed_processes"))[0]
+        before, now = self._memory.processes, (row["started"], frozenset(row["pids"]))
+        survived = before is not None and before[0] == now[0] and not before[1].isdisjoint(now[1])
+        self._memory.processes = now
+        if self._memory.streamed and not survived and self._memory.seen > self._positions.received:
+            reason = "the server may have crashed and lost transactions that were not on its disk but had been seen"
+            self._buffer.put(Discontinuity(reason, missing=False), EVENT_OVERHEAD)
+            self._memory.seen = 0
+
+    async def _ready_slot(self, stream: ReplicationStream, server: dict[str, Any]) -> Decoder:
+        """See to it that the slot exists, is ours and continues what was delivered; else make a new one."""
+        name = self._settings.slot_name
+        slot = await find_slot(self._database, name)
+        if slot is not None and slot.active_pid is not None and slot.active_pid == self._memory.walsender:
+            # Ours: the server has not noticed that we are gone.
+            await self._database.rows("feed_terminate", pid=slot.active_pid)
+            slot = await find_slot(self._database, name)
+        if slot is not None:
+            self._check_slot(slot, server["database"])
+        lost = self._memory.lost or self._why_lost(slot)
+        wanted = self._settings.decoder
+        plugin = slot.plugin if slot else "pgoutput" if wanted == "auto" else wanted
+        check_encoding(plugin, server["encoding"])
+        if slot is None or lost is not None:
+            await self._make_slot(stream, slot, plugin, lost)
+        elif not self._memory.streamed:
+            self._positions.start(slot.confirmed)
+        decoder = self._memory.decoder
+        if decoder is None or decoder.plugin != plugin:
+            decoder = _DECODERS[plugin](self._settings.transaction_memory, self._settings.spill_dir)
+            self._memory.decoder = decoder
+        return decoder
+
+    def _check_slot(self, slot: Slot, database: str) -> None:
+        wanted = self._settings.decoder
+        if slot.database != database:
+            raise FeedError(f"slot {slot.name} belongs to database {slot.database}: choose another slot name")
+        if slot.plugin not in _DECODERS or wanted not in ("auto", slot.plugin):
+            raise FeedError(
+                f"slot {slot.name} uses the plugin {slot.plugin}, not {'one of ours' if wanted == 'auto' else wanted}: "
+                f"drop it (`realtime slots drop {slot.name}`), or choose another slot name or decoder"
+            )
+        if slot.active_pid is not None:
+            raise SlotBusy(f"slot {slot.name} is in use by {slot.user or f'process {slot.active_pid}'}")
+
+    def _why_lost(self, slot: Slot | None) -> str | None:
+        name = self._settings.slot_name
+        if slot is None:
+            return f"slot {name} was dropped" if self._memory.streamed else None
+        if slot.lost is not None:
+            return f"slot {name} was invalidated ({slot.lost})"
+        if self._memory.streamed and slot.confirmed > self._positions.delivered:
+            return f"slot {name} was moved or made again by somebody else"
+        return None
+
+    async def _make_slot(self, stream: ReplicationStream, slot: Slot | None, plugin: str, lost: str | None) -> None:
+        name = self._settings.slot_name
+        if slot is not None:
+            await drop_own_slot(self._database, name)
+        failover = slot is not None and slot.failover
+        position = await create_slot(stream, self._database, name, plugin, self._say, failover=failover)
+        self._memory.made_slot = self._memory.made_slot or slot is None
+        self._memory.lost = None
+        self._memory.seen = 0
+        self._memory.obstacle.passed()
+        if lost is None:
+            self._positions.start(position)
+        else:
+            self._positions.start_over(position)
+            event = Discontinuity(f"{lost}; a new slot was made", other_history=self._memory.other_history)
+            self._buffer.put(event, EVENT_OVERHEAD)
+        self._memory.other_history = False

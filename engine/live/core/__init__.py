@@ -1,0 +1,1 @@
+"""Windows kept current, without I/O: matcher, dispatcher, windows, differences."""

@@ -1,0 +1,324 @@
+"""Transactions in, events out: the synchronous heart of live queries. No I/O, no event loop.
+
+The router owns the tables with their windows, the transaction tail and the re-read queries' dependencies. It is given each
+transaction once, in commit order, and answers with what has to happen: events to deliver, windows to read again, queries
+to re-run, definitions to reload. Reads hand their results over between transactions, never inside one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from time import monotonic
+
+import msgspec
+
+from engine.catalog.load import Catalog, Table
+from engine.live.core.diff import DocChange
+from engine.live.core.shared_query import LiveQuery
+from engine.live.core.table import LiveTable, RelationChanged, RowUnknown
+from engine.live.core.window import Window
+from engine.lsn import Lsn
+from engine.postgres.snapshot_reader import ReadResult
+from engine.query.compile.plan import IncrementalPlan
+from engine.query.ir.latest import latest
+from engine.query.ir.reread_plan import ReReadPlan
+from engine.stream.tail import TransactionTail
+from engine.transaction import Message, Relation, Transaction
+
+__all__ = ["DdlNote", "Outcome", "Router"]
+
+log = logging.getLogger(__name__)
+
+_SLICE = 1_000  # changes between two chances for other work
+_TURN = 0.01  # seconds after which there is one, too: few changes of large rows may concern many windows
+# What parsing a value can raise when the stream and the catalog disagree about its type.
+_UNREADABLE = (RelationChanged, ValueError, ArithmeticError, LookupError, TypeError)
+
+
+class DdlNote(msgspec.Struct):
+    """The logical message ``realtime.ddl``: a definition changed (see ``sql/schema/20_ddl.sql``)."""
+
+    tag: str
+    oids: list[int] = []
+    types: list[int] = []
+    all: bool = False
+    routines: bool = False
+    published: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a transaction asks for."""
+
+    changed: list[tuple[LiveQuery, list[DocChange]]] = field(default_factory=list)
+    refresh: set[LiveQuery] = field(default_factory=set)
+    ddl: list[DdlNote] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Route:
+    """Where changes of one relation go."""
+
+    oid: int
+    live: LiveTable | None
+    rereads: set[LiveQuery]
+
+
+class Router:
+    """See the module.
+
+    ``position`` is the commit LSN of the last transaction that has been applied. It never goes back: where another history
+    begins below what the last one had reached, it stands still until that is passed.
+    """
+
+    def __init__(self, max_rows: int = 10_000, slack: int = 10) -> None:
+        self.catalog = Catalog({}, {})
+        self._slack = slack
+        self.max_rows = max_rows
+        self.tail = TransactionTail()
+        self.position: Lsn = 0
+        self._passed: Lsn = 0  # the same in this history, which may have begun below what another had reached
+        self._tables: dict[int, LiveTable] = {}
+        self._rereads: dict[int, set[LiveQuery]] = {}
+        self._owners: dict[Window, tuple[LiveQuery, LiveTable]] = {}
+        self._journal: list[Window] = []
+        self._catching_up: dict[Window, ReadResult] = {}
+        self._routes: dict[Relation, _Route] = {}
+
+    # -- the stream ------------------------------------------------------------------------------------------------
+
+    def process(self, transaction: Transaction, outcome: Outcome) -> Iterator[None]:
+        """Apply ``transaction`` and fill ``outcome``. Yields now and then, so that a large one can be interrupted.
+
+        Until the iterator ends nothing may be handed over and nobody is told anything.
+        """
+        skip = self._already_shown(transaction)
+        touched: set[int] = set()
+        rereads: set[LiveQuery] = set()
+        until = monotonic() + _TURN
+        for number, change in enumerate(transaction.changes, 1):
+            if isinstance(change, Message):
+                self._note(change, outcome)
+                continue
+            route = self._routes.get(change.relation) or self._route(change.relation)
+            touched.add(route.oid)
+            live = route.live
+            if live is not None and live.windows:
+                try:
+                    live.apply(change, skip)
+                except Exception as problem:  # noqa: BLE001 - one table's windows are read again, whatever it is
+                    self._unapplied(live, skip, outcome, problem)
+            if route.rereads:
+                rereads |= route.rereads
+            if number % _SLICE == 0 or monotonic() > until:
+                yield
+                until = monotonic() + _TURN
+        latest.forget()
+        self.tail.append(transaction, frozenset(touched))
+        self._passed = transaction.position
+        self.position = max(self.position, transaction.position)
+        for query in rereads:
+            query.pending.add(transaction.xid)
+            outcome.refresh.add(query)
+        self._commit(outcome)
+
+    def interrupt(self, *, other_history: bool) -> None:
+        """Transactions are missing from the stream, or what was read never was: windows are no ground for later changes.
+
+        With ``other_history`` what the stream delivered may never have been either.
+        """
+        self.tail.distrust()
+        if other_history:
+            self.tail.forget()
+            self._passed = 0
+            for query in {query for queries in self._rereads.values() for query in queries}:
+                query.pending.clear()
+        for window in list(self._owners):
+            window.mark_broken("the stream was interrupted")
+            self._retire(window)
+
+    def distrust(self, oids: set[int] | None) -> None:
+        """The definitions of the tables ``oids`` (None: of all) are others now: windows are no ground for later changes."""
+        for window in list(self._owners):
+            if oids is None or window.plan.table.oid in oids:
+                window.mark_broken("the table's definition changed")
+                self._retire(window)
+
+    def advance(self, position: Lsn) -> None:
+        """The stream is past ``position``."""
+        self.tail.advance(position)
+
+    def _unapplied(self, live: LiveTable, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
+        """A change could not be applied to the windows of a table, so they are read again."""
+        expected = isinstance(problem, (RowUnknown, *_UNREADABLE))
+        text = "live queries over %s are read again: %s"
+        log.warning(text, live.table.collection, problem, exc_info=None if expected else problem)
+        if not isinstance(problem, RowUnknown):  # the stream and the catalog disagree about the table
+            outcome.ddl.append(DdlNote("STREAM", [live.table.oid]))
+        self._break(live, skip, str(problem))
+
+    def _break(self, live: LiveTable, skip: set[Window], reason: str) -> None:
+        for window in list(live.windows):
+            if window not in skip:
+                window.mark_broken(reason)
+
+    def _commit(self, outcome: Outcome) -> None:
+        journal, self._journal[:] = list(self._journal), []
+        for window in journal:
+            owner = self._owners.get(window)
+            if owner is None:
+                continue
+            query, _ = owner
+            if window.plan.limit is None and len(window) > self.max_rows:
+                window.mark_broken(f"more than {self.max_rows} rows")
+            before = query.current()
+            try:
+                changes = window.commit()
+            except Exception as problem:
+                table = window.plan.table
+                log.exception("a live query over %s is read again", table.collection)
+                window.mark_broken(str(problem))
+                outcome.ddl.append(DdlNote("STREAM", [table.oid]))  # its values are not as the catalog describes them
+            if window.broken:
+                self._retire(window)
+                outcome.refresh.add(query)
+                continue
+            if changes:
+                query.stage(before)
+                outcome.changed.append((query, changes))
+            if window.thin:
+                outcome.refresh.add(query)
+
+    def _already_shown(self, transaction: Transaction) -> set[Window]:
+        """Windows whose snapshot shows ``transaction``; those it can no longer concern are done catching up."""
+        if not self._catching_up:
+            return set()
+        skip: set[Window] = set()
+        for window, read in list(self._catching_up.items()):
+            if transaction.position >= read.snapshot.position:
+                del self._catching_up[window]
+            elif read.snapshot.shows(transaction.xid):
+                skip.add(window)
+        return skip
+
+    def _note(self, message: Message, outcome: Outcome) -> None:
+        if message.prefix == "realtime.ddl":
+            try:
+                note = msgspec.json.decode(message.content, type=DdlNote)
+            except msgspec.DecodeError as problem:
+                log.warning("a realtime.ddl message is not ours: %s", problem)
+                return
+            outcome.ddl.append(note)
+            concerned = self.concerned(note)
+            for window in self._owners:  # what follows in this transaction may mean something else
+                if concerned is None or window.plan.table.oid in concerned:
+                    window.mark_broken("the table's definition changed")
+
+    def concerned(self, note: DdlNote) -> set[int] | None:
+        """The oids of the exposed tables whose definition, or whose rows' meaning, ``note`` says has changed; None: all."""
+        return None if note.all else self.catalog.concerned(note.oids, note.types)
+
+    def _route(self, relation: Relation) -> _Route:
+        table = self.catalog.by_oid.get(relation.oid)
+        oid = table.oid if table else relation.oid
+        if len(self._routes) > 10_000:
+            self._routes.clear()
+        route = _Route(oid, self._tables.get(oid), self._rereads.setdefault(oid, set()))
+        self._routes[relation] = route
+        return route
+
+    # -- queries ---------------------------------------------------------------------------------------------------
+
+    def use(self, catalog: Catalog) -> set[int]:
+        """Take a newly loaded catalog; returns the oids of the tables that are not the same any more."""
+        kept = {name: self._same(table) for name, table in catalog.by_collection.items()}
+        by_oid = {oid: kept[table.collection] for oid, table in catalog.by_oid.items()}
+        old = self.catalog.by_oid
+        changed = {table.oid for oid, table in old.items() if by_oid.get(oid) is not table}
+        self.catalog = replace(catalog, by_collection=kept, by_oid=by_oid)
+        self._routes.clear()
+        return changed
+
+    def _same(self, table: Table) -> Table:
+        """The table object in use already, if nothing about it changed: its plans and windows go on."""
+        old = self.catalog.by_collection.get(table.collection)
+        if old is None or _facts(old) != _facts(table):
+            return table
+        return old
+
+    def hand_over_window(self, query: LiveQuery, plan: IncrementalPlan, read: ReadResult) -> bool:
+        """Give ``query`` a window made from ``read`` and brought up to the stream's position.
+
+        False if a transaction that the snapshot does not show could not be applied: then read again.
+        """
+        live = self._live_table(plan.table)
+        window = Window(plan, live, self._journal, self._slack)
+        try:
+            window.load(read.rows)
+            for transaction in self.tail.unseen_by(read.snapshot, {plan.table.oid}):
+                for change in transaction.changes:
+                    if not isinstance(change, Message) and self._is_of(change.relation, plan.table):
+                        live.apply_to(window, change)
+        except (RowUnknown, *_UNREADABLE) as problem:
+            log.warning("live query over %s is read again: %s", plan.table.collection, problem)
+            window.mark_broken("the table's definition changed")
+        window.commit()
+        self._journal[:] = [other for other in self._journal if other is not window]
+        if window.broken:
+            window.unload()
+            return False
+        live.add(window)  # before the old window goes: a table without windows is let go of
+        self.forget(query)
+        self._owners[window] = (query, live)
+        if read.snapshot.position > self._passed:
+            self._catching_up[window] = read
+        query.window = window
+        return True
+
+    def hand_over_rows(self, query: LiveQuery, plan: ReReadPlan, read: ReadResult) -> None:
+        """Let changes of the tables that ``plan`` reads re-run ``query``, also those ``read`` does not show yet."""
+        self.forget(query)
+        for oid in plan.dependencies:
+            self._rereads.setdefault(oid, set()).add(query)
+        self._routes.clear()
+        unseen = self.tail.unseen_by(read.snapshot, plan.dependencies)
+        query.pending = {xid for xid in query.pending if not read.snapshot.shows(xid)} | {t.xid for t in unseen}
+
+    def forget(self, query: LiveQuery) -> None:
+        """Free what ``query`` holds here."""
+        if query.window is not None:
+            self._retire(query.window)
+        for oid in [oid for oid, watchers in self._rereads.items() if query in watchers]:
+            self._rereads[oid].discard(query)
+            if not self._rereads[oid]:
+                del self._rereads[oid]
+            self._routes.clear()
+
+    def _retire(self, window: Window) -> None:
+        owner = self._owners.pop(window, None)
+        if owner is None:
+            return
+        _, live = owner
+        self._catching_up.pop(window, None)
+        live.remove(window)
+        self._journal[:] = [other for other in self._journal if other is not window]
+        if not live.windows and self._tables.get(live.table.oid) is live:
+            del self._tables[live.table.oid]
+            self._routes.clear()
+
+    def _live_table(self, table: Table) -> LiveTable:
+        live = self._tables.get(table.oid)
+        if live is None or live.table is not table:
+            live = LiveTable(table)
+            self._tables[table.oid] = live
+            self._routes.clear()
+        return live
+
+    def _is_of(self, relation: Relation, table: Table) -> bool:
+        return relation.oid == table.oid or relation.oid in table.members
+
+
+def _facts(table: Table) -> tuple[object, ...]:
+    return table.signature, table.members, table.problem, table.mendable

@@ -1,0 +1,316 @@
+"""Shared live queries and the subscriptions to them.
+
+Subscribers with the same canonical query share one :class:`LiveQuery`: one window (or one list of re-read rows), one
+difference, one encoding. A subscription that cannot keep up is paused; on resuming it gets the difference between the list
+it has and the current one, however many changes lie between.
+
+A transaction changes the windows of many queries at once, and their subscribers are told one after the other. Telling one
+can pause, resume, begin or cancel any other. So a query keeps the list from before its change (:meth:`LiveQuery.stage`)
+until its last subscriber was told, and each subscription knows which of the query's events its list includes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from engine.errors import QueryRejected, SubscriptionFailed
+from engine.live.core.diff import DocChange, WindowEvent, list_changes
+from engine.live.core.resume_log import Resume, ResumeLog
+from engine.lsn import Lsn
+from engine.query.ir.reread_plan import ReReadPlan
+
+if TYPE_CHECKING:
+    from engine.live.core.window import Row, Window
+    from engine.query.compile.plan import IncrementalPlan
+
+__all__ = ["Deliver", "Listing", "LiveQuery", "Subscription"]
+
+Deliver = Callable[["Subscription", WindowEvent], None]
+Pairs = Sequence[tuple[str, bytes]]
+
+log = structlog.get_logger(__name__)
+
+_QUERY = 8 * 1024  # bytes that any query takes: plan, window, tasks
+_COPIES = 8  # times that the literals of a query are held, in its plan and the matcher
+
+
+class Listing:
+    """A list of documents at one moment. Rows are only encoded when somebody needs to compare or send them."""
+
+    __slots__ = ("_pairs", "_plan", "_rows")
+
+    def __init__(
+        self, pairs: Pairs | None = None, plan: IncrementalPlan | None = None, rows: Sequence[Row] = ()
+    ) -> None:
+        self._pairs = pairs
+        self._plan = plan
+        self._rows = rows
+
+    @property
+    def pairs(self) -> Pairs:
+        """``(id, JSON object)`` in order."""
+        if self._pairs is None:
+            assert self._plan is not None
+            doc_id, encode = self._plan.doc_id, self._plan.encode
+            self._pairs = [(doc_id(row), encode(row)) for row in self._rows]
+        return self._pairs
+
+    def weight(self) -> int:
+        """About how many bytes the list holds, from a sample of its rows."""
+        if self._pairs is not None:
+            return _weight([(doc,) for _, doc in _sample(self._pairs)], len(self._pairs))
+        return _weight(_sample(self._rows), len(self._rows))
+
+
+def _sample(items: Sequence[Any]) -> Sequence[Any]:
+    return items[:: max(1, len(items) // 16)]
+
+
+def _weight(sample: Sequence[Row], rows: int) -> int:
+    """Bytes of so many rows like these; an object takes about 100 besides its content, a row and its keys 200."""
+    size = sum(100 + len(value) for row in sample for value in row if isinstance(value, bytes))
+    return rows * (200 + size // max(1, len(sample)))
+
+
+_EMPTY = Listing(())
+
+
+class LiveQuery:
+    """One canonical query with its subscribers.
+
+    Its rows are in ``window`` (incremental) or in ``rows`` (read last, re-read). A change of the table's definition can
+    turn one into the other; subscribers only ever see the difference. ``pending`` are the transactions (32-bit ids) on the
+    tables of a re-read query that the rows read last do not show yet.
+    """
+
+    __slots__ = (
+        "_before",
+        "_reset",
+        "_staged",
+        "collection",
+        "emissions",
+        "key",
+        "log",
+        "pending",
+        "plan",
+        "rows",
+        "spec",
+        "subscriptions",
+        "window",
+    )
+
+    def __init__(self, key: str, collection: str, spec: Mapping[str, object]) -> None:
+        self.key = key
+        self.collection = collection
+        self.spec = spec
+        self.plan: IncrementalPlan | ReReadPlan | None = None
+        self.window: Window | None = None
+        self.rows = _EMPTY
+        self.pending: set[int] = set()
+        self.subscriptions: dict[Subscription, None] = {}
+        self.emissions = 0
+        self.log = ResumeLog()
+        self._reset: WindowEvent | None = None
+        self._before: Listing | None = None
+        self._staged = False
+
+    @property
+    def strategy(self) -> str:
+        """``incremental`` or ``re-read``."""
+        return "re-read" if isinstance(self.plan, ReReadPlan) else "incremental"
+
+    @property
+    def reason(self) -> str | None:
+        """Why the query is re-read; None if it is incremental."""
+        return self.plan.reason if isinstance(self.plan, ReReadPlan) else None
+
+    @property
+    def tables(self) -> frozenset[int]:
+        """The oids of the tables the query reads."""
+        if self.plan is None:
+            return frozenset()
+        return self.plan.dependencies if isinstance(self.plan, ReReadPlan) else frozenset((self.plan.table.oid,))
+
+    def current(self) -> Listing:
+        """The list as of the last commit, which subscribers may not know yet."""
+        if self.window is not None:
+            return Listing(None, self.window.plan, self.window.shown)
+        return self.rows
+
+    def listing(self) -> Listing:
+        """The list as of the last event: what a subscriber that is up to date has."""
+        return self._before if self._staged and self._before is not None else self.current()
+
+    def listing_after(self, emission: int) -> Listing:
+        """The list that a subscriber has whose last event was number ``emission``: the last one, or the one before it
+        while that is being given out.
+        """
+        if emission == self.emissions:
+            return self.listing()
+        assert emission == self.emissions - 1
+        assert self._before is not None
+        assert not self._staged
+        return self._before
+
+    def stage(self, before: Listing) -> None:
+        """The list has changed from ``before``; until :meth:`emit` subscribers have ``before``."""
+        self._before, self._staged = before, True
+
+    def weight(self) -> int:
+        """About how many bytes the query holds."""
+        return _QUERY + _COPIES * len(repr(self.spec)) + self.log.weight + self.listing().weight()
+
+    def emit(self, position: Lsn, changes: Sequence[DocChange]) -> None:
+        """Tell every subscriber that keeps up what has changed since the list that was staged."""
+        self._reset, self._staged = None, False
+        self.emissions += 1
+        event, number = WindowEvent(position, False, changes), self.emissions
+        self.log.add(event)
+        for subscription in list(self.subscriptions):
+            try:
+                subscription.receive(event, number)
+            except Exception as problem:  # noqa: BLE001 - whatever one subscriber's connection does
+                subscription.give_up(position, problem)
+        self._before = None
+
+    def end(self, position: Lsn, error: QueryRejected) -> None:
+        """Tell every subscriber that this query has ended, and why."""
+        event = WindowEvent(position, False, (), error)
+        for subscription in list(self.subscriptions):
+            subscription.fail(event)
+
+    def reset_event(self, position: Lsn) -> WindowEvent:
+        """The whole list as an event; several subscribers share it, and its encoding, until the list changes."""
+        self.log.told(position)
+        changes = self._reset.changes if self._reset else list_changes((), self.listing().pairs)
+        if self._reset is not None and self._reset.position == position:
+            return self._reset
+        event = WindowEvent(position, True, changes)
+        if len(self.subscriptions) > 1:
+            self._reset = event
+        return event
+
+
+class Subscription:
+    """One subscriber's view of a live query.
+
+    Nothing is delivered before :meth:`begin`; from then on every event, in order, until :meth:`cancel` or an event with
+    ``error``. ``deliver`` is called in the event loop and must not block.
+    """
+
+    __slots__ = ("_begun", "_deliver", "_ended", "_has", "_held", "_position", "_release", "_resume", "query")
+
+    def __init__(
+        self,
+        query: LiveQuery,
+        deliver: Deliver,
+        position: Callable[[], Lsn],
+        release: Callable[[Any], None],
+        resume: Resume | None = None,
+    ) -> None:
+        self.query = query
+        self._resume = resume
+        self._deliver = deliver
+        self._position = position
+        self._release = release
+        self._begun = False
+        self._ended: WindowEvent | None = None
+        self._held: Listing | None = None
+        self._has = 0  # the number of the last of the query's events that its list includes, unless held
+
+    @property
+    def strategy(self) -> str:
+        """``incremental`` or ``re-read``."""
+        return self.query.strategy
+
+    @property
+    def reason(self) -> str | None:
+        """Why the query is re-read; None if it is incremental."""
+        return self.query.reason
+
+    @property
+    def position(self) -> Lsn:
+        """The commit LSN up to which the list is current."""
+        return self._position()
+
+    @property
+    def epoch(self) -> str:
+        """What the positions of the events count within."""
+        return self.query.log.epoch
+
+    @property
+    def recovered(self) -> bool | None:
+        """Whether the changes since the state asked for can be told; None if none was asked for."""
+        return None if self._resume is None else self.query.log.since(self._resume) is not None
+
+    def begin(self) -> None:
+        """Deliver the list as it is (an event with ``reset``), and from then on every change of it.
+
+        Where a state to resume from was given and the changes since then can still be told, they are delivered instead.
+        """
+        if self._ended is not None:
+            self._deliver(self, self._ended)
+            return
+        self._begun, self._has = True, self.query.emissions
+        try:
+            missed = None if self._resume is None else self.query.log.since(self._resume)
+            if missed is None:
+                missed = [self.query.reset_event(self._position())]
+            for event in missed:
+                self._deliver(self, event)
+        except Exception as problem:  # noqa: BLE001 - as when it is told later
+            self.give_up(self._position(), problem)
+
+    def cancel(self) -> None:
+        """Deliver nothing more and let go of the query."""
+        self._begun = False
+        self._release(self)
+
+    def pause(self) -> None:
+        """Stop delivering, also an event that is being given out right now; what the subscriber has is remembered."""
+        if self._held is None and self._begun:
+            self._held = self.query.listing_after(self._has)
+
+    def resume(self) -> None:
+        """Deliver what has changed since :meth:`pause` as one event (none if nothing has), and go on."""
+        held, self._held = self._held, None
+        if held is None or not self._begun:
+            return
+        if self._ended is not None:
+            self._begun = False
+            self._deliver(self, self._ended)
+            return
+        position, self._has = self._position(), self.query.emissions
+        try:
+            changes = list_changes(held.pairs, self.query.listing().pairs)
+            if changes:
+                self.query.log.told(position)
+                self._deliver(self, WindowEvent(position, False, changes))
+        except Exception as problem:  # noqa: BLE001 - as when it is told each change
+            self.give_up(position, problem)
+
+    def receive(self, event: WindowEvent, emission: int) -> None:
+        """The query's event with the number ``emission``; left out if paused, or if the list includes it already."""
+        if self._begun and self._held is None and self._has < emission:
+            self._has = emission
+            self._deliver(self, event)
+
+    def fail(self, event: WindowEvent) -> None:
+        """The query has ended. Does not raise."""
+        self._ended = event
+        if self._begun and self._held is None:
+            self._begun = False
+            try:
+                self._deliver(self, event)
+            except Exception as problem:
+                log.error("a subscription's end could not be told", key=self.query.key, exc_info=problem)
+
+    def give_up(self, position: Lsn, problem: Exception) -> None:
+        """Telling it failed, so its list is not right any more: it ends, and the client may subscribe again."""
+        log.error("a subscription has ended", key=self.query.key, exc_info=problem)
+        error = SubscriptionFailed("the server failed to go on with this subscription; try again")
+        self.fail(WindowEvent(position, False, (), error))
+        self._release(self)

@@ -1,0 +1,184 @@
+"""One exposed table and the windows over it: takes a change, finds the windows it can affect, changes those.
+
+An update concerns the windows that hold the old row (found by replica identity) and those whose query may match the new one
+(found by the matcher); every other window is not even looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, cast
+
+from engine.catalog.load import layout
+from engine.live.core.matcher import Matcher
+from engine.transaction import UNCHANGED, UNKNOWN, Kind
+
+if TYPE_CHECKING:
+    from engine.catalog.load import Table
+    from engine.live.core.window import Identity, Row, Window
+    from engine.transaction import Change, Relation, Value
+
+__all__ = ["LiveTable", "RelationChanged", "RowUnknown"]
+
+Arrange = Callable[[tuple["Value", ...]], "Row"]
+
+
+class RelationChanged(Exception):
+    """The stream describes the table differently from the catalog: the catalog is older or newer."""
+
+
+class RowUnknown(Exception):
+    """The stream does not say which row changed."""
+
+
+class LiveTable:
+    """The incremental windows of one table. Plain state, no I/O."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.windows: set[Window] = set()
+        self._matcher: Matcher[Window] = Matcher([c.equal for c in table.codecs], [c.sort for c in table.codecs])
+        self._holders: dict[Identity, Window | set[Window]] = {}
+        self._arrangements: dict[Relation, Arrange] = {}
+        self._identity = _identity_of(table.identity)
+
+    # -- windows ---------------------------------------------------------------------------------------------------
+
+    def add(self, window: Window) -> None:
+        """Let changes reach ``window``."""
+        self.windows.add(window)
+        self._matcher.add(window, window.plan.alternatives)
+
+    def remove(self, window: Window) -> None:
+        """No longer let changes reach ``window``, and free its rows."""
+        if window in self.windows:
+            self.windows.discard(window)
+            self._matcher.remove(window, window.plan.alternatives)
+            window.unload()
+
+    def hold(self, identity: Identity, window: Window) -> None:
+        """See :class:`engine.live.core.window.Holders`."""
+        holders = self._holders.setdefault(identity, window)
+        if holders is not window:
+            if isinstance(holders, set):
+                holders.add(window)
+            else:
+                self._holders[identity] = {holders, window}
+
+    def release(self, identity: Identity, window: Window) -> None:
+        """See :class:`engine.live.core.window.Holders`."""
+        holders = self._holders.get(identity)
+        if holders is window:
+            del self._holders[identity]
+        elif isinstance(holders, set):
+            holders.discard(window)
+            if not holders:
+                del self._holders[identity]
+
+    # -- changes ---------------------------------------------------------------------------------------------------
+
+    def apply(self, change: Change, skip: Collection[Window] = ()) -> None:
+        """Apply ``change`` to every window it affects but those in ``skip``.
+
+        Raises ``RelationChanged`` if the stream's columns are not the catalog's, ``RowUnknown`` if it does not say which row
+        it was.
+        """
+        kind = change.kind
+        if kind is Kind.TRUNCATE:
+            for window in list(self.windows):
+                if window not in skip:
+                    window.truncate()
+            return
+        old_identity, identity, row = self._read(change)
+        if kind is Kind.DELETE:
+            for window in self._holding(old_identity):
+                if window not in skip:
+                    window.delete(old_identity)
+            return
+        assert row is not None
+        whole = not (UNCHANGED in row or UNKNOWN in row)
+        found = self._matcher.candidates(row, whole=whole)
+        if kind is Kind.INSERT:
+            for window in found:
+                if window not in skip:
+                    window.insert(identity, row, whole=whole)
+            return
+        holding = self._holding(old_identity)
+        for window in dict.fromkeys((*holding, *found)) if holding else found:
+            if window not in skip:
+                window.update(old_identity, identity, row, whole=whole)
+
+    def apply_to(self, window: Window, change: Change) -> None:
+        """Apply ``change`` to ``window`` alone (hand-over). Raises ``RelationChanged`` as :meth:`apply` does."""
+        kind = change.kind
+        if kind is Kind.TRUNCATE:
+            window.truncate()
+            return
+        old_identity, identity, row = self._read(change)
+        if row is None:
+            window.delete(old_identity)
+            return
+        whole = not (UNCHANGED in row or UNKNOWN in row)
+        if kind is Kind.INSERT:
+            window.insert(identity, row, whole=whole)
+        else:
+            window.update(old_identity, identity, row, whole=whole)
+
+    def _read(self, change: Change) -> tuple[Identity, Identity, Row | None]:
+        """Old identity, new identity and new row of a change, in the table's layout."""
+        arrange = self._arrangements.get(change.relation) or self._arrange(change.relation)
+        new, old = change.new(), change.old()
+        if new is None:
+            if old is None:
+                raise RowUnknown(f"a deleted row of {self.table.name} came without replica identity")
+            identity = self._known(arrange(old))
+            return identity, identity, None
+        row = arrange(new)
+        if old is None:
+            identity = self._known(row)
+            return identity, identity, row
+        old_row = arrange(old)
+        if UNCHANGED in row:
+            known = range(len(row)) if change.relation.replica_identity == "f" else self.table.identity
+            row = tuple([old_row[i] if v is UNCHANGED and i in known else v for i, v in enumerate(row)])
+        return self._known(old_row), self._known(row), row
+
+    def _known(self, row: Row) -> Identity:
+        identity = self._identity(row)
+        sent = isinstance(identity, bytes) or (
+            isinstance(identity, tuple) and UNKNOWN not in identity and UNCHANGED not in identity
+        )
+        if not sent:
+            raise RowUnknown(f"the key of a changed row of {self.table.name} was not sent")
+        return identity
+
+    def _holding(self, identity: Identity) -> Iterable[Window]:
+        holders = self._holders.get(identity)
+        if holders is None:
+            return ()
+        return list(holders) if isinstance(holders, set) else (holders,)
+
+    def _arrange(self, relation: Relation) -> Arrange:
+        positions = layout(self.table, relation)
+        if positions is None:
+            raise RelationChanged(f"the columns of {relation.schema}.{relation.name} have changed")
+        if positions == tuple(range(len(relation.columns))):
+            arrange: Arrange = tuple
+        elif len(positions) == 1:
+            arrange = _only(positions[0])
+        else:
+            arrange = cast("Arrange", itemgetter(*positions))
+        self._arrangements[relation] = arrange
+        return arrange
+
+
+def _only(position: int) -> Arrange:
+    """A row of the one value at ``position``; ``itemgetter`` of one would give the bare value."""
+    return lambda row: (row[position],)
+
+
+def _identity_of(columns: tuple[int, ...]) -> Callable[[Row], Identity]:
+    """A function that takes the identity out of a row: the bytes of one column, or a tuple of several."""
+    getter: Callable[[Any], Any] = itemgetter(*columns)
+    return getter

@@ -1,0 +1,358 @@
+"""One incremental live query: the ordered rows it shows and, beyond its limit, some slack.
+
+Invariants, at every commit the stream has passed:
+
+* the store (``_keys``, ``_rows``) is sorted by the plan's sort key, which ends with the primary key and so is unique;
+* if ``_horizon`` is None the store holds every matching row; else it holds exactly the matching rows whose key is not
+  beyond the horizon, and at least ``limit`` of them: what is shown never depends on a row that is not here;
+* the changes returned by :meth:`Window.commit`, applied to what was shown before, give what is shown now.
+
+A window that can no longer keep them (the slack is used up, a value was not sent) says so with ``broken``; it is then read
+again and rebased. It never guesses.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+from engine.live.core.diff import ADDED, MODIFIED, REMOVED, DocChange
+from engine.transaction import UNCHANGED, UNKNOWN, Value
+
+if TYPE_CHECKING:
+    from engine.query.compile.plan import IncrementalPlan
+
+__all__ = ["Holders", "Identity", "Window", "read_size"]
+
+Identity = bytes | tuple[bytes, ...]
+SortKey = tuple[Any, ...]
+Row = tuple[Value, ...]
+
+_BEYOND_ALL = float("inf")
+
+
+class Holders(Protocol):
+    """Who is told which rows a window holds (the table's index of rows to windows)."""
+
+    def hold(self, identity: Identity, window: Window) -> None:
+        """``window`` holds the row from now on."""
+        ...
+
+    def release(self, identity: Identity, window: Window) -> None:
+        """``window`` no longer holds the row."""
+        ...
+
+
+def read_size(limit: int, slack: int = 10) -> int:
+    """How many rows a window with this limit keeps: the limit and half as many again (``slack`` to 500)."""
+    return limit + min(500, max(slack, limit // 2))
+
+
+class Window:
+    """The rows of one query, changed row by row and told about commit by commit. No I/O.
+
+    ``journal`` is a list that the window appends itself to when a transaction first changes it. ``slack`` is how many rows
+    beyond the limit it keeps at least.
+    """
+
+    __slots__ = (
+        "_before",
+        "_by_identity",
+        "_capacity",
+        "_holders",
+        "_horizon",
+        "_journal",
+        "_keys",
+        "_limit",
+        "_narrow",
+        "_rows",
+        "_rows_before",
+        "_touched",
+        "broken",
+        "plan",
+    )
+
+    def __init__(self, plan: IncrementalPlan, holders: Holders, journal: list[Window], slack: int = 10) -> None:
+        self.plan = plan
+        self.broken: str | None = None
+        self._holders = holders
+        self._journal = journal
+        self._limit = plan.limit
+        self._capacity = _BEYOND_ALL if plan.limit is None else read_size(plan.limit, slack)
+        self._keys: list[SortKey] = []
+        self._rows: list[Row] = []
+        self._by_identity: dict[Identity, SortKey] = {}
+        self._horizon: SortKey | None = None
+        self._before: list[SortKey] | None = None
+        self._rows_before: list[Row] = []
+        self._touched: dict[Identity, tuple[SortKey | None, Row | None]] = {}
+        self._narrow = plan.query.projection is not None or not all(c.exposed for c in plan.table.columns)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @property
+    def shown(self) -> Sequence[Row]:
+        """The rows of the last commit, in order; no later change touches them.
+
+        Inside a transaction, and for good once the window is broken, those before it.
+        """
+        return self._rows_before if self._before is not None else self._rows[: self._limit]
+
+    @property
+    def thin(self) -> bool:
+        """True when half the slack is gone: time to read again before it runs out."""
+        if self._horizon is None or self._limit is None:
+            return False
+        return len(self._keys) < (self._limit + self._capacity) / 2 - 1
+
+    def load(self, rows: Sequence[Row]) -> None:
+        """Take ``rows`` (as read with :func:`read_size`) as the store of a new window."""
+        keyed = sorted((self.plan.sort_key(row), row) for row in rows)
+        self._keys = [key for key, _ in keyed]
+        self._rows = [row for _, row in keyed]
+        identity = self.plan.identity
+        self._by_identity = {identity(row): key for key, row in keyed}
+        for held in self._by_identity:
+            self._holders.hold(held, self)
+        self._horizon = self._keys[-1] if keyed and len(rows) >= self._capacity else None
+
+    def unload(self) -> None:
+        """Forget all rows but those the subscribers were told of."""
+        self._begin()
+        for identity in self._by_identity:
+            self._holders.release(identity, self)
+        self._keys, self._rows, self._by_identity, self._horizon = [], [], {}, None
+
+    # -- one change ------------------------------------------------------------------------------------------------
+
+    def insert(self, identity: Identity, row: Row, *, whole: bool = True) -> None:
+        """A row came to be. ``whole``: every value was sent."""
+        if not whole and self._undecidable(row):
+            return
+        if self.plan.matches(row):
+            self._put(identity, row)
+
+    def update(self, old_identity: Identity, identity: Identity, row: Row, *, whole: bool = True) -> None:
+        """A row changed, and perhaps its identity. ``whole``: every value was sent."""
+        if not whole:
+            row = self._completed(row, old_identity)
+            if self._undecidable(row):
+                return
+        if old_identity != identity:
+            self._drop(old_identity)
+        if self.plan.matches(row):
+            self._put(identity, row)
+        else:
+            self._drop(identity)
+
+    def delete(self, identity: Identity) -> None:
+        """A row ceased to be."""
+        self._drop(identity)
+
+    def truncate(self) -> None:
+        """All rows ceased to be."""
+        for identity in list(self._by_identity):
+            self._drop(identity)
+        self._horizon = None
+
+    def mark_broken(self, reason: str) -> None:
+        """Stop trusting the store; ``shown`` stays what the subscribers were told."""
+        self._begin()
+        self.broken = reason
+
+    # -- one commit ------------------------------------------------------------------------------------------------
+
+    def commit(self) -> list[DocChange]:
+        """End the transaction: what it changed in what is shown, as changes in the order to apply them.
+
+        Empty if the window is ``broken``: it has then used up its slack, or could not decide where a row belongs.
+        """
+        before, touched = self._before, self._touched
+        if self._horizon is not None and self._limit is not None and len(self._keys) < self._limit:
+            self.mark_broken("the rows kept beyond the limit are used up")
+        if self.broken:
+            return []
+        changes = [] if before is None else self._sequence(before, *self._classify(before, touched))
+        # Only now: should that fail, what the subscribers were told must still be known.
+        self._before, self._rows_before, self._touched = None, [], {}
+        return changes
+
+    def _classify(
+        self, before: list[SortKey], touched: dict[Identity, tuple[SortKey | None, Row | None]]
+    ) -> tuple[list[tuple[SortKey, Row]], list[tuple[SortKey, SortKey | None, Row]]]:
+        """What left the list, as (old key, row), and what came or changed, as (new key, old key, row)."""
+        keys, rows, by_identity = self._keys, self._rows, self._by_identity
+        after_count = len(keys) if self._limit is None else min(self._limit, len(keys))
+        last_before = before[-1] if before else None
+        last_after = keys[after_count - 1] if after_count else None
+        removed: list[tuple[SortKey, Row]] = []
+        placed: list[tuple[SortKey, SortKey | None, Row]] = []
+        old_shown = new_shown = 0
+        for identity, (old_key, old_row) in touched.items():
+            new_key = by_identity.get(identity)
+            was = old_key is not None and last_before is not None and old_key <= last_before
+            old_shown += was
+            if new_key is not None and last_after is not None and new_key <= last_after:
+                new_shown += 1
+                row = rows[bisect_left(keys, new_key)]
+                if not was or old_key is None or old_row is None:
+                    placed.append((new_key, None, row))
+                elif self._other_document(old_row, row):
+                    removed.append((old_key, old_row))
+                    placed.append((new_key, None, row))
+                elif new_key != old_key or self._differs(old_row, row):
+                    placed.append((new_key, old_key, row))
+            elif was and old_key is not None and old_row is not None:
+                removed.append((old_key, old_row))
+        crossing = (len(before) - old_shown) - (after_count - new_shown)
+        if crossing:
+            self._cross(crossing, before, touched, after_count, removed, placed)
+        return removed, placed
+
+    def _cross(
+        self,
+        crossing: int,
+        before: list[SortKey],
+        touched: dict[Identity, tuple[SortKey | None, Row | None]],
+        after_count: int,
+        removed: list[tuple[SortKey, Row]],
+        placed: list[tuple[SortKey, SortKey | None, Row]],
+    ) -> None:
+        """Rows nobody touched cross the limit when the number of touched rows above it changes; they are the last ones."""
+        keys, rows = self._keys, self._rows
+        if crossing > 0:
+            old_keys = {key for key, _ in touched.values()}
+            leaving = (key for key in reversed(before) if key not in old_keys)
+            removed.extend((key, rows[bisect_left(keys, key)]) for key in islice(leaving, crossing))
+        else:
+            new_keys = {self._by_identity.get(identity) for identity in touched}
+            coming = (index for index in range(after_count - 1, -1, -1) if keys[index] not in new_keys)
+            placed.extend((keys[index], None, rows[index]) for index in islice(coming, -crossing))
+
+    def _sequence(
+        self,
+        work: list[SortKey],
+        removed: list[tuple[SortKey, Row]],
+        placed: list[tuple[SortKey, SortKey | None, Row]],
+    ) -> list[DocChange]:
+        """Play the changes on the sorted list of keys ``work``, noting indexes as a client will see them."""
+        doc_id, encode = self.plan.doc_id, self.plan.encode
+        changes: list[DocChange] = []
+        if len(removed) > 1:
+            removed.sort(reverse=True)
+        for key, row in removed:
+            index = bisect_left(work, key)
+            del work[index]
+            changes.append(DocChange(REMOVED, index, -1, doc_id(row), encode(row)))
+        if len(placed) > 1:
+            placed.sort(key=lambda item: item[0])
+        for key, old_key, row in placed:
+            old_index = -1
+            if old_key is not None:
+                old_index = bisect_left(work, old_key)
+                del work[old_index]
+            index = bisect_left(work, key)
+            work.insert(index, key)
+            kind = ADDED if old_key is None else MODIFIED
+            changes.append(DocChange(kind, old_index, index, doc_id(row), encode(row)))
+        return changes
+
+    def _other_document(self, old_row: Row, row: Row) -> bool:
+        """The replica identity stayed (it is another index than the primary key), the primary key did not."""
+        primary_key = self.plan.table.primary_key
+        return primary_key != self.plan.table.identity and any(old_row[i] != row[i] for i in primary_key)
+
+    def _differs(self, old_row: Row, row: Row) -> bool:
+        if old_row == row:
+            return False
+        return not self._narrow or self.plan.encode(old_row) != self.plan.encode(row)
+
+    # -- the store -------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self._before is None:
+            self._before = self._keys[: self._limit]
+            self._rows_before = self._rows[: self._limit]
+            self._journal.append(self)
+
+    def _touch(self, identity: Identity, key: SortKey | None) -> None:
+        self._begin()
+        if identity not in self._touched:
+            row = None if key is None else self._rows[bisect_left(self._keys, key)]
+            self._touched[identity] = (key, row)
+
+    def _put(self, identity: Identity, row: Row) -> None:
+        key = self.plan.sort_key(row)
+        old_key = self._by_identity.get(identity)
+        beyond = self._horizon is not None and key > self._horizon
+        keys, rows = self._keys, self._rows
+        if old_key is None:
+            if beyond:
+                return
+            if self._before is None:
+                self._begin()
+            if identity not in self._touched:
+                self._touched[identity] = (None, None)
+            self._holders.hold(identity, self)
+        else:
+            self._touch(identity, old_key)
+            index = bisect_left(keys, old_key)
+            if key == old_key:
+                rows[index] = row
+                return
+            if beyond:
+                self._forget(identity, old_key)
+                return
+            del keys[index], rows[index]
+        index = bisect_left(keys, key)
+        keys.insert(index, key)
+        rows.insert(index, row)
+        self._by_identity[identity] = key
+        if len(keys) > self._capacity:
+            self._evict_last()
+
+    def _drop(self, identity: Identity) -> None:
+        key = self._by_identity.get(identity)
+        if key is not None:
+            self._touch(identity, key)
+            self._forget(identity, key)
+
+    def _evict_last(self) -> None:
+        last, row = self._keys.pop(), self._rows.pop()
+        identity = self.plan.identity(row)
+        if identity not in self._touched:
+            self._touched[identity] = (last, row)
+        del self._by_identity[identity]
+        self._holders.release(identity, self)
+        self._horizon = self._keys[-1]
+
+    def _forget(self, identity: Identity, key: SortKey) -> None:
+        index = bisect_left(self._keys, key)
+        del self._keys[index], self._rows[index], self._by_identity[identity]
+        self._holders.release(identity, self)
+
+    # -- values the stream did not send ----------------------------------------------------------------------------
+
+    def _completed(self, row: Row, old_identity: Identity) -> Row:
+        """``row`` with what an UPDATE left alone taken from the row as it was, if it is here."""
+        key = self._by_identity.get(old_identity)
+        if key is None:
+            return row
+        old_row = self._rows[bisect_left(self._keys, key)]
+        return tuple([old if new is UNCHANGED else new for new, old in zip(row, old_row, strict=True)])
+
+    def _undecidable(self, row: Row) -> bool:
+        """True if ``row`` still lacks a value; breaks the window unless the row certainly stays outside."""
+        missing = {index for index, value in enumerate(row) if value is UNCHANGED or value is UNKNOWN}
+        if not missing:
+            return False
+        if missing.isdisjoint(self.plan.needs):
+            if not self.plan.matches(row):
+                return False
+            if self._horizon is not None and self.plan.sort_key(row) > self._horizon:
+                return False
+        self.mark_broken("a row entered with values that the stream did not send")
+        return True

@@ -1,0 +1,92 @@
+"""Plans, kept by what was asked: a thousand clients opening the same query plan it once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from hashlib import blake2b
+
+from engine.catalog.load import Catalog
+from engine.errors import InvalidQuery
+from engine.fair_cache import FairCache
+from engine.live.planning_budget import PLANNING
+from engine.postgres.snapshot_reader import Reader
+from engine.query.compile.plan import IncrementalPlan
+from engine.query.ir.reread_plan import ReReadPlan
+from engine.query.literals import literals
+from engine.query.planner import SqlCache, plan_query
+from engine.values.exact_json import write_exact
+
+__all__ = ["Plan", "Planner"]
+
+
+Plan = IncrementalPlan | ReReadPlan
+
+_PLAN = (
+    4_096  # bytes that any plan takes, and how many times its literals are held: as text, bytes, keys and index terms
+)
+_COPIES = 8
+
+
+class Planner:
+    """Plans queries under the catalog it was given last; plans that are asked for again are kept.
+
+    Args:
+        reader: gives the connections that Postgres is asked over.
+        room: bytes that plans may take, as estimated; checked SQL may take as much again. See :class:`FairCache`.
+    """
+
+    def __init__(self, reader: Reader, room: int = 32 << 20) -> None:
+        self._reader = reader
+        self._room = room
+        self._catalog = Catalog({}, {})
+        self._plans: FairCache[bytes, Plan] = FairCache(room)
+        self._checked = SqlCache(room)
+
+    @property
+    def weight(self) -> int:
+        """Bytes that plans and checked SQL take, as estimated."""
+        return self._plans.weight + self._checked.weight
+
+    def use(self, catalog: Catalog) -> None:
+        """Plan under ``catalog`` from now on."""
+        self._catalog = catalog
+        self._plans.clear()
+        self._checked = SqlCache(self._room)
+
+    async def plan(self, collection: str, spec: Mapping[str, object]) -> Plan:
+        """The plan for ``spec``, made now if need be.
+
+        Raises ``QueryRejected`` as ``plan_query`` does, ``psycopg.Error`` or ``PoolTimeout`` if the database is away,
+        ``TableLocked`` if a table is locked.
+        """
+        catalog = self._catalog
+        text = _text(collection, spec)
+        key = blake2b(text, digest_size=16).digest()
+        plan = self._plans.get(key)
+        if plan is not None:
+            return plan
+        table = catalog.by_collection.get(collection)
+        tables = frozenset() if table is None else frozenset({table.oid})
+        budget = PLANNING.get()
+        async with nullcontext() if budget is None else budget.turn(), self._reader.planning(tables) as connection:
+            with nullcontext() if budget is None else budget.charging():
+                plan = await plan_query(collection, spec, catalog, connection, self._checked)
+        if catalog is self._catalog:
+            self._plans.put(key, plan, _PLAN + _COPIES * (len(text) + _written_out(plan)))
+        return plan
+
+
+def _written_out(plan: Plan) -> int:
+    """Characters of the plan's values as PostgreSQL prints them: ``1e9999`` has ten thousand."""
+    if isinstance(plan, IncrementalPlan):
+        return sum(len(literal.text) for literal in literals(plan.query, plan.table))
+    return sum(len(text) for text in plan.statement.params if text is not None)
+
+
+def _text(collection: str, spec: Mapping[str, object]) -> bytes:
+    """One text for specs that ask for the same in the same words: numbers keep their digits, and are no strings."""
+    try:
+        return write_exact((collection, spec), in_order=True)
+    except UnicodeEncodeError as wrong:
+        raise InvalidQuery("the query has text with a lone surrogate, which is no Unicode text") from wrong

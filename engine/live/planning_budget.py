@@ -1,0 +1,87 @@
+"""What planning the queries of one connection may cost: its share of the database connections and of the processor.
+
+Planning is the only work that a client can ask for at its full message rate. Without a share of its own, one connection
+with SQL that is slow to check would keep all others waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+
+from psycopg import errors
+
+from engine.postgres.errors import AWAY
+
+__all__ = ["PLANNING", "PlanningBudget"]
+
+_AT_ONCE = 2
+_BURST = 5.0
+_RATE = 0.25
+_MOST = 5.0  # for one query: a statement is cut off after so many seconds, so what takes longer is the database
+
+
+class PlanningBudget:
+    """Planning time of one connection, in seconds: 5 at once, and a quarter of a second per second after that.
+
+    At most two of its queries are planned at the same time. Nothing is refused: what is beyond the budget waits.
+
+    Args:
+        clock: seconds, on a clock that never goes back.
+    """
+
+    __slots__ = ("_at", "_clock", "_left", "_turns")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._at = clock()
+        self._left = _BURST
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    @property
+    def wait(self) -> float:
+        """Seconds until something may be planned; 0: now."""
+        self._gain()
+        return max(0.0, -self._left / _RATE)
+
+    def charge(self, seconds: float) -> None:
+        """Planning has taken so long."""
+        self._gain()
+        self._left -= seconds
+
+    @contextmanager
+    def charging(self) -> Iterator[None]:
+        """Charge for the planning of one query inside.
+
+        Only what the query itself may have caused: 5 seconds at most, nothing if the database was away or a table locked.
+        A planning that an outage held up for a minute would otherwise make its connection wait for minutes afterwards.
+        """
+        began, passes = self._clock(), False
+        try:
+            yield
+        except AWAY as error:
+            passes = not isinstance(error, errors.QueryCanceled)
+            raise
+        finally:
+            if not passes:
+                self.charge(min(self._clock() - began, _MOST))
+
+    def _gain(self) -> None:
+        now = self._clock()
+        self._left = min(_BURST, self._left + (now - self._at) * _RATE)
+        self._at = now
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until it is this connection's turn, and hold it."""
+        async with self._turns:
+            if wait := self.wait:
+                await asyncio.sleep(wait)
+            yield
+
+
+PLANNING: ContextVar[PlanningBudget | None] = ContextVar("PLANNING", default=None)
+"""The budget of the connection that the current task works for; None where the server works for itself."""

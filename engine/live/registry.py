@@ -1,0 +1,76 @@
+"""The live queries by what they ask: who asks the same shares one, and what nobody wants any more stays for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+
+from engine.live.core.shared_query import LiveQuery, Subscription
+from engine.live.plan_cache import Plan
+
+__all__ = ["SharedQueries"]
+
+
+class SharedQueries:
+    """The live queries that are kept, by plan key.
+
+    ``linger``: seconds that a query without subscribers is kept for the next one; then ``forget`` is called with it.
+    ``room``: bytes that such queries may hold together, as estimated; past that the one left first goes at once.
+    """
+
+    def __init__(self, linger: float, forget: Callable[[LiveQuery], None], room: int = 64 << 20) -> None:
+        self._linger = linger
+        self._forget = forget
+        self._room = room
+        self._queries: dict[str, LiveQuery] = {}
+        self._lingering: dict[LiveQuery, tuple[asyncio.TimerHandle, int]] = {}
+        self.lingering_weight = 0
+
+    def __len__(self) -> int:
+        return len(self._queries)
+
+    def __iter__(self) -> Iterator[LiveQuery]:
+        return iter(self._queries.values())
+
+    def obtain(self, plan: Plan, collection: str, spec: Mapping[str, object]) -> tuple[LiveQuery, bool]:
+        """The query of that plan, and whether it is new."""
+        query = self._queries.get(plan.key)
+        if query is None:
+            query = self._queries[plan.key] = LiveQuery(plan.key, collection, spec)
+            query.plan = plan
+            return query, True
+        self._wanted(query)
+        return query, False
+
+    def release(self, subscription: Subscription) -> None:
+        """A subscription is over."""
+        query = subscription.query
+        query.subscriptions.pop(subscription, None)
+        if not query.subscriptions and query not in self._lingering and self._queries.get(query.key) is query:
+            loop = asyncio.get_running_loop()
+            weight = query.weight()
+            self._lingering[query] = loop.call_later(self._linger, self._let_go, query), weight
+            self.lingering_weight += weight
+            while self.lingering_weight > self._room:
+                self._let_go(next(iter(self._lingering)))
+
+    def ended(self, query: LiveQuery) -> None:
+        """The query is over: who asks the same from now on gets a new one."""
+        self._wanted(query)
+        if self._queries.get(query.key) is query:
+            del self._queries[query.key]
+
+    def close(self) -> None:
+        """Nothing happens any more."""
+        for handle, _ in self._lingering.values():
+            handle.cancel()
+
+    def _wanted(self, query: LiveQuery) -> None:
+        entry = self._lingering.pop(query, None)
+        if entry is not None:
+            entry[0].cancel()
+            self.lingering_weight -= entry[1]
+
+    def _let_go(self, query: LiveQuery) -> None:
+        self._forget(query)
+        self.ended(query)

@@ -1,0 +1,321 @@
+"""How every connection of ours is opened: the feed's, the walsender's, those of pools, and those of the command line.
+
+Each starts with :data:`engine.postgres.session_settings.SESSION_SETTINGS`, gives up on a server that accepts it and
+stays silent, and notices a server whose machine is gone. What the DSN says (``connect_timeout``, ``keepalives_idle``,
+its own
+``options``) is kept.
+
+TCP notices a machine that is gone, but not a proxy or an address translation on the way that has forgotten the connection.
+So a connection may be given a ``patience``: one that is not answered within it is ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final, Self, TypeVar
+
+import psycopg
+from psycopg.abc import RV, PQGen
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.waiting import Ready
+
+from engine.postgres.session_settings import OWN_NAMES, connection_options
+
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "POOLER_IN_THE_WAY",
+    "REFUSALS",
+    "CommandConnection",
+    "Connection",
+    "PooledConnection",
+    "Unanswered",
+    "address",
+    "answer_timeout",
+    "connect",
+    "connect_now",
+    "parameters",
+]
+
+Row = TypeVar("Row")
+
+CONNECT_TIMEOUT: Final = 10
+"""Seconds after which an attempt to connect is given up, unless the DSN or ``PGCONNECT_TIMEOUT`` says otherwise."""
+
+POOLER_IN_THE_WAY: Final = (
+    "a connection pooler answers there; dsn must lead to PostgreSQL itself (give the pooler's address as pooled_dsn)"
+)
+REFUSALS: Final = {
+    "password authentication failed": "check the user and password of the DSN",
+    "no pg_hba.conf entry": "allow this host in pg_hba.conf",
+    "does not exist": "check the database and role of the DSN",
+    "is not permitted to log in": "run ALTER ROLE … LOGIN for the role of the DSN",
+    "does not have CONNECT privilege": "run `realtime grant ROLE` as the owner of the database (GRANT CONNECT ON DATABASE)",
+}
+"""What to do about a login that PostgreSQL refuses until somebody mends it, by its words.
+
+A refused login carries no SQLSTATE in libpq. Words of another language are shown as they are.
+"""
+
+_NO_ROOM: Final = {
+    "too many connections for role": "end sessions of the role, or raise its limit: ALTER ROLE … CONNECTION LIMIT …",
+    "too many connections for database": "end sessions there, or raise its limit: ALTER DATABASE … CONNECTION LIMIT …",
+    "too many clients already": "end sessions, or raise max_connections and restart PostgreSQL",
+    "remaining connection slots are reserved": "end sessions, or raise max_connections and restart PostgreSQL",
+}
+_WORD_AFTER: Final = 2.0  # seconds without an answer after which the log says what is waited for
+_DEFAULTS: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds: what was sent and is not acknowledged ends the connection
+}
+_TRANSACTION_TIMEOUT_SINCE: Final = 170000
+_LOOK_EVERY: Final = 0.1  # seconds; psycopg's own default
+_log = logging.getLogger("realtime.database")
+
+
+def parameters(
+    dsn: str, name: str, settings: Mapping[str, str] | None = None, *, pooled: bool = False
+) -> dict[str, Any]:
+    """What libpq is given beside ``dsn``.
+
+    Args:
+        dsn: the connection string; what it sets is kept.
+        name: the ``application_name``.
+        settings: session settings beside ours.
+        pooled: a pooler is at the other end, which takes no ``options``.
+
+    Raises ``psycopg.ProgrammingError`` if ``dsn`` is no connection string.
+    """
+    said = conninfo_to_dict(dsn)
+    more: dict[str, Any] = {key: value for key, value in _DEFAULTS.items() if key not in said}
+    if "connect_timeout" not in said and "PGCONNECT_TIMEOUT" not in os.environ:
+        more["connect_timeout"] = CONNECT_TIMEOUT
+    if not pooled:
+        own = str(said.get("options") or "")
+        more["options"] = f"{own} {connection_options(**(settings or {}))}".lstrip()
+    more["application_name"] = name
+    return more
+
+
+class Unanswered(psycopg.OperationalError):
+    """What was asked over a connection was not answered in time. The connection is closed."""
+
+
+def _unanswered(name: str, reason: str) -> str:
+    return f"the database did not answer ({reason}); the connection ({name}) is closed"
+
+
+class PooledConnection(psycopg.AsyncConnection[Row]):
+    """A connection to a pooler such as PgBouncer: nothing is set in its session, which other clients get next.
+
+    Attributes:
+        patience: seconds without a word in which an answer is awaited; then the connection is ended and ``Unanswered``
+            raised; None: no limit.
+        asked: since when an answer, or more of it, is awaited, by the event loop's clock; None if none is.
+        heard: when the last answer came, by the same clock; ``opened``: when it was opened.
+    """
+
+    patience: float | None = None
+    asked: float | None = None
+    heard: float = 0.0
+    opened: float = 0.0
+    _ending: asyncio.TimerHandle | None = None
+    _silent: str | None = None  # why it was ended
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """Open it, with ``patience`` if that is among ``kwargs``, the rest of which goes to psycopg.
+
+        Raises ``psycopg.OperationalError``, and ``ConnectionTimeout`` if nothing answers in time.
+        """
+        patience: float | None = kwargs.pop("patience", None)
+        loop = asyncio.get_running_loop()
+        word = loop.call_later(_WORD_AFTER, _say_what_is_waited_for, conninfo, kwargs)
+        try:
+            connection = await super().connect(conninfo, **kwargs)
+        except psycopg.OperationalError as error:
+            raise _explained(error, conninfo, kwargs) from error
+        finally:
+            word.cancel()
+        connection.patience = patience
+        connection.opened = connection.heard = loop.time()
+        return connection
+
+    async def wait(self, gen: PQGen[RV], interval: float = _LOOK_EVERY, timeout: float | None = None) -> RV:
+        """Do what psycopg asks of the server: everything that waits for an answer comes through here.
+
+        Raises ``Unanswered`` after ``patience`` seconds. Cancelling the statement would not help: psycopg then waits for the
+        server's answer to that.
+        """
+        loop = asyncio.get_running_loop()
+        self.asked = loop.time()
+        if self.patience is not None:
+            self._ending = loop.call_later(self.patience, self._look, self.patience)
+        try:
+            return await super().wait(self._heard(gen, loop.time), interval, timeout)
+        except psycopg.OperationalError as error:
+            if self._silent is None:
+                raise
+            raise Unanswered(self._silent) from error
+        finally:
+            if self._ending is not None:
+                self._ending.cancel()
+            self.asked = None
+            self.heard = loop.time()
+
+    def _heard(self, gen: PQGen[RV], clock: Callable[[], float]) -> PQGen[RV]:
+        """``gen``, noting when something arrives: a large answer may take long on a slow way."""
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if ready and ready & Ready.R:
+                    self.asked = clock()
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            result: RV = end.value
+            return result
+
+    def _look(self, patience: float) -> None:
+        loop = asyncio.get_running_loop()
+        left = patience if self.asked is None else self.asked + patience - loop.time()
+        if left > 0:
+            self._ending = loop.call_later(left, self._look, patience)
+        else:
+            self.hang_up(f"not within {patience:g} s")
+
+    def hang_up(self, reason: str) -> None:
+        """The answer that is awaited will not come: what waits for it gets ``Unanswered``, and the connection is closed."""
+        if not self.closed:
+            name = self.info.get_parameters().get("application_name", "unnamed")
+            self._silent = _unanswered(name, reason)
+            _log.warning("%s", self._silent)
+            with socket.socket(fileno=os.dup(self.pgconn.socket)) as own, suppress(OSError):
+                own.shutdown(socket.SHUT_RDWR)
+
+
+class Connection(PooledConnection[Row]):
+    """An asynchronous connection that is opened as the module says, also by a pool."""
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """Open it. Raises as :meth:`PooledConnection.connect`."""
+        patience: float | None = kwargs.pop("patience", None)
+        connection = await super().connect(conninfo, patience=CONNECT_TIMEOUT, **kwargs)
+        try:
+            await _begin(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        connection.patience = patience
+        return connection
+
+
+def _first_statements(version: int) -> bytes:
+    """What is set as soon as a connection is open, because it cannot be among the options: see ``OWN_NAMES``; and older
+    servers do not know a role's ``transaction_timeout``.
+    """
+    unlimited = "; set transaction_timeout = 0" if version >= _TRANSACTION_TIMEOUT_SINCE else ""
+    return f"set search_path = {OWN_NAMES}{unlimited}".encode()
+
+
+async def _begin(connection: psycopg.AsyncConnection[Any]) -> None:
+    autocommit = connection.autocommit
+    await connection.set_autocommit(True)
+    await connection.execute(_first_statements(connection.info.server_version))
+    await connection.set_autocommit(autocommit)
+
+
+async def connect(dsn: str, name: str, settings: Mapping[str, str] | None = None, **more: Any) -> Connection[Any]:
+    """An asynchronous connection; ``more`` (its ``patience``, and what psycopg takes) goes to :meth:`Connection.connect`,
+    which says what is raised.
+    """
+    return await Connection.connect(dsn, **parameters(dsn, name, settings), **more)
+
+
+class CommandConnection(psycopg.Connection[Row]):
+    """A blocking connection, whose ``patience`` is that of :class:`PooledConnection`."""
+
+    patience: float | None = None
+
+    def wait(self, gen: PQGen[RV], interval: float = _LOOK_EVERY, timeout: float | None = None) -> RV:
+        """As :meth:`PooledConnection.wait`."""
+        try:
+            return super().wait(gen, interval, self.patience if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout as error:
+            if timeout is not None:
+                raise
+            name = self.info.get_parameters().get("application_name", "unnamed")
+            self.pgconn.finish()
+            raise Unanswered(_unanswered(name, f"not within {self.patience:g} s")) from error
+
+
+def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, **more: Any) -> CommandConnection[Any]:
+    """A blocking connection, for commands; ``more`` goes to psycopg. Its ``patience`` is :func:`answer_timeout`.
+
+    Raises as :meth:`Connection.connect`.
+    """
+    given = parameters(dsn, name, settings)
+    word = threading.Timer(_WORD_AFTER, _say_what_is_waited_for, [dsn, given])
+    word.daemon = True
+    word.start()
+    try:
+        connection: CommandConnection[Any] = CommandConnection.connect(dsn, **given, **more)
+    except psycopg.OperationalError as error:
+        raise _explained(error, dsn, given) from error
+    finally:
+        word.cancel()
+    connection.patience = answer_timeout(dsn)
+    try:
+        autocommit, connection.autocommit = connection.autocommit, True
+        connection.execute(_first_statements(connection.info.server_version))
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def answer_timeout(dsn: str) -> float:
+    """Seconds within which a command wants each of its statements answered: three times ``connect_timeout``."""
+    return 3.0 * (float(str(_patience(dsn, parameters(dsn, "")))) or CONNECT_TIMEOUT)
+
+
+def address(dsn: str) -> str:
+    """Where ``dsn`` leads to, in words, without its password."""
+    said = conninfo_to_dict(dsn)
+    host = said.get("hostaddr") or said.get("host") or os.environ.get("PGHOST") or "the local socket"
+    port = said.get("port") or os.environ.get("PGPORT") or "5432"
+    return f"{host} port {port}"
+
+
+def _say_what_is_waited_for(dsn: str, given: Mapping[str, Any]) -> None:
+    _log.warning("waiting for the database at %s to answer; giving up after %s s", address(dsn), _patience(dsn, given))
+
+
+def _explained(error: psycopg.OperationalError, dsn: str, given: Mapping[str, Any]) -> psycopg.OperationalError:
+    """``error``, with what to do where that is not plain from it."""
+    if "unsupported startup parameter" in str(error):  # PgBouncer's words
+        return psycopg.OperationalError(f"{str(error).strip()}: {POOLER_IN_THE_WAY}")
+    if not isinstance(error, psycopg.errors.ConnectionTimeout):
+        remedy = next((remedy for words, remedy in (REFUSALS | _NO_ROOM).items() if words in str(error)), None)
+        if remedy is None:
+            return error.with_traceback(None)
+        return psycopg.OperationalError(f"{' '.join(str(error).split())}: {remedy}")
+    return psycopg.errors.ConnectionTimeout(
+        f"the database at {address(dsn)} did not answer within {_patience(dsn, given)} s (connect_timeout): "
+        "check host and port, and that PostgreSQL and what is between do answer"
+    )
+
+
+def _patience(dsn: str, given: Mapping[str, Any]) -> object:
+    return (
+        given.get("connect_timeout") or conninfo_to_dict(dsn).get("connect_timeout") or os.environ["PGCONNECT_TIMEOUT"]
+    )

@@ -1,0 +1,86 @@
+"""The feed's ordinary SQL connection: named queries in, rows out; it comes back by itself after an outage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from engine.postgres.connecting import Unanswered, connect
+from engine.postgres.named_queries import query
+from engine.postgres.session_settings import READS_ANYWAY
+
+__all__ = ["Database"]
+
+
+class Database:
+    """One lazily opened autocommit connection, for statements that take no time: a server that does not answer one within
+    ``patience`` seconds is given up, and the connection replaced.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        application_name: str,
+        patience: float = 10.0,
+        silent: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``silent``: called when the connection has died without a word."""
+        self.dsn = dsn
+        self._application_name = application_name
+        self._patience = patience
+        self._silent = silent
+        self._connection: psycopg.AsyncConnection[DictRow] | None = None
+
+    async def connection(self) -> psycopg.AsyncConnection[DictRow]:
+        """The connection, opened if there is none or the last one broke. Raises ``psycopg.OperationalError``."""
+        if self._connection is None or self._connection.broken or self._connection.closed:
+            self._connection = await connect(
+                self.dsn,
+                self._application_name,
+                # A lease must not wait for a synchronous standby: while that is away the stream goes on, and so do we.
+                READS_ANYWAY | {"synchronous_commit": "local"},
+                patience=self._patience,
+                autocommit=True,
+                row_factory=dict_row,
+            )
+        return self._connection
+
+    async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        """Run the named query; returns its rows. Raises ``psycopg.Error``.
+
+        A connection that was terminated while it was idle is replaced, and the query run again: it must be one that may.
+        """
+        try:
+            return await self.once(name, **parameters)
+        except psycopg.OperationalError:
+            if self._connection is None or not self._connection.closed:
+                raise
+        return await self.once(name, **parameters)
+
+    async def once(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        """As :meth:`rows`, for what must not be run twice."""
+        connection = await self.connection()
+        try:
+            cursor = await connection.execute(query(name).encode(), parameters or None)
+        except Unanswered:
+            self._silent()
+            raise
+        return await cursor.fetchall() if cursor.description else []
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,96 @@
+"""Who may read now: slow queries and locked tables leave room for everybody else.
+
+Two lanes share the connections. Every query begins in the quick one, where a read is cut off after a short time. One that
+was cut off goes on in the slow lane, which has a quarter of the connections and lets a read take its full time. So
+however many queries are slow, or become so, most connections are free again within that short time.
+
+A read that waits for a lock is cut off soon, too. While a table is known to be locked one read at a time tries it; the
+others wait for what that one finds, without a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Set
+from contextlib import asynccontextmanager
+
+from engine.postgres.errors import TableLocked
+
+__all__ = ["Lanes"]
+
+_Probe = asyncio.Future[str | None]  # who holds the lock, in words; None: it is free, or that is not known
+
+
+class Lanes:
+    """The turns of one pool's reads.
+
+    Args:
+        size: connections that reads may use; two at least are assumed.
+    """
+
+    def __init__(self, size: int) -> None:
+        slow = max(1, size // 4)
+        quick = max(1, size - slow)
+        self._slow = asyncio.Semaphore(slow)
+        self._quick = asyncio.Semaphore(quick)
+        self._locked: dict[int, _Probe | None] = {}  # with the read that tries it, if one does
+        self.most = slow + quick
+
+    @asynccontextmanager
+    async def enter(self, tables: Set[int], *, slow: bool = False) -> AsyncIterator[None]:
+        """Wait for a turn to read ``tables`` (oids).
+
+        Raises ``TableLocked`` if another read has just found that one of them still is. What is raised inside as
+        ``TableLocked`` is what the others find.
+        """
+        lane = self._slow if slow else self._quick
+        while True:
+            await self._learn(tables)
+            probe, found = self._probe(tables), None
+            try:
+                async with lane:
+                    if any(self._locked[table] is not probe for table in self._locked.keys() & tables):
+                        continue  # found to be locked while this one waited for its turn
+                    yield
+                    self._unlock(tables)
+                    return
+            except TableLocked as error:
+                found = str(error)
+                raise
+            finally:
+                self._settle(probe, found)
+
+    def lock(self, tables: Iterable[int]) -> None:
+        """A read found these tables locked."""
+        for table in tables:
+            self._locked.setdefault(table, None)
+
+    def _unlock(self, tables: Iterable[int]) -> None:
+        for table in tables:
+            self._locked.pop(table, None)
+
+    async def _learn(self, tables: Set[int]) -> None:
+        """Wait for the reads that try those of ``tables`` that are locked."""
+        while probes := {probe for table in self._locked.keys() & tables if (probe := self._locked[table]) is not None}:
+            await asyncio.wait(probes)
+            for probe in probes:
+                if (holder := probe.result()) is not None:
+                    raise TableLocked(holder)
+
+    def _probe(self, tables: Set[int]) -> _Probe | None:
+        """Become the read that tries those of ``tables`` that are locked; None if none is."""
+        locked = self._locked.keys() & tables
+        if not locked:
+            return None
+        probe: _Probe = asyncio.get_running_loop().create_future()
+        for table in locked:
+            self._locked[table] = probe
+        return probe
+
+    def _settle(self, probe: _Probe | None, found: str | None) -> None:
+        if probe is None:
+            return
+        for table, trying in self._locked.items():
+            if trying is probe:
+                self._locked[table] = None
+        probe.set_result(found)

@@ -1,0 +1,253 @@
+"""Reads rows together with the snapshot that saw them: the only place where live queries touch the database.
+
+One ``REPEATABLE READ`` transaction, sent as one pipeline (one network round trip): the snapshot, then the query under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg import pq
+from psycopg.rows import dict_row
+
+from engine.errors import QueryRejected
+from engine.lsn import Lsn, parse_lsn
+from engine.postgres.errors import OtherServer, TableLocked
+from engine.postgres.named_queries import query
+from engine.postgres.pool import Pool
+from engine.postgres.read_lanes import Lanes
+from engine.postgres.session_settings import READS_ANYWAY
+from engine.postgres.snapshot import Snapshot
+from engine.postgres.statement import Origin, Statement
+from engine.transaction import Value
+
+__all__ = ["ReadResult", "Reader", "ResultTooLarge", "holder_in_words"]
+
+_AT_ONCE: Final = 2.0  # seconds: what needs no row is answered sooner, or not at all
+
+
+class ResultTooLarge(QueryRejected):
+    """A query has more rows than a live query may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """Rows as text, the snapshot that saw them, and the type of each column.
+
+    ``as_meant``: the names in the statement meant the columns of its ``origin``, and clients may see those that are exposed.
+    """
+
+    snapshot: Snapshot
+    rows: list[tuple[Value, ...]]
+    types: tuple[int, ...]
+    as_meant: bool = True
+
+
+class Reader:
+    """A small pool of connections with the canonical session settings.
+
+    Args:
+        dsn: where to read.
+        size: connections at most that reads use; those beyond that wait their turn. What the service itself has to know
+            (snapshots, the catalog) has one more.
+        timeout_ms: how long a read may take.
+        quick_timeout_ms: how long one may take that is not known to be slow; None: as long.
+        lock_timeout_ms: how long one waits for a lock; None: as long.
+        saw: called with position and timeline of each snapshot before it is made use of; it may refuse them by raising.
+        silent: called when a connection has died without a word.
+        pooled: ``dsn`` is that of a pooler.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        size: int = 8,
+        timeout_ms: int = 30_000,
+        quick_timeout_ms: int | None = None,
+        lock_timeout_ms: int | None = None,
+        saw: Callable[[Lsn, int], None] = lambda *_: None,
+        silent: Callable[[], None] = lambda: None,
+        pooled: bool = False,
+    ) -> None:
+        self._saw = saw
+        self.lanes = Lanes(size)
+        self.connections = self.lanes.most + 1  # that the pool may have
+        self._timeout_ms = timeout_ms
+        self._quick_ms = min(quick_timeout_ms or timeout_ms, timeout_ms)
+        lock_ms = min(lock_timeout_ms or timeout_ms, timeout_ms)
+        self._pool = Pool(
+            dsn,
+            "realtime reader",
+            READS_ANYWAY | {"row_security": "off", "lock_timeout": str(lock_ms)},
+            size=self.connections,
+            timeout=timeout_ms / 1000,
+            limit=timeout_ms / 1000,
+            silent=silent,
+            pooled=pooled,
+        )
+
+    async def open(self) -> None:
+        """Open the pool; connections are made as they are needed."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    def renew(self) -> None:
+        """The way to the database may be another one: use new connections from now on."""
+        self._pool.renew()
+
+    @property
+    def problem(self) -> str | None:
+        """Why rows cannot be read, in words; None if nothing is known."""
+        return self._pool.problem
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        """A connection in autocommit mode, with the canonical session settings, for the service itself."""
+        async with self._pool.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def planning(self, tables: Set[int]) -> AsyncIterator[psycopg.AsyncConnection]:
+        """A connection over which a query of a client on ``tables`` (oids) is checked, when it is its turn.
+
+        Raises ``TableLocked`` for ``LockNotAvailable``.
+        """
+        async with self.turn(tables, slow=False), self._pool.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def turn(self, tables: Set[int], *, slow: bool) -> AsyncIterator[None]:
+        """Wait for a turn to read ``tables``; what is known to be ``slow`` has turns of its own.
+
+        Raises ``TableLocked`` for ``LockNotAvailable``.
+        """
+        async with self.lanes.enter(tables, slow=slow):
+            try:
+                yield
+            except psycopg.errors.LockNotAvailable as error:
+                raise TableLocked(await self._note_locks(tables, str(error))) from error
+
+    async def _note_locks(self, tables: Set[int], said: str) -> str:
+        """Remember which of ``tables`` are locked; returns by whom, in words."""
+        async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(query("lock_holders").encode(), {"tables": list(tables)})
+            held = await cursor.fetchall()
+        self.lanes.lock(row["root"] for row in held)
+        return "; ".join(map(holder_in_words, held)) or said.strip()
+
+    async def snapshot(self, *, whole: bool = False) -> Snapshot:
+        """What a query that starts now would see.
+
+        A snapshot ends at the transaction that ended last: it does not name those that began later and still run. With
+        ``whole`` a transaction is ended first, so that it names all that ran before this call.
+        """
+        async with self._pool.session(_AT_ONCE) as connection:
+            if whole:
+                await connection.execute(query("end_a_transaction"))
+            cursor = await connection.execute(query("current_snapshot"))
+            row = await cursor.fetchone()
+            assert row is not None
+            return self._parse(row)
+
+    async def flushed(self) -> Lsn:
+        """Up to where the WAL is flushed: the stream will get there without any further commit."""
+        async with self._pool.connection(_AT_ONCE) as connection:
+            cursor = await connection.execute(query("flushed"))
+            row = await cursor.fetchone()
+            assert row is not None
+            return parse_lsn(row[0])
+
+    async def read(self, statement: Statement, most: int | None = None, *, slow: bool = False) -> ReadResult:
+        """Run ``statement`` and return its rows with the snapshot they were read under.
+
+        Raises ``psycopg.Error`` for what Postgres refuses, ``ResultTooLarge`` for more than ``most`` rows.
+        """
+        limit = None if slow or self._quick_ms == self._timeout_ms else str(self._quick_ms)
+        async with (
+            self._pool.session((self._timeout_ms if limit is None else self._quick_ms) / 1000) as connection,
+            connection.cursor() as first,
+            connection.cursor() as granted,
+            connection.cursor() as viewed,
+            psycopg.AsyncRawCursor(connection) as second,
+        ):
+            origin = statement.origin
+            async with connection.pipeline():
+                await connection.execute(query("begin_read" if origin is None or not origin.view else "begin_view"))
+                await self._pool.settle(connection)
+                if limit is not None:
+                    await connection.execute(query("limit_read"), {"statement": limit})
+                await first.execute(query("current_snapshot"))
+                if origin is not None:
+                    await granted.execute(query("granted_columns"), {"table": origin.table})
+                if origin is not None and origin.view:
+                    await connection.execute(origin.view.encode())
+                    await connection.execute(query("show_view"))
+                    await viewed.execute(query("view_columns"))
+                    await connection.execute(query("only_read"))
+                if statement.as_reader or origin is not None:
+                    await connection.execute(query("become_reader"))
+                    if statement.as_reader or statement.by_path:
+                        await connection.execute(query("path_of_role_here"))
+                await second.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
+                await connection.execute(query("end_read"))
+            # Leaving the pipeline has brought in every result.
+            head = await first.fetchone()
+            result = second.pgresult
+            assert head is not None
+            assert result is not None
+            width = result.nfields if origin is None else origin.width
+            types = tuple(result.ftype(column) for column in range(width))
+            if origin is None:
+                as_meant = True
+            else:
+                seen = await viewed.fetchall() if origin.view else _origins(result, origin)
+                as_meant = _is_of(origin, seen, await granted.fetchall())
+            return ReadResult(self._parse(head), _rows(result, most, width) if as_meant else [], types, as_meant)
+
+    def _parse(self, row: tuple[str, str, str]) -> Snapshot:
+        snapshot = Snapshot.parse(row[0], parse_lsn(row[1]))
+        try:
+            self._saw(snapshot.position, int(row[2], 16))
+        except OtherServer:
+            self._pool.renew()
+            raise
+        return snapshot
+
+
+def holder_in_words(row: Mapping[str, Any]) -> str:
+    """A row of the query ``lock_holders``."""
+    if row["pid"] is None:
+        return f"{row['name']} is locked by a prepared transaction"
+    return (
+        f"{row['name']} is locked by process {row['pid']} ({row['application']}, {row['state']}, "
+        f"in a transaction for {row['seconds']:.0f} s)"
+    )
+
+
+def _origins(result: pq.abc.PGresult, origin: Origin) -> list[tuple[int, int]]:
+    """Table and column that each of the columns comes from which ``origin`` is about."""
+    last = range(result.nfields - len(origin.attnums), result.nfields)
+    return [(result.ftable(column), result.ftablecol(column)) for column in last]
+
+
+def _is_of(origin: Origin, seen: Sequence[tuple[int, int]], granted: Sequence[tuple[int]]) -> bool:
+    """Whether the columns ``seen`` are those of ``origin``, of which ``granted`` may be shown."""
+    return seen == [(origin.table, attnum) for attnum in origin.attnums] and {
+        attnum for (attnum,) in granted
+    }.issuperset(origin.exposed)
+
+
+def _rows(result: pq.abc.PGresult, most: int | None, width: int) -> list[tuple[Value, ...]]:
+    if most is not None and result.ntuples > most:
+        raise ResultTooLarge(f"the query has more than {most} rows; add a limit")
+    columns = range(width)
+    value = result.get_value
+    return [tuple([value(row, column) for column in columns]) for row in range(result.ntuples)]

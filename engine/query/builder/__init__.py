@@ -1,0 +1,1 @@
+"""Builder JSON into the query model."""

@@ -1,0 +1,128 @@
+"""A query compiled for being kept up to date row by row, without asking the database again.
+
+Contract: over rows in the table's layout, ``matches``, ``sort_key`` and ``encode`` agree exactly with what PostgreSQL does
+for the statement of ``read()``. What cannot agree exactly is :class:`NotIncremental`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from operator import itemgetter
+from typing import Any
+
+from engine.catalog.model import Table
+from engine.postgres.statement import Statement
+from engine.query.compile.cursors import bound_range, inside_bounds
+from engine.query.compile.documents import document_encoder, document_id
+from engine.query.compile.index_terms import Conjunction, RangeTerm, alternatives
+from engine.query.compile.predicate import Test, compile_predicate, predicate_columns
+from engine.query.compile.to_sql import render_rows
+from engine.query.ir.comparison import NotReproducible, describe
+from engine.query.ir.model import Query
+from engine.query.ir.normalise import normalise
+from engine.query.ir.sort_order import KeyPart, SortKey, key_parts, row_key, sort_keys
+from engine.transaction import Row
+
+__all__ = ["Conjunction", "IncrementalPlan", "NotIncremental", "RangeTerm", "compile_incremental"]
+
+
+@dataclass(frozen=True, slots=True)
+class NotIncremental:
+    """The query has to be re-read; ``reason`` says why, for the user."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IncrementalPlan:
+    """Everything a window needs to know about its query. Rows are in the layout of ``table``.
+
+    ``key``: equal for queries with equal results over an unchanged table. ``matches``: the predicate is true and the row
+    lies inside the cursors; it reads only the columns in ``needs``, as does ``sort_key``. ``sort_key``: unique, ending in
+    the primary key; plain tuple order is the query's order. ``identity``: by which UPDATE and DELETE name the old row
+    (bytes if it is one column, else a tuple). ``encode``: the document. ``alternatives``: for the matcher; a row that
+    matches satisfies at least one.
+
+    The functions raise ``KeyError`` or ``ValueError`` for text that the catalog's types do not have (as an enum label newer
+    than the catalog), and ``TypeError`` for NULL in a column the catalog calls NOT NULL.
+    """
+
+    query: Query
+    table: Table
+    key: str
+    limit: int | None
+    needs: frozenset[int]
+    matches: Callable[[Row], bool]
+    sort_key: Callable[[Row], tuple[Any, ...]]
+    identity: Callable[[Row], Any]
+    doc_id: Callable[[Row], str]
+    encode: Callable[[Row], bytes]
+    alternatives: tuple[Conjunction, ...]
+
+    def read(self, limit: int | None) -> Statement:
+        """The statement that reads the first ``limit`` rows (None: all), columns in layout order."""
+        return render_rows(self.query, self.table, limit)
+
+
+def compile_incremental(query: Query, table: Table) -> IncrementalPlan | NotIncremental:
+    """Compile a query whose values are canonical; or say why it cannot be kept up to date incrementally.
+
+    Raises ``InvalidQuery`` for a column the table does not have, or a cursor with too many values.
+    """
+    query = normalise(query)
+    if table.problem:
+        return NotIncremental(table.problem)
+    if not table.identity:
+        return NotIncremental(f"rows of {table.schema}.{table.name} cannot be followed: no usable replica identity")
+    try:
+        return _compile(query, table)
+    except NotReproducible as reason:
+        return NotIncremental(str(reason))
+
+
+def _compile(query: Query, table: Table) -> IncrementalPlan:
+    doc_id = document_id(table)
+    keys = sort_keys(query, table)
+    parts = key_parts(keys, table)
+    if isinstance(parts, SortKey):
+        raise NotReproducible(f"the order of {describe(parts.column)} cannot be reproduced")
+    needs = {part.index for part in parts}
+    if query.where is not None:
+        needs |= {table.index[name] for name in predicate_columns(query.where) if name in table.index}
+    return IncrementalPlan(
+        query=query,
+        table=table,
+        key=_key(query, table),
+        limit=query.limit,
+        needs=frozenset(needs),
+        matches=_matches(query, table, keys, parts),
+        sort_key=row_key(parts),
+        identity=_identity(table.identity),
+        doc_id=doc_id,
+        encode=document_encoder(query, table),
+        alternatives=alternatives(query.where, table, bound_range(query, keys, parts)),
+    )
+
+
+@lru_cache(maxsize=256)
+def _identity(columns: tuple[int, ...]) -> Callable[[Row], Any]:
+    return itemgetter(*columns)
+
+
+def _matches(query: Query, table: Table, keys: tuple[SortKey, ...], parts: tuple[KeyPart, ...]) -> Test:
+    inside = inside_bounds(query, keys, parts)
+    if query.where is None:
+        return inside or (lambda row: True)
+    where = compile_predicate(query.where, table)
+    if inside is None:
+        return where
+    within = inside
+    return lambda row: where(row) and within(row)
+
+
+def _key(query: Query, table: Table) -> str:
+    digest = blake2b(repr(query).encode(), digest_size=16, key=table.signature.encode()).hexdigest()
+    return f"incremental:{table.oid}:{digest}"

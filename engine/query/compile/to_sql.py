@@ -1,0 +1,144 @@
+"""A query as SQL: the rows a window holds, or the documents of a query that is re-read.
+
+Every literal is a parameter with an explicit cast to the type the query read it as, every name is quoted, nulls are placed
+explicitly, and the order ends with the primary key: the statement means what the compiled predicate and key mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from engine.catalog.model import Table
+from engine.errors import InvalidQuery
+from engine.postgres.statement import Origin, Statement
+from engine.query.compile.documents import projection
+from engine.query.compile.predicate import predicate_columns
+from engine.query.compile.where_to_sql import Nulls, Parameters, column_sql, cursor_sql, key_sql, predicate_sql, quote
+from engine.query.ir.model import Query
+from engine.query.ir.sort_order import sort_keys
+from engine.values.pg_types import Column
+
+__all__ = ["calls_own", "render_documents", "render_reread", "render_rows", "used_columns"]
+
+_FIRST_OWN = 16384  # oids of what was made after initdb begin here (docs: "System Catalog Initial Data")
+
+# d.* and not d: a bare name is a column before it is a row (docs: "Using Composite Types in Queries"), and the table, or the
+# document, may have a column of that name, also a hidden one.
+_DOCUMENT = "row_to_json(d.*)::text"
+
+
+def render_rows(query: Query, table: Table, limit: int | None) -> Statement:
+    """The columns of the table's layout, in that order, of the first ``limit`` rows (None: all)."""
+    parameters = Parameters()
+    columns = ", ".join(column_sql(column) for column in table.columns)
+    origin = _origin(table, table.columns, width=len(table.columns))
+    rest = _rest(query, table, limit, parameters, view=bool(origin.view))
+    return Statement(
+        f"select {columns} {rest}", parameters.values, by_path=calls_own(used_columns(query, table)), origin=origin
+    )
+
+
+def render_reread(query: Query, table: Table) -> Statement:
+    """The statement of :func:`render_documents`, with one column more for each column of the table that it uses.
+
+    They are null in every row and show which columns the names have meant: PostgreSQL describes the origin of an output
+    column that is a column of a table (docs: "PQftablecol"), also through subqueries (``markTargetListOrigins`` in
+    parse_target.c), and here both refer to the same ``t``.
+    """
+    used = used_columns(query, table)
+    origin = _origin(table, used, width=2)
+    shown = ", ".join(f"{column_sql(column)} as o{number}" for number, column in enumerate(used))
+    more = ", ".join(f"o.o{number}" for number in range(len(used)))
+    join = f" left join lateral (select {shown} where false) as o on true"
+    statement = _documents(query, table, f", {more}", join, view=bool(origin.view))
+    return Statement(statement.sql, statement.params, by_path=calls_own(used), origin=origin)
+
+
+def calls_own(columns: Iterable[Column]) -> bool:
+    """Whether values of these columns can call functions that did not come with PostgreSQL: operators of base types, checks
+    of domains, casts to json. (Enums, and what is made of built-in types, are compared and shown by built-in functions.)
+    """
+    return any(
+        part.json_cast or (part.oid >= _FIRST_OWN and part.kind in ("base", "domain", "range"))
+        for column in columns
+        for part in column.type.parts()
+    )
+
+
+def used_columns(query: Query, table: Table) -> list[Column]:
+    """The columns that a query shows, filters by or sorts by, and those of the id."""
+    names = {name for name, _ in projection(query, table)} | {key.column.name for key in sort_keys(query, table)}
+    if query.where is not None:
+        names |= predicate_columns(query.where)
+    names |= {table.columns[index].name for index in table.primary_key}
+    return sorted((table.by_name[name] for name in names if name in table.by_name), key=lambda column: column.attnum)
+
+
+def _origin(table: Table, columns: Sequence[Column], *, width: int) -> Origin:
+    exposed = tuple(column.attnum for column in columns if column.exposed)
+    view = ""
+    if len(exposed) < len(columns):
+        names = ", ".join(quote(column.name) for column in columns)
+        view = f"create temporary view {_VIEW} as select {names} from {_name(table)}"
+    return Origin(table.oid, tuple(column.attnum for column in columns), exposed, width, view)
+
+
+_VIEW = "pg_temp.realtime_rows"
+
+
+def _name(table: Table) -> str:
+    return f"{quote(table.schema)}.{quote(table.name)}"
+
+
+def render_documents(query: Query, table: Table, *, nulls: bool = False) -> Statement:
+    """Two text columns, the id and the JSON document of each row, for any query whether incremental or not.
+
+    The id is the primary key's text, of a composite key a compact JSON array of texts, without one a hash of the document
+    (equal rows then have equal ids). With ``nulls`` there is a null of its type in place of each value.
+    """
+    return _documents(query, table, parameters=Nulls() if nulls else None)
+
+
+def _documents(
+    query: Query,
+    table: Table,
+    more: str = "",
+    join: str = "",
+    *,
+    view: bool = False,
+    parameters: Parameters | None = None,
+) -> Statement:
+    parameters = parameters or Parameters()
+    outputs = ", ".join(f"t.{quote(name)} as {quote(output)}" for name, output in projection(query, table))
+    rest = _rest(query, table, query.limit, parameters, f" cross join lateral (select {outputs}) as d{join}", view=view)
+    return Statement(f"select {_id_sql(table)} as id, {_DOCUMENT} as doc{more} {rest}", parameters.values)
+
+
+def _id_sql(table: Table) -> str:
+    # format('%s') gives the type's output text; a cast to text would turn 't' into 'true' and cut the blanks of char(n)
+    texts = [f"format('%s', {column_sql(table.columns[index])})" for index in table.primary_key]
+    if not texts:
+        return f"md5({_DOCUMENT})"
+    if len(texts) == 1:
+        return texts[0]
+    return "'[' || " + " || ',' || ".join(f"to_json({text})" for text in texts) + " || ']'"
+
+
+def _rest(
+    query: Query, table: Table, limit: int | None, parameters: Parameters, join: str = "", *, view: bool = False
+) -> str:
+    keys = sort_keys(query, table)
+    conditions = [] if query.where is None else [predicate_sql(query.where, table, parameters)]
+    for bound, at_start in ((query.start, True), (query.end, False)):
+        if bound is not None:
+            if not 0 < len(bound.values) <= len(keys):
+                raise InvalidQuery(f"a cursor has {len(bound.values)} values, but the order has {len(keys)} sort keys")
+            conditions.append(cursor_sql(bound, keys, parameters, at_start=at_start))
+    parts = [f"from {_VIEW if view else _name(table)} as t{join}"]
+    if conditions:
+        parts.append("where " + " and ".join(conditions))
+    if keys:
+        parts.append("order by " + ", ".join(key_sql(key) for key in keys))
+    if limit is not None:
+        parts.append(f"limit {int(limit)}")
+    return " ".join(parts)

@@ -1,0 +1,63 @@
+"""The re-read strategy: whatever Postgres can answer and we do not reproduce, Postgres answers again.
+
+A :class:`ReReadPlan` is only a description. Whoever runs it reads ``statement`` when one of ``dependencies`` changed and
+sends the keyed difference. The statement returns two text columns per row, in the query's order: the document's id and the
+document, a JSON object made by Postgres under TimeZone UTC. Columns that only show an origin may follow (see
+:class:`engine.query.ir.model.Origin`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engine.postgres.statement import Statement
+
+__all__ = ["ReReadPlan", "unique_ids"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReReadPlan:
+    """A query that is answered by running it again.
+
+    Attributes:
+        key: canonical; equal for equal queries, which may share one result.
+        statement: returns ``(id text, document text)`` rows in order. Ids may repeat (see :func:`unique_ids`).
+        dependencies: oids of the exposed tables it reads; of a partitioned table the root's.
+        reason: why it is re-read, in words for the user.
+        time_dependent: its answer also changes with the clock (``now()``), not only with its tables.
+        columns: names of the document's fields, in output order.
+    """
+
+    key: str
+    statement: Statement
+    dependencies: frozenset[int]
+    reason: str
+    time_dependent: bool
+    columns: tuple[str, ...]
+
+
+def unique_ids(ids: Iterable[str]) -> list[str]:
+    """``ids`` in order, made unique: later ones of the same name get ``#2``, ``#3`` and so on.
+
+    A row that has its id for itself keeps it, even if it looks like a numbered one: ``a, a, a#2`` becomes
+    ``a, a#3, a#2``.
+    """
+    found = list(ids)
+    taken = set(found)
+    if len(taken) == len(found):
+        return found
+    last: dict[str, int] = {}
+    unique: list[str] = []
+    for name in found:
+        if name not in last:
+            last[name] = 1
+            unique.append(name)
+            continue
+        number = last[name] + 1
+        while f"{name}#{number}" in taken:
+            number += 1
+        last[name] = number
+        taken.add(f"{name}#{number}")
+        unique.append(f"{name}#{number}")
+    return unique

@@ -1,0 +1,109 @@
+"""Everything that a query can call, however indirectly: the call tree below the functions that its own tree names.
+
+Defaults of arguments are put into a call when it is planned, so the tree of the query does not show them: they are read
+from ``pg_proc``. The body of a function in SQL is analysed by Postgres, as the body of a temporary function of the same
+arguments in the standard's form (docs: CREATE FUNCTION, ``sql_body``), which is kept as a node tree; nothing is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from engine.errors import InvalidQuery
+from engine.query.sql.functions import Function, names_objects, problem_of
+from engine.query.sql.references import Tree, read_tree
+
+__all__ = ["CallTree"]
+
+_MOST_OWN = 200
+_SEEN_THROUGH = frozenset({"c", "internal"})  # written by who administers the server; they call nothing by name
+
+Rows = Callable[[str, Mapping[str, object]], Awaitable[list[Any]]]
+Analyse = Callable[[str, "str | None"], Awaitable["str | None"]]
+
+
+@dataclass(slots=True)
+class CallTree:
+    """Collects the functions. ``rows`` runs a named query; ``analyse`` gives the node tree of a function's body.
+
+    ``analyse`` takes the statement that makes a function with this body, and the search path it has of its own; it gives
+    None if Postgres does not accept the statement.
+    """
+
+    rows: Rows
+    analyse: Analyse
+    _found: dict[int, Function] = field(default_factory=dict)
+    _types: set[int] = field(default_factory=set)
+    _made: set[int] = field(default_factory=set)
+    _operators: set[int] = field(default_factory=set)
+
+    async def collect(self, tree: Tree) -> list[Function]:
+        """The functions below ``tree``. What a function calls that is refused itself is not looked for."""
+        await self._visit([tree], (), "")
+        return list(self._found.values())
+
+    async def collect_checks(self, types: Iterable[int]) -> list[Function]:
+        """The functions that reading values of these types from text calls."""
+        parts = await self.rows("plan_parts", {"types": list(types)})
+        await self._visit([read_tree(check, 0) for _, check in parts if check], (), "")
+        return list(self._found.values())
+
+    async def _visit(
+        self, trees: Sequence[Tree], types: Iterable[int], through: str, cast: frozenset[int] = frozenset()
+    ) -> None:
+        """Collect what ``trees`` and values of ``types`` call. ``cast``: types among which values are cast in planning."""
+        made = (
+            set(types).union(*(tree.types for tree in trees)) - self._made
+        )  # casting to a domain calls its constraints
+        every = made.union(*(tree.every_type for tree in trees)) - self._types
+        cast = cast.union(*(tree.every_type | tree.types for tree in trees if tree.set_operations))
+        functions = set[int]().union(*(tree.functions for tree in trees)) - self._found.keys()
+        operators = set[int]().union(*(tree.operators for tree in trees)) - self._operators
+        self._made |= made
+        self._types |= every
+        self._operators |= operators
+        if made:
+            parts = await self.rows("plan_parts", {"types": list(made)})
+            await self._visit([read_tree(check, 0) for _, check in parts if check], (), through)
+        if not (every or functions or operators or cast):
+            return
+        wanted = {"functions": functions, "operators": operators, "types": every, "cast": cast}
+        rows = await self.rows("plan_functions", {name: list(oids) for name, oids in wanted.items()})
+        for row in rows:
+            await self._add(row, through)
+
+    async def _add(self, row: Any, through: str) -> None:
+        function = replace(Function(*row[:7]), vouched=row[8], through=through)
+        language, (defaults, body, statement, search_path, types) = row[7], row[9:]
+        if function.oid in self._found:
+            return
+        self._found[function.oid] = function
+        if sum(not found.built_in for found in self._found.values()) > _MOST_OWN:
+            raise InvalidQuery(f"the query can call more than {_MOST_OWN} functions that are not built in")
+        if problem_of(function) or (function.built_in and not defaults):
+            return
+        trees = [read_tree(defaults, 0)] if defaults else []
+        if statement is not None:
+            body = await self.analyse(statement, search_path)
+        if not function.built_in and not function.aggregate and language not in _SEEN_THROUGH:
+            if body:
+                trees.append(read_tree(body, 0))
+            function = self._found[function.oid] = replace(function, opaque=not body, fault=_fault(trees))
+        if function.built_in:
+            await self._visit(trees, (), function.name)
+        else:  # the result of a body is cast to the type that the function returns
+            cast = frozenset(types).union(*(tree.every_type for tree in trees)) if language == "sql" else frozenset()
+            await self._visit(trees, types, function.name, cast)
+
+
+def _fault(trees: list[Tree]) -> str:
+    """What defaults or body do that does not follow from arguments and clock; empty if nothing."""
+    if any(tree.relations for tree in trees):
+        return "reads tables"
+    if any(tree.reads_session for tree in trees):
+        return "reads the session (current_user, current_schema and the like)"
+    if any(names_objects(tree.types) for tree in trees):
+        return "names objects of the database (as regclass, regtype or the like)"
+    return ""

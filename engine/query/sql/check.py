@@ -1,0 +1,344 @@
+"""May this SQL be a live query, and what does it depend on? Postgres decides.
+
+In order: what it is (one SELECT), which relations it names, its syntax, names and types, what it really refers to, and the
+privileges of the reader. A refusal never tells whether a table that is not exposed exists: relations are checked by name
+before anything else is said about them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import psycopg
+from sqlglot import exp
+
+from engine.catalog.load import Catalog, Table
+from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
+from engine.fair_cache import FairCache
+from engine.query.sql.conceal import Read, concealed
+from engine.query.sql.dry_run import SqlSession, not_exposed, rejecting, sql_session, system_columns
+from engine.query.sql.from_clause import named_in_from
+from engine.query.sql.functions import Function, reads_clock, refuse_types, refuse_unsafe
+from engine.query.sql.hidden import Verdict, candidates, describe, find_hidden, hidden_type, unreadable
+from engine.query.sql.lexer import Token, place, statement, tokenize
+from engine.query.sql.off_loop import aside
+from engine.query.sql.parameters import ParameterType, check_length, check_params, names_a_moment, text_of
+from engine.query.sql.references import Tree
+from engine.query.sql.rewrite import with_nulls
+from engine.query.sql.syntax import Reference, Syntax, detach, parse, references
+
+__all__ = ["Bound", "CheckedSql", "SqlCache", "bind", "check_sql", "placeholders"]
+
+# date, time, timestamp, timestamptz, timetz; their arrays, ranges and multiranges
+DATE_AND_TIME = frozenset(
+    {1082, 1083, 1114, 1184, 1266, 1182, 1183, 1115, 1185, 1270, 3908, 3910, 3912, 4533, 4534, 4535}
+)
+
+
+_MOST_PLACEHOLDER_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckedSql:
+    """SQL that Postgres and we accept, whatever its parameters' values.
+
+    Attributes:
+        sql: the one statement, stars over exposed tables written out, hidden columns out of reach.
+        tokens: its tokens.
+        select: its syntax tree (of the text as it came), if sqlglot could read it.
+        tables: what the relations in the tree are, by ``id()`` of their node.
+        columns: output names.
+        types: of the parameters.
+        functions: everything it can call.
+        tree: everything it refers to.
+        dependencies: oids of the exposed tables it reads.
+        reads_clock: its rows can change with the clock alone.
+    """
+
+    sql: str
+    tokens: tuple[Token, ...]
+    select: exp.Query | None
+    tables: dict[int, Table]
+    columns: tuple[str, ...]
+    types: tuple[ParameterType, ...]
+    functions: tuple[Function, ...]
+    tree: Tree
+    dependencies: frozenset[int]
+    reads_clock: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The values of a query's parameters: as JSON, and as canonical text. ``moments``: one says ``now`` or the like."""
+
+    values: tuple[object, ...]
+    params: tuple[str | None, ...]
+    moments: bool
+
+
+class SqlCache:
+    """The latest accepted SQL texts, so that a thousand subscribers with one text cost one check.
+
+    Valid for one catalog and one way of connecting (role, search path): make a new one when the catalog is loaded again.
+    ``room``: bytes at most, as estimated from the texts; see :class:`FairCache`.
+    """
+
+    def __init__(self, room: int = 32 << 20) -> None:
+        self._checked: FairCache[bytes, CheckedSql] = FairCache(room)
+
+    @property
+    def weight(self) -> int:
+        """Bytes that are kept, as estimated."""
+        return self._checked.weight
+
+    def get(self, sql: str) -> CheckedSql | None:
+        """What the check of ``sql`` gave."""
+        return self._checked.get(_digest(sql))
+
+    def put(self, sql: str, checked: CheckedSql) -> None:
+        """Keep a check's result, if it is not too large."""
+        # measured: a token is 150 bytes and about 500 more in sqlglot's tree
+        self._checked.put(_digest(sql), checked, 8_192 + 700 * len(checked.tokens) + 8 * len(sql))
+
+
+def _digest(sql: str) -> bytes:
+    return blake2b(sql.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedSql:
+    """Check ``sql`` as a live query.
+
+    Raises ``InvalidQuery`` or ``PermissionDenied``; ``psycopg.Error`` if Postgres fails for reasons of its own.
+    """
+    text, tokens, syntax, found, named = await aside(lambda: _read(sql), len(sql))
+    wanted = placeholders(tokens)
+    read = await _tables(session, found, catalog)
+    try:
+        return await _check(session, _Statement(text, tokens, syntax, read, named, wanted), catalog)
+    except PermissionDenied as refused:
+        if syntax.error:
+            raise unreadable(syntax) from refused  # as for a name that does not exist
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """What is known of a statement before Postgres has seen it.
+
+    ``named``: the tokens that can name a type or function. ``wanted``: how many parameters it has.
+    """
+
+    text: str
+    tokens: list[Token]
+    syntax: Syntax
+    read: list[Read]
+    named: list[int]
+    wanted: int
+
+    @property
+    def tables(self) -> dict[int, Table]:
+        """The tables by ``id()`` of their node in the tree."""
+        return {id(reference.node): table for reference, table in self.read if reference.node is not None}
+
+
+async def _check(session: SqlSession, given: _Statement, catalog: Catalog) -> CheckedSql:
+    exposed = catalog.by_oid.keys()
+    forms = await concealed(session, given.text, given.tokens, given.syntax.tree, given.read)
+    shown = {column.name for _, table in given.read for column in table.exposed_columns}
+    occurrences = await find_hidden(session, given.tokens, given.named, exposed, shown)
+    await _refuse_reading(session, given, set(given.named) - set(occurrences))
+    verdict = await describe(session, forms, given.tokens, given.syntax, occurrences)
+    if verdict.doubt is not None:
+        await _refuse_reading(session, given, given.named, verdict.doubt)
+    sql, described = verdict.sql, verdict.described
+    if len(described.parameter_oids) != given.wanted:
+        raise InvalidQuery("the parameters must be numbered $1, $2 and so on without gaps")
+    tokens = await aside(lambda: tokenize(sql.text, bounded=False), len(sql.text))
+    with rejecting():
+        types = await session.parameter_types(described.parameter_oids)
+        without = with_nulls(sql.text, tokens, types)
+        tree = await session.analyse(without)
+        dependencies = await _dependencies(session, tree, catalog)
+        await _refuse_hidden(session, tree, catalog, given, verdict.doubt)
+        _refuse_columns(described.columns)
+        functions = await session.functions(tree)
+        _refuse_content(tree, functions)
+        await _explain(session, without, verdict)
+    return CheckedSql(
+        sql=sql.text,
+        tokens=tuple(tokens),
+        select=given.syntax.tree,
+        tables=given.tables,
+        columns=described.columns,
+        types=tuple(types),
+        functions=tuple(functions),
+        tree=tree,
+        dependencies=dependencies,
+        reads_clock=_reads_clock(tree, functions, tokens),
+    )
+
+
+async def _explain(session: SqlSession, sql: str, verdict: Verdict) -> None:
+    try:
+        await session.explain(sql)
+    except psycopg.errors.InsufficientPrivilege as error:
+        if verdict.otherwise is None:
+            raise
+        raise verdict.otherwise from error  # the form that was refused first is the one without hidden columns
+
+
+async def _refuse_reading(
+    session: SqlSession, given: _Statement, named: Collection[int], doubt: QueryRejected | None = None
+) -> None:
+    """Refuse (with ``doubt``, if given) what calls unsafe functions already while Postgres reads the literals.
+
+    ``named``: the tokens that can name a type or function.
+    """
+    if not any(token.kind == "string" for token in given.tokens):
+        return
+    names = {given.tokens[index].name for index in named}
+    relations = {table.oid for _, table in given.read}
+    with rejecting():
+        found = await session.reading(given.text, names, relations, hidden_rows=doubt is not None)
+    try:
+        refuse_unsafe(found)
+    except QueryRejected as refused:
+        raise doubt or refused from refused
+
+
+def _read(sql: str) -> tuple[str, list[Token], Syntax, list[Reference], list[int]]:
+    """The one statement, its tokens, its syntax, the relations it names, and the tokens that can name types or functions.
+
+    Raises ``InvalidQuery``.
+    """
+    text, tokens = statement(sql, tokenize(sql))
+    syntax = parse(text, tokens)
+    named = candidates(tokens, syntax)
+    if syntax.tree is None:
+        return text, tokens, syntax, named_in_from(tokens), named
+    found = references(syntax.tree)
+    detach(syntax.tree)
+    return text, tokens, syntax, found, named
+
+
+async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, params: object) -> Bound:
+    """The parameters' values, each read as the type that Postgres inferred. Raises ``InvalidQuery`` for a wrong one."""
+    values = check_params(params, len(checked.types))
+    if not values:
+        return Bound((), (), False)
+    pairs = list(zip(values, checked.types, strict=True))
+    texts = [text_of(value, kind, number) for number, (value, kind) in enumerate(pairs, 1)]
+    check_length(texts)
+    canonical = await _canonical(connection, texts, checked.types)
+    check_length(canonical)
+    bound, moments = [], False
+    for text, same, (_, kind) in zip(texts, canonical, pairs, strict=True):
+        moment = text is not None and kind.oid in DATE_AND_TIME and names_a_moment(text)
+        bound.append(text if moment else same)  # what 'now' is now must not be kept
+        moments = moments or moment
+    return Bound(tuple(values), tuple(bound), moments)
+
+
+async def _canonical(
+    connection: psycopg.AsyncConnection[Any], texts: Sequence[str | None], types: Sequence[ParameterType]
+) -> list[str | None]:
+    """The values as Postgres prints them. Raises ``InvalidQuery`` naming the parameter whose value it refuses."""
+    try:
+        with rejecting():
+            async with sql_session(connection) as session:
+                return await session.canonical(texts, types)
+    except InvalidQuery:
+        for number, (text, kind) in enumerate(zip(texts, types, strict=True), 1):
+            try:
+                with rejecting():
+                    async with sql_session(connection) as session:
+                        await session.canonical([text], [kind])
+            except InvalidQuery as refused:
+                raise InvalidQuery(f"the value of ${number} ({kind.name}): {refused}") from refused
+        raise
+
+
+def placeholders(tokens: Sequence[Token]) -> int:
+    """How many parameters there are. Raises ``InvalidQuery`` if their numbers have gaps."""
+    texts = {token.text[1:] for token in tokens if token.kind == "param"}
+    if (longest := max(map(len, texts), default=0)) > _MOST_PLACEHOLDER_DIGITS:
+        raise InvalidQuery(f"the parameters must be numbered $1, $2 and so on without gaps, not by {longest} digits")
+    numbers = set(map(int, texts))
+    if numbers != set(range(1, len(numbers) + 1)):
+        raise InvalidQuery(f"the parameters must be numbered $1 to ${len(numbers)} without gaps")
+    return len(numbers)
+
+
+async def _tables(session: SqlSession, found: list[Reference], catalog: Catalog) -> list[Read]:
+    """The exposed tables behind the names in FROM. Raises ``PermissionDenied`` for any other."""
+    oids = await session.resolve([(reference.schema, reference.name) for reference in found])
+    read = []
+    for reference, oid in zip(found, oids, strict=True):
+        if oid is None or oid not in catalog.by_oid or catalog.by_oid[oid].oid != oid:  # a partition is not its root
+            raise not_exposed(reference.name)
+        read.append((reference, catalog.by_oid[oid]))
+    return read
+
+
+def _refuse_columns(columns: Sequence[str]) -> None:
+    if not columns:
+        raise InvalidQuery("the query returns no columns")
+    twice, times = Counter(columns).most_common(1)[0]
+    if times > 1:
+        raise InvalidQuery(f'two output columns are named "{twice}"; give each its own name with AS')
+
+
+async def _dependencies(session: SqlSession, tree: Tree, catalog: Catalog) -> frozenset[int]:
+    hidden = sorted(tree.relations - catalog.by_oid.keys())
+    if hidden:
+        names = await session.relation_names(hidden)
+        raise not_exposed(names[0] if names else str(hidden[0]))
+    tables = [catalog.by_oid[oid] for oid in tree.relations]
+    for table in tables:
+        if table.problem:
+            raise PermissionDenied(f'"{table.collection}" cannot be subscribed to: {table.problem}')
+    return frozenset(table.oid for table in tables)
+
+
+async def _refuse_hidden(
+    session: SqlSession, tree: Tree, catalog: Catalog, given: _Statement, doubt: QueryRejected | None
+) -> None:
+    """Refuse what uses types that are not for clients, in a way that does not depend on whether there are such types."""
+    exposed = catalog.by_oid.keys()
+    hidden = await session.hidden_types(tree.types, exposed)
+    hidden |= await session.hidden_in_functions(tree.functions, exposed)
+    if hidden and doubt is not None:
+        raise doubt
+    for token in given.tokens if hidden else ():
+        if token.kind in ("word", "quoted") and token.name in hidden.values():
+            raise hidden_type(token.name, f" ({place(given.text, token.start)})")
+    if hidden:  # the statement does not name it, so the refusal does not either
+        raise PermissionDenied("a function or operator of the query takes or gives a type that is not exposed")
+    refuse_types(await session.parts(tree.types))
+    if not tree.relations <= {table.oid for _, table in given.read}:
+        raise unreadable(given.syntax)  # it names a table at a place that we do not know
+
+
+def _refuse_content(tree: Tree, functions: list[Function]) -> None:
+    if tree.locks:
+        raise InvalidQuery("only a pure SELECT can be subscribed to, and the SQL has FOR UPDATE or FOR SHARE")
+    if tree.samples:
+        raise InvalidQuery("TABLESAMPLE gives other rows each time")
+    if tree.system_columns:
+        raise system_columns()
+    if tree.reads_session:
+        raise InvalidQuery("the query reads the session (current_user, current_schema and the like)")
+    refuse_unsafe(functions)
+
+
+def _reads_clock(tree: Tree, functions: list[Function], tokens: Sequence[Token]) -> bool:
+    if tree.reads_clock or any(reads_clock(function) for function in functions) or tree.casts & DATE_AND_TIME:
+        return True
+    # 'today' as a literal is a constant in the tree, but another one tomorrow.
+    return bool(tree.types & DATE_AND_TIME) and any(
+        token.kind == "string" and names_a_moment(token.text) for token in tokens
+    )

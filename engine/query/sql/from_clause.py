@@ -1,0 +1,107 @@
+"""The relations that a statement names in FROM, found by its tokens alone: for what sqlglot cannot read.
+
+The rules are those of ``from_clause`` in PostgreSQL's ``gram.y``: an item begins after FROM, JOIN, a comma of the list, or
+a parenthesis that opens there; TABLE names one, too. A name with a parenthesis after it is a function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.errors import InvalidQuery
+from engine.query.sql.lexer import Token
+from engine.query.sql.syntax import Reference
+
+__all__ = ["named_in_from"]
+
+_ENDS = (
+    "where",
+    "group",
+    "having",
+    "window",
+    "order",
+    "limit",
+    "offset",
+    "fetch",
+    "for",
+    "union",
+    "intersect",
+    "except",
+)
+_QUERIES = ("select", "with", "values", "table")
+_FROM_INSIDE = ("extract", "substring", "trim", "overlay")  # functions with a FROM of their own between the parentheses
+
+
+def named_in_from(tokens: Sequence[Token]) -> list[Reference]:
+    """The relations, common table expressions aside.
+
+    Raises ``InvalidQuery`` if a name can mean either: which of them depends on the place.
+    """
+    expressions = _common_table_expressions(tokens)
+    found = []
+    for first, last in _items(tokens):
+        name, schema = tokens[last], tokens[last - 2].name if last > first else None
+        if schema is None and name.name in expressions:
+            continue
+        found.append(Reference(schema, name.name, None, name.start))
+    both = expressions & {reference.name for reference in found if reference.schema is None}
+    if both:
+        raise InvalidQuery(
+            f'the SQL cannot be read: "{min(both)}" is a common table expression too; give it another name'
+        )
+    return found
+
+
+def _items(tokens: Sequence[Token]) -> list[tuple[int, int]]:
+    """First and last token of each name of a relation."""
+    lists = [False]  # for each open parenthesis: whether a list of FROM is going on in it
+    own = [False]  # whether it is that of a function with a FROM of its own
+    start, found = False, []
+    for index, token in enumerate(tokens):
+        before = tokens[index - 1] if index else None
+        label = before is not None and (before.text == "." or before.is_word("as"))
+        if token.text in ("(", "["):
+            lists.append(start)
+            own.append(before is not None and before.is_word(*_FROM_INSIDE))
+            continue
+        if token.text in (")", "]"):
+            start = False
+            lists[1:], own[1:] = lists[1:-1], own[1:-1]
+        elif token.text == ",":
+            start = lists[-1]
+        elif token.is_word("from") and not label:
+            if not own[-1] and not (before is not None and before.is_word("distinct")):
+                start = lists[-1] = True
+        elif token.is_word("join", "table") and not label:
+            start = True
+        elif token.is_word(*_ENDS) and not label:
+            start = lists[-1] = False
+        elif token.is_word("only", "lateral") and start:
+            continue
+        elif token.is_word(*_QUERIES) and start:
+            start = lists[-1] = False
+        elif start and token.kind in ("word", "quoted"):
+            start = False
+            last = index
+            while last + 2 < len(tokens) and tokens[last + 1].text == ".":
+                last += 2
+            after = tokens[last + 1] if last + 1 < len(tokens) else None
+            if after is None or not (after.text == "(" or (token.is_word("rows") and after.is_word("from"))):
+                found.append((index, last))
+    return found
+
+
+def _common_table_expressions(tokens: Sequence[Token]) -> set[str]:
+    """Names before ``as (`` or ``as materialized (``, with or without a list of columns."""
+    found = set()
+    for index, token in enumerate(tokens):
+        ahead = [t.name for t in tokens[index + 1 : index + 4]]
+        if not token.is_word("as") or not (ahead[:1] == ["("] or "materialized" in ahead[:2]):
+            continue
+        i = index - 1
+        if tokens[i].text == ")":
+            while i > 0 and tokens[i].text != "(":
+                i -= 1
+            i -= 1
+        found.add(tokens[i].name)
+    return found

@@ -1,0 +1,315 @@
+"""Types and functions that are not for clients are described as if they did not exist.
+
+Postgres resolves names before privileges count, and its messages tell a type that is there from one that is not, and the
+fields of a row type. So a statement that has the name of such a thing in it is first described with that name replaced by
+one that does not exist: the answer then is the one for something that does not exist, whatever it is. If Postgres accepts
+the statement, or makes nothing of the thing in the statement as it came, the name means something else there (an alias, a
+column, a keyword). Hidden columns need none of this: ``sql_conceal`` takes them out of the tables.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import psycopg
+from sqlglot import exp
+
+from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
+from engine.query.sql.dry_run import Described, SqlSession, is_of_literal, rejection, system_columns
+from engine.query.sql.lexer import Edit, Rewritten, Token, place
+from engine.query.sql.rewrite import quoted
+from engine.query.sql.syntax import Syntax
+
+__all__ = ["Verdict", "candidates", "describe", "find_hidden", "hidden_type", "unreadable"]
+
+# PostgreSQL's messages have many languages; where they come from (its source files) has not.
+_TYPES, _FUNCTIONS = "parse_type.c", "parse_func.c"
+_GRAMMAR = frozenset({"scan.l", "gram.y", "parser.c"})  # where Postgres finds errors before it looks names up
+_MISSING_COLUMN = "42703"
+_MISSING_FUNCTION = "42883"
+_MISSING_OBJECT = "42704"
+_SCHEMA = ("3F000", "42501")  # while names are looked up no other privilege counts
+_NOT_A_TYPE = ("R", "C")  # categories of keywords that are no type's name unless quoted (docs: "SQL Key Words")
+_SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+_MOST_ATTEMPTS = 20
+_NO_OPERATOR = ("#~", "@~")  # pairs of characters that an operator may have anywhere; no comment begins with them
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What Postgres says of the statement in the form ``sql``.
+
+    ``doubt``: the refusal that it gets if it uses a hidden thing after all. ``otherwise``: the refusal of its first form,
+    which it gets if it may not read what it does in this one.
+    """
+
+    sql: Rewritten
+    described: Described
+    doubt: QueryRejected | None
+    otherwise: QueryRejected | None = None
+
+
+def candidates(tokens: Sequence[Token], syntax: Syntax) -> list[int]:
+    """The tokens that can name a type or function, by index: not those of tables, columns and aliases."""
+    plain = (exp.Table, exp.Column, exp.Alias, exp.TableAlias, exp.Window, exp.Join)
+    nodes = syntax.tree.find_all(exp.Identifier) if syntax.tree is not None else ()
+    others = {node.meta["start"] for node in nodes if node.meta and isinstance(node.parent, plain)}
+    return [
+        index
+        for index, token in enumerate(tokens)
+        if token.kind in ("word", "quoted")
+        # type 'text' looks like a column with an alias to sqlglot
+        and (token.start not in others or [after.kind for after in tokens[index + 1 : index + 2]] == ["string"])
+    ]
+
+
+async def find_hidden(
+    session: SqlSession,
+    tokens: Sequence[Token],
+    named: Sequence[int],
+    exposed: Collection[int],
+    shown: Collection[str],
+) -> list[int]:
+    """The tokens that name, or may name, a type, function or operator that is not for clients, by index.
+
+    Types and functions are looked for among ``named``. Of an operator it is the first token.
+    ``exposed`` are the oids of the exposed tables, ``shown`` the names of the columns that the statement can read.
+    """
+    names: dict[tuple[str | None, str], list[int]] = {}
+    for index in named:
+        token = tokens[index]
+        if token.name in shown and not _in_place_of_type(tokens, index):
+            continue
+        qualified = index > 1 and tokens[index - 1].text == "." and tokens[index - 2].kind in ("word", "quoted")
+        schema = tokens[index - 2].name if qualified else None
+        names.setdefault((schema, token.name), []).append(index)
+    found: set[int] = set()
+    for schema, name, keyword, function, is_row in await session.hidden_type_names(list(names), exposed):
+        for index in names[schema, name]:
+            bare_keyword = keyword in _NOT_A_TYPE and tokens[index].kind == "word"
+            called = function and _is_call(tokens, index) and (is_row or not _is_of_literal(tokens, index))
+            if not bare_keyword and not called:
+                found.add(index)
+    calls = {
+        key: [index for index in indexes if _is_call(tokens, index) or tokens[index - 1].text == "."]
+        for key, indexes in names.items()
+    }
+    for key in await session.hidden_functions([key for key, indexes in calls.items() if indexes], exposed):
+        found |= set(calls[key])
+    operators = _operators(tokens)
+    unusable = set(await session.hidden_operators(set(operators.values()), exposed))
+    return sorted(found.union(index for index, name in operators.items() if name in unusable))
+
+
+def _operators(tokens: Sequence[Token]) -> dict[int, str]:
+    """The operators, by their first token; tokens are single characters."""
+    found: dict[int, str] = {}
+    first = 0
+    for index, token in enumerate(tokens):
+        if token.kind == "operator":
+            adjacent = index > 0 and tokens[index - 1].kind == "operator" and tokens[index - 1].end == token.start
+            first = first if adjacent else index
+            found[first] = found.get(first, "") + token.text
+    return found
+
+
+def _is_call(tokens: Sequence[Token], index: int) -> bool:
+    return index + 1 < len(tokens) and tokens[index + 1].text == "("
+
+
+def _is_of_literal(tokens: Sequence[Token], index: int) -> bool:
+    """Whether it is ``name('text')``: a cast, if there is such a type, that is no row type (``FuncNameAsType``)."""
+    return [token.kind for token in tokens[index + 1 : index + 4]] == ["punctuation", "string", "punctuation"]
+
+
+def _in_place_of_type(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a name that is also a column's may stand for a type there: a cast, a literal, a list of columns with types."""
+    after = tokens[index + 1] if index + 1 < len(tokens) else None
+    if after is not None and (after.kind == "string" or after.text == "("):
+        return True
+    while index > 1 and tokens[index - 1].text == ".":
+        index -= 2
+    before = tokens[index - 1]
+    if before.text == ":" or before.is_word("as", "returning"):
+        return True
+    return before.kind in ("word", "quoted") and index > 1 and tokens[index - 2].text in ("(", ",")
+
+
+async def describe(
+    session: SqlSession, forms: Sequence[Rewritten], tokens: Sequence[Token], syntax: Syntax, occurrences: Sequence[int]
+) -> Verdict:
+    """Postgres's verdict on the first of ``forms`` in which it does not miss a column in GROUP BY.
+
+    As :func:`_describe`; the refusal is that of the first form.
+    """
+    if len(forms) == 1:
+        return await _describe(session, forms[0], tokens, syntax, occurrences)
+    first: QueryRejected | None = None
+    for form in forms:
+        try:
+            async with session.undone():
+                return replace(await _describe(session, form, tokens, syntax, occurrences), otherwise=first)
+        except QueryRejected as refused:
+            first = first or refused
+            if not isinstance(refused.__cause__, psycopg.errors.GroupingError):
+                break
+    assert first is not None
+    raise first
+
+
+async def _describe(
+    session: SqlSession, sql: Rewritten, tokens: Sequence[Token], syntax: Syntax, occurrences: Sequence[int]
+) -> Verdict:
+    """Postgres's verdict on ``sql``; ``tokens`` are those of its original.
+
+    Raises the refusal, which is the same whether a hidden thing exists or not. If hidden things are named where they may
+    mean something else, the verdict has a doubt.
+    """
+    left = list(occurrences)
+    doubt: QueryRejected | None = None
+    for _ in range(_MOST_ATTEMPTS if left else 0):
+        renamed = _Renamed(sql, tokens, left)
+        try:
+            await session.describe_only(renamed.sql.text)
+        except psycopg.Error as error:
+            refused = _refused(error, renamed, syntax)
+            if not isinstance(refused, QueryRejected):
+                raise
+            doubt = refused
+            alike = renamed.keywords_at(error)
+            if not alike:
+                break
+            left = [index for index in left if index not in alike]  # they stand for themselves there, not for a name
+        else:
+            doubt = None
+            break
+    try:
+        return Verdict(sql, await session.describe(sql.text), doubt)
+    except psycopg.Error as error:
+        if doubt is None and left and rejection(error) is not None and not _is_of_grammar(error):
+            doubt = PermissionDenied(
+                f"{_unknown_words(left, tokens)} cannot be named: it does not exist or is not exposed"
+            )
+        raise doubt or _refused(error, _Renamed(sql, tokens, ()), syntax) from error
+
+
+def _unknown_words(occurrences: Sequence[int], tokens: Sequence[Token]) -> str:
+    return ", ".join(sorted({f'"{tokens[index].name}"' for index in occurrences}))
+
+
+class _Renamed:
+    """The statement with some of its tokens replaced by names that do not exist."""
+
+    def __init__(self, sql: Rewritten, tokens: Sequence[Token], occurrences: Sequence[int]) -> None:
+        self._tokens = tokens
+        self._occurrences = occurrences
+        self._names: dict[str, str] = {}
+        suffix = secrets.token_hex(8)
+        operators = _operators(tokens)
+        edits = list(sql.edits)
+        for index in occurrences:
+            token = tokens[index]
+            if any(edit.start < token.end and token.start < edit.end for edit in sql.edits):
+                continue  # a table's or column's name that was written out
+            if token.kind == "operator":
+                name = operators[index]
+                other = name + "".join(_NO_OPERATOR[int(digit, 16) % 2] for digit in suffix)
+                edits.append(Edit(token.start, token.start + len(name), f" {other} "))
+            else:
+                name = token.name
+                other = f"{name.encode()[:40].decode(errors='ignore')}_{suffix}"
+                edits.append(Edit(token.start, token.end, f" {quoted(other)} "))
+            self._names[other] = name
+        self.sql = Rewritten(sql.original, edits)
+
+    def original(self, error: psycopg.Error) -> int | None:
+        """Where in the original the error is; None if Postgres does not say."""
+        position = int(error.diag.statement_position or 0) - 1
+        return self.sql.offset(position) if position >= 0 else None
+
+    def token_at(self, error: psycopg.Error) -> int | None:
+        """The token that the error is about."""
+        at = self.original(error)
+        if at is None:
+            return None
+        return next((index for index, token in enumerate(self._tokens) if token.end > at), None)
+
+    def keywords_at(self, error: psycopg.Error) -> set[int]:
+        """If replacing a token has made the syntax wrong, that token and those in the same surroundings."""
+        at = self.token_at(error) if _is_of_grammar(error) else None
+        last = max((index for index in self._occurrences if at is not None and index <= at), default=None)
+        return set() if last is None else {i for i in self._occurrences if self._around(i) == self._around(last)}
+
+    def _around(self, index: int) -> list[str]:
+        return [token.name for token in self._tokens[max(0, index - 1) : index + 2]]
+
+    def restored(self, text: str, error: psycopg.Error) -> str:
+        """A message about the error, with names and places of the original."""
+        for other, name in self._names.items():
+            text = text.replace(other, name)
+        at = self.original(error)
+        if at is not None:
+            wrong = place(self.sql.text, int(error.diag.statement_position or 0) - 1)
+            text = text.replace(wrong, place(self.sql.original, at))
+        return text
+
+    def where(self, error: psycopg.Error) -> str:
+        """`` (at line 1, column 2)`` of the original, or nothing."""
+        at = self.original(error)
+        return "" if at is None else f" ({place(self.sql.original, at)})"
+
+    def name_at(self, error: psycopg.Error) -> tuple[str, str]:
+        """Name and place of the type or column that the error is about, without its schema or table."""
+        index = self.token_at(error)
+        if index is None:
+            return "", ""
+        while index + 2 < len(self._tokens) and self._tokens[index + 1].text == ".":
+            index += 2
+        return self._tokens[index].name, f" ({place(self.sql.original, self._tokens[index].start)})"
+
+
+def _is_of_grammar(error: BaseException | None) -> bool:
+    """True for an error that Postgres finds in the text before it looks any name up."""
+    return isinstance(error, psycopg.Error) and error.sqlstate == "42601" and error.diag.source_file in _GRAMMAR
+
+
+def unreadable(syntax: Syntax) -> InvalidQuery:
+    """The refusal of a statement whose parts are not known, because sqlglot cannot read it."""
+    return InvalidQuery(f"the SQL cannot be read: {syntax.error}")
+
+
+def _refused(error: psycopg.Error, renamed: _Renamed, syntax: Syntax) -> Exception:
+    """What to say when Postgres does not accept the SQL; ``error`` itself if that is not the SQL's fault.
+
+    What sqlglot cannot read has not had its relations checked, so of Postgres's messages only those about the
+    syntax are passed on.
+    """
+    found: QueryRejected | None = rejection(error, renamed.sql.text)
+    if found is None:
+        return error
+    if is_of_literal(error, renamed.sql.text):
+        return type(found)(renamed.restored(str(found), error))
+    if syntax.error and not _is_of_grammar(error):
+        return unreadable(syntax)
+    if error.sqlstate == _MISSING_OBJECT and error.diag.source_file == _TYPES:
+        return hidden_type(*renamed.name_at(error))
+    if error.sqlstate in _SCHEMA:
+        return PermissionDenied("a schema that the query names cannot be used: it does not exist or is not exposed")
+    message = renamed.restored(error.diag.message_primary or str(error), error)
+    if error.sqlstate == _MISSING_COLUMN:
+        if renamed.name_at(error)[0] in _SYSTEM_COLUMNS:
+            return system_columns()
+        return PermissionDenied(f"{message}, or it is not exposed{renamed.where(error)}")
+    if error.sqlstate == _MISSING_FUNCTION and error.diag.source_file == _FUNCTIONS:
+        return InvalidQuery(f"{message}{renamed.where(error)}, or one of its types is not exposed")
+    if isinstance(found, PermissionDenied) and error.sqlstate == "42P01" and syntax.tree is not None:
+        # The relations in FROM have been found, so this is about an alias, as in "missing FROM-clause entry".
+        return InvalidQuery(message)
+    return type(found)(renamed.restored(str(found), error))
+
+
+def hidden_type(name: str, where: str = "") -> PermissionDenied:
+    """The refusal of a type; the same whether it does not exist or is not for clients."""
+    return PermissionDenied(f'the type "{name}" cannot be named: it does not exist or is not exposed{where}')

@@ -1,0 +1,1 @@
+"""Between feed and consumers: recent transactions, those still in flight, and the interfaces of both ends."""

@@ -1,0 +1,37 @@
+"""What a new slot cannot tell: commits before its start that no snapshot showed yet when the queries were read.
+
+A slot starts after some commit record, but a transaction becomes visible later than its commit record is written (while it
+waits for a synchronous standby, for as long as one likes). So whatever ran when the queries were read may turn out to have
+committed before the slot's start: as such transactions end, everything has to be read once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Set
+
+import structlog
+
+from engine.postgres.errors import UNREADABLE
+from engine.postgres.snapshot_reader import Reader
+
+__all__ = ["ends_of"]
+
+log = structlog.get_logger(__name__)
+
+
+async def ends_of(reader: Reader, running: Set[int]) -> AsyncIterator[None]:
+    """Yield when some of the transactions ``running`` (64-bit ids of a snapshot) have ended, until all have."""
+    delay = 0.05
+    while running:
+        await asyncio.sleep(delay)
+        delay = min(delay * 2, 1.0)
+        try:
+            snapshot = await reader.snapshot()
+        except UNREADABLE as error:
+            log.warning("it cannot be seen which transactions run; trying again", error=str(error))
+            continue
+        still = running & snapshot.in_progress
+        if still != running:
+            running = still
+            yield

@@ -1,0 +1,116 @@
+"""The transaction tail: what the stream has delivered but a snapshot might not show yet.
+
+Invariant: for every read that is under way or will start, the tail holds each delivered transaction that the read's
+snapshot does not show. A window made from that read plus those transactions, in order, is therefore exact at the
+stream's position. A transaction leaves once a snapshot has shown it and no read that began before that snapshot was
+known is still under way; there is no time constant anywhere.
+
+The slot is confirmed only up to the oldest transaction in the tail, so a restarted server is sent again whatever a
+snapshot might still not show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+
+from engine.lsn import Lsn
+from engine.postgres.snapshot import Snapshot
+from engine.transaction import Transaction
+
+__all__ = ["ReadTicket", "TransactionTail"]
+
+
+class ReadTicket:
+    """One snapshot read under way; see :meth:`TransactionTail.begin_read`.
+
+    ``stale``: its snapshot may be of a history that the server has lost.
+    """
+
+    __slots__ = ("stale",)
+
+    def __init__(self) -> None:
+        self.stale = False
+
+
+@dataclass(slots=True)
+class _Entry:
+    transaction: Transaction
+    tables: frozenset[int]
+    confirmable: Lsn  # everything before this entry ends here
+
+
+class TransactionTail:
+    """Delivered transactions that some snapshot might not show, in commit order. Plain state, no I/O."""
+
+    def __init__(self) -> None:
+        self._entries: list[_Entry] = []
+        self._delivered: Lsn = 0
+        self._reads: set[ReadTicket] = set()
+        self._waiting: list[tuple[set[ReadTicket], Snapshot]] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Transaction]:
+        return iter([entry.transaction for entry in self._entries])
+
+    def append(self, transaction: Transaction, tables: frozenset[int] = frozenset()) -> None:
+        """The stream delivered ``transaction``, which changed the relations with the oids ``tables``."""
+        self._entries.append(_Entry(transaction, tables, self._delivered))
+        self._delivered = transaction.end
+
+    def advance(self, position: Lsn) -> None:
+        """The stream is past ``position`` with nothing left to deliver before it."""
+        self._delivered = max(self._delivered, position)
+
+    @property
+    def confirmable(self) -> Lsn:
+        """How far the slot may be confirmed."""
+        return self._entries[0].confirmable if self._entries else self._delivered
+
+    def unseen_by(self, snapshot: Snapshot, tables: Set[int] | None = None) -> Iterator[Transaction]:
+        """The transactions ``snapshot`` does not show (and that changed one of ``tables``), in commit order."""
+        for entry in self._entries:
+            if (tables is None or not tables.isdisjoint(entry.tables)) and not snapshot.shows(entry.transaction.xid):
+                yield entry.transaction
+
+    def distrust(self) -> None:
+        """What snapshots have shown up to now may never have been: transactions leave by later ones only."""
+        for ticket in self._reads:
+            ticket.stale = True
+        self._waiting.clear()
+
+    def forget(self) -> None:
+        """What was delivered may never have been: a later read is the whole truth, and positions may begin lower."""
+        self._entries.clear()
+        self._delivered = 0
+
+    def begin_read(self) -> ReadTicket:
+        """Call before a read takes its snapshot; keeps what that snapshot might not show."""
+        ticket = ReadTicket()
+        self._reads.add(ticket)
+        return ticket
+
+    def end_read(self, ticket: ReadTicket, snapshot: Snapshot | None) -> None:
+        """Call when the read's result has been joined to the stream; ``snapshot`` is None if it failed."""
+        self._reads.discard(ticket)
+        if ticket.stale:
+            snapshot = None
+        finished: list[Snapshot] = []
+        still: list[tuple[set[ReadTicket], Snapshot]] = []
+        for readers, seen in self._waiting:
+            readers.discard(ticket)
+            if readers:
+                still.append((readers, seen))
+            else:
+                finished.append(seen)
+        if snapshot is not None:
+            if self._reads:
+                still.append((set(self._reads), snapshot))
+            else:
+                finished.append(snapshot)
+        self._waiting = still
+        for seen in finished:
+            shows = seen.shows
+            self._entries = [entry for entry in self._entries if not shows(entry.transaction.xid)]

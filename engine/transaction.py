@@ -1,0 +1,170 @@
+"""What the feed yields and everything downstream consumes. Plain data: no I/O, no behaviour to mock.
+
+Values are PostgreSQL's own text output (``bytes``), exactly as the stream and a text-format result carry
+them under the session settings of ``engine.postgres.session_settings``. They stay bytes until a predicate, an order
+key or a payload needs them. ``None`` is SQL NULL. Two more stand for values
+the stream did not send although the row has them: ``UNCHANGED``, what it was before (an out-of-line, TOASTed value that
+an UPDATE left alone), and ``UNKNOWN``, anything (wal2json before 2.6 prints NaN and infinities as null).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final, Protocol, cast
+
+from engine.lsn import Lsn
+
+__all__ = [
+    "UNCHANGED",
+    "UNKNOWN",
+    "Change",
+    "Discontinuity",
+    "FeedEvent",
+    "Kind",
+    "Message",
+    "Progress",
+    "Relation",
+    "RelationColumn",
+    "Row",
+    "Transaction",
+    "Value",
+]
+
+
+class _NotSent:
+    """The type of :data:`UNCHANGED` and :data:`UNKNOWN`; compare with ``is``."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+# Typed as values so that rows stay plain sequences of values; they are no bytes, so whoever forgets them fails loudly.
+UNCHANGED: Final[bytes] = cast(bytes, _NotSent("UNCHANGED"))
+UNKNOWN: Final[bytes] = cast(bytes, _NotSent("UNKNOWN"))
+
+Value = bytes | None
+Row = Sequence[Value]
+
+
+class Kind(IntEnum):
+    """What a change did to its row."""
+
+    INSERT = 1
+    UPDATE = 2
+    DELETE = 3
+    TRUNCATE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RelationColumn:
+    """A column as the stream describes it. ``is_key``: part of the replica identity; ``attnum`` 0: not known."""
+
+    name: str
+    type_oid: int
+    type_mod: int
+    is_key: bool
+    attnum: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relation:
+    """A table as the stream describes it at one moment; compared and hashed by object identity.
+
+    ``replica_identity`` is ``d`` (primary key), ``n`` (nothing), ``f`` (full) or ``i`` (index), as in
+    ``pg_class.relreplident``. For a partition published through its root this is the root.
+    ``columns`` are those the stream sends, in the order in which rows carry them.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    replica_identity: str
+    columns: tuple[RelationColumn, ...]
+
+
+class Change(Protocol):
+    """One row change; decoded when asked, so a change nobody needs costs next to nothing.
+
+    * INSERT: ``new()`` is the whole row, ``old()`` is None.
+    * UPDATE: ``new()`` may hold ``UNCHANGED``; ``old()`` is None when the replica identity did not change
+      (then it can be read from ``new()``), else a row with the identity columns (identity FULL: all columns).
+    * DELETE: ``old()`` holds the identity columns, others None (identity FULL: all columns).
+    * TRUNCATE: neither.
+    """
+
+    @property
+    def kind(self) -> Kind:
+        """What happened."""
+        ...
+
+    @property
+    def relation(self) -> Relation:
+        """The table, as it was at that moment."""
+        ...
+
+    def new(self) -> tuple[Value, ...] | None:
+        """The row after the change."""
+        ...
+
+    def old(self) -> tuple[Value, ...] | None:
+        """The replica identity (or the whole row) before the change."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A logical message (``pg_logical_emit_message``)."""
+
+    prefix: str
+    content: bytes
+    transactional: bool
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A committed transaction, in commit order.
+
+    ``position`` is the commit LSN, which clients see; ``end`` the LSN after the commit record, which is what
+    the slot is confirmed with; ``xid`` the 32-bit top-level transaction id of the stream; ``commit_time``
+    microseconds since the Unix epoch. ``changes`` may be iterated many times and may live in a spill file: a
+    million rows never need a million objects. A non-transactional message comes as a transaction of its own
+    with ``xid`` 0.
+    """
+
+    position: Lsn
+    end: Lsn
+    xid: int
+    commit_time: int
+    changes: Iterable[Change | Message] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Every transaction that committed before ``position`` has been delivered."""
+
+    position: Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class Discontinuity:
+    """What was read before this point may be wrong: read everything again.
+
+    ``missing``: transactions may be missing from the stream, too (a new slot was made). If not, the stream is whole, but
+    the server may have lost transactions that snapshots have shown already, and may give their ids to others.
+    ``other_history``: the server has another history (a standby was promoted, a backup restored), so transactions that
+    were delivered may never have been. Those that are part of it are visible to each snapshot from now on.
+    """
+
+    reason: str
+    missing: bool = True
+    other_history: bool = False
+
+
+FeedEvent = Transaction | Progress | Discontinuity

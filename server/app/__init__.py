@@ -1,0 +1,1 @@
+"""The running server: settings, node, HTTP application, draining."""

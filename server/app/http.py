@@ -1,0 +1,63 @@
+"""The HTTP end: health, whatever routes are added (the demo page), and errors as problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from server.auth.identity import Refused
+from server.transports.websocket.handshake import HEADERS_OF_426
+
+__all__ = ["make_app"]
+
+_log = structlog.get_logger("realtime.http")
+
+
+def make_app(status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """The HTTP application.
+
+    Args:
+        status: what ``GET /health`` says; its ``status`` is ``ok`` if requests should come here.
+        routes: more routes, for instance the demo page's.
+    """
+
+    async def health(request: Request) -> Response:
+        now = status()
+        code = HTTPStatus.OK if now["status"] == "ok" else HTTPStatus.SERVICE_UNAVAILABLE
+        return JSONResponse(now, code, headers={"Cache-Control": "no-store"})
+
+    async def upgrade_required(request: Request) -> Response:
+        refused = request.scope.get("state", {}).get("refused")  # by server.http_protocol
+        if refused is None:
+            text = "this is the WebSocket endpoint, and the request does not ask for a WebSocket"
+            refused = Refused(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426)
+        raise HTTPException(refused.status, str(refused), refused.headers)
+
+    return Starlette(
+        routes=[Route("/health", health), Route("/realtime", upgrade_required), *routes],
+        exception_handlers={HTTPException: _http_problem, Exception: _server_problem},
+    )
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _problem(error.status_code, error.detail, error.headers)
+
+
+async def _server_problem(request: Request, error: Exception) -> Response:
+    # Starlette raises the error again after this answer, so it is logged with its traceback.
+    return _problem(500, "the server failed to answer; its log says why", None)
+
+
+def _problem(status: int, detail: str, headers: Mapping[str, str] | None) -> Response:
+    title = HTTPStatus(status).phrase
+    body = {"title": title, "status": status} | ({"detail": detail} if detail != title else {})
+    return JSONResponse(body, status, headers=headers, media_type="application/problem+json")

@@ -1,0 +1,216 @@
+"""One running server: its feed, its live queries, its connections, and how they are doing."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+
+from engine.channels.core.settings import ChannelSettings
+from engine.channels.service import Channels
+from engine.feed.feed import Feed, FeedSettings
+from engine.live.service import LiveQueries, LiveSettings
+from engine.lsn import format_lsn
+from engine.postgres.pool import check_pooler
+from server.app.drain import Connections, drain
+from server.app.settings import Settings
+from server.auth.authorizer import NameRules
+from server.auth.identity import Refused, Upgrade, member_of, packed_of
+from server.client.admission import Admission, Connection
+from server.client.shared import Services
+from server.session.session import Greeting, Session
+from server.transports.http_sessions import HttpSessions
+from server.transports.websocket.connection import WebSocketConnection
+from server.version import package_version
+
+__all__ = ["Node"]
+
+_FAREWELL = 5.0  # seconds for what clients asked for before they went
+_GOING_AWAY = 1001
+_FAILED = 1011
+
+_log = structlog.get_logger("realtime.node")
+
+
+class Node:
+    """Made before the database is reached, so that ``/health`` can answer at once.
+
+    The acceptor of ``server.transports.websocket.upgrade`` and the gate of ``sessions``, those of clients without a socket.
+    """
+
+    def __init__(self, settings: Settings, dsn: str) -> None:
+        self._settings = settings
+        self._dsn = dsn
+        self._id = uuid.uuid4().hex[:12]
+        self._version = package_version()
+        self._feed = Feed(dsn, _feed_settings(settings))
+        self._live: LiveQueries | None = None
+        self._channels: Channels | None = None
+        self._services: Services | None = None
+        self._connections = Connections()
+        self.sessions = HttpSessions(self, settings.session_timeout)
+        self._stack = AsyncExitStack()
+        self._draining = False
+        self._stopping = False
+        self._failed = asyncio.Event()
+        self.failure: BaseException | None = None
+
+    async def start(self) -> None:
+        """Begin to follow the database.
+
+        Raises ``FeedError`` or ``CatalogError`` if that cannot work until somebody mends something, and ``psycopg.Error`` if
+        the database cannot be read.
+        """
+        await self._stack.enter_async_context(self._feed)
+        await self._feed.streaming()
+        pooled = self._settings.pooled_dsn
+        if pooled is not None:
+            await check_pooler(self._dsn, pooled)
+        live = LiveQueries(
+            pooled or self._dsn,
+            self._feed,
+            LiveSettings(readers=self._settings.pool_size, stream_generated=self._feed.plugin != "wal2json"),
+            pooled=pooled is not None,
+        )
+        channels = Channels(
+            self._dsn,
+            live,
+            ChannelSettings(node_id=_feed_settings(self._settings).node),
+            pooled_dsn=pooled,
+        )
+        live.on_failure(self._fail)
+        channels.on_failure(self._fail)
+        self._stack.push_async_callback(live.stop)
+        await live.start()
+        self._stack.push_async_callback(channels.stop)
+        await channels.start()
+        self._live, self._channels = live, channels
+        services = Services(live, channels, NameRules(self._settings.open_channels))
+        self._stack.push_async_callback(services.background.drain, _FAREWELL)
+        self._services = services
+        _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
+
+    def on_reconnect(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` when the database was reached again; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
+        self._feed.on_reconnect(tell)
+
+    def abandon(self) -> None:
+        """The start has failed: nothing that it made in the database is to stay."""
+        self._feed.abandon()
+
+    async def drain(self) -> None:
+        """Let nobody in any more, and ask those who are here to connect elsewhere; returns when they have, or in the end."""
+        self._draining = True
+        await drain(self._connections, self._settings.drain_time)
+
+    def _fail(self, failure: BaseException) -> None:
+        if self.failure is None:
+            self.failure = failure
+        self._failed.set()
+
+    async def failed(self) -> None:
+        """Wait until something has gone wrong that following the database does not survive; ``failure`` is what."""
+        await self._failed.wait()
+
+    def dismiss(self) -> None:
+        """Close every connection."""
+        self._stopping = True
+        if self.failure is None:
+            self._connections.close(_GOING_AWAY, "the server is shutting down")
+        else:
+            self._connections.close(_FAILED, "the server failed; connect again")
+
+    async def stop(self) -> None:
+        """Stop following; the connections have been closed."""
+        self._stopping = True
+        await self._stack.aclose()
+        _log.info("stopped")
+
+    @property
+    def message_hard_cap(self) -> int:
+        """Bytes of the largest frame that is read at all."""
+        return self._settings.connection_limits.message_hard_cap
+
+    def accept(self, upgrade: Upgrade) -> WebSocketConnection:
+        """A new socket. Raises ``Refused``."""
+        packed = packed_of(upgrade)
+        given = self.admit(upgrade, "websocket")
+        connection = WebSocketConnection(
+            given.session, given.member, given.services, given.limits, self.left, packed=packed
+        )
+        self.entered(connection)
+        return connection
+
+    def admit(self, upgrade: Upgrade, transport: str, secret: str | None = None) -> Admission:
+        """What a new client is given. Raises ``Refused`` for an origin that may not, before the start and at the end."""
+        allowed, origin = self._settings.allowed_origins, upgrade.origin
+        if origin is not None and "*" not in allowed and origin.lower() not in allowed:
+            raise Refused(HTTPStatus.FORBIDDEN, f"connections from {origin} are not allowed")
+        if self._services is None or self._draining or self._stopping:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the server is starting or stopping; try again")
+        id = f"{self._id}-{uuid.uuid4().hex}"
+        greeting = Greeting(self._services.channels.epoch, self._settings.ping_interval, secret)
+        trusted = self._settings.trust_user_parameter
+        return Admission(
+            Session(id, self._settings.session_limits, greeting),
+            member_of(id, upgrade, trust_user_parameter=trusted, transport=transport),
+            self._services,
+            self._settings.connection_limits,
+        )
+
+    def entered(self, connection: Connection) -> None:
+        """A connection is open."""
+        self._connections.add(connection)
+
+    def left(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+
+    async def recorded(self) -> None:
+        """Wait until the history has everything that is committed now. Raises ``RealtimeError`` (``RT_001``)."""
+        if self._services is not None:
+            await self._services.channels.recorded()
+
+    def status(self) -> dict[str, Any]:
+        """What ``GET /health`` says; ``status`` is ``ok``, ``starting``, ``degraded`` or ``draining``."""
+        state, lag, live = self._feed.state, self._feed.lag, self._live
+        channels, failure = self._channels, self.failure
+        problem = live.problem if live is not None else None
+        well = state.status == "streaming" and not self._stopping and failure is None and problem is None
+        figures = live.status() if live is not None else {}
+        problems = channels.problems if channels is not None else []
+        well = well and not problems
+        return {
+            "status": "draining" if self._draining else "starting" if live is None else "ok" if well else "degraded",
+            "feed": {
+                "position": format_lsn(live.position if live is not None else 0),
+                "lagBytes": lag.bytes,
+                "lagSeconds": round(lag.seconds, 3),
+                "state": state.status if failure is None else "failed",
+                "reason": (state.reason or problem) if failure is None else str(failure),
+                "slot": self._settings.slot_name,
+                "decoder": self._feed.plugin,
+            },
+            "problems": problems,
+            "queries": figures.get("queries", 0),
+            "subscriptions": figures.get("subscriptions", 0),
+            "cacheBytes": figures.get("plan_bytes", 0) + figures.get("linger_bytes", 0),
+            "channels": dict(channels.status()) if channels is not None else {},
+            "connections": len(self._connections),
+            "version": self._version,
+        }
+
+
+def _feed_settings(settings: Settings) -> FeedSettings:
+    return FeedSettings(
+        slot_name=settings.slot_name,
+        decoder=settings.decoder,
+        throw_away=settings.throw_away,
+        heartbeat_interval=settings.heartbeat_interval,
+        lease=settings.lease,
+    )

@@ -1,0 +1,195 @@
+"""Run a node behind one port until it is told to stop.
+
+The port answers from the first moment (``/health`` says ``starting``). SIGINT, SIGTERM and SIGHUP end it in order: clients
+are asked to move, spread over a while (``/health`` says ``draining``; a second signal cuts that short), those left are
+closed (close code 1001), then the node stops following the database.
+
+A node that cannot go on, because something went wrong that nobody foresaw, is not kept: its clients are closed (1011), and
+``serve`` raises ``NodeFailed``. Whoever supervises the process starts it again, and the slot has what was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+import uvicorn
+from starlette.routing import BaseRoute
+
+from engine.errors import RealtimeError
+from server.app.gc_tuning import calm
+from server.app.http import make_app
+from server.app.listening import listen, url_of
+from server.app.memory import give_back
+from server.app.node import Node
+from server.app.settings import Settings
+from server.app.uvicorn_http import HttpProtocol
+from server.rest import Rest
+from server.transports.http_routes import transport_routes
+from server.version import package_version
+
+__all__ = ["NodeFailed", "serve"]
+
+_SHUTDOWN_TIMEOUT = 8  # seconds for connections to close; above the close timeout of a WebSocket
+_MOST_DATA = 1024 * 1024  # what realtime.settings.max_payload can be at most
+_SIGNALS = tuple(
+    each
+    for name in (
+        "SIGINT",
+        "SIGTERM",
+        "SIGHUP",
+    )  # SIGHUP: a terminal was closed; nohup(1) has it ignored, and that stays
+    if (each := getattr(signal, name, None)) is not None and signal.getsignal(each) is not signal.SIG_IGN
+)
+
+
+class NodeFailed(RealtimeError):
+    """The server had to stop; the message says because of what."""
+
+
+def serve(
+    settings: Settings,
+    dsn: str,
+    routes: Sequence[BaseRoute] = (),
+    ready: Callable[[str], None] = lambda url: None,
+    listener: socket.socket | None = None,
+) -> None:
+    """Serve until SIGINT, SIGTERM or SIGHUP.
+
+    Args:
+        settings: everything that can be set.
+        dsn: the database.
+        routes: HTTP routes besides the server's own.
+        ready: called with the server's URL once it follows the database.
+        listener: the socket to accept connections on; opened as the settings say if None.
+
+    Raises:
+        ServeError: the address cannot be listened on.
+        FeedError: the database cannot be followed.
+        NodeFailed: something went wrong that following the database does not survive.
+    """
+    if listener is None:
+        listener = listen(settings.host, settings.port, settings.patience)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings, dsn, routes, ready, listener))
+
+
+async def _serve(
+    settings: Settings,
+    dsn: str,
+    routes: Sequence[BaseRoute],
+    ready: Callable[[str], None],
+    listener: socket.socket,
+) -> None:
+    loop = asyncio.get_running_loop()
+    node = Node(settings, dsn)
+    rest = _rest(settings, dsn, node)
+    own = transport_routes(node.sessions, settings.allowed_origins)
+    server = _Server(
+        uvicorn.Config(
+            make_app(node.status, [*own, *routes, rest.mount]),
+            http=cast("Any", partial(HttpProtocol, node)),
+            ws="none",  # HttpProtocol makes them
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
+        )
+    )
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    for each in _SIGNALS:
+        loop.add_signal_handler(each, lambda: (hurry if stop.is_set() else stop).set())
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    starting = asyncio.create_task(_start(node, rest))
+    stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(node.failed())
+    giving_back = asyncio.create_task(give_back())
+    try:
+        await asyncio.wait({serving, starting, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done() and starting.exception() is None:
+            calm()
+            ready(url_of(listener))
+            await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+            if node.failure is None:
+                await _drain(node, hurry)
+    finally:
+        node.dismiss()
+        server.should_exit = True
+        stopped.cancel()
+        failed.cancel()
+        giving_back.cancel()
+        await serving
+        # uvicorn puts its own handlers in place while it serves, and raises the signal again for ours afterwards.
+        for each in _SIGNALS:
+            loop.remove_signal_handler(each)
+        await _finish(starting)
+        await rest.stop()
+        await node.stop()
+    if node.failure is not None:
+        raise _explained(node.failure) from node.failure
+    if not starting.cancelled():
+        starting.result()
+
+
+def _explained(failure: BaseException) -> NodeFailed:
+    what = " ".join(f"{type(failure).__name__}: {failure}".split())
+    return NodeFailed(f"the server stopped because it could not go on ({what}); its log says more. Start it again")
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn would close every connection at the first one."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """See the class."""
+        yield
+
+
+async def _drain(node: Node, hurry: asyncio.Event) -> None:
+    draining, hurried = asyncio.create_task(node.drain()), asyncio.create_task(hurry.wait())
+    await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    await _finish(draining)
+    await _finish(hurried)
+    if not draining.cancelled():
+        draining.result()
+
+
+async def _start(node: Node, rest: Rest) -> None:
+    try:
+        await node.start()
+        await rest.start()
+        node.on_reconnect(rest.renew)
+    except BaseException:
+        node.abandon()
+        raise
+
+
+def _rest(settings: Settings, dsn: str, node: Node) -> Rest:
+    key = None if settings.rest_key is None else settings.rest_key.get_secret_value()
+    return Rest(
+        settings.pooled_dsn or dsn,
+        package_version(),
+        key=key,
+        pool_size=settings.rest_pool_size,
+        message_size=_MOST_DATA,
+        recorded=node.recorded,
+        pooled=settings.pooled_dsn is not None,
+    )
+
+
+async def _finish(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return None
+    return uvloop.new_event_loop

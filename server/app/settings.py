@@ -1,0 +1,169 @@
+"""All settings in one place: command line over environment (``REALTIME_…``) over a TOML file over the defaults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tomllib import TOMLDecodeError
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from engine.errors import RealtimeError
+from server.ports.limits import ConnectionLimits
+from server.session.session import SessionLimits
+
+__all__ = ["Settings", "SettingsError", "load_settings"]
+
+
+class SettingsError(RealtimeError):
+    """A setting is unknown or has a wrong value; the message names it and where it came from."""
+
+
+class Settings(BaseSettings):
+    """What can be set. Names in the environment are upper case with ``REALTIME_`` in front, in the file as here."""
+
+    model_config = SettingsConfigDict(env_prefix="REALTIME_", extra="forbid", frozen=True)
+
+    dsn: str | None = Field(None, description="connection string of the database (libpq URI or key=value)")
+    pooled_dsn: str | None = Field(
+        None, description="connection string of a pooler (PgBouncer) before it, for all but the replication connection"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+
+    slot_name: str = Field("bunbase_realtime", pattern=r"^[a-z0-9_]{1,63}$", description="this node's replication slot")
+    throw_away: bool = Field(
+        False, description="drop the slot when this node stops, instead of keeping it for the next start"
+    )
+    decoder: Literal["auto", "pgoutput", "wal2json"] = Field("auto", description="output plugin of the slot")
+    heartbeat_interval: float = Field(
+        10.0, gt=0, description="seconds between looks at whether the slot must be moved on"
+    )
+    lease: float = Field(30.0, ge=3, description="seconds after which other nodes take a silent node for dead")
+    pool_size: int = Field(8, ge=1, le=100, description="database connections that read rows for live queries")
+
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("*",), description="Origin headers from which browsers may connect; * is any"
+    )
+    open_channels: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("*",), description="patterns of the channels outside public:, presence: and private: that clients may use"
+    )
+    trust_user_parameter: bool = Field(
+        False, description="believe ?user= in the address of a WebSocket; for development only"
+    )
+    rest_key: SecretStr | None = Field(
+        None, description="key that REST requests must carry; without one REST answers this machine only"
+    )
+    rest_pool_size: int = Field(4, ge=1, le=100, description="database connections that REST requests share")
+    max_subscriptions: int = Field(100, ge=1, description="subscriptions per connection")
+    max_message_rate: float = Field(100.0, ge=1, description="messages per second and connection")
+    max_message_size: int = Field(128 * 1024, ge=1024, le=1024 * 1024, description="bytes of one client message")
+    max_buffer_size: int = Field(
+        1024 * 1024,
+        ge=16 * 1024,
+        description="bytes that may wait for one connection before its live queries are conflated",
+    )
+    max_backlog: int = Field(
+        4 * 1024 * 1024,
+        ge=16 * 1024,
+        description="bytes that may wait for one connection before it is closed because of its channels",
+    )
+    stall_timeout: float = Field(
+        60.0, gt=0, description="seconds after which a connection that takes nothing is dropped"
+    )
+    ping_interval: float = Field(25.0, gt=0, description="seconds between pings")
+    missed_pings: int = Field(2, ge=1, description="unanswered pings after which a connection is dropped")
+    session_timeout: float = Field(
+        30.0, gt=0, description="seconds without a request after which a polling client counts as gone"
+    )
+    drain_time: float = Field(
+        10.0, ge=0, description="seconds over which clients are told to move before the server stops; 0: at once"
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages to log")
+    log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
+
+    @field_validator("allowed_origins", "open_channels", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        """In the environment a list is JSON, or simply separated by commas."""
+        if not isinstance(given, str):
+            return given
+        return json.loads(given) if given.lstrip().startswith("[") else given.split(",")
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _normal_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin.strip().rstrip("/").lower() for origin in origins)
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a client may leave unacknowledged what was sent to it."""
+        return 2 * self.ping_interval
+
+    @property
+    def session_limits(self) -> SessionLimits:
+        """Limits of what a client may ask for."""
+        return SessionLimits(self.max_subscriptions, self.max_message_rate, self.max_message_size)
+
+    @property
+    def connection_limits(self) -> ConnectionLimits:
+        """Limits of a WebSocket connection."""
+        return ConnectionLimits(
+            message_size=self.max_message_size,
+            buffer_size=self.max_buffer_size,
+            backlog=self.max_backlog,
+            stall_timeout=self.stall_timeout,
+            ping_interval=self.ping_interval,
+            missed_pings=self.missed_pings,
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags first, then the environment, then the file (if the class names one)."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(config: Path | None = None, **flags: object) -> Settings:
+    """Read the settings; ``flags`` that are None were not given.
+
+    Raises ``SettingsError`` if the file cannot be read, or a setting is unknown or wrong.
+    """
+    if config is not None and not config.is_file():
+        raise SettingsError(f"the configuration file {config} does not exist")
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    try:
+        return FromFile(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as wrong:
+        raise SettingsError(_in_words(wrong)) from wrong
+    except TOMLDecodeError as wrong:
+        raise SettingsError(f"the configuration file {config} cannot be read: {wrong}") from wrong
+    except ValueError as wrong:  # broken JSON in an environment variable
+        raise SettingsError(f"the settings cannot be read: {wrong}") from wrong
+
+
+def _in_words(wrong: ValidationError) -> str:
+    problems = (
+        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+        + ("" if problem["type"] == "extra_forbidden" else f" (got {problem['input']!r})")
+        for problem in wrong.errors(include_url=False)
+    )
+    return "wrong settings: " + "; ".join(problems)

@@ -1,0 +1,188 @@
+"""uvicorn's HTTP protocol, with its transport within the application's reach, and with our WebSockets.
+
+ASGI has no way to drop a client that takes nothing: returning waits until everything has been sent. So each request finds
+its transport in ``scope["state"]["transport"]``, for an event stream to look at and, at worst, abort.
+
+A request that asks for a WebSocket is checked and let in here, before anything is answered. Where that fails it goes to the
+application as any other request does, with the reason in ``scope["state"]["refused"]``: so a refusal is an HTTP answer like
+all others. What is no HTTP at all is answered by a problem document, too, and the client gets the time to read it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+import h11
+import msgspec
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from server.auth.identity import Refused, Upgrade, query_of
+from server.transports.websocket.connection import WebSocketConnection
+from server.transports.websocket.handshake import asks_for_websocket, handshake_key
+from server.transports.websocket.upgrade import RealtimeProtocol
+
+__all__ = ["WEBSOCKET_PATH", "Acceptor", "HttpProtocol"]
+
+WEBSOCKET_PATH: Final = "/realtime"
+
+_LONGEST_HEAD: Final = 64 * 1024
+"""Bytes of a request line with its headers."""
+
+_MOST_HEADERS: Final = 500
+
+_LINGER: Final = 2.0
+"""Seconds in which a refused client may go on sending: what is unread at a close destroys the answer (TCP's RST)."""
+
+_ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+_DETAILS: Final = {
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "the request line and the headers are too long",
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "HTTP/1.1 is spoken here",
+    HTTPStatus.NOT_IMPLEMENTED: "this transfer encoding is not supported",
+}
+
+
+class Acceptor(Protocol):
+    """Decides about clients that want a WebSocket."""
+
+    @property
+    def message_hard_cap(self) -> int:
+        """Bytes of the largest frame that is read at all."""
+
+    def accept(self, upgrade: Upgrade) -> WebSocketConnection:
+        """A listener for a new connection. Raises ``Refused``."""
+        ...
+
+
+class HttpProtocol(H11Protocol):
+    """See the module. ``acceptor`` is bound with ``functools.partial``; the rest is what uvicorn gives."""
+
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._acceptor = acceptor
+        self._accepted: tuple[WebSocketConnection, bytes] | None = None
+        self._lingering = False
+        self.conn = self._http = _Connection(h11.SERVER, _LONGEST_HEAD)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client connected."""
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived."""
+        if not self._lingering:
+            super().data_received(data)
+
+    # WebSockets.
+
+    def _should_upgrade(self) -> bool:
+        scope = self.scope
+        if scope["path"] != WEBSOCKET_PATH or not asks_for_websocket(self.headers):
+            return False
+        try:
+            key = handshake_key(scope["method"].encode(), scope["http_version"].encode(), self.headers)
+            origin = next((value.decode("latin-1") for name, value in self.headers if name == b"origin"), None)
+            ip = None if self.client is None else self.client[0].partition("%")[0]  # %: an IPv6 zone
+            self._accepted = self._acceptor.accept(Upgrade(origin, query_of(scope["query_string"]), ip)), key
+        except Refused as refused:
+            scope["state"]["refused"] = refused
+            return False
+        return True
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """The request was let in: from here on the transport is a WebSocket's."""
+        assert self._accepted is not None
+        connection, key = self._accepted
+        self.connections.discard(self)
+        protocol = RealtimeProtocol(connection, self.connections, self._acceptor.message_hard_cap)
+        protocol.connection_made(self.transport)
+        # Frames may stand behind the request already, from a client that did not wait.
+        protocol.begin(key, self.conn.trailing_data[0])
+        self.transport.set_protocol(protocol)
+
+    # What is no HTTP.
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be read, if nothing else is being answered, and close."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()
+            return
+        wrong = self._http.wrong
+        status = HTTPStatus(400 if wrong is None else wrong.error_status_hint)
+        detail = _DETAILS.get(status, msg if wrong is None else f"not an HTTP request: {wrong}")
+        body = msgspec.json.encode({"title": status.phrase, "status": status, "detail": detail})
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        reason = status.phrase.encode()
+        for part in (
+            h11.Response(status_code=status, headers=headers, reason=reason),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(part) or b"")
+        self._lingering = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(_LINGER, self.transport.close)
+
+
+class _Connection(h11.Connection):
+    """h11's, with what a server needs besides.
+
+    It remembers why a request could not be read, knows no absolute form (RFC 9112, 3.2.2: servers must accept it), ignores
+    empty lines before a request (2.2), and limits a head also if it arrives at once: h11 does while its end is missing.
+    """
+
+    wrong: h11.RemoteProtocolError | None = None
+
+    def receive_data(self, data: bytes) -> None:
+        """See the class; b"" is the end of the stream."""
+        if data and self.their_state is h11.IDLE and not self.trailing_data[0]:
+            data = data.lstrip(b"\r\n")
+            if not data:
+                return
+        super().receive_data(data)
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """See the class."""
+        try:
+            event = super().next_event()
+        except h11.RemoteProtocolError as wrong:
+            self.wrong = wrong
+            raise
+        if isinstance(event, h11.Request) and (status := _problem_of(event)) is not None:
+            self.wrong = h11.RemoteProtocolError("refused", error_status_hint=status)
+            raise self.wrong
+        if isinstance(event, h11.Request) and (found := _ABSOLUTE.match(event.target)) is not None:
+            path = event.target[found.end() :]
+            return h11.Request(
+                method=event.method,
+                headers=event.headers.raw_items(),
+                target=path if path.startswith(b"/") else b"/" + path,
+                http_version=event.http_version,
+            )
+        return event
+
+
+def _problem_of(request: h11.Request) -> HTTPStatus | None:
+    if not request.http_version.startswith(b"1."):
+        return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+    size = len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
+    if size > _LONGEST_HEAD or len(request.headers) > _MOST_HEADERS:
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return None

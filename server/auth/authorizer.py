@@ -1,0 +1,81 @@
+"""Who may do what: the one place that is asked before anything is done for a client.
+
+Tokens and rules per channel come with a later version; until then there are names. A channel's name says of which kind it
+is, and the kind decides (:class:`NameRules`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from fnmatch import translate
+from re import compile as compile_pattern
+from typing import Protocol
+
+from engine.errors import QueryRejected
+from server.ports.channels import Member
+from server.protocol.client_messages import COLLECTION_PREFIX
+
+__all__ = ["Action", "Authorizer", "ChannelNotFound", "NameRules", "NotAllowed"]
+
+
+class NotAllowed(QueryRejected):
+    """The client may not do this in that channel."""
+
+    code = "RT_003"
+
+
+class ChannelNotFound(QueryRejected):
+    """There is no channel of that name, and none can be."""
+
+    code = "RT_004"
+
+
+class Action(Enum):
+    """What a client can ask to do in a channel."""
+
+    SUBSCRIBE = "subscribe to"
+    PUBLISH = "publish to"
+    PRESENCE = "be present in"
+
+
+class Authorizer(Protocol):
+    """Decides. Called once per request, in the order of a connection's requests."""
+
+    async def check(self, member: Member, action: Action, channel: str) -> None:
+        """Raises ``QueryRejected`` with ``RT_003`` if it is not allowed, ``RT_004`` if there can be no such channel."""
+
+
+class NameRules:
+    """Decides by the kind of the name alone.
+
+    ========================  ==============================================================
+    ``public:*``              open
+    ``presence:*``            open
+    ``private:*``             closed: it needs a token, and there are none yet
+    ``db:collection:*``       read with live queries, written with SQL; no messages
+    ``db:*``, ``*``           no channels
+    any other                 open if it matches one of ``open_channels``
+    ========================  ==============================================================
+    """
+
+    def __init__(self, open_channels: Iterable[str] = ("*",)) -> None:
+        self._open = [compile_pattern(translate(pattern)) for pattern in open_channels]
+
+    async def check(self, member: Member, action: Action, channel: str) -> None:
+        """See the class."""
+        kind = channel.partition(":")[0]
+        if channel.startswith(COLLECTION_PREFIX):
+            raise NotAllowed(f"{channel!r} is a live query: its rows are written with SQL")
+        if kind == "db":
+            raise ChannelNotFound(
+                f"there is no channel {channel!r}: names with db: are live queries ({COLLECTION_PREFIX}NAME)"
+            )
+        if channel == "*":
+            raise ChannelNotFound("'*' is no channel: it stands for what is sent to a connection itself")
+        if kind == "private":
+            raise NotAllowed(f"to {action.value} {channel!r} needs a token, and this server has no tokens yet")
+        if kind in ("public", "presence"):
+            return
+        if not any(pattern.match(channel) for pattern in self._open):
+            raise NotAllowed(f"this server does not let clients {action.value} {channel!r} (setting open_channels)")

@@ -1,0 +1,115 @@
+"""Who a new connection is. Until there are tokens: anonymous, or on a developer's machine who it says it is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from engine.values.exact_json import exact_decoder
+from server.ports.channels import Member
+from server.protocol.validation import BadMessage, check_storable
+
+__all__ = ["Refused", "Upgrade", "member_of", "packed_of", "query_of"]
+
+_LONGEST_USER = 256
+_LONGEST_QUERY = 8192
+_Attributes = dict[str, str | int | Decimal | bool | None]
+_CLIENT = re.compile(r"[A-Za-z0-9_-]{16,64}")
+_attributes: msgspec.json.Decoder[dict[str, Any]] = exact_decoder(dict[str, Any])
+
+
+class Refused(Exception):
+    """The upgrade is refused with an HTTP status; the text says why. ``headers``: what the answer needs besides."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What an upgrade request says. ``query``: its parameters, the last one of each name; ``ip``: the peer's address."""
+
+    origin: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    ip: str | None = None
+
+
+def query_of(text: bytes) -> dict[str, str]:
+    """The parameters of a query string. Raises ``Refused`` if they are no text."""
+    if len(text) > _LONGEST_QUERY:
+        raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, f"the query string is longer than {_LONGEST_QUERY} bytes")
+    try:
+        return dict(parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict"))
+    except ValueError as wrong:
+        raise Refused(HTTPStatus.BAD_REQUEST, "the query string is not percent-encoded UTF-8") from wrong
+
+
+def packed_of(upgrade: Upgrade) -> bool:
+    """Whether the client asks for MessagePack (``?format=msgpack``). Raises ``Refused`` for an unknown format."""
+    format = upgrade.query.get("format", "json")
+    if format not in ("json", "msgpack"):
+        raise Refused(HTTPStatus.BAD_REQUEST, "format: json or msgpack")
+    return format == "msgpack"
+
+
+def member_of(
+    connection_id: str, upgrade: Upgrade, *, trust_user_parameter: bool, transport: str = "websocket"
+) -> Member:
+    """The member a connection is.
+
+    Args:
+        connection_id: unique.
+        upgrade: with ``?client=SECRET``, by which somebody unknown stays the same user when it connects again; with
+            ``?user=ID`` and ``&attributes={"team":"red"}``, which only count if they are trusted.
+        trust_user_parameter: believe them. Never on a server that strangers can reach.
+        transport: ``websocket``, ``sse`` or ``poll``.
+
+    Raises ``Refused`` if they have a wrong form, or are given but not trusted.
+    """
+    user, attributes = upgrade.query.get("user"), upgrade.query.get("attributes")
+    anonymous = _anonymous(upgrade.query.get("client"))
+    if user is None and attributes is None:
+        return Member(connection_id, anonymous, ip=upgrade.ip, transport=transport)
+    if not trust_user_parameter:
+        raise Refused(
+            HTTPStatus.FORBIDDEN,
+            "user and attributes in the address are believed by development servers only (trust_user_parameter)",
+        )
+    if user is not None and not (0 < len(user) <= _LONGEST_USER and user.isprintable()):
+        raise Refused(HTTPStatus.BAD_REQUEST, f"user: 1 to {_LONGEST_USER} printable characters")
+    return Member(connection_id, user or anonymous, _decoded(attributes), upgrade.ip, transport)
+
+
+def _anonymous(client: str | None) -> str | None:
+    """The user that is known by nothing but a secret of its own. The others see it, so it must not tell the secret."""
+    if client is None:
+        return None
+    if not _CLIENT.fullmatch(client):
+        raise Refused(HTTPStatus.BAD_REQUEST, "client: 16 to 64 characters of A-Z, a-z, 0-9, _ and -")
+    return f"anon-{hashlib.sha256(client.encode()).hexdigest()[:20]}"
+
+
+def _decoded(attributes: str | None) -> _Attributes:
+    if attributes is None:
+        return {}
+    try:
+        decoded = _attributes.decode(attributes)
+        check_storable(decoded, field="attributes")
+    except BadMessage as wrong:
+        raise Refused(HTTPStatus.BAD_REQUEST, str(wrong)) from wrong
+    except (msgspec.MsgspecError, RecursionError) as wrong:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"attributes: a JSON object of plain values ({wrong})") from wrong
+    for name, value in decoded.items():
+        if isinstance(value, list | dict):
+            raise Refused(HTTPStatus.BAD_REQUEST, f"attributes: a JSON object of plain values, which {name!r} is not")
+    return decoded

@@ -1,0 +1,1 @@
+"""The ``realtime`` command: its commands, and a PostgreSQL for development."""

@@ -1,0 +1,83 @@
+"""``realtime dev``: everything on this machine with one command, and left as it was found at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from server import demo
+from server.app.listening import listen, listen_near
+from server.app.server import serve
+from server.app.settings import Settings
+from server.cli.local_postgres import LocalPostgres
+from server.cli.migrate import migrate
+
+__all__ = ["run_dev"]
+
+_WELCOME = """
+  Demo page   {url}
+  Postgres    {psql}
+
+  Change rows with psql, or in the page's SQL box, and watch every open page follow. Ctrl+C stops.
+"""
+
+
+def run_dev(settings: Settings, data_dir: Path, *, open_page: bool = False) -> None:
+    """Start a Postgres of our own in ``data_dir``, migrate and seed it, and serve it with the demo page until
+    interrupted.
+
+    Raises ``LocalPostgresError``, ``MigrationError``, ``ServeError`` or ``FeedError``.
+    """
+    listener = _listen(settings)
+    with _postgres(data_dir) as postgres:
+        migrate(postgres.dsn)
+        demo.seed(postgres.dsn)
+
+        def ready(url: str) -> None:
+            print(_WELCOME.format(url=url, psql=_psql(postgres)), flush=True)
+            if open_page and _has_display():
+                webbrowser.open(url)
+
+        serve(settings, postgres.dsn, demo.routes(postgres.dsn), ready, listener)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The port that was asked for; where none was, the first free one from the default on."""
+    if "port" in settings.model_fields_set:
+        return listen(settings.host, settings.port, settings.patience)
+    listener = listen_near(settings.host, settings.port, settings.patience)
+    if (port := listener.getsockname()[1]) != settings.port:
+        print(f"port {settings.port} is taken; using {port} (another: --port, or make demo PORT=...)", file=sys.stderr)
+    return listener
+
+
+def _psql(postgres: LocalPostgres) -> str:
+    """The command that opens ``psql``; with its path where only the server's own installation has one."""
+    installed = shutil.which("psql") is not None
+    return f"{'psql' if installed else postgres.bin_dir / 'psql'} {postgres.dsn}"
+
+
+@contextmanager
+def _postgres(data_dir: Path) -> Iterator[LocalPostgres]:
+    """A running server; stopped at the end if it did not run before."""
+    postgres = LocalPostgres(data_dir)
+    ran_before = postgres.data_dir.exists() and postgres.running
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it is stopped then, too
+    try:
+        postgres.start()
+        yield postgres
+    finally:
+        if not ran_before:
+            postgres.stop()
+
+
+def _has_display() -> bool:
+    """Without one, ``webbrowser`` would start a browser in the terminal."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

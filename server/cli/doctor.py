@@ -1,0 +1,269 @@
+"""``realtime doctor``: is this database ready, and how to mend what is not.
+
+Only looks (a temporary slot, if wal2json is asked for, is the one thing it makes). Each check is a function that
+yields findings; a problem would stop the service, a warning might some day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from engine.catalog.build import is_bytewise
+from engine.feed.diagnostics import sender_remedy
+from engine.postgres.connecting import connect_now
+from engine.postgres.named_queries import query
+from engine.postgres.session_settings import READS_ANYWAY
+from server.app.settings import Settings
+from server.cli.doctor_connections import connection_findings
+from server.cli.doctor_schema import own_slots, schema_findings
+from server.cli.finding import Finding
+from server.cli.output import size_in_words
+
+__all__ = ["OLDEST_VERSION", "Finding", "diagnose"]
+
+OLDEST_VERSION = 14
+
+_Connection = psycopg.Connection[dict[str, Any]]
+
+
+def diagnose(dsn: str, settings: Settings) -> list[Finding]:
+    """Check the database behind ``dsn``. Raises ``psycopg.OperationalError`` if it cannot be reached."""
+    with connect_now(dsn, "realtime doctor", autocommit=True, row_factory=dict_row) as connection:
+        server = _one(connection, "doctor_server")
+        findings = list(_version(server))
+        if any(finding.level == "problem" for finding in findings):
+            return findings
+        findings += [*_wal(server), *_room(server), *_keep_size(server), *_role(connection), *_sender(dsn, connection)]
+        findings += connection_findings(connection, settings)
+        findings += [*_encoding(server, settings), *_collation(connection)]
+        findings += schema_findings(connection)
+        findings += [*_slots(connection), *_blockers(connection), *_plugin(dsn, server, settings)]
+    return findings
+
+
+def _one(connection: _Connection, name: str) -> dict[str, Any]:
+    row = connection.execute(query(name)).fetchone()
+    assert row is not None, name
+    return row
+
+
+def _version(server: dict[str, Any]) -> Iterator[Finding]:
+    if server["version"] < OLDEST_VERSION * 10000:
+        yield Finding(
+            "problem",
+            f"PostgreSQL {server['version_text']} is too old",
+            f"Use PostgreSQL {OLDEST_VERSION} or newer.",
+        )
+    elif server["standby"]:
+        yield Finding("problem", "this server is a standby", "Connect to the primary.")
+    else:
+        yield Finding("ok", f"PostgreSQL {server['version_text']}")
+
+
+def _wal(server: dict[str, Any]) -> Iterator[Finding]:
+    if server["wal_level"] != "logical":
+        yield Finding(
+            "problem",
+            f"wal_level is {server['wal_level']}",
+            "ALTER SYSTEM SET wal_level = 'logical'; then restart PostgreSQL.",
+        )
+    else:
+        yield Finding("ok", "wal_level is logical")
+
+
+def _room(server: dict[str, Any]) -> Iterator[Finding]:
+    for what, used, most, setting in (
+        ("replication slots", server["slots"], server["max_slots"], "max_replication_slots"),
+        ("WAL senders", server["senders"], server["max_senders"], "max_wal_senders"),
+    ):
+        if used >= most:
+            yield Finding(
+                "problem",
+                f"all {most} {what} are taken (fine if this service holds one of them already)"
+                if used
+                else f"no {what} are allowed",
+                f"ALTER SYSTEM SET {setting} = {max(most * 2, 10)}; then restart PostgreSQL.",
+            )
+        else:
+            yield Finding("ok", f"{used} of {most} {what} are taken")
+
+
+def _keep_size(server: dict[str, Any]) -> Iterator[Finding]:
+    size = server["keep_size_mb"]
+    if size < 0:
+        yield Finding(
+            "warn",
+            "max_slot_wal_keep_size is unlimited: a slot that nobody reads can fill the disk",
+            "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf(); "
+            "a slot that is lost is replaced by itself.",
+        )
+    else:
+        yield Finding("ok", f"max_slot_wal_keep_size is {size_in_words(size * 1024 * 1024)}")
+
+
+def _role(connection: _Connection) -> Iterator[Finding]:
+    role = _one(connection, "doctor_role")
+    name = f'"{role["name"]}"'
+    if role["may_create"]:
+        yield Finding("ok", f"role {role['name']} may create schemas and publications in {role['database']}")
+    else:
+        yield Finding(
+            "warn",
+            f"role {role['name']} cannot create schemas in {role['database']}: another must run `realtime migrate`",
+            f'GRANT CREATE ON DATABASE "{role["database"]}" TO {name};',
+        )
+    if not role["may_use_temporary"]:
+        yield Finding(
+            "problem",
+            f"role {role['name']} may not make temporary objects, which checking clients' SQL needs",
+            f'GRANT TEMPORARY ON DATABASE "{role["database"]}" TO {name};',
+        )
+    if role["reader_member"] is False:
+        yield Finding(
+            "problem", f"role {role['name']} cannot become realtime_reader", f"GRANT realtime_reader TO {name};"
+        )
+
+
+def _sender(dsn: str, connection: _Connection) -> Iterator[Finding]:
+    """The role, pg_hba.conf and poolers in between decide this, so the only way to know is to try."""
+    try:
+        with connect_now(dsn, "realtime doctor", READS_ANYWAY, autocommit=True, replication="database") as sender:
+            sender.execute("IDENTIFY_SYSTEM")
+    except psycopg.Error as error:
+        said = error.diag.message_primary or " ".join(str(error).split())
+        yield Finding(
+            "problem",
+            f"a replication connection is not possible: {said}",
+            sender_remedy(_one(connection, "feed_sender_facts"))
+            or "Connect to PostgreSQL itself (not a pooler), as a role with REPLICATION that pg_hba.conf lets in.",
+        )
+    else:
+        yield Finding("ok", "replication connections are possible")
+
+
+def _collation(connection: _Connection) -> Iterator[Finding]:
+    """`realtime dev` has a bytewise order; the usual locale of a production database has not."""
+    row = _one(connection, "doctor_collation")
+    if is_bytewise(row["provider"], row["collate"], utf8=row["utf8"]):
+        yield Finding("ok", f"the default collation {row['locale']} is bytewise: text is ordered incrementally")
+    else:
+        yield Finding(
+            "warn",
+            f"the default collation is {row['locale']}: live queries that order or range by its text columns are re-read",
+            'Where that costs too much: ALTER TABLE ... ALTER COLUMN ... TYPE text COLLATE "C".',
+        )
+
+
+def _slots(connection: _Connection) -> Iterator[Finding]:
+    """Every slot of the cluster: each of them can hold WAL. Only those in ``realtime.nodes`` are ours to drop."""
+    own = own_slots(connection)
+    for slot in connection.execute(query("doctor_slots")).fetchall():
+        name, held = slot["name"], size_in_words(slot["retained"])
+        if slot["ours"] and name in own:
+            yield _own_slot(slot, name, held)
+            continue
+        where = f", database {slot['database']}" if slot["database"] else ""
+        what = f"slot {name} ({slot['type']}{where})"
+        leave = "It is not one of this service's nodes in this database: only its owner knows whether it is needed."
+        if slot["wal_status"] == "lost":
+            yield Finding("warn", f"{what} is lost: the WAL it needs is gone", leave)
+        elif not slot["active"]:
+            yield Finding("warn", f"nobody reads {what}, and it holds {held} of WAL", leave)
+        else:
+            yield Finding("ok", f"{what} is another's; it is being read and holds {held} of WAL")
+
+
+def _own_slot(slot: dict[str, Any], name: str, held: str) -> Finding:
+    if slot["wal_status"] == "lost":
+        return Finding(
+            "warn",
+            f"slot {name} is lost: the WAL it needs is gone",
+            f"realtime slots drop {name} (a running server replaces its own)",
+        )
+    if not slot["active"]:
+        return Finding(
+            "warn",
+            f"nobody reads slot {name}, and it holds {held} of WAL",
+            f"Start its server, or realtime slots drop {name}",
+        )
+    return Finding("ok", f"slot {name} is being read and holds {held} of WAL")
+
+
+def _blockers(connection: _Connection) -> Iterator[Finding]:
+    row = connection.execute(query("doctor_oldest_transaction")).fetchone()
+    if row is not None:
+        yield Finding(
+            "warn",
+            f"a transaction has been open for {row['seconds']:.0f} s (pid {row['pid']}): a new slot must wait for it",
+            f"End it, or SELECT pg_terminate_backend({row['pid']});",
+        )
+    for row in connection.execute(query("doctor_prepared")).fetchall():
+        yield Finding(
+            "warn",
+            f"prepared transaction {row['gid']} of {row['owner']} has waited for its end for {row['seconds']:.0f} s: "
+            "a new slot must wait for it",
+            f"In database {row['database']}: COMMIT PREPARED {row['gid']}; or ROLLBACK PREPARED {row['gid']};",
+        )
+
+
+def _plugin(dsn: str, server: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+    """Minor releases of PostgreSQL since 2026 load only the output plugins that are listed (CVE-2026-6471)."""
+    name = "wal2json" if settings.decoder == "wal2json" else "pgoutput"
+    allowed = None if server["plugins"] is None else [each.strip() for each in server["plugins"].split(",")]
+    if allowed is not None and name not in allowed:
+        yield _not_allowed(name, allowed)
+    elif name == "pgoutput":
+        yield Finding("ok", "the decoder pgoutput is part of PostgreSQL")
+    else:
+        yield _try_plugin(dsn, name)
+
+
+def _encoding(server: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+    encoding = server["encoding"]
+    if encoding != "UTF8" and settings.decoder == "wal2json":
+        yield Finding(
+            "problem",
+            f"wal2json does not convert values of a database in {encoding} to UTF-8",
+            "Use --decoder pgoutput.",
+        )
+    elif encoding == "SQL_ASCII":
+        yield Finding(
+            "warn",
+            "the encoding of the database is SQL_ASCII: a value that is not UTF-8 ends the live queries that read it, and a "
+            "change to its row costs a new slot",
+            "Move the data to a database with ENCODING 'UTF8'.",
+        )
+    else:
+        yield Finding("ok", f"the encoding of the database is {encoding}")
+
+
+def _not_allowed(name: str, allowed: list[str]) -> Finding:
+    return Finding(
+        "problem",
+        f"the server does not allow {name} as an output plugin",
+        f"ALTER SYSTEM SET output_plugin_libraries = '{', '.join([*allowed, name])}'; SELECT pg_reload_conf();",
+    )
+
+
+def _try_plugin(dsn: str, name: str) -> Finding:
+    unknown = f"whether {name} can be loaded is not known"
+    try:
+        with connect_now(dsn, "realtime doctor", {"statement_timeout": "5s"}, autocommit=True) as connection:
+            connection.execute(query("doctor_try_plugin"), [name])
+    except psycopg.errors.QueryCanceled:
+        return Finding("warn", f"{unknown}: an open transaction holds new slots up", "Try again later.")
+    except psycopg.errors.UndefinedFile:
+        return Finding(
+            "problem",
+            f"the decoder {name} is not installed on the database server",
+            f"Install its package (postgresql-NN-{name}), or use --decoder pgoutput.",
+        )
+    except psycopg.Error as error:
+        if isinstance(error, psycopg.errors.InsufficientPrivilege) and name in (error.diag.message_primary or ""):
+            return _not_allowed(name, ["pgoutput", "test_decoding"])
+        return Finding("warn", f"{unknown}: {error.diag.message_primary}", "Mend the problems above first.")
+    return Finding("ok", f"the decoder {name} is installed")

@@ -1,0 +1,46 @@
+"""``realtime doctor``: room for the connections of a node (docs: Connections of a node)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import psycopg
+
+from engine.postgres.named_queries import query
+from server.app.settings import Settings
+from server.cli.finding import Finding
+
+__all__ = ["connection_findings"]
+
+_IDLE: Final = 7
+_BESIDE_POOLS: Final = 13  # walsender, lease, publisher, channels, history, one more reader
+
+
+def connection_findings(connection: psycopg.Connection[dict[str, Any]], settings: Settings) -> Iterator[Finding]:
+    """A problem if a node cannot even start, a warning if it cannot have all the connections that it may open."""
+    most = settings.pool_size + settings.rest_pool_size + _BESIDE_POOLS
+    found = []
+    for row in connection.execute(query("doctor_connections")).fetchall():
+        free = row["most"] - row["used"]
+        if free < most:
+            whose = {"server": "", "role": f" for role {row['role']}", "database": f" to database {row['database']}"}
+            found.append(
+                Finding(
+                    "problem" if free < _IDLE else "warn",
+                    f"{max(free, 0)} of {row['most']} connections{whose[row['what']]} are free, "
+                    f"and a node opens {_IDLE} to {most}",
+                    _remedy(row, row["used"] + most),
+                )
+            )
+    yield from found or [Finding("ok", f"there is room for the {most} connections that a node opens at most")]
+
+
+def _remedy(row: dict[str, Any], wanted: int) -> str:
+    if row["what"] == "role":
+        return f'ALTER ROLE "{row["role"]}" CONNECTION LIMIT {wanted};'
+    if row["what"] == "database":
+        return f'ALTER DATABASE "{row["database"]}" CONNECTION LIMIT {wanted};'
+    return (
+        f"ALTER SYSTEM SET max_connections = {wanted + 25}; then restart PostgreSQL. Or end sessions that nobody uses."
+    )

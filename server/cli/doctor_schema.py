@@ -1,0 +1,213 @@
+"""``realtime doctor`` inside a database: the schema ``realtime``, privileges, triggers, the publication, collections.
+
+The connected role may have no rights at all: what it may not look at is a finding like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+
+from engine.postgres.missing_tables import REMEDY, tables_in_words
+from engine.postgres.named_queries import query
+from server.cli.finding import Finding
+from server.cli.migrate import wide_publications
+from server.cli.migration_state import DatabaseState, not_at_this_version, read_state
+
+__all__ = ["own_slots", "schema_findings"]
+
+_Connection = psycopg.Connection[dict[str, Any]]
+
+
+def schema_findings(connection: _Connection) -> Iterator[Finding]:
+    """Check the database of ``connection``, migrated or not."""
+    yield from _wide_publications(connection)
+    state = read_state(connection)
+    yield from _state(state)
+    if not state.ours or state.missing or not state.readable or state.newer or state.changed:
+        return
+    for check in _IN_MIGRATED if state.schema_current and not state.numbered else _OF_ANY_VERSION:
+        try:
+            yield from check(connection)
+        except (
+            psycopg.errors.InsufficientPrivilege,
+            psycopg.errors.UndefinedTable,
+            psycopg.errors.UndefinedFunction,
+            psycopg.errors.UndefinedObject,
+        ) as error:
+            yield Finding(
+                "problem",
+                f"not everything can be checked: {error.diag.message_primary}",
+                f"Run `realtime migrate` as {state.owner}; if the role lacks privileges, `realtime grant {state.role}`.",
+            )
+
+
+def own_slots(connection: _Connection) -> frozenset[str]:
+    """Slots of this database's nodes, as far as the role may see them."""
+    readable = connection.execute(query("nodes_readable")).fetchone()
+    if readable is None or not readable["readable"]:
+        return frozenset()
+    return frozenset(str(row["slot"]) for row in connection.execute(query("node_slots")).fetchall())
+
+
+def _wide_publications(connection: _Connection) -> Iterator[Finding]:
+    for name in wide_publications(connection):
+        yield Finding(
+            "warn",
+            f"publication {name} takes in the tables of the schema realtime too: its subscribers stop with "
+            '"logical replication target relation does not exist"',
+            "Let it name its tables or schemas, without realtime; or make the schema on the subscriber too "
+            "(docs: Backup and restore, Other publications).",
+        )
+
+
+def _state(state: DatabaseState) -> Iterator[Finding]:
+    if not state.ours and state.objects is not None:
+        yield Finding(
+            "problem",
+            f"the schema realtime is not ours: it belongs to {state.owner} and holds {state.objects}",
+            "Another product uses the name: use another database, or rename that schema.",
+        )
+    elif state.missing:
+        yield Finding("problem", tables_in_words(state.missing), f"{REMEDY[0].upper()}{REMEDY[1:]}.")
+    elif state.ours and not state.readable:
+        yield Finding(
+            "problem",
+            f"role {state.role} has no privileges in the schema realtime",
+            f"As {state.owner} or a superuser: `realtime grant {state.role}`, or SELECT realtime.grant_server(...).",
+        )
+    elif other := state.newer or state.changed:
+        yield Finding("problem", other, "Install that version; this one refuses to serve and to migrate.")
+    elif (problem := not_at_this_version(state)) is not None:
+        yield Finding("problem", problem, "Run `realtime migrate`.")
+    else:
+        yield Finding("ok", "migrations are up to date")
+
+
+def _event_triggers(connection: _Connection) -> Iterator[Finding]:
+    row = connection.execute(query("doctor_event_triggers")).fetchone()
+    assert row is not None
+    if row["enabled"] < 2:
+        yield Finding(
+            "warn",
+            "event triggers are missing or disabled: DDL on exposed tables is noticed only at their next row change",
+            "Run `realtime migrate` once as a superuser.",
+        )
+    elif row["always"] < 2:
+        yield Finding(
+            "warn",
+            "event triggers do not fire in sessions with session_replication_role = replica",
+            "Run `realtime migrate` once as a superuser.",
+        )
+    else:
+        yield Finding("ok", "event triggers announce DDL")
+
+
+def _triggers(connection: _Connection) -> Iterator[Finding]:
+    for row in connection.execute(query("doctor_triggers")).fetchall():
+        yield Finding(
+            "problem",
+            f"trigger {row['name']} on {row['relation']} {row['what']}: what it announces or checks is not noticed",
+            "Run `realtime migrate`.",
+        )
+
+
+def _roles(connection: _Connection) -> Iterator[Finding]:
+    for row in connection.execute(query("roles_missing")).fetchall():
+        yield Finding(
+            "problem",
+            f"the role {row['name']} does not exist in this cluster (restored from another one?)",
+            "Run `realtime migrate` as a role with CREATEROLE: it makes the role and grants it what it had.",
+        )
+
+
+def _privileges(connection: _Connection) -> Iterator[Finding]:
+    lacking = [str(row["statement"]) for row in connection.execute(query("doctor_privileges")).fetchall()]
+    for statement in lacking:
+        yield Finding(
+            "problem",
+            "the connected role lacks a privilege that serving needs",
+            f"{statement}  (all: `realtime grant`)",
+        )
+    if not lacking:
+        yield Finding("ok", "the role has every privilege that serving needs in this database")
+    for row in connection.execute(query("doctor_publisher_privileges")).fetchall():
+        yield Finding(
+            "problem",
+            "realtime_publisher lacks a privilege that publishing by SQL needs",
+            f"{row['statement']}  (or run `realtime migrate`)",
+        )
+
+
+def _publication(connection: _Connection) -> Iterator[Finding]:
+    found = connection.execute(query("doctor_publication")).fetchone()
+    if found is None:
+        yield Finding(
+            "problem",
+            "the publication bunbase_realtime is missing",
+            "Run `realtime migrate`: it makes the publication, with the exposed tables in it.",
+        )
+    elif not found["complete"]:
+        yield Finding(
+            "problem",
+            "the publication bunbase_realtime does not publish everything",
+            "Run `realtime migrate`, or ALTER PUBLICATION bunbase_realtime "
+            "SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true);",
+        )
+    else:
+        yield Finding("ok", "the publication is there")
+
+
+def _collections(connection: _Connection) -> Iterator[Finding]:
+    rows = connection.execute(query("doctor_collections")).fetchall()
+    found = [finding for row in rows for finding in _collection(row)]
+    yield from found
+    if not rows:
+        yield Finding("warn", "no table is exposed to clients yet", "realtime expose TABLE")
+    elif not any(finding.level == "problem" for finding in found):
+        yield Finding("ok", f"{len(rows)} exposed tables can be followed")
+
+
+def _collection(row: dict[str, Any]) -> Iterator[Finding]:
+    name, relation = row["name"], row["relation"]
+    if row["gone"]:
+        yield Finding("problem", f"collection {name}: its table is gone", f"realtime unexpose {name}")
+        return
+    if not row["published"]:
+        yield Finding(
+            "problem",
+            f"collection {name}: {relation} is not in the publication",
+            "Run `realtime migrate`: it adds the table while no transaction is writing to it.",
+        )
+    for problem in row["problems"]:
+        yield Finding(
+            "problem",
+            f"collection {name}: {problem}, so PostgreSQL refuses its updates and deletes",
+            "Add a primary key and REPLICA IDENTITY DEFAULT, or ALTER TABLE ... REPLICA IDENTITY FULL.",
+        )
+    for grant in row["reader_lacks"]:
+        yield Finding(
+            "problem",
+            f"collection {name}: realtime_reader, which runs clients' SQL, may not read all exposed columns of {relation}",
+            f"{grant}  (or run `realtime migrate`)",
+        )
+    if row["columns_differ"]:
+        yield Finding(
+            "problem",
+            f"collection {name}: what realtime_reader may read of {relation} are not the columns that it was exposed with",
+            "Look whether a column was renamed; then expose the table again with the columns that clients may see.",
+        )
+    if row["renamed"]:
+        yield Finding(
+            "warn",
+            f"collection {name} shows {relation}, which had another name when it was exposed: "
+            "a collection follows the table, not the name",
+            f"If that is meant, expose it again with --name {name}. If not: realtime unexpose {name}, and expose "
+            "the table that has the name now.",
+        )
+
+
+_OF_ANY_VERSION: tuple[Callable[[_Connection], Iterator[Finding]], ...] = (_event_triggers, _roles, _publication)
+_IN_MIGRATED = (_event_triggers, _triggers, _roles, _privileges, _publication, _collections)

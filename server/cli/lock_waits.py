@@ -1,0 +1,96 @@
+"""Work that needs locks on busy tables: short waits, pauses in between, and a word about whom it waits for.
+
+A statement that waits for a lock holds back everybody who comes after it, so a transaction gives up when its waits together
+take ``lock_timeout``, lets the others pass, and is tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import psycopg
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from engine.errors import RealtimeError
+from engine.postgres.connecting import connect_now
+from engine.postgres.named_queries import query
+from server.cli.lock_watch import LockWatch, TooLong
+
+__all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockedOut", "Standby", "patiently", "refuse_standby"]
+
+LOCK_TIMEOUT = 3.0
+"""Seconds after which a transaction stops waiting for locks."""
+
+ATTEMPTS = 10
+"""How often it is tried."""
+
+_NOT_FREE: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, TooLong)
+_log = logging.getLogger("realtime.patience")
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+_Result = TypeVar("_Result")
+
+
+class LockedOut(RealtimeError):
+    """A lock was not to be had; the message names what holds it."""
+
+
+class Standby(RealtimeError):
+    """The server cannot be written to: it follows another one."""
+
+
+def refuse_standby(connection: Connection) -> None:
+    """Raise ``Standby`` on a server that only follows another one."""
+    if connection.execute(query("server_is_standby")).fetchone() == (True,):
+        raise Standby(
+            "this server is a standby, which cannot be written to: connect to the primary "
+            "(target_session_attrs=read-write in the DSN finds it among several hosts)"
+        )
+
+
+def patiently(
+    dsn: str,
+    application_name: str,
+    work: Callable[[Connection], _Result],
+    *,
+    lock_timeout: float = LOCK_TIMEOUT,
+    attempts: int = ATTEMPTS,
+    say: Callable[[str], None] = _log.warning,
+) -> _Result:
+    """Run ``work`` in one transaction, again if the locks that it needs are not free within ``lock_timeout`` seconds.
+
+    ``work`` gets a connection with that ``lock_timeout``. ``say`` hears whom it waits for, and of each new attempt. Raises
+    ``LockedOut`` after so many ``attempts``, ``Standby`` on a server that only follows another one,
+    ``psycopg.OperationalError`` if the server does not answer, and what ``work`` raises.
+    """
+    waited_for: list[str] = []
+
+    def once() -> _Result:
+        with connect_now(dsn, application_name) as connection:
+            refuse_standby(connection)
+            connection.execute(query("migration_lock_timeout"), [f"{round(lock_timeout * 1000)}ms"])
+            with LockWatch(dsn, connection, lock_timeout, say, waited_for).watching():
+                result = work(connection)
+                connection.commit()
+                return result
+
+    def before_sleep(attempt: RetryCallState) -> None:
+        number = attempt.attempt_number
+        say(f"the locks were not free within {lock_timeout:g} s; attempt {number} of {attempts}, trying again")
+
+    try:
+        return Retrying(
+            retry=retry_if_exception_type(_NOT_FREE),
+            wait=wait_random_exponential(multiplier=0.5, max=5),
+            stop=stop_after_attempt(attempts),
+            before_sleep=before_sleep,
+            reraise=True,
+        )(once)
+    except _NOT_FREE as error:
+        last = f": {waited_for[-1]}" if waited_for else ""
+        raise LockedOut(
+            f"gave up after {attempts} attempts of {lock_timeout:g} s each, nothing was changed{last}. "
+            "End that transaction, or try again later"
+        ) from error

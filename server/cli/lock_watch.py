@@ -1,0 +1,140 @@
+"""Another connection that looks what a statement waits for: whose lock, or an answer that does not come.
+
+A lock that is waited for holds back everybody who wants it later, and a transaction may wait for one table after the other
+while it holds the first. So the waits of a transaction together get a limit, which ``lock_timeout`` sets for each of them
+only. A statement of our own may take its time as long as the server says that it works on it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import DictRow, dict_row
+
+from engine.postgres.connecting import CommandConnection, Unanswered, answer_timeout, connect_now
+from engine.postgres.named_queries import query
+
+__all__ = ["LockWatch", "TooLong", "blocker_in_words"]
+
+_LOOK_EVERY: Final = 1.0  # seconds
+_LOOK_AT_LEAST: Final = 0.2
+_REPEAT_AFTER: Final = 10  # looks: what has been said already is said again
+_ENDED_WITHIN: Final = 5.0
+_OTHER_MIGRATOR: Final = "advisory"  # nothing is held while that lock is waited for
+
+
+class TooLong(Exception):
+    """The locks that a transaction needs were not free within the limit."""
+
+
+@dataclass(slots=True)
+class LockWatch:
+    """Watches ``connection``, whose database is at ``dsn``; ``say`` hears whom it waits for.
+
+    ``limit``: seconds from the first wait for a lock after which a wait is ended. ``said``: what was said.
+    """
+
+    dsn: str
+    connection: CommandConnection[Any]
+    limit: float
+    say: Callable[[str], None]
+    said: list[str]
+    _done: threading.Event = field(init=False, default_factory=threading.Event)
+    _too_long: bool = field(init=False, default=False)
+    _known: bool = field(init=False, default=False)  # behind a pooler the process is not that of our statement
+    _silent: str | None = field(init=False, default=None)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While the block runs, its statements may take as long as the server works on them.
+
+        Raises ``TooLong``, and ``Unanswered`` if the server does not answer (or does not know of the statement).
+        """
+        watcher = threading.Thread(target=self._watch, daemon=True)
+        patience, self.connection.patience = self.connection.patience, None
+        watcher.start()
+        try:
+            yield
+        except psycopg.errors.QueryCanceled as error:
+            if not self._too_long:
+                raise
+            raise TooLong from error
+        except psycopg.OperationalError as error:
+            if self._silent is None:
+                raise
+            raise Unanswered(self._silent) from error
+        finally:
+            self.connection.patience = patience
+            self._done.set()
+            watcher.join(_ENDED_WITHIN)
+
+    def _watch(self) -> None:
+        every = min(_LOOK_EVERY, max(_LOOK_AT_LEAST, self.limit / 3))
+        own = self.connection.info
+        same_server = make_conninfo(self.dsn, host=own.host, hostaddr=own.hostaddr, port=own.port)
+        while not self._done.wait(every):  # mostly: nothing to wait for, and no second connection
+            try:
+                with connect_now(same_server, "realtime locks", autocommit=True, row_factory=dict_row) as looker:
+                    self._look_on(looker, every)
+            except (Unanswered, psycopg.errors.ConnectionTimeout) as error:
+                self._hang_up(str(error))
+                return
+            except psycopg.Error as error:
+                self._say(f"what it waits for cannot be seen: {' '.join(str(error).split())}")
+
+    def _look_on(self, looker: CommandConnection[DictRow], every: float) -> None:
+        pid = self.connection.info.backend_pid
+        waits_since: float | None = None
+        looks_with: list[int] = []
+        looks = 0
+        while not self._done.is_set():
+            rows = looker.execute(query("lock_blockers"), {"pid": pid}).fetchall()
+            pids = [row["pid"] for row in rows]
+            if pids and (pids != looks_with or looks % _REPEAT_AFTER == 0):
+                self._say(f"waiting for {', '.join(map(blocker_in_words, rows))}")
+            looks_with, looks = pids, looks + 1
+            if pids and rows[0]["waits_for"] != _OTHER_MIGRATOR:
+                waits_since = waits_since or time.monotonic()
+                if time.monotonic() - waits_since >= self.limit:
+                    self._too_long = True
+                    looker.execute(query("cancel_backend"), [pid])
+            if not pids:
+                self._expect_work(looker, pid)
+            self._done.wait(every)
+
+    def _expect_work(self, looker: CommandConnection[DictRow], pid: int) -> None:
+        """A server that has long finished with a statement whose answer is awaited has sent it into a void."""
+        row = looker.execute(query("backend_idle"), [pid]).fetchone()
+        limit = answer_timeout(self.dsn)
+        self._known = self._known or row is not None
+        gone = row is None and self._known
+        if (gone and not self._done.wait(limit)) or (row is not None and row["idle"] > limit):
+            self._hang_up(f"the answer of the database did not arrive within {limit:g} s; the connection is closed")
+
+    def _hang_up(self, why: str) -> None:
+        self._silent = why
+        if not self.connection.closed and not self._done.is_set():
+            with suppress(OSError), socket.socket(fileno=os.dup(self.connection.pgconn.socket)) as own:
+                own.shutdown(socket.SHUT_RDWR)
+
+    def _say(self, text: str) -> None:
+        self.said.append(text)
+        self.say(text)
+
+
+def blocker_in_words(blocker: DictRow) -> str:
+    """A row of the query ``lock_blockers`` or ``migration_lock_holders``."""
+    if blocker["pid"] == 0:
+        return "a prepared transaction (see pg_prepared_xacts)"
+    for_how_long = "" if blocker["seconds"] is None else f", open for {blocker['seconds']:.0f} s"
+    who = ", ".join(part for part in (blocker["role"], blocker["application"], blocker["state"]) if part)
+    return f"process {blocker['pid']} ({who}{for_how_long})"

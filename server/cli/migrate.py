@@ -1,0 +1,216 @@
+"""Bring a database to this version: roles, numbered forward-only migrations, ``sql/schema``, then ``sql/upkeep``.
+
+All of it happens in one transaction under an advisory lock, so several nodes may start at once and a failure leaves
+the database as it was. An applied migration whose file has changed since is refused by its checksum. ``sql/schema`` is
+replaced whole if its checksum differs, and left alone if not; ``sql/upkeep`` looks at each migrate whether privileges,
+triggers and the publication are as they must be, and takes a lock only for what is not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg.errors import Diagnostic
+from psycopg.rows import dict_row, tuple_row
+
+from engine.postgres.connecting import connect_now
+from engine.postgres.missing_tables import REMEDY
+from engine.postgres.named_queries import folder, query
+from server.cli.lock_waits import LOCK_TIMEOUT, LockedOut, patiently
+from server.cli.lock_watch import blocker_in_words
+from server.cli.migration_state import (
+    SCHEMA,
+    DatabaseState,
+    MigrationError,
+    migration_checksums,
+    migration_files,
+    not_at_this_version,
+    package_name,
+    read_state,
+    schema_checksum,
+    schema_files,
+    schema_version,
+)
+
+__all__ = ["MigrationError", "check_migrated", "check_served", "migrate", "migrated_state", "wide_publications"]
+
+OTHERS_TIMEOUT: Final = 60.0
+"""Seconds that a migrate waits for another one to end."""
+
+_log = logging.getLogger("realtime.migrate")
+_Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def migrate(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT, say: Callable[[str], None] = _log.warning) -> list[str]:
+    """Migrate the database behind ``dsn``; returns what was done, in words, empty if nothing was to be done.
+
+    ``say`` is told whom it waits for, while it does. Raises ``MigrationError`` if the schema ``realtime`` is another
+    product's, if a newer version has migrated the database, or if a file fails or was changed after it was applied;
+    ``LockedOut`` if tables stay locked or another migrate does not end; ``psycopg.OperationalError`` if the database cannot
+    be reached or does not answer.
+    """
+    return patiently(
+        dsn,
+        "realtime migrate",
+        lambda connection: _migrate(connection, lock_timeout),
+        lock_timeout=lock_timeout,
+        say=say,
+    )
+
+
+def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
+    notes: list[str] = []
+    with _listening(connection, notes):
+        _wait_for_others(connection)
+        connection.execute(query("migration_lock_timeout"), [f"{round(lock_timeout * 1000)}ms"])
+        state = read_state(connection)
+        state.refuse_foreign()
+        state.refuse_incomplete()
+        state.refuse_unreadable()
+        state.refuse_other()
+        _run(connection, "the table realtime.migrations", query("migration_table"))
+        _run(connection, "roles.sql", (folder("sql") / "roles.sql").read_text())
+        if not state.applied:
+            _run(connection, "the publication", query("publication_set_aside"))
+        _apply_numbered(connection, state, notes)
+        if not state.applied:
+            _run(connection, "the publication", query("publication_put_back"))
+        read_state(connection).refuse_incomplete()
+        _apply_schema(connection, state, notes)
+        for path in sorted((folder("sql") / "upkeep").glob("*.sql")):
+            _run(connection, path.name, path.read_text())
+    for name in wide_publications(connection):
+        _log.warning(
+            "publication %s takes in the tables of the schema realtime, which its subscribers do not have: "
+            "see `realtime doctor`",
+            name,
+        )
+    return notes
+
+
+def _wait_for_others(connection: _Connection) -> None:
+    """Take the lock of migrators. Raises ``LockedOut`` if another one holds it for longer than ``OTHERS_TIMEOUT``."""
+    connection.execute(query("migration_lock_timeout"), [f"{round(OTHERS_TIMEOUT * 1000)}ms"])
+    try:
+        connection.execute(query("migration_lock"))
+    except psycopg.errors.LockNotAvailable as error:
+        connection.rollback()
+        holders = connection.cursor(row_factory=dict_row).execute(query("migration_lock_holders")).fetchall()
+        raise LockedOut(
+            f"another `realtime migrate` of this database has not ended within {OTHERS_TIMEOUT:g} s: "
+            f"{', '.join(map(blocker_in_words, holders)) or 'by now it has'}. Try again when it has, or end it with "
+            f"SELECT pg_terminate_backend({holders[0]['pid'] if holders else 'its process'});"
+        ) from error
+
+
+def _apply_numbered(connection: _Connection, state: DatabaseState, notes: list[str]) -> None:
+    for path in migration_files():
+        if path.stem not in state.applied:
+            _run(connection, path.name, path.read_text())
+            done = [path.stem, migration_checksums()[path.stem], None, package_name()]
+            connection.execute(query("migration_record"), done)
+            notes.append(f"applied {path.stem}")
+
+
+def _apply_schema(connection: _Connection, state: DatabaseState, notes: list[str]) -> None:
+    done, checksum, version = state.applied.get(SCHEMA), schema_checksum(), schema_version()
+    if state.lost or not state.schema_current:
+        for path in schema_files():
+            _run(connection, path.name, path.read_text())
+        notes.append(f"applied {SCHEMA} version {version}")
+        if state.schema_current:
+            notes.append(f"made again what was missing: {', '.join(state.lost)}")
+    elif done is not None and done.version != version:
+        notes.append(f"recorded {SCHEMA} version {version}")
+    if done is None or (done.checksum, done.version) != (checksum, version):
+        connection.execute(query("migration_record"), [SCHEMA, checksum, version, package_name()])
+
+
+def migrated_state(dsn: str) -> DatabaseState:
+    """What ``dsn``'s database says about itself. Raises ``MigrationError`` if that is another product's schema, or one
+    that a newer version has migrated, or the role may not look.
+    """
+    with connect_now(dsn, "realtime migrate") as connection:
+        state = read_state(connection)
+    state.refuse_foreign()
+    state.refuse_incomplete()
+    state.refuse_unreadable()
+    state.refuse_other()
+    return state
+
+
+def check_migrated(dsn: str) -> None:
+    """Raise ``MigrationError`` unless the database was migrated at all; the role need not be able to look into it."""
+    with connect_now(dsn, "realtime migrate") as connection:
+        state = read_state(connection)
+    state.refuse_foreign()
+    state.refuse_incomplete()
+    state.refuse_other()
+    if not state.ours:
+        raise MigrationError(f"database {state.database} is not migrated: run `realtime migrate`")
+
+
+def check_served(dsn: str) -> None:
+    """Raise ``MigrationError`` unless the database is at this version and clients' SQL can be run in it."""
+    if problem := not_at_this_version(migrated_state(dsn)):
+        raise MigrationError(f"{problem}; run `realtime migrate`, or serve with --migrate")
+    with connect_now(dsn, "realtime migrate") as connection:
+        lost = connection.execute(query("migration_reader_lost")).fetchone()
+        roles = [name for (name,) in connection.execute(query("roles_missing")).fetchall()]
+    if lost is not None or roles:
+        what = lost[0] if lost is not None else f"the role {roles[0]} does not exist"
+        raise MigrationError(
+            f"{what} (was the database restored into another cluster?); run `realtime migrate`, or serve with --migrate"
+        )
+
+
+def wide_publications(connection: psycopg.Connection[Any]) -> list[str]:
+    """Publications of others that take in the tables of the schema ``realtime`` without naming them."""
+    name = "wide_publications" if connection.info.server_version >= 150000 else "wide_publications_14"
+    cursor = connection.cursor(row_factory=tuple_row)
+    return [str(row[0]) for row in cursor.execute(query(name)).fetchall()]
+
+
+@contextmanager
+def _listening(connection: _Connection, notes: list[str]) -> Iterator[None]:
+    """What the files say with RAISE INFO was done; what they say with RAISE WARNING goes to the log."""
+
+    def hear(said: Diagnostic) -> None:
+        if said.severity_nonlocalized == "INFO":
+            notes.append(said.message_primary or "")
+        elif said.severity_nonlocalized == "WARNING":
+            _log.warning(said.message_primary)
+
+    connection.add_notice_handler(hear)
+    try:
+        yield
+    finally:
+        connection.remove_notice_handler(hear)
+
+
+def _run(connection: _Connection, name: str, text: str) -> None:
+    try:
+        # Not every encoding has the ellipsis of the comments, the one character there that is not ASCII.
+        connection.execute(text.replace("…", "...").encode())
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled):
+        raise  # to be tried again
+    except psycopg.Error as error:
+        raise MigrationError(f"{name}: {error.diag.message_primary or error}. {_remedy(error)}") from error
+
+
+def _remedy(error: psycopg.Error) -> str:
+    """What to do about a file that failed."""
+    if error.diag.message_hint:
+        return error.diag.message_hint
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return (
+            "Run `realtime migrate` as a superuser, or as the owner of the schema realtime "
+            "(the first time: a role with CREATE on the database and CREATEROLE)"
+        )
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+        return f"If a part of the schema realtime was dropped: {REMEDY}"
+    return "Nothing was changed"

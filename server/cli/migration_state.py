@@ -1,0 +1,233 @@
+"""What a database says about itself: whose the schema ``realtime`` is, and which version migrated it.
+
+``sql/schema`` carries a number in ``sql/schema/VERSION`` beside its checksum: a checksum tells that the functions are
+others, the number which of the two are later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from engine.errors import RealtimeError
+from engine.postgres.missing_tables import tables_missing
+from engine.postgres.named_queries import folder, query
+
+__all__ = [
+    "DatabaseState",
+    "MigrationError",
+    "migration_checksums",
+    "migration_files",
+    "not_at_this_version",
+    "package_name",
+    "read_state",
+    "schema_checksum",
+    "schema_files",
+    "schema_version",
+]
+
+_MADE = re.compile(r"^( *)create (?:or replace )?(function|view|trigger) (?:realtime\.)?(\w+)", re.MULTILINE)
+_IN_LOOP = 2  # signatures: what is indented stands in the loop over json and text
+SCHEMA = "sql/schema"
+"""The name under which ``sql/schema`` as a whole stands in ``realtime.migrations``."""
+
+
+class MigrationError(RealtimeError):
+    """The database cannot be migrated or used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One row of ``realtime.migrations``."""
+
+    checksum: str
+    version: int | None
+    applied_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseState:
+    """What :func:`read_state` finds.
+
+    Attributes:
+        readable: the role may read ``applied``.
+        objects: the first few things in the schema, None if it is empty.
+        missing: tables that a migration once made and that are gone.
+        lost: functions, views and triggers of ``sql/schema`` that are gone, in words; a migrate makes them again.
+    """
+
+    exists: bool
+    ours: bool
+    readable: bool
+    owner: str
+    objects: str | None
+    database: str
+    role: str
+    applied: dict[str, Applied] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    @property
+    def numbered(self) -> list[str]:
+        """The numbered migrations that ``migrate`` would apply."""
+        return [path.stem for path in migration_files() if path.stem not in self.applied]
+
+    @property
+    def schema_current(self) -> bool:
+        """Whether the functions are those of this version, as far as that was written down."""
+        schema = self.applied.get(SCHEMA)
+        return schema is not None and schema.checksum == schema_checksum()
+
+    @property
+    def pending(self) -> list[str]:
+        """What ``migrate`` would apply, ``sql/schema`` being the part that is replaced whole; empty: up to date."""
+        return [*self.numbered, *self.lost] if self.schema_current else [*self.numbered, SCHEMA]
+
+    def refuse_foreign(self) -> None:
+        """Raise ``MigrationError`` if the schema ``realtime`` is that of another product."""
+        if self.exists and not self.ours and self.objects is not None:
+            raise MigrationError(
+                f"the schema realtime in database {self.database} is not ours (it belongs to {self.owner} and holds "
+                f"{self.objects}): another product uses the name. Use another database, or rename that schema"
+            )
+
+    def refuse_incomplete(self) -> None:
+        """Raise ``MigrationError`` if a table was dropped that a migration once made."""
+        if problem := tables_missing(self.missing):
+            raise MigrationError(problem)
+
+    def refuse_unreadable(self) -> None:
+        """Raise ``MigrationError`` if the role may not see what was migrated."""
+        if self.ours and not self.readable:
+            raise MigrationError(
+                f"role {self.role} has no privileges in the schema realtime: run `realtime grant {self.role}` "
+                f"as {self.owner} or a superuser"
+            )
+
+    def refuse_other(self) -> None:
+        """Raise ``MigrationError`` if another version has migrated the database: its tables or functions are not ours."""
+        if problem := self.newer or self.changed:
+            raise MigrationError(problem)
+
+    @property
+    def changed(self) -> str | None:
+        """Which numbered migrations were others when they were applied, and what to do; None if none were."""
+        known = migration_checksums()
+        names = [name for name, row in self.applied.items() if row.checksum != known.get(name, row.checksum)]
+        if not names:
+            return None
+        by = self.applied[names[-1]].applied_by or "another version"
+        return (
+            f"migration {', '.join(names)} was changed after it was applied by {by}; this is {package_name()}: install "
+            "a version that has those migrations as they were applied"
+        )
+
+    @property
+    def newer(self) -> str | None:
+        """What a newer version did to this database, and which version is needed; None if none did."""
+        known = {*migration_checksums(), SCHEMA}
+        what = {f"migration {name}": row for name, row in self.applied.items() if name not in known}
+        schema = self.applied.get(SCHEMA)
+        if schema is not None and (schema.version or 0) > schema_version():
+            what[f"{SCHEMA} version {schema.version}"] = schema
+        if not what:
+            return None
+        needed = [row.applied_by for row in what.values() if row.applied_by is not None]
+        install = f"{needed[-1]} or later" if needed else f"the version that has {' and '.join(what)}"
+        return (
+            f"the database was migrated by a newer version ({', '.join(what)}); this is {package_name()} with "
+            f"{SCHEMA} version {schema_version()}: install {install}"
+        )
+
+
+def not_at_this_version(state: DatabaseState) -> str | None:
+    """What ``migrate`` would have to apply or make again, in words; None if nothing."""
+    if not state.pending:
+        return None
+    if state.schema_current and not state.numbered:
+        return f"missing in the schema realtime: {', '.join(state.lost)}"
+    return f"the database is not at this version ({', '.join(state.pending)})"
+
+
+def read_state(connection: psycopg.Connection[Any]) -> DatabaseState:
+    """Read it. Raises ``psycopg.Error``."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(query("migration_state")).fetchone()
+        assert row is not None
+        if not row["ours"]:
+            return DatabaseState(**row)
+        gone = cursor.execute(query("missing_tables")).fetchone()
+        assert gone is not None
+        missing = tuple(gone["names"])
+        recorded = "migrations" not in missing
+        applied = {}
+        if row["readable"] and recorded:
+            for done in cursor.execute(query("migrations_done")).fetchall():
+                applied[str(done["name"])] = Applied(done["checksum"], done["version"], done["applied_by"])
+        state = DatabaseState(**row, applied=applied, lost=_lost(cursor))
+    # What a pending migration is to make is not missing.
+    return replace(state, missing=missing if not (recorded and state.numbered) else ())
+
+
+def _lost(cursor: psycopg.Cursor[dict[str, Any]]) -> tuple[str, ...]:
+    present = Counter((row["kind"], row["name"]) for row in cursor.execute(query("schema_objects")).fetchall())
+    return tuple(f"{kind} realtime.{name}" for kind, name in sorted((_schema_objects() - present).keys()))
+
+
+@cache
+def _schema_objects() -> Counter[tuple[str, str]]:
+    """Kinds and names of what ``sql/schema`` makes; a function counts once for each of its signatures."""
+    made: Counter[tuple[str, str]] = Counter()
+    for path in schema_files():
+        for indent, kind, name in _MADE.findall(path.read_text()):
+            made[kind, name] += _IN_LOOP if indent else 1
+    return made
+
+
+@cache
+def schema_version() -> int:
+    """The number of this version's ``sql/schema``."""
+    return int((folder("sql") / "schema" / "VERSION").read_text())
+
+
+@cache
+def schema_checksum() -> str:
+    """One checksum over all of ``sql/schema``: an upgrade that only changes functions must be noticed too."""
+    checksum = hashlib.sha256()
+    for path in schema_files():
+        checksum.update(path.read_bytes())
+    return checksum.hexdigest()
+
+
+def schema_files() -> Iterator[Path]:
+    """The files of ``sql/schema`` in the order in which they are run."""
+    yield from sorted((folder("sql") / "schema").glob("*.sql"))
+
+
+@cache
+def migration_checksums() -> dict[str, str]:
+    """The numbered migrations by name, each with its file's checksum."""
+    return {path.stem: hashlib.sha256(path.read_text().encode()).hexdigest() for path in migration_files()}
+
+
+def migration_files() -> list[Path]:
+    """The numbered migrations, in order."""
+    return sorted(folder("migrations").glob("*.sql"))
+
+
+def package_name() -> str:
+    """This installation's name and version."""
+    try:
+        return f"bunbase-realtime {version('bunbase-realtime')}"
+    except PackageNotFoundError:
+        return "bunbase-realtime (a checkout)"

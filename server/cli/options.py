@@ -1,0 +1,53 @@
+"""The command line's options, described by the settings they stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from server.app.settings import Settings
+
+__all__ = [
+    "ConfigFile",
+    "Decoder",
+    "Dsn",
+    "Host",
+    "LogFormat",
+    "LogLevel",
+    "Origins",
+    "PoolSize",
+    "PooledDsn",
+    "Port",
+    "RestKey",
+    "SlotName",
+    "ThrowAway",
+]
+
+
+def _for(setting: str, *flags: str) -> Any:
+    field = Settings.model_fields[setting]
+    text = field.description or setting
+    return typer.Option(*flags, help=f"{text[0].upper()}{text[1:]}.{_default(field.default)}", show_default=False)
+
+
+def _default(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return ""
+    return f" [default: {', '.join(value) if isinstance(value, tuple) else value}]"
+
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.", show_default=False)]
+Dsn = Annotated[str | None, _for("dsn", "--dsn")]
+Host = Annotated[str | None, _for("host", "--host")]
+Port = Annotated[int | None, _for("port", "--port")]
+SlotName = Annotated[str | None, _for("slot_name", "--slot-name")]
+ThrowAway = Annotated[bool | None, _for("throw_away", "--throw-away/--keep-slot")]
+Decoder = Annotated[Literal["auto", "pgoutput", "wal2json"] | None, _for("decoder", "--decoder")]
+PoolSize = Annotated[int | None, _for("pool_size", "--pool-size")]
+PooledDsn = Annotated[str | None, _for("pooled_dsn", "--pooled-dsn")]
+RestKey = Annotated[str | None, _for("rest_key", "--rest-key")]
+Origins = Annotated[list[str] | None, _for("allowed_origins", "--allowed-origin")]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"] | None, _for("log_level", "--log-level")]
+LogFormat = Annotated[Literal["auto", "console", "json"] | None, _for("log_format", "--log-format")]

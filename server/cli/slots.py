@@ -1,0 +1,82 @@
+"""``realtime slots``: every slot of the cluster, and dropping one.
+
+A slot that is not one of this database's nodes may be a standby's, a subscription's or another product's. It is dropped
+only for one who has typed its name twice.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from engine.errors import FeedError, RealtimeError
+from engine.feed.slots import SlotInfo, drop_slot, list_slots
+from engine.postgres.connecting import answer_timeout, connect
+from server.cli.output import print_table, size_in_words
+
+__all__ = ["NotOurSlot", "drop", "print_slots"]
+
+_HEADS = (
+    "NAME", "TYPE", "DATABASE", "PLUGIN", "ACTIVE", "OWNER", "LAG", "LAG SECONDS", "RETAINED WAL", "WAL STATUS",
+)  # fmt: skip
+
+
+class NotOurSlot(RealtimeError):
+    """The slot belongs to no node of this database; the message says what it is and how to drop it all the same."""
+
+
+async def print_slots(dsn: str) -> None:
+    """Print every slot of the cluster. Raises ``psycopg.Error``."""
+    async with await connect(dsn, "realtime slots", patience=answer_timeout(dsn)) as connection:
+        found = await list_slots(connection)
+    print_table(_HEADS, [_row(slot) for slot in found])
+
+
+def _row(slot: SlotInfo) -> tuple[str, ...]:
+    return (
+        slot.name,
+        ", ".join(filter(None, (slot.type, slot.kept))),
+        slot.database or "-",
+        slot.plugin or "-",
+        "yes" if slot.active else "no",
+        f"{slot.node} on {slot.host or '?'}" if slot.node else "-",
+        size_in_words(slot.lag_bytes),
+        "-" if slot.lag_seconds is None else f"{slot.lag_seconds:.1f}",
+        size_in_words(slot.retained_bytes),
+        slot.wal_status or "-",
+    )
+
+
+async def drop(dsn: str, name: str, force: str | None, ask: Callable[[str], str]) -> None:
+    """Drop the slot ``name``.
+
+    Args:
+        dsn: the database whose nodes are ours.
+        name: the slot.
+        force: the name again, for one that is not ours.
+        ask: puts a question to the user; called only at a terminal, when ``force`` is not given.
+
+    Raises ``NotOurSlot``, ``SlotBusy``, ``FeedError`` if there is none, ``psycopg.Error``.
+    """
+    async with await connect(dsn, "realtime slots", patience=answer_timeout(dsn)) as connection:
+        slot = next((slot for slot in await list_slots(connection) if slot.name == name), None)
+        if slot is None:
+            raise FeedError(f"there is no replication slot {name!r}")
+        if (
+            slot.node is None and not slot.active
+        ):  # what is in use cannot be dropped at all, and who uses it is said below
+            _insist(slot, force, ask)
+        await drop_slot(connection, name)
+
+
+def _insist(slot: SlotInfo, force: str | None, ask: Callable[[str], str]) -> None:
+    kind = " ".join(filter(None, (slot.kept, slot.type)))
+    where = f" of database {slot.database}, plugin {slot.plugin}" if slot.type == "logical" else ""
+    what = f"slot {slot.name} is not one of this database's nodes: a {kind} slot{where}"
+    copies = ", and its copies on standbys go, too" if slot.kept == "failover" else ""
+    if force is None and sys.stdin.isatty():
+        force = ask(f"{what}. Its consumer loses its place for good{copies}. Type its name to drop it: ")
+    if force is None:
+        raise NotOurSlot(f"{what}. If nobody needs it{copies}: realtime slots drop {slot.name} --force {slot.name}")
+    if force != slot.name:
+        raise NotOurSlot(f"{what}. It is not dropped: {force!r} is not its name")

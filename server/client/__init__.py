@@ -1,0 +1,1 @@
+"""One client, whatever its transport: carries out what its session decides."""

@@ -1,0 +1,316 @@
+"""The channels of one client: carries out what its session decided about them.
+
+Publishes are done in the order in which they came, and many can be on their way at once; when too many are, nothing more
+is read from the client until some are committed. They are carried out also when the client has gone meanwhile. A
+subscriber that does not take its messages is closed with a code that tells it to connect again and go on from its last
+position: messages cannot be conflated as live queries are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from functools import partial
+
+import structlog
+from msgspec import UNSET
+
+from engine.channels.core.model import Disconnected, PresenceRefused, Unavailable
+from engine.errors import RealtimeError
+from engine.postgres.errors import AWAY, in_words
+from server.auth.authorizer import Action
+from server.client.shared import Services
+from server.client.transport import Sink
+from server.ports.channels import ChannelEvent, ChannelSubscription, EventsLike, Member, Publication
+from server.protocol import server_messages
+from server.protocol.client_messages import Named, Publish
+from server.session.session import Present, Session
+from server.session.subscriptions import ChannelRequest
+
+__all__ = ["DISCONNECTED", "RESUME", "ChannelClient"]
+
+DISCONNECTED = 4001
+"""Close code: somebody ended this connection. Do not come back by yourself."""
+RESUME = 4008
+"""Close code: too slow for its messages, or on a server that the others took for dead. Connect again and resume."""
+
+_MOST_PUBLISHING = 256
+_RECONNECT = 0.5  # seconds before a connection's row is written again that could not be; twice as long each time,
+_RECONNECT_AT_MOST = 10.0  # up to this
+
+_log = structlog.get_logger("realtime.client")
+
+
+class ChannelClient:
+    """See the module. ``member`` is who the client is."""
+
+    __slots__ = (
+        "_attempts",
+        "_gone",
+        "_joining",
+        "_known",
+        "_member",
+        "_owed",
+        "_present_turn",
+        "_publishing",
+        "_services",
+        "_session",
+        "_sink",
+        "_subscriptions",
+        "_to_publish",
+        "refused",
+    )
+
+    def __init__(self, session: Session, member: Member, services: Services, sink: Sink) -> None:
+        self._session = session
+        self._member = member
+        self._services = services
+        self._sink = sink
+        self._subscriptions: dict[ChannelRequest, ChannelSubscription] = {}
+        self._joining: dict[ChannelRequest, asyncio.Task[None]] = {}
+        self._owed: set[str] = set()  # channels that the client asked for and was not given, by no fault of its own
+        self.refused: tuple[str, tuple[int, int]] | None = None  # see Client.refused
+        self._to_publish: deque[Publish] = deque()
+        self._publishing = 0
+        self._present_turn = asyncio.Lock()
+        self._known: asyncio.Task[None] | None = None
+        self._attempts = 0
+        self._gone = False
+
+    @property
+    def settled(self) -> str | None:
+        """See ``Client.settled``: not while a channel is being opened or has yet to be given its past, nor without any."""
+        if self._owed or any(request not in self._subscriptions and not request.ended for request in self._joining):
+            return None
+        if not self._subscriptions or any(held.waiting for held in self._subscriptions.values()):
+            return None
+        return next(iter(self._subscriptions.values())).position
+
+    @property
+    def whole(self) -> tuple[str, list[str]]:
+        """See ``Client.whole``."""
+        channels = [request.channel for request, held in self._subscriptions.items() if not held.waiting]
+        return next((held.position for held in self._subscriptions.values()), "0/0"), channels
+
+    def start(self) -> None:
+        """The connection is open: make it known. Nothing has to wait for that but presence."""
+        self._connect()
+
+    def gone(self, left: bool) -> None:
+        """The connection is closed. Its presence may come back within its timeout, unless the client has ``left``."""
+        self._gone = True
+        for task in self._joining.values():
+            task.cancel()
+        self._subscriptions.clear()
+        self._services.background.spawn(self._disconnect(left))
+
+    # Subscribing.
+
+    def join(self, request: ChannelRequest) -> None:
+        """Open a channel."""
+        task = self._joining[request] = self._services.background.spawn(self._join(request))
+        task.add_done_callback(lambda _: self._joining.pop(request, None))
+
+    def leave(self, request: ChannelRequest) -> None:
+        """Give a channel back."""
+        subscription = self._subscriptions.pop(request, None)
+        if subscription is not None:
+            subscription.cancel()
+
+    async def _join(self, request: ChannelRequest) -> None:
+        services, member = self._services, self._member
+        try:
+            await services.authorizer.check(member, Action.SUBSCRIBE, request.channel)
+            if request.options.presence is not None:
+                await services.authorizer.check(member, Action.PRESENCE, request.channel)
+            await self._connected()
+            deliver = partial(self._deliver, request)
+            subscription = await services.channels.subscribe(
+                request.channel, request.options, member, deliver, partial(self._deliver_block, request)
+            )
+        except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
+            self._reject(request, _told(error, "subscribe_failed", request.channel))
+            return
+        # No await from here on: who is present, and every change after that.
+        answer = self._session.joined(
+            request,
+            subscription.position,
+            subscription.recovered,
+            subscription.presence_json(),
+            epoch=services.channels.epoch,
+        )
+        if answer is None:
+            subscription.cancel()
+            return
+        self._subscriptions[request] = subscription
+        self._owed.discard(request.channel)
+        self._sink.send(answer)
+        subscription.begin()
+
+    def _deliver(self, request: ChannelRequest, event: ChannelEvent) -> None:
+        if request.ended:
+            return
+        if event.error is not None:
+            self._subscriptions.pop(request, None)
+            self._reject(request, event.error)
+        elif self._sink.overflowing:
+            self._refuse(event)
+        else:
+            self._sink.send_shared(event)
+            if event.ends:
+                self._subscriptions.pop(request, None)
+                self._session.ended(request)
+
+    def _deliver_block(self, request: ChannelRequest, block: EventsLike) -> None:
+        if request.ended:
+            return
+        if self._sink.overflowing:
+            self._refuse(block.events[0])
+        else:
+            self._sink.send_block(block)
+
+    def _refuse(self, event: ChannelEvent) -> None:
+        if event.key is not None:
+            self.refused = event.channel, event.key
+        self._sink.close(RESUME, "resume")
+
+    def _reject(self, request: ChannelRequest, error: RealtimeError) -> None:
+        answer = self._session.rejected(request, error)
+        if answer is not None:
+            if isinstance(error, Unavailable):
+                self._owed.add(request.channel)
+            self._sink.send(answer)
+
+    # Publishing.
+
+    def publish(self, message: Publish) -> None:
+        """Publish, after everything that came before."""
+        self._to_publish.append(message)
+        if len(self._to_publish) == 1:
+            self._services.background.spawn(self._publish_waiting())
+        self._hold()
+
+    async def _publish_waiting(self) -> None:
+        """One message after the other is allowed and handed over; their commits are awaited side by side."""
+        alone = True
+        while self._to_publish:
+            message = self._to_publish[0]
+            try:
+                await self._services.authorizer.check(self._member, Action.PUBLISH, message.channel)
+            except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
+                self._answer(_named(message), _told(error, "publish_failed", message.channel))
+            else:
+                self._publishing += 1
+                if alone and len(self._to_publish) == 1:  # the usual case: one task does for both
+                    self._to_publish.popleft()
+                    await self._publish(message)
+                    return
+                alone = False
+                self._services.background.spawn(self._publish(message))
+            self._to_publish.popleft()
+        self._hold()
+
+    async def _publish(self, message: Publish) -> None:
+        id = None if message.id is UNSET else message.id
+        publication = Publication(message.channel, message.event, bytes(message.data), self._member, id)
+        try:
+            stored = await self._services.channels.publish(publication)
+        except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
+            self._answer(_named(message), _told(error, "publish_failed", message.channel))
+        else:
+            self._sink.send(server_messages.ack(message.channel, message.ref, stored.id, stored.position))
+        finally:
+            self._publishing -= 1
+            self._hold()
+
+    def _hold(self) -> None:
+        under_way = len(self._to_publish) + self._publishing
+        if under_way >= _MOST_PUBLISHING:
+            self._sink.hold(True)
+        elif under_way <= _MOST_PUBLISHING // 2:  # not at every commit: to stop and go on reading costs system calls
+            self._sink.hold(False)
+
+    # Presence.
+
+    def present(self, change: Present) -> None:
+        """Change this client's presence, after the changes that came before."""
+        self._services.background.spawn(self._present(change))
+
+    async def _present(self, change: Present) -> None:
+        message, about = change.message, Named(channel=change.message.channel, ref=change.message.ref)
+        try:
+            async with self._present_turn:
+                if (joining := self._joining.get(change.request)) is not None:
+                    await asyncio.wait({joining})
+                if change.request.ended or self._gone:
+                    raise PresenceRefused(f"this connection is not subscribed to {message.channel!r} any more")
+                await self._services.authorizer.check(self._member, Action.PRESENCE, message.channel)
+                await self._services.channels.set_presence(message.channel, self._member, change.data)
+        except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
+            self._answer(about, _told(error, "presence_failed", message.channel))
+        else:
+            self._sink.send(server_messages.ack(message.channel, message.ref, None, None))
+
+    # The connection's row.
+
+    def _connect(self) -> None:
+        self._known = self._services.background.spawn(self._services.channels.connect(self._member, self._direct))
+        self._known.add_done_callback(self._known_or_again)
+
+    def _known_or_again(self, attempt: asyncio.Task[None]) -> None:
+        """A row that could not be written, because the database was away or read-only, is written later."""
+        if attempt.cancelled() or not isinstance(attempt.exception(), Unavailable) or self._gone:
+            return
+        delay = random.uniform(0.5, 1.0) * min(_RECONNECT * 2**self._attempts, _RECONNECT_AT_MOST)
+        self._attempts += 1
+        asyncio.get_running_loop().call_later(delay, self._connect_again, attempt)
+
+    def _connect_again(self, attempt: asyncio.Task[None]) -> None:
+        if not self._gone and self._known is attempt:
+            self._connect()
+
+    async def _connected(self) -> None:
+        """Wait until the connection is known; try again if that failed before."""
+        if self._known is None or (self._known.done() and (self._known.cancelled() or self._known.exception())):
+            self._connect()
+        assert self._known is not None
+        await asyncio.shield(self._known)
+
+    async def _disconnect(self, left: bool) -> None:
+        before = [*self._joining.values(), *([] if self._known is None else [self._known])]
+        if before:
+            await asyncio.wait(before)
+        await self._services.channels.disconnect(self._member.connection_id, left=left)
+
+    def _direct(self, event: ChannelEvent) -> None:
+        """Something for this connection itself."""
+        if event.error is not None:
+            self._answer(Named(), event.error)
+            if isinstance(event.error, Disconnected):
+                self._sink.close(DISCONNECTED, "disconnected")
+            else:
+                self._sink.close(RESUME, "resume")
+        elif self._sink.overflowing:
+            self._sink.close(RESUME, "resume")
+        else:
+            self._sink.send_shared(event)
+
+    def _answer(self, about: Named, error: RealtimeError) -> None:
+        if not self._gone:
+            self._sink.send(server_messages.error(error.code, str(error), about))
+
+
+def _named(message: Publish) -> Named:
+    return Named(channel=message.channel, id=message.id, ref=message.ref)
+
+
+def _told(error: Exception, what: str, channel: str) -> RealtimeError:
+    """What a client is told of ``error``; what it must not see goes to the log."""
+    if isinstance(error, RealtimeError):
+        return error
+    if isinstance(error, AWAY):
+        _log.warning(what, channel=channel, error=str(error))
+        return Unavailable(in_words(error))
+    _log.error(what, channel=channel, exc_info=error)
+    return Unavailable("the server failed to do this")

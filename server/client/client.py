@@ -1,0 +1,177 @@
+"""One client: carries out what its session decides, whatever the transport.
+
+Channels are :mod:`server.client.channel_subscriptions`'s. This opens and cancels live queries, hands their events to
+the sink, and
+conflates: while the sink is congested the live queries are paused, and when it has drained each is resumed with one event,
+the difference to the current rows. A slow client thus costs one remembered list per query, never a growing queue, and
+nobody else notices it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import psycopg
+import structlog
+
+from engine.channels.core.model import Unavailable
+from engine.errors import RealtimeError
+from engine.live.planning_budget import PLANNING, PlanningBudget
+from server.client.channel_subscriptions import ChannelClient
+from server.client.shared import Services
+from server.client.transport import Sink
+from server.ports.channels import Member
+from server.ports.live_queries import LiveEvent, LiveSubscription
+from server.session.session import Cancel, Close, Join, Open, Output, Present, Send, Session
+from server.session.subscriptions import ChannelRequest, LiveRequest, Request
+
+__all__ = ["Client"]
+
+_log = structlog.get_logger("realtime.client")
+
+
+class Client:
+    """The session, its subscriptions and its sink. The owner calls ``start``, ``carry_out``, ``relieve`` and ``gone``."""
+
+    __slots__ = ("_budget", "_channels", "_live", "_live_queries", "_paused", "_sink", "_tasks", "session")
+
+    def __init__(self, session: Session, member: Member, services: Services, sink: Sink) -> None:
+        self.session = session
+        self._live_queries = services.live_queries
+        self._channels = ChannelClient(session, member, services, sink)
+        self._sink = sink
+        self._live: dict[LiveRequest, LiveSubscription] = {}
+        self._paused: dict[LiveRequest, None] = {}  # an ordered set: who waited longest comes first
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._budget: PlanningBudget | None = None  # made with the first live query: most connections have none
+
+    @property
+    def settled(self) -> str | None:
+        """The position up to which the sink was given everything of all channels; None while that cannot be said."""
+        return self._channels.settled
+
+    @property
+    def whole(self) -> tuple[str, list[str]]:
+        """The position of the stream, and the channels of which the sink was given everything up to it."""
+        return self._channels.whole
+
+    @property
+    def refused(self) -> tuple[str, tuple[int, int]] | None:
+        """The first message that the sink had no room for: its channel, and its position there."""
+        return self._channels.refused
+
+    def start(self) -> None:
+        """The connection is open: greet the client."""
+        self._sink.send(self.session.begin())
+        self._channels.start()
+
+    def carry_out(self, outputs: list[Output]) -> None:
+        """Do what the session decided."""
+        for output in outputs:
+            match output:
+                case bytes():
+                    self._sink.send(output)
+                case Open(request):
+                    task = asyncio.create_task(self._open(request))
+                    self._tasks.add(task)
+                    task.add_done_callback(partial(self._opened, request))
+                case Join(request):
+                    self._channels.join(request)
+                case Cancel(request):
+                    self._cancel(request)
+                case Send(message):
+                    self._channels.publish(message)
+                case Present():
+                    self._channels.present(output)
+                case Close(code, reason):
+                    self._sink.close(code, reason)
+
+    def congest(self) -> None:
+        """The sink has become congested: pause what is not paused yet."""
+        for request, subscription in self._live.items():
+            if request not in self._paused:
+                subscription.pause()
+                self._paused[request] = None
+
+    def relieve(self) -> None:
+        """The sink has drained: resume, one at a time, until it is congested again. The others come first next time."""
+        while self._paused and not self._sink.congested:
+            request = next(iter(self._paused))
+            del self._paused[request]
+            subscription = self._live[request]
+            if request.begun:
+                subscription.resume()
+            else:
+                request.begun = True
+                subscription.begin()
+
+    def gone(self, left: bool) -> None:
+        """The connection is closed: give everything back. ``left``: the client has said that it leaves."""
+        for request in self.session.finish():
+            if isinstance(request, LiveRequest):
+                self._cancel(request)
+        self._channels.gone(left)
+        for task in self._tasks:
+            task.cancel()
+
+    def _cancel(self, request: Request) -> None:
+        if isinstance(request, ChannelRequest):
+            self._channels.leave(request)
+            return
+        subscription = self._live.pop(request, None)
+        if subscription is not None:
+            subscription.cancel()
+        self._paused.pop(request, None)
+
+    async def _open(self, request: LiveRequest) -> None:
+        self._budget = self._budget or PlanningBudget()
+        PLANNING.set(self._budget)
+        try:
+            subscription = await self._live_queries.subscribe(
+                request.collection, request.query, partial(self._deliver, request), request.resume
+            )
+        except RealtimeError as error:
+            self._reject(request, error)
+            return
+        except (psycopg.Error, OSError) as error:
+            _log.warning("subscribe_failed", collection=request.collection, error=str(error))
+            self._reject(request, Unavailable("the database cannot be reached now; try again"))
+            return
+        answer = self.session.accepted(
+            request,
+            subscription.position,
+            subscription.strategy,
+            subscription.reason,
+            epoch=subscription.epoch,
+            recovered=subscription.recovered,
+        )
+        if answer is None:
+            subscription.cancel()
+            return
+        self._live[request] = subscription
+        self._sink.send(answer)
+        # Behind those that wait already, and held back with them while the sink is congested.
+        self._paused[request] = None
+        self.relieve()
+
+    def _opened(self, request: LiveRequest, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _log.error("subscribe_broke", collection=request.collection, exc_info=failure)
+            self._reject(request, Unavailable("the server failed to open this subscription"))
+
+    def _reject(self, request: LiveRequest, error: RealtimeError) -> None:
+        answer = self.session.rejected(request, error)
+        if answer is not None:
+            self._sink.send(answer)
+
+    def _deliver(self, request: LiveRequest, _: LiveSubscription, event: LiveEvent) -> None:
+        if request.ended:
+            return
+        if event.error is not None:
+            self._live.pop(request, None)
+            self._paused.pop(request, None)
+            self._reject(request, event.error)
+        else:
+            self._sink.send_event(request.head, event)

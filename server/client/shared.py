@@ -1,0 +1,31 @@
+"""What all connections of a server share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from server.auth.authorizer import Authorizer, NameRules
+from server.client.background import Background
+from server.ports.channels import ChannelsLike
+from server.ports.live_queries import LiveQueriesLike
+from server.wire.encoder import Wire, packed_wire, text_wire
+from server.wire.sse_blocks import block_wire, plain_wire
+
+__all__ = ["Services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The engine's two services, who may use them, and what is built once for everybody who speaks the same form.
+
+    ``text`` and ``packed`` are WebSocket frames, ``blocks`` those of an event stream, ``plain`` the JSON of poll answers.
+    """
+
+    live_queries: LiveQueriesLike
+    channels: ChannelsLike
+    authorizer: Authorizer = field(default_factory=NameRules)
+    background: Background = field(default_factory=Background)
+    text: Wire = field(default_factory=text_wire)
+    packed: Wire = field(default_factory=packed_wire)
+    blocks: Wire = field(default_factory=block_wire)
+    plain: Wire = field(default_factory=plain_wire)

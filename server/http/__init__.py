@@ -1,0 +1,1 @@
+"""What all HTTP ends share: problem documents and the check of origins."""

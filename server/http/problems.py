@@ -1,0 +1,107 @@
+"""Errors as problem documents (RFC 9457) with the protocol's ``RT`` code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import psycopg
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.responses import JSONResponse, Response
+
+from engine.errors import RealtimeError
+from engine.postgres.errors import AWAY, in_words
+
+__all__ = ["BY_CODE", "Problem", "ProblemDocument", "problem_of", "wrong_fields"]
+
+BY_CODE: Mapping[str, HTTPStatus] = {
+    "RT_001": HTTPStatus.SERVICE_UNAVAILABLE,
+    "RT_002": HTTPStatus.UNAUTHORIZED,
+    "RT_003": HTTPStatus.FORBIDDEN,
+    "RT_004": HTTPStatus.NOT_FOUND,
+    "RT_005": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "RT_006": HTTPStatus.TOO_MANY_REQUESTS,
+    "RT_007": HTTPStatus.BAD_REQUEST,
+    "RT_008": HTTPStatus.CONFLICT,
+    "RT_009": HTTPStatus.BAD_REQUEST,
+}
+"""The HTTP status of each code, unless a problem says otherwise."""
+
+
+class ProblemDocument(BaseModel):
+    """What went wrong."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str = Field("about:blank", description="Always about:blank.")
+    title: str = Field(description="The HTTP status in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What was wrong, with what value.")
+    code: str = Field(description="The code of the protocol, RT_001 to RT_009.")
+
+
+class Problem(Exception):
+    """A request is answered by a problem document."""
+
+    def __init__(
+        self, code: str, detail: str, status: HTTPStatus | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.status = status or BY_CODE[code]
+        self.headers = headers
+
+    def response(self) -> Response:
+        """The answer."""
+        document = ProblemDocument(
+            type="about:blank", title=self.status.phrase, status=self.status, detail=str(self), code=self.code
+        )
+        return JSONResponse(
+            document.model_dump(),
+            self.status,
+            headers={"Cache-Control": "no-store", **(self.headers or {})},
+            media_type="application/problem+json",
+        )
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """What a client is told of ``error``; None: nothing, for it is our fault."""
+    match error:
+        case Problem():
+            return error
+        case RealtimeError():
+            return Problem(error.code, str(error))
+        case _ if isinstance(error, AWAY):
+            return Problem("RT_001", in_words(error))
+        case psycopg.Error():
+            return _refused_by_sql(error)
+    return None
+
+
+def wrong_fields(error: ValidationError) -> Problem:
+    """Which fields are wrong, and why."""
+    said = "; ".join(
+        f"{'.'.join(map(str, each['loc'])) or 'body'}: {_in_words(each)}" for each in error.errors(include_url=False)
+    )
+    return Problem("RT_007", said)
+
+
+def _in_words(wrong: ErrorDetails) -> str:
+    """What pydantic says, but not with a regular expression: ours are of names and texts, and of positions."""
+    if wrong["type"] != "string_pattern_mismatch":
+        return wrong["msg"]
+    excludes = wrong["ctx"]["pattern"].startswith("^[^")
+    return "control characters are not allowed" if excludes else "not a position; one is like 0/16B3790/42"
+
+
+def _refused_by_sql(error: psycopg.Error) -> Problem | None:
+    """Our functions raise with SQLSTATE ``RT001`` to ``RT009``; a check or a value PostgreSQL refuses is the request's."""
+    state, said = error.sqlstate or "", error.diag.message_primary or "PostgreSQL refused it"
+    if state.startswith("RT") and (code := f"RT_{state[2:]}") in BY_CODE:
+        return Problem(code, said)
+    if state in ("23505", "42710"):  # unique violation, duplicate object
+        return Problem("RT_007", said, HTTPStatus.CONFLICT)
+    if state[:2] in ("22", "23"):
+        return Problem("RT_007", said)
+    return None

@@ -1,0 +1,1 @@
+"""What connections need of the engine, as interfaces."""

@@ -1,0 +1,105 @@
+"""What the server needs of the channels: the seam between a connection and ``engine.channels``.
+
+Everything is called in the event loop; ``deliver`` is called synchronously. An event is a whole message of the protocol,
+encoded once: the same bytes go to every subscriber.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from engine.channels.core.model import (
+    Ack,
+    ChannelEvent,
+    ChannelOptions,
+    Deliver,
+    DeliverBlock,
+    EventsLike,
+    Member,
+    Publication,
+)
+
+__all__ = [
+    "Ack",
+    "ChannelEvent",
+    "ChannelOptions",
+    "ChannelSubscription",
+    "ChannelsLike",
+    "Deliver",
+    "DeliverBlock",
+    "EventsLike",
+    "Member",
+    "Publication",
+]
+
+
+class ChannelSubscription(Protocol):
+    """One subscriber's hold on a channel."""
+
+    @property
+    def position(self) -> str:
+        """Nothing after this one can be missed."""
+
+    @property
+    def waiting(self) -> bool:
+        """True while messages of the past are still to come, and later ones with them."""
+
+    @property
+    def recovered(self) -> bool | None:
+        """Whether everything after ``since`` follows; None if it was not asked for."""
+
+    def presence_json(self) -> bytes | None:
+        """``{"users":[…],"count":n}`` as of now; None if presence was not asked for."""
+
+    def begin(self) -> None:
+        """Deliver what was asked for of the past, and everything after it in order."""
+
+    def cancel(self) -> None:
+        """Deliver nothing more; a member with presence leaves. After ``disconnect`` there is nothing to cancel."""
+
+
+class ChannelsLike(Protocol):
+    """The channel service. Every method raises ``RealtimeError`` with the protocol's code if it is refused."""
+
+    async def connect(self, member: Member, deliver: Deliver) -> None:
+        """Make the connection known. ``deliver`` gets what is sent to it without a subscription, and why it must end.
+
+        Returns when the connection's row is committed.
+        """
+
+    async def disconnect(self, connection_id: str, *, left: bool = False) -> None:
+        """The connection is gone, and with it its subscriptions.
+
+        Its presence may come back within the channel's timeout, unless the client ended the connection itself (``left``).
+        """
+
+    async def subscribe(
+        self,
+        channel: str,
+        options: ChannelOptions,
+        member: Member,
+        deliver: Deliver,
+        deliver_block: DeliverBlock | None = None,
+    ) -> ChannelSubscription:
+        """Open a subscription; nothing is delivered before ``begin()``. ``deliver_block`` takes several events at once."""
+        ...
+
+    @property
+    def epoch(self) -> str:
+        """What the positions it gives out belong to."""
+        ...
+
+    async def recorded(self) -> None:
+        """Wait until everything that is committed now can be read by ``realtime.history()``."""
+
+    async def publish(self, message: Publication) -> Ack:
+        """Store a message; returns when it is committed. Messages are stored in the order of the calls."""
+        ...
+
+    async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
+        """Change what the others see of a member that is present in ``channel``. Returns when they were told."""
+
+    def status(self) -> Mapping[str, int]:
+        """Figures for ``/health``."""
+        ...

@@ -1,0 +1,85 @@
+"""What the server needs of the live queries: the seam between a connection and ``engine.live``.
+
+Everything is called in the event loop; ``deliver`` is called synchronously.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from engine.errors import QueryRejected
+from engine.live.core.resume_log import Resume
+from engine.lsn import Lsn
+
+__all__ = ["LiveEvent", "LiveQueriesLike", "LiveSubscription"]
+
+
+class LiveEvent(Protocol):
+    """One change of a window, the same object for all its subscribers; ``error`` set: the subscription has ended."""
+
+    @property
+    def position(self) -> Lsn:
+        """The commit whose effect this is."""
+
+    @property
+    def reset(self) -> bool:
+        """True: forget the list, the changes build a new one."""
+
+    @property
+    def changes_json(self) -> bytes:
+        """The changes as an encoded JSON array."""
+
+    @property
+    def error(self) -> QueryRejected | None:
+        """Why the subscription ended by itself; None: it goes on."""
+
+
+class LiveSubscription(Protocol):
+    """One subscriber's hold on a window."""
+
+    @property
+    def strategy(self) -> str:
+        """``incremental`` or ``re-read``."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not followed incrementally; None if it is."""
+
+    @property
+    def position(self) -> Lsn:
+        """No commit after this one can be missed."""
+
+    @property
+    def epoch(self) -> str:
+        """What positions to resume from count within."""
+
+    @property
+    def recovered(self) -> bool | None:
+        """Whether it goes on where the client was; None if that was not asked for."""
+
+    def begin(self) -> None:
+        """Deliver the current rows (or what the client has missed) now, and everything after them in order."""
+
+    def cancel(self) -> None:
+        """Deliver nothing more."""
+
+    def pause(self) -> None:
+        """Stop delivering; the list delivered so far is remembered."""
+
+    def resume(self) -> None:
+        """Deliver the difference from that list to the current one in one event, then go on."""
+
+
+class LiveQueriesLike(Protocol):
+    """The live-query service."""
+
+    async def subscribe(
+        self,
+        collection: str,
+        spec: Mapping[str, object],
+        deliver: Callable[[LiveSubscription, LiveEvent], None],
+        resume: Resume | None = None,
+    ) -> LiveSubscription:
+        """Open a live query. Raises ``QueryRejected`` if it cannot be accepted."""
+        ...

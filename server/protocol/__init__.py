@@ -1,0 +1,1 @@
+"""The messages of the protocol in both directions, as JSON and MessagePack."""

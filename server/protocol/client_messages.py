@@ -1,0 +1,170 @@
+"""A client's messages as typed structs, and nothing about connections.
+
+Each is a JSON object whose ``type`` says which struct it is; unknown types, unknown fields and wrong value types are
+refused with ``RT_007``, never ignored. What the server says is in :mod:`server.protocol.server_messages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from engine.values.exact_json import exact_decoder
+from server.protocol.validation import MAX_DEPTH, BadMessage, check_payload, deeper_than
+
+__all__ = [
+    "COLLECTION_PREFIX",
+    "Auth",
+    "BadMessage",
+    "ClientMessage",
+    "Filter",
+    "Named",
+    "Ping",
+    "PresenceUpdate",
+    "Publish",
+    "Subscribe",
+    "Unsubscribe",
+    "decode",
+    "names_in",
+]
+
+COLLECTION_PREFIX: Final = "db:collection:"
+
+_MAX_NAME = 255
+_MAX_HISTORY = 1000
+_MAX_FILTER_EVENTS = 100
+
+# No control characters: PostgreSQL's text cannot hold NUL, and the others only serve to make names look alike.
+_NO_CONTROL: Final = r"^[^\x00-\x1f\x7f]*$"
+_Name = Annotated[str, Meta(min_length=1, max_length=_MAX_NAME, pattern=_NO_CONTROL)]
+# Every other text that is not checked by what it is for.
+_Position = Annotated[str, Meta(max_length=64, pattern=_NO_CONTROL)]
+_Epoch = Annotated[str, Meta(max_length=128, pattern=_NO_CONTROL)]
+_Token = Annotated[str, Meta(pattern=_NO_CONTROL)]
+_Object = dict[str, Any]
+
+
+class Filter(Struct, forbid_unknown_fields=True, frozen=True):
+    """Which messages of a channel are wanted: those with one of ``events`` and whose data meets ``where``."""
+
+    events: Annotated[tuple[_Name, ...], Meta(max_length=_MAX_FILTER_EVENTS)] | UnsetType = UNSET
+    where: tuple[Any, ...] | UnsetType = UNSET
+
+
+class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True, frozen=True):
+    """Start a subscription. ``id`` tells it from others on the connection; the channel's name if it is not given."""
+
+    channel: _Name
+    id: _Name | UnsetType = UNSET
+    query: _Object | UnsetType = UNSET
+    auth: _Token | UnsetType = UNSET
+    presence: bool | _Object | UnsetType = UNSET
+    history: Annotated[int, Meta(ge=0, le=_MAX_HISTORY)] | UnsetType = UNSET
+    since: _Position | UnsetType = UNSET
+    epoch: _Epoch | UnsetType = UNSET
+    filter: Filter | UnsetType = UNSET
+
+
+class Unsubscribe(Struct, tag="unsubscribe", forbid_unknown_fields=True, frozen=True):
+    """End the subscription of that ``id`` (the channel's name if it is not given)."""
+
+    channel: _Name
+    id: _Name | UnsetType = UNSET
+
+
+class Publish(Struct, tag="message", forbid_unknown_fields=True, frozen=True):
+    """Publish to a channel. ``data`` is any JSON value, kept as it came; ``id`` makes repeating the message harmless."""
+
+    channel: _Name
+    event: _Name
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    ref: _Name | UnsetType = UNSET
+    id: _Name | UnsetType = UNSET
+
+
+class PresenceUpdate(Struct, tag="presence:update", forbid_unknown_fields=True, frozen=True):
+    """Change one's own state in a channel."""
+
+    channel: _Name
+    data: Any = None
+    ref: _Name | UnsetType = UNSET
+
+
+class Auth(Struct, tag="auth", forbid_unknown_fields=True, frozen=True):
+    """A new token before the old one expires."""
+
+    token: _Token
+    ref: _Name | UnsetType = UNSET
+
+
+class Ping(Struct, tag="ping", forbid_unknown_fields=True, frozen=True):
+    """Is anybody there? Answered by ``pong``."""
+
+
+ClientMessage = Subscribe | Unsubscribe | Publish | PresenceUpdate | Auth | Ping
+
+
+class Named(Struct, frozen=True):
+    """What an error frame says about the request it answers; ``UNSET`` where the request did not say it."""
+
+    channel: _Name | UnsetType = UNSET
+    id: _Name | UnsetType = UNSET
+    ref: _Name | UnsetType = UNSET
+
+
+_decoder: msgspec.json.Decoder[ClientMessage] = exact_decoder(ClientMessage)
+_fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_name: msgspec.json.Decoder[str] = msgspec.json.Decoder(_Name)
+
+
+def decode(data: bytes) -> ClientMessage:
+    """Read one client message. Raises ``BadMessage``, and nothing else, if it is not one."""
+    try:
+        message = _decoder.decode(data)
+    except UnicodeDecodeError as wrong:
+        raise BadMessage("the message is not valid UTF-8") from wrong
+    except RecursionError as wrong:
+        raise BadMessage("the message is nested too deeply") from wrong
+    except msgspec.MsgspecError as wrong:
+        raise BadMessage(_in_words(str(wrong))) from wrong
+    if isinstance(message, Subscribe) and message.query is not UNSET and deeper_than(message.query, MAX_DEPTH):
+        raise BadMessage(f"the query is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(message, Subscribe) and message.filter is not UNSET and deeper_than(message.filter.where, MAX_DEPTH):
+        raise BadMessage(f"the filter is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(message, Publish):
+        check_payload(bytes(message.data))
+    return message
+
+
+def _in_words(problem: str) -> str:
+    """What msgspec says, without its regular expression: they all exclude control characters."""
+    if "matching regex" not in problem:
+        return problem
+    _, at, where = problem.partition(" - at ")
+    return f"Expected text without control characters{at}{where}"
+
+
+def names_in(data: bytes) -> Named:
+    """The ``channel``, ``id`` and ``ref`` of a message that may be broken, as far as they can be read."""
+    try:
+        fields = _fields.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Named()
+    return Named(*(_readable(fields.get(name)) for name in ("channel", "id", "ref")))
+
+
+def _readable(raw: msgspec.Raw | None) -> str | UnsetType:
+    if raw is None:
+        return UNSET
+    try:
+        return _name.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return UNSET
+
+
+def spec_of(message: Subscribe) -> Mapping[str, object]:
+    """The query of a subscribe message; an empty one means the whole collection."""
+    return {} if message.query is UNSET else message.query

@@ -1,0 +1,195 @@
+"""What the server says: its messages, always as complete JSON payloads (bytes).
+
+So WebSocket frames, SSE events and long-poll answers can carry the same ones.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from engine.lsn import Lsn, format_lsn
+from server.protocol.client_messages import Named
+
+__all__ = [
+    "PONG",
+    "ack",
+    "close",
+    "connected",
+    "error",
+    "joined",
+    "reconnect",
+    "snapshot_head",
+    "snapshot_tail",
+    "subscribed",
+    "unsubscribed",
+]
+
+PONG: Final = b'{"type":"pong"}'
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Limits(Struct):
+    messagesPerSecond: float
+    messageSize: int
+    subscriptions: int
+
+
+class _Connected(Struct, tag="connected"):
+    connectionId: str
+    epoch: str | UnsetType
+    pingInterval: int
+    limits: _Limits
+    session: str | UnsetType
+
+
+class _Reconnect(Struct, tag="reconnect"):
+    delay: int
+
+
+class _Close(Struct, tag="close"):
+    code: int
+    reason: str
+
+
+class _Subscribed(Struct, tag="subscribed"):
+    channel: str
+    id: str
+    position: str
+    strategy: str
+    epoch: str
+    recovered: bool | UnsetType
+    reason: str | UnsetType
+
+
+class _Joined(Struct, tag="subscribed"):
+    channel: str
+    id: str | UnsetType
+    position: str
+    epoch: str
+    recovered: bool | UnsetType
+    presence: msgspec.Raw | UnsetType
+
+
+class _Ack(Struct, tag="ack"):
+    channel: str
+    ref: str | UnsetType
+    id: str | UnsetType
+    position: str | UnsetType
+
+
+class _Unsubscribed(Struct, tag="unsubscribed"):
+    channel: str
+    id: str | UnsetType
+
+
+class _SnapshotHead(Struct, tag="snapshot"):
+    channel: str
+    id: str
+
+
+class _Error(Struct, tag="error"):
+    code: str
+    message: str
+    channel: str | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+    ref: str | UnsetType = UNSET
+
+
+def connected(
+    connection_id: str,
+    epoch: str,
+    ping_interval: float,
+    message_rate: float,
+    message_size: int,
+    subscriptions: int,
+    secret: str | None,
+) -> bytes:
+    """The first message on every connection. ``ping_interval`` in seconds; ``secret``: how requests name the session."""
+    rate = int(message_rate) if float(message_rate).is_integer() else message_rate
+    return _encode(
+        _Connected(
+            connection_id,
+            epoch or UNSET,
+            round(ping_interval * 1000),
+            _Limits(rate, message_size, subscriptions),
+            UNSET if secret is None else secret,
+        )
+    )
+
+
+def reconnect(delay: float) -> bytes:
+    """The server is about to go: connect again after ``delay`` seconds."""
+    return _encode(_Reconnect(round(delay * 1000)))
+
+
+def close(code: int, reason: str) -> bytes:
+    """The last message where there are no close frames; ``code`` as in WebSocket close frames."""
+    return _encode(_Close(code, reason))
+
+
+def subscribed(
+    channel: str, id: str, position: Lsn, strategy: str, reason: str | None, epoch: str, recovered: bool | None
+) -> bytes:
+    """From here on no later commit can be missed. ``reason``: why the query is not followed incrementally."""
+    return _encode(
+        _Subscribed(
+            channel,
+            id,
+            format_lsn(position),
+            strategy,
+            epoch,
+            UNSET if recovered is None else recovered,
+            UNSET if reason is None else reason,
+        )
+    )
+
+
+def joined(
+    channel: str,
+    id: str | UnsetType,
+    position: str,
+    recovered: bool | None,
+    presence_json: bytes | None,
+    epoch: str,
+) -> bytes:
+    """The subscription to a channel is open. ``presence_json``: who is there, if that was asked for."""
+    presence = UNSET if presence_json is None else msgspec.Raw(presence_json)
+    return _encode(_Joined(channel, id, position, epoch, UNSET if recovered is None else recovered, presence))
+
+
+def ack(channel: str, ref: str | UnsetType, id: str | None, position: str | None) -> bytes:
+    """What was asked for is committed."""
+    return _encode(_Ack(channel, ref, UNSET if id is None else id, UNSET if position is None else position))
+
+
+def unsubscribed(channel: str, id: str | UnsetType) -> bytes:
+    """Nothing more comes for that subscription."""
+    return _encode(_Unsubscribed(channel, id))
+
+
+def snapshot_head(channel: str, id: str) -> bytes:
+    """The part of a snapshot message that is one subscription's own; ``snapshot_tail`` completes it."""
+    return _encode(_SnapshotHead(channel, id))[:-1] + b","
+
+
+def snapshot_tail(position: Lsn, reset: bool, changes_json: bytes) -> bytes:
+    """The part of a snapshot message that all subscribers of a window share."""
+    return b'"position":"%b","reset":%b,"changes":%b}' % (
+        format_lsn(position).encode(),
+        b"true" if reset else b"false",
+        changes_json,
+    )
+
+
+def error(code: str, message: str, about: Named) -> bytes:
+    """A request failed, or a subscription ended."""
+    try:
+        return _encode(_Error(code, message, about.channel, about.id, about.ref))
+    except UnicodeEncodeError:
+        # A driver's message can carry undecodable bytes as lone surrogates; they have no place in JSON.
+        safe = message.encode(errors="replace").decode()
+        return _encode(_Error(code, safe, about.channel, about.id, about.ref))

@@ -1,0 +1,60 @@
+"""What a session asks the owner of its connection to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from server.protocol.client_messages import PresenceUpdate, Publish
+from server.session.subscriptions import ChannelRequest, LiveRequest, Request
+
+__all__ = ["Cancel", "Close", "Join", "Open", "Output", "Present", "Send"]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Ask the live queries for this one, then call ``accepted`` or ``rejected``."""
+
+    request: LiveRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Ask for this channel, then call ``joined`` or ``rejected``."""
+
+    request: ChannelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The client no longer wants this live query or channel."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Publish this message, then answer with ``replies.ack`` or an error."""
+
+    message: Publish
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Change the client's presence to ``data`` where ``request`` has joined, then answer it."""
+
+    request: ChannelRequest
+    message: PresenceUpdate
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the connection with a WebSocket close code (RFC 6455, 7.4.1) and a reason of at most 123 bytes."""
+
+    code: int
+    reason: str
+
+
+Output = bytes | Open | Join | Cancel | Send | Present | Close

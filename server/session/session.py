@@ -1,0 +1,305 @@
+"""What one client may do and is owed: a state machine over messages, without sockets, tasks or a clock.
+
+The owner of a connection (WebSocket now; server-sent events and long polling can be others) hands in what arrived,
+and carries out what comes back: payloads to send, live queries and channels to open or cancel, messages to publish, a
+reason to close. It then reports how opening went. The invariant: every request is answered exactly once, by what it
+asked for or by an error that names it, and nothing is sent for a subscription before ``subscribed`` or after its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec import UNSET
+
+from engine.errors import QueryRejected, RealtimeError
+from engine.lsn import Lsn
+from server.protocol import client_messages, server_messages
+from server.protocol.client_messages import (
+    COLLECTION_PREFIX,
+    Auth,
+    BadMessage,
+    ClientMessage,
+    Named,
+    Ping,
+    PresenceUpdate,
+    Publish,
+    Subscribe,
+    Unsubscribe,
+)
+from server.protocol.msgpack import json_of, names_text
+from server.session.actions import Cancel, Close, Join, Open, Output, Present, Send
+from server.session.subscribe_options import (
+    PresenceRejected,
+    WrongField,
+    channel_options,
+    check_live,
+    presence_data,
+    resume_of,
+)
+from server.session.subscriptions import ChannelRequest, LiveRequest, Request
+from server.session.token_bucket import TokenBucket
+
+__all__ = ["Cancel", "Close", "Greeting", "Join", "Open", "Output", "Present", "Send", "Session", "SessionLimits"]
+
+_POLICY_VIOLATION = 1008
+_FLOOD_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """Limits per connection. ``message_size`` in bytes of JSON; ``message_rate`` in messages per second."""
+
+    subscriptions: int = 100
+    message_rate: float = 100.0
+    message_size: int = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What a client is told first besides its limits.
+
+    ``epoch``: within which positions can be compared; ``ping_interval`` in seconds; ``secret``: by which the client's
+    requests name the session, where it has no socket of its own.
+    """
+
+    epoch: str = ""
+    ping_interval: float = 25.0
+    secret: str | None = None
+
+
+class Session:
+    """The state machine of one connection.
+
+    Args:
+        connection_id: told to the client in the first message.
+        limits: what this connection may use.
+        greeting: what else the client is told in the first message.
+    """
+
+    __slots__ = ("_bucket", "_channels", "_greeting", "_limits", "_requests", "connection_id")
+
+    def __init__(self, connection_id: str, limits: SessionLimits, greeting: Greeting | None = None) -> None:
+        self.connection_id = connection_id
+        self._greeting = greeting or Greeting()
+        self._limits = limits
+        self._bucket = TokenBucket(limits.message_rate)
+        self._requests: dict[str, Request] = {}
+        self._channels: dict[str, ChannelRequest] = {}
+
+    @property
+    def epoch(self) -> str:
+        """What the client was told that positions belong to."""
+        return self._greeting.epoch
+
+    @property
+    def subscriptions(self) -> int:
+        """How many subscriptions are open or being opened."""
+        return len(self._requests)
+
+    def begin(self) -> bytes:
+        """The first message to the client."""
+        limits, told = self._limits, self._greeting
+        return server_messages.connected(
+            self.connection_id,
+            told.epoch,
+            told.ping_interval,
+            limits.message_rate,
+            limits.message_size,
+            limits.subscriptions,
+            told.secret,
+        )
+
+    def receive(self, data: bytes, now: float) -> list[Output]:
+        """One text message arrived at ``now`` (seconds, monotonic). Never raises, whatever the bytes are."""
+        if len(data) > self._limits.message_size:
+            return self.receive_oversized(now, data)
+        if not self._bucket.take(now):
+            return self._refused(client_messages.names_in(data))
+        return self._read(data)
+
+    def receive_packed(self, data: bytes, now: float) -> list[Output]:
+        """One MessagePack message arrived at ``now``. Never raises, whatever the bytes are."""
+        if not self._bucket.take(now):
+            return self._refused(client_messages.names_in(names_text(data)))
+        try:
+            text = json_of(data)
+        except BadMessage as bad:
+            return [
+                server_messages.error(bad.code, f"invalid message: {bad}", client_messages.names_in(names_text(data)))
+            ]
+        if len(text) > self._limits.message_size:
+            return [self._too_large(f" as JSON ({len(text)})", client_messages.names_in(text))]
+        return self._read(text)
+
+    def _read(self, data: bytes) -> list[Output]:
+        try:
+            message = client_messages.decode(data)
+        except BadMessage as bad:
+            return [server_messages.error(bad.code, f"invalid message: {bad}", client_messages.names_in(data))]
+        return self._act(message)
+
+    def receive_binary(self, now: float) -> list[Output]:
+        """A binary message arrived; its content does not matter."""
+        if not self._bucket.take(now):
+            return self._refused(Named())
+        return [
+            server_messages.error("RT_007", "invalid message: messages are JSON in text frames, not binary", Named())
+        ]
+
+    def receive_oversized(self, now: float, data: bytes = b"") -> list[Output]:
+        """A message beyond the size limit arrived. ``data``: its text, if it was kept, to name the request."""
+        if not self._bucket.take(now):
+            return self._refused(Named())
+        return [self._too_large("", client_messages.names_in(data))]
+
+    def admit(self, now: float) -> list[Output] | None:
+        """Count something that is not a message but costs like one (a WebSocket ping). None: go ahead."""
+        if self._bucket.take(now):
+            return None
+        return [Close(_POLICY_VIOLATION, "too many messages")] if self._flooding() else []
+
+    def accepted(
+        self,
+        request: LiveRequest,
+        position: Lsn,
+        strategy: str,
+        reason: str | None,
+        *,
+        epoch: str,
+        recovered: bool | None = None,
+    ) -> bytes | None:
+        """The live query is open. None: it was unsubscribed meanwhile, so cancel it and send nothing."""
+        if request.ended:
+            return None
+        return server_messages.subscribed(request.channel, request.id, position, strategy, reason, epoch, recovered)
+
+    def joined(
+        self,
+        request: ChannelRequest,
+        position: str,
+        recovered: bool | None,
+        presence_json: bytes | None,
+        *,
+        epoch: str,
+    ) -> bytes | None:
+        """The channel is open. None: it was unsubscribed meanwhile, so cancel it and send nothing."""
+        if request.ended:
+            return None
+        return server_messages.joined(request.channel, request.told, position, recovered, presence_json, epoch)
+
+    def rejected(self, request: Request, error: RealtimeError) -> bytes | None:
+        """The subscription could not be opened, or ended by itself. None: nobody wants to know any more."""
+        if request.ended:
+            return None
+        self._forget(request)
+        return server_messages.error(error.code, str(error), request.named)
+
+    def ended(self, request: Request) -> None:
+        """The subscription has ended by itself, and what was sent last said so."""
+        if not request.ended:
+            self._forget(request)
+
+    def finish(self) -> list[Request]:
+        """The connection is gone: the requests that are still open, to be cancelled."""
+        left = list(self._requests.values())
+        for request in left:
+            self._forget(request)
+        return left
+
+    def _forget(self, request: Request) -> None:
+        request.ended = True
+        del self._requests[request.id]
+        if isinstance(request, ChannelRequest):
+            del self._channels[request.channel]
+
+    def _act(self, message: ClientMessage) -> list[Output]:
+        match message:
+            case Subscribe():
+                return self._subscribe(message)
+            case Unsubscribe():
+                return self._unsubscribe(message)
+            case Ping():
+                return [server_messages.PONG]
+            case Publish():
+                return [Send(message)]
+            case PresenceUpdate():
+                return self._present(message)
+            case Auth():
+                about = Named(ref=message.ref)
+                return [server_messages.error("RT_003", "tokens are not available on this server", about)]
+
+    def _subscribe(self, message: Subscribe) -> list[Output]:
+        about = Named(channel=message.channel, id=message.id)
+        try:
+            request = _request(message)
+            self._check_free(request)
+        except QueryRejected as refused:
+            return [server_messages.error(refused.code, str(refused), about)]
+        self._requests[request.id] = request
+        if isinstance(request, LiveRequest):
+            return [Open(request)]
+        self._channels[request.channel] = request
+        return [Join(request)]
+
+    def _check_free(self, request: Request) -> None:
+        if request.id in self._requests:
+            raise WrongField(
+                f"the subscription id {request.id!r} is in use on this connection; unsubscribe first, or give another id"
+            )
+        if request.channel in self._channels:
+            raise WrongField(f"this connection has subscribed to {request.channel!r} already; unsubscribe first")
+        if len(self._requests) >= self._limits.subscriptions:
+            raise _TooMany(f"at most {self._limits.subscriptions} subscriptions are allowed on one connection")
+
+    def _present(self, message: PresenceUpdate) -> list[Output]:
+        about = Named(channel=message.channel, ref=message.ref)
+        try:
+            request = self._channels.get(message.channel)
+            if request is None or request.options.presence is None:
+                raise PresenceRejected(f'subscribe to {message.channel!r} with "presence": true first')
+            return [Present(request, message, presence_data(message.data))]
+        except PresenceRejected as refused:
+            return [server_messages.error(refused.code, str(refused), about)]
+
+    def _unsubscribe(self, message: Unsubscribe) -> list[Output]:
+        about = Named(channel=message.channel, id=message.id)
+        request: Request | None
+        if message.id is UNSET:  # a channel is known by its name, also if an id was given
+            request = self._channels.get(message.channel) or self._requests.get(message.channel)
+        else:
+            request = self._requests.get(message.id)
+        if request is None or request.channel != message.channel:
+            id = message.channel if message.id is UNSET else message.id
+            text = f"there is no subscription {id!r} to {message.channel!r} on this connection"
+            return [server_messages.error("RT_004", text, about)]
+        self._forget(request)
+        return [Cancel(request), server_messages.unsubscribed(request.channel, request.named.id)]
+
+    def _too_large(self, how: str, about: Named) -> bytes:
+        return server_messages.error(
+            "RT_005", f"the message is larger than {self._limits.message_size} bytes{how}", about
+        )
+
+    def _refused(self, about: Named) -> list[Output]:
+        if self._flooding():
+            return [Close(_POLICY_VIOLATION, "too many messages")]
+        text = f"more than {self._limits.message_rate:g} messages per second; this one was not carried out"
+        return [server_messages.error("RT_006", text, about)]
+
+    def _flooding(self) -> bool:
+        # Answering each of an endless flood would cost more than the flood.
+        return self._bucket.refused > self._limits.message_rate * _FLOOD_SECONDS
+
+
+class _TooMany(QueryRejected):
+    code = "RT_006"
+
+
+def _request(message: Subscribe) -> Request:
+    """What a subscribe message asks for. Raises ``QueryRejected``."""
+    if not message.channel.startswith(COLLECTION_PREFIX):
+        return ChannelRequest(message.channel, message.id, channel_options(message))
+    check_live(message)
+    id = message.channel if message.id is UNSET else message.id
+    return LiveRequest(message.channel, id, client_messages.spec_of(message), resume_of(message))

@@ -1,0 +1,122 @@
+"""The part of a session that knows what a client may say about channels: options, presence, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from engine.errors import QueryRejected
+from engine.live.core.resume_log import Resume
+from engine.lsn import parse_lsn
+from engine.values.exact_json import write_exact
+from server.ports.channels import ChannelOptions
+from server.protocol.client_messages import COLLECTION_PREFIX, Subscribe
+from server.protocol.validation import BadMessage, check_storable
+
+__all__ = [
+    "PRESENCE_PREFIX",
+    "PresenceRejected",
+    "WrongField",
+    "channel_options",
+    "check_live",
+    "presence_data",
+    "resume_of",
+]
+
+PRESENCE_PREFIX: Final = "presence:"
+_PRESENCE_SIZE: Final = 4096
+_TEXTS: Final = {"status": 64, "name": 128, "avatar": 2048}
+
+
+class WrongField(QueryRejected):
+    """A field that this kind of subscription does not have, or with a value it cannot have."""
+
+    code = "RT_007"
+
+
+class PresenceRejected(QueryRejected):
+    """The presence cannot be what the client asks for."""
+
+    code = "RT_009"
+
+
+class _NotAvailable(QueryRejected):
+    code = "RT_003"
+
+
+def check_live(message: Subscribe) -> None:
+    """Raise ``QueryRejected`` if a field is given that a live query does not have."""
+    _check_auth(message)
+    if message.history is not UNSET:
+        raise WrongField("history: live queries have none; a new subscription begins with the current rows")
+    for field in ("presence", "filter"):
+        if getattr(message, field) is not UNSET:
+            raise WrongField(f"{field}: live queries ({COLLECTION_PREFIX}NAME) have none; it is for channels")
+
+
+def resume_of(message: Subscribe) -> Resume | None:
+    """Where a client that was connected before wants to go on with a live query. Raises ``QueryRejected``."""
+    if message.since is UNSET:
+        if message.epoch is not UNSET:
+            raise WrongField("epoch: it says what since means; give both")
+        return None
+    try:
+        position = parse_lsn(message.since)
+    except ValueError as wrong:
+        raise WrongField(f"since: {wrong}") from wrong
+    return Resume(position, "" if message.epoch is UNSET else message.epoch)
+
+
+def channel_options(message: Subscribe) -> ChannelOptions:
+    """What a subscribe message asks of a channel. Raises ``QueryRejected``."""
+    _check_auth(message)
+    if message.query is not UNSET:
+        raise WrongField(f"query: only live queries ({COLLECTION_PREFIX}NAME) have one; a channel has filter")
+    if message.epoch is not UNSET and message.since is UNSET:
+        raise WrongField("epoch: it says what since means; give both")
+    wanted = message.filter
+    return ChannelOptions(
+        presence=_presence(message),
+        history=0 if message.history is UNSET else message.history,
+        since=None if message.since is UNSET else message.since,
+        epoch=None if message.epoch is UNSET else message.epoch,
+        events=None if wanted is UNSET or wanted.events is UNSET else wanted.events,
+        where=None if wanted is UNSET or wanted.where is UNSET else wanted.where,
+    )
+
+
+def presence_data(data: object) -> Mapping[str, Any]:
+    """Check what a client wants to be seen as. Raises ``PresenceRejected``."""
+    if not isinstance(data, dict):
+        raise PresenceRejected('presence is a JSON object, such as {"status": "online"}')
+    if (size := len(write_exact(data))) > _PRESENCE_SIZE:
+        raise PresenceRejected(f"presence has {size} bytes of JSON; at most {_PRESENCE_SIZE} are allowed")
+    try:
+        check_storable(data)
+    except BadMessage as bad:
+        raise PresenceRejected(str(bad)) from bad
+    for field, longest in _TEXTS.items():
+        value = data.get(field)
+        if value is not None and not (isinstance(value, str) and len(value) <= longest):
+            raise PresenceRejected(f"{field}: a text of at most {longest} characters, or null")
+    if not isinstance(data.get("typing", False), bool):
+        raise PresenceRejected("typing: true or false")
+    if not isinstance(metadata := data.get("metadata", {}), dict):
+        raise PresenceRejected("metadata: a JSON object")
+    if not isinstance(metadata.get("name"), str | None):
+        raise PresenceRejected("metadata.name: a text, or null")
+    return data
+
+
+def _presence(message: Subscribe) -> Mapping[str, Any] | None:
+    asked = message.channel.startswith(PRESENCE_PREFIX) if message.presence is UNSET else message.presence
+    if isinstance(asked, bool):
+        return {} if asked else None
+    return presence_data(asked)
+
+
+def _check_auth(message: Subscribe) -> None:
+    if message.auth is not UNSET:
+        raise _NotAvailable("auth: tokens are not available on this server; leave the field out")

@@ -1,0 +1,64 @@
+"""What a connection has subscribed to: live queries and channels, each from ``subscribe`` to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import UNSET, UnsetType
+
+from engine.live.core.resume_log import Resume
+from server.ports.channels import ChannelOptions
+from server.protocol import server_messages
+from server.protocol.client_messages import COLLECTION_PREFIX, Named
+
+__all__ = ["ChannelRequest", "LiveRequest", "Request"]
+
+
+class LiveRequest:
+    """One live query a client asked for; compared by identity.
+
+    ``head`` is what all its snapshot messages begin with; ``begun`` whether the first of them has been asked for; ``resume``
+    where the client was before.
+    """
+
+    __slots__ = ("begun", "channel", "collection", "ended", "head", "id", "query", "resume")
+
+    def __init__(self, channel: str, id: str, query: Mapping[str, object], resume: Resume | None = None) -> None:
+        self.channel = channel
+        self.id = id
+        self.collection = channel.removeprefix(COLLECTION_PREFIX)
+        self.query = query
+        self.resume = resume
+        self.head = server_messages.snapshot_head(channel, id)
+        self.begun = False
+        self.ended = False
+
+    @property
+    def named(self) -> Named:
+        """How an error about it names it."""
+        return Named(channel=self.channel, id=self.id)
+
+
+class ChannelRequest:
+    """One channel a client asked for; compared by identity.
+
+    A connection has a channel at most once, because its messages name the channel only. ``told`` is the id the client
+    gave, which its answers repeat.
+    """
+
+    __slots__ = ("channel", "ended", "id", "options", "told")
+
+    def __init__(self, channel: str, told: str | UnsetType, options: ChannelOptions) -> None:
+        self.channel = channel
+        self.told = told
+        self.id = channel if told is UNSET else told
+        self.options = options
+        self.ended = False
+
+    @property
+    def named(self) -> Named:
+        """How an error about it names it."""
+        return Named(channel=self.channel, id=self.told)
+
+
+Request = LiveRequest | ChannelRequest

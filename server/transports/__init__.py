@@ -1,0 +1,1 @@
+"""The ways a client can be connected: WebSocket, server-sent events, long polling."""

@@ -1,0 +1,1 @@
+"""What server-sent events and long polling share: connections that send by POST."""

@@ -1,0 +1,67 @@
+"""What a client without a socket sends: batches of messages, each carried out once and in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Protocol
+
+from server.http.problems import Problem
+
+__all__ = ["Inbox", "Receiver"]
+
+_MOST_BATCHES = 8
+
+
+class Receiver(Protocol):
+    """Where the messages go."""
+
+    async def room(self) -> bool:
+        """Wait until the client may say more; False: the session is at its end, and nothing more is done."""
+        ...
+
+    def receive(self, message: bytes) -> None:
+        """The client sent a message."""
+
+
+class Inbox:
+    """The batches of one session. ``accept`` first, at once; then ``carry_out``, which may have to wait."""
+
+    def __init__(self, connection: Receiver) -> None:
+        self._connection = connection
+        self._turn = asyncio.Lock()
+        self._last = 0
+        self._batches = 0
+
+    def accept(self, number: int | None) -> bool:
+        """Whether the batch of this number is to be carried out; False: it was accepted before.
+
+        ``number``: None if the client does not count its batches. Raises ``Problem`` if one before it is missing, or too
+        many wait already.
+        """
+        if number is not None and number <= self._last:
+            return False
+        if number is not None and number != self._last + 1:
+            text = f"seq is {number}, but the last batch that came was {self._last}"
+            raise Problem("RT_007", text, HTTPStatus.CONFLICT)
+        if self._batches >= _MOST_BATCHES:
+            raise Problem("RT_006", f"{self._batches} batches are waiting already", headers={"Retry-After": "1"})
+        self._last = number or self._last
+        self._batches += 1
+        return True
+
+    async def carry_out(self, messages: Sequence[bytes]) -> bool:
+        """Do what an accepted batch says, after the batches before it; waits while the client is held back.
+
+        False: the session ended before all was done.
+        """
+        try:
+            async with self._turn:
+                for message in messages:
+                    if not await self._connection.room():
+                        return False
+                    self._connection.receive(message)
+        finally:
+            self._batches -= 1
+        return True

@@ -1,0 +1,225 @@
+"""The HTTP addresses of the transports that are no sockets: ``/realtime/sse``, ``/send``, ``/poll`` and ``/session``.
+
+Requests are read and checked here, sessions do the rest. Whoever knows a session's secret may use it, so the origin of a
+request counts when a session is opened, and cross-origin answers may be read by the origins that may open one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Annotated, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server.auth.identity import Refused, Upgrade, packed_of
+from server.client.background import Background
+from server.http.problems import Problem
+from server.transports.http_sessions import HttpSessions, ended
+from server.transports.polling.connection import PollConnection
+from server.transports.sse.connection import GONE_ID
+from server.transports.sse.request import read_request
+
+__all__ = ["transport_routes"]
+
+_MOST_BODY = 1024 * 1024
+_LONGEST_QUERY = 32 * 1024
+_LONGEST_WAIT = 30_000
+_NO_STORE = {"Cache-Control": "no-store"}
+_CODES = {HTTPStatus.FORBIDDEN: "RT_003", HTTPStatus.SERVICE_UNAVAILABLE: "RT_001"}
+_Body = TypeVar("_Body")
+
+
+class _Send(Struct, forbid_unknown_fields=True):
+    session: str
+    messages: list[msgspec.Raw]
+    seq: Annotated[int, Meta(ge=1)] | None = None
+
+
+class _Poll(Struct, forbid_unknown_fields=True):
+    session: str | UnsetType = UNSET
+    cursor: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+    timeout: Annotated[int, Meta(ge=0)] = 25_000
+    messages: list[msgspec.Raw] = []
+    seq: Annotated[int, Meta(ge=1)] | None = None
+
+
+class _End(Struct, forbid_unknown_fields=True):
+    session: str
+
+
+_send = msgspec.json.Decoder(_Send)
+_poll = msgspec.json.Decoder(_Poll)
+_end = msgspec.json.Decoder(_End)
+
+
+def transport_routes(sessions: HttpSessions, allowed_origins: Sequence[str]) -> list[BaseRoute]:
+    """The routes. ``allowed_origins``: whose pages may read the answers; ``*`` is any."""
+    transports = _Transports(sessions)
+    return [
+        Route(f"/realtime/{name}", _cross_origin(_Endpoint(method, handler), method, allowed_origins))
+        for name, method, handler in (
+            ("sse", "GET", transports.stream),
+            ("send", "POST", transports.send),
+            ("poll", "POST", transports.poll),
+            ("session", "DELETE", transports.end),
+        )
+    ]
+
+
+def _cross_origin(app: ASGIApp, method: str, origins: Sequence[str]) -> ASGIApp:
+    return CORSMiddleware(app, allow_origins=origins, allow_methods=[method], allow_headers=["*"], max_age=3600)
+
+
+_Handler = Callable[[Request, Send], Awaitable[Response | None]]
+
+
+class _Endpoint:
+    """One address: what goes wrong in ``handler`` becomes a problem document."""
+
+    def __init__(self, method: str, handler: _Handler) -> None:
+        self._method = method
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        request = Request(scope, receive)
+        response: Response | None
+        try:
+            if request.method != self._method:
+                text = f"{request.method} cannot be done here; {self._method} can"
+                raise Problem("RT_007", text, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": self._method})
+            response = await self._handler(request, send)
+        except ClientDisconnect:
+            return
+        except Refused as refused:
+            response = Problem(_CODES.get(refused.status, "RT_007"), str(refused), refused.status).response()
+        except Problem as problem:
+            response = problem.response()
+        if response is not None:
+            await response(scope, receive, send)
+
+
+class _Transports:
+    """What is done at each address."""
+
+    def __init__(self, sessions: HttpSessions) -> None:
+        self._sessions = sessions
+        self._background = Background()
+
+    async def stream(self, request: Request, send: Send) -> Response | None:
+        """``GET /realtime/sse``."""
+        pairs = _pairs(request)
+        upgrade = _upgrade(request, pairs)
+        last_id = request.headers.get("last-event-id") or upgrade.query.get("lastEventId")
+        if last_id == GONE_ID:
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=_NO_STORE)  # an EventSource then gives up
+        asked = read_request(pairs, last_id)
+        connection = self._sessions.open_stream(upgrade)
+        await connection.run(request.scope, request.receive, send, asked)
+        return None
+
+    async def send(self, request: Request, send: Send) -> Response:
+        """``POST /realtime/send``."""
+        asked = await _body(request, _send)
+        connection = self._sessions.find(asked.session)
+        if connection.inbox.accept(asked.seq) and not await connection.inbox.carry_out(_texts(asked.messages)):
+            raise ended()
+        return _json(b"{}" if asked.seq is None else b'{"seq":%d}' % asked.seq, HTTPStatus.ACCEPTED)
+
+    async def poll(self, request: Request, send: Send) -> Response:
+        """``POST /realtime/poll``."""
+        asked = await _body(request, _poll)
+        if asked.session is UNSET:
+            connection = self._sessions.open_poll(_upgrade(request, _pairs(request)))
+            connection.client.start()
+        else:
+            connection = self._sessions.find_poll(asked.session)
+        if asked.messages and connection.inbox.accept(asked.seq):
+            self._background.spawn(connection.inbox.carry_out(_texts(asked.messages)))
+        if asked.session is UNSET:
+            return _answer(*await connection.wait(0, 0), connection.secret)
+        if asked.cursor is UNSET:
+            raise Problem("RT_007", "cursor: say which answer was the last to arrive")
+        timeout = min(asked.timeout, _LONGEST_WAIT) / 1000
+        return _answer(*await _while_connected(request, connection, asked.cursor, timeout))
+
+    async def end(self, request: Request, send: Send) -> Response:
+        """``DELETE /realtime/session``."""
+        asked = await _body(request, _end)
+        self._sessions.find(asked.session).say_goodbye()
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=_NO_STORE)
+
+
+async def _while_connected(
+    request: Request, connection: PollConnection, cursor: int, timeout: float
+) -> tuple[int, list[bytes]]:
+    """Wait, but not longer than the client does. Raises ``ClientDisconnect``."""
+    waiting = asyncio.create_task(connection.wait(cursor, timeout))
+    leaving = asyncio.create_task(_disconnected(request.receive))
+    try:
+        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            raise ClientDisconnect
+        return waiting.result()
+    finally:
+        waiting.cancel()
+        leaving.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _texts(messages: list[msgspec.Raw]) -> list[bytes]:
+    return [bytes(message) for message in messages]
+
+
+def _pairs(request: Request) -> list[tuple[str, str]]:
+    text: bytes = request.scope["query_string"]
+    if len(text) > _LONGEST_QUERY:
+        raise Problem("RT_007", f"the query string is longer than {_LONGEST_QUERY} bytes", HTTPStatus(414))
+    try:
+        return parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError as wrong:
+        raise Problem("RT_007", "the query string is not percent-encoded UTF-8") from wrong
+
+
+def _upgrade(request: Request, pairs: list[tuple[str, str]]) -> Upgrade:
+    peer = None if request.client is None else request.client.host.partition("%")[0]
+    upgrade = Upgrade(request.headers.get("origin"), dict(pairs), peer)
+    packed_of(upgrade)  # MessagePack is for sockets; here it is understood, and JSON
+    return upgrade
+
+
+async def _body(request: Request, decoder: msgspec.json.Decoder[_Body]) -> _Body:
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > _MOST_BODY:
+            text = f"the body is larger than {_MOST_BODY} bytes"
+            raise Problem("RT_005", text, headers={"Connection": "close"})
+        parts.append(part)
+    try:
+        return decoder.decode(b"".join(parts))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
+        raise Problem("RT_007", f"body: {wrong}") from wrong
+
+
+def _answer(cursor: int, messages: list[bytes], secret: str | None = None) -> Response:
+    session = b"" if secret is None else b'"session":"%b",' % secret.encode()
+    return _json(b'{%b"cursor":%d,"messages":[%b]}' % (session, cursor, b",".join(messages)), HTTPStatus.OK)
+
+
+def _json(content: bytes, status: HTTPStatus) -> Response:
+    return Response(content, status, _NO_STORE, "application/json")

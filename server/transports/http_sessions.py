@@ -1,0 +1,74 @@
+"""The sessions of clients without a socket, by the secret that their requests name them with."""
+
+from __future__ import annotations
+
+import secrets
+from http import HTTPStatus
+
+from server.auth.identity import Upgrade
+from server.client.admission import Gate
+from server.http.problems import Problem
+from server.transports.http.connection import HttpConnection
+from server.transports.polling.connection import PollConnection
+from server.transports.sse.connection import SseConnection
+
+__all__ = ["HttpSessions", "ended"]
+
+_SECRET_BYTES = 24
+
+
+def ended() -> Problem:
+    """What a request to a session is told that is not, or not any more."""
+    return Problem("RT_001", "there is no such session, or it has ended; open a new one", HTTPStatus.NOT_FOUND)
+
+
+class HttpSessions:
+    """Opens and finds sessions. ``timeout``: seconds that a polling client may stay away."""
+
+    def __init__(self, gate: Gate, timeout: float) -> None:
+        self._gate = gate
+        self._timeout = timeout
+        self._sessions: dict[str, HttpConnection] = {}
+
+    def open_stream(self, upgrade: Upgrade) -> SseConnection:
+        """A session whose stream is about to begin. Raises ``Refused``."""
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        admission = self._gate.admit(upgrade, "sse", secret)
+        connection = SseConnection(secret, admission, self, admission.session.epoch)
+        self._opened(connection)
+        return connection
+
+    def open_poll(self, upgrade: Upgrade) -> PollConnection:
+        """A session that will be polled. Raises ``Refused``."""
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        connection = PollConnection(secret, self._gate.admit(upgrade, "poll", secret), self, self._timeout)
+        self._opened(connection)
+        return connection
+
+    def find(self, secret: str) -> HttpConnection:
+        """The session. Raises ``Problem`` if there is none, or it is over."""
+        found = self._sessions.get(secret)
+        if found is None or found.closing:
+            raise ended()
+        return found
+
+    def find_poll(self, secret: str) -> PollConnection:
+        """The polled session, also if it is over but has messages yet to be fetched. Raises ``Problem``."""
+        found = self._sessions.get(secret)
+        if found is None:
+            raise ended()
+        if not isinstance(found, PollConnection):
+            raise Problem("RT_007", "this session has a stream; it cannot be polled")
+        return found
+
+    def _opened(self, connection: HttpConnection) -> None:
+        self._sessions[connection.secret] = connection
+        self._gate.entered(connection)
+
+    def left(self, connection: HttpConnection) -> None:
+        """The client is gone."""
+        self._gate.left(connection)
+
+    def ended(self, connection: HttpConnection) -> None:
+        """Nothing of the session is of use any more."""
+        self._sessions.pop(connection.secret, None)

@@ -1,0 +1,142 @@
+"""Long polling: messages wait, numbered, until a request fetches them and a later one says that they arrived.
+
+The cursor is the number of the last message that an answer holds. A request acknowledges all up to its cursor and gets what
+comes after, so an answer that was lost is simply given again, and nothing is doubled. One request waits at a time. Until a
+message has been given its number, those of higher priority can overtake it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from http import HTTPStatus
+
+from server.client.admission import Admission
+from server.http.problems import Problem
+from server.ports.channels import ChannelEvent
+from server.ports.live_queries import LiveEvent
+from server.transports.http.connection import HttpConnection, Keeper
+from server.wire.send_queue import Outbox
+
+__all__ = ["PollConnection"]
+
+_MOST_BYTES = 256 * 1024
+
+
+class PollConnection(HttpConnection):
+    """The sink of one client that asks for its messages. ``timeout``: seconds without a request until it counts as gone."""
+
+    def __init__(self, secret: str, admission: Admission, keeper: Keeper, timeout: float) -> None:
+        super().__init__(secret, admission, keeper)
+        self._wire = admission.services.plain
+        self._timeout = timeout
+        self._outbox: Outbox[bytes] = Outbox()
+        self._given: deque[bytes] = deque()
+        self._given_size = 0
+        self._acknowledged = 0
+        self._handed = 0
+        self._turn = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """The session is open: the first answer holds the greeting."""
+        self.client.start()
+
+    @property
+    def finished(self) -> bool:
+        """True when the client has been given the last message and has said so."""
+        return self._closing and not self._given and not self._outbox
+
+    async def wait(self, cursor: int, timeout: float) -> tuple[int, list[bytes]]:
+        """Answer a request: the new cursor and the messages; none after ``timeout`` seconds, or if a later request comes.
+
+        Raises ``Problem`` for a cursor that was never given. When cancelled, nothing counts as given.
+        """
+        if cursor > self._handed:
+            raise Problem("RT_007", f"cursor {cursor} was never given; the last one was {self._handed}")
+        if cursor < self._acknowledged:
+            return cursor, []  # overtaken by its successor
+        self._acknowledge(cursor)
+        if self.finished:
+            self.end()
+            raise Problem("RT_001", "the session has ended; open a new one", HTTPStatus.NOT_FOUND)
+        self._turn += 1
+        turn = self._turn
+        self._wake()
+        try:
+            if not self._given and not self._outbox and not self._closing and timeout > 0:
+                await self._pause(timeout)
+            return self._batch() if turn == self._turn else (cursor, [])
+        finally:
+            if turn == self._turn:
+                self._expect()
+
+    async def _pause(self, timeout: float) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        waiter = self._waiter = self._loop.create_future()
+        timer = self._loop.call_later(timeout, _set, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            _set(self._waiter)
+            self._waiter = None
+
+    def _acknowledge(self, cursor: int) -> None:
+        while self._acknowledged < cursor:
+            self._given_size -= len(self._given.popleft())
+            self._acknowledged += 1
+        self._taken()
+
+    def _batch(self) -> tuple[int, list[bytes]]:
+        """What was given and has not arrived, and then what is next, as far as there is room."""
+        for message in self._outbox.take(_MOST_BYTES - self._given_size, at_least=0 if self._given else 1):
+            self._given.append(message)
+            self._given_size += len(message)
+        self._handed = self._acknowledged + len(self._given)
+        return self._handed, list(self._given)
+
+    def _expect(self) -> None:
+        """No request waits; the next one must come in time."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry = self._loop.call_later(self._timeout, self.end)
+
+    def end(self) -> None:
+        """See the base."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        super().end()
+        self._wake()
+
+    # What a transport is.
+
+    def _waiting(self) -> int:
+        return self._given_size + self._outbox.size
+
+    def _own(self, payload: bytes) -> None:
+        self._add(None, 0, self._wire.own(payload))
+
+    def _live(self, head: bytes, event: LiveEvent) -> None:
+        self._add(None, 0, self._wire.events.frame(head, event))
+
+    def _shared(self, event: ChannelEvent) -> None:
+        self._add(event.channel, event.priority, self._wire.channels.frame(event))
+
+    def _add(self, channel: str | None, priority: int, message: bytes) -> None:
+        self._outbox.add(channel, priority, message, len(message))
+        self._wake()
+
+    def _close(self) -> None:
+        # The messages stay until they are fetched or the time for that is over.
+        self._loop.call_soon(self.leave)
+
+
+def _set(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

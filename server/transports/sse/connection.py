@@ -1,0 +1,268 @@
+"""Server-sent events: the stream is the session.
+
+Blocks are gathered in an outbox, where those of higher priority can overtake others, until the writer takes some, which it
+does between two transactions. Which ids they have is :mod:`server.transports.sse.progress`'s; here they are put at the
+ends of blocks, and behind what is taken at once. The stream is written as plain ASGI: the ready-made libraries take
+one event at a time, encode it per client, and do not say when the client has taken it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from engine.channels.core.model import Position, format_position, parse_position
+from server.client.admission import Admission
+from server.client.channel_subscriptions import DISCONNECTED
+from server.ports.channels import ChannelEvent
+from server.ports.live_queries import LiveEvent
+from server.protocol.client_messages import COLLECTION_PREFIX
+from server.transports.http.connection import HttpConnection, Keeper
+from server.transports.sse.event_ids import Place
+from server.transports.sse.progress import Block, Handed, Key, Opened, Progress
+from server.transports.sse.request import Asked
+from server.wire.send_queue import Outbox
+from server.wire.sse_blocks import END, comment, mark, retry
+
+__all__ = ["GONE_ID", "SseConnection"]
+
+GONE_ID: Final = "disconnected"
+"""The id of the last block if the client shall not come back by itself."""
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+_RETRY = retry(1.0)
+_PING = comment("ping")
+_MOST_BYTES: Final = 256 * 1024  # that are taken at once: nothing can overtake them any more
+_SUBSCRIBED = b'{"type":"subscribed"'
+
+
+class _Subscribed(msgspec.Struct):
+    channel: str
+    position: str
+    recovered: bool | None = None
+
+
+_subscribed: msgspec.json.Decoder[_Subscribed] = msgspec.json.Decoder(_Subscribed)
+
+
+class SseConnection(HttpConnection):
+    """The sink of one client, over one streaming answer. ``epoch``: what the positions of its ids belong to."""
+
+    def __init__(self, secret: str, admission: Admission, keeper: Keeper, epoch: str) -> None:
+        super().__init__(secret, admission, keeper)
+        self._wire = admission.services.blocks
+        self._epoch = epoch
+        self._progress = Progress(epoch)
+        self._outbox: Outbox[Block] = Outbox()
+        self._writing = 0
+        self._counted = self._writing_counted = 0
+        self._woken = asyncio.Event()
+        self._unmarked = False
+        self._marked: str | None = None
+        self._ping_due = False
+        self._last = END
+        self._closed: Handed | None = None
+        self._closed_settled = False
+        self._gone = False
+        self._transport: asyncio.Transport | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    async def run(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
+        """Answer the request with the stream, until either side ends it."""
+        self._progress.resume(asked.places)
+        self._transport = scope.get("state", {}).get("transport")
+        watching = asyncio.create_task(self._watch(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await send(_body(_RETRY))
+            self._later("ping", self._limits.ping_interval, self._ping)
+            self.client.start()
+            for message in asked.messages:
+                self.receive(message)
+            await self._write(send)
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+            watching.cancel()
+            self.end()
+
+    # What a transport is.
+
+    def _waiting(self) -> int:
+        return self._outbox.size + self._writing
+
+    def _own(self, payload: bytes) -> None:
+        block = Block(self._wire.own(payload))
+        if payload.startswith(_SUBSCRIBED):
+            self._unmarked = True
+            about = _subscribed.decode(payload)
+            if not about.channel.startswith(COLLECTION_PREFIX):
+                block = block._replace(opened=Opened(about.channel, about.position, about.recovered))
+        self._add(None, 0, block)
+
+    def _live(self, head: bytes, event: LiveEvent) -> None:
+        self._add(None, 0, Block(self._wire.events.frame(head, event)))
+
+    def _shared(self, event: ChannelEvent) -> None:
+        block = Block(self._wire.channels.frame(event), event.channel, event.key, None, True)
+        self._counted += len(block.data)
+        self._add(event.channel, event.priority, block)
+
+    @property
+    def overflowing(self) -> bool:
+        """See the base. Only what channels have said counts: a client that is told much else still gets on with them."""
+        return self.congested and not self._closing and self._counted > self._limits.backlog
+
+    def close(self, code: int, reason: str) -> None:
+        """See the base."""
+        if code == DISCONNECTED:
+            self._last = mark(GONE_ID)
+        if not self._closing:
+            handed = self._handed()
+            # The rest of the transaction at hand may be missing.
+            self._closed = handed._replace(position=Position(handed.position[0] - 1))
+            self._closed_settled = self.client.settled is not None
+        super().close(code, reason)
+
+    def _close(self) -> None:
+        self._wake()
+        self._later("close", self._limits.close_timeout, self._drop)
+
+    # Writing.
+
+    def _add(self, channel: str | None, priority: int, block: Block) -> None:
+        self._outbox.add(channel, priority, block, len(block.data))
+        self._wake()
+
+    def _wake(self) -> None:
+        self._woken.set()
+
+    async def _write(self, send: Send) -> None:
+        while not self._gone:
+            await self._woken.wait()
+            self._woken.clear()
+            data = self._take()
+            if data:
+                self._writing = len(data)
+                self._watch_stall(self._unsent())
+                await send(_body(data))
+                await send(_body(b""))  # writes nothing, and returns when most of it has gone
+                self._writing = 0
+                self._counted -= self._writing_counted
+                self._timers["stall"].cancel()
+                self._taken()
+            if self._outbox:
+                self._wake()
+            elif self._closing:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+
+    def _take(self) -> bytes:
+        """What is next of what waits, with ids where there may be some."""
+        blocks = self._outbox.take(_MOST_BYTES)
+        position = None if self._closing else self.client.settled
+        settled = position is not None or (self._closing and self._closed_settled)
+        keys = self._progress.number(blocks, self._outbox, settled, self._closed)
+        parts: list[bytes] = []
+        numbered: bool | None = None  # the last message
+        self._writing_counted = 0
+        for block, key in zip(blocks, keys, strict=True):
+            parts += (block.data, END if key is None else _mark_of(key, self._epoch))
+            if block.counted:
+                self._writing_counted += len(block.data)
+            if block.key is not None:
+                numbered = key is not None
+                self._unmarked = self._unmarked or not numbered
+        if self._ping_due:
+            self._ping_due = False
+            self._unmarked = True
+            if not parts:
+                parts.append(_PING)
+        id = self._id_behind(blocks, numbered, position)
+        if self._closing and blocks and not self._outbox:  # the last is the one that says so
+            parts[-1] = self._last if id is None or self._last is not END else mark(id)
+        elif id is not None:
+            parts.append(mark(id))
+        return b"".join(parts)
+
+    def _id_behind(self, blocks: Sequence[Block], numbered: bool | None, position: str | None) -> str | None:
+        """The id that the ``blocks`` are to be followed by, if there is a new one.
+
+        ``numbered``: whether the last message has an id of its own; None: there is no message.
+        """
+        if position is not None and not self._outbox:
+            if not self._unmarked:
+                return None
+            self._unmarked = False
+            id: str | None = self._progress.reach(position)
+        elif blocks and (numbered is False or not self._progress.even):
+            self._progress.advance(blocks, self._outbox, self._closed or self._handed())
+            # While nothing but answers is put in, the client's last id is as good, and much shorter.
+            if numbered is None and not self._closing and self._progress.resuming:
+                return None
+            id = self._progress.id
+        else:
+            return None
+        if id == self._marked:
+            return None
+        self._marked = id
+        return id
+
+    def _handed(self) -> Handed:
+        position, whole = self.client.whole
+        return Handed(parse_position(position), whole, self.client.refused)
+
+    # Watching for dead peers.
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._wake()
+
+    def _ping(self) -> None:
+        self._later("ping", self._limits.ping_interval, self._ping)
+        if not self._closing:
+            self._ping_due = True
+            self._wake()
+
+    def _watch_stall(self, before: int) -> None:
+        self._later("stall", self._limits.stall_timeout, self._check_stall, before)
+
+    def _check_stall(self, before: int) -> None:
+        left = self._unsent()
+        if before and left >= before:
+            self._drop()
+        else:
+            self._watch_stall(left)
+
+    def _unsent(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def _drop(self) -> None:
+        """End the stream without ceremony: the other side takes nothing."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _later(self, name: str, delay: float, work: Callable[..., None], *arguments: object) -> None:
+        if (before := self._timers.get(name)) is not None:
+            before.cancel()
+        self._timers[name] = self._loop.call_later(delay, work, *arguments)
+
+
+def _body(data: bytes) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": True}
+
+
+@lru_cache(maxsize=1024)
+def _mark_of(key: Key, epoch: str) -> bytes:
+    return mark(str(Place(format_position(*key), epoch)))

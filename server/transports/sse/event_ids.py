@@ -1,0 +1,112 @@
+"""The ids of an event stream as text: from where each channel of an address goes on.
+
+Where every channel is at the same position, an id is that position with its epoch: ``POSITION;EPOCH``. Else those that are
+elsewhere are named behind it: ``([POSITION;EPOCH]|EPOCH;NAME:POSITION,NAME.NAME:POSITION|…)``. What comes first then holds
+for every channel that is not named; nothing there, or no position behind a name: the channel begins as its address says.
+A name is a hash, so an id says what it means also to an address whose channels are others, or in another order, by now.
+No I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from engine.channels.core.model import parse_position
+
+__all__ = ["LONGEST", "Place", "StreamId", "read_id", "write_id"]
+
+LONGEST: Final = 6000
+"""Characters of an id. It comes back in a header, and 8 KiB are what servers and proxies commonly accept of one."""
+
+_NAMES = r"[\w-]{8}(?:\.[\w-]{8})*"
+_LIST = re.compile(rf"(?P<epoch>[^;|]*);{_NAMES}:[^,:]*(?:,{_NAMES}:[^,:]*)*", re.ASCII)
+
+
+class Place(NamedTuple):
+    """Everything of a channel up to ``position`` has been put into a stream. ``epoch``: empty if it is not known."""
+
+    position: str
+    epoch: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.position};{self.epoch}" if self.epoch else self.position
+
+
+@dataclass(frozen=True, slots=True)
+class StreamId:
+    """What an id says: ``named`` for some channels, by the hashes of their names, ``rest`` for all others."""
+
+    rest: Place | None = None
+    named: Mapping[str, Place | None] = field(default_factory=dict)
+
+    def of(self, channel: str) -> Place | None:
+        """From where on ``channel`` is to be told; None: nothing of it counts as told yet."""
+        return self.named.get(_name(channel), self.rest)
+
+
+def read_id(text: str) -> StreamId:
+    """What :func:`write_id` wrote; the position of a plain id is not looked at. Raises ``ValueError`` for anything else."""
+    if not text.startswith("("):
+        return StreamId(_plain(text))
+    first, *lists = text[1:-1].split("|")
+    if not text.endswith(")") or not lists:
+        raise ValueError("a part of it is missing")
+    named: dict[str, Place | None] = {}
+    for each in lists:
+        found = _LIST.fullmatch(each)
+        if found is None:
+            raise ValueError(f"not a list of positions: {each!r}")
+        for entry in each[found.end("epoch") + 1 :].split(","):
+            names, _, position = entry.partition(":")
+            place = Place(_checked(position), found["epoch"]) if position else None
+            named |= dict.fromkeys(names.split("."), place)
+    rest = _plain(first)
+    return StreamId(None if rest is None else Place(_checked(rest.position), rest.epoch), named)
+
+
+def write_id(places: Mapping[str, Place | None]) -> str | None:
+    """The id that says it of each channel; None: there is nothing to say, or no way to.
+
+    There is none if two channels have the same hash, or if the id would be longer than ``LONGEST``.
+    """
+    channels: dict[Place | None, list[str]] = {}
+    for channel, place in places.items():
+        channels.setdefault(place, []).append(channel)
+    if not channels:
+        return None
+    rest = max(channels, key=lambda place: len(channels[place]))
+    text = "" if rest is None else str(rest)
+    del channels[rest]
+    if not channels:
+        return text or None
+    if len(set(map(_name, places))) < len(places):
+        return None
+    lists: dict[str, list[str]] = {}
+    for place, names in channels.items():
+        position, epoch = place or ("", "")
+        lists.setdefault(epoch, []).append(f"{'.'.join(map(_name, names))}:{position}")
+    text = "|".join([text, *(f"{epoch};{','.join(entries)}" for epoch, entries in lists.items())])
+    text = f"({text})"
+    return text if len(text) <= LONGEST else None
+
+
+def _plain(text: str) -> Place | None:
+    position, _, epoch = text.partition(";")
+    return Place(position, epoch) if text else None
+
+
+def _checked(position: str) -> str:
+    parse_position(position)
+    return position
+
+
+@lru_cache(maxsize=4096)
+def _name(channel: str) -> str:
+    """Eight characters, 48 bits: names in one address must differ, nobody has to be kept from making two that do not."""
+    return urlsafe_b64encode(blake2b(channel.encode(errors="surrogatepass"), digest_size=6).digest()).decode()

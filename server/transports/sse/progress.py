@@ -1,0 +1,203 @@
+"""How far each channel has been put into one event stream, and the ids that may be given because of that.
+
+Invariants: an id says of no channel more than has been put into the stream before it, and no id says less of any channel
+than one before. So a client that comes back with its last id misses nothing, and what it has taken up to an id is behind
+it for good, whatever ended the stream.
+
+A plain id says the same of every channel. A message has one where no message with a smaller position, of whichever channel,
+is put into the stream after it. Where there can be none, while channels are being opened or given their past, the id behind
+what is put in says of each channel by itself how far it is: the messages of one channel are never reordered. No I/O.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from engine.channels.core.model import Position, format_position, parse_position
+from server.transports.sse.event_ids import Place, write_id
+
+__all__ = ["Block", "Handed", "Key", "Opened", "Progress"]
+
+Key = tuple[int, int]
+
+
+class Opened(NamedTuple):
+    """What the client is told when a channel is open. ``recovered``: whether everything after its place follows."""
+
+    channel: str
+    position: str
+    recovered: bool | None = None
+
+
+class Block(NamedTuple):
+    """A block of the stream without its end: a message of ``channel`` with its ``key``, or what else is put in.
+
+    ``counted``: it is among what ends the stream if there is too much of it.
+    """
+
+    data: bytes
+    channel: str = ""
+    key: Key | None = None
+    opened: Opened | None = None
+    counted: bool = False
+
+
+class Handed(NamedTuple):
+    """What the stream has been given, put in or not: everything up to ``position`` of the channels that are ``whole``.
+
+    ``refused``: the message, by its channel, that was the first to find no room; nothing that came later was taken.
+    """
+
+    position: Key
+    whole: Collection[str]
+    refused: tuple[str, Key] | None = None
+
+
+class Progress:
+    """The places of one stream. ``epoch``: of the positions that it is given.
+
+    A channel is at its own place if it has one, else where all were at last, else where the client said it was.
+    """
+
+    def __init__(self, epoch: str) -> None:
+        self._epoch = epoch
+        self._said: dict[str, Place | None] = {}
+        self._since: dict[str, Key] = {}  # the same, to be compared with
+        self._all: Key | None = None
+        self._own: dict[str, Key] = {}
+        self._opened: dict[str, Key] = {}  # and not looked at since, nor was everything at one place
+
+    def resume(self, places: Mapping[str, Place | None]) -> None:
+        """The client asks for these channels, and says where it was; None: it was not told of them yet."""
+        for channel, place in places.items():
+            self._said[channel] = place
+            if place is not None:
+                with contextlib.suppress(ValueError):  # then the channel is not opened, and the client is told why
+                    self._since[channel] = parse_position(place.position)
+
+    @property
+    def even(self) -> bool:
+        """Whether all channels are at one place."""
+        return not self._own and not self._opened
+
+    @property
+    def resuming(self) -> bool:
+        """Whether the client has an id, which says of every channel where it was."""
+        return self._all is not None or all(self._said.values())
+
+    def number(
+        self, blocks: Sequence[Block], waiting: Iterable[Block], settled: bool, closed: Handed | None = None
+    ) -> list[Key | None]:
+        """The ``blocks`` are put in now, while ``waiting`` are put in later: the plain ids that they may have.
+
+        ``settled``: all channels are open and have been given their past; else there are none. ``closed``: what the stream
+        had been given when it ended; that may have been in the middle of a transaction, of which the rest is missing.
+        """
+        keys: list[Key | None] = [None] * len(blocks)
+        least, last = _end(closed), None
+        for block in waiting:
+            if block.opened is not None:
+                settled = False  # the client has yet to hear whether something is missing there
+            elif block.key is not None and (least is None or block.key < least):
+                least = block.key
+        most = self._furthest()
+        for place in range(len(blocks) - 1, -1, -1):
+            _, _, key, opened, _ = blocks[place]
+            if opened is not None:
+                self._open(opened)
+                settled = False
+            elif settled and key is not None and (least is None or key < least):
+                least = key
+                if most is None or key >= most:
+                    keys[place] = key
+                    last = last or key
+        if last is not None:
+            self._reach(last)
+        return keys
+
+    def reach(self, position: str) -> str:
+        """Everything of every channel up to ``position`` has been put in. Returns the id that says so."""
+        self._reach(parse_position(position))
+        return str(Place(position, self._epoch))
+
+    def advance(self, blocks: Iterable[Block], waiting: Iterable[Block], handed: Handed) -> None:
+        """Look at each channel by itself: the ``blocks`` have been put in, while ``waiting`` are put in later."""
+        told = {channel: position for channel, position in self._opened.items() if self._place(channel) is None}
+        told |= {block.channel: block.key for block in blocks if block.key is not None}
+        unopened, first = _next(waiting, handed)
+        for channel in self._said:
+            if channel in unopened:
+                continue
+            reached = told.get(channel)
+            if channel in first:
+                reached = _before(first[channel])
+            elif channel in handed.whole:
+                reached = max(reached or handed.position, handed.position)
+            if reached is not None:
+                before = None if channel in self._opened else self._own.get(channel, self._all)
+                self._own[channel] = max(reached, before or self._since.get(channel, reached))
+        self._opened.clear()
+
+    @property
+    def id(self) -> str | None:
+        """The id that says where each channel is. None: there is nothing to say, or it would be too long."""
+        return write_id({channel: self._place(channel) for channel in self._said})
+
+    def _open(self, opened: Opened) -> None:
+        self._said.setdefault(opened.channel)
+        self._opened[opened.channel] = parse_position(opened.position)
+        if opened.recovered is False:  # the client has been told that something is missing
+            self._said[opened.channel] = None
+            self._since.pop(opened.channel, None)
+
+    def _furthest(self) -> Key | None:
+        """Where the channel is that is further than all others; None: they are at one place, and nothing is before that."""
+        if self._all is None:
+            return max((self._since | self._own).values(), default=None)
+        return max(self._own.values()) if self._own else None
+
+    def _reach(self, position: Key) -> None:
+        self._all = position
+        self._own.clear()
+        self._opened.clear()
+
+    def _place(self, channel: str) -> Place | None:
+        position = self._own.get(channel, self._all)
+        return self._said[channel] if position is None else Place(_text(position), self._epoch)
+
+
+def _next(waiting: Iterable[Block], handed: Handed) -> tuple[set[str], dict[str, Key]]:
+    """The channels whose opening has yet to be told, and the next message of each."""
+    unopened: set[str] = set()
+    first: dict[str, Key] = {}
+    if handed.refused is not None:
+        channel, key = handed.refused
+        first[channel] = key
+    for block in waiting:
+        if block.opened is not None:
+            unopened.add(block.opened.channel)
+        elif block.key is not None:
+            first[block.channel] = min(first.get(block.channel, block.key), block.key)
+    return unopened, first
+
+
+def _end(closed: Handed | None) -> Key | None:
+    """No message from here on may have a plain id."""
+    if closed is None:
+        return None
+    ends = [] if closed.refused is None else [closed.refused[1]]
+    if len(closed.whole) > 1:  # a single channel is put in without a gap up to where it ends
+        ends.append((closed.position[0] + 1, 0))
+    return min(ends, default=None)
+
+
+def _before(key: Key) -> Key:
+    lsn, seq = key
+    return (lsn, seq - 1) if seq else Position(lsn - 1)
+
+
+def _text(position: Key) -> str:
+    lsn, seq = position
+    return format_position(lsn, None if position == Position(lsn) else seq)

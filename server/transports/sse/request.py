@@ -1,0 +1,76 @@
+"""What the address of an event stream asks for: its subscriptions, and from where on after a reconnect.
+
+An ``EventSource`` cannot send anything, so all it wants is in its address, and always the same; where it was before is in
+the ``Last-Event-ID`` that the browser adds. So what that says of a channel goes before whatever the address says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from engine.values.exact_json import exact_decoder, write_exact
+from server.http.problems import Problem
+from server.protocol.client_messages import COLLECTION_PREFIX
+from server.transports.sse.event_ids import Place, read_id
+
+__all__ = ["Asked", "read_request"]
+
+_objects: msgspec.json.Decoder[dict[str, Any]] = exact_decoder(dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The ``subscribe`` messages of a request, and from where each of their channels goes on; None: as they say."""
+
+    messages: list[bytes]
+    places: dict[str, Place | None]
+
+
+def read_request(pairs: Sequence[tuple[str, str]], last_id: str | None) -> Asked:
+    """What the query parameters stand for. Raises ``Problem`` for what cannot be a message, or an id.
+
+    Args:
+        pairs: the parameters; ``channel`` (with ``history``, which counts for all) and ``subscribe`` are looked at.
+        last_id: where the client was, see :mod:`server.transports.sse.event_ids`; None or empty: it was not here before.
+    """
+    wanted = [*_channels(pairs), *(_subscribe(text) for name, text in pairs if name == "subscribe")]
+    try:
+        was = read_id(last_id or "")
+    except ValueError as wrong:
+        raise Problem("RT_007", f"Last-Event-ID: not an id of an event stream ({wrong})") from wrong
+    places: dict[str, Place | None] = {}
+    for message in wanted:
+        channel = message.get("channel")
+        if not isinstance(channel, str) or channel.startswith(COLLECTION_PREFIX):
+            continue
+        place = places[channel] = was.of(channel)
+        if place is not None:
+            message["since"] = place.position
+            message.pop("epoch", None)
+            if place.epoch:
+                message["epoch"] = place.epoch
+    return Asked([write_exact(message) for message in wanted], places)
+
+
+def _channels(pairs: Iterable[tuple[str, str]]) -> Iterable[dict[str, Any]]:
+    history = dict(pairs).get("history")
+    if history is not None and not (history.isascii() and history.isdigit() and len(history) < 9):
+        raise Problem("RT_007", f"history: a number of messages, not {history!r}")
+    for name, channel in pairs:
+        if name == "channel":
+            message: dict[str, Any] = {"type": "subscribe", "channel": channel}
+            yield message if history is None else message | {"history": int(history)}
+
+
+def _subscribe(text: str) -> dict[str, Any]:
+    try:
+        message = _objects.decode(text.encode())
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as wrong:
+        raise Problem("RT_007", f"subscribe: a JSON object, percent-encoded ({wrong})") from wrong
+    if message.setdefault("type", "subscribe") != "subscribe":
+        raise Problem("RT_007", "subscribe: only messages of the type subscribe can be in the address")
+    return message

@@ -1,0 +1,76 @@
+"""What makes a request a WebSocket handshake, and what is wrong with one that is none (RFC 6455, 4.2). No I/O."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
+
+from server.auth.identity import Refused
+
+__all__ = ["HEADERS_OF_426", "Headers", "asks_for_websocket", "elements", "handshake_key"]
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""Names in lower case, as ASGI has them."""
+
+HEADERS_OF_426: Final = {"Upgrade": "websocket", "Connection": "Upgrade"}
+"""What RFC 9110, 15.5.22, wants with that status."""
+
+_VERSION: Final = b"13"
+_KEY_BYTES: Final = 16
+_OLDEST_HTTP: Final = b"1.1"
+
+
+def elements(headers: Headers, name: bytes) -> list[bytes]:
+    """The elements of a header that is a list, in lower case, from all its lines (RFC 9110, 5.3 and 5.6.1)."""
+    lines = (value for each, value in headers if each == name)
+    return [part for line in lines for element in line.split(b",") if (part := element.strip(b" \t").lower())]
+
+
+def asks_for_websocket(headers: Headers) -> bool:
+    """Whether a request wants to become a WebSocket: other upgrades are not made, and ignored (RFC 9110, 7.8)."""
+    return b"websocket" in elements(headers, b"upgrade") and b"upgrade" in elements(headers, b"connection")
+
+
+def handshake_key(method: bytes, http_version: bytes, headers: Headers) -> bytes:
+    """The ``Sec-WebSocket-Key`` of a handshake. Raises ``Refused`` for what is none."""
+    if method != b"GET":
+        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket handshake is a GET request", {"Allow": "GET"})
+    if http_version < _OLDEST_HTTP:
+        text = f"a WebSocket handshake needs HTTP/1.1 or newer, not HTTP/{http_version.decode()}"
+        raise Refused(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426)
+    versions = _values(headers, b"sec-websocket-version")
+    if versions != [_VERSION]:
+        text = f"Sec-WebSocket-Version is 13 here, not {_shown(versions)}"
+        needed = {"Sec-WebSocket-Version": _VERSION.decode()}
+        raise Refused(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426 | needed)
+    if _values(headers, b"transfer-encoding") or any(
+        value.strip(b"0") for value in _values(headers, b"content-length")
+    ):
+        raise Refused(HTTPStatus.BAD_REQUEST, "a WebSocket handshake has no body")
+    if len(_values(headers, b"origin")) > 1:
+        raise Refused(HTTPStatus.BAD_REQUEST, "Origin: a request has one")
+    return _key(_values(headers, b"sec-websocket-key"))
+
+
+def _key(values: Sequence[bytes]) -> bytes:
+    try:
+        [key] = values
+        if len(b64decode(key, validate=True)) == _KEY_BYTES:
+            return key
+    except (ValueError, binascii.Error):  # none, several, or not base64
+        pass
+    text = f"Sec-WebSocket-Key: {_KEY_BYTES} bytes in base64, once, not {_shown(values)}"
+    raise Refused(HTTPStatus.BAD_REQUEST, text)
+
+
+def _values(headers: Headers, name: bytes) -> list[bytes]:
+    return [value for each, value in headers if each == name]
+
+
+def _shown(values: Sequence[bytes]) -> str:
+    """Values for a message, cut to a readable length."""
+    text = ", ".join(repr(value.decode("latin-1")) for value in values) or "left out"
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,120 @@
+"""The WebSocket end of the port uvicorn serves: :mod:`server.app.uvicorn_http` reads the handshake, and picows speaks
+WebSocket from there on.
+
+picows wants to read a handshake itself, so it is given one: always the same but for the key, as everything else in the
+client's own has been looked at. A picows protocol is a buffered one: bytes go into its buffer straight from the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+from picows import WSAutoPingStrategy, WSUpgradeRequest
+from picows.api import WSProtocol  # type: ignore[attr-defined]
+
+from server.transports.websocket.connection import WebSocketConnection
+
+__all__ = ["RealtimeProtocol"]
+
+_READ_BUFFER = 4096
+_GOING_AWAY = 1001
+_HANDSHAKE_TIMEOUT = 5.0
+_REQUEST: Final = (
+    b"GET /realtime HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n"
+)
+
+
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """An adapter, because picows makes a new Logger object per connection from a plain logger.
+
+    A frame against the protocol is the client's error, not ours.
+    """
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log it, at a lower level where that is so."""
+        if str(msg).startswith("WS parser error"):
+            level = min(level, logging.INFO)
+        super().log(level, msg, *args, **kwargs)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Nothing is added."""
+        return msg, kwargs
+
+
+_log = _Log(logging.getLogger("realtime.ws"), {})
+
+
+class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
+    """One connection that was let in. ``connections``: what uvicorn closes when it shuts down."""
+
+    def __init__(self, connection: WebSocketConnection, connections: set[Any], message_hard_cap: int) -> None:
+        self._connection = connection
+        self._connections = connections
+        self._asyncio_transport: asyncio.Transport | None = None
+        super().__init__(
+            None,  # host and port: the client's side only
+            None,  # path: the client's side only
+            False,  # is_client_side
+            self._listen,
+            _log,
+            True,  # disconnect_on_exception
+            _HANDSHAKE_TIMEOUT,
+            False,  # enable_auto_ping: pings are the connection's own affair
+            10.0,
+            10.0,
+            WSAutoPingStrategy.PING_WHEN_IDLE,
+            False,  # enable_auto_pong: pings count against the message rate
+            message_hard_cap,
+            None,  # extra_headers
+            _READ_BUFFER,
+        )
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """uvicorn hands over its transport."""
+        self._asyncio_transport = transport
+        self._connections.add(self)
+        super().connection_made(transport)
+
+    def begin(self, key: bytes, frames: bytes) -> None:
+        """Answer the handshake with this key, and read what of the client's ``frames`` has come with it."""
+        rest = memoryview(_REQUEST % key + frames)
+        while rest:
+            room = self.get_buffer(len(rest))
+            size = min(len(room), len(rest))
+            room[:size] = rest[:size]
+            rest = rest[size:]
+            self.buffer_updated(size)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes arrived from the socket."""
+        super().buffer_updated(nbytes)
+        if self.transport.close_handshake is not None and self.transport.is_close_frame_sent:
+            self._after_close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._connections.discard(self)
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """uvicorn shuts down."""
+        if self.listener is not None:
+            self.listener.close(_GOING_AWAY, "the server is shutting down")
+        elif self._asyncio_transport is not None:
+            self._asyncio_transport.close()
+
+    def _after_close(self) -> None:
+        # picows has refused a frame and closes soon; what still arrives must not pile up in its buffer.
+        if (
+            self._asyncio_transport is not None
+            and self.transport.close_handshake.recv is None
+            and not self.listener.closing
+        ):
+            self._asyncio_transport.pause_reading()
+
+    def _listen(self, request: WSUpgradeRequest) -> WebSocketConnection:
+        return self._connection
