@@ -1,9 +1,9 @@
 """Real Postgres servers for the tests, one of each version per process, a fresh database per test that asks.
 
-``pg18`` is the embedded server, or a container (``--image``, see :mod:`tests.containers`); ``pg15`` Debian's PostgreSQL 15
-with wal2json (a failure under CI when missing, else a skip). ``pg`` is both in turn. ``database`` makes a migrated database
-on ``pg18``. Tests run in several processes at once (pytest-xdist); each has servers, ports and a scratch folder of its own,
-so a test has its servers to itself.
+``pg18`` is the embedded server, or a container (``--image``, see :mod:`tests.support.containers`); ``pg15`` Debian's
+PostgreSQL 15 with wal2json (a failure under CI when missing, else a skip). ``pg`` is both in turn. ``database`` makes
+a migrated database on ``pg18``. Tests run in several processes at once (pytest-xdist); each has servers, ports and a
+scratch folder of its own, so a test has its servers to itself.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from psycopg import sql
 
 from server.cli.local_postgres import DEFAULTS, LocalPostgres
 from server.cli.migrate import migrate
-from tests.ordering import dealt
-from tests.ports import free_port
+from tests.support.ordering import dealt
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
-    from tests.containers import ContainerPostgres
+    from tests.support.containers import ContainerPostgres
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15")
 SHARED_MEMORY = Path("/dev/shm")
@@ -101,7 +101,7 @@ def pytest_configure() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With ``--without-database``, keep the tests that need no PostgreSQL. Several processes begin with the long tests; see
-    ``tests/ordering.py``.
+    ``tests/support/ordering.py``.
     """
     if config.getoption("--without-database"):
         needing = [item for item in items if _needs_database(item)]
@@ -179,7 +179,7 @@ def pg18(request: pytest.FixtureRequest) -> Iterator[LocalPostgres | ContainerPo
     """The embedded PostgreSQL 18, or the container of ``--image``."""
     image: str | None = request.config.getoption("--image")
     if image is not None:
-        from tests.containers import started_container  # Docker's client takes half a second to import
+        from tests.support.containers import started_container  # Docker's client takes half a second to import
 
         with started_container(image, DEFAULTS | FAST | {"listen_addresses": "*"}) as container:
             yield container

@@ -27,8 +27,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from server.cli.local_postgres import LocalPostgres
 from tests.bench.report import report
 from tests.conftest import fresh_database
-from tests.ports import free_port
-from tests.server.processes import serving
+from tests.support.ports import free_port
+from tests.support.processes import serving
 
 ROOMS = 20
 _INSERT = "insert into messages (room_id, body) values (%s, 'a message of the usual length, more or less, in a chat')"

@@ -16,8 +16,8 @@ from server.cli.local_postgres import LocalPostgres
 from tests.bench.processes import Child, Cpu, local_postgres, percentile, postmaster
 from tests.bench.report import report
 from tests.conftest import fresh_database
-from tests.ports import free_port
-from tests.server.processes import serving
+from tests.support.ports import free_port
+from tests.support.processes import serving
 
 CHANNEL = "bench"
 

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 
 import { BROWSER } from "./launch.mjs";
 import { fits, hasContrast, hasUsableControls, SIZES } from "./looks.mjs";
-import { eventually } from "../eventually.mjs";
+import { eventually } from "../support/eventually.mjs";
 import { Complaints, launch, open, ready, sameAggregates, sameChat, sameMessages, sameOrders, shownChat, shownMessages, sql, storedMessages, type } from "./pages.mjs";
 
 const [url, folder] = process.argv.slice(2);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { eventually } from "../eventually.mjs";
+import { eventually } from "../support/eventually.mjs";
 
 export { launch } from "./launch.mjs";
 

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from server.cli.local_postgres import LocalPostgres
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 HERE = Path(__file__).parent
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))

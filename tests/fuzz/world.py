@@ -15,10 +15,10 @@ import psycopg
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.ports import free_port
-from tests.server.listener import slot_name
-from tests.server.processes import PATIENCE, ServerProcess, serving
-from tests.server.talkers import Message, SocketTalker
+from tests.support.listener import slot_name
+from tests.support.ports import free_port
+from tests.support.processes import PATIENCE, ServerProcess, serving
+from tests.support.talkers import Message, SocketTalker
 
 __all__ = ["ITEMS", "Broken", "World"]
 

@@ -19,9 +19,9 @@ from server.app.node import Node
 from server.app.settings import Settings
 from server.app.uvicorn_http import HttpProtocol
 from server.rest import Rest
-from tests.ports import free_port
-from tests.server.listener import slot_name
-from tests.server.processes import ServerProcess, start
+from tests.support.listener import slot_name
+from tests.support.ports import free_port
+from tests.support.processes import ServerProcess, start
 
 __all__ = ["LEASE", "ModelNode", "NodeHere", "NodeOutside"]
 

@@ -10,10 +10,10 @@ import psycopg
 
 from engine.channels.core.model import Position, parse_position
 from engine.postgres.session_settings import connection_options
-from tests.channels.wal import control
 from tests.model.client import Client
 from tests.model.stay import Stay
-from tests.server.listener import slot_name
+from tests.support.listener import slot_name
+from tests.support.wal import control
 
 __all__ = ["MUTED", "ROOM", "ROUTED", "Truth", "Wal", "check_acks", "check_stay", "wanted"]
 

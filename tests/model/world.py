@@ -14,12 +14,12 @@ from websockets.exceptions import WebSocketException
 
 from engine.feed.settings import DecoderName
 from engine.postgres.session_settings import connection_options
-from tests.channels.wal import begin_control
 from tests.model.client import Client
 from tests.model.faults import Faults
 from tests.model.nodes import ModelNode, NodeHere, NodeOutside
 from tests.model.oracle import MUTED, ROOM, ROUTED, Truth, Wal, check_acks, check_stay
 from tests.model.writers import Writer
+from tests.support.wal import begin_control
 
 __all__ = ["CHANNELS", "PATIENCE", "ROOM", "World"]
 

@@ -23,7 +23,7 @@ test("what is sealed is opened by who has the key, and looks like the documented
 });
 
 // The same file is the Python SDK's test: what one makes, the other opens.
-const shared: any = JSON.parse(readFileSync("../../tests/e2ee_vectors.json", "utf8"));
+const shared: any = JSON.parse(readFileSync("../../tests/support/e2ee_vectors.json", "utf8"));
 
 for (const [number, { channel, event, data, envelope }] of shared.vectors.entries()) {
   test(`shared vector ${number} is made and opened`, async (context) => {

@@ -1,1 +1,0 @@
-"""The demo page's tables and its SQL endpoint."""

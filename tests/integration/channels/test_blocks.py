@@ -1,0 +1,122 @@
+"""What a transaction brings reaches a subscriber in as few calls as may be, and means the same as one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+
+import psycopg
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.channels.core.decode import MessageRow
+from engine.channels.core.event_batch import message_blocks
+from engine.channels.core.events import MessageEvent
+from engine.channels.core.model import ChannelEvent, ChannelOptions, EventsLike
+from engine.postgres.arrays import plain_array, text_array
+from tests.support.channel_nodes import PATIENCE, Node, node, run
+
+
+def message(seq: int, channel: str = "room:1", payload: bytes = b"1", audience: bytes | None = None) -> MessageEvent:
+    return MessageEvent(
+        MessageRow(1, seq, channel, "said", payload, None, None, str(seq), audience, 0, "2026-01-25 09:00:00+00")
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from([1, 40_000, 200_000])), max_size=400))
+def test_blocks_keep_the_order_have_one_channel_each_and_are_not_large(given: list[tuple[str, int]]) -> None:
+    events = [message(n, channel, b"1" * size) for n, (channel, size) in enumerate(given)]
+    blocks = list(message_blocks(events))
+    assert [event for block in blocks for event in block.events] == events
+    for block in blocks:
+        assert {event.channel for event in block.events} == {block.channel}
+        assert len(block.events) <= 128
+        assert len(block.events) == 1 or sum(len(event.row.payload) for event in block.events) <= 64 * 1024
+
+
+def test_a_block_knows_whether_something_in_it_is_not_for_everybody() -> None:
+    (block,) = message_blocks([message(1), message(2, audience=b'{"users": ["ann"]}'), message(3)])
+    assert block.addressed
+
+
+@dataclass
+class Record:
+    """What came, and in which calls."""
+
+    data: list[object] = field(default_factory=list)
+    calls: list[int] = field(default_factory=list)
+    enough: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def deliver(self, event: ChannelEvent) -> None:
+        self._note([event])
+
+    def deliver_block(self, block: EventsLike) -> None:
+        self._note(list(block.events))
+
+    def _note(self, events: list[ChannelEvent]) -> None:
+        self.calls.append(len(events))
+        self.data += [json.loads(event.json)["data"] for event in events]
+        if self.data[-1] == "end":
+            self.enough.set()
+
+
+async def listen(at: Node, **options: object) -> Record:
+    record = Record()
+    member = (await at.member("ann")).member
+    subscription = await at.channels.subscribe(
+        "room:1",
+        ChannelOptions(**options),  # type: ignore[arg-type]
+        member,
+        record.deliver,
+        record.deliver_block,
+    )
+    subscription.begin()
+    return record
+
+
+async def test_who_wants_everything_is_told_at_once_and_who_filters_gets_what_it_wants(database: str) -> None:
+    async with node(database) as one:
+        plain = await listen(one)
+        picky = await listen(one, where=(("n", ">", 7),))
+        run(
+            database,
+            "insert into realtime.messages (channel, event, payload) "
+            "select 'room:1', 'said', jsonb_build_object('n', n) from generate_series(1, 10) n",
+        )
+        run(database, """insert into realtime.messages (channel, event, payload) values ('room:1', 'said', '"end"')""")
+        async with asyncio.timeout(PATIENCE):
+            await plain.enough.wait()
+        assert plain.data == [*({"n": n} for n in range(1, 11)), "end"]
+        assert plain.calls == [10, 1]
+        assert picky.data == [{"n": 8}, {"n": 9}, {"n": 10}]
+
+
+async def test_a_message_for_others_is_left_out_of_the_middle(database: str) -> None:
+    async with node(database) as one:
+        ann = await listen(one)
+        run(
+            database,
+            """insert into realtime.messages (channel, event, payload, audience) values
+               ('room:1', 'said', '1', null), ('room:1', 'said', '2', '{"users": ["bob"]}'),
+               ('room:1', 'said', '3', null), ('room:1', 'said', '"end"', null)""",
+        )
+        async with asyncio.timeout(PATIENCE):
+            await ann.enough.wait()
+        assert ann.data == [1, 3, "end"]
+
+
+texts = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"))
+
+
+def test_an_array_literal_is_read_as_it_was_written(database: str) -> None:
+    with psycopg.connect(database) as connection:
+
+        @given(st.lists(st.one_of(st.none(), texts, st.sampled_from(["NULL", "null", '"', "\\", "{}", ",", " "]))))
+        def read_back(values: list[str | None]) -> None:
+            row = connection.execute("select %s::text[]", [text_array(values)]).fetchone()
+            assert row == (values,)
+
+        read_back()
+        row = connection.execute("select %s::int[], %s::bool[]", [plain_array([1, -2]), plain_array([True, False])])
+        assert row.fetchone() == ([1, -2], [True, False])

@@ -1,0 +1,267 @@
+"""Lost connections, lost slots: each message once, in order, and presence as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import AsyncExitStack
+from typing import Any
+
+import psycopg
+import pytest
+
+from engine.channels.core.model import Position, parse_position
+from engine.channels.history.reader import Past, Replay
+from engine.lsn import parse_lsn
+from engine.postgres.snapshot_reader import Reader
+from tests.integration.conftest import Place
+from tests.support.channel_nodes import PATIENCE, Listener, Node, node, open_transaction, read, run, until
+from tests.support.live_stage import drop_slot, terminate
+
+
+async def keep_publishing(one: Node, count: int, ids: bool) -> None:
+    """``count`` messages, some at a time."""
+    for start in range(0, count, 10):
+        await asyncio.gather(
+            *(
+                one.publish("public:a", number, id=uuid.uuid4().hex if ids else None)
+                for number in range(start, start + 10)
+            )
+        )
+
+
+async def once_each(listener: Listener, count: int) -> None:
+    await listener.until(lambda: len(listener.messages) >= count)
+    await listener.node.settled()
+    assert sorted(listener.data) == list(range(count))
+
+
+async def test_a_publisher_that_loses_its_connection_publishes_each_message_once(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        listener = await one.listen("public:a")
+        publishing = asyncio.create_task(keep_publishing(one, 400, ids=False))
+        for heard in (50, 150, 250):
+            await listener.until(lambda heard=heard: len(listener.messages) > heard)
+            assert terminate(place.dsn, "realtime publisher%") == 1
+        await publishing
+        await once_each(listener, 400)
+
+
+async def test_all_connections_are_lost_and_nothing_else_is(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        listener = await one.listen("public:a", user="w", presence={})
+        publishing = asyncio.create_task(keep_publishing(one, 300, ids=True))
+        for heard in (50, 150):
+            await listener.until(lambda heard=heard: len(listener.messages) > heard)
+            terminate(place.dsn, "realtime%")
+        await publishing
+        await once_each(listener, 300)
+        assert (await one.listen("public:a", history=1000)).messages == listener.messages
+
+
+async def test_a_lost_slot_costs_no_message_and_no_order(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        live = await one.listen("public:a", user="w", presence={})
+        late = await one.listen("public:a")
+        for number in range(3):
+            await one.publish("public:a", number)
+        await live.until(lambda: len(live.messages) == 3)
+        drop_slot(place.dsn, one.feed.settings.slot_name)
+        for number in range(3, 8):
+            run(place.dsn, "select realtime.broadcast('public:a', 'said', to_jsonb(%s::int))", number)
+        run(
+            place.dsn,
+            "insert into realtime.connections (id, node_id, transport) select 'c', id, 'x' from realtime.nodes limit 1;"
+            "insert into realtime.presence (channel, connection_id, user_id) values ('public:a', 'c', 'ann')",
+        )
+        await live.until(lambda: len(live.messages) == 8)
+        await one.publish("public:a", 8)
+        await live.until(lambda: len(live.messages) == 9 and live.of("presence:join"))
+        await late.until(lambda: len(late.messages) == 9)
+        assert live.data == list(range(9))
+        assert late.messages == live.messages
+        assert [event["user"]["id"] for event in live.of("presence:join")] == ["ann"]
+        assert (await one.listen("public:a", since=live.positions[1])).messages == live.messages[2:]
+        assert read(place.dsn, "select count(distinct user_id) from realtime.presence") == [(2,)]
+
+
+async def test_another_node_that_kept_its_slot_knows_the_true_positions(database: str) -> None:
+    async with node(database) as one, node(database) as two:
+        lives = [await one.listen("public:a"), await two.listen("public:a")]
+        await one.publish("public:a", 0)
+        drop_slot(database, one.feed.settings.slot_name)
+        for number in range(1, 6):
+            run(database, "select realtime.broadcast('public:a', 'said', to_jsonb(%s::int))", number)
+        for live in lives:
+            await live.until(lambda live=live: len(live.messages) == 6)
+        assert lives[0].messages == lives[1].messages
+
+
+async def test_what_a_gap_in_the_stream_swallowed_is_made_up_for(place: Place) -> None:
+    run(place.dsn, "select realtime.create_channel('r', presence_timeout => '0.2 s')")
+    async with node(place.dsn, decoder=place.decoder) as one:
+        ann, bob, cat, dora = [await one.listen("r", user=name, presence={}) for name in ("ann", "bob", "cat", "dora")]
+        with open_transaction(place.dsn) as slow:
+            slow.execute("select pg_current_xact_id()")  # no new slot before this has ended
+            drop_slot(place.dsn, one.feed.settings.slot_name)
+            run(place.dsn, "delete from realtime.connections where user_id = 'ann'")
+            run(place.dsn, "select realtime.kick('r', 'bob')")
+            run(place.dsn, "insert into realtime.preferences (user_id, event) values ('dora', 'said')")
+            await one.channels.disconnect(cat.member.connection_id)
+            joining = asyncio.create_task(one.listen("r", presence={}))
+            new = "select 1 from realtime.presence where user_id = connection_id"
+            await until(lambda: read(place.dsn, new))
+        somebody = await joining
+        await ann.until(lambda: [event["code"] for event in ann.of("error")] == ["RT_001"])
+        await bob.until(lambda: [event["code"] for event in bob.of("error")] == ["RT_003"])
+        await somebody.until(lambda: [event["user"]["id"] for event in somebody.of("presence:leave")] == ["cat"])
+        await one.publish("r", 1)
+        await one.publish("r", 2, event="other")
+        await dora.until(lambda: dora.messages)
+        assert dora.data == [2]
+
+
+async def test_of_a_publisher_and_a_transaction_that_block_each_other_the_publisher_gives_way(database: str) -> None:
+    async with node(database) as one:
+        listener = await one.listen("public:a")
+        with open_transaction(database) as business:
+            business.execute("select realtime.broadcast('public:a', 'said', '1', id => 'b')")
+            publishing = asyncio.gather(*(one.publish("public:a", 2, id=name) for name in ("a", "b")))
+            await until(lambda: read(database, "select true from pg_locks where not granted"))
+            await asyncio.to_thread(business.execute, "select realtime.broadcast('public:a', 'said', '1', id => 'a')")
+            business.commit()
+        first, second = await publishing
+        await listener.until(lambda: len(listener.messages) == 2)
+        assert {first.position, second.position} == set(listener.positions)
+        assert listener.data[1] == 1, "b was the transaction's; a was whoever's came first"
+
+
+async def test_a_transaction_that_holds_an_id_holds_up_nobody_else(database: str) -> None:
+    async with node(database) as one:
+        listener = await one.listen("public:a")
+        with open_transaction(database) as business:
+            business.execute("select realtime.broadcast('public:a', 'said', '1', id => 'a')")
+            names = ("x", "a", "y")
+            blocked = [asyncio.ensure_future(one.publish("public:a", name, id=name)) for name in names]
+            first, last = await blocked[0], await blocked[2]
+            assert (first.id, last.id) == ("x", "y")
+            assert not blocked[1].done()
+            business.commit()
+        same = await blocked[1]
+        await listener.until(lambda: len(listener.messages) == 3)
+        assert listener.data == ["x", "y", 1]
+        assert same.position == listener.positions[2]
+
+
+async def test_a_node_that_was_down_serves_nobody_before_it_has_caught_up(place: Place) -> None:
+    kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"throw_away": False}}
+    async with node(place.dsn, **kept):
+        pass
+    async with node(place.dsn, decoder=place.decoder) as other:
+        run(
+            place.dsn,
+            "insert into realtime.messages (channel, event, payload) select 'public:a', 'said', to_jsonb(n) "
+            "from generate_series(1, 20000) n",
+        )
+        await other.settled()
+        await until(lambda: not other.channels.core.ledger.unrecorded)
+        async with node(place.dsn, **kept) as one:
+            live = await one.listen("public:a")
+            await one.publish("public:a", "new")
+            await live.until(lambda: live.messages)
+            assert live.data == ["new"]
+
+
+async def test_a_node_that_was_down_takes_over_the_positions_that_others_wrote_meanwhile(place: Place) -> None:
+    kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"throw_away": False}}
+    async with node(place.dsn, **kept):
+        pass
+    [(earlier,)] = read(place.dsn, "select pg_current_wal_lsn()::text")
+    run(place.dsn, "insert into realtime.messages (channel, event) values ('public:a', 'said')")
+    run(
+        place.dsn,
+        "insert into realtime.commits (channel, xid, position, first_at, last_at) "
+        "select channel, xid, %s::pg_lsn, inserted_at, inserted_at from realtime.messages",
+        earlier,
+    )
+    async with node(place.dsn, **kept) as one:
+        told = await one.listen("public:a", history=10)
+        assert [parse_position(position).lsn for position in told.positions] == [parse_lsn(earlier)]
+        assert (await one.listen("public:a", since=told.positions[0])).messages == []
+
+
+async def test_what_was_heard_is_recorded_when_a_node_has_stopped(database: str) -> None:
+    async with node(database, record_interval=60.0) as one:
+        listener = await one.listen("public:a")
+        await one.publish("public:a", 1)
+        await one.publish("public:a", 2)
+        await listener.until(lambda: len(listener.messages) == 2)
+    written = read(database, "select position::text from realtime.commits order by position")
+    assert [parse_position(position).lsn for position in listener.positions] == [parse_lsn(text) for (text,) in written]
+
+
+async def test_positions_are_not_made_up_while_another_node_with_clients_may_know_them(database: str) -> None:
+    run(
+        database,
+        "select pg_create_logical_replication_slot('theirs', 'pgoutput');"
+        "insert into realtime.nodes (id, slot_name, lease_expires_at) values ('they', 'theirs', now() + interval '1 h')",
+    )
+    async with node(database) as one:
+        asked = {"node": one.feed.settings.node, "position": "FFFF/0"}
+        assert await one.channels._store.rows("engine_others_behind", **asked) == []
+        run(database, "insert into realtime.connections (id, node_id, transport) values ('c', 'they', 'websocket')")
+        assert await one.channels._store.rows("engine_others_behind", **asked) == [{"id": "they"}]
+        run(database, "update realtime.connections set dropped_at = now()")
+        assert await one.channels._store.rows("engine_others_behind", **asked) == []
+
+
+async def test_a_change_that_committed_while_the_slot_was_lost_is_acknowledged(database: str) -> None:
+    async with node(database, timeout=2 * PATIENCE) as one:
+        ann = await one.listen("room", user="ann", presence={})
+        bob = await one.listen("room", user="bob", presence={})
+        with open_transaction(database) as lock:
+            lock.execute("select from realtime.nodes for no key update")  # no new slot before the end
+            drop_slot(database, one.feed.settings.slot_name)
+            changing = asyncio.create_task(one.channels.set_presence("room", ann.member, {"mood": "good"}))
+            await until(lambda: read(database, "select from realtime.presence where state <> '{}'"))
+        async with asyncio.timeout(PATIENCE):
+            await changing
+        assert bob.of("presence:update")[0]["user"]["state"] == {"mood": "good"}
+
+
+async def test_after_a_gap_a_newcomer_is_served_no_earlier_than_those_who_were_there(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with node(database) as one:
+        ann, newcomer = await one.listen("public:a"), await one.member()
+        await one.publish("public:a", 0)
+        await ann.until(lambda: ann.messages)
+        failed, since = asyncio.Event(), Replay.since
+
+        async def fail_once(replay: Replay, channel: str, position: Position, most: int) -> Past:
+            if not failed.is_set():
+                failed.set()
+                raise psycopg.OperationalError("the connection is lost")
+            return await since(replay, channel, position, most)
+
+        monkeypatch.setattr(Replay, "since", fail_once)
+        drop_slot(database, one.feed.settings.slot_name)
+        run(database, "select realtime.broadcast('public:a', 'said', '1')")
+        async with asyncio.timeout(PATIENCE):
+            await failed.wait()
+        await one.listen("public:b", newcomer)
+        assert ann.data == [0, 1]
+
+
+async def test_the_past_is_read_although_every_connection_of_the_pool_has_died(database: str) -> None:
+    reader = Reader(database, size=4)
+    await reader.open()
+    try:
+        async with AsyncExitStack() as held:
+            for _ in range(reader.connections):
+                await held.enter_async_context(reader.connection())
+        terminate(database, "realtime reader")
+        async with asyncio.timeout(PATIENCE):
+            assert (await Replay(reader).since("public:a", Position(0), 1)).rows == []
+    finally:
+        await reader.close()

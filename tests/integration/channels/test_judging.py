@@ -1,0 +1,147 @@
+"""Many filters about large messages are asked in slices, and what they say is what they say when they are asked at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.channels.core.decode import MessageRow
+from engine.channels.core.events import MessageEvent
+from engine.channels.core.filters.document import Document
+from engine.channels.core.filters.filter import compile_filter, read_json
+from engine.channels.core.hub import ChannelRouter
+from engine.channels.core.judging import AT_ONCE, judge_ahead
+from engine.channels.core.model import ChannelEvent, ChannelOptions, Member
+from engine.channels.core.subscription import Subscription
+from tests.support.channel_nodes import node, run
+
+Where = tuple[object, ...]
+
+
+def message(number: int, data: object, event: str = "said") -> MessageEvent:
+    payload = json.dumps(data).encode()
+    return MessageEvent(
+        MessageRow(1, number, "c", event, payload, None, None, str(number), None, 0, "2026-01-25 09:00:00+00")
+    )
+
+
+def subscriber(
+    router: ChannelRouter, where: Where, heard: list[ChannelEvent], events: tuple[str, ...] | None = None
+) -> None:
+    options = ChannelOptions(where=where, events=events)
+    member = Member(str(len(router)), None)
+    subscription = Subscription("c", options, member, heard.append, str, lambda _: b"", lambda _: None)
+    subscription.begin()
+    router.add(subscription)
+
+
+def alike(number: int) -> Where:
+    return ({"or": [["a", "like", f"%{'abc'[(number + n) % 3]}_{'_' * (n % 5)}abc_bb%"] for n in range(80)]},)
+
+
+def test_the_filters_of_many_subscribers_about_large_messages_are_asked_in_slices() -> None:
+    router, heard = ChannelRouter(), list[ChannelEvent]()
+    for number in range(40):
+        subscriber(router, alike(number), heard)
+    events = [message(number, {"a": "abc_" * 30_000}) for number in range(3)]
+    work = list(work_between_yields(router.judge(events), events))
+    assert len(work) > 3
+    one = Document({"a": "abc_" * 30_000})
+    compile_filter(alike(0))(one)
+    assert max(work) <= AT_ONCE + one.steps + len(events[0].row.payload)
+    for event in events:
+        assert event.steps == 0, "what filters looked at is kept"
+    router.messages(events)
+    assert heard == []
+
+
+def work_between_yields(judging: Iterator[None], events: list[MessageEvent]) -> Iterator[int]:
+    """Steps of each slice. Whether a message was let go of since shows in its steps, too."""
+    before = 0
+    for _ in judging:
+        now = sum(event.steps for event in events)
+        yield now - before if now >= before else now
+        before = now
+
+
+SMALL = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["said", "other"])), min_size=1, max_size=6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(messages=SMALL, wanted=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=5))
+def test_judged_ahead_or_not_the_same_messages_reach_the_same_subscribers(
+    messages: list[tuple[int, str]], wanted: list[tuple[int, bool]]
+) -> None:
+    def delivered(ahead: Callable[[ChannelRouter, list[MessageEvent]], object]) -> list[list[str]]:
+        router, heard = ChannelRouter(), [list[ChannelEvent]() for _ in wanted]
+        for (number, narrow), events in zip(wanted, heard, strict=True):
+            subscriber(router, (["a.n", "==", number],), events, ("said",) if narrow else None)
+        told = [
+            message(place, {"a": {"n": number}, "more": "x" * 4_000 * (place % 3)}, event)
+            for place, (number, event) in enumerate(messages)
+        ]
+        ahead(router, told)
+        router.messages(told)
+        return [[json.loads(event.json)["id"] for event in events] for events in heard]
+
+    at_once = delivered(lambda router, told: None)
+    assert delivered(lambda router, told: list(router.judge(told))) == at_once
+    assert delivered(lambda router, told: list(judge_ahead(told, router.of, smallest=0))) == at_once
+
+
+def test_a_message_that_cannot_be_read_is_read_once_for_all_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    router, heard, reads = ChannelRouter(), list[ChannelEvent](), 0
+
+    def counted(text: bytes) -> object:
+        nonlocal reads
+        reads += 1
+        return read_json(text)
+
+    monkeypatch.setattr("engine.channels.core.events.read_json", counted)
+    for _ in range(20):
+        subscriber(router, (["a", "is-null"],), heard)
+    event = message(1, None)
+    event.row.payload = b"[" * 5_000 + b"]" * 5_000
+    list(router.judge([event]))
+    router.messages([event])
+    assert (reads, heard) == (1, [])
+
+
+async def test_a_filtered_past_of_many_messages_lets_the_loop_go_on(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, reads, busiest, heard = asyncio.get_running_loop(), 0, 0, False
+
+    def counted(text: bytes) -> object:
+        nonlocal reads
+        reads += 1
+        return read_json(text)
+
+    def turn() -> None:
+        nonlocal reads, busiest
+        busiest, reads = max(busiest, reads), 0
+        if not heard:
+            loop.call_soon(turn)
+
+    monkeypatch.setattr("engine.channels.core.events.read_json", counted)
+    async with node(database) as here:
+        before = (await here.listen("room")).position
+        run(
+            database,
+            "select realtime.broadcast('room', 'said', jsonb_build_object('n', n, 'a', repeat('abc_', 5000)))"
+            " from generate_series(1, 120) n",
+        )
+        await here.settled()
+        loop.call_soon(turn)
+        pasts: list[dict[str, Any]] = [{"history": 5}, {"since": before}]
+        for asked in pasts:
+            listener = await here.listen("room", where=({"not": alike(0)[0]}, ["n", "==", 7]), **asked)
+            assert [data["n"] for data in listener.data] == [7]
+        heard = True
+    assert 0 < busiest <= 40, "messages of which the filter was asked in one turn of the loop"

@@ -1,0 +1,108 @@
+"""Routed messages are messages of their own: what was delivered live is what the history has, on every node."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.integration.conftest import Place
+from tests.support.channel_nodes import Listener, node, read, run, until
+
+ROUTE = """insert into realtime.routes (from_channel, to_channel, match)
+values ('orders:*', 'admin', '[["data", ">", 100]]')"""
+
+
+async def test_live_replay_and_history_of_a_route_are_the_same_on_every_node_and_each_message_comes_once(
+    place: Place,
+) -> None:
+    run(place.dsn, ROUTE)
+    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+        lives = [await one.listen("admin"), await two.listen("admin")]
+        sources = await one.listen("orders:1")
+        amounts = [50, 150, 90, 250, 101, 100, 350, 400]
+        await asyncio.gather(*(one.publish("orders:1", amount) for amount in amounts))
+        run(place.dsn, "select realtime.broadcast('admin', 'said', '0'), realtime.broadcast('orders:2', 'said', '500')")
+        wanted = [150, 250, 101, 350, 400, 500]
+        for live in lives:
+            await live.until(lambda live=live: len(live.messages) == len(wanted) + 1)
+        assert lives[0].messages == lives[1].messages
+        assert [amount for amount in lives[0].data if amount] == wanted
+        assert {message["channel"] for message in lives[0].messages} == {"admin"}
+        assert [m["id"] for m in lives[0].messages if m["data"] == 150] == [
+            m["id"] for m in sources.messages if m["data"] == 150
+        ]
+        run(place.dsn, "delete from realtime.routes")
+        for there in (one, two):
+            assert (await there.listen("admin", history=100)).messages == lives[0].messages
+            assert (await there.listen("admin", since=lives[0].positions[2])).messages == lives[0].messages[3:]
+        await until(lambda: not one.channels.core.ledger.unrecorded and not two.channels.core.ledger.unrecorded)
+        positions = [p for (p,) in read(place.dsn, "select position from realtime.history('admin')")]
+        assert positions == lives[0].positions
+
+
+async def test_routes_in_a_circle_pass_a_message_on_once(database: str) -> None:
+    run(database, "insert into realtime.routes (from_channel, to_channel) values ('a', 'b'), ('b', 'a'), ('*', 'c')")
+    async with node(database) as one:
+        listeners: dict[str, Listener] = {name: await one.listen(name) for name in "abc"}
+        await one.publish("a", 1)
+        await one.publish("b", 2)
+        for listener in listeners.values():
+            await listener.until(lambda listener=listener: len(listener.messages) == 2)
+        await until(lambda: not one.channels.core.ledger.unrecorded)
+        await one.settled()
+        assert {name: sorted(listener.data) for name, listener in listeners.items()} == {key: [1, 2] for key in "abc"}
+
+
+async def test_routes_lead_from_and_to_channels_without_history(place: Place) -> None:
+    run(
+        place.dsn,
+        "select realtime.create_channel('passing', history => false), realtime.create_channel('gone');"
+        "select realtime.close_channel('gone');"
+        "insert into realtime.routes (from_channel, to_channel)"
+        " values ('passing', 'kept'), ('stored', 'passing'), ('stored', 'gone')",
+    )
+    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+        kept, passing = await one.listen("kept"), await two.listen("passing")
+        await one.publish("passing", 1)
+        await one.publish("stored", 2)
+        await kept.until(lambda: kept.messages)
+        await passing.until(lambda: len(passing.messages) == 2)
+        await until(lambda: not one.channels.core.ledger.unrecorded and not two.channels.core.ledger.unrecorded)
+        await one.settled()
+        assert (kept.data, passing.data) == ([1], [1, 2])
+        assert (await two.listen("kept", history=5)).messages == kept.messages
+        assert read(place.dsn, "select channel from realtime.messages order by 1") == [("kept",), ("stored",)]
+
+
+async def test_a_node_that_dies_before_it_has_routed_leaves_that_to_the_next(database: str) -> None:
+    run(database, ROUTE)
+    slot = "s_routing"
+    async with node(database, slot=slot, feed={"throw_away": False}, record_interval=3600.0) as one:
+        await one.publish("orders:1", 101)  # recorded at once; what follows is not for an hour
+        await one.publish("orders:1", 102)
+    async with node(database, slot=slot, feed={"throw_away": True}) as one:
+        admin = await one.listen("admin", history=10)
+        await admin.until(lambda: len(admin.messages) == 2)
+        assert admin.data == [101, 102]
+        assert read(database, "select count(*) from realtime.messages where channel = 'admin'") == [(2,)]
+
+
+async def test_mutes_begin_and_end_exactly_where_they_committed(place: Place) -> None:
+    mute = "insert into realtime.preferences (user_id, channel) values ('ann', 'room')"
+    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+        ann = await one.listen("room", user="ann")
+        for number in range(6):
+            run(place.dsn, "select realtime.broadcast('room', 'said', to_jsonb(%s::int))", number)
+            if number == 1:
+                run(place.dsn, mute)
+            if number == 3:
+                run(place.dsn, "delete from realtime.preferences")
+        await ann.until(lambda: 5 in ann.data)
+        assert ann.data == [0, 1, 4, 5]
+        run(place.dsn, mute)
+        back = await two.listen("room", user="ann")
+        run(place.dsn, "select realtime.broadcast('room', 'said', '6')")
+        run(place.dsn, "update realtime.preferences set muted = false")
+        run(place.dsn, "select realtime.broadcast('room', 'said', '7')")
+        await back.until(lambda: back.messages)
+        run(place.dsn, "truncate realtime.preferences")
+        assert back.data == [7]

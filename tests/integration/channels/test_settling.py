@@ -1,0 +1,149 @@
+"""Every publish is answered, whatever becomes of its transaction, and gives its place in the queue back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine.channels.core.model import RealtimeError
+from tests.support.channel_nodes import node, read, run, until
+
+TRIGGER = (
+    "create function {name}() returns trigger language plpgsql as $$ begin {body} end $$;"
+    "create trigger {name} before insert on realtime.messages for each row execute function {name}()"
+)
+
+
+def trigger(dsn: str, name: str, body: str) -> None:
+    run(dsn, TRIGGER.format(name=name, body=body))
+
+
+async def test_a_message_that_a_trigger_leaves_out_is_refused_and_its_id_can_be_used_again(database: str) -> None:
+    trigger(database, "leave_out", "if new.event = 'left-out' then return null; end if; return new;")
+    async with node(database) as one:
+        for identifier in (None, "i"):
+            with pytest.raises(RealtimeError, match="trigger") as refused:
+                await one.publish("room", 1, "left-out", id=identifier)
+            assert refused.value.code == "RT_007"
+        live = await one.listen("room")
+        acks = await asyncio.gather(one.publish("room", 2, id="i"), one.publish("room", 3, id="j"))
+        await live.until(lambda: len(live.messages) == 2)
+        assert [ack.position for ack in acks] == live.positions
+        assert one.channels.status()["publishing"] == 0
+
+
+async def test_a_message_whose_id_a_trigger_changes_is_stored_once_and_acknowledged(database: str) -> None:
+    trigger(database, "rename", "new.id := 'renamed ' || new.id; return new;")
+    async with node(database) as one:
+        live = await one.listen("room")
+        assert (await one.publish("room", 1, id="i")).position is None
+        await one.publish("room", 2)
+        await live.until(lambda: len(live.messages) == 2)
+        assert live.messages[0]["id"] == "renamed i"
+        assert one.channels.status()["publishing"] == 0
+
+
+async def test_a_message_that_the_stream_does_not_bring_is_acknowledged_from_its_table(database: str) -> None:
+    async with node(database) as one:
+        run(database, "alter publication bunbase_realtime drop table realtime.messages")
+        acks = await asyncio.gather(one.publish("room", 1, id="i"), one.publish("room", 2))
+        assert [ack.position for ack in acks] == [None, None]
+        assert read(database, "select payload from realtime.messages order by seq") == [(1,), (2,)]
+        assert one.channels.status()["publishing"] == 0
+
+
+async def test_a_message_that_makes_no_sense_in_the_stream_is_answered(database: str) -> None:
+    run(database, "select realtime.create_channel('passing', history => false)")
+    async with node(database) as one:
+        one.channels.core.reader.key = "another"  # so the node does not believe what it emits itself
+        with pytest.raises(RealtimeError, match="stream") as lost:
+            await one.publish("passing", 1)
+        assert lost.value.code == "RT_001"
+        assert one.channels.status()["publishing"] == 0
+
+
+async def test_messages_that_are_deleted_before_the_stream_brings_them_are_answered(database: str) -> None:
+    async with node(database) as one:
+        live = await one.listen("room")
+        publishing = [asyncio.create_task(one.publish("room", number)) for number in range(20)]
+        run(database, "truncate realtime.messages")
+        await asyncio.gather(*publishing)
+        await live.until(lambda: len(live.messages) == 20)
+        await until(lambda: one.channels.status()["publishing"] == 0)
+
+
+RAISES = "if new.event = '{state}' then raise exception 'quota of {state}' using errcode = '{state}'; end if;"
+CODES = {
+    "53100": "RT_001",
+    "57014": "RT_001",
+    "08001": "RT_001",
+    "40001": "RT_001",
+    "55P03": "RT_001",
+    "42501": "RT_003",
+    "P0001": "RT_007",
+}
+
+
+async def test_a_message_that_a_trigger_refuses_holds_up_no_other_whatever_the_sqlstate(database: str) -> None:
+    trigger(database, "poison", " ".join(RAISES.format(state=state) for state in CODES) + " return new;")
+    async with node(database, gather=0.05) as one:
+        live = await one.listen("room")
+        good = [asyncio.create_task(one.publish("room", number)) for number in range(4)]
+        bad = {state: asyncio.create_task(one.publish("room", 0, state)) for state in CODES}
+        good += [asyncio.create_task(one.publish("room", number)) for number in range(4, 8)]
+        for task in good:
+            assert (await task).position is not None
+        for state, code in CODES.items():
+            with pytest.raises(RealtimeError, match=f"quota of {state}") as refused:
+                await bad[state]
+            assert (state, refused.value.code) == (state, code)
+        await live.until(lambda: len(live.messages) == 8)
+        assert one.channels.status()["publishing"] == 0
+        assert one.channels.problems == []
+
+
+async def test_publishing_that_is_refused_again_and_again_is_a_problem_until_a_message_is_stored(database: str) -> None:
+    trigger(database, "broken", "if new.event = 'bad' then perform 1 from missing; end if; return new;")
+    async with node(database) as one:
+        for number in range(4):
+            assert one.channels.problems == []
+            with pytest.raises(RealtimeError) as refused:
+                await one.publish("room", number, "bad")
+            assert refused.value.code == "RT_001"
+        [problem] = one.channels.problems
+        assert '"missing" does not exist' in problem
+        await one.publish("room", 0)
+        assert one.channels.problems == []
+
+
+@pytest.mark.parametrize("state", ["53100", "42883"])
+async def test_an_error_after_the_commit_takes_nothing_back(database: str, state: str) -> None:
+    trigger(database, "leave_out", "if new.event = 'left-out' then return null; end if; return new;")
+    run(database, TRIGGER_ON_RELEASE.format(state=state))
+    async with node(database, gather=0.05) as one:
+        live = await one.listen("room")
+        left_out = asyncio.create_task(one.publish("room", 1, "left-out", id="i"))
+        stored = await asyncio.gather(one.publish("room", 2, id="j"), one.publish("room", 3))
+        with pytest.raises(RealtimeError, match="left it out"):
+            await left_out
+        await live.until(lambda: len(live.messages) == 2)
+        assert [ack.position for ack in stored] == live.positions
+        assert read(database, "select payload from realtime.messages order by seq") == [(2,), (3,)]
+
+
+TRIGGER_ON_RELEASE = (
+    "create function keep_ids() returns trigger language plpgsql as "
+    "$$ begin raise exception 'ids stay' using errcode = '{state}'; end $$;"
+    "create trigger keep_ids before delete on realtime.message_ids for each row execute function keep_ids()"
+)
+
+
+async def test_a_trigger_that_changes_the_transaction_of_a_message_leaves_it_in_history(database: str) -> None:
+    trigger(database, "other_xid", "new.xid := '3'; return new;")
+    async with node(database) as one:
+        live = await one.listen("room")
+        ack = await one.publish("room", 1)
+        await live.until(lambda: live.positions == [ack.position])
+        await one.channels.recorded()
+        assert read(database, "select position, payload from realtime.history('room')") == [(ack.position, 1)]

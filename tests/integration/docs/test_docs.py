@@ -1,0 +1,148 @@
+"""What the documentation says can be done can be done: its messages, queries, SQL and links are tried.
+
+A fenced block's title says what it is: ``client to server`` and ``server to client`` are messages, ``query: STRATEGY`` is
+the query of a subscription and what becomes of it, ``refused`` is SQL that PostgreSQL must not accept. Every ``sql``
+block of a page is run in order on a fresh database; what only a person can run (ALTER SYSTEM) is ``postgresql``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from engine.catalog.load import load_catalog
+from engine.errors import QueryRejected
+from engine.postgres.session_settings import connection_options
+from engine.query.ir.reread_plan import ReReadPlan
+from engine.query.planner import plan_query
+from server.app.settings import Settings
+from server.protocol import client_messages
+
+ROOT = Path(__file__).parents[3]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], key=lambda path: path.name)
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>\w+)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S
+)
+ANY_FENCE = re.compile(r"^ *```.*?^ *```$", re.M | re.S)
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+MESSAGE_KEYS = {
+    "connected": {"type", "connectionId", "epoch", "pingInterval", "limits", "session"},
+    "reconnect": {"type", "delay"},
+    "close": {"type", "code", "reason"},
+    "subscribed": {"type", "channel", "id", "position", "strategy", "reason", "recovered", "epoch", "presence"},
+    "ack": {"type", "channel", "ref", "id", "position"},
+    "message": {"type", "channel", "event", "data", "timestamp", "sender", "id", "position"},
+    "presence:join": {"type", "channel", "count", "user"},
+    "presence:leave": {"type", "channel", "count", "user"},
+    "room:updated": {"type", "channel", "room"},
+    "unsubscribed": {"type", "channel", "id"},
+    "snapshot": {"type", "channel", "id", "position", "reset", "changes"},
+    "error": {"type", "code", "message", "channel", "id", "ref"},
+    "pong": {"type"},
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    title: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks(language: str, title: str = "") -> list[Block]:
+    found = (block for page in PAGES for block in _blocks_of(page))
+    return [block for block in found if block.language == language and block.title.startswith(title)]
+
+
+def _blocks_of(page: Path) -> Iterator[Block]:
+    text = page.read_text()
+    for found in FENCE.finditer(text):
+        line = text.count("\n", 0, found.start()) + 1
+        yield Block(page.name, line, found["language"], found["title"] or "", found["text"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    for target in LINK.findall(ANY_FENCE.sub("", page.read_text())):
+        if "://" not in target and not target.startswith("#"):
+            assert (page.parent / target.partition("#")[0]).exists(), f"{page.name} links to {target}"
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("block", blocks("json"), ids=str)
+def test_json_is_json(block: Block) -> None:
+    json.loads(block.text)
+
+
+@pytest.mark.parametrize("block", blocks("json", "client to server"), ids=str)
+def test_client_messages_are_those_of_the_protocol(block: Block) -> None:
+    client_messages.decode(block.text.encode())
+
+
+@pytest.mark.parametrize("block", blocks("json", "server to client"), ids=str)
+def test_server_messages_have_the_fields_of_the_protocol(block: Block) -> None:
+    message = json.loads(block.text)
+    assert message.keys() <= MESSAGE_KEYS[message["type"]]
+
+
+async def test_queries_get_the_strategy_they_are_said_to_get(database: str) -> None:
+    tables = blocks("sql", "sample tables")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(tables[0].text.encode())
+    asked = blocks("json", "query: ")
+    assert asked
+    async with await psycopg.AsyncConnection.connect(database, options=connection_options()) as connection:
+        catalog = await load_catalog(connection)
+        for block in asked:
+            client_messages.decode(
+                json.dumps({"type": "subscribe", "channel": "c", "query": json.loads(block.text)}).encode()
+            )
+            try:
+                plan = await plan_query("messages", json.loads(block.text), catalog, connection)
+            except QueryRejected as refused:
+                outcome = f"refused {refused.code}"
+            else:
+                outcome = "re-read" if isinstance(plan, ReReadPlan) else "incremental"
+            assert f"query: {outcome}" == block.title, block
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in blocks("sql")}))
+def test_sql_can_be_run(page: str, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        for block in blocks("sql"):
+            if block.page != page:
+                continue
+            if block.title == "refused":
+                with pytest.raises(psycopg.Error):
+                    connection.execute(block.text.encode())
+            else:
+                connection.execute(block.text.encode())
+
+
+def test_every_setting_is_told_with_its_default() -> None:
+    page = (ROOT / "docs" / "getting-started.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for name, field in Settings.model_fields.items():
+        [row] = [row for row in rows if f"`{name}`" in row.split("|")[1]]
+        if isinstance(field.default, int | float) and not isinstance(field.default, bool):
+            assert re.search(rf"\b{int(field.default)}\b", row.split("|")[2]), row

@@ -1,0 +1,230 @@
+"""Definitions that change while the stream flows: columns, tables, partitions, TRUNCATE."""
+
+from __future__ import annotations
+
+import json
+
+from engine.transaction import Change, Kind, Message
+from tests.integration.feed.conftest import Place, Reader, reading, row
+
+
+async def ddl(reader: Reader) -> list[dict[str, object]]:
+    """The DDL messages of the next transaction that has any."""
+    return [json.loads(m.content) for m in await reader.messages() if m.prefix == "realtime.ddl"]
+
+
+def oid(place: Place, table: str) -> int:
+    with place.connect() as sql:
+        return int(sql.execute("select %s::regclass::oid", [table]).fetchone()[0])  # type: ignore[index]
+
+
+async def test_a_column_is_added_dropped_and_renamed(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table t (id int primary key, a text)")
+        sql.execute("select realtime.expose('t')")
+        async with reading(place.dsn, place.settings()) as reader:
+            sql.execute("insert into t values (1, 'x')")
+            (before,) = await reader.changes()
+            sql.execute("alter table t add b int default 7")
+            assert [m["oids"] for m in await ddl(reader)] == [[oid(place, "t")]]
+            sql.execute("insert into t values (2, 'y')")
+            (change,) = await reader.changes()
+            assert row(change)[2] == {"id": b"2", "a": b"y", "b": b"7"}
+            assert change.relation is not before.relation
+            assert change.relation.oid == before.relation.oid
+            sql.execute("alter table t rename a to c")
+            sql.execute("update t set b = 8 where id = 2")
+            (change,) = await reader.changes()
+            assert row(change) == ("UPDATE", None, {"id": b"2", "c": b"y", "b": b"8"})
+            sql.execute("alter table t drop c")
+            sql.execute("insert into t values (3, 9)")
+            (change,) = await reader.changes()
+            assert row(change)[2] == {"id": b"3", "b": b"9"}
+            sql.execute("alter table t alter b type text using 'n' || b")
+            sql.execute("insert into t values (4, 'z')")
+            (change,) = await reader.changes()
+            assert row(change)[2] == {"id": b"4", "b": b"z"}
+            assert change.relation.columns[1].type_oid == 25
+
+
+async def test_old_rows_keep_their_values_when_the_catalog_is_ahead_of_the_stream(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table t (id int primary key, a int, b bytea)")
+        sql.execute("select realtime.expose('t')")
+        async with reading(place.dsn, place.settings()) as reader:
+            with sql.transaction():
+                sql.execute("insert into t values (1, 10, '\\xdead')")
+                sql.execute("alter table t rename a to aa")
+                sql.execute("insert into t values (2, 20, '\\xbeef')")
+                sql.execute("alter table t add c text default 'd'")
+                sql.execute("alter table t alter b type text using encode(b, 'hex')")
+                sql.execute("insert into t values (3, 30, 'x', 'y')")
+                sql.execute("alter table t drop aa")
+                sql.execute("insert into t values (4, 'xx', 'yy')")
+            transaction = await reader.transaction()
+            rows = [row(c)[2] for c in transaction.changes if not isinstance(c, Message)]
+            sent = [{k: v for k, v in r.items() if v is None or isinstance(v, bytes)} for r in rows]
+            assert sent == [
+                {"id": b"1", "a": b"10", "b": b"\\xdead"},
+                {"id": b"2", "aa": b"20", "b": b"\\xbeef"},
+                {"id": b"3", "aa": b"30", "b": b"x", "c": b"y"},
+                {"id": b"4", "b": b"xx", "c": b"yy"},
+            ]
+            types = [
+                {column.name: column.type_oid for column in c.relation.columns}["b"]
+                for c in transaction.changes
+                if not isinstance(c, Message)
+            ]
+            assert types == [17, 17, 25, 25]
+
+
+async def test_a_table_is_renamed_and_dropped(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table t (id int primary key)")
+        sql.execute("select realtime.expose('t')")
+        number = oid(place, "t")
+        async with reading(place.dsn, place.settings()) as reader:
+            sql.execute("insert into t values (1)")
+            assert (await reader.changes())[0].relation.name == "t"
+            sql.execute("alter table t rename to u")
+            assert [m["oids"] for m in await ddl(reader)] == [[number]]
+            sql.execute("insert into u values (2)")
+            (change,) = await reader.changes()
+            assert (change.relation.name, change.relation.oid) == ("u", number)
+            sql.execute("alter table u set schema realtime")
+            sql.execute("insert into realtime.u values (3)")
+            (change,) = await reader.changes()
+            assert (change.relation.schema, change.relation.oid) == ("realtime", number)
+            sql.execute("drop table realtime.u")
+            messages = [m for m in await ddl(reader) if m["tag"] == "DROP TABLE"] or await ddl(reader)
+            assert any(number in m["oids"] for m in messages)  # type: ignore[operator]
+
+
+async def test_an_unchanged_definition_keeps_its_relation_object(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table t (id int primary key)")
+        sql.execute("create table u (id int primary key)")
+        sql.execute("select realtime.expose('t')")
+        async with reading(place.dsn, place.settings()) as reader:
+            sql.execute("insert into t values (1)")
+            (first,) = await reader.changes()
+            sql.execute("alter table u add n int")
+            sql.execute("analyze t")
+            sql.execute("insert into t values (2)")
+            (second,) = await reader.changes()
+            assert first.relation is second.relation
+
+
+async def test_truncate_of_several_tables(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table a (id int primary key)")
+        sql.execute("create table b (id int primary key references a)")
+        sql.execute("create table hidden (id int primary key)")
+        sql.execute("select realtime.expose('a'), realtime.expose('b')")
+        async with reading(place.dsn, place.settings()) as reader:
+            sql.execute("truncate hidden, a, b")
+            changes = await reader.changes()
+            assert sorted(c.relation.name for c in changes) == ["a", "b"]
+            assert all((c.kind, c.new(), c.old()) == (Kind.TRUNCATE, None, None) for c in changes)
+
+
+async def test_rows_of_partitions_are_rows_of_the_root(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table p (id int, k int, s text, primary key (id, k)) partition by list (k)")
+        sql.execute("create table p1 partition of p for values in (1)")
+        sql.execute("create table p2 (s text, dropped int, k int not null, id int not null)")  # another column order
+        sql.execute("alter table p2 drop dropped")
+        sql.execute("alter table p attach partition p2 for values in (2)")
+        sql.execute("create table p3 partition of p for values in (3, 4) partition by list (k)")
+        sql.execute("create table p4 partition of p3 for values in (4)")
+        sql.execute("select realtime.expose('p')")
+        root = oid(place, "p")
+        async with reading(place.dsn, place.settings()) as reader:
+            sql.execute("insert into p values (1, 1, 'a'), (2, 2, 'b'), (4, 4, 'd')")
+            changes = await reader.changes()
+            assert [row(c)[2] for c in changes] == [
+                {"id": b"1", "k": b"1", "s": b"a"},
+                {"id": b"2", "k": b"2", "s": b"b"},
+                {"id": b"4", "k": b"4", "s": b"d"},
+            ]
+            assert {(c.relation.oid, c.relation.name) for c in changes} == {(root, "p")}
+            assert [column.is_key for column in changes[0].relation.columns] == [True, True, False]
+            sql.execute("update p set k = 2 where id = 1")
+            assert [row(c) for c in await reader.changes()] == [
+                ("DELETE", {"id": b"1", "k": b"1", "s": None}, None),
+                ("INSERT", None, {"id": b"1", "k": b"2", "s": b"a"}),
+            ]
+            sql.execute("update p set s = 'c' where id = 1")
+            assert [row(c) for c in await reader.changes()] == [("UPDATE", None, {"id": b"1", "k": b"2", "s": b"c"})]
+            sql.execute("update p set id = 5 where id = 1")
+            assert [row(c)[1] for c in await reader.changes()] == [{"id": b"1", "k": b"2", "s": None}]
+
+
+async def test_a_new_partition_is_followed_at_once(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table p (id int primary key, s text) partition by range (id)")
+        sql.execute("create table p1 partition of p for values from (0) to (10)")
+        sql.execute("select realtime.expose('p')")
+        async with reading(place.dsn, place.settings()) as reader:
+            sql.execute("insert into p values (1, 'a')")
+            await reader.changes()
+            with sql.transaction():
+                sql.execute("create table p2 partition of p for values from (10) to (20)")
+                sql.execute("insert into p values (11, 'b')")
+            (change,) = await reader.changes()
+            assert (change.relation.name, row(change)[2]) == ("p", {"id": b"11", "s": b"b"})
+
+
+async def test_definitions_are_followed_without_event_triggers_too(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("drop event trigger realtime_ddl_end")
+        sql.execute("drop event trigger realtime_ddl_drop")
+        sql.execute("create table p (id int primary key, s text) partition by range (id)")
+        sql.execute("create table p1 partition of p for values from (0) to (10)")
+        sql.execute("create table late (id int primary key, s text)")
+        sql.execute("select realtime.expose('p')")
+        async with reading(place.dsn, place.settings()) as reader:
+            sql.execute("insert into late values (11, 'not yet')")
+            sql.execute("insert into p values (1, 'a')")
+            assert row((await reader.changes())[0])[2] == {"id": b"1", "s": b"a"}
+            sql.execute("alter table p attach partition late for values from (10) to (20)")
+            sql.execute("insert into p values (12, 'b')")
+            (change,) = await reader.changes()
+            assert (change.relation.name, row(change)[2]) == ("p", {"id": b"12", "s": b"b"})
+            sql.execute("alter table p rename s to t")
+            sql.execute("alter table p add n int default 5")
+            sql.execute("update p set id = 13 where id = 12")
+            (change,) = await reader.changes()
+            assert row(change)[2] == {"id": b"13", "t": b"b", "n": b"5"}
+
+
+async def test_truncate_of_a_root_is_one_change_and_of_a_partition_a_message(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table p (id int primary key) partition by range (id)")
+        sql.execute("create table p1 partition of p for values from (0) to (10)")
+        sql.execute("create table p2 partition of p for values from (10) to (20)")
+        sql.execute("select realtime.expose('p')")
+        async with reading(place.dsn, place.settings()) as reader:
+            sql.execute("truncate p2")
+            transaction = await reader.transaction()
+            (message,) = list(transaction.changes)
+            assert isinstance(message, Message)
+            assert json.loads(message.content) == {"tag": "TRUNCATE", "oids": [oid(place, "p2")], "all": False}
+            sql.execute("truncate p")
+            transaction = await reader.transaction()
+            changes: list[Change] = [c for c in transaction.changes if not isinstance(c, Message)]
+            assert [(c.kind, c.relation.name) for c in changes] == [(Kind.TRUNCATE, "p")]
+
+
+async def test_full_identity_of_partitions_sends_whole_old_rows(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table p (id int, s text) partition by range (id)")
+        sql.execute("create table p1 partition of p for values from (0) to (10)")
+        sql.execute("select realtime.expose('p', replica_identity => 'full')")
+        async with reading(place.dsn, place.settings()) as reader:
+            sql.execute("insert into p values (1, 'a')")
+            await reader.changes()
+            sql.execute("update p set s = 'b'")
+            assert [row(c)[1] for c in await reader.changes()] == [{"id": b"1", "s": b"a"}]
+            sql.execute("delete from p")
+            assert [row(c)[1] for c in await reader.changes()] == [{"id": b"1", "s": b"b"}]

@@ -1,0 +1,31 @@
+"""A transaction of a million rows, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from tests.integration.feed.conftest import Place
+
+ROWS = 1_000_000
+LIMIT = 300 << 20
+
+
+@pytest.mark.long
+async def test_a_million_rows_in_one_transaction_take_little_memory(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table t (id bigint primary key, room int, body text)")
+        sql.execute("select realtime.expose('t')")
+        arguments = ["-m", "tests.feed.million", place.dsn, place.decoder, "million", str(ROWS)]
+        process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"streaming\n"
+        sql.execute(
+            "insert into t select i, i %% 100, 'the body of message number ' || i from generate_series(1, %s) i", [ROWS]
+        )
+        grown = await process.stdout.readline()
+        assert await process.wait() == 0
+        assert int(grown) < LIMIT
+        print(f"grew by {int(grown) >> 20} MiB")

@@ -1,0 +1,255 @@
+"""Leases, slots and what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+import pytest
+
+from engine.errors import FeedError
+from engine.feed.feed import Feed
+from engine.feed.slots import SlotBusy, drop_slot, list_slots
+from tests.integration.feed.conftest import PATIENCE, Place, reading, until
+
+
+def slots(place: Place) -> list[str]:
+    """The slots of this database."""
+    with place.connect() as sql:
+        return [
+            name
+            for (name,) in sql.execute(
+                "select slot_name from pg_replication_slots where database = current_database() order by 1"
+            )
+        ]
+
+
+def nodes(place: Place) -> dict[str, float]:
+    """Node ids and the seconds left of their leases."""
+    with place.connect() as sql:
+        return dict(
+            sql.execute(
+                "select id, extract(epoch from lease_expires_at - clock_timestamp())::float8 from realtime.nodes"
+            ).fetchall()
+        )
+
+
+def make_dead_node(place: Place, name: str, *, slot: bool = True) -> None:
+    """A node whose lease ran out a second ago."""
+    with place.connect() as sql:
+        if slot:
+            sql.execute("select pg_create_logical_replication_slot(%s, %s)", [name, place.decoder])
+        sql.execute(
+            "insert into realtime.nodes (id, slot_name, lease_expires_at) values (%s, %s, now() - interval '1 s')",
+            [f"node {name}", name],
+        )
+
+
+async def test_a_throw_away_node_leaves_nothing(place: Place) -> None:
+    settings = place.settings(node_id="me")
+    async with reading(place.dsn, settings):
+        assert slots(place) == [settings.slot_name]
+        assert 0 < nodes(place)["me"] <= settings.lease
+    assert slots(place) == []
+    assert nodes(place) == {}
+
+
+async def test_a_lasting_node_goes_on_where_it_stopped(place: Place) -> None:
+    settings = place.settings(throw_away=False, keep_slot=1000.0)
+    with place.connect() as sql:
+        sql.execute("create table t (id int primary key)")
+        sql.execute("select realtime.expose('t')")
+        async with reading(place.dsn, settings) as reader:
+            sql.execute("insert into t values (1)")
+            await reader.changes()
+        assert slots(place) == [settings.slot_name]
+        assert nodes(place)[settings.slot_name] > settings.lease
+        sql.execute("insert into t values (2)")
+        async with reading(place.dsn, settings) as reader:
+            (change,) = await reader.changes()
+            assert change.new() == (b"2",)
+
+
+async def test_what_was_not_confirmed_comes_again_to_the_next_process(place: Place) -> None:
+    settings = place.settings(throw_away=False)
+    with place.connect() as sql:
+        sql.execute("create table t (id int primary key)")
+        sql.execute("select realtime.expose('t')")
+        async with reading(place.dsn, settings) as reader:
+            sql.execute("insert into t values (1)")
+            (change,) = await reader.changes()
+            sql.execute("insert into t values (2)")
+            async with asyncio.timeout(PATIENCE):
+                await anext(reader.feed)
+        async with reading(place.dsn, settings) as reader:
+            (change,) = await reader.changes()
+            assert change.new() == (b"2",)
+
+
+async def test_the_slot_never_passes_what_was_confirmed(place: Place) -> None:
+    settings = place.settings()
+    with place.connect() as sql:
+        sql.execute("create table t (id int primary key)")
+        sql.execute("select realtime.expose('t')")
+        async with reading(place.dsn, settings) as reader:
+            sql.execute("insert into t values (1)")
+            transaction = await reader.transaction()
+            sql.execute("insert into t values (2)")
+            reader.feed.confirm(transaction.end + (1 << 40))  # nobody can have done what was not handed out
+            assert reader.feed.confirmed == transaction.end
+            await until(
+                lambda: sql.execute(
+                    "select confirmed_flush_lsn - '0/0' = %s from pg_replication_slots where slot_name = %s",
+                    [transaction.end, settings.slot_name],
+                ).fetchone()[0]
+            )
+            assert reader.feed.lag.bytes >= 0
+
+
+async def test_the_slot_of_a_dead_node_is_dropped_by_another(place: Place) -> None:
+    make_dead_node(place, "dead_" + place.decoder)
+    make_dead_node(place, "slotless", slot=False)
+    with place.connect() as sql:
+        sql.execute("select pg_create_logical_replication_slot('not_ours', %s)", [place.decoder])
+    settings = place.settings(lease=0.3)
+    async with reading(place.dsn, settings):
+        assert slots(place) == sorted(["not_ours", settings.slot_name])
+        assert list(nodes(place)) == [settings.slot_name]
+        make_dead_node(place, "later")
+        await until(lambda: "later" not in slots(place) and list(nodes(place)) == [settings.slot_name])
+        assert "not_ours" in slots(place)
+
+
+async def test_a_slot_in_use_is_not_dropped_although_its_lease_ran_out(place: Place) -> None:
+    one, other = place.settings(), place.settings(lease=0.3)
+    async with reading(place.dsn, one) as reader:
+        with place.connect() as sql:
+            sql.execute("update realtime.nodes set lease_expires_at = now() - interval '1 s'")
+            async with reading(place.dsn, other):
+                make_dead_node(place, "witness")
+                await until(lambda: "witness" not in slots(place))
+            assert one.slot_name in slots(place)
+            assert one.slot_name in nodes(place)
+            sql.execute("select pg_logical_emit_message(false, 'realtime.test', 'still there')")
+            assert (await reader.messages())[0].content == b"still there"
+
+
+async def test_a_node_renews_its_lease(place: Place) -> None:
+    settings = place.settings(lease=0.6)
+    async with reading(place.dsn, settings):
+        with place.connect() as sql:
+            sql.execute("update realtime.nodes set lease_expires_at = now() - interval '1 s'")
+        await until(lambda: nodes(place)[settings.slot_name] > 0)
+        with place.connect() as sql:
+            sql.execute("delete from realtime.nodes")
+        await until(lambda: settings.slot_name in nodes(place))
+
+
+async def test_two_nodes_cannot_share_a_slot(place: Place) -> None:
+    settings = place.settings(node_id="one")
+    async with reading(place.dsn, settings):
+        other = Feed(place.dsn, place.settings(node_id="two", slot_name=settings.slot_name))
+        async with other:
+            with pytest.raises(FeedError, match="belongs to node one"):
+                await anext(other)
+        assert other.state.status == "stopped"
+        assert slots(place) == [settings.slot_name]
+
+
+async def test_a_node_waits_for_a_slot_in_use_and_says_by_whom(place: Place) -> None:
+    settings = place.settings(throw_away=False)
+    async with Feed(place.dsn, settings) as first:
+        await first.streaming()
+        second = Feed(place.dsn, settings)
+        async with second:
+            await until(lambda: "in use by process" in (second.state.reason or ""))
+            assert second.state.status == "starting"
+            await first.__aexit__(None, None, None)
+            async with asyncio.timeout(PATIENCE):
+                await second.streaming()
+
+
+async def test_slots_are_listed_with_their_owner_and_lag(place: Place) -> None:
+    make_dead_node(place, "idle_slot")
+    with place.connect() as sql:
+        sql.execute("update realtime.nodes set lease_expires_at = now() + interval '1 h', host = 'elsewhere'")
+    settings = place.settings()
+    async with reading(place.dsn, settings), await psycopg.AsyncConnection.connect(place.dsn) as connection:
+        found = {slot.name: slot for slot in await list_slots(connection)}
+        mine, idle = found[settings.slot_name], found["idle_slot"]
+        assert (mine.active, mine.plugin, mine.node) == (True, place.decoder, settings.slot_name)
+        assert mine.lag_seconds is not None
+        assert (idle.active, idle.node, idle.host) == (False, "node idle_slot", "elsewhere")
+        assert idle.lag_bytes is not None
+        assert idle.lag_bytes > 0
+        assert idle.retained_bytes is not None
+        assert idle.retained_bytes >= idle.lag_bytes
+        assert idle.wal_status == "reserved"
+
+
+async def test_dropping_a_slot_refuses_one_in_use(place: Place) -> None:
+    settings = place.settings()
+    with place.connect() as sql:
+        sql.execute("select pg_create_logical_replication_slot('idle_slot', %s)", [place.decoder])
+    connecting = psycopg.AsyncConnection.connect(place.dsn, autocommit=True)
+    async with reading(place.dsn, settings), await connecting as connection:
+        with pytest.raises(SlotBusy, match=f"slot {settings.slot_name} is in use by process"):
+            await drop_slot(connection, settings.slot_name)
+        with pytest.raises(FeedError, match="there is no replication slot 'nothing'"):
+            await drop_slot(connection, "nothing")
+        await drop_slot(connection, "idle_slot")
+        assert slots(place) == [settings.slot_name]
+
+
+def slot_positions(sql: psycopg.Connection[Any], name: str) -> tuple[int, int, int]:
+    """Confirmed, restart and the server's own position."""
+    row = sql.execute(
+        "select (confirmed_flush_lsn - '0/0')::bigint, (restart_lsn - '0/0')::bigint, "
+        "(pg_current_wal_lsn() - '0/0')::bigint from pg_replication_slots where slot_name = %s",
+        [name],
+    ).fetchone()
+    assert row is not None
+    return row  # type: ignore[no-any-return]
+
+
+async def test_the_slot_advances_while_only_other_tables_are_busy(place: Place) -> None:
+    settings = place.settings(heartbeat_interval=0.1, heartbeat_bytes=1)
+    with place.connect() as sql:
+        sql.execute("create table other (s text)")
+        async with reading(place.dsn, settings) as reader:
+            consumer = asyncio.create_task(consume(reader))
+            start = slot_positions(sql, settings.slot_name)
+
+            def advanced() -> bool:
+                sql.execute("insert into other select repeat('x', 100) from generate_series(1, 1000)")
+                sql.execute("checkpoint")  # it logs the running transactions, without which restart_lsn stays
+                confirmed, restart, _ = slot_positions(sql, settings.slot_name)
+                return confirmed > start[2] and restart > start[2]
+
+            await until(advanced)
+            consumer.cancel()
+
+
+async def test_an_idle_database_gets_no_heartbeats(place: Place) -> None:
+    settings = place.settings(heartbeat_interval=0.02)
+    with place.connect() as sql:
+        async with reading(place.dsn, settings) as reader:
+            calls = 0
+            ask = reader.feed._database.rows
+
+            async def counted(name: str, **parameters: object) -> Any:
+                nonlocal calls
+                assert name != "feed_heartbeat"
+                calls += name == "feed_position"
+                return await ask(name, **parameters)
+
+            reader.feed._database.rows = counted  # type: ignore[method-assign]
+            sql.execute("select 1")
+            await until(lambda: calls > 20)
+
+
+async def consume(reader: Any) -> None:
+    """Confirm everything that comes."""
+    while True:
+        await reader.event()

@@ -1,0 +1,88 @@
+"""A row that cannot be decoded ends the stream at the same place each time: the feed goes round it by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from engine.errors import FeedError, QueryRejected
+from engine.feed.feed import Feed, FeedSettings
+from server.app.settings import Settings
+from server.cli.doctor import diagnose
+from server.cli.local_postgres import LocalPostgres
+from server.cli.migrate import migrate
+from tests.conftest import drop_database
+from tests.oracle.queries import Query
+from tests.support.live_stage import json_rows, run, stage, until
+
+LATER = Query("later", {}, json_rows("select * from later order by id"))
+TORN = Query("torn", {}, json_rows("select * from torn order by id"))
+
+
+@contextmanager
+def encoded_database(server: LocalPostgres, encoding: str) -> Iterator[str]:
+    """A migrated database of another encoding, with the exposed tables ``torn`` and ``later``."""
+    dsn = server.dsn_for(f"t_{uuid.uuid4().hex[:12]}")
+    name = dsn.rsplit("/", 1)[1]
+    run(server.dsn, f"create database {name} encoding '{encoding}' template template0 locale 'C'")
+    try:
+        migrate(dsn)
+        run(
+            dsn,
+            "create table torn (id int primary key, s text)",
+            "create table later (id int primary key, s text)",
+            "select realtime.expose('torn'), realtime.expose('later')",
+        )
+        yield dsn
+    finally:
+        drop_database(server, dsn)
+
+
+async def test_a_row_that_cannot_be_decoded_costs_a_new_slot_and_ends_the_queries_that_read_it(
+    pg: LocalPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "engine.feed")
+    with encoded_database(pg, "SQL_ASCII") as dsn:
+        async with stage(dsn) as play:
+            warned = any("SQL_ASCII" in record.getMessage() for record in caplog.records)
+            torn, later = await play.follow(TORN), await play.follow(LATER)
+            run(dsn, "insert into torn values (1, 'a')")
+            await torn.until(lambda: torn.ids == ["1"])
+            with psycopg.connect(dsn, autocommit=True, client_encoding="SQL_ASCII") as sql:
+                caplog.clear()
+                sql.execute(rb"insert into torn values (2, E'caf\xe9')")
+                sql.execute("insert into later values (1, 'behind it')")
+            await later.until(lambda: later.ids == ["1"])
+            await torn.until(lambda: torn.error is not None)
+            assert "invalid byte sequence" in str(torn.error)
+            await until(lambda: play.feed.state.status == "streaming")
+            assert play.feed.state.reason is None
+            said = [record.getMessage() for record in caplog.records if play.slot in record.getMessage()]
+            gave_up = next(i for i, line in enumerate(said) if "a new slot is made beyond it" in line)
+            assert "the WAL after " in said[gave_up]
+            assert not [line for line in said[:gave_up] if line.endswith(": streaming")], said
+
+            with pytest.raises(QueryRejected, match="invalid byte sequence"):
+                await play.follow(TORN)
+            run(dsn, "insert into later values (2, 'goes on')")
+            await later.until(lambda: later.ids == ["1", "2"])
+            run(dsn, "delete from torn where id = 2", "insert into torn values (3, 'c')")
+            assert warned
+            assert any("SQL_ASCII" in finding.text for finding in diagnose(dsn, Settings()) if finding.level == "warn")
+            again = await play.follow(TORN)
+            await asyncio.gather(play.check(later, again))
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+async def test_wal2json_is_refused_where_it_does_not_send_utf8(pg15: LocalPostgres, encoding: str) -> None:
+    with encoded_database(pg15, encoding) as dsn:
+        settings = FeedSettings(slot_name="not_utf8", decoder="wal2json", throw_away=True)
+        async with Feed(dsn, settings) as feed:
+            with pytest.raises(FeedError, match=f"a database in {encoding} to UTF-8: use decoder pgoutput"):
+                await anext(feed)

@@ -1,0 +1,230 @@
+"""What can stand in the way of a start, and whether the feed says so in words that help."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from engine.errors import FeedError
+from engine.feed.feed import Feed, FeedSettings
+from server.app.settings import Settings
+from server.cli.doctor import diagnose
+from server.cli.local_postgres import LocalPostgres
+from tests.conftest import database_on, fresh_database, postgres_18, started
+from tests.integration.feed.conftest import PATIENCE, Place, until
+
+
+async def refusal(dsn: str, settings: FeedSettings) -> str:
+    """The error with which a feed refuses to start."""
+    async with asyncio.timeout(PATIENCE), Feed(dsn, settings) as feed:
+        with pytest.raises(FeedError) as raised:
+            await anext(feed)
+        assert feed.state.status == "stopped"
+        assert feed.state.reason == str(raised.value)
+        with pytest.raises(FeedError):
+            await feed.streaming()
+    return str(raised.value)
+
+
+@pytest.fixture(scope="module")
+def poor18(scratch: Path) -> Iterator[LocalPostgres]:
+    """A server with one slot, one walsender, and at first without logical decoding."""
+    settings = {"wal_level": "replica", "max_replication_slots": "1", "max_wal_senders": "1"}
+    with started(postgres_18(scratch / "poor18", settings)) as server:
+        yield server
+
+
+@pytest.fixture
+def poor(poor18: LocalPostgres) -> Iterator[str]:
+    """A database on it."""
+    with database_on(poor18) as dsn:
+        yield dsn
+
+
+async def test_wal_level_slots_and_senders_are_asked_for(poor18: LocalPostgres, poor: str) -> None:
+    assert "ALTER SYSTEM SET wal_level = 'logical' and restart" in await refusal(poor, FeedSettings())
+    poor18.stop()
+    poor18.settings["wal_level"] = "logical"
+    poor18.start()
+    with psycopg.connect(poor, autocommit=True) as sql:
+        sql.execute("select pg_create_logical_replication_slot('only', 'pgoutput')")
+        assert "raise max_replication_slots" in await refusal(poor, FeedSettings())
+        sql.execute("select pg_drop_replication_slot('only')")
+    async with Feed(poor, FeedSettings(slot_name="only")) as feed:
+        await feed.streaming()
+        # The one walsender is taken; this one would have to share its slot anyway.
+        reason = await refusal(poor, FeedSettings(slot_name="more", throw_away=True))
+        assert "raise max_wal_senders" in reason or "raise max_replication_slots" in reason
+
+
+async def test_a_database_that_was_not_migrated_is_told_so(place: Place) -> None:
+    with database_on(place.server, migrated=False) as bare:
+        assert "run `realtime migrate`" in await refusal(bare, place.settings())
+    with place.connect() as sql:
+        sql.execute("drop publication bunbase_realtime")
+    assert "no publication bunbase_realtime" in await refusal(place.dsn, place.settings())
+
+
+async def test_only_the_attempt_decides_whether_a_role_may_replicate(place: Place) -> None:
+    """On managed services the right comes from a membership. Here from the role that logs in, which becomes another."""
+    with place.connect() as sql:
+        sql.execute("drop role if exists plain, sender")
+        sql.execute("create role plain login")
+        sql.execute("create role sender login replication in role plain")
+        try:
+            sql.execute("grant usage on schema realtime to plain")
+            sql.execute("grant select, insert, update, delete on realtime.nodes, realtime.collections to plain")
+            settings = place.settings(lease=0.5)
+            reason = await refusal(place.dsn.replace("postgres@", "plain@"), settings)
+            assert 'ALTER ROLE "plain" REPLICATION' in reason
+            assert 'GRANT rds_replication TO "plain"' in reason
+            sql.execute(f"alter role sender in database {sql.info.dbname} set role = 'plain'")
+            sql.execute("select pg_create_logical_replication_slot('dead_slot', %s)", [place.decoder])
+            sql.execute(
+                "insert into realtime.nodes (id, slot_name, throw_away, lease_expires_at) "
+                "values ('dead', 'dead_slot', true, now() - interval '1 hour')"
+            )
+            async with Feed(place.dsn.replace("postgres@", "sender@"), settings) as feed:
+                async with asyncio.timeout(PATIENCE):
+                    await feed.streaming()
+            slots = "select slot_name from pg_replication_slots where database = current_database()"
+            assert sql.execute(slots).fetchall() == [], "its own and the dead node's are dropped"
+            assert sql.execute("select id from realtime.nodes").fetchall() == []
+        finally:
+            sql.execute("drop owned by plain, sender")
+            sql.execute("drop role plain, sender")
+
+
+async def test_a_prepared_transaction_that_blocks_the_slot_is_named(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("create table blocked (id int)")
+        sql.execute("begin")
+        sql.execute("insert into blocked values (1)")
+        sql.execute("prepare transaction 'orphan''s'")
+        async with Feed(place.dsn, place.settings()) as feed:
+            try:
+                await until(lambda: "ROLLBACK PREPARED 'orphan''s'" in (feed.state.reason or ""))
+                assert f"in database {sql.info.dbname}" in (feed.state.reason or "")
+                assert "ROLLBACK PREPARED 'orphan''s'" in "\n".join(map(str, diagnose(place.dsn, Settings())))
+            finally:
+                sql.execute("rollback prepared 'orphan''s'")
+            async with asyncio.timeout(PATIENCE):
+                await feed.streaming()
+
+
+async def test_a_role_or_database_that_is_missing_is_told_so(place: Place) -> None:
+    assert "does not exist" in await refusal(place.dsn + "_not", place.settings())
+    assert "does not exist" in await refusal(place.dsn.replace("postgres@", "nobody@"), place.settings())
+
+
+async def test_a_plugin_that_is_missing_or_not_allowed_is_told_so(database: str) -> None:
+    reason = await refusal(database, FeedSettings(slot_name="w", decoder="wal2json"))
+    assert "output_plugin_libraries" in reason or "install the output plugin" in reason
+
+
+async def test_a_slot_of_another_plugin_is_refused_and_one_of_ours_taken_over(place: Place) -> None:
+    with place.connect() as sql:
+        sql.execute("select pg_create_logical_replication_slot('theirs', 'test_decoding')")
+        sql.execute("select pg_create_logical_replication_slot('ours', %s)", [place.decoder])
+    reason = await refusal(place.dsn, place.settings(slot_name="theirs", decoder="auto"))
+    assert "slot theirs uses the plugin test_decoding" in reason
+    other = "wal2json" if place.decoder == "pgoutput" else "pgoutput"
+    assert "realtime slots drop ours" in await refusal(place.dsn, place.settings(slot_name="ours", decoder=other))
+    async with Feed(place.dsn, place.settings(slot_name="ours", decoder="auto")) as feed:
+        await feed.streaming()
+        assert feed.plugin == place.decoder
+
+
+async def test_a_slot_of_another_database_is_refused(place: Place) -> None:
+    with database_on(place.server, "select pg_create_logical_replication_slot('elsewhere', 'pgoutput')"):
+        assert "belongs to database" in await refusal(place.dsn, place.settings(slot_name="elsewhere"))
+
+
+def test_a_name_that_no_slot_can_have_is_refused() -> None:
+    with pytest.raises(FeedError, match="lower-case letters, digits and underscores"):
+        FeedSettings(slot_name="My-Slot")
+
+
+async def test_a_server_that_is_down_is_waited_for(scratch: Path) -> None:
+    with started(postgres_18(scratch / "late18")) as server:
+        dsn = fresh_database(server)
+        server.stop()
+        async with Feed(dsn, FeedSettings()) as feed:
+            await until(lambda: feed.state.reason)
+            assert (feed.state.status, "refused" in (feed.state.reason or "")) == ("starting", True)
+            await asyncio.to_thread(server.start)
+            async with asyncio.timeout(PATIENCE):
+                await feed.streaming()
+
+
+async def test_a_long_transaction_that_blocks_the_slot_is_named(place: Place) -> None:
+    with place.connect(application_name="month-end report") as blocker:
+        blocker.execute("begin")
+        blocker.execute("select pg_current_xact_id()")
+        pid = blocker.info.backend_pid
+        async with Feed(place.dsn, place.settings()) as feed:
+            await until(lambda: f"process {pid}" in (feed.state.reason or ""))
+            assert "month-end report" in (feed.state.reason or "")
+            assert feed.state.status == "starting"
+            blocker.execute("commit")
+            async with asyncio.timeout(PATIENCE):
+                await feed.streaming()
+            assert feed.state.reason is None
+
+
+async def test_giving_up_while_the_slot_is_blocked_leaves_nothing(place: Place) -> None:
+    with place.connect() as blocker, place.connect() as sql:
+        blocker.execute("begin")
+        blocker.execute("select pg_current_xact_id()")
+        async with Feed(place.dsn, place.settings()) as feed:
+            await until(lambda: "waiting for a transaction" in (feed.state.reason or ""))
+        counted = "select count(*) from pg_replication_slots where database = current_database()"
+        assert sql.execute(counted).fetchone() == (0,)
+        assert sql.execute("select count(*) from realtime.nodes").fetchone() == (0,)
+
+
+async def test_a_slot_that_was_dropped_while_nobody_looked_is_made_again(place: Place) -> None:
+    settings = place.settings(throw_away=False)
+    async with Feed(place.dsn, settings) as feed:
+        await feed.streaming()
+    with place.connect() as sql:
+        sql.execute("select pg_drop_replication_slot(%s)", [settings.slot_name])
+    async with Feed(place.dsn, settings) as feed:
+        await feed.streaming()  # a new process has nothing to lose: no discontinuity
+        with place.connect() as sql:
+            sql.execute("select pg_logical_emit_message(false, 'realtime.test', 'x')")
+        async with asyncio.timeout(PATIENCE):
+            event = await anext(feed)
+        assert type(event).__name__ in ("Transaction", "Progress")
+
+
+async def test_a_node_that_finds_anothers_slot_under_its_name_leaves_no_row_that_would_have_it_dropped(
+    database: str,
+) -> None:
+    settings = FeedSettings(slot_name="of_another", lease=0.1)
+    with psycopg.connect(database, autocommit=True) as sql:
+        sql.execute("select pg_create_logical_replication_slot('of_another', 'test_decoding')")
+        assert "uses the plugin test_decoding" in await refusal(database, settings)
+        assert sql.execute("select count(*) from realtime.nodes").fetchone() == (0,)
+        async with Feed(database, FeedSettings(slot_name="ours", throw_away=True)) as feed:
+            async with asyncio.timeout(PATIENCE):
+                await feed.streaming()
+        found = sql.execute("select slot_name from pg_replication_slots where database = current_database()")
+        assert found.fetchall() == [("of_another",)]
+
+
+async def test_an_abandoned_feed_drops_the_slot_that_it_made_and_no_other(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as sql:
+        for left in ([], [("kept",)]):
+            if left:
+                sql.execute("select pg_create_logical_replication_slot('kept', 'pgoutput')")
+            async with Feed(database, FeedSettings(slot_name="kept")) as feed:
+                async with asyncio.timeout(PATIENCE):
+                    await feed.streaming()
+                feed.abandon()
+            found = sql.execute("select slot_name from pg_replication_slots where database = current_database()")
+            assert found.fetchall() == left

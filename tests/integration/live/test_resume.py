@@ -1,0 +1,122 @@
+"""A subscriber that was here before gets the changes it has missed, or, if they cannot be told for sure, the whole list."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.live.core.diff import WindowEvent, apply_changes, list_changes
+from engine.live.core.resume_log import Resume, ResumeLog
+from tests.oracle.queries import Query
+from tests.support.live_stage import QUICK, Follower, Stage, run, stage
+
+Listed = list[tuple[str, bytes]]
+
+ITEMS = Query("item", {"orderBy": [["id", "asc"]]}, "select to_jsonb(r) from (select id, name from item order by id) r")
+MAKE = ("create table item (id int primary key, name text)", "select realtime.expose('item')")
+
+moves = st.lists(
+    st.one_of(
+        st.tuples(st.just("change"), st.binary(min_size=1, max_size=3)),
+        st.tuples(st.just("large change"), st.binary(min_size=1, max_size=3)),
+        st.tuples(st.just("tell"), st.just(b"")),
+        st.tuples(st.just("stream moves"), st.just(b"")),
+    ),
+    max_size=120,
+)
+
+
+@given(moves, st.randoms(use_true_random=False))
+def test_what_follows_a_told_state_leads_to_the_current_list(history: list[tuple[str, bytes]], chance: object) -> None:
+    log, rows, position = ResumeLog(), list[tuple[str, bytes]](), 10
+    told: list[tuple[int, Listed]] = []
+    for what, number in history:
+        if what == "stream moves":
+            position += 1
+        elif what == "tell":
+            log.told(position)
+            told.append((position, list(rows)))
+        else:
+            doc = number * (9_000 if what == "large change" else 1)
+            after = [row for row in rows if row[0] != number.hex()]
+            if len(after) == len(rows) or number[0] % 2:
+                after.insert(number[0] % (len(after) + 1), (number.hex(), doc))
+            event = WindowEvent(position, False, list_changes(rows, after))
+            log.add(event)
+            rows = after
+            told.append((position, list(rows)))
+    for place, state in told:
+        events = log.since(Resume(place, log.epoch))
+        if events is not None:
+            for event in events:
+                apply_changes(state, event.changes)
+            assert state == rows
+    assert log.since(Resume(position, "another")) is None
+
+
+def test_the_last_state_can_be_resumed_from_unless_its_position_is_also_anothers() -> None:
+    log = ResumeLog()
+    log.told(10)
+    assert log.since(Resume(10, log.epoch)) == []
+    later = WindowEvent(20, False, ())
+    log.add(later)
+    assert log.since(Resume(10, log.epoch)) == [later]
+    assert log.since(Resume(20, log.epoch)) == []
+    log.add(WindowEvent(20, False, ()))
+    assert log.since(Resume(20, log.epoch)) is None
+    assert len(log.since(Resume(10, log.epoch)) or ()) == 2
+    assert log.since(Resume(21, log.epoch)) is None, "nobody was told that"
+
+
+async def back(play: Stage, gone: Follower) -> Follower:
+    """A follower that has what ``gone`` had, and resumes."""
+    assert gone.subscription is not None
+    again = Follower(gone.query)
+    again.list, again.position = list(gone.list), gone.position
+    resume = Resume(gone.position, gone.subscription.epoch)
+    again.subscription = await play.live.subscribe(gone.query.collection, gone.query.spec, again.deliver, resume)
+    return again
+
+
+async def test_one_that_comes_back_gets_the_difference_only(database: str) -> None:
+    run(database, *MAKE, "insert into item values (1, 'one'), (2, 'two')")
+    async with stage(database, live=replace(QUICK, linger=60.0)) as play:
+        first = await play.follow(ITEMS)
+        first.leave()
+        run(database, "update item set name = 'deux' where id = 2", "insert into item values (3, 'three')")
+        await play.settled()
+        again = await back(play, first)
+        assert again.subscription is not None
+        assert again.subscription.recovered
+        again.subscription.begin()
+        assert (again.events, again.resets) == (2, 0), "one for each commit"
+        run(database, "delete from item where id = 1")
+        await play.check(again)
+        assert again.resets == 0
+
+
+async def test_one_that_has_missed_nothing_is_told_nothing(database: str) -> None:
+    run(database, *MAKE, "insert into item values (1, 'one')")
+    async with stage(database, live=replace(QUICK, linger=60.0)) as play:
+        first = await play.follow(ITEMS)
+        first.leave()
+        again = await back(play, first)
+        assert again.subscription is not None
+        again.subscription.begin()
+        assert again.events == 0
+        await play.check(again)
+
+
+async def test_a_query_that_was_let_go_of_begins_anew(database: str) -> None:
+    run(database, *MAKE, "insert into item values (1, 'one')")
+    async with stage(database) as play:
+        first = await play.follow(ITEMS)
+        async with stage(database) as other:  # another server over the same database
+            again = await back(other, first)
+            assert again.subscription is not None
+            assert again.subscription.recovered is False
+            again.subscription.begin()
+            assert again.resets == 1
+            await other.check(again)

@@ -1,0 +1,126 @@
+"""A room that is closed: subscribers are told once, and whatever commits after that reaches nobody."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine.channels.core.model import ChannelClosed
+from tests.integration.conftest import Place
+from tests.support.channel_nodes import Listener, node, open_transaction, read, run, until
+
+
+def kinds(listener: Listener) -> list[str]:
+    return [event["type"] for event in listener.events]
+
+
+async def test_closing_a_room_is_the_last_thing_its_subscribers_hear(place: Place) -> None:
+    run(place.dsn, "select realtime.create_channel('room', capacity => 5)")
+    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+        ann = await one.listen("room", user="ann", presence={})
+        bob = await two.listen("room", user="bob", presence={})
+        other = await one.listen("elsewhere", ann)
+        await ann.until(lambda: ann.of("presence:join"))
+        run(
+            place.dsn,
+            "begin; select realtime.broadcast('room', 'said', '\"farewell\"');"
+            "select realtime.close_channel('room'); commit",
+        )
+        for listener in (ann, bob):
+            await listener.until(lambda listener=listener: listener.of("room:closed"))
+        run(place.dsn, "insert into realtime.messages (channel, event) values ('room', 'said')")
+        run(place.dsn, "select realtime.create_channel('room')")
+        run(
+            place.dsn,
+            "select realtime.broadcast('room', 'said', '\"anew\"'), realtime.broadcast('elsewhere', 'said', '1')",
+        )
+        await other.until(lambda: 1 in other.data)
+        await two.settled()
+        assert kinds(bob) == ["message", "room:closed"]
+        assert kinds(ann) == ["presence:join", "message", "room:closed", "message"]
+        assert ann.data == ["farewell", 1]
+        assert read(place.dsn, "select count(*) from realtime.presence") == [(0,)]
+        assert read(place.dsn, "select count(*) from realtime.last_seen where channel = 'room'") == [(2,)]
+        again = await one.listen("room", history=10)
+        assert again.data == ["farewell", "anew"]
+
+
+async def test_what_commits_after_the_close_is_neither_delivered_nor_kept(place: Place) -> None:
+    run(place.dsn, "select realtime.create_channel('room')")
+    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+        listeners = [await one.listen("room"), await two.listen("room")]
+        with open_transaction(place.dsn) as slow, open_transaction(place.dsn) as quick:
+            slow.execute("select realtime.broadcast('room', 'said', '\"late\"', id => 'mine')")
+            quick.execute("select realtime.broadcast('room', 'said', '\"in time\"')")
+            quick.commit()
+            run(place.dsn, "select realtime.close_channel('room')")
+            slow.commit()
+        for listener in listeners:
+            await listener.until(lambda listener=listener: listener.of("room:closed"))
+            await listener.node.settled()
+            assert kinds(listener) == ["message", "room:closed"]
+            assert listener.data == ["in time"]
+        await until(lambda: read(place.dsn, "select count(*) from realtime.messages") == [(1,)])
+        assert read(place.dsn, "select count(*) from realtime.message_ids") == [(0,)]
+        run(place.dsn, "select realtime.create_channel('room')")
+        assert (await two.listen("room", history=10)).data == ["in time"]
+        ack = await one.publish("room", "again", id="mine")
+        assert (await two.listen("room", since=listeners[0].positions[0])).positions == [ack.position]
+
+
+async def test_a_publish_that_races_a_close_is_delivered_exactly_if_it_was_acknowledged(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        for turn in range(10):
+            room = f"room:{turn}"
+            run(place.dsn, "select realtime.create_channel(%s)", room)
+            listener = await one.listen(room)
+            publishing = [asyncio.create_task(one.publish(room, number)) for number in range(20)]
+            await asyncio.sleep(0)
+            await asyncio.to_thread(run, place.dsn, "select realtime.close_channel(%s)", room)
+            publishing += [asyncio.create_task(one.publish(room, number)) for number in range(20, 30)]
+            outcomes = await asyncio.gather(*publishing, return_exceptions=True)
+            await listener.until(lambda listener=listener: listener.of("room:closed"))
+            assert all(not isinstance(o, BaseException) or isinstance(o, ChannelClosed) for o in outcomes)
+            assert listener.data == [n for n, o in enumerate(outcomes) if not isinstance(o, BaseException)]
+        await until(lambda: not one.channels.core.ledger.unrecorded)
+        stored = read(place.dsn, "select count(*) from realtime.messages")
+        assert stored == [(one.channels.core.messages,)]
+
+
+async def test_a_channel_without_history_refuses_by_the_same_order(database: str) -> None:
+    run(database, "select realtime.create_channel('room', history => false)")
+    async with node(database) as one:
+        listener = await one.listen("room")
+        with open_transaction(database) as slow:
+            slow.execute("select realtime.broadcast('room', 'said', '1')")
+            run(database, "select realtime.close_channel('room')")
+            slow.commit()
+        await one.settled()
+        assert kinds(listener) == ["room:closed"]
+        with pytest.raises(ChannelClosed):
+            await one.publish("room", 2)
+
+
+async def test_a_room_that_is_deleted_ends_its_subscriptions_too(database: str) -> None:
+    run(database, "select realtime.create_channel('room')")
+    async with node(database) as one:
+        listener = await one.listen("room", user="ann", presence={})
+        run(database, "delete from realtime.channels")
+        await listener.until(lambda: listener.of("room:closed"))
+        await until(lambda: read(database, "select count(*) from realtime.presence") == [(0,)])
+        await one.publish("room", 1)
+        assert kinds(listener) == ["room:closed"]
+
+
+async def test_who_leaves_and_comes_back_at_once_is_present(database: str) -> None:
+    async with node(database) as one:
+        watcher = await one.listen("room", user="watcher", presence={})
+        ann = await one.member("ann")
+        for _ in range(20):
+            await one.listen("room", ann, presence={})
+            ann.cancel()
+        await one.listen("room", ann, presence={})
+        assert read(database, "select count(*) from realtime.presence where user_id = 'ann'") == [(1,)]
+        await one.settled()
+        assert watcher.node.channels.presence("room")["count"] == 2

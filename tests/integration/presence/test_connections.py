@@ -1,0 +1,162 @@
+"""Whose row goes is disconnected, and nobody else; the clients of a node that was removed are to come back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from engine.channels.core.model import ChannelClosed, ChannelEvent, Disconnected, Kicked, Member, NodeRemoved
+from tests.integration.conftest import Place
+from tests.support.channel_nodes import Listener, Node, node, open_transaction, read, run, until
+from tests.support.live_stage import drop_slot, terminate
+
+
+class Ended(Listener):
+    """Remembers why it was ended."""
+
+    why: type[Exception] | None = None
+
+    def deliver(self, event: ChannelEvent) -> None:
+        if event.error is not None:
+            self.why = type(event.error)
+        super().deliver(event)
+
+    async def end(self) -> type[Exception] | None:
+        await self.until(lambda: self.why)
+        return self.why
+
+
+async def come(one: Node, id: str, user: str | None = None) -> Ended:
+    listener = Ended(one, Member(id, user))
+    await one.channels.connect(listener.member, listener.deliver)
+    return listener
+
+
+async def stays_until_removed(one: Node, somebody: Ended) -> None:
+    await one.settled()
+    assert somebody.why is None
+    run(one.dsn, "delete from realtime.connections")
+    assert await somebody.end() is Disconnected
+
+
+@contextmanager
+def deaf(one: Node) -> Iterator[None]:
+    """The node hears nothing of what commits meanwhile before the end."""
+    with open_transaction(one.dsn) as lock:
+        lock.execute("select from realtime.nodes where id = %s for no key update", [one.feed.settings.node])
+        slot = one.feed.settings.slot_name
+        while read(one.dsn, "select active from pg_replication_slots where slot_name = %s", slot) != [(False,)]:
+            terminate(one.dsn, "realtime feed%")
+        yield
+
+
+async def test_clients_of_a_node_whose_row_was_removed_are_to_come_back_and_can(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as other:
+        ann, bob = await come(one, "ann", "ann"), await come(other, "bob", "bob")
+        await one.listen("room", ann, presence={})
+        await other.listen("room", bob, presence={})
+        run(place.dsn, "delete from realtime.nodes where id = %s", one.feed.settings.node)
+        assert await ann.end() is NodeRemoved
+        await bob.until(lambda: bob.of("presence:leave"))
+        again = await come(one, "again", "ann")
+        await one.listen("room", again, presence={})
+        await bob.until(lambda: bob.of("presence:join"))
+        await other.settled()
+        assert bob.why is None
+        assert read(place.dsn, "select count(*) from realtime.nodes") == [(2,)]
+
+
+async def test_clients_of_a_node_that_was_removed_with_its_slot_are_to_come_back(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        ann = await come(one, "ann", "ann")
+        await one.listen("room", ann, presence={})
+        with open_transaction(place.dsn) as others:
+            others.execute("delete from realtime.nodes")  # the node waits for that before it makes a new slot
+            drop_slot(place.dsn, one.feed.settings.slot_name)
+            others.commit()
+        assert await ann.end() is NodeRemoved
+        again = await come(one, "again", "ann")
+        run(place.dsn, "delete from realtime.connections")
+        assert await again.end() is Disconnected
+
+
+async def test_a_connection_ended_while_the_slot_was_lost_is_not_to_come_back(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        ann, bob = await come(one, "ann"), await come(one, "bob")
+        with deaf(one):
+            run(place.dsn, "delete from realtime.connections where id = 'ann'")
+            drop_slot(place.dsn, one.feed.settings.slot_name)
+        assert await ann.end() is Disconnected
+        run(place.dsn, "truncate realtime.connections cascade")
+        assert await bob.end() is Disconnected
+
+
+async def test_a_connection_whose_row_goes_before_its_writer_has_heard_of_it_is_ended(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with node(database) as one:
+        store, heard = one.channels._store, asyncio.Event()
+        write = store.connect
+
+        async def write_and_linger(member: Member) -> None:
+            await write(member)
+            await heard.wait()
+
+        monkeypatch.setattr(store, "connect", write_and_linger)
+        for statement in ("delete from realtime.connections", "truncate realtime.connections cascade"):
+            heard.clear()
+            ann = Ended(one, Member(f"ann {statement}"))
+            coming = asyncio.create_task(one.channels.connect(ann.member, ann.deliver))
+            await until(lambda: read(database, "select from realtime.connections"))
+            run(database, statement)
+            assert await ann.end() is Disconnected
+            heard.set()
+            await coming
+
+
+async def test_emptying_the_table_ends_those_who_were_in_it_and_none_that_came_later(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        ann = await come(one, "ann")
+        with deaf(one):
+            run(place.dsn, "truncate realtime.connections cascade")
+            bob = await come(one, "bob")
+        assert await ann.end() is Disconnected
+        await stays_until_removed(one, bob)
+
+
+async def test_removing_the_node_ends_those_who_were_there_and_none_that_came_later(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        ann = await come(one, "ann")
+        with open_transaction(place.dsn) as lock:
+            lock.execute("delete from realtime.nodes")
+            coming = asyncio.create_task(come(one, "bob"))
+            await until(lambda: read(place.dsn, "select from pg_locks where not granted"))
+            lock.commit()
+        bob = await coming
+        assert await ann.end() is NodeRemoved
+        await stays_until_removed(one, bob)
+
+
+async def test_a_member_that_came_and_was_removed_while_the_slot_was_lost_is_answered(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        run(place.dsn, "insert into realtime.channels (name) values ('stays'), ('closes')")
+        ann = await come(one, "ann")
+        await one.settled()
+        with deaf(one):
+            stays = asyncio.create_task(one.listen("stays", ann, presence={}))
+            closes = asyncio.create_task(one.listen("closes", ann, presence={}))
+            await until(lambda: read(place.dsn, "select count(*) from realtime.presence") == [(2,)])
+            run(place.dsn, "delete from realtime.presence where channel = 'stays'")
+            run(place.dsn, "select realtime.close_channel('closes')")
+            drop_slot(place.dsn, one.feed.settings.slot_name)
+        with pytest.raises(Kicked):
+            await stays
+        with pytest.raises(ChannelClosed):
+            await closes
+        assert ann.why is None
+        again = await one.listen("stays", ann, presence={})
+        assert again.presence is not None
+        assert again.presence["count"] == 1

@@ -1,0 +1,343 @@
+"""Who is present: users, not connections; through drops, timeouts, kicks and dying nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from engine.channels.core.events import iso_time
+from engine.channels.core.model import ChannelFull, PresenceRefused, Unavailable
+from tests.integration.conftest import Place
+from tests.support.channel_nodes import Listener, node, open_transaction, read, run, until
+
+ROOM = "presence:lobby"
+
+
+def names(listener: Listener) -> list[str]:
+    assert listener.presence is not None
+    return sorted(user["id"] for user in listener.presence["users"])
+
+
+async def test_a_subscriber_sees_itself_and_the_others_and_then_every_change(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+        ann = await one.listen(ROOM, user="ann", presence={"name": "Ann", "avatar": "a.png", "status": "online"})
+        assert names(ann) == ["ann"]
+        assert ann.presence is not None
+        user = ann.presence["users"][0]
+        assert (user["name"], user["metadata"]["avatar"], user["state"]) == ("Ann", "a.png", {"status": "online"})
+        bob = await two.listen(ROOM, user="bob", presence={})
+        assert names(bob) == ["ann", "bob"]
+        await ann.until(lambda: ann.of("presence:join"))
+        assert ann.of("presence:join")[0]["user"]["id"] == "bob"
+        await two.channels.set_presence(ROOM, bob.member, {"status": "away"})
+        await ann.until(lambda: ann.of("presence:update"))
+        assert ann.of("presence:update")[0]["user"]["state"] == {"status": "away"}
+        bob.cancel()
+        await ann.until(lambda: ann.of("presence:leave"))
+        assert ann.of("presence:leave")[0]["user"]["id"] == "bob"
+        assert await_count(one, ROOM) == 1
+        assert read(place.dsn, "select user_id from realtime.last_seen") == [("bob",)]
+
+
+async def test_a_change_of_presence_has_been_seen_when_it_is_acknowledged(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        ann = await one.listen(ROOM, user="ann", presence={})
+        for number in range(20):
+            await one.channels.set_presence(ROOM, ann.member, {"number": number})
+            assert ann.of("presence:update")[-1]["user"]["state"] == {"number": number}
+
+
+def await_count(there: object, channel: str) -> int:
+    count: int = there.channels.presence(channel)["count"]  # type: ignore[attr-defined]
+    return count
+
+
+async def test_typing_that_is_said_when_joining_ends_too(database: str) -> None:
+    run(database, "select realtime.create_channel('r', typing_timeout => '0.3 s')")
+    async with node(database) as one:
+        ann = await one.listen("r", user="ann", presence={"typing": True})
+        await ann.until(lambda: ann.of("presence:update"))
+        assert ann.of("presence:update")[0]["user"]["state"] == {}
+
+
+async def test_what_updates_add_up_to_is_limited(database: str) -> None:
+    async with node(database) as one:
+        ann = await one.listen("r", user="ann", presence={})
+        for number in range(2):
+            await one.channels.set_presence("r", ann.member, {f"part{number}": "x" * 4000})
+        with pytest.raises(PresenceRefused, match="8192 bytes"):
+            await one.channels.set_presence("r", ann.member, {"part2": "x" * 4000})
+        await one.channels.set_presence("r", ann.member, {"part1": "y" * 4000})
+        assert read(database, "select array(select jsonb_object_keys(state)) from realtime.presence") == [
+            (["part0", "part1"],)
+        ]
+
+
+async def test_last_seen_is_null_while_somebody_is_there_and_then_when_the_connection_broke(database: str) -> None:
+    run(database, "select realtime.create_channel('r', presence_timeout => '0.3 s')")
+    async with node(database) as one:
+        watcher = await one.listen("r", user="w", presence={})
+        ann = await one.listen("r", user="ann", presence={})
+        assert ann.presence is not None
+        assert [user["lastSeen"] for user in ann.presence["users"]] == [None, None]
+        await one.channels.disconnect(ann.member.connection_id)
+        await watcher.until(lambda: watcher.of("presence:leave"))
+        told = watcher.of("presence:leave")[0]["user"]["lastSeen"]
+        [(kept,)] = read(database, "select at::text from realtime.last_seen where user_id = 'ann'")
+        assert told == iso_time(kept)
+
+
+async def test_several_connections_are_one_user(database: str) -> None:
+    async with node(database) as one:
+        watcher = await one.listen(ROOM, user="w", presence={})
+        first = await one.listen(ROOM, user="ann", presence={})
+        second = await one.listen(ROOM, user="ann", presence={})
+        assert names(second) == ["ann", "w"]
+        first.cancel()
+        await one.listen(ROOM, user="bob", presence={})
+        second.cancel()
+        await watcher.until(lambda: watcher.of("presence:leave"))
+        kinds = [(event["type"], event["user"]["id"]) for event in watcher.events if event["user"]["id"] != "w"]
+        assert kinds == [("presence:join", "ann"), ("presence:join", "bob"), ("presence:leave", "ann")]
+
+
+async def test_of_several_connections_the_one_that_was_changed_last_speaks_wherever_one_asks(database: str) -> None:
+    async with node(database) as one:
+        watcher = await one.listen(ROOM, user="w", presence={})
+        first = await one.listen(ROOM, user="ann", presence={"from": "first"})
+        await one.listen(ROOM, user="ann", presence={"from": "second"})
+        await one.channels.set_presence(ROOM, first.member, {"from": "first again"})
+        await watcher.until(lambda: len(watcher.of("presence:update")) == 2)
+        assert watcher.of("presence:update")[-1]["user"]["state"] == {"from": "first again"}
+        shown = read(database, "select state from realtime.presence_now where user_id = 'ann'")
+        assert shown == [({"from": "first again"},)]
+        async with node(database) as two:
+            later = await two.listen(ROOM, presence={})
+            assert later.presence is not None
+            assert {"from": "first again"} in [user["state"] for user in later.presence["users"]]
+
+
+async def test_a_dropped_connection_may_come_back_within_the_timeout_without_leave_and_join(database: str) -> None:
+    run(database, "select realtime.create_channel('r', presence_timeout => '0.5 s')")
+    async with node(database) as one:
+        watcher = await one.listen("r", user="w", presence={})
+        first = await one.listen("r", user="ann", presence={})
+        await one.channels.disconnect(first.member.connection_id)
+        second = await one.listen("r", user="ann", presence={})
+        await one.listen("r", user="bob", presence={})
+        await until(lambda: read(database, "select count(*) from realtime.connections") == [(3,)])
+        assert not watcher.of("presence:leave")
+        await one.channels.disconnect(second.member.connection_id)
+        await watcher.until(lambda: watcher.of("presence:leave"))
+        assert [event["user"]["id"] for event in watcher.of("presence:leave")] == ["ann"]
+        assert [event["user"]["id"] for event in watcher.of("presence:join")] == ["ann", "bob"]
+
+
+async def test_a_change_that_comes_after_the_connection_broke_does_not_bring_it_back(database: str) -> None:
+    run(database, "select realtime.create_channel('r', presence_timeout => '0.5 s')")
+    async with node(database) as one:
+        watcher = await one.listen("r", user="w", presence={})
+        ann = await one.listen("r", user="ann", presence={})
+        await one.channels.disconnect(ann.member.connection_id)
+        with pytest.raises(PresenceRefused):  # what it said at last was under way
+            await one.channels.set_presence("r", ann.member, {"status": "away"})
+        await watcher.until(lambda: watcher.of("presence:leave"))
+        await until(lambda: read(database, "select user_id from realtime.presence_now") == [("w",)])
+
+
+async def test_typing_ends_by_itself(database: str) -> None:
+    run(database, "select realtime.create_channel('r', typing_timeout => '0.3 s')")
+    async with node(database) as one, node(database) as two:
+        watcher = await two.listen("r", user="w", presence={})
+        ann = await one.listen("r", user="ann", presence={})
+        await one.channels.set_presence("r", ann.member, {"status": "typing"})
+        await watcher.until(lambda: len(watcher.of("presence:update")) == 2)
+        assert [event["user"]["state"] for event in watcher.of("presence:update")] == [
+            {"status": "typing"},
+            {"status": "online"},
+        ]
+
+
+async def test_a_full_room_refuses_and_counts_users_exactly(database: str) -> None:
+    run(database, "select realtime.create_channel('small', capacity => 3)")
+    async with node(database) as one, node(database) as two:
+        attempts = [(one, two)[number % 2].listen("small", user=f"u{number}") for number in range(10)]
+        results = await asyncio.gather(*attempts, return_exceptions=True)
+        assert sum(isinstance(result, Listener) for result in results) == 3
+        assert sum(isinstance(result, ChannelFull) for result in results) == 7
+        inside = next(result for result in results if isinstance(result, Listener))
+        await one.listen("small", user=inside.member.user_id)
+        for result in results:
+            if isinstance(result, Listener):
+                result.cancel()
+
+
+async def test_presence_that_is_not_valid_is_refused(database: str) -> None:
+    async with node(database) as one:
+        ann = await one.listen("r", user="ann")
+        with pytest.raises(PresenceRefused):
+            await one.channels.set_presence("r", ann.member, {"status": "here"})
+        bob = await one.listen("r", user="bob", presence={})
+        for bad in ({"metadata": 1}, {"name": "a\0b"}):
+            with pytest.raises(PresenceRefused):
+                await one.channels.set_presence("r", bob.member, bad)
+
+
+async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+        watcher = await two.listen("r", user="w", presence={})
+        ann = await one.listen("r", user="ann", presence={})
+        run(place.dsn, "select realtime.kick('r', 'ann', 'enough')")
+        await ann.until(lambda: ann.of("error"))
+        assert ann.of("error")[0]["code"] == "RT_003"
+        assert "enough" in ann.of("error")[0]["message"]
+        await watcher.until(lambda: watcher.of("presence:leave"))
+        run(place.dsn, "delete from realtime.connections where user_id = 'ann'")
+        await ann.until(lambda: len(ann.of("error")) == 2)
+        assert ann.of("error")[1]["code"] == "RT_001"
+
+
+async def test_members_of_a_node_that_died_leave(database: str) -> None:
+    async with node(database, feed={"lease": 1.0}) as one:
+        watcher = await one.listen(ROOM, user="w", presence={})
+        run(
+            database,
+            "insert into realtime.nodes (id, slot_name, lease_expires_at) values ('dead', 'dead', now() + interval '1 s');"
+            "insert into realtime.connections (id, node_id, transport) values ('c', 'dead', 'websocket');"
+            f"insert into realtime.presence (channel, connection_id, user_id) values ('{ROOM}', 'c', 'ann')",
+        )
+        await watcher.until(lambda: watcher.of("presence:leave"))
+        assert [event["user"]["id"] for event in watcher.events] == ["ann", "ann"]
+
+
+async def test_who_was_on_a_node_that_was_stopped_leaves_after_the_timeout(database: str) -> None:
+    run(database, "select realtime.create_channel('r', presence_timeout => '0.2 s')")
+    async with node(database) as one:
+        watcher = await one.listen("r", user="w", presence={})
+        async with node(database, feed={"throw_away": False}) as two:
+            ann = await two.listen("r", user="ann", presence={})
+            bob = await two.listen("r", user="bob", presence={})
+            await two.channels.disconnect(ann.member.connection_id)
+            await two.channels.disconnect(bob.member.connection_id)
+        await watcher.until(lambda: len(watcher.of("presence:leave")) == 2)
+        await until(lambda: read(database, "select user_id from realtime.presence") == [("w",)])
+        await until(lambda: read(database, "select count(*) from realtime.connections") == [(1,)])
+
+
+async def test_who_goes_while_joining_leaves_nobody_behind(database: str) -> None:
+    run(database, "update realtime.channel_defaults set presence_timeout = '0.1 s'")
+    async with node(database) as one:
+        ann = await one.listen(ROOM, user="ann", presence={})
+        with open_transaction(database) as slow:
+            slow.execute("select from realtime.connections for update")  # a foreign key's check has to wait for that
+            joining = asyncio.create_task(one.listen("other", ann, presence={}))
+            await until(
+                lambda: read(
+                    database,
+                    "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+                )
+            )
+            joining.cancel()
+            await asyncio.gather(joining, return_exceptions=True)
+            going = asyncio.create_task(one.channels.disconnect(ann.member.connection_id))
+            await until(
+                lambda: (
+                    len(
+                        read(
+                            database,
+                            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+                        )
+                    )
+                    > 1
+                )
+            )
+        await going
+        await until(lambda: read(database, "select count(*) from realtime.connections") == [(0,)])
+        assert read(database, "select count(*) from realtime.presence") == [(0,)]
+
+
+async def test_a_room_tells_its_life_to_subscribers(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one:
+        listener = await one.listen("r")
+        run(place.dsn, """select realtime.create_channel('r', metadata => '{"title":"R"}')""")
+        run(place.dsn, """select realtime.update_channel('r', '{"capacity": 5}')""")
+        run(place.dsn, "select realtime.close_channel('r')")
+        await listener.until(lambda: len(listener.events) == 3)
+        assert [event["type"] for event in listener.events] == ["room:created", "room:updated", "room:closed"]
+        assert listener.events[0]["room"]["metadata"] == {"title": "R"}
+        assert listener.events[1]["room"]["capacity"] == 5
+
+
+async def test_a_broadcast_to_users_or_all_reaches_connections(place: Place) -> None:
+    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+        ann, bob = await one.member("ann", plan="pro"), await two.member("bob", plan="free")
+        run(place.dsn, "select realtime.broadcast_all('news', '1')")
+        run(place.dsn, "select realtime.broadcast_users('{ann}', 'news', '2')")
+        run(
+            place.dsn,
+            """select realtime.broadcast_all('news', '3', audience => '{"where": [["plan", "==", "free"]]}')""",
+        )
+        run(place.dsn, "select realtime.broadcast_all('news', '4')")
+        await ann.until(lambda: len(ann.events) == 3)
+        await bob.until(lambda: len(bob.events) == 3)
+        assert (ann.data, bob.data) == ([1, 2, 4], [1, 3, 4])
+        message = ann.messages[0]
+        assert message["channel"] == "*"
+        assert message.keys() == {"type", "channel", "event", "data", "timestamp", "sender", "id", "position"}
+        assert message["timestamp"].endswith("Z")
+
+
+async def test_audiences_filters_preferences_and_routes_choose_who_hears(place: Place) -> None:
+    run(
+        place.dsn,
+        "insert into realtime.preferences (user_id, channel, event) values ('bob', 'orders:1', 'noise');"
+        "insert into realtime.routes (from_channel, to_channel, match) values "
+        """('orders:*', 'admin:orders', '[["data.amount", ">", 100]]')""",
+    )
+    async with node(place.dsn, decoder=place.decoder) as one:
+        ann = await one.listen("orders:1", user="ann", where=(("amount", ">=", 50),))
+        bob = await one.listen("orders:1", user="bob")
+        events = await one.listen("orders:1", events=("noise",))
+        admin = await one.listen("admin:orders")
+        await one.publish("orders:1", {"amount": 10})
+        await one.publish("orders:1", {"amount": 200})
+        await one.publish("orders:1", {"amount": 60}, event="noise")
+        for audience in ('{"users": ["bob"]}', '{"exclude": {"users": ["bob"]}}', '{"users": 5}'):
+            run(
+                place.dsn,
+                "select realtime.send('orders:1', 'said', '{\"amount\": 70}', 's', null, %s::jsonb, 0)",
+                audience,
+            )
+        await one.settled()
+        assert [data["amount"] for data in ann.data] == [200, 60, 70]
+        assert [data["amount"] for data in bob.data] == [10, 200, 70]
+        assert [data["amount"] for data in events.data] == [60]
+        await admin.until(lambda: admin.messages)
+        assert [(message["channel"], message["data"]["amount"]) for message in admin.messages] == [
+            ("admin:orders", 200)
+        ]
+        assert (await one.listen("admin:orders", history=10)).messages == admin.messages
+        run(place.dsn, "delete from realtime.preferences; delete from realtime.routes")
+        await one.settled()
+        await one.publish("orders:1", {"amount": 300}, event="noise")
+        await bob.until(lambda: bob.data[-1]["amount"] == 300)
+        assert len(admin.messages) == 1
+        assert json.loads(json.dumps(bob.data[-1])) == {"amount": 300}
+
+
+@pytest.mark.parametrize("state", ["53100", "08001", "57014"])
+async def test_presence_that_a_trigger_refuses_is_refused_once_and_in_its_words(database: str, state: str) -> None:
+    run(database, "create sequence tries")
+    run(
+        database,
+        "create function no_presence() returns trigger language plpgsql as $$ begin perform nextval('public.tries'); "
+        f"raise exception 'no more seats' using errcode = '{state}'; end $$;"
+        "create trigger no_presence before insert on realtime.presence for each row execute function no_presence()",
+    )
+    async with node(database) as one:
+        with pytest.raises(Unavailable, match="no more seats"):
+            await one.listen("chat:1", user="ann", presence={})
+        assert read(database, "select last_value from tries") == [(1,)]
+        await one.listen("chat:1", user="ann")

@@ -1,0 +1,183 @@
+// The SDK in a browser, Chromium or Firefox: the documented examples, a chat over each transport with a loss of network, and networks that block.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { after, before, test } from "node:test";
+
+import { BROWSER, launch } from "../../browser/launch.mjs";
+import { Gate } from "./gate.mjs";
+import { eventually, name, restKey as key, sql, url } from "./support.mjs";
+
+const SDK = new URL("../../../sdk/js/", import.meta.url);
+const upTo = (count) => Array.from({ length: count }, (_, index) => index);
+
+let browser;
+let files;
+let gate;
+const gates = [];
+before(async () => {
+  files = {
+    "/sdk.mjs": await readFile(new URL("dist/index.js", SDK)),
+    "/snippets.mjs": await readFile(new URL("build/snippets.mjs", SDK)),
+    "/examples.mjs": await readFile(new URL("examples.mjs", import.meta.url)),
+    "/page.mjs": await readFile(new URL("page.mjs", import.meta.url)),
+    "/support/eventually.mjs": await readFile(new URL("../../support/eventually.mjs", import.meta.url)),
+  };
+  gate = await newGate();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  for (const each of gates) each.close();
+});
+
+async function newGate() {
+  const one = await Gate.open(url, "<!doctype html><title>SDK</title>");
+  one.files = files;
+  gates.push(one);
+  return one;
+}
+
+/** A page of its own browser, with the SDK; what goes wrong in it is kept. */
+async function open(through = gate) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  page.gate = through;
+  page.errors = [];
+  page.on("pageerror", (error) => {
+    // Firefox says of each WebSocket that fails what Chromium says in the console only.
+    if (!/\bws:\/\//.test(String(error))) page.errors.push(String(error));
+  });
+  await page.goto(through.url);
+  await page.exposeFunction("sql", sql);
+  return page;
+}
+
+/** Somebody in a chat room: what the page has heard can be asked. */
+async function chatter(room, options, through = gate) {
+  const page = await open(through);
+  await page.evaluate(async ([room, options]) => (await import("/page.mjs")).join(room, options), [room, options]);
+  page.chat = () => page.evaluate(() => globalThis.chat);
+  page.say = (from, to) => page.evaluate(([from, to]) => globalThis.say(from, to), [from, to]);
+  return page;
+}
+
+/** Take a page off the network, or back; it has a gate of its own. */
+async function setOffline(page, offline) {
+  await page.context().setOffline(offline);
+  if (BROWSER !== "firefox") return;
+  // Its emulation (network conditions of WebDriver BiDi) leaves WebSockets alone, and pages hear nothing of it.
+  page.gate.block(...(offline ? ["websocket"] : []));
+  await page.evaluate((event) => dispatchEvent(new Event(event)), offline ? "offline" : "online");
+}
+
+test(`every documented example does what it says, in ${BROWSER}`, async () => {
+  const page = await open();
+  await page.evaluate(async (key) => {
+    const [snippets, { runAll }, { eventually, equal }] = await Promise.all(["/snippets.mjs", "/examples.mjs", "/page.mjs"].map((path) => import(path)));
+    await runAll(snippets, { key, sql: globalThis.sql, eventually, equal });
+  }, key);
+  assert.deepEqual(page.errors, []);
+});
+
+for (const transport of ["websocket", "sse", "polling"])
+  test(`two pages chat over ${transport}; one is offline for five seconds: nothing lost, nothing doubled, presence right`, async () => {
+    const room = name("presence");
+    const options = { transports: [transport], heartbeatInterval: 1000, heartbeatTimeout: 1000 };
+    const ada = await chatter(room, { ...options, user: "ada" });
+    const bob = await chatter(room, { ...options, user: "bob" }, await newGate());
+    const both = async (check) => eventually(async () => check(await ada.chat()) + check(await bob.chat()));
+    await both(({ users }) => assert.deepEqual(users, ["ada", "bob"]));
+    await ada.say(0, 20);
+    await bob.say(20, 40);
+    await both(({ heard }) => assert.deepEqual([...heard].sort((a, b) => a - b), upTo(40)));
+    await setOffline(bob, true);
+    await eventually(async () => assert.notEqual((await bob.chat()).state, "connected"));
+    const away = new Promise((resolve) => setTimeout(resolve, 5000));
+    await ada.say(40, 60);
+    await bob.say(60, 80);
+    await away;
+    const { heard } = await bob.chat();
+    assert.equal(heard.length, 40);
+    await setOffline(bob, false);
+    await both(({ heard, acknowledged, gaps, transport: used }) => {
+      assert.deepEqual([...heard].sort((a, b) => a - b), upTo(80));
+      for (const [from, to] of [[0, 20], [20, 40], [40, 60], [60, 80]])
+        assert.deepEqual(heard.filter((n) => from <= n && n < to), upTo(80).slice(from, to));
+      assert.deepEqual([acknowledged, gaps, used], [40, 0, transport]);
+    });
+    const [first, second] = [await ada.chat(), await bob.chat()];
+    assert.deepEqual(first.heard, second.heard);
+    assert.deepEqual([first.users, second.users], [["ada", "bob"], ["ada", "bob"]]);
+    assert.deepEqual(first.presence, ["join bob"]); // five seconds are less than the timeout: nobody was told
+    assert.deepEqual([ada.errors, bob.errors], [[], []]);
+    await Promise.all([ada, bob].map((page) => page.context().close()));
+    await new Promise((resolve) => setTimeout(resolve));
+  });
+
+test("with WebSockets blocked a page falls to event streams, then to polling, and goes up again when it can", async () => {
+  const room = name("presence");
+  const options = { connectTimeout: 1000, upgradeInterval: 500, heartbeatInterval: 1000, heartbeatTimeout: 1000 };
+  gate.block("websocket");
+  const [ada, bob] = [await chatter(room, { ...options, user: "ada" }), await chatter(room, { ...options, user: "bob" })];
+  let count = 0;
+  for (const [blocked, wanted] of [[["websocket"], "sse"], [["websocket", "sse"], "polling"], [["websocket"], "sse"], [[], "websocket"]]) {
+    gate.block(...blocked);
+    await ada.say(count, count + 20); // while the transport changes
+    count += 20;
+    for (const page of [ada, bob]) await eventually(async () => assert.equal((await page.chat()).transport, wanted));
+    await bob.say(count, count + 20);
+    count += 20;
+    for (const page of [ada, bob])
+      await eventually(async () => assert.deepEqual([...(await page.chat()).heard].sort((a, b) => a - b), upTo(count)));
+  }
+  const [first, second] = [await ada.chat(), await bob.chat()];
+  assert.deepEqual(first.heard, second.heard);
+  assert.deepEqual([first.presence, first.gaps, second.gaps], [["join bob"], 0, 0]);
+  assert.deepEqual([first.users, second.users], [["ada", "bob"], ["ada", "bob"]]);
+  assert.deepEqual([ada.errors, bob.errors], [[], []]);
+});
+
+for (const transport of ["websocket", "sse", "polling"])
+  test(`a page that the browser tells is offline shows it soon over ${transport}, tries nothing, and is back at once`, async () => {
+    const room = name();
+    // Without the browser's word it would be noticed after minutes, and given up after three attempts.
+    const options = { transports: [transport], heartbeatInterval: 60_000, heartbeatTimeout: 60_000, maxReconnectAttempts: 3 };
+    const page = await chatter(room, options, await newGate());
+    await page.say(0, 3);
+    await eventually(async () => assert.equal((await page.chat()).acknowledged, 3));
+    await setOffline(page, true);
+    await eventually(async () => assert.equal((await page.chat()).state, "reconnecting"), 10_000);
+    await page.say(3, 6);
+    await new Promise((resolve) => setTimeout(resolve, 3000)); // time for more attempts than there are
+    assert.equal((await page.chat()).state, "reconnecting");
+    await setOffline(page, false);
+    await eventually(async () => assert.deepEqual((await page.chat()).heard, upTo(6)));
+    assert.deepEqual(page.errors, []);
+    await page.context().close();
+  });
+
+test("a plain EventSource, as documented, hears everything once over a loss of network", async () => {
+  const room = name();
+  const page = await open();
+  await page.evaluate((room) => {
+    const source = new EventSource(`/realtime/sse?channel=${room}&history=10`);
+    const [seen, heard] = [new Set(), (globalThis.heard = [])];
+    source.onmessage = ({ data }) => {
+      const message = JSON.parse(data);
+      if (seen.has(message.position)) return;
+      seen.add(message.position);
+      heard.push(message.data);
+    };
+  }, room);
+  const say = (n) => sql(`select realtime.broadcast('${room}', 'n', '${n}')`);
+  const hears = (count) => eventually(async () => assert.deepEqual(await page.evaluate(() => globalThis.heard), upTo(count)));
+  await say(0);
+  await hears(1);
+  gate.block("sse");
+  for (const n of [1, 2, 3]) await say(n);
+  gate.block();
+  await say(4);
+  await hears(5);
+  await page.context().close();
+});

@@ -1,0 +1,181 @@
+"""What the scenarios in JavaScript are given: a server, and an address where they can ask for SQL and for accidents."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.listener import slot_name
+from tests.support.ports import free_port
+from tests.support.processes import PATIENCE, ServerProcess, start
+
+ROOT = Path(__file__).parents[3]
+HERE = Path(__file__).parent
+SDK = ROOT / "sdk" / "js"
+BROWSERS = {
+    "chromium": Path(os.environ.get("CHROMIUM", "/usr/bin/chromium")),
+    "firefox": Path(os.environ.get("FIREFOX", "/usr/bin/firefox-esr")),
+}
+KEY = "key-of-the-rest-api"
+
+TABLES = """
+create table messages (
+  id bigint generated always as identity primary key,
+  room_id text not null,
+  body text not null,
+  created_at timestamptz not null default clock_timestamp()
+);
+select realtime.expose('messages', camel_case => true);
+"""
+
+
+def need(found: bool, what: str) -> None:
+    """Fail under CI, skip elsewhere, if something is missing."""
+    if not found and os.environ.get("CI"):
+        pytest.fail(f"{what}; `make test` installs it")
+    if not found:
+        pytest.skip(what)
+
+
+def browser_environment() -> dict[str, str]:
+    """Where the browsers are, for ``tests/browser/launch.mjs``."""
+    return {name.upper(): str(path) for name, path in BROWSERS.items()}
+
+
+def need_browser(browser: str) -> None:
+    """A browser and what drives it."""
+    need(BROWSERS[browser].exists(), f"there is no {browser} at {BROWSERS[browser]}")
+    need((ROOT / "tests/browser/node_modules/playwright-core").exists(), "playwright-core is not installed")
+
+
+def npm(script: str) -> None:
+    """Run a script of the SDK's package; fails with what it said if it fails."""
+    done = subprocess.run(["npm", "run", "--silent", script], cwd=SDK, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Stage:
+    """A server over ``dsn``, started again whenever a scenario asks."""
+
+    def __init__(self, dsn: str, config: dict[str, object]) -> None:
+        self.dsn = dsn
+        self.port = free_port()
+        self.control = ""
+        self._config = {"slot_name": slot_name(), "trust_user_parameter": True, "rest_key": KEY} | config
+        self._server: ServerProcess | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def begin(self) -> None:
+        """Returns when the server is ready."""
+        self._server = await start("serve", "--dsn", self.dsn, port=self.port, config=self._config)
+        await self._server.healthy()
+
+    async def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Returns when the server is gone."""
+        if self._server is not None:
+            await self._server.end(how)
+            self._server = None
+
+    @property
+    def log(self) -> str:
+        return "" if self._server is None else "".join(self._server.lines)
+
+    async def obey(self, order: str, body: str) -> Any:
+        """What a scenario asks for."""
+        if order == "sql":
+            return await asyncio.to_thread(self._sql, body)
+        orders: dict[str, Callable[[], Awaitable[None]]] = {
+            "start": self.begin,
+            "stop": self.end,
+            "kill": lambda: self.end(signal.SIGKILL),
+            "freeze": lambda: self._signal(signal.SIGSTOP),
+            "thaw": lambda: self._signal(signal.SIGCONT),
+        }
+        await orders[order]()
+        return None
+
+    async def _signal(self, what: signal.Signals) -> None:
+        assert self._server is not None
+        self._server.process.send_signal(what)
+
+    def _sql(self, text: str) -> list[Any]:
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            cursor = connection.execute(text.encode())
+            return [] if cursor.description is None else [list(map(str, row)) for row in cursor.fetchall()]
+
+
+@asynccontextmanager
+async def stage(dsn: str, **config: object) -> AsyncIterator[Stage]:
+    """A server with the table ``messages``, and the address for orders: ``POST /sql`` and so on."""
+    need((SDK / "node_modules" / "esbuild").exists(), "the packages of sdk/js are not installed")
+    need(shutil.which("node") is not None, "Node is not installed")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(TABLES)
+    one = Stage(dsn, config)
+    orders = await asyncio.start_server(lambda reader, writer: _answer(one, reader, writer), "127.0.0.1", free_port())
+    one.control = f"http://127.0.0.1:{orders.sockets[0].getsockname()[1]}"
+    try:
+        await one.begin()
+        yield one
+    finally:
+        await one.end()
+        orders.close()
+
+
+async def _answer(one: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One request of HTTP/1.1, as ``fetch`` sends it."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    length = next((int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length:")), 0)
+    body = (await reader.readexactly(length)).decode()
+    try:
+        status, answer = "200 OK", await one.obey(head.split()[1].strip("/"), body)
+    except Exception as error:  # noqa: BLE001 - the scenario is told, and fails
+        status, answer = "500 Internal Server Error", repr(error)
+    text = json.dumps(answer).encode()
+    lines = (
+        f"HTTP/1.1 {status}",
+        f"Content-Length: {len(text)}",
+        "Access-Control-Allow-Origin: *",
+        "Connection: close",
+    )
+    writer.write("\r\n".join((*lines, "", "")).encode() + text)
+    await writer.drain()
+    writer.close()
+
+
+async def play(one: Stage, *command: str, **environment: str) -> None:
+    """Run a scenario with Node; fails with all it said if it fails."""
+    told = {"REALTIME_URL": one.url, "CONTROL_URL": one.control, "REST_KEY": KEY} | browser_environment()
+    process = await asyncio.create_subprocess_exec(
+        "node",
+        "--test",
+        "--test-force-exit",
+        *command,
+        stdout=PIPE,
+        stderr=STDOUT,
+        cwd=SDK,
+        env=os.environ | told | environment,
+    )
+    try:
+        async with asyncio.timeout(3 * PATIENCE):
+            said, _ = await process.communicate()
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
+    assert process.returncode == 0, f"{said.decode()}\n{one.log}"

@@ -1,0 +1,15 @@
+"""The scenarios in browsers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.sdk_js.stage import BROWSERS, HERE, need_browser, play, stage
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("browser", BROWSERS)
+async def test_the_sdk_in_a_browser(database: str, browser: str) -> None:
+    need_browser(browser)
+    async with stage(database) as one:
+        await play(one, str(HERE / "browser.test.mjs"), BROWSER=browser)

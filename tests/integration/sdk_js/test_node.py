@@ -1,0 +1,39 @@
+"""The scenarios in Node, over each transport."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.sdk_js.stage import HERE, npm, play, stage
+
+WAYS = [("websocket", "json"), ("websocket", "msgpack"), ("sse", "json"), ("polling", "json")]
+
+
+@pytest.mark.parametrize(("transport", "format"), WAYS, ids=["-".join(way) for way in WAYS])
+@pytest.mark.parametrize("scenario", ["channels", "queries", "drain"])
+async def test_the_sdk_in_node(database: str, scenario: str, transport: str, format: str) -> None:
+    async with stage(database) as one:
+        await play(one, str(HERE / f"{scenario}.test.mjs"), TRANSPORT=transport, FORMAT=format)
+
+
+async def test_the_sdk_finds_a_way_through_networks_that_block(database: str) -> None:
+    async with stage(database) as one:
+        await play(one, str(HERE / "fallback.test.mjs"))
+
+
+async def test_the_documented_examples_in_node(database: str) -> None:
+    async with stage(database) as one:
+        await play(one, str(HERE / "snippets.test.mjs"))
+
+
+def test_the_parts_of_the_sdk_each_by_itself() -> None:
+    npm("test")
+
+
+def test_the_types_are_right_and_the_package_is_as_small_as_promised() -> None:
+    for script in ("typecheck", "size"):
+        npm(script)
+
+
+def test_the_reference_in_the_documentation_is_as_generated_now() -> None:
+    npm("docs:check")

@@ -1,0 +1,62 @@
+"""One server for the tests of a file, on a database of its own, and clients for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from bunbase import Realtime
+
+from server.cli.local_postgres import LocalPostgres
+from tests.conftest import database_on
+from tests.support.listener import TABLE, slot_name
+from tests.support.ports import free_port
+from tests.support.processes import ServerProcess, serving
+
+MakeClient = Callable[..., Realtime]
+
+
+@pytest.fixture(scope="module")
+def table(pg18: LocalPostgres) -> Iterator[str]:
+    """A database with the table ``messages``."""
+    with database_on(pg18, TABLE) as dsn:
+        yield dsn
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def server(table: str) -> AsyncIterator[ServerProcess]:
+    """A server over it."""
+    async with serving(table, free_port(), slot_name=slot_name(), trust_user_parameter="true") as process:
+        yield process
+
+
+@pytest.fixture(params=["websocket", "websocket-msgpack", "sse", "polling"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Every transport in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest_asyncio.fixture
+async def client(server: ServerProcess, transport: str) -> AsyncIterator[MakeClient]:
+    """Makes clients that use the transport of the test; they are disconnected at its end."""
+    made: list[Realtime] = []
+
+    def make(user: str | None = None, **options: Any) -> Realtime:
+        name, _, format = transport.partition("-")
+        parameters = {} if user is None else {"user": user}
+        realtime = Realtime(
+            options.pop("url", server.url),
+            transports=options.pop("transports", (name,)),
+            format=format or "json",
+            parameters=parameters,
+            **options,
+        )
+        made.append(realtime)
+        return realtime
+
+    yield make
+    for realtime in made:
+        await realtime.disconnect()

@@ -1,0 +1,411 @@
+"""The client against a real server: everything that is promised, over every transport."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from bunbase import Encryption, Message, Realtime, RealtimeError, Snapshot, User
+
+from tests.integration.sdk_python.conftest import MakeClient
+from tests.support.listener import read, write
+from tests.support.processes import PATIENCE, ServerProcess
+
+
+@pytest.fixture(autouse=True)
+def channel_name(request: pytest.FixtureRequest) -> str:
+    """A channel per test."""
+    return f"chat:{request.node.name}"[:250]
+
+
+async def heard(queue: asyncio.Queue[Any]) -> Any:
+    """What comes next."""
+    return await asyncio.wait_for(queue.get(), PATIENCE)
+
+
+async def test_messages_reach_callbacks_coroutines_and_iterators_in_the_order_of_sending(
+    client: MakeClient, channel_name: str
+) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob:
+        called: list[int] = []
+        awaited: list[int] = []
+        all_awaited = asyncio.Event()
+        theirs = await bob.channel(channel_name).subscribe()
+
+        @theirs.on("said")
+        def _(message: Message) -> None:
+            called.append(message.data["n"])
+
+        @theirs.on("said")
+        async def _(message: Message) -> None:
+            await asyncio.sleep(0)
+            awaited.append(message.data["n"])
+            if len(awaited) == 30:
+                all_awaited.set()
+
+        messages = theirs.messages("said")
+        mine = ada.channel(channel_name)
+        acks = await asyncio.gather(*(mine.send("said", {"n": n}) for n in range(30)), mine.send("other", None))
+        got = [await anext(messages) for _ in range(30)]
+        await all_awaited.wait()
+        assert [message.data["n"] for message in got] == called == awaited == list(range(30))
+        assert [(ack.id, ack.position) for ack in acks[:30]] == [(message.id, message.position) for message in got]
+        assert {message.sender for message in got} == {"ada"}
+
+
+async def test_sending_from_a_listener_does_not_hold_up_the_connection(client: MakeClient, channel_name: str) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(channel_name) as channel:
+        answers = channel.messages("answer")
+
+        @channel.on("question")
+        async def _(message: Message) -> None:
+            await channel.send("answer", message.data)
+
+        await channel.send("question", 1)
+        assert (await anext(answers)).data == 1
+
+
+async def test_an_id_of_ones_own_makes_sending_twice_harmless(client: MakeClient, channel_name: str) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(channel_name) as channel:
+        messages = channel.messages()
+        first = await channel.send("said", 1, id="mine")
+        second = await channel.send("said", 1, id="mine")
+        await channel.send("said", 2)
+        assert first == second
+        assert [(await anext(messages)).data for _ in range(2)] == [1, 2]
+
+
+async def test_history_comes_first_and_a_filter_leaves_out_what_is_not_wanted(
+    client: MakeClient, channel_name: str
+) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob:
+        for n in range(5):
+            await ada.channel(channel_name).send("said", {"n": n})
+        await ada.channel(channel_name).send("whispered", {"n": 5})
+        last = bob.channel(channel_name, history=4, filter={"events": ["said"], "where": [["n", ">", 2]]})
+        messages = last.messages()
+        await last.subscribe()
+        await ada.channel(channel_name).send("said", {"n": 1})
+        await ada.channel(channel_name).send("said", {"n": 6})
+        assert [(await anext(messages)).data["n"] for _ in range(3)] == [3, 4, 6]
+
+
+async def test_presence_is_told_and_kept_and_leaving_is_seen_at_once(client: MakeClient, channel_name: str) -> None:
+    events: asyncio.Queue[tuple[str, User]] = asyncio.Queue()
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        channel = ada.channel(channel_name, presence={"name": "Ada"})
+        for kind in ("join", "update", "leave"):
+            channel.on(f"presence:{kind}", lambda user, kind=kind: events.put_nowait((kind, user)))
+        await channel.subscribe()
+        async with client("bob") as bob:
+            theirs = await bob.channel(channel_name, presence=True).subscribe()
+            assert {user.id for user in theirs.presence.users} == {"ada", "bob"}
+            assert (await heard(events))[1].id == "bob"
+            await theirs.update_presence({"status": "away"}, name="Bob")
+            kind, user = await heard(events)
+            assert (kind, user.name, user.state["status"]) == ("update", "Bob", "away")
+            assert (await channel.get_presence()).count == 2
+        kind, user = await heard(events)
+        assert (kind, user.id, channel.presence.count) == ("leave", "bob", 1)
+
+
+async def test_what_is_refused_says_why(client: MakeClient, channel_name: str) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        with pytest.raises(RealtimeError) as refused:
+            await ada.channel("private:x").subscribe()
+        assert (refused.value.code, refused.value.channel) == ("RT_003", "private:x")
+        with pytest.raises(RealtimeError) as refused:
+            await ada.channel("private:x").send("said", 1)
+        assert refused.value.code == "RT_003"
+        with pytest.raises(RealtimeError) as refused:
+            await ada.channel(channel_name).send("said", "x" * 200_000)
+        assert refused.value.code == "RT_005"
+        with pytest.raises(RealtimeError) as refused:
+            await ada.channel(channel_name).update_presence(status="here")
+        assert refused.value.code == "RT_009"
+        with pytest.raises((TypeError, ValueError)):
+            await ada.channel(channel_name).send("said", object())
+        errors: asyncio.Queue[RealtimeError] = asyncio.Queue()
+        ada.database().collection("nowhere").on_snapshot(lambda _: None).on("error", errors.put_nowait)
+        assert (await heard(errors)).code in ("RT_004", "RT_007")
+        await ada.channel(channel_name).send("said", "and the connection goes on")
+
+
+@pytest.mark.parametrize("size", [200_000, 3_000_000])
+async def test_a_request_larger_than_the_server_takes_is_refused_and_disturbs_nothing_else(
+    client: MakeClient, table: str, size: int
+) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        lost: list[object] = []
+        ada.on("disconnected", lost.append)
+        errors: asyncio.Queue[RealtimeError] = asyncio.Queue()
+        query = ada.database().collection("messages")
+        query.where("body", "in", ["x" * size]).on_snapshot(lambda _: None).on("error", errors.put_nowait)
+        assert (await heard(errors)).code == "RT_005"
+        async with query.limit(1).snapshots() as snapshots:
+            await anext(snapshots)
+        assert lost == []
+
+
+async def test_a_live_query_is_the_list_and_each_change_of_it(
+    client: MakeClient, table: str, request: pytest.FixtureRequest
+) -> None:
+    room = request.node.name
+    values = ", ".join(f"({abs(hash((room, n))) % 10**9}, '{room}', 'b{n}', {n})" for n in range(4))
+    write(table, f"insert into messages (id, room, body, likes) values {values}")
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        query = ada.database().collection("messages").where("room", "==", room).order_by("likes", "desc").limit(3)
+        async with query.snapshots() as snapshots:
+            first = await anext(snapshots)
+            assert [doc.data["body"] for doc in first.docs] == ["b3", "b2", "b1"]
+            assert [(change.type, change.new_index) for change in first.changes] == [("added", n) for n in range(3)]
+            write(table, f"update messages set likes = 9 where room = '{room}' and body = 'b2'")
+            second = await anext(snapshots)
+            assert [(change.type, change.old_index, change.new_index) for change in second.changes] == [
+                ("modified", 1, 0)
+            ]
+            assert [doc.data["body"] for doc in second.docs] == ["b2", "b3", "b1"]
+        sql = ada.database().collection("messages").sql("select count(*) as n from messages where room = $1", [room])
+        async with sql.snapshots() as counts:
+            assert (await anext(counts)).docs[0].data == {"n": 4}
+
+
+async def test_numbers_are_compared_with_all_their_digits_and_may_have_thousands_of_them(
+    client: MakeClient, table: str, channel_name: str
+) -> None:
+    write(
+        table,
+        "create table if not exists exact (id int primary key, v numeric, j jsonb)",
+        "insert into exact values (1, 0.12345678901234567890123, '1.5'), (2, 1e5000, '99999999999999999999.5') "
+        "on conflict do nothing",
+        "select realtime.expose('exact')",
+    )
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        exact = ada.database().collection("exact")
+        for value in (Decimal("0.12345678901234567890123"), "0.12345678901234567890123"):
+            async with exact.where("v", "==", value).snapshots() as found:
+                assert [doc.id for doc in (await anext(found)).docs] == ["1"]
+        async with exact.where("j", "==", Decimal("99999999999999999999.5")).snapshots() as found:
+            assert [doc.id for doc in (await anext(found)).docs] == ["2"]
+        async with exact.where("v", "<", 10**30).order_by("id").snapshots() as found:
+            assert [doc.id for doc in (await anext(found)).docs] == ["1"]
+        async with exact.order_by("id").snapshots() as found:
+            assert [doc.data["v"] > 0 for doc in (await anext(found)).docs] == [True, True]
+        messages = (await ada.channel(channel_name).subscribe()).messages("e")
+        write(table, f"select realtime.broadcast('{channel_name}', 'e', jsonb_build_object('n', 1e5000))")
+        assert (await anext(messages)).data["n"] > 10**300
+
+
+async def test_callbacks_get_snapshots_until_they_are_unsubscribed(
+    client: MakeClient, table: str, request: pytest.FixtureRequest
+) -> None:
+    room = request.node.name
+    seen: asyncio.Queue[Snapshot] = asyncio.Queue()
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        live = ada.database().collection("messages").where("room", "==", room).on_snapshot(seen.put_nowait)
+        assert (await heard(seen)).docs == ()
+        assert live.strategy == "incremental"
+        await live.unsubscribe()
+        write(table, f"insert into messages (id, room) values ({abs(hash(room)) % 10**9}, '{room}')")
+        other = ada.database().collection("messages").where("room", "==", room).on_snapshot(seen.put_nowait)
+        while len((await heard(seen)).docs) != 1:
+            pass  # the shared list may be a moment behind the commit; then the row follows
+        assert live.docs == ()
+        await other.unsubscribe()
+
+
+async def test_a_hundred_subscriptions_and_a_burst_of_sends_stay_below_the_rate_limit(
+    client: MakeClient, channel_name: str
+) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        failures: list[RealtimeError] = []
+        ada.on("error", failures.append)
+        await asyncio.gather(*(ada.channel(f"{channel_name}:{n}").subscribe() for n in range(90)))
+        await asyncio.gather(*(ada.channel(channel_name).send("said", n) for n in range(100)))
+        assert failures == []
+
+
+async def test_too_many_subscriptions_are_refused_and_the_others_stay(client: MakeClient, channel_name: str) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        channels = [ada.channel(f"{channel_name}:{n}") for n in range(100)]
+        await asyncio.gather(*(channel.subscribe() for channel in channels))
+        with pytest.raises(RealtimeError) as refused:
+            await ada.channel(f"{channel_name}:100").subscribe()
+        assert refused.value.code == "RT_006"
+        assert all(channel.is_subscribed for channel in channels)
+        await channels[0].unsubscribe()
+        await ada.channel(f"{channel_name}:100").subscribe()
+
+
+async def test_encrypted_messages_are_ciphertext_to_everybody_without_the_key(
+    client: MakeClient, channel_name: str, table: str
+) -> None:
+    keys = {"k1": b"1" * 32, "k2": b"2" * 32}
+    async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob, client("eve") as eve:
+        theirs = bob.channel(channel_name, encryption=Encryption("k1", keys))
+        errors: asyncio.Queue[RealtimeError] = asyncio.Queue()
+        theirs.on("error", errors.put_nowait)
+        messages, wire = theirs.messages(), eve.channel(channel_name).messages()
+        await theirs.subscribe()
+        await eve.channel(channel_name).subscribe()
+        await ada.channel(channel_name, encryption=Encryption("k2", keys)).send("said", {"text": "secret"})
+        await eve.channel(channel_name).send("said", {"text": "plain"})
+        await eve.channel(channel_name).send("said", {"e2ee": 1, "kid": "k3", "iv": "AAAAAAAAAAAAAAAA", "ct": "AAAA"})
+        await ada.channel(channel_name).send("said", "the last")
+        assert [(await anext(messages)).data for _ in range(2)] == [{"text": "secret"}, "the last"]
+        assert [(await heard(errors)).code for _ in range(2)] == ["RT_007", "RT_007"]
+        envelope = (await anext(wire)).data
+        assert (envelope["e2ee"], envelope["kid"]) == (1, "k2")
+        stored = read(table, f"select payload::text from realtime.messages where channel = '{channel_name}'")
+        assert "secret" not in json.dumps(stored)
+
+
+async def test_a_slow_iterator_ends_with_an_error_or_drops_the_oldest(client: MakeClient, channel_name: str) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(channel_name) as channel:
+        strict, lossy = channel.messages(buffer=2), channel.messages(buffer=2, overflow="drop-oldest")
+        everything = channel.messages()
+        for n in range(4):
+            await channel.send("said", n)
+        assert [(await anext(everything)).data for _ in range(4)] == [0, 1, 2, 3]
+        assert [(await anext(lossy)).data for _ in range(2)] == [2, 3]
+        assert lossy.dropped == 2
+        assert [(await anext(strict)).data for _ in range(2)] == [0, 1]
+        with pytest.raises(RealtimeError):
+            await anext(strict)
+
+
+async def test_iterators_end_with_their_channel_and_connecting_again_brings_it_back(
+    client: MakeClient, channel_name: str
+) -> None:
+    async with asyncio.timeout(PATIENCE):
+        ada = client("ada")
+        channel = await ada.channel(channel_name).subscribe()
+        assert ada.state == "connected"
+        messages = channel.messages()
+        await ada.disconnect()
+        assert ada.state == "closed"
+        async with client("bob") as bob:
+            await bob.channel(channel_name).send("said", "meanwhile")
+        await ada.connect()
+        assert (await anext(messages)).data == "meanwhile"
+        await channel.unsubscribe()
+        with pytest.raises(StopAsyncIteration):
+            await anext(messages)
+
+
+async def test_a_client_that_somebody_has_disconnected_does_not_come_back(
+    client: MakeClient, server: ServerProcess, table: str, channel_name: str
+) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(channel_name):
+        ended: asyncio.Queue[RealtimeError] = asyncio.Queue()
+        ada.on("error", ended.put_nowait)
+        write(table, f"select realtime.disconnect('{ada.connection_id}')")
+        error = await heard(ended)
+        while ada.state == "connected":
+            error = await heard(ended)
+        assert (error.code, ada.state) == ("RT_001", "closed")
+
+
+async def test_a_listener_that_fails_is_reported_and_harms_nobody(client: MakeClient, channel_name: str) -> None:
+    reported: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: reported.put_nowait(context))
+    try:
+        async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(channel_name) as channel:
+            messages = channel.messages()
+
+            @channel.on("said")
+            def _(message: Message) -> None:
+                raise ZeroDivisionError
+
+            await channel.send("said", 1)
+            assert (await anext(messages)).data == 1
+            assert isinstance((await heard(reported))["exception"], ZeroDivisionError)
+    finally:
+        loop.set_exception_handler(None)
+
+
+async def test_a_room_that_is_closed_ends_the_subscription(
+    client: MakeClient, server: ServerProcess, table: str, channel_name: str
+) -> None:
+    write(table, f"select realtime.create_channel('{channel_name}')")
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        channel = await ada.channel(channel_name).subscribe()
+        messages, events = channel.messages(), asyncio.Queue[Any]()
+        channel.on("room:closed", lambda _: events.put_nowait("closed"))
+        channel.on("error", lambda error: events.put_nowait(error.code))
+        write(table, f"select realtime.close_channel('{channel_name}')")
+        assert [await heard(events), await heard(events)] == ["closed", "RT_004"]
+        assert not channel.is_subscribed
+        with pytest.raises(RealtimeError, match="RT_004"):
+            await anext(messages)
+        with pytest.raises(RealtimeError, match="RT_004"):
+            await channel.subscribe()
+
+
+async def test_a_listener_may_leave_the_channel_it_listens_to(client: MakeClient, channel_name: str) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob:
+        channel, left = await ada.channel(channel_name).subscribe(), asyncio.Event()
+        got: asyncio.Queue[Any] = asyncio.Queue()
+
+        @channel.on("said")
+        async def _(message: Message) -> None:
+            got.put_nowait(message.data)
+            await channel.unsubscribe()
+            left.set()
+
+        await bob.channel(channel_name).send("said", 1)
+        await left.wait()
+        await bob.channel(channel_name).send("said", 2)
+        await channel.subscribe()
+        await bob.channel(channel_name).send("said", 3)
+        assert [await heard(got), await heard(got)] == [1, 3]
+
+
+async def test_two_objects_for_one_channel_are_not_mixed_up(client: MakeClient, channel_name: str) -> None:
+    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+        one, other = ada.channel(channel_name), ada.channel(channel_name, history=3)
+        assert one is not other
+        await one.subscribe()
+        with pytest.raises(ValueError, match="subscribed to by another object"):
+            await other.subscribe()
+        assert one.is_subscribed
+        await one.unsubscribe()
+        await other.subscribe()
+
+
+async def test_what_begins_while_the_connection_is_being_ended_is_refused_and_connect_begins_anew(
+    client: MakeClient, channel_name: str
+) -> None:
+    async with asyncio.timeout(PATIENCE):
+        ada = client("ada")
+        await ada.channel(f"presence:{channel_name}").subscribe()
+        ending = asyncio.create_task(ada.disconnect())
+        await asyncio.sleep(0)
+        sending = asyncio.create_task(ada.channel(channel_name).send("said", 1))
+        connecting = asyncio.create_task(ada.connect())
+        await ending
+        with pytest.raises(RealtimeError, match="RT_001"):
+            await sending
+        await connecting
+        assert ada.state == "connected"
+        await ada.channel(channel_name).send("said", 2)
+
+
+async def test_keys_do_not_get_into_the_logs(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        async with asyncio.timeout(PATIENCE), client("ada", api_key="a-key-of-ours") as ada:
+            await ada.channel("logs:1").send("said", 1)
+    assert "a-key-of-ours" not in caplog.text
+    assert ada._address.parameters["client"] not in caplog.text
+
+
+async def test_options_that_cannot_be_are_refused() -> None:
+    for wrong in ({"transports": ("smoke",)}, {"transports": ()}, {"connect_timeout": 0}, {"queue_limit": -1}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Realtime("http://localhost", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="url"):
+        Realtime("localhost:8000")

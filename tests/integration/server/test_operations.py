@@ -1,0 +1,120 @@
+"""What an operator does to the database of a running server, and what the server says about it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from websockets.asyncio.client import connect
+
+from server.cli.migrate import MigrationError, check_served, migrate
+from tests.integration.channels.test_blocked import holding, set_read_only
+from tests.support.listener import listener, slot_name
+from tests.support.live_stage import read, run, until
+from tests.support.ports import free_port
+from tests.support.processes import PATIENCE, ROOT, ServerProcess, serving
+
+
+async def problem(server: ServerProcess) -> str:
+    """Wait until ``/health`` names one problem."""
+    return str((await degraded(server))["problems"][0])
+
+
+async def degraded(server: ServerProcess) -> dict[str, Any]:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            code, body = await server.health()
+            if code == 503 and body["status"] == "degraded" and body["problems"]:
+                return body
+            await asyncio.sleep(0.05)
+
+
+async def test_what_an_operator_does_to_the_database_is_seen_in_health_and_log(table: str) -> None:
+    async with serving(table, free_port(), slot_name=slot_name(), throw_away=True) as server:
+        with holding(table, "lock table realtime.messages in access exclusive mode") as blocker:
+            assert f"locked by process {blocker.info.backend_pid} (maintenance by hand" in await publish_and_wait(
+                server
+            )
+        await server.healthy()
+        assert any("publishing_blocked" in line and "maintenance by hand" in line for line in server.lines)
+
+        set_read_only(table, table.rsplit("/", 1)[1], "on")
+        async with connect(server.websocket) as client:
+            id = json.loads(await client.recv())["connectionId"]
+            await until(lambda: any("read-only" in line for line in server.lines))
+            assert read(table, f"select from realtime.connections where id = '{id}'") == []
+            set_read_only(table, table.rsplit("/", 1)[1], "off")
+            await until(lambda: read(table, f"select from realtime.connections where id = '{id}'"))
+        assert not any("Traceback" in line for line in server.lines)
+
+        run(table, "drop table realtime.nodes cascade")
+        said = await problem(server)
+        assert "table realtime.nodes is missing" in said
+        assert "realtime migrate" in said
+        assert any("tables_missing" in line for line in server.lines)
+    with pytest.raises(MigrationError, match=r"realtime\.nodes is missing: stop the server and restore"):
+        check_served(table)
+    with pytest.raises(MigrationError, match=r"realtime\.nodes is missing"):
+        migrate(table)
+
+
+async def publish_and_wait(server: ServerProcess) -> str:
+    """Publish something that cannot be stored; returns what ``/health`` says of it."""
+    client = await listener(server)
+    await client.client.send('{"type": "message", "channel": "chat:1", "event": "e", "data": 1}')
+    said = await problem(server)
+    await client.client.close()
+    return said
+
+
+def test_every_table_of_the_schema_is_looked_for(database: str) -> None:
+    rows = read(
+        database,
+        "select c.oid::regclass::text from pg_class c where relnamespace = 'realtime'::regnamespace "
+        "and relkind in ('r', 'p') and (not relispartition or relname = 'messages_default')",
+    )
+    for (name,) in rows:
+        with psycopg.connect(database) as connection:
+            connection.execute(f"drop table {name} cascade".encode())
+            if name != "realtime.migrations":
+                from engine.postgres.named_queries import query
+
+                assert connection.execute(query("missing_tables")).fetchone()[0] != [], name  # type: ignore[index]
+            connection.rollback()
+
+
+@contextmanager
+def silent() -> Iterator[str]:
+    """The DSN of a host that accepts connections and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"postgresql://postgres@127.0.0.1:{server.getsockname()[1]}/app?connect_timeout=3"
+
+
+@pytest.mark.long
+def test_every_command_gives_up_on_a_database_that_stays_silent_and_says_so() -> None:
+    words = ("serve --port 0", "doctor", "migrate", "expose t", "unexpose t", "slots", "slots drop s")
+    commands = [command.split() for command in words]
+    with silent() as dsn:
+        running = [
+            subprocess.Popen(
+                [sys.executable, "-m", "server", *command, "--dsn", dsn],
+                cwd=ROOT,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            for command in commands
+        ]
+        for command, process in zip(commands, running, strict=True):
+            _, said = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 3, (command, said)
+            assert "waiting for the database at 127.0.0.1 port" in said, command
+            assert "did not answer within 3 s (connect_timeout)" in said, command

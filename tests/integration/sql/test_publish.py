@@ -1,0 +1,316 @@
+"""Publishing by SQL: broadcast() and its relatives, ids, and what they wait for."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from engine.channels.core.filters.filter import compile_filter
+from engine.errors import InvalidQuery
+from tests.integration.sql.conftest import Connect, Connection, Stream, named, run, value
+
+
+def stored(db: Connection, channel: str = "room") -> list[object]:
+    rows = run(db, "select payload from realtime.messages where channel = %s order by xid, seq", channel)
+    return [row["payload"] for row in rows]
+
+
+def test_broadcast_stores_a_message_with_all_it_was_given(db: Connection) -> None:
+    made = value(
+        db,
+        "select realtime.broadcast('room', 'hello', '{\"a\": 1}', sender => 'ann', id => 'm1',"
+        """ audience => '{"exclude": {"sender": true}}', priority => 5)""",
+    )
+    assert made == "m1"
+    [row] = run(db, "select * from realtime.messages")
+    assert (row["channel"], row["event"], row["payload"], row["sender"]) == ("room", "hello", {"a": 1}, "ann")
+    assert (row["id"], row["priority"], row["audience"]) == ("m1", 5, {"exclude": {"sender": True}})
+
+
+PAYLOADS = ["json_build_object('a', 1)", "jsonb_build_object('a', 1)", "'{\"a\": 1}'", "'{\"a\": 1}'::text", "$1"]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_payload_can_be_json_jsonb_text_a_literal_or_a_parameter(
+    db: Connection, stream: Stream, payload: str
+) -> None:
+    run(db, "create table d (a int); insert into d values (1)")
+    run(db, "select realtime.create_channel('room:1')")
+    for call in (
+        f"realtime.broadcast('room:1', 'e', {payload})",
+        f"realtime.broadcast('room:1', event => 'e', payload => {payload}, sender => 'ann')",
+        f"realtime.broadcast_rooms('{{room:*}}', 'e', {payload})",
+        f"realtime.broadcast_all('e', {payload}, priority => 1)",
+        f"realtime.broadcast_users('{{ann}}', 'e', {payload})",
+    ):
+        psycopg.RawCursor(db).execute(f"select {call}".encode(), ['{"a": 1}'] if "$1" in payload else None)
+    assert [row["payload"] for row in run(db, "select payload from realtime.messages")] == [{"a": 1}] * 3
+    assert [command["payload"] for command in stream.messages("realtime.command")] == [{"a": 1}] * 2
+
+
+def test_a_payload_can_be_left_out_or_null(db: Connection) -> None:
+    for call in ("'room', 'e'", "'room', 'e', null", "'room', 'e', id => 'x'", "'room', 'e', payload => null::json"):
+        run(db, f"select realtime.broadcast({call})")
+    run(db, "select realtime.broadcast_all('e')")
+    assert run(db, "select distinct payload::text as p from realtime.messages") == [{"p": "null"}]
+
+
+def test_users_that_are_null_or_in_two_dimensions_are_still_users(db: Connection, stream: Stream) -> None:
+    for users in ("'{ann,NULL}'", "'{{ann,bob},{cat,NULL}}'", "null"):
+        run(db, f"select realtime.broadcast_users({users}, 'e')")
+    assert [c["users"] for c in stream.messages("realtime.command")] == [["ann"], ["ann", "bob", "cat"], []]
+
+
+def test_a_rolled_back_transaction_sends_nothing(connect: Connect, stream: Stream) -> None:
+    db = connect()
+    run(db, "insert into realtime.channels (name, history) values ('quiet', false)")
+    run(db, "begin")
+    run(db, "select realtime.broadcast('room', 'e'), realtime.broadcast('quiet', 'e'), realtime.broadcast_all('e')")
+    run(db, "rollback")
+    assert stored(db) == []
+    assert stream.messages("realtime.message") == stream.messages("realtime.command") == []
+
+
+def test_a_channel_without_history_is_only_in_the_stream(db: Connection, stream: Stream) -> None:
+    run(db, "select realtime.create_channel('quiet', history => false)")
+    run(db, "select realtime.broadcast('quiet', 'move', '{\"x\": 1}', id => 'a')")
+    run(db, "select realtime.broadcast('quiet', 'move', '{\"x\": 2}', id => 'a')")
+    assert stored(db, "quiet") == []
+    [message] = stream.messages("realtime.message")
+    assert (message["channel"], message["event"], message["payload"], message["id"]) == ("quiet", "move", {"x": 1}, "a")
+    assert message["key"] == value(db, "select stream_key from realtime.settings")
+
+
+def test_what_goes_to_all_or_to_users_is_a_command(db: Connection, stream: Stream) -> None:
+    run(db, 'select realtime.broadcast_all(\'news\', \'1\', audience => \'{"where": [["plan", "==", "pro"]]}\')')
+    run(db, "select realtime.broadcast_users('{ann,bob}', 'news', '2')")
+    run(db, "select realtime.broadcast_users(null, 'news', '3')")
+    everybody, two, nobody = stream.messages("realtime.command")
+    assert everybody["command"] == "broadcast"
+    assert everybody["users"] is None
+    assert everybody["audience"]["where"]
+    assert two["users"] == ["ann", "bob"]
+    assert nobody["users"] == []
+
+
+def test_broadcast_to_rooms_goes_to_each_and_to_open_rooms_by_pattern(db: Connection) -> None:
+    run(db, "select realtime.create_channel(n) from unnest('{chat:1,chat:2,chat:3,other}'::text[]) n")
+    run(db, "select realtime.close_channel('chat:3')")
+    assert value(db, "select realtime.broadcast_rooms('{chat:*,chat:1,free}', 'e', '1')") == 3
+    channels = run(db, "select channel from realtime.messages order by 1")
+    assert [row["channel"] for row in channels] == ["chat:1", "chat:2", "free"]
+
+
+DEEP = "(repeat('[', 600) || repeat(']', 600))::jsonb"
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        ("realtime.broadcast('closed', 'e')", "RT004"),
+        ("realtime.broadcast('made-first:1', 'e')", "RT004"),
+        ("realtime.broadcast('room', 'e', to_jsonb(repeat('x', 131072)))", "RT005"),
+        ("realtime.broadcast_all('e', to_jsonb(repeat('x', 131072)))", "RT005"),
+        ("realtime.broadcast('room', '')", "RT007"),
+        ("realtime.broadcast('', 'e')", "RT007"),
+        ("realtime.broadcast(null, 'e')", "RT007"),
+        ("realtime.broadcast('room', 'e', id => '')", "RT007"),
+        ("realtime.broadcast('room', 'e', priority => 40000)", "RT007"),
+        ("realtime.broadcast_all('e', priority => null)", "RT007"),
+        ("realtime.broadcast_users('{ann}', 'e', priority => null)", "RT007"),
+        ("realtime.broadcast('room', 'e', audience => '{\"user\": []}')", "RT007"),
+        ("realtime.broadcast('room', 'e', audience => '{\"users\": \"ann\"}')", "RT007"),
+        ("realtime.broadcast('room', 'e', audience => '{\"exclude\": {\"all\": true}}')", "RT007"),
+        ("realtime.broadcast('room', 'e', audience => '[]')", "RT007"),
+        (f"realtime.broadcast('room', 'e', {DEEP})", "RT007"),
+        (f"realtime.broadcast('passing:x', 'e', {DEEP})", "RT007"),
+        (f"realtime.broadcast_rooms('{{room}}', 'e', {DEEP})", "RT007"),
+        (f"realtime.broadcast_all('e', {DEEP})", "RT007"),
+        (f"realtime.broadcast_users('{{ann}}', 'e', {DEEP})", "RT007"),
+        (f"realtime.broadcast_all('e', audience => jsonb_build_object('users', {DEEP}))", "RT007"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_with_its_code(db: Connection, call: str, code: str) -> None:
+    run(db, "select realtime.create_channel('closed')")
+    run(db, "select realtime.close_channel('closed')")
+    run(db, "insert into realtime.channel_defaults (pattern, dynamic) values ('made-first:*', false)")
+    run(db, "insert into realtime.channel_defaults (pattern, history) values ('passing:*', false)")
+    with pytest.raises(psycopg.Error) as refused:
+        run(db, f"select {call}")
+    assert refused.value.sqlstate == code
+    assert stored(db) == []
+
+
+@pytest.mark.parametrize("levels", [64, 511])
+def test_what_is_nested_less_deep_can_be_sent(db: Connection, levels: int) -> None:
+    nested = "[" * levels + "]" * levels
+    run(db, "select realtime.broadcast('room', 'e', jsonb_build_array(%s::jsonb, repeat('x', 2000)))", nested[1:-1])
+    assert len(stored(db)) == 1
+
+
+@pytest.mark.parametrize("name", ["", "*", "db:x", "db:collection:messages", "a\nb", "a\x7f", "x" * 256])
+def test_names_that_nobody_can_subscribe_to_are_refused(db: Connection, name: str) -> None:
+    with pytest.raises(psycopg.Error) as refused:
+        run(db, "select realtime.broadcast(%s, 'e')", name)
+    assert refused.value.sqlstate == "RT007"
+
+
+CONDITIONS = [
+    [],
+    [["a", "==", 1]],
+    [["a.b", "in", [1, 2]], {"or": [["a", "is-null"], {"not": ["a", "like", "x%"]}]}],
+    [["a", "=", 1]],
+    [["a", "==", None]],
+    [["a", "=="]],
+    [["a", "is-null", 1]],
+    [["a", "in", 1]],
+    [["a", "<", [1]]],
+    [["a", "like", 1]],
+    [[1, "==", 1]],
+    ["a"],
+    [{}],
+    [{"and": []}],
+    [{"and": [["a", "==", 1]], "or": []}],
+    [{"not": [["a", "==", 1]]}],
+    [{"xor": [["a", "==", 1]]}],
+    [1],
+    [["a", "==", 1]] * 100,
+    [["a", "==", 1]] * 101,
+    [{"or": [["a", "==", 1]] * 60}, {"not": {"and": [["a", "==", 1]] * 41}}],
+    [["a", "in", list(range(1000))]],
+    [["a", "in", list(range(999))], ["a", "==", 1], ["a", "is-null"]],
+    [["a", "in", list(range(999))], {"not": ["a", "array-contains", 1]}, ["a", "==", 1]],
+    [["a", "in", [1, None]]],
+    [["a", "in", [1, [None]]]],
+    [["a", "array-contains-any", [None]]],
+    [["a", "like", "é" * 500], {"or": [["b", "ilike", "x" * 500]]}],
+    [["a", "like", "x" * 500], {"or": [["b", "ilike", "x" * 501]]}],
+    [["a", "like", "x\\"]],
+    [["a", "like", "x\\\\"]],
+    [["a", "like", "x\n\\"]],
+    [["a", "like", "x\n\\\ny"]],
+    [[".".join(["a"] * 16), "==", 1]],
+    [[".".join(["a"] * 17), "==", 1]],
+    [["", "==", 1]],
+    [["a..b", "==", 1]],
+    [["a.", "==", 1]],
+    [["a.\n.é", "==", 1]],
+]
+
+
+@pytest.mark.parametrize("where", CONDITIONS, ids=lambda where: json.dumps(where)[:60])
+def test_sql_takes_the_conditions_that_servers_can_read_and_no_others(db: Connection, where: list[object]) -> None:
+    try:
+        compile_filter(where)
+        readable = True
+    except InvalidQuery:
+        readable = False
+    for statement, conditions in (
+        ("select realtime.broadcast('c', 'e', audience => %s::jsonb)", {"where": where}),
+        ("insert into realtime.routes (from_channel, to_channel, match) values ('a', 'b', %s::jsonb)", where),
+    ):
+        if readable:
+            run(db, statement, json.dumps(conditions))
+            continue
+        with pytest.raises(psycopg.Error) as refused:
+            run(db, statement, json.dumps(conditions))
+        assert refused.value.sqlstate == "RT007"
+
+
+def test_the_largest_payload_fits(db: Connection) -> None:
+    run(db, "select realtime.broadcast('room', 'e', to_jsonb(repeat('x', 131070)))")
+    assert len(str(stored(db)[0])) == 131070
+
+
+def test_the_same_id_is_stored_once_per_channel(db: Connection) -> None:
+    for channel in ("room", "room", "other"):
+        assert value(db, "select realtime.broadcast(%s, 'e', '1', id => 'x')", channel) == "x"
+    assert len(stored(db)) == len(stored(db, "other")) == 1
+
+
+def test_an_id_waits_for_the_transaction_that_has_it_and_takes_its_place_if_that_rolls_back(connect: Connect) -> None:
+    for outcome, payload in (("rollback", 2), ("commit", 1)):
+        first, second = connect(), connect()
+        run(first, "begin")
+        run(first, "select realtime.broadcast(%s, 'e', '1', id => 'x')", outcome)
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(run, second, f"select realtime.broadcast('{outcome}', 'e', '2', id => 'x')")
+            wait_until_blocked(connect(), second)
+            run(first, outcome)
+            waiting.result(10)
+        assert stored(first, outcome) == [payload]
+
+
+def wait_until_blocked(watcher: Connection, waiting: Connection) -> None:
+    """Until the server says that the other connection waits for a lock (it ends by the statement timeout)."""
+    run(
+        watcher,
+        f"do $$ begin while cardinality(pg_blocking_pids({waiting.info.backend_pid})) = 0 loop"
+        " perform pg_stat_clear_snapshot(); end loop; end $$",
+    )
+
+
+def test_one_id_from_twenty_connections_is_stored_once(connect: Connect) -> None:
+    connections = [connect() for _ in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        for done in [
+            pool.submit(run, c, "select realtime.broadcast('room', 'e', '1', id => 'x')") for c in connections
+        ]:
+            done.result(20)
+    assert stored(connections[0]) == [1]
+
+
+def test_two_transactions_that_broadcast_to_the_same_channels_in_opposite_order_do_not_wait(connect: Connect) -> None:
+    a, b = connect(), connect()
+    for each in (a, b):
+        run(each, "set lock_timeout = '1ms'")
+        run(each, "begin")
+    for each, order in ((a, ("x", "y")), (b, ("y", "x"))):
+        run(each, "select realtime.broadcast(%s, 'e', '1')", order[0])
+    for each, order in ((a, ("x", "y")), (b, ("y", "x"))):
+        run(each, "select realtime.broadcast(%s, 'e', '2')", order[1])
+    run(a, "commit")
+    run(b, "commit")
+    assert sorted(map(str, stored(a, "x"))) == sorted(map(str, stored(a, "y"))) == ["1", "2"]
+
+
+def publish(db: Connection, *messages: tuple[str, str, str | None, str]) -> list[dict[str, object]]:
+    """The engine's batch: (channel, id, given id or None, payload)."""
+    return named(
+        db,
+        "engine_publish",
+        channels=[m[0] for m in messages],
+        events=["e"] * len(messages),
+        payloads=[m[3] for m in messages],
+        senders=[None] * len(messages),
+        connections=["c1"] * len(messages),
+        ids=[m[1] for m in messages],
+        claims=[m[2] is not None for m in messages],
+        priorities=[0] * len(messages),
+    )
+
+
+def test_a_batch_is_stored_in_its_order_and_without_ids_that_are_there(db: Connection) -> None:
+    run(db, "select realtime.broadcast('room', 'e', '0', id => 'x')")
+    rows = publish(db, *(("room", f"n{i}", None, str(i)) for i in range(1, 300)), ("room", "x", "x", "999"))
+    assert rows == [{"channel": "room", "id": "x", "fresh": False, "elsewhere": False}]
+    assert stored(db) == list(range(300))
+    [earlier] = named(db, "engine_outcome", channels=["room"], ids=["x"], ages=[60])
+    assert earlier["seq"] == 1
+    assert earlier["position"] is None
+
+
+def test_batches_with_the_same_ids_in_opposite_order_do_not_deadlock(connect: Connect) -> None:
+    ids = [f"i{n}" for n in range(200)]
+    connections = [connect() for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        orders = [ids if n % 2 else ids[::-1] for n in range(6)]
+        done = [
+            pool.submit(publish, c, *(("room", i, i, "1") for i in order))
+            for c, order in zip(connections, orders, strict=True)
+        ]
+        assert sum(len(ids) - len(each.result(20)) for each in done) == 200
+    assert len(stored(connections[0])) == 200

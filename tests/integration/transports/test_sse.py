@@ -1,0 +1,384 @@
+"""Server-sent events: what a plain ``EventSource`` needs, ids that lose nothing, requests that send, slow readers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from engine.channels.core.model import Position, parse_position
+from server.transports.sse.event_ids import read_id
+from tests.support.listener import TOP, write
+from tests.support.people import rest, running
+from tests.support.processes import PATIENCE, ServerProcess
+from tests.support.talkers import StreamTalker, open_stream, talker
+
+CHANNELS = ("chat:1", "chat:2", "chat:3")
+
+
+class Source:
+    """An ``EventSource``: goes on from its last id, at the address it was made with."""
+
+    def __init__(self, http: httpx.AsyncClient, query: str) -> None:
+        self.http = http
+        self.query = query
+        self.last_id = ""
+        self.heard: dict[str, dict[str, Any]] = {}
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[StreamTalker]:
+        headers = {"Last-Event-ID": self.last_id} if self.last_id else {}
+        response = await self.http.send(
+            self.http.build_request("GET", f"/sse?{self.query}", headers=headers), stream=True
+        )
+        stream = StreamTalker(self.http, response)
+        stream.last_id = self.last_id
+        try:
+            yield stream
+        finally:
+            self.last_id = stream.last_id
+            await stream.close()
+
+    async def listen(self, stream: StreamTalker, most: int, wanted: int) -> None:
+        """Take up to ``most`` events, or until so many messages in all have been heard."""
+        for _ in range(most):
+            if len(self.heard) == wanted:
+                return
+            self.take(await stream.hear())
+
+    def take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "message":
+            self.heard[f"{message['channel']} {message['position']}"] = message
+
+
+def positions(message: dict[str, Any]) -> tuple[int, int, int]:
+    high, low, number = message["position"].split("/")
+    return int(high, 16), int(low, 16), int(number)
+
+
+def at(id: str) -> Position:
+    """The position that an id is about."""
+    return parse_position(id.partition(";")[0])
+
+
+def fill(dsn: str, first: int, last: int) -> None:
+    """Messages of all channels, several per transaction, in turn and not."""
+    for n in range(first, last):
+        order = random.Random(n).sample(CHANNELS, len(CHANNELS))
+        write(dsn, "select " + ", ".join(f"realtime.broadcast('{name}', 'said', '{n}')" for name in order))
+
+
+async def test_a_stream_cut_anywhere_loses_nothing_when_it_is_resumed(database: str) -> None:
+    fill(database, 0, 30)
+    async with running(database) as server, rest(server) as http:
+        source = Source(http, "&".join(f"channel={name}" for name in CHANNELS) + "&history=1000")
+        cuts = random.Random(7)
+        wanted = 3 * 30
+        async with asyncio.timeout(4 * PATIENCE):
+            while len(source.heard) < wanted:
+                async with source.open() as stream:
+                    await source.listen(stream, cuts.randrange(1, 150), wanted)
+                if len(source.heard) == 3 * 30:
+                    fill(database, 30, 60)
+                    wanted = 3 * 60
+        for name in CHANNELS:
+            mine = [message for message in source.heard.values() if message["channel"] == name]
+            assert [message["data"] for message in sorted(mine, key=positions)] == list(range(60))
+
+
+async def test_ids_only_grow_and_come_after_everything_before_them_also_while_channels_are_being_opened(
+    database: str,
+) -> None:
+    fill(database, 0, 5)
+    async with running(database) as server, rest(server) as http:
+        source = Source(http, "&".join(f"channel={name}" for name in CHANNELS) + "&history=5")
+        async with source.open() as stream:
+            opened, early = 0, []
+            while opened < len(CHANNELS):
+                message = await stream.hear()
+                source.take(message)
+                opened += message["type"] == "subscribed"
+                if stream.last_id:
+                    early.append((read_id(stream.last_id), len(source.heard)))
+            await source.listen(stream, 15, 15)
+            for id, count in early:
+                for message in list(source.heard.values())[count:]:
+                    place = id.of(message["channel"])
+                    assert place is None or parse_position(message["position"]) > parse_position(place.position)
+            fill(database, 5, 10)
+            seen = []
+            for _ in range(15):
+                await stream.hear("message")
+                seen.append(stream.last_id.partition(";"))
+            assert {epoch for _, _, epoch in seen} == {(await _epoch(server))}
+            numbers = [positions({"position": id}) for id, _, _ in seen if id.count("/") == 2]
+            assert numbers == sorted(numbers)
+            assert numbers
+
+
+async def _epoch(server: ServerProcess) -> str:
+    async with talker(server.url, "websocket") as somebody:
+        epoch: str = somebody.connected["epoch"]
+        return epoch
+
+
+async def test_a_high_message_overtakes_what_waits_and_is_not_lost_when_the_stream_is_cut_behind_it(
+    database: str,
+) -> None:
+    say = "realtime.broadcast('chat:{}', 'e', to_jsonb({}), priority => {})"
+    low = ", ".join(say.format(1, n, 0) for n in range(90))
+    filler = f"(select count({say.format(1, 'n || repeat(chr(120), 100000)', 0)}) from generate_series(90, 99) n)"
+    async with running(database) as server, rest(server) as http:
+        source = Source(http, "channel=chat:1&channel=chat:2")
+        async with source.open() as stream:
+            for _ in range(2):
+                await stream.hear("subscribed")
+            write(database, f"select {low}, {filler}, {say.format(2, 100, 5)}, {say.format(2, 101, 0)}")
+            first = await stream.hear("message")
+            assert (first["channel"], first["data"]) == ("chat:2", 100)
+            before = at(stream.last_id) if stream.last_id else None
+            assert before is None or before < parse_position(first["position"])
+            for _ in range(50):
+                source.take(await stream.hear("message"))
+            assert before is None or before < at(stream.last_id)
+            assert at(stream.last_id) < parse_position(first["position"])
+        async with source.open() as stream:  # more than is taken at once: ids know of what waits
+            await source.listen(stream, 200, 102)
+        numbers = [str(message["data"]).rstrip("x") for message in sorted(source.heard.values(), key=positions)]
+        assert numbers == [str(n) for n in range(102)]
+
+
+async def test_an_id_of_another_history_is_told_and_the_last_messages_come_instead(database: str) -> None:
+    fill(database, 0, 3)
+    async with running(database) as server, rest(server) as http:
+        headers = {"Last-Event-ID": "0/1;elsewhere"}
+        asked = {"channel": "chat:1", "history": "2"}
+        stream = StreamTalker(http, await open_stream(http, params=asked, headers=headers))
+        assert (await stream.hear("subscribed"))["recovered"] is False
+        assert [(await stream.hear("message"))["data"] for _ in range(2)] == [1, 2]
+        write(database, "select realtime.broadcast('chat:1', 'said', '4')")
+        assert (await stream.hear("message"))["data"] == 4
+        await stream.close()
+
+
+async def test_the_address_can_hold_whole_subscriptions(table: str) -> None:
+    query = quote(json.dumps({"channel": "db:collection:messages", "id": "q", "query": TOP}))
+    filtered = quote(json.dumps({"type": "subscribe", "channel": "chat:1", "filter": {"events": ["wanted"]}}))
+    async with running(table) as server, rest(server) as http:
+        stream = StreamTalker(http, await open_stream(http, params=f"subscribe={query}&subscribe={filtered}"))
+        assert {(await stream.hear("subscribed"))["channel"] for _ in range(2)} == {"db:collection:messages", "chat:1"}
+        assert (await stream.hear("snapshot"))["reset"] is True
+        write(table, "insert into messages values (1, 'a', E'two\\nlines', 5)")
+        [change] = (await stream.hear("snapshot"))["changes"]
+        assert change["doc"]["data"]["body"] == "two\nlines"
+        write(table, "select realtime.broadcast('chat:1', 'no', '1'), realtime.broadcast('chat:1', 'wanted', '2')")
+        assert (await stream.hear("message"))["data"] == 2
+        await stream.close()
+
+
+async def test_json_written_over_several_lines_stays_one_event(database: str) -> None:
+    write(
+        database,
+        "create table notes (id int primary key, body json)",
+        "select realtime.expose('notes')",
+        "insert into notes values (1, E'{\\n \"a\": \\r\\n 1\\n}')",
+    )
+    async with running(database) as server, talker(server.url, "sse") as ada:
+        await ada.join("db:collection:notes")
+        [change] = (await ada.hear("snapshot"))["changes"]
+        assert change["doc"]["data"]["body"] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("subscribe=nonsense", 400, "RT_007"),
+        ("subscribe=" + quote('{"type":"message"}'), 400, "RT_007"),
+        ("channel=a&history=all", 400, "RT_007"),
+        ("client=short", 400, "RT_007"),
+        ("format=xml", 400, "RT_007"),
+        ("channel=a&lastEventId=(0/1;e|e;abcdefgh:0/2", 400, "RT_007"),
+        ("channel=" + "x" * 40_000, 414, "RT_007"),
+    ],
+)
+async def test_an_address_that_cannot_be_is_refused_before_the_stream(
+    database: str, query: str, status: int, code: str
+) -> None:
+    async with running(database) as server, rest(server) as http:
+        refused = await http.get(f"/sse?{query}")
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert (await server.health())[1]["connections"] == 0
+
+
+async def test_who_was_disconnected_is_told_not_to_come_back(database: str) -> None:
+    async with running(database) as server, rest(server) as http, rest(server) as api:
+        source = Source(http, "channel=chat:1")
+        async with source.open() as stream:
+            connected = await stream.hear("connected")
+            await stream.hear("subscribed")
+            await api.delete(f"/connections/{connected['connectionId']}")
+            assert (await stream.hear("close"))["code"] == 4001
+            assert (await stream.hear())["type"] in ("error", "end")
+        again = await http.get("/sse?channel=chat:1", headers={"Last-Event-ID": source.last_id})
+        assert again.status_code == 204
+
+
+async def test_a_repeated_batch_is_carried_out_once_and_a_missing_one_is_noticed(database: str) -> None:
+    async with running(database) as server, rest(server) as http, talker(server.url, "sse") as ada:
+        await ada.join()
+        message = {"type": "message", "channel": "chat:1", "event": "said", "data": 1}
+        body = {"session": ada.connected["session"], "seq": 2, "messages": [message, message]}
+        answers = [await http.post("/send", json=body) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [202, 202, 202]
+        gap = await http.post("/send", json=body | {"seq": 4})
+        assert gap.status_code == 409
+        uncounted = await http.post("/send", json={"session": body["session"], "messages": [message | {"data": 2}]})
+        assert uncounted.status_code == 202
+        assert [(await ada.hear("message"))["data"] for _ in range(3)] == [1, 1, 2]
+
+
+async def test_what_cannot_be_a_batch_is_refused_and_one_bad_message_is_answered_in_the_stream(database: str) -> None:
+    async with running(database) as server, rest(server) as http, talker(server.url, "sse") as ada:
+        secret = ada.connected["session"]
+        unknown = await http.post("/send", json={"session": "nobody", "messages": []})
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "RT_001")
+        broken = await http.post("/send", content=b"{")
+        assert (broken.status_code, broken.json()["code"]) == (400, "RT_007")
+        big = await http.post("/send", content=b" " * (1024 * 1024 + 1))
+        assert (big.status_code, big.json()["code"]) == (413, "RT_005")
+        plain = {"session": secret, "messages": [5, {"type": "ping"}]}
+        sent = await http.post("/send", content=json.dumps(plain), headers={"Content-Type": "text/plain"})
+        assert sent.status_code == 202
+        assert (await ada.hear("error"))["code"] == "RT_007"
+        assert (await ada.hear())["type"] == "pong"
+        wrong = await http.get("/send")
+        assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+
+
+async def test_sending_waits_while_too_much_is_under_way(database: str) -> None:
+    async with running(database, max_message_rate=100_000) as server, talker(server.url, "sse") as ada:
+        assert isinstance(ada, StreamTalker)
+        batches = [
+            [{"type": "message", "channel": "chat:1", "event": "e", "data": n} for n in range(start, start + 1000)]
+            for start in range(0, 3000, 1000)
+        ]
+        for batch in batches:
+            await ada.send(*batch)
+        acks = [await ada.hear("ack") for _ in range(3000)]
+        assert len({ack["id"] for ack in acks}) == 3000
+
+
+async def test_ending_the_session_ends_the_stream(database: str) -> None:
+    async with running(database) as server, rest(server) as http, talker(server.url, "sse") as ada:
+        ended = await http.request("DELETE", "/session", json={"session": ada.connected["session"]})
+        assert ended.status_code == 204
+        assert (await ada.hear("close"))["code"] == 1000
+        assert (await ada.hear())["type"] == "end"
+
+
+async def test_a_reader_that_is_too_slow_is_cut_and_resumes_and_others_are_not_disturbed(database: str) -> None:
+    async with (
+        running(database, max_buffer_size=65_536, max_backlog=262_144) as server,
+        talker(server.url, "websocket") as quick,
+        rest(server) as http,
+    ):
+        await quick.join()
+        sent = 0
+        reader, writer = await _stuck(server, "channel=chat:1")
+        while (await server.health())[1]["connections"] > 1:
+            numbers = f"generate_series({sent + 1}, {sent + 50}) n"
+            write(
+                database, f"select realtime.broadcast('chat:1', 'e', to_jsonb(n || repeat('x', 5000))) from {numbers}"
+            )
+            sent += 50
+            for _ in range(50):
+                await quick.hear("message")
+            assert sent < 20_000
+        text = (await asyncio.wait_for(reader.read(), PATIENCE)).decode()
+        writer.close()
+        *whole, _ = text.split("\n\n")  # the last block may have been cut
+        ids = [line[4:] for each in whole for line in each.splitlines() if line.startswith("id: ")]
+        got = sum("event: message\n" in each for each in whole)
+        assert 10 < got < sent
+        source = Source(http, "channel=chat:1")
+        source.last_id = ids[-1]
+        while len(source.heard) < sent - got:  # each time it is sent as much as may wait
+            async with source.open() as stream:
+                assert (await stream.hear("subscribed"))["recovered"] is True
+                while len(source.heard) < sent - got and (message := await stream.hear())["type"] != "close":
+                    source.take(message)
+        numbers = [int(message["data"].rstrip("x")) for message in source.heard.values()]
+        assert numbers == list(range(got + 1, sent + 1))
+
+
+async def test_a_peer_that_takes_nothing_any_more_is_dropped_by_time_however_little_waits(database: str) -> None:
+    # Far below the bounds on bytes, and long before the kernel gives up: only the stall is noticed.
+    async with (
+        running(database, stall_timeout=1, ping_interval=300, max_buffer_size=64 << 20, max_backlog=64 << 20) as server,
+        talker(server.url, "websocket") as quick,
+    ):
+        await quick.join()
+        _, writer = await _stuck(server, "channel=chat:1")
+        async with asyncio.timeout(PATIENCE):
+            large = (
+                "select realtime.broadcast('chat:1', 'e', to_jsonb(repeat('x', 100000))) from generate_series(1, 100)"
+            )
+            write(database, large)
+            for _ in range(100):
+                await quick.hear("message")
+            await server.connections(1)
+        writer.close()
+
+
+async def _stuck(server: ServerProcess, query: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that has subscribed and takes nothing any more until it is read."""
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    plain.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", server.port))
+    reader, writer = await asyncio.open_connection(sock=plain, limit=8192)
+    writer.write(f"GET /realtime/sse?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await asyncio.wait_for(reader.readuntil(b'"type":"subscribed"'), PATIENCE)
+    return reader, writer
+
+
+async def test_heartbeats_are_comments_and_bring_the_id_up_to_date(database: str) -> None:
+    async with running(database, ping_interval=0.2) as server, rest(server) as http:
+        response = await open_stream(http, params={"channel": "chat:1"})
+        text = ""
+        async with asyncio.timeout(PATIENCE):
+            async for part in response.aiter_text():
+                text += part
+                if text.count(": ping\n\n") >= 3:
+                    break
+        assert text.startswith("retry: ")
+        assert response.headers["cache-control"] == "no-store"
+        assert response.headers["x-accel-buffering"] == "no"
+        await response.aclose()
+
+
+async def test_pages_of_allowed_origins_only_may_use_it(database: str) -> None:
+    good, evil = {"Origin": "https://app.example"}, {"Origin": "https://evil.example"}
+    asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    async with running(database, allowed_origins="https://app.example") as server, rest(server) as http:
+        for path in ("/send", "/poll"):
+            preflight = await http.options(path, headers=good | asking)
+            assert preflight.status_code == 200
+            assert preflight.headers["access-control-allow-origin"] == "https://app.example"
+            assert "access-control-allow-origin" not in (await http.options(path, headers=evil | asking)).headers
+        opened = await http.post("/poll", json={}, headers=good)
+        assert (opened.status_code, opened.headers["access-control-allow-origin"]) == (200, "https://app.example")
+        assert (await http.post("/poll", json={}, headers=evil)).status_code == 403
+        assert (await http.get("/sse", headers=evil)).status_code == 403
+        stream = await open_stream(http, headers=good)
+        assert stream.headers["access-control-allow-origin"] == "https://app.example"
+        await stream.aclose()

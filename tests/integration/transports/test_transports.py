@@ -1,0 +1,190 @@
+"""Every transport offers the same: one scenario after the other over WebSocket (JSON and MessagePack), SSE and polling."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+
+import httpx
+import pytest
+
+from tests.support.channel_nodes import until
+from tests.support.listener import TOP, read, write
+from tests.support.people import rest, running
+from tests.support.processes import PATIENCE
+from tests.support.talkers import TRANSPORTS, talker
+
+pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
+
+
+async def test_a_client_is_greeted_with_its_limits(database: str, transport: str) -> None:
+    async with running(database) as server, talker(server.url, transport) as ada:
+        greeting = ada.connected
+        assert greeting["connectionId"]
+        assert greeting["pingInterval"] == 25_000
+        assert greeting["limits"] == {"messagesPerSecond": 100, "messageSize": 131_072, "subscriptions": 100}
+        assert greeting["epoch"]
+        assert ("session" in greeting) == (transport in ("sse", "poll"))
+        await ada.say(type="ping")
+        assert await ada.hear() == {"type": "pong"}
+
+
+async def test_history_then_live_messages_in_one_order_and_acks(database: str, transport: str) -> None:
+    write(database, "select realtime.broadcast('chat:1', 'said', to_jsonb(n)) from generate_series(1, 5) n")
+    async with running(database) as server, talker(server.url, transport, user="ada") as ada:
+        joined = await ada.join(history=3)
+        assert joined["epoch"] == ada.connected["epoch"]
+        ack = await ada.ask(type="message", channel="chat:1", event="said", data=6, ref="r", id="mine")
+        assert (ack["type"], ack["ref"], ack["id"]) == ("ack", "r", "mine")
+        heard = [await ada.hear("message") for _ in range(4)]
+        assert [message["data"] for message in heard] == [3, 4, 5, 6]
+        assert heard[-1]["position"] == ack["position"]
+        assert heard[-1]["sender"] == "ada"
+
+
+async def test_members_are_seen_to_come_change_and_go(database: str, transport: str) -> None:
+    write(database, "select realtime.create_channel('chat:1', presence_timeout => '0 s')")
+    async with running(database) as server, talker(server.url, transport, user="ada") as ada:
+        joined = await ada.join(presence={"name": "Ada"})
+        assert [user["id"] for user in joined["presence"]["users"]] == ["ada"]
+        async with talker(server.url, transport, user="bob") as bob:
+            assert (await bob.join(presence=True))["presence"]["count"] == 2
+            assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
+            ack = await bob.ask(type="presence:update", channel="chat:1", data={"status": "away"}, ref="p")
+            assert (ack["type"], ack["ref"]) == ("ack", "p")
+            assert (await ada.hear("presence:update"))["user"]["state"] == {"status": "away"}
+            await bob.leave()
+        assert (await ada.hear("presence:leave"))["user"]["id"] == "bob"
+
+
+async def test_who_ends_the_connection_leaves_at_once(database: str, transport: str) -> None:
+    write(database, "select realtime.create_channel('chat:1', presence_timeout => '1 hour')")
+    async with running(database) as server, talker(server.url, transport, user="ada") as ada:
+        await ada.join(presence=True)
+        async with talker(server.url, transport, user="bob") as bob:
+            await bob.join(presence=True)
+            assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
+            await bob.leave()
+            left = await ada.hear("presence:leave")
+            assert (left["user"]["id"], left["count"]) == ("bob", 1)
+
+
+async def test_a_connection_that_breaks_leaves_its_presence_for_a_while(database: str, transport: str) -> None:
+    write(database, "select realtime.create_channel('chat:1', presence_timeout => '1 hour')")
+    async with running(database, session_timeout=1) as server:
+        async with talker(server.url, transport, user="bob") as bob:
+            await bob.join(presence=True)
+        await until(lambda: read(database, "select from realtime.connections where dropped_at is not null"))
+        async with talker(server.url, transport, user="ada") as ada:
+            assert (await ada.join(presence=True))["presence"]["count"] == 2
+
+
+async def test_a_live_query_is_followed_until_it_is_unsubscribed(table: str, transport: str) -> None:
+    async with running(table) as server, talker(server.url, transport) as ada:
+        channel = "db:collection:messages"
+        assert (await ada.join(channel, id="q", query=TOP))["strategy"] == "incremental"
+        first = await ada.hear("snapshot")
+        assert (first["reset"], first["changes"]) == (True, [])
+        write(table, "insert into messages values (1, 'a', 'one', 5), (2, 'a', 'two', 6), (3, 'b', 'no', 7)")
+        change = await ada.hear("snapshot")
+        assert (change["channel"], change["id"], change["reset"]) == (channel, "q", False)
+        kept: list[str] = []
+        for each in change["changes"]:
+            kept.insert(each["newIndex"], each["doc"]["data"]["body"])
+        assert kept == ["two", "one"]
+        await ada.say(type="unsubscribe", channel=channel, id="q")
+        assert (await ada.hear("unsubscribed"))["id"] == "q"
+
+
+async def test_what_is_wrong_is_answered_and_the_session_goes_on(database: str, transport: str) -> None:
+    async with running(database) as server, talker(server.url, transport) as ada:
+        await ada.say(type="message", channel="private:1", event="e", ref="1")
+        assert (await ada.hear("error"))["code"] == "RT_003"
+        await ada.say(type="message", channel="chat:1", event="e", colour="red", ref="2")
+        refused = await ada.hear("error")
+        assert (refused["code"], refused["channel"]) == ("RT_007", "chat:1")
+        await ada.say(type="message", channel="chat:1", event="e", data="x" * 140_000, ref="3")
+        assert (await ada.hear("error"))["code"] == "RT_005"
+        assert (await ada.ask(type="message", channel="chat:1", event="e", data=1, ref="4"))["ref"] == "4"
+
+
+async def test_faster_than_allowed_is_refused_and_a_flood_ends_the_session(database: str, transport: str) -> None:
+    async with running(database, max_message_rate=2) as server, talker(server.url, transport) as ada:
+        message = {"type": "message", "channel": "chat:1", "event": "e", "data": 1}
+        await ada.burst(*(message | {"ref": str(number)} for number in range(3)))
+        refused = await ada.hear("error")
+        assert (refused["code"], refused["ref"]) == ("RT_006", "2")
+        await ada.burst(*[{"type": "ping"}] * 60)
+        assert (await ada.hear("close"))["code"] == 1008
+
+
+async def test_a_kick_ends_a_subscription_and_a_deleted_row_the_session(database: str, transport: str) -> None:
+    async with (
+        running(database) as server,
+        talker(server.url, transport, user="ada") as ada,
+        talker(server.url, "websocket", user="bob") as bob,
+    ):
+        await ada.join(presence=True)
+        await bob.join(presence=True)
+        async with rest(server) as http:
+            assert (await http.post("/channels/chat:1/kick", json={"userId": "ada"})).status_code == 200
+            kicked = await ada.hear("error")
+            assert (kicked["code"], kicked["channel"]) == ("RT_003", "chat:1")
+            assert (await bob.hear("presence:leave"))["user"]["id"] == "ada"
+            [row] = (await http.get("/connections", params={"userId": "ada"})).json()["connections"]
+            assert row["id"] == ada.connected["connectionId"]
+            assert row["transport"] == ("websocket" if transport == "msgpack" else transport)
+            assert (await http.delete(f"/connections/{row['id']}")).status_code == 204
+        assert (await ada.hear("error"))["code"] == "RT_001"
+        closed = await ada.hear("close")
+        assert (closed["code"], closed["reason"]) == (4001, "disconnected")
+        await server.connections(1)
+
+
+async def test_an_unknown_client_with_a_secret_is_the_same_user_on_every_transport(
+    database: str, transport: str
+) -> None:
+    secret = "s3cret_s3cret-s3cret"
+    user = f"anon-{hashlib.sha256(secret.encode()).hexdigest()[:20]}"
+    async with running(database) as server, talker(server.url, "websocket") as bob:
+        await bob.join(presence=True)
+        async with talker(server.url, transport, client=secret, apikey="key") as ada:
+            await ada.join(presence=True)
+            assert (await bob.hear("presence:join"))["user"]["id"] == user
+            async with talker(server.url, "websocket", client=secret) as again:
+                assert (await again.join(presence=True))["presence"]["count"] == 2
+        assert secret not in "".join(server.lines)
+
+
+async def test_a_server_that_goes_asks_its_clients_to_move_and_waits_for_them(database: str, transport: str) -> None:
+    async with running(database, drain_time=PATIENCE) as server, talker(server.url, transport) as ada:
+        await ada.join()
+        server.process.send_signal(signal.SIGTERM)
+        moving = await ada.hear("reconnect")
+        assert 0 <= moving["delay"] < PATIENCE * 1000
+        status, health = await server.health()
+        assert (status, health["status"]) == (503, "draining")
+        async with httpx.AsyncClient(base_url=f"{server.url}/realtime") as http:
+            refused = await http.get("/sse") if transport == "sse" else await http.post("/poll", json={})
+            assert (refused.status_code, refused.json()["code"]) == (503, "RT_001")
+        await ada.ask(type="message", channel="chat:1", event="e", data=1)
+        await ada.leave()
+        async with asyncio.timeout(PATIENCE / 2):
+            assert await server.process.wait() == 0
+
+
+async def test_a_server_that_has_waited_closes_those_who_stay(database: str, transport: str) -> None:
+    async with running(database, drain_time=0.2) as server, talker(server.url, transport) as ada:
+        server.process.send_signal(signal.SIGTERM)
+        assert (await ada.hear("close"))["code"] == 1001
+
+
+async def test_a_second_signal_ends_the_wait(database: str, transport: str) -> None:
+    async with running(database, drain_time=10 * PATIENCE) as server, talker(server.url, transport) as ada:
+        server.process.send_signal(signal.SIGTERM)
+        await ada.hear("reconnect")
+        server.process.send_signal(signal.SIGTERM)
+        assert (await ada.hear("close"))["code"] == 1001
+        async with asyncio.timeout(PATIENCE):
+            assert await server.process.wait() == 0

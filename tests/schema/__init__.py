@@ -1,1 +1,0 @@
-"""What the schema ``realtime`` does in a database: migrating, privileges, triggers, locks."""

@@ -1,1 +1,0 @@
-"""The TypeScript SDK against real servers: in Node and in Chromium, over each transport."""

@@ -1,1 +1,0 @@
-"""The Python SDK: its core on its own, and the whole against a real server."""

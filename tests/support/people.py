@@ -1,0 +1,65 @@
+"""Who talks over a server: clients of its WebSocket that keep what they hear, and one of its REST API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.support.listener import slot_name
+from tests.support.ports import free_port
+from tests.support.processes import PATIENCE, ServerProcess, serving
+from tests.support.talkers import Message, SocketTalker
+
+
+class Person(SocketTalker):
+    """A client that keeps what it hears; a close is raised, and leaving the block is ending the connection."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        super().__init__(socket, packed=False)
+        self.id = ""
+
+    async def next(self) -> Message:
+        message: Message = json.loads(await self.socket.recv())
+        return message
+
+
+@asynccontextmanager
+async def person(server: ServerProcess, user: str) -> AsyncIterator[Person]:
+    async with connect(f"{server.websocket}?user={user}", max_size=None) as socket:
+        somebody = Person(socket)
+        somebody.id = (await somebody.hear("connected"))["connectionId"]
+        yield somebody
+
+
+@asynccontextmanager
+async def running(dsn: str, **config: object) -> AsyncIterator[ServerProcess]:
+    port = free_port()
+    async with (
+        asyncio.timeout(4 * PATIENCE),
+        serving(dsn, port, slot_name=slot_name(), trust_user_parameter="true", **config) as server,
+    ):
+        yield server
+
+
+@asynccontextmanager
+async def rest(server: ServerProcess) -> AsyncIterator[httpx.AsyncClient]:
+    """Asks the server over HTTP, at ``/realtime``."""
+    async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=PATIENCE) as http:
+        yield http
+
+
+@asynccontextmanager
+async def company(dsn: str, **config: object) -> AsyncIterator[tuple[Person, Person, httpx.AsyncClient]]:
+    """Ada, Bob and the REST API of one server."""
+    async with (
+        running(dsn, **config) as server,
+        person(server, "ada") as ada,
+        person(server, "bob") as bob,
+        rest(server) as http,
+    ):
+        yield ada, bob, http

@@ -1,0 +1,210 @@
+"""A WebSocket end to talk to in tests: uvicorn in this process, with live queries whose events the test makes itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+import pytest
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from engine.errors import InvalidQuery, QueryRejected
+from engine.live.core.resume_log import Resume
+from server.app.http import make_app
+from server.app.uvicorn_http import HttpProtocol
+from server.auth.identity import Upgrade, member_of
+from server.client.shared import Services
+from server.ports.limits import ConnectionLimits
+from server.ports.live_queries import LiveEvent, LiveSubscription
+from server.session.session import Session, SessionLimits
+from server.transports.websocket.connection import WebSocketConnection
+from tests.support.rooms import Rooms
+
+
+@dataclass(eq=False)
+class Event:
+    position: int
+    reset: bool
+    changes_json: bytes
+    error: QueryRejected | None = None
+
+
+@dataclass(eq=False)
+class ListSubscription:
+    """A subscriber of a list of texts. What it has is remembered while paused, as the live queries do it."""
+
+    source: Lists
+    deliver: Callable[[LiveSubscription, LiveEvent], None]
+    strategy: str = "incremental"
+    reason: str | None = None
+    position: int = 1
+    epoch: str = "e"
+    recovered: bool | None = None
+    has: list[str] | None = None
+    paused: bool = True
+    cancelled: bool = False
+    pauses: int = 0
+
+    def begin(self) -> None:
+        self.paused = False
+        self._bring(reset=True)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.source.subscriptions.remove(self)
+
+    def pause(self) -> None:
+        self.paused = True
+        self.pauses += 1
+
+    def resume(self) -> None:
+        self.paused = False
+        if self.has != self.source.rows:
+            self._bring(reset=False)
+
+    def _bring(self, *, reset: bool) -> None:
+        self.has = list(self.source.rows)
+        self.deliver(self, Event(self.source.position, reset, json.dumps(self.source.rows).encode()))
+
+
+@dataclass(eq=False)
+class Lists:
+    """Live queries over one list; every event carries the whole list."""
+
+    rows: list[str] = field(default_factory=list)
+    position: int = 1
+    subscriptions: list[ListSubscription] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+
+    async def subscribe(
+        self,
+        collection: str,
+        spec: Mapping[str, object],
+        deliver: Callable[[LiveSubscription, LiveEvent], None],
+        resume: Resume | None = None,
+    ) -> ListSubscription:
+        if self.gate is not None:
+            await self.gate.wait()
+        if collection == "none":
+            raise InvalidQuery("there is none")
+        subscription = ListSubscription(self, deliver)
+        self.subscriptions.append(subscription)
+        return subscription
+
+    def change(self, rows: list[str]) -> None:
+        self.position += 1
+        self.rows = rows
+        event = Event(self.position, False, json.dumps(rows).encode())
+        for subscription in list(self.subscriptions):
+            if not subscription.paused:
+                subscription.has = rows
+                subscription.deliver(subscription, event)
+
+    def end(self, error: QueryRejected) -> None:
+        for subscription in self.subscriptions:
+            subscription.deliver(subscription, Event(self.position, False, b"[]", error))
+        self.subscriptions.clear()
+
+
+@dataclass(eq=False)
+class Door:
+    """Accepts every connection."""
+
+    lists: Lists
+    session_limits: SessionLimits
+    connection_limits: ConnectionLimits
+    connections: set[WebSocketConnection] = field(default_factory=set)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    port: int = 0
+    server: uvicorn.Server | None = None
+    rooms: Rooms = field(default_factory=Rooms)
+    services: Services = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.services = Services(self.lists, self.rooms)
+
+    @property
+    def message_hard_cap(self) -> int:
+        return self.connection_limits.message_hard_cap
+
+    def accept(self, upgrade: Upgrade) -> WebSocketConnection:
+        id = upgrade.query.get("connection", "test")
+        session = Session(id, self.session_limits)
+        member = member_of(id, upgrade, trust_user_parameter=True)
+        connection = WebSocketConnection(session, member, self.services, self.connection_limits, self._closed)
+        self.connections.add(connection)
+        return connection
+
+    def _closed(self, connection: WebSocketConnection) -> None:
+        self.connections.discard(connection)
+        self.changed.set()
+
+    async def left_alone(self) -> None:
+        """Wait until no connection is left."""
+        while self.connections:
+            self.changed.clear()
+            await self.changed.wait()
+
+    def connect(self, query: str = "", **options: Any) -> connect:
+        return connect(f"ws://127.0.0.1:{self.port}/realtime{query}", **options)
+
+
+@asynccontextmanager
+async def open_door(
+    session_limits: SessionLimits | None = None,
+    connection_limits: ConnectionLimits | None = None,
+    lists: Lists | None = None,
+    kind: type[Door] | None = None,
+) -> AsyncIterator[Door]:
+    door = (kind or Door)(lists or Lists(), session_limits or SessionLimits(), connection_limits or ConnectionLimits())
+    listener = socket.create_server(("127.0.0.1", 0))
+    door.port = listener.getsockname()[1]
+    config = uvicorn.Config(
+        make_app(lambda: {"status": "ok"}),
+        http=cast("Any", partial(HttpProtocol, door)),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        timeout_graceful_shutdown=3,
+    )
+    door.server = uvicorn.Server(config)
+    task = asyncio.create_task(door.server._serve([listener]))
+    try:
+        yield door
+    finally:
+        door.server.should_exit = True
+        await task
+
+
+async def say(socket: ClientConnection, message: object) -> None:
+    await socket.send(json.dumps(message))
+
+
+async def hear(socket: ClientConnection) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 20))
+    return message
+
+
+async def subscribe(socket: ClientConnection, id: str = "q", collection: str = "list") -> None:
+    await say(socket, {"type": "subscribe", "channel": f"db:collection:{collection}", "id": id})
+
+
+async def closed_after(doing: Coroutine[Any, Any, None]) -> int:
+    """The code with which the server closes the connection while ``doing`` goes on."""
+    with pytest.raises(ConnectionClosed) as closed:
+        await doing
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code
+
+
+async def hear_to_the_end(client: ClientConnection) -> None:
+    while True:
+        await hear(client)

@@ -1,0 +1,249 @@
+"""Channels over a real socket, with events that the test makes: answers, order, slow subscribers, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidStatus
+from websockets.frames import Opcode
+
+from engine.channels.core.model import Disconnected, Kicked, NodeRemoved
+from server.ports.limits import ConnectionLimits
+from server.session.session import SessionLimits
+from tests.support.raw_socket import masked, read_frame, reading, slow_client
+from tests.support.rooms import Event, Full
+from tests.support.serving import Door, closed_after, hear, hear_to_the_end, open_door, say
+
+PATIENCE = 20
+
+
+async def subscribed(client: ClientConnection, channel: str = "chat:1", **options: object) -> dict[str, Any]:
+    await say(client, {"type": "subscribe", "channel": channel, **options})
+    answer = await hear(client)
+    assert answer["type"] == "subscribed", answer
+    return answer
+
+
+async def greeted(client: ClientConnection) -> ClientConnection:
+    assert (await hear(client))["type"] == "connected"
+    return client
+
+
+async def until_gone(door: Door, count: int = 1) -> None:
+    async with asyncio.timeout(PATIENCE), door.rooms.changed:
+        await door.rooms.changed.wait_for(lambda: len(door.rooms.gone) == count)
+
+
+async def test_history_comes_after_the_answer_and_before_what_follows() -> None:
+    async with open_door() as door, door.connect() as client:
+        await greeted(client)
+        for number in range(5):
+            door.rooms.send("chat:1", {"n": number})
+        await subscribed(client, history=2)
+        door.rooms.send("chat:1", {"n": 5})
+        assert [(await hear(client))["n"] for _ in range(3)] == [3, 4, 5]
+
+
+async def test_a_message_is_acknowledged_with_its_ref_id_and_position() -> None:
+    async with open_door() as door, door.connect("?user=ada") as client:
+        await greeted(client)
+        await say(client, {"type": "message", "channel": "c", "event": "e", "data": {"a": 1}, "ref": "17", "id": "u"})
+        assert await hear(client) == {"type": "ack", "channel": "c", "ref": "17", "id": "u", "position": "0/20/1"}
+        [message] = door.rooms.published
+        assert (message.data, message.member.user_id) == (b'{"a": 1}', "ada")
+
+
+async def test_publishes_are_handed_over_in_order_and_reading_stops_while_too_many_wait() -> None:
+    async with open_door(SessionLimits(message_rate=10_000)) as door, door.connect() as client:
+        await greeted(client)
+        door.rooms.gate.clear()
+        sending = asyncio.create_task(send_many(client, 3000))
+        async with asyncio.timeout(PATIENCE), door.rooms.changed:
+            await door.rooms.changed.wait_for(lambda: any(connection.held for connection in door.connections))
+        assert len(door.rooms.published) < 600
+        door.rooms.gate.set()
+        acks = [await hear(client) for _ in range(3000)]
+        await sending
+        assert [json.loads(message.data)["n"] for message in door.rooms.published] == list(range(3000))
+        assert {ack["ref"] for ack in acks} == {str(number) for number in range(3000)}
+
+
+async def send_many(client: ClientConnection, count: int) -> None:
+    for n in range(count):
+        data = {"n": n, "text": "x" * 2000}
+        await say(client, {"type": "message", "channel": "c", "event": "e", "data": data, "ref": str(n)})
+
+
+async def test_a_message_is_stored_also_when_its_sender_has_gone() -> None:
+    async with open_door() as door:
+        async with door.connect() as client:
+            await greeted(client)
+            door.rooms.gate.clear()
+            await say(client, {"type": "message", "channel": "c", "event": "e", "data": 1})
+            await say(client, {"type": "ping"})
+            assert (await hear(client))["type"] == "pong"
+        await until_gone(door)
+        door.rooms.gate.set()
+        await door.services.background.drain(PATIENCE)
+        assert len(door.rooms.past["c"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("channel", "code"),
+    [("private:user-1", "RT_003"), ("db:collection:messages", "RT_003"), ("db:other", "RT_004")],
+)
+async def test_closed_channels_are_refused_by_name(channel: str, code: str) -> None:
+    async with open_door() as door, door.connect() as client:
+        await greeted(client)
+        await say(client, {"type": "message", "channel": channel, "event": "e", "data": 1, "ref": "r"})
+        refused = await hear(client)
+        assert (refused["code"], refused["channel"], refused["ref"]) == (code, channel, "r")
+        if channel != "db:collection:messages":
+            await say(client, {"type": "subscribe", "channel": channel})
+            assert (await hear(client))["code"] == code
+        assert (door.rooms.published, door.rooms.subscriptions) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [(Full("5 of 5 places are taken"), "RT_008"), (OSError("gone"), "RT_001"), (KeyError("bug"), "RT_001")],
+)
+async def test_whatever_goes_wrong_the_request_is_answered_and_can_be_repeated(failure: Exception, code: str) -> None:
+    async with open_door() as door, door.connect() as client:
+        await greeted(client)
+        door.rooms.refuse = failure
+        await say(client, {"type": "subscribe", "channel": "chat:1", "id": "a"})
+        refused = await hear(client)
+        assert (refused["code"], refused["channel"], refused["id"]) == (code, "chat:1", "a")
+        assert "bug" not in refused["message"]
+        door.rooms.refuse = None
+        await subscribed(client)
+
+
+async def test_presence_is_part_of_the_answer_and_an_update_is_acknowledged() -> None:
+    async with open_door() as door, door.connect("?user=ada&connection=c1") as client:
+        await greeted(client)
+        await say(client, {"type": "subscribe", "channel": "chat:1", "presence": True})
+        await say(client, {"type": "presence:update", "channel": "chat:1", "data": {"status": "typing"}, "ref": "1"})
+        assert (await hear(client))["presence"] == {"users": ["ada"], "count": 1}
+        assert await hear(client) == {"type": "ack", "channel": "chat:1", "ref": "1"}
+        assert door.rooms.presences == [("chat:1", "c1", {"status": "typing"})]
+
+
+async def test_unsubscribing_leaves_and_losing_the_connection_only_drops() -> None:
+    async with open_door() as door:
+        async with door.connect("?connection=c1") as client:
+            await greeted(client)
+            await subscribed(client, "chat:1", presence=True)
+            await subscribed(client, "chat:2", presence=True)
+            first, second = door.rooms.subscriptions
+            await say(client, {"type": "unsubscribe", "channel": "chat:1"})
+            assert (await hear(client))["type"] == "unsubscribed"
+            assert (first.cancelled, second.cancelled) == ("left", "")
+        await until_gone(door)
+        assert second.cancelled == "dropped"
+        assert door.rooms.gone == ["c1"]
+
+
+async def test_unsubscribing_while_it_is_being_opened_leaves_nothing_behind() -> None:
+    async with open_door() as door, door.connect() as client:
+        await greeted(client)
+        door.rooms.gate.clear()
+        await say(client, {"type": "subscribe", "channel": "chat:1"})
+        await say(client, {"type": "unsubscribe", "channel": "chat:1"})
+        assert (await hear(client))["type"] == "unsubscribed"
+        door.rooms.gate.set()
+        await door.services.background.drain(PATIENCE)
+        assert door.rooms.subscriptions == []
+        await subscribed(client)
+
+
+async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection() -> None:
+    async with open_door() as door, door.connect() as client:
+        await greeted(client)
+        await subscribed(client)
+        [subscription] = door.rooms.subscriptions
+        subscription.deliver(Event(error=Kicked("you were removed: spam")))
+        kicked = await hear(client)
+        assert (kicked["type"], kicked["code"], kicked["channel"]) == ("error", "RT_003", "chat:1")
+        subscription.deliver(Event({"n": 1}))
+        door.rooms.members["test"](Event({"n": 2}))
+        assert await hear(client) == {"n": 2}
+        door.rooms.members["test"](Event(error=Disconnected("disconnected")))
+        assert (await hear(client))["code"] == "RT_001"
+        assert await closed_after(hear_to_the_end(client)) == 4001
+
+
+async def test_clients_of_a_server_that_was_taken_for_dead_are_told_to_resume() -> None:
+    async with open_door() as door, door.connect() as client:
+        await greeted(client)
+        await subscribed(client)
+        door.rooms.members["test"](Event(error=NodeRemoved("this server was taken for dead")))
+        assert (await hear(client))["code"] == "RT_001"
+        assert await closed_after(hear_to_the_end(client)) == 4008
+
+
+async def test_a_slow_subscriber_is_told_to_resume_and_others_get_every_message() -> None:
+    limits = ConnectionLimits(buffer_size=64 * 1024, backlog=256 * 1024)
+    async with open_door(connection_limits=limits) as door, door.connect() as quick:
+        await greeted(quick)
+        await subscribed(quick)
+        reader, writer, _ = await slow_client(door, queries=0)
+        reading(writer).resume_reading()
+        writer.write(masked(Opcode.TEXT, b'{"type":"subscribe","channel":"chat:1"}'))
+        await read_frame(reader)
+        reading(writer).pause_reading()
+        sent = 0
+        while len(door.rooms.subscriptions) == 2 and not any(c.closing for c in door.connections):
+            sent += 1
+            door.rooms.send("chat:1", {"n": sent, "text": "x" * 5000})
+            assert (await hear(quick))["n"] == sent
+        for _ in range(50):
+            sent += 1
+            door.rooms.send("chat:1", {"n": sent, "text": "x" * 5000})
+            assert (await hear(quick))["n"] == sent
+        reading(writer).resume_reading()
+        heard = 0
+        while True:
+            opcode, payload = await asyncio.wait_for(read_frame(reader), PATIENCE)
+            if opcode == Opcode.CLOSE:
+                break
+            heard += 1
+            assert json.loads(payload)["n"] == heard
+        assert (int.from_bytes(payload[:2], "big"), payload[2:]) == (4008, b"resume")
+        assert 256 // 5 < heard < sent
+        writer.close()
+
+
+async def test_a_burst_larger_than_the_buffer_does_not_close_who_reads_it() -> None:
+    limits = ConnectionLimits(buffer_size=64 * 1024, backlog=1024 * 1024)
+    async with open_door(connection_limits=limits) as door, door.connect() as client:
+        await greeted(client)
+        await subscribed(client)
+        for number in range(500):
+            door.rooms.send("chat:1", {"n": number, "text": "x" * 1000})
+        assert [(await hear(client))["n"] for _ in range(500)] == list(range(500))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?user=",
+        "?user=a%00b",
+        "?user=" + "x" * 300,
+        "?attributes=5",
+        "?attributes={%22a%22:[]}",
+        "?attributes={%22a%22:%22\\u0000%22}",
+        "?user=%ff",
+    ],
+)
+async def test_an_identity_that_cannot_be_is_refused_at_the_door(query: str) -> None:
+    async with open_door() as door:
+        with pytest.raises(InvalidStatus) as refused:
+            async with door.connect(query):
+                pass
+        assert refused.value.response.status_code == 400

@@ -1,0 +1,47 @@
+"""What the server cannot do for the moment does not end a subscription."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bunbase import Realtime, RealtimeError, Snapshot
+
+from engine.errors import DatabaseUnavailable
+from engine.live.core.resume_log import Resume
+from server.ports.live_queries import LiveEvent, LiveSubscription
+from tests.support.processes import PATIENCE
+from tests.support.serving import Lists, ListSubscription, open_door
+
+
+class Away(Lists):
+    """Refuses the first subscriptions, as a server does whose database is away."""
+
+    refusals = 3
+
+    async def subscribe(
+        self,
+        collection: str,
+        spec: Mapping[str, object],
+        deliver: Callable[[LiveSubscription, LiveEvent], None],
+        resume: Resume | None = None,
+    ) -> ListSubscription:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise DatabaseUnavailable("the database cannot be reached; try again")
+        return await super().subscribe(collection, spec, deliver, resume)
+
+
+async def test_a_live_query_that_is_opened_while_the_database_is_away_is_served_when_it_is_back() -> None:
+    heard: asyncio.Queue[Any] = asyncio.Queue()
+    async with (
+        asyncio.timeout(PATIENCE),
+        open_door(lists=Away()) as door,
+        Realtime(f"http://127.0.0.1:{door.port}", transports=("websocket",)) as realtime,
+    ):
+        query = realtime.database().collection("messages").on_snapshot(heard.put_nowait)
+        query.on("error", heard.put_nowait)
+        first = await heard.get()
+        assert not isinstance(first, RealtimeError), first
+        assert isinstance(first, Snapshot)

@@ -1,0 +1,254 @@
+"""Whatever cuts an event stream off, wherever: who comes back with the last id has missed nothing, and is further."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.channels.core.model import Position
+from server.ports.limits import ConnectionLimits
+from server.transports.sse import connection as sse
+from server.transports.sse.event_ids import Place, read_id, write_id
+from server.transports.sse.progress import Block, Handed, Key, Opened, Progress
+from tests.support.archive import Archive, Said
+from tests.support.stream_source import Source
+
+CHANNELS = ["a", "b", "c"]
+LAST = Position(10**9)
+
+messages = st.builds(
+    lambda channel, priority, wanted, size: (channel, priority, wanted, size),
+    st.sampled_from(CHANNELS),
+    st.sampled_from([0, 0, 0, 1, 5]),
+    st.sampled_from([True, True, True, False]),
+    st.sampled_from([0, 50, 400]),
+)
+transactions = st.lists(messages, min_size=1, max_size=8)
+happenings = st.one_of(
+    transactions.map(lambda said: ("say", said)),
+    transactions.map(lambda said: ("say together", said)),
+    st.sampled_from(
+        [("interrupt", None), ("mend", None), ("expire", "a"), ("expire", "c"), ("fail", "b"), ("wait", None)]
+    ),
+)
+connections = st.tuples(st.none() | st.integers(0, 4000), st.integers(0, 4))
+
+
+def said(transaction: list[tuple[str, int, bool, int]]) -> list[Said]:
+    return [Said(channel, None, priority, wanted, size) for channel, priority, wanted, size in transaction]
+
+
+async def happen(archive: Archive, script: Iterator[tuple[str, object]]) -> None:
+    """Do what the script says, while the client listens. Never in the middle of a turn of the loop."""
+    for what, of in script:
+        match what, of:
+            case "say", list():
+                archive.say(said(of))
+            case "say together", list():
+                archive.say(said(of), together=True)
+            case "interrupt", _:
+                archive.interrupt()
+            case "mend", _:
+                await archive.mend()
+            case "expire", str():
+                archive.expire(of)
+            case "fail", str():
+                archive.fail(of)
+        await _turns(7)
+    await archive.mend()
+
+
+@given(
+    past=st.lists(transactions, max_size=12),
+    script=st.lists(happenings, max_size=25),
+    cuts=st.lists(connections, max_size=8),
+    delays=st.lists(st.none() | st.integers(0, 12), max_size=7),
+    breaks=st.none() | st.integers(0, 4),
+    history=st.sampled_from([0, 2, 1000]),
+    known=st.booleans(),
+    backlog=st.sampled_from([300, 1000, 5000]),
+    most=st.sampled_from([150, 600, 10_000]),
+)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+async def test_every_id_is_true_and_none_goes_back_and_nothing_is_missing_in_the_end(
+    past: list[list[tuple[str, int, bool, int]]],
+    script: list[tuple[str, object]],
+    cuts: list[tuple[int | None, int]],
+    delays: list[int | None],
+    breaks: int | None,
+    history: int,
+    known: bool,
+    backlog: int,
+    most: int,
+) -> None:
+    archive = Archive(delays, breaks)
+    source = Source(archive, CHANNELS, history, ConnectionLimits(buffer_size=200, backlog=backlog))
+    if known:
+        source.last_id = "0/1;e"
+        source.starts = dict.fromkeys(CHANNELS, Position(1))
+        source.places = dict(source.starts)
+    for transaction in past:
+        archive.say(said(transaction))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sse, "_MOST_BYTES", most)
+        going_on = asyncio.create_task(happen(archive, iter(script)))
+        for cut, pace in cuts:
+            await source.listen(cut, pace)
+        await going_on
+        archive.delays, archive.breaks = [], None
+        missed = sum(each.size + 200 for each in archive.log)
+        for _ in range(20 + 2 * missed // backlog):
+            if await source.listen(None, 0):
+                break
+        else:
+            pytest.fail("it comes back for ever")
+    for channel in CHANNELS:
+        assert source.missing(channel, LAST) == set()
+
+
+ROOM = ConnectionLimits(buffer_size=200, backlog=5000)
+
+
+async def test_what_has_overtaken_is_behind_the_client_too_and_no_id_goes_back_for_what_was_overtaken() -> None:
+    archive = Archive()
+    source = Source(archive, CHANNELS, 0, ROOM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sse, "_MOST_BYTES", 1)
+        listening = asyncio.create_task(source.listen(None, 0))
+        await _turns(30)
+        archive.say([Said("a"), Said("a"), Said("c", priority=5), Said("b")])
+        assert await listening
+    overtaking = read_id(source.ids[source.ids.index("0/64;e") + 1])
+    assert (overtaking.of("c"), overtaking.of("a")) == (Place("0/6E", "e"), Place("0/6D", "e"))
+    assert source.last_id == "0/6E;e"
+
+
+async def test_a_channel_that_may_not_be_had_does_not_make_ids_longer() -> None:
+    archive = Archive()
+    source = Source(archive, ["a", "private:b"], 0, ROOM)
+    archive.say([Said("a")])
+    assert await source.listen(None, 0)
+    assert source.last_id == "0/6E;e"
+
+
+async def test_a_channel_that_failed_is_named_until_it_is_open_again() -> None:
+    archive = Archive()
+    source = Source(archive, ["a", "b"], 0, ROOM)
+    listening = asyncio.create_task(source.listen(None, 0))
+    await _turns(30)
+    archive.fail("b")
+    archive.say([Said("b"), Said("a")])
+    await _turns(10)
+    source.connection.receive(b'{"type":"subscribe","channel":"b","since":"0/64"}')
+    await _turns(10)
+    archive.say([Said("a")])
+    assert await listening
+    assert f"(0/6E;e|e;{_hash('b')}:0/64)" in source.ids
+    assert source.heard["b"] == {(110, 0)}
+    assert source.last_id == "0/78/0;e"
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def message(channel: str, *key: int) -> Block:
+    lsn, seq = key
+    return Block(b"", channel, (lsn, seq))
+
+
+def opened(channel: str, recovered: bool | None = None) -> Block:
+    return Block(b"", opened=Opened(channel, "0/FF", recovered))
+
+
+def places(progress: Progress) -> dict[str, Place | None]:
+    return {channel: read_id(progress.id or "").of(channel) for channel in CHANNELS}
+
+
+def test_of_messages_in_order_each_has_its_position_as_its_id() -> None:
+    progress = Progress("e")
+    progress.resume(dict.fromkeys(CHANNELS))
+    blocks = [message("a", 1, 0), message("b", 1, 1), message("a", 2, 0), Block(b"")]
+    assert progress.number(blocks, [], settled=True) == [(1, 0), (1, 1), (2, 0), None]
+    assert progress.even
+    assert progress.id == "0/2/0;e"
+    assert progress.reach("0/9") == "0/9;e" == progress.id
+
+
+def test_a_message_that_overtakes_has_no_id_until_what_it_has_overtaken_is_put_in() -> None:
+    progress = Progress("e")
+    progress.resume(dict.fromkeys(CHANNELS))
+    high, low = message("b", 5, 9), [message("a", 5, 0), message("a", 5, 1), message("a", 5, 2)]
+    assert progress.number([high, *low[:2]], low[2:], settled=True) == [None, (5, 0), (5, 1)]
+    assert progress.number([high], low, settled=True) == [None]
+
+
+def test_no_message_has_an_id_before_the_client_knows_whether_another_channel_has_lost_something() -> None:
+    for after in ([opened("b", False)], [opened("b", False), message("b", 7, 0)]):
+        progress = Progress("e")
+        progress.resume({"a": Place("0/1", "e"), "b": Place("0/2", "e")})
+        assert progress.number([message("a", 3, 0)], after, settled=True) == [None]
+        last: list[Key | None] = [(7, 0)] if after[1:] else []
+        assert progress.number([message("a", 3, 0), *after], [], settled=True) == [None, None, *last]
+
+
+def test_a_place_that_means_nothing_here_is_forgotten_once_the_client_has_been_told() -> None:
+    progress = Progress("e")
+    elsewhere = Place("0/FFFFFF", "elsewhere")
+    progress.resume(dict.fromkeys("ab", elsewhere))
+    progress.number([opened("a", False)], [], settled=False)
+    progress.advance([], [message("a", 8, 0)], Handed(Position(9), ["a"]))
+    assert (places(progress)["a"], places(progress)["b"]) == (Place("0/7", "e"), elsewhere)
+
+
+def test_a_channel_of_which_nothing_waits_is_as_far_as_the_stream_and_another_one_just_before_what_waits() -> None:
+    progress = Progress("e")
+    progress.resume(dict.fromkeys(CHANNELS, Place("0/1", "e")))
+    blocks = [opened("a", True), message("a", 2, 0), opened("b", True)]
+    assert progress.number(blocks, [message("b", 4, 5)], settled=False) == [None] * 3
+    progress.advance(blocks, [message("b", 4, 5)], Handed(Position(9), ["a", "b"]))
+    assert list(places(progress).values()) == [Place("0/9", "e"), Place("0/4/4", "e"), Place("0/1", "e")]
+
+
+def test_a_stream_that_ends_for_want_of_room_gives_no_id_beyond_what_it_had_no_room_for() -> None:
+    progress = Progress("e")
+    progress.resume(dict.fromkeys("ab", Place("0/1", "e")))
+    progress.reach("0/2")
+    closed = Handed(Position(20), ["a", "b"], refused=("b", (5, 0)))
+    blocks = [message("a", 4, 0), message("a", 6, 0)]
+    assert progress.number(blocks, [], settled=True, closed=closed) == [(4, 0), None]
+    progress.advance(blocks, [], closed)
+    assert (places(progress)["a"], places(progress)["b"]) == (Place("0/14", "e"), Place("0/4", "e"))
+
+
+def test_of_a_transaction_that_a_stream_ended_in_no_message_has_an_id_that_others_would_be_measured_by() -> None:
+    progress = Progress("e")
+    progress.resume(dict.fromkeys("ab", Place("0/1", "e")))
+    blocks = [message("a", 4, 0), message("a", 5, 7)]
+    closed = Handed(Position(4), ["a", "b"], refused=("a", (5, 8)))
+    assert progress.number(blocks, [], settled=True, closed=closed) == [(4, 0), None]
+    progress.advance(blocks, [], closed)
+    assert (places(progress)["a"], places(progress)["b"]) == (Place("0/5/7", "e"), Place("0/4", "e"))
+    alone = Handed(Position(4), ["a"], refused=("a", (5, 8)))
+    assert Progress("e").number(blocks, [], settled=True, closed=alone) == [(4, 0), (5, 7)]
+
+
+def test_a_channel_that_is_waited_for_in_vain_stays_where_it_was_and_the_others_go_on() -> None:
+    progress = Progress("e")
+    progress.resume(dict.fromkeys(CHANNELS, Place("0/1", "before")))
+    for lsn in (16, 32):
+        blocks = [message("a", lsn, 0)]
+        progress.advance(blocks, [], Handed(Position(lsn), ["a", "b"]))
+        position = f"0/{lsn:X}"
+        assert progress.id == f"({position};e|before;{_hash('c')}:0/1)"
+
+
+def _hash(channel: str) -> str:
+    text = write_id({channel: Place("0/1"), "x": None, "y": None})
+    assert text is not None
+    return text.split(";")[1].partition(":")[0]

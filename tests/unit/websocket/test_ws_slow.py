@@ -1,0 +1,130 @@
+"""Clients that are slow, silent or gone, and the end of the server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from websockets.frames import Opcode
+
+from server.ports.limits import ConnectionLimits
+from tests.support.raw_socket import handshake, masked, read_frame, reading, slow_client
+from tests.support.serving import closed_after, hear, hear_to_the_end, open_door, subscribe
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_a_silent_client_is_dropped() -> None:
+    async with open_door(connection_limits=ConnectionLimits(ping_interval=0.05, missed_pings=2)) as door:
+        reader, writer = await handshake(door)
+        kinds = [(await read_frame(reader))[0], (await read_frame(reader))[0]]
+        assert kinds == [Opcode.PING, Opcode.PING]
+        assert await reader.read() == b""
+        writer.close()
+        await door.left_alone()
+
+
+async def test_a_client_that_answers_pings_stays() -> None:
+    async with open_door(connection_limits=ConnectionLimits(ping_interval=0.01)) as door:
+        reader, writer = await handshake(door)
+        for _ in range(10):
+            opcode, payload = await read_frame(reader)
+            assert opcode == Opcode.PING
+            writer.write(masked(Opcode.PONG, payload))
+        writer.close()
+        await door.left_alone()
+
+
+SMALL = ConnectionLimits(buffer_size=64 * 1024)
+
+
+async def test_a_slow_client_gets_the_current_rows_and_others_never_notice() -> None:
+    async with open_door(connection_limits=SMALL) as door, door.connect() as quick:
+        await hear(quick)
+        await subscribe(quick)
+        await hear(quick)
+        await hear(quick)
+        reader, writer, _ = await slow_client(door, queries=3)
+        slow = [s for s in door.lists.subscriptions if s.deliver is not door.lists.subscriptions[0].deliver]
+        changes = 0
+        while not all(s.paused for s in slow):
+            changes += 1
+            door.lists.change([str(changes), "x" * 5000])
+            assert (await hear(quick))["changes"][0] == str(changes)
+        for _ in range(500):
+            changes += 1
+            door.lists.change([str(changes), "x" * 5000])
+            assert (await hear(quick))["changes"][0] == str(changes)
+        reading(writer).resume_reading()
+        latest: dict[str, str] = {}
+        received = 0
+        while latest != {str(n): str(changes) for n in range(3)}:
+            _, payload = await asyncio.wait_for(read_frame(reader), 20)
+            event = json.loads(payload)
+            latest[event["id"]] = event["changes"][0]
+            received += 1
+        assert received < 3 * changes
+        door.lists.change(["last"])
+        assert {json.loads((await read_frame(reader))[1])["changes"][0] for _ in range(3)} == {"last"}
+        writer.close()
+
+
+async def test_a_slow_client_is_not_read_from_either() -> None:
+    async with open_door(connection_limits=SMALL) as door:
+        _reader, writer, _ = await slow_client(door)
+        [connection] = door.connections
+        while not connection.congested:
+            door.lists.change(["x" * 5000])
+            await asyncio.sleep(0)
+        before = connection.client.session.subscriptions
+        writer.write(
+            masked(Opcode.TEXT, b'{"type":"subscribe","channel":"db:collection:list","id":"more"}'),
+        )
+        async with door.connect() as other:
+            await hear(other)
+        assert connection.client.session.subscriptions == before
+        writer.close()
+
+
+async def test_a_client_that_takes_nothing_at_all_is_dropped() -> None:
+    limits = ConnectionLimits(buffer_size=64 * 1024, stall_timeout=0.05)
+    async with open_door(connection_limits=limits) as door:
+        _reader, writer, _ = await slow_client(door)
+        [connection] = door.connections
+        while not connection.congested:
+            door.lists.change(["x" * 5000])
+            await asyncio.sleep(0)
+        await asyncio.wait_for(door.left_alone(), 20)
+        assert door.lists.subscriptions == []
+        writer.close()
+
+
+async def test_a_first_snapshot_larger_than_the_buffer_arrives_whole() -> None:
+    async with open_door(connection_limits=SMALL) as door, door.connect(max_size=None) as client:
+        door.lists.rows = ["x" * 1000] * 1000
+        await hear(client)
+        await subscribe(client, "a")
+        await subscribe(client, "b")
+        heard = [await hear(client) for _ in range(4)]
+        assert sorted((frame["type"], frame["id"]) for frame in heard) == [
+            ("snapshot", "a"),
+            ("snapshot", "b"),
+            ("subscribed", "a"),
+            ("subscribed", "b"),
+        ]
+        door.lists.change(["after"])
+        assert [(await hear(client))["changes"] for _ in range(2)] == [["after"]] * 2
+
+
+async def test_shutting_down_tells_clients_to_go_after_what_they_are_owed() -> None:
+    async with open_door() as door, door.connect() as client:
+        await hear(client)
+        await subscribe(client)
+        await hear(client)
+        await hear(client)
+        door.lists.change(["last"])
+        assert door.server is not None
+        door.server.should_exit = True
+        assert (await hear(client))["changes"] == ["last"]
+        assert await closed_after(hear_to_the_end(client)) == 1001

@@ -1,0 +1,46 @@
+"""A connection that falls behind is sent what matters first."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from server.ports.limits import ConnectionLimits
+from tests.support.raw_socket import read_frame, reading, slow_client
+from tests.support.rooms import Event
+from tests.support.serving import open_door
+
+
+async def test_a_high_message_overtakes_a_backlog_of_low_ones_and_each_channel_keeps_its_order() -> None:
+    limits = ConnectionLimits(buffer_size=64 * 1024, backlog=64 * 1024 * 1024)
+    async with asyncio.timeout(60), open_door(connection_limits=limits) as door:
+        reader, writer, _ = await slow_client(door, queries=0)
+        deliver = door.rooms.members["test"]
+        count = 0
+
+        def low() -> None:
+            nonlocal count
+            count += 1
+            deliver(Event({"type": "message", "channel": "low", "data": count, "filler": "x" * 1000}))
+
+        (connection,) = door.connections
+        while not connection.congested:
+            low()
+            await asyncio.sleep(0)
+        already = count
+        for _ in range(1000):
+            low()
+        deliver(Event({"type": "message", "channel": "high", "data": 1}, priority=1))
+        deliver(Event({"type": "message", "channel": "high", "data": 2}, priority=5))
+        deliver(Event({"type": "message", "channel": "low", "data": count + 1}))
+        reading(writer).resume_reading()
+        heard: list[tuple[str, int]] = []
+        while len(heard) < count + 3:
+            message = json.loads((await read_frame(reader))[1])
+            if message["type"] == "message":
+                heard.append((message["channel"], message["data"]))
+        assert [data for channel, data in heard if channel == "low"] == list(range(1, count + 2))
+        assert [data for channel, data in heard if channel == "high"] == [1, 2]
+        assert heard.index(("high", 2)) <= already + 2
+        writer.close()
+        await door.left_alone()
