@@ -4,14 +4,14 @@ from __future__ import annotations
 
 __all__ = [
     "CatalogError",
-    "DatabaseUnavailable",
+    "DatabaseUnavailableError",
     "FeedError",
-    "InvalidQuery",
-    "PermissionDenied",
-    "QueryRejected",
+    "InvalidQueryError",
+    "PermissionDeniedError",
+    "QueryRejectedError",
     "RealtimeError",
-    "SubscriptionFailed",
-    "UnknownCollection",
+    "SubscriptionFailedError",
+    "UnknownCollectionError",
 ]
 
 
@@ -24,37 +24,37 @@ class RealtimeError(Exception):
     code = "RT_001"
 
 
-class QueryRejected(RealtimeError):
+class QueryRejectedError(RealtimeError):
     """A subscription's query cannot be accepted; the message says which part and why."""
 
     code = "RT_007"
 
 
-class DatabaseUnavailable(QueryRejected):
+class DatabaseUnavailableError(QueryRejectedError):
     """The database cannot answer the query now: it is away, overloaded, or a table is locked. The client may try again."""
 
     code = "RT_001"
 
 
-class SubscriptionFailed(QueryRejected):
+class SubscriptionFailedError(QueryRejectedError):
     """The server failed to go on with a subscription; its log says why. The client may subscribe again."""
 
     code = "RT_001"
 
 
-class InvalidQuery(QueryRejected):
+class InvalidQueryError(QueryRejectedError):
     """Malformed query: unknown field or operator, wrong value type, SQL that is not one pure SELECT."""
 
     code = "RT_007"
 
 
-class PermissionDenied(QueryRejected):
+class PermissionDeniedError(QueryRejectedError):
     """The query reads something that is not exposed to clients."""
 
     code = "RT_003"
 
 
-class UnknownCollection(QueryRejected):
+class UnknownCollectionError(QueryRejectedError):
     """No collection of that name is exposed."""
 
     code = "RT_004"

@@ -13,7 +13,7 @@ import psycopg
 import structlog
 
 from engine.catalog.load import Catalog, Marks, load_catalog, load_marks
-from engine.errors import SubscriptionFailed
+from engine.errors import SubscriptionFailedError
 from engine.postgres.errors import UNREADABLE
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import Reader
@@ -53,7 +53,7 @@ class CatalogKeeper:
     async def current(self, patience: float | None = None) -> None:
         """Wait until the catalog is current, for ``patience`` seconds at most if that is given.
 
-        Raises ``SubscriptionFailed`` when they are over.
+        Raises ``SubscriptionFailedError`` when they are over.
         """
         try:
             async with asyncio.timeout(patience):
@@ -61,7 +61,7 @@ class CatalogKeeper:
                     await self._ready.wait()
         except TimeoutError:
             reason = self.obstacle or "a change of definition is not visible yet"
-            raise SubscriptionFailed(
+            raise SubscriptionFailedError(
                 f"the definitions of the tables cannot be read now ({reason}); try again"
             ) from None
 

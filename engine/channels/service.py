@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from engine.background import Background
-from engine.channels.core.decode import Command, MessageRow, RowChange
+from engine.channels.core.decode import ControlMessage, MessageRow, RowChange
 from engine.channels.core.model import (
     Ack,
     ChannelOptions,
@@ -20,8 +20,8 @@ from engine.channels.core.model import (
     Member,
     Position,
     Publication,
-    Unavailable,
-    UnknownChannel,
+    UnavailableError,
+    UnknownChannelError,
     format_position,
     parse_position,
 )
@@ -31,14 +31,14 @@ from engine.channels.core.subscription import Subscription
 from engine.channels.db.store import Store
 from engine.channels.db.table_watch import TableWatch
 from engine.channels.history.epochs import Epochs
-from engine.channels.history.reader import Replay
-from engine.channels.history.recorder import Recorder
+from engine.channels.history.reader import HistoryReader
+from engine.channels.history.recorder import CommitRecorder
 from engine.channels.history.recovery import HandOver
 from engine.channels.history.retention import Maintenance
 from engine.channels.presence.connections import Connections
 from engine.channels.publish.batch import storable
 from engine.channels.publish.publisher import Publisher
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.live.service import LiveQueries
 from engine.lsn import Lsn
 from engine.postgres.snapshot_reader import Reader
@@ -73,7 +73,7 @@ class Channels:
         self._store = Store(shared, settings.node_id, settings.connections, settings.timeout, live.saw, pooled=pooled)
         self._epochs = Epochs(self._store)
         self._tables = TableWatch(self._store)
-        self._recorder = Recorder(
+        self._recorder = CommitRecorder(
             self._store, self.core.ledger, self._epochs, live.confirm, settings.record_interval, settings.trim_interval
         )
         self._publisher = Publisher(
@@ -87,7 +87,7 @@ class Channels:
             queue=settings.queue,
             timeout=settings.publish_timeout,
         )
-        self._handover = HandOver(self.core, live, self._store, Replay(self._reader), self._epochs, settings)
+        self._handover = HandOver(self.core, live, self._store, HistoryReader(self._reader), self._epochs, settings)
         self._connections = Connections(self.core, self._store, self._background.spawn, live, settings)
         self._maintenance = Maintenance(self._store, settings)
         self._recovery: asyncio.Task[None] | None = None
@@ -97,7 +97,7 @@ class Channels:
     async def start(self) -> None:
         """Load who is present, mend what no stream will bring any more, and begin to write.
 
-        Raises ``Unavailable`` if the database cannot be reached.
+        Raises ``UnavailableError`` if the database cannot be reached.
         """
         await self._store.open()
         await self._reader.open()
@@ -166,13 +166,13 @@ class Channels:
         return self._epochs.current
 
     async def recorded(self) -> None:
-        """Wait until everything that is committed now can be read by ``realtime.history()``. Raises ``Unavailable``."""
+        """Wait until everything that is committed now can be read by ``realtime.history()``. Raises ``UnavailableError``."""
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self._live.reached(await self._store.committed())
                 await self._recorder.recorded()
         except TimeoutError as error:
-            raise Unavailable("this server does not follow the database now; try again") from error
+            raise UnavailableError("this server does not follow the database now; try again") from error
 
     # -- connections and presence ----------------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ class Channels:
         await self._connections.disconnect(connection_id, left)
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
-        """Change what the others see of a member. Raises ``PresenceRefused``. Returns when they have been told."""
+        """Change what the others see of a member. Raises ``PresenceRefusedError``. Returns when they have been told."""
         await self._connections.attendance.change(channel, member, data)
 
     def presence(self, channel: str) -> dict[str, Any]:
@@ -208,7 +208,7 @@ class Channels:
         """Refuse an unknown or closed channel; but it may have been made a moment ago."""
         try:
             self.core.rooms.check(channel)
-        except UnknownChannel:
+        except UnknownChannelError:
             await self._live.reached(await self._store.committed())
             self.core.rooms.check(channel)
 
@@ -312,7 +312,7 @@ class Channels:
         """A row of preferences changed."""
         self._connections.preferred(change)
 
-    def commanded(self, command: Command) -> None:
+    def commanded(self, command: ControlMessage) -> None:
         """A kick, a message to connections, or the removal of a node."""
         self._connections.commanded(command, self.core.position)
 
@@ -323,4 +323,4 @@ def _position(text: str | None) -> Position | None:
     try:
         return parse_position(text)
     except ValueError as error:
-        raise InvalidQuery(f"'since' is not a position: {text!r}") from error
+        raise InvalidQueryError(f"'since' is not a position: {text!r}") from error

@@ -7,11 +7,11 @@ from typing import Any
 import psycopg
 
 from engine.errors import FeedError
-from engine.feed.decoders.base import PUBLICATION, Undecodable
+from engine.feed.decoders.base import PUBLICATION, UndecodableError
 from engine.postgres.connecting import POOLER_IN_THE_WAY, REFUSALS
 
 __all__ = [
-    "SlotUnusable",
+    "SlotUnusableError",
     "check_encoding",
     "check_server",
     "explain",
@@ -26,7 +26,7 @@ _PLUGINS = ("pgoutput", "wal2json")
 _OUTAGES = ("57", "08")
 
 
-class SlotUnusable(FeedError):
+class SlotUnusableError(FeedError):
     """The slot has lost its place in the WAL, or what is there can never be decoded: it must be made again."""
 
 
@@ -95,7 +95,7 @@ def sender_remedy(facts: dict[str, Any]) -> str | None:
 def explain_start(error: psycopg.Error) -> Exception:
     """What an error of START_REPLICATION means: a slot that is gone or invalidated is to be made again."""
     if isinstance(error, psycopg.errors.UndefinedObject | psycopg.errors.ObjectNotInPrerequisiteState):
-        return SlotUnusable(f"the slot cannot be used ({error.diag.message_primary})")
+        return SlotUnusableError(f"the slot cannot be used ({error.diag.message_primary})")
     return error
 
 
@@ -107,10 +107,10 @@ def explain_stream(error: psycopg.Error) -> Exception:
     """
     state, said = error.sqlstate, error.diag.message_primary or str(error).strip()
     if isinstance(error, psycopg.errors.UndefinedObject | psycopg.errors.ObjectNotInPrerequisiteState):
-        return SlotUnusable(f"the slot's WAL cannot be decoded ({said})")
+        return SlotUnusableError(f"the slot's WAL cannot be decoded ({said})")
     if state is None or state[:2] in _OUTAGES:
         return error
-    return Undecodable(said, state)
+    return UndecodableError(said, state)
 
 
 def _explain_connection(text: str) -> FeedError | None:

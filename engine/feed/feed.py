@@ -25,18 +25,18 @@ from tenacity import (
 
 from engine.errors import FeedError
 from engine.feed.buffer import EventBuffer
-from engine.feed.decoders.base import HEARTBEAT_PREFIX, Undecodable
-from engine.feed.diagnostics import SlotUnusable, explain
+from engine.feed.decoders.base import HEARTBEAT_PREFIX, UndecodableError
+from engine.feed.diagnostics import SlotUnusableError, explain
 from engine.feed.leases import leave, register, remove_expired
 from engine.feed.positions import Lag, Positions
-from engine.feed.replication_stream import StreamEnded
+from engine.feed.replication_stream import StreamEndedError
 from engine.feed.session import Session
 from engine.feed.settings import FeedSettings
-from engine.feed.slots import SlotBusy, drop_own_slot, find_slot
+from engine.feed.slots import SlotBusyError, drop_own_slot, find_slot
 from engine.feed.startup import SessionMemory
 from engine.lsn import Lsn
 from engine.postgres.connection import Database
-from engine.postgres.errors import OtherServer
+from engine.postgres.errors import OtherServerError
 from engine.tasks import end
 from engine.transaction import FeedEvent
 
@@ -119,15 +119,15 @@ class Feed:
 
         If the server crashes before they are, what the snapshot has shown never was: then a ``Discontinuity`` says so.
 
-        Raises ``OtherServer`` for a snapshot of another ``timeline`` than the stream's: a standby was promoted, and either
-        the stream or the snapshot is of the server before. If it is the stream, that ends and begins anew.
+        Raises ``OtherServerError`` for a snapshot of another ``timeline`` than the stream's: a standby was promoted,
+        and either the stream or the snapshot is of the server before. If it is the stream, that ends and begins anew.
         """
         ours = self._memory.timeline
         if ours not in (None, timeline):
             reason = f"connections reach two servers, on timelines {timeline} and {ours} (the stream's)"
             if self._session is not None and timeline > ours:
                 self._session.end(reason)
-            raise OtherServer(reason)
+            raise OtherServerError(reason)
         self._memory.seen = max(self._memory.seen, position)
 
     def doubt(self) -> None:
@@ -232,10 +232,10 @@ class Feed:
         started = loop.time()
         try:
             await self._session.run()
-        except Undecodable as error:
+        except UndecodableError as error:
             self._note_obstacle(error)
             raise
-        except SlotUnusable as error:
+        except SlotUnusableError as error:
             self._memory.lost = str(error)
             raise
         except psycopg.Error as error:
@@ -245,7 +245,7 @@ class Feed:
         finally:
             self._session = None
 
-    def _note_obstacle(self, error: Undecodable) -> None:
+    def _note_obstacle(self, error: UndecodableError) -> None:
         obstacle = self._memory.obstacle
         if obstacle.hit(error, self._positions.received):
             self._memory.lost = obstacle.reason
@@ -259,7 +259,9 @@ class Feed:
 
     def _passes_by_itself(self, error: BaseException) -> bool:
         """Whether to try again: always for outages; once the feed has streamed, for whatever the server says."""
-        if isinstance(error, SlotBusy | SlotUnusable | StreamEnded | Undecodable | OSError | psycopg.Error):
+        if isinstance(
+            error, SlotBusyError | SlotUnusableError | StreamEndedError | UndecodableError | OSError | psycopg.Error
+        ):
             return True
         return isinstance(error, FeedError) and self._memory.streamed
 
@@ -309,7 +311,7 @@ class Feed:
                 return
             try:
                 return await drop_own_slot(self._database, slot.name)
-            except SlotBusy:
+            except SlotBusyError:
                 if attempt + 1 == _DROP_ATTEMPTS:
                     raise
                 if slot.active_pid is not None and slot.active_pid == self._memory.walsender:

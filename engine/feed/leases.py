@@ -10,7 +10,7 @@ import psycopg
 
 from engine.errors import FeedError
 from engine.feed.settings import FeedSettings
-from engine.feed.slots import SlotBusy, drop_own_slot
+from engine.feed.slots import SlotBusyError, drop_own_slot
 from engine.postgres.connection import Database
 
 __all__ = ["leave", "register", "remove_expired"]
@@ -57,7 +57,7 @@ async def remove_expired(database: Database, settings: FeedSettings) -> list[str
         if row["has_slot"]:
             try:
                 await drop_own_slot(database, row["slot"])
-            except SlotBusy:
+            except SlotBusyError:
                 continue  # it came back this very moment
             except FeedError as error:
                 _log.info("%s: another node was faster", error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.feed.decoders.base import Undecodable
+from engine.feed.decoders.base import UndecodableError
 from engine.lsn import Lsn, format_lsn
 
 __all__ = ["Obstacle"]
@@ -30,7 +30,7 @@ class Obstacle:
         self.clear_at: Lsn = 0
         self._attempts = 0
 
-    def hit(self, error: Undecodable, received: Lsn) -> bool:
+    def hit(self, error: UndecodableError, received: Lsn) -> bool:
         """The stream broke off with ``error`` after position ``received``; True: it is no use to try again."""
         self._attempts += 1
         most = _ATTEMPTS_OF_A_POOR_SERVER if (error.sqlstate or "")[:2] in _POOR else _ATTEMPTS

@@ -20,14 +20,14 @@ from engine.lsn import Lsn, format_lsn, parse_lsn
 from engine.postgres.connecting import CONNECT_TIMEOUT, connect
 from engine.postgres.session_settings import READS_ANYWAY
 
-__all__ = ["Keepalive", "ReplicationStream", "StreamEnded"]
+__all__ = ["Keepalive", "ReplicationStream", "StreamEndedError"]
 
 _KEEPALIVE: Final = struct.Struct("!xQq?")
 _STATUS: Final = struct.Struct("!cQQQq?")
 _XLOG_HEADER: Final = 25  # 'w', WAL start, WAL end, time
 
 
-class StreamEnded(Exception):
+class StreamEndedError(Exception):
     """The server ended the stream without an error, as it does when it shuts down."""
 
 
@@ -62,7 +62,9 @@ class ReplicationStream:
         return self._pq.backend_pid
 
     async def identify(self) -> tuple[str | None, str | None, str | None]:
-        """The system's identifier, its timeline, and where its WAL ends. Raises ``StreamEnded`` or ``psycopg.Error``."""
+        """The system's identifier, its timeline, and where its WAL ends. Raises ``StreamEndedError`` or
+        ``psycopg.Error``.
+        """
         system, timeline, position, _ = _rows(await self._answer("IDENTIFY_SYSTEM"))[0]
         return system, timeline, position
 
@@ -88,7 +90,9 @@ class ReplicationStream:
         await self._connection.cancel_safe(timeout=CONNECT_TIMEOUT)
 
     async def start(self, slot: str, position: Lsn, options: dict[str, str]) -> None:
-        """Begin streaming from ``position`` (0: where the slot stands). Raises ``SlotUnusable`` or ``psycopg.Error``."""
+        """Begin streaming from ``position`` (0: where the slot stands). Raises ``SlotUnusableError`` or
+        ``psycopg.Error``.
+        """
         listed = ", ".join(f"\"{name}\" '{value}'" for name, value in options.items())
         try:
             await self._answer(f'START_REPLICATION SLOT "{slot}" LOGICAL {format_lsn(position)} ({listed})')
@@ -98,8 +102,8 @@ class ReplicationStream:
     def read(self) -> bytes | Keepalive | None:
         """The payload of the next message, a keepalive, or None when nothing has arrived.
 
-        Raises ``StreamEnded`` when the server ends the stream, ``SlotUnusable`` or ``Undecodable`` when it cannot go on
-        with it, and ``psycopg.Error`` when the connection breaks.
+        Raises ``StreamEndedError`` when the server ends the stream, ``SlotUnusableError`` or ``UndecodableError`` when
+        it cannot go on with it, and ``psycopg.Error`` when the connection breaks.
         """
         length, view = self._pq.get_copy_data(1)
         if length == 0:
@@ -130,13 +134,13 @@ class ReplicationStream:
         await self._connection.close()
 
     async def _answer(self, text: str) -> pq.abc.PGresult:
-        """The answer to a command that takes no time. Raises ``StreamEnded`` if none comes: the connection is dead."""
+        """The answer to a command that takes no time. Raises ``StreamEndedError`` if none comes: the connection is dead."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 return await self._command(text)
         except TimeoutError:
             command = text.split(maxsplit=1)[0]
-            raise StreamEnded(f"the server did not answer {command} within {CONNECT_TIMEOUT} s") from None
+            raise StreamEndedError(f"the server did not answer {command} within {CONNECT_TIMEOUT} s") from None
 
     async def _command(self, text: str) -> pq.abc.PGresult:
         self._pq.send_query(text.encode())
@@ -147,7 +151,7 @@ class ReplicationStream:
             if result.status == pq.ExecStatus.COPY_BOTH:
                 break
         if last is None:
-            raise StreamEnded("the server closed the connection")
+            raise StreamEndedError("the server closed the connection")
         if last.status == pq.ExecStatus.FATAL_ERROR:
             raise psycopg.errors.error_from_result(last)
         return last
@@ -162,7 +166,7 @@ class ReplicationStream:
         result = None if self._pq.is_busy() else self._pq.get_result()
         if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
             return explain_stream(psycopg.errors.error_from_result(result))
-        return StreamEnded("the server ended the stream")
+        return StreamEndedError("the server ended the stream")
 
     async def _flush(self) -> None:
         while self._pq.flush() == 1:

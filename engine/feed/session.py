@@ -12,12 +12,12 @@ import psycopg
 
 from engine.errors import FeedError
 from engine.feed.buffer import EVENT_OVERHEAD, EventBuffer
-from engine.feed.decoders.base import PUBLICATION, Decoder, NeedRelation
+from engine.feed.decoders.base import PUBLICATION, Decoder, RelationNeededError
 from engine.feed.decoders.change_log import ChangeLog
 from engine.feed.positions import Positions
-from engine.feed.replication_stream import Keepalive, ReplicationStream, StreamEnded
+from engine.feed.replication_stream import Keepalive, ReplicationStream, StreamEndedError
 from engine.feed.settings import FeedSettings
-from engine.feed.slots import SlotBusy, find_slot
+from engine.feed.slots import SlotBusyError, find_slot
 from engine.feed.startup import Opening, SessionMemory
 from engine.feed.table_lookup import describe_table
 from engine.postgres.connection import Database
@@ -140,7 +140,7 @@ class Session:
             return
         slot = await find_slot(self._database, self._settings.slot_name)  # raises when the server shuts down
         if slot is None or slot.lost is not None or slot.endangered:
-            raise SlotBusy(
+            raise SlotBusyError(
                 f"slot {self._settings.slot_name} keeps more WAL than the server allows: the consumer is too slow"
             )
 
@@ -154,7 +154,7 @@ class Session:
                 if type(message) is bytes:
                     try:
                         transaction = feed(message)
-                    except NeedRelation as need:
+                    except RelationNeededError as need:
                         transaction = await self._look_up(decoder, need, message)
                     if transaction is not None:
                         self._deliver(transaction)
@@ -170,12 +170,12 @@ class Session:
             if self._heard > deadline:
                 return False
 
-    async def _look_up(self, decoder: Decoder, need: NeedRelation, message: bytes) -> Transaction | None:
+    async def _look_up(self, decoder: Decoder, need: RelationNeededError, message: bytes) -> Transaction | None:
         while True:
             decoder.provide(need, await describe_table(self._database, need.schema, need.table))
             try:
                 return decoder.feed(message)
-            except NeedRelation as another:
+            except RelationNeededError as another:
                 need = another
 
     def _deliver(self, transaction: Transaction) -> None:
@@ -208,7 +208,7 @@ class Session:
             self._pinged_since = now
         self._pinged = now
         if now - self._pinged_since > _PATIENCE:
-            raise StreamEnded("the server is shutting down")
+            raise StreamEndedError("the server is shutting down")
 
     def _note_progress(self) -> float | None:
         """Say how far the stream is, if that is news; returns in how many seconds to call again, if so."""
@@ -232,7 +232,7 @@ class Session:
         while True:
             self._wake.clear()
             if self._end is not None:
-                raise StreamEnded(self._end)
+                raise StreamEndedError(self._end)
             ask = quiet or not self._streams or self._doubt.is_set()
             await stream.send_status(self._positions.received, self._positions.confirmed, want_reply=ask)
             await asyncio.sleep(_STATUS_GAP)
@@ -263,7 +263,7 @@ class Session:
                 continue
             walsender = await self._database.rows("feed_walsender_waits", pid=stream.pid)
             if not walsender or walsender[0]["waits"]:
-                raise StreamEnded(f"the server has sent nothing for {silent:.0f} s: the connection is dead")
+                raise StreamEndedError(f"the server has sent nothing for {silent:.0f} s: the connection is dead")
 
     async def _watch_publication(self) -> None:
         """Without its publication, pgoutput sends nothing and (since PostgreSQL 18) does not complain."""

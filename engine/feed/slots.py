@@ -13,19 +13,19 @@ import psycopg
 from psycopg.rows import dict_row
 
 from engine.errors import FeedError
-from engine.feed.replication_stream import ReplicationStream, StreamEnded
+from engine.feed.replication_stream import ReplicationStream, StreamEndedError
 from engine.lsn import Lsn
 from engine.postgres.connection import Database
 from engine.postgres.named_queries import query
 
-__all__ = ["Slot", "SlotBusy", "SlotInfo", "create_slot", "drop_own_slot", "drop_slot", "find_slot", "list_slots"]
+__all__ = ["Slot", "SlotBusyError", "SlotInfo", "create_slot", "drop_own_slot", "drop_slot", "find_slot", "list_slots"]
 
 _LOOK_FOR_BLOCKERS_EVERY: Final = 1.0
 _CANCELLED_WITHIN: Final = 5.0
 _DEAD: Final = 3  # looks in a row at which the server has nothing to do and its answer has not arrived
 
 
-class SlotBusy(FeedError):
+class SlotBusyError(FeedError):
     """The slot is in use by another connection; it can be dropped or used when that has ended."""
 
 
@@ -97,14 +97,14 @@ async def list_slots(connection: psycopg.AsyncConnection[Any]) -> list[SlotInfo]
 
 
 async def drop_slot(connection: psycopg.AsyncConnection[Any], name: str) -> None:
-    """Drop a slot. Raises ``SlotBusy`` if it is in use and ``FeedError`` if there is no such slot."""
+    """Drop a slot. Raises ``SlotBusyError`` if it is in use and ``FeedError`` if there is no such slot."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(query("feed_slot").encode(), {"slot": name})
         row = await cursor.fetchone()
         if row is None:
             raise FeedError(f"there is no replication slot {name!r}")
         if row["active_pid"] is not None:
-            raise SlotBusy(f"slot {name} is in use by {row['user']}: stop that first")
+            raise SlotBusyError(f"slot {name} is in use by {row['user']}: stop that first")
         with _explained(name):
             await cursor.execute(query("feed_slot_drop").encode(), {"slot": name})
 
@@ -129,7 +129,7 @@ def _explained(name: str) -> Iterator[None]:
     except psycopg.errors.UndefinedObject as error:
         raise FeedError(f"there is no replication slot {name!r}") from error
     except psycopg.errors.ObjectInUse as error:
-        raise SlotBusy(f"slot {name} is in use: {error.diag.message_primary}") from error
+        raise SlotBusyError(f"slot {name} is in use: {error.diag.message_primary}") from error
 
 
 async def find_slot(database: Database, name: str) -> Slot | None:
@@ -160,7 +160,7 @@ async def create_slot(
     """Make the slot over ``stream``; returns where it starts. ``failover`` needs PostgreSQL 17 or later.
 
     PostgreSQL waits for every transaction under way that has written something; who that is goes to ``say`` meanwhile.
-    Raises ``psycopg.Error``, or ``StreamEnded`` if the connection is found dead.
+    Raises ``psycopg.Error``, or ``StreamEndedError`` if the connection is found dead.
     """
     creating = asyncio.ensure_future(stream.create_slot(name, plugin, failover=failover))
     idle = 0
@@ -168,7 +168,7 @@ async def create_slot(
         while not (await asyncio.wait({creating}, timeout=_LOOK_FOR_BLOCKERS_EVERY))[0]:
             idle = idle + 1 if await database.rows("idle_backends", pids=[stream.pid]) else 0
             if idle == _DEAD:
-                raise StreamEnded("the server has answered, and nothing arrived: the connection is dead")
+                raise StreamEndedError("the server has answered, and nothing arrived: the connection is dead")
             say(_waiting_for(name, await database.rows("feed_blockers", pid=stream.pid)))
     except BaseException:
         with contextlib.suppress(psycopg.Error):  # without this the server would go on waiting

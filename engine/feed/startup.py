@@ -22,7 +22,7 @@ from engine.feed.obstacle import Obstacle
 from engine.feed.positions import Positions
 from engine.feed.replication_stream import ReplicationStream
 from engine.feed.settings import FeedSettings
-from engine.feed.slots import Slot, SlotBusy, create_slot, drop_own_slot, find_slot
+from engine.feed.slots import Slot, SlotBusyError, create_slot, drop_own_slot, find_slot
 from engine.lsn import Lsn, parse_lsn
 from engine.postgres.connection import Database
 from engine.transaction import Discontinuity
@@ -150,7 +150,7 @@ class Opening:
         flushed = parse_lsn(position or "0/0")
         if int(line) != timeline:
             await self._database.close()
-            raise SlotBusy(f"connections reach two servers, on timelines {timeline} and {line}")
+            raise SlotBusyError(f"connections reach two servers, on timelines {timeline} and {line}")
         why = None
         if self._memory.system not in (None, system):
             why = "the database was replaced by another one"
@@ -213,7 +213,7 @@ class Opening:
                 f"drop it (`realtime slots drop {slot.name}`), or choose another slot name or decoder"
             )
         if slot.active_pid is not None:
-            raise SlotBusy(f"slot {slot.name} is in use by {slot.user or f'process {slot.active_pid}'}")
+            raise SlotBusyError(f"slot {slot.name} is in use by {slot.user or f'process {slot.active_pid}'}")
 
     def _why_lost(self, slot: Slot | None) -> str | None:
         name = self._settings.slot_name

@@ -18,7 +18,7 @@ import structlog
 from engine.background import Background
 from engine.catalog.load import Catalog, Marks
 from engine.catalog.watcher import CatalogKeeper
-from engine.live.core.dispatcher import DdlNote, Router
+from engine.live.core.dispatcher import DdlNote, Dispatcher
 from engine.live.plan_cache import Planner
 from engine.live.refresher import Refresher
 from engine.live.settings import LiveSettings
@@ -40,7 +40,7 @@ class Definitions:
         *,
         settings: LiveSettings,
         catalog: CatalogKeeper,
-        router: Router,
+        router: Dispatcher,
         planner: Planner,
         refresher: Refresher,
         reader: Reader,

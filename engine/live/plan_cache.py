@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from hashlib import blake2b
 
 from engine.catalog.load import Catalog
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.fair_cache import FairCache
 from engine.live.planning_budget import PLANNING
 from engine.postgres.snapshot_reader import Reader
@@ -57,8 +57,8 @@ class Planner:
     async def plan(self, collection: str, spec: Mapping[str, object]) -> Plan:
         """The plan for ``spec``, made now if need be.
 
-        Raises ``QueryRejected`` as ``plan_query`` does, ``psycopg.Error`` or ``PoolTimeout`` if the database is away,
-        ``TableLocked`` if a table is locked.
+        Raises ``QueryRejectedError`` as ``plan_query`` does, ``psycopg.Error`` or ``PoolTimeout`` if the database is away,
+        ``TableLockedError`` if a table is locked.
         """
         catalog = self._catalog
         text = _text(collection, spec)
@@ -89,4 +89,4 @@ def _text(collection: str, spec: Mapping[str, object]) -> bytes:
     try:
         return write_exact((collection, spec), in_order=True)
     except UnicodeEncodeError as wrong:
-        raise InvalidQuery("the query has text with a lone surrogate, which is no Unicode text") from wrong
+        raise InvalidQueryError("the query has text with a lone surrogate, which is no Unicode text") from wrong

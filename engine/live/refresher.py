@@ -16,17 +16,17 @@ import psycopg
 import structlog
 
 from engine.catalog.watcher import CatalogKeeper
-from engine.errors import DatabaseUnavailable, InvalidQuery, QueryRejected, SubscriptionFailed
+from engine.errors import DatabaseUnavailableError, InvalidQueryError, QueryRejectedError, SubscriptionFailedError
 from engine.live.core.diff import list_changes
-from engine.live.core.dispatcher import Router
-from engine.live.core.shared_query import Listing, LiveQuery
+from engine.live.core.dispatcher import Dispatcher
+from engine.live.core.shared_query import LiveQuery, ResultSet
 from engine.live.core.window import read_size
 from engine.live.plan_cache import Plan, Planner
 from engine.live.planning_budget import PLANNING
 from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
 from engine.postgres.errors import UNREADABLE, in_words, is_raised
-from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLarge
+from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLargeError
 from engine.postgres.statement import Statement
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
@@ -89,7 +89,7 @@ class _Wait:
         self.rounds += 1
 
 
-class _TooSlow(Exception):
+class _TooSlowError(Exception):
     """A read was cut off by ``statement_timeout``; ``reason`` is what Postgres said."""
 
     def __init__(self, reason: psycopg.errors.QueryCanceled) -> None:
@@ -113,7 +113,7 @@ class Refresher:
         self,
         *,
         settings: LiveSettings,
-        router: Router,
+        router: Dispatcher,
         reader: Reader,
         planner: Planner,
         catalog: CatalogKeeper,
@@ -166,7 +166,7 @@ class Refresher:
         self._router.forget(query)
 
     async def ready(self, query: LiveQuery) -> None:
-        """Wait until ``query`` has been read once. Raises ``QueryRejected`` if it cannot be."""
+        """Wait until ``query`` has been read once. Raises ``QueryRejectedError`` if it cannot be."""
         await asyncio.shield(self._states[query].ready)
 
     def refresh(self, query: LiveQuery, *, replan: bool = False) -> None:
@@ -198,11 +198,11 @@ class Refresher:
                     wait = _Wait()
                 else:
                     await wait.longer()
-        except (QueryRejected, ResultTooLarge, psycopg.Error, *UNREADABLE) as error:
+        except (QueryRejectedError, ResultTooLargeError, psycopg.Error, *UNREADABLE) as error:
             self._fail(query, state, error)
         except Exception as problem:
             log.error("a live query failed", key=query.key, exc_info=problem)
-            self._fail(query, state, SubscriptionFailed("the server failed to read this query; its log says why"))
+            self._fail(query, state, SubscriptionFailedError("the server failed to read this query; its log says why"))
         finally:
             state.task = None
             self._moved()
@@ -210,7 +210,7 @@ class Refresher:
     async def _attempt(self, query: LiveQuery, state: _State, rounds: int) -> bool:
         try:
             return await self._refresh_once(query, state)
-        except _TooSlow as error:
+        except _TooSlowError as error:
             if not state.slow:
                 state.slow = True
             elif not state.ready.done():
@@ -269,7 +269,7 @@ class Refresher:
             self._router.tail.end_read(ticket, read.snapshot if read else None)
 
     async def _read(self, query: LiveQuery, state: _State, plan: Plan) -> ReadResult:
-        """Raises ``_TooSlow`` for a read that is cut off; remembers how long one took."""
+        """Raises ``_TooSlowError`` for a read that is cut off; remembers how long one took."""
         most: int | None = self._settings.max_rows
         if isinstance(plan, ReReadPlan):
             statement = _at_most(plan.statement, self._settings.max_rows + 1, self._settings.max_bytes)
@@ -284,7 +284,7 @@ class Refresher:
             except psycopg.errors.QueryCanceled as error:
                 if is_raised(error):
                     raise
-                raise _TooSlow(error) from error
+                raise _TooSlowError(error) from error
             except psycopg.errors.ReadOnlySqlTransaction as error:  # it is our transaction that may only read
                 raise writes(error) from error
         state.timeouts, state.failing = 0, None
@@ -308,7 +308,7 @@ class Refresher:
         else:
             self._router.hand_over_rows(query, plan, read)
             query.window = None
-            query.rows = Listing(_documents(read))
+            query.rows = ResultSet(_documents(read))
         if not state.ready.done():
             state.ready.set_result(None)
         elif changes := list_changes(before.pairs, query.listing().pairs):
@@ -316,7 +316,7 @@ class Refresher:
             query.emit(self._position(), changes)
         return True
 
-    def _writable(self, query: LiveQuery, state: _State, plan: IncrementalPlan, before: Listing) -> bool:
+    def _writable(self, query: LiveQuery, state: _State, plan: IncrementalPlan, before: ResultSet) -> bool:
         """Whether the documents of the new window can be written.
 
         If not, a type is another one by now than the catalog says. Nothing is told then: the catalog is loaded and the query
@@ -341,7 +341,7 @@ class Refresher:
 
     def _fail(self, query: LiveQuery, state: _State, error: Exception) -> None:
         """``query`` cannot be answered any more (or never could)."""
-        if not isinstance(error, QueryRejected):
+        if not isinstance(error, QueryRejectedError):
             error = _rejection(error)
         self.forget(query)
         self._ended(query)
@@ -370,9 +370,11 @@ def _at_most(statement: Statement, rows: int, size: int) -> Statement:
 
 
 def _sized(read: ReadResult, size: int) -> ReadResult:
-    """``read``, of a statement that was cut off by size. Raises ``ResultTooLarge`` if it was."""
+    """``read``, of a statement that was cut off by size. Raises ``ResultTooLargeError`` if it was."""
     if any(row[1] is None for row in read.rows):
-        raise ResultTooLarge(f"the rows of the query have more than {size} bytes together; select less or add a limit")
+        raise ResultTooLargeError(
+            f"the rows of the query have more than {size} bytes together; select less or add a limit"
+        )
     return read
 
 
@@ -390,12 +392,12 @@ def _documents(read: ReadResult) -> list[tuple[str, bytes]]:
     return [(identifier, row[1] or b"null") for identifier, row in zip(ids, read.rows, strict=True)]
 
 
-def _rejection(error: Exception) -> QueryRejected:
-    if isinstance(error, ResultTooLarge):
+def _rejection(error: Exception) -> QueryRejectedError:
+    if isinstance(error, ResultTooLargeError):
         return error
     if isinstance(error, psycopg.errors.QueryCanceled) and not is_raised(error):
-        return InvalidQuery("the query takes too long")
+        return InvalidQueryError("the query takes too long")
     if isinstance(error, UNREADABLE) and not is_raised(error):
-        return DatabaseUnavailable(in_words(error))
+        return DatabaseUnavailableError(in_words(error))
     rejected = rejection(error) if isinstance(error, psycopg.Error) else None
-    return rejected or SubscriptionFailed("the database failed to answer this query; the server's log says why")
+    return rejected or SubscriptionFailedError("the database failed to answer this query; the server's log says why")

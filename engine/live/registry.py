@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.plan_cache import Plan
 
-__all__ = ["SharedQueries"]
+__all__ = ["QueryRegistry"]
 
 
-class SharedQueries:
+class QueryRegistry:
     """The live queries that are kept, by plan key.
 
     ``linger``: seconds that a query without subscribers is kept for the next one; then ``forget`` is called with it.

@@ -17,22 +17,28 @@ import structlog
 
 from engine.background import Background
 from engine.catalog.watcher import CatalogKeeper
-from engine.errors import DatabaseUnavailable, InvalidQuery, PermissionDenied, QueryRejected, UnknownCollection
-from engine.live.core.dispatcher import Outcome, Router
+from engine.errors import (
+    DatabaseUnavailableError,
+    InvalidQueryError,
+    PermissionDeniedError,
+    QueryRejectedError,
+    UnknownCollectionError,
+)
+from engine.live.core.dispatcher import Dispatcher, Outcome
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Deliver, Subscription
 from engine.live.definitions import Definitions
 from engine.live.plan_cache import Plan, Planner
 from engine.live.refresher import Refresher
-from engine.live.registry import SharedQueries
+from engine.live.registry import QueryRegistry
 from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
 from engine.postgres.errors import UNREADABLE, in_words, is_clients, is_raised
 from engine.postgres.snapshot_reader import Reader
 from engine.query.ir.reread_plan import ReReadPlan
-from engine.stream.change_feed import FeedLike
+from engine.stream.change_feed import ChangeFeed
 from engine.stream.tail import TransactionTail
-from engine.stream.tap import Tap
+from engine.stream.tap import StreamConsumer
 from engine.stream.trimmer import Trimmer
 from engine.transaction import Discontinuity, Progress, Transaction
 
@@ -50,11 +56,13 @@ _CATCH_UP = 20.0  # seconds to wait for the stream, which may be behind, before 
 class LiveQueries:
     """Exact live queries over the exposed tables of one database. One per process, all calls in its event loop."""
 
-    def __init__(self, dsn: str, feed: FeedLike, settings: LiveSettings | None = None, *, pooled: bool = False) -> None:
+    def __init__(
+        self, dsn: str, feed: ChangeFeed, settings: LiveSettings | None = None, *, pooled: bool = False
+    ) -> None:
         self.settings = settings or LiveSettings()
         self._background = Background("live queries")
         self._feed = feed
-        self._router = Router(self.settings.max_rows, self.settings.slack)
+        self._router = Dispatcher(self.settings.max_rows, self.settings.slack)
         self._reader = Reader(
             dsn,
             size=self.settings.readers,
@@ -94,11 +102,11 @@ class LiveQueries:
             turn=self._turn,
             background=self._background,
         )
-        self._queries = SharedQueries(self.settings.linger, self._refresher.forget, self.settings.linger_bytes)
+        self._queries = QueryRegistry(self.settings.linger, self._refresher.forget, self.settings.linger_bytes)
         self._passed: Lsn = 0
         self._gaps = 0
         self._origin: Lsn = 0
-        self._taps: list[Tap] = []
+        self._taps: list[StreamConsumer] = []
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -158,7 +166,7 @@ class LiveQueries:
 
     # -- others who listen to the stream ---------------------------------------------------------------------------
 
-    def add_tap(self, tap: Tap) -> Lsn:
+    def add_tap(self, tap: StreamConsumer) -> Lsn:
         """Let ``tap`` see every transaction from now on, after the live queries have applied it.
 
         Returns the position from which on it sees every commit. What came before and is in the tail it has to take from
@@ -224,7 +232,7 @@ class LiveQueries:
             deliver: called in the event loop with each event.
             resume: where the subscriber was; it gets the changes since then if they can be told (``recovered``).
 
-        Raises ``QueryRejected`` (with the protocol's code) if the query cannot be accepted.
+        Raises ``QueryRejectedError`` (with the protocol's code) if the query cannot be accepted.
         """
         plan = await self._plan(collection, spec)
         query, is_new = self._queries.obtain(plan, collection, spec)
@@ -254,29 +262,29 @@ class LiveQueries:
             version = self._catalog.version
             try:
                 plan = await self._planner.plan(collection, spec)
-            except QueryRejected as refused:
+            except QueryRejectedError as refused:
                 caught_up = await self._catch_up()
                 if version != self._catalog.version:
                     continue
-                if not caught_up and isinstance(refused, UnknownCollection | PermissionDenied):
-                    raise DatabaseUnavailable(
+                if not caught_up and isinstance(refused, UnknownCollectionError | PermissionDeniedError):
+                    raise DatabaseUnavailableError(
                         f"{refused}; but the server is behind the database: try again"
                     ) from refused
                 raise
             except UNREADABLE as error:  # perhaps only the connection that the pool gave us
                 if isinstance(error, psycopg.Error) and is_raised(error):
-                    raise InvalidQuery(f"the query cannot be read: {error.diag.message_primary}") from error
+                    raise InvalidQueryError(f"the query cannot be read: {error.diag.message_primary}") from error
                 cut_off += isinstance(error, psycopg.errors.QueryCanceled)
                 if cut_off >= _CUT_OFF:
-                    raise InvalidQuery("the query takes too long to check; make it simpler") from error
+                    raise InvalidQueryError("the query takes too long to check; make it simpler") from error
                 if time.monotonic() > patience:
-                    raise DatabaseUnavailable(in_words(error)) from error
+                    raise DatabaseUnavailableError(in_words(error)) from error
                 await asyncio.sleep(_RETRY)
                 continue
             except psycopg.Error as error:
                 if not is_clients(error):
                     raise
-                raise InvalidQuery(f"the query cannot be read: {error.diag.message_primary}") from error
+                raise InvalidQueryError(f"the query cannot be read: {error.diag.message_primary}") from error
             if version == self._catalog.version:
                 return plan
 

@@ -34,7 +34,7 @@ __all__ = [
     "CommandConnection",
     "Connection",
     "PooledConnection",
-    "Unanswered",
+    "UnansweredError",
     "address",
     "answer_timeout",
     "connect",
@@ -104,7 +104,7 @@ def parameters(
     return more
 
 
-class Unanswered(psycopg.OperationalError):
+class UnansweredError(psycopg.OperationalError):
     """What was asked over a connection was not answered in time. The connection is closed."""
 
 
@@ -116,7 +116,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
     """A connection to a pooler such as PgBouncer: nothing is set in its session, which other clients get next.
 
     Attributes:
-        patience: seconds without a word in which an answer is awaited; then the connection is ended and ``Unanswered``
+        patience: seconds without a word in which an answer is awaited; then the connection is ended and ``UnansweredError``
             raised; None: no limit.
         asked: since when an answer, or more of it, is awaited, by the event loop's clock; None if none is.
         heard: when the last answer came, by the same clock; ``opened``: when it was opened.
@@ -151,8 +151,8 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
     async def wait(self, gen: PQGen[RV], interval: float = _LOOK_EVERY, timeout: float | None = None) -> RV:
         """Do what psycopg asks of the server: everything that waits for an answer comes through here.
 
-        Raises ``Unanswered`` after ``patience`` seconds. Cancelling the statement would not help: psycopg then waits for the
-        server's answer to that.
+        Raises ``UnansweredError`` after ``patience`` seconds. Cancelling the statement would not help: psycopg then
+        waits for the server's answer to that.
         """
         loop = asyncio.get_running_loop()
         self.asked = loop.time()
@@ -163,7 +163,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
         except psycopg.OperationalError as error:
             if self._silent is None:
                 raise
-            raise Unanswered(self._silent) from error
+            raise UnansweredError(self._silent) from error
         finally:
             if self._ending is not None:
                 self._ending.cancel()
@@ -192,7 +192,9 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
             self.hang_up(f"not within {patience:g} s")
 
     def hang_up(self, reason: str) -> None:
-        """The answer that is awaited will not come: what waits for it gets ``Unanswered``, and the connection is closed."""
+        """The answer that is awaited will not come: what waits for it gets ``UnansweredError``, and the connection is
+        closed.
+        """
         if not self.closed:
             name = self.info.get_parameters().get("application_name", "unnamed")
             self._silent = _unanswered(name, reason)
@@ -254,7 +256,7 @@ class CommandConnection(psycopg.Connection[Row]):
                 raise
             name = self.info.get_parameters().get("application_name", "unnamed")
             self.pgconn.finish()
-            raise Unanswered(_unanswered(name, f"not within {self.patience:g} s")) from error
+            raise UnansweredError(_unanswered(name, f"not within {self.patience:g} s")) from error
 
 
 def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, **more: Any) -> CommandConnection[Any]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from engine.postgres.connecting import Unanswered, connect
+from engine.postgres.connecting import UnansweredError, connect
 from engine.postgres.named_queries import query
 from engine.postgres.session_settings import READS_ANYWAY
 
@@ -66,7 +66,7 @@ class Database:
         connection = await self.connection()
         try:
             cursor = await connection.execute(query(name).encode(), parameters or None)
-        except Unanswered:
+        except UnansweredError:
             self._silent()
             raise
         return await cursor.fetchall() if cursor.description else []

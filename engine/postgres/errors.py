@@ -17,8 +17,8 @@ from engine.errors import CatalogError
 __all__ = [
     "AWAY",
     "UNREADABLE",
-    "OtherServer",
-    "TableLocked",
+    "OtherServerError",
+    "TableLockedError",
     "in_words",
     "is_clients",
     "is_raised",
@@ -79,11 +79,11 @@ _RAISING: Final = frozenset(
 )
 
 
-class OtherServer(psycopg.OperationalError):
+class OtherServerError(psycopg.OperationalError):
     """A connection leads to another server than the stream: a standby was promoted, and not all connections go there yet."""
 
 
-class TableLocked(errors.LockNotAvailable):
+class TableLockedError(errors.LockNotAvailable):
     """A lock was not to be had in time. The text says who holds it, which is for the log, not for clients."""
 
 
@@ -131,7 +131,7 @@ def in_words(error: BaseException) -> str:
             return "the database is read-only now; try again later"
         case errors.InsufficientResources():
             return f"the database server lacks resources ({error.diag.message_primary}); try again later"
-        case OtherServer():
+        case OtherServerError():
             return "the database is moving to another server; try again"
         case PoolTimeout():
             return "no database connection was free in time; try again"

@@ -23,7 +23,7 @@ from psycopg.pq import PipelineStatus
 from psycopg_pool import AsyncConnectionPool
 
 from engine.errors import FeedError
-from engine.postgres.connecting import Connection, PooledConnection, Unanswered, address, connect, parameters
+from engine.postgres.connecting import Connection, PooledConnection, UnansweredError, address, connect, parameters
 from engine.postgres.lifeline import Lifeline
 from engine.postgres.named_queries import query
 from engine.postgres.session_settings import OWN_NAMES, SESSION_SETTINGS
@@ -218,7 +218,7 @@ class Pool:
 
     async def _distrust(self, dead: _Own, error: psycopg.Error) -> None:
         """``dead`` was found closed: unless they are newer than such a find, the idle connections are replaced."""
-        if isinstance(error, Unanswered):
+        if isinstance(error, UnansweredError):
             self._silent()
         if dead.opened > self._replaced:
             await self._replace()

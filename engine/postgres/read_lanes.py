@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Set
 from contextlib import asynccontextmanager
 
-from engine.postgres.errors import TableLocked
+from engine.postgres.errors import TableLockedError
 
 __all__ = ["Lanes"]
 
@@ -40,8 +40,8 @@ class Lanes:
     async def enter(self, tables: Set[int], *, slow: bool = False) -> AsyncIterator[None]:
         """Wait for a turn to read ``tables`` (oids).
 
-        Raises ``TableLocked`` if another read has just found that one of them still is. What is raised inside as
-        ``TableLocked`` is what the others find.
+        Raises ``TableLockedError`` if another read has just found that one of them still is. What is raised inside as
+        ``TableLockedError`` is what the others find.
         """
         lane = self._slow if slow else self._quick
         while True:
@@ -54,7 +54,7 @@ class Lanes:
                     yield
                     self._unlock(tables)
                     return
-            except TableLocked as error:
+            except TableLockedError as error:
                 found = str(error)
                 raise
             finally:
@@ -75,7 +75,7 @@ class Lanes:
             await asyncio.wait(probes)
             for probe in probes:
                 if (holder := probe.result()) is not None:
-                    raise TableLocked(holder)
+                    raise TableLockedError(holder)
 
     def _probe(self, tables: Set[int]) -> _Probe | None:
         """Become the read that tries those of ``tables`` that are locked; None if none is."""

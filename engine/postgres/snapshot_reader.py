@@ -14,9 +14,9 @@ import psycopg
 from psycopg import pq
 from psycopg.rows import dict_row
 
-from engine.errors import QueryRejected
+from engine.errors import QueryRejectedError
 from engine.lsn import Lsn, parse_lsn
-from engine.postgres.errors import OtherServer, TableLocked
+from engine.postgres.errors import OtherServerError, TableLockedError
 from engine.postgres.named_queries import query
 from engine.postgres.pool import Pool
 from engine.postgres.read_lanes import Lanes
@@ -25,12 +25,12 @@ from engine.postgres.snapshot import Snapshot
 from engine.postgres.statement import Origin, Statement
 from engine.transaction import Value
 
-__all__ = ["ReadResult", "Reader", "ResultTooLarge", "holder_in_words"]
+__all__ = ["ReadResult", "Reader", "ResultTooLargeError", "holder_in_words"]
 
 _AT_ONCE: Final = 2.0  # seconds: what needs no row is answered sooner, or not at all
 
 
-class ResultTooLarge(QueryRejected):
+class ResultTooLargeError(QueryRejectedError):
     """A query has more rows than a live query may hold."""
 
 
@@ -118,7 +118,7 @@ class Reader:
     async def planning(self, tables: Set[int]) -> AsyncIterator[psycopg.AsyncConnection]:
         """A connection over which a query of a client on ``tables`` (oids) is checked, when it is its turn.
 
-        Raises ``TableLocked`` for ``LockNotAvailable``.
+        Raises ``TableLockedError`` for ``LockNotAvailable``.
         """
         async with self.turn(tables, slow=False), self._pool.connection() as connection:
             yield connection
@@ -127,13 +127,13 @@ class Reader:
     async def turn(self, tables: Set[int], *, slow: bool) -> AsyncIterator[None]:
         """Wait for a turn to read ``tables``; what is known to be ``slow`` has turns of its own.
 
-        Raises ``TableLocked`` for ``LockNotAvailable``.
+        Raises ``TableLockedError`` for ``LockNotAvailable``.
         """
         async with self.lanes.enter(tables, slow=slow):
             try:
                 yield
             except psycopg.errors.LockNotAvailable as error:
-                raise TableLocked(await self._note_locks(tables, str(error))) from error
+                raise TableLockedError(await self._note_locks(tables, str(error))) from error
 
     async def _note_locks(self, tables: Set[int], said: str) -> str:
         """Remember which of ``tables`` are locked; returns by whom, in words."""
@@ -168,7 +168,7 @@ class Reader:
     async def read(self, statement: Statement, most: int | None = None, *, slow: bool = False) -> ReadResult:
         """Run ``statement`` and return its rows with the snapshot they were read under.
 
-        Raises ``psycopg.Error`` for what Postgres refuses, ``ResultTooLarge`` for more than ``most`` rows.
+        Raises ``psycopg.Error`` for what Postgres refuses, ``ResultTooLargeError`` for more than ``most`` rows.
         """
         limit = None if slow or self._quick_ms == self._timeout_ms else str(self._quick_ms)
         async with (
@@ -216,7 +216,7 @@ class Reader:
         snapshot = Snapshot.parse(row[0], parse_lsn(row[1]))
         try:
             self._saw(snapshot.position, int(row[2], 16))
-        except OtherServer:
+        except OtherServerError:
             self._pool.renew()
             raise
         return snapshot
@@ -247,7 +247,7 @@ def _is_of(origin: Origin, seen: Sequence[tuple[int, int]], granted: Sequence[tu
 
 def _rows(result: pq.abc.PGresult, most: int | None, width: int) -> list[tuple[Value, ...]]:
     if most is not None and result.ntuples > most:
-        raise ResultTooLarge(f"the query has more than {most} rows; add a limit")
+        raise ResultTooLargeError(f"the query has more than {most} rows; add a limit")
     columns = range(width)
     value = result.get_value
     return [tuple([value(row, column) for column in columns]) for row in range(result.ntuples)]

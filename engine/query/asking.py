@@ -43,7 +43,7 @@ class Asking(Protocol):
 async def asking(query: Query, table: Table, types: Sequence[str], connection: Connection) -> AsyncIterator[Asking]:
     """How to ask about ``query``, whose values are read as ``types``.
 
-    Raises ``InvalidQuery`` if it calls functions that a client's query may not call.
+    Raises ``InvalidQueryError`` if it calls functions that a client's query may not call.
     """
     if not calls_own(used_columns(query, table)):
         yield _Directly(connection)

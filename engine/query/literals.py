@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from engine.catalog.model import Table
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.asking import Asking, asking
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.query.ir.model import And, Bound, Compare, Not, Or, Predicate, Query
@@ -58,7 +58,7 @@ async def canonicalise(query: Query, table: Table, connection: Connection) -> Qu
     """The query with values in PostgreSQL's own spelling; one round trip, two if it cannot be incremental.
 
     ``connection`` must have the settings of ``engine.postgres.session_settings``. An open transaction of the caller
-    survives a refusal. Raises ``InvalidQuery`` for a value its type does not accept, or a comparison PostgreSQL has no
+    survives a refusal. Raises ``InvalidQueryError`` for a value its type does not accept, or a comparison PostgreSQL has no
     operator for.
     """
     found = literals(query, table)
@@ -82,14 +82,14 @@ async def _cast(found: Sequence[Literal], postgres: Asking) -> list[str]:
 
 
 async def _blame(found: Sequence[Literal], table: Table, postgres: Asking, error: psycopg.Error) -> Exception:
-    """An ``InvalidQuery`` that names field and value at fault; ``error`` itself if no value is."""
+    """An ``InvalidQueryError`` that names field and value at fault; ``error`` itself if no value is."""
     for literal in found if isinstance(error, _REFUSALS) else ():
         try:
             await _cast([literal], postgres)
         except _REFUSALS as refused:
             reason = refused.diag.message_primary or str(refused)
             field = table.by_name[literal.column].field
-            return InvalidQuery(
+            return InvalidQueryError(
                 f"field {field!r}: {shown(literal.text)} is not a value of type {literal.type}: {reason}"
             )
     return error

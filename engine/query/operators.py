@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 
 from engine.catalog.model import Table
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.asking import Asking
 from engine.query.compile.to_sql import render_documents
 from engine.query.ir.model import And, Bound, Compare, Not, Or, OrderBy, Predicate, Query
@@ -29,7 +29,7 @@ _SINCE_LOOSE_LIKE: Final = 180000  # LIKE, but not ILIKE, under a collation that
 
 
 async def check_operators(query: Query, table: Table, postgres: Asking) -> None:
-    """Raise ``InvalidQuery``, naming field, type and operator, if PostgreSQL cannot answer ``query``; reads no row."""
+    """Raise ``InvalidQueryError``, naming field, type and operator, if PostgreSQL cannot answer ``query``; reads no row."""
     for compare in compares(query.where) if query.where else ():
         await _check_inside(table.by_name[compare.column], compare.operator, postgres)
     for key in sort_keys(query, table):
@@ -79,14 +79,16 @@ def _with_cursor(query: Query, bound: Bound | None, place: int, key: SortKey) ->
     return Query(query.collection, order_by=(order,), start=cursor)
 
 
-def _no_operator(column: Column, operator: str | None, error: psycopg.Error | None) -> InvalidQuery:
+def _no_operator(column: Column, operator: str | None, error: psycopg.Error | None) -> InvalidQueryError:
     name = f"field {column.field!r} ({column.type.name})"
     if error is not None and not isinstance(error, psycopg.errors.UndefinedFunction):
         reason = error.diag.message_primary or error
-        return InvalidQuery(f"{name} cannot be {'asked' if operator else 'ordered'} so: {reason}")
+        return InvalidQueryError(f"{name} cannot be {'asked' if operator else 'ordered'} so: {reason}")
     if operator is None:
-        return InvalidQuery(f"'orderBy': {name} cannot be ordered by: values of this type have no order in PostgreSQL")
-    return InvalidQuery(f"{name} has no operator {operator!r}: PostgreSQL cannot compare values of this type so")
+        return InvalidQueryError(
+            f"'orderBy': {name} cannot be ordered by: values of this type have no order in PostgreSQL"
+        )
+    return InvalidQueryError(f"{name} has no operator {operator!r}: PostgreSQL cannot compare values of this type so")
 
 
 async def _check_inside(column: Column, operator: str | None, postgres: Asking) -> None:
@@ -94,7 +96,7 @@ async def _check_inside(column: Column, operator: str | None, postgres: Asking) 
     if operator in _LIKES:
         loose = column.collation is not None and not column.collation.deterministic
         if loose and (operator == "ilike" or postgres.version < _SINCE_LOOSE_LIKE):
-            raise InvalidQuery(
+            raise InvalidQueryError(
                 f"field {column.field!r} ({column.type.name}) has no operator {operator!r}: "
                 "PostgreSQL cannot match patterns under a collation that is not deterministic"
             )

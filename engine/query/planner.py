@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from engine.catalog.load import Catalog, Table
-from engine.errors import InvalidQuery, PermissionDenied, SubscriptionFailed, UnknownCollection
+from engine.errors import InvalidQueryError, PermissionDeniedError, SubscriptionFailedError, UnknownCollectionError
 from engine.query.builder.parse import parse_query
 from engine.query.compile.documents import projection
 from engine.query.compile.plan import IncrementalPlan, NotIncremental, compile_incremental
@@ -26,7 +26,7 @@ from engine.query.sql.check import Bound, CheckedSql, SqlCache, bind, check_sql
 from engine.query.sql.dry_run import rejecting, sql_session
 from engine.query.sql.off_loop import aside
 from engine.query.sql.reread import reread_sql
-from engine.query.sql.to_predicate import NotOneTable, is_number
+from engine.query.sql.to_predicate import NotOneTableError, is_number
 from engine.query.sql.to_query import query_of
 
 __all__ = ["SqlCache", "plan_query", "reread_instead"]
@@ -66,9 +66,9 @@ async def plan_query(
     """
     table = catalog.by_collection.get(collection)
     if table is None:
-        raise UnknownCollection(f"no collection is named {collection!r}")
+        raise UnknownCollectionError(f"no collection is named {collection!r}")
     if table.problem:
-        refused = SubscriptionFailed if table.mendable else PermissionDenied
+        refused = SubscriptionFailedError if table.mendable else PermissionDeniedError
         raise refused(f'"{collection}" cannot be subscribed to: {table.problem}')
     if "sql" in spec:
         return await _plan_sql(table, spec, catalog, connection, cache)
@@ -104,10 +104,10 @@ async def _plan_sql(
 ) -> IncrementalPlan | ReReadPlan:
     unknown = sorted(str(key) for key in spec if key not in ("sql", "params"))
     if unknown:
-        raise InvalidQuery(f'an SQL query has only "sql" and "params", not {unknown[0]!r}; say it in the SQL')
+        raise InvalidQueryError(f'an SQL query has only "sql" and "params", not {unknown[0]!r}; say it in the SQL')
     sql = spec["sql"]
     if not isinstance(sql, str):
-        raise InvalidQuery(f'"sql" must be a string, not {type(sql).__name__}')
+        raise InvalidQueryError(f'"sql" must be a string, not {type(sql).__name__}')
     checked = cache.get(sql) if cache is not None else None
     if checked is None:
         async with sql_session(connection) as session:
@@ -115,11 +115,11 @@ async def _plan_sql(
         if cache is not None:
             cache.put(sql, checked)
     if table.oid not in checked.dependencies:
-        raise InvalidQuery(f'the query does not read the collection of its channel, "{table.collection}"')
+        raise InvalidQueryError(f'the query does not read the collection of its channel, "{table.collection}"')
     bound = await bind(connection, checked, spec.get("params", []))
     try:
         query = await aside(lambda: _as_query(checked, bound, table), len(checked.sql))
-    except NotOneTable as error:
+    except NotOneTableError as error:
         reason = str(error)
         return await _reread_sql(await aside(lambda: reread_sql(checked, bound, reason), len(checked.sql)), connection)
     query = await canonicalise(query, table, connection)
@@ -128,22 +128,24 @@ async def _plan_sql(
 
 
 def _as_query(checked: CheckedSql, bound: Bound, table: Table) -> Query:
-    """The SQL as a :class:`Query`. Raises ``NotOneTable`` if it is more, or if its operators are not the built-in ones."""
+    """The SQL as a :class:`Query`. Raises ``NotOneTableError`` if it is more, or if its operators are not the built-in
+    ones.
+    """
     if checked.reads_clock or bound.moments:
-        raise NotOneTable("the query depends on the clock")
+        raise NotOneTableError("the query depends on the clock")
     unusual = next((token for token in checked.tokens if token.kind == "number" and not is_number(token.text)), None)
     if unusual is not None:  # 0x1F and 1_000 are read as something else by sqlglot
-        raise NotOneTable(f"the query has the number {unusual.text}")
+        raise NotOneTableError(f"the query has the number {unusual.text}")
     query = query_of(checked.select, checked.tables, checked.types, bound.values, bound.params)
     if checked.dependencies != {table.oid}:
-        raise NotOneTable("the query does not read exactly one table")
+        raise NotOneTableError("the query does not read exactly one table")
     for function in checked.functions:
         if not function.built_in:
-            raise NotOneTable(f"the query calls {function.name}()")
+            raise NotOneTableError(f"the query calls {function.name}()")
         if function.oid in checked.tree.calls and function.name not in _LITERAL_CASTS:
-            raise NotOneTable(f"the query calls {function.name}()")
+            raise NotOneTableError(f"the query calls {function.name}()")
     if len(literals(query, table)) > _MOST_VALUES:
-        raise NotOneTable(f"the query has more than {_MOST_VALUES} values")
+        raise NotOneTableError(f"the query has more than {_MOST_VALUES} values")
     return query
 
 

@@ -8,10 +8,10 @@ from typing import Protocol
 from engine.lsn import Lsn
 from engine.transaction import FeedEvent
 
-__all__ = ["FeedLike"]
+__all__ = ["ChangeFeed"]
 
 
-class FeedLike(Protocol):
+class ChangeFeed(Protocol):
     """What the service needs of :class:`engine.feed.feed.Feed`."""
 
     def __aiter__(self) -> AsyncIterator[FeedEvent]:
@@ -33,7 +33,7 @@ class FeedLike(Protocol):
         ...
 
     def saw(self, position: Lsn, timeline: int) -> None:
-        """A snapshot was read that may show commits up to ``position`` of ``timeline``. Raises ``OtherServer``."""
+        """A snapshot was read that may show commits up to ``position`` of ``timeline``. Raises ``OtherServerError``."""
         ...
 
     def doubt(self) -> None:

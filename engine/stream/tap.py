@@ -8,10 +8,10 @@ from typing import Protocol
 from engine.lsn import Lsn
 from engine.transaction import Transaction
 
-__all__ = ["Tap"]
+__all__ = ["StreamConsumer"]
 
 
-class Tap(Protocol):
+class StreamConsumer(Protocol):
     """Called in the task that consumes the feed, for every transaction, in commit order.
 
     When it is called the live queries have applied the transaction and told their subscribers; the slot is not confirmed

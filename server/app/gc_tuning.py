@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import gc
 
-__all__ = ["calm"]
+__all__ = ["tune_gc"]
 
 
-def calm() -> None:
+def tune_gc() -> None:
     """Call once, when everything that stays is loaded. Young objects are looked at every 100,000 new ones."""
     gc.collect()
     gc.freeze()

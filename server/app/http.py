@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from server.auth.identity import Refused
+from server.auth.identity import HandshakeRejectedError
 from server.transports.websocket.handshake import HEADERS_OF_426
 
 __all__ = ["make_app"]
@@ -38,7 +38,7 @@ def make_app(status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute
         refused = request.scope.get("state", {}).get("refused")  # by server.http_protocol
         if refused is None:
             text = "this is the WebSocket endpoint, and the request does not ask for a WebSocket"
-            refused = Refused(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426)
+            refused = HandshakeRejectedError(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426)
         raise HTTPException(refused.status, str(refused), refused.headers)
 
     return Starlette(

@@ -20,9 +20,9 @@ from engine.postgres.pool import check_pooler
 from server.app.drain import Connections, drain
 from server.app.settings import Settings
 from server.auth.authorizer import NameRules
-from server.auth.identity import Refused, Upgrade, member_of, packed_of
+from server.auth.identity import HandshakeRejectedError, HandshakeRequest, member_of, packed_of
 from server.client.admission import Admission, Connection
-from server.client.shared import Services
+from server.client.shared import SharedServices
 from server.session.session import Greeting, Session
 from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.connection import WebSocketConnection
@@ -51,7 +51,7 @@ class Node:
         self._feed = Feed(dsn, _feed_settings(settings))
         self._live: LiveQueries | None = None
         self._channels: Channels | None = None
-        self._services: Services | None = None
+        self._services: SharedServices | None = None
         self._connections = Connections()
         self.sessions = HttpSessions(self, settings.session_timeout)
         self._stack = AsyncExitStack()
@@ -90,7 +90,7 @@ class Node:
         self._stack.push_async_callback(channels.stop)
         await channels.start()
         self._live, self._channels = live, channels
-        services = Services(live, channels, NameRules(self._settings.open_channels))
+        services = SharedServices(live, channels, NameRules(self._settings.open_channels))
         self._stack.push_async_callback(services.background.drain, _FAREWELL)
         self._services = services
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
@@ -136,8 +136,8 @@ class Node:
         """Bytes of the largest frame that is read at all."""
         return self._settings.connection_limits.message_hard_cap
 
-    def accept(self, upgrade: Upgrade) -> WebSocketConnection:
-        """A new socket. Raises ``Refused``."""
+    def accept(self, upgrade: HandshakeRequest) -> WebSocketConnection:
+        """A new socket. Raises ``HandshakeRejectedError``."""
         packed = packed_of(upgrade)
         given = self.admit(upgrade, "websocket")
         connection = WebSocketConnection(
@@ -146,13 +146,17 @@ class Node:
         self.entered(connection)
         return connection
 
-    def admit(self, upgrade: Upgrade, transport: str, secret: str | None = None) -> Admission:
-        """What a new client is given. Raises ``Refused`` for an origin that may not, before the start and at the end."""
+    def admit(self, upgrade: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
+        """What a new client is given. Raises ``HandshakeRejectedError`` for an origin that may not, before the start
+        and at the end.
+        """
         allowed, origin = self._settings.allowed_origins, upgrade.origin
         if origin is not None and "*" not in allowed and origin.lower() not in allowed:
-            raise Refused(HTTPStatus.FORBIDDEN, f"connections from {origin} are not allowed")
+            raise HandshakeRejectedError(HTTPStatus.FORBIDDEN, f"connections from {origin} are not allowed")
         if self._services is None or self._draining or self._stopping:
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the server is starting or stopping; try again")
+            raise HandshakeRejectedError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "the server is starting or stopping; try again"
+            )
         id = f"{self._id}-{uuid.uuid4().hex}"
         greeting = Greeting(self._services.channels.epoch, self._settings.ping_interval, secret)
         trusted = self._settings.trust_user_parameter

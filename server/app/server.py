@@ -5,7 +5,7 @@ are asked to move, spread over a while (``/health`` says ``draining``; a second 
 closed (close code 1001), then the node stops following the database.
 
 A node that cannot go on, because something went wrong that nobody foresaw, is not kept: its clients are closed (1011), and
-``serve`` raises ``NodeFailed``. Whoever supervises the process starts it again, and the slot has what was missed.
+``serve`` raises ``NodeFailedError``. Whoever supervises the process starts it again, and the slot has what was missed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from engine.errors import RealtimeError
-from server.app.gc_tuning import calm
+from server.app.gc_tuning import tune_gc
 from server.app.http import make_app
 from server.app.listening import listen, url_of
 from server.app.memory import give_back
@@ -33,7 +33,7 @@ from server.rest import Rest
 from server.transports.http_routes import transport_routes
 from server.version import package_version
 
-__all__ = ["NodeFailed", "serve"]
+__all__ = ["NodeFailedError", "serve"]
 
 _SHUTDOWN_TIMEOUT = 8  # seconds for connections to close; above the close timeout of a WebSocket
 _MOST_DATA = 1024 * 1024  # what realtime.settings.max_payload can be at most
@@ -48,7 +48,7 @@ _SIGNALS = tuple(
 )
 
 
-class NodeFailed(RealtimeError):
+class NodeFailedError(RealtimeError):
     """The server had to stop; the message says because of what."""
 
 
@@ -112,7 +112,7 @@ async def _serve(
     try:
         await asyncio.wait({serving, starting, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and starting.exception() is None:
-            calm()
+            tune_gc()
             ready(url_of(listener))
             await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
             if node.failure is None:
@@ -136,9 +136,9 @@ async def _serve(
         starting.result()
 
 
-def _explained(failure: BaseException) -> NodeFailed:
+def _explained(failure: BaseException) -> NodeFailedError:
     what = " ".join(f"{type(failure).__name__}: {failure}".split())
-    return NodeFailed(f"the server stopped because it could not go on ({what}); its log says more. Start it again")
+    return NodeFailedError(f"the server stopped because it could not go on ({what}); its log says more. Start it again")
 
 
 class _Server(uvicorn.Server):

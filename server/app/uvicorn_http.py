@@ -21,12 +21,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from server.auth.identity import Refused, Upgrade, query_of
+from server.auth.identity import HandshakeRejectedError, HandshakeRequest, query_of
 from server.transports.websocket.connection import WebSocketConnection
 from server.transports.websocket.handshake import asks_for_websocket, handshake_key
 from server.transports.websocket.upgrade import RealtimeProtocol
 
-__all__ = ["WEBSOCKET_PATH", "Acceptor", "HttpProtocol"]
+__all__ = ["WEBSOCKET_PATH", "HandshakeHandler", "HttpProtocol"]
 
 WEBSOCKET_PATH: Final = "/realtime"
 
@@ -46,15 +46,15 @@ _DETAILS: Final = {
 }
 
 
-class Acceptor(Protocol):
+class HandshakeHandler(Protocol):
     """Decides about clients that want a WebSocket."""
 
     @property
     def message_hard_cap(self) -> int:
         """Bytes of the largest frame that is read at all."""
 
-    def accept(self, upgrade: Upgrade) -> WebSocketConnection:
-        """A listener for a new connection. Raises ``Refused``."""
+    def accept(self, upgrade: HandshakeRequest) -> WebSocketConnection:
+        """A listener for a new connection. Raises ``HandshakeRejectedError``."""
         ...
 
 
@@ -63,7 +63,7 @@ class HttpProtocol(H11Protocol):
 
     def __init__(
         self,
-        acceptor: Acceptor,
+        acceptor: HandshakeHandler,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -95,8 +95,8 @@ class HttpProtocol(H11Protocol):
             key = handshake_key(scope["method"].encode(), scope["http_version"].encode(), self.headers)
             origin = next((value.decode("latin-1") for name, value in self.headers if name == b"origin"), None)
             ip = None if self.client is None else self.client[0].partition("%")[0]  # %: an IPv6 zone
-            self._accepted = self._acceptor.accept(Upgrade(origin, query_of(scope["query_string"]), ip)), key
-        except Refused as refused:
+            self._accepted = self._acceptor.accept(HandshakeRequest(origin, query_of(scope["query_string"]), ip)), key
+        except HandshakeRejectedError as refused:
             scope["state"]["refused"] = refused
             return False
         return True

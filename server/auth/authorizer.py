@@ -12,20 +12,20 @@ from fnmatch import translate
 from re import compile as compile_pattern
 from typing import Protocol
 
-from engine.errors import QueryRejected
+from engine.errors import QueryRejectedError
 from server.ports.channels import Member
 from server.protocol.client_messages import COLLECTION_PREFIX
 
-__all__ = ["Action", "Authorizer", "ChannelNotFound", "NameRules", "NotAllowed"]
+__all__ = ["Action", "Authorizer", "ChannelNotFoundError", "NameRules", "NotAllowedError"]
 
 
-class NotAllowed(QueryRejected):
+class NotAllowedError(QueryRejectedError):
     """The client may not do this in that channel."""
 
     code = "RT_003"
 
 
-class ChannelNotFound(QueryRejected):
+class ChannelNotFoundError(QueryRejectedError):
     """There is no channel of that name, and none can be."""
 
     code = "RT_004"
@@ -43,7 +43,7 @@ class Authorizer(Protocol):
     """Decides. Called once per request, in the order of a connection's requests."""
 
     async def check(self, member: Member, action: Action, channel: str) -> None:
-        """Raises ``QueryRejected`` with ``RT_003`` if it is not allowed, ``RT_004`` if there can be no such channel."""
+        """Raises ``QueryRejectedError`` with ``RT_003`` if it is not allowed, ``RT_004`` if there can be no such channel."""
 
 
 class NameRules:
@@ -66,16 +66,18 @@ class NameRules:
         """See the class."""
         kind = channel.partition(":")[0]
         if channel.startswith(COLLECTION_PREFIX):
-            raise NotAllowed(f"{channel!r} is a live query: its rows are written with SQL")
+            raise NotAllowedError(f"{channel!r} is a live query: its rows are written with SQL")
         if kind == "db":
-            raise ChannelNotFound(
+            raise ChannelNotFoundError(
                 f"there is no channel {channel!r}: names with db: are live queries ({COLLECTION_PREFIX}NAME)"
             )
         if channel == "*":
-            raise ChannelNotFound("'*' is no channel: it stands for what is sent to a connection itself")
+            raise ChannelNotFoundError("'*' is no channel: it stands for what is sent to a connection itself")
         if kind == "private":
-            raise NotAllowed(f"to {action.value} {channel!r} needs a token, and this server has no tokens yet")
+            raise NotAllowedError(f"to {action.value} {channel!r} needs a token, and this server has no tokens yet")
         if kind in ("public", "presence"):
             return
         if not any(pattern.match(channel) for pattern in self._open):
-            raise NotAllowed(f"this server does not let clients {action.value} {channel!r} (setting open_channels)")
+            raise NotAllowedError(
+                f"this server does not let clients {action.value} {channel!r} (setting open_channels)"
+            )

@@ -15,9 +15,9 @@ import msgspec
 
 from engine.values.exact_json import exact_decoder
 from server.ports.channels import Member
-from server.protocol.validation import BadMessage, check_storable
+from server.protocol.validation import InvalidMessageError, check_storable
 
-__all__ = ["Refused", "Upgrade", "member_of", "packed_of", "query_of"]
+__all__ = ["HandshakeRejectedError", "HandshakeRequest", "member_of", "packed_of", "query_of"]
 
 _LONGEST_USER = 256
 _LONGEST_QUERY = 8192
@@ -26,7 +26,7 @@ _CLIENT = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _attributes: msgspec.json.Decoder[dict[str, Any]] = exact_decoder(dict[str, Any])
 
 
-class Refused(Exception):
+class HandshakeRejectedError(Exception):
     """The upgrade is refused with an HTTP status; the text says why. ``headers``: what the answer needs besides."""
 
     def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -36,7 +36,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Upgrade:
+class HandshakeRequest:
     """What an upgrade request says. ``query``: its parameters, the last one of each name; ``ip``: the peer's address."""
 
     origin: str | None = None
@@ -45,25 +45,29 @@ class Upgrade:
 
 
 def query_of(text: bytes) -> dict[str, str]:
-    """The parameters of a query string. Raises ``Refused`` if they are no text."""
+    """The parameters of a query string. Raises ``HandshakeRejectedError`` if they are no text."""
     if len(text) > _LONGEST_QUERY:
-        raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, f"the query string is longer than {_LONGEST_QUERY} bytes")
+        raise HandshakeRejectedError(
+            HTTPStatus.REQUEST_URI_TOO_LONG, f"the query string is longer than {_LONGEST_QUERY} bytes"
+        )
     try:
         return dict(parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict"))
     except ValueError as wrong:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the query string is not percent-encoded UTF-8") from wrong
+        raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "the query string is not percent-encoded UTF-8") from wrong
 
 
-def packed_of(upgrade: Upgrade) -> bool:
-    """Whether the client asks for MessagePack (``?format=msgpack``). Raises ``Refused`` for an unknown format."""
+def packed_of(upgrade: HandshakeRequest) -> bool:
+    """Whether the client asks for MessagePack (``?format=msgpack``). Raises ``HandshakeRejectedError`` for an unknown
+    format.
+    """
     format = upgrade.query.get("format", "json")
     if format not in ("json", "msgpack"):
-        raise Refused(HTTPStatus.BAD_REQUEST, "format: json or msgpack")
+        raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "format: json or msgpack")
     return format == "msgpack"
 
 
 def member_of(
-    connection_id: str, upgrade: Upgrade, *, trust_user_parameter: bool, transport: str = "websocket"
+    connection_id: str, upgrade: HandshakeRequest, *, trust_user_parameter: bool, transport: str = "websocket"
 ) -> Member:
     """The member a connection is.
 
@@ -74,19 +78,19 @@ def member_of(
         trust_user_parameter: believe them. Never on a server that strangers can reach.
         transport: ``websocket``, ``sse`` or ``poll``.
 
-    Raises ``Refused`` if they have a wrong form, or are given but not trusted.
+    Raises ``HandshakeRejectedError`` if they have a wrong form, or are given but not trusted.
     """
     user, attributes = upgrade.query.get("user"), upgrade.query.get("attributes")
     anonymous = _anonymous(upgrade.query.get("client"))
     if user is None and attributes is None:
         return Member(connection_id, anonymous, ip=upgrade.ip, transport=transport)
     if not trust_user_parameter:
-        raise Refused(
+        raise HandshakeRejectedError(
             HTTPStatus.FORBIDDEN,
             "user and attributes in the address are believed by development servers only (trust_user_parameter)",
         )
     if user is not None and not (0 < len(user) <= _LONGEST_USER and user.isprintable()):
-        raise Refused(HTTPStatus.BAD_REQUEST, f"user: 1 to {_LONGEST_USER} printable characters")
+        raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, f"user: 1 to {_LONGEST_USER} printable characters")
     return Member(connection_id, user or anonymous, _decoded(attributes), upgrade.ip, transport)
 
 
@@ -95,7 +99,7 @@ def _anonymous(client: str | None) -> str | None:
     if client is None:
         return None
     if not _CLIENT.fullmatch(client):
-        raise Refused(HTTPStatus.BAD_REQUEST, "client: 16 to 64 characters of A-Z, a-z, 0-9, _ and -")
+        raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "client: 16 to 64 characters of A-Z, a-z, 0-9, _ and -")
     return f"anon-{hashlib.sha256(client.encode()).hexdigest()[:20]}"
 
 
@@ -105,11 +109,15 @@ def _decoded(attributes: str | None) -> _Attributes:
     try:
         decoded = _attributes.decode(attributes)
         check_storable(decoded, field="attributes")
-    except BadMessage as wrong:
-        raise Refused(HTTPStatus.BAD_REQUEST, str(wrong)) from wrong
+    except InvalidMessageError as wrong:
+        raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, str(wrong)) from wrong
     except (msgspec.MsgspecError, RecursionError) as wrong:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"attributes: a JSON object of plain values ({wrong})") from wrong
+        raise HandshakeRejectedError(
+            HTTPStatus.BAD_REQUEST, f"attributes: a JSON object of plain values ({wrong})"
+        ) from wrong
     for name, value in decoded.items():
         if isinstance(value, list | dict):
-            raise Refused(HTTPStatus.BAD_REQUEST, f"attributes: a JSON object of plain values, which {name!r} is not")
+            raise HandshakeRejectedError(
+                HTTPStatus.BAD_REQUEST, f"attributes: a JSON object of plain values, which {name!r} is not"
+            )
     return decoded

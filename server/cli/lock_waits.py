@@ -16,9 +16,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from engine.errors import RealtimeError
 from engine.postgres.connecting import connect_now
 from engine.postgres.named_queries import query
-from server.cli.lock_watch import LockWatch, TooLong
+from server.cli.lock_watch import DeadlineExceededError, LockWatch
 
-__all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockedOut", "Standby", "patiently", "refuse_standby"]
+__all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockTimeoutError", "StandbyError", "patiently", "refuse_standby"]
 
 LOCK_TIMEOUT = 3.0
 """Seconds after which a transaction stops waiting for locks."""
@@ -26,25 +26,25 @@ LOCK_TIMEOUT = 3.0
 ATTEMPTS = 10
 """How often it is tried."""
 
-_NOT_FREE: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, TooLong)
+_NOT_FREE: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, DeadlineExceededError)
 _log = logging.getLogger("realtime.patience")
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 _Result = TypeVar("_Result")
 
 
-class LockedOut(RealtimeError):
+class LockTimeoutError(RealtimeError):
     """A lock was not to be had; the message names what holds it."""
 
 
-class Standby(RealtimeError):
+class StandbyError(RealtimeError):
     """The server cannot be written to: it follows another one."""
 
 
 def refuse_standby(connection: Connection) -> None:
-    """Raise ``Standby`` on a server that only follows another one."""
+    """Raise ``StandbyError`` on a server that only follows another one."""
     if connection.execute(query("server_is_standby")).fetchone() == (True,):
-        raise Standby(
+        raise StandbyError(
             "this server is a standby, which cannot be written to: connect to the primary "
             "(target_session_attrs=read-write in the DSN finds it among several hosts)"
         )
@@ -62,7 +62,7 @@ def patiently(
     """Run ``work`` in one transaction, again if the locks that it needs are not free within ``lock_timeout`` seconds.
 
     ``work`` gets a connection with that ``lock_timeout``. ``say`` hears whom it waits for, and of each new attempt. Raises
-    ``LockedOut`` after so many ``attempts``, ``Standby`` on a server that only follows another one,
+    ``LockTimeoutError`` after so many ``attempts``, ``StandbyError`` on a server that only follows another one,
     ``psycopg.OperationalError`` if the server does not answer, and what ``work`` raises.
     """
     waited_for: list[str] = []
@@ -90,7 +90,7 @@ def patiently(
         )(once)
     except _NOT_FREE as error:
         last = f": {waited_for[-1]}" if waited_for else ""
-        raise LockedOut(
+        raise LockTimeoutError(
             f"gave up after {attempts} attempts of {lock_timeout:g} s each, nothing was changed{last}. "
             "End that transaction, or try again later"
         ) from error

@@ -20,10 +20,10 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
-from engine.postgres.connecting import CommandConnection, Unanswered, answer_timeout, connect_now
+from engine.postgres.connecting import CommandConnection, UnansweredError, answer_timeout, connect_now
 from engine.postgres.named_queries import query
 
-__all__ = ["LockWatch", "TooLong", "blocker_in_words"]
+__all__ = ["DeadlineExceededError", "LockWatch", "blocker_in_words"]
 
 _LOOK_EVERY: Final = 1.0  # seconds
 _LOOK_AT_LEAST: Final = 0.2
@@ -32,7 +32,7 @@ _ENDED_WITHIN: Final = 5.0
 _OTHER_MIGRATOR: Final = "advisory"  # nothing is held while that lock is waited for
 
 
-class TooLong(Exception):
+class DeadlineExceededError(Exception):
     """The locks that a transaction needs were not free within the limit."""
 
 
@@ -57,7 +57,8 @@ class LockWatch:
     def watching(self) -> Iterator[None]:
         """While the block runs, its statements may take as long as the server works on them.
 
-        Raises ``TooLong``, and ``Unanswered`` if the server does not answer (or does not know of the statement).
+        Raises ``DeadlineExceededError``, and ``UnansweredError`` if the server does not answer (or does not know of
+        the statement).
         """
         watcher = threading.Thread(target=self._watch, daemon=True)
         patience, self.connection.patience = self.connection.patience, None
@@ -67,11 +68,11 @@ class LockWatch:
         except psycopg.errors.QueryCanceled as error:
             if not self._too_long:
                 raise
-            raise TooLong from error
+            raise DeadlineExceededError from error
         except psycopg.OperationalError as error:
             if self._silent is None:
                 raise
-            raise Unanswered(self._silent) from error
+            raise UnansweredError(self._silent) from error
         finally:
             self.connection.patience = patience
             self._done.set()
@@ -85,7 +86,7 @@ class LockWatch:
             try:
                 with connect_now(same_server, "realtime locks", autocommit=True, row_factory=dict_row) as looker:
                     self._look_on(looker, every)
-            except (Unanswered, psycopg.errors.ConnectionTimeout) as error:
+            except (UnansweredError, psycopg.errors.ConnectionTimeout) as error:
                 self._hang_up(str(error))
                 return
             except psycopg.Error as error:

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row, tuple_row
 from engine.postgres.connecting import connect_now
 from engine.postgres.missing_tables import REMEDY
 from engine.postgres.named_queries import folder, query
-from server.cli.lock_waits import LOCK_TIMEOUT, LockedOut, patiently
+from server.cli.lock_waits import LOCK_TIMEOUT, LockTimeoutError, patiently
 from server.cli.lock_watch import blocker_in_words
 from server.cli.migration_state import (
     SCHEMA,
@@ -50,8 +50,8 @@ def migrate(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT, say: Callable[[str]
 
     ``say`` is told whom it waits for, while it does. Raises ``MigrationError`` if the schema ``realtime`` is another
     product's, if a newer version has migrated the database, or if a file fails or was changed after it was applied;
-    ``LockedOut`` if tables stay locked or another migrate does not end; ``psycopg.OperationalError`` if the database cannot
-    be reached or does not answer.
+    ``LockTimeoutError`` if tables stay locked or another migrate does not end; ``psycopg.OperationalError`` if the
+    database cannot be reached or does not answer.
     """
     return patiently(
         dsn,
@@ -93,14 +93,14 @@ def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
 
 
 def _wait_for_others(connection: _Connection) -> None:
-    """Take the lock of migrators. Raises ``LockedOut`` if another one holds it for longer than ``OTHERS_TIMEOUT``."""
+    """Take the lock of migrators. Raises ``LockTimeoutError`` if another one holds it for longer than ``OTHERS_TIMEOUT``."""
     connection.execute(query("migration_lock_timeout"), [f"{round(OTHERS_TIMEOUT * 1000)}ms"])
     try:
         connection.execute(query("migration_lock"))
     except psycopg.errors.LockNotAvailable as error:
         connection.rollback()
         holders = connection.cursor(row_factory=dict_row).execute(query("migration_lock_holders")).fetchall()
-        raise LockedOut(
+        raise LockTimeoutError(
             f"another `realtime migrate` of this database has not ended within {OTHERS_TIMEOUT:g} s: "
             f"{', '.join(map(blocker_in_words, holders)) or 'by now it has'}. Try again when it has, or end it with "
             f"SELECT pg_terminate_backend({holders[0]['pid'] if holders else 'its process'});"

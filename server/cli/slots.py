@@ -14,14 +14,14 @@ from engine.feed.slots import SlotInfo, drop_slot, list_slots
 from engine.postgres.connecting import answer_timeout, connect
 from server.cli.output import print_table, size_in_words
 
-__all__ = ["NotOurSlot", "drop", "print_slots"]
+__all__ = ["ForeignSlotError", "drop", "print_slots"]
 
 _HEADS = (
     "NAME", "TYPE", "DATABASE", "PLUGIN", "ACTIVE", "OWNER", "LAG", "LAG SECONDS", "RETAINED WAL", "WAL STATUS",
 )  # fmt: skip
 
 
-class NotOurSlot(RealtimeError):
+class ForeignSlotError(RealtimeError):
     """The slot belongs to no node of this database; the message says what it is and how to drop it all the same."""
 
 
@@ -56,7 +56,7 @@ async def drop(dsn: str, name: str, force: str | None, ask: Callable[[str], str]
         force: the name again, for one that is not ours.
         ask: puts a question to the user; called only at a terminal, when ``force`` is not given.
 
-    Raises ``NotOurSlot``, ``SlotBusy``, ``FeedError`` if there is none, ``psycopg.Error``.
+    Raises ``ForeignSlotError``, ``SlotBusyError``, ``FeedError`` if there is none, ``psycopg.Error``.
     """
     async with await connect(dsn, "realtime slots", patience=answer_timeout(dsn)) as connection:
         slot = next((slot for slot in await list_slots(connection) if slot.name == name), None)
@@ -77,6 +77,8 @@ def _insist(slot: SlotInfo, force: str | None, ask: Callable[[str], str]) -> Non
     if force is None and sys.stdin.isatty():
         force = ask(f"{what}. Its consumer loses its place for good{copies}. Type its name to drop it: ")
     if force is None:
-        raise NotOurSlot(f"{what}. If nobody needs it{copies}: realtime slots drop {slot.name} --force {slot.name}")
+        raise ForeignSlotError(
+            f"{what}. If nobody needs it{copies}: realtime slots drop {slot.name} --force {slot.name}"
+        )
     if force != slot.name:
-        raise NotOurSlot(f"{what}. It is not dropped: {force!r} is not its name")
+        raise ForeignSlotError(f"{what}. It is not dropped: {force!r} is not its name")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.auth.identity import Upgrade
-from server.client.shared import Services
+from server.auth.identity import HandshakeRequest
+from server.client.shared import SharedServices
 from server.ports.channels import Member
 from server.ports.limits import ConnectionLimits
 from server.session.session import Session
 
-__all__ = ["Admission", "Connection", "Gate"]
+__all__ = ["Admission", "Connection", "ConnectionAcceptor"]
 
 
 class Connection(Protocol):
@@ -30,15 +30,15 @@ class Admission:
 
     session: Session
     member: Member
-    services: Services
+    services: SharedServices
     limits: ConnectionLimits
 
 
-class Gate(Protocol):
+class ConnectionAcceptor(Protocol):
     """Lets clients in, and knows those who are."""
 
-    def admit(self, upgrade: Upgrade, transport: str, secret: str | None = None) -> Admission:
-        """A session for a new client. Raises ``Refused``."""
+    def admit(self, upgrade: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
+        """A session for a new client. Raises ``HandshakeRejectedError``."""
         ...
 
     def entered(self, connection: Connection) -> None:

@@ -16,16 +16,16 @@ from functools import partial
 import structlog
 from msgspec import UNSET
 
-from engine.channels.core.model import Disconnected, PresenceRefused, Unavailable
+from engine.channels.core.model import DisconnectedError, PresenceRefusedError, UnavailableError
 from engine.errors import RealtimeError
 from engine.postgres.errors import AWAY, in_words
 from server.auth.authorizer import Action
-from server.client.shared import Services
-from server.client.transport import Sink
-from server.ports.channels import ChannelEvent, ChannelSubscription, EventsLike, Member, Publication
+from server.client.shared import SharedServices
+from server.client.transport import Transport
+from server.ports.channels import ChannelEvent, ChannelSubscription, EventBatch, Member, Publication
 from server.protocol import server_messages
-from server.protocol.client_messages import Named, Publish
-from server.session.session import Present, Session
+from server.protocol.client_messages import Publish, RequestReference
+from server.session.session import Session, UpdatePresence
 from server.session.subscriptions import ChannelRequest
 
 __all__ = ["DISCONNECTED", "RESUME", "ChannelClient"]
@@ -62,7 +62,7 @@ class ChannelClient:
         "refused",
     )
 
-    def __init__(self, session: Session, member: Member, services: Services, sink: Sink) -> None:
+    def __init__(self, session: Session, member: Member, services: SharedServices, sink: Transport) -> None:
         self._session = session
         self._member = member
         self._services = services
@@ -162,7 +162,7 @@ class ChannelClient:
                 self._subscriptions.pop(request, None)
                 self._session.ended(request)
 
-    def _deliver_block(self, request: ChannelRequest, block: EventsLike) -> None:
+    def _deliver_block(self, request: ChannelRequest, block: EventBatch) -> None:
         if request.ended:
             return
         if self._sink.overflowing:
@@ -178,7 +178,7 @@ class ChannelClient:
     def _reject(self, request: ChannelRequest, error: RealtimeError) -> None:
         answer = self._session.rejected(request, error)
         if answer is not None:
-            if isinstance(error, Unavailable):
+            if isinstance(error, UnavailableError):
                 self._owed.add(request.channel)
             self._sink.send(answer)
 
@@ -233,18 +233,18 @@ class ChannelClient:
 
     # Presence.
 
-    def present(self, change: Present) -> None:
+    def present(self, change: UpdatePresence) -> None:
         """Change this client's presence, after the changes that came before."""
         self._services.background.spawn(self._present(change))
 
-    async def _present(self, change: Present) -> None:
-        message, about = change.message, Named(channel=change.message.channel, ref=change.message.ref)
+    async def _present(self, change: UpdatePresence) -> None:
+        message, about = change.message, RequestReference(channel=change.message.channel, ref=change.message.ref)
         try:
             async with self._present_turn:
                 if (joining := self._joining.get(change.request)) is not None:
                     await asyncio.wait({joining})
                 if change.request.ended or self._gone:
-                    raise PresenceRefused(f"this connection is not subscribed to {message.channel!r} any more")
+                    raise PresenceRefusedError(f"this connection is not subscribed to {message.channel!r} any more")
                 await self._services.authorizer.check(self._member, Action.PRESENCE, message.channel)
                 await self._services.channels.set_presence(message.channel, self._member, change.data)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
@@ -260,7 +260,7 @@ class ChannelClient:
 
     def _known_or_again(self, attempt: asyncio.Task[None]) -> None:
         """A row that could not be written, because the database was away or read-only, is written later."""
-        if attempt.cancelled() or not isinstance(attempt.exception(), Unavailable) or self._gone:
+        if attempt.cancelled() or not isinstance(attempt.exception(), UnavailableError) or self._gone:
             return
         delay = random.uniform(0.5, 1.0) * min(_RECONNECT * 2**self._attempts, _RECONNECT_AT_MOST)
         self._attempts += 1
@@ -286,8 +286,8 @@ class ChannelClient:
     def _direct(self, event: ChannelEvent) -> None:
         """Something for this connection itself."""
         if event.error is not None:
-            self._answer(Named(), event.error)
-            if isinstance(event.error, Disconnected):
+            self._answer(RequestReference(), event.error)
+            if isinstance(event.error, DisconnectedError):
                 self._sink.close(DISCONNECTED, "disconnected")
             else:
                 self._sink.close(RESUME, "resume")
@@ -296,13 +296,13 @@ class ChannelClient:
         else:
             self._sink.send_shared(event)
 
-    def _answer(self, about: Named, error: RealtimeError) -> None:
+    def _answer(self, about: RequestReference, error: RealtimeError) -> None:
         if not self._gone:
             self._sink.send(server_messages.error(error.code, str(error), about))
 
 
-def _named(message: Publish) -> Named:
-    return Named(channel=message.channel, id=message.id, ref=message.ref)
+def _named(message: Publish) -> RequestReference:
+    return RequestReference(channel=message.channel, id=message.id, ref=message.ref)
 
 
 def _told(error: Exception, what: str, channel: str) -> RealtimeError:
@@ -311,6 +311,6 @@ def _told(error: Exception, what: str, channel: str) -> RealtimeError:
         return error
     if isinstance(error, AWAY):
         _log.warning(what, channel=channel, error=str(error))
-        return Unavailable(in_words(error))
+        return UnavailableError(in_words(error))
     _log.error(what, channel=channel, exc_info=error)
-    return Unavailable("the server failed to do this")
+    return UnavailableError("the server failed to do this")

@@ -15,15 +15,24 @@ from functools import partial
 import psycopg
 import structlog
 
-from engine.channels.core.model import Unavailable
+from engine.channels.core.model import UnavailableError
 from engine.errors import RealtimeError
 from engine.live.planning_budget import PLANNING, PlanningBudget
 from server.client.channel_subscriptions import ChannelClient
-from server.client.shared import Services
-from server.client.transport import Sink
+from server.client.shared import SharedServices
+from server.client.transport import Transport
 from server.ports.channels import Member
 from server.ports.live_queries import LiveEvent, LiveSubscription
-from server.session.session import Cancel, Close, Join, Open, Output, Present, Send, Session
+from server.session.session import (
+    CancelSubscription,
+    Close,
+    Output,
+    PublishMessage,
+    Session,
+    SubscribeChannel,
+    SubscribeQuery,
+    UpdatePresence,
+)
 from server.session.subscriptions import ChannelRequest, LiveRequest, Request
 
 __all__ = ["Client"]
@@ -36,7 +45,7 @@ class Client:
 
     __slots__ = ("_budget", "_channels", "_live", "_live_queries", "_paused", "_sink", "_tasks", "session")
 
-    def __init__(self, session: Session, member: Member, services: Services, sink: Sink) -> None:
+    def __init__(self, session: Session, member: Member, services: SharedServices, sink: Transport) -> None:
         self.session = session
         self._live_queries = services.live_queries
         self._channels = ChannelClient(session, member, services, sink)
@@ -72,17 +81,17 @@ class Client:
             match output:
                 case bytes():
                     self._sink.send(output)
-                case Open(request):
+                case SubscribeQuery(request):
                     task = asyncio.create_task(self._open(request))
                     self._tasks.add(task)
                     task.add_done_callback(partial(self._opened, request))
-                case Join(request):
+                case SubscribeChannel(request):
                     self._channels.join(request)
-                case Cancel(request):
+                case CancelSubscription(request):
                     self._cancel(request)
-                case Send(message):
+                case PublishMessage(message):
                     self._channels.publish(message)
-                case Present():
+                case UpdatePresence():
                     self._channels.present(output)
                 case Close(code, reason):
                     self._sink.close(code, reason)
@@ -136,7 +145,7 @@ class Client:
             return
         except (psycopg.Error, OSError) as error:
             _log.warning("subscribe_failed", collection=request.collection, error=str(error))
-            self._reject(request, Unavailable("the database cannot be reached now; try again"))
+            self._reject(request, UnavailableError("the database cannot be reached now; try again"))
             return
         answer = self.session.accepted(
             request,
@@ -159,7 +168,7 @@ class Client:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             _log.error("subscribe_broke", collection=request.collection, exc_info=failure)
-            self._reject(request, Unavailable("the server failed to open this subscription"))
+            self._reject(request, UnavailableError("the server failed to open this subscription"))
 
     def _reject(self, request: LiveRequest, error: RealtimeError) -> None:
         answer = self.session.rejected(request, error)

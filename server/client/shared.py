@@ -6,23 +6,23 @@ from dataclasses import dataclass, field
 
 from server.auth.authorizer import Authorizer, NameRules
 from server.client.background import Background
-from server.ports.channels import ChannelsLike
-from server.ports.live_queries import LiveQueriesLike
+from server.ports.channels import ChannelService
+from server.ports.live_queries import LiveQueryService
 from server.wire.encoder import Wire, packed_wire, text_wire
 from server.wire.sse_blocks import block_wire, plain_wire
 
-__all__ = ["Services"]
+__all__ = ["SharedServices"]
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class SharedServices:
     """The engine's two services, who may use them, and what is built once for everybody who speaks the same form.
 
     ``text`` and ``packed`` are WebSocket frames, ``blocks`` those of an event stream, ``plain`` the JSON of poll answers.
     """
 
-    live_queries: LiveQueriesLike
-    channels: ChannelsLike
+    live_queries: LiveQueryService
+    channels: ChannelService
     authorizer: Authorizer = field(default_factory=NameRules)
     background: Background = field(default_factory=Background)
     text: Wire = field(default_factory=text_wire)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from server.ports.channels import ChannelEvent, EventsLike
+from server.ports.channels import ChannelEvent, EventBatch
 from server.ports.live_queries import LiveEvent
 
-__all__ = ["Sink"]
+__all__ = ["Transport"]
 
 
-class Sink(Protocol):
+class Transport(Protocol):
     """Nothing here waits."""
 
     @property
@@ -30,7 +30,7 @@ class Sink(Protocol):
     def send_shared(self, event: ChannelEvent) -> None:
         """Send a channel's event, which others share."""
 
-    def send_block(self, block: EventsLike) -> None:
+    def send_block(self, block: EventBatch) -> None:
         """Send several of a channel's events, which others share."""
 
     def hold(self, held: bool) -> None:

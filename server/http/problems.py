@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from engine.errors import RealtimeError
 from engine.postgres.errors import AWAY, in_words
 
-__all__ = ["BY_CODE", "Problem", "ProblemDocument", "problem_of", "wrong_fields"]
+__all__ = ["BY_CODE", "ProblemDocument", "ProblemError", "problem_of", "wrong_fields"]
 
 BY_CODE: Mapping[str, HTTPStatus] = {
     "RT_001": HTTPStatus.SERVICE_UNAVAILABLE,
@@ -32,7 +32,7 @@ BY_CODE: Mapping[str, HTTPStatus] = {
 class ProblemDocument(BaseModel):
     """What went wrong."""
 
-    model_config = ConfigDict(title="Problem")
+    model_config = ConfigDict(title="ProblemError")
 
     type: str = Field("about:blank", description="Always about:blank.")
     title: str = Field(description="The HTTP status in words.")
@@ -41,7 +41,7 @@ class ProblemDocument(BaseModel):
     code: str = Field(description="The code of the protocol, RT_001 to RT_009.")
 
 
-class Problem(Exception):
+class ProblemError(Exception):
     """A request is answered by a problem document."""
 
     def __init__(
@@ -65,26 +65,26 @@ class Problem(Exception):
         )
 
 
-def problem_of(error: Exception) -> Problem | None:
+def problem_of(error: Exception) -> ProblemError | None:
     """What a client is told of ``error``; None: nothing, for it is our fault."""
     match error:
-        case Problem():
+        case ProblemError():
             return error
         case RealtimeError():
-            return Problem(error.code, str(error))
+            return ProblemError(error.code, str(error))
         case _ if isinstance(error, AWAY):
-            return Problem("RT_001", in_words(error))
+            return ProblemError("RT_001", in_words(error))
         case psycopg.Error():
             return _refused_by_sql(error)
     return None
 
 
-def wrong_fields(error: ValidationError) -> Problem:
+def wrong_fields(error: ValidationError) -> ProblemError:
     """Which fields are wrong, and why."""
     said = "; ".join(
         f"{'.'.join(map(str, each['loc'])) or 'body'}: {_in_words(each)}" for each in error.errors(include_url=False)
     )
-    return Problem("RT_007", said)
+    return ProblemError("RT_007", said)
 
 
 def _in_words(wrong: ErrorDetails) -> str:
@@ -95,13 +95,13 @@ def _in_words(wrong: ErrorDetails) -> str:
     return "control characters are not allowed" if excludes else "not a position; one is like 0/16B3790/42"
 
 
-def _refused_by_sql(error: psycopg.Error) -> Problem | None:
+def _refused_by_sql(error: psycopg.Error) -> ProblemError | None:
     """Our functions raise with SQLSTATE ``RT001`` to ``RT009``; a check or a value PostgreSQL refuses is the request's."""
     state, said = error.sqlstate or "", error.diag.message_primary or "PostgreSQL refused it"
     if state.startswith("RT") and (code := f"RT_{state[2:]}") in BY_CODE:
-        return Problem(code, said)
+        return ProblemError(code, said)
     if state in ("23505", "42710"):  # unique violation, duplicate object
-        return Problem("RT_007", said, HTTPStatus.CONFLICT)
+        return ProblemError("RT_007", said, HTTPStatus.CONFLICT)
     if state[:2] in ("22", "23"):
-        return Problem("RT_007", said)
+        return ProblemError("RT_007", said)
     return None

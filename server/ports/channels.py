@@ -15,7 +15,7 @@ from engine.channels.core.model import (
     ChannelOptions,
     Deliver,
     DeliverBlock,
-    EventsLike,
+    EventBatch,
     Member,
     Publication,
 )
@@ -24,11 +24,11 @@ __all__ = [
     "Ack",
     "ChannelEvent",
     "ChannelOptions",
+    "ChannelService",
     "ChannelSubscription",
-    "ChannelsLike",
     "Deliver",
     "DeliverBlock",
-    "EventsLike",
+    "EventBatch",
     "Member",
     "Publication",
 ]
@@ -59,7 +59,7 @@ class ChannelSubscription(Protocol):
         """Deliver nothing more; a member with presence leaves. After ``disconnect`` there is nothing to cancel."""
 
 
-class ChannelsLike(Protocol):
+class ChannelService(Protocol):
     """The channel service. Every method raises ``RealtimeError`` with the protocol's code if it is refused."""
 
     async def connect(self, member: Member, deliver: Deliver) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from engine.errors import QueryRejected
+from engine.errors import QueryRejectedError
 from engine.live.core.resume_log import Resume
 from engine.lsn import Lsn
 
-__all__ = ["LiveEvent", "LiveQueriesLike", "LiveSubscription"]
+__all__ = ["LiveEvent", "LiveQueryService", "LiveSubscription"]
 
 
 class LiveEvent(Protocol):
@@ -31,7 +31,7 @@ class LiveEvent(Protocol):
         """The changes as an encoded JSON array."""
 
     @property
-    def error(self) -> QueryRejected | None:
+    def error(self) -> QueryRejectedError | None:
         """Why the subscription ended by itself; None: it goes on."""
 
 
@@ -71,7 +71,7 @@ class LiveSubscription(Protocol):
         """Deliver the difference from that list to the current one in one event, then go on."""
 
 
-class LiveQueriesLike(Protocol):
+class LiveQueryService(Protocol):
     """The live-query service."""
 
     async def subscribe(
@@ -81,5 +81,5 @@ class LiveQueriesLike(Protocol):
         deliver: Callable[[LiveSubscription, LiveEvent], None],
         resume: Resume | None = None,
     ) -> LiveSubscription:
-        """Open a live query. Raises ``QueryRejected`` if it cannot be accepted."""
+        """Open a live query. Raises ``QueryRejectedError`` if it cannot be accepted."""
         ...

@@ -13,18 +13,18 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from engine.values.exact_json import exact_decoder
-from server.protocol.validation import MAX_DEPTH, BadMessage, check_payload, deeper_than
+from server.protocol.validation import MAX_DEPTH, InvalidMessageError, check_payload, deeper_than
 
 __all__ = [
     "COLLECTION_PREFIX",
     "Auth",
-    "BadMessage",
     "ClientMessage",
     "Filter",
-    "Named",
+    "InvalidMessageError",
     "Ping",
     "PresenceUpdate",
     "Publish",
+    "RequestReference",
     "Subscribe",
     "Unsubscribe",
     "decode",
@@ -107,7 +107,7 @@ class Ping(Struct, tag="ping", forbid_unknown_fields=True, frozen=True):
 ClientMessage = Subscribe | Unsubscribe | Publish | PresenceUpdate | Auth | Ping
 
 
-class Named(Struct, frozen=True):
+class RequestReference(Struct, frozen=True):
     """What an error frame says about the request it answers; ``UNSET`` where the request did not say it."""
 
     channel: _Name | UnsetType = UNSET
@@ -121,19 +121,19 @@ _name: msgspec.json.Decoder[str] = msgspec.json.Decoder(_Name)
 
 
 def decode(data: bytes) -> ClientMessage:
-    """Read one client message. Raises ``BadMessage``, and nothing else, if it is not one."""
+    """Read one client message. Raises ``InvalidMessageError``, and nothing else, if it is not one."""
     try:
         message = _decoder.decode(data)
     except UnicodeDecodeError as wrong:
-        raise BadMessage("the message is not valid UTF-8") from wrong
+        raise InvalidMessageError("the message is not valid UTF-8") from wrong
     except RecursionError as wrong:
-        raise BadMessage("the message is nested too deeply") from wrong
+        raise InvalidMessageError("the message is nested too deeply") from wrong
     except msgspec.MsgspecError as wrong:
-        raise BadMessage(_in_words(str(wrong))) from wrong
+        raise InvalidMessageError(_in_words(str(wrong))) from wrong
     if isinstance(message, Subscribe) and message.query is not UNSET and deeper_than(message.query, MAX_DEPTH):
-        raise BadMessage(f"the query is nested more than {MAX_DEPTH} levels deep")
+        raise InvalidMessageError(f"the query is nested more than {MAX_DEPTH} levels deep")
     if isinstance(message, Subscribe) and message.filter is not UNSET and deeper_than(message.filter.where, MAX_DEPTH):
-        raise BadMessage(f"the filter is nested more than {MAX_DEPTH} levels deep")
+        raise InvalidMessageError(f"the filter is nested more than {MAX_DEPTH} levels deep")
     if isinstance(message, Publish):
         check_payload(bytes(message.data))
     return message
@@ -147,13 +147,13 @@ def _in_words(problem: str) -> str:
     return f"Expected text without control characters{at}{where}"
 
 
-def names_in(data: bytes) -> Named:
+def names_in(data: bytes) -> RequestReference:
     """The ``channel``, ``id`` and ``ref`` of a message that may be broken, as far as they can be read."""
     try:
         fields = _fields.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Named()
-    return Named(*(_readable(fields.get(name)) for name in ("channel", "id", "ref")))
+        return RequestReference()
+    return RequestReference(*(_readable(fields.get(name)) for name in ("channel", "id", "ref")))
 
 
 def _readable(raw: msgspec.Raw | None) -> str | UnsetType:

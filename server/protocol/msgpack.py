@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from server.protocol.validation import MAX_DEPTH, BadMessage
+from server.protocol.validation import MAX_DEPTH, InvalidMessageError
 
 __all__ = ["json_of", "names_text", "packed", "packed_fields", "packed_snapshot"]
 
@@ -40,18 +40,18 @@ _writer = msgspec.json.Encoder()
 
 
 def json_of(data: bytes) -> bytes:
-    """The JSON text of one MessagePack object. Raises ``BadMessage``, and nothing else."""
+    """The JSON text of one MessagePack object. Raises ``InvalidMessageError``, and nothing else."""
     try:
         value = _unpacker.decode(data)
     except RecursionError as wrong:
-        raise BadMessage("the message is nested too deeply") from wrong
+        raise InvalidMessageError("the message is nested too deeply") from wrong
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, TypeError) as wrong:  # TypeError: a map as a key
-        raise BadMessage(f"not MessagePack: {wrong}") from wrong
+        raise InvalidMessageError(f"not MessagePack: {wrong}") from wrong
     _check(value)
     try:
         return _writer.encode(value)
     except UnicodeEncodeError as wrong:
-        raise BadMessage("text is not valid UTF-8") from wrong
+        raise InvalidMessageError("text is not valid UTF-8") from wrong
 
 
 def names_text(data: bytes) -> bytes:
@@ -75,19 +75,19 @@ def _check(value: object) -> None:
         for item in level:
             if isinstance(item, dict):
                 if not all(type(key) is str for key in item):
-                    raise BadMessage("keys must be strings")
+                    raise InvalidMessageError("keys must be strings")
                 below.extend(item.values())
             elif isinstance(item, list):
                 below.extend(item)
             elif isinstance(item, float):
                 if not math.isfinite(item):
-                    raise BadMessage("NaN and infinity are no JSON numbers")
+                    raise InvalidMessageError("NaN and infinity are no JSON numbers")
             elif not (item is None or isinstance(item, str | int)):
-                raise BadMessage("binary values and extension types cannot be said in JSON")
+                raise InvalidMessageError("binary values and extension types cannot be said in JSON")
         if not below:
             return
         level = below
-    raise BadMessage("the message is nested too deeply")
+    raise InvalidMessageError("the message is nested too deeply")
 
 
 def packed(payload: bytes) -> bytes:

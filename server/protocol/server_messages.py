@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from engine.lsn import Lsn, format_lsn
-from server.protocol.client_messages import Named
+from server.protocol.client_messages import RequestReference
 
 __all__ = [
     "PONG",
@@ -185,7 +185,7 @@ def snapshot_tail(position: Lsn, reset: bool, changes_json: bytes) -> bytes:
     )
 
 
-def error(code: str, message: str, about: Named) -> bytes:
+def error(code: str, message: str, about: RequestReference) -> bytes:
     """A request failed, or a subscription ended."""
     try:
         return _encode(_Error(code, message, about.channel, about.id, about.ref))

@@ -11,40 +11,40 @@ import msgspec
 
 from engine.errors import RealtimeError
 
-__all__ = ["MAX_DEPTH", "BadMessage", "check_payload", "check_storable", "deeper_than"]
+__all__ = ["MAX_DEPTH", "InvalidMessageError", "check_payload", "check_storable", "deeper_than"]
 
 MAX_DEPTH: Final = 64
 
 _any: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
-class BadMessage(RealtimeError):
+class InvalidMessageError(RealtimeError):
     """What a client sent is not of the protocol, or cannot be stored; the text says where it is wrong."""
 
     code = "RT_007"
 
 
 def check_payload(data: bytes) -> Any:
-    """Decode what is to be stored as ``jsonb``. Raises ``BadMessage`` for JSON that PostgreSQL would refuse."""
+    """Decode what is to be stored as ``jsonb``. Raises ``InvalidMessageError`` for JSON that PostgreSQL would refuse."""
     try:
         value = _any.decode(data)
     except RecursionError as wrong:
-        raise BadMessage("data: nested too deeply") from wrong
+        raise InvalidMessageError("data: nested too deeply") from wrong
     except (UnicodeDecodeError, msgspec.MsgspecError) as wrong:
-        raise BadMessage(f"data: {wrong}") from wrong
+        raise InvalidMessageError(f"data: {wrong}") from wrong
     check_storable(value, suspicious=b"\\u0000" in data)
     return value
 
 
 def check_storable(value: object, *, suspicious: bool = True, field: str = "data") -> None:
-    """Raise ``BadMessage`` if ``value`` is nested too deeply or, where that is suspected, has text with NUL in it.
+    """Raise ``InvalidMessageError`` if ``value`` is nested too deeply or, where that is suspected, has text with NUL in it.
 
     ``field``: what the error calls it.
     """
     if deeper_than(value, MAX_DEPTH):
-        raise BadMessage(f"{field}: nested more than {MAX_DEPTH} levels deep")
+        raise InvalidMessageError(f"{field}: nested more than {MAX_DEPTH} levels deep")
     if suspicious and _has_nul(value):
-        raise BadMessage(f"{field}: text in PostgreSQL cannot contain the character NUL")
+        raise InvalidMessageError(f"{field}: text in PostgreSQL cannot contain the character NUL")
 
 
 def _has_nul(value: object) -> bool:

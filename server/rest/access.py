@@ -14,7 +14,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 
 from server.http.cross_site import why_refused
-from server.http.problems import Problem
+from server.http.problems import ProblemError
 
 __all__ = ["Access"]
 
@@ -28,24 +28,24 @@ class Access:
         self._key = key
 
     def check(self, request: Request) -> None:
-        """Raises ``Problem`` if the request is not let in."""
+        """Raises ``ProblemError`` if the request is not let in."""
         if self._key is None:
             self._check_local(request)
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._key.encode()):
             text = "this needs the header Authorization: Bearer KEY with the server's rest_key"
-            raise Problem("RT_002", text, headers={"WWW-Authenticate": 'Bearer realm="realtime"'})
+            raise ProblemError("RT_002", text, headers={"WWW-Authenticate": 'Bearer realm="realtime"'})
 
     def _check_local(self, request: Request) -> None:
         if request.client is None or not _is_loopback(request.client.host):
-            raise Problem(
+            raise ProblemError(
                 "RT_003", "without a rest_key the REST API answers only requests from the server's own machine"
             )
         if any(name in request.headers for name in _PROXIED):
-            raise Problem("RT_003", "the request came through a proxy; set a rest_key to allow that")
+            raise ProblemError("RT_003", "the request came through a proxy; set a rest_key to allow that")
         if (reason := why_refused(request, frozenset())) is not None:
-            raise Problem("RT_003", reason, HTTPStatus.FORBIDDEN)
+            raise ProblemError("RT_003", reason, HTTPStatus.FORBIDDEN)
 
 
 def _is_loopback(host: str) -> bool:

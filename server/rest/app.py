@@ -29,8 +29,8 @@ from starlette.types import Receive, Scope, Send
 from engine.channels.core.events import iso_time
 from engine.postgres.named_queries import query
 from engine.postgres.pool import Pool
-from server.http.problems import Problem, problem_of, wrong_fields
-from server.protocol.validation import BadMessage, check_storable
+from server.http.problems import ProblemError, problem_of, wrong_fields
+from server.protocol.validation import InvalidMessageError, check_storable
 from server.rest import broadcast, channels, connections
 from server.rest.access import Access
 from server.rest.docs import DOCS_HEADERS, docs_page
@@ -127,7 +127,7 @@ class Rest:
             problem = problem_of(error)
             if problem is None:
                 _log.error("request_failed", method=request.method, path=scope["path"], exc_info=error)
-                problem = Problem("RT_001", "the server failed to do this; its log says why", HTTPStatus(500))
+                problem = ProblemError("RT_001", "the server failed to do this; its log says why", HTTPStatus(500))
             response = problem.response()
         await response(scope, receive, send)
 
@@ -140,7 +140,7 @@ class Rest:
         endpoint, path = _find(request.method, segments)
         self._access.check(request)
         if not self._opened:
-            raise Problem("RT_001", "the server is starting or stopping; try again")
+            raise ProblemError("RT_001", "the server is starting or stopping; try again")
         body, raw = await self._body(request, endpoint)
         query = _checked(endpoint.query, dict(request.query_params)) if endpoint.query else None
         async with self._pool.connection() as connection:
@@ -154,15 +154,15 @@ class Rest:
         if endpoint.body is None:
             return None, {}
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise Problem("RT_007", "send the body as application/json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+            raise ProblemError("RT_007", "send the body as application/json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         content = await self._read(request)
         try:
             raw = {name: bytes(value) for name, value in _fields.decode(content).items()}
             check_storable(_anything.decode(content), suspicious=b"\\u0000" in content)
         except RecursionError as wrong:
-            raise Problem("RT_007", "body: nested too deeply") from wrong
-        except (msgspec.MsgspecError, UnicodeDecodeError, BadMessage) as wrong:
-            raise Problem("RT_007", f"body: {wrong}") from wrong
+            raise ProblemError("RT_007", "body: nested too deeply") from wrong
+        except (msgspec.MsgspecError, UnicodeDecodeError, InvalidMessageError) as wrong:
+            raise ProblemError("RT_007", f"body: {wrong}") from wrong
         return _checked(endpoint.body, content), raw
 
     async def _read(self, request: Request) -> bytes:
@@ -172,7 +172,7 @@ class Rest:
         async for part in request.stream():
             size += len(part)
             if size > limit:
-                raise Problem("RT_005", f"the body is larger than {limit} bytes", headers={"Connection": "close"})
+                raise ProblemError("RT_005", f"the body is larger than {limit} bytes", headers={"Connection": "close"})
             parts.append(part)
         return b"".join(parts)
 
@@ -214,14 +214,14 @@ def _encoded(answer: Answer) -> bytes | None:
 
 
 def _segments(scope: Scope) -> tuple[str, ...]:
-    """What comes after ``/realtime``, each part decoded. Raises ``Problem`` if it is no UTF-8."""
+    """What comes after ``/realtime``, each part decoded. Raises ``ProblemError`` if it is no UTF-8."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     try:
         parts = [unquote_to_bytes(part).decode() for part in raw.partition(b"?")[0].split(b"/")[2:]]
     except UnicodeDecodeError as wrong:
-        raise Problem("RT_007", "the path is not percent-encoded UTF-8") from wrong
+        raise ProblemError("RT_007", "the path is not percent-encoded UTF-8") from wrong
     if any(character < " " or character == "\x7f" for part in parts for character in part):
-        raise Problem("RT_007", "names have no control characters")
+        raise ProblemError("RT_007", "names have no control characters")
     return tuple(parts)
 
 
@@ -236,8 +236,8 @@ def _find(method: str, segments: tuple[str, ...]) -> tuple[Endpoint, dict[str, s
         allowed.append(endpoint.method)
     if allowed:
         text = f"{method} cannot be done here; {', '.join(allowed)} can"
-        raise Problem("RT_007", text, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(allowed)})
-    raise Problem("RT_004", "there is nothing at this address; /realtime/docs says what there is")
+        raise ProblemError("RT_007", text, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(allowed)})
+    raise ProblemError("RT_004", "there is nothing at this address; /realtime/docs says what there is")
 
 
 def _checked(model: type[BaseModel], given: bytes | Mapping[str, str]) -> BaseModel:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.http.problems import Problem
+from server.http.problems import ProblemError
 from server.rest.endpoint import Call, Endpoint, shown
 from server.rest.models import (
     Broadcast,
@@ -135,8 +135,8 @@ def _one(call: Call, rows: list[dict[str, Any]]) -> dict[str, object]:
     return shown(Channel, rows[0])
 
 
-def _unknown(call: Call) -> Problem:
-    return Problem("RT_004", f"there is no such room: {call.path['id']!r}")
+def _unknown(call: Call) -> ProblemError:
+    return ProblemError("RT_004", f"there is no such room: {call.path['id']!r}")
 
 
 _ROOM = ("RT_004",)

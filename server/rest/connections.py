@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.http.problems import Problem
+from server.http.problems import ProblemError
 from server.rest.endpoint import Call, Endpoint, shown
 from server.rest.models import Connection, ConnectionList, Disconnected, Name
 
@@ -43,7 +43,7 @@ async def _list(call: Call) -> dict[str, object]:
 async def _disconnect(call: Call) -> None:
     [row] = await call.rows("rest_disconnect", connection_id=call.path["connectionId"])
     if not row["count"]:
-        raise Problem("RT_004", f"there is no connection {call.path['connectionId']!r}")
+        raise ProblemError("RT_004", f"there is no connection {call.path['connectionId']!r}")
 
 
 async def _disconnect_user(call: Call) -> Disconnected:

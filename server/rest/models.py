@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from pydantic.alias_generators import to_camel
 
 from engine.channels.core.filters.filter import compile_filter
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 
 __all__ = [
     "Announced",
@@ -69,7 +69,7 @@ class Audience(_Body):
         if where is not None:
             try:
                 compile_filter(where)
-            except InvalidQuery as wrong:
+            except InvalidQueryError as wrong:
                 raise ValueError(str(wrong)) from wrong
         return where
 

@@ -9,39 +9,47 @@ from typing import Any
 from server.protocol.client_messages import PresenceUpdate, Publish
 from server.session.subscriptions import ChannelRequest, LiveRequest, Request
 
-__all__ = ["Cancel", "Close", "Join", "Open", "Output", "Present", "Send"]
+__all__ = [
+    "CancelSubscription",
+    "Close",
+    "Output",
+    "PublishMessage",
+    "SubscribeChannel",
+    "SubscribeQuery",
+    "UpdatePresence",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class SubscribeQuery:
     """Ask the live queries for this one, then call ``accepted`` or ``rejected``."""
 
     request: LiveRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class SubscribeChannel:
     """Ask for this channel, then call ``joined`` or ``rejected``."""
 
     request: ChannelRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
+class CancelSubscription:
     """The client no longer wants this live query or channel."""
 
     request: Request
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class PublishMessage:
     """Publish this message, then answer with ``replies.ack`` or an error."""
 
     message: Publish
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class UpdatePresence:
     """Change the client's presence to ``data`` where ``request`` has joined, then answer it."""
 
     request: ChannelRequest
@@ -57,4 +65,4 @@ class Close:
     reason: str
 
 
-Output = bytes | Open | Join | Cancel | Send | Present | Close
+Output = bytes | SubscribeQuery | SubscribeChannel | CancelSubscription | PublishMessage | UpdatePresence | Close

@@ -12,26 +12,34 @@ from dataclasses import dataclass
 
 from msgspec import UNSET
 
-from engine.errors import QueryRejected, RealtimeError
+from engine.errors import QueryRejectedError, RealtimeError
 from engine.lsn import Lsn
 from server.protocol import client_messages, server_messages
 from server.protocol.client_messages import (
     COLLECTION_PREFIX,
     Auth,
-    BadMessage,
     ClientMessage,
-    Named,
+    InvalidMessageError,
     Ping,
     PresenceUpdate,
     Publish,
+    RequestReference,
     Subscribe,
     Unsubscribe,
 )
 from server.protocol.msgpack import json_of, names_text
-from server.session.actions import Cancel, Close, Join, Open, Output, Present, Send
+from server.session.actions import (
+    CancelSubscription,
+    Close,
+    Output,
+    PublishMessage,
+    SubscribeChannel,
+    SubscribeQuery,
+    UpdatePresence,
+)
 from server.session.subscribe_options import (
-    PresenceRejected,
-    WrongField,
+    PresenceRejectedError,
+    WrongFieldError,
     channel_options,
     check_live,
     presence_data,
@@ -40,7 +48,18 @@ from server.session.subscribe_options import (
 from server.session.subscriptions import ChannelRequest, LiveRequest, Request
 from server.session.token_bucket import TokenBucket
 
-__all__ = ["Cancel", "Close", "Greeting", "Join", "Open", "Output", "Present", "Send", "Session", "SessionLimits"]
+__all__ = [
+    "CancelSubscription",
+    "Close",
+    "Greeting",
+    "Output",
+    "PublishMessage",
+    "Session",
+    "SessionLimits",
+    "SubscribeChannel",
+    "SubscribeQuery",
+    "UpdatePresence",
+]
 
 _POLICY_VIOLATION = 1008
 _FLOOD_SECONDS = 10
@@ -124,7 +143,7 @@ class Session:
             return self._refused(client_messages.names_in(names_text(data)))
         try:
             text = json_of(data)
-        except BadMessage as bad:
+        except InvalidMessageError as bad:
             return [
                 server_messages.error(bad.code, f"invalid message: {bad}", client_messages.names_in(names_text(data)))
             ]
@@ -135,22 +154,24 @@ class Session:
     def _read(self, data: bytes) -> list[Output]:
         try:
             message = client_messages.decode(data)
-        except BadMessage as bad:
+        except InvalidMessageError as bad:
             return [server_messages.error(bad.code, f"invalid message: {bad}", client_messages.names_in(data))]
         return self._act(message)
 
     def receive_binary(self, now: float) -> list[Output]:
         """A binary message arrived; its content does not matter."""
         if not self._bucket.take(now):
-            return self._refused(Named())
+            return self._refused(RequestReference())
         return [
-            server_messages.error("RT_007", "invalid message: messages are JSON in text frames, not binary", Named())
+            server_messages.error(
+                "RT_007", "invalid message: messages are JSON in text frames, not binary", RequestReference()
+            )
         ]
 
     def receive_oversized(self, now: float, data: bytes = b"") -> list[Output]:
         """A message beyond the size limit arrived. ``data``: its text, if it was kept, to name the request."""
         if not self._bucket.take(now):
-            return self._refused(Named())
+            return self._refused(RequestReference())
         return [self._too_large("", client_messages.names_in(data))]
 
     def admit(self, now: float) -> list[Output] | None:
@@ -222,48 +243,48 @@ class Session:
             case Ping():
                 return [server_messages.PONG]
             case Publish():
-                return [Send(message)]
+                return [PublishMessage(message)]
             case PresenceUpdate():
                 return self._present(message)
             case Auth():
-                about = Named(ref=message.ref)
+                about = RequestReference(ref=message.ref)
                 return [server_messages.error("RT_003", "tokens are not available on this server", about)]
 
     def _subscribe(self, message: Subscribe) -> list[Output]:
-        about = Named(channel=message.channel, id=message.id)
+        about = RequestReference(channel=message.channel, id=message.id)
         try:
             request = _request(message)
             self._check_free(request)
-        except QueryRejected as refused:
+        except QueryRejectedError as refused:
             return [server_messages.error(refused.code, str(refused), about)]
         self._requests[request.id] = request
         if isinstance(request, LiveRequest):
-            return [Open(request)]
+            return [SubscribeQuery(request)]
         self._channels[request.channel] = request
-        return [Join(request)]
+        return [SubscribeChannel(request)]
 
     def _check_free(self, request: Request) -> None:
         if request.id in self._requests:
-            raise WrongField(
+            raise WrongFieldError(
                 f"the subscription id {request.id!r} is in use on this connection; unsubscribe first, or give another id"
             )
         if request.channel in self._channels:
-            raise WrongField(f"this connection has subscribed to {request.channel!r} already; unsubscribe first")
+            raise WrongFieldError(f"this connection has subscribed to {request.channel!r} already; unsubscribe first")
         if len(self._requests) >= self._limits.subscriptions:
-            raise _TooMany(f"at most {self._limits.subscriptions} subscriptions are allowed on one connection")
+            raise _TooManyError(f"at most {self._limits.subscriptions} subscriptions are allowed on one connection")
 
     def _present(self, message: PresenceUpdate) -> list[Output]:
-        about = Named(channel=message.channel, ref=message.ref)
+        about = RequestReference(channel=message.channel, ref=message.ref)
         try:
             request = self._channels.get(message.channel)
             if request is None or request.options.presence is None:
-                raise PresenceRejected(f'subscribe to {message.channel!r} with "presence": true first')
-            return [Present(request, message, presence_data(message.data))]
-        except PresenceRejected as refused:
+                raise PresenceRejectedError(f'subscribe to {message.channel!r} with "presence": true first')
+            return [UpdatePresence(request, message, presence_data(message.data))]
+        except PresenceRejectedError as refused:
             return [server_messages.error(refused.code, str(refused), about)]
 
     def _unsubscribe(self, message: Unsubscribe) -> list[Output]:
-        about = Named(channel=message.channel, id=message.id)
+        about = RequestReference(channel=message.channel, id=message.id)
         request: Request | None
         if message.id is UNSET:  # a channel is known by its name, also if an id was given
             request = self._channels.get(message.channel) or self._requests.get(message.channel)
@@ -274,14 +295,14 @@ class Session:
             text = f"there is no subscription {id!r} to {message.channel!r} on this connection"
             return [server_messages.error("RT_004", text, about)]
         self._forget(request)
-        return [Cancel(request), server_messages.unsubscribed(request.channel, request.named.id)]
+        return [CancelSubscription(request), server_messages.unsubscribed(request.channel, request.named.id)]
 
-    def _too_large(self, how: str, about: Named) -> bytes:
+    def _too_large(self, how: str, about: RequestReference) -> bytes:
         return server_messages.error(
             "RT_005", f"the message is larger than {self._limits.message_size} bytes{how}", about
         )
 
-    def _refused(self, about: Named) -> list[Output]:
+    def _refused(self, about: RequestReference) -> list[Output]:
         if self._flooding():
             return [Close(_POLICY_VIOLATION, "too many messages")]
         text = f"more than {self._limits.message_rate:g} messages per second; this one was not carried out"
@@ -292,12 +313,12 @@ class Session:
         return self._bucket.refused > self._limits.message_rate * _FLOOD_SECONDS
 
 
-class _TooMany(QueryRejected):
+class _TooManyError(QueryRejectedError):
     code = "RT_006"
 
 
 def _request(message: Subscribe) -> Request:
-    """What a subscribe message asks for. Raises ``QueryRejected``."""
+    """What a subscribe message asks for. Raises ``QueryRejectedError``."""
     if not message.channel.startswith(COLLECTION_PREFIX):
         return ChannelRequest(message.channel, message.id, channel_options(message))
     check_live(message)

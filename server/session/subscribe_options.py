@@ -7,18 +7,18 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from engine.errors import QueryRejected
+from engine.errors import QueryRejectedError
 from engine.live.core.resume_log import Resume
 from engine.lsn import parse_lsn
 from engine.values.exact_json import write_exact
 from server.ports.channels import ChannelOptions
 from server.protocol.client_messages import COLLECTION_PREFIX, Subscribe
-from server.protocol.validation import BadMessage, check_storable
+from server.protocol.validation import InvalidMessageError, check_storable
 
 __all__ = [
     "PRESENCE_PREFIX",
-    "PresenceRejected",
-    "WrongField",
+    "PresenceRejectedError",
+    "WrongFieldError",
     "channel_options",
     "check_live",
     "presence_data",
@@ -30,52 +30,52 @@ _PRESENCE_SIZE: Final = 4096
 _TEXTS: Final = {"status": 64, "name": 128, "avatar": 2048}
 
 
-class WrongField(QueryRejected):
+class WrongFieldError(QueryRejectedError):
     """A field that this kind of subscription does not have, or with a value it cannot have."""
 
     code = "RT_007"
 
 
-class PresenceRejected(QueryRejected):
+class PresenceRejectedError(QueryRejectedError):
     """The presence cannot be what the client asks for."""
 
     code = "RT_009"
 
 
-class _NotAvailable(QueryRejected):
+class _NotAvailableError(QueryRejectedError):
     code = "RT_003"
 
 
 def check_live(message: Subscribe) -> None:
-    """Raise ``QueryRejected`` if a field is given that a live query does not have."""
+    """Raise ``QueryRejectedError`` if a field is given that a live query does not have."""
     _check_auth(message)
     if message.history is not UNSET:
-        raise WrongField("history: live queries have none; a new subscription begins with the current rows")
+        raise WrongFieldError("history: live queries have none; a new subscription begins with the current rows")
     for field in ("presence", "filter"):
         if getattr(message, field) is not UNSET:
-            raise WrongField(f"{field}: live queries ({COLLECTION_PREFIX}NAME) have none; it is for channels")
+            raise WrongFieldError(f"{field}: live queries ({COLLECTION_PREFIX}NAME) have none; it is for channels")
 
 
 def resume_of(message: Subscribe) -> Resume | None:
-    """Where a client that was connected before wants to go on with a live query. Raises ``QueryRejected``."""
+    """Where a client that was connected before wants to go on with a live query. Raises ``QueryRejectedError``."""
     if message.since is UNSET:
         if message.epoch is not UNSET:
-            raise WrongField("epoch: it says what since means; give both")
+            raise WrongFieldError("epoch: it says what since means; give both")
         return None
     try:
         position = parse_lsn(message.since)
     except ValueError as wrong:
-        raise WrongField(f"since: {wrong}") from wrong
+        raise WrongFieldError(f"since: {wrong}") from wrong
     return Resume(position, "" if message.epoch is UNSET else message.epoch)
 
 
 def channel_options(message: Subscribe) -> ChannelOptions:
-    """What a subscribe message asks of a channel. Raises ``QueryRejected``."""
+    """What a subscribe message asks of a channel. Raises ``QueryRejectedError``."""
     _check_auth(message)
     if message.query is not UNSET:
-        raise WrongField(f"query: only live queries ({COLLECTION_PREFIX}NAME) have one; a channel has filter")
+        raise WrongFieldError(f"query: only live queries ({COLLECTION_PREFIX}NAME) have one; a channel has filter")
     if message.epoch is not UNSET and message.since is UNSET:
-        raise WrongField("epoch: it says what since means; give both")
+        raise WrongFieldError("epoch: it says what since means; give both")
     wanted = message.filter
     return ChannelOptions(
         presence=_presence(message),
@@ -88,25 +88,25 @@ def channel_options(message: Subscribe) -> ChannelOptions:
 
 
 def presence_data(data: object) -> Mapping[str, Any]:
-    """Check what a client wants to be seen as. Raises ``PresenceRejected``."""
+    """Check what a client wants to be seen as. Raises ``PresenceRejectedError``."""
     if not isinstance(data, dict):
-        raise PresenceRejected('presence is a JSON object, such as {"status": "online"}')
+        raise PresenceRejectedError('presence is a JSON object, such as {"status": "online"}')
     if (size := len(write_exact(data))) > _PRESENCE_SIZE:
-        raise PresenceRejected(f"presence has {size} bytes of JSON; at most {_PRESENCE_SIZE} are allowed")
+        raise PresenceRejectedError(f"presence has {size} bytes of JSON; at most {_PRESENCE_SIZE} are allowed")
     try:
         check_storable(data)
-    except BadMessage as bad:
-        raise PresenceRejected(str(bad)) from bad
+    except InvalidMessageError as bad:
+        raise PresenceRejectedError(str(bad)) from bad
     for field, longest in _TEXTS.items():
         value = data.get(field)
         if value is not None and not (isinstance(value, str) and len(value) <= longest):
-            raise PresenceRejected(f"{field}: a text of at most {longest} characters, or null")
+            raise PresenceRejectedError(f"{field}: a text of at most {longest} characters, or null")
     if not isinstance(data.get("typing", False), bool):
-        raise PresenceRejected("typing: true or false")
+        raise PresenceRejectedError("typing: true or false")
     if not isinstance(metadata := data.get("metadata", {}), dict):
-        raise PresenceRejected("metadata: a JSON object")
+        raise PresenceRejectedError("metadata: a JSON object")
     if not isinstance(metadata.get("name"), str | None):
-        raise PresenceRejected("metadata.name: a text, or null")
+        raise PresenceRejectedError("metadata.name: a text, or null")
     return data
 
 
@@ -119,4 +119,4 @@ def _presence(message: Subscribe) -> Mapping[str, Any] | None:
 
 def _check_auth(message: Subscribe) -> None:
     if message.auth is not UNSET:
-        raise _NotAvailable("auth: tokens are not available on this server; leave the field out")
+        raise _NotAvailableError("auth: tokens are not available on this server; leave the field out")

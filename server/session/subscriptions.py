@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from engine.live.core.resume_log import Resume
 from server.ports.channels import ChannelOptions
 from server.protocol import server_messages
-from server.protocol.client_messages import COLLECTION_PREFIX, Named
+from server.protocol.client_messages import COLLECTION_PREFIX, RequestReference
 
 __all__ = ["ChannelRequest", "LiveRequest", "Request"]
 
@@ -34,9 +34,9 @@ class LiveRequest:
         self.ended = False
 
     @property
-    def named(self) -> Named:
+    def named(self) -> RequestReference:
         """How an error about it names it."""
-        return Named(channel=self.channel, id=self.id)
+        return RequestReference(channel=self.channel, id=self.id)
 
 
 class ChannelRequest:
@@ -56,9 +56,9 @@ class ChannelRequest:
         self.ended = False
 
     @property
-    def named(self) -> Named:
+    def named(self) -> RequestReference:
         """How an error about it names it."""
-        return Named(channel=self.channel, id=self.told)
+        return RequestReference(channel=self.channel, id=self.told)
 
 
 Request = LiveRequest | ChannelRequest

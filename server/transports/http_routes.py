@@ -20,9 +20,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.auth.identity import Refused, Upgrade, packed_of
+from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packed_of
 from server.client.background import Background
-from server.http.problems import Problem
+from server.http.problems import ProblemError
 from server.transports.http_sessions import HttpSessions, ended
 from server.transports.polling.connection import PollConnection
 from server.transports.sse.connection import GONE_ID
@@ -96,13 +96,13 @@ class _Endpoint:
         try:
             if request.method != self._method:
                 text = f"{request.method} cannot be done here; {self._method} can"
-                raise Problem("RT_007", text, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": self._method})
+                raise ProblemError("RT_007", text, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": self._method})
             response = await self._handler(request, send)
         except ClientDisconnect:
             return
-        except Refused as refused:
-            response = Problem(_CODES.get(refused.status, "RT_007"), str(refused), refused.status).response()
-        except Problem as problem:
+        except HandshakeRejectedError as refused:
+            response = ProblemError(_CODES.get(refused.status, "RT_007"), str(refused), refused.status).response()
+        except ProblemError as problem:
             response = problem.response()
         if response is not None:
             await response(scope, receive, send)
@@ -148,7 +148,7 @@ class _Transports:
         if asked.session is UNSET:
             return _answer(*await connection.wait(0, 0), connection.secret)
         if asked.cursor is UNSET:
-            raise Problem("RT_007", "cursor: say which answer was the last to arrive")
+            raise ProblemError("RT_007", "cursor: say which answer was the last to arrive")
         timeout = min(asked.timeout, _LONGEST_WAIT) / 1000
         return _answer(*await _while_connected(request, connection, asked.cursor, timeout))
 
@@ -187,16 +187,16 @@ def _texts(messages: list[msgspec.Raw]) -> list[bytes]:
 def _pairs(request: Request) -> list[tuple[str, str]]:
     text: bytes = request.scope["query_string"]
     if len(text) > _LONGEST_QUERY:
-        raise Problem("RT_007", f"the query string is longer than {_LONGEST_QUERY} bytes", HTTPStatus(414))
+        raise ProblemError("RT_007", f"the query string is longer than {_LONGEST_QUERY} bytes", HTTPStatus(414))
     try:
         return parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError as wrong:
-        raise Problem("RT_007", "the query string is not percent-encoded UTF-8") from wrong
+        raise ProblemError("RT_007", "the query string is not percent-encoded UTF-8") from wrong
 
 
-def _upgrade(request: Request, pairs: list[tuple[str, str]]) -> Upgrade:
+def _upgrade(request: Request, pairs: list[tuple[str, str]]) -> HandshakeRequest:
     peer = None if request.client is None else request.client.host.partition("%")[0]
-    upgrade = Upgrade(request.headers.get("origin"), dict(pairs), peer)
+    upgrade = HandshakeRequest(request.headers.get("origin"), dict(pairs), peer)
     packed_of(upgrade)  # MessagePack is for sockets; here it is understood, and JSON
     return upgrade
 
@@ -208,12 +208,12 @@ async def _body(request: Request, decoder: msgspec.json.Decoder[_Body]) -> _Body
         size += len(part)
         if size > _MOST_BODY:
             text = f"the body is larger than {_MOST_BODY} bytes"
-            raise Problem("RT_005", text, headers={"Connection": "close"})
+            raise ProblemError("RT_005", text, headers={"Connection": "close"})
         parts.append(part)
     try:
         return decoder.decode(b"".join(parts))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-        raise Problem("RT_007", f"body: {wrong}") from wrong
+        raise ProblemError("RT_007", f"body: {wrong}") from wrong
 
 
 def _answer(cursor: int, messages: list[bytes], secret: str | None = None) -> Response:

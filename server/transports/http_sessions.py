@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from http import HTTPStatus
 
-from server.auth.identity import Upgrade
-from server.client.admission import Gate
-from server.http.problems import Problem
+from server.auth.identity import HandshakeRequest
+from server.client.admission import ConnectionAcceptor
+from server.http.problems import ProblemError
 from server.transports.http.connection import HttpConnection
 from server.transports.polling.connection import PollConnection
 from server.transports.sse.connection import SseConnection
@@ -17,48 +17,48 @@ __all__ = ["HttpSessions", "ended"]
 _SECRET_BYTES = 24
 
 
-def ended() -> Problem:
+def ended() -> ProblemError:
     """What a request to a session is told that is not, or not any more."""
-    return Problem("RT_001", "there is no such session, or it has ended; open a new one", HTTPStatus.NOT_FOUND)
+    return ProblemError("RT_001", "there is no such session, or it has ended; open a new one", HTTPStatus.NOT_FOUND)
 
 
 class HttpSessions:
     """Opens and finds sessions. ``timeout``: seconds that a polling client may stay away."""
 
-    def __init__(self, gate: Gate, timeout: float) -> None:
+    def __init__(self, gate: ConnectionAcceptor, timeout: float) -> None:
         self._gate = gate
         self._timeout = timeout
         self._sessions: dict[str, HttpConnection] = {}
 
-    def open_stream(self, upgrade: Upgrade) -> SseConnection:
-        """A session whose stream is about to begin. Raises ``Refused``."""
+    def open_stream(self, upgrade: HandshakeRequest) -> SseConnection:
+        """A session whose stream is about to begin. Raises ``HandshakeRejectedError``."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         admission = self._gate.admit(upgrade, "sse", secret)
         connection = SseConnection(secret, admission, self, admission.session.epoch)
         self._opened(connection)
         return connection
 
-    def open_poll(self, upgrade: Upgrade) -> PollConnection:
-        """A session that will be polled. Raises ``Refused``."""
+    def open_poll(self, upgrade: HandshakeRequest) -> PollConnection:
+        """A session that will be polled. Raises ``HandshakeRejectedError``."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         connection = PollConnection(secret, self._gate.admit(upgrade, "poll", secret), self, self._timeout)
         self._opened(connection)
         return connection
 
     def find(self, secret: str) -> HttpConnection:
-        """The session. Raises ``Problem`` if there is none, or it is over."""
+        """The session. Raises ``ProblemError`` if there is none, or it is over."""
         found = self._sessions.get(secret)
         if found is None or found.closing:
             raise ended()
         return found
 
     def find_poll(self, secret: str) -> PollConnection:
-        """The polled session, also if it is over but has messages yet to be fetched. Raises ``Problem``."""
+        """The polled session, also if it is over but has messages yet to be fetched. Raises ``ProblemError``."""
         found = self._sessions.get(secret)
         if found is None:
             raise ended()
         if not isinstance(found, PollConnection):
-            raise Problem("RT_007", "this session has a stream; it cannot be polled")
+            raise ProblemError("RT_007", "this session has a stream; it cannot be polled")
         return found
 
     def _opened(self, connection: HttpConnection) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from struct import pack
 
-from server.ports.channels import ChannelEvent, EventsLike
+from server.ports.channels import ChannelEvent, EventBatch
 from server.ports.live_queries import LiveEvent
 from server.protocol.msgpack import packed, packed_fields, packed_snapshot
 from server.protocol.server_messages import snapshot_tail
@@ -91,7 +91,7 @@ class ChannelFrames:
 
     def __init__(self, build: Callable[[bytes], bytes] = text_frame) -> None:
         self._build = build
-        self._frames: dict[ChannelEvent | EventsLike, bytes] = {}
+        self._frames: dict[ChannelEvent | EventBatch, bytes] = {}
         self._size = 0
 
     def frame(self, event: ChannelEvent) -> bytes:
@@ -99,14 +99,14 @@ class ChannelFrames:
         frame = self._frames.get(event)
         return self._keep(event, self._build(event.json)) if frame is None else frame
 
-    def block(self, block: EventsLike) -> bytes:
+    def block(self, block: EventBatch) -> bytes:
         """The frames of all its events, one after the other."""
         frames = self._frames.get(block)
         if frames is None:
             frames = self._keep(block, b"".join([self._build(event.json) for event in block.events]))
         return frames
 
-    def _keep(self, key: ChannelEvent | EventsLike, frames: bytes) -> bytes:
+    def _keep(self, key: ChannelEvent | EventBatch, frames: bytes) -> bytes:
         if self._size > _KEPT_BYTES or len(self._frames) >= _KEPT_FRAMES:
             self._frames.clear()
             self._size = 0

@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-__all__ = ["Outbox"]
+__all__ = ["SendQueue"]
 
 T = TypeVar("T")
 _Item = tuple[str | None, int, T, int]  # channel, priority, frame, size
 
 
-class Outbox(Generic[T]):
+class SendQueue(Generic[T]):
     """Frames in a transport's own form, by channel (None: not to be overtaken) and priority. ``size`` in bytes."""
 
     __slots__ = ("_frames", "_lowest", "_unsorted", "size")

@@ -17,14 +17,14 @@ from collections.abc import Callable
 from engine.catalog.load import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
 from engine.live.core.diff import WindowEvent
-from engine.live.core.dispatcher import Outcome, Router
+from engine.live.core.dispatcher import Dispatcher, Outcome
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import ReadResult
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.transaction import Message
-from server.app.gc_tuning import calm
+from server.app.gc_tuning import tune_gc
 from server.wire.encoder import EventFrames
 from tests.bench.report import report
 from tests.bench.stream import MESSAGES, insert, relation, row, transaction
@@ -44,7 +44,7 @@ class Bench:
     """A router with N live queries, each with a subscriber that builds its frame."""
 
     def __init__(self, queries: int, rows_each: int) -> None:
-        self.router = Router()
+        self.router = Dispatcher()
         self.router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
         self.decoder = PgOutputDecoder()
         self.decoder.feed(next(transaction(0, [])))
@@ -152,7 +152,7 @@ def main() -> None:
     lines: list[dict[str, object]] = []
     for queries in (100, 10_000, 100_000):
         bench = Bench(queries, arguments.rows_each)
-        calm()
+        tune_gc()
         spread = lambda number, n=queries: f"room-{number * 7919 % n}"  # noqa: E731
         lines.append(measure("match, 1 a transaction", bench, queries, count, 1, spread, count))
         if queries == 100_000:

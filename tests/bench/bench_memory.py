@@ -12,7 +12,7 @@ from collections.abc import Callable
 from multiprocessing import get_context
 
 from engine.catalog.load import Catalog
-from engine.live.core.dispatcher import Router
+from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.core.window import read_size
 from engine.postgres.snapshot import Snapshot
@@ -41,9 +41,9 @@ def _growth(make: Callable[[int], object], count: int) -> float:
     return grown * 1024 / count
 
 
-def windows(count: int) -> tuple[Router, list[LiveQuery]]:
+def windows(count: int) -> tuple[Dispatcher, list[LiveQuery]]:
     """A router with ``count`` distinct windows of 50 rows and their slack."""
-    router = Router()
+    router = Dispatcher()
     router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
     size = read_size(50)
     queries = []

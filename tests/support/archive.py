@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.channels.core.model import Position, Unavailable, format_position, parse_position
+from engine.channels.core.model import Position, UnavailableError, format_position, parse_position
 from engine.errors import RealtimeError
 from server.ports.channels import Ack, ChannelOptions, Deliver, DeliverBlock, Member, Publication
 
@@ -138,7 +138,7 @@ class Archive:
         delay = self.delays[self.opened % len(self.delays)] if self.delays else 0
         self.opened += 1
         if delay is None:
-            raise Unavailable("not now")
+            raise UnavailableError("not now")
         for _ in range(delay):
             await asyncio.sleep(0)
         while self.resume is not None:  # noqa: ASYNC110 - nobody begins during a gap; time goes by in turns here
@@ -190,7 +190,7 @@ class Archive:
         """Nobody can be told anything more of ``channel`` until he subscribes again."""
         for hold in [hold for hold in self.holds if hold.channel == channel]:
             self.holds.remove(hold)
-            hold.deliver(Said(channel, error=Unavailable("try again")))
+            hold.deliver(Said(channel, error=UnavailableError("try again")))
 
     def expire(self, channel: str) -> None:
         """What was said in ``channel`` is gone; whoever resumes from before that is told so."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.channels.core.unrecorded import Ledger
+from engine.channels.core.unrecorded import UnrecordedMessages
 from server.cli.main import main
 
-_append = Ledger.append
+_append = UnrecordedMessages.append
 
 
-def _broken(self: Ledger, records: Any) -> None:
+def _broken(self: UnrecordedMessages, records: Any) -> None:
     if any(row.event == "break" for row in records.messages):
         raise AssertionError("a fault that nobody foresaw")
     _append(self, records)
 
 
 if __name__ == "__main__":
-    setattr(Ledger, "append", _broken)  # noqa: B010 - the type checker is right that nobody else should do this
+    setattr(UnrecordedMessages, "append", _broken)  # noqa: B010 - the type checker is right that nobody else should do this
     main()

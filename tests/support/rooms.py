@@ -12,7 +12,7 @@ from engine.errors import RealtimeError
 from server.ports.channels import Ack, ChannelOptions, Deliver, DeliverBlock, Member, Publication
 
 
-class Full(RealtimeError):
+class FullError(RealtimeError):
     code = "RT_008"
 
 

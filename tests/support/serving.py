@@ -16,12 +16,12 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from engine.errors import InvalidQuery, QueryRejected
+from engine.errors import InvalidQueryError, QueryRejectedError
 from engine.live.core.resume_log import Resume
 from server.app.http import make_app
 from server.app.uvicorn_http import HttpProtocol
-from server.auth.identity import Upgrade, member_of
-from server.client.shared import Services
+from server.auth.identity import HandshakeRequest, member_of
+from server.client.shared import SharedServices
 from server.ports.limits import ConnectionLimits
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from server.session.session import Session, SessionLimits
@@ -34,7 +34,7 @@ class Event:
     position: int
     reset: bool
     changes_json: bytes
-    error: QueryRejected | None = None
+    error: QueryRejectedError | None = None
 
 
 @dataclass(eq=False)
@@ -94,7 +94,7 @@ class Lists:
         if self.gate is not None:
             await self.gate.wait()
         if collection == "none":
-            raise InvalidQuery("there is none")
+            raise InvalidQueryError("there is none")
         subscription = ListSubscription(self, deliver)
         self.subscriptions.append(subscription)
         return subscription
@@ -108,7 +108,7 @@ class Lists:
                 subscription.has = rows
                 subscription.deliver(subscription, event)
 
-    def end(self, error: QueryRejected) -> None:
+    def end(self, error: QueryRejectedError) -> None:
         for subscription in self.subscriptions:
             subscription.deliver(subscription, Event(self.position, False, b"[]", error))
         self.subscriptions.clear()
@@ -126,16 +126,16 @@ class Door:
     port: int = 0
     server: uvicorn.Server | None = None
     rooms: Rooms = field(default_factory=Rooms)
-    services: Services = field(init=False)
+    services: SharedServices = field(init=False)
 
     def __post_init__(self) -> None:
-        self.services = Services(self.lists, self.rooms)
+        self.services = SharedServices(self.lists, self.rooms)
 
     @property
     def message_hard_cap(self) -> int:
         return self.connection_limits.message_hard_cap
 
-    def accept(self, upgrade: Upgrade) -> WebSocketConnection:
+    def accept(self, upgrade: HandshakeRequest) -> WebSocketConnection:
         id = upgrade.query.get("connection", "test")
         session = Session(id, self.session_limits)
         member = member_of(id, upgrade, trust_user_parameter=True)

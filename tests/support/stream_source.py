@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from engine.channels.core.model import Position, parse_position
 from server.client.admission import Admission
-from server.client.shared import Services
+from server.client.shared import SharedServices
 from server.ports.channels import Member
 from server.ports.limits import ConnectionLimits
 from server.session.session import Greeting, Session, SessionLimits
@@ -50,7 +50,7 @@ class Source:
         self.ids: list[str] = []
         self.given: dict[str, set[tuple[int, int]]] = {}
         self._in_stream: dict[str, tuple[int, int]] = {}
-        self._services = Services(Lists(), archive)
+        self._services = SharedServices(Lists(), archive)
 
     async def listen(self, cut: int | None, pace: int) -> bool:
         """One connection, which breaks after ``cut`` bytes, or when nothing more comes; taking some takes ``pace`` turns of

@@ -12,7 +12,7 @@ import msgspec
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import Test, compile_filter, read_json
 from engine.channels.core.model import Member
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.fair_cache import FairCache
 from engine.values.exact_json import write_exact
 
@@ -47,7 +47,7 @@ class Audience:
             spec = _decode(text)
             if bytes(spec.where) != b"null":
                 self._where = compile_filter(read_json(bytes(spec.where)))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidQuery):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidQueryError):
             spec, self._nobody = _Audience(), True
         named = spec.users is not None or spec.connections is not None
         self._users = frozenset(spec.users or ()) if named else None

@@ -12,11 +12,11 @@ from typing import Final
 
 import msgspec
 
-from engine.channels.core.fault_barrier import Isolated
+from engine.channels.core.fault_barrier import FaultBarrier
 from engine.lsn import Lsn
 from engine.transaction import UNCHANGED, Change, Kind, Message, Relation, Transaction, Value
 
-__all__ = ["Command", "MessageRow", "RecordReader", "Records", "RowChange"]
+__all__ = ["ControlMessage", "DecodedTransaction", "MessageRow", "RecordReader", "RowChange"]
 
 _SCHEMA: Final = "realtime"
 _MESSAGE_PREFIX: Final = "realtime.message"
@@ -65,7 +65,7 @@ class MessageRow:
     stored: bool = True
 
 
-class Command(msgspec.Struct):
+class ControlMessage(msgspec.Struct):
     """The logical message ``realtime.command``. ``committed``: when, as PostgreSQL prints it; ours, not the message's."""
 
     command: str
@@ -117,7 +117,7 @@ class RowChange:
 
 
 @dataclass(slots=True)
-class Records:
+class DecodedTransaction:
     """One transaction: messages sorted by their number, the rest in order; ``full_xid`` of the message rows, if there
     are any.
 
@@ -130,7 +130,7 @@ class Records:
     xid: int
     messages: list[MessageRow] = field(default_factory=list)
     changes: list[RowChange] = field(default_factory=list)
-    commands: list[Command] = field(default_factory=list)
+    commands: list[ControlMessage] = field(default_factory=list)
     refused: list[MessageRow] = field(default_factory=list)
     copies: list[tuple[MessageRow, str]] = field(default_factory=list)
     full_xid: int = 0
@@ -140,7 +140,7 @@ class Records:
 
 
 _decode_ephemeral: Final = msgspec.json.Decoder(_Ephemeral).decode
-_decode_command: Final = msgspec.json.Decoder(Command).decode
+_decode_command: Final = msgspec.json.Decoder(ControlMessage).decode
 
 
 class RecordReader:
@@ -152,10 +152,10 @@ class RecordReader:
 
     def __init__(self) -> None:
         self._layouts: dict[Relation, tuple[int, ...] | bool] = {}
-        self.isolated = Isolated()
+        self.isolated = FaultBarrier()
         self.key: str | None = None
 
-    def read(self, transaction: Transaction, into: Records) -> Iterator[None]:
+    def read(self, transaction: Transaction, into: DecodedTransaction) -> Iterator[None]:
         """Fill ``into``. Yields now and then."""
         for number, change in enumerate(transaction.changes, 1):
             try:
@@ -171,14 +171,14 @@ class RecordReader:
         if len(into.messages) > 1:
             into.messages.sort(key=lambda message: message.seq)
 
-    def records(self, transaction: Transaction) -> Records:
+    def records(self, transaction: Transaction) -> DecodedTransaction:
         """The same in one go."""
         into = start(transaction)
         for _ in self.read(transaction, into):
             pass
         return into
 
-    def _row(self, change: Change, into: Records) -> None:
+    def _row(self, change: Change, into: DecodedTransaction) -> None:
         layout = self._layouts.get(change.relation)
         if layout is None:
             layout = self._layouts[change.relation] = _layout(change.relation)
@@ -194,7 +194,7 @@ class RecordReader:
             if full & 0xFFFFFFFF == into.xid:
                 into.full_xid = full
 
-    def _message(self, message: Message, into: Records) -> None:
+    def _message(self, message: Message, into: DecodedTransaction) -> None:
         if message.prefix == _MESSAGE_PREFIX:
             note = _decode_ephemeral(message.content)
             if self.key is None or note.key == self.key:
@@ -206,9 +206,9 @@ class RecordReader:
                 into.commands.append(command)
 
 
-def start(transaction: Transaction) -> Records:
+def start(transaction: Transaction) -> DecodedTransaction:
     """Empty records of ``transaction``."""
-    return Records(transaction.position, transaction.end, transaction.commit_time, transaction.xid)
+    return DecodedTransaction(transaction.position, transaction.end, transaction.commit_time, transaction.xid)
 
 
 def message_row(lsn: Lsn, values: list[Value]) -> MessageRow:
@@ -230,7 +230,7 @@ def message_row(lsn: Lsn, values: list[Value]) -> MessageRow:
     )
 
 
-def _ephemeral(note: _Ephemeral, into: Records) -> MessageRow:
+def _ephemeral(note: _Ephemeral, into: DecodedTransaction) -> MessageRow:
     return MessageRow(
         into.lsn,
         len(into.messages) + 1,

@@ -9,7 +9,7 @@ import orjson
 
 from engine.channels.core.decode import MessageRow
 from engine.channels.core.filters.document import Document
-from engine.channels.core.filters.filter import Test, Unreadable, read_json
+from engine.channels.core.filters.filter import Test, UnreadableFilterError, read_json
 from engine.channels.core.model import format_position
 from engine.errors import RealtimeError
 from engine.lsn import format_lsn
@@ -92,7 +92,7 @@ class MessageEvent:
             self._unread = False
             try:
                 self._document = Document(read_json(self.row.payload))
-            except Unreadable:
+            except UnreadableFilterError:
                 return None
             self._document.steps += len(self.row.payload)
         return self._document

@@ -8,12 +8,12 @@ import structlog
 
 from engine.lsn import Lsn, format_lsn
 
-__all__ = ["Isolated"]
+__all__ = ["FaultBarrier"]
 
 log = structlog.get_logger(__name__)
 
 
-class Isolated:
+class FaultBarrier:
     """``with isolated.at(position, what):`` ends quietly when something inside goes wrong.
 
     What is inside must be one small step about one row, message or connection. ``count``: how often it went wrong.
@@ -37,7 +37,7 @@ class Isolated:
 class _Step:
     __slots__ = ("_isolated", "_position", "_what")
 
-    def __init__(self, isolated: Isolated, position: Lsn, what: str) -> None:
+    def __init__(self, isolated: FaultBarrier, position: Lsn, what: str) -> None:
         self._isolated = isolated
         self._position = position
         self._what = what

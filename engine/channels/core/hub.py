@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from engine.channels.core.decode import Command
+from engine.channels.core.decode import ControlMessage
 from engine.channels.core.event_batch import message_blocks, presence_blocks
 from engine.channels.core.events import EndEvent, MessageEvent, PlainEvent
 from engine.channels.core.judging import judge_ahead
-from engine.channels.core.model import ChannelEvent, Kicked, Member
+from engine.channels.core.model import ChannelEvent, KickedError, Member
 from engine.channels.core.subscription import Subscription
 
 __all__ = ["ChannelRouter"]
@@ -101,7 +101,7 @@ class ChannelRouter:
             except Exception as problem:  # noqa: BLE001 - whatever one subscriber's filter or connection does
                 subscription.give_up(problem)
 
-    def kick(self, command: Command) -> list[Subscription]:
+    def kick(self, command: ControlMessage) -> list[Subscription]:
         """End the subscriptions a ``kick`` names; returns them."""
         channel = command.channel
         if channel is None or (command.user_id is None and command.connection_id is None):
@@ -109,11 +109,11 @@ class ChannelRouter:
         kicked = [subscription for subscription in self.of(channel) if _is_meant(subscription.member, command)]
         reason = f"you were removed from {channel}" + (f": {command.reason}" if command.reason else "")
         for subscription in kicked:
-            subscription.end(EndEvent(Kicked(reason), channel))
+            subscription.end(EndEvent(KickedError(reason), channel))
         return kicked
 
 
-def _is_meant(member: Member, command: Command) -> bool:
+def _is_meant(member: Member, command: ControlMessage) -> bool:
     if command.connection_id is not None and member.connection_id != command.connection_id:
         return False
     return command.user_id is None or command.user_id in (member.user_id, member.presence_id)

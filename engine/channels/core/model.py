@@ -11,23 +11,23 @@ from engine.lsn import Lsn, format_lsn, parse_lsn
 
 __all__ = [
     "Ack",
-    "ChannelClosed",
+    "ChannelClosedError",
     "ChannelEvent",
-    "ChannelFull",
+    "ChannelFullError",
     "ChannelOptions",
     "Deliver",
     "DeliverBlock",
-    "Disconnected",
-    "EventsLike",
-    "Kicked",
+    "DisconnectedError",
+    "EventBatch",
+    "KickedError",
     "Member",
-    "MessageTooLarge",
-    "NodeRemoved",
+    "MessageTooLargeError",
+    "NodeRemovedError",
     "Position",
-    "PresenceRefused",
+    "PresenceRefusedError",
     "Publication",
-    "Unavailable",
-    "UnknownChannel",
+    "UnavailableError",
+    "UnknownChannelError",
     "format_position",
     "parse_position",
 ]
@@ -150,7 +150,7 @@ class ChannelEvent(Protocol):
         ...
 
 
-class EventsLike(Protocol):
+class EventBatch(Protocol):
     """Several messages to a subscriber, none of which ends anything. One object for all who get them."""
 
     @property
@@ -160,56 +160,56 @@ class EventsLike(Protocol):
 
 
 Deliver = Callable[[ChannelEvent], None]
-DeliverBlock = Callable[[EventsLike], None]
+DeliverBlock = Callable[[EventBatch], None]
 
 
-class UnknownChannel(RealtimeError):
+class UnknownChannelError(RealtimeError):
     """There is no such channel, and it may not be created by subscribing."""
 
     code = "RT_004"
 
 
-class ChannelClosed(UnknownChannel):
+class ChannelClosedError(UnknownChannelError):
     """The room has been closed."""
 
 
-class ChannelFull(RealtimeError):
+class ChannelFullError(RealtimeError):
     """The room has as many members as it may."""
 
     code = "RT_008"
 
 
-class MessageTooLarge(RealtimeError):
+class MessageTooLargeError(RealtimeError):
     """A message beyond the size limit."""
 
     code = "RT_005"
 
 
-class PresenceRefused(RealtimeError):
+class PresenceRefusedError(RealtimeError):
     """A presence update that is not valid, or by somebody who is not there."""
 
     code = "RT_009"
 
 
-class Kicked(RealtimeError):
+class KickedError(RealtimeError):
     """Somebody removed this member from the channel."""
 
     code = "RT_003"
 
 
-class Disconnected(RealtimeError):
+class DisconnectedError(RealtimeError):
     """Somebody deleted the connection's row: the client is not to come back by itself."""
 
     code = "RT_001"
 
 
-class NodeRemoved(RealtimeError):
+class NodeRemovedError(RealtimeError):
     """The others took this node for dead and removed its rows: the client is to come back and resume."""
 
     code = "RT_001"
 
 
-class Unavailable(RealtimeError):
+class UnavailableError(RealtimeError):
     """The database cannot be reached; try again."""
 
     code = "RT_001"

@@ -11,7 +11,7 @@ import orjson
 
 from engine.channels.core.decode import RowChange
 from engine.channels.core.events import PlainEvent, iso_time
-from engine.channels.core.model import ChannelClosed, UnknownChannel
+from engine.channels.core.model import ChannelClosedError, UnknownChannelError
 from engine.channels.core.routing import matches_pattern
 from engine.transaction import Kind
 
@@ -42,13 +42,15 @@ class Rooms:
         return [event for event in events if event is not None]
 
     def check(self, channel: str) -> None:
-        """Raises ``UnknownChannel`` or ``ChannelClosed`` if the channel cannot be subscribed to or published to."""
+        """Raises ``UnknownChannelError`` or ``ChannelClosedError`` if the channel cannot be subscribed to or published
+        to.
+        """
         room = self._rooms.get(channel)
         if room is not None:
             if room.get("closed_at") is not None:
-                raise ChannelClosed(f"channel {channel!r} is closed")
+                raise ChannelClosedError(f"channel {channel!r} is closed")
         elif self._default(channel, "dynamic") != "t":
-            raise UnknownChannel(f"there is no channel {channel!r}, and it may not be created by using it")
+            raise UnknownChannelError(f"there is no channel {channel!r}, and it may not be created by using it")
 
     def closed(self, channel: str) -> bool:
         """Whether it is a room that has been closed."""

@@ -16,7 +16,7 @@ import structlog
 from engine.channels.core.decode import MessageRow
 from engine.channels.core.events import MessageEvent
 from engine.channels.core.filters.filter import Test, compile_filter, read_json
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 
 __all__ = ["Route", "Routes", "matches_pattern"]
 
@@ -70,7 +70,7 @@ class Routes:
         try:
             test = compile_filter(read_json(match.encode())) if match not in (None, "null", "[]") else None
         except Exception as problem:
-            unexpected = None if isinstance(problem, InvalidQuery) else problem
+            unexpected = None if isinstance(problem, InvalidQueryError) else problem
             why = str(problem)
             log.warning(
                 "a route's match cannot be read; it routes nothing", route=row["id"], problem=why, exc_info=unexpected

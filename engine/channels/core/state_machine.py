@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from engine.channels.core.decode import Command, MessageRow, RecordReader, Records, RowChange, start
+from engine.channels.core.decode import ControlMessage, DecodedTransaction, MessageRow, RecordReader, RowChange, start
 from engine.channels.core.events import MessageEvent, PlainEvent
-from engine.channels.core.fault_barrier import Isolated
+from engine.channels.core.fault_barrier import FaultBarrier
 from engine.channels.core.hub import ChannelRouter
 from engine.channels.core.presence import PresenceState, presence_row
 from engine.channels.core.rooms import Rooms
 from engine.channels.core.routing import Routes
-from engine.channels.core.unrecorded import Ledger
+from engine.channels.core.unrecorded import UnrecordedMessages
 from engine.lsn import Lsn
 from engine.postgres.snapshot import Snapshot
 from engine.transaction import Kind, Transaction
@@ -59,7 +59,7 @@ class Effects(Protocol):
         """A row of preferences changed."""
         ...
 
-    def commanded(self, command: Command) -> None:
+    def commanded(self, command: ControlMessage) -> None:
         """Somebody kicked a member, sent something to connections or removed a node."""
         ...
 
@@ -70,13 +70,13 @@ class ChannelCore:
     def __init__(self, effects: Effects, position: Lsn) -> None:
         self.position = position
         self.reader = RecordReader()
-        self.ledger = Ledger()
+        self.ledger = UnrecordedMessages()
         self.presence = PresenceState()
         self.rooms = Rooms()
         self.routes = Routes()
         self.router = ChannelRouter()
         self.messages = 0
-        self.failures = Isolated()
+        self.failures = FaultBarrier()
         self._effects = effects
         self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
         self._base: Snapshot | None = None  # what load() brought; transactions it shows are skipped
@@ -116,7 +116,7 @@ class ChannelCore:
             self.router.presence(event for event in events if event.body["channel"] not in self._closings)
             self._close()
 
-    def _conclude(self, records: Records, events: list[MessageEvent]) -> None:
+    def _conclude(self, records: DecodedTransaction, events: list[MessageEvent]) -> None:
         self.position = max(self.position, records.lsn)
         shown = self._shown(records)
         closed = {row.channel for row in records.messages if self.rooms.closed(row.channel)}
@@ -145,13 +145,13 @@ class ChannelCore:
             with self.failures.at(records.lsn, "what a row means for connections"):
                 self._tell(change)
 
-    def _refuse(self, records: Records, closed: set[str]) -> None:
+    def _refuse(self, records: DecodedTransaction, closed: set[str]) -> None:
         """What commits after a room was closed is not delivered; a transaction that opens it again may use it."""
         closed = {channel for channel in closed if self.rooms.closed(channel)}
         records.refused = [row for row in records.messages if row.channel in closed]
         records.messages = [row for row in records.messages if row.channel not in closed]
 
-    def _shown(self, records: Records) -> bool:
+    def _shown(self, records: DecodedTransaction) -> bool:
         if self._base is None:
             return False
         if records.lsn >= self._base.position:
@@ -159,7 +159,7 @@ class ChannelCore:
             return False
         return self._base.shows(records.xid)
 
-    def _changes(self, records: Records) -> None:
+    def _changes(self, records: DecodedTransaction) -> None:
         for change in records.changes:
             with self.reader.isolated.at(records.lsn, f"a row of {change.table}"):
                 if change.table in ("channels", "channel_defaults"):
@@ -172,7 +172,7 @@ class ChannelCore:
             events = self.presence.apply(present, records.commit_time, self._alone(records))
             self.router.presence(event for event in events if event.body["channel"] not in self._closings)
 
-    def _alone(self, records: Records) -> Callable[[], AbstractContextManager[bool | None]]:
+    def _alone(self, records: DecodedTransaction) -> Callable[[], AbstractContextManager[bool | None]]:
         """For each row of presence: what goes wrong with it is that row's affair."""
         return lambda: self.reader.isolated.at(records.lsn, "a row of presence")
 

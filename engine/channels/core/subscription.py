@@ -11,7 +11,7 @@ from engine.channels.core.event_batch import EventBlock
 from engine.channels.core.events import EndEvent, MessageEvent, PlainEvent
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import Test, compile_filter
-from engine.channels.core.model import ChannelEvent, ChannelOptions, Deliver, DeliverBlock, Member, Unavailable
+from engine.channels.core.model import ChannelEvent, ChannelOptions, Deliver, DeliverBlock, Member, UnavailableError
 from engine.channels.core.mutes import Mutes
 
 __all__ = ["Subscription"]
@@ -155,7 +155,9 @@ class Subscription:
         """Telling it failed, so it has a gap: it ends, and the client may subscribe again from where it was."""
         log.error("a subscription has ended", channel=self.channel, exc_info=problem)
         self._backlog = []
-        self.finish(EndEvent(Unavailable("the server failed to go on with this subscription; try again"), self.channel))
+        self.finish(
+            EndEvent(UnavailableError("the server failed to go on with this subscription; try again"), self.channel)
+        )
 
     def message(self, event: MessageEvent) -> None:
         """The next message of the channel: delivered if it is wanted here."""

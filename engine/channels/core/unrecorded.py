@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from engine.channels.core.decode import MessageRow, Records
+from engine.channels.core.decode import DecodedTransaction, MessageRow
 from engine.lsn import Lsn
 from engine.postgres.snapshot import Snapshot
 
-__all__ = ["Entry", "Ledger"]
+__all__ = ["Entry", "UnrecordedMessages"]
 
 
 @dataclass(slots=True, eq=False)
@@ -38,7 +38,7 @@ class Entry:
     recorded: int | None = None  # the number of the next read when it was recorded
 
 
-class Ledger:
+class UnrecordedMessages:
     """See the module. Plain state, no I/O."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Ledger:
             return entry.before
         return None
 
-    def append(self, records: Records) -> None:
+    def append(self, records: DecodedTransaction) -> None:
         """The stream delivered ``records``."""
         stored = [message for message in records.messages if message.stored]
         refused = [message for message in records.refused if message.stored]

@@ -15,12 +15,12 @@ import structlog
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import PoolTimeout
 
-from engine.channels.core.model import ChannelFull, Member, PresenceRefused, Unavailable
-from engine.channels.db.write_batcher import Together
+from engine.channels.core.model import ChannelFullError, Member, PresenceRefusedError, UnavailableError
+from engine.channels.db.write_batcher import WriteBatcher
 from engine.feed.decoders.base import HEARTBEAT_PREFIX
 from engine.lsn import Lsn, parse_lsn
 from engine.postgres.connecting import PooledConnection
-from engine.postgres.errors import AWAY, OtherServer, in_words, is_raised, reason
+from engine.postgres.errors import AWAY, OtherServerError, in_words, is_raised, reason
 from engine.postgres.named_queries import query
 from engine.postgres.pool import Pool
 from engine.postgres.snapshot import Snapshot
@@ -30,7 +30,7 @@ __all__ = ["REFUSED", "Store", "split_presence"]
 
 T = TypeVar("T")
 
-REFUSED = (Unavailable, psycopg.Error)
+REFUSED = (UnavailableError, psycopg.Error)
 """The database is away for a moment, or it refuses: by a trigger that somebody made, or a privilege taken away."""
 
 log = structlog.get_logger(__name__)
@@ -45,11 +45,11 @@ _GRACE = 2.0  # seconds
 def split_presence(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], bool | None]:
     """What a client says of itself as metadata, state, and whether it says that it is typing (None: it does not say).
 
-    ``name``, ``avatar`` and everything in ``metadata`` are metadata, the rest is state. Raises ``PresenceRefused``.
+    ``name``, ``avatar`` and everything in ``metadata`` are metadata, the rest is state. Raises ``PresenceRefusedError``.
     """
     given = data.get("metadata", {})
     if not isinstance(given, Mapping):
-        raise PresenceRefused("presence: 'metadata' must be an object")
+        raise PresenceRefusedError("presence: 'metadata' must be an object")
     metadata = {**given, **{key: data[key] for key in _METADATA & data.keys()}}
     state = {key: value for key, value in data.items() if key not in _METADATA and key != "metadata"}
     typing: bool | None = None
@@ -72,7 +72,7 @@ class Store:
         pooled: bool = False,
     ) -> None:
         """``saw``: called with position and timeline of each snapshot before it is used, as a crash may take back what it
-        shows. It raises ``OtherServer`` if the stream is of another one.
+        shows. It raises ``OtherServerError`` if the stream is of another one.
         """
         self._node = node_id
         self._saw = saw
@@ -87,7 +87,7 @@ class Store:
             pooled=pooled,
             row_factory=dict_row,
         )
-        self._together = Together(self)
+        self._together = WriteBatcher(self)
 
     async def open(self) -> None:
         """Open the pool."""
@@ -116,7 +116,8 @@ class Store:
         """Do ``work`` with a connection in autocommit mode; connections that turn out to be dead are replaced.
 
         ``begins``: it begins a transaction of its own, and settles it (see :class:`engine.postgres.pool.Pool`).
-        So ``work`` may be done again although it was committed. Raises ``Unavailable`` if the database cannot be reached.
+        So ``work`` may be done again although it was committed. Raises ``UnavailableError`` if the database cannot be
+        reached.
         """
         for attempt in range(self._size + 1):
             try:
@@ -126,7 +127,7 @@ class Store:
                 final = isinstance(error, _FINAL) or is_raised(error)
                 passing = isinstance(error, psycopg.OperationalError) and not final
                 if not passing or attempt == self._size:
-                    raise Unavailable(in_words(error)) from error
+                    raise UnavailableError(in_words(error)) from error
         raise AssertionError("the last attempt returns or raises")
 
     async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
@@ -155,7 +156,7 @@ class Store:
         """A position behind every transaction that has committed by now, also where commits are not flushed at once
         (``synchronous_commit = off``): what is before it is flushed when this returns, so the stream will pass it.
 
-        Raises ``Unavailable``.
+        Raises ``UnavailableError``.
         """
         [now] = await self.rows("engine_inserted")
         if now["whole"]:
@@ -173,7 +174,7 @@ class Store:
         snapshot = Snapshot.parse(text, parse_lsn(position))
         try:
             self._saw(snapshot.position, int(timeline, 16))
-        except OtherServer:
+        except OtherServerError:
             self._pool.renew()
             raise
         return snapshot
@@ -204,7 +205,7 @@ class Store:
         )
 
     async def join(self, channel: str, member: Member, data: Mapping[str, Any], limited: bool) -> None:
-        """Become present. Raises ``ChannelFull``, or ``PresenceRefused`` for what cannot be stored."""
+        """Become present. Raises ``ChannelFullError``, or ``PresenceRefusedError`` for what cannot be stored."""
         metadata, state, typing = split_presence(data)
         parameters = {
             "channel": channel,
@@ -221,7 +222,7 @@ class Store:
                 room = await (await connection.execute(query("engine_room_lock").encode(), parameters)).fetchone()
                 parameters["capacity"] = room["capacity"] if room else None
                 if await (await connection.execute(query("engine_join").encode(), parameters)).fetchone() is None:
-                    raise ChannelFull(f"{channel} is full: its capacity is {parameters['capacity']}")
+                    raise ChannelFullError(f"{channel} is full: its capacity is {parameters['capacity']}")
 
         try:
             if limited:
@@ -230,9 +231,9 @@ class Store:
                 await self._together.rows("engine_join", **parameters)
         except psycopg.errors.ForeignKeyViolation as error:
             # Somebody deleted its row, or this node's: the client is being told, and whether to come back.
-            raise Unavailable("this connection is about to be closed") from error
+            raise UnavailableError("this connection is about to be closed") from error
         except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
-            raise PresenceRefused(f"presence cannot be stored: {reason(error)}") from error
+            raise PresenceRefusedError(f"presence cannot be stored: {reason(error)}") from error
 
     async def is_limited(self, channel: str) -> bool:
         """Whether the room counts its members."""
@@ -248,7 +249,7 @@ class Store:
         await self.rows("engine_leave", channel=channel, connection=connection_id)
 
     async def set_presence(self, channel: str, connection_id: str, data: Mapping[str, Any]) -> str:
-        """Change what the others see. Returns the row's ``updated_at``. Raises ``PresenceRefused``."""
+        """Change what the others see. Returns the row's ``updated_at``. Raises ``PresenceRefusedError``."""
         metadata, state, typing = split_presence(data)
         try:
             changed = await self._together.rows(
@@ -261,12 +262,12 @@ class Store:
                 most=_MOST_PRESENCE,
             )
         except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
-            raise PresenceRefused(f"presence cannot be stored: {reason(error)}") from error
+            raise PresenceRefusedError(f"presence cannot be stored: {reason(error)}") from error
         if not changed:
-            raise PresenceRefused(f"you are not present in {channel}; subscribe to it with presence first")
+            raise PresenceRefusedError(f"you are not present in {channel}; subscribe to it with presence first")
         at: str | None = changed[0]["changed"]
         if at is None:
-            raise PresenceRefused(
+            raise PresenceRefusedError(
                 f"presence would have more than {_MOST_PRESENCE} bytes of JSON with what was said before"
             )
         return at

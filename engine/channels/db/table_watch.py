@@ -7,7 +7,7 @@ import asyncio
 import psycopg
 import structlog
 
-from engine.channels.core.model import Unavailable
+from engine.channels.core.model import UnavailableError
 from engine.channels.db.store import Store
 from engine.postgres.missing_tables import tables_missing
 
@@ -31,7 +31,7 @@ class TableWatch:
             await asyncio.sleep(_EVERY)
             try:
                 [row] = await self._store.rows("missing_tables")
-            except (psycopg.Error, Unavailable) as error:
+            except (psycopg.Error, UnavailableError) as error:
                 log.debug("tables_not_looked_at", error=str(error).strip())  # the feed says that the database is away
                 continue
             problem = tables_missing(row["names"])

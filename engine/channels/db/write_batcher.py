@@ -16,10 +16,10 @@ from typing import Any, Final, Protocol, TypeVar
 import psycopg
 from psycopg.rows import DictRow
 
-from engine.channels.core.model import Unavailable
+from engine.channels.core.model import UnavailableError
 from engine.postgres.named_queries import query
 
-__all__ = ["Together"]
+__all__ = ["WriteBatcher"]
 
 T = TypeVar("T")
 Rows = list[dict[str, Any]]
@@ -52,7 +52,7 @@ class _Asked:
         return str(self.parameters.get("channel", "")), str(self.parameters.get("connection", ""))
 
 
-class Together:
+class WriteBatcher:
     """One transaction at a time. It holds locks on many rows, so it never waits long for one: whoever else wants them in
     another order must not become the victim of a deadlock.
     """
@@ -82,7 +82,7 @@ class Together:
         results: list[Rows] | None = None
         if len(batch) > 1:
             batch.sort(key=lambda asked: asked.order)
-            with contextlib.suppress(psycopg.Error, Unavailable):  # whose fault it was is found below
+            with contextlib.suppress(psycopg.Error, UnavailableError):  # whose fault it was is found below
                 results = await self._runner.attempt(partial(_write, batch))
         if results is None:
             for asked in batch:

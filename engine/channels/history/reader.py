@@ -14,14 +14,14 @@ from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import Reader, ReadResult
 from engine.postgres.statement import Statement
 
-__all__ = ["Check", "Past", "Replay"]
+__all__ = ["HistoryPage", "HistoryReader", "ResumeCheck"]
 
 
 _UNLIMITED = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class HistoryPage:
     """Messages in commit order, and the snapshot that saw them.
 
     ``more``: there were more than asked for, or they have more bytes.
@@ -33,7 +33,7 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ResumeCheck:
     """``removed``: the last position that has expired; ``known``: a transaction with messages committed there;
     ``epoch``: that of the database's history, empty if no server has adopted it yet.
     """
@@ -44,13 +44,13 @@ class Check:
     epoch: str
 
 
-class Replay:
+class HistoryReader:
     """All reads of ``realtime.messages`` by the service."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    async def since(self, channel: str, position: Position, most: int, size: int = _UNLIMITED) -> Past:
+    async def since(self, channel: str, position: Position, most: int, size: int = _UNLIMITED) -> HistoryPage:
         """Everything after ``position``, at most ``most`` messages with ``size`` bytes of payload together."""
         read = await self._read(
             "engine_replay_since",
@@ -61,22 +61,22 @@ class Replay:
             str(size),
         )
         rows = _rows(read)
-        return Past(read.snapshot, rows[:most], len(rows) > most or _size(rows) > size)
+        return HistoryPage(read.snapshot, rows[:most], len(rows) > most or _size(rows) > size)
 
-    async def last(self, channel: str, count: int, position: Lsn, size: int) -> Past:
+    async def last(self, channel: str, count: int, position: Lsn, size: int) -> HistoryPage:
         """The last ``count`` messages up to ``position``, fewer if they have more than ``size`` bytes of payload together.
 
         Another node may have recorded what this one has yet to be sent.
         """
         read = await self._read("engine_replay_last", channel, str(count), format_lsn(position), str(size))
         rows = _rows(read)[::-1]
-        return Past(read.snapshot, rows, _size(rows) > size)
+        return HistoryPage(read.snapshot, rows, _size(rows) > size)
 
-    async def check(self, channel: str, position: Position) -> Check:
+    async def check(self, channel: str, position: Position) -> ResumeCheck:
         """To be asked after the rows were read: what expires meanwhile is then not overlooked."""
         read = await self._read("engine_replay_check", channel, format_lsn(position.lsn))
         removed, known, flushed, epoch = read.rows[0]
-        return Check(
+        return ResumeCheck(
             None if removed is None else parse_position(removed.decode()),
             known == b"t",
             parse_lsn((flushed or b"").decode()),

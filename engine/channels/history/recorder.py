@@ -16,14 +16,14 @@ import psycopg
 import structlog
 
 from engine.channels.core.decode import MessageRow
-from engine.channels.core.model import Unavailable
-from engine.channels.core.unrecorded import Entry, Ledger
+from engine.channels.core.model import UnavailableError
+from engine.channels.core.unrecorded import Entry, UnrecordedMessages
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import OTHER_HISTORY, Epochs
 from engine.lsn import format_lsn
 from engine.postgres.arrays import text_array
 
-__all__ = ["Recorder"]
+__all__ = ["CommitRecorder"]
 
 log = structlog.get_logger(__name__)
 
@@ -42,13 +42,13 @@ _COPY = (
 )
 
 
-class Recorder:
+class CommitRecorder:
     """Two loops over one ledger; :meth:`wake` after each transaction with messages."""
 
     def __init__(
         self,
         store: Store,
-        ledger: Ledger,
+        ledger: UnrecordedMessages,
         epochs: Epochs,
         confirm: Callable[[], None],
         interval: float,
@@ -89,7 +89,7 @@ class Recorder:
                 continue
             try:
                 await self._write(entries)
-            except (psycopg.Error, Unavailable) as error:
+            except (psycopg.Error, UnavailableError) as error:
                 log.warning("commit positions are not recorded yet", error=str(error))
                 self._wanted.set()
                 await asyncio.sleep(1)
@@ -123,10 +123,10 @@ class Recorder:
             await self._ask("engine_record_commits", **parameters)
 
     async def _ask(self, name: str, **parameters: object) -> dict[str, Any]:
-        """Run a query that does nothing in another history. Raises ``Unavailable`` there."""
+        """Run a query that does nothing in another history. Raises ``UnavailableError`` there."""
         [row] = await self._store.rows(name, epoch=self._epochs.current, **parameters)
         if not row["ours"]:
-            raise Unavailable(OTHER_HISTORY)
+            raise UnavailableError(OTHER_HISTORY)
         return row
 
     async def trim(self) -> None:
@@ -137,11 +137,11 @@ class Recorder:
                 continue
             try:
                 await self.let_go()
-            except Unavailable as error:
+            except UnavailableError as error:
                 log.warning("no snapshot to trim the ledger by", error=str(error))
 
     async def let_go(self) -> None:
-        """Let the ledger go of what is recorded and a snapshot shows now. Raises ``Unavailable``."""
+        """Let the ledger go of what is recorded and a snapshot shows now. Raises ``UnavailableError``."""
         ticket = self._ledger.begin_read()
         snapshot = None
         try:

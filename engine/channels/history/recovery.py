@@ -16,13 +16,13 @@ import structlog
 
 from engine.channels.core.events import EndEvent, MessageEvent
 from engine.channels.core.judging import judge_ahead
-from engine.channels.core.model import Position, Unavailable
+from engine.channels.core.model import Position, UnavailableError
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.core.subscription import Subscription
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import OTHER_HISTORY, Epochs
-from engine.channels.history.reader import Past, Replay
+from engine.channels.history.reader import HistoryPage, HistoryReader
 from engine.live.service import LiveQueries
 from engine.lsn import Lsn, format_lsn
 from engine.postgres.errors import AWAY, in_words
@@ -46,7 +46,7 @@ class HandOver:
         core: ChannelCore,
         live: LiveQueries,
         store: Store,
-        replay: Replay,
+        replay: HistoryReader,
         epochs: Epochs,
         settings: ChannelSettings,
     ) -> None:
@@ -63,7 +63,7 @@ class HandOver:
     # -- one subscription ------------------------------------------------------------------------------------------
 
     async def begin(self, subscription: Subscription, since: Position | None, history: int) -> None:
-        """Give ``subscription`` its past and let it take part from then on. Raises ``Unavailable``."""
+        """Give ``subscription`` its past and let it take part from then on. Raises ``UnavailableError``."""
         if since is None and not history:
             await self._whole.wait()
             return self._core.router.add(subscription)
@@ -72,7 +72,7 @@ class HandOver:
             await self._whole.wait()
             generation = self._generation
             ticket = self._core.ledger.begin_read()
-            past: Past | None = None
+            past: HistoryPage | None = None
             try:
                 past, judged, recovered = await self._read(subscription, since, history)
                 if generation != self._generation:
@@ -90,7 +90,7 @@ class HandOver:
                 _delivered(events)
                 return self._core.router.add(subscription)
             except AWAY as error:
-                raise Unavailable(in_words(error)) from error
+                raise UnavailableError(in_words(error)) from error
             finally:
                 self._core.ledger.end_read(ticket, past.snapshot if past is not None else None)
 
@@ -104,7 +104,7 @@ class HandOver:
 
     async def _read(
         self, subscription: Subscription, since: Position | None, history: int
-    ) -> tuple[Past, list[MessageEvent], bool]:
+    ) -> tuple[HistoryPage, list[MessageEvent], bool]:
         """The past, its messages, judged, and whether it is everything after ``since``."""
         channel = subscription.channel
         if since is not None:
@@ -126,7 +126,7 @@ class HandOver:
             return False
         check = await self._replay.check(channel, since)
         if check.epoch != self._epochs.current:
-            raise Unavailable("the database was restored or another one took over a moment ago; subscribe again")
+            raise UnavailableError("the database was restored or another one took over a moment ago; subscribe again")
         if since.lsn > max(check.flushed, self._core.position):
             return False  # of another cluster, or of a future that a restore took back
         if check.removed is not None and since < check.removed:
@@ -178,7 +178,7 @@ class HandOver:
                 self._resume = None
                 self._whole.set()  # not before: a newcomer would hear what earlier subscribers still miss
                 return
-            except (Unavailable, psycopg.Error, OSError) as error:
+            except (UnavailableError, psycopg.Error, OSError) as error:
                 log.warning("channels are not whole yet", error=str(error).strip())
                 await asyncio.sleep(_RETRY)
 
@@ -187,7 +187,9 @@ class HandOver:
         log.warning("the database was restored or promoted: positions have a new epoch", epoch=self._epochs.current)
         self._core.ledger.clear()
         self._core.position = position - 1
-        error = Unavailable("the database was restored to an earlier state, or another one took over; subscribe again")
+        error = UnavailableError(
+            "the database was restored to an earlier state, or another one took over; subscribe again"
+        )
         for subscription in list(self._core.router):
             subscription.finish(EndEvent(error, subscription.channel))
 
@@ -205,7 +207,7 @@ class HandOver:
         while True:
             generation = self._generation
             ticket = self._core.ledger.begin_read()
-            past: Past | None = None
+            past: HistoryPage | None = None
             try:
                 past = await self._replay.since(channel, since, 1 << 30)
                 judged = await _judged(past, self._core.router.of(channel))
@@ -249,7 +251,7 @@ class HandOver:
             last=[row["last_at"] for row in missing],
         )
         if not written["ours"]:
-            raise Unavailable(OTHER_HISTORY)
+            raise UnavailableError(OTHER_HISTORY)
 
     async def _others(self, position: Lsn) -> None:
         """Another node may have followed the WAL all the time and is about to write the true positions: let it."""
@@ -261,7 +263,7 @@ class HandOver:
             await asyncio.sleep(_LOOK)
 
 
-async def _judged(past: Past, subscriptions: Sequence[Subscription]) -> list[MessageEvent]:
+async def _judged(past: HistoryPage, subscriptions: Sequence[Subscription]) -> list[MessageEvent]:
     """The messages of the past, with what the subscribers' filters say of them; the loop goes on meanwhile."""
     events = [MessageEvent(row) for row in past.rows]
     for _ in judge_ahead(events, lambda _: subscriptions, smallest=0):

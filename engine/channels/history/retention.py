@@ -10,7 +10,7 @@ import psycopg
 import structlog
 
 from engine.channels.core.decode import RecordReader
-from engine.channels.core.model import Unavailable
+from engine.channels.core.model import UnavailableError
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.db.store import Store
 
@@ -43,7 +43,7 @@ class Maintenance:
                 while (await self._store.rows("engine_drop_partitions"))[0]["dropped"]:
                     pass
                 await self._expire()
-            except (psycopg.Error, Unavailable) as error:
+            except (psycopg.Error, UnavailableError) as error:
                 log.warning("messages are not maintained", error=str(error).strip())
             await asyncio.sleep(self._settings.maintenance_interval)
 

@@ -12,22 +12,22 @@ import orjson
 import structlog
 
 from engine.channels.core.audience import attributes_of, audience_of
-from engine.channels.core.decode import Command, RowChange
+from engine.channels.core.decode import ControlMessage, RowChange
 from engine.channels.core.events import EndEvent, PlainEvent, iso_time
 from engine.channels.core.model import (
     ChannelEvent,
     Deliver,
     Member,
-    Unavailable,
+    UnavailableError,
     format_position,
 )
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.core.subscription import Subscription
 from engine.channels.db.store import REFUSED, Store
-from engine.channels.presence.membership import Attendance
-from engine.channels.presence.mute_sync import Tastes
-from engine.channels.presence.registry import Clients, Follower
+from engine.channels.presence.membership import Membership
+from engine.channels.presence.mute_sync import MuteRules
+from engine.channels.presence.registry import ConnectionRegistry, Follower
 from engine.errors import RealtimeError
 from engine.lsn import Lsn
 
@@ -57,9 +57,9 @@ class Connections:
         self._core = core
         self._store = store
         self._spawn = spawn
-        self.clients = Clients(store, stream, settings.node_id, self._ended)
-        self.attendance = Attendance(core, store, spawn, settings.timeout)
-        self._tastes = Tastes(store, stream.reached)
+        self.clients = ConnectionRegistry(store, stream, settings.node_id, self._ended)
+        self.attendance = Membership(core, store, spawn, settings.timeout)
+        self._tastes = MuteRules(store, stream.reached)
         self._open: set[tuple[str, str]] = set()  # presence of these that will have to be swept
         self._theirs: set[tuple[str, str]] = set()  # presence of other nodes' broken connections
         self._due = asyncio.Event()
@@ -130,7 +130,7 @@ class Connections:
         await self.clients.mend()  # which comes to where the stream is now
         self.attendance.mend(written)
         while True:
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(UnavailableError):
                 await self._tastes.reload()
                 break
             await asyncio.sleep(_RETRY)
@@ -143,7 +143,7 @@ class Connections:
         self._theirs = {key for key, row in rows.items() if row.left_at is not None and key[1] not in self.clients}
         self._due.set()
 
-    def commanded(self, command: Command, position: Lsn) -> None:
+    def commanded(self, command: ControlMessage, position: Lsn) -> None:
         """A kick, a message to connections, or the removal of a node."""
         if command.command == "kick":
             for subscription in self._core.router.kick(command):
@@ -153,7 +153,7 @@ class Connections:
         elif command.command == "node_removed":
             self.clients.node_removed(command.node)
 
-    def _send(self, command: Command, position: Lsn) -> None:
+    def _send(self, command: ControlMessage, position: Lsn) -> None:
         event = PlainEvent(
             {
                 "type": "message",

@@ -2,7 +2,7 @@
 the stream.
 
 Whoever writes one waits until the stream has shown it, so that nobody is told of a list that the next event contradicts. A
-stream with a gap does not show everything: :meth:`Attendance.mend` settles what it would have.
+stream with a gap does not show everything: :meth:`Membership.mend` settles what it would have.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import structlog
 
 from engine.channels.core.decode import RowChange
 from engine.channels.core.events import EndEvent
-from engine.channels.core.model import ChannelFull, Kicked, Member, PresenceRefused, Unavailable
+from engine.channels.core.model import ChannelFullError, KickedError, Member, PresenceRefusedError, UnavailableError
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.core.subscription import Subscription
 from engine.channels.db.store import REFUSED, Store
 
-__all__ = ["Attendance"]
+__all__ = ["Membership"]
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class _Joining:
             self.shown.set_exception(error)
 
 
-class Attendance:
+class Membership:
     """See the module. ``spawn`` runs a coroutine as a task of the service; ``timeout``: seconds to wait for the stream."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Attendance:
             async with asyncio.timeout(self._timeout):
                 await joining.shown
         except TimeoutError as error:
-            raise Unavailable("the database's stream does not answer; try again") from error
+            raise UnavailableError("the database's stream does not answer; try again") from error
         finally:
             if self._joining.get(key) is joining:
                 del self._joining[key]
@@ -101,7 +101,7 @@ class Attendance:
         try:
             await asyncio.shield(entering)
             subscription.joined = True
-        except (ChannelFull, PresenceRefused):
+        except (ChannelFullError, PresenceRefusedError):
             raise
         except BaseException:  # perhaps it is written
             self._leave((channel, member.connection_id), entering)
@@ -184,5 +184,5 @@ class Attendance:
         return self._core.presence.rows_of(member.connection_id, channel, member.presence_id) is not None
 
 
-def _removed(channel: str) -> Kicked:
-    return Kicked(f"you were removed from {channel}")
+def _removed(channel: str) -> KickedError:
+    return KickedError(f"you were removed from {channel}")

@@ -13,7 +13,7 @@ from engine.channels.db.store import Store
 from engine.lsn import Lsn
 from engine.transaction import Kind
 
-__all__ = ["Tastes"]
+__all__ = ["MuteRules"]
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class _Known:
     loaded: bool = False
 
 
-class Tastes:
+class MuteRules:
     """Invariant: a subscription that was let through by :meth:`load` has the preferences of the stream's position, so every
     message is judged by the changes that committed before it. ``reached`` waits for the stream.
     """

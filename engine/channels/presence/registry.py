@@ -15,12 +15,12 @@ from typing import Protocol
 
 import psycopg
 
-from engine.channels.core.model import Deliver, Disconnected, Member, NodeRemoved, Unavailable
+from engine.channels.core.model import Deliver, DisconnectedError, Member, NodeRemovedError, UnavailableError
 from engine.channels.db.store import Store
 from engine.errors import FeedError, RealtimeError
 from engine.lsn import Lsn
 
-__all__ = ["Clients", "Follower"]
+__all__ = ["ConnectionRegistry", "Follower"]
 
 
 class Follower(Protocol):
@@ -43,7 +43,7 @@ class _Client:
     shown: bool = False  # the stream has shown it, or never will
 
 
-class Clients:
+class ConnectionRegistry:
     """See the module. ``ended`` is told who has lost its row, and why."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Clients:
         return [(client.member, client.deliver) for client in self._clients.values() if client.written or client.shown]
 
     async def connect(self, member: Member, deliver: Deliver) -> None:
-        """Write the connection's row, and remember whom to tell. May be repeated. Raises ``Unavailable``."""
+        """Write the connection's row, and remember whom to tell. May be repeated. Raises ``UnavailableError``."""
         self._mine.add(member.connection_id)
         client = self._clients.setdefault(member.connection_id, _Client(member, deliver))
         client.deliver = deliver
@@ -96,7 +96,7 @@ class Clients:
                 await self._note_incarnation()
                 await self._store.connect(member)
             except (psycopg.Error, FeedError, OSError) as error:
-                raise Unavailable("this server is about to take its place again; try again") from error
+                raise UnavailableError("this server is about to take its place again; try again") from error
 
     async def _note_incarnation(self) -> None:
         """Before a row is written: if this node is removed in between, the others' word is what counts."""
@@ -171,9 +171,9 @@ class Clients:
         await self._stream.reached(await self._store.flushed())
 
 
-def _deleted() -> Disconnected:
-    return Disconnected("this connection was ended by the server")
+def _deleted() -> DisconnectedError:
+    return DisconnectedError("this connection was ended by the server")
 
 
-def _removed() -> NodeRemoved:
-    return NodeRemoved("this server had been silent for too long and was taken for dead; connect again and resume")
+def _removed() -> NodeRemovedError:
+    return NodeRemovedError("this server had been silent for too long and was taken for dead; connect again and resume")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import orjson
 import psycopg
 
-from engine.channels.core.model import Ack, MessageTooLarge, Publication, Unavailable
-from engine.errors import InvalidQuery, PermissionDenied, RealtimeError
+from engine.channels.core.model import Ack, MessageTooLargeError, Publication, UnavailableError
+from engine.errors import InvalidQueryError, PermissionDeniedError, RealtimeError
 from engine.postgres.arrays import plain_array, text_array
 from engine.postgres.errors import in_words, is_clients, is_raised, reason
 
@@ -90,20 +90,20 @@ def refusal(error: psycopg.Error) -> RealtimeError:
     A trigger that refuses it is quoted, with the protocol's code that is nearest to its SQLSTATE.
     """
     if error.sqlstate == "RT005":
-        return MessageTooLarge(f"{error.diag.message_primary}. {error.diag.message_hint or ''}".strip())
+        return MessageTooLargeError(f"{error.diag.message_primary}. {error.diag.message_hint or ''}".strip())
     if is_raised(error) and error.sqlstate == "42501":
-        return PermissionDenied(f"the message cannot be stored: {reason(error)}")
+        return PermissionDeniedError(f"the message cannot be stored: {reason(error)}")
     if is_raised(error) and (error.sqlstate or "")[:2] in _NOT_NOW:
-        return Unavailable(f"the message cannot be stored now: {reason(error)}")
+        return UnavailableError(f"the message cannot be stored now: {reason(error)}")
     if not is_clients(error):
-        return Unavailable(f"the message cannot be stored now: {in_words(error)}")
-    return InvalidQuery(f"the message cannot be stored: {reason(error)}")
+        return UnavailableError(f"the message cannot be stored now: {in_words(error)}")
+    return InvalidQueryError(f"the message cannot be stored: {reason(error)}")
 
 
 @contextlib.contextmanager
 def storable(what: str) -> Iterator[None]:
-    """Raise ``InvalidQuery`` where text has a character that the encoding of the database lacks."""
+    """Raise ``InvalidQueryError`` where text has a character that the encoding of the database lacks."""
     try:
         yield
     except psycopg.errors.UntranslatableCharacter as error:
-        raise InvalidQuery(f"{what} cannot be stored in this database: {reason(error)}") from error
+        raise InvalidQueryError(f"{what} cannot be stored in this database: {reason(error)}") from error

@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 import structlog
 
-from engine.channels.core.model import Unavailable
+from engine.channels.core.model import UnavailableError
 from engine.channels.db.store import Store
 from engine.channels.publish.batch import Waiting
 from engine.postgres.snapshot_reader import holder_in_words
@@ -105,6 +105,6 @@ class Blockage:
     async def _holders(self) -> str:
         try:
             rows = await self._store.rows("engine_message_locks")
-        except (psycopg.Error, Unavailable) as error:
+        except (psycopg.Error, UnavailableError) as error:
             return f"a table of theirs is locked, and who holds the lock is not known ({str(error).strip()})"
         return "; ".join(map(holder_in_words, rows)) or "a table of theirs is locked"

@@ -23,13 +23,13 @@ import structlog
 from psycopg.rows import DictRow, dict_row
 
 from engine.channels.core.decode import MessageRow
-from engine.channels.core.model import Ack, ChannelClosed, Position, Publication, Unavailable, format_position
+from engine.channels.core.model import Ack, ChannelClosedError, Position, Publication, UnavailableError, format_position
 from engine.channels.db.store import Store
 from engine.channels.publish.batch import Waiting, columns, note, refusal
 from engine.channels.publish.blockage import Blockage
 from engine.channels.publish.queue import PublishQueue
 from engine.channels.publish.trouble import Trouble
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.feed.decoders.base import HEARTBEAT_PREFIX
 from engine.lsn import Lsn, parse_lsn
 from engine.postgres.arrays import plain_array, text_array
@@ -117,13 +117,13 @@ class Publisher:
         """The stream brought a message behind the end of its room: nobody was shown it."""
         waiting = self._queue.get(row.channel, row.id)
         if waiting is not None:
-            self._queue.fail(waiting, ChannelClosed(f"channel {row.channel!r} is closed"))
+            self._queue.fail(waiting, ChannelClosedError(f"channel {row.channel!r} is closed"))
 
     def uncertain(self) -> None:
         """Transactions may be missing in the stream: what waits for it may never come. The publisher has to try again."""
         for waiting in self._queue.open():
             self._queue.fail(
-                waiting, Unavailable("whether the message was stored is not known; send it again with its id")
+                waiting, UnavailableError("whether the message was stored is not known; send it again with its id")
             )
 
     # -- the tasks -------------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class Publisher:
             try:
                 await self._reached(await self._store.committed())
                 await self._settle(overdue, self._store.rows)
-            except (Unavailable, psycopg.Error) as error:
+            except (UnavailableError, psycopg.Error) as error:
                 log.warning("publishes_unsettled", messages=len(overdue), error=str(error).strip())
 
     async def expire(self) -> None:
@@ -176,7 +176,7 @@ class Publisher:
                     if waiting.sent
                     else "the database takes no messages now; try again later"
                 )
-                self._queue.fail(waiting, Unavailable(outcome))
+                self._queue.fail(waiting, UnavailableError(outcome))
 
     @property
     def problem(self) -> str | None:
@@ -206,7 +206,7 @@ class Publisher:
     async def close(self) -> None:
         """Tell everybody who still waits that nothing more will happen."""
         for waiting in self._queue:
-            self._queue.fail(waiting, Unavailable("the server is stopping; try again"))
+            self._queue.fail(waiting, UnavailableError("the server is stopping; try again"))
         await self._hang_up()
 
     # -- writing ---------------------------------------------------------------------------------------------------
@@ -283,7 +283,7 @@ class Publisher:
             waiting.patience = loop.time() + _PATIENCE
         if loop.time() > waiting.patience:
             self._queue.fail(
-                waiting, Unavailable("another transaction is publishing a message with this id; try again")
+                waiting, UnavailableError("another transaction is publishing a message with this id; try again")
             )
         elif waiting.brought is not None:
             self._queue.resolve(waiting, waiting.brought)
@@ -310,7 +310,7 @@ class Publisher:
         left_out = [waiting for waiting, row in missing if row["fresh"] and not row["elsewhere"]]
         for waiting in left_out:
             self._queue.fail(
-                waiting, InvalidQuery("the message is not stored: a trigger on realtime.messages left it out")
+                waiting, InvalidQueryError("the message is not stored: a trigger on realtime.messages left it out")
             )
         for waiting, row in missing:
             if row["fresh"] and row["elsewhere"]:
@@ -346,7 +346,7 @@ class Publisher:
                 self._queue.put(waiting)
             else:
                 self._queue.fail(
-                    waiting, Unavailable("the message was written, but the server's stream does not bring it")
+                    waiting, UnavailableError("the message was written, but the server's stream does not bring it")
                 )
 
     async def _outcomes(self, waiting: list[Waiting], ask: Ask) -> dict[tuple[str, str], tuple[bool, Ack]]:

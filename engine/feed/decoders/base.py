@@ -1,7 +1,7 @@
 """What a decoder is: the payloads of one replication stream in, finished transactions out. No I/O.
 
 Two exist, one per output plugin (``pgoutput``, ``wal2json``). What a decoder cannot know from the stream it asks for by
-raising :class:`NeedRelation`; the driver looks it up, calls :meth:`Decoder.provide` and feeds the same payload again.
+raising :class:`RelationNeededError`; the driver looks it up, calls :meth:`Decoder.provide` and feeds the same payload again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = [
     "POSTGRES_EPOCH_US",
     "PUBLICATION",
     "Decoder",
-    "MalformedStream",
-    "NeedRelation",
+    "MalformedStreamError",
+    "RelationNeededError",
     "TableDescription",
-    "Undecodable",
+    "UndecodableError",
     "same_relation",
 ]
 
@@ -40,7 +40,7 @@ POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 """2000-01-01 UTC, from which PostgreSQL counts, in microseconds since the Unix epoch."""
 
 
-class Undecodable(FeedError):
+class UndecodableError(FeedError):
     """The stream breaks off, and is likely to break off again at the same place: a row that cannot be decoded.
 
     ``sqlstate``: the server's, None if it is the node that cannot read what was sent.
@@ -51,7 +51,7 @@ class Undecodable(FeedError):
         self.sqlstate = sqlstate
 
 
-class MalformedStream(Undecodable):
+class MalformedStreamError(UndecodableError):
     """A message of the stream is not what the output plugin's documentation says."""
 
 
@@ -68,7 +68,7 @@ class TableDescription:
     full: bool
 
 
-class NeedRelation(Exception):
+class RelationNeededError(Exception):
     """The decoder met a table it must know more about before it can decode this payload."""
 
     def __init__(self, schema: str, table: str) -> None:
@@ -104,12 +104,12 @@ class Decoder(Protocol):
         """Take the payload of one XLogData message; return the transaction it completes, if it does.
 
         A transaction without changes comes back too (``changes`` is empty): its ``end`` is progress.
-        Raises ``NeedRelation`` (nothing was consumed: feed the payload again) or ``MalformedStream``.
+        Raises ``RelationNeededError`` (nothing was consumed: feed the payload again) or ``MalformedStreamError``.
         """
         ...
 
-    def provide(self, need: NeedRelation, found: TableDescription | None) -> None:
-        """Answer ``NeedRelation``; None: the table is not exposed (or no longer there)."""
+    def provide(self, need: RelationNeededError, found: TableDescription | None) -> None:
+        """Answer ``RelationNeededError``; None: the table is not exposed (or no longer there)."""
         ...
 
     def reset(self) -> None:

@@ -20,8 +20,8 @@ from engine.feed.decoders.base import (
     MESSAGE_PREFIX,
     POSTGRES_EPOCH_US,
     PUBLICATION,
-    MalformedStream,
-    NeedRelation,
+    MalformedStreamError,
+    RelationNeededError,
     TableDescription,
     same_relation,
 )
@@ -60,7 +60,7 @@ def _read_tuple(raw: bytes, at: int) -> tuple[Tuple, int]:
             values.append(UNCHANGED)
             at += 1
         else:
-            raise MalformedStream(f"pgoutput sent a column of unknown kind {kind:#x}")
+            raise MalformedStreamError(f"pgoutput sent a column of unknown kind {kind:#x}")
     return tuple(values), at
 
 
@@ -176,7 +176,7 @@ class PgOutputDecoder:
         """Without them, a relation that is described again may be another one."""
         self._ddl_announced = announced
 
-    def provide(self, need: NeedRelation, found: TableDescription | None) -> None:
+    def provide(self, need: RelationNeededError, found: TableDescription | None) -> None:
         """Never asked for."""
 
     def reset(self) -> None:
@@ -193,11 +193,11 @@ class PgOutputDecoder:
         try:
             handler = self._others[payload[0]]
         except (KeyError, IndexError):
-            raise MalformedStream(f"pgoutput sent an unexpected message {payload[:16]!r}") from None
+            raise MalformedStreamError(f"pgoutput sent an unexpected message {payload[:16]!r}") from None
         try:
             return handler(payload)
         except (struct.error, ValueError, KeyError, IndexError) as error:
-            raise MalformedStream(f"pgoutput sent a malformed message {payload[:64]!r}: {error}") from error
+            raise MalformedStreamError(f"pgoutput sent a malformed message {payload[:64]!r}: {error}") from error
 
     def _ignore(self, payload: bytes) -> None:
         return None
@@ -247,7 +247,7 @@ class PgOutputDecoder:
 
     def _open_log(self) -> ChangeLog:
         if self._log is None:
-            raise MalformedStream("pgoutput sent a change outside a transaction")
+            raise MalformedStreamError("pgoutput sent a change outside a transaction")
         return self._log
 
 

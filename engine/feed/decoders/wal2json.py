@@ -21,8 +21,8 @@ from engine.feed.decoders.base import (
     DDL_PREFIX,
     HEARTBEAT_PREFIX,
     MESSAGE_PREFIX,
-    MalformedStream,
-    NeedRelation,
+    MalformedStreamError,
+    RelationNeededError,
     TableDescription,
     same_relation,
 )
@@ -123,7 +123,7 @@ class Wal2JsonDecoder:
         """Without them, what the catalog said holds for one transaction."""
         self._ddl_announced = announced
 
-    def provide(self, need: NeedRelation, found: TableDescription | None) -> None:
+    def provide(self, need: RelationNeededError, found: TableDescription | None) -> None:
         """File what the catalog says; the layout that was asked for is then taken as it is."""
         before = self._tables.get(self._asked)
         forgiven = frozenset((self._asked_for,)) | (before.forgiven if before else frozenset())
@@ -160,8 +160,8 @@ class Wal2JsonDecoder:
             if action == 0x4D:  # M
                 return self._on_message(payload)
         except (IndexError, ValueError, msgspec.MsgspecError) as error:
-            raise MalformedStream(f"wal2json sent a malformed message {payload[:200]!r}: {error}") from error
-        raise MalformedStream(f"wal2json sent an unexpected message {payload[:64]!r}")
+            raise MalformedStreamError(f"wal2json sent a malformed message {payload[:200]!r}: {error}") from error
+        raise MalformedStreamError(f"wal2json sent an unexpected message {payload[:64]!r}")
 
     def _on_row(self, payload: bytes, kind: Kind) -> None:
         start = payload.index(_TABLE, _ACTION_AT)
@@ -194,7 +194,7 @@ class Wal2JsonDecoder:
     def _ask(self, key: bytes, names: tuple[bytes, ...]) -> None:
         self._asked, self._asked_for = key, names
         name = _decode_table(b"{" + key[1:] + b"}")
-        raise NeedRelation(name.schema, name.table)
+        raise RelationNeededError(name.schema, name.table)
 
     def _on_commit(self, payload: bytes) -> Transaction:
         commit = _decode_envelope(payload)
@@ -227,7 +227,7 @@ class Wal2JsonDecoder:
 
     def _open_log(self) -> ChangeLog:
         if self._log is None:
-            raise MalformedStream("wal2json sent a change outside a transaction")
+            raise MalformedStreamError("wal2json sent a change outside a transaction")
         return self._log
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import orjson
 
-from engine.errors import QueryRejected
+from engine.errors import QueryRejectedError
 from engine.lsn import Lsn
 
 __all__ = ["ADDED", "MODIFIED", "REMOVED", "DocChange", "ListOrder", "WindowEvent", "apply_changes", "list_changes"]
@@ -58,7 +58,7 @@ class WindowEvent:
     __slots__ = ("_json", "changes", "error", "position", "reset")
 
     def __init__(
-        self, position: Lsn, reset: bool, changes: Sequence[DocChange], error: QueryRejected | None = None
+        self, position: Lsn, reset: bool, changes: Sequence[DocChange], error: QueryRejectedError | None = None
     ) -> None:
         self.position = position
         self.reset = reset

@@ -17,7 +17,7 @@ import msgspec
 from engine.catalog.load import Catalog, Table
 from engine.live.core.diff import DocChange
 from engine.live.core.shared_query import LiveQuery
-from engine.live.core.table import LiveTable, RelationChanged, RowUnknown
+from engine.live.core.table import LiveTable, RelationChangedError, RowUnknownError
 from engine.live.core.window import Window
 from engine.lsn import Lsn
 from engine.postgres.snapshot_reader import ReadResult
@@ -27,14 +27,14 @@ from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.tail import TransactionTail
 from engine.transaction import Message, Relation, Transaction
 
-__all__ = ["DdlNote", "Outcome", "Router"]
+__all__ = ["DdlNote", "Dispatcher", "Outcome"]
 
 log = logging.getLogger(__name__)
 
 _SLICE = 1_000  # changes between two chances for other work
 _TURN = 0.01  # seconds after which there is one, too: few changes of large rows may concern many windows
 # What parsing a value can raise when the stream and the catalog disagree about its type.
-_UNREADABLE = (RelationChanged, ValueError, ArithmeticError, LookupError, TypeError)
+_UNREADABLE = (RelationChangedError, ValueError, ArithmeticError, LookupError, TypeError)
 
 
 class DdlNote(msgspec.Struct):
@@ -66,7 +66,7 @@ class _Route:
     rereads: set[LiveQuery]
 
 
-class Router:
+class Dispatcher:
     """See the module.
 
     ``position`` is the commit LSN of the last transaction that has been applied. It never goes back: where another history
@@ -152,10 +152,10 @@ class Router:
 
     def _unapplied(self, live: LiveTable, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
         """A change could not be applied to the windows of a table, so they are read again."""
-        expected = isinstance(problem, (RowUnknown, *_UNREADABLE))
+        expected = isinstance(problem, (RowUnknownError, *_UNREADABLE))
         text = "live queries over %s are read again: %s"
         log.warning(text, live.table.collection, problem, exc_info=None if expected else problem)
-        if not isinstance(problem, RowUnknown):  # the stream and the catalog disagree about the table
+        if not isinstance(problem, RowUnknownError):  # the stream and the catalog disagree about the table
             outcome.ddl.append(DdlNote("STREAM", [live.table.oid]))
         self._break(live, skip, str(problem))
 
@@ -261,7 +261,7 @@ class Router:
                 for change in transaction.changes:
                     if not isinstance(change, Message) and self._is_of(change.relation, plan.table):
                         live.apply_to(window, change)
-        except (RowUnknown, *_UNREADABLE) as problem:
+        except (RowUnknownError, *_UNREADABLE) as problem:
             log.warning("live query over %s is read again: %s", plan.table.collection, problem)
             window.mark_broken("the table's definition changed")
         window.commit()

@@ -1,6 +1,6 @@
 """Which queries might a row belong to, without asking each of them.
 
-A query tells what it needs as alternatives (:class:`engine.query.compile.plan.Conjunction`): a row that matches satisfies at
+A query tells what it needs as alternatives (:class:`engine.query.compile.plan.IndexTerms`): a row that matches satisfies at
 least one. An alternative with equalities goes into a hash index over its columns, one with only ranges into an interval
 index, the rest into a scan list. The cost of a lookup grows with the number of *shapes* (sets of columns compared for
 equality) and hits, never with the number of unrelated queries.
@@ -17,7 +17,7 @@ from engine.live.core.intervals import IntervalIndex, high_end, low_end
 from engine.transaction import UNCHANGED, UNKNOWN, Row
 
 if TYPE_CHECKING:
-    from engine.query.compile.plan import Conjunction
+    from engine.query.compile.plan import IndexTerms
 
 __all__ = ["Matcher"]
 
@@ -41,7 +41,7 @@ class Matcher(Generic[T]):
         self._scan: dict[T, None] = {}
         self._range_handles: dict[T, list[tuple[int, int]]] = {}
 
-    def add(self, target: T, alternatives: Sequence[Conjunction]) -> None:
+    def add(self, target: T, alternatives: Sequence[IndexTerms]) -> None:
         """Index ``target``; a target is added once."""
         for alternative in alternatives:
             if alternative.equalities:
@@ -59,7 +59,7 @@ class Matcher(Generic[T]):
             else:
                 self._scan[target] = None
 
-    def remove(self, target: T, alternatives: Sequence[Conjunction]) -> None:
+    def remove(self, target: T, alternatives: Sequence[IndexTerms]) -> None:
         """Take ``target`` out again; ``alternatives`` as they were added."""
         for alternative in alternatives:
             if alternative.equalities:

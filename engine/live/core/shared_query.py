@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from engine.errors import QueryRejected, SubscriptionFailed
+from engine.errors import QueryRejectedError, SubscriptionFailedError
 from engine.live.core.diff import DocChange, WindowEvent, list_changes
 from engine.live.core.resume_log import Resume, ResumeLog
 from engine.lsn import Lsn
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from engine.live.core.window import Row, Window
     from engine.query.compile.plan import IncrementalPlan
 
-__all__ = ["Deliver", "Listing", "LiveQuery", "Subscription"]
+__all__ = ["Deliver", "LiveQuery", "ResultSet", "Subscription"]
 
 Deliver = Callable[["Subscription", WindowEvent], None]
-Pairs = Sequence[tuple[str, bytes]]
+Documents = Sequence[tuple[str, bytes]]
 
 log = structlog.get_logger(__name__)
 
@@ -37,20 +37,20 @@ _QUERY = 8 * 1024  # bytes that any query takes: plan, window, tasks
 _COPIES = 8  # times that the literals of a query are held, in its plan and the matcher
 
 
-class Listing:
+class ResultSet:
     """A list of documents at one moment. Rows are only encoded when somebody needs to compare or send them."""
 
     __slots__ = ("_pairs", "_plan", "_rows")
 
     def __init__(
-        self, pairs: Pairs | None = None, plan: IncrementalPlan | None = None, rows: Sequence[Row] = ()
+        self, pairs: Documents | None = None, plan: IncrementalPlan | None = None, rows: Sequence[Row] = ()
     ) -> None:
         self._pairs = pairs
         self._plan = plan
         self._rows = rows
 
     @property
-    def pairs(self) -> Pairs:
+    def pairs(self) -> Documents:
         """``(id, JSON object)`` in order."""
         if self._pairs is None:
             assert self._plan is not None
@@ -75,7 +75,7 @@ def _weight(sample: Sequence[Row], rows: int) -> int:
     return rows * (200 + size // max(1, len(sample)))
 
 
-_EMPTY = Listing(())
+_EMPTY = ResultSet(())
 
 
 class LiveQuery:
@@ -114,7 +114,7 @@ class LiveQuery:
         self.emissions = 0
         self.log = ResumeLog()
         self._reset: WindowEvent | None = None
-        self._before: Listing | None = None
+        self._before: ResultSet | None = None
         self._staged = False
 
     @property
@@ -134,17 +134,17 @@ class LiveQuery:
             return frozenset()
         return self.plan.dependencies if isinstance(self.plan, ReReadPlan) else frozenset((self.plan.table.oid,))
 
-    def current(self) -> Listing:
+    def current(self) -> ResultSet:
         """The list as of the last commit, which subscribers may not know yet."""
         if self.window is not None:
-            return Listing(None, self.window.plan, self.window.shown)
+            return ResultSet(None, self.window.plan, self.window.shown)
         return self.rows
 
-    def listing(self) -> Listing:
+    def listing(self) -> ResultSet:
         """The list as of the last event: what a subscriber that is up to date has."""
         return self._before if self._staged and self._before is not None else self.current()
 
-    def listing_after(self, emission: int) -> Listing:
+    def listing_after(self, emission: int) -> ResultSet:
         """The list that a subscriber has whose last event was number ``emission``: the last one, or the one before it
         while that is being given out.
         """
@@ -155,7 +155,7 @@ class LiveQuery:
         assert not self._staged
         return self._before
 
-    def stage(self, before: Listing) -> None:
+    def stage(self, before: ResultSet) -> None:
         """The list has changed from ``before``; until :meth:`emit` subscribers have ``before``."""
         self._before, self._staged = before, True
 
@@ -176,7 +176,7 @@ class LiveQuery:
                 subscription.give_up(position, problem)
         self._before = None
 
-    def end(self, position: Lsn, error: QueryRejected) -> None:
+    def end(self, position: Lsn, error: QueryRejectedError) -> None:
         """Tell every subscriber that this query has ended, and why."""
         event = WindowEvent(position, False, (), error)
         for subscription in list(self.subscriptions):
@@ -218,7 +218,7 @@ class Subscription:
         self._release = release
         self._begun = False
         self._ended: WindowEvent | None = None
-        self._held: Listing | None = None
+        self._held: ResultSet | None = None
         self._has = 0  # the number of the last of the query's events that its list includes, unless held
 
     @property
@@ -311,6 +311,6 @@ class Subscription:
     def give_up(self, position: Lsn, problem: Exception) -> None:
         """Telling it failed, so its list is not right any more: it ends, and the client may subscribe again."""
         log.error("a subscription has ended", key=self.query.key, exc_info=problem)
-        error = SubscriptionFailed("the server failed to go on with this subscription; try again")
+        error = SubscriptionFailedError("the server failed to go on with this subscription; try again")
         self.fail(WindowEvent(position, False, (), error))
         self._release(self)

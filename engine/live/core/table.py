@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from engine.live.core.window import Identity, Row, Window
     from engine.transaction import Change, Relation, Value
 
-__all__ = ["LiveTable", "RelationChanged", "RowUnknown"]
+__all__ = ["LiveTable", "RelationChangedError", "RowUnknownError"]
 
 Arrange = Callable[[tuple["Value", ...]], "Row"]
 
 
-class RelationChanged(Exception):
+class RelationChangedError(Exception):
     """The stream describes the table differently from the catalog: the catalog is older or newer."""
 
 
-class RowUnknown(Exception):
+class RowUnknownError(Exception):
     """The stream does not say which row changed."""
 
 
@@ -48,13 +48,13 @@ class LiveTable:
     def add(self, window: Window) -> None:
         """Let changes reach ``window``."""
         self.windows.add(window)
-        self._matcher.add(window, window.plan.alternatives)
+        self._matcher.add(window, window.plan.index_terms)
 
     def remove(self, window: Window) -> None:
         """No longer let changes reach ``window``, and free its rows."""
         if window in self.windows:
             self.windows.discard(window)
-            self._matcher.remove(window, window.plan.alternatives)
+            self._matcher.remove(window, window.plan.index_terms)
             window.unload()
 
     def hold(self, identity: Identity, window: Window) -> None:
@@ -81,8 +81,8 @@ class LiveTable:
     def apply(self, change: Change, skip: Collection[Window] = ()) -> None:
         """Apply ``change`` to every window it affects but those in ``skip``.
 
-        Raises ``RelationChanged`` if the stream's columns are not the catalog's, ``RowUnknown`` if it does not say which row
-        it was.
+        Raises ``RelationChangedError`` if the stream's columns are not the catalog's, ``RowUnknownError`` if it does
+        not say which row it was.
         """
         kind = change.kind
         if kind is Kind.TRUNCATE:
@@ -110,7 +110,7 @@ class LiveTable:
                 window.update(old_identity, identity, row, whole=whole)
 
     def apply_to(self, window: Window, change: Change) -> None:
-        """Apply ``change`` to ``window`` alone (hand-over). Raises ``RelationChanged`` as :meth:`apply` does."""
+        """Apply ``change`` to ``window`` alone (hand-over). Raises ``RelationChangedError`` as :meth:`apply` does."""
         kind = change.kind
         if kind is Kind.TRUNCATE:
             window.truncate()
@@ -131,7 +131,7 @@ class LiveTable:
         new, old = change.new(), change.old()
         if new is None:
             if old is None:
-                raise RowUnknown(f"a deleted row of {self.table.name} came without replica identity")
+                raise RowUnknownError(f"a deleted row of {self.table.name} came without replica identity")
             identity = self._known(arrange(old))
             return identity, identity, None
         row = arrange(new)
@@ -150,7 +150,7 @@ class LiveTable:
             isinstance(identity, tuple) and UNKNOWN not in identity and UNCHANGED not in identity
         )
         if not sent:
-            raise RowUnknown(f"the key of a changed row of {self.table.name} was not sent")
+            raise RowUnknownError(f"the key of a changed row of {self.table.name} was not sent")
         return identity
 
     def _holding(self, identity: Identity) -> Iterable[Window]:
@@ -162,7 +162,7 @@ class LiveTable:
     def _arrange(self, relation: Relation) -> Arrange:
         positions = layout(self.table, relation)
         if positions is None:
-            raise RelationChanged(f"the columns of {relation.schema}.{relation.name} have changed")
+            raise RelationChangedError(f"the columns of {relation.schema}.{relation.name} have changed")
         if positions == tuple(range(len(relation.columns))):
             arrange: Arrange = tuple
         elif len(positions) == 1:

@@ -24,7 +24,7 @@ from engine.transaction import UNCHANGED, UNKNOWN, Value
 if TYPE_CHECKING:
     from engine.query.compile.plan import IncrementalPlan
 
-__all__ = ["Holders", "Identity", "Window", "read_size"]
+__all__ = ["Identity", "RowIndex", "Window", "read_size"]
 
 Identity = bytes | tuple[bytes, ...]
 SortKey = tuple[Any, ...]
@@ -33,7 +33,7 @@ Row = tuple[Value, ...]
 _BEYOND_ALL = float("inf")
 
 
-class Holders(Protocol):
+class RowIndex(Protocol):
     """Who is told which rows a window holds (the table's index of rows to windows)."""
 
     def hold(self, identity: Identity, window: Window) -> None:
@@ -74,7 +74,7 @@ class Window:
         "plan",
     )
 
-    def __init__(self, plan: IncrementalPlan, holders: Holders, journal: list[Window], slack: int = 10) -> None:
+    def __init__(self, plan: IncrementalPlan, holders: RowIndex, journal: list[Window], slack: int = 10) -> None:
         self.plan = plan
         self.broken: str | None = None
         self._holders = holders

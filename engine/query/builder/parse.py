@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.catalog.model import Table
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.builder.values import value_text
 from engine.query.builder.where import WhereParser, field_column
 from engine.query.ir.model import And, Bound, OrderBy, Predicate, Query
@@ -30,11 +30,11 @@ def parse_query(spec: Mapping[str, object], table: Table) -> Query:
     """Parse a builder query over ``table``.
 
     The values in the result are as the client wrote them: make them canonical with ``engine.query.literals`` before
-    compiling. Raises ``InvalidQuery`` naming the field and value that is wrong.
+    compiling. Raises ``InvalidQueryError`` naming the field and value that is wrong.
     """
     unknown = sorted(str(key) for key in spec if key not in _KEYS)
     if unknown:
-        raise InvalidQuery(f"a query has no {unknown[0]!r}; it has {', '.join(sorted(_KEYS))}")
+        raise InvalidQueryError(f"a query has no {unknown[0]!r}; it has {', '.join(sorted(_KEYS))}")
     query = Query(
         collection=table.collection,
         where=_where(spec, table),
@@ -51,9 +51,9 @@ def _where(spec: Mapping[str, object], table: Table) -> Predicate | None:
         return None
     conditions = spec["where"]
     if not isinstance(conditions, list):
-        raise InvalidQuery(f"'where' is a list of conditions, not {shown(conditions)}")
+        raise InvalidQueryError(f"'where' is a list of conditions, not {shown(conditions)}")
     if conditions and isinstance(conditions[0], str):
-        raise InvalidQuery(f"'where' is a list of conditions; write [{shown(conditions)}]")
+        raise InvalidQueryError(f"'where' is a list of conditions; write [{shown(conditions)}]")
     parser = WhereParser(table)
     items = tuple(parser.condition(condition) for condition in conditions)
     return items[0] if len(items) == 1 else And(items) if items else None
@@ -62,26 +62,26 @@ def _where(spec: Mapping[str, object], table: Table) -> Predicate | None:
 def _order_by(spec: Mapping[str, object], table: Table) -> tuple[OrderBy, ...]:
     entries = spec.get("orderBy", [])
     if not isinstance(entries, list):
-        raise InvalidQuery(f"'orderBy' is a list like [['createdAt', 'desc']], not {shown(entries)}")
+        raise InvalidQueryError(f"'orderBy' is a list like [['createdAt', 'desc']], not {shown(entries)}")
     found: dict[str, OrderBy] = {}
     for entry in entries:
         order = _order_entry([entry] if isinstance(entry, str) else entry, table)
         if order.column in found:
-            raise InvalidQuery(f"'orderBy' names {shown(entry)} a second time")
+            raise InvalidQueryError(f"'orderBy' names {shown(entry)} a second time")
         found[order.column] = order
     return tuple(found.values())
 
 
 def _order_entry(entry: object, table: Table) -> OrderBy:
     if not isinstance(entry, list) or not 1 <= len(entry) <= 3:
-        raise InvalidQuery(f"an 'orderBy' entry is ['field', 'asc' or 'desc'], not {shown(entry)}")
+        raise InvalidQueryError(f"an 'orderBy' entry is ['field', 'asc' or 'desc'], not {shown(entry)}")
     column = field_column(entry[0], table)
     direction = entry[1] if len(entry) > 1 else "asc"
     if direction not in _DIRECTIONS:
-        raise InvalidQuery(f"'orderBy' {column.field!r}: the direction is 'asc' or 'desc', not {shown(direction)}")
+        raise InvalidQueryError(f"'orderBy' {column.field!r}: the direction is 'asc' or 'desc', not {shown(direction)}")
     nulls = entry[2] if len(entry) > 2 else None
     if len(entry) > 2 and nulls not in _NULLS:
-        raise InvalidQuery(
+        raise InvalidQueryError(
             f"'orderBy' {column.field!r}: the third is 'nulls-first' or 'nulls-last', not {shown(nulls)}"
         )
     descending = direction == "desc"
@@ -93,23 +93,23 @@ def _limit(spec: Mapping[str, object]) -> int | None:
         return None
     limit = spec["limit"]
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_ROWS:
-        raise InvalidQuery(f"'limit' is an integer from 1 to {MOST_ROWS}, not {shown(limit)}")
+        raise InvalidQueryError(f"'limit' is an integer from 1 to {MOST_ROWS}, not {shown(limit)}")
     return limit
 
 
 def _bound(spec: Mapping[str, object], at: str, beyond: str, query: Query, table: Table) -> Bound | None:
     if at in spec and beyond in spec:
-        raise InvalidQuery(f"a query has either {at!r} or {beyond!r}")
+        raise InvalidQueryError(f"a query has either {at!r} or {beyond!r}")
     name = at if at in spec else beyond
     if name not in spec:
         return None
     values = spec[name]
     if not isinstance(values, list) or not values:
-        raise InvalidQuery(f"{name!r} is a list of values, one for each sort key, not {shown(values)}")
+        raise InvalidQueryError(f"{name!r} is a list of values, one for each sort key, not {shown(values)}")
     keys = sort_keys(query, table)
     if len(values) > len(keys):
         order = ", ".join(key.column.field for key in keys) or "none"
-        raise InvalidQuery(f"{name!r} has {len(values)} values, but the sort keys are: {order}")
+        raise InvalidQueryError(f"{name!r} has {len(values)} values, but the sort keys are: {order}")
     pairs = [_cursor_value(value, key.column, name) for value, key in zip(values, keys, strict=False)]
     return Bound(tuple(text for text, _ in pairs), name == at, tuple(type_name for _, type_name in pairs))
 
@@ -118,6 +118,6 @@ def _cursor_value(value: object, column: Column, name: str) -> tuple[str | None,
     """A cursor's value and the type it is read as; null is a place in the order where the column may be null."""
     if value is None:
         if column.not_null:
-            raise InvalidQuery(f"{name!r}: field {column.field!r} is never null")
+            raise InvalidQueryError(f"{name!r}: field {column.field!r} is never null")
         return None, column.type.compared.name
     return value_text(value, column.type, column)

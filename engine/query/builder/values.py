@@ -13,7 +13,7 @@ import struct
 from decimal import Decimal
 from typing import Final
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.values.exact_json import exact_number, shown, write_exact
 from engine.values.pg_types import Column, TypeInfo
 
@@ -43,11 +43,11 @@ def value_text(value: object, type_: TypeInfo, column: Column) -> tuple[str, str
     A fraction is compared with an integer as ``numeric``, and so is a number that is too large, as SQL does; one beyond
     ``real`` is compared with one as ``double precision``.
 
-    Raises ``InvalidQuery`` if the JSON type does not fit.
+    Raises ``InvalidQueryError`` if the JSON type does not fit.
     """
     base = type_.compared
     if value is None and base.oid not in _JSON_OIDS:
-        raise InvalidQuery(
+        raise InvalidQueryError(
             f"field {column.field!r} cannot be compared with null, which is never true; use [{column.field!r}, 'is-null']"
         )
     if base.oid in _JSON_OIDS:
@@ -68,7 +68,9 @@ def value_text(value: object, type_: TypeInfo, column: Column) -> tuple[str, str
         return str(value), base.name
     text = _string(value, column)
     if base.category in _TIME_CATEGORIES and _CLOCK_WORD.search(text):
-        raise InvalidQuery(f"field {column.field!r}: {shown(value)} depends on when it is read; give the moment itself")
+        raise InvalidQueryError(
+            f"field {column.field!r}: {shown(value)} depends on when it is read; give the moment itself"
+        )
     return text, base.name
 
 
@@ -77,11 +79,11 @@ def json_text(value: object, column: Column) -> str:
     try:
         return write_exact(value).decode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidQuery(f"field {column.field!r}: the value is not JSON ({error})") from error
+        raise InvalidQueryError(f"field {column.field!r}: the value is not JSON ({error})") from error
 
 
-def _unfit(value: object, column: Column, wanted: str) -> InvalidQuery:
-    return InvalidQuery(
+def _unfit(value: object, column: Column, wanted: str) -> InvalidQueryError:
+    return InvalidQueryError(
         f"field {column.field!r} ({column.type.name}) is compared with {wanted}, not with {shown(value)}"
     )
 
@@ -112,12 +114,12 @@ def _fits_float4(number: int | Decimal) -> bool:
 
 
 def _number(value: object, column: Column, wanted: str) -> int | Decimal:
-    """The number that a JSON number is, or a string that writes one as JSON does. Raises ``InvalidQuery``."""
+    """The number that a JSON number is, or a string that writes one as JSON does. Raises ``InvalidQueryError``."""
     if isinstance(value, str) and len(value) <= _MOST_DIGITS and _NUMBER.fullmatch(value):
         try:
             value = exact_number(value)
         except ValueError as wrong:
-            raise InvalidQuery(f"field {column.field!r}: {wrong}") from wrong
+            raise InvalidQueryError(f"field {column.field!r}: {wrong}") from wrong
     elif isinstance(value, float) and math.isfinite(value):
         value = Decimal(repr(value))
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
@@ -127,7 +129,7 @@ def _number(value: object, column: Column, wanted: str) -> int | Decimal:
     number = Decimal(value)  # str() refuses integers of thousands of digits
     digits = len(number.as_tuple().digits) + abs(number.adjusted())
     if digits > _MOST_DIGITS:
-        raise InvalidQuery(f"field {column.field!r} is compared with a number of {digits} digits ({shown(value)})")
+        raise InvalidQueryError(f"field {column.field!r} is compared with a number of {digits} digits ({shown(value)})")
     return number
 
 
@@ -135,17 +137,19 @@ def _string(value: object, column: Column) -> str:
     if not isinstance(value, str):
         raise _unfit(value, column, "a string")
     if "\0" in value:
-        raise InvalidQuery(f"field {column.field!r}: PostgreSQL text cannot hold the character U+0000")
+        raise InvalidQueryError(f"field {column.field!r}: PostgreSQL text cannot hold the character U+0000")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise InvalidQuery(f"field {column.field!r}: {shown(value)} is not Unicode text ({error.reason})") from error
+        raise InvalidQueryError(
+            f"field {column.field!r}: {shown(value)} is not Unicode text ({error.reason})"
+        ) from error
     return value
 
 
 def _array(value: list[object], element: TypeInfo, column: Column, depth: int) -> str:
     if depth > _MOST_DEPTH:
-        raise InvalidQuery(f"field {column.field!r}: the array is nested too deep")
+        raise InvalidQueryError(f"field {column.field!r}: the array is nested too deep")
     return "{" + element.delimiter.join(_array_item(item, element, column, depth) for item in value) + "}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from engine.catalog.model import Table
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.builder.values import value_text
 from engine.query.ir.like import MAX_PATTERN, pattern_problem
 from engine.query.ir.model import And, Compare, IsNull, Not, NotNull, Or, Predicate
@@ -23,10 +23,10 @@ _TEXT_OIDS: Final = frozenset({19, 25, 1042, 1043})
 
 
 def field_column(name: object, table: Table) -> Column:
-    """The exposed column behind a client's field name. Raises ``InvalidQuery``."""
+    """The exposed column behind a client's field name. Raises ``InvalidQueryError``."""
     column = table.by_field.get(name) if isinstance(name, str) else None
     if column is None:
-        raise InvalidQuery(f"collection {table.collection!r} has no field {shown(name)}")
+        raise InvalidQueryError(f"collection {table.collection!r} has no field {shown(name)}")
     return column
 
 
@@ -52,46 +52,46 @@ class WhereParser:
         )
 
     def condition(self, spec: object, depth: int = 1) -> Predicate:
-        """One condition. Raises ``InvalidQuery``."""
+        """One condition. Raises ``InvalidQueryError``."""
         if depth > _MOST_DEPTH:
-            raise InvalidQuery(f"conditions are nested more than {_MOST_DEPTH} deep")
+            raise InvalidQueryError(f"conditions are nested more than {_MOST_DEPTH} deep")
         if isinstance(spec, dict):
             return self._group(spec, depth)
         self._conditions += 1
         if self._conditions > _MOST_CONDITIONS:
-            raise InvalidQuery(f"a query has at most {_MOST_CONDITIONS} conditions")
+            raise InvalidQueryError(f"a query has at most {_MOST_CONDITIONS} conditions")
         if not isinstance(spec, list) or not 2 <= len(spec) <= 3:
-            raise InvalidQuery(f"a condition is ['field', 'operator', value], not {shown(spec)}")
+            raise InvalidQueryError(f"a condition is ['field', 'operator', value], not {shown(spec)}")
         column = field_column(spec[0], self._table)
         if spec[1] in ("is-null", "is-not-null"):
             if len(spec) == 3:
-                raise InvalidQuery(f"field {column.field!r}: {spec[1]!r} takes no value")
+                raise InvalidQueryError(f"field {column.field!r}: {spec[1]!r} takes no value")
             return _null_test(column, wanted=spec[1] == "is-null")
         parse = self._operators.get(spec[1]) if isinstance(spec[1], str) else None
         if parse is None:
             known = ", ".join((*self._operators, "is-null", "is-not-null"))
-            raise InvalidQuery(f"field {column.field!r}: no operator {shown(spec[1])}; there are {known}")
+            raise InvalidQueryError(f"field {column.field!r}: no operator {shown(spec[1])}; there are {known}")
         if len(spec) == 2:
-            raise InvalidQuery(f"field {column.field!r}: {spec[1]!r} needs a value")
+            raise InvalidQueryError(f"field {column.field!r}: {spec[1]!r} needs a value")
         return parse(column, str(spec[1]), spec[2])
 
     def _group(self, spec: dict[str, object], depth: int) -> Predicate:
         if len(spec) != 1 or not spec.keys() <= {"and", "or", "not"}:
-            raise InvalidQuery(
+            raise InvalidQueryError(
                 f"a group of conditions is {{'and': [...]}}, {{'or': [...]}} or {{'not': ...}}, not {shown(spec)}"
             )
         ((word, inner),) = spec.items()
         if word == "not":
             return Not(self.condition(inner, depth + 1))
         if not isinstance(inner, list) or not inner or isinstance(inner[0], str):
-            raise InvalidQuery(f"{word!r} is a list of one or more conditions, not {shown(inner)}")
+            raise InvalidQueryError(f"{word!r} is a list of one or more conditions, not {shown(inner)}")
         items = tuple(self.condition(item, depth + 1) for item in inner)
         return And(items) if word == "and" else Or(items)
 
     def _count(self, values: int) -> None:
         self._values += values
         if self._values > _MOST_VALUES:
-            raise InvalidQuery(f"a query has at most {_MOST_VALUES} values")
+            raise InvalidQueryError(f"a query has at most {_MOST_VALUES} values")
 
     def _single(self, column: Column, operator: str, value: object) -> Predicate:
         self._count(1)
@@ -114,7 +114,7 @@ class WhereParser:
 
     def _listed(self, column: Column, operator: str, value: object) -> list[object]:
         if not isinstance(value, list):
-            raise InvalidQuery(f"field {column.field!r}: {operator!r} takes a list of values, not {shown(value)}")
+            raise InvalidQueryError(f"field {column.field!r}: {operator!r} takes a list of values, not {shown(value)}")
         self._count(len(value))
         return value
 
@@ -126,24 +126,28 @@ class WhereParser:
             texts = tuple(value_text(item, base, column)[0] for item in values)
             return Compare(column.name, operator, texts, base.name)
         if base.kind != "array" or base.element is None:
-            raise InvalidQuery(
+            raise InvalidQueryError(
                 f"field {column.field!r} ({column.type.name}) is not an array: {operator!r} does not apply"
             )
         self._count(1)
         pairs = [value_text(item, base.element, column) for item in values]
         own = base.element.underlying.name
         if any(type_name != own for _, type_name in pairs):
-            raise InvalidQuery(f"field {column.field!r}: {shown(value)} is not of the element type {base.element.name}")
+            raise InvalidQueryError(
+                f"field {column.field!r}: {shown(value)} is not of the element type {base.element.name}"
+            )
         return Compare(column.name, operator, tuple(text for text, _ in pairs), own)
 
     def _like(self, column: Column, operator: str, value: object) -> Predicate:
         self._count(1)
         base = column.type.underlying
         if base.oid not in _TEXT_OIDS:
-            raise InvalidQuery(f"field {column.field!r} ({column.type.name}) is not text: {operator!r} does not apply")
+            raise InvalidQueryError(
+                f"field {column.field!r} ({column.type.name}) is not text: {operator!r} does not apply"
+            )
         pattern, _ = value_text(value, base, column)
         if problem := pattern_problem(pattern, self._pattern_room):
-            raise InvalidQuery(f"field {column.field!r}: {shown(pattern)}: {problem}")
+            raise InvalidQueryError(f"field {column.field!r}: {shown(pattern)}: {problem}")
         self._pattern_room -= len(pattern)
         return Compare(column.name, operator, (pattern,), "text")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.compile.index_terms import RangeTerm
 from engine.query.ir.model import Bound, Query
 from engine.query.ir.sort_order import KeyPart, SortKey, bound_key, row_key, value_key
@@ -33,7 +33,7 @@ def _prefix(
     bound: Bound, keys: Sequence[SortKey], parts: Sequence[KeyPart]
 ) -> tuple[Callable[[Row], tuple[Any, ...]], tuple[Any, ...]]:
     if not 0 < len(bound.values) <= len(parts):
-        raise InvalidQuery(f"a cursor has {len(bound.values)} values, but the order has {len(parts)} sort keys")
+        raise InvalidQueryError(f"a cursor has {len(bound.values)} values, but the order has {len(parts)} sort keys")
     values = [None if value is None else value.encode() for value in bound.values]
     used = tuple(parts[: len(values)])
     own = [

@@ -8,7 +8,7 @@ from functools import lru_cache
 from orjson import dumps
 
 from engine.catalog.model import Table
-from engine.query.ir.comparison import NotReproducible, describe, indexed_column
+from engine.query.ir.comparison import NotIncrementalError, describe, indexed_column
 from engine.query.ir.model import Query
 from engine.transaction import Row
 from engine.values import same
@@ -27,7 +27,7 @@ def projection(query: Query, table: Table) -> tuple[tuple[str, str], ...]:
 
 
 def document_encoder(query: Query, table: Table) -> Callable[[Row], bytes]:
-    """A function that writes a row's document. Raises ``NotReproducible`` for a column it cannot write exactly.
+    """A function that writes a row's document. Raises ``NotIncrementalError`` for a column it cannot write exactly.
 
     One function for all queries that show the same columns: among 100,000 windows it then stays in the processor cache.
     """
@@ -45,7 +45,7 @@ def _make_encoder(table: Table, shown: tuple[tuple[str, str], ...]) -> Callable[
         column, index = indexed_column(name, table)
         encoder = table.codecs[index].json
         if encoder is None:
-            raise NotReproducible(f"the JSON form of {describe(column)} cannot be reproduced")
+            raise NotIncrementalError(f"the JSON form of {describe(column)} cannot be reproduced")
         template.append(dumps(output).replace(b"%", b"%%") + b":%b")
         holes.append((index, encoder))
     return _fill(b"{" + b",".join(template) + b"}", holes)
@@ -73,10 +73,10 @@ def _fill(template: bytes, holes: Sequence[tuple[int, Encoder]]) -> Callable[[Ro
 def document_id(table: Table) -> Callable[[Row], str]:
     """A function that gives a row's id: the primary key's text; a composite key as a compact JSON array of texts.
 
-    Raises ``NotReproducible`` if there is no primary key.
+    Raises ``NotIncrementalError`` if there is no primary key.
     """
     if not table.primary_key:
-        raise NotReproducible(f"{table.schema}.{table.name} has no primary key in the replication stream")
+        raise NotIncrementalError(f"{table.schema}.{table.name} has no primary key in the replication stream")
     if len(table.primary_key) == 1:
         index = table.primary_key[0]
         return lambda row: (row[index] or b"").decode()

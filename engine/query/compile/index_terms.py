@@ -1,6 +1,6 @@
 """What a row must have to match: the predicate in a disjunctive form that an index can hold.
 
-Invariant: a row that matches satisfies at least one :class:`Conjunction`. The reverse need not hold: whatever an index
+Invariant: a row that matches satisfies at least one :class:`IndexTerms`. The reverse need not hold: whatever an index
 cannot use (``!=``, ``like``, null tests, too many combinations) is left out, which only makes the form wider.
 """
 
@@ -15,7 +15,7 @@ from engine.catalog.model import Table
 from engine.query.ir.comparison import NEGATED, comparison_of
 from engine.query.ir.model import And, Compare, Not, Or, Predicate
 
-__all__ = ["Conjunction", "RangeTerm", "alternatives"]
+__all__ = ["IndexTerms", "RangeTerm", "index_terms"]
 
 _MOST = 256
 _SINGLE = frozenset({"==", "!=", "<", "<=", ">", ">=", "like", "ilike"})
@@ -33,7 +33,7 @@ class RangeTerm:
 
 
 @dataclass(frozen=True, slots=True)
-class Conjunction:
+class IndexTerms:
     """Column values that must all hold. No terms: every row must be looked at.
 
     ``equalities``: (layout index, ``Table.equal_value``) by index; never NULL. ``ranges``: by index, at most one each.
@@ -43,18 +43,18 @@ class Conjunction:
     ranges: tuple[RangeTerm, ...] = ()
 
 
-_EVERY_ROW = Conjunction()
+_EVERY_ROW = IndexTerms()
 
 
-def alternatives(where: Predicate | None, table: Table, extra: RangeTerm | None = None) -> tuple[Conjunction, ...]:
+def index_terms(where: Predicate | None, table: Table, extra: RangeTerm | None = None) -> tuple[IndexTerms, ...]:
     """The alternatives of ``where``, each narrowed by ``extra`` (from the cursors). None at all: no row can match."""
     found = [_EVERY_ROW] if where is None else _alternatives(where, table, wanted=True)
     if extra is not None:
-        found = _product(found, [Conjunction(ranges=(extra,))])
+        found = _product(found, [IndexTerms(ranges=(extra,))])
     return tuple(dict.fromkeys(found))
 
 
-def _alternatives(predicate: Predicate, table: Table, *, wanted: bool) -> list[Conjunction]:
+def _alternatives(predicate: Predicate, table: Table, *, wanted: bool) -> list[IndexTerms]:
     """Alternatives for the predicate being true (``wanted``) or false."""
     match predicate:
         case Not(item):
@@ -68,12 +68,12 @@ def _alternatives(predicate: Predicate, table: Table, *, wanted: bool) -> list[C
             return [_EVERY_ROW]
 
 
-def _unite(parts: Sequence[list[Conjunction]]) -> list[Conjunction]:
+def _unite(parts: Sequence[list[IndexTerms]]) -> list[IndexTerms]:
     united = list(dict.fromkeys(conjunction for part in parts for conjunction in part))
     return [_EVERY_ROW] if _EVERY_ROW in united or len(united) > _MOST else united
 
 
-def _intersect(parts: Sequence[list[Conjunction]]) -> list[Conjunction]:
+def _intersect(parts: Sequence[list[IndexTerms]]) -> list[IndexTerms]:
     """The product of all parts, smallest first; a part that would make it too large is left out."""
     result = [_EVERY_ROW]
     for part in sorted(parts, key=len):
@@ -82,12 +82,12 @@ def _intersect(parts: Sequence[list[Conjunction]]) -> list[Conjunction]:
     return result
 
 
-def _product(left: Sequence[Conjunction], right: Sequence[Conjunction]) -> list[Conjunction]:
+def _product(left: Sequence[IndexTerms], right: Sequence[IndexTerms]) -> list[IndexTerms]:
     both = (_both(a, b) for a in left for b in right)
     return list(dict.fromkeys(conjunction for conjunction in both if conjunction is not None))
 
 
-def _both(a: Conjunction, b: Conjunction) -> Conjunction | None:
+def _both(a: IndexTerms, b: IndexTerms) -> IndexTerms | None:
     """Both hold; None if they contradict each other."""
     equalities = dict(a.equalities)
     for index, value in b.equalities:
@@ -100,7 +100,7 @@ def _both(a: Conjunction, b: Conjunction) -> Conjunction | None:
             return None
         ranges[term.index] = narrowed
     kept = sorted((term for term in ranges.values() if term.index not in equalities), key=lambda term: term.index)
-    return Conjunction(tuple(sorted(equalities.items(), key=lambda pair: pair[0])), tuple(kept))
+    return IndexTerms(tuple(sorted(equalities.items(), key=lambda pair: pair[0])), tuple(kept))
 
 
 def _narrow(a: RangeTerm, b: RangeTerm) -> RangeTerm:
@@ -119,7 +119,7 @@ def _is_empty(term: RangeTerm) -> bool:
     return bool(term.low > term.high) or (term.low == term.high and not (term.low_inclusive and term.high_inclusive))
 
 
-def _compare(compare: Compare, table: Table, *, wanted: bool) -> list[Conjunction]:
+def _compare(compare: Compare, table: Table, *, wanted: bool) -> list[IndexTerms]:
     operator = compare.operator if wanted else NEGATED.get(compare.operator)
     if operator == "not-in":
         return [] if None in compare.values else [_EVERY_ROW]
@@ -135,15 +135,15 @@ def _compare(compare: Compare, table: Table, *, wanted: bool) -> list[Conjunctio
     value = comparison.literal_sort(compare.values[0] or "")
     inclusive = operator.endswith("=")
     if operator.startswith("<"):
-        return [Conjunction(ranges=(RangeTerm(comparison.index, None, True, value, inclusive),))]
-    return [Conjunction(ranges=(RangeTerm(comparison.index, value, inclusive, None, True),))]
+        return [IndexTerms(ranges=(RangeTerm(comparison.index, None, True, value, inclusive),))]
+    return [IndexTerms(ranges=(RangeTerm(comparison.index, value, inclusive, None, True),))]
 
 
-def _equal_to_any(compare: Compare, table: Table) -> list[Conjunction]:
+def _equal_to_any(compare: Compare, table: Table) -> list[IndexTerms]:
     comparison = comparison_of(compare, table)
     values = [comparison.literal_equal(text) for text in compare.values if text is not None]
     keys = [_integer_text(value) for value in values] if comparison.mixed else values
-    return _unite([[Conjunction(equalities=((comparison.index, key),))] for key in keys if key is not None])
+    return _unite([[IndexTerms(equalities=((comparison.index, key),))] for key in keys if key is not None])
 
 
 def _integer_text(value: Hashable) -> bytes | None:

@@ -17,16 +17,16 @@ from engine.catalog.model import Table
 from engine.postgres.statement import Statement
 from engine.query.compile.cursors import bound_range, inside_bounds
 from engine.query.compile.documents import document_encoder, document_id
-from engine.query.compile.index_terms import Conjunction, RangeTerm, alternatives
+from engine.query.compile.index_terms import IndexTerms, RangeTerm, index_terms
 from engine.query.compile.predicate import Test, compile_predicate, predicate_columns
 from engine.query.compile.to_sql import render_rows
-from engine.query.ir.comparison import NotReproducible, describe
+from engine.query.ir.comparison import NotIncrementalError, describe
 from engine.query.ir.model import Query
 from engine.query.ir.normalise import normalise
 from engine.query.ir.sort_order import KeyPart, SortKey, key_parts, row_key, sort_keys
 from engine.transaction import Row
 
-__all__ = ["Conjunction", "IncrementalPlan", "NotIncremental", "RangeTerm", "compile_incremental"]
+__all__ = ["IncrementalPlan", "IndexTerms", "NotIncremental", "RangeTerm", "compile_incremental"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class IncrementalPlan:
     ``key``: equal for queries with equal results over an unchanged table. ``matches``: the predicate is true and the row
     lies inside the cursors; it reads only the columns in ``needs``, as does ``sort_key``. ``sort_key``: unique, ending in
     the primary key; plain tuple order is the query's order. ``identity``: by which UPDATE and DELETE name the old row
-    (bytes if it is one column, else a tuple). ``encode``: the document. ``alternatives``: for the matcher; a row that
+    (bytes if it is one column, else a tuple). ``encode``: the document. ``index_terms``: for the matcher; a row that
     matches satisfies at least one.
 
     The functions raise ``KeyError`` or ``ValueError`` for text that the catalog's types do not have (as an enum label newer
@@ -60,7 +60,7 @@ class IncrementalPlan:
     identity: Callable[[Row], Any]
     doc_id: Callable[[Row], str]
     encode: Callable[[Row], bytes]
-    alternatives: tuple[Conjunction, ...]
+    index_terms: tuple[IndexTerms, ...]
 
     def read(self, limit: int | None) -> Statement:
         """The statement that reads the first ``limit`` rows (None: all), columns in layout order."""
@@ -70,7 +70,7 @@ class IncrementalPlan:
 def compile_incremental(query: Query, table: Table) -> IncrementalPlan | NotIncremental:
     """Compile a query whose values are canonical; or say why it cannot be kept up to date incrementally.
 
-    Raises ``InvalidQuery`` for a column the table does not have, or a cursor with too many values.
+    Raises ``InvalidQueryError`` for a column the table does not have, or a cursor with too many values.
     """
     query = normalise(query)
     if table.problem:
@@ -79,7 +79,7 @@ def compile_incremental(query: Query, table: Table) -> IncrementalPlan | NotIncr
         return NotIncremental(f"rows of {table.schema}.{table.name} cannot be followed: no usable replica identity")
     try:
         return _compile(query, table)
-    except NotReproducible as reason:
+    except NotIncrementalError as reason:
         return NotIncremental(str(reason))
 
 
@@ -88,7 +88,7 @@ def _compile(query: Query, table: Table) -> IncrementalPlan:
     keys = sort_keys(query, table)
     parts = key_parts(keys, table)
     if isinstance(parts, SortKey):
-        raise NotReproducible(f"the order of {describe(parts.column)} cannot be reproduced")
+        raise NotIncrementalError(f"the order of {describe(parts.column)} cannot be reproduced")
     needs = {part.index for part in parts}
     if query.where is not None:
         needs |= {table.index[name] for name in predicate_columns(query.where) if name in table.index}
@@ -103,7 +103,7 @@ def _compile(query: Query, table: Table) -> IncrementalPlan:
         identity=_identity(table.identity),
         doc_id=doc_id,
         encode=document_encoder(query, table),
-        alternatives=alternatives(query.where, table, bound_range(query, keys, parts)),
+        index_terms=index_terms(query.where, table, bound_range(query, keys, parts)),
     )
 
 

@@ -16,7 +16,7 @@ from engine.catalog.model import Table
 from engine.query.ir.comparison import (
     NEGATED,
     Comparison,
-    NotReproducible,
+    NotIncrementalError,
     comparison_of,
     describe,
     indexed_column,
@@ -46,7 +46,7 @@ _LIKE_OIDS = frozenset({19, 25, 1042, 1043})
 def compile_predicate(predicate: Predicate, table: Table, *, wanted: bool = True) -> Test:
     """A test whether the predicate is true (``wanted``) or false for a row in the table's layout.
 
-    Raises ``NotReproducible``. No value of the row in ``predicate_columns`` may be ``UNCHANGED``.
+    Raises ``NotIncrementalError``. No value of the row in ``predicate_columns`` may be ``UNCHANGED``.
     """
     match predicate:
         case Not(item):
@@ -180,17 +180,17 @@ def _like(compare: Compare, table: Table, *, wanted: bool) -> Test:
     column, index = indexed_column(compare.column, table)
     collation = column.collation
     if column.type.underlying.oid not in _LIKE_OIDS or compare.type != "text" or collation is None:
-        raise NotReproducible(f"{compare.operator} on {describe(column)} cannot be reproduced")
+        raise NotIncrementalError(f"{compare.operator} on {describe(column)} cannot be reproduced")
     ignore_case = compare.operator == "ilike"
     if not (collation.deterministic and collation.characters and collation.injective) or (
         ignore_case and not collation.ascii_case
     ):
-        raise NotReproducible(f"{compare.operator} on {describe(column)} cannot be reproduced")
+        raise NotIncrementalError(f"{compare.operator} on {describe(column)} cannot be reproduced")
     pattern = compare.values[0]
     if pattern is None:
         return _never
     if problem := pattern_problem(pattern, MAX_PATTERN):
-        raise NotReproducible(problem)
+        raise NotIncrementalError(problem)
     matches = like_test(pattern, ignore_case=ignore_case)
     if wanted:
         return lambda row: (value := row[index]) is not None and matches(value)
@@ -203,7 +203,7 @@ def _array(compare: Compare, table: Table, *, wanted: bool) -> Test:
     element = column.type.underlying.element
     key = codec_for(element, column.collation).equal if element else None
     if element is None or key is None or compare.type not in (element.name, element.underlying.name):
-        raise NotReproducible(f"{compare.operator} on {describe(column)} cannot be reproduced")
+        raise NotIncrementalError(f"{compare.operator} on {describe(column)} cannot be reproduced")
     elements = _elements(key, element.delimiter.encode())
     members = frozenset(_seeded(key(text.encode())) for text in compare.values if text is not None)
 

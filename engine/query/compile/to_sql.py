@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from engine.catalog.model import Table
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.postgres.statement import Origin, Statement
 from engine.query.compile.documents import projection
 from engine.query.compile.predicate import predicate_columns
@@ -132,7 +132,9 @@ def _rest(
     for bound, at_start in ((query.start, True), (query.end, False)):
         if bound is not None:
             if not 0 < len(bound.values) <= len(keys):
-                raise InvalidQuery(f"a cursor has {len(bound.values)} values, but the order has {len(keys)} sort keys")
+                raise InvalidQueryError(
+                    f"a cursor has {len(bound.values)} values, but the order has {len(keys)} sort keys"
+                )
             conditions.append(cursor_sql(bound, keys, parameters, at_start=at_start))
     parts = [f"from {_VIEW if view else _name(table)} as t{join}"]
     if conditions:

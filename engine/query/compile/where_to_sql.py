@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.catalog.model import Table
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.ir.model import And, Bound, Compare, IsNull, Not, NotNull, Or, Predicate
 from engine.query.ir.sort_order import SortKey
 from engine.values.pg_types import Column
@@ -94,7 +94,7 @@ def _comparable(key: SortKey) -> str:
 
 
 def predicate_sql(predicate: Predicate, table: Table, parameters: Parameters) -> str:
-    """A condition, in parentheses where needed. Raises ``InvalidQuery`` for a column the table does not have."""
+    """A condition, in parentheses where needed. Raises ``InvalidQueryError`` for a column the table does not have."""
     match predicate:
         case Not(item):
             return f"(not {predicate_sql(item, table, parameters)})"
@@ -117,7 +117,7 @@ def _joined(word: str, empty: str, items: Sequence[Predicate], table: Table, par
 def _column(name: str, table: Table) -> Column:
     column = table.by_name.get(name)
     if column is None:
-        raise InvalidQuery(f"{table.collection} has no column {name!r}")
+        raise InvalidQueryError(f"{table.collection} has no column {name!r}")
     return column
 
 

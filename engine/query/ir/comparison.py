@@ -1,7 +1,7 @@
 """How one comparison of a column with literals is made in Python, if it can be made exactly as in SQL.
 
 The literal's type decides which operator PostgreSQL picks; only the pairs below have one that is reproduced here. Anything
-else raises :class:`NotReproducible`, and the query is re-read.
+else raises :class:`NotIncrementalError`, and the query is re-read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from engine.values import Codec, column_codec
 from engine.values.pg_types import Column
 from engine.values.sort_keys import ascending_numeric
 
-__all__ = ["INTEGER_NAMES", "NEGATED", "Comparison", "NotReproducible", "comparison_of", "describe", "indexed_column"]
+__all__ = [
+    "INTEGER_NAMES",
+    "NEGATED",
+    "Comparison",
+    "NotIncrementalError",
+    "comparison_of",
+    "describe",
+    "indexed_column",
+]
 
 # NOT (a op b) is a NEGATED[op] b, unknown staying unknown
 NEGATED = {
@@ -36,7 +44,7 @@ _NUMERIC = Codec(equal=ascending_numeric, sort=ascending_numeric)
 _AGAINST_NUMERIC = Codec(equal=int, sort=int)
 
 
-class NotReproducible(Exception):
+class NotIncrementalError(Exception):
     """Python cannot decide this exactly as PostgreSQL does; the message says what, for the user."""
 
 
@@ -56,25 +64,25 @@ class Comparison:
     def row_equal(self) -> Callable[[bytes], Hashable]:
         """The function that gives a row's side of ``=``."""
         if self.row.equal is None:
-            raise NotReproducible(f"equality of {describe(self.column)} cannot be reproduced")
+            raise NotIncrementalError(f"equality of {describe(self.column)} cannot be reproduced")
         return self.row.equal
 
     def row_sort(self) -> Callable[[bytes], Any]:
         """The function that gives a row's side of ``<``."""
         if self.row.sort is None:
-            raise NotReproducible(f"the order of {describe(self.column)} cannot be reproduced")
+            raise NotIncrementalError(f"the order of {describe(self.column)} cannot be reproduced")
         return self.row.sort
 
     def literal_equal(self, text: str) -> Hashable:
         """The literal's side of ``=``."""
         if self.literal.equal is None:
-            raise NotReproducible(f"equality of {describe(self.column)} cannot be reproduced")
+            raise NotIncrementalError(f"equality of {describe(self.column)} cannot be reproduced")
         return self.literal.equal(text.encode())
 
     def literal_sort(self, text: str) -> Any:
         """The literal's side of ``<``."""
         if self.literal.sort is None:
-            raise NotReproducible(f"the order of {describe(self.column)} cannot be reproduced")
+            raise NotIncrementalError(f"the order of {describe(self.column)} cannot be reproduced")
         return self.literal.sort(text.encode())
 
 
@@ -85,16 +93,18 @@ def describe(column: Column) -> str:
 
 
 def indexed_column(name: str, table: Table) -> tuple[Column, int]:
-    """A column that rows carry, with its place in the layout. Raises ``NotReproducible`` if they do not."""
+    """A column that rows carry, with its place in the layout. Raises ``NotIncrementalError`` if they do not."""
     index = table.index.get(name)
     if index is None:
         known = name in table.by_name
-        raise NotReproducible(f"column {name!r} is not in the replication stream" if known else f"no column {name!r}")
+        raise NotIncrementalError(
+            f"column {name!r} is not in the replication stream" if known else f"no column {name!r}"
+        )
     return table.columns[index], index
 
 
 def comparison_of(compare: Compare, table: Table) -> Comparison:
-    """The comparison behind ``== != < <= > >= in not-in``. Raises ``NotReproducible``."""
+    """The comparison behind ``== != < <= > >= in not-in``. Raises ``NotIncrementalError``."""
     column, index = indexed_column(compare.column, table)
     own = column_codec(column)
     type_, literal = column.type.compared.name, compare.type
@@ -104,4 +114,4 @@ def comparison_of(compare: Compare, table: Table) -> Comparison:
         return Comparison(column, index, _AGAINST_NUMERIC, _NUMERIC, mixed=True)
     if type_ == "numeric" and literal in INTEGER_NAMES:
         return Comparison(column, index, own, own)
-    raise NotReproducible(f"{describe(column)} is compared with a value of type {literal}")
+    raise NotIncrementalError(f"{describe(column)} is compared with a value of type {literal}")

@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from engine.catalog.model import Table
-from engine.errors import InvalidQuery
-from engine.query.ir.comparison import INTEGER_NAMES, NotReproducible, describe
+from engine.errors import InvalidQueryError
+from engine.query.ir.comparison import INTEGER_NAMES, NotIncrementalError, describe
 from engine.query.ir.model import Bound, Query
 from engine.transaction import Row, Value
 from engine.values import Codec, codec_for, column_codec
@@ -56,13 +56,13 @@ class KeyPart:
 def sort_keys(query: Query, table: Table) -> tuple[SortKey, ...]:
     """The query's sort keys, each column once, followed by what is missing of the primary key.
 
-    Raises ``InvalidQuery`` for a column the table does not have.
+    Raises ``InvalidQueryError`` for a column the table does not have.
     """
     keys: dict[str, SortKey] = {}
     for order in query.order_by:
         column = table.by_name.get(order.column)
         if column is None:
-            raise InvalidQuery(f"{table.collection} has no column {order.column!r} to order by")
+            raise InvalidQueryError(f"{table.collection} has no column {order.column!r} to order by")
         keys.setdefault(order.column, SortKey(column, order.descending, order.nulls_first))
     for index in table.primary_key:
         column = table.columns[index]
@@ -86,7 +86,7 @@ def key_parts(keys: Sequence[SortKey], table: Table) -> tuple[KeyPart, ...] | So
 def bound_key(key: SortKey, bound: Bound, place: int, *, descending: bool) -> Callable[[bytes], Any]:
     """The key of the cursor's value at ``place``, which may be of a wider type than its column: 1.5 among integers.
 
-    Raises ``NotReproducible`` if its order among the column's values is not known.
+    Raises ``NotIncrementalError`` if its order among the column's values is not known.
     """
     own = key.column.type.compared.name
     type_name = bound.types[place] if bound.types else own
@@ -94,7 +94,7 @@ def bound_key(key: SortKey, bound: Bound, place: int, *, descending: bool) -> Ca
         return descending_numeric if descending else ascending_numeric
     function = key.codec.descend if descending else key.codec.sort
     if type_name != own or function is None:
-        raise NotReproducible(f"{describe(key.column)} is compared with a value of type {type_name}")
+        raise NotIncrementalError(f"{describe(key.column)} is compared with a value of type {type_name}")
     return function
 
 
@@ -107,7 +107,7 @@ def value_key(parts: Sequence[KeyPart], values: Sequence[Value]) -> tuple[Any, .
     for part, value in zip(parts, values, strict=False):
         if part.null_flag is None:
             if value is None:
-                raise InvalidQuery("null is compared with a sort key that is never null")
+                raise InvalidQueryError("null is compared with a sort key that is never null")
             flat.append(part.key(value))
         elif value is None:
             flat += (part.null_flag, None)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.sql.functions import Function, names_objects, problem_of
 from engine.query.sql.references import Tree, read_tree
 
@@ -81,7 +81,7 @@ class CallTree:
             return
         self._found[function.oid] = function
         if sum(not found.built_in for found in self._found.values()) > _MOST_OWN:
-            raise InvalidQuery(f"the query can call more than {_MOST_OWN} functions that are not built in")
+            raise InvalidQueryError(f"the query can call more than {_MOST_OWN} functions that are not built in")
         if problem_of(function) or (function.built_in and not defaults):
             return
         trees = [read_tree(defaults, 0)] if defaults else []

@@ -17,7 +17,7 @@ import psycopg
 from sqlglot import exp
 
 from engine.catalog.load import Catalog, Table
-from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
+from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
 from engine.fair_cache import FairCache
 from engine.query.sql.conceal import Read, concealed
 from engine.query.sql.dry_run import SqlSession, not_exposed, rejecting, sql_session, system_columns
@@ -112,14 +112,14 @@ def _digest(sql: str) -> bytes:
 async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedSql:
     """Check ``sql`` as a live query.
 
-    Raises ``InvalidQuery`` or ``PermissionDenied``; ``psycopg.Error`` if Postgres fails for reasons of its own.
+    Raises ``InvalidQueryError`` or ``PermissionDeniedError``; ``psycopg.Error`` if Postgres fails for reasons of its own.
     """
     text, tokens, syntax, found, named = await aside(lambda: _read(sql), len(sql))
     wanted = placeholders(tokens)
     read = await _tables(session, found, catalog)
     try:
         return await _check(session, _Statement(text, tokens, syntax, read, named, wanted), catalog)
-    except PermissionDenied as refused:
+    except PermissionDeniedError as refused:
         if syntax.error:
             raise unreadable(syntax) from refused  # as for a name that does not exist
         raise
@@ -156,7 +156,7 @@ async def _check(session: SqlSession, given: _Statement, catalog: Catalog) -> Ch
         await _refuse_reading(session, given, given.named, verdict.doubt)
     sql, described = verdict.sql, verdict.described
     if len(described.parameter_oids) != given.wanted:
-        raise InvalidQuery("the parameters must be numbered $1, $2 and so on without gaps")
+        raise InvalidQueryError("the parameters must be numbered $1, $2 and so on without gaps")
     tokens = await aside(lambda: tokenize(sql.text, bounded=False), len(sql.text))
     with rejecting():
         types = await session.parameter_types(described.parameter_oids)
@@ -192,7 +192,7 @@ async def _explain(session: SqlSession, sql: str, verdict: Verdict) -> None:
 
 
 async def _refuse_reading(
-    session: SqlSession, given: _Statement, named: Collection[int], doubt: QueryRejected | None = None
+    session: SqlSession, given: _Statement, named: Collection[int], doubt: QueryRejectedError | None = None
 ) -> None:
     """Refuse (with ``doubt``, if given) what calls unsafe functions already while Postgres reads the literals.
 
@@ -206,14 +206,14 @@ async def _refuse_reading(
         found = await session.reading(given.text, names, relations, hidden_rows=doubt is not None)
     try:
         refuse_unsafe(found)
-    except QueryRejected as refused:
+    except QueryRejectedError as refused:
         raise doubt or refused from refused
 
 
 def _read(sql: str) -> tuple[str, list[Token], Syntax, list[Reference], list[int]]:
     """The one statement, its tokens, its syntax, the relations it names, and the tokens that can name types or functions.
 
-    Raises ``InvalidQuery``.
+    Raises ``InvalidQueryError``.
     """
     text, tokens = statement(sql, tokenize(sql))
     syntax = parse(text, tokens)
@@ -226,7 +226,7 @@ def _read(sql: str) -> tuple[str, list[Token], Syntax, list[Reference], list[int
 
 
 async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, params: object) -> Bound:
-    """The parameters' values, each read as the type that Postgres inferred. Raises ``InvalidQuery`` for a wrong one."""
+    """The parameters' values, each read as the type that Postgres inferred. Raises ``InvalidQueryError`` for a wrong one."""
     values = check_params(params, len(checked.types))
     if not values:
         return Bound((), (), False)
@@ -246,35 +246,37 @@ async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, pa
 async def _canonical(
     connection: psycopg.AsyncConnection[Any], texts: Sequence[str | None], types: Sequence[ParameterType]
 ) -> list[str | None]:
-    """The values as Postgres prints them. Raises ``InvalidQuery`` naming the parameter whose value it refuses."""
+    """The values as Postgres prints them. Raises ``InvalidQueryError`` naming the parameter whose value it refuses."""
     try:
         with rejecting():
             async with sql_session(connection) as session:
                 return await session.canonical(texts, types)
-    except InvalidQuery:
+    except InvalidQueryError:
         for number, (text, kind) in enumerate(zip(texts, types, strict=True), 1):
             try:
                 with rejecting():
                     async with sql_session(connection) as session:
                         await session.canonical([text], [kind])
-            except InvalidQuery as refused:
-                raise InvalidQuery(f"the value of ${number} ({kind.name}): {refused}") from refused
+            except InvalidQueryError as refused:
+                raise InvalidQueryError(f"the value of ${number} ({kind.name}): {refused}") from refused
         raise
 
 
 def placeholders(tokens: Sequence[Token]) -> int:
-    """How many parameters there are. Raises ``InvalidQuery`` if their numbers have gaps."""
+    """How many parameters there are. Raises ``InvalidQueryError`` if their numbers have gaps."""
     texts = {token.text[1:] for token in tokens if token.kind == "param"}
     if (longest := max(map(len, texts), default=0)) > _MOST_PLACEHOLDER_DIGITS:
-        raise InvalidQuery(f"the parameters must be numbered $1, $2 and so on without gaps, not by {longest} digits")
+        raise InvalidQueryError(
+            f"the parameters must be numbered $1, $2 and so on without gaps, not by {longest} digits"
+        )
     numbers = set(map(int, texts))
     if numbers != set(range(1, len(numbers) + 1)):
-        raise InvalidQuery(f"the parameters must be numbered $1 to ${len(numbers)} without gaps")
+        raise InvalidQueryError(f"the parameters must be numbered $1 to ${len(numbers)} without gaps")
     return len(numbers)
 
 
 async def _tables(session: SqlSession, found: list[Reference], catalog: Catalog) -> list[Read]:
-    """The exposed tables behind the names in FROM. Raises ``PermissionDenied`` for any other."""
+    """The exposed tables behind the names in FROM. Raises ``PermissionDeniedError`` for any other."""
     oids = await session.resolve([(reference.schema, reference.name) for reference in found])
     read = []
     for reference, oid in zip(found, oids, strict=True):
@@ -286,10 +288,10 @@ async def _tables(session: SqlSession, found: list[Reference], catalog: Catalog)
 
 def _refuse_columns(columns: Sequence[str]) -> None:
     if not columns:
-        raise InvalidQuery("the query returns no columns")
+        raise InvalidQueryError("the query returns no columns")
     twice, times = Counter(columns).most_common(1)[0]
     if times > 1:
-        raise InvalidQuery(f'two output columns are named "{twice}"; give each its own name with AS')
+        raise InvalidQueryError(f'two output columns are named "{twice}"; give each its own name with AS')
 
 
 async def _dependencies(session: SqlSession, tree: Tree, catalog: Catalog) -> frozenset[int]:
@@ -300,12 +302,12 @@ async def _dependencies(session: SqlSession, tree: Tree, catalog: Catalog) -> fr
     tables = [catalog.by_oid[oid] for oid in tree.relations]
     for table in tables:
         if table.problem:
-            raise PermissionDenied(f'"{table.collection}" cannot be subscribed to: {table.problem}')
+            raise PermissionDeniedError(f'"{table.collection}" cannot be subscribed to: {table.problem}')
     return frozenset(table.oid for table in tables)
 
 
 async def _refuse_hidden(
-    session: SqlSession, tree: Tree, catalog: Catalog, given: _Statement, doubt: QueryRejected | None
+    session: SqlSession, tree: Tree, catalog: Catalog, given: _Statement, doubt: QueryRejectedError | None
 ) -> None:
     """Refuse what uses types that are not for clients, in a way that does not depend on whether there are such types."""
     exposed = catalog.by_oid.keys()
@@ -317,7 +319,7 @@ async def _refuse_hidden(
         if token.kind in ("word", "quoted") and token.name in hidden.values():
             raise hidden_type(token.name, f" ({place(given.text, token.start)})")
     if hidden:  # the statement does not name it, so the refusal does not either
-        raise PermissionDenied("a function or operator of the query takes or gives a type that is not exposed")
+        raise PermissionDeniedError("a function or operator of the query takes or gives a type that is not exposed")
     refuse_types(await session.parts(tree.types))
     if not tree.relations <= {table.oid for _, table in given.read}:
         raise unreadable(given.syntax)  # it names a table at a place that we do not know
@@ -325,13 +327,13 @@ async def _refuse_hidden(
 
 def _refuse_content(tree: Tree, functions: list[Function]) -> None:
     if tree.locks:
-        raise InvalidQuery("only a pure SELECT can be subscribed to, and the SQL has FOR UPDATE or FOR SHARE")
+        raise InvalidQueryError("only a pure SELECT can be subscribed to, and the SQL has FOR UPDATE or FOR SHARE")
     if tree.samples:
-        raise InvalidQuery("TABLESAMPLE gives other rows each time")
+        raise InvalidQueryError("TABLESAMPLE gives other rows each time")
     if tree.system_columns:
         raise system_columns()
     if tree.reads_session:
-        raise InvalidQuery("the query reads the session (current_user, current_schema and the like)")
+        raise InvalidQueryError("the query reads the session (current_user, current_schema and the like)")
     refuse_unsafe(functions)
 
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from engine.catalog.load import Table
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.sql.dry_run import SqlSession, not_exposed
 from engine.query.sql.lexer import Edit, Rewritten, Token
 from engine.query.sql.rewrite import quoted, star_edits
@@ -47,7 +47,7 @@ async def concealed(
     stars = star_edits(tokens, tree, nodes)
     forms = [Rewritten(sql, stars + _conceal(tokens, read, columns))]
     if len(forms[0].text) > _MOST_TEXT:
-        raise InvalidQuery("the SQL names tables with many columns too often")
+        raise InvalidQueryError("the SQL names tables with many columns too often")
     # What PUBLIC may read is kept back by the first form alone, not by privileges.
     guarded = all(columns.get(oid, found) == found for oid, found in every.items())
     if columns and guarded and any(token.is_word("group") for token in tokens):
@@ -142,7 +142,7 @@ def _places(tokens: Sequence[Token], read: Sequence[Read], columns: Mapping[int,
             continue
         index = by_start.get(reference.start)
         if index is None or tokens[index].name != reference.name:
-            raise InvalidQuery(f'the SQL cannot be read: where the table "{reference.name}" is named is not clear')
+            raise InvalidQueryError(f'the SQL cannot be read: where the table "{reference.name}" is named is not clear')
         places.append(_Place(tokens, index, table))
     return places
 

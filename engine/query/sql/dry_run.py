@@ -17,7 +17,7 @@ from psycopg import generators
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from engine.errors import CatalogError, InvalidQuery, PermissionDenied, QueryRejected
+from engine.errors import CatalogError, InvalidQueryError, PermissionDeniedError, QueryRejectedError
 from engine.postgres.errors import is_raised
 from engine.postgres.named_queries import query
 from engine.postgres.session_settings import OWN_NAMES
@@ -65,22 +65,22 @@ class Described:
     parameter_oids: tuple[int, ...]
 
 
-def not_exposed(name: str) -> PermissionDenied:
+def not_exposed(name: str) -> PermissionDeniedError:
     """The refusal of a relation; the same whether it does not exist or is not for clients."""
-    return PermissionDenied(
+    return PermissionDeniedError(
         f'"{name}" cannot be read: it does not exist or is not exposed '
         "(of a view, expose the tables it reads and query those)"
     )
 
 
-def system_columns() -> PermissionDenied:
+def system_columns() -> PermissionDeniedError:
     """The refusal of ``ctid`` and its like, of any table."""
-    return PermissionDenied("system columns (ctid, xmin, tableoid and the like) are not exposed")
+    return PermissionDeniedError("system columns (ctid, xmin, tableoid and the like) are not exposed")
 
 
-def writes(error: psycopg.errors.ReadOnlySqlTransaction) -> InvalidQuery:
+def writes(error: psycopg.errors.ReadOnlySqlTransaction) -> InvalidQueryError:
     """The refusal of a query of a client that does not only read."""
-    return InvalidQuery(
+    return InvalidQueryError(
         f"the query writes, by a function that it calls, and may only read: {error.diag.message_primary}"
     )
 
@@ -93,7 +93,7 @@ def is_of_literal(error: psycopg.Error, sql: str) -> bool:
     return _LITERAL.match(sql, position - 1) is not None
 
 
-def rejection(error: psycopg.Error, sql: str = "") -> QueryRejected | None:
+def rejection(error: psycopg.Error, sql: str = "") -> QueryRejectedError | None:
     """What an error of Postgres means to the client whose SQL caused it; None if it is not the SQL's fault.
 
     ``sql`` is the text sent, if the error's position counts in it.
@@ -102,20 +102,24 @@ def rejection(error: psycopg.Error, sql: str = "") -> QueryRejected | None:
     position = int(error.diag.statement_position or 0) if sql else 0
     message = error.diag.message_primary or str(error)
     if is_raised(error):
-        return PermissionDenied(message) if state == "42501" else InvalidQuery(message)
+        return PermissionDeniedError(message) if state == "42501" else InvalidQueryError(message)
     where = f" ({place(sql, position - 1)})" if position else ""
     if is_of_literal(error, sql):
         plain = error.diag.source_function in _TEXT_SEARCH and "." not in message  # says nothing of a schema
-        return InvalidQuery(f"{message}{where}") if plain else object_name()
+        return InvalidQueryError(f"{message}{where}") if plain else object_name()
     if state == "42501":
-        return PermissionDenied(f"{message}: only exposed columns can be read (in a subquery, name them instead of *)")
+        return PermissionDeniedError(
+            f"{message}: only exposed columns can be read (in a subquery, name them instead of *)"
+        )
     if state in ("42P01", "3F000"):
-        return PermissionDenied(f"{message}, or it is not exposed")
+        return PermissionDeniedError(f"{message}, or it is not exposed")
     if not state or state[:2] in _OURS:
         return None
     if error.diag.source_function == _ROW_TEXT and state == "0A000":
-        return InvalidQuery(f"a string is compared with a row: cast it to the row's type, or write row(...){where}")
-    return InvalidQuery(f"{message}{where}")
+        return InvalidQueryError(
+            f"a string is compared with a row: cast it to the row's type, or write row(...){where}"
+        )
+    return InvalidQueryError(f"{message}{where}")
 
 
 @contextmanager
@@ -325,7 +329,7 @@ class SqlSession:
     async def explain(self, sql: str, params: Sequence[str | None] = ()) -> None:
         """Plan ``sql`` as the reader: Postgres checks the privileges on every table and column, and runs nothing.
 
-        Except calls of IMMUTABLE functions with constants. Raises ``InvalidQuery`` if one of them writes.
+        Except calls of IMMUTABLE functions with constants. Raises ``InvalidQueryError`` if one of them writes.
         """
         await self.enter()
         await self._rows("plan_only", {})

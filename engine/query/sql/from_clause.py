@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.sql.lexer import Token
 from engine.query.sql.syntax import Reference
 
@@ -35,7 +35,7 @@ _FROM_INSIDE = ("extract", "substring", "trim", "overlay")  # functions with a F
 def named_in_from(tokens: Sequence[Token]) -> list[Reference]:
     """The relations, common table expressions aside.
 
-    Raises ``InvalidQuery`` if a name can mean either: which of them depends on the place.
+    Raises ``InvalidQueryError`` if a name can mean either: which of them depends on the place.
     """
     expressions = _common_table_expressions(tokens)
     found = []
@@ -46,7 +46,7 @@ def named_in_from(tokens: Sequence[Token]) -> list[Reference]:
         found.append(Reference(schema, name.name, None, name.start))
     both = expressions & {reference.name for reference in found if reference.schema is None}
     if both:
-        raise InvalidQuery(
+        raise InvalidQueryError(
             f'the SQL cannot be read: "{min(both)}" is a common table expression too; give it another name'
         )
     return found

@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 
 __all__ = ["Function", "names_objects", "object_name", "problem_of", "reads_clock", "refuse_types", "refuse_unsafe"]
 
@@ -155,12 +155,12 @@ class Function:
 
 
 def refuse_unsafe(functions: list[Function]) -> None:
-    """Raise ``InvalidQuery`` for the first function that a live query may not call."""
+    """Raise ``InvalidQueryError`` for the first function that a live query may not call."""
     for function in functions:
         problem = problem_of(function)
         if problem:
             through = f" (by way of {function.through}())" if function.through else ""
-            raise InvalidQuery(f"the query calls {problem}{through}")
+            raise InvalidQueryError(f"the query calls {problem}{through}")
 
 
 def problem_of(function: Function) -> str | None:
@@ -208,9 +208,9 @@ def names_objects(types: frozenset[int]) -> bool:
     return bool(types & _NAMES_OF_OBJECTS)
 
 
-def object_name() -> InvalidQuery:
+def object_name() -> InvalidQueryError:
     """The refusal of ``'...'::regclass`` and its like; the same whether the name is known or not."""
-    return InvalidQuery(
+    return InvalidQueryError(
         "a string of the query names an object of the database (as regclass, regtype, the sequence of nextval() or the "
         "like); it cannot"
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import psycopg
 from sqlglot import exp
 
-from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
+from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
 from engine.query.sql.dry_run import Described, SqlSession, is_of_literal, rejection, system_columns
 from engine.query.sql.lexer import Edit, Rewritten, Token, place
 from engine.query.sql.rewrite import quoted
@@ -47,8 +47,8 @@ class Verdict:
 
     sql: Rewritten
     described: Described
-    doubt: QueryRejected | None
-    otherwise: QueryRejected | None = None
+    doubt: QueryRejectedError | None
+    otherwise: QueryRejectedError | None = None
 
 
 def candidates(tokens: Sequence[Token], syntax: Syntax) -> list[int]:
@@ -146,12 +146,12 @@ async def describe(
     """
     if len(forms) == 1:
         return await _describe(session, forms[0], tokens, syntax, occurrences)
-    first: QueryRejected | None = None
+    first: QueryRejectedError | None = None
     for form in forms:
         try:
             async with session.undone():
                 return replace(await _describe(session, form, tokens, syntax, occurrences), otherwise=first)
-        except QueryRejected as refused:
+        except QueryRejectedError as refused:
             first = first or refused
             if not isinstance(refused.__cause__, psycopg.errors.GroupingError):
                 break
@@ -168,14 +168,14 @@ async def _describe(
     mean something else, the verdict has a doubt.
     """
     left = list(occurrences)
-    doubt: QueryRejected | None = None
+    doubt: QueryRejectedError | None = None
     for _ in range(_MOST_ATTEMPTS if left else 0):
         renamed = _Renamed(sql, tokens, left)
         try:
             await session.describe_only(renamed.sql.text)
         except psycopg.Error as error:
             refused = _refused(error, renamed, syntax)
-            if not isinstance(refused, QueryRejected):
+            if not isinstance(refused, QueryRejectedError):
                 raise
             doubt = refused
             alike = renamed.keywords_at(error)
@@ -189,7 +189,7 @@ async def _describe(
         return Verdict(sql, await session.describe(sql.text), doubt)
     except psycopg.Error as error:
         if doubt is None and left and rejection(error) is not None and not _is_of_grammar(error):
-            doubt = PermissionDenied(
+            doubt = PermissionDeniedError(
                 f"{_unknown_words(left, tokens)} cannot be named: it does not exist or is not exposed"
             )
         raise doubt or _refused(error, _Renamed(sql, tokens, ()), syntax) from error
@@ -275,9 +275,9 @@ def _is_of_grammar(error: BaseException | None) -> bool:
     return isinstance(error, psycopg.Error) and error.sqlstate == "42601" and error.diag.source_file in _GRAMMAR
 
 
-def unreadable(syntax: Syntax) -> InvalidQuery:
+def unreadable(syntax: Syntax) -> InvalidQueryError:
     """The refusal of a statement whose parts are not known, because sqlglot cannot read it."""
-    return InvalidQuery(f"the SQL cannot be read: {syntax.error}")
+    return InvalidQueryError(f"the SQL cannot be read: {syntax.error}")
 
 
 def _refused(error: psycopg.Error, renamed: _Renamed, syntax: Syntax) -> Exception:
@@ -286,7 +286,7 @@ def _refused(error: psycopg.Error, renamed: _Renamed, syntax: Syntax) -> Excepti
     What sqlglot cannot read has not had its relations checked, so of Postgres's messages only those about the
     syntax are passed on.
     """
-    found: QueryRejected | None = rejection(error, renamed.sql.text)
+    found: QueryRejectedError | None = rejection(error, renamed.sql.text)
     if found is None:
         return error
     if is_of_literal(error, renamed.sql.text):
@@ -296,20 +296,22 @@ def _refused(error: psycopg.Error, renamed: _Renamed, syntax: Syntax) -> Excepti
     if error.sqlstate == _MISSING_OBJECT and error.diag.source_file == _TYPES:
         return hidden_type(*renamed.name_at(error))
     if error.sqlstate in _SCHEMA:
-        return PermissionDenied("a schema that the query names cannot be used: it does not exist or is not exposed")
+        return PermissionDeniedError(
+            "a schema that the query names cannot be used: it does not exist or is not exposed"
+        )
     message = renamed.restored(error.diag.message_primary or str(error), error)
     if error.sqlstate == _MISSING_COLUMN:
         if renamed.name_at(error)[0] in _SYSTEM_COLUMNS:
             return system_columns()
-        return PermissionDenied(f"{message}, or it is not exposed{renamed.where(error)}")
+        return PermissionDeniedError(f"{message}, or it is not exposed{renamed.where(error)}")
     if error.sqlstate == _MISSING_FUNCTION and error.diag.source_file == _FUNCTIONS:
-        return InvalidQuery(f"{message}{renamed.where(error)}, or one of its types is not exposed")
-    if isinstance(found, PermissionDenied) and error.sqlstate == "42P01" and syntax.tree is not None:
+        return InvalidQueryError(f"{message}{renamed.where(error)}, or one of its types is not exposed")
+    if isinstance(found, PermissionDeniedError) and error.sqlstate == "42P01" and syntax.tree is not None:
         # The relations in FROM have been found, so this is about an alias, as in "missing FROM-clause entry".
-        return InvalidQuery(message)
+        return InvalidQueryError(message)
     return type(found)(renamed.restored(str(found), error))
 
 
-def hidden_type(name: str, where: str = "") -> PermissionDenied:
+def hidden_type(name: str, where: str = "") -> PermissionDeniedError:
     """The refusal of a type; the same whether it does not exist or is not for clients."""
-    return PermissionDenied(f'the type "{name}" cannot be named: it does not exist or is not exposed{where}')
+    return PermissionDeniedError(f'the type "{name}" cannot be named: it does not exist or is not exposed{where}')

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 
 __all__ = [
     "MAX_DEPTH",
@@ -89,29 +89,33 @@ def identifier(text: str) -> str:
 def tokenize(sql: str, *, bounded: bool = True) -> list[Token]:
     """The tokens of ``sql`` without spaces and comments.
 
-    Raises ``InvalidQuery`` for what is too long, nested too deeply (neither if not ``bounded``: text with our own edits in
-    it), not terminated or not SQL at all.
+    Raises ``InvalidQueryError`` for what is too long, nested too deeply (neither if not ``bounded``: text with our own
+    edits in it), not terminated or not SQL at all.
     """
     if bounded and len(sql) > MAX_LENGTH:
-        raise InvalidQuery(f"the SQL is {len(sql)} characters long; at most {MAX_LENGTH} are allowed")
+        raise InvalidQueryError(f"the SQL is {len(sql)} characters long; at most {MAX_LENGTH} are allowed")
     if "\0" in sql or (not sql.isprintable() and any("\ud800" <= c <= "\udfff" for c in sql)):
-        raise InvalidQuery("the SQL contains a NUL character or a lone surrogate")
+        raise InvalidQueryError("the SQL contains a NUL character or a lone surrogate")
     tokens: list[Token] = []
     position, depth = 0, 0
     while position < len(sql):
         match = _TOKEN.match(sql, position)
         if match is None or match.lastgroup is None:
-            raise InvalidQuery(f"the SQL cannot be read {place(sql, position)}: near {sql[position : position + 20]!r}")
+            raise InvalidQueryError(
+                f"the SQL cannot be read {place(sql, position)}: near {sql[position : position + 20]!r}"
+            )
         kind, end = _kind(match), match.end()
         if kind == "block":
             end = _after_block(sql, position)
         elif kind == "unicode":
-            raise InvalidQuery(f"U& strings and names are not supported ({place(sql, position)}); write the characters")
+            raise InvalidQueryError(
+                f"U& strings and names are not supported ({place(sql, position)}); write the characters"
+            )
         elif kind not in ("space", "comment"):
             tokens.append(Token(kind, position, end, sql[position:end]))
             depth += (sql[position] in "([") - (sql[position] in ")]") if kind == "punctuation" else 0
             if bounded and depth > MAX_DEPTH:
-                raise InvalidQuery(f"the SQL is nested more than {MAX_DEPTH} deep")
+                raise InvalidQueryError(f"the SQL is nested more than {MAX_DEPTH} deep")
         position = end
     return tokens
 
@@ -127,22 +131,22 @@ def _after_block(sql: str, start: int) -> int:
         depth += 1 if match.group() == "/*" else -1
         if depth == 0:
             return match.end()
-    raise InvalidQuery(f"a comment is not closed ({place(sql, start)})")
+    raise InvalidQueryError(f"a comment is not closed ({place(sql, start)})")
 
 
 def statement(sql: str, tokens: list[Token]) -> tuple[str, list[Token]]:
     """The one statement in ``sql``, without the semicolons and comments after it.
 
-    Raises ``InvalidQuery`` if there is none, or more than one.
+    Raises ``InvalidQueryError`` if there is none, or more than one.
     """
     kept = list(tokens)
     while kept and kept[-1].text == ";":
         kept.pop()
     if not kept:
-        raise InvalidQuery("the SQL is empty")
+        raise InvalidQueryError("the SQL is empty")
     second = next((token for token in kept if token.text == ";"), None)
     if second is not None:
-        raise InvalidQuery(
+        raise InvalidQueryError(
             f"only one statement is allowed; a second one follows the semicolon {place(sql, second.start)}"
         )
     return sql[: kept[-1].end], kept

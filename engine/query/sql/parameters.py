@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.values.exact_json import write_exact
 
 __all__ = [
@@ -48,28 +48,32 @@ class ParameterType:
 
 
 def check_params(params: object, wanted: int) -> list[object]:
-    """``params`` if it is a list of ``wanted`` JSON values. Raises ``InvalidQuery`` if not."""
+    """``params`` if it is a list of ``wanted`` JSON values. Raises ``InvalidQueryError`` if not."""
     if not isinstance(params, list | tuple):
-        raise InvalidQuery(f'"params" must be a list, not {type(params).__name__}')
+        raise InvalidQueryError(f'"params" must be a list, not {type(params).__name__}')
     if len(params) != wanted:
-        raise InvalidQuery(f"the SQL has {wanted} parameter(s) ($1, $2, ...) but {len(params)} value(s) were given")
+        raise InvalidQueryError(
+            f"the SQL has {wanted} parameter(s) ($1, $2, ...) but {len(params)} value(s) were given"
+        )
     if wanted > MAX_PARAMS:
-        raise InvalidQuery(f"the SQL has {wanted} parameters; at most {MAX_PARAMS} are allowed")
+        raise InvalidQueryError(f"the SQL has {wanted} parameters; at most {MAX_PARAMS} are allowed")
     return list(params)
 
 
 def check_length(texts: Iterable[str | None]) -> None:
-    """Raise ``InvalidQuery`` if the values of a query have more than ``MAX_VALUE`` characters together."""
+    """Raise ``InvalidQueryError`` if the values of a query have more than ``MAX_VALUE`` characters together."""
     total = sum(len(text) for text in texts if text is not None)
     if total > MAX_VALUE:
-        raise InvalidQuery(f"the values of the query have {total} characters together; at most {MAX_VALUE} are allowed")
+        raise InvalidQueryError(
+            f"the values of the query have {total} characters together; at most {MAX_VALUE} are allowed"
+        )
 
 
 def text_of(value: object, kind: ParameterType, number: int) -> str | None:
     """The text bound for ``value`` as parameter ``$number``; None is SQL NULL.
 
     Strings go as they are; a JSON array becomes an array literal if the parameter is an array, else JSON text, like objects.
-    Raises ``InvalidQuery`` for text that Postgres cannot store.
+    Raises ``InvalidQueryError`` for text that Postgres cannot store.
     """
     if isinstance(value, list | tuple) and kind.is_array:
         text: str | None = _array(value, kind.delimiter)
@@ -82,11 +86,13 @@ def text_of(value: object, kind: ParameterType, number: int) -> str | None:
 
 def _refuse_unstorable(text: str, number: int) -> None:
     if len(text) > MAX_VALUE:
-        raise InvalidQuery(f"the value of ${number} is {len(text)} characters long; at most {MAX_VALUE} are allowed")
+        raise InvalidQueryError(
+            f"the value of ${number} is {len(text)} characters long; at most {MAX_VALUE} are allowed"
+        )
     if "\0" in text:
-        raise InvalidQuery(f"the value of ${number} contains a NUL character")
+        raise InvalidQueryError(f"the value of ${number} contains a NUL character")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidQuery(f"the value of ${number} contains a lone surrogate")
+        raise InvalidQueryError(f"the value of ${number} contains a lone surrogate")
 
 
 def _scalar(value: object) -> str | None:
@@ -99,16 +105,16 @@ def _scalar(value: object) -> str | None:
     try:
         return write_exact(value).decode()
     except UnicodeEncodeError as error:
-        raise InvalidQuery("a parameter contains a lone surrogate") from error
+        raise InvalidQueryError("a parameter contains a lone surrogate") from error
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidQuery(f"a parameter cannot be written as JSON: {error}") from error
+        raise InvalidQueryError(f"a parameter cannot be written as JSON: {error}") from error
 
 
 def _number(value: float | Decimal) -> str:
     """A number with all its digits. JSON has one kind of number: 5.0 is also an integer."""
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     if len(number.as_tuple().digits) > _MOST_DIGITS:
-        raise InvalidQuery(f"a parameter is a number of more than {_MOST_DIGITS} digits")
+        raise InvalidQueryError(f"a parameter is a number of more than {_MOST_DIGITS} digits")
     if number.is_finite() and abs(number) < 2**63 and number == number.to_integral_value():
         return str(int(number))
     return str(number)
@@ -116,7 +122,7 @@ def _number(value: float | Decimal) -> str:
 
 def _array(values: Sequence[object], delimiter: str, depth: int = 0) -> str:
     if depth > 5:  # PostgreSQL's MAXDIM is 6
-        raise InvalidQuery("an array parameter has more than 6 dimensions")
+        raise InvalidQueryError("an array parameter has more than 6 dimensions")
     parts = []
     for value in values:
         if isinstance(value, list | tuple):

@@ -14,7 +14,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.sql.lexer import MAX_DEPTH, Token, identifier
 
 __all__ = ["Reference", "Syntax", "detach", "name_of", "only_args", "parse", "references"]
@@ -45,23 +45,23 @@ class Reference:
 def parse(sql: str, tokens: list[Token]) -> Syntax:
     """Read one statement.
 
-    Raises ``InvalidQuery`` if it is not a SELECT, locks or creates something, or is nested too deeply.
+    Raises ``InvalidQueryError`` if it is not a SELECT, locks or creates something, or is nested too deeply.
     """
     first = next(token for token in tokens if token.text != "(")
     if not first.is_word(*_STARTS):
-        raise InvalidQuery(f"only a SELECT can be subscribed to, and the SQL begins with {first.text[:30]!r}")
+        raise InvalidQueryError(f"only a SELECT can be subscribed to, and the SQL begins with {first.text[:30]!r}")
     try:
         tree, failure = sqlglot.parse_one(sql, read="postgres"), ""
     except SqlglotError as error:
         tree, failure = None, _where(error)
     except RecursionError as error:
-        raise InvalidQuery(f"the SQL is nested too deeply (more than about {MAX_DEPTH} levels)") from error
+        raise InvalidQueryError(f"the SQL is nested too deeply (more than about {MAX_DEPTH} levels)") from error
     if tree is None:
         gc.collect(0)  # what was read of it cannot be reached, so it cannot be detached
         return Syntax(None, failure)
     if problem := _problem(tree):
         detach(tree)
-        raise InvalidQuery(f"only a pure SELECT can be subscribed to, and the SQL has {problem}")
+        raise InvalidQueryError(f"only a pure SELECT can be subscribed to, and the SQL has {problem}")
     if not isinstance(tree, exp.Query | exp.Values):
         detach(tree)
         return Syntax(None, f"it is not a SELECT but {tree.key.upper()}")

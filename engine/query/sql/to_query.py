@@ -2,7 +2,7 @@
 
 Conservative by rule: every node must say nothing but what is understood here, and a comparison must certainly be
 ``column's type operator column's type`` as Postgres resolves it (docs: "Type Conversion / Operators"). Everything else is
-:class:`NotOneTable`, and the SQL is re-read.
+:class:`NotOneTableError`, and the SQL is re-read.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from engine.query.ir.model import OrderBy, Predicate, Query
 from engine.query.sql.parameters import ParameterType
 from engine.query.sql.rewrite import single_source
 from engine.query.sql.syntax import name_of, only_args
-from engine.query.sql.to_predicate import Columns, NotOneTable, where_of
+from engine.query.sql.to_predicate import Columns, NotOneTableError, where_of
 
-__all__ = ["NotOneTable", "query_of"]
+__all__ = ["NotOneTableError", "query_of"]
 
 _PARTS = {
     "with_": "WITH",
@@ -42,18 +42,18 @@ def query_of(
 ) -> Query:
     """The query that ``select`` is. ``values`` are the parameters as JSON, ``params`` their canonical texts.
 
-    Raises ``NotOneTable`` with the reason, if it is more than filter, order and limit over one table.
+    Raises ``NotOneTableError`` with the reason, if it is more than filter, order and limit over one table.
     """
     if not isinstance(select, exp.Select):
-        raise NotOneTable("the query is not a plain SELECT")
+        raise NotOneTableError("the query is not a plain SELECT")
     for name, part in _PARTS.items():
         if select.args.get(name):
-            raise NotOneTable(f"the query has {part}")
+            raise NotOneTableError(f"the query has {part}")
     if not only_args(select, "expressions", "from_", "where", "order", "limit"):
-        raise NotOneTable("the query has a clause that only Postgres understands")
+        raise NotOneTableError("the query has a clause that only Postgres understands")
     source = single_source(select, tables)
     if source is None or not only_args(select.args["from_"].this, "this", "db", "alias"):
-        raise NotOneTable("the query does not read exactly one table")
+        raise NotOneTableError("the query does not read exactly one table")
     alias, table = source
     columns = Columns(alias, table, types, values, params)
     projection = _projection(select, columns)
@@ -92,10 +92,10 @@ def _order_by(select: exp.Select, columns: Columns, projection: Sequence[tuple[C
     order = select.args.get("order")
     keys: dict[str, OrderBy] = {}
     if order is not None and not only_args(order, "expressions"):
-        raise NotOneTable("ORDER BY is not over plain columns")
+        raise NotOneTableError("ORDER BY is not over plain columns")
     for item in order.expressions if order is not None else ():
         if not isinstance(item, exp.Ordered) or not only_args(item, "this", "desc", "nulls_first"):
-            raise NotOneTable("ORDER BY is not over plain columns")
+            raise NotOneTableError("ORDER BY is not over plain columns")
         column = _sort_column(item.this, columns, projection)
         key = OrderBy(column.name, bool(item.args.get("desc")), bool(item.args.get("nulls_first")))
         keys.setdefault(column.name, key)  # sorted by it already: a second time changes nothing
@@ -119,7 +119,7 @@ def _limit(node: exp.Expr | None, columns: Columns) -> int | None:
     if node is None:
         return None
     if not isinstance(node, exp.Limit) or not only_args(node, "expression"):
-        raise NotOneTable("LIMIT is not a plain number")
+        raise NotOneTableError("LIMIT is not a plain number")
     count = node.args["expression"]
     if isinstance(count, exp.Null) or (isinstance(count, exp.Var) and str(count.this).upper() == "ALL"):
         return None
@@ -129,7 +129,7 @@ def _limit(node: exp.Expr | None, columns: Columns) -> int | None:
         if text is None:
             return None
     elif not isinstance(count, exp.Literal) or count.is_string:
-        raise NotOneTable("LIMIT is not a plain number")
+        raise NotOneTableError("LIMIT is not a plain number")
     if text is None or not text.isdigit() or len(text) > 10 or not 0 < int(text) < 2**31:
-        raise NotOneTable("LIMIT is not a positive number")
+        raise NotOneTableError("LIMIT is not a positive number")
     return int(text)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bunbase.core.backoff import full_jitter
-from bunbase.errors import ConnectionEnded, RealtimeError
+from bunbase.errors import ConnectionEndedError, RealtimeError
 from bunbase.hub import Hub
 from bunbase.link import Link
 from bunbase.options import Options
@@ -81,7 +81,7 @@ class Connector:
             for name in self._order():
                 try:
                     link = await self._open(name)
-                except ConnectionEnded as ended:
+                except ConnectionEndedError as ended:
                     if ended.code == _DISCONNECTED:
                         self._told("closed", RealtimeError("RT_001", str(ended)))
                         return None
@@ -115,7 +115,7 @@ class Connector:
         await link.open()
         return link
 
-    async def _serve(self, link: Link) -> ConnectionEnded:
+    async def _serve(self, link: Link) -> ConnectionEndedError:
         """Use a connection, and those it is moved to, until it is lost."""
         self.current = link
         self._hub.activate(link)
@@ -172,7 +172,7 @@ class Connector:
     async def _try_to_move(self, old: Link, name: str) -> Link | None:
         try:
             new = await self._open(name)
-        except ConnectionEnded:
+        except ConnectionEndedError:
             return None
         try:
             async with asyncio.timeout(self._options.connect_timeout):
@@ -180,7 +180,7 @@ class Connector:
             seamless = await old.barrier(_BARRIER_TIMEOUT)
             if new.ended.done():
                 raise new.ended.result()
-        except (ConnectionEnded, TimeoutError):
+        except (ConnectionEndedError, TimeoutError):
             self._hub.abandon(new)
             self._drop(new)
             return None

@@ -14,13 +14,13 @@ from typing import Any
 
 from bunbase.codec import decode_text, encode_text
 
-__all__ = ["Encryption", "Undecipherable"]
+__all__ = ["DecryptionError", "Encryption"]
 
 _KEY_SIZE = 32
 _NONCE_SIZE = 12
 
 
-class Undecipherable(Exception):
+class DecryptionError(Exception):
     """A message is not encrypted, was encrypted with a key that is not known, or was changed on its way."""
 
 
@@ -54,23 +54,23 @@ class Encryption:
         return {"e2ee": 1, "kid": self.key_id, "iv": _to_text(iv), "ct": _to_text(sealed)}
 
     def decrypt(self, channel: str, event: str, envelope: object) -> Any:
-        """The data in ``envelope``. Raises ``Undecipherable``; what is no envelope passes if that is allowed."""
+        """The data in ``envelope``. Raises ``DecryptionError``; what is no envelope passes if that is allowed."""
         if not (isinstance(envelope, Mapping) and "e2ee" in envelope):
             if self.allow_plaintext:
                 return envelope
-            raise Undecipherable("it is not encrypted, and allow_plaintext is off")
+            raise DecryptionError("it is not encrypted, and allow_plaintext is off")
         kid, iv, sealed = (envelope.get(name) for name in ("kid", "iv", "ct"))
         if envelope["e2ee"] != 1 or not (isinstance(kid, str) and isinstance(iv, str) and isinstance(sealed, str)):
-            raise Undecipherable("its envelope is not one of version 1")
+            raise DecryptionError("its envelope is not one of version 1")
         cipher = self._ciphers.get(kid)
         if cipher is None:
-            raise Undecipherable(f"there is no key {kid!r}")
+            raise DecryptionError(f"there is no key {kid!r}")
         from cryptography.exceptions import InvalidTag
 
         try:
             return decode_text(cipher.decrypt(_from_text(iv), _from_text(sealed), _bound(channel, event, kid)))
         except (InvalidTag, ValueError) as wrong:
-            raise Undecipherable(f"it was not made with key {kid!r} for this channel and event") from wrong
+            raise DecryptionError(f"it was not made with key {kid!r} for this channel and event") from wrong
 
 
 def _bound(channel: str, event: str, kid: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ConnectionEnded", "RealtimeError"]
+__all__ = ["ConnectionEndedError", "RealtimeError"]
 
 
 class RealtimeError(Exception):
@@ -32,7 +32,7 @@ class RealtimeError(Exception):
         return cls(code, text, message.get("channel"), message.get("ref"))
 
 
-class ConnectionEnded(Exception):
+class ConnectionEndedError(Exception):
     """A connection could not be opened, or is over. Only the reconnecting loop sees it.
 
     ``code`` is the WebSocket close code, also for the other transports; 1006 stands for "without a word".

@@ -14,7 +14,7 @@ from functools import partial
 from bunbase import codec
 from bunbase.core.backoff import full_jitter
 from bunbase.core.outbox import Outbox
-from bunbase.errors import ConnectionEnded, RealtimeError
+from bunbase.errors import ConnectionEndedError, RealtimeError
 from bunbase.link import Link
 from bunbase.model import Message
 from bunbase.subscription import Raw, Subscription
@@ -78,7 +78,7 @@ class Hub:
         self._leaving.clear()
 
     async def prepare(self, link: Link) -> None:
-        """Subscribe to everything on a second link. Raises ``ConnectionEnded`` if that cannot be done now."""
+        """Subscribe to everything on a second link. Raises ``ConnectionEndedError`` if that cannot be done now."""
         subscriptions = dict(self.subscriptions)
         bases = {key: subscription.base() for key, subscription in subscriptions.items()}
         ready = asyncio.get_running_loop().create_future()
@@ -192,7 +192,7 @@ class Hub:
         if message["type"] not in ("subscribed", "error"):
             return
         if message["type"] == "error" and message.get("code") in _TRANSIENT and not prepared.ready.done():
-            prepared.ready.set_exception(ConnectionEnded(f"not now: {message.get('message')}"))
+            prepared.ready.set_exception(ConnectionEndedError(f"not now: {message.get('message')}"))
             return
         prepared.waiting.discard(message.get("id") or message.get("channel", ""))
         if not prepared.waiting:

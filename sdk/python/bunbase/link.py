@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from bunbase import codec
 from bunbase.core.pacing import Pacer
-from bunbase.errors import ConnectionEnded
+from bunbase.errors import ConnectionEndedError
 from bunbase.transports import Transport
 
 __all__ = ["Heartbeat", "Link", "LinkHandler"]
@@ -61,7 +61,7 @@ class Link:
         self.transport = transport
         self.connected: Message = {}
         self.pacer = Pacer(_DEFAULT_RATE)
-        self.ended: asyncio.Future[ConnectionEnded] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[ConnectionEndedError] = asyncio.get_running_loop().create_future()
         self.moving: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._message_size = _DEFAULT_SIZE
         self._times = times
@@ -79,14 +79,14 @@ class Link:
         return self.transport.name
 
     async def open(self) -> None:
-        """Connect, and wait for ``connected``. Raises ``ConnectionEnded``; then nothing is left open."""
+        """Connect, and wait for ``connected``. Raises ``ConnectionEndedError``; then nothing is left open."""
         try:
             async with asyncio.timeout(self._times.connect_timeout):
                 await self.transport.open()
                 first = await self.transport.receive()
         except TimeoutError as error:
             await self.transport.close(leave=False)
-            raise ConnectionEnded(f"{self.name}: no answer in {self._times.connect_timeout:g} s") from error
+            raise ConnectionEndedError(f"{self.name}: no answer in {self._times.connect_timeout:g} s") from error
         except BaseException:
             await self.transport.close(leave=False)
             raise
@@ -119,7 +119,7 @@ class Link:
     async def close(self) -> None:
         """End the connection. If it is not over by itself already, others see this client leave."""
         leave = not self.ended.done()
-        self._end(ConnectionEnded("closed by this side", 1000))
+        self._end(ConnectionEndedError("closed by this side", 1000))
         tasks = [*self._tasks, *([] if self._asking is None else [self._asking])]
         for task in tasks:
             task.cancel()
@@ -128,7 +128,9 @@ class Link:
 
     def _greeted(self, message: Message) -> None:
         if message.get("type") != "connected":
-            raise ConnectionEnded(f"{self.name}: the server began with {message.get('type')!r}, not with connected")
+            raise ConnectionEndedError(
+                f"{self.name}: the server began with {message.get('type')!r}, not with connected"
+            )
         self.connected = message
         interval = float(message.get("pingInterval", 25_000)) / 1000
         self.silence = interval + self._times.heartbeat_timeout
@@ -143,13 +145,13 @@ class Link:
             while True:
                 for message in await self.transport.receive():
                     self._receive(message)
-        except ConnectionEnded as ended:
+        except ConnectionEndedError as ended:
             self._end(ended)
         except Exception as error:  # noqa: BLE001 - reported; a server that says the impossible is left
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "a message of the server could not be handled", "exception": error}
             )
-            self._end(ConnectionEnded(f"a message of the server could not be handled: {error!r}"))
+            self._end(ConnectionEndedError(f"a message of the server could not be handled: {error!r}"))
 
     def _receive(self, message: Message) -> None:
         kind = message.get("type")
@@ -160,7 +162,7 @@ class Link:
             if self._pongs and not (pong := self._pongs.popleft()).done():
                 pong.set_result(None)
         elif kind == "close":
-            self._end(ConnectionEnded(str(message.get("reason", "")), int(message.get("code", 1006))))
+            self._end(ConnectionEndedError(str(message.get("reason", "")), int(message.get("code", 1006))))
         elif kind == "reconnect":
             if not self.moving.done():
                 self.moving.set_result(float(message.get("delay", 0)) / 1000)
@@ -177,7 +179,7 @@ class Link:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(delay):
                         await self._wake.wait()
-        except ConnectionEnded as ended:
+        except ConnectionEndedError as ended:
             self._end(ended)
 
     async def _write_what_may_go(self) -> float | None:
@@ -225,7 +227,9 @@ class Link:
                 self._asking = asyncio.create_task(self._ask())
             await asyncio.sleep(self._times.heartbeat_timeout)
             if self.transport.heard_at < asked:
-                self._end(ConnectionEnded(f"nothing was heard for {time.monotonic() - self.transport.heard_at:.1f} s"))
+                self._end(
+                    ConnectionEndedError(f"nothing was heard for {time.monotonic() - self.transport.heard_at:.1f} s")
+                )
                 return
 
     async def _ask(self) -> None:
@@ -233,9 +237,9 @@ class Link:
         self._pongs.append(asyncio.get_running_loop().create_future())
         try:
             await self.transport.send([{"type": "ping"}])
-        except ConnectionEnded as ended:
+        except ConnectionEndedError as ended:
             self._end(ended)
 
-    def _end(self, ended: ConnectionEnded) -> None:
+    def _end(self, ended: ConnectionEndedError) -> None:
         if not self.ended.done():
             self.ended.set_result(ended)

@@ -11,15 +11,15 @@ from typing import Any, Protocol
 
 from server.client.admission import Admission
 from server.client.client import Client
-from server.ports.channels import ChannelEvent, EventsLike
+from server.ports.channels import ChannelEvent, EventBatch
 from server.ports.live_queries import LiveEvent
 from server.protocol import server_messages
 from server.transports.http.inbox import Inbox
 
-__all__ = ["HttpConnection", "Keeper"]
+__all__ = ["HttpConnection", "SessionStore"]
 
 
-class Keeper(Protocol):
+class SessionStore(Protocol):
     """Keeps the sessions."""
 
     def left(self, connection: Any) -> None:
@@ -32,7 +32,7 @@ class Keeper(Protocol):
 class HttpConnection:
     """A base; a transport says where the bytes go. The keeper's methods are called once each."""
 
-    def __init__(self, secret: str, admission: Admission, keeper: Keeper) -> None:
+    def __init__(self, secret: str, admission: Admission, keeper: SessionStore) -> None:
         self.secret = secret
         self.client = Client(admission.session, admission.member, admission.services, self)
         self.congested = False
@@ -90,7 +90,7 @@ class HttpConnection:
             self._shared(event)
             self._added()
 
-    def send_block(self, block: EventsLike) -> None:
+    def send_block(self, block: EventBatch) -> None:
         """Send several of a channel's messages."""
         for event in block.events:
             self.send_shared(event)

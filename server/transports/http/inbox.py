@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Protocol
 
-from server.http.problems import Problem
+from server.http.problems import ProblemError
 
 __all__ = ["Inbox", "Receiver"]
 
@@ -37,16 +37,16 @@ class Inbox:
     def accept(self, number: int | None) -> bool:
         """Whether the batch of this number is to be carried out; False: it was accepted before.
 
-        ``number``: None if the client does not count its batches. Raises ``Problem`` if one before it is missing, or too
-        many wait already.
+        ``number``: None if the client does not count its batches. Raises ``ProblemError`` if one before it is missing,
+        or too many wait already.
         """
         if number is not None and number <= self._last:
             return False
         if number is not None and number != self._last + 1:
             text = f"seq is {number}, but the last batch that came was {self._last}"
-            raise Problem("RT_007", text, HTTPStatus.CONFLICT)
+            raise ProblemError("RT_007", text, HTTPStatus.CONFLICT)
         if self._batches >= _MOST_BATCHES:
-            raise Problem("RT_006", f"{self._batches} batches are waiting already", headers={"Retry-After": "1"})
+            raise ProblemError("RT_006", f"{self._batches} batches are waiting already", headers={"Retry-After": "1"})
         self._last = number or self._last
         self._batches += 1
         return True

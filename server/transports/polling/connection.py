@@ -12,11 +12,11 @@ from collections import deque
 from http import HTTPStatus
 
 from server.client.admission import Admission
-from server.http.problems import Problem
+from server.http.problems import ProblemError
 from server.ports.channels import ChannelEvent
 from server.ports.live_queries import LiveEvent
-from server.transports.http.connection import HttpConnection, Keeper
-from server.wire.send_queue import Outbox
+from server.transports.http.connection import HttpConnection, SessionStore
+from server.wire.send_queue import SendQueue
 
 __all__ = ["PollConnection"]
 
@@ -26,11 +26,11 @@ _MOST_BYTES = 256 * 1024
 class PollConnection(HttpConnection):
     """The sink of one client that asks for its messages. ``timeout``: seconds without a request until it counts as gone."""
 
-    def __init__(self, secret: str, admission: Admission, keeper: Keeper, timeout: float) -> None:
+    def __init__(self, secret: str, admission: Admission, keeper: SessionStore, timeout: float) -> None:
         super().__init__(secret, admission, keeper)
         self._wire = admission.services.plain
         self._timeout = timeout
-        self._outbox: Outbox[bytes] = Outbox()
+        self._outbox: SendQueue[bytes] = SendQueue()
         self._given: deque[bytes] = deque()
         self._given_size = 0
         self._acknowledged = 0
@@ -51,16 +51,16 @@ class PollConnection(HttpConnection):
     async def wait(self, cursor: int, timeout: float) -> tuple[int, list[bytes]]:
         """Answer a request: the new cursor and the messages; none after ``timeout`` seconds, or if a later request comes.
 
-        Raises ``Problem`` for a cursor that was never given. When cancelled, nothing counts as given.
+        Raises ``ProblemError`` for a cursor that was never given. When cancelled, nothing counts as given.
         """
         if cursor > self._handed:
-            raise Problem("RT_007", f"cursor {cursor} was never given; the last one was {self._handed}")
+            raise ProblemError("RT_007", f"cursor {cursor} was never given; the last one was {self._handed}")
         if cursor < self._acknowledged:
             return cursor, []  # overtaken by its successor
         self._acknowledge(cursor)
         if self.finished:
             self.end()
-            raise Problem("RT_001", "the session has ended; open a new one", HTTPStatus.NOT_FOUND)
+            raise ProblemError("RT_001", "the session has ended; open a new one", HTTPStatus.NOT_FOUND)
         self._turn += 1
         turn = self._turn
         self._wake()

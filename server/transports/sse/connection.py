@@ -22,11 +22,11 @@ from server.client.channel_subscriptions import DISCONNECTED
 from server.ports.channels import ChannelEvent
 from server.ports.live_queries import LiveEvent
 from server.protocol.client_messages import COLLECTION_PREFIX
-from server.transports.http.connection import HttpConnection, Keeper
-from server.transports.sse.event_ids import Place
-from server.transports.sse.progress import Block, Handed, Key, Opened, Progress
-from server.transports.sse.request import Asked
-from server.wire.send_queue import Outbox
+from server.transports.http.connection import HttpConnection, SessionStore
+from server.transports.sse.event_ids import StreamPosition
+from server.transports.sse.progress import Block, Key, Opened, Progress, WriteState
+from server.transports.sse.request import StreamRequest
+from server.wire.send_queue import SendQueue
 from server.wire.sse_blocks import END, comment, mark, retry
 
 __all__ = ["GONE_ID", "SseConnection"]
@@ -57,12 +57,12 @@ _subscribed: msgspec.json.Decoder[_Subscribed] = msgspec.json.Decoder(_Subscribe
 class SseConnection(HttpConnection):
     """The sink of one client, over one streaming answer. ``epoch``: what the positions of its ids belong to."""
 
-    def __init__(self, secret: str, admission: Admission, keeper: Keeper, epoch: str) -> None:
+    def __init__(self, secret: str, admission: Admission, keeper: SessionStore, epoch: str) -> None:
         super().__init__(secret, admission, keeper)
         self._wire = admission.services.blocks
         self._epoch = epoch
         self._progress = Progress(epoch)
-        self._outbox: Outbox[Block] = Outbox()
+        self._outbox: SendQueue[Block] = SendQueue()
         self._writing = 0
         self._counted = self._writing_counted = 0
         self._woken = asyncio.Event()
@@ -70,13 +70,13 @@ class SseConnection(HttpConnection):
         self._marked: str | None = None
         self._ping_due = False
         self._last = END
-        self._closed: Handed | None = None
+        self._closed: WriteState | None = None
         self._closed_settled = False
         self._gone = False
         self._transport: asyncio.Transport | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    async def run(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
+    async def run(self, scope: Scope, receive: Receive, send: Send, asked: StreamRequest) -> None:
         """Answer the request with the stream, until either side ends it."""
         self._progress.resume(asked.places)
         self._transport = scope.get("state", {}).get("transport")
@@ -217,9 +217,9 @@ class SseConnection(HttpConnection):
         self._marked = id
         return id
 
-    def _handed(self) -> Handed:
+    def _handed(self) -> WriteState:
         position, whole = self.client.whole
-        return Handed(parse_position(position), whole, self.client.refused)
+        return WriteState(parse_position(position), whole, self.client.refused)
 
     # Watching for dead peers.
 
@@ -265,4 +265,4 @@ def _body(data: bytes) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _mark_of(key: Key, epoch: str) -> bytes:
-    return mark(str(Place(format_position(*key), epoch)))
+    return mark(str(StreamPosition(format_position(*key), epoch)))

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from engine.channels.core.model import parse_position
 
-__all__ = ["LONGEST", "Place", "StreamId", "read_id", "write_id"]
+__all__ = ["LONGEST", "StreamId", "StreamPosition", "read_id", "write_id"]
 
 LONGEST: Final = 6000
 """Characters of an id. It comes back in a header, and 8 KiB are what servers and proxies commonly accept of one."""
@@ -28,7 +28,7 @@ _NAMES = r"[\w-]{8}(?:\.[\w-]{8})*"
 _LIST = re.compile(rf"(?P<epoch>[^;|]*);{_NAMES}:[^,:]*(?:,{_NAMES}:[^,:]*)*", re.ASCII)
 
 
-class Place(NamedTuple):
+class StreamPosition(NamedTuple):
     """Everything of a channel up to ``position`` has been put into a stream. ``epoch``: empty if it is not known."""
 
     position: str
@@ -42,10 +42,10 @@ class Place(NamedTuple):
 class StreamId:
     """What an id says: ``named`` for some channels, by the hashes of their names, ``rest`` for all others."""
 
-    rest: Place | None = None
-    named: Mapping[str, Place | None] = field(default_factory=dict)
+    rest: StreamPosition | None = None
+    named: Mapping[str, StreamPosition | None] = field(default_factory=dict)
 
-    def of(self, channel: str) -> Place | None:
+    def of(self, channel: str) -> StreamPosition | None:
         """From where on ``channel`` is to be told; None: nothing of it counts as told yet."""
         return self.named.get(_name(channel), self.rest)
 
@@ -57,25 +57,25 @@ def read_id(text: str) -> StreamId:
     first, *lists = text[1:-1].split("|")
     if not text.endswith(")") or not lists:
         raise ValueError("a part of it is missing")
-    named: dict[str, Place | None] = {}
+    named: dict[str, StreamPosition | None] = {}
     for each in lists:
         found = _LIST.fullmatch(each)
         if found is None:
             raise ValueError(f"not a list of positions: {each!r}")
         for entry in each[found.end("epoch") + 1 :].split(","):
             names, _, position = entry.partition(":")
-            place = Place(_checked(position), found["epoch"]) if position else None
+            place = StreamPosition(_checked(position), found["epoch"]) if position else None
             named |= dict.fromkeys(names.split("."), place)
     rest = _plain(first)
-    return StreamId(None if rest is None else Place(_checked(rest.position), rest.epoch), named)
+    return StreamId(None if rest is None else StreamPosition(_checked(rest.position), rest.epoch), named)
 
 
-def write_id(places: Mapping[str, Place | None]) -> str | None:
+def write_id(places: Mapping[str, StreamPosition | None]) -> str | None:
     """The id that says it of each channel; None: there is nothing to say, or no way to.
 
     There is none if two channels have the same hash, or if the id would be longer than ``LONGEST``.
     """
-    channels: dict[Place | None, list[str]] = {}
+    channels: dict[StreamPosition | None, list[str]] = {}
     for channel, place in places.items():
         channels.setdefault(place, []).append(channel)
     if not channels:
@@ -96,9 +96,9 @@ def write_id(places: Mapping[str, Place | None]) -> str | None:
     return text if len(text) <= LONGEST else None
 
 
-def _plain(text: str) -> Place | None:
+def _plain(text: str) -> StreamPosition | None:
     position, _, epoch = text.partition(";")
-    return Place(position, epoch) if text else None
+    return StreamPosition(position, epoch) if text else None
 
 
 def _checked(position: str) -> str:

@@ -16,9 +16,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from engine.channels.core.model import Position, format_position, parse_position
-from server.transports.sse.event_ids import Place, write_id
+from server.transports.sse.event_ids import StreamPosition, write_id
 
-__all__ = ["Block", "Handed", "Key", "Opened", "Progress"]
+__all__ = ["Block", "Key", "Opened", "Progress", "WriteState"]
 
 Key = tuple[int, int]
 
@@ -44,7 +44,7 @@ class Block(NamedTuple):
     counted: bool = False
 
 
-class Handed(NamedTuple):
+class WriteState(NamedTuple):
     """What the stream has been given, put in or not: everything up to ``position`` of the channels that are ``whole``.
 
     ``refused``: the message, by its channel, that was the first to find no room; nothing that came later was taken.
@@ -63,13 +63,13 @@ class Progress:
 
     def __init__(self, epoch: str) -> None:
         self._epoch = epoch
-        self._said: dict[str, Place | None] = {}
+        self._said: dict[str, StreamPosition | None] = {}
         self._since: dict[str, Key] = {}  # the same, to be compared with
         self._all: Key | None = None
         self._own: dict[str, Key] = {}
         self._opened: dict[str, Key] = {}  # and not looked at since, nor was everything at one place
 
-    def resume(self, places: Mapping[str, Place | None]) -> None:
+    def resume(self, places: Mapping[str, StreamPosition | None]) -> None:
         """The client asks for these channels, and says where it was; None: it was not told of them yet."""
         for channel, place in places.items():
             self._said[channel] = place
@@ -88,7 +88,7 @@ class Progress:
         return self._all is not None or all(self._said.values())
 
     def number(
-        self, blocks: Sequence[Block], waiting: Iterable[Block], settled: bool, closed: Handed | None = None
+        self, blocks: Sequence[Block], waiting: Iterable[Block], settled: bool, closed: WriteState | None = None
     ) -> list[Key | None]:
         """The ``blocks`` are put in now, while ``waiting`` are put in later: the plain ids that they may have.
 
@@ -120,9 +120,9 @@ class Progress:
     def reach(self, position: str) -> str:
         """Everything of every channel up to ``position`` has been put in. Returns the id that says so."""
         self._reach(parse_position(position))
-        return str(Place(position, self._epoch))
+        return str(StreamPosition(position, self._epoch))
 
-    def advance(self, blocks: Iterable[Block], waiting: Iterable[Block], handed: Handed) -> None:
+    def advance(self, blocks: Iterable[Block], waiting: Iterable[Block], handed: WriteState) -> None:
         """Look at each channel by itself: the ``blocks`` have been put in, while ``waiting`` are put in later."""
         told = {channel: position for channel, position in self._opened.items() if self._place(channel) is None}
         told |= {block.channel: block.key for block in blocks if block.key is not None}
@@ -163,12 +163,12 @@ class Progress:
         self._own.clear()
         self._opened.clear()
 
-    def _place(self, channel: str) -> Place | None:
+    def _place(self, channel: str) -> StreamPosition | None:
         position = self._own.get(channel, self._all)
-        return self._said[channel] if position is None else Place(_text(position), self._epoch)
+        return self._said[channel] if position is None else StreamPosition(_text(position), self._epoch)
 
 
-def _next(waiting: Iterable[Block], handed: Handed) -> tuple[set[str], dict[str, Key]]:
+def _next(waiting: Iterable[Block], handed: WriteState) -> tuple[set[str], dict[str, Key]]:
     """The channels whose opening has yet to be told, and the next message of each."""
     unopened: set[str] = set()
     first: dict[str, Key] = {}
@@ -183,7 +183,7 @@ def _next(waiting: Iterable[Block], handed: Handed) -> tuple[set[str], dict[str,
     return unopened, first
 
 
-def _end(closed: Handed | None) -> Key | None:
+def _end(closed: WriteState | None) -> Key | None:
     """No message from here on may have a plain id."""
     if closed is None:
         return None

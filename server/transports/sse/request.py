@@ -13,25 +13,25 @@ from typing import Any
 import msgspec
 
 from engine.values.exact_json import exact_decoder, write_exact
-from server.http.problems import Problem
+from server.http.problems import ProblemError
 from server.protocol.client_messages import COLLECTION_PREFIX
-from server.transports.sse.event_ids import Place, read_id
+from server.transports.sse.event_ids import StreamPosition, read_id
 
-__all__ = ["Asked", "read_request"]
+__all__ = ["StreamRequest", "read_request"]
 
 _objects: msgspec.json.Decoder[dict[str, Any]] = exact_decoder(dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class StreamRequest:
     """The ``subscribe`` messages of a request, and from where each of their channels goes on; None: as they say."""
 
     messages: list[bytes]
-    places: dict[str, Place | None]
+    places: dict[str, StreamPosition | None]
 
 
-def read_request(pairs: Sequence[tuple[str, str]], last_id: str | None) -> Asked:
-    """What the query parameters stand for. Raises ``Problem`` for what cannot be a message, or an id.
+def read_request(pairs: Sequence[tuple[str, str]], last_id: str | None) -> StreamRequest:
+    """What the query parameters stand for. Raises ``ProblemError`` for what cannot be a message, or an id.
 
     Args:
         pairs: the parameters; ``channel`` (with ``history``, which counts for all) and ``subscribe`` are looked at.
@@ -41,8 +41,8 @@ def read_request(pairs: Sequence[tuple[str, str]], last_id: str | None) -> Asked
     try:
         was = read_id(last_id or "")
     except ValueError as wrong:
-        raise Problem("RT_007", f"Last-Event-ID: not an id of an event stream ({wrong})") from wrong
-    places: dict[str, Place | None] = {}
+        raise ProblemError("RT_007", f"Last-Event-ID: not an id of an event stream ({wrong})") from wrong
+    places: dict[str, StreamPosition | None] = {}
     for message in wanted:
         channel = message.get("channel")
         if not isinstance(channel, str) or channel.startswith(COLLECTION_PREFIX):
@@ -53,13 +53,13 @@ def read_request(pairs: Sequence[tuple[str, str]], last_id: str | None) -> Asked
             message.pop("epoch", None)
             if place.epoch:
                 message["epoch"] = place.epoch
-    return Asked([write_exact(message) for message in wanted], places)
+    return StreamRequest([write_exact(message) for message in wanted], places)
 
 
 def _channels(pairs: Iterable[tuple[str, str]]) -> Iterable[dict[str, Any]]:
     history = dict(pairs).get("history")
     if history is not None and not (history.isascii() and history.isdigit() and len(history) < 9):
-        raise Problem("RT_007", f"history: a number of messages, not {history!r}")
+        raise ProblemError("RT_007", f"history: a number of messages, not {history!r}")
     for name, channel in pairs:
         if name == "channel":
             message: dict[str, Any] = {"type": "subscribe", "channel": channel}
@@ -70,7 +70,7 @@ def _subscribe(text: str) -> dict[str, Any]:
     try:
         message = _objects.decode(text.encode())
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as wrong:
-        raise Problem("RT_007", f"subscribe: a JSON object, percent-encoded ({wrong})") from wrong
+        raise ProblemError("RT_007", f"subscribe: a JSON object, percent-encoded ({wrong})") from wrong
     if message.setdefault("type", "subscribe") != "subscribe":
-        raise Problem("RT_007", "subscribe: only messages of the type subscribe can be in the address")
+        raise ProblemError("RT_007", "subscribe: only messages of the type subscribe can be in the address")
     return message

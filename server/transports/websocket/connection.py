@@ -17,13 +17,13 @@ from typing import cast
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from server.client.client import Client
-from server.client.shared import Services
-from server.ports.channels import ChannelEvent, EventsLike, Member
+from server.client.shared import SharedServices
+from server.ports.channels import ChannelEvent, EventBatch, Member
 from server.ports.limits import ConnectionLimits
 from server.ports.live_queries import LiveEvent
 from server.session.session import Session
-from server.transports.websocket.assembler import Assembler, BrokenMessage, Message
-from server.wire.send_queue import Outbox
+from server.transports.websocket.assembler import Assembler, InvalidFrameError, Message
+from server.wire.send_queue import SendQueue
 
 __all__ = ["WebSocketConnection"]
 
@@ -41,7 +41,7 @@ class WebSocketConnection(WSListener):
         self,
         session: Session,
         member: Member,
-        services: Services,
+        services: SharedServices,
         limits: ConnectionLimits,
         closed: Callable[[WebSocketConnection], None],
         *,
@@ -59,7 +59,7 @@ class WebSocketConnection(WSListener):
         self._closing = False
         self._out: list[bytes] = []
         self._out_size = 0
-        self._outbox: Outbox[bytes] = Outbox()
+        self._outbox: SendQueue[bytes] = SendQueue()
         self._writing_paused = False
         self._assembler = Assembler(limits.message_size, limits.message_hard_cap, binary=packed)
         self._heard = True
@@ -142,7 +142,7 @@ class WebSocketConnection(WSListener):
         else:
             self._write(frame)
 
-    def send_block(self, block: EventsLike) -> None:
+    def send_block(self, block: EventBatch) -> None:
         """Send several of a channel's events; their frames are built once for all."""
         if self._writing_paused or self._outbox:
             for event in block.events:
@@ -300,7 +300,7 @@ class WebSocketConnection(WSListener):
     def _assemble(self, frame: WSFrame) -> None:
         try:
             message = self._assembler.add(frame)
-        except BrokenMessage as broken:
+        except InvalidFrameError as broken:
             self.close(broken.code, str(broken))
             return
         if message is not None:

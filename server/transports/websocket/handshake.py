@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-from server.auth.identity import Refused
+from server.auth.identity import HandshakeRejectedError
 
 __all__ = ["HEADERS_OF_426", "Headers", "asks_for_websocket", "elements", "handshake_key"]
 
@@ -35,23 +35,25 @@ def asks_for_websocket(headers: Headers) -> bool:
 
 
 def handshake_key(method: bytes, http_version: bytes, headers: Headers) -> bytes:
-    """The ``Sec-WebSocket-Key`` of a handshake. Raises ``Refused`` for what is none."""
+    """The ``Sec-WebSocket-Key`` of a handshake. Raises ``HandshakeRejectedError`` for what is none."""
     if method != b"GET":
-        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket handshake is a GET request", {"Allow": "GET"})
+        raise HandshakeRejectedError(
+            HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket handshake is a GET request", {"Allow": "GET"}
+        )
     if http_version < _OLDEST_HTTP:
         text = f"a WebSocket handshake needs HTTP/1.1 or newer, not HTTP/{http_version.decode()}"
-        raise Refused(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426)
+        raise HandshakeRejectedError(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426)
     versions = _values(headers, b"sec-websocket-version")
     if versions != [_VERSION]:
         text = f"Sec-WebSocket-Version is 13 here, not {_shown(versions)}"
         needed = {"Sec-WebSocket-Version": _VERSION.decode()}
-        raise Refused(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426 | needed)
+        raise HandshakeRejectedError(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426 | needed)
     if _values(headers, b"transfer-encoding") or any(
         value.strip(b"0") for value in _values(headers, b"content-length")
     ):
-        raise Refused(HTTPStatus.BAD_REQUEST, "a WebSocket handshake has no body")
+        raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "a WebSocket handshake has no body")
     if len(_values(headers, b"origin")) > 1:
-        raise Refused(HTTPStatus.BAD_REQUEST, "Origin: a request has one")
+        raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "Origin: a request has one")
     return _key(_values(headers, b"sec-websocket-key"))
 
 
@@ -63,7 +65,7 @@ def _key(values: Sequence[bytes]) -> bytes:
     except (ValueError, binascii.Error):  # none, several, or not base64
         pass
     text = f"Sec-WebSocket-Key: {_KEY_BYTES} bytes in base64, once, not {_shown(values)}"
-    raise Refused(HTTPStatus.BAD_REQUEST, text)
+    raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, text)
 
 
 def _values(headers: Headers, name: bytes) -> list[bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.errors import PermissionDenied, QueryRejected
+from engine.errors import PermissionDeniedError, QueryRejectedError
 from engine.feed.settings import DecoderName
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
@@ -99,7 +99,7 @@ async def test_no_query_shows_a_hidden_column_whatever_is_done_to_names_and_priv
             run(base, *LATER.get(change, ()))
         newcomers: list[Follower] = []
         for name in SPECS:
-            with contextlib.suppress(QueryRejected):
+            with contextlib.suppress(QueryRejectedError):
                 newcomers.append(await play.follow(see(name, columns, limit=50), nothing_hidden))
         assert newcomers
         await play.settled()
@@ -138,8 +138,8 @@ async def test_a_table_whose_privileges_were_taken_away_is_not_shown_until_it_is
         follower = await play.follow(query, nothing_hidden)
         run(base, "revoke select on w from realtime_reader", f"update w set v = '{HIDDEN}'")
         await play.settled()
-        assert isinstance(follower.error, PermissionDenied), follower.error
-        with pytest.raises(PermissionDenied, match="readable for realtime_reader"):
+        assert isinstance(follower.error, PermissionDeniedError), follower.error
+        with pytest.raises(PermissionDeniedError, match="readable for realtime_reader"):
             await play.follow(query)
         migrate(base)
         again = await play.follow(query)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from engine.errors import QueryRejected
+from engine.errors import QueryRejectedError
 from server.cli.migrate import migrate
 from tests.oracle.queries import Query
 from tests.support.live_stage import PATIENCE, QUICK, Follower, Stage, json_rows, open_transaction, run, stage, until
@@ -38,13 +38,13 @@ def base(request: pytest.FixtureRequest, dsn: str) -> str:
 WATCHFUL = replace(QUICK, watch_interval=0.1)
 
 
-async def refused(play: Stage) -> QueryRejected:
+async def refused(play: Stage) -> QueryRejectedError:
     """Why a new subscription of the table is refused, as soon as it is."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 follower = await play.follow(EVERYTHING)
-            except QueryRejected as error:
+            except QueryRejectedError as error:
                 return error
             follower.leave()
 
@@ -105,7 +105,7 @@ async def test_what_the_stream_may_lack_is_said_and_nothing_is_told_of_it(
         run(base, *change.split(";"))
         for follower in followers:
             await follower.until(lambda follower=follower: follower.error is not None)
-            assert isinstance(follower.error, QueryRejected)
+            assert isinstance(follower.error, QueryRejectedError)
             assert follower.error.code == "RT_001", "it passes when the publication is mended"
             assert said in str(follower.error)
         assert said in str(play.live.problem)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from tests.oracle.queries import Query
 from tests.support.live_stage import Follower, json_rows, run, stage
 
@@ -174,9 +174,9 @@ async def test_a_query_whose_function_raises_is_refused_in_its_words_whatever_th
     async with stage(base) as play:
         calls = Query("t", {"sql": "select sum(f(id)) as s from t where x < 115"}, json_rows("select 66 as s"))
         follower = await play.follow(calls)
-        with pytest.raises(InvalidQuery, match="quota of 12"):
+        with pytest.raises(InvalidQueryError, match="quota of 12"):
             await play.follow(Query("t", {"sql": "select sum(f(id)) as s from t"}, calls.truth))
         run(base, "update t set x = 1 where id = 12")
         await follower.until(lambda: follower.error is not None)
         assert "quota of 12" in str(follower.error)
-        assert isinstance(follower.error, InvalidQuery)
+        assert isinstance(follower.error, InvalidQueryError)

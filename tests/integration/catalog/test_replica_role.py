@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from engine.errors import UnknownCollection
+from engine.errors import UnknownCollectionError
 from tests.oracle.queries import Query
 from tests.support.live_stage import json_rows, run, stage
 
@@ -58,7 +58,7 @@ async def test_definitions_that_a_replica_session_changes_are_followed(dsn: str)
             await play.check(follower)
             connection.execute("drop table t")
         await follower.until(lambda: follower.error is not None)
-        with pytest.raises(UnknownCollection):
+        with pytest.raises(UnknownCollectionError):
             await play.follow(T)
         run(dsn, "create table t (id int primary key)", "insert into t values (7)", "select realtime.expose('t')")
         await play.settled()

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.channels.core.model import Unavailable
+from engine.channels.core.model import UnavailableError
 from tests.support.channel_nodes import PATIENCE, node, read, run, until
 
 
@@ -51,7 +51,7 @@ async def test_a_lock_on_messages_is_reported_and_holds_up_stored_messages_only(
 async def test_a_message_that_cannot_be_stored_in_time_is_refused_and_not_stored_later(database: str) -> None:
     async with node(database, publish_timeout=1.0) as here:
         with holding(database, "lock table realtime.messages in access exclusive mode"):
-            with pytest.raises(Unavailable) as refused:
+            with pytest.raises(UnavailableError) as refused:
                 await here.publish("chat:1", "late")
             assert refused.value.code == "RT_001"
         await here.publish("chat:1", "later")
@@ -72,7 +72,7 @@ async def test_a_read_only_database_refuses_messages_for_the_moment_and_goes_on_
             while True:  # a connection that was there before it was read-only stores it
                 try:
                     await here.publish("chat:1", "during")
-                except Unavailable as refused:
+                except UnavailableError as refused:
                     assert (refused.code, "read-only" in str(refused)) == ("RT_001", True)  # noqa: PT017
                     break
         await here.live.subscribe("t", {"sql": "select count(*) from t"}, lambda *_: None)
@@ -83,7 +83,7 @@ async def test_a_read_only_database_refuses_messages_for_the_moment_and_goes_on_
                 try:
                     await here.publish("chat:1", "after")
                     break
-                except Unavailable:
+                except UnavailableError:
                     set_read_only(database, name, "off")
         await listener.until(lambda: "after" in listener.data)
 

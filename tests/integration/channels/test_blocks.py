@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine.channels.core.decode import MessageRow
 from engine.channels.core.event_batch import message_blocks
 from engine.channels.core.events import MessageEvent
-from engine.channels.core.model import ChannelEvent, ChannelOptions, EventsLike
+from engine.channels.core.model import ChannelEvent, ChannelOptions, EventBatch
 from engine.postgres.arrays import plain_array, text_array
 from tests.support.channel_nodes import PATIENCE, Node, node, run
 
@@ -51,7 +51,7 @@ class Record:
     def deliver(self, event: ChannelEvent) -> None:
         self._note([event])
 
-    def deliver_block(self, block: EventsLike) -> None:
+    def deliver_block(self, block: EventBatch) -> None:
         self._note(list(block.events))
 
     def _note(self, events: list[ChannelEvent]) -> None:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from engine.channels.core.model import Position, parse_position
-from engine.channels.history.reader import Past, Replay
+from engine.channels.history.reader import HistoryPage, HistoryReader
 from engine.lsn import parse_lsn
 from engine.postgres.snapshot_reader import Reader
 from tests.integration.conftest import Place
@@ -236,15 +236,15 @@ async def test_after_a_gap_a_newcomer_is_served_no_earlier_than_those_who_were_t
         ann, newcomer = await one.listen("public:a"), await one.member()
         await one.publish("public:a", 0)
         await ann.until(lambda: ann.messages)
-        failed, since = asyncio.Event(), Replay.since
+        failed, since = asyncio.Event(), HistoryReader.since
 
-        async def fail_once(replay: Replay, channel: str, position: Position, most: int) -> Past:
+        async def fail_once(replay: HistoryReader, channel: str, position: Position, most: int) -> HistoryPage:
             if not failed.is_set():
                 failed.set()
                 raise psycopg.OperationalError("the connection is lost")
             return await since(replay, channel, position, most)
 
-        monkeypatch.setattr(Replay, "since", fail_once)
+        monkeypatch.setattr(HistoryReader, "since", fail_once)
         drop_slot(database, one.feed.settings.slot_name)
         run(database, "select realtime.broadcast('public:a', 'said', '1')")
         async with asyncio.timeout(PATIENCE):
@@ -262,6 +262,6 @@ async def test_the_past_is_read_although_every_connection_of_the_pool_has_died(d
                 await held.enter_async_context(reader.connection())
         terminate(database, "realtime reader")
         async with asyncio.timeout(PATIENCE):
-            assert (await Replay(reader).since("public:a", Position(0), 1)).rows == []
+            assert (await HistoryReader(reader).since("public:a", Position(0), 1)).rows == []
     finally:
         await reader.close()

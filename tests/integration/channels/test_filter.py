@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import compile_filter, read_json
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 
 WORDS = st.sampled_from(["", "a", "b", "ab", "Ab", "ä", "a%", "a_b", "é", "z"])
 NUMBERS = st.one_of(
@@ -130,7 +130,7 @@ def test_a_filter_means_what_postgres_says(sql: psycopg.Connection[Any], spec: A
     ],
 )
 def test_what_is_no_filter_is_refused_in_words(where: Any) -> None:
-    with pytest.raises(InvalidQuery) as refused:
+    with pytest.raises(InvalidQueryError) as refused:
         compile_filter(where)
     assert len(str(refused.value)) > 10
 

@@ -9,9 +9,9 @@ import re
 
 import pytest
 
-from engine.channels.core.filters.filter import Unreadable, compile_filter, read_json
+from engine.channels.core.filters.filter import UnreadableFilterError, compile_filter, read_json
 from engine.channels.core.model import ChannelEvent
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from tests.integration.conftest import Place
 from tests.support.channel_nodes import Listener, Node, node, read, run
 
@@ -124,7 +124,7 @@ def test_conditions_nested_too_deeply_are_refused_in_words() -> None:
     where: object = 1
     for _ in range(5000):
         where = [where]
-    with pytest.raises(InvalidQuery, match="nested"):
+    with pytest.raises(InvalidQueryError, match="nested"):
         compile_filter(where)
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableFilterError):
         read_json(b"[" * 5000 + b"]" * 5000)

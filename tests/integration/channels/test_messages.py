@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.channels.core.model import MessageTooLarge, UnknownChannel
+from engine.channels.core.model import MessageTooLargeError, UnknownChannelError
 from tests.integration.conftest import Place
 from tests.support.channel_nodes import node, open_transaction, read, run
 
@@ -137,11 +137,11 @@ async def test_what_is_refused_is_not_stored(database: str) -> None:
     run(database, "insert into realtime.channel_defaults (pattern, dynamic) values ('closed:*', false)")
     run(database, "update realtime.settings set max_payload = 2000")
     async with node(database) as one:
-        with pytest.raises(MessageTooLarge):
+        with pytest.raises(MessageTooLargeError):
             await one.publish("public:a", "x" * 2000)
-        with pytest.raises(UnknownChannel):
+        with pytest.raises(UnknownChannelError):
             await one.publish("closed:a", 1)
-        with pytest.raises(UnknownChannel):
+        with pytest.raises(UnknownChannelError):
             await one.listen("closed:a")
         run(database, "select realtime.create_channel('closed:a')")
         await one.publish("closed:a", 1)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from engine.channels.core.model import Member, Unavailable
+from engine.channels.core.model import Member, UnavailableError
 from engine.channels.db.store import Store
 from tests.support.channel_nodes import PATIENCE, read, run
 
@@ -39,7 +39,7 @@ async def test_a_statement_that_fails_is_its_callers_affair_alone(store: Store, 
             *(store.join("room:1", Member(name), {}, limited=False) for name in ["a", "b", "nobody", "c"]),
             return_exceptions=True,
         )
-    assert [type(outcome) for outcome in outcomes] == [type(None), type(None), Unavailable, type(None)]
+    assert [type(outcome) for outcome in outcomes] == [type(None), type(None), UnavailableError, type(None)]
     assert read(database, "select connection_id from realtime.presence order by 1") == [("a",), ("b",), ("c",)]
 
 

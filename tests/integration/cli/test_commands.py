@@ -17,7 +17,7 @@ from server.app.settings import Settings
 from server.cli import slots as slots_command
 from server.cli.doctor import diagnose
 from server.cli.local_postgres import LocalPostgres
-from server.cli.slots import NotOurSlot
+from server.cli.slots import ForeignSlotError
 from tests.conftest import database_on
 from tests.integration.cli.test_cli import ROOT, empty_database, levels, realtime, run_sql
 
@@ -83,9 +83,9 @@ def test_a_slot_that_is_no_nodes_of_this_database_is_dropped_only_by_its_name_tw
         )
         for name, kind in ((foreign_slot, "a logical slot of database"), (physical_slot, "a physical slot")):
             for dsn in (database, other):
-                with pytest.raises(NotOurSlot, match=f"slot {name} is not one of this database's nodes: {kind}"):
+                with pytest.raises(ForeignSlotError, match=f"slot {name} is not one of this database's nodes: {kind}"):
                     drop(dsn, name, None)
-                with pytest.raises(NotOurSlot, match="'yes' is not its name"):
+                with pytest.raises(ForeignSlotError, match="'yes' is not its name"):
                     drop(dsn, name, "yes")
     drop(database, physical_slot, physical_slot)
     refused = realtime("slots", "drop", foreign_slot, "--dsn", database)

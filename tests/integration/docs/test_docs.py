@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from engine.catalog.load import load_catalog
-from engine.errors import QueryRejected
+from engine.errors import QueryRejectedError
 from engine.postgres.session_settings import connection_options
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import plan_query
@@ -119,7 +119,7 @@ async def test_queries_get_the_strategy_they_are_said_to_get(database: str) -> N
             )
             try:
                 plan = await plan_query("messages", json.loads(block.text), catalog, connection)
-            except QueryRejected as refused:
+            except QueryRejectedError as refused:
                 outcome = f"refused {refused.code}"
             else:
                 outcome = "re-read" if isinstance(plan, ReReadPlan) else "incremental"

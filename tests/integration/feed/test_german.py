@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from engine.catalog.load import load_catalog
-from engine.errors import FeedError, InvalidQuery, PermissionDenied
+from engine.errors import FeedError, InvalidQueryError, PermissionDeniedError
 from engine.feed.feed import Feed, FeedSettings
 from engine.live.plan_cache import Planner
 from engine.postgres.snapshot_reader import Reader as LiveReader
@@ -105,12 +105,12 @@ async def test_what_clients_may_not_name_is_refused_as_in_english(base: str) -> 
             planner.use(await load_catalog(connection))
         for name in ("vault", "nothing"):
             with pytest.raises(
-                PermissionDenied, match=f'"{name}" cannot be named: it does not exist or is not exposed'
+                PermissionDeniedError, match=f'"{name}" cannot be named: it does not exist or is not exposed'
             ):
                 await planner.plan("t", {"sql": f"select id, (null::{name}) is null as x from t"})
-        with pytest.raises(InvalidQuery, match=r"existiert nicht .*, or one of its types is not exposed"):
+        with pytest.raises(InvalidQueryError, match=r"existiert nicht .*, or one of its types is not exposed"):
             await planner.plan("t", {"sql": "select missing(id) as x from t"})
-        with pytest.raises(InvalidQuery) as refused:
+        with pytest.raises(InvalidQueryError) as refused:
             await planner.plan("t", {"sql": "select id + date '2000-01-01' || true as x from t"})
         assert "types is not exposed" not in str(refused.value), "this is about an operator"
     finally:

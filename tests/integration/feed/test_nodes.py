@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import FeedError
 from engine.feed.feed import Feed
-from engine.feed.slots import SlotBusy, drop_slot, list_slots
+from engine.feed.slots import SlotBusyError, drop_slot, list_slots
 from tests.integration.feed.conftest import PATIENCE, Place, reading, until
 
 
@@ -194,7 +194,7 @@ async def test_dropping_a_slot_refuses_one_in_use(place: Place) -> None:
         sql.execute("select pg_create_logical_replication_slot('idle_slot', %s)", [place.decoder])
     connecting = psycopg.AsyncConnection.connect(place.dsn, autocommit=True)
     async with reading(place.dsn, settings), await connecting as connection:
-        with pytest.raises(SlotBusy, match=f"slot {settings.slot_name} is in use by process"):
+        with pytest.raises(SlotBusyError, match=f"slot {settings.slot_name} is in use by process"):
             await drop_slot(connection, settings.slot_name)
         with pytest.raises(FeedError, match="there is no replication slot 'nothing'"):
             await drop_slot(connection, "nothing")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from engine.errors import FeedError, QueryRejected
+from engine.errors import FeedError, QueryRejectedError
 from engine.feed.feed import Feed, FeedSettings
 from server.app.settings import Settings
 from server.cli.doctor import diagnose
@@ -68,7 +68,7 @@ async def test_a_row_that_cannot_be_decoded_costs_a_new_slot_and_ends_the_querie
             assert "the WAL after " in said[gave_up]
             assert not [line for line in said[:gave_up] if line.endswith(": streaming")], said
 
-            with pytest.raises(QueryRejected, match="invalid byte sequence"):
+            with pytest.raises(QueryRejectedError, match="invalid byte sequence"):
                 await play.follow(TORN)
             run(dsn, "insert into later values (2, 'goes on')")
             await later.until(lambda: later.ids == ["1", "2"])

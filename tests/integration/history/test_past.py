@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from engine.channels.core.model import Member, MessageTooLarge, Publication
-from engine.errors import InvalidQuery
+from engine.channels.core.model import Member, MessageTooLargeError, Publication
+from engine.errors import InvalidQueryError
 from tests.integration.conftest import Place
 from tests.support.channel_nodes import connect, node, read, run
 
@@ -101,7 +101,7 @@ async def test_the_limit_is_the_same_whoever_publishes(database: str, history: b
             await one.channels.publish(_publication(text))
 
         for text in (TOO_LARGE, LARGE_AS_STORED, MANY_DIGITS):
-            with pytest.raises(MessageTooLarge, match="At most 2000"):
+            with pytest.raises(MessageTooLargeError, match="At most 2000"):
                 await publish(text)
             for statement in (
                 "select realtime.broadcast('room', 'said', %s::text::jsonb)",
@@ -116,7 +116,7 @@ async def test_the_limit_is_the_same_whoever_publishes(database: str, history: b
         run(database, "select realtime.broadcast('room', 'said', %s::text::jsonb)", SMALL_AS_STORED)
         await listener.until(lambda: len(listener.messages) == 2)
         assert read(database, "select count(*) from realtime.messages") == [(2 if history else 0,)]
-        with pytest.raises(InvalidQuery):
+        with pytest.raises(InvalidQueryError):
             await publish("\x00")
 
 

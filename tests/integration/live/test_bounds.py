@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from engine.catalog.load import load_catalog
-from engine.errors import InvalidQuery, QueryRejected
+from engine.errors import InvalidQueryError, QueryRejectedError
 from engine.live.plan_cache import Planner
 from engine.live.planning_budget import PLANNING, PlanningBudget
-from engine.postgres.errors import TableLocked
-from engine.postgres.snapshot_reader import Reader, ResultTooLarge
+from engine.postgres.errors import TableLockedError
+from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from tests.oracle.queries import Query
 from tests.support.live_stage import QUICK, json_rows, open_transaction, run, stage
 
@@ -77,7 +77,7 @@ async def test_sql_of_clients_leaves_no_cycles_that_only_the_garbage_collector_f
         gc.collect()
         gc.disable()
         for number in range(3):
-            with suppress(QueryRejected):
+            with suppress(QueryRejectedError):
                 await planner.plan("t", {"sql": sql.format(values=", ".join(map(str, range(number, 2_000))))})
         assert gc.collect() < 2_000, "fewer objects than one of these trees has"
     finally:
@@ -107,7 +107,7 @@ async def test_sql_whose_rows_are_too_large_together_is_refused_before_they_are_
     truth = json_rows("select g as id, repeat('x', 1000000) as x from generate_series(1, 20) g order by g desc")
     async with stage(base) as live:
         for rows in (40, 200):
-            with pytest.raises(ResultTooLarge, match="more than 33554432 bytes together") as refused:
+            with pytest.raises(ResultTooLargeError, match="more than 33554432 bytes together") as refused:
                 await live.live.subscribe("t", {"sql": sql, "params": [rows]}, lambda subscription, event: None)
             assert refused.value.code == "RT_007"
         await live.check(await live.follow(Query("t", {"sql": sql, "params": [20]}, truth)))
@@ -129,7 +129,7 @@ async def test_sql_whose_rows_are_too_large_together_is_refused_before_they_are_
 )
 async def test_the_values_of_a_query_are_bounded_together(base: str, spec: dict[str, object]) -> None:
     async with stage(base) as live:
-        with pytest.raises(InvalidQuery, match="characters together; at most 100000 are allowed") as refused:
+        with pytest.raises(InvalidQueryError, match="characters together; at most 100000 are allowed") as refused:
             await live.live.subscribe("t", spec, lambda subscription, event: None)
         assert refused.value.code == "RT_007"
 
@@ -172,7 +172,7 @@ async def test_time_that_a_locked_table_takes_is_not_charged_to_the_connection_t
         planner = Planner(reader)
         async with reader.connection() as connection:
             planner.use(await load_catalog(connection))
-        with open_transaction(base, "lock table t in access exclusive mode"), pytest.raises(TableLocked):
+        with open_transaction(base, "lock table t in access exclusive mode"), pytest.raises(TableLockedError):
             await planner.plan("t", {"sql": "select id from t"})
         assert budget.wait < 1
     finally:

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine.errors import RealtimeError
-from engine.postgres.errors import TableLocked
+from engine.postgres.errors import TableLockedError
 from engine.postgres.read_lanes import Lanes
 from tests.oracle.queries import Query
 from tests.support.live_stage import PATIENCE, QUICK, json_rows, open_transaction, read, run, stage, until
@@ -141,7 +141,7 @@ async def test_readers_of_a_locked_table_wait_for_the_one_that_tries() -> None:
             if name == "first":
                 await go.wait()
             if locked:
-                raise TableLocked("by somebody")
+                raise TableLockedError("by somebody")
 
     first = asyncio.create_task(reading("first", {1, 2}, locked=True))
     await asyncio.sleep(0)

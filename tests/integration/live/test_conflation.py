@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.live.core.diff import WindowEvent, apply_changes, list_changes
 from engine.live.core.resume_log import Resume
-from engine.live.core.shared_query import Listing, LiveQuery, Subscription
+from engine.live.core.shared_query import LiveQuery, ResultSet, Subscription
 from tests.oracle.queries import Query
 from tests.support.live_stage import Follower, json_rows, run, stage
 
@@ -35,7 +35,7 @@ class Theatre:
         changed = []
         for query in self.chance.sample(self.queries, self.chance.randint(1, 3)):
             before = query.current()
-            query.rows = Listing(self.new_rows(before.pairs))
+            query.rows = ResultSet(self.new_rows(before.pairs))
             if changes := list_changes(before.pairs, query.rows.pairs):
                 query.stage(before)
                 changed.append((query, changes))

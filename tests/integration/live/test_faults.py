@@ -8,7 +8,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from engine.errors import QueryRejected
+from engine.errors import QueryRejectedError
 from server.cli.local_postgres import LocalPostgres
 from tests.oracle.queries import Query
 from tests.support.live_stage import (
@@ -100,7 +100,7 @@ async def test_a_query_asked_for_while_postgres_stays_down_is_refused_for_the_mo
         refused = await asyncio.gather(*coming, return_exceptions=True)
         await asyncio.to_thread(own18.start)
         assert isinstance(refused[0], Follower)  # others have it already
-        assert isinstance(refused[1], QueryRejected)
+        assert isinstance(refused[1], QueryRejectedError)
         assert refused[1].code == "RT_001"
         await go_on(play, followers, 100)
 
@@ -225,7 +225,7 @@ async def test_a_query_that_writes_is_refused_for_that_and_for_good(base: str) -
             ("inserted(x)", "INSERT is not allowed in a non-volatile function"),
             ("nextval('numbers')", r"names an object of the database \(as .*the sequence of nextval\(\)"),
         ):
-            with pytest.raises(QueryRejected, match=reason) as refused:
+            with pytest.raises(QueryRejectedError, match=reason) as refused:
                 await play.follow(Query("t", {"sql": f"select id, {call} as y from t"}, ""))
             assert refused.value.code == "RT_007"
 
@@ -234,7 +234,7 @@ async def test_a_query_that_takes_too_long_is_refused(base: str) -> None:
     run(base, "insert into t select i, i from generate_series(100, 2000) i")
     async with stage(base, live=replace(QUICK, read_timeout_ms=200)) as play:
         slow = Query("t", {"sql": "select count(*) from t a, t b, t c where a.x + b.x <> c.x"}, "")
-        with pytest.raises(QueryRejected, match="too long"):
+        with pytest.raises(QueryRejectedError, match="too long"):
             await play.follow(slow)
         assert play.live.status()["queries"] == 0
 

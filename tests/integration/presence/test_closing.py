@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.channels.core.model import ChannelClosed
+from engine.channels.core.model import ChannelClosedError
 from tests.integration.conftest import Place
 from tests.support.channel_nodes import Listener, node, open_transaction, read, run, until
 
@@ -81,7 +81,7 @@ async def test_a_publish_that_races_a_close_is_delivered_exactly_if_it_was_ackno
             publishing += [asyncio.create_task(one.publish(room, number)) for number in range(20, 30)]
             outcomes = await asyncio.gather(*publishing, return_exceptions=True)
             await listener.until(lambda listener=listener: listener.of("room:closed"))
-            assert all(not isinstance(o, BaseException) or isinstance(o, ChannelClosed) for o in outcomes)
+            assert all(not isinstance(o, BaseException) or isinstance(o, ChannelClosedError) for o in outcomes)
             assert listener.data == [n for n, o in enumerate(outcomes) if not isinstance(o, BaseException)]
         await until(lambda: not one.channels.core.ledger.unrecorded)
         stored = read(place.dsn, "select count(*) from realtime.messages")
@@ -98,7 +98,7 @@ async def test_a_channel_without_history_refuses_by_the_same_order(database: str
             slow.commit()
         await one.settled()
         assert kinds(listener) == ["room:closed"]
-        with pytest.raises(ChannelClosed):
+        with pytest.raises(ChannelClosedError):
             await one.publish("room", 2)
 
 

@@ -8,7 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from engine.channels.core.model import ChannelClosed, ChannelEvent, Disconnected, Kicked, Member, NodeRemoved
+from engine.channels.core.model import (
+    ChannelClosedError,
+    ChannelEvent,
+    DisconnectedError,
+    KickedError,
+    Member,
+    NodeRemovedError,
+)
 from tests.integration.conftest import Place
 from tests.support.channel_nodes import Listener, Node, node, open_transaction, read, run, until
 from tests.support.live_stage import drop_slot, terminate
@@ -39,7 +46,7 @@ async def stays_until_removed(one: Node, somebody: Ended) -> None:
     await one.settled()
     assert somebody.why is None
     run(one.dsn, "delete from realtime.connections")
-    assert await somebody.end() is Disconnected
+    assert await somebody.end() is DisconnectedError
 
 
 @contextmanager
@@ -59,7 +66,7 @@ async def test_clients_of_a_node_whose_row_was_removed_are_to_come_back_and_can(
         await one.listen("room", ann, presence={})
         await other.listen("room", bob, presence={})
         run(place.dsn, "delete from realtime.nodes where id = %s", one.feed.settings.node)
-        assert await ann.end() is NodeRemoved
+        assert await ann.end() is NodeRemovedError
         await bob.until(lambda: bob.of("presence:leave"))
         again = await come(one, "again", "ann")
         await one.listen("room", again, presence={})
@@ -77,10 +84,10 @@ async def test_clients_of_a_node_that_was_removed_with_its_slot_are_to_come_back
             others.execute("delete from realtime.nodes")  # the node waits for that before it makes a new slot
             drop_slot(place.dsn, one.feed.settings.slot_name)
             others.commit()
-        assert await ann.end() is NodeRemoved
+        assert await ann.end() is NodeRemovedError
         again = await come(one, "again", "ann")
         run(place.dsn, "delete from realtime.connections")
-        assert await again.end() is Disconnected
+        assert await again.end() is DisconnectedError
 
 
 async def test_a_connection_ended_while_the_slot_was_lost_is_not_to_come_back(place: Place) -> None:
@@ -89,9 +96,9 @@ async def test_a_connection_ended_while_the_slot_was_lost_is_not_to_come_back(pl
         with deaf(one):
             run(place.dsn, "delete from realtime.connections where id = 'ann'")
             drop_slot(place.dsn, one.feed.settings.slot_name)
-        assert await ann.end() is Disconnected
+        assert await ann.end() is DisconnectedError
         run(place.dsn, "truncate realtime.connections cascade")
-        assert await bob.end() is Disconnected
+        assert await bob.end() is DisconnectedError
 
 
 async def test_a_connection_whose_row_goes_before_its_writer_has_heard_of_it_is_ended(
@@ -112,7 +119,7 @@ async def test_a_connection_whose_row_goes_before_its_writer_has_heard_of_it_is_
             coming = asyncio.create_task(one.channels.connect(ann.member, ann.deliver))
             await until(lambda: read(database, "select from realtime.connections"))
             run(database, statement)
-            assert await ann.end() is Disconnected
+            assert await ann.end() is DisconnectedError
             heard.set()
             await coming
 
@@ -123,7 +130,7 @@ async def test_emptying_the_table_ends_those_who_were_in_it_and_none_that_came_l
         with deaf(one):
             run(place.dsn, "truncate realtime.connections cascade")
             bob = await come(one, "bob")
-        assert await ann.end() is Disconnected
+        assert await ann.end() is DisconnectedError
         await stays_until_removed(one, bob)
 
 
@@ -136,7 +143,7 @@ async def test_removing_the_node_ends_those_who_were_there_and_none_that_came_la
             await until(lambda: read(place.dsn, "select from pg_locks where not granted"))
             lock.commit()
         bob = await coming
-        assert await ann.end() is NodeRemoved
+        assert await ann.end() is NodeRemovedError
         await stays_until_removed(one, bob)
 
 
@@ -152,9 +159,9 @@ async def test_a_member_that_came_and_was_removed_while_the_slot_was_lost_is_ans
             run(place.dsn, "delete from realtime.presence where channel = 'stays'")
             run(place.dsn, "select realtime.close_channel('closes')")
             drop_slot(place.dsn, one.feed.settings.slot_name)
-        with pytest.raises(Kicked):
+        with pytest.raises(KickedError):
             await stays
-        with pytest.raises(ChannelClosed):
+        with pytest.raises(ChannelClosedError):
             await closes
         assert ann.why is None
         again = await one.listen("stays", ann, presence={})

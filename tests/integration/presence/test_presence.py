@@ -8,7 +8,7 @@ import json
 import pytest
 
 from engine.channels.core.events import iso_time
-from engine.channels.core.model import ChannelFull, PresenceRefused, Unavailable
+from engine.channels.core.model import ChannelFullError, PresenceRefusedError, UnavailableError
 from tests.integration.conftest import Place
 from tests.support.channel_nodes import Listener, node, open_transaction, read, run, until
 
@@ -67,7 +67,7 @@ async def test_what_updates_add_up_to_is_limited(database: str) -> None:
         ann = await one.listen("r", user="ann", presence={})
         for number in range(2):
             await one.channels.set_presence("r", ann.member, {f"part{number}": "x" * 4000})
-        with pytest.raises(PresenceRefused, match="8192 bytes"):
+        with pytest.raises(PresenceRefusedError, match="8192 bytes"):
             await one.channels.set_presence("r", ann.member, {"part2": "x" * 4000})
         await one.channels.set_presence("r", ann.member, {"part1": "y" * 4000})
         assert read(database, "select array(select jsonb_object_keys(state)) from realtime.presence") == [
@@ -141,7 +141,7 @@ async def test_a_change_that_comes_after_the_connection_broke_does_not_bring_it_
         watcher = await one.listen("r", user="w", presence={})
         ann = await one.listen("r", user="ann", presence={})
         await one.channels.disconnect(ann.member.connection_id)
-        with pytest.raises(PresenceRefused):  # what it said at last was under way
+        with pytest.raises(PresenceRefusedError):  # what it said at last was under way
             await one.channels.set_presence("r", ann.member, {"status": "away"})
         await watcher.until(lambda: watcher.of("presence:leave"))
         await until(lambda: read(database, "select user_id from realtime.presence_now") == [("w",)])
@@ -166,7 +166,7 @@ async def test_a_full_room_refuses_and_counts_users_exactly(database: str) -> No
         attempts = [(one, two)[number % 2].listen("small", user=f"u{number}") for number in range(10)]
         results = await asyncio.gather(*attempts, return_exceptions=True)
         assert sum(isinstance(result, Listener) for result in results) == 3
-        assert sum(isinstance(result, ChannelFull) for result in results) == 7
+        assert sum(isinstance(result, ChannelFullError) for result in results) == 7
         inside = next(result for result in results if isinstance(result, Listener))
         await one.listen("small", user=inside.member.user_id)
         for result in results:
@@ -177,11 +177,11 @@ async def test_a_full_room_refuses_and_counts_users_exactly(database: str) -> No
 async def test_presence_that_is_not_valid_is_refused(database: str) -> None:
     async with node(database) as one:
         ann = await one.listen("r", user="ann")
-        with pytest.raises(PresenceRefused):
+        with pytest.raises(PresenceRefusedError):
             await one.channels.set_presence("r", ann.member, {"status": "here"})
         bob = await one.listen("r", user="bob", presence={})
         for bad in ({"metadata": 1}, {"name": "a\0b"}):
-            with pytest.raises(PresenceRefused):
+            with pytest.raises(PresenceRefusedError):
                 await one.channels.set_presence("r", bob.member, bad)
 
 
@@ -337,7 +337,7 @@ async def test_presence_that_a_trigger_refuses_is_refused_once_and_in_its_words(
         "create trigger no_presence before insert on realtime.presence for each row execute function no_presence()",
     )
     async with node(database) as one:
-        with pytest.raises(Unavailable, match="no more seats"):
+        with pytest.raises(UnavailableError, match="no more seats"):
             await one.listen("chat:1", user="ann", presence={})
         assert read(database, "select last_value from tries") == [(1,)]
         await one.listen("chat:1", user="ann")

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.postgres.statement import Statement
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
@@ -185,7 +185,7 @@ REFUSED: list[tuple[Mapping[str, object], str]] = [
 
 @pytest.mark.parametrize(("spec", "message"), REFUSED, ids=lambda value: str(value)[:60])
 def test_a_malformed_query_is_refused_in_plain_words(oracle: Oracle, spec: dict[str, object], message: str) -> None:
-    with pytest.raises(InvalidQuery, match=message):
+    with pytest.raises(InvalidQueryError, match=message):
         parse_query(spec, oracle.table)
 
 
@@ -209,13 +209,13 @@ def test_what_postgres_does_not_accept_is_refused_at_once(
     oracle: Oracle, condition: list[object], message: str
 ) -> None:
     query = parse_query({"where": [["int", "==", 1], condition]}, oracle.table)
-    with pytest.raises(InvalidQuery, match=message):
+    with pytest.raises(InvalidQueryError, match=message):
         oracle.canonical(query)
     assert oracle.run(Statement("select 1")) == [(b"1",)]
 
 
 def test_an_order_that_postgres_does_not_have_is_refused(oracle: Oracle) -> None:
-    with pytest.raises(InvalidQuery, match="'orderBy': field 'place' \\(point\\)"):
+    with pytest.raises(InvalidQueryError, match="'orderBy': field 'place' \\(point\\)"):
         oracle.canonical(parse_query({"orderBy": ["place"]}, oracle.table))
 
 
@@ -229,7 +229,7 @@ def test_a_refused_value_leaves_the_callers_transaction_alone(oracle: Oracle) ->
     query = parse_query({"where": [["uid", "==", "nonsense"]]}, oracle.table)
     oracle.execute("begin")
     oracle.execute(f"create temp table kept_{datetime.datetime.now().microsecond} ()")
-    with pytest.raises(InvalidQuery):
+    with pytest.raises(InvalidQueryError):
         oracle.canonical(query)
     assert oracle.run(Statement("select 1")) == [(b"1",)]
     oracle.execute("rollback")

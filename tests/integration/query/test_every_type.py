@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from engine.catalog.load import Table
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.postgres.statement import Statement
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
@@ -107,13 +107,13 @@ class Case:
             return None
         return [row[0].decode() for row in rows if isinstance(row[0], bytes)]
 
-    def live(self, spec: dict[str, object]) -> list[str] | InvalidQuery:
+    def live(self, spec: dict[str, object]) -> list[str] | InvalidQueryError:
         """The ids that the live query has, whichever way it is kept."""
         try:
             query = self.oracle.runner.run(
                 canonicalise(parse_query(spec, self.table), self.table, self.oracle.connection)
             )
-        except InvalidQuery as refused:
+        except InvalidQueryError as refused:
             return refused
         reread = [row[0].decode() for row in self.oracle.run(render_documents(query, self.table)) if row[0]]
         plan = compile_incremental(query, self.table)
@@ -132,7 +132,7 @@ class Case:
             self.problems.append(f"{self.name} {spec}: {type(error).__name__}: {error}")
             return
         sql = self.sql(rest)
-        if isinstance(live, InvalidQuery):
+        if isinstance(live, InvalidQueryError):
             if sql is not None and operator not in self.kind.refused:
                 self.problems.append(f"{self.name} {spec}: refused ({live}), and SQL gives {sql}")
             elif not str(live).startswith(("field 'v'", "'orderBy': field 'v'")) or "operator does not exist" in str(
@@ -193,7 +193,7 @@ class Case:
         sql = self.sql(rest.replace("$1", quoted[0] if quoted else ""))
         try:
             plan = self.oracle.runner.run(plan_query(self.name, spec, self.oracle.catalog, self.oracle.connection))
-        except InvalidQuery as refused:
+        except InvalidQueryError as refused:
             if sql is not None:
                 self.problems.append(f"{self.name} {spec}: refused ({refused}), and SQL gives {sql}")
             return

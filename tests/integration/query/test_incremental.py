@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.builder.parse import parse_query
-from engine.query.compile.plan import Conjunction, IncrementalPlan, NotIncremental, RangeTerm, compile_incremental
+from engine.query.compile.plan import IncrementalPlan, IndexTerms, NotIncremental, RangeTerm, compile_incremental
 from engine.query.compile.to_sql import render_documents
 from engine.query.ir.model import And, Bound, Compare, Not, Or, OrderBy, Query
 from engine.transaction import Row
@@ -66,7 +66,7 @@ def test_an_operator_between_other_types_is_not_guessed(oracle: Oracle, compare:
 
 
 def test_a_column_that_does_not_exist_is_an_error_in_the_order(oracle: Oracle) -> None:
-    with pytest.raises(InvalidQuery, match="no column 'nope'"):
+    with pytest.raises(InvalidQueryError, match="no column 'nope'"):
         compile_incremental(Query("wide", order_by=(OrderBy("nope", False, False),)), oracle.table)
 
 
@@ -122,19 +122,19 @@ def test_the_matcher_is_told_what_a_row_must_have(
 ) -> None:
     index = oracle.table.index
     wanted = {
-        Conjunction(
+        IndexTerms(
             tuple(sorted((index[name], value) for name, value in equalities.items())),  # type: ignore[arg-type]
             tuple(RangeTerm(index[str(name)], *rest) for name, *rest in ranges),  # type: ignore[arg-type]
         )
         for equalities, ranges in expected
     }
-    assert set(incremental(oracle, spec).alternatives) == wanted
+    assert set(incremental(oracle, spec).index_terms) == wanted
 
 
 def test_a_product_too_large_keeps_the_part_that_fits(oracle: Oracle) -> None:
     where = [["int", "in", [1, 2]], ["big", "in", list(range(200))]]
     plan = incremental(oracle, {"where": where})
-    assert {index for c in plan.alternatives for index, _ in c.equalities} == {oracle.table.index["int"]}
+    assert {index for c in plan.index_terms for index, _ in c.equalities} == {oracle.table.index["int"]}
 
 
 MORE = """
@@ -191,7 +191,7 @@ def test_odd_names_survive(more: Oracle) -> None:
 
 
 def test_a_cursor_longer_than_the_order_is_an_error(oracle: Oracle) -> None:
-    with pytest.raises(InvalidQuery, match="2 values, but the order has 1"):
+    with pytest.raises(InvalidQueryError, match="2 values, but the order has 1"):
         compile_incremental(Query("wide", start=Bound(("1", "2"), inclusive=True)), oracle.table)
 
 
@@ -234,9 +234,9 @@ def test_only_exposed_fields_are_encoded_and_can_be_asked_for(more: Oracle) -> N
     table = more.catalog.by_collection["shapes"]
     assert [column.name for column in table.columns if not column.exposed] == ["id"]
     assert "secret" not in table.by_name
-    with pytest.raises(InvalidQuery, match="no field 'id'"):
+    with pytest.raises(InvalidQueryError, match="no field 'id'"):
         parse_query({"orderBy": ["id"]}, table)
-    with pytest.raises(InvalidQuery, match="no field 'camel_x'"):
+    with pytest.raises(InvalidQueryError, match="no field 'camel_x'"):
         parse_query({"orderBy": ["camel_x"]}, table)
     documents = more.run(render_documents(parse_query({"orderBy": ["camelX"]}, table), table))
     assert documents[2] == (b"3", b'{"at":{"x":1,"y":2},"camelX":null,"made":6}')

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.catalog.load import Table
-from engine.query.compile.plan import Conjunction, IncrementalPlan, compile_incremental
+from engine.query.compile.plan import IncrementalPlan, IndexTerms, compile_incremental
 from engine.query.compile.to_sql import render_documents
 from engine.query.ir.model import Query
 from engine.query.ir.normalise import normalise
@@ -16,7 +16,7 @@ from tests.integration.query.conftest import Oracle, Row
 from tests.support.query_strategies import predicates, queries
 
 
-def satisfies(row: Row, conjunction: Conjunction, table: Table) -> bool:
+def satisfies(row: Row, conjunction: IndexTerms, table: Table) -> bool:
     """What the matcher's indexes will find."""
     for index, wanted in conjunction.equalities:
         value = row[index]
@@ -59,8 +59,8 @@ def test_every_matching_row_satisfies_an_alternative(oracle: Oracle, data: st.Da
     plan = compiled(oracle, data.draw(queries(oracle.table)))
     for row in oracle.rows:
         if plan.matches(row):
-            assert any(satisfies(row, conjunction, oracle.table) for conjunction in plan.alternatives)
-    assert len(plan.alternatives) <= 256
+            assert any(satisfies(row, conjunction, oracle.table) for conjunction in plan.index_terms)
+    assert len(plan.index_terms) <= 256
 
 
 @settings(max_examples=60, deadline=None)

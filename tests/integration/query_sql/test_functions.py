@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.ir.reread_plan import ReReadPlan
 from tests.integration.query_sql.conftest import Planner, connect
 
@@ -109,7 +109,7 @@ BY_WAY_OF_OTHERS = [
 async def test_what_immutable_functions_call_in_defaults_and_bodies_counts(
     planner: Planner, sql: str, message: str
 ) -> None:
-    with pytest.raises(InvalidQuery, match=message) as refused:
+    with pytest.raises(InvalidQueryError, match=message) as refused:
         await planner.plan(sql)
     assert "gold" not in str(refused.value)
 
@@ -121,7 +121,7 @@ async def test_a_function_is_not_called_while_it_is_judged(planner: Planner) -> 
             "$$ begin raise exception 'the trap was called'; end $$;"
             "create function app.bait(a int default app.trap()) returns int language sql immutable as 'select a'"
         )
-        with pytest.raises(InvalidQuery, match=r"the query calls the volatile function trap\(\).*by way of bait"):
+        with pytest.raises(InvalidQueryError, match=r"the query calls the volatile function trap\(\).*by way of bait"):
             await planner.plan("select app.bait() as a, id from messages")
 
 
@@ -149,7 +149,7 @@ async def test_a_clock_in_a_default_makes_the_query_depend_on_the_time(planner: 
 async def test_what_does_not_follow_from_exposed_data_and_the_clock_is_refused(
     planner: Planner, sql: str, message: str
 ) -> None:
-    with pytest.raises(InvalidQuery, match=message) as refused:
+    with pytest.raises(InvalidQueryError, match=message) as refused:
         await planner.plan(sql)
     assert "gold" not in str(refused.value)
 
@@ -229,11 +229,11 @@ async def test_calls_that_only_the_planner_puts_in_are_judged(planner: Planner) 
             ("select greatest(row(point(n, 1)), row(point(1, 1)))::text as v, id from messages", "trap_"),
             ("select id from messages where not (body operator(app.===) 'x')", "evil"),
         ):  # fmt: skip
-            with pytest.raises(InvalidQuery, match=f"volatile function {name}"):
+            with pytest.raises(InvalidQueryError, match=f"volatile function {name}"):
                 await planner.plan(sql)
         assert await planner.plan("select id, body from messages union all select 1, 'x'")
         await planner.connection.execute(OF_A_RANGE)
-        with pytest.raises(InvalidQuery, match="volatile function trap_int"):
+        with pytest.raises(InvalidQueryError, match="volatile function trap_int"):
             await planner.plan("select ir(1, n) as v, id from messages")
 
 
@@ -253,5 +253,5 @@ async def test_the_domains_in_a_literal_are_judged_before_postgres_reads_it(plan
             "takes('(1,abc)')",
             "'(1,a)'::app.pay",
         ):
-            with pytest.raises(InvalidQuery, match=r"calls the volatile function spring\(\)"):
+            with pytest.raises(InvalidQueryError, match=r"calls the volatile function spring\(\)"):
                 await planner.plan(f"select {expression} as v, id from messages")

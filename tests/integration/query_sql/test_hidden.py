@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
+from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
 from engine.query.planner import plan_query
 from tests.integration.query_sql.conftest import Planner
 
@@ -33,10 +33,10 @@ NOT_EXPOSED = [
 @pytest.mark.parametrize("sql", NOT_EXPOSED)
 async def test_a_hidden_table_looks_exactly_like_one_that_does_not_exist(planner: Planner, sql: str) -> None:
     with pytest.raises(
-        PermissionDenied, match=r'^"vault" cannot be read: it does not exist or is not exposed'
+        PermissionDeniedError, match=r'^"vault" cannot be read: it does not exist or is not exposed'
     ) as hidden:
         await planner.plan(sql)
-    with pytest.raises(PermissionDenied) as missing:
+    with pytest.raises(PermissionDeniedError) as missing:
         await planner.plan(sql.replace("vault", "nowhere"))
     assert str(missing.value) == str(hidden.value).replace("vault", "nowhere")
     assert hidden.value.code == "RT_003"
@@ -50,7 +50,7 @@ async def test_a_hidden_table_looks_exactly_like_one_that_does_not_exist(planner
 )  # fmt: skip
 async def test_system_catalogs_views_and_sequences_are_refused_by_name(planner: Planner, name: str) -> None:
     with pytest.raises(
-        PermissionDenied, match=f'^"{name.rsplit(".", 1)[-1]}" cannot be read: .*of a view, expose the tables'
+        PermissionDeniedError, match=f'^"{name.rsplit(".", 1)[-1]}" cannot be read: .*of a view, expose the tables'
     ):
         await planner.plan(f"select m.id from messages m, {name} x")
 
@@ -58,7 +58,7 @@ async def test_system_catalogs_views_and_sequences_are_refused_by_name(planner: 
 async def test_a_relation_that_only_postgres_can_find_is_refused_too(planner: Planner) -> None:
     # sqlglot cannot read ORDER BY ... USING, so the names have not been looked at before.
     for name in ("vault", "nowhere", "pg_class"):
-        with pytest.raises(QueryRejected) as refused:
+        with pytest.raises(QueryRejectedError) as refused:
             await planner.plan(f"select m.id from messages m, {name} x order by m.id using <")
         assert "gold" not in str(refused.value)
 
@@ -96,10 +96,10 @@ HIDDEN_COLUMN = [
 
 @pytest.mark.parametrize("sql", HIDDEN_COLUMN)
 async def test_a_hidden_column_cannot_be_reached(planner: Planner, sql: str) -> None:
-    with pytest.raises(QueryRejected) as refused:
+    with pytest.raises(QueryRejectedError) as refused:
         await planner.plan(sql)
     assert "top secret" not in str(refused.value)
-    assert isinstance(refused.value, PermissionDenied), refused.value
+    assert isinstance(refused.value, PermissionDeniedError), refused.value
 
 
 WHOLE_ROWS = [
@@ -195,17 +195,17 @@ async def test_a_hidden_name_gets_the_answer_that_a_missing_one_gets(planner: Pl
     missing_name = "nowhere" + name[7:] if len(name) > 7 else "nowhere"[: len(name)]
     try:
         await planner.plan(re.sub(name, missing_name, sql, flags=re.I), *params, collection=collection)
-    except QueryRejected as missing:
+    except QueryRejectedError as missing:
         expected: str | None = str(missing).replace(missing_name, name)
         code = missing.code
     else:
         expected, code = None, ""
-    with pytest.raises(QueryRejected) as hidden:
+    with pytest.raises(QueryRejectedError) as hidden:
         await planner.plan(sql, *params, collection=collection)
     if expected is not None:
         assert (str(hidden.value), hidden.value.code) == (expected, code)
     else:
-        assert isinstance(hidden.value, PermissionDenied)
+        assert isinstance(hidden.value, PermissionDeniedError)
     for told in ("gold", "top secret", "flood", "fire", "second", "record literal"):
         assert told not in str(hidden.value)
 
@@ -254,7 +254,7 @@ async def test_system_columns_are_not_exposed(planner: Planner, column: str) -> 
         f"select count(*) as c from messages m group by {column}",
         f"select id from (select id, {column} as c from messages m) x where c is not null",
     ):
-        with pytest.raises(QueryRejected) as refused:
+        with pytest.raises(QueryRejectedError) as refused:
             await planner.plan(sql)
         assert str(refused.value) == "system columns (ctid, xmin, tableoid and the like) are not exposed"
         assert refused.value.code == "RT_003"
@@ -263,5 +263,5 @@ async def test_system_columns_are_not_exposed(planner: Planner, column: str) -> 
 @pytest.mark.parametrize("field", ["xmin", "ctid", "tableoid", "secret", "nowhere"])
 async def test_a_builder_query_has_neither_system_columns_nor_hidden_ones(planner: Planner, field: str) -> None:
     for spec in ({"where": [[field, "is-null"]]}, {"orderBy": [[field]]}, {"where": [[field, "==", "1"]]}):
-        with pytest.raises(InvalidQuery, match=f"^collection 'messages' has no field '{field}'$"):
+        with pytest.raises(InvalidQueryError, match=f"^collection 'messages' has no field '{field}'$"):
             await plan_query("messages", spec, planner.catalog, planner.connection)

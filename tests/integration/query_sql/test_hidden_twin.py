@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from engine.catalog.load import load_catalog
-from engine.errors import InvalidQuery, PermissionDenied, QueryRejected
+from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.query_sql.conftest import Planner, connect
@@ -290,7 +290,7 @@ async def answer(planner: Planner, sql: str) -> object:
     try:
         plan = await planner.plan(sql, collection="users" if "with users" not in sql and "users" in sql else "items")
         return [document for _, document in await planner.read(plan)]
-    except QueryRejected as refused:
+    except QueryRejectedError as refused:
         return refused.code, str(refused)
 
 
@@ -323,9 +323,9 @@ async def test_a_name_that_exists_in_neither_is_refused_in_the_same_words(planne
             "select id, x.a from users, json_to_record('{{}}') as x(a {})",
         ):
             missing = "z" * len(name)
-            with pytest.raises(PermissionDenied) as refused:
+            with pytest.raises(PermissionDeniedError) as refused:
                 await planner.plan(sql.format(name), collection="users")
-            with pytest.raises(PermissionDenied) as other:
+            with pytest.raises(PermissionDeniedError) as other:
                 await planner.plan(sql.format(missing), collection="users")
             assert str(refused.value) == str(other.value).replace(missing, name)
 
@@ -359,5 +359,5 @@ async def test_a_statement_that_would_grow_beyond_all_bounds_is_refused(pg18: Lo
             planner = Planner(connection, await load_catalog(connection))
             assert await planner.plan("select a.id from wide a, wide b", collection="wide")
             many = ", ".join(f"wide w{number}" for number in range(100))
-            with pytest.raises(InvalidQuery, match="names tables with many columns too often"):
+            with pytest.raises(InvalidQueryError, match="names tables with many columns too often"):
                 await planner.plan(f"select w0.id from {many}", collection="wide")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import InvalidQuery, PermissionDenied
+from engine.errors import InvalidQueryError, PermissionDeniedError
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.planner import plan_query
@@ -139,7 +139,7 @@ async def test_a_parameter_means_its_json_value(
 async def test_a_value_that_its_type_does_not_accept_is_refused_when_subscribing(
     planner: Planner, condition: str, value: object, message: str
 ) -> None:
-    with pytest.raises(InvalidQuery, match=message):
+    with pytest.raises(InvalidQueryError, match=message):
         await planner.plan(f"select id, n + 0 as m from messages where {condition}", value)
 
 
@@ -215,7 +215,7 @@ async def test_a_table_with_a_problem_cannot_be_subscribed_to_nor_joined(planner
         from engine.catalog.load import load_catalog
 
         planner.catalog = await load_catalog(planner.connection)
-        with pytest.raises(PermissionDenied, match='"users" cannot be subscribed to'):
+        with pytest.raises(PermissionDeniedError, match='"users" cannot be subscribed to'):
             await planner.plan("select id from users", collection="users")
-        with pytest.raises(PermissionDenied, match='"users" cannot be subscribed to'):
+        with pytest.raises(PermissionDeniedError, match='"users" cannot be subscribed to'):
             await planner.plan("select m.id from messages m join users u on u.id = m.n")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.sql.lexer import Edit, apply, normalise, place, statement, tokenize
 
 
@@ -34,7 +34,7 @@ def test_tokens_are_those_of_postgres(sql: str, texts: list[str]) -> None:
 
 @pytest.mark.parametrize("sql", ["'", '"', '""', "$a$ $b$", "/*", "/* /* */", "\\", "\x01", "U&'x'", 'u&"x"', "e'\\'"])
 def test_what_is_not_terminated_or_not_sql_is_invalid(sql: str) -> None:
-    with pytest.raises(InvalidQuery):
+    with pytest.raises(InvalidQueryError):
         tokenize(sql)
 
 
@@ -78,7 +78,7 @@ def test_a_text_is_one_statement_for_us_only_if_it_is_for_postgres(pg18_dsn: str
     sql = f"select {text}"
     try:
         statement(sql, tokenize(sql))
-    except InvalidQuery:
+    except InvalidQueryError:
         return
     with psycopg.connect(pg18_dsn) as connection:
         result = connection.pgconn.prepare(b"", sql.encode())

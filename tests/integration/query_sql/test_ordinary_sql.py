@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.catalog.load import load_catalog
-from engine.errors import QueryRejected
+from engine.errors import QueryRejectedError
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.query_sql.conftest import Planner, connect
@@ -66,7 +66,7 @@ async def test_ordinary_sql_gives_what_tables_without_the_hidden_columns_would(p
         try:
             rows = await planner.read(await planner.plan(sql, collection=collection))
             found[sql] = sorted(json.dumps(document, sort_keys=True) for _, document in rows)
-        except QueryRejected as refused:
+        except QueryRejectedError as refused:
             found[sql] = f"{refused.code} {refused}"
     for table, columns in SHOWN.items():
         key = columns.split(",")[-1 if table == "weather" else 0]

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
 from engine.catalog.load import load_catalog
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from server.cli.local_postgres import LocalPostgres
@@ -183,7 +183,7 @@ async def check(planner: Planner, select: Select) -> None:
     except psycopg.Error as error:
         event("refused")
         note(f"Postgres says {error}")
-        with pytest.raises(InvalidQuery):
+        with pytest.raises(InvalidQueryError):
             await planner.plan(select.sql, *select.params, collection="wide")
         return
     plan = await planner.plan(select.sql, *select.params, collection="wide")

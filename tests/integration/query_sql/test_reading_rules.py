@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from engine.catalog.load import load_catalog
-from engine.errors import CatalogError, InvalidQuery, PermissionDenied, QueryRejected
+from engine.errors import CatalogError, InvalidQueryError, PermissionDeniedError, QueryRejectedError
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import SqlCache, plan_query
@@ -62,7 +62,7 @@ async def test_odd_but_valid_sql_gives_what_postgres_gives(
         await planner.connection.execute(ODD.encode())
         planner.catalog = await load_catalog(planner.connection)
         if incremental is None:
-            with pytest.raises(QueryRejected):
+            with pytest.raises(QueryRejectedError):
                 await planner.plan(sql, collection="odd")
             return
         plan = await planner.plan(sql, collection="odd")
@@ -82,7 +82,7 @@ async def test_numbers_in_the_newer_notations_mean_what_postgres_says(planner: P
         try:
             expected = await planner.documents(sql)
         except psycopg.Error:
-            with pytest.raises(InvalidQuery):
+            with pytest.raises(InvalidQueryError):
                 await planner.plan(sql)
             continue
         assert [document for _, document in await planner.read(await planner.plan(sql))] == expected
@@ -92,14 +92,14 @@ async def test_bare_keywords_that_read_the_session_are_not_taken_for_columns(pla
     async with planner.connection.transaction(force_rollback=True):
         await planner.connection.execute(ODD.encode())
         planner.catalog = await load_catalog(planner.connection)
-        with pytest.raises(InvalidQuery, match="reads the session"):
+        with pytest.raises(InvalidQueryError, match="reads the session"):
             await planner.plan("select id, user from odd", collection="odd")
 
 
 async def test_a_function_that_the_reader_may_not_execute_is_refused(planner: Planner) -> None:
     async with planner.connection.transaction(force_rollback=True):
         await planner.connection.execute("revoke execute on function app.pure(int) from public")
-        with pytest.raises(PermissionDenied, match="permission denied for function pure"):
+        with pytest.raises(PermissionDeniedError, match="permission denied for function pure"):
             await planner.plan("select app.pure(n) as p, id from messages")
 
 
@@ -124,11 +124,11 @@ async def test_cached_checks_give_the_same_plans_and_still_check_values(planner:
     sql = "select id from messages where n = $1 order by id"
     for value in (1, 2, 1):
         assert (await plan(sql, value)).key == (await planner.plan(sql, value)).key
-    with pytest.raises(InvalidQuery, match="invalid input syntax"):
+    with pytest.raises(InvalidQueryError, match="invalid input syntax"):
         await plan(sql, "x")
-    with pytest.raises(InvalidQuery, match="1 parameter"):
+    with pytest.raises(InvalidQueryError, match="1 parameter"):
         await plan(sql)
-    with pytest.raises(InvalidQuery, match="does not read the collection"):
+    with pytest.raises(InvalidQueryError, match="does not read the collection"):
         await plan(sql, 1, collection="users")
     moment = "select id from messages where created_at > $1 order by id"
     assert isinstance(await plan(moment, "2024-01-03"), IncrementalPlan)

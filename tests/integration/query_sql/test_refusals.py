@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import InvalidQuery, PermissionDenied, UnknownCollection
+from engine.errors import InvalidQueryError, PermissionDeniedError, UnknownCollectionError
 from engine.query.planner import plan_query
 from tests.integration.query_sql.conftest import Planner
 
@@ -81,7 +81,7 @@ NOT_A_SELECT = [
 
 @pytest.mark.parametrize(("sql", "message"), NOT_A_SELECT)
 async def test_what_is_not_one_pure_select_is_invalid(planner: Planner, sql: str, message: str) -> None:
-    with pytest.raises(InvalidQuery, match=message) as refused:
+    with pytest.raises(InvalidQueryError, match=message) as refused:
         await planner.plan(sql)
     assert refused.value.code == "RT_007"
     assert await planner.rows("select count(*)::int from app.messages where n is distinct from 99") == [(40,)]
@@ -102,13 +102,13 @@ async def test_what_is_not_one_pure_select_is_invalid(planner: Planner, sql: str
     ids=lambda sql: sql[:40],
 )
 async def test_monsters_are_refused_and_break_nothing(planner: Planner, sql: str) -> None:
-    with pytest.raises(InvalidQuery):
+    with pytest.raises(InvalidQueryError):
         await planner.plan(sql)
     assert await planner.plan("select id from messages")
 
 
 async def test_sql_of_a_hundred_kilobytes_is_refused_by_its_length(planner: Planner) -> None:
-    with pytest.raises(InvalidQuery, match="100029 characters long; at most 20000"):
+    with pytest.raises(InvalidQueryError, match="100029 characters long; at most 20000"):
         await planner.plan("select id from messages where" + " " * 100_000)
 
 
@@ -130,13 +130,13 @@ async def test_sql_of_a_hundred_kilobytes_is_refused_by_its_length(planner: Plan
     ],
 )
 async def test_a_malformed_request_is_invalid(planner: Planner, spec: dict[str, object], message: str) -> None:
-    with pytest.raises(InvalidQuery, match=message):
+    with pytest.raises(InvalidQueryError, match=message):
         await plan_query("messages", spec, planner.catalog, planner.connection)
 
 
 async def test_a_collection_that_is_not_exposed_is_unknown(planner: Planner) -> None:
     for name in ("vault", "nowhere", "app.messages", ""):
-        with pytest.raises(UnknownCollection) as refused:
+        with pytest.raises(UnknownCollectionError) as refused:
             await plan_query(name, {}, planner.catalog, planner.connection)
         assert refused.value.code == "RT_004"
 
@@ -146,7 +146,7 @@ async def test_nothing_of_the_check_stays_behind(planner: Planner) -> None:
         "select current_user, current_setting('search_path'), current_setting('statement_timeout')"
     )
     await planner.plan("select count(*) from messages where id > $1", 3)
-    with pytest.raises(InvalidQuery):
+    with pytest.raises(InvalidQueryError):
         await planner.plan("select random() from messages")
     after = await planner.rows(
         "select current_user, current_setting('search_path'), current_setting('statement_timeout')"
@@ -157,7 +157,7 @@ async def test_nothing_of_the_check_stays_behind(planner: Planner) -> None:
 
 async def test_a_plan_can_be_made_inside_a_transaction_which_a_refusal_does_not_spoil(planner: Planner) -> None:
     async with planner.connection.transaction():
-        with pytest.raises(PermissionDenied):
+        with pytest.raises(PermissionDeniedError):
             await planner.plan("select bogus from messages")
         assert await planner.plan("select id from messages")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import PermissionDenied
+from engine.errors import PermissionDeniedError
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from tests.integration.query_sql.conftest import Planner
@@ -196,7 +196,7 @@ async def test_quoted_and_mixed_case_names_are_postgres_names(planner: Planner) 
     plan = await planner.plan(sql, collection="mixed")
     assert isinstance(plan, IncrementalPlan)
     assert [document for _, document in await planner.read(plan)] == await planner.documents(sql)
-    with pytest.raises(PermissionDenied, match='column "id" does not exist, or it is not exposed'):
+    with pytest.raises(PermissionDeniedError, match='column "id" does not exist, or it is not exposed'):
         await planner.plan('select Id from "Mixed Case"', collection="mixed")
 
 

@@ -14,7 +14,7 @@ import pytest
 from server.app.settings import Settings
 from server.cli.doctor import diagnose
 from server.cli.local_postgres import LocalPostgres
-from server.cli.lock_waits import LockedOut, patiently
+from server.cli.lock_waits import LockTimeoutError, patiently
 from server.cli.migrate import MigrationError, check_migrated, check_served, migrate
 from tests.conftest import database_on
 from tests.support.processes import ROOT
@@ -206,7 +206,9 @@ def test_a_lock_that_stays_taken_is_given_up_with_the_process_that_holds_it(data
         def work(connection: psycopg.Connection[Any]) -> None:
             connection.execute("lock table public.t")
 
-        with pytest.raises(LockedOut, match=rf"gave up after 2 attempts .*process {busy.info.backend_pid} \(postgres"):
+        with pytest.raises(
+            LockTimeoutError, match=rf"gave up after 2 attempts .*process {busy.info.backend_pid} \(postgres"
+        ):
             patiently(database, "test", work, lock_timeout=1.5, attempts=2, say=lambda text: None)
 
 

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from engine.postgres.named_queries import query
 from server.cli import migrate as migrating
-from server.cli.lock_waits import LockedOut, patiently
+from server.cli.lock_waits import LockTimeoutError, patiently
 from server.cli.migrate import migrate
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.cli.test_cli import run_sql
@@ -55,7 +55,9 @@ def test_a_migrate_beside_one_that_does_not_end_gives_up_and_names_it(
     said: list[str] = []
     with psycopg.connect(database, application_name="realtime migrate elsewhere") as other:
         other.execute(query("migration_lock").encode())
-        with pytest.raises(LockedOut, match="another `realtime migrate` of this database has not ended") as refused:
+        with pytest.raises(
+            LockTimeoutError, match="another `realtime migrate` of this database has not ended"
+        ) as refused:
             migrate(database, lock_timeout=0.2, say=said.append)
         holder = f"process {other.info.backend_pid} (postgres, realtime migrate elsewhere, idle in transaction"
         assert holder in str(refused.value)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from engine.channels.core.filters.filter import compile_filter
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from tests.integration.sql.conftest import Connect, Connection, Stream, named, run, value
 
 
@@ -206,7 +206,7 @@ def test_sql_takes_the_conditions_that_servers_can_read_and_no_others(db: Connec
     try:
         compile_filter(where)
         readable = True
-    except InvalidQuery:
+    except InvalidQueryError:
         readable = False
     for statement, conditions in (
         ("select realtime.broadcast('c', 'e', audience => %s::jsonb)", {"where": where}),

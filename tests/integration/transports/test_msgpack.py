@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from server.protocol.msgpack import json_of, packed, packed_fields, packed_snapshot
 from server.protocol.server_messages import snapshot_head, snapshot_tail
-from server.protocol.validation import BadMessage
+from server.protocol.validation import InvalidMessageError
 from tests.support.listener import write
 from tests.support.people import running
 from tests.support.talkers import SocketTalker, talker
@@ -91,19 +91,19 @@ def test_a_snapshot_put_together_is_the_whole_one(name: str, data: Any, reset: b
     [{"data": b"bytes"}, {1: "a"}, {"t": msgspec.msgpack.Ext(5, b"x")}, {"n": float("nan")}, {"n": float("inf")}],
 )
 def test_what_json_cannot_say_is_refused(value: object) -> None:
-    with pytest.raises(BadMessage):
+    with pytest.raises(InvalidMessageError):
         json_of(msgspec.msgpack.encode(value))
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_json_or_refused(data: bytes) -> None:
-    with contextlib.suppress(BadMessage):
+    with contextlib.suppress(InvalidMessageError):
         json.loads(json_of(data))
 
 
 @pytest.mark.parametrize("data", [b"\x81" * 100_000, b"\x91" * 100_000 + b"\xc0", b"\x81\xa1a" * 200 + b"\xc0"])
 def test_nesting_beyond_reason_is_refused(data: bytes) -> None:
-    with pytest.raises(BadMessage):
+    with pytest.raises(InvalidMessageError):
         json_of(data)
 
 

@@ -7,7 +7,7 @@ import json
 from urllib.parse import quote
 
 from engine.channels.core.model import Position, parse_position
-from server.transports.sse.event_ids import Place, write_id
+from server.transports.sse.event_ids import StreamPosition, write_id
 from tests.integration.transports.test_sse import CHANNELS, Source, fill, positions
 from tests.support.listener import write
 from tests.support.people import rest, running
@@ -126,7 +126,11 @@ async def test_what_is_missing_in_one_channel_is_told_of_that_one_only(database:
             await source.listen(stream, 100, 9)
         first = min((m for m in source.heard.values() if m["channel"] == "chat:2"), key=positions)
         again = Source(http, EVERYTHING)
-        own = {"chat:1": Place("0/1", "elsewhere"), "chat:2": Place(first["position"], epoch), "chat:3": None}
+        own = {
+            "chat:1": StreamPosition("0/1", "elsewhere"),
+            "chat:2": StreamPosition(first["position"], epoch),
+            "chat:3": None,
+        }
         again.last_id = write_id(own) or ""
         async with again.open() as stream:
             told = [await stream.hear("subscribed") for _ in CHANNELS]

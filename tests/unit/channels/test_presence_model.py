@@ -9,10 +9,10 @@ from typing import Any, cast
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.channels.core.decode import MessageRow, Records, RowChange
+from engine.channels.core.decode import DecodedTransaction, MessageRow, RowChange
 from engine.channels.core.presence import PresenceState
 from engine.channels.core.state_machine import ChannelCore, Effects
-from engine.channels.core.unrecorded import Ledger
+from engine.channels.core.unrecorded import UnrecordedMessages
 from engine.postgres.snapshot import Snapshot
 from engine.transaction import Kind
 
@@ -78,13 +78,13 @@ def test_the_events_turn_the_list_of_users_into_the_list_after(
             assert presence.count(channel) == len(shown)
 
 
-def delivered(ledger: Ledger, xid: int) -> None:
+def delivered(ledger: UnrecordedMessages, xid: int) -> None:
     message = MessageRow(xid * 8, xid, "a", "e", b"1", None, None, str(xid), None, 0, "")
-    ledger.append(Records(xid * 8, xid * 8 + 4, 0, xid, [message], full_xid=xid))
+    ledger.append(DecodedTransaction(xid * 8, xid * 8 + 4, 0, xid, [message], full_xid=xid))
 
 
 def test_the_ledger_keeps_what_a_read_under_way_might_miss() -> None:
-    ledger = Ledger()
+    ledger = UnrecordedMessages()
     delivered(ledger, 10)
     delivered(ledger, 11)
     everything = Snapshot(100, 100, frozenset())
@@ -100,7 +100,7 @@ def test_the_ledger_keeps_what_a_read_under_way_might_miss() -> None:
 
 
 def test_the_ledger_keeps_what_is_not_recorded_and_what_no_snapshot_shows() -> None:
-    ledger = Ledger()
+    ledger = UnrecordedMessages()
     delivered(ledger, 10)
     delivered(ledger, 11)
     ledger.record(ledger.unrecorded[:1])
@@ -112,7 +112,7 @@ def test_the_ledger_keeps_what_is_not_recorded_and_what_no_snapshot_shows() -> N
 
 
 def test_the_ledger_does_not_go_by_snapshots_of_a_history_that_a_crash_took_back() -> None:
-    ledger = Ledger()
+    ledger = UnrecordedMessages()
     everything = Snapshot(100, 100, frozenset())
     waiting, reading = ledger.begin_read(), ledger.begin_read()
     ledger.end_read(reading, everything)  # not used before the older read has ended
@@ -140,6 +140,6 @@ def test_presence_does_not_go_by_snapshots_of_a_history_that_a_crash_took_back()
     core.load(lost, [[row("c", 0, 1)], [], [], []], [])  # the row was never on the disk
     core.load(Snapshot(50, 50, frozenset(), position=400), [[], [], [], []], [])
     assert core.presence.count("c") == 0
-    records = Records(600, 604, 0, 50, changes=[RowChange(Kind.INSERT, "presence", None, row("c", 1, 1))])
+    records = DecodedTransaction(600, 604, 0, 50, changes=[RowChange(Kind.INSERT, "presence", None, row("c", 1, 1))])
     core._conclude(records, [])
     assert core.presence.count("c") == 1

@@ -11,11 +11,11 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
-from engine.channels.core.model import Disconnected, Kicked, NodeRemoved
+from engine.channels.core.model import DisconnectedError, KickedError, NodeRemovedError
 from server.ports.limits import ConnectionLimits
 from server.session.session import SessionLimits
 from tests.support.raw_socket import masked, read_frame, reading, slow_client
-from tests.support.rooms import Event, Full
+from tests.support.rooms import Event, FullError
 from tests.support.serving import Door, closed_after, hear, hear_to_the_end, open_door, say
 
 PATIENCE = 20
@@ -110,7 +110,7 @@ async def test_closed_channels_are_refused_by_name(channel: str, code: str) -> N
 
 @pytest.mark.parametrize(
     ("failure", "code"),
-    [(Full("5 of 5 places are taken"), "RT_008"), (OSError("gone"), "RT_001"), (KeyError("bug"), "RT_001")],
+    [(FullError("5 of 5 places are taken"), "RT_008"), (OSError("gone"), "RT_001"), (KeyError("bug"), "RT_001")],
 )
 async def test_whatever_goes_wrong_the_request_is_answered_and_can_be_repeated(failure: Exception, code: str) -> None:
     async with open_door() as door, door.connect() as client:
@@ -167,13 +167,13 @@ async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection() -
         await greeted(client)
         await subscribed(client)
         [subscription] = door.rooms.subscriptions
-        subscription.deliver(Event(error=Kicked("you were removed: spam")))
+        subscription.deliver(Event(error=KickedError("you were removed: spam")))
         kicked = await hear(client)
         assert (kicked["type"], kicked["code"], kicked["channel"]) == ("error", "RT_003", "chat:1")
         subscription.deliver(Event({"n": 1}))
         door.rooms.members["test"](Event({"n": 2}))
         assert await hear(client) == {"n": 2}
-        door.rooms.members["test"](Event(error=Disconnected("disconnected")))
+        door.rooms.members["test"](Event(error=DisconnectedError("disconnected")))
         assert (await hear(client))["code"] == "RT_001"
         assert await closed_after(hear_to_the_end(client)) == 4001
 
@@ -182,7 +182,7 @@ async def test_clients_of_a_server_that_was_taken_for_dead_are_told_to_resume() 
     async with open_door() as door, door.connect() as client:
         await greeted(client)
         await subscribed(client)
-        door.rooms.members["test"](Event(error=NodeRemoved("this server was taken for dead")))
+        door.rooms.members["test"](Event(error=NodeRemovedError("this server was taken for dead")))
         assert (await hear(client))["code"] == "RT_001"
         assert await closed_after(hear_to_the_end(client)) == 4008
 

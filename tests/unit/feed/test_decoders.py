@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.feed.decoders.base import MalformedStream, NeedRelation, TableDescription
+from engine.feed.decoders.base import MalformedStreamError, RelationNeededError, TableDescription
 from engine.feed.decoders.pgoutput import PgOutputDecoder
 from engine.feed.decoders.wal2json import Wal2JsonDecoder
 from engine.feed.decoders.wal2json_rows import unescape
@@ -62,14 +62,14 @@ def test_pgoutput_garbage_is_refused_and_nothing_else_happens(garbage: bytes, in
     decoder = PgOutputDecoder()
     if inside:
         decoder.feed(BEGIN)
-    with contextlib.suppress(MalformedStream):
+    with contextlib.suppress(MalformedStreamError):
         decoder.feed(garbage)
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda s: b'{"action":"' + s.encode("utf-8", "replace")))
 def test_wal2json_garbage_is_refused_and_nothing_else_happens(garbage: bytes) -> None:
     decoder = Wal2JsonDecoder()
-    with contextlib.suppress(MalformedStream, NeedRelation):
+    with contextlib.suppress(MalformedStreamError, RelationNeededError):
         decoder.feed(garbage)
 
 
@@ -108,7 +108,7 @@ def decode(decoder: Wal2JsonDecoder, description: TableDescription | None, *payl
             try:
                 decoder.feed(payload)
                 break
-            except NeedRelation as need:
+            except RelationNeededError as need:
                 asked = need
             assert (asked.schema, asked.table) == ("public", "t")
             decoder.provide(asked, description)
@@ -165,7 +165,7 @@ def test_after_a_ddl_message_the_catalog_is_asked_again() -> None:
     decoder.feed(b'{"action":"B","lsn":"0/1"}')
     decoder.feed(row)
     decoder.feed(b'{"action":"M","lsn":"0/1","transactional":true,"prefix":"realtime.ddl","content":"{}"}')
-    with pytest.raises(NeedRelation):
+    with pytest.raises(RelationNeededError):
         decoder.feed(row)
 
 
@@ -220,5 +220,5 @@ def test_a_reset_forgets_the_transaction_under_way() -> None:
     ):
         decoder.feed(begin)
         decoder.reset()
-        with pytest.raises(MalformedStream, match="outside a transaction"):
+        with pytest.raises(MalformedStreamError, match="outside a transaction"):
             decoder.feed(commit)

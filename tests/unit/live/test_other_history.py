@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.catalog.load import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
-from engine.live.core.dispatcher import Outcome, Router
+from engine.live.core.dispatcher import Dispatcher, Outcome
 from engine.live.core.shared_query import LiveQuery
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import ReadResult
@@ -14,7 +14,7 @@ from tests.bench.stream import MESSAGES, insert, relation, transaction
 
 
 def test_what_a_snapshot_shows_is_not_applied_again_although_positions_begin_lower() -> None:
-    router, decoder = Router(), PgOutputDecoder()
+    router, decoder = Dispatcher(), PgOutputDecoder()
     router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
 
     def process(number: int) -> Outcome:

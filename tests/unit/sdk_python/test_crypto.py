@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from bunbase import Encryption
-from bunbase.crypto import Undecipherable
+from bunbase.crypto import DecryptionError
 
 SHARED = json.loads((Path(__file__).parents[2] / "support" / "e2ee_vectors.json").read_text())
 VECTORS: list[dict[str, Any]] = SHARED["vectors"]
@@ -76,7 +76,7 @@ def test_another_channel_event_or_key_and_a_changed_byte_are_noticed() -> None:
         lambda: encryption.decrypt("c", "e", {"text": "plain"}),
         lambda: other.decrypt("c", "e", envelope),
     ):
-        with pytest.raises(Undecipherable):
+        with pytest.raises(DecryptionError):
             wrong()
     assert Encryption("k1", KEYS, allow_plaintext=True).decrypt("c", "e", {"text": "plain"}) == {"text": "plain"}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bunbase import Realtime, RealtimeError, Snapshot
 
-from engine.errors import DatabaseUnavailable
+from engine.errors import DatabaseUnavailableError
 from engine.live.core.resume_log import Resume
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from tests.support.processes import PATIENCE
@@ -29,7 +29,7 @@ class Away(Lists):
     ) -> ListSubscription:
         self.refusals -= 1
         if self.refusals >= 0:
-            raise DatabaseUnavailable("the database cannot be reached; try again")
+            raise DatabaseUnavailableError("the database cannot be reached; try again")
         return await super().subscribe(collection, spec, deliver, resume)
 
 

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from engine.channels.core.model import ChannelOptions
-from server.session.session import Cancel, Join, Output, Present, Send, Session, SessionLimits
+from server.session.session import (
+    CancelSubscription,
+    Output,
+    PublishMessage,
+    Session,
+    SessionLimits,
+    SubscribeChannel,
+    UpdatePresence,
+)
 from server.session.subscriptions import ChannelRequest
 
 
@@ -29,7 +37,7 @@ def answer(outputs: list[Output]) -> dict[str, Any]:
 
 def joining(target: Session, channel: str = "chat:1", **more: object) -> ChannelRequest:
     [output] = receive(target, type="subscribe", channel=channel, **more)
-    assert isinstance(output, Join)
+    assert isinstance(output, SubscribeChannel)
     return output.request
 
 
@@ -150,7 +158,7 @@ def test_only_who_is_present_can_update_presence() -> None:
     assert answer(receive(target, type="presence:update", channel="chat:1", data={}))["code"] == "RT_009"
     request = joining(target, "chat:2", presence=True)
     [output] = receive(target, type="presence:update", channel="chat:2", data={"status": "typing"})
-    assert isinstance(output, Present)
+    assert isinstance(output, UpdatePresence)
     assert (output.request, output.data) == (request, {"status": "typing"})
     receive(target, type="unsubscribe", channel="chat:2")
     assert answer(receive(target, type="presence:update", channel="chat:2", data={}))["code"] == "RT_009"
@@ -159,7 +167,7 @@ def test_only_who_is_present_can_update_presence() -> None:
 def test_a_message_is_handed_on_with_its_data_as_it_came() -> None:
     data = b'{"n":1.0,"big":12345678901234567890123,"text":"\\u00e9"}'
     [output] = session().receive(b'{"type":"message","channel":"c","event":"e","data":%b,"ref":"1"}' % data, 0.0)
-    assert isinstance(output, Send)
+    assert isinstance(output, PublishMessage)
     assert bytes(output.message.data) == data
 
 
@@ -178,7 +186,7 @@ def test_a_channel_can_be_subscribed_to_once_per_connection() -> None:
     refused = answer(receive(target, type="subscribe", channel="chat:1", id="b"))
     assert (refused["code"], refused["id"]) == ("RT_007", "b")
     outputs = receive(target, type="unsubscribe", channel="chat:1")
-    assert isinstance(outputs[0], Cancel)
+    assert isinstance(outputs[0], CancelSubscription)
     assert json.loads(outputs[1]) == {"type": "unsubscribed", "channel": "chat:1", "id": "a"}  # type: ignore[arg-type]
     joining(target, id="b")
 

@@ -9,8 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import InvalidQuery
-from server.session.session import Cancel, Close, Join, Open, Output, Present, Send, Session, SessionLimits
+from engine.errors import InvalidQueryError
+from server.session.session import (
+    CancelSubscription,
+    Close,
+    Output,
+    PublishMessage,
+    Session,
+    SessionLimits,
+    SubscribeChannel,
+    SubscribeQuery,
+    UpdatePresence,
+)
 from server.session.subscriptions import LiveRequest, Request
 
 LIMITS = SessionLimits(subscriptions=3, message_rate=5, message_size=2048)
@@ -31,7 +41,7 @@ def receive(target: Session, message: object, now: float = 0.0) -> list[Output]:
 def opened(target: Session, id: str | None = None, channel: str = "db:collection:messages") -> LiveRequest:
     message = {"type": "subscribe", "channel": channel} | ({"id": id} if id else {})
     [output] = receive(target, message)
-    assert isinstance(output, Open)
+    assert isinstance(output, SubscribeQuery)
     return output.request
 
 
@@ -48,7 +58,7 @@ def test_a_subscribe_asks_for_the_live_query_and_is_answered_when_it_is_open() -
     target = session()
     query = {"where": [["roomId", "==", "r1"]], "limit": 5}
     [output] = receive(target, {"type": "subscribe", "channel": "db:collection:messages", "id": "q1", "query": query})
-    assert isinstance(output, Open)
+    assert isinstance(output, SubscribeQuery)
     assert (output.request.collection, output.request.query) == ("messages", query)
     answer = target.accepted(output.request, 0x16B3748, "incremental", None, epoch="e1")
     assert answer is not None
@@ -76,7 +86,7 @@ def test_the_channel_is_the_id_when_none_is_given() -> None:
 def test_a_refused_query_is_answered_once_and_its_id_is_free_again() -> None:
     target = session()
     request = opened(target, "q1")
-    answer = target.rejected(request, InvalidQuery("unknown field x"))
+    answer = target.rejected(request, InvalidQueryError("unknown field x"))
     assert answer is not None
     assert json.loads(answer) == {
         "type": "error",
@@ -85,7 +95,7 @@ def test_a_refused_query_is_answered_once_and_its_id_is_free_again() -> None:
         "channel": "db:collection:messages",
         "id": "q1",
     }
-    assert target.rejected(request, InvalidQuery("again")) is None
+    assert target.rejected(request, InvalidQueryError("again")) is None
     assert opened(target, "q1") is not request
 
 
@@ -94,7 +104,7 @@ def test_unsubscribing_cancels_and_confirms() -> None:
     request = opened(target, "q1")
     target.accepted(request, 1, "incremental", None, epoch="e1")
     outputs = receive(target, {"type": "unsubscribe", "channel": "db:collection:messages", "id": "q1"})
-    assert outputs[0] == Cancel(request)
+    assert outputs[0] == CancelSubscription(request)
     assert frames(outputs) == [{"type": "unsubscribed", "channel": "db:collection:messages", "id": "q1"}]
     assert target.subscriptions == 0
 
@@ -250,7 +260,7 @@ def test_the_end_of_a_connection_gives_back_every_open_request() -> None:
     first, second = opened(target, "q1"), opened(target, "q2")
     assert target.finish() == [first, second]
     assert target.accepted(first, 1, "incremental", None, epoch="e1") is None
-    assert target.rejected(second, InvalidQuery("late")) is None
+    assert target.rejected(second, InvalidQueryError("late")) is None
 
 
 json_values = st.recursive(
@@ -289,12 +299,12 @@ def test_whatever_arrives_is_answered_by_valid_frames_and_never_raises(messages:
             match output:
                 case bytes():
                     assert json.loads(output.decode())["type"] in ("error", "pong", "unsubscribed")
-                case Open(request) | Join(request):
+                case SubscribeQuery(request) | SubscribeChannel(request):
                     open_requests.add(request)
-                case Cancel(request):
+                case CancelSubscription(request):
                     open_requests.remove(request)
-                case Present(request):
+                case UpdatePresence(request):
                     assert request in open_requests
-                case Send(sent):
+                case PublishMessage(sent):
                     json.loads(bytes(sent.data))
         assert target.subscriptions == len(open_requests) <= 2

@@ -10,24 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.http.problems import Problem
-from server.transports.sse.event_ids import LONGEST, Place, read_id, write_id
+from server.http.problems import ProblemError
+from server.transports.sse.event_ids import LONGEST, StreamPosition, read_id, write_id
 from server.transports.sse.request import read_request
 
-HERE = Place("0/16B3748", "9bec9a01a157")
-THERE = Place("0/16B3790/42", "9bec9a01a157")
-BEFORE = Place("0/FF", "an-earlier-epoch")
+HERE = StreamPosition("0/16B3748", "9bec9a01a157")
+THERE = StreamPosition("0/16B3790/42", "9bec9a01a157")
+BEFORE = StreamPosition("0/FF", "an-earlier-epoch")
 SAME_HASH = ("room:114679015426802", "room:129231354467945")
 
 places = st.none() | st.builds(
-    Place,
+    StreamPosition,
     st.sampled_from(["0/0", "0/16B3748", "12/FF/0", "FFFFFFFF/FFFFFFFF/999999999999999999"]),
     st.sampled_from(["", "a", "b"]),
 )
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=20), places, max_size=8))
-def test_each_channel_gets_back_what_was_written_for_it(places: dict[str, Place | None]) -> None:
+def test_each_channel_gets_back_what_was_written_for_it(places: dict[str, StreamPosition | None]) -> None:
     text = write_id(places)
     if text is None:
         assert not any(places.values())
@@ -39,9 +39,9 @@ def test_each_channel_gets_back_what_was_written_for_it(places: dict[str, Place 
 
 def test_channels_at_the_same_place_need_no_names() -> None:
     assert write_id({"a": HERE, "b": HERE}) == "0/16B3748;9bec9a01a157"
-    assert write_id({"a": Place("0/16B3748")}) == "0/16B3748"
+    assert write_id({"a": StreamPosition("0/16B3748")}) == "0/16B3748"
     assert read_id("0/16B3748;9bec9a01a157").of("whatever") == HERE
-    assert read_id("0/16B3748").of("whatever") == Place("0/16B3748")
+    assert read_id("0/16B3748").of("whatever") == StreamPosition("0/16B3748")
 
 
 def test_what_most_channels_have_in_common_holds_for_channels_that_are_new_in_the_address() -> None:
@@ -67,13 +67,13 @@ def test_channels_that_an_id_could_not_tell_apart_have_none_of_their_own() -> No
 
 
 def test_an_id_that_servers_would_refuse_as_a_header_is_not_given() -> None:
-    far = {f"room:{n}": Place(f"FFFFFFFF/{n:08X}/{n}", "9bec9a01a157") for n in range(100)}
+    far = {f"room:{n}": StreamPosition(f"FFFFFFFF/{n:08X}/{n}", "9bec9a01a157") for n in range(100)}
     text = write_id(far)
     assert text is not None  # as many channels as a connection may have, all at places of their own
     assert len(text) <= LONGEST
     near = {f"room:{n}": THERE if n % 2 else HERE for n in range(1000)}
     assert write_id(near) is not None
-    assert write_id({f"room:{n}": Place(f"0/{n:X}") for n in range(1000)}) is None
+    assert write_id({f"room:{n}": StreamPosition(f"0/{n:X}") for n in range(1000)}) is None
 
 
 def test_an_id_of_which_a_part_is_missing_is_not_read_as_another_one() -> None:
@@ -103,11 +103,11 @@ def test_an_id_of_which_a_part_is_missing_is_not_read_as_another_one() -> None:
     ],
 )
 def test_what_is_no_id_is_refused_before_the_stream(wrong: str) -> None:
-    with pytest.raises(Problem, match="Last-Event-ID"):
+    with pytest.raises(ProblemError, match="Last-Event-ID"):
         read_request([("channel", "a")], wrong)
 
 
-def asked(pairs: list[tuple[str, str]], places: Mapping[str, Place | None]) -> list[dict[str, Any]]:
+def asked(pairs: list[tuple[str, str]], places: Mapping[str, StreamPosition | None]) -> list[dict[str, Any]]:
     request = read_request(pairs, write_id(places))
     return [json.loads(message) for message in request.messages]
 
@@ -127,7 +127,7 @@ def test_each_channel_of_the_address_goes_on_from_its_own_place_and_live_queries
     query = {"type": "subscribe", "channel": "db:collection:notes", "id": "q"}
     told = b | {"since": BEFORE.position, "epoch": BEFORE.epoch}
     untold = b | {"since": "0/1", "epoch": "of the page"}
-    others: dict[str, Place | None] = {"x": HERE, "y": HERE}
+    others: dict[str, StreamPosition | None] = {"x": HERE, "y": HERE}
     assert asked(pairs, others | {"a": THERE, "b": BEFORE}) == [a, new, a, told, query]
     assert asked(pairs, others | {"a": THERE, "b": None}) == [a, new, a, untold, query]
     assert asked(pairs, {}) == [
@@ -141,7 +141,7 @@ def test_each_channel_of_the_address_goes_on_from_its_own_place_and_live_queries
 
 def test_an_id_without_an_epoch_takes_the_one_of_the_address_with_it() -> None:
     pairs = [("subscribe", '{"channel": "b", "since": "0/1", "epoch": "of the page"}')]
-    assert asked(pairs, {"b": Place("0/2")}) == [{"type": "subscribe", "channel": "b", "since": "0/2"}]
+    assert asked(pairs, {"b": StreamPosition("0/2")}) == [{"type": "subscribe", "channel": "b", "since": "0/2"}]
 
 
 def test_the_places_of_a_request_are_those_of_its_channels() -> None:

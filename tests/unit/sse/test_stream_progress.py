@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from engine.channels.core.model import Position
 from server.ports.limits import ConnectionLimits
 from server.transports.sse import connection as sse
-from server.transports.sse.event_ids import Place, read_id, write_id
-from server.transports.sse.progress import Block, Handed, Key, Opened, Progress
+from server.transports.sse.event_ids import StreamPosition, read_id, write_id
+from server.transports.sse.progress import Block, Key, Opened, Progress, WriteState
 from tests.support.archive import Archive, Said
 from tests.support.stream_source import Source
 
@@ -123,7 +123,7 @@ async def test_what_has_overtaken_is_behind_the_client_too_and_no_id_goes_back_f
         archive.say([Said("a"), Said("a"), Said("c", priority=5), Said("b")])
         assert await listening
     overtaking = read_id(source.ids[source.ids.index("0/64;e") + 1])
-    assert (overtaking.of("c"), overtaking.of("a")) == (Place("0/6E", "e"), Place("0/6D", "e"))
+    assert (overtaking.of("c"), overtaking.of("a")) == (StreamPosition("0/6E", "e"), StreamPosition("0/6D", "e"))
     assert source.last_id == "0/6E;e"
 
 
@@ -166,7 +166,7 @@ def opened(channel: str, recovered: bool | None = None) -> Block:
     return Block(b"", opened=Opened(channel, "0/FF", recovered))
 
 
-def places(progress: Progress) -> dict[str, Place | None]:
+def places(progress: Progress) -> dict[str, StreamPosition | None]:
     return {channel: read_id(progress.id or "").of(channel) for channel in CHANNELS}
 
 
@@ -191,7 +191,7 @@ def test_a_message_that_overtakes_has_no_id_until_what_it_has_overtaken_is_put_i
 def test_no_message_has_an_id_before_the_client_knows_whether_another_channel_has_lost_something() -> None:
     for after in ([opened("b", False)], [opened("b", False), message("b", 7, 0)]):
         progress = Progress("e")
-        progress.resume({"a": Place("0/1", "e"), "b": Place("0/2", "e")})
+        progress.resume({"a": StreamPosition("0/1", "e"), "b": StreamPosition("0/2", "e")})
         assert progress.number([message("a", 3, 0)], after, settled=True) == [None]
         last: list[Key | None] = [(7, 0)] if after[1:] else []
         assert progress.number([message("a", 3, 0), *after], [], settled=True) == [None, None, *last]
@@ -199,56 +199,60 @@ def test_no_message_has_an_id_before_the_client_knows_whether_another_channel_ha
 
 def test_a_place_that_means_nothing_here_is_forgotten_once_the_client_has_been_told() -> None:
     progress = Progress("e")
-    elsewhere = Place("0/FFFFFF", "elsewhere")
+    elsewhere = StreamPosition("0/FFFFFF", "elsewhere")
     progress.resume(dict.fromkeys("ab", elsewhere))
     progress.number([opened("a", False)], [], settled=False)
-    progress.advance([], [message("a", 8, 0)], Handed(Position(9), ["a"]))
-    assert (places(progress)["a"], places(progress)["b"]) == (Place("0/7", "e"), elsewhere)
+    progress.advance([], [message("a", 8, 0)], WriteState(Position(9), ["a"]))
+    assert (places(progress)["a"], places(progress)["b"]) == (StreamPosition("0/7", "e"), elsewhere)
 
 
 def test_a_channel_of_which_nothing_waits_is_as_far_as_the_stream_and_another_one_just_before_what_waits() -> None:
     progress = Progress("e")
-    progress.resume(dict.fromkeys(CHANNELS, Place("0/1", "e")))
+    progress.resume(dict.fromkeys(CHANNELS, StreamPosition("0/1", "e")))
     blocks = [opened("a", True), message("a", 2, 0), opened("b", True)]
     assert progress.number(blocks, [message("b", 4, 5)], settled=False) == [None] * 3
-    progress.advance(blocks, [message("b", 4, 5)], Handed(Position(9), ["a", "b"]))
-    assert list(places(progress).values()) == [Place("0/9", "e"), Place("0/4/4", "e"), Place("0/1", "e")]
+    progress.advance(blocks, [message("b", 4, 5)], WriteState(Position(9), ["a", "b"]))
+    assert list(places(progress).values()) == [
+        StreamPosition("0/9", "e"),
+        StreamPosition("0/4/4", "e"),
+        StreamPosition("0/1", "e"),
+    ]
 
 
 def test_a_stream_that_ends_for_want_of_room_gives_no_id_beyond_what_it_had_no_room_for() -> None:
     progress = Progress("e")
-    progress.resume(dict.fromkeys("ab", Place("0/1", "e")))
+    progress.resume(dict.fromkeys("ab", StreamPosition("0/1", "e")))
     progress.reach("0/2")
-    closed = Handed(Position(20), ["a", "b"], refused=("b", (5, 0)))
+    closed = WriteState(Position(20), ["a", "b"], refused=("b", (5, 0)))
     blocks = [message("a", 4, 0), message("a", 6, 0)]
     assert progress.number(blocks, [], settled=True, closed=closed) == [(4, 0), None]
     progress.advance(blocks, [], closed)
-    assert (places(progress)["a"], places(progress)["b"]) == (Place("0/14", "e"), Place("0/4", "e"))
+    assert (places(progress)["a"], places(progress)["b"]) == (StreamPosition("0/14", "e"), StreamPosition("0/4", "e"))
 
 
 def test_of_a_transaction_that_a_stream_ended_in_no_message_has_an_id_that_others_would_be_measured_by() -> None:
     progress = Progress("e")
-    progress.resume(dict.fromkeys("ab", Place("0/1", "e")))
+    progress.resume(dict.fromkeys("ab", StreamPosition("0/1", "e")))
     blocks = [message("a", 4, 0), message("a", 5, 7)]
-    closed = Handed(Position(4), ["a", "b"], refused=("a", (5, 8)))
+    closed = WriteState(Position(4), ["a", "b"], refused=("a", (5, 8)))
     assert progress.number(blocks, [], settled=True, closed=closed) == [(4, 0), None]
     progress.advance(blocks, [], closed)
-    assert (places(progress)["a"], places(progress)["b"]) == (Place("0/5/7", "e"), Place("0/4", "e"))
-    alone = Handed(Position(4), ["a"], refused=("a", (5, 8)))
+    assert (places(progress)["a"], places(progress)["b"]) == (StreamPosition("0/5/7", "e"), StreamPosition("0/4", "e"))
+    alone = WriteState(Position(4), ["a"], refused=("a", (5, 8)))
     assert Progress("e").number(blocks, [], settled=True, closed=alone) == [(4, 0), (5, 7)]
 
 
 def test_a_channel_that_is_waited_for_in_vain_stays_where_it_was_and_the_others_go_on() -> None:
     progress = Progress("e")
-    progress.resume(dict.fromkeys(CHANNELS, Place("0/1", "before")))
+    progress.resume(dict.fromkeys(CHANNELS, StreamPosition("0/1", "before")))
     for lsn in (16, 32):
         blocks = [message("a", lsn, 0)]
-        progress.advance(blocks, [], Handed(Position(lsn), ["a", "b"]))
+        progress.advance(blocks, [], WriteState(Position(lsn), ["a", "b"]))
         position = f"0/{lsn:X}"
         assert progress.id == f"({position};e|before;{_hash('c')}:0/1)"
 
 
 def _hash(channel: str) -> str:
-    text = write_id({channel: Place("0/1"), "x": None, "y": None})
+    text = write_id({channel: StreamPosition("0/1"), "x": None, "y": None})
     assert text is not None
     return text.split(";")[1].partition(":")[0]

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
-from engine.errors import UnknownCollection
+from engine.errors import UnknownCollectionError
 from server.ports.limits import ConnectionLimits
 from server.session.session import SessionLimits
 from tests.support.raw_socket import handshake, masked, read_frame
@@ -64,7 +64,7 @@ async def test_a_subscription_that_ends_by_itself_is_told_as_an_error() -> None:
         await subscribe(client)
         await hear(client)
         await hear(client)
-        door.lists.end(UnknownCollection("list was closed"))
+        door.lists.end(UnknownCollectionError("list was closed"))
         answer = await hear(client)
         assert (answer["type"], answer["code"], answer["id"]) == ("error", "RT_004", "q")
         await subscribe(client)

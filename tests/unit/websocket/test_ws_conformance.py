@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kosoku import FailureError, run_fuzzingclient
 
-from server.auth.identity import Upgrade, member_of
+from server.auth.identity import HandshakeRequest, member_of
 from server.ports.limits import ConnectionLimits
 from server.session.session import Session, SessionLimits
 from server.transports.websocket.assembler import Message
@@ -49,7 +49,7 @@ class Echo(WebSocketConnection):
 
 @dataclass(eq=False)
 class EchoDoor(Door):
-    def accept(self, upgrade: Upgrade) -> WebSocketConnection:
+    def accept(self, upgrade: HandshakeRequest) -> WebSocketConnection:
         id = uuid.uuid4().hex
         session, member = Session(id, self.session_limits), member_of(id, upgrade, trust_user_parameter=True)
         connection = Echo(session, member, self.services, self.connection_limits, self._closed, packed=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.wire.send_queue import Outbox
+from server.wire.send_queue import SendQueue
 
 FRAMES = st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), st.integers(-1, 2), st.integers(1, 9)), max_size=40)
 
 
-def filled(frames: list[tuple[str | None, int, int]]) -> Outbox[bytes]:
-    box: Outbox[bytes] = Outbox()
+def filled(frames: list[tuple[str | None, int, int]]) -> SendQueue[bytes]:
+    box: SendQueue[bytes] = SendQueue()
     for number, (channel, priority, size) in enumerate(frames):
         frame = f"{number}:{channel}".encode().ljust(size + 8)
         box.add(channel, 0 if channel is None else priority, frame, len(frame))

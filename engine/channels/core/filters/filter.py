@@ -20,11 +20,11 @@ from typing import Any, Final
 import msgspec
 
 from engine.channels.core.filters.document import Document, Path, Value, canonical_key, kind_of, shape_of
-from engine.errors import InvalidQuery
+from engine.errors import InvalidQueryError
 from engine.query.ir.like import MAX_PATTERN, Like, pattern_problem
 from engine.values.exact_json import canonical_number
 
-__all__ = ["Test", "Truth", "Unreadable", "compile_filter", "read_json"]
+__all__ = ["Test", "Truth", "UnreadableFilterError", "compile_filter", "read_json"]
 
 Truth = bool | None
 Test = Callable[[Document], Truth]
@@ -49,15 +49,15 @@ OPERATORS: Final = (
 _read: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(float_hook=canonical_number).decode
 
 
-class Unreadable(InvalidQuery):
+class UnreadableFilterError(InvalidQueryError):
     """JSON that PostgreSQL keeps and Python cannot read: it is nested too deeply."""
 
 
 def read_json(text: bytes) -> Any:
     """JSON as PostgreSQL prints it, with exact numbers in their canonical form, as a ``Document`` wants them.
 
-    Whoever may write to a table decides what is in it, so nothing but ``Unreadable`` may come of what jsonb can hold:
-    numbers of 131,072 digits and any nesting.
+    Whoever may write to a table decides what is in it, so nothing but ``UnreadableFilterError`` may come of what jsonb
+    can hold: numbers of 131,072 digits and any nesting.
     """
     try:
         return _read(text)
@@ -65,22 +65,22 @@ def read_json(text: bytes) -> Any:
         try:  # integers of more digits than int() takes (sys.get_int_max_str_digits); Decimal takes them
             return json.loads(text, parse_int=canonical_number, parse_float=canonical_number)
         except ValueError as wrong:
-            raise Unreadable(f"not JSON: {wrong}") from wrong
+            raise UnreadableFilterError(f"not JSON: {wrong}") from wrong
         except RecursionError:
-            raise Unreadable("JSON nested too deeply to be read") from None
+            raise UnreadableFilterError("JSON nested too deeply to be read") from None
     except RecursionError:
-        raise Unreadable("JSON nested too deeply to be read") from None
+        raise UnreadableFilterError("JSON nested too deeply to be read") from None
 
 
 def compile_filter(where: object) -> Test:
     """A test over documents. ``where`` is a list of conditions, all of which must hold.
 
-    Raises ``InvalidQuery``, naming what is wrong.
+    Raises ``InvalidQueryError``, naming what is wrong.
     """
     if not isinstance(where, Sequence) or isinstance(where, str | bytes):
-        raise InvalidQuery(f"'where' is a list of conditions, not {_shown(where)}")
+        raise InvalidQueryError(f"'where' is a list of conditions, not {_shown(where)}")
     if _deeper_than(where, _MOST_NESTED):
-        raise InvalidQuery(f"'where' is nested more than {_MOST_NESTED} levels deep")
+        raise InvalidQueryError(f"'where' is nested more than {_MOST_NESTED} levels deep")
     parser = _Parser()
     return _all([parser.condition(item, 1) for item in where])
 
@@ -95,43 +95,43 @@ class _Parser:
 
     def condition(self, spec: object, depth: int) -> Test:
         if depth > _MOST_DEPTH:
-            raise InvalidQuery(f"conditions are nested more than {_MOST_DEPTH} deep")
+            raise InvalidQueryError(f"conditions are nested more than {_MOST_DEPTH} deep")
         if isinstance(spec, Mapping):
             return self._group(spec, depth)
         self._conditions += 1
         if self._conditions > _MOST_CONDITIONS:
-            raise InvalidQuery(f"a filter has at most {_MOST_CONDITIONS} conditions")
+            raise InvalidQueryError(f"a filter has at most {_MOST_CONDITIONS} conditions")
         if not isinstance(spec, Sequence) or isinstance(spec, str | bytes) or not 2 <= len(spec) <= 3:
-            raise InvalidQuery(f"a condition is ['field', 'operator', value], not {_shown(spec)}")
+            raise InvalidQueryError(f"a condition is ['field', 'operator', value], not {_shown(spec)}")
         path, word = _path(spec[0]), spec[1]
         if word in ("is-null", "is-not-null"):
             if len(spec) == 3:
-                raise InvalidQuery(f"field {spec[0]!r}: {word!r} takes no value")
+                raise InvalidQueryError(f"field {spec[0]!r}: {word!r} takes no value")
             wanted = word == "is-null"
             return lambda document: (document.at(path) is None) is wanted
         if not isinstance(word, str) or word not in OPERATORS:
-            raise InvalidQuery(f"field {spec[0]!r}: no operator {_shown(word)}; there are {', '.join(OPERATORS)}")
+            raise InvalidQueryError(f"field {spec[0]!r}: no operator {_shown(word)}; there are {', '.join(OPERATORS)}")
         if len(spec) == 2:
-            raise InvalidQuery(f"field {spec[0]!r}: {word!r} needs a value")
+            raise InvalidQueryError(f"field {spec[0]!r}: {word!r} needs a value")
         return _on_value(path, self._comparison(str(spec[0]), word, spec[2]))
 
     def _group(self, spec: Mapping[str, object], depth: int) -> Test:
         if len(spec) != 1 or not spec.keys() <= {"and", "or", "not"}:
-            raise InvalidQuery(
+            raise InvalidQueryError(
                 f"a group of conditions is {{'and': [...]}}, {{'or': [...]}} or {{'not': ...}}, not {_shown(spec)}"
             )
         ((word, inner),) = spec.items()
         if word == "not":
             return _not(self.condition(inner, depth + 1))
         if not isinstance(inner, Sequence) or not inner or isinstance(inner, str) or isinstance(inner[0], str):
-            raise InvalidQuery(f"{word!r} is a list of one or more conditions, not {_shown(inner)}")
+            raise InvalidQueryError(f"{word!r} is a list of one or more conditions, not {_shown(inner)}")
         items = [self.condition(item, depth + 1) for item in inner]
         return _all(items) if word == "and" else _any(items)
 
     def _comparison(self, field: str, word: str, value: object) -> ValueTest:
         if word in ("in", "not-in", "array-contains-any"):
             if not isinstance(value, Sequence) or isinstance(value, str):
-                raise InvalidQuery(f"field {field!r}: {word!r} takes a list of values, not {_shown(value)}")
+                raise InvalidQueryError(f"field {field!r}: {word!r} takes a list of values, not {_shown(value)}")
             values = [self._literal(field, item) for item in value]
             if word == "array-contains-any":
                 return _contains(values)
@@ -147,18 +147,18 @@ class _Parser:
 
     def _like(self, field: str, word: str, literal: Any) -> ValueTest:
         if not isinstance(literal, str):
-            raise InvalidQuery(f"field {field!r}: {word!r} takes a pattern, not {_shown(literal)}")
+            raise InvalidQueryError(f"field {field!r}: {word!r} takes a pattern, not {_shown(literal)}")
         if problem := pattern_problem(literal, self._pattern_room):
-            raise InvalidQuery(f"field {field!r}: {_shown(literal)}: {problem}")
+            raise InvalidQueryError(f"field {field!r}: {_shown(literal)}: {problem}")
         self._pattern_room -= len(literal)
         return _like(Like(literal, ignore_case=word == "ilike"))
 
     def _literal(self, field: str, value: object) -> Any:
         self._values += 1
         if self._values > _MOST_VALUES:
-            raise InvalidQuery(f"a filter has at most {_MOST_VALUES} values")
+            raise InvalidQueryError(f"a filter has at most {_MOST_VALUES} values")
         if value is None:
-            raise InvalidQuery(
+            raise InvalidQueryError(
                 f"field {field!r} cannot be compared with null, which is never true; use [{field!r}, 'is-null']"
             )
         return _canonical(field, value)
@@ -181,10 +181,10 @@ def _deeper_than(value: object, limit: int) -> bool:
 
 def _path(field: object) -> Path:
     if not isinstance(field, str) or not field:
-        raise InvalidQuery(f"a field is a path like 'a.b', not {_shown(field)}")
+        raise InvalidQueryError(f"a field is a path like 'a.b', not {_shown(field)}")
     path = tuple(field.split("."))
     if len(path) > _MOST_PATH or not all(path):
-        raise InvalidQuery(f"field {_shown(field)}: a path has 1 to {_MOST_PATH} names with a dot between them")
+        raise InvalidQueryError(f"field {_shown(field)}: a path has 1 to {_MOST_PATH} names with a dot between them")
     return path
 
 
@@ -224,7 +224,7 @@ def _like(like: Like) -> ValueTest:
 def _ordered(field: str, word: str, literal: Any) -> ValueTest:
     kind, holds = kind_of(literal), _ORDER[word]
     if kind in ("array", "object"):
-        raise InvalidQuery(
+        raise InvalidQueryError(
             f"field {field!r}: {word!r} compares with a number, a string or a boolean, not {_shown(literal)}"
         )
     return lambda value: holds(value.found, literal) if value.kind == kind else None  # code points sort as UTF-8 does
@@ -235,7 +235,7 @@ def _canonical(field: str, value: Any) -> Any:
     if isinstance(value, float | Decimal):
         number = canonical_number(repr(value) if isinstance(value, float) else str(value))
         if isinstance(number, Decimal) and not number.is_finite():
-            raise InvalidQuery(f"field {field!r}: {value} is not a number of JSON")
+            raise InvalidQueryError(f"field {field!r}: {value} is not a number of JSON")
         return number
     if isinstance(value, list | tuple):
         return [_canonical(field, item) for item in value]

@@ -11,7 +11,7 @@ from typing import Any
 
 from bunbase.core.position import is_later
 from bunbase.core.presence import PresenceState
-from bunbase.crypto import Encryption, Undecipherable
+from bunbase.crypto import DecryptionError, Encryption
 from bunbase.errors import RealtimeError
 from bunbase.model import Message
 
@@ -125,7 +125,7 @@ class ChannelState:
             return [("message", message)]
         try:
             data = encryption.decrypt(self.name, message.event, message.data)
-        except Undecipherable as failed:
+        except DecryptionError as failed:
             return [("error", RealtimeError("RT_007", f"message {message.id}: {failed}", self.name))]
         return [("message", Message(**{**_fields(message), "data": data}))]
 

@@ -64,7 +64,7 @@ class Call(Generic[T]):
     repeatable: bool = True
 
 
-class Busy(Exception):
+class RateLimitedError(Exception):
     """The server could not do it now."""
 
     def __init__(self, error: RealtimeError) -> None:
@@ -80,7 +80,7 @@ def body(call: Call[Any]) -> dict[str, Any]:
 
 
 def read(call: Call[T], answer: httpx.Response) -> T:
-    """The result of a call. Raises ``RealtimeError``, or ``Busy`` if it may be repeated."""
+    """The result of a call. Raises ``RealtimeError``, or ``RateLimitedError`` if it may be repeated."""
     if answer.is_success:
         return call.read(decode_text(answer.content) if answer.content else None)
     try:
@@ -89,7 +89,7 @@ def read(call: Call[T], answer: httpx.Response) -> T:
     except (ValueError, KeyError, TypeError):
         error = RealtimeError("RT_001", f"HTTP {answer.status_code} {answer.reason_phrase}")
     if call.repeatable and answer.status_code in _BUSY:
-        raise Busy(error)
+        raise RateLimitedError(error)
     raise error
 
 
@@ -97,7 +97,7 @@ def worth_repeating(call: Call[Any], error: BaseException) -> bool:
     """Whether to try again after ``error``: always if the server was not reached, else if repeating is harmless."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return True
-    return isinstance(error, Busy) or (call.repeatable and isinstance(error, httpx.TransportError))
+    return isinstance(error, RateLimitedError) or (call.repeatable and isinstance(error, httpx.TransportError))
 
 
 def client_options(url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def plain_errors() -> Iterator[None]:
     """What went wrong inside is raised as ``RealtimeError``."""
     try:
         yield
-    except Busy as busy:
+    except RateLimitedError as busy:
         raise busy.error from busy
     except httpx.TransportError as error:
         raise RealtimeError("RT_001", f"the server cannot be reached: {error or type(error).__name__}") from error

@@ -49,7 +49,7 @@ class Address:
 
 
 class Transport(ABC):
-    """One connection. All methods raise ``ConnectionEnded`` when it cannot be opened, or is over."""
+    """One connection. All methods raise ``ConnectionEndedError`` when it cannot be opened, or is over."""
 
     name: str
 

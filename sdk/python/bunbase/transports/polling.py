@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from bunbase import codec
-from bunbase.errors import ConnectionEnded
+from bunbase.errors import ConnectionEndedError
 from bunbase.transports.base import Address, Message
 from bunbase.transports.posting import _JSON, PostingTransport, refused
 
@@ -40,7 +40,7 @@ class PollingTransport(PostingTransport):
                 self._url("poll"), params=dict(self._address.parameters), content=b"{}", **_JSON
             )
         except httpx.HTTPError as error:
-            raise ConnectionEnded(f"polling: {error or type(error).__name__}") from error
+            raise ConnectionEndedError(f"polling: {error or type(error).__name__}") from error
         self._take(answer)
 
     async def receive(self) -> list[Message]:
@@ -65,5 +65,5 @@ class PollingTransport(PostingTransport):
             self._cursor = body["cursor"]
             self._waiting += body["messages"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ConnectionEnded(f"the server answered with what is no batch: {error!r}") from error
+            raise ConnectionEndedError(f"the server answered with what is no batch: {error!r}") from error
         self._heard()

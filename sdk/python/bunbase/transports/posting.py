@@ -14,7 +14,7 @@ import httpx
 
 from bunbase import codec
 from bunbase.core.backoff import full_jitter
-from bunbase.errors import ConnectionEnded
+from bunbase.errors import ConnectionEndedError
 from bunbase.transports.base import Address, Message, Transport
 
 __all__ = ["PostingTransport", "refused"]
@@ -94,9 +94,9 @@ class PostingTransport(Transport):
             except httpx.HTTPError as error:
                 problem = str(error) or type(error).__name__
             except RuntimeError as error:  # httpx: the client has been closed meanwhile
-                raise ConnectionEnded("closed") from error
+                raise ConnectionEndedError("closed") from error
             if time.monotonic() > until:
-                raise ConnectionEnded(f"POST {name}: {problem}")
+                raise ConnectionEndedError(f"POST {name}: {problem}")
             await asyncio.sleep(full_jitter(attempt, 0.1, 2.0))
             attempt += 1
 
@@ -127,8 +127,8 @@ def _certificates(url: str) -> ssl.SSLContext | bool:
 _JSON: dict[str, Any] = {"headers": {"Content-Type": "application/json"}}
 
 
-def refused(what: str, answer: httpx.Response) -> ConnectionEnded:
+def refused(what: str, answer: httpx.Response) -> ConnectionEndedError:
     """An HTTP answer that is not what was wanted."""
     if answer.status_code == httpx.codes.NO_CONTENT:
-        return ConnectionEnded(f"{what}: the server asks not to come back", 4001)
-    return ConnectionEnded(f"{what}: HTTP {answer.status_code} {answer.text[:200]}")
+        return ConnectionEndedError(f"{what}: the server asks not to come back", 4001)
+    return ConnectionEndedError(f"{what}: HTTP {answer.status_code} {answer.text[:200]}")

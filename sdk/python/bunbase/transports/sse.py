@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 import httpx
 
 from bunbase import codec
-from bunbase.errors import ConnectionEnded
+from bunbase.errors import ConnectionEndedError
 from bunbase.transports.base import Message
 from bunbase.transports.events import EventParser
 from bunbase.transports.posting import PostingTransport, refused
@@ -39,7 +39,7 @@ class SseTransport(PostingTransport):
         try:
             answer = await stream.__aenter__()
         except httpx.HTTPError as error:
-            raise ConnectionEnded(f"SSE: {error or type(error).__name__}") from error
+            raise ConnectionEndedError(f"SSE: {error or type(error).__name__}") from error
         self._stream = stream
         if answer.status_code != httpx.codes.OK:
             await answer.aread()
@@ -56,13 +56,13 @@ class SseTransport(PostingTransport):
                 self._heard()
                 messages = [codec.decode_text(event.data) for event in self._parser.feed(piece)]
             except StopAsyncIteration as end:
-                raise ConnectionEnded("the stream ended") from end
+                raise ConnectionEndedError("the stream ended") from end
             except httpx.HTTPError as error:
-                raise ConnectionEnded(f"SSE: {error or type(error).__name__}") from error
+                raise ConnectionEndedError(f"SSE: {error or type(error).__name__}") from error
             except (httpx.StreamError, RuntimeError) as error:
-                raise ConnectionEnded("closed") from error
+                raise ConnectionEndedError("closed") from error
             except ValueError as error:
-                raise ConnectionEnded(f"the server sent what is no message: {error}") from error
+                raise ConnectionEndedError(f"the server sent what is no message: {error}") from error
         return messages
 
     async def close(self, *, leave: bool) -> None:

@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode
 
 from bunbase import codec
-from bunbase.errors import ConnectionEnded
+from bunbase.errors import ConnectionEndedError
 from bunbase.transports.base import Message, Transport
 
 __all__ = ["WebSocketTransport"]
@@ -36,7 +36,7 @@ class WebSocketTransport(Transport):
                 max_size=None,
             )
         except (OSError, TimeoutError, WebSocketException) as error:
-            raise ConnectionEnded(f"WebSocket: {error or type(error).__name__}") from error
+            raise ConnectionEndedError(f"WebSocket: {error or type(error).__name__}") from error
         self._heard()
 
     async def send(self, messages: list[Message]) -> None:
@@ -62,7 +62,7 @@ class WebSocketTransport(Transport):
         try:
             message: Any = codec.decode_text(data) if isinstance(data, str) else codec.decode_binary(data)
         except ValueError as error:
-            raise ConnectionEnded(f"the server sent what is no message: {error}") from error
+            raise ConnectionEndedError(f"the server sent what is no message: {error}") from error
         return [message]
 
     async def close(self, *, leave: bool) -> None:
@@ -71,7 +71,7 @@ class WebSocketTransport(Transport):
             await self._socket.close(CloseCode.NORMAL_CLOSURE if leave else CloseCode.GOING_AWAY)
 
 
-def _ended(closed: ConnectionClosed) -> ConnectionEnded:
+def _ended(closed: ConnectionClosed) -> ConnectionEndedError:
     if closed.rcvd is None:
-        return ConnectionEnded("the connection was cut")
-    return ConnectionEnded(closed.rcvd.reason or "closed by the server", closed.rcvd.code)
+        return ConnectionEndedError("the connection was cut")
+    return ConnectionEndedError(closed.rcvd.reason or "closed by the server", closed.rcvd.code)
