@@ -43,10 +43,11 @@ test: $(DEVELOPMENT) system-packages lint ## Check and test everything
 check: $(DEVELOPMENT) node-packages lint ## Style, types and the tests that need no database: under a minute
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --without-database
 
-lint: $(DEVELOPMENT) ## Style and types
+lint: $(DEVELOPMENT) ## Style, spelling, imports and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
 format: $(DEVELOPMENT) ## Put code into the common style
