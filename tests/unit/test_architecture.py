@@ -1,0 +1,48 @@
+"""The documentation names places in the code that exist: files, and functions as ``path/file.py:Class.function``."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
+# Not what stands for a name: `NNNN_what.sql`.
+PLACE = re.compile(r"`((?:engine|server|tests|sdk|sql|migrations)/(?![\w/]*[A-Z]{2})[\w./-]*\w)(?::([\w.]+))?`")
+
+
+def places(page: Path) -> list[tuple[str, str]]:
+    """What ``page`` names: a path, and a function or class in it or the empty string."""
+    return [(match[1], match[2] or "") for match in PLACE.finditer(page.read_text())]
+
+
+def defined(path: Path, name: str) -> bool:
+    """Whether ``path`` defines ``name``: ``function``, ``Class`` or ``Class.function``."""
+    body = ast.parse(path.read_text()).body
+    for part in name.split("."):
+        found = [node for node in body if getattr(node, "name", None) == part]
+        if not found:
+            return False
+        body = getattr(found[0], "body", [])
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_place_in_the_code_that_a_page_names_exists(page: Path) -> None:
+    missing = [
+        f"{path}:{name}"
+        for path, name in places(page)
+        if not (ROOT / path).exists() or (name and not defined(ROOT / path, name))
+    ]
+    assert missing == []
+
+
+def test_the_walk_of_a_row_change_names_a_function_in_each_step() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    walk = page.split("## The walk of a row change")[1].split("\n## ")[0]
+    steps = re.findall(r"^\d+\. (.*)$", walk, re.MULTILINE)
+    assert len(steps) >= 10
+    assert all((place := PLACE.search(step)) and place[2] for step in steps[1:])
