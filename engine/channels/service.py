@@ -105,7 +105,7 @@ class Channels:
             self._live.on_reconnect(pool.renew)
         await self._epochs.refresh()
         await self._maintenance.prepare(self.core.reader)
-        await self._handover.recover(self._began, self._began - 1)
+        await self._first_recovery()
         self._background.spawn(self._recorder.record())  # not before the routes are known
         self._background.spawn(self._recorder.trim())
         self._recorder.wake()
@@ -121,6 +121,16 @@ class Channels:
         self._connections.look_again()
         self._background.spawn(self._connections.sweep())
         self._background.spawn(self._maintenance.run())
+
+    async def _first_recovery(self) -> None:
+        """Recover for the first time. A discontinuity cancels that, as any recovery, and the one that follows it is
+        awaited in its place.
+        """
+        if self._recovery is None:
+            self._recovery = self._background.spawn(self._handover.recover(self._began, self._began - 1))
+        while not (latest := self._recovery).done():
+            await asyncio.wait({latest})
+        await latest
 
     async def stop(self) -> None:
         """Stop everything; subscribers are told nothing, publishers that the server stops."""

@@ -165,9 +165,10 @@ class HandOver:
 
     async def recover(self, position: Lsn, resume: Lsn) -> None:
         """Give messages that no stream will bring a position; read everything again; bring subscribers up from
-        ``resume``.
+        ``resume``. Returns early if the stream is interrupted meanwhile: the recovery that follows has the rest to do.
         """
-        while True:
+        generation = self._generation
+        while generation == self._generation:  # a cancellation can get lost in a failing query
             try:
                 if await self._epochs.refresh():
                     self._start_over(position)
@@ -175,6 +176,8 @@ class HandOver:
                 await self._load()
                 for channel in self._core.router.channels:
                     await self._bring_up(channel, Position(resume))
+                if generation != self._generation:
+                    return
                 self._resume = None
                 self._whole.set()  # not before: a newcomer would hear what earlier subscribers still miss
                 return

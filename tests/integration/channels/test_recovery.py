@@ -1,0 +1,67 @@
+"""What a discontinuity of the stream does to a recovery that is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+import pytest
+
+from engine.channels.db.store import Store
+from engine.channels.service import Channels, ChannelSettings
+from engine.feed.feed import Feed
+from engine.feed.settings import FeedSettings
+from engine.live.service import LiveQueries, LiveSettings
+from tests.support.channel_nodes import PATIENCE, Node
+
+
+async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_wait_for_the_next(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates = [asyncio.Event(), asyncio.Event()]
+    begun, ended = [asyncio.Event(), asyncio.Event()], [asyncio.Event(), asyncio.Event()]
+    outcomes: list[str] = []
+    tables = Store.tables
+
+    async def held(store: Store, *names: str) -> Any:
+        number = min(sum(each.is_set() for each in begun), 1)
+        begun[number].set()
+        try:
+            await gates[number].wait()
+            read = await tables(store, *names)
+        except asyncio.CancelledError:
+            outcomes.append("cancelled")
+            raise
+        else:
+            outcomes.append("read")
+            return read
+        finally:
+            ended[number].set()
+
+    monkeypatch.setattr(Store, "tables", held)
+    settings = FeedSettings(slot_name=f"s_{uuid.uuid4().hex[:16]}", throw_away=True)
+    async with Feed(database, settings) as feed, asyncio.timeout(PATIENCE):
+        await feed.streaming()
+        live = LiveQueries(database, feed, LiveSettings())
+        channels = Channels(database, live, ChannelSettings(node_id=settings.node))
+        one = Node(database, feed, live, channels)
+        try:
+            await live.start()
+            starting = asyncio.create_task(channels.start())
+            await begun[0].wait()
+            channels.discontinuity("a test", live.position, missing=True)
+            await begun[1].wait()
+            gates[0].set()
+            await ended[0].wait()
+            newcomer = asyncio.create_task(one.listen("room"))
+            assert outcomes == ["cancelled"]
+            assert not starting.done()
+            gates[1].set()
+            await starting
+            listener = await newcomer
+            ack = await one.publish("room", 1)
+            await listener.until(lambda: listener.positions == [ack.position])
+        finally:
+            await channels.stop()
+            await live.stop()
