@@ -6,30 +6,101 @@
 -- It runs for whoever writes to the table, who need not have any privilege here, so it runs as its owner. It takes no lock that another
 -- transaction could wait for, and it never makes the write fail because of a channel: what cannot be sent is not sent.
 
-create or replace function realtime.row_as_json(source record) returns jsonb
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+create or replace function realtime.value_as_json(value text, type oid) returns jsonb
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  shown jsonb;
+  kind pg_type;
 begin
-  -- to_jsonb() calls casts to json, and everybody may make one for a type of his own: its function would run with the rights of the
-  -- trigger's owner. Functions in C and built-in ones can only be made by superusers. Where there are others, values of types that are
-  -- not built in are shown as text, which only takes the type's output function.
-  if not exists (
-    select from pg_cast k join pg_proc f on f.oid = k.castfunc
-    where k.oid >= 16384 and k.casttarget = 'json'::regtype
-      and f.prolang not in (select l.oid from pg_language l where l.lanname in ('c', 'internal'))
+  select * into kind from pg_type t where t.oid = type;
+  if value is null then
+    return 'null';
+  elsif kind.typtype = 'd' then
+    return realtime.value_as_json(value, kind.typbasetype);
+  elsif kind.typtype = 'c' then
+    return realtime.row_text_as_json(value, kind.typrelid);
+  elsif type in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype) then
+    return to_jsonb(value::numeric);
+  elsif type = 'bool'::regtype then
+    return to_jsonb(value::bool);
+  elsif type in ('json'::regtype, 'jsonb'::regtype) then
+    return value::jsonb;
+  elsif type = 'date'::regtype then
+    return to_jsonb(value::date);
+  elsif type = 'timestamp'::regtype then
+    return to_jsonb(value::timestamp);
+  elsif type = 'timestamptz'::regtype then
+    return to_jsonb(value::timestamptz);
+  elsif type = 'box[]'::regtype then  -- arrays whose elements no comma separates
+    return to_jsonb(value::box[]);
+  elsif type = 'int2vector'::regtype then
+    return to_jsonb(value::int2vector);
+  elsif type = 'oidvector'::regtype then
+    return to_jsonb(value::oidvector);
+  elsif kind.typsubscript = 'array_subscript_handler'::regproc then
+    return realtime.elements_as_json(to_jsonb(value::text[]), kind.typelem);
+  elsif type >= 16384 and kind.typtype = 'b' and exists (
+    select from pg_cast k where k.castsource = type and k.casttarget = 'json'::regtype
+  ) then
+    -- Only superusers make base types and their casts: json of the extension hstore.
+    execute format('select to_jsonb(%L::%s)', value, format_type(type, null)) into value;
+    return value::jsonb;
+  end if;
+  return to_jsonb(value);
+end
+$$;
+comment on function realtime.value_as_json(text, oid) is
+  'A value of a type as to_jsonb() would show it, from its text, without the casts to json that the owners of types can have made';
+
+create or replace function realtime.elements_as_json(elements jsonb, element oid) returns jsonb
+language sql set search_path = pg_catalog, pg_temp as $$
+  select coalesce(jsonb_agg(
+    case jsonb_typeof(e.item) when 'array' then realtime.elements_as_json(e.item, element)
+                              else realtime.value_as_json(e.item #>> '{}', element) end order by e.place), '[]')
+  from jsonb_array_elements(elements) with ordinality e (item, place)
+$$;
+comment on function realtime.elements_as_json(jsonb, oid) is 'An array''s elements, given as texts in arrays of arrays, as realtime.value_as_json() shows them';
+
+create or replace function realtime.row_text_as_json(value text, relation oid) returns jsonb
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  names text[];
+  types oid[];
+  fields text[];
+begin
+  select array_agg(a.attname order by a.attnum), array_agg(a.atttypid order by a.attnum) into names, types
+  from pg_attribute a where a.attrelid = relation and a.attnum > 0 and not a.attisdropped;
+  -- Docs: "Composite Type Input and Output Syntax". A field without quotes and characters is null.
+  select array_agg(case when f.m[1] = '' then null
+                        when starts_with(f.m[1], '"') then replace(replace(substr(f.m[1], 2, length(f.m[1]) - 2), '""', '"'), '\\', '\')
+                        else f.m[1] end order by f.place) into fields
+  from regexp_matches(substr(value, 2, length(value) - 2) || ',', '((?:"(?:[^"\\]|""|\\\\)*"|[^",]*)),', 'g') with ordinality f (m, place);
+  if names is null then
+    return '{}';
+  elsif cardinality(fields) <> cardinality(names) then
+    raise exception '% was altered after this transaction took its snapshot', relation::regclass
+      using errcode = 'serialization_failure', hint = 'Run the transaction again.';
+  end if;
+  return (select jsonb_object_agg(c.name, realtime.value_as_json(c.field, c.type)) from unnest(names, fields, types) c (name, field, type));
+end
+$$;
+comment on function realtime.row_text_as_json(text, oid) is 'The text of a row, or of a value of a composite type, as JSON; see realtime.value_as_json()';
+
+create or replace function realtime.row_as_json(source record) returns jsonb
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  relation oid := (select t.typrelid from pg_type t where t.oid = pg_typeof(source)::oid);
+begin
+  -- to_jsonb() calls casts to json, and the owner of a type may make one for it: its function would run with the rights of the trigger's
+  -- owner. So it is called only where all types are built in. The write holds the table's lock, so a look at the columns stays true; but it
+  -- must be a look of now (VOLATILE), which a transaction of one snapshot cannot take.
+  if current_setting('transaction_isolation') = 'read committed' and not exists (
+    select from pg_attribute a join pg_type y on y.oid = a.atttypid
+    where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+      and y.oid >= 16384 and (y.typtype <> 'd' or y.typbasetype >= 16384)
   ) then
     return to_jsonb(source);
   end if;
-  execute (
-    select 'select ' || string_agg(
-      format('jsonb_build_object(%L, ' || case when y.typnamespace = 'pg_catalog'::regnamespace and y.typtype = 'b'
-               then 'to_jsonb(($1).%I)' else 'case when ($1).%I is distinct from null then format(''%%s'', ($1).%2$I) end' end || ')',
-             a.attname, a.attname), ' || ')
-    from pg_attribute a join pg_type t on t.typrelid = a.attrelid join pg_type y on y.oid = a.atttypid
-    where t.oid = pg_typeof(source)::oid and a.attnum > 0 and not a.attisdropped
-  ) into shown using source;
-  return shown;
+  return realtime.row_text_as_json(format('%s', source), relation);
 end
 $$;
 comment on function realtime.row_as_json(record) is 'A table''s row as JSON, without calling functions that its owner could have made';

@@ -240,5 +240,56 @@ def test_a_cast_to_json_made_by_a_table_owner_is_not_run_with_our_privileges(db:
     assert run(db, "select who from lair.caught where who <> 'schemer'") == []
     [(channel, _, payload)] = sent(db)
     assert channel == "room:1"
-    assert payload["record"] == {"id": 1, "t": "(5)", "l": [1], "n": "x", "nothing": None}
+    assert payload["record"] == {"id": 1, "t": {"a": 5}, "l": [1], "n": "x", "nothing": None}
     run(db, "drop owned by schemer cascade; drop role schemer")
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+def test_a_cast_made_after_the_writers_snapshot_is_not_run_with_our_privileges(
+    connect: Connect, isolation: str
+) -> None:
+    db, other = connect(), connect()
+    run(db, "create type kind as enum ('a', 'b')")
+    run(
+        db,
+        "create function spring(kind) returns json language plpgsql as"
+        " $$ begin raise exception 'ran as %', current_user; end $$",
+    )
+    table(db, "kind kind, id int", "room")
+    run(db, f"begin isolation level {isolation}")
+    run(db, "select 1")
+    run(other, "create cast (kind as json) with function spring(kind)")
+    run(db, "insert into orders values ('b', 1)")
+    run(db, "commit")
+    assert [payload["record"] for _, _, payload in sent(db)] == [{"kind": "b", "id": 1}]
+
+
+def test_values_of_types_of_ones_own_are_written_as_to_jsonb_writes_them(db: Connection) -> None:
+    run(db, """create type kind as enum ('a', 'b c', '"\\,')""")
+    run(db, "create domain few as numeric(9,2); create domain fewer as few; create type nothing as ()")
+    run(
+        db,
+        'create type part as (kind kind, n fewer, "odd, ""name" text, at timestamptz, list kind[], ok bool, f float8)',
+    )
+    table(
+        db,
+        'id int, j json, part part, parts part[], n fewer[], days date[], many kind[], boxes box[], empty nothing, c "char",'
+        " r daterange, x text, t timestamp, d date, i int2vector",
+        "room",
+    )
+    part = """row('"\\,', 1.50, e'a "q" \\\\ (,)\n', '2026-01-01Z', '{a,"b c",null}', true, 1e20)::part"""
+    rows = [
+        f"1, '{{\"a\": [1]}}', {part},"
+        f" array[{part}, null, row(null, null, '', null, '{{}}', false, 'NaN')::part], '{{1.5,null}}',"
+        " '{2026-01-02}', '{{a},{b c}}', array[box '((1,2),(3,4))', box '((1,2),(3,4))'], row(), 'x',"
+        " '[2026-01-01,2026-02-01)', '', '2026-01-01 10:00', 'infinity', '1 2'",
+        "2, null, null, '{}', '{}', null, null, null, null, null, 'empty', ',', null, null, null",
+        f"3, '[]', row(null, null, null, null, null, null, null), array[array[{part}], array[{part}]], '{{NaN}}', null,"
+        " null, null, null, '', null, '\"', null, null, ''",
+    ]
+    for row in rows:
+        run(db, f"insert into orders values ({row})")
+    settings = "set timezone = 'UTC'; set extra_float_digits = 1"
+    run(db, settings)
+    wanted = [row["doc"] for row in run(db, "select to_jsonb(o) as doc from orders o order by id")]
+    assert [payload["record"] for _, _, payload in sent(db)] == wanted
