@@ -94,7 +94,7 @@ class MessageEvent:
                 self._document = Document(read_json(self.row.payload))
             except UnreadableFilterError:
                 return None
-            self._document.steps += len(self.row.payload)
+            self._document.spend(len(self.row.payload))
         return self._document
 
     @property

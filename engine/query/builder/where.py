@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
@@ -44,12 +44,6 @@ class WhereParser:
         self._conditions = 0
         self._values = 0
         self._pattern_room = MAX_PATTERN
-        self._operators: Mapping[str, Callable[[Column, str, object], Predicate]] = (
-            dict.fromkeys(("==", "!=", "<", "<=", ">", ">="), self._single)
-            | dict.fromkeys(("in", "not-in"), self._list)
-            | dict.fromkeys(("array-contains", "array-contains-any"), self._array)
-            | dict.fromkeys(("like", "ilike"), self._like)
-        )
 
     def condition(self, spec: object, depth: int = 1) -> Predicate:
         """One condition. Raises ``InvalidQueryError``."""
@@ -67,13 +61,13 @@ class WhereParser:
             if len(spec) == 3:
                 raise InvalidQueryError(f"field {column.field!r}: {spec[1]!r} takes no value")
             return _null_test(column, wanted=spec[1] == "is-null")
-        parse = self._operators.get(spec[1]) if isinstance(spec[1], str) else None
+        parse = self._OPERATORS.get(spec[1]) if isinstance(spec[1], str) else None
         if parse is None:
-            known = ", ".join((*self._operators, "is-null", "is-not-null"))
+            known = ", ".join((*self._OPERATORS, "is-null", "is-not-null"))
             raise InvalidQueryError(f"field {column.field!r}: no operator {shown(spec[1])}; there are {known}")
         if len(spec) == 2:
             raise InvalidQueryError(f"field {column.field!r}: {spec[1]!r} needs a value")
-        return parse(column, str(spec[1]), spec[2])
+        return parse(self, column, str(spec[1]), spec[2])
 
     def _group(self, spec: dict[str, object], depth: int) -> Predicate:
         if len(spec) != 1 or not spec.keys() <= {"and", "or", "not"}:
@@ -150,6 +144,14 @@ class WhereParser:
             raise InvalidQueryError(f"field {column.field!r}: {shown(pattern)}: {problem}")
         self._pattern_room -= len(pattern)
         return Compare(column.name, operator, (pattern,), "text")
+
+    # Of the class: bound methods in an object's own mapping would be a cycle, which only the collector frees.
+    _OPERATORS: ClassVar[Mapping[str, Callable[[WhereParser, Column, str, object], Predicate]]] = (
+        dict.fromkeys(("==", "!=", "<", "<=", ">", ">="), _single)
+        | dict.fromkeys(("in", "not-in"), _list)
+        | dict.fromkeys(("array-contains", "array-contains-any"), _array)
+        | dict.fromkeys(("like", "ilike"), _like)
+    )
 
 
 _NOT_JSON = TypeInfo(0, "unknown", "base")

@@ -50,15 +50,26 @@ def shape_of(value: Any) -> Shape:
     return kind, len(value) if kind in ("string", "array", "object") else 0
 
 
+class _Work:
+    """The work done about one document. An object of its own, so that values and their document form no cycle: a document
+    is freed with its last use, and not by a collection that may come much later.
+    """
+
+    __slots__ = ("steps",)
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+
 class Value:
     """One value of a document, not null."""
 
-    __slots__ = ("_document", "_elements", "_key", "_texts", "found", "kind", "shape")
+    __slots__ = ("_elements", "_key", "_texts", "_work", "found", "kind", "shape")
 
-    def __init__(self, found: Any, document: Document) -> None:
+    def __init__(self, found: Any, work: _Work) -> None:
         self.found = found
         self.kind, _ = self.shape = shape_of(found)
-        self._document = document
+        self._work = work
         self._key: tuple[bytes | None] | None = None
         self._elements: frozenset[bytes | None] | None = None
         self._texts: dict[bool, Text] = {}
@@ -83,7 +94,7 @@ class Value:
 
     def spend(self, steps: int) -> None:
         """Count work done about this value."""
-        self._document.steps += steps
+        self._work.steps += steps
 
     def text(self, *, ignore_case: bool) -> Text:
         """A string, for ``like``."""
@@ -101,17 +112,26 @@ class Document:
     but for the last, conditions about one array or string add no more together than one of each kind does.
     """
 
-    __slots__ = ("_paths", "_values", "data", "steps")
+    __slots__ = ("__weakref__", "_paths", "_values", "_work", "data")
 
     def __init__(self, data: Any) -> None:
         self.data = data
-        self.steps = 0
+        self._work = _Work()
         self._paths: dict[Path, Value | None] = {}
         self._values: dict[int, Value] = {}  # by id: they live as long as the document does
 
+    @property
+    def steps(self) -> int:
+        """See the class."""
+        return self._work.steps
+
+    def spend(self, steps: int) -> None:
+        """Count work done about the whole document."""
+        self._work.steps += steps
+
     def at(self, path: Path) -> Value | None:
         """The value at ``path`` (as jsonb's ``#>``); None if there is none, or null."""
-        self.steps += _CONDITION
+        self.spend(_CONDITION)
         try:
             return self._paths[path]
         except KeyError:
@@ -123,7 +143,7 @@ class Document:
             return None
         value = self._values.get(id(found))
         if value is None:
-            value = self._values[id(found)] = Value(found, self)
+            value = self._values[id(found)] = Value(found, self._work)
         return value
 
 
