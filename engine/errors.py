@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Self
+
 __all__ = [
     "CatalogError",
     "DatabaseUnavailableError",
+    "ErrorCode",
     "FeedError",
     "InvalidQueryError",
     "PermissionDeniedError",
@@ -15,49 +19,76 @@ __all__ = [
 ]
 
 
+class ErrorCode(StrEnum):
+    """The protocol's error codes; ``meaning`` says what each stands for.
+
+    Part of the protocol, and kept with the errors because the engine's carry them. The SDKs' lists are generated from
+    this one (``sdk/generate_codes.py``).
+    """
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> Self:
+        """``meaning`` is optional for ``ErrorCode("RT_001")`` alone: every member has one."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    CONNECTION_FAILED = "RT_001", "connection failed"
+    AUTHENTICATION_FAILED = "RT_002", "authentication failed"
+    PERMISSION_DENIED = "RT_003", "permission denied"
+    NOT_FOUND = "RT_004", "channel not found"
+    MESSAGE_TOO_LARGE = "RT_005", "message too large"
+    RATE_LIMITED = "RT_006", "rate limit exceeded"
+    INVALID_MESSAGE = "RT_007", "invalid message format"
+    CHANNEL_FULL = "RT_008", "channel capacity exceeded"
+    PRESENCE_REJECTED = "RT_009", "presence update failed"
+
+
 class RealtimeError(Exception):
     """Base of every error this project raises on purpose.
 
     ``code`` is the protocol's error code; ``str(error)`` is safe to show to a client.
     """
 
-    code = "RT_001"
+    code: ErrorCode = ErrorCode.CONNECTION_FAILED
 
 
 class QueryRejectedError(RealtimeError):
     """A subscription's query cannot be accepted; the message says which part and why."""
 
-    code = "RT_007"
+    code = ErrorCode.INVALID_MESSAGE
 
 
 class DatabaseUnavailableError(QueryRejectedError):
     """The database cannot answer the query now: it is away, overloaded, or a table is locked. The client may try again."""
 
-    code = "RT_001"
+    code = ErrorCode.CONNECTION_FAILED
 
 
 class SubscriptionFailedError(QueryRejectedError):
     """The server failed to go on with a subscription; its log says why. The client may subscribe again."""
 
-    code = "RT_001"
+    code = ErrorCode.CONNECTION_FAILED
 
 
 class InvalidQueryError(QueryRejectedError):
     """Malformed query: unknown field or operator, wrong value type, SQL that is not one pure SELECT."""
 
-    code = "RT_007"
+    code = ErrorCode.INVALID_MESSAGE
 
 
 class PermissionDeniedError(QueryRejectedError):
     """The query reads something that is not exposed to clients."""
 
-    code = "RT_003"
+    code = ErrorCode.PERMISSION_DENIED
 
 
 class UnknownCollectionError(QueryRejectedError):
     """No collection of that name is exposed."""
 
-    code = "RT_004"
+    code = ErrorCode.NOT_FOUND
 
 
 class FeedError(RealtimeError):

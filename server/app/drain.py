@@ -11,6 +11,7 @@ import structlog
 
 from server.client.admission import Connection
 from server.protocol import server_messages
+from server.protocol.close_codes import CloseCode
 
 __all__ = ["Connections", "drain"]
 
@@ -43,7 +44,7 @@ class Connections:
         random.shuffle(found)
         return found
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: CloseCode, reason: str) -> None:
         """End them all."""
         for connection in list(self._open):
             connection.close(code, reason)

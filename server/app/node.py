@@ -23,6 +23,7 @@ from server.auth.authorizer import NameRules
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, member_of, packed_of
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
+from server.protocol.close_codes import CloseCode
 from server.session.session import Greeting, Session
 from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.connection import WebSocketConnection
@@ -31,8 +32,6 @@ from server.version import package_version
 __all__ = ["Node"]
 
 _FAREWELL = 5.0  # seconds for what clients asked for before they went
-_GOING_AWAY = 1001
-_FAILED = 1011
 
 _log = structlog.get_logger("realtime.node")
 
@@ -121,9 +120,9 @@ class Node:
         """Close every connection."""
         self._stopping = True
         if self.failure is None:
-            self._connections.close(_GOING_AWAY, "the server is shutting down")
+            self._connections.close(CloseCode.GOING_AWAY, "the server is shutting down")
         else:
-            self._connections.close(_FAILED, "the server failed; connect again")
+            self._connections.close(CloseCode.INTERNAL_ERROR, "the server failed; connect again")
 
     async def stop(self) -> None:
         """Stop following; the connections have been closed."""

@@ -15,6 +15,7 @@ from typing import Protocol
 from engine.errors import QueryRejectedError
 from server.ports.channels import Member
 from server.protocol.client_messages import COLLECTION_PREFIX
+from server.protocol.error_codes import ErrorCode
 
 __all__ = ["Action", "Authorizer", "ChannelNotFoundError", "NameRules", "NotAllowedError"]
 
@@ -22,13 +23,13 @@ __all__ = ["Action", "Authorizer", "ChannelNotFoundError", "NameRules", "NotAllo
 class NotAllowedError(QueryRejectedError):
     """The client may not do this in that channel."""
 
-    code = "RT_003"
+    code = ErrorCode.PERMISSION_DENIED
 
 
 class ChannelNotFoundError(QueryRejectedError):
     """There is no channel of that name, and none can be."""
 
-    code = "RT_004"
+    code = ErrorCode.NOT_FOUND
 
 
 class Action(Enum):

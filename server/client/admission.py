@@ -9,6 +9,7 @@ from server.auth.identity import HandshakeRequest
 from server.client.shared import SharedServices
 from server.ports.channels import Member
 from server.ports.limits import ConnectionLimits
+from server.protocol.close_codes import CloseCode
 from server.session.session import Session
 
 __all__ = ["Admission", "Connection", "ConnectionAcceptor"]
@@ -20,7 +21,7 @@ class Connection(Protocol):
     def send(self, payload: bytes) -> None:
         """Send a message."""
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: CloseCode, reason: str) -> None:
         """Send what is waiting, then end the connection."""
 
 

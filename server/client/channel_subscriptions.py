@@ -25,15 +25,11 @@ from server.client.transport import Transport
 from server.ports.channels import ChannelEvent, ChannelSubscription, EventBatch, Member, Publication
 from server.protocol import server_messages
 from server.protocol.client_messages import Publish, RequestReference
+from server.protocol.close_codes import CloseCode
 from server.session.session import Session, UpdatePresence
 from server.session.subscriptions import ChannelRequest
 
-__all__ = ["DISCONNECTED", "RESUME", "ChannelClient"]
-
-DISCONNECTED = 4001
-"""Close code: somebody ended this connection. Do not come back by yourself."""
-RESUME = 4008
-"""Close code: too slow for its messages, or on a server that the others took for dead. Connect again and resume."""
+__all__ = ["ChannelClient"]
 
 _MOST_PUBLISHING = 256
 _RECONNECT = 0.5  # seconds before a connection's row is written again that could not be; twice as long each time,
@@ -173,7 +169,7 @@ class ChannelClient:
     def _refuse(self, event: ChannelEvent) -> None:
         if event.key is not None:
             self.refused = event.channel, event.key
-        self._sink.close(RESUME, "resume")
+        self._sink.close(CloseCode.RESUME, "resume")
 
     def _reject(self, request: ChannelRequest, error: RealtimeError) -> None:
         answer = self._session.rejected(request, error)
@@ -288,11 +284,11 @@ class ChannelClient:
         if event.error is not None:
             self._answer(RequestReference(), event.error)
             if isinstance(event.error, DisconnectedError):
-                self._sink.close(DISCONNECTED, "disconnected")
+                self._sink.close(CloseCode.DISCONNECTED, "disconnected")
             else:
-                self._sink.close(RESUME, "resume")
+                self._sink.close(CloseCode.RESUME, "resume")
         elif self._sink.overflowing:
-            self._sink.close(RESUME, "resume")
+            self._sink.close(CloseCode.RESUME, "resume")
         else:
             self._sink.send_shared(event)
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from server.ports.channels import ChannelEvent, EventBatch
 from server.ports.live_queries import LiveEvent
+from server.protocol.close_codes import CloseCode
 
 __all__ = ["Transport"]
 
@@ -36,5 +37,5 @@ class Transport(Protocol):
     def hold(self, held: bool) -> None:
         """Take nothing more from the client while ``held``: what it has sent is still being worked on."""
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: CloseCode, reason: str) -> None:
         """Send what is waiting, then end the connection."""

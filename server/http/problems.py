@@ -12,19 +12,20 @@ from starlette.responses import JSONResponse, Response
 
 from engine.errors import RealtimeError
 from engine.postgres.errors import AWAY, in_words
+from server.protocol.error_codes import ErrorCode
 
 __all__ = ["BY_CODE", "ProblemDocument", "ProblemError", "problem_of", "wrong_fields"]
 
-BY_CODE: Mapping[str, HTTPStatus] = {
-    "RT_001": HTTPStatus.SERVICE_UNAVAILABLE,
-    "RT_002": HTTPStatus.UNAUTHORIZED,
-    "RT_003": HTTPStatus.FORBIDDEN,
-    "RT_004": HTTPStatus.NOT_FOUND,
-    "RT_005": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    "RT_006": HTTPStatus.TOO_MANY_REQUESTS,
-    "RT_007": HTTPStatus.BAD_REQUEST,
-    "RT_008": HTTPStatus.CONFLICT,
-    "RT_009": HTTPStatus.BAD_REQUEST,
+BY_CODE: Mapping[ErrorCode, HTTPStatus] = {
+    ErrorCode.CONNECTION_FAILED: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorCode.AUTHENTICATION_FAILED: HTTPStatus.UNAUTHORIZED,
+    ErrorCode.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+    ErrorCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    ErrorCode.MESSAGE_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ErrorCode.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    ErrorCode.INVALID_MESSAGE: HTTPStatus.BAD_REQUEST,
+    ErrorCode.CHANNEL_FULL: HTTPStatus.CONFLICT,
+    ErrorCode.PRESENCE_REJECTED: HTTPStatus.BAD_REQUEST,
 }
 """The HTTP status of each code, unless a problem says otherwise."""
 
@@ -45,7 +46,7 @@ class ProblemError(Exception):
     """A request is answered by a problem document."""
 
     def __init__(
-        self, code: str, detail: str, status: HTTPStatus | None = None, headers: Mapping[str, str] | None = None
+        self, code: ErrorCode, detail: str, status: HTTPStatus | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(detail)
         self.code = code
@@ -73,7 +74,7 @@ def problem_of(error: Exception) -> ProblemError | None:
         case RealtimeError():
             return ProblemError(error.code, str(error))
         case _ if isinstance(error, AWAY):
-            return ProblemError("RT_001", in_words(error))
+            return ProblemError(ErrorCode.CONNECTION_FAILED, in_words(error))
         case psycopg.Error():
             return _refused_by_sql(error)
     return None
@@ -84,7 +85,7 @@ def wrong_fields(error: ValidationError) -> ProblemError:
     said = "; ".join(
         f"{'.'.join(map(str, each['loc'])) or 'body'}: {_in_words(each)}" for each in error.errors(include_url=False)
     )
-    return ProblemError("RT_007", said)
+    return ProblemError(ErrorCode.INVALID_MESSAGE, said)
 
 
 def _in_words(wrong: ErrorDetails) -> str:
@@ -99,9 +100,9 @@ def _refused_by_sql(error: psycopg.Error) -> ProblemError | None:
     """Our functions raise with SQLSTATE ``RT001`` to ``RT009``; a check or a value PostgreSQL refuses is the request's."""
     state, said = error.sqlstate or "", error.diag.message_primary or "PostgreSQL refused it"
     if state.startswith("RT") and (code := f"RT_{state[2:]}") in BY_CODE:
-        return ProblemError(code, said)
+        return ProblemError(ErrorCode(code), said)
     if state in ("23505", "42710"):  # unique violation, duplicate object
-        return ProblemError("RT_007", said, HTTPStatus.CONFLICT)
+        return ProblemError(ErrorCode.INVALID_MESSAGE, said, HTTPStatus.CONFLICT)
     if state[:2] in ("22", "23"):
-        return ProblemError("RT_007", said)
+        return ProblemError(ErrorCode.INVALID_MESSAGE, said)
     return None

@@ -12,6 +12,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from engine.lsn import Lsn, format_lsn
 from server.protocol.client_messages import RequestReference
+from server.protocol.close_codes import CloseCode
+from server.protocol.error_codes import ErrorCode
 
 __all__ = [
     "PONG",
@@ -51,7 +53,7 @@ class _Reconnect(Struct, tag="reconnect"):
 
 
 class _Close(Struct, tag="close"):
-    code: int
+    code: CloseCode
     reason: str
 
 
@@ -92,7 +94,7 @@ class _SnapshotHead(Struct, tag="snapshot"):
 
 
 class _Error(Struct, tag="error"):
-    code: str
+    code: ErrorCode
     message: str
     channel: str | UnsetType = UNSET
     id: str | UnsetType = UNSET
@@ -126,7 +128,7 @@ def reconnect(delay: float) -> bytes:
     return _encode(_Reconnect(round(delay * 1000)))
 
 
-def close(code: int, reason: str) -> bytes:
+def close(code: CloseCode, reason: str) -> bytes:
     """The last message where there are no close frames; ``code`` as in WebSocket close frames."""
     return _encode(_Close(code, reason))
 
@@ -185,7 +187,7 @@ def snapshot_tail(position: Lsn, reset: bool, changes_json: bytes) -> bytes:
     )
 
 
-def error(code: str, message: str, about: RequestReference) -> bytes:
+def error(code: ErrorCode, message: str, about: RequestReference) -> bytes:
     """A request failed, or a subscription ended."""
     try:
         return _encode(_Error(code, message, about.channel, about.id, about.ref))

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.errors import RealtimeError
+from server.protocol.error_codes import ErrorCode
 
 __all__ = ["MAX_DEPTH", "InvalidMessageError", "check_payload", "check_storable", "deeper_than"]
 
@@ -21,7 +22,7 @@ _any: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 class InvalidMessageError(RealtimeError):
     """What a client sent is not of the protocol, or cannot be stored; the text says where it is wrong."""
 
-    code = "RT_007"
+    code = ErrorCode.INVALID_MESSAGE
 
 
 def check_payload(data: bytes) -> Any:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from server.http.cross_site import why_refused
 from server.http.problems import ProblemError
+from server.protocol.error_codes import ErrorCode
 
 __all__ = ["Access"]
 
@@ -35,17 +36,22 @@ class Access:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._key.encode()):
             text = "this needs the header Authorization: Bearer KEY with the server's rest_key"
-            raise ProblemError("RT_002", text, headers={"WWW-Authenticate": 'Bearer realm="realtime"'})
+            raise ProblemError(
+                ErrorCode.AUTHENTICATION_FAILED, text, headers={"WWW-Authenticate": 'Bearer realm="realtime"'}
+            )
 
     def _check_local(self, request: Request) -> None:
         if request.client is None or not _is_loopback(request.client.host):
             raise ProblemError(
-                "RT_003", "without a rest_key the REST API answers only requests from the server's own machine"
+                ErrorCode.PERMISSION_DENIED,
+                "without a rest_key the REST API answers only requests from the server's own machine",
             )
         if any(name in request.headers for name in _PROXIED):
-            raise ProblemError("RT_003", "the request came through a proxy; set a rest_key to allow that")
+            raise ProblemError(
+                ErrorCode.PERMISSION_DENIED, "the request came through a proxy; set a rest_key to allow that"
+            )
         if (reason := why_refused(request, frozenset())) is not None:
-            raise ProblemError("RT_003", reason, HTTPStatus.FORBIDDEN)
+            raise ProblemError(ErrorCode.PERMISSION_DENIED, reason, HTTPStatus.FORBIDDEN)
 
 
 def _is_loopback(host: str) -> bool:

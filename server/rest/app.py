@@ -30,6 +30,7 @@ from engine.channels.core.events import iso_time
 from engine.postgres.named_queries import query
 from engine.postgres.pool import Pool
 from server.http.problems import ProblemError, problem_of, wrong_fields
+from server.protocol.error_codes import ErrorCode
 from server.protocol.validation import InvalidMessageError, check_storable
 from server.rest import broadcast, channels, connections
 from server.rest.access import Access
@@ -127,7 +128,9 @@ class Rest:
             problem = problem_of(error)
             if problem is None:
                 _log.error("request_failed", method=request.method, path=scope["path"], exc_info=error)
-                problem = ProblemError("RT_001", "the server failed to do this; its log says why", HTTPStatus(500))
+                problem = ProblemError(
+                    ErrorCode.CONNECTION_FAILED, "the server failed to do this; its log says why", HTTPStatus(500)
+                )
             response = problem.response()
         await response(scope, receive, send)
 
@@ -140,7 +143,7 @@ class Rest:
         endpoint, path = _find(request.method, segments)
         self._access.check(request)
         if not self._opened:
-            raise ProblemError("RT_001", "the server is starting or stopping; try again")
+            raise ProblemError(ErrorCode.CONNECTION_FAILED, "the server is starting or stopping; try again")
         body, raw = await self._body(request, endpoint)
         query = _checked(endpoint.query, dict(request.query_params)) if endpoint.query else None
         async with self._pool.connection() as connection:
@@ -154,15 +157,17 @@ class Rest:
         if endpoint.body is None:
             return None, {}
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise ProblemError("RT_007", "send the body as application/json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+            raise ProblemError(
+                ErrorCode.INVALID_MESSAGE, "send the body as application/json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+            )
         content = await self._read(request)
         try:
             raw = {name: bytes(value) for name, value in _fields.decode(content).items()}
             check_storable(_anything.decode(content), suspicious=b"\\u0000" in content)
         except RecursionError as wrong:
-            raise ProblemError("RT_007", "body: nested too deeply") from wrong
+            raise ProblemError(ErrorCode.INVALID_MESSAGE, "body: nested too deeply") from wrong
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidMessageError) as wrong:
-            raise ProblemError("RT_007", f"body: {wrong}") from wrong
+            raise ProblemError(ErrorCode.INVALID_MESSAGE, f"body: {wrong}") from wrong
         return _checked(endpoint.body, content), raw
 
     async def _read(self, request: Request) -> bytes:
@@ -172,7 +177,11 @@ class Rest:
         async for part in request.stream():
             size += len(part)
             if size > limit:
-                raise ProblemError("RT_005", f"the body is larger than {limit} bytes", headers={"Connection": "close"})
+                raise ProblemError(
+                    ErrorCode.MESSAGE_TOO_LARGE,
+                    f"the body is larger than {limit} bytes",
+                    headers={"Connection": "close"},
+                )
             parts.append(part)
         return b"".join(parts)
 
@@ -219,9 +228,9 @@ def _segments(scope: Scope) -> tuple[str, ...]:
     try:
         parts = [unquote_to_bytes(part).decode() for part in raw.partition(b"?")[0].split(b"/")[2:]]
     except UnicodeDecodeError as wrong:
-        raise ProblemError("RT_007", "the path is not percent-encoded UTF-8") from wrong
+        raise ProblemError(ErrorCode.INVALID_MESSAGE, "the path is not percent-encoded UTF-8") from wrong
     if any(character < " " or character == "\x7f" for part in parts for character in part):
-        raise ProblemError("RT_007", "names have no control characters")
+        raise ProblemError(ErrorCode.INVALID_MESSAGE, "names have no control characters")
     return tuple(parts)
 
 
@@ -236,8 +245,10 @@ def _find(method: str, segments: tuple[str, ...]) -> tuple[Endpoint, dict[str, s
         allowed.append(endpoint.method)
     if allowed:
         text = f"{method} cannot be done here; {', '.join(allowed)} can"
-        raise ProblemError("RT_007", text, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(allowed)})
-    raise ProblemError("RT_004", "there is nothing at this address; /realtime/docs says what there is")
+        raise ProblemError(
+            ErrorCode.INVALID_MESSAGE, text, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(allowed)}
+        )
+    raise ProblemError(ErrorCode.NOT_FOUND, "there is nothing at this address; /realtime/docs says what there is")
 
 
 def _checked(model: type[BaseModel], given: bytes | Mapping[str, str]) -> BaseModel:

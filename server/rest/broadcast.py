@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from http import HTTPStatus
 
+from server.protocol.error_codes import ErrorCode
 from server.rest.endpoint import Call, Endpoint
 from server.rest.models import Announced, Announcement
 
@@ -44,6 +45,6 @@ ENDPOINTS: Sequence[Endpoint] = (
         body=Announcement,
         answer=Announced,
         status=HTTPStatus.CREATED,
-        problems=("RT_004",),
+        problems=(ErrorCode.NOT_FOUND,),
     ),
 )

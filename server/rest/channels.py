@@ -10,6 +10,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.http.problems import ProblemError
+from server.protocol.error_codes import ErrorCode
 from server.rest.endpoint import Call, Endpoint, shown
 from server.rest.models import (
     Broadcast,
@@ -136,10 +137,10 @@ def _one(call: Call, rows: list[dict[str, Any]]) -> dict[str, object]:
 
 
 def _unknown(call: Call) -> ProblemError:
-    return ProblemError("RT_004", f"there is no such room: {call.path['id']!r}")
+    return ProblemError(ErrorCode.NOT_FOUND, f"there is no such room: {call.path['id']!r}")
 
 
-_ROOM = ("RT_004",)
+_ROOM = (ErrorCode.NOT_FOUND,)
 ENDPOINTS: Sequence[Endpoint] = (
     Endpoint(
         "POST",

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.http.problems import ProblemError
+from server.protocol.error_codes import ErrorCode
 from server.rest.endpoint import Call, Endpoint, shown
 from server.rest.models import Connection, ConnectionList, Disconnected, Name
 
@@ -43,7 +44,7 @@ async def _list(call: Call) -> dict[str, object]:
 async def _disconnect(call: Call) -> None:
     [row] = await call.rows("rest_disconnect", connection_id=call.path["connectionId"])
     if not row["count"]:
-        raise ProblemError("RT_004", f"there is no connection {call.path['connectionId']!r}")
+        raise ProblemError(ErrorCode.NOT_FOUND, f"there is no connection {call.path['connectionId']!r}")
 
 
 async def _disconnect_user(call: Call) -> Disconnected:
@@ -80,6 +81,6 @@ ENDPOINTS: Sequence[Endpoint] = (
         _disconnect,
         "The connection is closed with code 4001, on whichever server it is.",
         status=HTTPStatus.NO_CONTENT,
-        problems=("RT_004",),
+        problems=(ErrorCode.NOT_FOUND,),
     ),
 )

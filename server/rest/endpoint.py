@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 from pydantic import BaseModel
 
 from engine.postgres.named_queries import query
+from server.protocol.error_codes import ErrorCode
 
 __all__ = ["Answer", "Call", "Endpoint", "shown"]
 
@@ -70,7 +71,7 @@ class Endpoint:
     body: type[BaseModel] | None = None
     answer: type[BaseModel] | None = None
     status: HTTPStatus = HTTPStatus.OK
-    problems: tuple[str, ...] = ()
+    problems: tuple[ErrorCode, ...] = ()
     conflict: str = ""
     segments: tuple[str, ...] = field(init=False)
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from server.http.problems import BY_CODE, ProblemDocument
+from server.protocol.error_codes import ErrorCode
 from server.rest.endpoint import Endpoint
 
 __all__ = ["openapi"]
@@ -20,7 +21,7 @@ _SAID = {
     "connectionId": "The connection's id, as its client was told in `connected`.",
 }
 _NAME = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]+$"}
-_ALWAYS = ("RT_001", "RT_007")
+_ALWAYS = (ErrorCode.CONNECTION_FAILED, ErrorCode.INVALID_MESSAGE)
 _Models = Mapping[Any, dict[str, Any]]
 
 
@@ -77,10 +78,10 @@ def _responses(endpoint: Endpoint, models: _Models, *, keyed: bool) -> dict[str,
     done: dict[str, Any] = {"description": endpoint.status.phrase}
     if endpoint.answer is not None:
         done["content"] = {"application/json": {"schema": models[endpoint.answer, "serialization"]}}
-    codes = {*endpoint.problems, *_ALWAYS, "RT_002" if keyed else "RT_003"}
+    codes = {*endpoint.problems, *_ALWAYS, ErrorCode.AUTHENTICATION_FAILED if keyed else ErrorCode.PERMISSION_DENIED}
     if endpoint.body is not None:
-        codes.add("RT_005")
-    by_status: dict[int, list[str]] = {}
+        codes.add(ErrorCode.MESSAGE_TOO_LARGE)
+    by_status: dict[int, list[ErrorCode]] = {}
     for code in sorted(codes):
         by_status.setdefault(BY_CODE[code], []).append(code)
     problem = {"application/problem+json": {"schema": models[ProblemDocument, "serialization"]}}
@@ -89,9 +90,12 @@ def _responses(endpoint: Endpoint, models: _Models, *, keyed: bool) -> dict[str,
         for status, said in sorted(by_status.items())
     }
     if endpoint.body is not None:
-        failures["415"] = {"description": "RT_007: the body is not application/json", "content": problem}
+        failures["415"] = {
+            "description": f"{ErrorCode.INVALID_MESSAGE}: the body is not application/json",
+            "content": problem,
+        }
     if endpoint.conflict:
-        failures["409"] = {"description": f"RT_007: {endpoint.conflict}", "content": problem}
+        failures["409"] = {"description": f"{ErrorCode.INVALID_MESSAGE}: {endpoint.conflict}", "content": problem}
     return {str(int(endpoint.status)): done, **failures}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.protocol.client_messages import PresenceUpdate, Publish
+from server.protocol.close_codes import CloseCode
 from server.session.subscriptions import ChannelRequest, LiveRequest, Request
 
 __all__ = [
@@ -61,7 +62,7 @@ class UpdatePresence:
 class Close:
     """End the connection with a WebSocket close code (RFC 6455, 7.4.1) and a reason of at most 123 bytes."""
 
-    code: int
+    code: CloseCode
     reason: str
 
 

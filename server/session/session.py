@@ -27,6 +27,8 @@ from server.protocol.client_messages import (
     Subscribe,
     Unsubscribe,
 )
+from server.protocol.close_codes import CloseCode
+from server.protocol.error_codes import ErrorCode
 from server.protocol.msgpack import json_of, names_text
 from server.session.actions import (
     CancelSubscription,
@@ -61,7 +63,6 @@ __all__ = [
     "UpdatePresence",
 ]
 
-_POLICY_VIOLATION = 1008
 _FLOOD_SECONDS = 10
 
 
@@ -164,7 +165,9 @@ class Session:
             return self._refused(RequestReference())
         return [
             server_messages.error(
-                "RT_007", "invalid message: messages are JSON in text frames, not binary", RequestReference()
+                ErrorCode.INVALID_MESSAGE,
+                "invalid message: messages are JSON in text frames, not binary",
+                RequestReference(),
             )
         ]
 
@@ -178,7 +181,7 @@ class Session:
         """Count something that is not a message but costs like one (a WebSocket ping). None: go ahead."""
         if self._bucket.take(now):
             return None
-        return [Close(_POLICY_VIOLATION, "too many messages")] if self._flooding() else []
+        return [Close(CloseCode.POLICY_VIOLATION, "too many messages")] if self._flooding() else []
 
     def accepted(
         self,
@@ -248,7 +251,9 @@ class Session:
                 return self._present(message)
             case Auth():
                 about = RequestReference(ref=message.ref)
-                return [server_messages.error("RT_003", "tokens are not available on this server", about)]
+                return [
+                    server_messages.error(ErrorCode.PERMISSION_DENIED, "tokens are not available on this server", about)
+                ]
 
     def _subscribe(self, message: Subscribe) -> list[Output]:
         about = RequestReference(channel=message.channel, id=message.id)
@@ -293,20 +298,20 @@ class Session:
         if request is None or request.channel != message.channel:
             id = message.channel if message.id is UNSET else message.id
             text = f"there is no subscription {id!r} to {message.channel!r} on this connection"
-            return [server_messages.error("RT_004", text, about)]
+            return [server_messages.error(ErrorCode.NOT_FOUND, text, about)]
         self._forget(request)
         return [CancelSubscription(request), server_messages.unsubscribed(request.channel, request.named.id)]
 
     def _too_large(self, how: str, about: RequestReference) -> bytes:
         return server_messages.error(
-            "RT_005", f"the message is larger than {self._limits.message_size} bytes{how}", about
+            ErrorCode.MESSAGE_TOO_LARGE, f"the message is larger than {self._limits.message_size} bytes{how}", about
         )
 
     def _refused(self, about: RequestReference) -> list[Output]:
         if self._flooding():
-            return [Close(_POLICY_VIOLATION, "too many messages")]
+            return [Close(CloseCode.POLICY_VIOLATION, "too many messages")]
         text = f"more than {self._limits.message_rate:g} messages per second; this one was not carried out"
-        return [server_messages.error("RT_006", text, about)]
+        return [server_messages.error(ErrorCode.RATE_LIMITED, text, about)]
 
     def _flooding(self) -> bool:
         # Answering each of an endless flood would cost more than the flood.
@@ -314,7 +319,7 @@ class Session:
 
 
 class _TooManyError(QueryRejectedError):
-    code = "RT_006"
+    code = ErrorCode.RATE_LIMITED
 
 
 def _request(message: Subscribe) -> Request:

@@ -13,6 +13,7 @@ from engine.lsn import parse_lsn
 from engine.values.exact_json import write_exact
 from server.ports.channels import ChannelOptions
 from server.protocol.client_messages import COLLECTION_PREFIX, Subscribe
+from server.protocol.error_codes import ErrorCode
 from server.protocol.validation import InvalidMessageError, check_storable
 
 __all__ = [
@@ -33,17 +34,17 @@ _TEXTS: Final = {"status": 64, "name": 128, "avatar": 2048}
 class WrongFieldError(QueryRejectedError):
     """A field that this kind of subscription does not have, or with a value it cannot have."""
 
-    code = "RT_007"
+    code = ErrorCode.INVALID_MESSAGE
 
 
 class PresenceRejectedError(QueryRejectedError):
     """The presence cannot be what the client asks for."""
 
-    code = "RT_009"
+    code = ErrorCode.PRESENCE_REJECTED
 
 
 class _NotAvailableError(QueryRejectedError):
-    code = "RT_003"
+    code = ErrorCode.PERMISSION_DENIED
 
 
 def check_live(message: Subscribe) -> None:

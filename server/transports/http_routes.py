@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packed_of
 from server.client.background import Background
 from server.http.problems import ProblemError
+from server.protocol.error_codes import ErrorCode
 from server.transports.http_sessions import HttpSessions, ended
 from server.transports.polling.connection import PollConnection
 from server.transports.sse.connection import GONE_ID
@@ -34,7 +35,10 @@ _MOST_BODY = 1024 * 1024
 _LONGEST_QUERY = 32 * 1024
 _LONGEST_WAIT = 30_000
 _NO_STORE = {"Cache-Control": "no-store"}
-_CODES = {HTTPStatus.FORBIDDEN: "RT_003", HTTPStatus.SERVICE_UNAVAILABLE: "RT_001"}
+_CODES = {
+    HTTPStatus.FORBIDDEN: ErrorCode.PERMISSION_DENIED,
+    HTTPStatus.SERVICE_UNAVAILABLE: ErrorCode.CONNECTION_FAILED,
+}
 _Body = TypeVar("_Body")
 
 
@@ -96,12 +100,16 @@ class _Endpoint:
         try:
             if request.method != self._method:
                 text = f"{request.method} cannot be done here; {self._method} can"
-                raise ProblemError("RT_007", text, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": self._method})
+                raise ProblemError(
+                    ErrorCode.INVALID_MESSAGE, text, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": self._method}
+                )
             response = await self._handler(request, send)
         except ClientDisconnect:
             return
         except HandshakeRejectedError as refused:
-            response = ProblemError(_CODES.get(refused.status, "RT_007"), str(refused), refused.status).response()
+            response = ProblemError(
+                _CODES.get(refused.status, ErrorCode.INVALID_MESSAGE), str(refused), refused.status
+            ).response()
         except ProblemError as problem:
             response = problem.response()
         if response is not None:
@@ -148,7 +156,7 @@ class _Transports:
         if asked.session is UNSET:
             return _answer(*await connection.wait(0, 0), connection.secret)
         if asked.cursor is UNSET:
-            raise ProblemError("RT_007", "cursor: say which answer was the last to arrive")
+            raise ProblemError(ErrorCode.INVALID_MESSAGE, "cursor: say which answer was the last to arrive")
         timeout = min(asked.timeout, _LONGEST_WAIT) / 1000
         return _answer(*await _while_connected(request, connection, asked.cursor, timeout))
 
@@ -187,11 +195,13 @@ def _texts(messages: list[msgspec.Raw]) -> list[bytes]:
 def _pairs(request: Request) -> list[tuple[str, str]]:
     text: bytes = request.scope["query_string"]
     if len(text) > _LONGEST_QUERY:
-        raise ProblemError("RT_007", f"the query string is longer than {_LONGEST_QUERY} bytes", HTTPStatus(414))
+        raise ProblemError(
+            ErrorCode.INVALID_MESSAGE, f"the query string is longer than {_LONGEST_QUERY} bytes", HTTPStatus(414)
+        )
     try:
         return parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError as wrong:
-        raise ProblemError("RT_007", "the query string is not percent-encoded UTF-8") from wrong
+        raise ProblemError(ErrorCode.INVALID_MESSAGE, "the query string is not percent-encoded UTF-8") from wrong
 
 
 def _upgrade(request: Request, pairs: list[tuple[str, str]]) -> HandshakeRequest:
@@ -208,12 +218,12 @@ async def _body(request: Request, decoder: msgspec.json.Decoder[_Body]) -> _Body
         size += len(part)
         if size > _MOST_BODY:
             text = f"the body is larger than {_MOST_BODY} bytes"
-            raise ProblemError("RT_005", text, headers={"Connection": "close"})
+            raise ProblemError(ErrorCode.MESSAGE_TOO_LARGE, text, headers={"Connection": "close"})
         parts.append(part)
     try:
         return decoder.decode(b"".join(parts))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-        raise ProblemError("RT_007", f"body: {wrong}") from wrong
+        raise ProblemError(ErrorCode.INVALID_MESSAGE, f"body: {wrong}") from wrong
 
 
 def _answer(cursor: int, messages: list[bytes], secret: str | None = None) -> Response:

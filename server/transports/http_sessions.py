@@ -8,6 +8,7 @@ from http import HTTPStatus
 from server.auth.identity import HandshakeRequest
 from server.client.admission import ConnectionAcceptor
 from server.http.problems import ProblemError
+from server.protocol.error_codes import ErrorCode
 from server.transports.http.connection import HttpConnection
 from server.transports.polling.connection import PollConnection
 from server.transports.sse.connection import SseConnection
@@ -19,7 +20,9 @@ _SECRET_BYTES = 24
 
 def ended() -> ProblemError:
     """What a request to a session is told that is not, or not any more."""
-    return ProblemError("RT_001", "there is no such session, or it has ended; open a new one", HTTPStatus.NOT_FOUND)
+    return ProblemError(
+        ErrorCode.CONNECTION_FAILED, "there is no such session, or it has ended; open a new one", HTTPStatus.NOT_FOUND
+    )
 
 
 class HttpSessions:
@@ -58,7 +61,7 @@ class HttpSessions:
         if found is None:
             raise ended()
         if not isinstance(found, PollConnection):
-            raise ProblemError("RT_007", "this session has a stream; it cannot be polled")
+            raise ProblemError(ErrorCode.INVALID_MESSAGE, "this session has a stream; it cannot be polled")
         return found
 
     def _opened(self, connection: HttpConnection) -> None:

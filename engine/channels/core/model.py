@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from engine.errors import RealtimeError
+from engine.errors import ErrorCode, RealtimeError
 from engine.lsn import Lsn, format_lsn, parse_lsn
 
 __all__ = [
@@ -166,7 +166,7 @@ DeliverBlock = Callable[[EventBatch], None]
 class UnknownChannelError(RealtimeError):
     """There is no such channel, and it may not be created by subscribing."""
 
-    code = "RT_004"
+    code = ErrorCode.NOT_FOUND
 
 
 class ChannelClosedError(UnknownChannelError):
@@ -176,40 +176,40 @@ class ChannelClosedError(UnknownChannelError):
 class ChannelFullError(RealtimeError):
     """The room has as many members as it may."""
 
-    code = "RT_008"
+    code = ErrorCode.CHANNEL_FULL
 
 
 class MessageTooLargeError(RealtimeError):
     """A message beyond the size limit."""
 
-    code = "RT_005"
+    code = ErrorCode.MESSAGE_TOO_LARGE
 
 
 class PresenceRefusedError(RealtimeError):
     """A presence update that is not valid, or by somebody who is not there."""
 
-    code = "RT_009"
+    code = ErrorCode.PRESENCE_REJECTED
 
 
 class KickedError(RealtimeError):
     """Somebody removed this member from the channel."""
 
-    code = "RT_003"
+    code = ErrorCode.PERMISSION_DENIED
 
 
 class DisconnectedError(RealtimeError):
     """Somebody deleted the connection's row: the client is not to come back by itself."""
 
-    code = "RT_001"
+    code = ErrorCode.CONNECTION_FAILED
 
 
 class NodeRemovedError(RealtimeError):
     """The others took this node for dead and removed its rows: the client is to come back and resume."""
 
-    code = "RT_001"
+    code = ErrorCode.CONNECTION_FAILED
 
 
 class UnavailableError(RealtimeError):
     """The database cannot be reached; try again."""
 
-    code = "RT_001"
+    code = ErrorCode.CONNECTION_FAILED

@@ -14,6 +14,7 @@ from server.client.client import Client
 from server.ports.channels import ChannelEvent, EventBatch
 from server.ports.live_queries import LiveEvent
 from server.protocol import server_messages
+from server.protocol.close_codes import CloseCode
 from server.transports.http.inbox import Inbox
 
 __all__ = ["HttpConnection", "SessionStore"]
@@ -105,7 +106,7 @@ class HttpConnection:
         self.held = held
         self._let_in()
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: CloseCode, reason: str) -> None:
         """Tell the client that this is the end, after what waits."""
         if self._closing:
             return
@@ -121,7 +122,7 @@ class HttpConnection:
     def say_goodbye(self) -> None:
         """The client ends the session itself: others see it leave at once."""
         self._farewell = True
-        self.close(1000, "the client has ended the session")
+        self.close(CloseCode.NORMAL, "the client has ended the session")
 
     def leave(self) -> None:
         """The client is gone, or told to go: give back what it has subscribed to."""

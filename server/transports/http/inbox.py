@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from server.http.problems import ProblemError
+from server.protocol.error_codes import ErrorCode
 
 __all__ = ["Inbox", "Receiver"]
 
@@ -44,9 +45,11 @@ class Inbox:
             return False
         if number is not None and number != self._last + 1:
             text = f"seq is {number}, but the last batch that came was {self._last}"
-            raise ProblemError("RT_007", text, HTTPStatus.CONFLICT)
+            raise ProblemError(ErrorCode.INVALID_MESSAGE, text, HTTPStatus.CONFLICT)
         if self._batches >= _MOST_BATCHES:
-            raise ProblemError("RT_006", f"{self._batches} batches are waiting already", headers={"Retry-After": "1"})
+            raise ProblemError(
+                ErrorCode.RATE_LIMITED, f"{self._batches} batches are waiting already", headers={"Retry-After": "1"}
+            )
         self._last = number or self._last
         self._batches += 1
         return True

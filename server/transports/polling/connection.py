@@ -15,6 +15,7 @@ from server.client.admission import Admission
 from server.http.problems import ProblemError
 from server.ports.channels import ChannelEvent
 from server.ports.live_queries import LiveEvent
+from server.protocol.error_codes import ErrorCode
 from server.transports.http.connection import HttpConnection, SessionStore
 from server.wire.send_queue import SendQueue
 
@@ -54,13 +55,17 @@ class PollConnection(HttpConnection):
         Raises ``ProblemError`` for a cursor that was never given. When cancelled, nothing counts as given.
         """
         if cursor > self._handed:
-            raise ProblemError("RT_007", f"cursor {cursor} was never given; the last one was {self._handed}")
+            raise ProblemError(
+                ErrorCode.INVALID_MESSAGE, f"cursor {cursor} was never given; the last one was {self._handed}"
+            )
         if cursor < self._acknowledged:
             return cursor, []  # overtaken by its successor
         self._acknowledge(cursor)
         if self.finished:
             self.end()
-            raise ProblemError("RT_001", "the session has ended; open a new one", HTTPStatus.NOT_FOUND)
+            raise ProblemError(
+                ErrorCode.CONNECTION_FAILED, "the session has ended; open a new one", HTTPStatus.NOT_FOUND
+            )
         self._turn += 1
         turn = self._turn
         self._wake()

@@ -18,10 +18,10 @@ from starlette.types import Receive, Scope, Send
 
 from engine.channels.core.model import Position, format_position, parse_position
 from server.client.admission import Admission
-from server.client.channel_subscriptions import DISCONNECTED
 from server.ports.channels import ChannelEvent
 from server.ports.live_queries import LiveEvent
 from server.protocol.client_messages import COLLECTION_PREFIX
+from server.protocol.close_codes import CloseCode
 from server.transports.http.connection import HttpConnection, SessionStore
 from server.transports.sse.event_ids import StreamPosition
 from server.transports.sse.progress import Block, Key, Opened, Progress, WriteState
@@ -122,9 +122,9 @@ class SseConnection(HttpConnection):
         """See the base. Only what channels have said counts: a client that is told much else still gets on with them."""
         return self.congested and not self._closing and self._counted > self._limits.backlog
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: CloseCode, reason: str) -> None:
         """See the base."""
-        if code == DISCONNECTED:
+        if code == CloseCode.DISCONNECTED:
             self._last = mark(GONE_ID)
         if not self._closing:
             handed = self._handed()

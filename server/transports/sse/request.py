@@ -15,6 +15,7 @@ import msgspec
 from engine.values.exact_json import exact_decoder, write_exact
 from server.http.problems import ProblemError
 from server.protocol.client_messages import COLLECTION_PREFIX
+from server.protocol.error_codes import ErrorCode
 from server.transports.sse.event_ids import StreamPosition, read_id
 
 __all__ = ["StreamRequest", "read_request"]
@@ -41,7 +42,9 @@ def read_request(pairs: Sequence[tuple[str, str]], last_id: str | None) -> Strea
     try:
         was = read_id(last_id or "")
     except ValueError as wrong:
-        raise ProblemError("RT_007", f"Last-Event-ID: not an id of an event stream ({wrong})") from wrong
+        raise ProblemError(
+            ErrorCode.INVALID_MESSAGE, f"Last-Event-ID: not an id of an event stream ({wrong})"
+        ) from wrong
     places: dict[str, StreamPosition | None] = {}
     for message in wanted:
         channel = message.get("channel")
@@ -59,7 +62,7 @@ def read_request(pairs: Sequence[tuple[str, str]], last_id: str | None) -> Strea
 def _channels(pairs: Iterable[tuple[str, str]]) -> Iterable[dict[str, Any]]:
     history = dict(pairs).get("history")
     if history is not None and not (history.isascii() and history.isdigit() and len(history) < 9):
-        raise ProblemError("RT_007", f"history: a number of messages, not {history!r}")
+        raise ProblemError(ErrorCode.INVALID_MESSAGE, f"history: a number of messages, not {history!r}")
     for name, channel in pairs:
         if name == "channel":
             message: dict[str, Any] = {"type": "subscribe", "channel": channel}
@@ -70,7 +73,9 @@ def _subscribe(text: str) -> dict[str, Any]:
     try:
         message = _objects.decode(text.encode())
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as wrong:
-        raise ProblemError("RT_007", f"subscribe: a JSON object, percent-encoded ({wrong})") from wrong
+        raise ProblemError(ErrorCode.INVALID_MESSAGE, f"subscribe: a JSON object, percent-encoded ({wrong})") from wrong
     if message.setdefault("type", "subscribe") != "subscribe":
-        raise ProblemError("RT_007", "subscribe: only messages of the type subscribe can be in the address")
+        raise ProblemError(
+            ErrorCode.INVALID_MESSAGE, "subscribe: only messages of the type subscribe can be in the address"
+        )
     return message

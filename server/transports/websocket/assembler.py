@@ -10,18 +10,17 @@ from dataclasses import dataclass
 
 from picows import WSFrame, WSMsgType
 
+from server.protocol.close_codes import CloseCode
+
 __all__ = ["Assembler", "InvalidFrameError", "Message"]
 
 _MAX_FRAGMENTS = 1024
-_PROTOCOL_ERROR = 1002
-_NOT_UTF8 = 1007
-_MESSAGE_TOO_BIG = 1009
 
 
 class InvalidFrameError(Exception):
     """The connection must be closed with ``code``; the text is the reason."""
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(reason)
         self.code = code
 
@@ -59,13 +58,13 @@ class Assembler:
     def add(self, frame: WSFrame) -> Message | None:
         """Take a data frame; returns the message if it was the last one. Raises ``InvalidFrameError``."""
         if (frame.msg_type == WSMsgType.CONTINUATION) == (self._kind is None):
-            raise InvalidFrameError(_PROTOCOL_ERROR, "unexpected continuation frame or its absence")
+            raise InvalidFrameError(CloseCode.PROTOCOL_ERROR, "unexpected continuation frame or its absence")
         if self._kind is None:
             self._kind = frame.msg_type
         self._size += frame.payload_size
         self._fragments += 1
         if self._size > self._hard_cap or self._fragments > _MAX_FRAGMENTS:
-            raise InvalidFrameError(_MESSAGE_TOO_BIG, "message too big")
+            raise InvalidFrameError(CloseCode.MESSAGE_TOO_BIG, "message too big")
         data = frame.get_payload_as_bytes()
         if self._kind == WSMsgType.TEXT:
             self._check_text(data, bool(frame.fin))
@@ -80,7 +79,7 @@ class Assembler:
         try:
             self._text.decode(data, final)
         except UnicodeDecodeError as wrong:
-            raise InvalidFrameError(_NOT_UTF8, "a text message is not valid UTF-8") from wrong
+            raise InvalidFrameError(CloseCode.INVALID_TEXT, "a text message is not valid UTF-8") from wrong
 
     def _finish(self) -> Message:
         message = Message(b"".join(self._parts), self._kind == WSMsgType.BINARY, self._size > self._message_size)

@@ -21,14 +21,12 @@ from server.client.shared import SharedServices
 from server.ports.channels import ChannelEvent, EventBatch, Member
 from server.ports.limits import ConnectionLimits
 from server.ports.live_queries import LiveEvent
+from server.protocol.close_codes import CloseCode
 from server.session.session import Session
 from server.transports.websocket.assembler import Assembler, InvalidFrameError, Message
 from server.wire.send_queue import SendQueue
 
 __all__ = ["WebSocketConnection"]
-
-_NORMAL = 1000
-_PROTOCOL_ERROR = 1002
 
 
 class WebSocketConnection(WSListener):
@@ -88,7 +86,7 @@ class WebSocketConnection(WSListener):
         self._heard = True
         kind = frame.msg_type
         if (frame.rsv1 or frame.rsv2 or frame.rsv3) and not self._closing:
-            self.close(_PROTOCOL_ERROR, "no extension was agreed on")
+            self.close(CloseCode.PROTOCOL_ERROR, "no extension was agreed on")
         elif kind == WSMsgType.CLOSE:
             self._answer_close(transport, frame)
         elif self._closing:
@@ -162,7 +160,7 @@ class WebSocketConnection(WSListener):
         self.held = held
         self._read_or_not()
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: CloseCode, reason: str) -> None:
         """Send what waits and a close frame; the socket goes when the other side answers, or after some seconds."""
         if self._closing or self._gone():
             return
@@ -290,7 +288,7 @@ class WebSocketConnection(WSListener):
             if not frame.payload_size:
                 transport.send_close(WSCloseCode.OK)
             elif _may_be_sent(code):
-                self._farewell = code == _NORMAL  # its purpose is fulfilled, says RFC 6455, 7.4.1: not a break
+                self._farewell = code == CloseCode.NORMAL  # its purpose is fulfilled, says RFC 6455, 7.4.1: not a break
                 transport.send_close(cast("WSCloseCode", code))
             else:
                 transport.send_close(WSCloseCode.PROTOCOL_ERROR, f"{code} is no close code that can be sent")

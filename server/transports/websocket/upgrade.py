@@ -15,12 +15,12 @@ from typing import Any, Final
 from picows import WSAutoPingStrategy, WSUpgradeRequest
 from picows.api import WSProtocol  # type: ignore[attr-defined]
 
+from server.protocol.close_codes import CloseCode
 from server.transports.websocket.connection import WebSocketConnection
 
 __all__ = ["RealtimeProtocol"]
 
 _READ_BUFFER = 4096
-_GOING_AWAY = 1001
 _HANDSHAKE_TIMEOUT = 5.0
 _REQUEST: Final = (
     b"GET /realtime HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -103,7 +103,7 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
     def shutdown(self) -> None:
         """uvicorn shuts down."""
         if self.listener is not None:
-            self.listener.close(_GOING_AWAY, "the server is shutting down")
+            self.listener.close(CloseCode.GOING_AWAY, "the server is shutting down")
         elif self._asyncio_transport is not None:
             self._asyncio_transport.close()
 

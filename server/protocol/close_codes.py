@@ -1,0 +1,47 @@
+"""The codes with which a connection is closed, and whether the client is to come back.
+
+1000 to 1015 are those of RFC 6455, 7.4.1; 4000 to 4999 are the application's. SSE and long polling carry the same
+numbers in a last message. The lists of the SDKs are generated from these (``sdk/generate_codes.py``).
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+from typing import Self
+
+__all__ = ["CloseCode", "Reconnect"]
+
+
+class Reconnect(Enum):
+    """What a client does after its connection was closed."""
+
+    NEVER = "stay closed until the application connects again"
+    AT_ONCE = "reconnect at once, without a pause"
+    BACK_OFF = "reconnect after a random pause that grows with each failed attempt"
+    SLOW_DOWN = "reconnect after a pause as long as after several failed attempts"
+
+
+class CloseCode(IntEnum):
+    """Why a connection was closed. ``when`` says it in words, ``reconnect`` what the client does next."""
+
+    when: str
+    reconnect: Reconnect
+
+    def __new__(cls, value: int, when: str = "", reconnect: Reconnect = Reconnect.BACK_OFF) -> Self:
+        """The two are optional for ``CloseCode(1001)`` alone: every member has its own."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.when = when
+        member.reconnect = reconnect
+        return member
+
+    NORMAL = 1000, "the client ended the session", Reconnect.BACK_OFF
+    GOING_AWAY = 1001, "the server shuts down", Reconnect.BACK_OFF
+    PROTOCOL_ERROR = 1002, "the peer broke the WebSocket protocol", Reconnect.BACK_OFF
+    ABNORMAL = 1006, "the connection ended without a close code; never sent", Reconnect.BACK_OFF
+    INVALID_TEXT = 1007, "a text frame, or the reason of a close, is not UTF-8", Reconnect.BACK_OFF
+    POLICY_VIOLATION = 1008, "the client kept sending faster than allowed", Reconnect.SLOW_DOWN
+    MESSAGE_TOO_BIG = 1009, "a message above 1 MiB", Reconnect.BACK_OFF
+    INTERNAL_ERROR = 1011, "the server failed and ends", Reconnect.BACK_OFF
+    DISCONNECTED = 4001, "the connection was ended on purpose, by the REST API or by SQL", Reconnect.NEVER
+    RESUME = 4008, "too slow for its channels, or on a server that the others took for dead", Reconnect.AT_ONCE
