@@ -15,10 +15,10 @@ __all__ = ["CloseCode", "Reconnect"]
 class Reconnect(Enum):
     """What a client does after its connection was closed."""
 
-    NEVER = "stay closed until the application connects again"
-    AT_ONCE = "reconnect at once, without a pause"
+    NEVER = "stay closed until the application reconnects"
+    AT_ONCE = "reconnect at once"
     BACK_OFF = "reconnect after a random pause that grows with each failed attempt"
-    SLOW_DOWN = "reconnect after a pause as long as after several failed attempts"
+    SLOW_DOWN = "reconnect after a pause as after several failures"
 
 
 class CloseCode(IntEnum):

@@ -4,6 +4,7 @@
  * The invariant: listeners hear messages in order of their positions, each once, whatever is delivered again.
  */
 
+import { ErrorCode } from "./codes.js";
 import { Sealer, type Encryption } from "./crypto.js";
 import { Emitter } from "./emitter.js";
 import { RealtimeError } from "./errors.js";
@@ -166,7 +167,7 @@ class ChannelSubscription implements Subscription {
     const ready = this._ready;
     this._forget();
     this._jobs = []; // what was not told yet is not told any more
-    ready?.reject(new RealtimeError("RT_001", "unsubscribed before it was subscribed", { channel: this._name }));
+    ready?.reject(new RealtimeError(ErrorCode.ConnectionFailed, "unsubscribed before it was subscribed", { channel: this._name }));
     return this._session._unwant(this);
   }
 
@@ -192,7 +193,7 @@ class ChannelSubscription implements Subscription {
   }
 
   private _subscribed0(): Promise<void> {
-    return this._ready?.promise ?? Promise.reject(new RealtimeError("RT_009", "subscribe to the channel first", { channel: this._name }));
+    return this._ready?.promise ?? Promise.reject(new RealtimeError(ErrorCode.PresenceRejected, "subscribe to the channel first", { channel: this._name }));
   }
 
   // What the session asks and tells.

@@ -5,6 +5,7 @@
  * from one that still works is opened and subscribed completely first; only then does it become the one in use.
  */
 
+import { CloseCode, ErrorCode } from "./codes.js";
 import { fullJitter } from "./backoff.js";
 import type { Clock } from "./clock.js";
 import { RealtimeError } from "./errors.js";
@@ -38,9 +39,6 @@ export interface Speaker {
   _stateChanged(state: ConnectionState): void;
 }
 
-const NOT_WANTED = 4001;
-const RESUME = 4008;
-const TOO_FAST = 1008;
 const OFFLINE_TIMEOUT = 2000; // ms in which a link has to answer when the browser says that the network is gone
 const PREPARE_TIMEOUT = 30_000; // ms in which a link that is to take over has to be ready
 
@@ -117,7 +115,7 @@ export class Connection implements LinkOwner {
     this._speaker._receive(link, message);
   }
 
-  _ended(link: Link, ending: Ending = { _code: 1006, _reason: "" }): void {
+  _ended(link: Link, ending: Ending = { _code: CloseCode.Abnormal, _reason: "" }): void {
     this._reason = ending._reason;
     if (link === this._next) this._nextEnded(ending);
     else if (link === this._active) this._activeEnded(link, ending);
@@ -142,8 +140,8 @@ export class Connection implements LinkOwner {
     this._set(this._settings._reconnect ? "reconnecting" : "closed");
     this._speaker._interrupted(ending);
     if (this._state !== "reconnecting") return;
-    if (ending._code === RESUME) return this._attempt();
-    if (ending._code === TOO_FAST) this._attempts = Math.max(this._attempts, 3);
+    if (ending._code === CloseCode.Resume) return this._attempt();
+    if (ending._code === CloseCode.PolicyViolation) this._attempts = Math.max(this._attempts, 3);
     this._retry();
   }
 
@@ -158,8 +156,8 @@ export class Connection implements LinkOwner {
 
   /** Whether the server has said that we are not to come back. */
   private _refuses({ _code, _reason, _refused }: Ending, told = false): boolean {
-    if (_code !== NOT_WANTED && !_refused) return false;
-    const error = _refused ?? new RealtimeError("RT_001", `the server has ended this connection: ${_reason}`);
+    if (_code !== CloseCode.Disconnected && !_refused) return false;
+    const error = _refused ?? new RealtimeError(ErrorCode.ConnectionFailed, `the server has ended this connection: ${_reason}`);
     this._speaker._interrupted({ _code, _reason });
     this._giveUp(error, told);
     return true;
@@ -168,7 +166,7 @@ export class Connection implements LinkOwner {
   private _retry(): void {
     const { _delay, _maxDelay, _maxAttempts, _clock, _reconnect } = this._settings;
     if (this._attempts >= _maxAttempts || !_reconnect) {
-      return this._giveUp(new RealtimeError("RT_001", `cannot connect: ${this._reason}`));
+      return this._giveUp(new RealtimeError(ErrorCode.ConnectionFailed, `cannot connect: ${this._reason}`));
     }
     const delay = fullJitter(this._attempts++, _delay, _maxDelay, _clock.random);
     // Offline: `_wake` will come. Where nothing tells that, `onLine` is not false.

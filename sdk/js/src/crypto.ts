@@ -3,6 +3,7 @@
  * `{"e2ee": 1, "kid": …, "iv": …, "ct": …}`; channel, event and key id are bound to it, so it cannot be moved elsewhere.
  */
 
+import { ErrorCode } from "./codes.js";
 import { RealtimeError } from "./errors.js";
 import { stringify } from "./json.js";
 
@@ -81,6 +82,6 @@ export class Sealer {
   }
 
   private _error(text: string): RealtimeError {
-    return new RealtimeError("RT_007", text, { channel: this._channel });
+    return new RealtimeError(ErrorCode.InvalidMessage, text, { channel: this._channel });
   }
 }

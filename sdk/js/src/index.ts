@@ -10,6 +10,7 @@ import { RealtimeServer } from "./rest.js";
 import { setDefaults, type Defaults } from "./settings.js";
 
 export { Channel, type ChannelOptions } from "./channel.js";
+export { CloseCode, ErrorCode } from "./codes.js";
 export type { Encryption } from "./crypto.js";
 export { RealtimeError } from "./errors.js";
 export { Collection, Database, LiveQuery, Query, type Condition, type Operator, type QuerySubscription } from "./query.js";

@@ -3,11 +3,11 @@
  * whether it is still alive.
  */
 
+import { CloseCode } from "./codes.js";
 import type { Clock } from "./clock.js";
 import type { RealtimeError } from "./errors.js";
 import { Pacer } from "./pacer.js";
 import type { Carrier, Address, Transport } from "./transports/transport.js";
-import { ABNORMAL } from "./transports/transport.js";
 import type { Wire } from "./types.js";
 
 /** Why a link ended. @internal */
@@ -79,7 +79,7 @@ export class Link {
     private _clock: Clock,
     private _owner: LinkOwner,
   ) {
-    this._timer = _clock.after(_vigilance._connectTimeout, () => this._end({ _code: ABNORMAL, _reason: "no answer in time" }));
+    this._timer = _clock.after(_vigilance._connectTimeout, () => this._end({ _code: CloseCode.Abnormal, _reason: "no answer in time" }));
     this._carrier = transport(address, {
       _message: (message) => this._message(message),
       _heard: () => (this._heardAt = _clock.now()),
@@ -106,7 +106,7 @@ export class Link {
     const asked = (this._heardAt = this._clock.now() - 1);
     this._timer();
     this._timer = this._clock.after(Math.min(this._vigilance._timeout, most ?? Infinity), () => {
-      if (this._heardAt === asked) return this._end({ _code: ABNORMAL, _reason: "the server is silent" });
+      if (this._heardAt === asked) return this._end({ _code: CloseCode.Abnormal, _reason: "the server is silent" });
       this._probing = false;
       this._watch();
     });

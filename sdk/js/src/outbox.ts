@@ -5,6 +5,7 @@
  * server stores a message's id once, what several connections bring together is still every message once, in order.
  */
 
+import { ErrorCode } from "./codes.js";
 import { RealtimeError } from "./errors.js";
 import { stringify } from "./json.js";
 import type { Wire } from "./types.js";
@@ -42,9 +43,9 @@ export class Outbox {
     const text = stringify(wire);
     const about = { channel: message.channel, ref };
     if (!online && this._entries.size >= this._limit)
-      return Promise.reject(new RealtimeError("RT_001", `not connected, and ${this._limit} messages are waiting already`, about));
+      return Promise.reject(new RealtimeError(ErrorCode.ConnectionFailed, `not connected, and ${this._limit} messages are waiting already`, about));
     const problem = this._tooLarge(text);
-    if (problem) return Promise.reject(new RealtimeError("RT_005", problem, about));
+    if (problem) return Promise.reject(new RealtimeError(ErrorCode.MessageTooLarge, problem, about));
     return new Promise((_resolve, _reject) => {
       this._entries.set(ref, { _message: wire, _text: text, _sent: false, _renew: renew, _resolve, _reject });
     });
@@ -93,6 +94,6 @@ export class Outbox {
     const entries = [...this._entries];
     this._entries.clear();
     for (const [ref, { _message, _reject }] of entries)
-      _reject(new RealtimeError("RT_001", reason, { channel: _message.channel, ref }));
+      _reject(new RealtimeError(ErrorCode.ConnectionFailed, reason, { channel: _message.channel, ref }));
   }
 }

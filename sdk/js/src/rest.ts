@@ -1,5 +1,6 @@
 /** For servers: publish, look and manage over the REST API, without a connection. */
 
+import { ErrorCode } from "./codes.js";
 import { RealtimeError } from "./errors.js";
 import { uuid } from "./ids.js";
 import { stringify } from "./json.js";
@@ -128,7 +129,7 @@ export class RealtimeServer {
         if (last || response.status < 500) return await read(response);
       } catch (error) {
         if (error instanceof RealtimeError) throw error;
-        if (last) throw new RealtimeError("RT_001", `the server cannot be reached: ${error}`);
+        if (last) throw new RealtimeError(ErrorCode.ConnectionFailed, `the server cannot be reached: ${error}`);
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY * 2 ** (attempt - 1)));
     }
@@ -144,5 +145,5 @@ async function read(response: Response): Promise<any> {
   } catch {
     // Not a problem document: something else has answered.
   }
-  throw new RealtimeError(problem.code ?? "RT_001", problem.detail ?? `HTTP status ${response.status}`);
+  throw new RealtimeError(problem.code ?? ErrorCode.ConnectionFailed, problem.detail ?? `HTTP status ${response.status}`);
 }

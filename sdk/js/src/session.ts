@@ -5,6 +5,7 @@
  * the last one ended, and what is not acknowledged is sent again.
  */
 
+import { CloseCode, ErrorCode } from "./codes.js";
 import { fullJitter } from "./backoff.js";
 import { Connection, type ConnectionSettings, type Speaker } from "./connection.js";
 import type { Emitter } from "./emitter.js";
@@ -87,8 +88,8 @@ export class Session implements Speaker {
     const before = this._connection._active;
     this._connection._disconnect();
     this._outbox._fail("disconnected before the server had acknowledged it");
-    this._refuse(new RealtimeError("RT_001", "disconnected before it was subscribed"), (each) => each._isChannel);
-    if (before) this._interrupted({ _code: 1000, _reason: "disconnected by the application" });
+    this._refuse(new RealtimeError(ErrorCode.ConnectionFailed, "disconnected before it was subscribed"), (each) => each._isChannel);
+    if (before) this._interrupted({ _code: CloseCode.Normal, _reason: "disconnected by the application" });
   }
 
   // What the connection tells.
@@ -247,7 +248,7 @@ export class Session implements Speaker {
       if (!problem) return text;
       // Answered here: a server ends the connection over it, and the next connection would begin with the same request.
       const { channel, id } = message;
-      this._take(link, { type: "error", code: "RT_005", message: problem, channel, id });
+      this._take(link, { type: "error", code: ErrorCode.MessageTooLarge, message: problem, channel, id });
     }
     return link === this._connection._active ? this._outbox._next() : undefined;
   }
@@ -266,7 +267,7 @@ export class Session implements Speaker {
       slot._answered = true;
       subscription._subscribed(message, slot, seamless);
     } else subscription._receive(message, slot);
-    if (type === "room:closed") this._end(link, subscription, new RealtimeError("RT_004", "the room was closed", message as {}));
+    if (type === "room:closed") this._end(link, subscription, new RealtimeError(ErrorCode.NotFound, "the room was closed", message as {}));
   }
 
   private _error(link: Link, message: Wire): void {
@@ -282,7 +283,7 @@ export class Session implements Speaker {
       return this._report(error);
     }
     const tooMany = this._wanted.size > (link._hello!.limits?.subscriptions ?? Infinity);
-    if (code === "RT_001" || (isLimit(message) && !tooMany)) this._askAgain(link, subscription, code);
+    if (code === ErrorCode.ConnectionFailed || (isLimit(message) && !tooMany)) this._askAgain(link, subscription, code);
     else this._end(link, subscription, error);
   }
 
@@ -290,7 +291,7 @@ export class Session implements Speaker {
   private _askAgain(link: Link, subscription: Subscription, code: string): void {
     const slots = this._slotsOf(link);
     slots._forget(subscription);
-    if (code === "RT_006") return this._ask(link, slots, subscription);
+    if (code === ErrorCode.RateLimited) return this._ask(link, slots, subscription);
     const { _clock, _delay } = this._settings;
     link._again ??= _clock.after(fullJitter(this._failures++, _delay, RETRY_CAP, _clock.random), () => {
       link._again = undefined;
@@ -305,6 +306,6 @@ export class Session implements Speaker {
   }
 }
 
-const isLimit = ({ type, code }: Wire): boolean => type === "error" && code === "RT_006";
+const isLimit = ({ type, code }: Wire): boolean => type === "error" && code === ErrorCode.RateLimited;
 
-const notConnected = (): RealtimeError => new RealtimeError("RT_001", "the connection has failed; connect() tries again");
+const notConnected = (): RealtimeError => new RealtimeError(ErrorCode.ConnectionFailed, "the connection has failed; connect() tries again");

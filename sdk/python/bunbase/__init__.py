@@ -5,6 +5,7 @@ and manage by the REST API.
 """
 
 from bunbase.channel import Channel
+from bunbase.codes import CloseCode, ErrorCode
 from bunbase.crypto import Encryption
 from bunbase.errors import RealtimeError
 from bunbase.live import LiveQuery, Snapshots
@@ -28,10 +29,12 @@ __all__ = [
     "AsyncServerChannel",
     "Change",
     "Channel",
+    "CloseCode",
     "Connection",
     "Database",
     "Doc",
     "Encryption",
+    "ErrorCode",
     "History",
     "LiveQuery",
     "Message",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from bunbase.codes import ErrorCode
 from bunbase.core.channel import ChannelState
 from bunbase.emitter import Emitter
 from bunbase.errors import RealtimeError
@@ -90,7 +91,7 @@ class Channel(Emitter):
             self._leaving -= 1
 
     def _left(self) -> RealtimeError:
-        return RealtimeError("RT_001", "unsubscribed before it was subscribed", self.name)
+        return RealtimeError(ErrorCode.CONNECTION_FAILED, "unsubscribed before it was subscribed", self.name)
 
     async def send(self, event: str, data: object = None, *, id: str | None = None) -> Ack:
         """Publish, and wait until it is committed. Subscribing is not needed for that.

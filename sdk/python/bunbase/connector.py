@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bunbase.codes import CloseCode, ErrorCode
 from bunbase.core.backoff import full_jitter
 from bunbase.errors import ConnectionEndedError, RealtimeError
 from bunbase.hub import Hub
@@ -20,9 +21,6 @@ from bunbase.transports import TRANSPORTS, Address
 
 __all__ = ["Connector"]
 
-_DISCONNECTED = 4001
-_RESUME = 4008
-_FLOODED = 1008
 _SHORT_LIVED = 2.0
 _BARRIER_TIMEOUT = 2.0
 
@@ -55,18 +53,21 @@ class Connector:
             wait = False
             while (link := await self._establish(wait)) is not None:
                 ended = await self._serve(link)
-                if ended.code == _DISCONNECTED:
-                    self._told("closed", RealtimeError("RT_001", f"the server ended this connection: {ended}"))
+                if ended.code == CloseCode.DISCONNECTED:
+                    self._report("closed", f"the server ended this connection: {ended}")
                     return
                 if not self._options.reconnect:
-                    self._told("closed", RealtimeError("RT_001", f"the connection was lost: {ended}"))
+                    self._report("closed", f"the connection was lost: {ended}")
                     return
-                wait = ended.code != _RESUME
-                self._told("reconnecting", RealtimeError("RT_001", f"the connection was lost: {ended}"))
+                wait = ended.code != CloseCode.RESUME
+                self._report("reconnecting", f"the connection was lost: {ended}")
         finally:
             if self.current is not None:
                 self._drop(self.current)
                 self.current = None
+
+    def _report(self, state: str, reason: str) -> None:
+        self._told(state, RealtimeError(ErrorCode.CONNECTION_FAILED, reason))
 
     async def closed(self) -> None:
         """Wait until all connections that are being closed are."""
@@ -82,8 +83,8 @@ class Connector:
                 try:
                     link = await self._open(name)
                 except ConnectionEndedError as ended:
-                    if ended.code == _DISCONNECTED:
-                        self._told("closed", RealtimeError("RT_001", str(ended)))
+                    if ended.code == CloseCode.DISCONNECTED:
+                        self._report("closed", str(ended))
                         return None
                     problem = str(ended)
                     continue
@@ -92,7 +93,7 @@ class Connector:
             failures += 1
             if not options.reconnect:
                 break
-        self._told("failed", RealtimeError("RT_001", f"no connection after {failures} attempts: {problem}"))
+        self._report("failed", f"no connection after {failures} attempts: {problem}")
         return None
 
     def _order(self) -> list[str]:
@@ -134,7 +135,7 @@ class Connector:
             self._hub.lost()
             self._drop(link)
             self._shaky = self._shaky + 1 if time.monotonic() - began < _SHORT_LIVED else 0
-            if ended.code == _FLOODED:
+            if ended.code == CloseCode.POLICY_VIOLATION:
                 self._shaky = max(self._shaky, 3)
             return ended
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bunbase.codes import CloseCode, ErrorCode
+
 __all__ = ["ConnectionEndedError", "RealtimeError"]
 
 
@@ -12,7 +14,7 @@ class RealtimeError(Exception):
     """A request failed, or a subscription or the connection ended.
 
     Attributes:
-        code: one of ``RT_001`` … ``RT_009``, see the protocol's table of error codes.
+        code: an ``ErrorCode``; a string where the server is newer than this package.
         message: what was wrong, in words.
         channel: the channel it is about, if it is about one.
         ref: the request it answers, if it answers one.
@@ -28,16 +30,17 @@ class RealtimeError(Exception):
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> RealtimeError:
         """The error that an ``error`` message of the server tells of."""
-        code, text = str(message.get("code", "RT_001")), str(message.get("message", "the server reported an error"))
+        code = str(message.get("code", ErrorCode.CONNECTION_FAILED))
+        text = str(message.get("message", "the server reported an error"))
         return cls(code, text, message.get("channel"), message.get("ref"))
 
 
 class ConnectionEndedError(Exception):
     """A connection could not be opened, or is over. Only the reconnecting loop sees it.
 
-    ``code`` is the WebSocket close code, also for the other transports; 1006 stands for "without a word".
+    ``code`` is the WebSocket close code, also for the other transports; ``ABNORMAL``: it ended without one.
     """
 
-    def __init__(self, reason: str, code: int = 1006) -> None:
+    def __init__(self, reason: str, code: int = CloseCode.ABNORMAL) -> None:
         super().__init__(reason)
         self.code = code

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bunbase import codec
+from bunbase.codes import ErrorCode
 from bunbase.core.backoff import full_jitter
 from bunbase.core.outbox import Outbox
 from bunbase.errors import ConnectionEndedError, RealtimeError
@@ -21,7 +22,7 @@ from bunbase.subscription import Raw, Subscription
 
 __all__ = ["Hub"]
 
-_TRANSIENT = frozenset(("RT_001", "RT_006"))
+_TRANSIENT = frozenset((ErrorCode.CONNECTION_FAILED, ErrorCode.RATE_LIMITED))
 _RETRY_AFTER = 1.0
 _RETRY_AT_MOST = 10.0
 _SETTLE_AFTER = 1.0
@@ -126,7 +127,9 @@ class Hub:
         size, most = len(codec.encode_text(message).encode()) + 32, self._limits.get("messageSize", _MESSAGE_SIZE)
         if size > most:
             raise RealtimeError(
-                "RT_005", f"the message has {size} bytes; at most {most} are allowed", message["channel"]
+                ErrorCode.MESSAGE_TOO_LARGE,
+                f"the message has {size} bytes; at most {most} are allowed",
+                message["channel"],
             )
         self.needed()
         future: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
@@ -216,7 +219,7 @@ class Hub:
             else:
                 subscription.received(message, quiet=quiet)
                 if kind == "room:closed" and self.subscriptions.get(key) is subscription:
-                    self._drop(subscription, RealtimeError("RT_004", "the room was closed", channel))
+                    self._drop(subscription, RealtimeError(ErrorCode.NOT_FOUND, "the room was closed", channel))
 
     def _direct(self, message: Message) -> None:
         """It has no subscription whose positions would tell what is new, so the ids of the last ones are remembered."""
@@ -231,7 +234,7 @@ class Hub:
     def _error(self, message: Raw) -> None:
         error, ref = RealtimeError.of(message), message.get("ref", "")
         if ref:  # about a message; one that is not known any more was answered before
-            if not (error.code == "RT_006" and self.outbox.refused(ref)):
+            if not (error.code == ErrorCode.RATE_LIMITED and self.outbox.refused(ref)):
                 self.outbox.answered(ref, error)
             return
         key = message.get("id") or message.get("channel", "")
@@ -248,7 +251,7 @@ class Hub:
 
     def _passing(self, error: RealtimeError, subscription: Subscription) -> bool:
         """Whether trying again can help: not if there are simply too many subscriptions."""
-        if error.code == "RT_006":
+        if error.code == ErrorCode.RATE_LIMITED:
             return len(self.subscriptions) <= int(self._limits.get("subscriptions", _SUBSCRIPTIONS))
         return error.code in _TRANSIENT
 

@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from bunbase import codec
+from bunbase.codes import CloseCode, ErrorCode
 from bunbase.core.pacing import Pacer
 from bunbase.errors import ConnectionEndedError
 from bunbase.transports import Transport
@@ -119,7 +120,7 @@ class Link:
     async def close(self) -> None:
         """End the connection. If it is not over by itself already, others see this client leave."""
         leave = not self.ended.done()
-        self._end(ConnectionEndedError("closed by this side", 1000))
+        self._end(ConnectionEndedError("closed by this side", CloseCode.NORMAL))
         tasks = [*self._tasks, *([] if self._asking is None else [self._asking])]
         for task in tasks:
             task.cancel()
@@ -162,12 +163,14 @@ class Link:
             if self._pongs and not (pong := self._pongs.popleft()).done():
                 pong.set_result(None)
         elif kind == "close":
-            self._end(ConnectionEndedError(str(message.get("reason", "")), int(message.get("code", 1006))))
+            self._end(
+                ConnectionEndedError(str(message.get("reason", "")), int(message.get("code", CloseCode.ABNORMAL)))
+            )
         elif kind == "reconnect":
             if not self.moving.done():
                 self.moving.set_result(float(message.get("delay", 0)) / 1000)
         elif not self.ended.done():
-            if kind == "error" and message.get("code") == "RT_006":
+            if kind == "error" and message.get("code") == ErrorCode.RATE_LIMITED:
                 self.pacer.block(time.monotonic() + _RETRY_LIMITED)
             self._handler.received(self, message)
 
@@ -207,7 +210,12 @@ class Link:
         if size <= self._message_size:
             return message
         text = f"the message has {size} bytes; at most {self._message_size} are allowed"
-        error = {"type": "error", "code": "RT_005", "message": text, "channel": message.get("channel")}
+        error = {
+            "type": "error",
+            "code": ErrorCode.MESSAGE_TOO_LARGE,
+            "message": text,
+            "channel": message.get("channel"),
+        }
         self._handler.received(self, error | ({"id": message["id"]} if "id" in message else {}))
         return None
 

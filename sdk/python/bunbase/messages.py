@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import Literal, Self
 
+from bunbase.codes import ErrorCode
 from bunbase.errors import RealtimeError
 from bunbase.model import Message
 
@@ -36,7 +37,7 @@ class Messages:
         if len(self._waiting) >= self._buffer:
             if self._overflow == "error":
                 text = f"more than {self._buffer} messages waited for an iterator over them"
-                self.end(RealtimeError("RT_001", text, message.channel))
+                self.end(RealtimeError(ErrorCode.CONNECTION_FAILED, text, message.channel))
                 return
             self._waiting.popleft()
             self.dropped += 1

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from bunbase.channel import Channel
 from bunbase.codec import Format
+from bunbase.codes import ErrorCode
 from bunbase.connector import Connector
 from bunbase.core.channel import ChannelOptions, ChannelState
 from bunbase.core.live import LiveState
@@ -122,7 +123,7 @@ class Realtime(Emitter):
             self._settled.clear()
             await self._settled.wait()
         if self._state != "connected":
-            raise self._reason or RealtimeError("RT_001", "disconnected")
+            raise self._reason or RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected")
 
     async def disconnect(self) -> None:
         """End the connection. Others see this client leave at once. What is subscribed to comes back with ``connect``."""
@@ -139,7 +140,7 @@ class Realtime(Emitter):
         await self._connector.closed()
         if self._state not in ("closed", "failed"):
             self._told("closed", None)
-        self._hub.fail(RealtimeError("RT_001", "disconnected"))
+        self._hub.fail(RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected"))
 
     def _ended(self, ending: asyncio.Task[None]) -> None:
         self._ending = self._task = None
@@ -218,7 +219,7 @@ class Realtime(Emitter):
         """The connector has ended. If by a mistake of its own, that is not kept from the application."""
         if not task.cancelled() and (failure := task.exception()) is not None:
             task.get_loop().call_exception_handler({"message": "the connection failed", "exception": failure})
-            self._told("failed", RealtimeError("RT_001", f"the client failed: {failure!r}"))
+            self._told("failed", RealtimeError(ErrorCode.CONNECTION_FAILED, f"the client failed: {failure!r}"))
 
     def _told(self, state: str, reason: RealtimeError | None) -> None:
         if state == "moved":

@@ -1,7 +1,8 @@
 /** What server-sent events and long polling share: requests, what their failures mean, and sending by `POST`. */
 
+import { CloseCode, ErrorCode } from "../codes.js";
 import { RealtimeError } from "../errors.js";
-import { ABNORMAL, type Address, type Carrier, type Events } from "./transport.js";
+import { type Address, type Carrier, type Events } from "./transport.js";
 
 /** An answer that is not a success. `status` 0: there was none. @internal */
 export class Failure extends Error {
@@ -38,7 +39,7 @@ async function failureOf(response: Response): Promise<Failure> {
   }
   const reason = problem?.detail ?? `HTTP status ${status}`;
   const final = status === 204 || (problem?.code && (status === 401 || status === 403));
-  return new Failure(status, reason, final ? new RealtimeError(problem?.code ?? "RT_001", reason) : undefined);
+  return new Failure(status, reason, final ? new RealtimeError(problem?.code ?? ErrorCode.ConnectionFailed, reason) : undefined);
 }
 
 /** Wait `ms` milliseconds, or until the signal. @internal */
@@ -74,7 +75,7 @@ export async function insist<T>(once: () => Promise<T>, signal: AbortSignal): Pr
 /** Report the end of a connection whose request failed. @internal */
 export function broken(events: Events, error: unknown): void {
   const refused = error instanceof Failure ? error.refused : undefined;
-  events._closed(ABNORMAL, error instanceof Error ? error.message : String(error), refused);
+  events._closed(CloseCode.Abnormal, error instanceof Error ? error.message : String(error), refused);
 }
 
 /** Sends messages of a session in order: what comes while a request is under way goes with the next one. @internal */

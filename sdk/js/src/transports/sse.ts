@@ -1,7 +1,8 @@
 /** Server-sent events, read from `fetch` (so that it works in Node, too, and errors can be seen); sending is by `POST`. */
 
+import { CloseCode } from "../codes.js";
 import { broken, Poster, request } from "./http.js";
-import { ABNORMAL, type Address, type Carrier, type Events } from "./transport.js";
+import { type Address, type Carrier, type Events } from "./transport.js";
 
 /** @internal */
 export function sse(address: Address, events: Events): Carrier {
@@ -32,7 +33,7 @@ export function sse(address: Address, events: Events): Carrier {
       parse(value);
     }
     abort.abort();
-    events._closed(ABNORMAL, "the stream ended");
+    events._closed(CloseCode.Abnormal, "the stream ended");
   }
 
   queueMicrotask(() => run().catch(end));

@@ -35,6 +35,3 @@ export interface Carrier {
 
 /** Begin a connection. Reports nothing before it has returned. @internal */
 export type Transport = (address: Address, events: Events) => Carrier;
-
-/** The code of a connection that ended without one, as browsers have it. @internal */
-export const ABNORMAL = 1006;

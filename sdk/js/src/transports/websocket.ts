@@ -1,7 +1,8 @@
 /** Messages over a WebSocket: text frames of JSON, or binary ones of MessagePack. */
 
+import { CloseCode } from "../codes.js";
 import { pack, unpack } from "../msgpack.js";
-import { ABNORMAL, type Address, type Carrier, type Events } from "./transport.js";
+import { type Address, type Carrier, type Events } from "./transport.js";
 
 /** @internal */
 export function websocket({ _url, _query, _packed, _WebSocket }: Address, events: Events): Carrier {
@@ -16,7 +17,7 @@ export function websocket({ _url, _query, _packed, _WebSocket }: Address, events
     if (!_WebSocket) throw new Error("there is no WebSocket here");
     socket = new _WebSocket(`${_url.replace(/^http/, "ws")}?${_query}${_packed ? "&format=msgpack" : ""}`);
   } catch (error) {
-    queueMicrotask(() => end(ABNORMAL, String(error)));
+    queueMicrotask(() => end(CloseCode.Abnormal, String(error)));
     return { _send() {}, _close: () => (open = false) };
   }
   socket.binaryType = "arraybuffer";
@@ -27,7 +28,7 @@ export function websocket({ _url, _query, _packed, _WebSocket }: Address, events
       message = typeof data === "string" ? JSON.parse(data) : unpack(data);
     } catch {
       // Not our protocol: something is between us and the server. The connection is of no use.
-      end(1002, "what came is not a message");
+      end(CloseCode.ProtocolError, "what came is not a message");
       return socket.close();
     }
     events._message(message);
@@ -43,7 +44,7 @@ export function websocket({ _url, _query, _packed, _WebSocket }: Address, events
     },
     _close(leave) {
       open = false;
-      if (leave) socket.close(1000);
+      if (leave) socket.close(CloseCode.Normal);
       else socket.close();
     },
   };

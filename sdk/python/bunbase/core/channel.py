@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bunbase.codes import ErrorCode
 from bunbase.core.position import is_later
 from bunbase.core.presence import PresenceState
 from bunbase.crypto import DecryptionError, Encryption
@@ -126,7 +127,7 @@ class ChannelState:
         try:
             data = encryption.decrypt(self.name, message.event, message.data)
         except DecryptionError as failed:
-            return [("error", RealtimeError("RT_007", f"message {message.id}: {failed}", self.name))]
+            return [("error", RealtimeError(ErrorCode.INVALID_MESSAGE, f"message {message.id}: {failed}", self.name))]
         return [("message", Message(**{**_fields(message), "data": data}))]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bunbase.codes import ErrorCode
 from bunbase.errors import RealtimeError
 
 __all__ = ["Entry", "Outbox"]
@@ -44,7 +45,7 @@ class Outbox:
         """Take a message; it is given its ``ref``. Raises ``RealtimeError`` (RT_001) if too many wait offline."""
         if not online and len(self._entries) >= self._limit:
             text = f"not connected, and {self._limit} messages are waiting already"
-            raise RealtimeError("RT_001", text, message.get("channel"))
+            raise RealtimeError(ErrorCode.CONNECTION_FAILED, text, message.get("channel"))
         self._numbers += 1
         entry = Entry(self._numbers, {**message, "ref": str(self._numbers)}, done)
         self._entries[entry.number] = entry

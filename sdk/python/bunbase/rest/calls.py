@@ -13,6 +13,7 @@ import httpx
 from tenacity import retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from bunbase.codec import decode_text, encode_text
+from bunbase.codes import ErrorCode
 from bunbase.crypto import Encryption
 from bunbase.errors import RealtimeError
 from bunbase.model import Presence, User
@@ -87,7 +88,7 @@ def read(call: Call[T], answer: httpx.Response) -> T:
         problem = answer.json()
         error = RealtimeError(str(problem["code"]), str(problem.get("detail") or problem.get("title")))
     except (ValueError, KeyError, TypeError):
-        error = RealtimeError("RT_001", f"HTTP {answer.status_code} {answer.reason_phrase}")
+        error = RealtimeError(ErrorCode.CONNECTION_FAILED, f"HTTP {answer.status_code} {answer.reason_phrase}")
     if call.repeatable and answer.status_code in _BUSY:
         raise RateLimitedError(error)
     raise error
@@ -124,7 +125,9 @@ def plain_errors() -> Iterator[None]:
     except RateLimitedError as busy:
         raise busy.error from busy
     except httpx.TransportError as error:
-        raise RealtimeError("RT_001", f"the server cannot be reached: {error or type(error).__name__}") from error
+        raise RealtimeError(
+            ErrorCode.CONNECTION_FAILED, f"the server cannot be reached: {error or type(error).__name__}"
+        ) from error
 
 
 def _channel(name: str, rest: str = "") -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from bunbase import codec
+from bunbase.codes import CloseCode
 from bunbase.core.backoff import full_jitter
 from bunbase.errors import ConnectionEndedError
 from bunbase.transports.base import Address, Message, Transport
@@ -130,5 +131,5 @@ _JSON: dict[str, Any] = {"headers": {"Content-Type": "application/json"}}
 def refused(what: str, answer: httpx.Response) -> ConnectionEndedError:
     """An HTTP answer that is not what was wanted."""
     if answer.status_code == httpx.codes.NO_CONTENT:
-        return ConnectionEndedError(f"{what}: the server asks not to come back", 4001)
+        return ConnectionEndedError(f"{what}: the server asks not to come back", CloseCode.DISCONNECTED)
     return ConnectionEndedError(f"{what}: HTTP {answer.status_code} {answer.text[:200]}")

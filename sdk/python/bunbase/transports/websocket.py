@@ -6,9 +6,9 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
-from websockets.frames import CloseCode
 
 from bunbase import codec
+from bunbase.codes import CloseCode
 from bunbase.errors import ConnectionEndedError
 from bunbase.transports.base import Message, Transport
 
@@ -68,7 +68,7 @@ class WebSocketTransport(Transport):
     async def close(self, *, leave: bool) -> None:
         """See ``Transport``."""
         if self._socket is not None:
-            await self._socket.close(CloseCode.NORMAL_CLOSURE if leave else CloseCode.GOING_AWAY)
+            await self._socket.close(CloseCode.NORMAL if leave else CloseCode.GOING_AWAY)
 
 
 def _ended(closed: ConnectionClosed) -> ConnectionEndedError:
