@@ -14,6 +14,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -108,8 +109,8 @@ async def measure(dsn: str, seconds: float, rounds: int) -> list[dict[str, objec
 
     def reads(count: int) -> tuple[list[Operation], list[Operation]]:
         return (
-            [lambda n, c=c: read_psycopg(c, n) for c in ours[:count]],
-            [lambda n, c=c: read_asyncpg(c, n) for c in theirs[:count]],
+            [partial(read_psycopg, c) for c in ours[:count]],
+            [partial(read_asyncpg, c) for c in theirs[:count]],
         )
 
     def publishes(size: int) -> tuple[list[Operation], list[Operation]]:
@@ -117,7 +118,8 @@ async def measure(dsn: str, seconds: float, rounds: int) -> list[dict[str, objec
             return ours[0].execute(query("engine_publish").encode(), batch(size, number))
 
         def asyncpg_publish(number: int) -> Awaitable[object]:
-            return theirs[0].fetch(publish, *batch(size, number).values())
+            published: Awaitable[object] = theirs[0].fetch(publish, *batch(size, number).values())
+            return published
 
         return [psycopg_publish], [asyncpg_publish]
 

@@ -20,7 +20,7 @@ __all__ = ["CHANNEL", "Actor", "NodeActor", "PythonActor"]
 
 CHANNEL = "chaos:1"
 EVENT = "said"
-IMPATIENT = {
+IMPATIENT: dict[str, Any] = {
     "reconnect_delay": 0.05,
     "max_reconnect_delay": 0.5,
     "max_reconnect_attempts": 1_000_000,

@@ -20,7 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from engine.feed.settings import DecoderName
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.model.world import CHANNELS, ROOM, ROUTED, World
+from tests.model.oracle import ROOM, ROUTED
+from tests.model.world import CHANNELS, World
 
 T = TypeVar("T")
 

@@ -23,7 +23,7 @@ ROOM = "room:life"
 ROUTED = "public:routed"
 """Nobody publishes here; what is odd in ``chat:b`` comes by a route."""
 
-MUTED = {("cat", "chat:b"): "odd", ("bob", "presence:p"): "even"}
+MUTED: dict[tuple[str | None, str], str] = {("cat", "chat:b"): "odd", ("bob", "presence:p"): "even"}
 """The event that a user has muted in a channel."""
 
 

@@ -254,7 +254,7 @@ class World:
             number = await self.tell(users)
             there = [c for c in self.clients if any(stay.state == "on" for stay in c.stays.values())]
             addressed = [c for c in there if users is None or c.user in users]
-            await self.until(lambda: all(number in c.told or not c.connected for c in addressed))  # noqa: B023
+            await self.until(lambda: all(number in c.told or not c.connected for c in addressed))
 
     async def _passed(self, *, echo: bool = False) -> None:
         """Every node has delivered everything committed so far, and every client has taken it. ``echo``: also routes."""

@@ -8,7 +8,8 @@ from engine.background import Background
 
 
 async def test_a_task_that_misses_being_cancelled_is_ended_all_the_same() -> None:
-    begun, missed = asyncio.Event(), []
+    begun = asyncio.Event()
+    missed: list[object] = []
 
     async def stubborn() -> None:
         while True:

@@ -95,8 +95,9 @@ async def test_definitions_of_what_is_not_exposed_do_not_load_the_catalog(base: 
 
 def work(plan: dict[str, Any]) -> float:
     """The rows that all nodes of a plan have looked at."""
-    rows = plan["Actual Rows"] + sum(found for name, found in plan.items() if name.startswith("Rows Removed"))
-    return rows * plan["Actual Loops"] + sum(map(work, plan.get("Plans", ())))
+    rows: float = plan["Actual Rows"] + sum(found for name, found in plan.items() if name.startswith("Rows Removed"))
+    loops: float = plan["Actual Loops"]
+    return rows * loops + sum(map(work, plan.get("Plans", ())))
 
 
 @pytest.mark.parametrize("name", ["catalog", "catalog_marks"])

@@ -104,7 +104,7 @@ async def test_what_the_stream_may_lack_is_said_and_nothing_is_told_of_it(
         followers = [await play.follow(query) for query in (EVERYTHING, COUNT)]
         run(base, *change.split(";"))
         for follower in followers:
-            await follower.until(lambda follower=follower: follower.error is not None)
+            await follower.until(lambda: follower.error is not None)
             assert isinstance(follower.error, QueryRejectedError)
             assert follower.error.code == "RT_001", "it passes when the publication is mended"
             assert said in str(follower.error)

@@ -105,7 +105,7 @@ async def test_a_query_that_has_no_answer_any_more_ends_with_an_error(
         other = await play.follow(OTHER)
         run(base, definition)
         for follower in lost:
-            await follower.until(lambda follower=follower: follower.error is not None)
+            await follower.until(lambda: follower.error is not None)
             assert not follower.failures
         run(base, "insert into other values (1)")
         await play.check(other)

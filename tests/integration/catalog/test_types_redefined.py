@@ -187,7 +187,7 @@ async def test_a_type_is_followed_into_whatever_is_made_of_it(nested_base: str, 
         if not announced:
             for follower in followers:
                 [(truth,)] = read(nested_base, follower.query.truth)
-                await follower.until(lambda follower=follower, truth=truth: follower.documents() == [truth])
+                await follower.until(lambda: follower.documents() == [truth])
         newcomers = [await play.follow(query) for query in queries]
         run(nested_base, *(f"insert into n{number} select 2, v from n{number}" for number in range(len(NESTED))))
         await play.check(*followers, *newcomers)

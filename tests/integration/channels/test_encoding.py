@@ -36,7 +36,7 @@ async def test_messages_and_commands_of_a_latin1_database_come_through(latin1: s
             live = await one.listen(channel, user="Jürgen", presence={"name": "René"})
             ack = await one.publish(channel, {"é": "ü"}, event="gehört", member=live.member, id=f"Ö{channel}")
             run(latin1, "select realtime.broadcast(%s, 'geändert', '[\"é\"]', sender => 'Zoë')", channel)
-            await live.until(lambda live=live: len(live.messages) == 2)
+            await live.until(lambda: len(live.messages) == 2)
             assert ack.position == live.positions[0]
             assert live.data == [{"é": "ü"}, ["é"]]
             assert [(m["event"], m["sender"]) for m in live.messages] == [("gehört", "Jürgen"), ("geändert", "Zoë")]
@@ -87,23 +87,25 @@ async def test_live_queries_over_a_latin1_table_show_and_find_its_characters(lat
         return lambda _, event: told.extend(json.loads(event.changes_json))
 
     async with node(latin1) as one:
-        for spec in (
+        specs: list[dict[str, Any]] = [
             {"where": [["name", "in", ["Zürich", "Neuchâtel"]]]},
             {"sql": "select * from städte where name in ($1, $2)", "params": ["Zürich", "Neuchâtel"]},
-        ):
+        ]
+        for spec in specs:
             told: list[Any] = []
             (await one.live.subscribe("staedte", spec, into(told))).begin()
             run(latin1, "insert into städte values (3, 'Neuchâtel', 'ê')")
-            await until(lambda told=told: len(told) == 2)
+            await until(lambda: len(told) == 2)
             assert [change["doc"]["data"]["größe"] for change in told] == ["é", "ê"]
             run(latin1, "delete from städte where id = 3")
-            await until(lambda told=told: len(told) == 3)
-        for spec in (
+            await until(lambda: len(told) == 3)
+        refused_specs: list[dict[str, Any]] = [
             {"where": [["name", "==", "€"]]},
             {"sql": "select * from städte where name = '€'"},
             {"sql": 'select größe as "€" from städte'},
             {"sql": "select * from städte where name = $1", "params": ["€"]},
-        ):
+        ]
+        for spec in refused_specs:
             with pytest.raises(RealtimeError, match="LATIN1") as refused:
                 await one.live.subscribe("staedte", spec, into([]))
             assert refused.value.code == "RT_007"

@@ -41,7 +41,7 @@ async def test_a_publisher_that_loses_its_connection_publishes_each_message_once
         listener = await one.listen("public:a")
         publishing = asyncio.create_task(keep_publishing(one, 400, ids=False))
         for heard in (50, 150, 250):
-            await listener.until(lambda heard=heard: len(listener.messages) > heard)
+            await listener.until(lambda: len(listener.messages) > heard)
             assert terminate(place.dsn, "realtime publisher%") == 1
         await publishing
         await once_each(listener, 400)
@@ -52,7 +52,7 @@ async def test_all_connections_are_lost_and_nothing_else_is(place: Place) -> Non
         listener = await one.listen("public:a", user="w", presence={})
         publishing = asyncio.create_task(keep_publishing(one, 300, ids=True))
         for heard in (50, 150):
-            await listener.until(lambda heard=heard: len(listener.messages) > heard)
+            await listener.until(lambda: len(listener.messages) > heard)
             terminate(place.dsn, "realtime%")
         await publishing
         await once_each(listener, 300)
@@ -93,7 +93,7 @@ async def test_another_node_that_kept_its_slot_knows_the_true_positions(database
         for number in range(1, 6):
             run(database, "select realtime.broadcast('public:a', 'said', to_jsonb(%s::int))", number)
         for live in lives:
-            await live.until(lambda live=live: len(live.messages) == 6)
+            await live.until(lambda: len(live.messages) == 6)
         assert lives[0].messages == lives[1].messages
 
 

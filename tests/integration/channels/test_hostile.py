@@ -6,6 +6,7 @@ It may come from anybody who may write to a table; the stream goes on.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ class Ear(Listener):
         self._heard.set()
 
 
-async def listen(one: Node, channel: str, user: str, **options: object) -> Ear:
+async def listen(one: Node, channel: str, user: str, **options: Any) -> Ear:
     ear = await one.member(user)
     ear.__class__ = Ear
     assert isinstance(ear, Ear)
@@ -54,7 +55,7 @@ async def test_messages_that_cannot_be_read_are_delivered_and_meet_no_filter(pla
             place.dsn, """insert into realtime.messages (channel, event, payload) values ('c', 'end', '{"x": 1e301}')"""
         )
         for ear in (everything, above, missing):
-            await ear.until(lambda ear=ear: "end" in ear.heard)
+            await ear.until(lambda: "end" in ear.heard)
         assert everything.heard == ["huge", "deep", "end"]
         assert above.heard == ["huge", "end"]
         assert missing.heard == ["huge", "end"]
@@ -94,9 +95,9 @@ async def test_presence_and_rooms_that_cannot_be_read_are_shown_as_they_are(plac
         ann = await listen(one, "p", "ann", presence={})
         for number, value in enumerate((HUGE, DEEP, "'{\"name\": 5}'"), 1):
             run(place.dsn, f"update realtime.presence set metadata = {value}, state = {value}")
-            await ann.until(lambda n=number: ann.heard.count("presence:update") == n)
+            await ann.until(lambda: ann.heard.count("presence:update") == number)
             run(place.dsn, f"update realtime.channels set metadata = {value}")
-            await ann.until(lambda n=number: ann.heard.count("room:updated") == n)
+            await ann.until(lambda: ann.heard.count("room:updated") == number)
         await one.channels.set_presence("p", ann.member, {"x": 10**1000})
         await ann.until(lambda: ann.heard.count("presence:update") == 4)
         assert read(place.dsn, "select (state ->> 'x')::numeric = 10::numeric ^ 1000 from realtime.presence") == [

@@ -99,7 +99,7 @@ async def test_emptying_the_table_of_connections_disconnects_everybody_everywher
         bob = await two.listen("room", user="bob")
         run(place.dsn, "truncate realtime.connections cascade")
         for listener in (ann, bob):
-            await listener.until(lambda listener=listener: listener.of("error"))
+            await listener.until(lambda: listener.of("error"))
             assert listener.of("error")[0]["code"] == "RT_001"
         cid = await one.listen("room", user="cid", presence={})
         assert cid.presence is not None

@@ -164,7 +164,7 @@ async def test_two_nodes_show_the_same_in_the_same_order(database: str) -> None:
         listeners = [await one.listen("public:a"), await two.listen("public:a")]
         await asyncio.gather(*((one, two)[number % 2].publish("public:a", number) for number in range(100)))
         for listener in listeners:
-            await listener.until(lambda listener=listener: len(listener.messages) == 100)
+            await listener.until(lambda: len(listener.messages) == 100)
         assert listeners[0].messages == listeners[1].messages
         replayed = await two.listen("public:a", since=listeners[0].positions[10])
         assert replayed.messages == listeners[0].messages[11:]

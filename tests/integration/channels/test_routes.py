@@ -23,7 +23,7 @@ async def test_live_replay_and_history_of_a_route_are_the_same_on_every_node_and
         run(place.dsn, "select realtime.broadcast('admin', 'said', '0'), realtime.broadcast('orders:2', 'said', '500')")
         wanted = [150, 250, 101, 350, 400, 500]
         for live in lives:
-            await live.until(lambda live=live: len(live.messages) == len(wanted) + 1)
+            await live.until(lambda: len(live.messages) == len(wanted) + 1)
         assert lives[0].messages == lives[1].messages
         assert [amount for amount in lives[0].data if amount] == wanted
         assert {message["channel"] for message in lives[0].messages} == {"admin"}
@@ -46,7 +46,7 @@ async def test_routes_in_a_circle_pass_a_message_on_once(database: str) -> None:
         await one.publish("a", 1)
         await one.publish("b", 2)
         for listener in listeners.values():
-            await listener.until(lambda listener=listener: len(listener.messages) == 2)
+            await listener.until(lambda: len(listener.messages) == 2)
         await until(lambda: not one.channels.core.ledger.unrecorded)
         await one.settled()
         assert {name: sorted(listener.data) for name, listener in listeners.items()} == {key: [1, 2] for key in "abc"}

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.channels.core.model import RealtimeError
+from engine.errors import RealtimeError
 from tests.support.channel_nodes import node, read, run, until
 
 TRIGGER = (

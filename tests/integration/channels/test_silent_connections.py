@@ -22,8 +22,9 @@ async def test_channels_go_on_although_every_connection_has_gone_silent(database
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.publish("chat:1", 2))
                 joining = group.create_task(server.listen("chat:1", user="bob", presence={"name": "Bob"}))
-            assert joining.result().presence is not None
-            assert [user["name"] for user in joining.result().presence["users"]] == ["Bob"]
+            presence = joining.result().presence
+            assert presence is not None
+            assert [user["name"] for user in presence["users"]] == ["Bob"]
             await listener.until(lambda: listener.data == [1, 2])
             resumed = await server.listen("chat:1", user="eve", since=first.position)
             await resumed.until(lambda: resumed.data == [2])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -106,6 +106,13 @@ async def reading(dsn: str, settings: FeedSettings) -> AsyncIterator[Reader]:
         async with asyncio.timeout(PATIENCE):
             await feed.streaming()
         yield Reader(feed)
+
+
+def value(connection: psycopg.Connection[Any], query: LiteralString, parameters: Sequence[object] = ()) -> Any:
+    """The one value of the one row that ``query`` gives."""
+    found = connection.execute(query, parameters).fetchone()
+    assert found is not None, query
+    return found[0]
 
 
 def row(change: Change) -> tuple[str, Any, Any]:

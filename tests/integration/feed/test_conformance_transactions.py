@@ -11,7 +11,7 @@ import time
 from engine.lsn import parse_lsn
 from engine.transaction import Message, Progress, Transaction
 from server.cli.local_postgres import LocalPostgres
-from tests.integration.feed.conftest import PATIENCE, Place, reading, row
+from tests.integration.feed.conftest import PATIENCE, Place, reading, row, value
 
 
 async def test_a_transaction_carries_its_xid_positions_and_commit_time(place: Place) -> None:
@@ -19,11 +19,11 @@ async def test_a_transaction_carries_its_xid_positions_and_commit_time(place: Pl
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
         async with reading(place.dsn, place.settings()) as reader:
-            before = sql.execute("select pg_current_wal_insert_lsn()").fetchone()[0]
+            before = value(sql, "select pg_current_wal_insert_lsn()")
             with sql.transaction():
-                xid = sql.execute("select pg_current_xact_id()::text::bigint").fetchone()[0]
+                xid = value(sql, "select pg_current_xact_id()::text::bigint")
                 sql.execute("insert into t values (1)")
-            after = sql.execute("select pg_current_wal_insert_lsn()").fetchone()[0]
+            after = value(sql, "select pg_current_wal_insert_lsn()")
             transaction = await reader.transaction()
             assert transaction.xid == xid & 0xFFFFFFFF
             assert parse_lsn(before) < transaction.position < transaction.end <= parse_lsn(after)
@@ -161,7 +161,7 @@ async def test_transactions_without_anything_for_us_are_progress(place: Place) -
         sql.execute("create table hidden (id int primary key)")
         async with reading(place.dsn, place.settings()) as reader:
             sql.execute("insert into hidden values (1)")
-            position = parse_lsn(sql.execute("select pg_current_wal_lsn()").fetchone()[0])
+            position = parse_lsn(value(sql, "select pg_current_wal_lsn()"))
             while True:
                 event = await reader.event()
                 assert isinstance(event, Progress)

@@ -11,7 +11,7 @@ import pytest
 from engine.errors import FeedError
 from engine.feed.feed import Feed
 from engine.feed.slots import SlotBusyError, drop_slot, list_slots
-from tests.integration.feed.conftest import PATIENCE, Place, reading, until
+from tests.integration.feed.conftest import PATIENCE, Place, reading, until, value
 
 
 def slots(place: Place) -> list[str]:
@@ -99,10 +99,11 @@ async def test_the_slot_never_passes_what_was_confirmed(place: Place) -> None:
             reader.feed.confirm(transaction.end + (1 << 40))  # nobody can have done what was not handed out
             assert reader.feed.confirmed == transaction.end
             await until(
-                lambda: sql.execute(
+                lambda: value(
+                    sql,
                     "select confirmed_flush_lsn - '0/0' = %s from pg_replication_slots where slot_name = %s",
                     [transaction.end, settings.slot_name],
-                ).fetchone()[0]
+                )
             )
             assert reader.feed.lag.bytes >= 0
 

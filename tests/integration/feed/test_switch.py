@@ -92,7 +92,7 @@ async def test_lists_are_those_of_the_new_primary_although_readers_are_connected
         run(both.new, "insert into t values (10, 'new primary only')")
         both.stream.cut()  # the old primary still runs, and the readers' connections are whole
         for follower, last in zip(followers, ("10", "1", None, None), strict=True):
-            await follower.until(lambda follower=follower, last=last: last is None or last in follower.ids)
+            await follower.until(lambda: last is None or last in follower.ids)
         play.dsn = both.new
         run(both.new, "insert into t values (11, 'later')")
         await play.check(*followers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ async def test_history_with_a_filter_brings_so_many_that_match(place: Place) -> 
         )
         await one.settled()
 
-        async def numbers(user: str | None = None, **options: object) -> list[int]:
+        async def numbers(user: str | None = None, **options: Any) -> list[int]:
             return [data["n"] for data in (await one.listen("room", user=user, **options)).data]
 
         assert await numbers(history=3) == [598, 599, 600]
@@ -158,4 +159,4 @@ async def test_what_history_and_since_bring_is_bounded_in_bytes_and_nothing_is_s
         assert (far.subscription.recovered, far.data) == (False, newcomer.data)
         await one.publish("room", "live")
         for listener in (newcomer, near, far):
-            await listener.until(lambda listener=listener: listener.data[-1] == "live")
+            await listener.until(lambda: listener.data[-1] == "live")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 
 import psycopg
@@ -75,9 +76,9 @@ async def test_a_subscription_to_a_locked_table_is_refused_for_the_moment_and_to
         await play.check(await play.follow(on_a(1, "builder")), await play.follow(on_a(1, "sql")))
 
 
-async def refusal(subscribing: object) -> RealtimeError:
+async def refusal(subscribing: Awaitable[object]) -> RealtimeError:
     with pytest.raises(RealtimeError) as refused:
-        await subscribing  # type: ignore[misc]
+        await subscribing
     return refused.value
 
 
@@ -98,7 +99,7 @@ async def test_queries_that_have_become_slow_leave_others_their_turn(base: str) 
             query = f"select sum(x) as s from b where x > {number - 10}"
             other = await play.follow(Query("b", {"sql": query}, json_rows(query)))
             run(base, f"update b set x = {number} where id = 1")
-            await other.until(lambda other=other: other.events > 1)
+            await other.until(lambda: other.events > 1)
         assert {follower.events for follower in slow} == {1}
         assert all(follower.error is None for follower in slow)
 
@@ -117,7 +118,7 @@ async def test_a_query_that_keeps_timing_out_is_tried_less_and_less_often(base: 
         await play.check(slow)
 
 
-def pauses(logs: list[dict[str, object]]) -> list[float]:
+def pauses(logs: Sequence[Mapping[str, object]]) -> list[float]:
     return [float(str(entry["next_attempt_in"])) for entry in logs if entry["event"] == "query_times_out"]
 
 

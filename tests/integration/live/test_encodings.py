@@ -48,10 +48,10 @@ async def test_a_value_that_cannot_be_sent_ends_only_the_queries_that_show_it(
                     b"jsonb_build_object('d', E'" + torn + b"'))"
                 )
             for follower in showing:
-                await follower.until(lambda follower=follower: follower.error is not None)
+                await follower.until(lambda: follower.error is not None)
                 assert 'encoding "UTF8"' in str(follower.error)
             for follower in unconcerned:
-                await follower.until(lambda follower=follower: "2" in follower.ids)
+                await follower.until(lambda: "2" in follower.ids)
             newcomers = [await play.follow(query) for query in UNCONCERNED]
             run(dsn, "update t set n = 5 where id = 1", "insert into t (id, n, s) values (3, 3, 'c')")
             await play.check(*unconcerned, *newcomers)

@@ -127,7 +127,7 @@ async def test_a_dropped_slot_costs_one_difference(base: str) -> None:
             blocker.commit()
         await until(lambda: play.feed.state.status == "streaming" and play.feed.state.reason is None)
         for follower in followers:
-            await follower.until(lambda follower=follower: follower.events > 1)
+            await follower.until(lambda: follower.events > 1)
         await play.check(*followers)
         assert [follower.events for follower in followers] == [2, 2, 2, 2]
         await go_on(play, followers, 100)

@@ -28,7 +28,7 @@ async def test_closing_a_room_is_the_last_thing_its_subscribers_hear(place: Plac
             "select realtime.close_channel('room'); commit",
         )
         for listener in (ann, bob):
-            await listener.until(lambda listener=listener: listener.of("room:closed"))
+            await listener.until(lambda: listener.of("room:closed"))
         run(place.dsn, "insert into realtime.messages (channel, event) values ('room', 'said')")
         run(place.dsn, "select realtime.create_channel('room')")
         run(
@@ -57,7 +57,7 @@ async def test_what_commits_after_the_close_is_neither_delivered_nor_kept(place:
             run(place.dsn, "select realtime.close_channel('room')")
             slow.commit()
         for listener in listeners:
-            await listener.until(lambda listener=listener: listener.of("room:closed"))
+            await listener.until(lambda: listener.of("room:closed"))
             await listener.node.settled()
             assert kinds(listener) == ["message", "room:closed"]
             assert listener.data == ["in time"]
@@ -80,7 +80,7 @@ async def test_a_publish_that_races_a_close_is_delivered_exactly_if_it_was_ackno
             await asyncio.to_thread(run, place.dsn, "select realtime.close_channel(%s)", room)
             publishing += [asyncio.create_task(one.publish(room, number)) for number in range(20, 30)]
             outcomes = await asyncio.gather(*publishing, return_exceptions=True)
-            await listener.until(lambda listener=listener: listener.of("room:closed"))
+            await listener.until(lambda: listener.of("room:closed"))
             assert all(not isinstance(o, BaseException) or isinstance(o, ChannelClosedError) for o in outcomes)
             assert listener.data == [n for n, o in enumerate(outcomes) if not isinstance(o, BaseException)]
         await until(lambda: not one.channels.core.ledger.unrecorded)

@@ -21,9 +21,9 @@ def test_without_column_lists_every_ordinary_column_is_streamed(pg15: LocalPostg
     found = row[0]
     expected = build_catalog(found).by_collection["t"]
     found["version"] = 140000
-    for table in found["tables"]:
-        table["published_columns"] = table["row_filter"] = None
-    table = build_catalog(found).by_collection["t"]
-    assert table.problem is None
-    assert [column.name for column in table.columns] == [column.name for column in expected.columns] == ["id", "a"]
-    assert table.stream_columns == expected.stream_columns
+    for described in found["tables"]:
+        described["published_columns"] = described["row_filter"] = None
+    built = build_catalog(found).by_collection["t"]
+    assert built.problem is None
+    assert [column.name for column in built.columns] == [column.name for column in expected.columns] == ["id", "a"]
+    assert built.stream_columns == expected.stream_columns

@@ -12,7 +12,7 @@ from engine.errors import InvalidQueryError
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, IndexTerms, NotIncremental, RangeTerm, compile_incremental
 from engine.query.compile.to_sql import render_documents
-from engine.query.ir.model import And, Bound, Compare, Not, Or, OrderBy, Query
+from engine.query.ir.model import And, Bound, Compare, Not, Or, OrderBy, Predicate, Query
 from engine.transaction import Row
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
@@ -72,7 +72,13 @@ def test_a_column_that_does_not_exist_is_an_error_in_the_order(oracle: Oracle) -
 
 def test_queries_that_mean_the_same_share_a_key(oracle: Oracle) -> None:
     a, b = Compare("int", "==", ("1",), "integer"), Compare("bool", "==", ("t",), "boolean")
-    same = [And((a, b)), And((b, a, a)), And((And((b,)), a)), Not(Not(And((a, b)))), Or((And((b, a)),))]
+    same: list[Predicate] = [
+        And((a, b)),
+        And((b, a, a)),
+        And((And((b,)), a)),
+        Not(Not(And((a, b)))),
+        Or((And((b, a)),)),
+    ]
     keys = set()
     for where in same:
         plan = compile_incremental(Query("wide", where, limit=5), oracle.table)
@@ -123,7 +129,7 @@ def test_the_matcher_is_told_what_a_row_must_have(
     index = oracle.table.index
     wanted = {
         IndexTerms(
-            tuple(sorted((index[name], value) for name, value in equalities.items())),  # type: ignore[arg-type]
+            tuple(sorted((index[name], value) for name, value in equalities.items())),
             tuple(RangeTerm(index[str(name)], *rest) for name, *rest in ranges),  # type: ignore[arg-type]
         )
         for equalities, ranges in expected
@@ -290,7 +296,12 @@ def icu(pg15: LocalPostgres) -> Iterator[Oracle]:
 def test_text_under_icu_is_equal_by_bytes_but_not_ordered(icu: Oracle) -> None:
     plan = incremental(icu, {"where": [["other", "==", "a"]]}, "words")
     assert [row[0] for row in rows_of(icu, plan) if plan.matches(row)] == [b"a"]
-    for spec in ({"orderBy": ["other"]}, {"orderBy": ["word"]}, {"where": [["other", "<", "b"]]}):
+    specs: list[dict[str, object]] = [
+        {"orderBy": ["other"]},
+        {"orderBy": ["word"]},
+        {"where": [["other", "<", "b"]]},
+    ]
+    for spec in specs:
         refused = plan_of(icu, spec, "words")
         assert isinstance(refused, NotIncremental)
         assert "english" in refused.reason

@@ -30,7 +30,14 @@ def fits(document: Mapping[str, Any], schema: Mapping[str, Any], value: object) 
         return any(fits(document, each, value) for each in schema["anyOf"])
     if "const" in schema:
         return bool(value == schema["const"])
-    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool}
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+    }
     kind = schema.get("type")
     if kind == "null":
         return value is None

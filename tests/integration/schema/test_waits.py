@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio.subprocess import PIPE
+from typing import Any
 
 import psycopg
 import pytest
@@ -27,7 +28,7 @@ PARTITIONED = "create table parts (id int primary key) partition by range (id);"
 def test_the_lock_waits_of_one_expose_are_together_no_longer_than_the_limit(database: str) -> None:
     """Each partition becomes free as soon as its writer is named, and the next one is still written to."""
     run_sql(database, PARTITIONED)
-    writers = {}
+    writers: dict[int, Any] = {}
     said: list[str] = []
 
     def free_the_one_that_is_waited_for(text: str) -> None:

@@ -50,7 +50,7 @@ async def client(server: ServerProcess, transport: str) -> AsyncIterator[MakeCli
         realtime = Realtime(
             options.pop("url", server.url),
             transports=options.pop("transports", (name,)),
-            format=format or "json",
+            format="msgpack" if format == "msgpack" else "json",
             parameters=parameters,
             **options,
         )

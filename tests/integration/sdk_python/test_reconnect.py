@@ -47,7 +47,7 @@ async def interrupted(realtime: Realtime, proxy: FaultProxy) -> None:
 
 async def talk(channel: Channel, over: asyncio.Event) -> int:
     """Send numbers without a pause for answers until it is over; returns how many."""
-    acks = []
+    acks: list[asyncio.Task[Any]] = []
     while not over.is_set():
         acks.append(asyncio.create_task(channel.send("said", len(acks))))
         await asyncio.sleep(0.01)

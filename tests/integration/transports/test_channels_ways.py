@@ -100,7 +100,7 @@ async def test_all_users_rooms_with_filters_and_exclusions_by_sql_and_by_rest(pl
         write(place.dsn, "select realtime.create_channel('chat:1')")
         red = {"where": [["team", "==", "red"]]}
         for by, send in (("sql", _by_sql(place.dsn)), ("rest", _by_rest(http))):
-            for says, wanted in [
+            cases: list[tuple[dict[str, Any], set[str]]] = [
                 ({}, {"ada", "bob", "twin"}),
                 ({"audience": red}, {"ada", "twin"}),
                 ({"audience": {"exclude": {"connections": [bob.id]}}}, {"ada", "twin"}),
@@ -110,7 +110,8 @@ async def test_all_users_rooms_with_filters_and_exclusions_by_sql_and_by_rest(pl
                 ({"users": ["bob"], "audience": red}, {"twin"}),
                 ({"channels": ["chat:1", "chat:2"]}, {"ada", "bob", "twin"}),
                 ({"channels": ["chat:*"], "audience": red}, {"ada", "twin"}),
-            ]:
+            ]
+            for says, wanted in cases:
                 await send({**says, "event": "news", "data": by})
                 await send({"event": "end", "data": "end"})
                 heard = {}

@@ -316,8 +316,8 @@ async def test_a_reader_that_is_too_slow_is_cut_and_resumes_and_others_are_not_d
                 assert (await stream.hear("subscribed"))["recovered"] is True
                 while len(source.heard) < sent - got and (message := await stream.hear())["type"] != "close":
                     source.take(message)
-        numbers = [int(message["data"].rstrip("x")) for message in source.heard.values()]
-        assert numbers == list(range(got + 1, sent + 1))
+        heard = [int(message["data"].rstrip("x")) for message in source.heard.values()]
+        assert heard == list(range(got + 1, sent + 1))
 
 
 async def test_a_peer_that_takes_nothing_any_more_is_dropped_by_time_however_little_waits(database: str) -> None:

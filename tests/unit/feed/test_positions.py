@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.feed.positions import Positions
-from engine.transaction import Discontinuity, Progress, Transaction
+from engine.transaction import Discontinuity, FeedEvent, Progress, Transaction
 
 steps = st.lists(
     st.one_of(
@@ -21,7 +21,8 @@ steps = st.lists(
 
 @given(steps)
 def test_only_what_was_handed_out_since_the_last_break_is_confirmed(history: list[tuple[str, int]]) -> None:
-    positions, queue = Positions(), []
+    positions = Positions()
+    queue: list[FeedEvent] = []
     positions.start(100)
     floor = ceiling = 100  # of this epoch: its start, and what the consumer has taken since
     told = True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.postgres.snapshot import Snapshot
-from engine.stream.tail import TransactionTail
+from engine.stream.tail import ReadTicket, TransactionTail
 from engine.transaction import Transaction
 
 
@@ -73,11 +75,13 @@ def test_a_read_under_way_keeps_what_a_later_snapshot_has_shown() -> None:
 
 
 @given(st.lists(st.integers(0, 3), max_size=60), st.randoms())
-def test_no_read_ever_misses_a_transaction_its_snapshot_does_not_show(steps: list[int], random) -> None:  # type: ignore[no-untyped-def]
+def test_no_read_ever_misses_a_transaction_its_snapshot_does_not_show(steps: list[int], random: Random) -> None:
     """Commits become visible some time after they are delivered; reads take their snapshot at any time between."""
     tail = TransactionTail()
-    xid, invisible, delivered = 10, set(), []
-    reads: list[list[object]] = []
+    xid = 10
+    invisible: set[int] = set()
+    delivered: list[int] = []
+    reads: list[tuple[ReadTicket, Snapshot | None]] = []
     for step in steps:
         if step == 0:
             tail.append(transaction(xid, xid * 10))
@@ -87,9 +91,10 @@ def test_no_read_ever_misses_a_transaction_its_snapshot_does_not_show(steps: lis
         elif step == 1 and invisible:
             invisible.discard(random.choice(sorted(invisible)))
         elif step == 2:
-            reads.append([tail.begin_read(), None])
+            ticket, snapshot = tail.begin_read(), None
             if random.random() < 0.5:
-                reads[-1][1] = Snapshot(min(invisible, default=xid), xid, frozenset(invisible))
+                snapshot = Snapshot(min(invisible, default=xid), xid, frozenset(invisible))
+            reads.append((ticket, snapshot))
         elif reads:
             ticket, snapshot = reads.pop(random.randrange(len(reads)))
             snapshot = snapshot or Snapshot(min(invisible, default=xid), xid, frozenset(invisible))

@@ -30,7 +30,7 @@ class Plan:
     )
 
     def matches(self, row: Row) -> bool:
-        return row[1] == b"a"
+        return bool(row[1] == b"a")
 
     def sort_key(self, row: Row) -> tuple[Any, ...]:
         return (-int(row[2]), row[0])

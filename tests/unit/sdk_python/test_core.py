@@ -56,7 +56,8 @@ actions = st.lists(st.sampled_from(["add", "send", "ack", "lose", "refuse"]), ma
 def test_whatever_happens_each_connection_sends_the_unanswered_messages_in_order(
     script: list[str], chance: Any
 ) -> None:
-    outbox, answered = Outbox(1000), []
+    outbox = Outbox(1000)
+    answered: list[Any] = []
     stored: list[int] = []  # what a server that stores an id once has, in its order
     here: list[int] = []  # what this connection has sent and not been answered
     added = 0
@@ -87,7 +88,8 @@ def test_whatever_happens_each_connection_sends_the_unanswered_messages_in_order
 
 
 def test_offline_the_queue_is_limited_and_online_it_is_not() -> None:
-    outbox, failed = Outbox(2), []
+    outbox = Outbox(2)
+    failed: list[Any] = []
     for _ in range(2):
         outbox.add({"channel": "c"}, failed.append, online=False)
     with pytest.raises(RealtimeError) as refused:

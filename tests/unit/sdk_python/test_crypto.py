@@ -6,6 +6,7 @@ import base64
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_another_channel_event_or_key_and_a_changed_byte_are_noticed() -> None:
     envelope = encryption.encrypt("c", "e", {"n": 1})
     other = Encryption("k1", {"k1": b"x" * 32})
     flipped = ("B" if envelope["ct"][0] == "A" else "A") + envelope["ct"][1:]
-    for wrong in (
+    attempts: list[Callable[[], object]] = [
         lambda: encryption.decrypt("d", "e", envelope),
         lambda: encryption.decrypt("c", "f", envelope),
         lambda: encryption.decrypt("c", "e", {**envelope, "kid": "k2"}),
@@ -75,7 +76,8 @@ def test_another_channel_event_or_key_and_a_changed_byte_are_noticed() -> None:
         lambda: encryption.decrypt("c", "e", {**envelope, "e2ee": 2}),
         lambda: encryption.decrypt("c", "e", {"text": "plain"}),
         lambda: other.decrypt("c", "e", envelope),
-    ):
+    ]
+    for wrong in attempts:
         with pytest.raises(DecryptionError):
             wrong()
     assert Encryption("k1", KEYS, allow_plaintext=True).decrypt("c", "e", {"text": "plain"}) == {"text": "plain"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+from collections.abc import AsyncIterator
 from random import Random
 
 import httpx
@@ -99,7 +100,7 @@ async def test_messages_may_come_in_fragments_with_pings_between_them() -> None:
         await hear(client)
         text = json.dumps({"type": "subscribe", "channel": "db:collection:list", "id": "ä" * 50})
 
-        async def parts():  # type: ignore[no-untyped-def]
+        async def parts() -> AsyncIterator[str]:
             for start in range(0, len(text), 7):
                 yield text[start : start + 7]
 
