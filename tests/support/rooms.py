@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.errors import RealtimeError
+from engine.errors import ErrorCode, RealtimeError
 from server.ports.channels import Ack, ChannelOptions, Deliver, DeliverBlock, Member, Publication
 
 
 class FullError(RealtimeError):
-    code = "RT_008"
+    code = ErrorCode.CHANNEL_FULL
 
 
 @dataclass(eq=False)

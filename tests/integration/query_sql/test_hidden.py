@@ -197,7 +197,7 @@ async def test_a_hidden_name_gets_the_answer_that_a_missing_one_gets(planner: Pl
         await planner.plan(re.sub(name, missing_name, sql, flags=re.I), *params, collection=collection)
     except QueryRejectedError as missing:
         expected: str | None = str(missing).replace(missing_name, name)
-        code = missing.code
+        code: str = missing.code
     else:
         expected, code = None, ""
     with pytest.raises(QueryRejectedError) as hidden:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InvalidQueryError
+from server.protocol.close_codes import CloseCode
 from server.session.session import (
     CancelSubscription,
     Close,
@@ -251,8 +252,8 @@ def test_more_messages_than_allowed_are_refused_until_time_has_passed() -> None:
 def test_a_flood_ends_the_connection() -> None:
     target = session()
     outputs = [receive(target, {"type": "ping"}) for _ in range(56)]
-    assert outputs[-2] != [Close(1008, "too many messages")]
-    assert outputs[-1] == [Close(1008, "too many messages")]
+    assert outputs[-2] != [Close(CloseCode.POLICY_VIOLATION, "too many messages")]
+    assert outputs[-1] == [Close(CloseCode.POLICY_VIOLATION, "too many messages")]
 
 
 def test_the_end_of_a_connection_gives_back_every_open_request() -> None:
