@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +29,9 @@ from server.rest.models import (
 )
 
 __all__ = ["ENDPOINTS"]
+
+_PAGE_BYTES: Final = 16 << 20
+"""Bytes of data that a page of messages has at most, unless a single one has more: as in a channel's ``history``."""
 
 
 class ChannelQuery(BaseModel):
@@ -82,11 +85,14 @@ async def _kick(call: Call) -> Kicked:
 async def _messages(call: Call) -> dict[str, object]:
     asked, channel = call.query_as(MessageQuery), call.path["id"]
     await call.recorded()
-    rows = await call.rows("rest_messages", channel=channel, before=asked.before, limit=asked.limit + 1)
-    # One more than asked for: then there are earlier ones, and it is the first.
-    page = rows[-asked.limit :]
+    rows = await call.rows(
+        "rest_messages", channel=channel, before=asked.before, limit=asked.limit + 1, bytes=_PAGE_BYTES
+    )
+    page = rows[
+        -asked.limit :
+    ]  # one more than asked for was looked for: then there are earlier ones, and it is the first
     messages = [shown(StoredMessage, {"type": "message", "channel": channel, **row}) for row in page]
-    before = page[0]["position"] if len(rows) > asked.limit else None
+    before = page[0]["position"] if page and page[0]["found"] > len(page) else None
     [now] = await call.rows("rest_epoch")
     return shown(MessageList, {"channel": channel, "epoch": now["epoch"], "messages": messages, "before": before})
 
@@ -160,7 +166,8 @@ ENDPOINTS: Sequence[Endpoint] = (
         "listMessages",
         "Read a channel's history",
         _messages,
-        "The latest messages, or those before a position, oldest first.",
+        "The latest messages, or those before a position, oldest first: at most `limit`, and at most 16 MiB of data "
+        "together. Whether there are earlier ones says `before`, not how many messages the page has.",
         query=MessageQuery,
         answer=MessageList,
     ),

@@ -69,9 +69,16 @@ where c.room and (%(after)s::text is null or c.name > %(after)s::text) and (c.cl
 order by c.name limit %(limit)s::int
 
 -- name: rest_messages
--- The last messages of a channel before a position, oldest first.
-select h.event, h.payload as data, h.inserted_at as timestamp, h.sender, h.id, h."position"
-from realtime.history(%(channel)s::text, %(before)s::text, %(limit)s::int) h
+-- The last messages of a channel before a position, oldest first: of those found so many of the latest as have at most a number of
+-- bytes of payload together, but at least one.
+select h.event, h.payload as data, h.inserted_at as timestamp, h.sender, h.id, h."position", h.found
+from (
+  select h.*, count(*) over () as found, row_number() over latest as number, sum(octet_length(h.payload::text)) over latest as bytes
+  from realtime.history(%(channel)s::text, %(before)s::text, %(limit)s::int) with ordinality h
+  window latest as (order by h.ordinality desc)
+) h
+where h.number = 1 or h.bytes <= %(bytes)s::bigint
+order by h.ordinality
 
 -- name: rest_presence
 -- The users in a channel, in the order in which they came.

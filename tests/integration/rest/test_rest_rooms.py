@@ -120,6 +120,27 @@ async def test_a_kick_takes_the_presence_away_and_connections_are_listed_and_end
     assert read(database, "select count(*) from realtime.connections") == [(0,)]
 
 
+async def test_a_page_of_history_has_at_most_16_mib_and_says_that_there_are_earlier_messages(
+    http: httpx.AsyncClient, database: str
+) -> None:
+    write(
+        database,
+        "insert into realtime.messages (channel, event, payload) "
+        "select 'c', 'e', to_jsonb(lpad(n::text, 119998, 'x')) from generate_series(1, 300) n",
+        """insert into realtime.commits (channel, xid, position, first_at, last_at)
+           select channel, xid, '0/1000', min(inserted_at), max(inserted_at) from realtime.messages group by 1, 2""",
+    )
+    pages, before = list[list[int]](), None
+    while not pages or before is not None:
+        params = {"limit": "1000"} | ({} if before is None else {"before": before})
+        page = (await http.get("/realtime/channels/c/messages", params=params)).json()
+        pages.append([int(message["data"].lstrip("x")) for message in page["messages"]])
+        before = page["before"]
+    full = (16 << 20) // 120_000
+    assert [len(page) for page in pages] == [full, full, 300 - 2 * full]
+    assert [number for page in reversed(pages) for number in page] == list(range(1, 301))
+
+
 async def test_history_is_read_back_page_by_page_in_commit_order(http: httpx.AsyncClient, database: str) -> None:
     for number in range(5):
         await http.post("/realtime/channels/c/broadcast", json={"event": "e", "data": number})
