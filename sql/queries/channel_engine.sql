@@ -147,8 +147,9 @@ where n.id <> %(node)s and n.lease_expires_at > clock_timestamp() and s.confirme
 
 -- name: engine_publish
 -- Many messages in one commit, in their order. An id that a client gave is claimed first: who comes second stores nothing. Returns what is not stored
--- under its channel and id. fresh: not because of the id, so a trigger left it out or changed it; elsewhere: this commit stored something under
--- another channel or id.
+-- under its channel and id. fresh: not because of the id, so a trigger left it out or changed it; elsewhere: how many messages this commit stored
+-- under another channel or id. whole: a statement in which a trigger leaves something out fails (SQLSTATE RTX01), because the id of that is then
+-- claimed and has to be released in the same transaction (engine_release_ids).
 with input as materialized (
   select * from unnest(%(channels)s::text[], %(events)s::text[], %(payloads)s::text[], %(senders)s::text[], %(connections)s::text[],
                        %(ids)s::text[], %(claims)s::bool[], %(priorities)s::int[])
@@ -165,14 +166,19 @@ with input as materialized (
   where not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id)
   order by i.n
   returning channel, id
+), missing as (
+  select i.channel, i.id, not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id) as fresh
+  from input i
+  where not exists (select from stored s where s.channel = i.channel and s.id = i.id)
+), counted as (
+  select (select count(*) from missing m where m.fresh) as fresh,
+         (select count(*) from stored s where not exists (select from input i where i.channel = s.channel and i.id = s.id)) as elsewhere
 )
-select i.channel, i.id, not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id) as fresh,
-       exists (select from stored s where not exists (select from input o where o.channel = s.channel and o.id = s.id)) as elsewhere
-from input i
-where not exists (select from stored s where s.channel = i.channel and s.id = i.id)
+select m.channel, m.id, m.fresh, c.elsewhere, case when %(whole)s::bool and c.fresh > c.elsewhere then realtime.refuse_left_out() end as refused
+from missing m, counted c
 
 -- name: engine_release_ids
--- Ids that were claimed for messages that are not stored after all.
+-- Ids that were claimed, in this transaction, for messages that are not stored after all.
 delete from realtime.message_ids i
 using unnest(%(channels)s::text[], %(ids)s::text[]) as w (channel, id)
 where i.channel = w.channel and i.id = w.id and not exists (select from realtime.messages m where m.channel = i.channel and m.xid = i.xid and m.id = i.id)

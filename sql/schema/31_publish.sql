@@ -24,6 +24,14 @@ end
 $$;
 comment on function realtime.refuse_depth() is 'Raises RT007';
 
+create or replace function realtime.refuse_left_out() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'a trigger on realtime.messages left out a message' using errcode = 'RTX01';
+end
+$$;
+comment on function realtime.refuse_left_out() is 'Raises RTX01, upon which a server writes the statement again in a transaction with others';
+
 create or replace function realtime.is_too_deep(content jsonb, size integer) returns boolean
 language sql immutable parallel safe as $$
   -- No search_path is set so that it can be inlined. What is so deep has two brackets per level, so small messages need not be looked at.
@@ -86,6 +94,10 @@ begin
   if kept then
     insert into realtime.messages (channel, event, payload, sender, id, audience, priority, connection_id, routed_from)
     values (channel, event, payload, sender, coalesce(id, made_id, gen_random_uuid()::text), audience, priority, connection_id, routed_from);
+    if not found then  -- a trigger of others left it out, so the id stands for nothing
+      delete from realtime.message_ids i where i.channel = send.channel and i.id = send.id;
+      return 'left out';
+    end if;
     return 'stored';
   end if;
   perform realtime.emit('realtime.message', jsonb_build_object('channel', channel, 'event', event, 'payload', payload,
@@ -95,7 +107,8 @@ begin
 end
 $$;
 comment on function realtime.send(text, text, jsonb, text, text, jsonb, integer, text, text, text) is
-  'Publish one message and say what became of it: stored, emitted (a channel without history), duplicate, closed, unknown, too large, too deep. '
+  'Publish one message and say what became of it: stored, emitted (a channel without history), duplicate, left out (by a trigger), closed, unknown, '
+  'too large, too deep. '
   'Not for others to call: realtime.broadcast() raises errors';
 
 create or replace function realtime.is_condition(condition jsonb, depth integer default 1) returns boolean

@@ -73,6 +73,7 @@ def batch(size: int, number: int) -> dict[str, str]:
         "ids": text_array(f"{number}-{size}-{n}-{time.perf_counter_ns()}" for n in many),
         "claims": plain_array(False for _ in many),
         "priorities": plain_array(1 for _ in many),
+        "whole": "t",
     }
 
 

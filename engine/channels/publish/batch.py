@@ -91,7 +91,7 @@ def refusal(error: psycopg.Error) -> RealtimeError:
     """
     if error.sqlstate == "RT005":
         return MessageTooLargeError(f"{error.diag.message_primary}. {error.diag.message_hint or ''}".strip())
-    if is_raised(error) and error.sqlstate == "42501":
+    if error.sqlstate == "42501" and (is_raised(error) or error.diag.context):  # the context is a function's
         return PermissionDeniedError(f"the message cannot be stored: {reason(error)}")
     if is_raised(error) and (error.sqlstate or "")[:2] in _NOT_NOW:
         return UnavailableError(f"the message cannot be stored now: {reason(error)}")

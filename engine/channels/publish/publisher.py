@@ -52,6 +52,7 @@ _SLACK: Final = 60  # seconds: a message may be that much older than this proces
 _MOST_LOST: Final = 3  # times that a committed message may vanish before its publisher is told
 _LOCK_TIMEOUT: Final = "100ms"  # below anybody's deadlock_timeout: of two that block each other it is we who give way
 _MOST_CONFLICTS: Final = 5  # times in succession that a batch is written again as a whole after a conflict
+_LEFT_OUT: Final = "RTX01"  # see the query engine_publish
 _BEING_WRITTEN: Final = (
     2.0  # seconds after its timeout for which a message that was sent may still learn what became of it
 )
@@ -95,6 +96,7 @@ class Publisher:
         self._queue = PublishQueue(queue, batch)
         self._connection: Connection[DictRow] | None = None
         self._backend: dict[str, object] = {}
+        self._leaves_out = False  # a trigger does: each batch is a transaction that can release ids
         self.batches = 0
 
     def __len__(self) -> int:
@@ -221,6 +223,8 @@ class Publisher:
         while batch := [waiting for waiting in batch if self._queue.is_open(waiting)]:
             try:
                 missing = await self._write(batch)
+            except _AmbiguousError:
+                batch = await self._commit_half(batch)
             except (psycopg.Error, OSError) as error:
                 if not isinstance(error, psycopg.Error) or not self._is_rolled_back(error):
                     log.warning("published messages are written again", messages=len(batch), error=str(error).strip())
@@ -228,18 +232,24 @@ class Publisher:
                 if isinstance(error, _CONFLICT) and conflicts < _MOST_CONFLICTS:
                     conflicts += 1
                     continue
+                if error.sqlstate == _LEFT_OUT and not self._leaves_out:
+                    self._leaves_out = True
+                    continue
                 if _is_table_locked(error):
                     self._blockage.found([waiting for waiting in batch if waiting.history])
                     batch = [waiting for waiting in batch if not waiting.history]
                     continue
                 if len(batch) == 1:
                     return self._refuse(batch[0], error)
-                middle = len(batch) // 2
-                await self._commit(batch[:middle])
-                batch = batch[middle:]
+                batch = await self._commit_half(batch)
             else:
                 self._wrote(batch)
                 return await self._account(batch, missing)
+
+    async def _commit_half(self, batch: list[Waiting]) -> list[Waiting]:
+        middle = len(batch) // 2
+        await self._commit(batch[:middle])
+        return batch[middle:]
 
     def _is_rolled_back(self, error: psycopg.Error) -> bool:
         # An error of the driver about a value that it cannot send comes before anything is sent.
@@ -298,12 +308,29 @@ class Publisher:
         self.batches += 1
         missing: list[DictRow] = []
         # One statement is a transaction by itself, without BEGIN and COMMIT to wait for.
-        async with connection.transaction() if stored and passing else contextlib.nullcontext():
+        several = self._leaves_out or bool(stored and passing)
+        async with connection.transaction() if several else contextlib.nullcontext():
             if stored:
-                missing = await self._ask("engine_publish", **columns(stored))
+                missing = await self._ask("engine_publish", **columns(stored), whole=not self._leaves_out)
+                await self._release(missing)
             if passing:
                 await self._ask("engine_emit", notes=text_array(map(note, passing)))
         return missing
+
+    async def _release(self, missing: list[DictRow]) -> None:
+        """Release the ids of messages that a trigger left out, in the transaction that claimed them. Raises
+        ``_AmbiguousError`` if others were stored under another channel or id: each is then written by itself.
+        """
+        fresh = [row for row in missing if row["fresh"]]
+        if not fresh or fresh[0]["elsewhere"] >= len(fresh):
+            return
+        if fresh[0]["elsewhere"]:
+            raise _AmbiguousError
+        await self._ask(
+            "engine_release_ids",
+            channels=text_array(row["channel"] for row in fresh),
+            ids=text_array(row["id"] for row in fresh),
+        )
 
     async def _explain(self, missing: list[tuple[Waiting, DictRow]]) -> None:
         """Answer for messages that are not stored under their ids: they were before, or a trigger had other ideas."""
@@ -315,8 +342,6 @@ class Publisher:
         for waiting, row in missing:
             if row["fresh"] and row["elsewhere"]:
                 self._queue.resolve(waiting, Ack(waiting.id, None))  # a trigger gave it another channel or id
-        if left_out:
-            await self._ask("engine_release_ids", **_keys(left_out))
         again = [waiting for waiting, row in missing if not row["fresh"]]
         found = await self._outcomes(again, self._ask)
         for waiting in again:
@@ -413,6 +438,10 @@ class Publisher:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+class _AmbiguousError(Exception):
+    """Of several messages a trigger left out some and gave others another channel or id: which is which is not known."""
 
 
 def _is_table_locked(error: psycopg.Error) -> bool:

@@ -290,13 +290,14 @@ def publish(db: Connection, *messages: tuple[str, str, str | None, str]) -> list
         ids=[m[1] for m in messages],
         claims=[m[2] is not None for m in messages],
         priorities=[0] * len(messages),
+        whole=True,
     )
 
 
 def test_a_batch_is_stored_in_its_order_and_without_ids_that_are_there(db: Connection) -> None:
     run(db, "select realtime.broadcast('room', 'e', '0', id => 'x')")
     rows = publish(db, *(("room", f"n{i}", None, str(i)) for i in range(1, 300)), ("room", "x", "x", "999"))
-    assert rows == [{"channel": "room", "id": "x", "fresh": False, "elsewhere": False}]
+    assert rows == [{"channel": "room", "id": "x", "fresh": False, "elsewhere": 0, "refused": None}]
     assert stored(db) == list(range(300))
     [earlier] = named(db, "engine_outcome", channels=["room"], ids=["x"], ages=[60])
     assert earlier["seq"] == 1
