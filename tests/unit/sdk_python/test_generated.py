@@ -15,7 +15,7 @@ from server.protocol.error_codes import ErrorCode
 SDK = Path(__file__).parents[3] / "sdk"
 
 
-@pytest.mark.parametrize("script", ["generate_codes.py"])
+@pytest.mark.parametrize("script", ["generate_codes.py", "generate_sync.py"])
 def test_the_generated_files_are_current(script: str) -> None:
     check = subprocess.run([sys.executable, SDK / script, "--check"], capture_output=True, text=True, check=False)
     assert (check.returncode, check.stderr) == (0, "")

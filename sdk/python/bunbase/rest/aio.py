@@ -106,7 +106,8 @@ class AsyncRealtimeServer:
     async def _call(self, call: calls.Call[T]) -> T:
         retrying = AsyncRetrying(**calls.retry_options(call, self._attempts))
         with calls.plain_errors():
-            return await retrying(self._once, call)
+            answer: T = await retrying(self._once, call)
+            return answer
 
     async def _once(self, call: calls.Call[T]) -> T:
         return calls.read(
