@@ -13,7 +13,7 @@ import type { Slot } from "./link.js";
 import { compare } from "./position.js";
 import { PresenceState, type PresenceEvent } from "./presence.js";
 import type { Condition } from "./query.js";
-import type { Session } from "./session.js";
+import type { SubscriptionManager } from "./subscription_manager.js";
 import type { Subscription } from "./subscription.js";
 import type { Ack, Message, Presence, PresenceData, Room, User, Wire } from "./types.js";
 
@@ -38,15 +38,15 @@ export class Channel {
   /** The channel's name. */
   readonly name: string;
   private _events = new Emitter();
-  private _session: Session;
+  private _manager: SubscriptionManager;
   private _subscription: ChannelSubscription;
   private _sealing: Promise<unknown> | undefined;
 
   /** @internal */
-  constructor(name: string, session: Session, options: ChannelOptions) {
+  constructor(name: string, manager: SubscriptionManager, options: ChannelOptions) {
     this.name = name;
-    this._session = session;
-    this._subscription = new ChannelSubscription(name, session, this._events, options);
+    this._manager = manager;
+    this._subscription = new ChannelSubscription(name, manager, this._events, options);
   }
 
   /** @internal */
@@ -86,7 +86,7 @@ export class Channel {
       await before;
       data = await sealed;
     }
-    const { id, position } = await this._session._send({ type: "message", channel: this.name, event, data: data ?? null, id: uuid() });
+    const { id, position } = await this._manager._send({ type: "message", channel: this.name, event, data: data ?? null, id: uuid() });
     return { id, position };
   }
 
@@ -148,7 +148,7 @@ class ChannelSubscription implements Subscription {
 
   constructor(
     readonly _name: string,
-    private _session: Session,
+    private _manager: SubscriptionManager,
     private _events: Emitter,
     readonly _options: ChannelOptions,
   ) {}
@@ -159,7 +159,7 @@ class ChannelSubscription implements Subscription {
     let reject!: (error: RealtimeError) => void;
     const promise = new Promise<void>((yes, no) => ((resolve = yes), (reject = no)));
     this._ready = { promise, resolve, reject };
-    this._session._want(this);
+    this._manager._want(this);
     return promise;
   }
 
@@ -168,7 +168,7 @@ class ChannelSubscription implements Subscription {
     this._forget();
     this._jobs = []; // what was not told yet is not told any more
     ready?.reject(new RealtimeError(ErrorCode.ConnectionFailed, "unsubscribed before it was subscribed", { channel: this._name }));
-    return this._session._unwant(this);
+    return this._manager._unwant(this);
   }
 
   _sealer(): Sealer | undefined {
@@ -184,7 +184,7 @@ class ChannelSubscription implements Subscription {
     Object.assign(this._said, lasting);
     const message = { type: "presence:update", channel: this._name };
     // Sent again it says what is true then, and typing is not any more.
-    await this._session._send({ ...message, data }, () => ({ ...message, data: this._said }));
+    await this._manager._send({ ...message, data }, () => ({ ...message, data: this._said }));
   }
 
   async _getPresence(): Promise<Presence> {
@@ -196,7 +196,7 @@ class ChannelSubscription implements Subscription {
     return this._ready?.promise ?? Promise.reject(new RealtimeError(ErrorCode.PresenceRejected, "subscribe to the channel first", { channel: this._name }));
   }
 
-  // What the session asks and tells.
+  // Called by the subscription manager.
 
   _request(): object {
     const { presence, history, filter } = this._options;

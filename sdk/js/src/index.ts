@@ -46,10 +46,10 @@ export function configure(given: Defaults): void {
 export const db: Database = /* @__PURE__ */ new Database(() => {
   if (!client) {
     const made = (client = new Realtime());
-    made._session._idle = () => made.disconnect();
+    made._manager._idle = () => made.disconnect();
   }
   client.connect(); // also if it had been given up
-  return client._session;
+  return client._manager;
 });
 
 /** For servers: broadcast, look, and manage. Uses the REST API, so it needs no connection. */

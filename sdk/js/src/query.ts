@@ -4,7 +4,7 @@ import { guarded } from "./emitter.js";
 import type { RealtimeError } from "./errors.js";
 import type { Slot } from "./link.js";
 import { compare } from "./position.js";
-import type { Session } from "./session.js";
+import type { SubscriptionManager } from "./subscription_manager.js";
 import type { Subscription } from "./subscription.js";
 import { apply, difference, readChanges, type Change, type Doc, type Snapshot } from "./snapshot.js";
 import type { Wire } from "./types.js";
@@ -31,7 +31,7 @@ export interface QuerySubscription {
 export class LiveQuery<T = any> {
   /** @internal */
   constructor(
-    private _getSession: () => Session,
+    private _getManager: () => SubscriptionManager,
     private _collection: string,
     /** What goes over the wire. @internal */
     readonly _spec: Readonly<Record<string, any>>,
@@ -43,15 +43,15 @@ export class LiveQuery<T = any> {
    * @param onError the query was refused, or cannot be answered any more. Without it, the client's `error` event tells.
    */
   onSnapshot(onNext: (snapshot: Snapshot<T>) => void, onError?: (error: RealtimeError) => void): QuerySubscription {
-    const session = this._getSession();
-    const subscription = new LiveList(`db:collection:${this._collection}`, this._spec, session, onNext, onError);
-    session._want(subscription);
+    const manager = this._getManager();
+    const subscription = new LiveList(`db:collection:${this._collection}`, this._spec, manager, onNext, onError);
+    manager._want(subscription);
     return { unsubscribe: () => subscription._stop() };
   }
 
   /** @internal */
   _with(changes: Record<string, unknown>): Query<T> {
-    return new Query<T>(this._getSession, this._collection, { ...this._spec, ...changes });
+    return new Query<T>(this._getManager, this._collection, { ...this._spec, ...changes });
   }
 }
 
@@ -102,7 +102,7 @@ export class Query<T = any> extends LiveQuery<T> {
 export class Collection<T = any> extends Query<T> {
   /** @internal */
   constructor(
-    private _live: () => Session,
+    private _live: () => SubscriptionManager,
     private _name: string,
   ) {
     super(_live, _name, {});
@@ -117,11 +117,11 @@ export class Collection<T = any> extends Query<T> {
 /** The tables that are exposed as collections. */
 export class Database {
   /** @internal */
-  constructor(private _session: () => Session) {}
+  constructor(private _manager: () => SubscriptionManager) {}
 
   /** A collection by its name. `T` is the type of its documents. */
   collection<T = any>(name: string): Collection<T> {
-    return new Collection<T>(this._session, name);
+    return new Collection<T>(this._manager, name);
   }
 }
 
@@ -147,7 +147,7 @@ class LiveList implements Subscription {
   constructor(
     readonly _name: string,
     private _spec: Readonly<Record<string, any>>,
-    private _session: Session,
+    private _manager: SubscriptionManager,
     private _onNext: (snapshot: Snapshot) => void,
     private _onError: ((error: RealtimeError) => void) | undefined,
   ) {}
@@ -156,7 +156,7 @@ class LiveList implements Subscription {
     if (this._over) return;
     this._over = true;
     this._late?.();
-    void this._session._unwant(this);
+    void this._manager._unwant(this);
   }
 
   _request(slot: Slot): object {
@@ -191,12 +191,12 @@ class LiveList implements Subscription {
     this._over = true;
     this._late?.();
     if (this._onError) guarded(() => this._onError!(error));
-    else this._session._report(error);
+    else this._manager._report(error);
   }
 
   private _wait(): void {
     this._late?.();
-    this._late = this._session._after(CATCH_UP, () => this._show());
+    this._late = this._manager._after(CATCH_UP, () => this._show());
   }
 
   /** Show the list. `known`: the changes since it was shown last, if they are known. */

@@ -2,12 +2,12 @@
 
 import { Channel, type ChannelOptions } from "./channel.js";
 import { systemClock, type Clock } from "./clock.js";
-import type { ConnectionSettings } from "./connection.js";
+import type { ConnectionSettings } from "./connection_manager.js";
 import { Emitter } from "./emitter.js";
 import type { RealtimeError } from "./errors.js";
 import { randomHex } from "./ids.js";
 import { Database } from "./query.js";
-import { Session } from "./session.js";
+import { SubscriptionManager } from "./subscription_manager.js";
 import { defaults, endpoint } from "./settings.js";
 import { polling } from "./transports/polling.js";
 import { sse } from "./transports/sse.js";
@@ -77,7 +77,7 @@ const TRANSPORTS: Record<TransportName, Transport> = { websocket, sse, polling }
 export class Realtime {
   private _events = new Emitter();
   /** @internal */
-  readonly _session: Session;
+  readonly _manager: SubscriptionManager;
   private _channels = new Map<string, Channel>();
   private _names: TransportName[];
   private _unwatch: (() => void) | undefined;
@@ -87,31 +87,31 @@ export class Realtime {
     const names = options.transports ?? ["websocket", "sse", "polling"];
     this._names = names.filter((name) => name !== "websocket" || usable);
     if (!this._names.length) throw new TypeError("none of the transports can be used here");
-    this._session = new Session(settingsOf(options, this._names), options.queueLimit ?? 1000, this._events);
+    this._manager = new SubscriptionManager(settingsOf(options, this._names), options.queueLimit ?? 1000, this._events);
     if (options.autoConnect !== false) this.connect();
   }
 
   /** What the connection is doing. */
   get state(): ConnectionState {
-    return this._session._connection._state;
+    return this._manager._connection._state;
   }
 
   /** How the connection is carried; undefined without one. */
   get transport(): TransportName | undefined {
-    const link = this._session._connection._active;
+    const link = this._manager._connection._active;
     return link && this._names[link._index];
   }
 
   /** The server's name for this connection; undefined without one. */
   get connectionId(): string | undefined {
-    return this._session._connection._active?._hello!.connectionId;
+    return this._manager._connection._active?._hello!.connectionId;
   }
 
   /** Connect, if it is not. */
   connect(): void {
-    const connection = this._session._connection;
+    const connection = this._manager._connection;
     this._unwatch ??= watchBrowser(
-      () => connection._wake(),
+      () => connection._reconnectNow(),
       () => connection._sleep(),
     );
     connection._connect();
@@ -124,7 +124,7 @@ export class Realtime {
   disconnect(): void {
     this._unwatch?.();
     this._unwatch = undefined;
-    this._session._disconnect();
+    this._manager._disconnect();
   }
 
   /** Connected, also again. */
@@ -152,13 +152,13 @@ export class Realtime {
   channel(name: string, options: ChannelOptions = {}): Channel {
     let channel = this._channels.get(name);
     if (channel) channel._configure(options);
-    else this._channels.set(name, (channel = new Channel(name, this._session, { ...options })));
+    else this._channels.set(name, (channel = new Channel(name, this._manager, { ...options })));
     return channel;
   }
 
   /** Live queries. */
   database(): Database {
-    return new Database(() => this._session);
+    return new Database(() => this._manager);
   }
 }
 

@@ -1,4 +1,4 @@
-/** What the session keeps alive over all connections, as it sees it. */
+/** What the subscription manager keeps alive over all connections, as it sees it. */
 
 import type { RealtimeError } from "./errors.js";
 import type { Slot } from "./link.js";

@@ -194,7 +194,7 @@ test("disconnect() ends everything, also from within a listener", async () => {
 
 test("when the network comes back, or somebody looks at the page, it is tried at once, and an open connection is asked", async () => {
   const stage = new Stage({ reconnectDelay: 60_000, heartbeatTimeout: 300 });
-  const wake = (): void => stage.realtime._session._connection._wake();
+  const wake = (): void => stage.realtime._manager._connection._reconnectNow();
   stage.peer.hello().end();
   assert.equal(stage.peers.length, 1);
   wake();
@@ -212,37 +212,37 @@ test("somebody who looks at the page while it is on a lower transport has a bett
   const stage = new Stage();
   stage.peer.end();
   stage.peer.hello();
-  stage.realtime._session._connection._wake();
+  stage.realtime._manager._connection._reconnectNow();
   await stage.clock.pass(0);
   assert.deepEqual(stage.peers.map(({ transport }) => transport), [0, 1, 0]);
 });
 
 test("without a network nothing is tried until it is back, however often that has failed before", async () => {
   const stage = new Stage({ maxReconnectAttempts: 2 });
-  const { _connection: connection } = stage.realtime._session;
+  const { _connection: connection } = stage.realtime._manager;
   stage.peer.hello().end();
   connection._sleep(); // instead of the attempt that was to come
   await stage.clock.pass(600_000);
   assert.deepEqual([stage.peers.length, stage.realtime.state], [1, "reconnecting"]);
-  connection._wake();
+  connection._reconnectNow();
   assert.equal(stage.peers.length, 2);
   connection._sleep(); // in the middle of an attempt
   await stage.clock.pass(600_000);
   assert.deepEqual([stage.peers.length, stage.peer.open, stage.realtime.state], [2, false, "reconnecting"]);
-  connection._wake();
+  connection._reconnectNow();
   stage.peer.hello();
   assert.deepEqual([stage.peers.length, stage.realtime.state], [3, "connected"]);
 });
 
 test("when the browser says that the network is gone, the connection has two seconds to show that it is not", async () => {
   const stage = new Stage();
-  const { _connection: connection } = stage.realtime._session;
+  const { _connection: connection } = stage.realtime._manager;
   stage.peer.hello();
   connection._sleep();
   stage.peer.pong();
   await stage.clock.pass(2000);
   assert.equal(stage.realtime.state, "connected");
-  connection._wake(); // an answer is waited for already, with more patience
+  connection._reconnectNow(); // an answer is waited for already, with more patience
   connection._sleep();
   await stage.clock.pass(2000);
   assert.deepEqual([stage.realtime.state, stage.told], ["reconnecting", ["connected", "disconnected"]]);

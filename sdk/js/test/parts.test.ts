@@ -7,7 +7,7 @@ import { fullJitter } from "../src/backoff.js";
 import { equal } from "../src/equal.js";
 import { randomHex, uuid } from "../src/ids.js";
 import { stringify } from "../src/json.js";
-import { Outbox } from "../src/outbox.js";
+import { SendQueue } from "../src/send_queue.js";
 import { Pacer } from "../src/pacer.js";
 import { compare } from "../src/position.js";
 import { PresenceState } from "../src/presence.js";
@@ -52,40 +52,40 @@ test("an address gets the endpoint's path, once", () => {
   for (const [given, wanted] of Object.entries(expected)) assert.equal(endpoint(given).href, wanted);
 });
 
-test("the outbox sends in order, again on another connection, until it is answered", async () => {
-  const outbox = new Outbox(10);
-  const [a, b] = [outbox._add({ type: "message", data: "a" }, true), outbox._add({ type: "message", data: "b" }, true)];
+test("the send queue sends in order, again on another connection, until it is answered", async () => {
+  const queue = new SendQueue(10);
+  const [a, b] = [queue._add({ type: "message", data: "a" }, true), queue._add({ type: "message", data: "b" }, true)];
   const next = (): string | undefined => {
-    const text = outbox._next();
+    const text = queue._next();
     return text && JSON.parse(text).data;
   };
   assert.deepEqual([next(), next(), next()], ["a", "b", undefined]);
-  outbox._restart();
+  queue._restart();
   assert.deepEqual([next(), next(), next()], ["a", "b", undefined]);
-  outbox._answered("1", { type: "ack", id: "x" });
+  queue._answered("1", { type: "ack", id: "x" });
   assert.equal((await a).id, "x");
-  outbox._again("2");
+  queue._again("2");
   assert.deepEqual([next(), next()], ["b", undefined]);
-  outbox._fail("over");
+  queue._fail("over");
   await assert.rejects(b, { code: "RT_001", message: "over" });
 });
 
-test("the outbox refuses what is too large, and what is too much without a connection", async () => {
-  const outbox = new Outbox(2);
-  outbox._messageSize = 100;
-  await assert.rejects(outbox._add({ type: "message", channel: "c", data: "é".repeat(50) }, true), { code: "RT_005", channel: "c" });
-  void outbox._add({ type: "message" }, false);
-  void outbox._add({ type: "message" }, false);
-  await assert.rejects(outbox._add({ type: "message" }, false), { code: "RT_001" });
-  void outbox._add({ type: "message" }, true);
+test("the send queue refuses what is too large, and what is too much without a connection", async () => {
+  const queue = new SendQueue(2);
+  queue._messageSize = 100;
+  await assert.rejects(queue._add({ type: "message", channel: "c", data: "é".repeat(50) }, true), { code: "RT_005", channel: "c" });
+  void queue._add({ type: "message" }, false);
+  void queue._add({ type: "message" }, false);
+  await assert.rejects(queue._add({ type: "message" }, false), { code: "RT_001" });
+  void queue._add({ type: "message" }, true);
 });
 
 test("what is changed after it was sent is not sent", () => {
-  const outbox = new Outbox(1);
+  const queue = new SendQueue(1);
   const data = { text: "before" };
-  void outbox._add({ type: "message", data }, false);
+  void queue._add({ type: "message", data }, false);
   data.text = "after";
-  assert.equal(JSON.parse(outbox._next()!).data.text, "before");
+  assert.equal(JSON.parse(queue._next()!).data.text, "before");
 });
 
 test("however the network holds messages up, the server's bucket never runs empty", () => {

@@ -12,10 +12,10 @@ from bunbase.codes import ErrorCode
 from bunbase.core.channel import ChannelState
 from bunbase.emitter import Emitter
 from bunbase.errors import RealtimeError
-from bunbase.hub import Hub
 from bunbase.messages import Messages
 from bunbase.model import Ack, Presence
 from bunbase.subscription import Raw
+from bunbase.subscription_manager import SubscriptionManager
 
 __all__ = ["Channel"]
 
@@ -32,9 +32,9 @@ class Channel(Emitter):
         ``error``: a ``RealtimeError``: the subscription has ended, or a message could not be decrypted (``RT_007``).
     """
 
-    def __init__(self, hub: Hub, state: ChannelState) -> None:
+    def __init__(self, manager: SubscriptionManager, state: ChannelState) -> None:
         super().__init__()
-        self._hub = hub
+        self._manager = manager
         self._state = state
         self._turn = asyncio.Lock()
         self._opening: asyncio.Future[None] | None = None
@@ -49,7 +49,7 @@ class Channel(Emitter):
     @property
     def is_subscribed(self) -> bool:
         """Whether it is subscribed to; a connection that is just being re-established does not matter."""
-        return self._hub.subscriptions.get(self.key) is self and self._state.begun
+        return self._manager.subscriptions.get(self.key) is self and self._state.begun
 
     async def subscribe(self) -> Self:
         """Subscribe, and wait until nothing can be missed any more.
@@ -67,10 +67,10 @@ class Channel(Emitter):
                 raise self._left()
             self._opening = asyncio.get_running_loop().create_future()
             try:
-                self._hub.subscribe(self)
+                self._manager.subscribe(self)
                 await self._opening
             except asyncio.CancelledError:
-                await self._hub.unsubscribe(self)
+                await self._manager.unsubscribe(self)
                 raise
             finally:
                 self._opening = None
@@ -83,7 +83,7 @@ class Channel(Emitter):
         self._leaving += 1
         try:
             async with self._turn:
-                await self._hub.unsubscribe(self)
+                await self._manager.unsubscribe(self)
                 self._state.forget()
                 for reader in tuple(self._readers):
                     reader.end(None)
@@ -116,7 +116,7 @@ class Channel(Emitter):
             "data": sealed,
             "id": id or str(uuid.uuid4()),
         }
-        answer = await self._hub.send(message)
+        answer = await self._manager.send(message)
         return Ack(answer.get("id"), answer.get("position"))
 
     async def update_presence(self, data: Mapping[str, Any] | None = None, **fields: Any) -> None:
@@ -126,7 +126,7 @@ class Channel(Emitter):
             RealtimeError: ``RT_009``: not subscribed with presence, or the data cannot be.
         """
         said = {**(data or {}), **fields}
-        await self._hub.send({"type": "presence:update", "channel": self.name, "data": said})
+        await self._manager.send({"type": "presence:update", "channel": self.name, "data": said})
         self._state.say(said)
 
     @property
@@ -160,7 +160,7 @@ class Channel(Emitter):
     ) -> None:
         await self.unsubscribe()
 
-    # What the hub calls.
+    # What the subscription manager calls.
 
     @property
     def key(self) -> str:

@@ -97,7 +97,7 @@ class Link:
         self._tasks = [asyncio.create_task(part()) for part in (self._read, self._write, self._beat)]
 
     def post(self, *messages: Message) -> None:
-        """Send something on this connection, before the outbox's messages."""
+        """Send something on this connection, before the messages of the send queue."""
         self._control.extend(messages)
         self._wake.set()
 

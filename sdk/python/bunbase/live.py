@@ -11,9 +11,9 @@ from bunbase.core.lists import difference
 from bunbase.core.live import Base, LiveState
 from bunbase.emitter import Emitter
 from bunbase.errors import RealtimeError
-from bunbase.hub import Hub
 from bunbase.model import Doc, Snapshot
 from bunbase.subscription import Raw
+from bunbase.subscription_manager import SubscriptionManager
 
 __all__ = ["Callback", "LiveQuery", "Snapshots"]
 
@@ -26,9 +26,9 @@ class LiveQuery(Emitter):
     Events: ``snapshot`` with a ``Snapshot``; ``error`` with the ``RealtimeError`` that ended it.
     """
 
-    def __init__(self, hub: Hub, state: LiveState, callback: Callback | None) -> None:
+    def __init__(self, manager: SubscriptionManager, state: LiveState, callback: Callback | None) -> None:
         super().__init__()
-        self._hub = hub
+        self._manager = manager
         self._state = state
         self._begun = False
         self.error: RealtimeError | None = None
@@ -47,9 +47,9 @@ class LiveQuery(Emitter):
 
     async def unsubscribe(self) -> None:
         """No more snapshots."""
-        await self._hub.unsubscribe(self)
+        await self._manager.unsubscribe(self)
 
-    # What the hub calls.
+    # What the subscription manager calls.
 
     @property
     def key(self) -> str:

@@ -11,17 +11,17 @@ from typing import Any, Literal, Self
 from bunbase.channel import Channel
 from bunbase.codec import Format
 from bunbase.codes import ErrorCode
-from bunbase.connector import Connector
+from bunbase.connection_manager import ConnectionManager
 from bunbase.core.channel import ChannelOptions, ChannelState
 from bunbase.core.live import LiveState
 from bunbase.crypto import Encryption
 from bunbase.emitter import Emitter
 from bunbase.errors import RealtimeError
-from bunbase.hub import Hub
 from bunbase.live import Callback, LiveQuery
 from bunbase.model import Message
 from bunbase.options import Options
 from bunbase.query import Database
+from bunbase.subscription_manager import SubscriptionManager
 from bunbase.transports import Address
 
 __all__ = ["Realtime", "State"]
@@ -84,8 +84,8 @@ class Realtime(Emitter):
         # One secret per object: whichever connection carries it, the server sees the same client.
         known = {"client": secrets.token_urlsafe(24), **({} if api_key is None else {"apikey": api_key})}
         self._address = Address(url, {**known, **(parameters or {})}, headers or {}, format)
-        self._hub = _Hub(self, queue_limit)
-        self._connector = Connector(self._address, self._options, self._hub, self._told)
+        self._manager = _Manager(self, queue_limit)
+        self._connection = ConnectionManager(self._address, self._options, self._manager, self._told)
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._state: State = "closed"
@@ -103,12 +103,12 @@ class Realtime(Emitter):
     @property
     def transport(self) -> str | None:
         """The transport in use; None without a connection."""
-        return None if self._connector.current is None else self._connector.current.name
+        return None if self._connection.current is None else self._connection.current.name
 
     @property
     def connection_id(self) -> str | None:
         """The current connection's id; None without a connection."""
-        link = self._connector.current
+        link = self._connection.current
         return None if link is None else link.connected.get("connectionId")
 
     async def connect(self) -> None:
@@ -136,18 +136,18 @@ class Realtime(Emitter):
     async def _end(self, task: asyncio.Task[None]) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        self._hub.lost()
-        await self._connector.closed()
+        self._manager.lost()
+        await self._connection.closed()
         if self._state not in ("closed", "failed"):
             self._told("closed", None)
-        self._hub.fail(RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected"))
+        self._manager.fail(RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected"))
 
     def _ended(self, ending: asyncio.Task[None]) -> None:
         self._ending = self._task = None
 
-    def hurry(self) -> None:
+    def reconnect_now(self) -> None:
         """The network has changed or come back: try at once instead of waiting, and check the connection there is."""
-        self._connector.hurry()
+        self._connection.reconnect_now()
 
     def channel(
         self,
@@ -175,9 +175,9 @@ class Realtime(Emitter):
         if channel is not None and known is not None:
             if options in (known, ChannelOptions()):
                 return channel
-            if channel.key in self._hub.subscriptions:
+            if channel.key in self._manager.subscriptions:
                 raise ValueError(f"channel {name!r} is subscribed to with other options; unsubscribe first")
-        channel = Channel(self._hub, ChannelState(name, options))
+        channel = Channel(self._manager, ChannelState(name, options))
         self._channels[name] = options, channel
         return channel
 
@@ -202,8 +202,8 @@ class Realtime(Emitter):
         self._start()
         self._queries += 1
         state = LiveState(f"q{self._queries}-{self._mark}", f"db:collection:{collection}", spec)
-        live = LiveQuery(self._hub, state, callback)
-        self._hub.subscribe(live)
+        live = LiveQuery(self._manager, state, callback)
+        self._manager.subscribe(live)
         return live
 
     def _start(self) -> None:
@@ -212,11 +212,11 @@ class Realtime(Emitter):
         if self._task is None or self._task.done():
             self._reason = None
             self._state = "connecting"
-            self._task = asyncio.create_task(self._connector.run())
+            self._task = asyncio.create_task(self._connection.run())
             self._task.add_done_callback(self._stopped)
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
-        """The connector has ended. If by a mistake of its own, that is not kept from the application."""
+        """The connection manager has ended. If by a mistake of its own, that is not kept from the application."""
         if not task.cancelled() and (failure := task.exception()) is not None:
             task.get_loop().call_exception_handler({"message": "the connection failed", "exception": failure})
             self._told("failed", RealtimeError(ErrorCode.CONNECTION_FAILED, f"the client failed: {failure!r}"))
@@ -233,12 +233,12 @@ class Realtime(Emitter):
         if state in ("connected", "reconnecting"):
             self._emit(state, *([] if state == "connected" else [reason]))
         elif reason is not None:
-            self._hub.lost()
-            self._hub.fail(reason)
+            self._manager.lost()
+            self._manager.fail(reason)
             self._emit("error", reason)
 
 
-class _Hub(Hub):
+class _Manager(SubscriptionManager):
     """Hands what belongs to no subscription to the client's listeners, and connects when there is need."""
 
     def __init__(self, realtime: Realtime, queue_limit: int) -> None:
@@ -246,13 +246,13 @@ class _Hub(Hub):
         self._realtime = realtime
 
     def direct(self, message: Message) -> None:
-        """See ``Hub``."""
+        """See ``SubscriptionManager``."""
         self._realtime._emit("message", message)
 
     def failed(self, error: RealtimeError) -> None:
-        """See ``Hub``."""
+        """See ``SubscriptionManager``."""
         self._realtime._emit("error", error)
 
     def needed(self) -> None:
-        """See ``Hub``."""
+        """See ``SubscriptionManager``."""
         self._realtime._start()

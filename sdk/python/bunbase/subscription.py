@@ -1,4 +1,4 @@
-"""What the hub asks of a channel or a live query."""
+"""What the subscription manager asks of a channel or a live query."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Raw = dict[str, Any]
 
 
 class Subscription(Protocol):
-    """A channel or a live query, as the hub sees it."""
+    """A channel or a live query, as the subscription manager sees it."""
 
     @property
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""The plain objects of the SDK: lists, outbox, pacing, positions, presence, channel and list state."""
+"""The plain objects of the SDK: lists, send queue, pacing, positions, presence, channel and list state."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bunbase.core.backoff import full_jitter
 from bunbase.core.channel import ChannelOptions, ChannelState
 from bunbase.core.lists import apply, difference
 from bunbase.core.live import LiveState
-from bunbase.core.outbox import Outbox
 from bunbase.core.pacing import Pacer
 from bunbase.core.position import is_later
 from bunbase.core.presence import PresenceState
+from bunbase.core.send_queue import SendQueue
 from bunbase.transports import Address
 from bunbase.transports.events import EventParser, ServerSentEvent
 from hypothesis import given
@@ -56,16 +56,16 @@ actions = st.lists(st.sampled_from(["add", "send", "ack", "lose", "refuse"]), ma
 def test_whatever_happens_each_connection_sends_the_unanswered_messages_in_order(
     script: list[str], chance: Any
 ) -> None:
-    outbox = Outbox(1000)
+    queue = SendQueue(1000)
     answered: list[Any] = []
     stored: list[int] = []  # what a server that stores an id once has, in its order
     here: list[int] = []  # what this connection has sent and not been answered
     added = 0
     for step in script:
         if step == "add":
-            outbox.add({"n": added}, answered.append, online=True)
+            queue.add({"n": added}, answered.append, online=True)
             added += 1
-        elif step == "send" and (entry := outbox.next()) is not None:
+        elif step == "send" and (entry := queue.next()) is not None:
             n = entry.message["n"]
             assert all(n > other for other in here)
             here.append(n)
@@ -73,41 +73,41 @@ def test_whatever_happens_each_connection_sends_the_unanswered_messages_in_order
                 stored.append(n)
         elif step == "ack" and here:
             n = here.pop(0)
-            assert outbox.answered(str(n + 1), {"n": n})
+            assert queue.answered(str(n + 1), {"n": n})
         elif step == "refuse" and here:
             # The rate limit refuses everything that comes after the first refused one, too.
             at = chance.randrange(len(here))
             for n in here[at:]:
-                outbox.refused(str(n + 1))
+                queue.refused(str(n + 1))
             del here[at:]
         elif step == "lose":
-            outbox.restart()
+            queue.restart()
             here.clear()
     assert stored == list(range(len(stored)))
     assert [answer["n"] for answer in answered] == sorted(answer["n"] for answer in answered)
 
 
 def test_offline_the_queue_is_limited_and_online_it_is_not() -> None:
-    outbox = Outbox(2)
+    queue = SendQueue(2)
     failed: list[Any] = []
     for _ in range(2):
-        outbox.add({"channel": "c"}, failed.append, online=False)
+        queue.add({"channel": "c"}, failed.append, online=False)
     with pytest.raises(RealtimeError) as refused:
-        outbox.add({"channel": "c"}, failed.append, online=False)
+        queue.add({"channel": "c"}, failed.append, online=False)
     assert (refused.value.code, refused.value.channel) == ("RT_001", "c")
-    outbox.add({"channel": "c"}, failed.append, online=True)
-    outbox.fail(RealtimeError("RT_001", "gone"))
+    queue.add({"channel": "c"}, failed.append, online=True)
+    queue.fail(RealtimeError("RT_001", "gone"))
     assert len(failed) == 3
-    assert len(outbox) == 0
+    assert len(queue) == 0
 
 
 def test_a_message_can_be_withdrawn_until_it_is_sent() -> None:
-    outbox = Outbox(10)
-    first, second = (outbox.add({}, lambda _: None, online=True) for _ in range(2))
-    assert outbox.next() is first
-    assert not outbox.withdraw(first)
-    assert outbox.withdraw(second)
-    assert outbox.next() is None
+    queue = SendQueue(10)
+    first, second = (queue.add({}, lambda _: None, online=True) for _ in range(2))
+    assert queue.next() is first
+    assert not queue.withdraw(first)
+    assert queue.withdraw(second)
+    assert queue.next() is None
 
 
 @given(

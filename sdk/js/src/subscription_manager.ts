@@ -7,12 +7,12 @@
 
 import { CloseCode, ErrorCode } from "./codes.js";
 import { fullJitter } from "./backoff.js";
-import { Connection, type ConnectionSettings, type Speaker } from "./connection.js";
+import { ConnectionManager, type ConnectionSettings, type ConnectionHandler } from "./connection_manager.js";
 import type { Emitter } from "./emitter.js";
 import { RealtimeError } from "./errors.js";
 import { stringify } from "./json.js";
 import type { Ending, Link, Slot } from "./link.js";
-import { Outbox } from "./outbox.js";
+import { SendQueue } from "./send_queue.js";
 import { Slots } from "./slots.js";
 import type { Subscription } from "./subscription.js";
 import type { ConnectionState, Wire } from "./types.js";
@@ -23,11 +23,11 @@ const HANDOVER = 2000; // ms in which the old link has to say what it still has 
 const RETRY_CAP = 30_000; // ms
 
 /** @internal */
-export class Session implements Speaker {
-  readonly _connection: Connection;
+export class SubscriptionManager implements ConnectionHandler {
+  readonly _connection: ConnectionManager;
   /** Called when nothing has been subscribed to for a while. */
   _idle: (() => void) | undefined;
-  private _outbox: Outbox;
+  private _sendQueue: SendQueue;
   private _wanted = new Set<Subscription>();
   private _slots = new WeakMap<Link, Slots>();
   private _prepared: (() => void) | undefined;
@@ -39,8 +39,8 @@ export class Session implements Speaker {
     queueLimit: number,
     private _events: Emitter,
   ) {
-    this._outbox = new Outbox(queueLimit);
-    this._connection = new Connection(_settings, this);
+    this._sendQueue = new SendQueue(queueLimit);
+    this._connection = new ConnectionManager(_settings, this);
   }
 
   /** Ask for something, now and on every connection to come. */
@@ -69,7 +69,7 @@ export class Session implements Speaker {
   /** Send until it is acknowledged. `renew`: what to send instead when it has to be sent again. */
   _send(message: Wire, renew?: () => Wire): Promise<Wire> {
     if (this._connection._state === "failed") return Promise.reject(notConnected());
-    const sent = this._outbox._add(message, this._connection._state === "connected", renew);
+    const sent = this._sendQueue._add(message, this._connection._state === "connected", renew);
     this._pump(this._connection._active);
     return sent;
   }
@@ -87,7 +87,7 @@ export class Session implements Speaker {
   _disconnect(): void {
     const before = this._connection._active;
     this._connection._disconnect();
-    this._outbox._fail("disconnected before the server had acknowledged it");
+    this._sendQueue._fail("disconnected before the server had acknowledged it");
     this._refuse(new RealtimeError(ErrorCode.ConnectionFailed, "disconnected before it was subscribed"), (each) => each._isChannel);
     if (before) this._interrupted({ _code: CloseCode.Normal, _reason: "disconnected by the application" });
   }
@@ -96,11 +96,11 @@ export class Session implements Speaker {
 
   _begin(link: Link, seamless: boolean): void {
     this._prepared = undefined;
-    this._outbox._messageSize = link._hello!.limits?.messageSize ?? this._outbox._messageSize;
+    this._sendQueue._messageSize = link._hello!.limits?.messageSize ?? this._sendQueue._messageSize;
     const staged = link._staged;
     link._staged = undefined;
     for (const message of staged ?? []) this._dispatch(link, message, seamless);
-    this._outbox._restart();
+    this._sendQueue._restart();
     this._sync();
     this._events._emit("transport");
   }
@@ -145,7 +145,7 @@ export class Session implements Speaker {
   }
 
   _failed(error: RealtimeError, told: boolean): void {
-    this._outbox._fail(error.message);
+    this._sendQueue._fail(error.message);
     this._refuse(error, () => true);
     if (!told) this._report(error);
   }
@@ -244,18 +244,18 @@ export class Session implements Speaker {
       const message = make();
       if (!message) continue;
       const text = stringify(message);
-      const problem = this._outbox._tooLarge(text);
+      const problem = this._sendQueue._tooLarge(text);
       if (!problem) return text;
       // Answered here: a server ends the connection over it, and the next connection would begin with the same request.
       const { channel, id } = message;
       this._take(link, { type: "error", code: ErrorCode.MessageTooLarge, message: problem, channel, id });
     }
-    return link === this._connection._active ? this._outbox._next() : undefined;
+    return link === this._connection._active ? this._sendQueue._next() : undefined;
   }
 
   private _dispatch(link: Link, message: Wire, seamless: boolean): void {
     const { type } = message;
-    if (type === "ack") return this._outbox._answered(message.ref, message);
+    if (type === "ack") return this._sendQueue._answered(message.ref, message);
     if (type === "error") return this._error(link, message);
     if (type === "unsubscribed") return link._left(message.id);
     if (message.channel === "*") return this._events._emit("message", message);
@@ -274,7 +274,7 @@ export class Session implements Speaker {
     const { code, ref, id, message: text } = message;
     const error = new RealtimeError(code, text, message as {});
     if (isLimit(message)) link._pacer._block(this._settings._clock.now() + BLOCKED);
-    if (ref !== undefined) return isLimit(message) ? this._outbox._again(ref) : this._outbox._answered(ref, error);
+    if (ref !== undefined) return isLimit(message) ? this._sendQueue._again(ref) : this._sendQueue._answered(ref, error);
     const subscription = this._slotsOf(link)._find(message);
     // With an id that is not known any more it answers an `unsubscribe`; with none it is about the connection.
     if (!subscription && id !== undefined) return link._left(id);

@@ -25,8 +25,8 @@ export interface ConnectionSettings extends Vigilance {
   _clock: Clock;
 }
 
-/** Who speaks over the connection. @internal */
-export interface Speaker {
+/** What uses the connection: told of its state and its messages. @internal */
+export interface ConnectionHandler {
   /** The link is the one in use now; `seamless`: it took over from another, and nothing was missed. */
   _begin(link: Link, seamless: boolean): void;
   /** Prepare the link while another is in use: subscribe to everything on it, then call `ready`. */
@@ -43,7 +43,7 @@ const OFFLINE_TIMEOUT = 2000; // ms in which a link has to answer when the brows
 const PREPARE_TIMEOUT = 30_000; // ms in which a link that is to take over has to be ready
 
 /** @internal */
-export class Connection implements LinkOwner {
+export class ConnectionManager implements LinkOwner {
   _state: ConnectionState = "closed";
   _active: Link | undefined;
   _next: Link | undefined;
@@ -57,7 +57,7 @@ export class Connection implements LinkOwner {
 
   constructor(
     private _settings: ConnectionSettings,
-    private _speaker: Speaker,
+    private _handler: ConnectionHandler,
   ) {}
 
   _connect(): void {
@@ -75,14 +75,14 @@ export class Connection implements LinkOwner {
   }
 
   /** The network is there again, or somebody looks: do not wait any longer. */
-  _wake(): void {
+  _reconnectNow(): void {
     if (this._active) {
       this._active._ping();
       if (this._active._index > 0) this._replace(0, true);
     } else if (this._cancelRetry) this._attempt();
   }
 
-  /** The network is gone: nothing is tried until `_wake`, and the link in use has to show soon that it is not concerned. */
+  /** The network is gone: nothing is tried until `_reconnectNow`, and the link in use has to show soon that it is not concerned. */
   _sleep(): void {
     if (this._active) return this._active._ping(undefined, OFFLINE_TIMEOUT);
     if (!this._next && !this._cancelRetry) return;
@@ -104,7 +104,7 @@ export class Connection implements LinkOwner {
       this._ended(link);
     });
     link._staged = [];
-    this._speaker._prepare(link, () => {
+    this._handler._prepare(link, () => {
       if (link !== this._next) return;
       this._active?._close();
       this._use(link, true);
@@ -112,7 +112,7 @@ export class Connection implements LinkOwner {
   }
 
   _received(link: Link, message: Wire): void {
-    this._speaker._receive(link, message);
+    this._handler._receive(link, message);
   }
 
   _ended(link: Link, ending: Ending = { _code: CloseCode.Abnormal, _reason: "" }): void {
@@ -126,7 +126,7 @@ export class Connection implements LinkOwner {
     this._active = link;
     this._set("connected");
     if (this._active !== link) return; // somebody who heard it has disconnected
-    this._speaker._begin(link, seamless);
+    this._handler._begin(link, seamless);
     if (link._index > 0) this._replace(this._settings._upgradeInterval, true);
   }
 
@@ -138,7 +138,7 @@ export class Connection implements LinkOwner {
     if (staged?._staged) return this._use(staged, false);
     this._drop();
     this._set(this._settings._reconnect ? "reconnecting" : "closed");
-    this._speaker._interrupted(ending);
+    this._handler._interrupted(ending);
     if (this._state !== "reconnecting") return;
     if (ending._code === CloseCode.Resume) return this._attempt();
     if (ending._code === CloseCode.PolicyViolation) this._attempts = Math.max(this._attempts, 3);
@@ -158,7 +158,7 @@ export class Connection implements LinkOwner {
   private _refuses({ _code, _reason, _refused }: Ending, told = false): boolean {
     if (_code !== CloseCode.Disconnected && !_refused) return false;
     const error = _refused ?? new RealtimeError(ErrorCode.ConnectionFailed, `the server has ended this connection: ${_reason}`);
-    this._speaker._interrupted({ _code, _reason });
+    this._handler._interrupted({ _code, _reason });
     this._giveUp(error, told);
     return true;
   }
@@ -169,14 +169,14 @@ export class Connection implements LinkOwner {
       return this._giveUp(new RealtimeError(ErrorCode.ConnectionFailed, `cannot connect: ${this._reason}`));
     }
     const delay = fullJitter(this._attempts++, _delay, _maxDelay, _clock.random);
-    // Offline: `_wake` will come. Where nothing tells that, `onLine` is not false.
+    // Offline: `_reconnectNow` will come. Where nothing tells that, `onLine` is not false.
     if (globalThis.navigator?.onLine === false) this._cancelRetry = () => {};
     else this._cancelRetry = _clock.after(delay, () => this._attempt());
   }
 
   private _giveUp(error: RealtimeError, told = false): void {
     this._disconnect("failed");
-    this._speaker._failed(error, told);
+    this._handler._failed(error, told);
   }
 
   /** Try to connect: as the last time; from the second attempt on, every other way too. */
@@ -221,6 +221,6 @@ export class Connection implements LinkOwner {
   private _set(state: ConnectionState): void {
     if (this._state === state) return;
     this._state = state;
-    this._speaker._stateChanged(state);
+    this._handler._stateChanged(state);
   }
 }

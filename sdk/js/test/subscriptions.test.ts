@@ -275,7 +275,7 @@ test("calls of subscribe() that wait are refused by disconnect(), what was subsc
 test("who wants to know hears when nothing has been subscribed to for a while", async () => {
   const { stage, channel } = await joined();
   const idle: number[] = [];
-  stage.realtime._session._idle = () => idle.push(stage.clock.now());
+  stage.realtime._manager._idle = () => idle.push(stage.clock.now());
   const leave = (): void => void channel.unsubscribe();
   leave();
   const again = channel.subscribe(); // in time

@@ -23,7 +23,7 @@ interface Entry {
 const encoder = new TextEncoder();
 
 /** @internal */
-export class Outbox {
+export class SendQueue {
   /** Bytes of JSON that the server takes as one message. */
   _messageSize = 131072;
   private _entries = new Map<string, Entry>();

@@ -14,36 +14,40 @@ from typing import Any
 from bunbase.codes import CloseCode, ErrorCode
 from bunbase.core.backoff import full_jitter
 from bunbase.errors import ConnectionEndedError, RealtimeError
-from bunbase.hub import Hub
 from bunbase.link import Link
 from bunbase.options import Options
+from bunbase.subscription_manager import SubscriptionManager
 from bunbase.transports import TRANSPORTS, Address
 
-__all__ = ["Connector"]
+__all__ = ["ConnectionManager"]
 
 _SHORT_LIVED = 2.0
 _BARRIER_TIMEOUT = 2.0
 
 
-class Connector:
+class ConnectionManager:
     """See the module. ``told`` is called with a state and, where there is one, the reason for it."""
 
     def __init__(
-        self, address: Address, options: Options, hub: Hub, told: Callable[[str, RealtimeError | None], None]
+        self,
+        address: Address,
+        options: Options,
+        subscriptions: SubscriptionManager,
+        told: Callable[[str, RealtimeError | None], None],
     ) -> None:
         self.current: Link | None = None
         self._address = address
         self._options = options
-        self._hub = hub
+        self._subscriptions = subscriptions
         self._told = told
         self._level = 0  # index into options.transports: what worked last
         self._shaky = 0  # connections in a row that did not last
-        self._hurry = asyncio.Event()
+        self._retry_now = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
 
-    def hurry(self) -> None:
+    def reconnect_now(self) -> None:
         """The network may be back: do not wait any longer, and see whether the connection lives."""
-        self._hurry.set()
+        self._retry_now.set()
         if self.current is not None:
             self.current.probe()
 
@@ -103,23 +107,23 @@ class Connector:
 
     async def _back_off(self, attempt: int) -> None:
         delay = full_jitter(attempt, self._options.reconnect_delay, self._options.max_reconnect_delay)
-        self._hurry.clear()
+        self._retry_now.clear()
         try:
             async with asyncio.timeout(delay):
-                await self._hurry.wait()
+                await self._retry_now.wait()
         except TimeoutError:
             return
 
     async def _open(self, name: str) -> Link:
         transport = TRANSPORTS[name](self._address, self._options.connect_timeout)
-        link = Link(transport, self._options, self._hub)
+        link = Link(transport, self._options, self._subscriptions)
         await link.open()
         return link
 
     async def _serve(self, link: Link) -> ConnectionEndedError:
         """Use a connection, and those it is moved to, until it is lost."""
         self.current = link
-        self._hub.activate(link)
+        self._subscriptions.activate(link)
         self._told("connected", None)
         began = time.monotonic()
         while True:
@@ -132,7 +136,7 @@ class Connector:
                 continue
             ended = link.ended.result()
             self.current = None
-            self._hub.lost()
+            self._subscriptions.lost()
             self._drop(link)
             self._shaky = self._shaky + 1 if time.monotonic() - began < _SHORT_LIVED else 0
             if ended.code == CloseCode.POLICY_VIOLATION:
@@ -177,19 +181,19 @@ class Connector:
             return None
         try:
             async with asyncio.timeout(self._options.connect_timeout):
-                await self._hub.prepare(new)
+                await self._subscriptions.prepare(new)
             seamless = await old.barrier(_BARRIER_TIMEOUT)
             if new.ended.done():
                 raise new.ended.result()
         except (ConnectionEndedError, TimeoutError):
-            self._hub.abandon(new)
+            self._subscriptions.abandon(new)
             self._drop(new)
             return None
         except BaseException:
-            self._hub.abandon(new)
+            self._subscriptions.abandon(new)
             self._drop(new)
             raise
-        self._hub.switch(new, seamless=seamless)
+        self._subscriptions.switch(new, seamless=seamless)
         return new
 
     def _drop(self, link: Link) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from bunbase.codes import ErrorCode
 from bunbase.errors import RealtimeError
 
-__all__ = ["Entry", "Outbox"]
+__all__ = ["Entry", "SendQueue"]
 
 Answer = dict[str, Any] | RealtimeError
 
@@ -29,7 +29,7 @@ class Entry:
     sent: bool = False
 
 
-class Outbox:
+class SendQueue:
     """``limit``: how many messages may wait while there is no connection."""
 
     def __init__(self, limit: int) -> None:
@@ -62,7 +62,7 @@ class Outbox:
         return None
 
     def answered(self, ref: str, answer: Answer) -> bool:
-        """The server answered; False if it was no message of this outbox."""
+        """The server answered; False if it was no message of this queue."""
         entry = self._entries.pop(int(ref), None) if ref.isdecimal() else None
         if entry is None:
             return False

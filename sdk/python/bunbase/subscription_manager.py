@@ -14,13 +14,13 @@ from functools import partial
 from bunbase import codec
 from bunbase.codes import ErrorCode
 from bunbase.core.backoff import full_jitter
-from bunbase.core.outbox import Outbox
+from bunbase.core.send_queue import SendQueue
 from bunbase.errors import ConnectionEndedError, RealtimeError
 from bunbase.link import Link
 from bunbase.model import Message
 from bunbase.subscription import Raw, Subscription
 
-__all__ = ["Hub"]
+__all__ = ["SubscriptionManager"]
 
 _TRANSIENT = frozenset((ErrorCode.CONNECTION_FAILED, ErrorCode.RATE_LIMITED))
 _RETRY_AFTER = 1.0
@@ -39,12 +39,12 @@ class _Prepared:
     buffer: list[Raw] = field(default_factory=list)
 
 
-class Hub:
+class SubscriptionManager:
     """See the module. ``direct`` gets messages for this connection itself, ``failed`` errors that belong to nothing."""
 
     def __init__(self, queue_limit: int) -> None:
         self.active: Link | None = None
-        self.outbox = Outbox(queue_limit)
+        self.send_queue = SendQueue(queue_limit)
         self.subscriptions: dict[str, Subscription] = {}
         self._prepared: dict[Link, _Prepared] = {}
         self._leaving: dict[str, asyncio.Future[None]] = {}
@@ -73,7 +73,7 @@ class Hub:
     def lost(self) -> None:
         """There is no connection."""
         self.active = None
-        self.outbox.restart()
+        self.send_queue.restart()
         for future in self._leaving.values():
             _done(future)
         self._leaving.clear()
@@ -118,7 +118,7 @@ class Hub:
     def _take_over(self, link: Link) -> None:
         self.active = link
         self._limits = link.connected.get("limits", {})
-        self.outbox.restart()
+        self.send_queue.restart()
 
     # Requests.
 
@@ -133,14 +133,14 @@ class Hub:
             )
         self.needed()
         future: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
-        entry = self.outbox.add(message, partial(_answer, future), online=self.active is not None)
+        entry = self.send_queue.add(message, partial(_answer, future), online=self.active is not None)
         if self.active is not None:
             self.active.wake()
         try:
             return await future
         finally:
             if not future.done() or future.cancelled():
-                self.outbox.withdraw(entry)
+                self.send_queue.withdraw(entry)
 
     def subscribe(self, subscription: Subscription) -> None:
         """Serve it, now and after every reconnect."""
@@ -168,7 +168,7 @@ class Hub:
 
     def fail(self, error: RealtimeError) -> None:
         """The connection is given up: nothing is sent any more, and nobody waits for ever."""
-        self.outbox.fail(error)
+        self.send_queue.fail(error)
         for subscription in list(self.subscriptions.values()):
             if not subscription.begun:
                 self._drop(subscription, error)
@@ -179,7 +179,7 @@ class Hub:
         """See ``LinkHandler``."""
         if link is not self.active:
             return None
-        entry = self.outbox.next()
+        entry = self.send_queue.next()
         return None if entry is None else entry.message
 
     def received(self, link: Link, message: Raw) -> None:
@@ -205,7 +205,7 @@ class Hub:
         kind, channel = message["type"], message.get("channel", "")
         key = message.get("id") or channel if kind in ("subscribed", "unsubscribed", "snapshot") else channel
         if kind == "ack":
-            self.outbox.answered(message.get("ref", ""), message)
+            self.send_queue.answered(message.get("ref", ""), message)
         elif kind == "error":
             self._error(message)
         elif kind == "unsubscribed":
@@ -234,8 +234,8 @@ class Hub:
     def _error(self, message: Raw) -> None:
         error, ref = RealtimeError.of(message), message.get("ref", "")
         if ref:  # about a message; one that is not known any more was answered before
-            if not (error.code == ErrorCode.RATE_LIMITED and self.outbox.refused(ref)):
-                self.outbox.answered(ref, error)
+            if not (error.code == ErrorCode.RATE_LIMITED and self.send_queue.refused(ref)):
+                self.send_queue.answered(ref, error)
             return
         key = message.get("id") or message.get("channel", "")
         if (future := self._leaving.pop(key, None)) is not None:
