@@ -25,7 +25,7 @@ from engine.live.plan_cache import Plan, Planner
 from engine.live.planning_budget import PLANNING
 from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
-from engine.postgres.errors import UNREADABLE, in_words, is_raised
+from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statements
 from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLargeError
 from engine.postgres.statement import Statement
 from engine.query.compile.plan import IncrementalPlan
@@ -218,7 +218,7 @@ class Refresher:
             else:
                 await self._rest(query, state)
         except UNREADABLE as error:
-            if is_raised(error):
+            if is_statements(error):
                 raise
             since = state.failing[0] if state.failing else time.monotonic()
             state.failing = since, in_words(error)
@@ -226,7 +226,7 @@ class Refresher:
                 raise
             tell = log.warning if rounds == 0 else log.debug
             tell("a live query cannot be read; trying again", key=query.key, error=str(error))
-        except psycopg.ProgrammingError as error:
+        except (psycopg.ProgrammingError, psycopg.InternalError) as error:
             # Perhaps the table changed and the stream has yet to say so: look again before giving up.
             # Whether a table is missing is for the planner to say, which asks the catalog.
             missing = isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
@@ -397,7 +397,7 @@ def _rejection(error: Exception) -> QueryRejectedError:
         return error
     if isinstance(error, psycopg.errors.QueryCanceled) and not is_raised(error):
         return InvalidQueryError("the query takes too long")
-    if isinstance(error, UNREADABLE) and not is_raised(error):
+    if isinstance(error, UNREADABLE) and not is_statements(error):
         return DatabaseUnavailableError(in_words(error))
     rejected = rejection(error) if isinstance(error, psycopg.Error) else None
     return rejected or SubscriptionFailedError("the database failed to answer this query; the server's log says why")

@@ -33,7 +33,7 @@ from engine.live.refresher import Refresher
 from engine.live.registry import QueryRegistry
 from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
-from engine.postgres.errors import UNREADABLE, in_words, is_clients, is_raised
+from engine.postgres.errors import UNREADABLE, in_words, is_clients, is_statements
 from engine.postgres.snapshot_reader import Reader
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.change_feed import ChangeFeed
@@ -272,7 +272,7 @@ class LiveQueries:
                     ) from refused
                 raise
             except UNREADABLE as error:  # perhaps only the connection that the pool gave us
-                if isinstance(error, psycopg.Error) and is_raised(error):
+                if isinstance(error, psycopg.Error) and is_statements(error):
                     raise InvalidQueryError(f"the query cannot be read: {error.diag.message_primary}") from error
                 cut_off += isinstance(error, psycopg.errors.QueryCanceled)
                 if cut_off >= _CUT_OFF:

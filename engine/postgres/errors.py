@@ -22,6 +22,7 @@ __all__ = [
     "in_words",
     "is_clients",
     "is_raised",
+    "is_statements",
     "reason",
     "rolled_back",
 ]
@@ -90,6 +91,17 @@ class TableLockedError(errors.LockNotAvailable):
 def is_raised(error: BaseException) -> bool:
     """Whether a function of the database raised ``error`` on purpose, with a SQLSTATE of its author's choice."""
     return isinstance(error, psycopg.Error) and error.diag.source_function in _RAISING
+
+
+def is_statements(error: BaseException) -> bool:
+    """Whether the statement and what it was given are the reason, although psycopg counts ``error`` among those of the
+    operation: a function raised it, or the statement went over a limit of PostgreSQL (class 54, such as a text of 1 GB or
+    ``chr(0)``, and ``temp_file_limit``). Repeating the statement brings the same error.
+    """
+    if not isinstance(error, psycopg.Error) or error.diag.severity_nonlocalized not in (None, "ERROR"):
+        return False
+    state = error.sqlstate or ""
+    return is_raised(error) or state[:2] == "54" or state == "53400"
 
 
 def rolled_back(error: BaseException, connection: psycopg.AsyncConnection[Any] | None) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-__all__ = ["canonical_number", "exact_decoder", "exact_number", "shown", "write_exact"]
+__all__ = ["canonical_number", "exact_decoder", "exact_number", "expansion", "shown", "write_exact"]
 
 # Beyond what numeric holds: 131,072 digits before the point and 16,383 behind it (docs: "Numeric Types").
 _LARGEST_EXPONENT: Final = 150_000
@@ -60,6 +60,25 @@ def write_exact(value: object, *, in_order: bool = False) -> bytes:
     ``RecursionError``.
     """
     return _write_sorted(value) if in_order else _write(value)
+
+
+def expansion(value: object) -> int:
+    """How many characters the numbers in ``value`` take that stand for their exponents, when PostgreSQL writes them out:
+    ``1e131000`` is a number of 131,001 digits there. About, and never too few; without recursion.
+    """
+    characters = 0
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case Decimal() as number if isinstance(exponent := number.as_tuple().exponent, int):
+                characters += exponent if exponent > 0 else max(-number.adjusted(), 0)
+            case float() as number if abs(number) >= 1e16 or abs(number) < 1e-4:
+                characters += 310
+            case dict() as fields:
+                waiting.extend(fields.values())
+            case list() | tuple() as items:
+                waiting.extend(items)
+    return characters
 
 
 class _Verbatim(str):

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from engine.values.exact_json import exact_decoder
+from engine.values.exact_json import exact_decoder, expansion
 from server.ports.channels import Member
 from server.protocol.validation import InvalidMessageError, check_storable
 
@@ -109,6 +109,8 @@ def _decoded(attributes: str | None) -> _Attributes:
     try:
         decoded = _attributes.decode(attributes)
         check_storable(decoded, field="attributes")
+        if (digits := expansion(decoded)) > _LONGEST_QUERY:
+            raise InvalidMessageError(f"attributes: numbers with exponents have {digits} digits more without them")
     except InvalidMessageError as wrong:
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, str(wrong)) from wrong
     except (msgspec.MsgspecError, RecursionError) as wrong:

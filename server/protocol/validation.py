@@ -10,11 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from engine.errors import RealtimeError
+from engine.values.exact_json import expansion
 from server.protocol.error_codes import ErrorCode
 
 __all__ = ["MAX_DEPTH", "InvalidMessageError", "check_payload", "check_storable", "deeper_than"]
 
 MAX_DEPTH: Final = 64
+_MAX_EXPANSION: Final = 1 << 20
 
 _any: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
@@ -38,12 +40,17 @@ def check_payload(data: bytes) -> Any:
 
 
 def check_storable(value: object, *, suspicious: bool = True, field: str = "data") -> None:
-    """Raise ``InvalidMessageError`` if ``value`` is nested too deeply or, where that is suspected, has text with NUL in it.
+    """Raise ``InvalidMessageError`` if ``value`` is nested too deeply, has numbers that become long when PostgreSQL writes
+    them out, or, where that is suspected, has text with NUL in it.
 
     ``field``: what the error calls it.
     """
     if deeper_than(value, MAX_DEPTH):
         raise InvalidMessageError(f"{field}: nested more than {MAX_DEPTH} levels deep")
+    if (digits := expansion(value)) > _MAX_EXPANSION:
+        raise InvalidMessageError(
+            f"{field}: its numbers have {digits} digits more when they are written without exponents"
+        )
     if suspicious and _has_nul(value):
         raise InvalidMessageError(f"{field}: text in PostgreSQL cannot contain the character NUL")
 

@@ -52,6 +52,7 @@ _LOOKUPS = ("42", "3F", "0A")
 _TEXT_SEARCH = ("get_ts_config_oid", "get_ts_dict_oid", "regconfigin", "regdictionaryin")
 _ROW_TEXT = "record_in"
 _LITERAL = re.compile(r"[eEbBxX]?'|\$")
+_LOOK_UPS = ("lsyscache.c", "relation.c", "relcache.c", "syscache.c", "typcache.c")
 _OURS = ("08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX")
 
 _Key = TypeVar("_Key")
@@ -113,13 +114,22 @@ def rejection(error: psycopg.Error, sql: str = "") -> QueryRejectedError | None:
         )
     if state in ("42P01", "3F000"):
         return PermissionDeniedError(f"{message}, or it is not exposed")
-    if not state or state[:2] in _OURS:
+    if not state or (state[:2] in _OURS and not _of_the_query(error, state)):
         return None
     if error.diag.source_function == _ROW_TEXT and state == "0A000":
         return InvalidQueryError(
             f"a string is compared with a row: cast it to the row's type, or write row(...){where}"
         )
     return InvalidQueryError(f"{message}{where}")
+
+
+def _of_the_query(error: psycopg.Error, state: str) -> bool:
+    """Whether an error of a class that tells of the server is of the query: a temporary file or a value that is too large.
+
+    What PostgreSQL calls internal comes of what the query does with its values, unless the place that raises it looks up
+    definitions, which may have been dropped a moment ago.
+    """
+    return state == "53400" or (state == "XX000" and error.diag.source_file not in _LOOK_UPS)
 
 
 @contextmanager

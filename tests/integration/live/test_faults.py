@@ -230,6 +230,31 @@ async def test_a_query_that_writes_is_refused_for_that_and_for_good(base: str) -
             assert refused.value.code == "RT_007"
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("chr(id - id)", "null character not permitted"),
+        ("length(repeat(t.x::text, 600000000))", "requested length too large"),
+        ("repeat('[', id * 100000)::json", "stack depth limit exceeded"),
+        ("to_tsquery(repeat('!', 50000) || 'a')", "tsquery stack too small"),
+    ],
+)
+async def test_a_value_beyond_a_limit_of_postgresql_is_the_querys_fault_and_no_outage(
+    base: str, value: str, reason: str
+) -> None:
+    async with stage(base) as play:
+        with pytest.raises(QueryRejectedError, match=reason) as refused:
+            await play.follow(Query("t", {"sql": f"select id, {value} as y from t"}, ""))
+        assert refused.value.code == "RT_007"
+        later = f"select id, case when x > 1000 then ({value})::text else '' end as y from t"
+        follower = await play.follow(Query("t", {"sql": later}, json_rows("select id, '' as y from t order by id")))
+        run(base, "update t set x = 2000 where id = 1")
+        await follower.until(lambda: follower.error is not None)
+        assert isinstance(follower.error, QueryRejectedError)
+        assert follower.error.code == "RT_007"
+        assert play.live.problem is None
+
+
 async def test_a_query_that_takes_too_long_is_refused(base: str) -> None:
     run(base, "insert into t select i, i from generate_series(100, 2000) i")
     async with stage(base, live=replace(QUICK, read_timeout_ms=200)) as play:

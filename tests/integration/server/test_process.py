@@ -62,7 +62,7 @@ async def test_a_server_that_cannot_go_on_says_so_ends_and_is_followed_by_one_th
     port, slot = free_port(), slot_name()
     subscribe = {"type": "subscribe", "channel": "room"}
     faulty = await start(
-        "serve", "--dsn", database, port=port, config={"slot_name": slot}, module="tests.server.failing"
+        "serve", "--dsn", database, port=port, config={"slot_name": slot}, module="tests.support.failing"
     )
     await faulty.healthy()
     async with asyncio.timeout(PATIENCE), connect(faulty.websocket) as client:

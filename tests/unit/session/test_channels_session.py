@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from engine.channels.core.model import ChannelOptions
+from engine.values.exact_json import write_exact
 from server.session.session import (
     CancelSubscription,
     Output,
@@ -25,7 +27,7 @@ def session(**limits: Any) -> Session:
 
 
 def receive(target: Session, **message: object) -> list[Output]:
-    return target.receive(json.dumps(message).encode(), 0.0)
+    return target.receive(write_exact(message), 0.0)
 
 
 def answer(outputs: list[Output]) -> dict[str, Any]:
@@ -134,6 +136,8 @@ def test_a_text_with_nul_is_refused_by_the_name_of_its_field(field: str) -> None
         {"metadata": []},
         {"note": "x" * 5000},
         {"note": "a\x00b"},
+        {"metadata": {"x": [Decimal("1e131000")] * 9}},
+        {"x": Decimal("1e-9000")},
     ],
 )
 def test_presence_that_cannot_be_is_refused_on_subscribe_and_on_update(data: dict[str, object]) -> None:
