@@ -15,8 +15,9 @@ class ChannelSettings:
         node_id: this node's name in ``realtime.nodes``; its connections go when its lease has run out.
         max_history: messages that ``history`` brings at most; the rest is read by REST.
         max_replay: messages that ``since`` brings at most; a client that missed more is told ``recovered: false``.
-        max_replay_bytes: bytes of payload that ``history`` and ``since`` bring at most; beyond it ``history`` brings fewer
-            messages, and ``since`` is told ``recovered: false``.
+        max_replay_bytes: bytes of payload that ``since`` brings at most; a client that missed more is told
+        ``recovered: false``.
+        max_history_bytes: bytes of payload that ``history`` brings at most; beyond it, it brings fewer messages.
         gather: how long a publish may wait for others to share its commit.
         batch: messages per commit at most.
         queue: publishes that may wait; beyond it, publishing waits (back-pressure).
@@ -32,7 +33,8 @@ class ChannelSettings:
     node_id: str
     max_history: int = 1000
     max_replay: int = 10_000
-    max_replay_bytes: int = 16 << 20
+    max_replay_bytes: int = 64 << 20
+    max_history_bytes: int = 16 << 20
     gather: float = 0.002
     batch: int = 500
     queue: int = 10_000

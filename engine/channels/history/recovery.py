@@ -36,6 +36,7 @@ _RETRY = 1.0
 _OTHERS = 30.0  # seconds to wait for other nodes before a position is made up
 _LOOK = 0.2
 _MOST_EXAMINED = 10_000  # messages looked at in search of those that a subscriber wants
+_READS = 4  # pasts read at once: each may be as large as max_replay_bytes
 
 
 class HandOver:
@@ -58,6 +59,7 @@ class HandOver:
         self._settings = settings
         self._whole = asyncio.Event()
         self._generation = 0
+        self._reads = asyncio.Semaphore(_READS)
         self._resume: Lsn | None = None
 
     # -- one subscription ------------------------------------------------------------------------------------------
@@ -74,7 +76,8 @@ class HandOver:
             ticket = self._core.ledger.begin_read()
             past: HistoryPage | None = None
             try:
-                past, judged, recovered = await self._read(subscription, since, history)
+                async with self._reads:
+                    past, judged, recovered = await self._read(subscription, since, history)
                 if generation != self._generation:
                     continue
                 events = self._events(subscription.channel, judged)
@@ -114,7 +117,7 @@ class HandOver:
         # Also without history a snapshot is needed: for what the ledger may let go of meanwhile.
         count = history
         while True:
-            past = await self._replay.last(channel, count, self._core.position, self._settings.max_replay_bytes)
+            past = await self._replay.last(channel, count, self._core.position, self._settings.max_history_bytes)
             judged = await _judged(past, [subscription])
             wanted = sum(map(subscription.wants, judged))
             if wanted >= history or len(past.rows) < count or count >= _MOST_EXAMINED:

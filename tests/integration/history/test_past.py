@@ -146,7 +146,7 @@ async def test_a_change_that_is_too_large_is_announced_without_its_values_and_th
 async def test_what_history_and_since_bring_is_bounded_in_bytes_and_nothing_is_said_to_be_whole_that_is_not(
     database: str,
 ) -> None:
-    async with node(database, max_replay_bytes=5_000) as one:
+    async with node(database, max_replay_bytes=5_000, max_history_bytes=5_000) as one:
         acks = [await one.publish("room", f"{number:02}" + "x" * 1_000) for number in range(20)]
         await one.channels.recorded()
         newcomer = await one.listen("room", history=20)
