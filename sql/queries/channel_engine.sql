@@ -422,3 +422,15 @@ join pg_namespace n on n.oid = c.relnamespace
 left join pg_stat_activity a on a.pid = l.pid
 where a.pid is distinct from pg_backend_pid()
 order by a.pid, l.granted desc
+
+-- name: begin_write
+-- What a node has to write down, whatever default_transaction_read_only says.
+begin read write
+
+-- name: end_write
+-- Committed with all of it, or not at all.
+commit
+
+-- name: engine_read_only
+-- Whether sessions are read-only unless they say otherwise.
+select current_setting('default_transaction_read_only') = 'on' as read_only

@@ -139,6 +139,22 @@ class Store:
 
         return await self.attempt(run)
 
+    async def keep(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        """Run a named query that keeps the node's own books: also in a database that is set read-only
+        (``default_transaction_read_only``), in which a node follows the stream all the same. See :meth:`attempt`.
+        """
+
+        async def run(connection: psycopg.AsyncConnection[DictRow]) -> list[dict[str, Any]]:
+            cursor = connection.cursor()
+            async with connection.pipeline():
+                await connection.execute(query("begin_write").encode())
+                await self._pool.settle(connection)
+                await cursor.execute(query(name).encode(), parameters or None)
+                await connection.execute(query("end_write").encode())
+            return await cursor.fetchall() if cursor.description else []
+
+        return await self.attempt(run, begins=True)
+
     async def insist(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
         """Do ``work`` until the database lets it."""
         while True:

@@ -24,7 +24,7 @@ class Epochs:
 
     async def refresh(self) -> bool:
         """Learn the epoch; if the database was restored, a new one begins. True: it is not what this node knew."""
-        await self._store.rows("engine_adopt_cluster")
+        await self._store.keep("engine_adopt_cluster")
         before, self.current = self.current, (await self._store.rows("engine_settings"))[0]["epoch"]
         return before not in ("", self.current)
 

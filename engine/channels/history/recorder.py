@@ -124,7 +124,7 @@ class CommitRecorder:
 
     async def _ask(self, name: str, **parameters: object) -> dict[str, Any]:
         """Run a query that does nothing in another history. Raises ``UnavailableError`` there."""
-        [row] = await self._store.rows(name, epoch=self._epochs.current, **parameters)
+        [row] = await self._store.keep(name, epoch=self._epochs.current, **parameters)
         if not row["ours"]:
             raise UnavailableError(OTHER_HISTORY)
         return row

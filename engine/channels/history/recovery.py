@@ -247,7 +247,7 @@ class HandOver:
             return
         await self._others(position)
         log.warning("messages had no commit position; they get one", transactions=len(missing))
-        [written] = await self._store.rows(
+        [written] = await self._store.keep(
             "engine_record_commits",
             epoch=self._epochs.current,
             channels=[row["channel"] for row in missing],

@@ -33,7 +33,7 @@ class Maintenance:
         behind.
         """
         reader.key = (await self._store.rows("engine_settings"))[0]["stream_key"]
-        await self._store.rows("engine_forget_connections", node=self._settings.node_id)
+        await self._store.keep("engine_forget_connections", node=self._settings.node_id)
 
     async def run(self) -> None:
         """Now, and every so often."""

@@ -239,6 +239,12 @@ class Publisher:
                     self._blockage.found([waiting for waiting in batch if waiting.history])
                     batch = [waiting for waiting in batch if not waiting.history]
                     continue
+                if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) and not is_raised(error):
+                    for waiting in batch:
+                        if waiting.history:
+                            self._refuse(waiting, error)
+                    await self._hang_up()  # a session keeps what the database said as it began
+                    continue
                 if len(batch) == 1:
                     return self._refuse(batch[0], error)
                 batch = await self._commit_half(batch)

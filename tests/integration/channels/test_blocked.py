@@ -88,6 +88,28 @@ async def test_a_read_only_database_refuses_messages_for_the_moment_and_goes_on_
         await listener.until(lambda: "after" in listener.data)
 
 
+async def test_a_node_starts_in_a_read_only_database_and_publishes_once_that_is_over(database: str) -> None:
+    name = database.rsplit("/", 1)[1]
+    run(database, "create table t (id int primary key)")
+    run(database, "select realtime.expose('t'), realtime.create_channel('passing', history => false)")
+    run(database, "select realtime.broadcast('chat:1', 'said', '1')")  # its commit is recorded by the node
+    set_read_only(database, name, "on")
+    async with node(database) as here:
+        await here.live.subscribe("t", {"sql": "select count(*) from t"}, lambda *_: None)
+        await until(lambda: here.channels.problems)
+        assert "default_transaction_read_only" in here.channels.problems[0]
+        with pytest.raises(UnavailableError, match="read-only"):
+            await here.publish("chat:1", "during")
+        with pytest.raises(UnavailableError, match="read-only"):
+            await here.member()
+        with psycopg.connect(database, autocommit=True, options="-c default_transaction_read_only=off") as connection:
+            connection.execute(f"alter database {name} reset default_transaction_read_only".encode())
+        await until(lambda: not here.channels.problems)
+        listener = await here.listen("chat:1", history=10)
+        await here.publish("chat:1", "after")
+        await listener.until(lambda: listener.data == [1, "after"])
+
+
 def set_read_only(dsn: str, name: str, value: str) -> None:
     """As a DBA does for maintenance: for new sessions, and the old ones are ended."""
     with psycopg.connect(dsn, autocommit=True, options="-c default_transaction_read_only=off") as connection:

@@ -20,7 +20,7 @@ from tests.integration.channels.test_blocked import holding, set_read_only
 from tests.support.listener import listener, slot_name
 from tests.support.live_stage import read, run, until
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, ROOT, ServerProcess, serving
+from tests.support.processes import PATIENCE, ROOT, ServerProcess, serving, start
 
 
 async def problem(server: ServerProcess) -> str:
@@ -47,12 +47,18 @@ async def test_what_an_operator_does_to_the_database_is_seen_in_health_and_log(t
         assert any("publishing_blocked" in line and "maintenance by hand" in line for line in server.lines)
 
         set_read_only(table, table.rsplit("/", 1)[1], "on")
+        assert "default_transaction_read_only is off" in await problem(server)
+        second = await start("serve", "--dsn", table, port=free_port(), config={"slot_name": slot_name()})
+        await second.healthy(503)  # it starts all the same
+        assert "default_transaction_read_only is off" in await problem(second)
+        await second.end()
         async with connect(server.websocket) as client:
             id = json.loads(await client.recv())["connectionId"]
             await until(lambda: any("read-only" in line for line in server.lines))
             assert read(table, f"select from realtime.connections where id = '{id}'") == []
             set_read_only(table, table.rsplit("/", 1)[1], "off")
             await until(lambda: read(table, f"select from realtime.connections where id = '{id}'"))
+        await server.healthy()
         assert not any("Traceback" in line for line in server.lines)
 
         run(table, "drop table realtime.nodes cascade")
