@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -34,20 +35,22 @@ class Database:
         self._patience = patience
         self._silent = silent
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
+        self._opening = asyncio.Lock()  # tasks that find the connection broken at the same time open one, not two
 
     async def connection(self) -> psycopg.AsyncConnection[DictRow]:
         """The connection, opened if there is none or the last one broke. Raises ``psycopg.OperationalError``."""
-        if self._connection is None or self._connection.broken or self._connection.closed:
-            self._connection = await connect(
-                self.dsn,
-                self._application_name,
-                # A lease must not wait for a synchronous standby: while that is away the stream goes on, and so do we.
-                READS_ANYWAY | {"synchronous_commit": "local"},
-                patience=self._patience,
-                autocommit=True,
-                row_factory=dict_row,
-            )
-        return self._connection
+        async with self._opening:
+            if self._connection is None or self._connection.broken or self._connection.closed:
+                self._connection = await connect(
+                    self.dsn,
+                    self._application_name,
+                    # A lease must not wait for a synchronous standby: while that is away the stream goes on, and so do we.
+                    READS_ANYWAY | {"synchronous_commit": "local"},
+                    patience=self._patience,
+                    autocommit=True,
+                    row_factory=dict_row,
+                )
+            return self._connection
 
     async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         """Run the named query; returns its rows. Raises ``psycopg.Error``.

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
+from engine.postgres.connection import Database
 from engine.postgres.pool import Pool
 from server.cli.local_postgres import LocalPostgres
 from tests.support.live_stage import PATIENCE, run, terminate, until
@@ -118,3 +119,12 @@ async def answers(pool: Pool) -> bool:
     except (PoolTimeout, psycopg.OperationalError):
         return False
     return True
+
+
+async def test_tasks_that_need_the_one_connection_at_the_same_time_share_it(dsn: str) -> None:
+    async with Database(dsn, "realtime test") as database:
+        one, other = await asyncio.gather(database.connection(), database.connection())
+        assert one is other
+        await one.close()
+        one, other = await asyncio.gather(database.connection(), database.connection())
+        assert one is other
