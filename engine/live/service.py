@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 
 import psycopg
 import structlog
@@ -330,17 +331,15 @@ class LiveQueries:
         # Taken before the first change, also by a small transaction: whoever waits for the turn hands over before it or
         # after it, never in its middle.
         async with self._turn:
-            for _ in self._router.process(transaction, outcome):
+            for _ in chain(self._router.process(transaction, outcome), self._conclude(transaction, outcome)):
                 await asyncio.sleep(0)
-            self._conclude(transaction, outcome)
             for tap in self._taps:
                 for _ in tap.process(transaction):
                     await asyncio.sleep(0)
         self._pass(transaction.end)
 
-    def _conclude(self, transaction: Transaction, outcome: Outcome) -> None:
-        for query, changes in outcome.changed:
-            query.emit(self._router.position, changes)
+    def _conclude(self, transaction: Transaction, outcome: Outcome) -> Iterator[None]:
+        yield from outcome.tell(self._router.position)
         for note in outcome.ddl:
             self._definitions.note(note, transaction.xid)
         for query in outcome.refresh:

@@ -3,7 +3,8 @@ before, at most, and after.
 
 The hostile clients keep to their rate. One kind after the other, each against a server of its own: large literals and long
 SQL, each another, with like patterns made to be slow; filters of a hundred conditions against large messages; live queries
-that come and go; histories of large messages that are not waited for; clients that take nothing while large messages come.
+that come and go; histories of large messages that are not waited for; clients that take nothing while large messages come;
+fifty lists of 2,000 rows each, whose rows all change once a second.
 The reference, in the same run, is the same client on the idle server. Run with ``python -m tests.bench.bench_hostile``.
 """
 
@@ -15,9 +16,10 @@ import json
 import statistics
 import tempfile
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 
 from server.cli.local_postgres import LocalPostgres
@@ -135,11 +137,39 @@ async def _slow(url: str, seconds: float) -> None:
             await asyncio.sleep(0.05)
 
 
+async def _updates(url: str, seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    async with connect(url, max_size=None) as client:
+        for number in range(50):
+            query = {"orderBy": [["likes", "desc"]], "limit": 2000 + number}
+            about = {"channel": "db:collection:messages", "id": f"{id(client)} {number}"}
+            await client.send(json.dumps({"type": "subscribe", **about, "query": query}))
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + end - time.perf_counter()):
+                async for _ in client:
+                    pass
+
+
+async def _write_each_second(dsn: str, statement: str) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        while True:
+            await connection.execute(statement.encode())
+            await asyncio.sleep(1)
+
+
 def _large(channel: str) -> str:
     return json.dumps({"type": "message", "channel": channel, "event": "e", "data": "x" * 120_000})
 
 
-_KINDS = {"plans": _plans, "filters": _filters, "churn": _churn, "history": _history, "slow": _slow}
+_KINDS = {
+    "plans": _plans,
+    "filters": _filters,
+    "churn": _churn,
+    "history": _history,
+    "slow": _slow,
+    "updates": _updates,
+}
+_WRITES = {"updates": "update messages set body = left(md5(random()::text) || body, 900)"}
 
 
 async def _measure(dsn: str, kind: str, clients: int, seconds: float) -> dict[str, object]:
@@ -153,11 +183,15 @@ async def _measure(dsn: str, kind: str, clients: int, seconds: float) -> dict[st
         await good.probe(seconds)
         quiet, before = good.taken(), _resident(server)
         attacks = [asyncio.create_task(_KINDS[kind](server.websocket, seconds)) for _ in range(clients)]
+        writing = asyncio.create_task(_write_each_second(dsn, _WRITES[kind])) if kind in _WRITES else None
         most = before
         while not all(attack.done() for attack in attacks):
             await good.probe(1)
             most = max(most, _resident(server))
         await asyncio.gather(*attacks)
+        if writing is not None:
+            writing.cancel()
+            await asyncio.wait({writing})
         busy = good.taken()
         await good.probe(25)  # what lingers goes within 15 s, and freed memory goes back within some more
         after = _resident(server)

@@ -32,6 +32,9 @@ __all__ = ["DdlNote", "Dispatcher", "Outcome"]
 log = logging.getLogger(__name__)
 
 _SLICE = 1_000  # changes between two chances for other work
+_AT_ONCE = (
+    1_000  # changed documents, of a KiB each, that windows find and subscribers are told between two such chances
+)
 _TURN = 0.01  # seconds after which there is one, too: few changes of large rows may concern many windows
 # What parsing a value can raise when the stream and the catalog disagree about its type.
 _UNREADABLE = (RelationChangedError, ValueError, ArithmeticError, LookupError, TypeError)
@@ -55,6 +58,16 @@ class Outcome:
     changed: list[tuple[LiveQuery, list[DocChange]]] = field(default_factory=list)
     refresh: set[LiveQuery] = field(default_factory=set)
     ddl: list[DdlNote] = field(default_factory=list)
+
+    def tell(self, position: Lsn) -> Iterator[None]:
+        """Tell the subscribers of each changed query, with one event. Yields now and then, between two queries."""
+        work = 0
+        for query, changes in self.changed:
+            if work >= _AT_ONCE:
+                yield
+                work = 0
+            query.emit(position, changes)
+            work += _work(changes) + len(query.subscriptions)
 
 
 @dataclass(slots=True)
@@ -118,11 +131,11 @@ class Dispatcher:
         latest.forget()
         self.tail.append(transaction, frozenset(touched))
         self._passed = transaction.position
-        self.position = max(self.position, transaction.position)
         for query in rereads:
             query.pending.add(transaction.xid)
             outcome.refresh.add(query)
-        self._commit(outcome)
+        yield from self._commit(outcome)
+        self.position = max(self.position, transaction.position)
 
     def interrupt(self, *, other_history: bool) -> None:
         """Transactions are missing from the stream, or what was read never was: windows are no ground for later changes.
@@ -164,9 +177,16 @@ class Dispatcher:
             if window not in skip:
                 window.mark_broken(reason)
 
-    def _commit(self, outcome: Outcome) -> None:
+    def _commit(self, outcome: Outcome) -> Iterator[None]:
+        """Let each window find what has changed. Yields now and then, between two windows: lists are those before the
+        transaction until their subscribers are told.
+        """
         journal, self._journal[:] = list(self._journal), []
+        work = 0
         for window in journal:
+            if work >= _AT_ONCE:
+                yield
+                work = 0
             owner = self._owners.get(window)
             if owner is None:
                 continue
@@ -185,7 +205,9 @@ class Dispatcher:
                 self._retire(window)
                 outcome.refresh.add(query)
                 continue
+            work += 1
             if changes:
+                work += _work(changes)
                 query.stage(before)
                 outcome.changed.append((query, changes))
             if window.thin:
@@ -318,6 +340,10 @@ class Dispatcher:
 
     def _is_of(self, relation: Relation, table: Table) -> bool:
         return relation.oid == table.oid or relation.oid in table.members
+
+
+def _work(changes: list[DocChange]) -> int:
+    return len(changes) + sum([len(change.doc) for change in changes]) // 1024
 
 
 def _facts(table: Table) -> tuple[object, ...]:

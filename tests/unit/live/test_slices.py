@@ -1,0 +1,102 @@
+"""One transaction that changes many lists gives the event loop turns between them, and each list changes in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from engine.catalog.load import Catalog
+from engine.feed.decoders.pgoutput import PgOutputDecoder
+from engine.live.core.diff import WindowEvent, apply_changes
+from engine.live.core.dispatcher import Dispatcher, Outcome
+from engine.live.core.shared_query import LiveQuery, Subscription
+from engine.postgres.snapshot import Snapshot
+from engine.postgres.snapshot_reader import ReadResult
+from engine.query.builder.parse import parse_query
+from engine.query.compile.plan import IncrementalPlan, compile_incremental
+from engine.transaction import Transaction
+from tests.bench.stream import MESSAGES, insert, relation, row, transaction
+
+QUERIES = 12
+ROWS = 400
+AT_ONCE = 1_000
+
+
+class Stage:
+    """A dispatcher with queries over the same rows, each with a subscriber; ``encoded`` and ``told`` count documents."""
+
+    def __init__(self) -> None:
+        self.router = Dispatcher()
+        self.router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
+        self.encoded = 0
+        self.told = 0
+        self.lists: dict[Subscription, list[tuple[str, bytes]]] = {}
+        self.queries = [self._query(1_000 + number) for number in range(QUERIES)]
+        for query in self.queries:
+            self.subscribe(query)
+        self.encoded = self.told = 0
+
+    def _query(self, limit: int) -> LiveQuery:
+        plan = compile_incremental(parse_query({"orderBy": [["id", "desc"]], "limit": limit}, MESSAGES), MESSAGES)
+        assert isinstance(plan, IncrementalPlan)
+        encode = plan.encode
+
+        def counting(values: Sequence[bytes | None]) -> bytes:
+            self.encoded += 1
+            return encode(values)
+
+        plan = replace(plan, encode=counting)
+        query = LiveQuery(plan.key, "messages", {})
+        query.plan = plan
+        read = ReadResult(Snapshot(1000, 1000, frozenset()), [row(1, "room")], ())
+        assert self.router.hand_over_window(query, plan, read)
+        return query
+
+    def subscribe(self, query: LiveQuery) -> None:
+        subscription = Subscription(query, self._deliver, lambda: self.router.position, lambda _: None)
+        self.lists[subscription] = []
+        query.subscriptions[subscription] = None
+        subscription.begin()
+
+    def _deliver(self, subscription: Subscription, event: WindowEvent) -> None:
+        self.told += len(event.changes)
+        if event.reset:
+            self.lists[subscription].clear()
+        apply_changes(self.lists[subscription], event.changes)
+
+
+def large_transaction() -> Transaction:
+    decoder = PgOutputDecoder()
+    changes = [relation(), *[insert(number, "room") for number in range(100, 100 + ROWS)]]
+    [done] = [each for payload in transaction(9, changes) if (each := decoder.feed(payload)) is not None]
+    assert isinstance(done, Transaction)
+    return done
+
+
+def test_many_changed_lists_are_found_and_told_in_slices() -> None:
+    stage, outcome, found, told = Stage(), Outcome(), [0], [0]
+    for _ in stage.router.process(large_transaction(), outcome):
+        found.append(stage.encoded)
+    found.append(stage.encoded)
+    assert (found[-1], stage.told) == (QUERIES * ROWS, 0), "an event came before all lists had changed"
+    assert max(after - before for before, after in pairwise(found)) <= AT_ONCE + ROWS
+    for _ in outcome.tell(stage.router.position):
+        told.append(stage.told)
+    told.append(stage.told)
+    assert told[-1] == QUERIES * ROWS
+    assert max(after - before for before, after in pairwise(told)) <= AT_ONCE + ROWS
+
+
+def test_who_subscribes_between_two_slices_has_the_same_list_as_the_others_afterwards() -> None:
+    stage, outcome = Stage(), Outcome()
+    for _ in stage.router.process(large_transaction(), outcome):
+        for query in stage.queries:
+            stage.subscribe(query)
+    for _ in outcome.tell(stage.router.position):
+        for query in stage.queries:
+            stage.subscribe(query)
+    assert len(stage.lists) > 3 * QUERIES
+    for subscription, documents in stage.lists.items():
+        assert documents == list(subscription.query.current().pairs)
+        assert len(documents) == ROWS + 1
