@@ -1,0 +1,77 @@
+"""One client, over a sink that the test holds: what is done in one turn of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from itertools import pairwise
+
+from server.client.client import Client
+from server.client.shared import SharedServices
+from server.ports.channels import ChannelEvent, EventBatch, Member
+from server.ports.live_queries import LiveEvent
+from server.session.session import Session, SessionLimits
+from tests.support.rooms import Rooms
+from tests.support.serving import Lists
+
+PATIENCE = 20
+
+
+class Sink:
+    """Remembers the events of live queries, and whether more may be read."""
+
+    def __init__(self) -> None:
+        self.congested = False
+        self.overflowing = False
+        self.held = False
+        self.events: list[LiveEvent] = []
+
+    def send(self, payload: bytes) -> None:
+        pass
+
+    def send_event(self, head: bytes, event: LiveEvent) -> None:
+        self.events.append(event)
+
+    def send_shared(self, event: ChannelEvent) -> None:
+        pass
+
+    def send_block(self, block: EventBatch) -> None:
+        pass
+
+    def hold(self, held: bool) -> None:
+        self.held = held
+
+    def close(self, code: int, reason: str) -> None:
+        pass
+
+
+def client(lists: Lists, sink: Sink, services: SharedServices | None = None) -> Client:
+    limits = SessionLimits(message_rate=10_000)
+    return Client(Session("c", limits), Member("c", None), services or SharedServices(lists, Rooms()), sink)
+
+
+def subscribe(target: Client, id: str, filler: str = "") -> None:
+    query = {"where": [["body", "==", filler]]}
+    message = {"type": "subscribe", "channel": "db:collection:list", "id": id, "query": query}
+    target.carry_out(target.session.receive(json.dumps(message).encode(), 0.0))
+
+
+async def test_a_drained_connection_resumes_one_live_query_in_each_turn_of_the_loop() -> None:
+    lists, sink = Lists(), Sink()
+    target = client(lists, sink)
+    for number in range(10):
+        subscribe(target, str(number))
+    async with asyncio.timeout(PATIENCE):
+        while len(sink.events) < 10:  # noqa: ASYNC110 - turns of the loop are what the test is about
+            await asyncio.sleep(0)
+    sink.congested = True
+    target.congest()
+    lists.change(["new"])
+    sink.congested = False
+    target.relieve()
+    seen = [len(sink.events)]
+    while seen[-1] < 20:
+        target.relieve()  # as a transport does that drains in every turn
+        await asyncio.sleep(0)
+        seen.append(len(sink.events))
+    assert {after - before for before, after in pairwise(seen)} == {1}
