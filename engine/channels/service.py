@@ -167,7 +167,8 @@ class Channels:
     @property
     def problems(self) -> list[str]:
         """What somebody has to do something about, in words."""
-        found = self._tables.problem, self._publisher.problem, self._store.problem, self._reader.problem
+        parts = self._tables, self._publisher, self._recorder, self._store, self._reader
+        found = [part.problem for part in parts]
         return [each for each in found if each is not None]
 
     @property

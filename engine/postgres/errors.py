@@ -19,6 +19,7 @@ __all__ = [
     "UNREADABLE",
     "OtherServerError",
     "TableLockedError",
+    "function_refuses",
     "in_words",
     "is_clients",
     "is_raised",
@@ -102,6 +103,15 @@ def is_statements(error: BaseException) -> bool:
         return False
     state = error.sqlstate or ""
     return is_raised(error) or state[:2] == "54" or state == "53400"
+
+
+def function_refuses(error: BaseException | None) -> bool:
+    """Whether ``error``, or what caused it, comes from inside a function such as a trigger, and is no wait or outage:
+    the same statement would fail again. PostgreSQL gives errors inside functions a context.
+    """
+    if not isinstance(error, psycopg.Error):
+        return error is not None and function_refuses(error.__cause__)
+    return is_raised(error) or bool(error.diag.context and not isinstance(error, AWAY))
 
 
 def rolled_back(error: BaseException, connection: psycopg.AsyncConnection[Any] | None) -> bool:

@@ -90,7 +90,7 @@ select ours from history
 
 -- name: engine_record_and_route
 -- The same, and in the same transaction copies of messages for the channels they are routed to, made by the node that was first. Of messages that
--- are not stored nothing is recorded; their copies are claimed by the message's id instead.
+-- are not stored nothing is recorded; their copies are claimed by the message's id instead. careful: a copy that fails is left out.
 with history as materialized (
   select coalesce(realtime.epoch() = %(epoch)s, false) as ours
 ), recorded as materialized (
@@ -103,8 +103,11 @@ with history as materialized (
   on conflict do nothing
   returning channel, xid
 ), routed as materialized (
-  select realtime.send(r.target, r.event, r.payload::jsonb, r.sender, case when r.xid is null then r.id end, r.audience::jsonb, r.priority, r.id,
-                       r.connection_id, r.source) as outcome
+  select case when %(careful)s::bool
+              then realtime.try_send(r.target, r.event, r.payload::jsonb, r.sender, case when r.xid is null then r.id end, r.audience::jsonb,
+                                     r.priority, r.id, r.connection_id, r.source)
+              else realtime.send(r.target, r.event, r.payload::jsonb, r.sender, case when r.xid is null then r.id end, r.audience::jsonb,
+                                 r.priority, r.id, r.connection_id, r.source) end as outcome
   from (
     select * from unnest(%(targets)s::text[], %(sources)s::text[], %(source_xids)s::text[]::xid8[], %(events)s::text[], %(payloads)s::text[],
                          %(senders)s::text[], %(connections)s::text[], %(ids)s::text[], %(audiences)s::text[], %(priorities)s::int[])
@@ -113,7 +116,7 @@ with history as materialized (
     order by case when xid is null then target end, case when xid is null then id end, n
   ) r
 )
-select h.ours, (select count(outcome) from routed) as copies from history h
+select h.ours, (select count(outcome) from routed) as copies, (select count(*) from routed where outcome = 'refused') as refused from history h
 
 -- name: engine_remove_refused
 -- Messages that committed after their room was closed: nobody was shown them, and whoever published them was told so. Says whether it saw all of

@@ -111,6 +111,21 @@ comment on function realtime.send(text, text, jsonb, text, text, jsonb, integer,
   'too large, too deep. '
   'Not for others to call: realtime.broadcast() raises errors';
 
+create or replace function realtime.try_send(
+  channel text, event text, payload jsonb, sender text, id text, audience jsonb, priority integer, made_id text,
+  connection_id text, routed_from text
+) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return realtime.send(channel, event, payload, sender, id, audience, priority, made_id, connection_id, routed_from);
+exception when others or query_canceled or assert_failure then
+  raise warning 'realtime: a copy for channel % was refused: %', quote_literal(channel), sqlerrm;
+  return 'refused';
+end
+$$;
+comment on function realtime.try_send(text, text, jsonb, text, text, jsonb, integer, text, text, text) is
+  'The same, with "refused" and a warning in place of any error. For copies of routes: one that a trigger refuses holds up no other';
+
 create or replace function realtime.is_condition(condition jsonb, depth integer default 1) returns boolean
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare

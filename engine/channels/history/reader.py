@@ -88,9 +88,9 @@ class HistoryReader:
         for _ in range(self._reader.connections):  # all of them may have died at once
             try:
                 return await self._reader.read(statement)
-            except psycopg.errors.QueryCanceled:
-                raise
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as error:
+                if error.diag.severity_nonlocalized == "ERROR":
+                    raise  # of the statement: the connection lives
                 continue  # a connection of the pool was dead; it has been replaced
         return await self._reader.read(statement)
 

@@ -20,8 +20,10 @@ from engine.channels.core.model import UnavailableError
 from engine.channels.core.unrecorded import Entry, UnrecordedMessages
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import OTHER_HISTORY, Epochs
+from engine.channels.publish.trouble import Trouble
 from engine.lsn import format_lsn
 from engine.postgres.arrays import text_array
+from engine.postgres.errors import function_refuses
 
 __all__ = ["CommitRecorder"]
 
@@ -63,10 +65,17 @@ class CommitRecorder:
         self._wanted = asyncio.Event()
         self._hurry = asyncio.Event()  # somebody waits for it
         self._moved = asyncio.Condition()
+        self._careful = False  # a trigger refuses a copy: it is left out
+        self._trouble = Trouble("positions of messages cannot be recorded")
 
     def wake(self) -> None:
         """There is something to record."""
         self._wanted.set()
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps positions from being recorded, in words; None: nothing that lasts."""
+        return self._trouble.problem
 
     async def recorded(self) -> None:
         """Wait until everything that is in the ledger now has been recorded."""
@@ -91,9 +100,14 @@ class CommitRecorder:
                 await self._write(entries)
             except (psycopg.Error, UnavailableError) as error:
                 log.warning("commit positions are not recorded yet", error=str(error))
+                self._trouble.failed(str(error))
                 self._wanted.set()
-                await asyncio.sleep(1)
+                careful, self._careful = self._careful, function_refuses(error)
+                if careful or not self._careful:
+                    await asyncio.sleep(1)
                 continue
+            self._careful = False
+            self._trouble.over()
             self._ledger.record(entries)
             self._confirm()
             await self._tell()
@@ -118,7 +132,9 @@ class CommitRecorder:
         commits = [row for entry in entries for row in _rows(entry, entry.messages)]
         parameters = _columns(commits, ("channels", "xids", "positions", "first", "last"))
         if any(entry.copies for entry in entries):
-            await self._ask("engine_record_and_route", **parameters, **_copies(entries))
+            copies = await self._ask("engine_record_and_route", **parameters, **_copies(entries), careful=self._careful)
+            if copies["refused"]:
+                log.error("routed_copies_refused", copies=copies["refused"])  # PostgreSQL's log has the reasons
         elif commits:
             await self._ask("engine_record_commits", **parameters)
 

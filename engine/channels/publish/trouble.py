@@ -14,7 +14,8 @@ _FORGET: Final = 60.0  # seconds after the last failure: nothing may be publishe
 class Trouble:
     """Failures in succession: messages that the database refused for reasons of its own, and failed attempts to reach it."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "messages cannot be stored") -> None:
+        self._what = what
         self._count = 0
         self._reason = ""
         self._last = 0.0
@@ -36,4 +37,4 @@ class Trouble:
         """What keeps messages from being stored, in words; None: nothing that lasts."""
         if self._count <= _MOST or time.monotonic() - self._last > _FORGET:
             return None
-        return f"messages cannot be stored, {self._count} times in succession: {self._reason}"
+        return f"{self._what}, {self._count} times in succession: {self._reason}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.integration.conftest import Place
 from tests.support.channel_nodes import Listener, node, read, run, until
 
@@ -106,3 +108,21 @@ async def test_mutes_begin_and_end_exactly_where_they_committed(place: Place) ->
         await back.until(lambda: back.messages)
         run(place.dsn, "truncate realtime.preferences")
         assert back.data == [7]
+
+
+@pytest.mark.parametrize("state", ["53100", "08006", "57014", "P0001"])
+async def test_a_copy_that_a_trigger_refuses_is_left_out_and_holds_up_nothing(database: str, state: str) -> None:
+    run(
+        database,
+        "create function refuse() returns trigger language plpgsql as $$ begin if new.channel = 'never' then "
+        f"raise exception 'no copies' using errcode = '{state}'; end if; return new; end $$;"
+        "create trigger refuse before insert on realtime.messages for each row execute function refuse();"
+        "insert into realtime.routes (from_channel, to_channel, match) values ('a', 'never', '[]'), ('a', 'copies', '[]')",
+    )
+    async with node(database) as one:
+        copies = await one.listen("copies")
+        await one.publish("a", 1)
+        await copies.until(lambda: copies.data == [1])
+        await one.channels.recorded()
+        assert read(database, "select payload from realtime.history('a')") == [(1,)]
+        assert one.channels.problems == []
