@@ -349,37 +349,59 @@ comment on function realtime.broadcast_rooms(text[], text, jsonb, text, jsonb, i
   'Publish a message to several channels, all in this transaction. A name that ends with * means every open room that matches. Returns '
   'how many channels that were';
 
--- The payload as json or text. Without them PostgreSQL would not take json_build_object(), for it casts json to jsonb only where a value is assigned;
--- and with both json and jsonb a plain literal would fit either. A literal is text first (docs: "Function Type Resolution"), so it goes that way.
--- They run as the caller and say nothing that the functions they call do not say.
+create or replace function realtime.payload_of(content text) returns jsonb
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  return content::jsonb;
+exception
+  when statement_too_complex then
+    raise exception 'the payload is nested too deeply' using errcode = 'RT007', hint = 'At most 512 levels.';
+  when data_exception then
+    raise exception 'the payload is not JSON: %', quote_literal(left(content, 100)) using errcode = 'RT007', detail = sqlerrm,
+      hint = 'A text by itself is sent with to_jsonb(''…''::text), a row with to_jsonb(row).';
+end
+$$;
+comment on function realtime.payload_of(text) is 'The payload that a text is; RT007 for one that is not JSON';
+
+create or replace function realtime.payload_of(content json) returns jsonb
+language sql immutable set search_path = pg_catalog, pg_temp as $$ select realtime.payload_of(content::text) $$;
+comment on function realtime.payload_of(json) is 'The same for json, which may hold what jsonb cannot';
+
+create or replace function realtime.payload_of(content anyelement) returns jsonb
+language sql stable as $$ select pg_catalog.to_jsonb(content) $$;
+comment on function realtime.payload_of(anyelement) is 'The same for a row, a record, a number and any other value: what to_jsonb() makes of it';
+
+-- The payload as json, as text, or as a value of any other type. Without them PostgreSQL would not take json_build_object(), for it casts json to jsonb
+-- only where a value is assigned; and with both json and jsonb a plain literal would fit either. A literal is text first (docs: "Function Type
+-- Resolution"), so it goes that way; anyelement is taken where none of the others fits. They run as the caller.
 do $$
 declare
   kind text;
 begin
-  foreach kind in array '{json,text}'::text[] loop
+  foreach kind in array '{json,text,anyelement}'::text[] loop
     execute format($f$
       create or replace function realtime.broadcast(
         channel text, event text, payload %1$s, sender text default null, id text default null, audience jsonb default null, priority integer default 0
       ) returns text
-      language sql as $b$ select realtime.broadcast(channel, event, payload::pg_catalog.jsonb, sender, id, audience, priority) $b$;
+      language sql as $b$ select realtime.broadcast(channel, event, realtime.payload_of(payload), sender, id, audience, priority) $b$;
       comment on function realtime.broadcast(text, text, %1$s, text, text, jsonb, integer) is 'The same with a payload of type %1$s';
 
       create or replace function realtime.broadcast_all(
         event text, payload %1$s, sender text default null, audience jsonb default null, priority integer default 0
       ) returns text
-      language sql as $b$ select realtime.broadcast_all(event, payload::pg_catalog.jsonb, sender, audience, priority) $b$;
+      language sql as $b$ select realtime.broadcast_all(event, realtime.payload_of(payload), sender, audience, priority) $b$;
       comment on function realtime.broadcast_all(text, %1$s, text, jsonb, integer) is 'The same with a payload of type %1$s';
 
       create or replace function realtime.broadcast_users(
         users text[], event text, payload %1$s, sender text default null, audience jsonb default null, priority integer default 0
       ) returns text
-      language sql as $b$ select realtime.broadcast_users(users, event, payload::pg_catalog.jsonb, sender, audience, priority) $b$;
+      language sql as $b$ select realtime.broadcast_users(users, event, realtime.payload_of(payload), sender, audience, priority) $b$;
       comment on function realtime.broadcast_users(text[], text, %1$s, text, jsonb, integer) is 'The same with a payload of type %1$s';
 
       create or replace function realtime.broadcast_rooms(
         rooms text[], event text, payload %1$s, sender text default null, audience jsonb default null, priority integer default 0
       ) returns integer
-      language sql as $b$ select realtime.broadcast_rooms(rooms, event, payload::pg_catalog.jsonb, sender, audience, priority) $b$;
+      language sql as $b$ select realtime.broadcast_rooms(rooms, event, realtime.payload_of(payload), sender, audience, priority) $b$;
       comment on function realtime.broadcast_rooms(text[], text, %1$s, text, jsonb, integer) is 'The same with a payload of type %1$s';
     $f$, kind);
   end loop;

@@ -24,7 +24,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select 'function', p.oid::regprocedure::text, null, 'EXECUTE'
   from pg_proc p
   where purpose = 'publish' and p.pronamespace = 'realtime'::regnamespace and p.proname = any ('{broadcast,broadcast_all,broadcast_users,
-    broadcast_rooms,broadcast_changes,kick,disconnect,create_channel,update_channel,close_channel,history,epoch,name_matches,channel_rules}')
+    broadcast_rooms,broadcast_changes,payload_of,kick,disconnect,create_channel,update_channel,close_channel,history,epoch,name_matches,channel_rules}')
   union all
   -- serve: the whole schema, as far as functions do not do the writing.
   select 'schema', 'realtime', null, 'USAGE' where purpose = 'serve'

@@ -30,6 +30,65 @@ def test_broadcast_stores_a_message_with_all_it_was_given(db: Connection) -> Non
     assert (row["id"], row["priority"], row["audience"]) == ("m1", 5, {"exclude": {"sender": True}})
 
 
+VALUES: list[tuple[str, object]] = [
+    ("row(1, 'x')", {"f1": 1, "f2": "x"}),
+    ("d", {"a": 1, "b": None}),  # a row of a table
+    ("(2, 3)::d", {"a": 2, "b": 3}),
+    ("null::d", None),
+    ("null", None),
+    ("5", 5),
+    ("1.50", 1.5),
+    ("true", True),
+    ("array[1, 2]", [1, 2]),
+    ("date '2026-01-02'", "2026-01-02"),
+    ("""'{"a": 1}'::varchar""", {"a": 1}),
+    ("""'{"a": 1}'::name""", {"a": 1}),
+]
+
+
+@pytest.mark.parametrize(("payload", "expected"), VALUES)
+def test_a_payload_of_any_type_is_delivered_as_json(
+    db: Connection, stream: Stream, payload: str, expected: object
+) -> None:
+    run(db, "create table d (a int, b int); insert into d values (1)")
+    run(db, "select realtime.create_channel('room:1')")
+    for call in (
+        f"realtime.broadcast('room:1', 'e', {payload})",
+        f"realtime.broadcast('room:1', event => 'e', payload => {payload}, sender => 'ann')",
+        f"realtime.broadcast_rooms('{{room:*}}', 'e', {payload})",
+        f"realtime.broadcast_all('e', {payload}, priority => 1)",
+        f"realtime.broadcast_users('{{ann}}', 'e', {payload})",
+    ):
+        run(db, f"select {call} from d")
+    assert [row["payload"] for row in run(db, "select payload from realtime.messages")] == [expected] * 3
+    assert [command["payload"] for command in stream.messages("realtime.command")] == [expected] * 2
+
+
+def test_a_record_variable_and_the_row_of_a_trigger_are_payloads(db: Connection) -> None:
+    run(db, "create table d (a int)")
+    run(
+        db,
+        "create function tell() returns trigger language plpgsql as $$ declare r record; begin "
+        "select new.a + 1 as b into r; perform realtime.broadcast('room', 'e', new), realtime.broadcast('room', 'e', r); "
+        "return new; end $$; create trigger tell before insert on d for each row execute function tell()",
+    )
+    run(db, "insert into d values (1)")
+    run(db, "set role realtime_publisher")
+    run(db, "select realtime.broadcast('room', 'e', row(3)), realtime.broadcast('room', 'e', '{\"c\": 4}')")
+    assert stored(db) == [{"a": 1}, {"b": 2}, {"f1": 3}, {"c": 4}]
+
+
+@pytest.mark.parametrize(
+    "call", ["broadcast('room', 'e', {})", "broadcast_all('e', {})", "broadcast_users('{{a}}', 'e', {})"]
+)
+@pytest.mark.parametrize("payload", ["'x'", "''", "'x'::text", r"""'"\u0000"'::json"""])
+def test_text_that_is_no_json_is_refused_with_the_next_step(db: Connection, call: str, payload: str) -> None:
+    with pytest.raises(psycopg.Error, match="the payload is not JSON") as refused:
+        run(db, f"select realtime.{call.format(payload)}")
+    assert refused.value.sqlstate == "RT007"
+    assert "to_jsonb" in (refused.value.diag.message_hint or "")
+
+
 PAYLOADS = ["json_build_object('a', 1)", "jsonb_build_object('a', 1)", "'{\"a\": 1}'", "'{\"a\": 1}'::text", "$1"]
 
 
