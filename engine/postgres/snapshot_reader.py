@@ -83,7 +83,7 @@ class Reader:
         self._pool = Pool(
             dsn,
             "realtime reader",
-            READS_ANYWAY | {"row_security": "off", "lock_timeout": str(lock_ms)},
+            READS_ANYWAY | {"row_security": "off", "lock_timeout": str(lock_ms), "synchronous_commit": "local"},
             size=self.connections,
             timeout=timeout_ms / 1000,
             limit=timeout_ms / 1000,
