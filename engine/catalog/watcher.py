@@ -7,6 +7,7 @@ transaction. So a load only counts if a snapshot taken before it shows every tra
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import psycopg
@@ -22,6 +23,8 @@ __all__ = ["CatalogKeeper"]
 
 log = structlog.get_logger(__name__)
 
+_PASSING = 2.0  # seconds of failures that may pass by themselves: a table that is being dropped, a restart
+
 
 class CatalogKeeper:
     """Loads the catalog, and again whenever it was invalidated.
@@ -32,7 +35,7 @@ class CatalogKeeper:
         stream_generated: whether the decoder sends generated columns.
 
     ``snapshot`` (a whole one) was taken before the last load, and so before any read that waited for it. ``obstacle``: why
-    the last attempt to load it failed.
+    the last attempt to read definitions failed, ``failing_since``: when the first of those attempts did (monotonic seconds).
     """
 
     def __init__(self, reader: Reader, use: Callable[[Catalog], Awaitable[None]], stream_generated: bool) -> None:
@@ -43,12 +46,23 @@ class CatalogKeeper:
         self._unseen: set[int] = set()
         self.snapshot: Snapshot | None = None
         self.obstacle: str | None = None
+        self.failing_since: float | None = None
         self.version = 0
 
     @property
     def is_current(self) -> bool:
         """True unless a change was announced that the catalog does not have yet."""
         return self._ready.is_set()
+
+    @property
+    def problem(self) -> str | None:
+        """Why definitions cannot be read, and what to do, in words; None if they can, or could two seconds ago."""
+        if self.failing_since is None or time.monotonic() - self.failing_since < _PASSING:
+            return None
+        return (
+            f"definitions cannot be read, lists may be out of date: {self.obstacle}; `realtime doctor` says what is "
+            "missing, `realtime migrate` makes it again and `realtime grant` gives the server's role its privileges"
+        )
 
     async def current(self, patience: float | None = None) -> None:
         """Wait until the catalog is current, for ``patience`` seconds at most if that is given.
@@ -72,9 +86,17 @@ class CatalogKeeper:
         self._ready.set()
 
     async def marks(self) -> Marks:
-        """The marks of the definitions as they are now. Raises ``CatalogError``, or what a database that is away makes."""
-        async with self._reader.connection() as connection:
-            return await load_marks(connection)
+        """The marks of the definitions as they are now. Raises ``CatalogError``, ``psycopg.Error``, or what a database that
+        is away makes.
+        """
+        try:
+            async with self._reader.connection() as connection:
+                marks = await load_marks(connection)
+        except (*UNREADABLE, psycopg.Error) as error:
+            self._failed(error)
+            raise
+        self._succeeded()
+        return marks
 
     def invalidate(self, xid: int = 0) -> bool:
         """A definition changed, in transaction ``xid`` (0: unknown); True if :meth:`reload` has to be started."""
@@ -108,12 +130,21 @@ class CatalogKeeper:
             if not all(snapshot.shows(xid) for xid in self._unseen):
                 return False
             await self._load()
-            self.snapshot, self.obstacle = snapshot, None
+            self.snapshot = snapshot
+            self._succeeded()
         except (*UNREADABLE, psycopg.Error) as error:  # also what a table that is being dropped makes Postgres say
-            self.obstacle = str(error).strip().split("\n", 1)[0]
+            self._failed(error)
             log.warning("the catalog cannot be loaded; trying again", error=str(error))
             return False
         return True
+
+    def _failed(self, error: BaseException) -> None:
+        self.obstacle = str(error).strip().split("\n", 1)[0]
+        if self.failing_since is None:
+            self.failing_since = time.monotonic()
+
+    def _succeeded(self) -> None:
+        self.obstacle = self.failing_since = None
 
     async def _load(self) -> None:
         async with self._reader.connection() as connection:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 
+import psycopg
 import structlog
 
 from engine.background import Background
@@ -30,6 +31,8 @@ from engine.stream.in_flight import ends_of
 __all__ = ["Definitions"]
 
 log = structlog.get_logger(__name__)
+
+_AGAIN = 1.0  # seconds between two looks for changes while they fail
 
 
 class Definitions:
@@ -148,14 +151,17 @@ class Definitions:
 
     async def watch(self) -> None:
         """Look for changes that nothing announced, for ever."""
+        wait = self._settings.watch_interval
         while True:
-            await asyncio.sleep(self._settings.watch_interval)
+            await asyncio.sleep(wait)
+            wait = self._settings.watch_interval
             if not self._catalog.is_current:
                 continue
             version = self._catalog.version
             try:
                 marks = await self._catalog.marks()
-            except UNREADABLE as error:
+            except (*UNREADABLE, psycopg.Error) as error:
+                wait = min(wait, _AGAIN)
                 log.info("it cannot be seen whether definitions have changed", error=str(error))
                 continue
             if version == self._catalog.version and self._catalog.is_current:

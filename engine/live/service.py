@@ -148,10 +148,10 @@ class LiveQueries:
 
     @property
     def problem(self) -> str | None:
-        """Why some lists may not be right now, in plain words: tables that cannot be followed although they are exposed, or
-        rows that cannot be read. None if nothing is known.
+        """Why some lists may not be right now, in plain words: tables that cannot be followed although they are exposed,
+        definitions or rows that cannot be read. None if nothing is known.
         """
-        return self._definitions.problem or self._reader.problem or self._refresher.problem
+        return self._catalog.problem or self._definitions.problem or self._reader.problem or self._refresher.problem
 
     def status(self) -> dict[str, int]:
         """Figures for ``/health``."""

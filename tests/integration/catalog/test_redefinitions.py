@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import InvalidQueryError
 from tests.oracle.queries import Query
-from tests.support.live_stage import Follower, json_rows, run, stage
+from tests.support.live_stage import QUICK, Follower, json_rows, run, stage, until
 
 TABLES = """
 create type mood as enum ('low', 'high');
@@ -180,3 +180,37 @@ async def test_a_query_whose_function_raises_is_refused_in_its_words_whatever_th
         await follower.until(lambda: follower.error is not None)
         assert "quota of 12" in str(follower.error)
         assert isinstance(follower.error, InvalidQueryError)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "mends"),
+    [
+        ("alter view realtime.types_in_use rename to gone", "alter view realtime.gone rename to types_in_use"),
+        (
+            "alter table realtime.collections rename column columns to gone",
+            "alter table realtime.collections rename column gone to columns",
+        ),
+    ],
+)
+async def test_definitions_that_cannot_be_read_are_a_problem_until_they_can(base: str, breaks: str, mends: str) -> None:
+    async with stage(base) as play:
+        follower = await play.follow(OTHER)
+        run(base, breaks)
+        assert play.live.problem is None
+        run(base, "alter table other add column z int")
+        await until(lambda: "definitions cannot be read, lists may be out of date: " in str(play.live.problem))
+        assert "`realtime migrate`" in str(play.live.problem)
+        run(base, mends)
+        await until(lambda: play.live.problem is None)
+        await play.check(follower)
+
+
+async def test_a_look_for_changes_that_fails_is_a_problem_until_one_succeeds(base: str) -> None:
+    run(base, "alter event trigger realtime_ddl_end disable")
+    async with stage(base, live=replace(QUICK, watch_interval=0.1)) as play:
+        follower = await play.follow(OTHER)
+        run(base, "alter table realtime.collections rename column columns to gone")
+        await until(lambda: "definitions cannot be read" in str(play.live.problem))
+        run(base, "alter table realtime.collections rename column gone to columns")
+        await until(lambda: play.live.problem is None)
+        await play.check(follower)
