@@ -156,10 +156,8 @@ class Session:
                         transaction = feed(message)
                     except RelationNeededError as need:
                         transaction = await self._look_up(decoder, need, message)
-                    if transaction is not None:
-                        self._deliver(transaction)
-                        if self._buffer.full:
-                            return False
+                    if transaction is not None and not self._deliver(transaction):
+                        return False
                 elif message is None:
                     if number:
                         self._heard = clock()
@@ -178,19 +176,21 @@ class Session:
             except RelationNeededError as another:
                 need = another
 
-    def _deliver(self, transaction: Transaction) -> None:
+    def _deliver(self, transaction: Transaction) -> bool:
+        """Returns whether the buffer takes more."""
         if transaction.end <= self._positions.delivered:
-            return  # delivered before a reconnect
+            return not self._buffer.full  # delivered before a reconnect
         changes = transaction.changes
         if not changes:
             self._seen = max(self._seen, transaction.end)
-            return
+            return not self._buffer.full
         size = changes.memory if isinstance(changes, ChangeLog) else 0
         self._positions.deliver(transaction.end, transaction.commit_time)
         self._memory.obstacle.passed()
         if not self._streams:
             self._note_streaming()  # before the consumer can have it
         self._buffer.put(transaction, size + EVENT_OVERHEAD)
+        return not self._buffer.full
 
     def _on_keepalive(self, keepalive: Keepalive) -> None:
         self._seen = max(self._seen, keepalive.position)

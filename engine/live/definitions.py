@@ -38,7 +38,7 @@ _AGAIN = 1.0  # seconds between two looks for changes while they fail
 class Definitions:
     """See the module. ``problem``: why the stream lacks changes of tables, in plain words; None while it brings all."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         *,
         settings: LiveSettings,

@@ -109,7 +109,7 @@ class Refresher:
         ended: called when a query has ended by itself and been forgotten.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         *,
         settings: LiveSettings,

@@ -23,6 +23,7 @@ from engine.errors import (
     InvalidQueryError,
     PermissionDeniedError,
     QueryRejectedError,
+    RealtimeError,
     UnknownCollectionError,
 )
 from engine.live.core.dispatcher import Dispatcher, Outcome
@@ -273,13 +274,10 @@ class LiveQueries:
                     ) from refused
                 raise
             except UNREADABLE as error:  # perhaps only the connection that the pool gave us
-                if isinstance(error, psycopg.Error) and is_statements(error):
-                    raise InvalidQueryError(f"the query cannot be read: {error.diag.message_primary}") from error
                 cut_off += isinstance(error, psycopg.errors.QueryCanceled)
-                if cut_off >= _CUT_OFF:
-                    raise InvalidQueryError("the query takes too long to check; make it simpler") from error
-                if time.monotonic() > patience:
-                    raise DatabaseUnavailableError(in_words(error)) from error
+                rejected = _unreadable(error, cut_off, late=time.monotonic() > patience)
+                if rejected is not None:
+                    raise rejected from error
                 await asyncio.sleep(_RETRY)
                 continue
             except psycopg.Error as error:
@@ -361,3 +359,12 @@ class LiveQueries:
             for query in self._refresher:
                 if isinstance(query.plan, ReReadPlan) and query.plan.time_dependent and query.subscriptions:
                     self._refresher.refresh(query)
+
+
+def _unreadable(error: Exception, cut_off: int, *, late: bool) -> RealtimeError | None:
+    """Why a query that met ``error`` as it was planned is rejected; None if it is to be planned again."""
+    if isinstance(error, psycopg.Error) and is_statements(error):
+        return InvalidQueryError(f"the query cannot be read: {error.diag.message_primary}")
+    if cut_off >= _CUT_OFF:
+        return InvalidQueryError("the query takes too long to check; make it simpler")
+    return DatabaseUnavailableError(in_words(error)) if late else None

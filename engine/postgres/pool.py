@@ -59,7 +59,7 @@ class Pool:
         more: for psycopg, of each connection.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         dsn: str,
         name: str,

@@ -62,7 +62,7 @@ class Reader:
         pooled: ``dsn`` is that of a pooler.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         dsn: str,
         *,

@@ -110,7 +110,7 @@ def dev(
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0913
     config: options.ConfigFile = None,
     dsn: options.Dsn = None,
     host: options.Host = None,
@@ -165,7 +165,7 @@ def migrate_command(
 
 
 @app.command()
-def expose(
+def expose(  # noqa: PLR0913
     table: Annotated[str, typer.Argument(help="The table, with its schema if it is not in the search path.")],
     columns: Annotated[
         str | None, typer.Option(help="Columns clients may see, separated by commas. [default: all]")

@@ -202,7 +202,7 @@ class Bench:
     def _add_rate(self, what: str, rate: float) -> None:
         self._line(what, rate, [])
 
-    def _line(
+    def _line(  # noqa: PLR0913
         self,
         what: str,
         rate: float,

@@ -20,7 +20,7 @@ from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, ServerProcess, serving
 from tests.support.talkers import Message, SocketTalker
 
-__all__ = ["ITEMS", "Broken", "World"]
+__all__ = ["ITEMS", "BrokenError", "World"]
 
 ITEMS = """
 create type mood as enum ('sad', 'ok', 'happy');
@@ -40,12 +40,12 @@ _ANSWERS = frozenset({"subscribed", "unsubscribed", "ack", "error", "pong"})
 _SEVERE = re.compile(r'"level": ?"(error|critical)"|Traceback')
 
 
-class Broken(AssertionError):
+class BrokenError(AssertionError):
     """Hostile input looked like a failure of the server."""
 
 
 class World:
-    """Made by :meth:`open`. ``try_…`` raise ``Broken`` if an answer is wrong; ``check`` looks at the rest."""
+    """Made by :meth:`open`. ``try_…`` raise ``BrokenError`` if an answer is wrong; ``check`` looks at the rest."""
 
     def __init__(self, server: ServerProcess, dsn: str) -> None:
         self._server = server
@@ -81,7 +81,7 @@ class World:
         while (heard := await witness.hear("message"))["channel"] != "witness":  # what REST tells everybody
             pass
         if heard["data"] != self._turn or (await witness.hear("ack", "error"))["type"] != "ack":
-            raise Broken("the other client's message was lost")
+            raise BrokenError("the other client's message was lost")
         self._writer.execute("update items set small = small # 1 where id = 1")
         await witness.hear("snapshot")
         self.check_log()
@@ -91,7 +91,7 @@ class World:
         lines = self._server.lines[self._read :]
         self._read = len(self._server.lines)
         if severe := [line for line in lines if _SEVERE.search(line)]:
-            raise Broken(f"the server logged {severe[0]}")
+            raise BrokenError(f"the server logged {severe[0]}")
 
     async def try_messages(self, messages: Sequence[str] | Sequence[bytes]) -> None:
         """One connection says all this; each is answered once. What was subscribed to is given back at once."""
@@ -109,8 +109,8 @@ class World:
                 await socket.send(message)
                 try:
                     answer = await _answer(talker)
-                except Broken as broken:
-                    raise Broken(f"{message[:300]!r}: {broken}") from broken
+                except BrokenError as broken:
+                    raise BrokenError(f"{message[:300]!r}: {broken}") from broken
                 if answer["type"] == "subscribed":
                     await talker.say(
                         type="unsubscribe", **{name: answer[name] for name in ("channel", "id") if name in answer}
@@ -118,7 +118,7 @@ class World:
                     await _answer(talker)
             await talker.say(type="ping")
             if (last := await _answer(talker))["type"] != "pong":
-                raise Broken(f"something was answered twice: {last}")
+                raise BrokenError(f"something was answered twice: {last}")
 
     async def try_stream(self, query: str, last_id: str) -> None:
         """An event stream with this address: refused, or everything in it answered."""
@@ -138,7 +138,7 @@ class World:
                 )
                 while (message := _sane(await _event(reader)))["type"] != "pong":
                     if message["type"] in _ANSWERS:
-                        raise Broken(f"something was answered twice: {message}")
+                        raise BrokenError(f"something was answered twice: {message}")
         finally:
             writer.close()
 
@@ -158,7 +158,7 @@ class World:
         finally:
             writer.close()
         if status != 101 and not 400 <= status < 500:
-            raise Broken(f"the handshake was answered with {status}")
+            raise BrokenError(f"the handshake was answered with {status}")
 
     async def post(
         self, path: str, body: bytes, method: str = "POST", headers: Sequence[tuple[str, str]] | None = None
@@ -173,7 +173,7 @@ class World:
         finally:
             writer.close()
         if status >= 500:
-            raise Broken(f"{method} {path}: {status} {content!r}")
+            raise BrokenError(f"{method} {path}: {status} {content!r}")
         _judge(content)
         return status, content
 
@@ -197,29 +197,29 @@ async def _answer(talker: SocketTalker) -> Message:
         async with asyncio.timeout(PATIENCE):
             while (message := await talker.next())["type"] not in _ANSWERS:
                 if message["type"] == "close":
-                    raise Broken(f"the connection was closed: {message}")
+                    raise BrokenError(f"the connection was closed: {message}")
     except (TimeoutError, ConnectionClosed) as wrong:
-        raise Broken("there was no answer") from wrong
+        raise BrokenError("there was no answer") from wrong
     return _sane(message)
 
 
 def _sane(message: Message) -> Message:
     if message.get("code") == "RT_001":
-        raise Broken(f"the client's input looks like a failure of the server: {message}")
+        raise BrokenError(f"the client's input looks like a failure of the server: {message}")
     return message
 
 
 def _judge(body: bytes) -> None:
     """A problem document says what was wrong; that there is no such session is RT_001, and right."""
     if b'"code":"RT_001"' in body and b"there is no such session" not in body and b"the session has ended" not in body:
-        raise Broken(f"the client's input looks like a failure of the server: {body!r}")
+        raise BrokenError(f"the client's input looks like a failure of the server: {body!r}")
 
 
 async def _head(reader: asyncio.StreamReader) -> int:
     try:
         line, *_ = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
     except asyncio.IncompleteReadError as wrong:
-        raise Broken("the request was not answered") from wrong
+        raise BrokenError("the request was not answered") from wrong
     return int(line.split()[1])
 
 
@@ -229,4 +229,4 @@ async def _event(reader: asyncio.StreamReader) -> dict[str, Any]:
         if line.startswith(b"data: "):
             message: dict[str, Any] = json.loads(line[6:])
             return message
-    raise Broken("the stream ended")
+    raise BrokenError("the stream ended")

@@ -236,12 +236,7 @@ class Client:
                 self._end(stay)
         elif kind == "subscribed":
             assert stay is not None, message
-            if stay.state == "leaving":  # the answer crossed with "unsubscribe"
-                stay.state = "asked"
-                stay.subscribed(message, node)
-                stay.state = "leaving"
-            else:
-                stay.subscribed(message, node)
+            self._subscribed(stay, message, node)
         elif kind == "unsubscribed":
             assert stay is not None, message
             self._end(stay)
@@ -249,6 +244,14 @@ class Client:
             self._pongs += 1
         else:
             self._refused(message, stay)
+
+    def _subscribed(self, stay: Stay, message: dict[str, Any], node: ModelNode) -> None:
+        leaving = stay.state == "leaving"  # the answer crossed with "unsubscribe"
+        if leaving:
+            stay.state = "asked"
+        stay.subscribed(message, node)
+        if leaving:
+            stay.state = "leaving"
 
     def _told(self, number: int) -> None:
         """A message to connections: in commit order, and on one connection once."""

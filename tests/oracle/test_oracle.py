@@ -237,37 +237,23 @@ async def step(
 ) -> None:
     what, who, number = move
     if what == "write":
-        text = statement(random.Random(number), *pair)
-        note(f"{who}: {text[:300]}")
-        if await writers[who].write(text) and text.startswith("truncate"):
-            # It locks out every reader, so it ends at once.
-            await writers[who].end("rollback" if number % 4 == 0 else "commit")
-            await stage.check(clients)
+        await write(stage, clients, writers[who], statement(random.Random(number), *pair), number)
         return
     note(f"{who}: {what}")
-    if what in ("commit", "rollback"):
+    if what in ("leave", "pause", "reconnect"):
+        await step_of_client(stage, clients, writers, move)
+    elif what in ("commit", "rollback"):
         await writers[who].end(what)
         await stage.check(clients)
         stage.gap = stage.gap and any(writer.open for writer in writers)
     elif what == "subscribe":
         clients.append(await stage.subscribe(asked[who % len(asked)]))
         await stage.check(clients)
-    elif what == "leave":
-        if len(clients) > 1:
-            client = clients.pop(who % len(clients))
-            assert client.subscription is not None
-            client.subscription.cancel()
-    elif what == "pause":
-        await pause(stage, clients[who % len(clients)], writers)
-    elif what == "reconnect":
-        client = clients[who % len(clients)]
-        await stage.reconnect(client, number)
-        await stage.check([client])
-    elif what == "redefine":
-        await redefine(stage, REDEFINITIONS[who])
-        await stage.check(clients)
-    elif what == "redefine while paused":
-        await redefine_while_paused(stage, clients[who % len(clients)], REDEFINITIONS[number])
+    elif what.startswith("redefine"):
+        if what == "redefine":
+            await redefine(stage, REDEFINITIONS[who])
+        else:
+            await redefine_while_paused(stage, clients[who % len(clients)], REDEFINITIONS[number])
         await stage.check(clients)
     elif what == "unpublish":
         text = statement(random.Random(number), *pair)
@@ -280,6 +266,32 @@ async def step(
         await stage.check(clients)
     else:
         await writers[who].point(what)
+
+
+async def write(stage: Arena, clients: list[Client], writer: Writer, text: str, number: int) -> None:
+    """One statement; what locks out every reader is ended at once."""
+    note(text[:300])
+    if await writer.write(text) and text.startswith("truncate"):
+        await writer.end("rollback" if number % 4 == 0 else "commit")
+        await stage.check(clients)
+
+
+async def step_of_client(
+    stage: Arena, clients: list[Client], writers: list[Writer], move: tuple[str, int, int]
+) -> None:
+    """A client unsubscribes, does not keep up for a while, or comes back."""
+    what, who, number = move
+    client = clients[who % len(clients)]
+    if what == "leave":
+        if len(clients) > 1:
+            clients.remove(client)
+            assert client.subscription is not None
+            client.subscription.cancel()
+    elif what == "pause":
+        await pause(stage, client, writers)
+    else:
+        await stage.reconnect(client, number)
+        await stage.check([client])
 
 
 async def redefine(stage: Arena, text: str) -> None:

@@ -52,7 +52,7 @@ class Subscription:
         "waiting",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         channel: str,
         options: ChannelOptions,

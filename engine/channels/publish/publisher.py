@@ -71,7 +71,7 @@ class Publisher:
         timeout: seconds after which a message that has no other answer gets an error.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         dsn: str,
         node_id: str,
@@ -213,7 +213,7 @@ class Publisher:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    async def _commit(self, batch: list[Waiting]) -> None:
+    async def _commit(self, batch: list[Waiting]) -> None:  # noqa: C901 - each error has an answer of its own
         """Write ``batch``; however often the connection is lost, each message is stored once.
 
         Of a batch that is rolled back the messages that are the reason are looked for by halves, so that each error is the

@@ -86,17 +86,14 @@ class LiveTable:
         """
         kind = change.kind
         if kind is Kind.TRUNCATE:
-            for window in list(self.windows):
-                if window not in skip:
-                    window.truncate()
+            for window in [window for window in self.windows if window not in skip]:
+                window.truncate()
             return
         old_identity, identity, row = self._read(change)
-        if kind is Kind.DELETE:
-            for window in self._holding(old_identity):
-                if window not in skip:
-                    window.delete(old_identity)
+        if row is None:
+            for window in [window for window in self._holding(old_identity) if window not in skip]:
+                window.delete(old_identity)
             return
-        assert row is not None
         whole = not (UNCHANGED in row or UNKNOWN in row)
         found = self._matcher.candidates(row, whole=whole)
         if kind is Kind.INSERT:

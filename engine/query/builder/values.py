@@ -53,9 +53,7 @@ def value_text(value: object, type_: TypeInfo, column: Column) -> tuple[str, str
     if base.oid in _JSON_OIDS:
         return json_text(value, column), base.name
     if base.oid == _BOOL_OID:
-        if not isinstance(value, bool):
-            raise _unfit(value, column, "true or false")
-        return ("t" if value else "f"), base.name
+        return _boolean(value, column), base.name
     if base.oid in _INTEGER_LIMITS:
         return _integer(value, base, column)
     if base.oid in _DECIMAL_OIDS:
@@ -80,6 +78,12 @@ def json_text(value: object, column: Column) -> str:
         return write_exact(value).decode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidQueryError(f"field {column.field!r}: the value is not JSON ({error})") from error
+
+
+def _boolean(value: object, column: Column) -> str:
+    if not isinstance(value, bool):
+        raise _unfit(value, column, "true or false")
+    return "t" if value else "f"
 
 
 def _unfit(value: object, column: Column, wanted: str) -> InvalidQueryError:

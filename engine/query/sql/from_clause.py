@@ -54,41 +54,74 @@ def named_in_from(tokens: Sequence[Token]) -> list[Reference]:
 
 def _items(tokens: Sequence[Token]) -> list[tuple[int, int]]:
     """First and last token of each name of a relation."""
-    lists = [False]  # for each open parenthesis: whether a list of FROM is going on in it
-    own = [False]  # whether it is that of a function with a FROM of its own
-    start, found = False, []
+    place, found = _Place(), []
     for index, token in enumerate(tokens):
         before = tokens[index - 1] if index else None
-        label = before is not None and (before.text == "." or before.is_word("as"))
-        if token.text in ("(", "["):
-            lists.append(start)
-            own.append(before is not None and before.is_word(*_FROM_INSIDE))
+        if place.brackets(token, before) or place.words(token, before) or not place.start:
             continue
-        if token.text in (")", "]"):
-            start = False
-            lists[1:], own[1:] = lists[1:-1], own[1:-1]
-        elif token.text == ",":
-            start = lists[-1]
-        elif token.is_word("from") and not label:
-            if not own[-1] and not (before is not None and before.is_word("distinct")):
-                start = lists[-1] = True
-        elif token.is_word("join", "table") and not label:
-            start = True
-        elif token.is_word(*_ENDS) and not label:
-            start = lists[-1] = False
-        elif token.is_word("only", "lateral") and start:
+        if token.is_word("only", "lateral"):
             continue
-        elif token.is_word(*_QUERIES) and start:
-            start = lists[-1] = False
-        elif start and token.kind in ("word", "quoted"):
-            start = False
-            last = index
-            while last + 2 < len(tokens) and tokens[last + 1].text == ".":
-                last += 2
-            after = tokens[last + 1] if last + 1 < len(tokens) else None
-            if after is None or not (after.text == "(" or (token.is_word("rows") and after.is_word("from"))):
+        if token.is_word(*_QUERIES):
+            place.list_ends()
+        elif token.kind in ("word", "quoted"):
+            place.start = False
+            last = _last_of_name(tokens, index)
+            if last is not None:
                 found.append((index, last))
     return found
+
+
+class _Place:
+    """Where a walk over the tokens is. ``start``: an item of FROM begins with the next token."""
+
+    def __init__(self) -> None:
+        self.start = False
+        self._lists = [False]  # for each open parenthesis: whether a list of FROM is going on in it
+        self._own = [False]  # whether it is that of a function with a FROM of its own
+
+    def list_ends(self) -> None:
+        """The list of FROM in this parenthesis is complete."""
+        self.start = self._lists[-1] = False
+
+    def brackets(self, token: Token, before: Token | None) -> bool:
+        """Whether ``token`` is a parenthesis, a bracket or a comma."""
+        if token.text in ("(", "["):
+            self._lists.append(self.start)
+            self._own.append(before is not None and before.is_word(*_FROM_INSIDE))
+        elif token.text in (")", "]"):
+            self.start = False
+            self._lists[1:], self._own[1:] = self._lists[1:-1], self._own[1:-1]
+        elif token.text == ",":
+            self.start = self._lists[-1]
+        else:
+            return False
+        return True
+
+    def words(self, token: Token, before: Token | None) -> bool:
+        """Whether ``token`` is a word that begins or ends a list, and no label or column of that name."""
+        if before is not None and (before.text == "." or before.is_word("as")):
+            return False
+        if token.is_word("from"):
+            if not self._own[-1] and not (before is not None and before.is_word("distinct")):
+                self.start = self._lists[-1] = True
+        elif token.is_word("join", "table"):
+            self.start = True
+        elif token.is_word(*_ENDS):
+            self.list_ends()
+        else:
+            return False
+        return True
+
+
+def _last_of_name(tokens: Sequence[Token], first: int) -> int | None:
+    """The last token of the relation's name that begins at ``first``; None if it is a function's."""
+    last = first
+    while last + 2 < len(tokens) and tokens[last + 1].text == ".":
+        last += 2
+    after = tokens[last + 1] if last + 1 < len(tokens) else None
+    if after is None or not (after.text == "(" or (tokens[first].is_word("rows") and after.is_word("from"))):
+        return last
+    return None
 
 
 def _common_table_expressions(tokens: Sequence[Token]) -> set[str]:

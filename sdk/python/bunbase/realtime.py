@@ -57,7 +57,7 @@ class Realtime(Emitter):
         ``error`` with a ``RealtimeError``; ``message`` with a ``Message`` for this connection itself.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         url: str,
         *,

@@ -91,51 +91,63 @@ class Select:
         return f"{self.head} order by {', '.join([*self.keys, 'w.id'])}{self.tail}"
 
 
+def value(draw: st.DrawFn, params: list[Any], column: str) -> str:
+    """A literal or a parameter."""
+    literals, given_values = LITERALS[column]
+    if draw(st.integers(0, 3)) == 0:
+        params.append(draw(st.sampled_from(given_values)))
+        return f"${len(params)}"
+    return draw(st.sampled_from(literals))
+
+
+def condition(draw: st.DrawFn, params: list[Any], depth: int) -> str:
+    """Something that SQL can ask of a row."""
+    kind = draw(st.integers(0, 11 if depth else 8))
+    column = draw(st.sampled_from(COLUMNS))
+    name = draw(st.sampled_from([column, f"w.{column}", column.upper() if '"' not in column else column]))
+    if kind <= 3:
+        operator = draw(st.sampled_from(["=", "<>", "!=", "<", "<=", ">", ">="]))
+        flip = draw(st.booleans())
+        return (
+            f"{value(draw, params, column)} {operator} {name}"
+            if flip
+            else f"{name} {operator} {value(draw, params, column)}"
+        )
+    if kind == 4:
+        return f"{name} is{draw(st.sampled_from(['', ' not']))} null"
+    if kind == 5:
+        listed = ", ".join(value(draw, params, column) for _ in range(draw(st.integers(1, 3))))
+        return f"{name}{draw(st.sampled_from(['', ' not']))} in ({listed})"
+    if kind == 6:
+        low, high = value(draw, params, column), value(draw, params, column)
+        return f"{name}{draw(st.sampled_from(['', ' not']))} between {low} and {high}"
+    if kind == 7:
+        column = draw(st.sampled_from(["name", "short", "code"]))
+        operator = draw(st.sampled_from(["like", "not like", "ilike"]))
+        pattern = draw(st.sampled_from(["'a%'", "'%b'", "'_'", "'a\\%b'", "'%'", "''"]))
+        return f"{column} {operator} {pattern}"
+    if kind == 8:
+        if draw(st.booleans()):
+            return draw(
+                st.sampled_from(["ok", "not ok", "ok is true", "ok is not true", "ok is false", "ok is unknown"])
+            )
+        column = draw(st.sampled_from([c for c in COLUMNS if c not in ("tags", "doc")]))
+        params.append([draw(st.sampled_from(LITERALS[column][1])) for _ in range(draw(st.integers(0, 3)))])
+        return f"{column} = any(${len(params)})"
+    if kind == 9:
+        return (
+            f"not {condition(draw, params, depth - 1)}"
+            if draw(st.booleans())
+            else f"not ({condition(draw, params, depth - 1)})"
+        )
+    joined = draw(st.sampled_from([" and ", " or ", " AND "]))
+    parts = [condition(draw, params, depth - 1) for _ in range(draw(st.integers(2, 3)))]
+    return joined.join(parts) if draw(st.booleans()) else "(" + joined.join(f"({part})" for part in parts) + ")"
+
+
 @st.composite
 def selects(draw: st.DrawFn) -> Select:
     params: list[Any] = []
-
-    def value(column: str) -> str:
-        literals, given_values = LITERALS[column]
-        if draw(st.integers(0, 3)) == 0:
-            params.append(draw(st.sampled_from(given_values)))
-            return f"${len(params)}"
-        return draw(st.sampled_from(literals))
-
-    def condition(depth: int) -> str:
-        kind = draw(st.integers(0, 11 if depth else 8))
-        column = draw(st.sampled_from(COLUMNS))
-        name = draw(st.sampled_from([column, f"w.{column}", column.upper() if '"' not in column else column]))
-        if kind <= 3:
-            operator = draw(st.sampled_from(["=", "<>", "!=", "<", "<=", ">", ">="]))
-            flip = draw(st.booleans())
-            return f"{value(column)} {operator} {name}" if flip else f"{name} {operator} {value(column)}"
-        if kind == 4:
-            return f"{name} is{draw(st.sampled_from(['', ' not']))} null"
-        if kind == 5:
-            listed = ", ".join(value(column) for _ in range(draw(st.integers(1, 3))))
-            return f"{name}{draw(st.sampled_from(['', ' not']))} in ({listed})"
-        if kind == 6:
-            return f"{name}{draw(st.sampled_from(['', ' not']))} between {value(column)} and {value(column)}"
-        if kind == 7:
-            column = draw(st.sampled_from(["name", "short", "code"]))
-            operator = draw(st.sampled_from(["like", "not like", "ilike"]))
-            pattern = draw(st.sampled_from(["'a%'", "'%b'", "'_'", "'a\\%b'", "'%'", "''"]))
-            return f"{column} {operator} {pattern}"
-        if kind == 8:
-            if draw(st.booleans()):
-                return draw(
-                    st.sampled_from(["ok", "not ok", "ok is true", "ok is not true", "ok is false", "ok is unknown"])
-                )
-            column = draw(st.sampled_from([c for c in COLUMNS if c not in ("tags", "doc")]))
-            params.append([draw(st.sampled_from(LITERALS[column][1])) for _ in range(draw(st.integers(0, 3)))])
-            return f"{column} = any(${len(params)})"
-        if kind == 9:
-            return f"not {condition(depth - 1)}" if draw(st.booleans()) else f"not ({condition(depth - 1)})"
-        joined = draw(st.sampled_from([" and ", " or ", " AND "]))
-        parts = [condition(depth - 1) for _ in range(draw(st.integers(2, 3)))]
-        return joined.join(parts) if draw(st.booleans()) else "(" + joined.join(f"({part})" for part in parts) + ")"
-
     chosen = draw(st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=4, unique=True))
     names = ["out{}", "Out{}", '"Out{}"']
     outputs = [
@@ -145,7 +157,7 @@ def selects(draw: st.DrawFn) -> Select:
     listed = ", ".join(outputs) if draw(st.booleans()) else "*"
     head = f"select {listed} from {draw(st.sampled_from(['wide w', 'app.wide as w']))}"
     if draw(st.integers(0, 5)):
-        head += f" where {condition(2)}"
+        head += f" where {condition(draw, params, 2)}"
     keys = []
     for column in draw(st.lists(st.sampled_from(COLUMNS), max_size=3)):
         direction = draw(st.sampled_from(["", " asc", " desc", " DESC"]))

@@ -138,7 +138,7 @@ def _nothing(_: object) -> None:
     return None
 
 
-def broadcast(
+def broadcast(  # noqa: PLR0913
     channel: str,
     event: str,
     data: object,
