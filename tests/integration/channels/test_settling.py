@@ -194,3 +194,74 @@ def test_the_id_of_a_broadcast_that_a_trigger_leaves_out_can_be_used_again(datab
         "select realtime.broadcast('room', 'left-out', '1', id => 'i'), realtime.broadcast('room', 'e', '2', id => 'i')",
     )
     assert read(database, "select payload from realtime.messages") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("change", "channel", "acknowledged"),
+    [
+        ("new.event := 'other'", "room", True),
+        ("new.payload := '2'", "room", True),
+        ("new.seq := 7", "room", True),
+        ("new.inserted_at := new.inserted_at + interval '1 microsecond'", "room", True),
+        ("new.id := 'other'", "room", False),
+        ("new.channel := 'other'", "other", False),
+    ],
+)
+async def test_what_a_trigger_makes_of_a_message_is_delivered_and_in_history(
+    database: str, change: str, channel: str, acknowledged: bool
+) -> None:
+    trigger(database, "alters", f"{change}; return new;")
+    async with node(database) as one:
+        live = await one.listen(channel)
+        ack = await one.publish("room", 1, id="i")
+        await live.until(lambda: live.messages)
+        assert ack.position == (live.positions[0] if acknowledged else None)
+        await one.channels.recorded()
+        [past] = read(database, f"select position, event, payload, id from realtime.history('{channel}')")
+        message = live.messages[0]
+        assert past == (message["position"], message["event"], message["data"], message["id"])
+
+
+async def test_a_trigger_that_moves_a_message_to_another_day_is_refused(database: str) -> None:
+    trigger(database, "yesterday", "new.inserted_at := new.inserted_at - interval '30 days'; return new;")
+    async with node(database) as one:
+        with pytest.raises(RealtimeError):
+            await one.publish("room", 1)
+        assert one.channels.status()["publishing"] == 0
+
+
+async def test_a_trigger_whose_own_connection_to_another_server_fails_is_no_outage(database: str) -> None:
+    body = "if new.event = 'bad' then perform 1 from public.gone; end if; return new;"
+    trigger(database, "remote", body)
+    run(
+        database,
+        "create extension dblink; create view gone as select * from dblink('host=127.0.0.1 port=1', '') as t (a int)",
+    )
+    async with node(database) as one:
+        with pytest.raises(
+            RealtimeError, match="a connection that the database itself needs to another server"
+        ) as refused:
+            await one.publish("room", 1, "bad")
+        assert refused.value.code == "RT_001"
+        assert (await one.publish("room", 2)).position is not None
+
+
+async def test_a_message_is_answered_when_its_time_is_up_also_one_that_is_being_written(database: str) -> None:
+    trigger(database, "slow", "if new.event = 'slow' then perform pg_sleep(600); end if; return new;")
+    async with node(database, publish_timeout=1.0) as one:
+        slow = asyncio.create_task(one.publish("room", 1, "slow"))
+        await until(lambda: read(database, "select from pg_stat_activity where wait_event = 'PgSleep'"))
+        with pytest.raises(RealtimeError, match="takes no messages now"):
+            await one.publish("room", 2)
+        with pytest.raises(RealtimeError, match="whether the message was stored is not known"):
+            await slow
+        assert one.channels.status()["publishing"] == 0
+        run(database, "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'")
+        while True:  # one that is handed in before the connection is back may wait too long as well
+            try:
+                ack = await one.publish("room", 3)
+            except RealtimeError:
+                continue
+            break
+        assert ack.position is not None
+        assert read(database, "select payload from realtime.messages order by seq") == [(3,)]
