@@ -156,12 +156,14 @@ select c.oid::bigint, md5(concat_ws(';',
    from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
   (select string_agg(format('%s %s %s', i.indexrelid, i.indisreplident, i.indimmediate), ',' order by i.indexrelid)
    from pg_index i where i.indrelid = c.oid and (i.indisprimary or i.indisreplident)),
-  (with recursive members (oid) as (
-     select i.inhrelid from pg_inherits i where i.inhparent = c.oid
+  -- With the row of pg_inherits: a partition that was detached, changed and attached again is the same table, with other rows.
+  -- xmin is kept by VACUUM FREEZE (docs: System Columns).
+  (with recursive members (oid, attached) as (
+     select i.inhrelid, i.xmin::text from pg_inherits i where i.inhparent = c.oid
      union
-     select i.inhrelid from members m join pg_inherits i on i.inhparent = m.oid
+     select i.inhrelid, i.xmin::text from members m join pg_inherits i on i.inhparent = m.oid
    )
-   select string_agg(format('%s %s %s', m.oid, n.relreplident, (
+   select string_agg(format('%s %s %s %s', m.oid, m.attached, n.relreplident, (
      select string_agg(format('%s %s %s', i.indexrelid, i.indisreplident, i.indimmediate), ',' order by i.indexrelid)
      from pg_index i where i.indrelid = m.oid and (i.indisprimary or i.indisreplident))), ',' order by m.oid)
    from members m join pg_class n on n.oid = m.oid)))
