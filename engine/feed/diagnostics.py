@@ -8,7 +8,7 @@ import psycopg
 
 from engine.errors import FeedError
 from engine.feed.decoders.base import PUBLICATION, UndecodableError
-from engine.postgres.connecting import POOLER_IN_THE_WAY, REFUSALS
+from engine.postgres.connecting import POOLER_IN_THE_WAY, REFUSALS, ReplicaRoleError
 
 __all__ = [
     "SlotUnusableError",
@@ -58,6 +58,8 @@ def check_encoding(plugin: str, encoding: str) -> None:
 
 def explain(error: psycopg.Error) -> FeedError | None:
     """The error as something a DBA can mend; None for one that may pass by itself (an outage, a slot still in use)."""
+    if isinstance(error, ReplicaRoleError):
+        return FeedError(str(error))
     state, text = error.sqlstate or "", error.diag.message_primary or str(error).strip()
     # Names are the same in each language of the server's messages (lc_messages), words are not.
     names_plugin = any(plugin in text for plugin in _PLUGINS)

@@ -25,7 +25,7 @@ from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.waiting import Ready
 
-from engine.postgres.session_settings import OWN_NAMES, connection_options
+from engine.postgres.session_settings import ORIGIN, OWN_NAMES, connection_options
 
 __all__ = [
     "CONNECT_TIMEOUT",
@@ -34,6 +34,7 @@ __all__ = [
     "CommandConnection",
     "Connection",
     "PooledConnection",
+    "ReplicaRoleError",
     "UnansweredError",
     "address",
     "answer_timeout",
@@ -49,6 +50,12 @@ CONNECT_TIMEOUT: Final = 10
 
 POOLER_IN_THE_WAY: Final = (
     "a connection pooler answers there; dsn must lead to PostgreSQL itself (give the pooler's address as pooled_dsn)"
+)
+_REPLICA_ROLE: Final = (
+    "session_replication_role is replica here, under which triggers do not see what this service writes, and the role of "
+    "the DSN may not set it back: run ALTER ROLE … SET session_replication_role = origin for that role (or ALTER ROLE … or "
+    "ALTER DATABASE … RESET session_replication_role), or since PostgreSQL 15 GRANT SET ON PARAMETER "
+    "session_replication_role to it"
 )
 REFUSALS: Final = {
     "password authentication failed": "check the user and password of the DSN",
@@ -106,6 +113,13 @@ def parameters(
 
 class UnansweredError(psycopg.OperationalError):
     """What was asked over a connection was not answered in time. The connection is closed."""
+
+
+class ReplicaRoleError(psycopg.OperationalError):
+    """The session has ``session_replication_role = replica``, and its role may not change that."""
+
+    def __init__(self) -> None:
+        super().__init__(_REPLICA_ROLE)
 
 
 def _unanswered(name: str, reason: str) -> str:
@@ -225,13 +239,16 @@ def _first_statements(version: int) -> bytes:
     servers do not know a role's ``transaction_timeout``.
     """
     unlimited = "; set transaction_timeout = 0" if version >= _TRANSACTION_TIMEOUT_SINCE else ""
-    return f"set search_path = {OWN_NAMES}{unlimited}".encode()
+    return f"set search_path = {OWN_NAMES}{unlimited}; select {ORIGIN.format(local=False)}".encode()
 
 
 async def _begin(connection: psycopg.AsyncConnection[Any]) -> None:
     autocommit = connection.autocommit
     await connection.set_autocommit(True)
-    await connection.execute(_first_statements(connection.info.server_version))
+    try:
+        await connection.execute(_first_statements(connection.info.server_version))
+    except psycopg.errors.InsufficientPrivilege as error:  # of all that is set there, by session_replication_role alone
+        raise ReplicaRoleError from error
     await connection.set_autocommit(autocommit)
 
 
@@ -279,6 +296,9 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
         autocommit, connection.autocommit = connection.autocommit, True
         connection.execute(_first_statements(connection.info.server_version))
         connection.autocommit = autocommit
+    except psycopg.errors.InsufficientPrivilege as error:
+        connection.close()
+        raise ReplicaRoleError from error
     except BaseException:
         connection.close()
         raise

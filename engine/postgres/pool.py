@@ -23,10 +23,18 @@ from psycopg.pq import PipelineStatus
 from psycopg_pool import AsyncConnectionPool
 
 from engine.errors import FeedError
-from engine.postgres.connecting import Connection, PooledConnection, UnansweredError, address, connect, parameters
+from engine.postgres.connecting import (
+    Connection,
+    PooledConnection,
+    ReplicaRoleError,
+    UnansweredError,
+    address,
+    connect,
+    parameters,
+)
 from engine.postgres.lifeline import Lifeline
 from engine.postgres.named_queries import query
-from engine.postgres.session_settings import OWN_NAMES, SESSION_SETTINGS
+from engine.postgres.session_settings import ORIGIN, OWN_NAMES, SESSION_SETTINGS
 from engine.tasks import end
 
 __all__ = ["Pool", "check_pooler"]
@@ -237,9 +245,11 @@ class Pool:
             settings["transaction_timeout"] = "0"
         settings["search_path"] = OWN_NAMES
         calls = ", ".join("pg_catalog.set_config(%s, %s, true)" for _ in settings)
-        await connection.execute(
-            f"select {calls}".encode(), [text for setting in settings.items() for text in setting], prepare=False
-        )
+        values = [text for setting in settings.items() for text in setting]
+        try:
+            await connection.execute(f"select {calls}, {ORIGIN.format(local=True)}".encode(), values, prepare=False)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise ReplicaRoleError from error
 
     async def _prepare(self, connection: _Connection) -> None:
         if connection.info.parameter_status("in_hot_standby") == "on":

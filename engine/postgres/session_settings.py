@@ -8,9 +8,11 @@ SET statement_timeout``, ``default_transaction_isolation``, ``array_nulls`` and 
 ``search_path`` is set once a connection is open (:data:`OWN_NAMES`), not at its start: so ``SET LOCAL search_path TO
 DEFAULT`` brings back the operator's, in which clients' SQL finds its tables.
 
-Left as they are: ``lc_messages`` and ``session_replication_role``, which only a superuser may set, and
-``default_transaction_read_only`` for what clients write: a database that is read-only for maintenance stays so (see
-:data:`READS_ANYWAY`).
+``session_replication_role = replica`` is undone once a connection is open, too (:data:`ORIGIN`): under it the triggers
+that report what other sources of changes write swallow our own writes.
+
+Left as they are: ``lc_messages``, which only a superuser may set, and ``default_transaction_read_only`` for what clients
+write: a database that is read-only for maintenance stays so (see :data:`READS_ANYWAY`).
 
 ``jit`` is about time: over many partitions the planner's estimates are high enough to have a query compiled, which takes
 seconds where running it takes milliseconds.
@@ -18,7 +20,7 @@ seconds where running it takes milliseconds.
 
 from __future__ import annotations
 
-__all__ = ["OWN_NAMES", "READS_ANYWAY", "SESSION_SETTINGS", "connection_options"]
+__all__ = ["ORIGIN", "OWN_NAMES", "READS_ANYWAY", "SESSION_SETTINGS", "connection_options"]
 
 SESSION_SETTINGS: dict[str, str] = {
     # how values are written and read
@@ -61,6 +63,16 @@ is checked, are allowed in a database that is set read-only.
 OWN_NAMES = "pg_catalog, pg_temp"
 """The search path of our own statements: nothing of a schema in which others may create functions, operators or types is
 found by a name without schema, and run with our rights (docs: "Writing SECURITY DEFINER Functions Safely"; CVE-2018-1058).
+"""
+
+ORIGIN = (
+    "case when pg_catalog.current_setting('session_replication_role') = 'replica' "
+    "then pg_catalog.set_config('session_replication_role', 'origin', {local}) end"
+)
+"""An expression that has triggers of ours fire as they do for every application; ``local``: until the transaction's end.
+
+A role that may not set it (``InsufficientPrivilege``) meets that only where there is something to undo. The value ``local``
+is as good as ``origin`` (docs: ALTER TABLE, "DISABLE/ENABLE TRIGGER").
 """
 
 

@@ -1,0 +1,69 @@
+"""A database or role with ``session_replication_role = replica``: the server's own sessions write as ``origin``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from websockets.asyncio.client import ClientConnection
+
+from engine.postgres.connecting import ReplicaRoleError, connect, connect_now
+from tests.support.listener import TABLE, TOP, listener, slot_name, write
+from tests.support.ports import free_port
+from tests.support.processes import PATIENCE, serving
+
+
+@pytest.fixture
+def replica(database: str) -> str:
+    write(database, *TABLE.strip().split(";"))
+    name = conninfo_to_dict(database)["dbname"]
+    write(database, f'alter database "{name}" set session_replication_role = replica')
+    return database
+
+
+async def answer(client: ClientConnection, message: dict[str, Any], *types: str) -> dict[str, Any]:
+    """Send ``message``; returns the next message of one of these types."""
+    await client.send(json.dumps(message))
+    async with asyncio.timeout(PATIENCE):
+        while (heard := json.loads(await client.recv()))["type"] not in types:
+            assert heard["type"] != "error", heard
+    found: dict[str, Any] = heard
+    return found
+
+
+async def test_a_server_starts_and_works_there(replica: str) -> None:
+    async with serving(replica, free_port(), slot_name=slot_name(), throw_away=True) as server:
+        client = await listener(server)
+        await client.subscribe(TOP)
+        write(replica, "insert into messages values (1, 'a', '', 1)")
+        await client.until(["1"])
+        member = await listener(server)
+        here = {"type": "subscribe", "channel": "chat:1", "presence": {"data": {"name": "x"}}, "history": 10}
+        await answer(member.client, here, "subscribed")
+        sent = {"type": "message", "channel": "chat:1", "event": "e", "data": 1, "ref": "r", "id": str(uuid.uuid4())}
+        await answer(member.client, sent, "ack")
+        with psycopg.connect(replica) as connection:
+            assert connection.execute("select count(*) from realtime.messages").fetchone() == (1,)
+            assert connection.execute("select count(*) from realtime.presence").fetchone() == (1,)
+
+
+async def test_a_role_that_cannot_set_it_back_reads_what_to_do(replica: str) -> None:
+    role = f"r_{uuid.uuid4().hex[:12]}"
+    write(replica, f"create role {role} login")
+    said = conninfo_to_dict(replica)
+    dsn = f"postgresql://{role}@{said['host']}:{said['port']}/{said['dbname']}"
+    try:
+        with pytest.raises(ReplicaRoleError, match="ALTER ROLE … SET session_replication_role = origin"):
+            await connect(dsn, "test")
+        with pytest.raises(ReplicaRoleError, match="session_replication_role is replica"):
+            connect_now(dsn, "test")
+        write(replica, f"alter role {role} set session_replication_role = origin")
+        await (await connect(dsn, "test")).close()
+        connect_now(dsn, "test").close()
+    finally:
+        write(replica, f"drop role {role}")
