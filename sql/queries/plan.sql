@@ -138,7 +138,10 @@ select r.ev_action::text, r.ev_class from pg_rewrite r where r.ev_class = 'pg_te
 -- become a sort, and columns of set operations and results of SQL functions are cast among the types "cast". (Estimators and
 -- support functions of the planner take internal arguments: they are in C, by who administers the server.)
 -- What PostgreSQL cannot analyse can do anything, also SET ROLE NONE, so only superusers and the owner of this schema vouch for it.
--- GRANT by a superuser is recorded as one by the function's owner (docs: GRANT), so that has to be one of these.
+-- GRANT by a superuser is recorded as one by the function's owner (docs: GRANT), so that has to be one of these. A member of an
+-- extension counts only if one of these owns it: the owner of a trusted extension can add functions to it (docs: ALTER EXTENSION).
+-- A body that is stored as text is read anew at each call, under the settings of the caller: only trusted owners' bodies are
+-- analysed, and only without settings of their own.
 with recursive types(oid) as (
   select unnest(%(types)s::oid[] || %(cast)s::oid[])
   union
@@ -189,6 +192,9 @@ direct(oid) as (
   union select c.castfunc from pg_cast c
         where c.castsource in (select oid from own) and c.casttarget in ('json'::regtype, 'jsonb'::regtype)
 ),
+trusted(oid) as (
+  select r.oid from pg_roles r where r.rolsuper union select n.nspowner from pg_namespace n where n.nspname = 'realtime'
+),
 called(oid) as (
   select oid from direct
   union select part::oid from pg_aggregate a join direct d on d.oid = a.aggfnoid
@@ -197,19 +203,20 @@ called(oid) as (
 )
 select p.oid, p.proname, n.nspname = 'pg_catalog' and p.oid < 16384, p.provolatile::text, p.prosecdef,
        oidvectortypes(p.proargtypes), p.prokind = 'a', l.lanname,
-       exists (select from aclexplode(p.proacl) g join pg_roles r on r.oid = g.grantor
-               where g.grantee = 'realtime_reader'::regrole and (r.rolsuper or r.oid = (
-                 select n.nspowner from pg_namespace n where n.nspname = 'realtime')))
-         or exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'),
+       exists (select from aclexplode(p.proacl) g
+               where g.grantee = 'realtime_reader'::regrole and g.grantor in (select oid from trusted))
+         or p.proowner in (select oid from trusted)
+            and exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'),
        coalesce(p.proargdefaults::text, ''), coalesce(p.prosqlbody::text, ''),
-       case when l.lanname = 'sql' and p.prosqlbody is null and p.oid >= 16384 then
+       case when l.lanname = 'sql' and p.prosqlbody is null and p.oid >= 16384 and p.proconfig is null
+                 and p.proowner in (select oid from trusted) then
          'create function pg_temp.realtime_body('
          || coalesce((select string_agg(coalesce(quote_ident(nullif(p.proargnames[argument.place], '')), '') || ' '
                                         || format_type(argument.type, null), ', ' order by argument.place)
                       from unnest(coalesce(p.proallargtypes, p.proargtypes::oid[])) with ordinality argument(type, place)
                       where p.proargmodes is null or p.proargmodes[argument.place] in ('i', 'b', 'v')), '')
          || E') returns setof record language sql begin atomic\n' || p.prosrc || E'\n; end' end,
-       (select substr(setting, 13) from unnest(p.proconfig) setting where setting like 'search\_path=%%'),
+       p.proconfig is not null,
        array(select unnest(p.proargtypes::oid[] || p.prorettype || p.proallargtypes))::oid[]
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
 where p.oid in (select oid from called)

@@ -1,8 +1,10 @@
 """Everything that a query can call, however indirectly: the call tree below the functions that its own tree names.
 
 Defaults of arguments are put into a call when it is planned, so the tree of the query does not show them: they are read
-from ``pg_proc``. The body of a function in SQL is analysed by Postgres, as the body of a temporary function of the same
-arguments in the standard's form (docs: CREATE FUNCTION, ``sql_body``), which is kept as a node tree; nothing is run.
+from ``pg_proc``. The body of a function in SQL is read as Postgres keeps it, as a node tree (docs: CREATE FUNCTION,
+``sql_body``). A body that is kept as text is read anew at each call, under the caller's settings, so it can come to mean
+something else: it counts as opaque, unless its owner is trusted. Then Postgres analyses it, as the body of a temporary
+function of the same arguments in the standard's form; nothing is run.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.errors import InvalidQueryError
-from engine.query.sql.functions import Function, names_objects, problem_of
+from engine.query.sql.functions import Function, Opaque, names_objects, problem_of
 from engine.query.sql.references import Tree, read_tree
 
 __all__ = ["CallTree"]
@@ -21,15 +23,14 @@ _MOST_OWN = 200
 _SEEN_THROUGH = frozenset({"c", "internal"})  # written by who administers the server; they call nothing by name
 
 Rows = Callable[[str, Mapping[str, object]], Awaitable[list[Any]]]
-Analyse = Callable[[str, "str | None"], Awaitable["str | None"]]
+Analyse = Callable[[str], Awaitable["str | None"]]
 
 
 @dataclass(slots=True)
 class CallTree:
     """Collects the functions. ``rows`` runs a named query; ``analyse`` gives the node tree of a function's body.
 
-    ``analyse`` takes the statement that makes a function with this body, and the search path it has of its own; it gives
-    None if Postgres does not accept the statement.
+    ``analyse`` takes the statement that makes a function with this body; it gives None if Postgres does not accept it.
     """
 
     rows: Rows
@@ -76,7 +77,7 @@ class CallTree:
 
     async def _add(self, row: Any, through: str) -> None:
         function = replace(Function(*row[:7]), vouched=row[8], through=through)
-        language, (defaults, body, statement, search_path, types) = row[7], row[9:]
+        language, (defaults, body, statement, settings, types) = row[7], row[9:]
         if function.oid in self._found:
             return
         self._found[function.oid] = function
@@ -86,16 +87,22 @@ class CallTree:
             return
         trees = [read_tree(defaults, 0)] if defaults else []
         if statement is not None:
-            body = await self.analyse(statement, search_path)
+            body = await self.analyse(statement)
         if not function.built_in and not function.aggregate and language not in _SEEN_THROUGH:
             if body:
                 trees.append(read_tree(body, 0))
-            function = self._found[function.oid] = replace(function, opaque=not body, fault=_fault(trees))
+            opaque = Opaque.SETTINGS if settings else _unread(language, statement) if not body else None
+            function = self._found[function.oid] = replace(function, opaque=opaque, fault=_fault(trees))
         if function.built_in:
             await self._visit(trees, (), function.name)
         else:  # the result of a body is cast to the type that the function returns
             cast = frozenset(types).union(*(tree.every_type for tree in trees)) if language == "sql" else frozenset()
             await self._visit(trees, types, function.name, cast)
+
+
+def _unread(language: str, statement: str | None) -> Opaque:
+    """Why there is no tree of a body; there is a ``statement`` if it was tried."""
+    return Opaque.TEXT if language == "sql" and statement is None else Opaque.BODY
 
 
 def _fault(trees: list[Tree]) -> str:

@@ -320,11 +320,11 @@ class SqlSession:
         await self.enter()
         return found
 
-    async def _body(self, statement: str, search_path: str | None) -> str | None:
+    async def _body(self, statement: str) -> str | None:
         try:
             async with self.undone():
                 await self._rows("plan_unchecked", {})
-                await self._run(statement, (), search_path)
+                await self._run(statement, ())
                 [(body,)] = await self._rows("plan_body", {})
                 return str(body)
         except psycopg.Error as error:
@@ -357,9 +357,9 @@ class SqlSession:
         cursor = await self._connection.execute(query(name).encode(), values)
         return await cursor.fetchall()
 
-    async def _run(self, sql: str, params: Sequence[str | None], search_path: str | None = None) -> PGresult:
-        """Run a text of a client's, which finds names as the reader does, or in a ``search_path`` of its own."""
-        await self._find_names(self._client_path if search_path is None else search_path)
+    async def _run(self, sql: str, params: Sequence[str | None]) -> PGresult:
+        """Run a text of a client's, which finds names as the reader does."""
+        await self._find_names(self._client_path)
         async with self._connection.lock:
             values = [None if value is None else value.encode() for value in params]
             return await self._connection.wait(_execute(self._connection.pgconn, sql.encode(), values))

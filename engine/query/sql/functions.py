@@ -5,21 +5,31 @@ ones may read tables behind our back, so only those of ``pg_catalog`` that are l
 ``pg_catalog`` pass, except a few that look into it nevertheless.
 
 That a function of one's own is declared IMMUTABLE is a promise which Postgres does not check. So everything it calls is
-judged in its turn: its default arguments, and its body (``sql_calls``). What Postgres cannot analyse, as a body in PL/pgSQL,
-could also leave the reader's role (SET ROLE NONE). It passes only if it belongs to an extension, or if the reader's role was
-granted EXECUTE by name, by a superuser or the owner of the schema realtime. That is the function's owner: a GRANT of
-another's function counts as its owner's.
+judged in its turn: its default arguments, and its body (``calls``). What Postgres cannot analyse (:class:`Opaque`), as a
+body in PL/pgSQL, could also leave the reader's role (SET ROLE NONE). It passes only if a superuser or the owner of the
+schema realtime owns it, and it belongs to an extension or the reader's role was granted EXECUTE by name. (The owner makes
+the grant: a GRANT of another's function counts as its owner's.)
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from engine.errors import InvalidQueryError
 
-__all__ = ["Function", "names_objects", "object_name", "problem_of", "reads_clock", "refuse_types", "refuse_unsafe"]
+__all__ = [
+    "Function",
+    "Opaque",
+    "names_objects",
+    "object_name",
+    "problem_of",
+    "reads_clock",
+    "refuse_types",
+    "refuse_unsafe",
+]
 
 _CLOCK: Final = frozenset({"now", "transaction_timestamp", "statement_timestamp"})
 
@@ -128,6 +138,26 @@ _NAMES_OF_OBJECTS: Final = frozenset(
 )
 
 
+class Opaque(Enum):
+    """Why it is not known what a function's body calls, and what its owner can do. ``{0}``: its signature."""
+
+    BODY = (
+        "of which PostgreSQL cannot tell what it calls",
+        "if it only computes, GRANT EXECUTE ON FUNCTION {0} TO realtime_reader as its owner, "
+        "which must be a superuser or the owner of the schema realtime",
+    )
+    TEXT = (
+        "whose body is a string, which PostgreSQL reads anew at each call and under other settings as something else",
+        "write the body as BEGIN ATOMIC ... END or RETURN ..., "
+        "or let a superuser or the owner of the schema realtime own it",
+    )
+    SETTINGS = (
+        "which has settings of its own (SET search_path or the like), under which PostgreSQL cannot tell what it calls",
+        "ALTER FUNCTION {0} RESET ALL; or, if it only computes, GRANT EXECUTE ON FUNCTION {0} TO realtime_reader "
+        "as its owner, which must be a superuser or the owner of the schema realtime",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """A function that the query can call.
@@ -135,8 +165,8 @@ class Function:
     Attributes:
         built_in: it came with Postgres.
         volatility: ``i``, ``s`` or ``v``.
-        vouched: it belongs to an extension, or the reader's role was granted EXECUTE on it by name, by who may vouch.
-        opaque: Postgres cannot say what its body calls.
+        vouched: its owner may vouch, and it belongs to an extension or the reader's role was granted EXECUTE by name.
+        opaque: why Postgres cannot say what its body calls; None if it can.
         fault: what its body does that a live query cannot follow, in words; empty if nothing.
         through: the function by which it is called; empty if the query itself names it.
     """
@@ -149,7 +179,7 @@ class Function:
     arguments: str
     aggregate: bool
     vouched: bool = False
-    opaque: bool = False
+    opaque: Opaque | None = None
     fault: str = ""
     through: str = ""
 
@@ -182,12 +212,9 @@ def problem_of(function: Function) -> str | None:
         return f"the SECURITY DEFINER function {name}"
     if function.fault:
         return f"the function {name}, which {function.fault}"
-    if function.opaque and not function.vouched:
-        return (
-            f"the function {name}, of which PostgreSQL cannot tell what it calls; if it only computes, "
-            f"GRANT EXECUTE ON FUNCTION {name[:-1]}{function.arguments}) TO realtime_reader "
-            "as its owner, which must be a superuser or the owner of the schema realtime"
-        )
+    if function.opaque is not None and not function.vouched:
+        why, remedy = function.opaque.value
+        return f"the function {name}, {why}; {remedy.format(f'{name[:-1]}{function.arguments})')}"
     return None
 
 

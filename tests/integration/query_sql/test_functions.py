@@ -77,7 +77,7 @@ BY_WAY_OF_OTHERS = [
     ("select by_default(a => body) as p, id from messages", "volatile function sesame"),
     ("select by_body(n) as p, id from messages", "volatile function sesame.*by way of by_body"),
     ("select by_atomic(n) as p, id from messages", "volatile function sesame"),
-    ("select by_own_path() as p, id from messages", "volatile function sesame"),
+    ("select by_own_path() as p, id from messages", r"settings of its own.*ALTER FUNCTION by_own_path\(\) RESET ALL"),
     ("select by_table(n) as p, id from messages", "by_table.., which reads tables"),
     ("select by_session() as p, id from messages", "by_session.., which reads the session"),
     ("select by_name(body) as p, id from messages", "by_name.., which names objects"),
