@@ -20,6 +20,7 @@ from engine.channels.core.model import DisconnectedError, PresenceRefusedError, 
 from engine.errors import RealtimeError
 from engine.postgres.errors import AWAY, in_words
 from server.auth.authorizer import Action
+from server.client.intake import Intake
 from server.client.shared import SharedServices
 from server.client.transport import Transport
 from server.ports.channels import ChannelEvent, ChannelSubscription, EventBatch, Member, Publication
@@ -31,7 +32,6 @@ from server.session.subscriptions import ChannelRequest
 
 __all__ = ["ChannelClient"]
 
-_MOST_PUBLISHING = 256
 _RECONNECT = 0.5  # seconds before a connection's row is written again that could not be; twice as long each time,
 _RECONNECT_AT_MOST = 10.0  # up to this
 
@@ -44,6 +44,7 @@ class ChannelClient:
     __slots__ = (
         "_attempts",
         "_gone",
+        "_intake",
         "_joining",
         "_known",
         "_member",
@@ -58,11 +59,14 @@ class ChannelClient:
         "refused",
     )
 
-    def __init__(self, session: Session, member: Member, services: SharedServices, sink: Transport) -> None:
+    def __init__(
+        self, session: Session, member: Member, services: SharedServices, sink: Transport, intake: Intake
+    ) -> None:
         self._session = session
         self._member = member
         self._services = services
         self._sink = sink
+        self._intake = intake
         self._subscriptions: dict[ChannelRequest, ChannelSubscription] = {}
         self._joining: dict[ChannelRequest, asyncio.Task[None]] = {}
         self._owed: set[str] = set()  # channels that the client asked for and was not given, by no fault of its own
@@ -105,8 +109,13 @@ class ChannelClient:
 
     def join(self, request: ChannelRequest) -> None:
         """Open a channel."""
+        self._intake.begun(request.size)
         task = self._joining[request] = self._services.background.spawn(self._join(request))
-        task.add_done_callback(lambda _: self._joining.pop(request, None))
+        task.add_done_callback(lambda _: self._joined(request))
+
+    def _joined(self, request: ChannelRequest) -> None:
+        self._joining.pop(request, None)
+        self._intake.done(request.size)
 
     def leave(self, request: ChannelRequest) -> None:
         """Give a channel back."""
@@ -182,6 +191,7 @@ class ChannelClient:
 
     def publish(self, message: Publish) -> None:
         """Publish, after everything that came before."""
+        self._intake.begun(len(message.data))
         self._to_publish.append(message)
         if len(self._to_publish) == 1:
             self._services.background.spawn(self._publish_waiting())
@@ -196,6 +206,7 @@ class ChannelClient:
                 await self._services.authorizer.check(self._member, Action.PUBLISH, message.channel)
             except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
                 self._answer(_named(message), _told(error, "publish_failed", message.channel))
+                self._intake.done(len(message.data))
             else:
                 self._publishing += 1
                 if alone and len(self._to_publish) == 1:  # the usual case: one task does for both
@@ -218,20 +229,20 @@ class ChannelClient:
             self._sink.send(server_messages.ack(message.channel, message.ref, stored.id, stored.position))
         finally:
             self._publishing -= 1
+            self._intake.done(len(message.data))
             self._hold()
 
     def _hold(self) -> None:
-        under_way = len(self._to_publish) + self._publishing
-        if under_way >= _MOST_PUBLISHING:
-            self._sink.hold(True)
-        elif under_way <= _MOST_PUBLISHING // 2:  # not at every commit: to stop and go on reading costs system calls
-            self._sink.hold(False)
+        self._intake.publishing(len(self._to_publish) + self._publishing)
 
     # Presence.
 
     def present(self, change: UpdatePresence) -> None:
         """Change this client's presence, after the changes that came before."""
-        self._services.background.spawn(self._present(change))
+        self._intake.begun(change.size)
+        self._services.background.spawn(self._present(change)).add_done_callback(
+            lambda _: self._intake.done(change.size)
+        )
 
     async def _present(self, change: UpdatePresence) -> None:
         message, about = change.message, RequestReference(channel=change.message.channel, ref=change.message.ref)

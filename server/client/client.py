@@ -19,6 +19,7 @@ from engine.channels.core.model import UnavailableError
 from engine.errors import RealtimeError
 from engine.live.planning_budget import PLANNING, PlanningBudget
 from server.client.channel_subscriptions import ChannelClient
+from server.client.intake import Intake
 from server.client.shared import SharedServices
 from server.client.transport import Transport
 from server.ports.channels import Member
@@ -46,6 +47,7 @@ class Client:
     __slots__ = (
         "_budget",
         "_channels",
+        "_intake",
         "_live",
         "_live_queries",
         "_paused",
@@ -58,7 +60,8 @@ class Client:
     def __init__(self, session: Session, member: Member, services: SharedServices, sink: Transport) -> None:
         self.session = session
         self._live_queries = services.live_queries
-        self._channels = ChannelClient(session, member, services, sink)
+        self._intake = Intake(sink, services.intake)
+        self._channels = ChannelClient(session, member, services, sink, self._intake)
         self._sink = sink
         self._live: dict[LiveRequest, LiveSubscription] = {}
         self._paused: dict[LiveRequest, None] = {}  # an ordered set: who waited longest comes first
@@ -93,6 +96,7 @@ class Client:
                 case bytes():
                     self._sink.send(output)
                 case SubscribeQuery(request):
+                    self._intake.begun(request.size)
                     task = asyncio.create_task(self._open(request))
                     self._tasks.add(task)
                     task.add_done_callback(partial(self._opened, request))
@@ -189,6 +193,7 @@ class Client:
 
     def _opened(self, request: LiveRequest, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._intake.done(request.size)
         if not task.cancelled() and (failure := task.exception()) is not None:
             _log.error("subscribe_broke", collection=request.collection, exc_info=failure)
             self._reject(request, UnavailableError("the server failed to open this subscription"))

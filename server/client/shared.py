@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from server.auth.authorizer import Authorizer, NameRules
 from server.client.background import Background
+from server.client.intake import SharedIntake
 from server.ports.channels import ChannelService
 from server.ports.live_queries import LiveQueryService
 from server.wire.encoder import Wire, packed_wire, text_wire
@@ -25,6 +26,7 @@ class SharedServices:
     channels: ChannelService
     authorizer: Authorizer = field(default_factory=NameRules)
     background: Background = field(default_factory=Background)
+    intake: SharedIntake = field(default_factory=SharedIntake)
     text: Wire = field(default_factory=text_wire)
     packed: Wire = field(default_factory=packed_wire)
     blocks: Wire = field(default_factory=block_wire)

@@ -51,11 +51,12 @@ class PublishMessage:
 
 @dataclass(frozen=True, slots=True)
 class UpdatePresence:
-    """Change the client's presence to ``data`` where ``request`` has joined, then answer it."""
+    """Change the client's presence to ``data`` where ``request`` has joined, then answer it. ``size`` in bytes."""
 
     request: ChannelRequest
     message: PresenceUpdate
     data: Mapping[str, Any]
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

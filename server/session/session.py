@@ -157,7 +157,7 @@ class Session:
             message = client_messages.decode(data)
         except InvalidMessageError as bad:
             return [server_messages.error(bad.code, f"invalid message: {bad}", client_messages.names_in(data))]
-        return self._act(message)
+        return self._act(message, len(data))
 
     def receive_binary(self, now: float) -> list[Output]:
         """A binary message arrived; its content does not matter."""
@@ -237,10 +237,10 @@ class Session:
         if isinstance(request, ChannelRequest):
             del self._channels[request.channel]
 
-    def _act(self, message: ClientMessage) -> list[Output]:
+    def _act(self, message: ClientMessage, size: int) -> list[Output]:
         match message:
             case Subscribe():
-                return self._subscribe(message)
+                return self._subscribe(message, size)
             case Unsubscribe():
                 return self._unsubscribe(message)
             case Ping():
@@ -248,20 +248,21 @@ class Session:
             case Publish():
                 return [PublishMessage(message)]
             case PresenceUpdate():
-                return self._present(message)
+                return self._present(message, size)
             case Auth():
                 about = RequestReference(ref=message.ref)
                 return [
                     server_messages.error(ErrorCode.PERMISSION_DENIED, "tokens are not available on this server", about)
                 ]
 
-    def _subscribe(self, message: Subscribe) -> list[Output]:
+    def _subscribe(self, message: Subscribe, size: int) -> list[Output]:
         about = RequestReference(channel=message.channel, id=message.id)
         try:
             request = _request(message)
             self._check_free(request)
         except QueryRejectedError as refused:
             return [server_messages.error(refused.code, str(refused), about)]
+        request.size = size
         self._requests[request.id] = request
         if isinstance(request, LiveRequest):
             return [SubscribeQuery(request)]
@@ -278,13 +279,13 @@ class Session:
         if len(self._requests) >= self._limits.subscriptions:
             raise _TooManyError(f"at most {self._limits.subscriptions} subscriptions are allowed on one connection")
 
-    def _present(self, message: PresenceUpdate) -> list[Output]:
+    def _present(self, message: PresenceUpdate, size: int) -> list[Output]:
         about = RequestReference(channel=message.channel, ref=message.ref)
         try:
             request = self._channels.get(message.channel)
             if request is None or request.options.presence is None:
                 raise PresenceRejectedError(f'subscribe to {message.channel!r} with "presence": true first')
-            return [UpdatePresence(request, message, presence_data(message.data))]
+            return [UpdatePresence(request, message, presence_data(message.data), size)]
         except PresenceRejectedError as refused:
             return [server_messages.error(refused.code, str(refused), about)]
 

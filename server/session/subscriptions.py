@@ -18,10 +18,10 @@ class LiveRequest:
     """One live query a client asked for; compared by identity.
 
     ``head`` is what all its snapshot messages begin with; ``begun`` whether the first of them has been asked for; ``resume``
-    where the client was before.
+    where the client was before; ``size`` the bytes of the message that asked.
     """
 
-    __slots__ = ("begun", "channel", "collection", "ended", "head", "id", "query", "resume")
+    __slots__ = ("begun", "channel", "collection", "ended", "head", "id", "query", "resume", "size")
 
     def __init__(self, channel: str, id: str, query: Mapping[str, object], resume: Resume | None = None) -> None:
         self.channel = channel
@@ -32,6 +32,7 @@ class LiveRequest:
         self.head = server_messages.snapshot_head(channel, id)
         self.begun = False
         self.ended = False
+        self.size = 0
 
     @property
     def named(self) -> RequestReference:
@@ -43,10 +44,10 @@ class ChannelRequest:
     """One channel a client asked for; compared by identity.
 
     A connection has a channel at most once, because its messages name the channel only. ``told`` is the id the client
-    gave, which its answers repeat.
+    gave, which its answers repeat; ``size`` the bytes of the message that asked.
     """
 
-    __slots__ = ("channel", "ended", "id", "options", "told")
+    __slots__ = ("channel", "ended", "id", "options", "size", "told")
 
     def __init__(self, channel: str, told: str | UnsetType, options: ChannelOptions) -> None:
         self.channel = channel
@@ -54,6 +55,7 @@ class ChannelRequest:
         self.id = channel if told is UNSET else told
         self.options = options
         self.ended = False
+        self.size = 0
 
     @property
     def named(self) -> RequestReference:

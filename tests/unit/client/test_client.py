@@ -7,6 +7,7 @@ import json
 from itertools import pairwise
 
 from server.client.client import Client
+from server.client.intake import SharedIntake
 from server.client.shared import SharedServices
 from server.ports.channels import ChannelEvent, EventBatch, Member
 from server.ports.live_queries import LiveEvent
@@ -75,3 +76,40 @@ async def test_a_drained_connection_resumes_one_live_query_in_each_turn_of_the_l
         await asyncio.sleep(0)
         seen.append(len(sink.events))
     assert {after - before for before, after in pairwise(seen)} == {1}
+
+
+async def test_reading_stops_while_the_requests_that_wait_have_too_many_bytes_together() -> None:
+    lists, sink = Lists(gate=asyncio.Event()), Sink()
+    target = client(lists, sink)
+    sent = 0
+    while not sink.held:
+        assert sent < 50
+        subscribe(target, str(sent), "x" * 100_000)
+        await asyncio.sleep(0)
+        sent += 1
+    assert sent == 6
+    assert lists.gate is not None
+    lists.gate.set()
+    async with asyncio.timeout(PATIENCE):
+        while sink.held:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+    assert target.session.subscriptions == sent
+
+
+async def test_requests_of_other_connections_hold_only_those_that_have_some_waiting_themselves() -> None:
+    lists = Lists(gate=asyncio.Event())
+    services = SharedServices(lists, Rooms(), intake=SharedIntake(300_000))
+    sinks = [Sink() for _ in range(4)]
+    targets = [client(lists, sink, services) for sink in sinks]
+    for target in targets[:3]:
+        subscribe(target, "large", "x" * 100_000)
+        await asyncio.sleep(0)
+    assert [sink.held for sink in sinks] == [False, False, True, False]
+    targets[0].gone(left=True)
+    async with asyncio.timeout(PATIENCE):
+        while sinks[2].held:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+    subscribe(targets[3], "small")
+    assert not sinks[3].held
+    for target in targets[1:]:
+        target.gone(left=True)

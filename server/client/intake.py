@@ -1,0 +1,92 @@
+"""How much of what clients have asked for is still to be done; where that is too much, nothing more is read from a client.
+
+A request that waits (for its turn to be planned, for the database) holds several times what it has as text. So the text
+that waits is bounded for each connection, and for all together. Beyond the latter a connection is not read from while it has
+anything waiting itself, so one that asks for little is let in whatever the others do.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from server.client.transport import Transport
+
+__all__ = ["Intake", "SharedIntake"]
+
+_MOST_PUBLISHING: Final = 256
+_MOST_PENDING: Final = 512 * 1024  # bytes of one connection's requests; one more message may have been read already
+_MOST_TOGETHER: Final = 16 << 20  # of all connections' requests
+
+
+class SharedIntake:
+    """The bytes of all connections' requests that are not done. ``most``: beyond them connections are held."""
+
+    __slots__ = ("_held", "_most", "_pending")
+
+    def __init__(self, most: int = _MOST_TOGETHER) -> None:
+        self._most = most
+        self._pending = 0
+        self._held: dict[Intake, None] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether too much waits."""
+        return self._pending >= self._most
+
+    def count(self, size: int) -> None:
+        """So many bytes more wait; less, if it is negative. Who waited for room is read from again."""
+        was_full = self.full
+        self._pending += size
+        if was_full and not self.full:
+            for intake in list(self._held):
+                intake.look()
+
+    def note(self, intake: Intake, held: bool) -> None:
+        """``intake`` is held, or not any more."""
+        if held:
+            self._held[intake] = None
+        else:
+            self._held.pop(intake, None)
+
+
+class Intake:
+    """One connection's requests that are not done. Each ``begun`` is followed by one ``done`` of the same size."""
+
+    __slots__ = ("_held", "_pending", "_publishing", "_shared", "_sink")
+
+    def __init__(self, sink: Transport, shared: SharedIntake) -> None:
+        self._sink = sink
+        self._shared = shared
+        self._pending = 0
+        self._publishing = 0
+        self._held = False
+
+    def begun(self, size: int) -> None:
+        """A request of so many bytes waits to be done."""
+        self._pending += size
+        self._shared.count(size)
+        self.look()
+
+    def done(self, size: int) -> None:
+        """It is done, or given up."""
+        self._pending -= size
+        self._shared.count(-size)
+        self.look()
+
+    def publishing(self, count: int) -> None:
+        """So many messages are on their way."""
+        self._publishing = count
+        self.look()
+
+    def look(self) -> None:
+        """Hold the client at its bounds, go on below half of them: to stop and go on reading costs system calls."""
+        part = 2 if self._held else 1
+        held = (
+            self._publishing >= _MOST_PUBLISHING // part
+            or self._pending >= _MOST_PENDING // part
+            or (self._pending > 0 and self._shared.full)
+        )
+        if held != self._held:
+            self._held = held
+            self._shared.note(self, held)
+            self._sink.hold(held)
