@@ -46,3 +46,16 @@ def test_the_walk_of_a_row_change_names_a_function_in_each_step() -> None:
     steps = re.findall(r"^\d+\. (.*)$", walk, re.MULTILINE)
     assert len(steps) >= 10
     assert all((place := PLACE.search(step)) and place[2] for step in steps[1:])
+
+
+def test_the_tree_of_contributing_has_every_folder() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    tree = page.split("## The tree")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([\w/]+)/`", tree))
+    folders = {
+        each.relative_to(ROOT).as_posix()
+        for top in ("engine", "server", "tests")
+        for each in (ROOT / top).iterdir()
+        if any(each.glob("*.py"))
+    }
+    assert folders - named == set()
