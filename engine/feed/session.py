@@ -35,6 +35,7 @@ _STATUS_GAP: Final = 0.02  # seconds between two status updates
 _PING_GAP: Final = 0.1  # seconds; a server that asks for replies faster than this, one after the other,
 _PATIENCE: Final = 1.0  # and for this long, is shutting down
 _DOUBTED: Final = 5.0  # seconds of silence after which a stream is dead when another connection was found dead
+_DOUBT: Final = "another connection to the server died without a word, and the stream has brought nothing since"
 _SETTLED: Final = 2.0  # seconds after which a stream may be ended for another's sake
 
 
@@ -69,6 +70,7 @@ class Session:
         self._end: str | None = None
         self._doubt = asyncio.Event()
         self._began = time.monotonic()
+        self._stream: ReplicationStream | None = None
 
     def confirmed(self) -> None:
         """The consumer confirmed something: tell the server soon."""
@@ -81,7 +83,13 @@ class Session:
             self._wake.set()
 
     def doubt(self) -> None:
-        """Another connection to the server has died without a word: see whether this one has, too."""
+        """Another connection to the server has died without a word: see whether this one has, too.
+
+        Until the stream brings something, it is not said to be well.
+        """
+        if self._stream is not None and self._streams:
+            self._stream.heard = self._streams = False
+            self._say(_DOUBT)
         self._doubt.set()
         self._wake.set()
 
@@ -91,7 +99,7 @@ class Session:
             self._dsn, self._settings, self._database, self._buffer, self._positions, self._memory, self._say
         )
         stream, decoder = await opening.open()
-        self._status_interval = opening.status_interval
+        self._stream, self._status_interval = stream, opening.status_interval
         try:
             self._heard = time.monotonic()
             parts = [

@@ -184,7 +184,13 @@ class Node:
         state, lag, live = self._feed.state, self._feed.lag, self._live
         channels, failure = self._channels, self.failure
         problem = live.problem if live is not None else None
-        well = state.status == "streaming" and not self._stopping and failure is None and problem is None
+        well = (
+            state.status == "streaming"
+            and state.reason is None
+            and not self._stopping
+            and failure is None
+            and problem is None
+        )
         figures = live.status() if live is not None else {}
         problems = channels.problems if channels is not None else []
         well = well and not problems

@@ -75,6 +75,30 @@ async def test_a_stream_is_given_up_soon_when_the_connection_beside_it_was_found
                 assert change.new() == (b"1",)
 
 
+@pytest.mark.parametrize("place", ["pg18-pgoutput"], indirect=True)
+async def test_a_doubted_stream_is_well_only_after_it_has_brought_something(place: Place) -> None:
+    address = conninfo_to_dict(place.dsn)
+    async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
+        dsn = place.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
+        async with reading(dsn, place.settings(silence=3600.0)) as reader:
+            await reader.feed.streaming()
+            walsender = reader.feed.walsender
+            proxy.half_open()
+            reader.feed.doubt()
+            assert reader.feed.state.reason is not None
+            async with asyncio.timeout(PATIENCE):
+                while reader.feed.state.reason is not None:  # noqa: ASYNC110 - a state is waited for
+                    await asyncio.sleep(0.02)
+            assert reader.feed.state.status == "streaming"
+            assert reader.feed.walsender != walsender  # until another stream has brought something
+            reader.feed.doubt()
+            walsender = reader.feed.walsender
+            async with asyncio.timeout(PATIENCE):
+                while reader.feed.state.reason is not None:  # noqa: ASYNC110 - a state is waited for
+                    await asyncio.sleep(0.02)
+            assert (reader.feed.state.status, reader.feed.walsender) == ("streaming", walsender)
+
+
 async def test_a_quiet_database_is_no_dead_connection(place: Place) -> None:
     async with reading(place.dsn, place.settings(**QUICK)) as reader:
         walsender = reader.feed.walsender
