@@ -108,12 +108,7 @@ async def _plan_sql(
     sql = spec["sql"]
     if not isinstance(sql, str):
         raise InvalidQueryError(f'"sql" must be a string, not {type(sql).__name__}')
-    checked = cache.get(sql) if cache is not None else None
-    if checked is None:
-        async with sql_session(connection) as session:
-            checked = await check_sql(session, sql, catalog)
-        if cache is not None:
-            cache.put(sql, checked)
+    checked = await _checked(sql, catalog, connection, cache)
     if table.oid not in checked.dependencies:
         raise InvalidQueryError(f'the query does not read the collection of its channel, "{table.collection}"')
     bound = await bind(connection, checked, spec.get("params", []))
@@ -125,6 +120,22 @@ async def _plan_sql(
     query = await canonicalise(query, table, connection)
     plan = compile_incremental(query, table)
     return _reread_query(query, table, plan.reason) if isinstance(plan, NotIncremental) else plan
+
+
+async def _checked(
+    sql: str, catalog: Catalog, connection: psycopg.AsyncConnection[Any], cache: SqlCache | None
+) -> CheckedSql:
+    """The check of ``sql``: one from ``cache`` if nothing that it can call has changed since.
+
+    The stream announces such changes, too, but only when it has got there.
+    """
+    checked = cache.get(sql) if cache is not None else None
+    async with sql_session(connection) as session:
+        if checked is None or checked.callables != await session.callables():
+            checked = await check_sql(session, sql, catalog)
+            if cache is not None:
+                cache.put(sql, checked)
+    return checked
 
 
 def _as_query(checked: CheckedSql, bound: Bound, table: Table) -> Query:

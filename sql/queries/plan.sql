@@ -6,6 +6,21 @@ select current_setting('role'),
        set_config('lock_timeout', %(lock_timeout)s, true),
        set_config('standard_conforming_strings', 'on', true)
 
+-- name: plan_callables
+-- A digest of everything not built in that a call can mean: functions, operators, casts, operator classes, domains and the like.
+-- Every change of a row makes a new one, with another xmin. What Postgres has built in only superusers change.
+select encode(sha256(convert_to(coalesce(string_agg(part, ' ' order by part), ''), 'UTF8')), 'hex')
+from (
+  select 'f' || oid || ':' || xmin from pg_proc where oid >= 16384
+  union all select 'o' || oid || ':' || xmin from pg_operator where oid >= 16384
+  union all select 'c' || oid || ':' || xmin from pg_cast where oid >= 16384
+  union all select 'm' || oid || ':' || xmin from pg_amop where oid >= 16384
+  union all select 'p' || oid || ':' || xmin from pg_amproc where oid >= 16384
+  union all select 't' || oid || ':' || xmin from pg_type where oid >= 16384 and typtype in ('d', 'r', 'm')
+  union all select 'k' || oid || ':' || xmin from pg_constraint where contypid > 0 and oid >= 16384
+  union all select 'n' || oid || ':' || xmin from pg_namespace where oid >= 16384
+) parts (part)
+
 -- name: plan_relations
 -- What the names in FROM mean to the reader: oids, in order, null where there is no such relation.
 select case

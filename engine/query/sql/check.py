@@ -57,6 +57,7 @@ class CheckedSql:
         tree: everything it refers to.
         dependencies: oids of the exposed tables it reads.
         reads_clock: its rows can change with the clock alone.
+        callables: what there was to be called, as of :meth:`SqlSession.callables`, before the check began.
     """
 
     sql: str
@@ -69,6 +70,7 @@ class CheckedSql:
     tree: Tree
     dependencies: frozenset[int]
     reads_clock: bool
+    callables: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ class _Statement:
 
 
 async def _check(session: SqlSession, given: _Statement, catalog: Catalog) -> CheckedSql:
+    callables = await session.callables()
     exposed = catalog.by_oid.keys()
     forms = await concealed(session, given.text, given.tokens, given.syntax.tree, given.read)
     shown = {column.name for _, table in given.read for column in table.exposed_columns}
@@ -179,6 +182,7 @@ async def _check(session: SqlSession, given: _Statement, catalog: Catalog) -> Ch
         tree=tree,
         dependencies=dependencies,
         reads_clock=_reads_clock(tree, functions, tokens),
+        callables=callables,
     )
 
 

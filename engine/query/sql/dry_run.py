@@ -332,6 +332,11 @@ class SqlSession:
                 raise
             return None  # polymorphic arguments, a utility statement, a name that is not found
 
+    async def callables(self) -> str:
+        """A digest of all that can be called; another one after any change of a function, operator, cast or the like."""
+        [(digest,)] = await self._rows("plan_callables", {})
+        return str(digest)
+
     async def relation_names(self, relations: Sequence[int]) -> list[str]:
         """The names of relations, without schema."""
         return [name for (name,) in await self._rows("plan_relation_names", {"relations": list(relations)})]

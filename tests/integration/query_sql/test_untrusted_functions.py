@@ -156,3 +156,20 @@ async def test_the_path_of_clients_is_the_databases_without_the_schema_of_the_us
         await connection.execute(query("path_of_role_here"))
         [(found,)] = await (await connection.execute("show search_path")).fetchall()
     assert found == kept
+
+
+async def test_a_check_is_not_used_again_when_what_the_query_calls_has_changed(stage: Stage) -> None:
+    cache = SqlCache(1 << 20)
+    changes = (
+        EVIL.format(name="mal.s").replace("create function", "create or replace function"),
+        "create function mal.s(varchar) returns text language plpgsql volatile as $$ begin return 'x'; end $$",
+    )
+    for change in changes:
+        stage.as_mallory(
+            "drop function if exists mal.s(text)",
+            "create function mal.s(text) returns text language sql immutable return $1",
+        )
+        assert await stage.plan("mal.s($1::varchar)", "0", cache=cache)
+        stage.as_mallory(change)
+        with pytest.raises(InvalidQueryError, match=r"s\(\)"):
+            await stage.plan("mal.s($1::varchar)", "1", cache=cache)
