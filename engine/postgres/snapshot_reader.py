@@ -84,6 +84,8 @@ class Reader:
             dsn,
             "realtime reader",
             READS_ANYWAY | {"row_security": "off", "lock_timeout": str(lock_ms), "synchronous_commit": "local"},
+            # What a query calls can replace statements that were prepared in its session.
+            prepare_threshold=None,
             size=self.connections,
             timeout=timeout_ms / 1000,
             limit=timeout_ms / 1000,
@@ -179,38 +181,45 @@ class Reader:
             psycopg.AsyncRawCursor(connection) as second,
         ):
             origin = statement.origin
-            async with connection.pipeline():
-                await connection.execute(query("begin_read" if origin is None or not origin.view else "begin_view"))
-                await self._pool.settle(connection)
-                if limit is not None:
-                    await connection.execute(query("limit_read"), {"statement": limit})
-                await first.execute(query("current_snapshot"))
-                if origin is not None:
-                    await granted.execute(query("granted_columns"), {"table": origin.table})
-                if origin is not None and origin.view:
-                    await connection.execute(origin.view.encode())
-                    await connection.execute(query("show_view"))
-                    await viewed.execute(query("view_columns"))
-                    await connection.execute(query("only_read"))
-                if statement.as_reader or origin is not None:
-                    await connection.execute(query("become_reader"))
-                    if statement.as_reader or statement.by_path:
-                        await connection.execute(query("path_of_role_here"))
-                await second.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
-                await connection.execute(query("end_read"))
+            changed = False
+            try:
+                async with connection.pipeline():
+                    await connection.execute(
+                        query("begin_view" if origin is not None and origin.view else "begin_read")
+                    )
+                    await self._pool.settle(connection)
+                    if limit is not None:
+                        await connection.execute(query("limit_read"), {"statement": limit})
+                    await first.execute(query("current_snapshot"))
+                    if origin is not None:
+                        await granted.execute(query("granted_columns"), {"table": origin.table})
+                    if origin is not None and origin.view:
+                        await connection.execute(origin.view.encode())
+                        await connection.execute(query("show_view"))
+                        await viewed.execute(query("view_columns"))
+                        await connection.execute(query("only_read"))
+                    if statement.as_reader or origin is not None:
+                        await connection.execute(query("become_reader"))
+                        await second.execute(*_by_function(statement), prepare=False)
+                    else:
+                        await second.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
+                    await connection.execute(query("end_read"))
+            except psycopg.Error as error:
+                if origin is None or not _is_other_table(error):
+                    raise
+                changed = True
             # Leaving the pipeline has brought in every result.
             head = await first.fetchone()
-            result = second.pgresult
             assert head is not None
+            snapshot = self._parse(head)
+            if changed:
+                return ReadResult(snapshot, [], (), as_meant=False)
+            result = second.pgresult
             assert result is not None
-            width = result.nfields if origin is None else origin.width
-            types = tuple(result.ftype(column) for column in range(width))
-            if origin is None:
-                as_meant = True
-            else:
-                seen = await viewed.fetchall() if origin.view else _origins(result, origin)
-                as_meant = _is_of(origin, seen, await granted.fetchall())
-            return ReadResult(self._parse(head), _rows(result, most, width) if as_meant else [], types, as_meant)
+            types = tuple(result.ftype(column) for column in range(result.nfields))
+            seen = await viewed.fetchall() if origin is not None and origin.view else None
+            as_meant = origin is None or _is_of(origin, await granted.fetchall(), seen)
+            return ReadResult(snapshot, _rows(result, most) if as_meant else [], types, as_meant)
 
     def _parse(self, row: tuple[str, str, str]) -> Snapshot:
         snapshot = Snapshot.parse(row[0], parse_lsn(row[1]))
@@ -232,22 +241,36 @@ def holder_in_words(row: Mapping[str, Any]) -> str:
     )
 
 
-def _origins(result: pq.abc.PGresult, origin: Origin) -> list[tuple[int, int]]:
-    """Table and column that each of the columns comes from which ``origin`` is about."""
-    last = range(result.nfields - len(origin.attnums), result.nfields)
-    return [(result.ftable(column), result.ftablecol(column)) for column in last]
+def _by_function(statement: Statement) -> tuple[bytes, list[object]]:
+    """The statement that runs ``statement`` as ``realtime_reader``, out of which nothing that it calls gets."""
+    columns = ", ".join(f"c{number} {name}" for number, name in enumerate(statement.types))
+    sql = f"select * from realtime.read_as_reader($1, $2, $3, $4, $5, $6, $7) as ({columns})"
+    by_path = "true" if statement.as_reader or statement.by_path else "false"
+    values: list[object] = [statement.sql, list(statement.params), by_path, None, None, None, None]
+    origin = statement.origin
+    if origin is not None and not origin.view:
+        values[3:] = [str(origin.table), list(origin.name), list(origin.columns), list(origin.attnums)]
+    return sql.encode(), values
 
 
-def _is_of(origin: Origin, seen: Sequence[tuple[int, int]], granted: Sequence[tuple[int]]) -> bool:
-    """Whether the columns ``seen`` are those of ``origin``, of which ``granted`` may be shown."""
-    return seen == [(origin.table, attnum) for attnum in origin.attnums] and {
+def _is_other_table(error: psycopg.Error) -> bool:
+    """Whether a read was refused because names mean other columns by now, or columns have other types."""
+    return error.sqlstate == "RT011" or (
+        error.sqlstate == "42804"
+        and error.diag.source_function in ("build_attrmap_by_position", "convert_tuples_by_position")
+    )
+
+
+def _is_of(origin: Origin, granted: Sequence[tuple[int]], viewed: Sequence[tuple[int, int]] | None) -> bool:
+    """Whether the columns of ``origin`` may be shown, and are those ``viewed``, where a view shows them."""
+    return (viewed is None or viewed == [(origin.table, attnum) for attnum in origin.attnums]) and {
         attnum for (attnum,) in granted
     }.issuperset(origin.exposed)
 
 
-def _rows(result: pq.abc.PGresult, most: int | None, width: int) -> list[tuple[Value, ...]]:
+def _rows(result: pq.abc.PGresult, most: int | None) -> list[tuple[Value, ...]]:
     if most is not None and result.ntuples > most:
         raise ResultTooLargeError(f"the query has more than {most} rows; add a limit")
-    columns = range(width)
+    columns = range(result.nfields)
     value = result.get_value
     return [tuple([value(row, column) for column in columns]) for row in range(result.ntuples)]

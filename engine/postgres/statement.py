@@ -11,17 +11,18 @@ __all__ = ["Origin", "Statement"]
 class Origin:
     """What a statement is meant to read, which names tables and columns: names can mean others by now.
 
-    ``table`` is its oid. ``attnums`` are those of the statement's last output columns. ``exposed`` are the attnums that
-    must be granted to ``realtime_reader``. ``width``: how many output columns come before those that only show an origin.
+    ``table`` is its oid, ``name`` its schema and name. ``columns`` are the columns that the statement names, and ``attnums``
+    their numbers. ``exposed`` are the attnums that must be granted to ``realtime_reader``.
     ``view``: SQL that makes a temporary view ``realtime_rows`` of the table, whose columns are these, where there are others
     than exposed ones among them: a view is read with the rights of its owner, the server's role, while functions run as
     the role that is set (docs: "Rules and Privileges"). Empty: the statement reads the table itself.
     """
 
     table: int
+    name: tuple[str, str]
+    columns: tuple[str, ...]
     attnums: tuple[int, ...]
     exposed: tuple[int, ...]
-    width: int
     view: str = ""
 
 
@@ -33,6 +34,7 @@ class Statement:
     ``by_path``: names are found where the operator's search path says, also by functions of types that are not built in;
     otherwise in ``pg_catalog`` only. Clients' own SQL always is.
     ``origin``: what it must have read for its rows to be used.
+    ``types``: of its columns, as SQL names them; used of what runs as ``realtime_reader`` only.
     """
 
     sql: str
@@ -40,3 +42,4 @@ class Statement:
     as_reader: bool = False
     by_path: bool = False
     origin: Origin | None = None
+    types: tuple[str, ...] = ("text", "text")

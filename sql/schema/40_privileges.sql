@@ -21,10 +21,20 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     ('table', 'realtime.preferences', null, 'SELECT, INSERT, UPDATE, DELETE')
   ) w (kind, object, columns, privilege) where purpose = 'publish'
   union all
-  select 'function', p.oid::regprocedure::text, null, 'EXECUTE'
-  from pg_proc p
-  where purpose = 'publish' and p.pronamespace = 'realtime'::regnamespace and p.proname = any ('{broadcast,broadcast_all,broadcast_users,
-    broadcast_rooms,broadcast_changes,payload_of,kick,disconnect,create_channel,update_channel,close_channel,history,epoch,name_matches,channel_rules}')
+  -- By signature: another function that gets the name of one of these is not for publishers.
+  select 'function', 'realtime.' || w.signature, null, 'EXECUTE'
+  from (
+    values ('broadcast_changes()'), ('kick(text,text,text)'), ('disconnect(text,text)'),
+      ('create_channel(text,jsonb,jsonb,integer,boolean,interval,integer,interval,interval,text)'), ('update_channel(text,jsonb)'),
+      ('close_channel(text)'), ('history(text,text,integer)'), ('epoch()'),
+      ('payload_of(text)'), ('payload_of(json)'), ('payload_of(anyelement)'), ('name_matches(text,text)'), ('channel_rules(text[])')
+    union all
+    select format(s.signature, payload)
+    from unnest('{jsonb,json,text,anyelement}'::text[]) payload, (
+      values ('broadcast(text,text,%s,text,text,jsonb,integer)'), ('broadcast_all(text,%s,text,jsonb,integer)'),
+        ('broadcast_users(text[],text,%s,text,jsonb,integer)'), ('broadcast_rooms(text[],text,%s,text,jsonb,integer)')) s (signature)
+  ) w (signature)
+  where purpose = 'publish' and to_regprocedure('realtime.' || w.signature) is not null
   union all
   -- serve: the whole schema, as far as functions do not do the writing.
   select 'schema', 'realtime', null, 'USAGE' where purpose = 'serve'
@@ -42,7 +52,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select 'function', p.oid::regprocedure::text, null, 'EXECUTE'
   from pg_proc p
   where purpose = 'serve' and p.pronamespace = 'realtime'::regnamespace and p.prokind = 'f'
-    and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+    and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype) and p.proname <> 'read_as_reader'  -- only realtime_reader calls that
   union all
   -- Builder queries read a hidden key through a temporary view of the server's own role, and what is streamed is read as that.
   select 'table', c.relation::text, string_agg(quote_ident(a.attname), ', ' order by a.attnum), 'SELECT'

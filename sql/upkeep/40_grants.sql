@@ -9,8 +9,10 @@ begin
     select p.oid::regprocedure as signature
     from pg_catalog.pg_proc p
     where p.pronamespace = 'realtime'::regnamespace and has_function_privilege('public', p.oid, 'execute')
-      and p.proname <> all ('{expose,unexpose,is_schema_owner,identity_problem,leaves,unwatched_partitions,watch_partitions,partition_truncated,
-                              privileges_for,missing_privileges}')
+      and p.oid <> all ('{"realtime.expose(regclass,text,name[],boolean,text)",realtime.unexpose(text),realtime.is_schema_owner(),
+                          realtime.identity_problem(regclass),realtime.leaves(regclass),realtime.unwatched_partitions(regclass),
+                          realtime.watch_partitions(regclass),realtime.partition_truncated(),realtime.privileges_for(text),
+                          "realtime.missing_privileges(name,text)"}'::regprocedure[])
   loop
     execute format('revoke all on function %s from public', one.signature);
   end loop;

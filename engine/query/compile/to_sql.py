@@ -31,26 +31,18 @@ def render_rows(query: Query, table: Table, limit: int | None) -> Statement:
     """The columns of the table's layout, in that order, of the first ``limit`` rows (None: all)."""
     parameters = Parameters()
     columns = ", ".join(column_sql(column) for column in table.columns)
-    origin = _origin(table, table.columns, width=len(table.columns))
+    origin = _origin(table, table.columns)
+    types = tuple(column.type.name for column in table.columns)
     rest = _rest(query, table, limit, parameters, view=bool(origin.view))
-    return Statement(
-        f"select {columns} {rest}", parameters.values, by_path=calls_own(used_columns(query, table)), origin=origin
-    )
+    by_path = calls_own(used_columns(query, table))
+    return Statement(f"select {columns} {rest}", parameters.values, by_path=by_path, origin=origin, types=types)
 
 
 def render_reread(query: Query, table: Table) -> Statement:
-    """The statement of :func:`render_documents`, with one column more for each column of the table that it uses.
-
-    They are null in every row and show which columns the names have meant: PostgreSQL describes the origin of an output
-    column that is a column of a table (docs: "PQftablecol"), also through subqueries (``markTargetListOrigins`` in
-    parse_target.c), and here both refer to the same ``t``.
-    """
+    """The statement of :func:`render_documents`, with what its names must mean."""
     used = used_columns(query, table)
-    origin = _origin(table, used, width=2)
-    shown = ", ".join(f"{column_sql(column)} as o{number}" for number, column in enumerate(used))
-    more = ", ".join(f"o.o{number}" for number in range(len(used)))
-    join = f" left join lateral (select {shown} where false) as o on true"
-    statement = _documents(query, table, f", {more}", join, view=bool(origin.view))
+    origin = _origin(table, used)
+    statement = _documents(query, table, view=bool(origin.view))
     return Statement(statement.sql, statement.params, by_path=calls_own(used), origin=origin)
 
 
@@ -74,13 +66,20 @@ def used_columns(query: Query, table: Table) -> list[Column]:
     return sorted((table.by_name[name] for name in names if name in table.by_name), key=lambda column: column.attnum)
 
 
-def _origin(table: Table, columns: Sequence[Column], *, width: int) -> Origin:
+def _origin(table: Table, columns: Sequence[Column]) -> Origin:
     exposed = tuple(column.attnum for column in columns if column.exposed)
     view = ""
     if len(exposed) < len(columns):
         names = ", ".join(quote(column.name) for column in columns)
         view = f"create temporary view {_VIEW} as select {names} from {_name(table)}"
-    return Origin(table.oid, tuple(column.attnum for column in columns), exposed, width, view)
+    return Origin(
+        table.oid,
+        (table.schema, table.name),
+        tuple(column.name for column in columns),
+        tuple(column.attnum for column in columns),
+        exposed,
+        view,
+    )
 
 
 _VIEW = "pg_temp.realtime_rows"
@@ -102,16 +101,14 @@ def render_documents(query: Query, table: Table, *, nulls: bool = False) -> Stat
 def _documents(
     query: Query,
     table: Table,
-    more: str = "",
-    join: str = "",
     *,
     view: bool = False,
     parameters: Parameters | None = None,
 ) -> Statement:
     parameters = parameters or Parameters()
     outputs = ", ".join(f"t.{quote(name)} as {quote(output)}" for name, output in projection(query, table))
-    rest = _rest(query, table, query.limit, parameters, f" cross join lateral (select {outputs}) as d{join}", view=view)
-    return Statement(f"select {_id_sql(table)} as id, {_DOCUMENT} as doc{more} {rest}", parameters.values)
+    rest = _rest(query, table, query.limit, parameters, f" cross join lateral (select {outputs}) as d", view=view)
+    return Statement(f"select {_id_sql(table)} as id, {_DOCUMENT} as doc {rest}", parameters.values)
 
 
 def _id_sql(table: Table) -> str:

@@ -176,6 +176,9 @@ async def test_what_a_read_calls_runs_as_the_reader_whatever_was_made_since_the_
             "create view public.p as select public.lure() as id, 1 as secret, null::public.tint as tint",
             "grant select on public.p to realtime_reader",
         )
+        if key == "id":
+            assert not (await reader.read(plan.statement)).as_meant  # and the view was not read
+            return
         with pytest.raises(psycopg.errors.RaiseException, match="ran as realtime_reader"):
             await reader.read(plan.statement)
     finally:
@@ -202,5 +205,69 @@ async def test_types_in_a_schema_of_their_own_can_be_queried_and_shown(database:
                 plan = await plan_query("m", {"where": [where]}, catalog, connection)
                 statement = plan.read(1) if isinstance(plan, IncrementalPlan) else plan.statement
                 assert len((await reader.read(statement)).rows) == 1
+    finally:
+        await reader.close()
+
+
+LEAVE = ("set role none", "reset role", "set session authorization default", "perform set_config('role', 'none', true)")
+
+
+@pytest.mark.parametrize("key", ["id", "secret"])
+async def test_what_a_read_calls_cannot_leave_the_role_of_the_reader(database: str, owner: str, key: str) -> None:
+    """By a cast to json, by a cast in a client's SQL, and by an index that the planner looks at."""
+    as_owner(database, owner, *OWN_TYPES[:-1], "alter table public.p drop constraint p_pkey")
+    as_owner(database, owner, f"alter table public.p add primary key ({key})")
+    run(database, "select realtime.expose('p', columns => '{id,tint}')")
+    async with planning(database) as connection:
+        catalog = await load_catalog(connection)
+        built = await plan_query("p", {"orderBy": ["tint"]}, catalog, connection)
+        sql = await plan_query(
+            "p", {"sql": "select to_json(max(tint)) as most from p group by id"}, catalog, connection
+        )
+    assert isinstance(built, IncrementalPlan)
+    assert not isinstance(sql, IncrementalPlan)
+    innocent = "function public.planned(int) returns int language plpgsql immutable as $$ begin return 1; end $$"
+    as_owner(database, owner, OWN_TYPES[-1], f"create {innocent}", "create index on public.p (id, public.planned(1))")
+    for leave in LEAVE:
+        left = f"$$ begin {leave}; raise exception 'ran as %', current_user; end $$"
+        cast = f"create or replace function public.tint_json(public.tint) returns json language plpgsql as {left}"
+        planned = f"create or replace function public.planned(int) returns int language plpgsql immutable as {left}"
+        for trap, statements in (
+            (cast, (reread_instead(built, "for the test").statement, sql.statement)),
+            (planned, (built.read(1),)),
+        ):
+            as_owner(database, owner, f"create or replace {innocent}", trap)
+            reader = Reader(database)  # whose session has not looked at the index yet
+            await reader.open()
+            try:
+                for statement in statements:
+                    with pytest.raises(psycopg.Error, match=r"within security-definer|not allowed in a non-volatile"):
+                        await reader.read(statement)
+            finally:
+                await reader.close()
+
+
+async def test_what_a_read_calls_cannot_replace_a_statement_of_the_server(database: str, owner: str) -> None:
+    as_owner(
+        database,
+        owner,
+        *OWN_TYPES[:-1],
+        "create function public.swap(public.tint) returns json language plpgsql as $$ declare name text; begin "
+        "for name in select s.name from pg_prepared_statements s where s.name <> 'realtime_read' "
+        "loop execute format('deallocate %I', name); execute format('prepare %I as select 1 / 0', name); "
+        "end loop; return '1'; end $$",
+    )
+    run(database, "select realtime.expose('p', columns => '{id,tint}')")
+    async with planning(database) as connection:
+        plan = await plan_query("p", {}, await load_catalog(connection), connection)
+    assert isinstance(plan, IncrementalPlan)
+    reread = reread_instead(plan, "for the test").statement
+    as_owner(database, owner, "create cast (public.tint as json) with function public.swap(public.tint)")
+    reader = Reader(database, size=1)
+    await reader.open()
+    try:
+        for _ in range(12):  # psycopg prepares what it runs for the sixth time
+            await reader.snapshot()
+            assert (await reader.read(reread)).rows == [(b"1", b'{"id":1,"tint":1}')]
     finally:
         await reader.close()

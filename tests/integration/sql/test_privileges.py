@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from engine.postgres.named_queries import query
+from server.cli.migrate import migrate
 from tests.integration.sql.conftest import Connection, named, run, value
 
 CALLS = [
@@ -78,14 +79,72 @@ def test_what_order_and_trust_rest_on_is_not_for_publishers(caller: Connection, 
         run(caller, call)
 
 
-def test_functions_that_run_as_their_owner_look_only_where_we_said(db: Connection) -> None:
-    loose = run(
+PUBLISHERS = {
+    "broadcast(text,text,jsonb,text,text,jsonb,integer)",
+    "broadcast_all(text,jsonb,text,jsonb,integer)",
+    "broadcast_changes()",
+    "broadcast_rooms(text[],text,jsonb,text,jsonb,integer)",
+    "broadcast_users(text[],text,jsonb,text,jsonb,integer)",
+    "close_channel(text)",
+    "create_channel(text,jsonb,jsonb,integer,boolean,interval,integer,interval,interval,text)",
+    "disconnect(text,text)",
+    "epoch()",
+    "history(text,text,integer)",
+    "kick(text,text,text)",
+    "update_channel(text,jsonb)",
+}
+OURS = {
+    "adopt_cluster()",
+    "check_channel()",
+    "check_default()",
+    "check_route()",
+    "check_size()",
+    "direct(text[],text,jsonb,text,jsonb,integer)",
+    "drop_partitions()",
+    "emit(text,jsonb)",
+    "expire_messages(integer)",
+    "make_partitions(integer)",
+    "node_removed()",
+    "note_ddl()",
+    "presence_removed()",
+    "send(text,text,jsonb,text,text,jsonb,integer,text,text,text)",
+    "send_change(text,text,jsonb)",
+    "serve_collection_call()",
+    "try_send(text,text,jsonb,text,text,jsonb,integer,text,text,text)",
+}
+
+
+def test_functions_that_run_as_their_owner_are_those_we_know_and_look_only_where_we_said(db: Connection) -> None:
+    """By signature: an overload with the name of a known function is another function."""
+    found = run(
         db,
-        "select p.oid::regprocedure::text as f from pg_proc p"
-        " where p.pronamespace = 'realtime'::regnamespace and p.prosecdef"
-        " and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)",
+        "select substr(p.oid::regprocedure::text, length('realtime.') + 1) as f, p.proconfig::text as config,"
+        " pg_get_userbyid(p.proowner)::text as owner, pg_get_userbyid(n.nspowner)::text as ours, array(select distinct"
+        " case x.grantee when 0 then 'public' else pg_get_userbyid(x.grantee)::text end"
+        " from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x where x.grantee <> p.proowner) as open_to"
+        " from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'realtime' and p.prosecdef",
     )
-    assert loose == []
+    [reading] = [row for row in found if row["f"].startswith("read_as_reader(")]
+    assert (reading["owner"], reading["open_to"]) == ("realtime_reader", [])  # with the path of its caller, itself
+    others = [row for row in found if row is not reading]
+    assert {row["f"] for row in others if "search_path=pg_catalog, pg_temp" not in (row["config"] or "")} == set()
+    assert {row["f"] for row in others if row["owner"] != row["ours"]} == set()
+    assert {row["f"] for row in others if row["open_to"] == ["realtime_publisher"]} == PUBLISHERS
+    assert {row["f"] for row in others if row["open_to"] == ["public"]} == {"partition_truncated()"}
+    assert {row["f"] for row in others if not row["open_to"]} == OURS
+
+
+def test_an_overload_of_a_function_for_publishers_is_not_for_publishers(db: Connection, dsn: str) -> None:
+    signature = "realtime.broadcast(integer)"
+    run(db, f"create function {signature} returns integer language sql security definer as 'select 1'")
+    run(db, "create function realtime.expose(integer) returns integer language sql security definer as 'select 1'")
+    migrate(dsn)
+    for role, name in (
+        ("realtime_publisher", signature),
+        ("public", signature),
+        ("public", "realtime.expose(integer)"),
+    ):
+        assert not value(db, f"select has_function_privilege('{role}', '{name}', 'execute')")
 
 
 def test_objects_that_a_caller_puts_in_the_way_are_not_used(caller: Connection) -> None:

@@ -1,0 +1,69 @@
+-- Where queries of clients are run: as realtime_reader, in a function from which that role cannot be left.
+--
+-- What a query calls may be made by the owners of tables: casts, operators, functions in indexes and views, also after the query was judged.
+-- A role that was set in the session can be left by any of it (SET ROLE NONE); in a SECURITY DEFINER function PostgreSQL refuses that
+-- (guc.c: "cannot set parameter ... within security-definer function"). sql/upkeep/45_reader.sql gives the function to realtime_reader, the
+-- only role that may call it: servers become that role first. So it gives no rights to its caller, and the caller's search_path is as
+-- good as one that it would set.
+
+drop function if exists realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[]);  -- belongs to realtime_reader by now
+create function realtime.read_as_reader(
+  statement text, params text[], by_path boolean, relation oid, name text[], columns text[], attnums integer[]
+) returns setof record
+language plpgsql security definer as $$
+begin
+  if current_user operator(pg_catalog.<>) 'realtime_reader' then
+    raise exception 'realtime.read_as_reader() must belong to realtime_reader' using errcode = 'insufficient_privilege',
+      hint = 'Run: realtime migrate';
+  end if;
+  if exists (select from pg_catalog.pg_prepared_statements p where p.name operator(pg_catalog.=) 'realtime_read') then
+    deallocate realtime_read;  -- of a read that failed
+  end if;
+  if by_path then
+    set local search_path to default;
+  end if;
+  -- PREPARE resolves names, and locks what they mean until the end of the transaction; EXECUTE runs what was resolved.
+  execute 'prepare realtime_read as ' operator(pg_catalog.||) statement;
+  if relation is not null and exists (
+    select from rows from (pg_catalog.unnest(columns), pg_catalog.unnest(attnums)) c (name, attnum)
+    cross join lateral pg_catalog.pg_get_object_address('table column', read_as_reader.name operator(pg_catalog.||) c.name, '{}') a
+    where a.objid operator(pg_catalog.<>) relation or a.objsubid operator(pg_catalog.<>) c.attnum
+  ) then
+    raise exception 'the names of a query mean other columns by now' using errcode = 'RT011';
+  end if;
+  return query execute 'execute realtime_read' operator(pg_catalog.||) coalesce((
+    select '(' operator(pg_catalog.||) pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ', ' order by p.place) operator(pg_catalog.||) ')'
+    from pg_catalog.unnest(params) with ordinality p (value, place)), '');
+  deallocate realtime_read;
+end
+$$;
+comment on function realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[]) is
+  'The rows of a statement, as realtime_reader. With a relation: RT011 unless its columns of these names have these numbers';
+revoke all on function realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[]) from public;
+
+create or replace function realtime.equip_reader() returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  reading constant regprocedure := 'realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[])';
+  changed boolean := false;
+begin
+  if not has_schema_privilege('realtime_reader', 'realtime', 'usage') then
+    grant usage on schema realtime to realtime_reader;
+    changed := true;
+  end if;
+  if (select p.proowner from pg_proc p where p.oid = reading) <> 'realtime_reader'::regrole then
+    grant create on schema realtime to realtime_reader;  -- which a new owner must have (docs: ALTER FUNCTION)
+    execute format('alter function %s owner to realtime_reader', reading);
+    revoke create on schema realtime from realtime_reader;
+    changed := true;
+  end if;
+  return changed;
+exception when insufficient_privilege then
+  raise warning 'realtime: % may not give realtime_reader the function that it reads with, which serving needs: GRANT realtime_reader TO %; then migrate again',
+    quote_ident(current_user), quote_ident(current_user);
+  return false;
+end
+$$;
+comment on function realtime.equip_reader() is
+  'Gives realtime_reader the schema and realtime.read_as_reader(), unless it has them. To be called by the owner of the schema. False: it had them';
+select realtime.equip_reader();

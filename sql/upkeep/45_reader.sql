@@ -1,0 +1,9 @@
+-- A dump that is restored where the role realtime_reader is missing leaves the function it reads with to who restores it.
+
+do $$
+begin
+  if realtime.equip_reader() then
+    raise info 'gave realtime.read_as_reader() to realtime_reader';
+  end if;
+end
+$$;
