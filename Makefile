@@ -49,6 +49,7 @@ lint: $(DEVELOPMENT) ## Style, spelling, imports and types
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+	@if [ -x sdk/js/node_modules/.bin/eslint ] && command -v npm > /dev/null; then cd sdk/js && npm run --silent lint; fi
 
 format: $(DEVELOPMENT) ## Put code into the common style
 	$(BIN)/ruff check --fix .

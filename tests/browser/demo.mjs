@@ -8,7 +8,21 @@ import { createInterface } from "node:readline";
 import { BROWSER } from "./launch.mjs";
 import { fits, hasContrast, hasUsableControls, SIZES } from "./looks.mjs";
 import { eventually } from "../support/eventually.mjs";
-import { Complaints, launch, open, ready, sameAggregates, sameChat, sameMessages, sameOrders, shownChat, shownMessages, sql, storedMessages, type } from "./pages.mjs";
+import {
+  Complaints,
+  launch,
+  open,
+  ready,
+  sameAggregates,
+  sameChat,
+  sameMessages,
+  sameOrders,
+  shownChat,
+  shownMessages,
+  sql,
+  storedMessages,
+  type,
+} from "./pages.mjs";
 
 const [url, folder] = process.argv.slice(2);
 const complaints = new Complaints();
@@ -36,7 +50,10 @@ step("both pages show what the queries give", async () => {
 
 step("an INSERT in the SQL box is on top of both lists, and markup in it is only text", async () => {
   const body = "<img src=x onerror=alert(1)> & 'quoted' — ünïcödé";
-  await type(here, `insert into messages (room_id, author, body) values ('general', 'psql', '${body.replaceAll("'", "''")}')`);
+  await type(
+    here,
+    `insert into messages (room_id, author, body) values ('general', 'psql', '${body.replaceAll("'", "''")}')`,
+  );
   for (const page of both) {
     await eventually(async () => assert.deepEqual((await first(page)).slice(1, 3), ["psql", body]));
     await sameMessages(page, url);
@@ -113,7 +130,10 @@ once("older messages are loaded by cursor, without a gap, and stay right while r
 once("another room is another query", async () => {
   await there.check('input[name="room"][value="support"]', { force: true });
   await sameMessages(there, url, { room: "support" });
-  await sql(url, "update messages set room_id = 'support', created_at = now() where id = (select max(id) from messages)");
+  await sql(
+    url,
+    "update messages set room_id = 'support', created_at = now() where id = (select max(id) from messages)",
+  );
   await sameMessages(there, url, { room: "support" });
   await there.check('input[name="room"][value="general"]', { force: true });
   await here.reload();
@@ -127,7 +147,10 @@ step("a transaction that is rolled back changes nothing and sends nothing", asyn
   await here.press("#statement", "Control+Enter");
   await eventually(async () => assert.match(await here.textContent("#result"), /^Rolled back\. Nothing was changed/));
   // What comes next arrives after anything the rollback could have sent: exactly one event, for this list.
-  await type(here, "update messages set body = body || '!' where id = (select max(id) from messages where room_id = 'general')");
+  await type(
+    here,
+    "update messages set body = body || '!' where id = (select max(id) from messages where room_id = 'general')",
+  );
   for (const page of both) await sameMessages(page, url);
   assert.equal(Number(await there.textContent("#events")), Number(before) + 1);
 });
@@ -141,8 +164,14 @@ step("aggregates, best sellers and filtered orders follow the orders", async () 
   await sameOrders(here, url, filtered);
   await here.click('.chip:has-text("New order")');
   await here.click("#run");
-  await sql(url, "insert into orders (product_id, customer, region, status, amount) values (3, 'Late guest', 'North', 'pending', 9.5)");
-  await sql(url, "update orders set status = 'refunded' where id = (select max(id) from orders where status = 'pending' and id < 800)");
+  await sql(
+    url,
+    "insert into orders (product_id, customer, region, status, amount) values (3, 'Late guest', 'North', 'pending', 9.5)",
+  );
+  await sql(
+    url,
+    "update orders set status = 'refunded' where id = (select max(id) from orders where status = 'pending' and id < 800)",
+  );
   await sameOrders(here, url, filtered);
   await here.click('.chip:has-text("Raise prices")');
   await here.click("#run");
@@ -184,7 +213,8 @@ once("after a storm of writes from everywhere all lists are what Postgres says",
   ];
   await here.click("#older");
   await here.selectOption('select[name="status"]', "paid");
-  for (let round = 0; round < 12; round++) await Promise.all(Array.from({ length: 6 }, () => sql(url, writes[any(writes.length)]())));
+  for (let round = 0; round < 12; round++)
+    await Promise.all(Array.from({ length: 6 }, () => sql(url, writes[any(writes.length)]())));
   const shown = (await shownMessages(there)).length;
   assert.equal(shown, 20);
   await sameMessages(there, url);
@@ -208,7 +238,8 @@ const say = async (page, text) => {
 step("two tabs talk in the chat, each sees who is there and who is typing, and SQL can join in", async () => {
   const names = [];
   for (const page of both) names.push((await chatOf(page)).replace("Write as ", ""));
-  for (const page of both) await eventually(async () => assert.equal(await page.textContent("#chat-count"), "2 people here"));
+  for (const page of both)
+    await eventually(async () => assert.equal(await page.textContent("#chat-count"), "2 people here"));
   await there.locator("#chat-message").pressSequentially("Hel");
   await eventually(async () => assert.equal(await here.textContent("#chat-typing"), `${names[1]} is typing`));
   await say(there, "Hello <b>here</b>");
@@ -275,12 +306,16 @@ step("everything can be reached and used with the keyboard", async () => {
     const { id, ring } = await page.evaluate(() => {
       const element = document.activeElement;
       const shown = element.matches('[type="radio"]') ? element.nextElementSibling : element;
-      return { id: element.id || element.className, ring: element === document.body || getComputedStyle(shown).outlineStyle !== "none" };
+      return {
+        id: element.id || element.className,
+        ring: element === document.body || getComputedStyle(shown).outlineStyle !== "none",
+      };
     });
     assert.ok(ring, `no focus ring on ${id}`);
     reached.add(id);
   }
-  for (const id of ["theme", "message", "message-order", "statement", "run"]) assert.ok(reached.has(id), `${id} is not reached`);
+  for (const id of ["theme", "message", "message-order", "statement", "run"])
+    assert.ok(reached.has(id), `${id} is not reached`);
   await page.focus(".day-chart");
   const today = await page.textContent("#day-readout");
   await page.keyboard.press("ArrowLeft");
@@ -291,7 +326,9 @@ step("everything can be reached and used with the keyboard", async () => {
 step("a reset puts everything back", async () => {
   await here.click('.chip:has-text("Reset everything")');
   await here.click("#run");
-  await eventually(async () => assert.match(await here.textContent("#result-table"), /336 messages, 24 products, 860 orders/));
+  await eventually(async () =>
+    assert.match(await here.textContent("#result-table"), /336 messages, 24 products, 860 orders/),
+  );
   for (const page of both) await sameAggregates(page, url);
   await sameMessages(there, url);
   await sameOrders(there, url);

@@ -23,7 +23,9 @@ export async function fits(page) {
 /** Every visible text has the contrast WCAG AA asks for: 4.5:1, or 3:1 when it is large. */
 export async function hasContrast(page) {
   const weak = await page.evaluate(() => {
-    const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
+    const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", {
+      willReadFrequently: true,
+    });
     const rgb = (colour) => {
       canvas.clearRect(0, 0, 1, 1);
       canvas.fillStyle = colour;
@@ -31,7 +33,10 @@ export async function hasContrast(page) {
       return canvas.getImageData(0, 0, 1, 1).data;
     };
     const luminance = ([r, g, b]) =>
-      [r, g, b].map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)).reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+      [r, g, b]
+        .map((c) => c / 255)
+        .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
     const behind = (element) => {
       for (let at = element; at; at = at.parentElement) {
         const colour = rgb(getComputedStyle(at).backgroundColor);
@@ -43,12 +48,21 @@ export async function hasContrast(page) {
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
       const element = walker.currentNode.parentElement;
-      if (!walker.currentNode.data.trim() || !element.checkVisibility({ opacityProperty: true }) || element.closest(".hidden, option, script, [aria-hidden]")) continue;
+      if (
+        !walker.currentNode.data.trim() ||
+        !element.checkVisibility({ opacityProperty: true }) ||
+        element.closest(".hidden, option, script, [aria-hidden]")
+      )
+        continue;
       const style = getComputedStyle(element);
-      const [a, b] = [luminance(rgb(element instanceof SVGElement ? style.fill : style.color)), luminance(behind(element))];
+      const [a, b] = [
+        luminance(rgb(element instanceof SVGElement ? style.fill : style.color)),
+        luminance(behind(element)),
+      ];
       const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
       const size = parseFloat(style.fontSize);
-      if (ratio < (size >= 24 || (size >= 18.66 && style.fontWeight >= 700) ? 3 : 4.5)) found.push(`${ratio.toFixed(2)} ${walker.currentNode.data.trim().slice(0, 40)}`);
+      if (ratio < (size >= 24 || (size >= 18.66 && style.fontWeight >= 700) ? 3 : 4.5))
+        found.push(`${ratio.toFixed(2)} ${walker.currentNode.data.trim().slice(0, 40)}`);
     }
     return [...new Set(found)];
   });
@@ -61,11 +75,15 @@ export async function hasUsableControls(page) {
     [...document.querySelectorAll("button, select, input:not([type=radio]), textarea")]
       .filter((element) => element.checkVisibility())
       .flatMap((element) => {
-        const name = element.getAttribute("aria-label") || element.textContent.trim() || element.labels?.[0]?.textContent.trim();
+        const name =
+          element.getAttribute("aria-label") || element.textContent.trim() || element.labels?.[0]?.textContent.trim();
         const { width, height } = element.getBoundingClientRect();
         const reach = parseFloat(getComputedStyle(element, "::after").inset) || 0;
         const small = Math.min(width, height) - 2 * reach < 24 && !element.matches(".badge");
-        return [name ? [] : `no name: ${element.outerHTML.slice(0, 80)}`, small ? `small: ${element.outerHTML.slice(0, 80)}` : []].flat();
+        return [
+          name ? [] : `no name: ${element.outerHTML.slice(0, 80)}`,
+          small ? `small: ${element.outerHTML.slice(0, 80)}` : [],
+        ].flat();
       }),
   );
   assert.deepEqual(bad, []);

@@ -69,32 +69,52 @@ export async function type(page, statement) {
 /** Messages on screen, in order: id, author, text, likes. */
 export const shownMessages = (page) =>
   page.$$eval("#message-list > li", (rows) =>
-    rows.map((row) => [row.dataset.id, ...[".author", ".body", ".like .count"].map((part) => row.querySelector(part).textContent)]),
+    rows.map((row) => [
+      row.dataset.id,
+      ...[".author", ".body", ".like .count"].map((part) => row.querySelector(part).textContent),
+    ]),
   );
 
 export const storedMessages = (url, { room = "general", order = "created_at desc", limit = 20 } = {}) =>
-  sql(url, `select id, author, body, likes from messages where room_id = '${room}' order by ${order}, id desc limit ${limit}`);
+  sql(
+    url,
+    `select id, author, body, likes from messages where room_id = '${room}' order by ${order}, id desc limit ${limit}`,
+  );
 
 export const sameMessages = (page, url, options) =>
   eventually(async () => assert.deepEqual(await shownMessages(page), await storedMessages(url, options)));
 
 /** What is said in the chat on screen, in order: author, text. */
 export const shownChat = (page) =>
-  page.$$eval("#chat-list > li", (rows) => rows.map((row) => [".author", ".body"].map((part) => row.querySelector(part).textContent)));
+  page.$$eval("#chat-list > li", (rows) =>
+    rows.map((row) => [".author", ".body"].map((part) => row.querySelector(part).textContent)),
+  );
 
 /** What is said in the chat as the table has it, in commit order. */
 export const storedChat = (url) =>
-  sql(url, "select coalesce(payload ->> 'name', sender, 'SQL'), payload ->> 'text' from realtime.history('chat:lounge', \"limit\" => 50)");
+  sql(
+    url,
+    "select coalesce(payload ->> 'name', sender, 'SQL'), payload ->> 'text' from realtime.history('chat:lounge', \"limit\" => 50)",
+  );
 
-export const sameChat = (page, url) => eventually(async () => assert.deepEqual(await shownChat(page), await storedChat(url)));
+export const sameChat = (page, url) =>
+  eventually(async () => assert.deepEqual(await shownChat(page), await storedChat(url)));
 
 /** Orders on screen, in order: id, customer, status, amount. */
 export const sameOrders = (page, url, { where = "true", order = "amount desc", limit = 10 } = {}) =>
   eventually(async () => {
     const shown = await page.$$eval("#orders tbody tr:not(.empty)", (rows) =>
-      rows.map((row) => [row.dataset.id, row.cells[1].textContent, row.cells[3].textContent, row.cells[5].textContent.replace(/[€,]/g, "")]),
+      rows.map((row) => [
+        row.dataset.id,
+        row.cells[1].textContent,
+        row.cells[3].textContent,
+        row.cells[5].textContent.replace(/[€,]/g, ""),
+      ]),
     );
-    const stored = await sql(url, `select id, customer, status, amount from orders where ${where} order by ${order}, id desc limit ${limit}`);
+    const stored = await sql(
+      url,
+      `select id, customer, status, amount from orders where ${where} order by ${order}, id desc limit ${limit}`,
+    );
     assert.deepEqual(shown, stored);
   });
 
@@ -111,20 +131,30 @@ export const sameAggregates = (page, url) =>
     );
     assert.deepEqual(tiles.map(plain), totals);
 
-    const regions = await page.$$eval("#regions tbody tr", (rows) => rows.map((row) => [0, 2, 3].map((i) => row.cells[i].textContent)));
+    const regions = await page.$$eval("#regions tbody tr", (rows) =>
+      rows.map((row) => [0, 2, 3].map((i) => row.cells[i].textContent)),
+    );
     const storedRegions = await sql(
       url,
       "select region, count(*), round(sum(amount)) from orders where status <> 'refunded' group by region order by sum(amount) desc, region",
     );
-    assert.deepEqual(regions.map((row) => row.map(plain)), storedRegions);
+    assert.deepEqual(
+      regions.map((row) => row.map(plain)),
+      storedRegions,
+    );
 
-    const products = await page.$$eval("#products tbody tr", (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+    const products = await page.$$eval("#products tbody tr", (rows) =>
+      rows.map((row) => [...row.cells].map((cell) => cell.textContent)),
+    );
     const storedProducts = await sql(
       url,
       `select p.name, p.price, sum(o.quantity), round(sum(o.amount)) from orders o join products p on p.id = o.product_id
        where o.status <> 'refunded' group by p.id order by sum(o.amount) desc, p.id limit 6`,
     );
-    assert.deepEqual(products.map(([name, ...numbers]) => [name, ...numbers.map(plain)]), storedProducts);
+    assert.deepEqual(
+      products.map(([name, ...numbers]) => [name, ...numbers.map(plain)]),
+      storedProducts,
+    );
 
     const [[days]] = await sql(
       url,

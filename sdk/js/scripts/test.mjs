@@ -16,4 +16,6 @@ await build({
   sourcemap: "inline",
 });
 const files = tests.map((name) => `build/test/${name.replace(/ts$/, "mjs")}`);
-process.exit(spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], { stdio: "inherit" }).status ?? 1);
+process.exit(
+  spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], { stdio: "inherit" }).status ?? 1,
+);

@@ -15,7 +15,8 @@ import { PresenceState, type PresenceEvent } from "./presence.js";
 import type { Condition } from "./query.js";
 import type { SubscriptionManager } from "./subscription_manager.js";
 import type { Subscription } from "./subscription.js";
-import type { Ack, Message, Presence, PresenceData, Room, User, Wire } from "./types.js";
+import type { Ack, Message, Presence, PresenceData, Room, Untyped, User } from "./types.js";
+import type { Delivered, PresenceMessage, RoomMessage, Subscribed, WireMessage } from "./wire.js";
 
 /** How to subscribe to a channel. */
 export interface ChannelOptions {
@@ -86,7 +87,13 @@ export class Channel {
       await before;
       data = await sealed;
     }
-    const { id, position } = await this._manager._send({ type: "message", channel: this.name, event, data: data ?? null, id: uuid() });
+    const { id, position } = await this._manager._send({
+      type: "message",
+      channel: this.name,
+      event,
+      data: data ?? null,
+      id: uuid(),
+    });
     return { id, position };
   }
 
@@ -101,13 +108,13 @@ export class Channel {
   /** Subscribed, also after a reconnect. */
   on(event: "subscribed", listener: () => void): () => void;
   /** A message with this event; `*` is any. */
-  on<T = any>(event: string, listener: (message: Message<T>) => void): () => void;
-  on(event: string, listener: (value: any) => void): () => void {
+  on<T = Untyped>(event: string, listener: (message: Message<T>) => void): () => void;
+  on(event: string, listener: (value: Untyped) => void): () => void {
     return this._events._add(event, listener);
   }
 
   /** Take a listener away; without one, all listeners of the event. */
-  off(event: string, listener?: (value: any) => void): void {
+  off(event: string, listener?: (value: Untyped) => void): void {
     this._events._remove(event, listener);
   }
 
@@ -167,13 +174,16 @@ class ChannelSubscription implements Subscription {
     const ready = this._ready;
     this._forget();
     this._jobs = []; // what was not told yet is not told any more
-    ready?.reject(new RealtimeError(ErrorCode.ConnectionFailed, "unsubscribed before it was subscribed", { channel: this._name }));
+    ready?.reject(
+      new RealtimeError(ErrorCode.ConnectionFailed, "unsubscribed before it was subscribed", { channel: this._name }),
+    );
     return this._manager._unwant(this);
   }
 
   _sealer(): Sealer | undefined {
     const { encryption } = this._options;
-    if (encryption && this._sealing?.[0] !== encryption) this._sealing = [encryption, new Sealer(this._name, encryption)];
+    if (encryption && this._sealing?.[0] !== encryption)
+      this._sealing = [encryption, new Sealer(this._name, encryption)];
     return encryption && this._sealing?.[1];
   }
 
@@ -182,7 +192,7 @@ class ChannelSubscription implements Subscription {
     const { typing, ...lasting } = data;
     if (lasting.status === "typing") delete lasting.status;
     Object.assign(this._said, lasting);
-    const message = { type: "presence:update", channel: this._name };
+    const message = { type: "presence:update", channel: this._name } as const;
     // Sent again it says what is true then, and typing is not any more.
     await this._manager._send({ ...message, data }, () => ({ ...message, data: this._said }));
   }
@@ -193,7 +203,12 @@ class ChannelSubscription implements Subscription {
   }
 
   private _subscribed0(): Promise<void> {
-    return this._ready?.promise ?? Promise.reject(new RealtimeError(ErrorCode.PresenceRejected, "subscribe to the channel first", { channel: this._name }));
+    return (
+      this._ready?.promise ??
+      Promise.reject(
+        new RealtimeError(ErrorCode.PresenceRejected, "subscribe to the channel first", { channel: this._name }),
+      )
+    );
   }
 
   // Called by the subscription manager.
@@ -211,7 +226,7 @@ class ChannelSubscription implements Subscription {
     };
   }
 
-  _subscribed({ position, epoch, recovered, presence }: Wire, _: Slot, seamless: boolean): void {
+  _subscribed({ position, epoch, recovered, presence }: Subscribed, _: Slot, seamless: boolean): void {
     const foreign = epoch !== this._epoch;
     const gap = this._begun && (recovered === false || foreign) && !(seamless && !foreign);
     if (foreign) this._last = this._start0 = undefined;
@@ -231,12 +246,11 @@ class ChannelSubscription implements Subscription {
     });
   }
 
-  _receive(message: Wire): void {
-    const { type } = message;
+  _receive(message: Delivered): void {
     if (!this._begun) return;
-    if (type === "message") this._message(message as unknown as Message);
-    else if (type.startsWith("presence:")) this._do(() => this._tell(this._presence._receive(message)));
-    else this._do(() => this._events._emit(type, message.room ?? message));
+    if (message.type === "message") this._message(message);
+    else if (isPresence(message)) this._do(() => this._tell(this._presence._receive(message)));
+    else this._do(() => this._events._emit(message.type, (message as RoomMessage).room ?? message));
   }
 
   _ended(error: RealtimeError): void {
@@ -253,7 +267,7 @@ class ChannelSubscription implements Subscription {
     this._presence = new PresenceState();
   }
 
-  private _message(message: Message): void {
+  private _message(message: WireMessage): void {
     const { position, id } = message;
     if (this._last && compare(position, this._last) <= 0) return;
     this._last = position;
@@ -268,14 +282,14 @@ class ChannelSubscription implements Subscription {
       if (!data) return this._deliver(message);
       return data.then(
         (opened) => jobs === this._jobs && this._deliver({ ...message, data: opened }),
-        (error) => jobs === this._jobs && this._events._emit("error", error),
+        (error: unknown) => jobs === this._jobs && this._events._emit("error", error),
       );
     });
   }
 
-  private _deliver(message: Message): void {
+  private _deliver(message: Message<unknown>): void {
     const { channel, event, data, timestamp, sender, id, position } = message;
-    const told: Message = { channel, event, data, timestamp, sender, id, position };
+    const told: Message<unknown> = { channel, event, data, timestamp, sender, id, position };
     if (!RESERVED.test(event)) this._events._emit(event, told);
     this._events._emit("*", told);
   }
@@ -292,10 +306,12 @@ class ChannelSubscription implements Subscription {
 
   private async _work(): Promise<void> {
     this._busy = true;
-    for (let job; (job = this._jobs.shift()); ) {
+    for (let job; (job = this._jobs.shift());) {
       const under = job();
-      if (under) await under;
+      if (under instanceof Promise) await under;
     }
     this._busy = false;
   }
 }
+
+const isPresence = (message: Delivered): message is PresenceMessage => message.type.startsWith("presence:");

@@ -7,7 +7,7 @@ export interface Clock {
   /** Call `run` after `ms` milliseconds; the result cancels it. */
   after(ms: number, run: () => void): () => void;
   /** At least 0, less than 1. */
-  random(): number;
+  readonly random: () => number;
 }
 
 /** @internal */

@@ -11,7 +11,8 @@ import type { Clock } from "./clock.js";
 import { RealtimeError } from "./errors.js";
 import { Link, type Ending, type LinkOwner, type Vigilance } from "./link.js";
 import type { Address, Transport } from "./transports/transport.js";
-import type { ConnectionState, Wire } from "./types.js";
+import type { ConnectionState } from "./types.js";
+import type { Incoming } from "./wire.js";
 
 /** What the connection is told by its options. @internal */
 export interface ConnectionSettings extends Vigilance {
@@ -31,7 +32,7 @@ export interface ConnectionHandler {
   _begin(link: Link, seamless: boolean): void;
   /** Prepare the link while another is in use: subscribe to everything on it, then call `ready`. */
   _prepare(link: Link, ready: () => void): void;
-  _receive(link: Link, message: Wire): void;
+  _receive(link: Link, message: Incoming): void;
   /** No link is in use. */
   _interrupted(ending: Ending): void;
   /** Given up; `told`: the server has said why. */
@@ -111,7 +112,7 @@ export class ConnectionManager implements LinkOwner {
     });
   }
 
-  _received(link: Link, message: Wire): void {
+  _received(link: Link, message: Incoming): void {
     this._handler._receive(link, message);
   }
 
@@ -157,7 +158,8 @@ export class ConnectionManager implements LinkOwner {
   /** Whether the server has said that we are not to come back. */
   private _refuses({ _code, _reason, _refused }: Ending, told = false): boolean {
     if (_code !== CloseCode.Disconnected && !_refused) return false;
-    const error = _refused ?? new RealtimeError(ErrorCode.ConnectionFailed, `the server has ended this connection: ${_reason}`);
+    const error =
+      _refused ?? new RealtimeError(ErrorCode.ConnectionFailed, `the server has ended this connection: ${_reason}`);
     this._handler._interrupted({ _code, _reason });
     this._giveUp(error, told);
     return true;
@@ -196,7 +198,9 @@ export class ConnectionManager implements LinkOwner {
       const active = this._active;
       if (!active || this._next) return;
       const all = this._settings._transports.map((_, index) => index);
-      this._order = better ? all.slice(0, active._index) : [active._index, ...all.filter((index) => index !== active._index)];
+      this._order = better
+        ? all.slice(0, active._index)
+        : [active._index, ...all.filter((index) => index !== active._index)];
       this._dial();
     });
   }

@@ -49,8 +49,8 @@ export class Sealer {
   }
 
   /** What is in the envelope. Fails if it cannot be opened, or if there is none. */
-  async _open(event: string, data: any): Promise<unknown> {
-    if (data?.e2ee !== 1) {
+  async _open(event: string, data: unknown): Promise<unknown> {
+    if (!isEnvelope(data)) {
       if (this._encryption.allowPlaintext) return data;
       throw this._error("the message is not encrypted");
     }
@@ -70,7 +70,8 @@ export class Sealer {
       const given = Object.hasOwn(this._encryption.keys, kid) ? this._encryption.keys[kid]! : undefined;
       if (given === undefined) return Promise.reject(this._error(`there is no key ${JSON.stringify(kid)}`));
       const raw = typeof given === "string" ? fromBase64(given) : new Uint8Array(given);
-      if (raw.length !== 32) return Promise.reject(this._error(`the key ${JSON.stringify(kid)} has ${raw.length} bytes, not 32`));
+      if (raw.length !== 32)
+        return Promise.reject(this._error(`the key ${JSON.stringify(kid)} has ${raw.length} bytes, not 32`));
       imported = crypto.subtle.importKey("raw", raw, "AES-GCM", false, ["encrypt", "decrypt"]);
       this._imported.set(kid, imported);
     }
@@ -85,3 +86,13 @@ export class Sealer {
     return new RealtimeError(ErrorCode.InvalidMessage, text, { channel: this._channel });
   }
 }
+
+/** What encrypted data looks like from outside. */
+interface Envelope {
+  e2ee: 1;
+  kid: string;
+  iv: string;
+  ct: string;
+}
+
+const isEnvelope = (data: unknown): data is Envelope => (data as Envelope | null | undefined)?.e2ee === 1;

@@ -1,7 +1,9 @@
 /** Listeners by the name of an event. One that throws does not keep the others from hearing. */
 
+import type { Untyped } from "./types.js";
+
 /** @internal */
-export type Listener = (value: any) => void;
+export type Listener = (value: Untyped) => void;
 
 /** Run what an application gave us; what it throws is reported as uncaught, and does not disturb us. @internal */
 export function guarded(run: () => void): void {

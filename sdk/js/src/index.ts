@@ -13,9 +13,24 @@ export { Channel, type ChannelOptions } from "./channel.js";
 export { CloseCode, ErrorCode } from "./codes.js";
 export type { Encryption } from "./crypto.js";
 export { RealtimeError } from "./errors.js";
-export { Collection, Database, LiveQuery, Query, type Condition, type Operator, type QuerySubscription } from "./query.js";
+export {
+  Collection,
+  Database,
+  LiveQuery,
+  Query,
+  type Condition,
+  type Operator,
+  type QuerySubscription,
+} from "./query.js";
 export { Realtime, type RealtimeOptions } from "./realtime.js";
-export { RealtimeServer, ServerChannel, type BroadcastOptions, type ConnectionInfo, type ServerOptions, type ServerUser } from "./rest.js";
+export {
+  RealtimeServer,
+  ServerChannel,
+  type BroadcastOptions,
+  type ConnectionInfo,
+  type ServerOptions,
+  type ServerUser,
+} from "./rest.js";
 export type { Defaults } from "./settings.js";
 export { Doc, type Change, type Snapshot } from "./snapshot.js";
 export type {
@@ -27,6 +42,7 @@ export type {
   PresenceData,
   Room,
   TransportName,
+  Untyped,
   User,
 } from "./types.js";
 

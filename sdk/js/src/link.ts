@@ -8,7 +8,7 @@ import type { Clock } from "./clock.js";
 import type { RealtimeError } from "./errors.js";
 import { Pacer } from "./pacer.js";
 import type { Carrier, Address, Transport } from "./transports/transport.js";
-import type { Wire } from "./types.js";
+import type { Connected, ControlMessage, Incoming, Routed, ServerMessage } from "./wire.js";
 
 /** Why a link ended. @internal */
 export interface Ending {
@@ -24,13 +24,13 @@ export interface Slot {
   /** The server has answered. */
   _answered: boolean;
   /** What the subscription wants to remember with it. */
-  _memo?: any;
+  _memo?: unknown;
 }
 
 /** Who gets to know what happens on a link. @internal */
 export interface LinkOwner {
   _connected(link: Link): void;
-  _received(link: Link, message: Wire): void;
+  _received(link: Link, message: Incoming): void;
   _ended(link: Link, ending: Ending): void;
 }
 
@@ -49,14 +49,14 @@ const PING = '{"type":"ping"}';
 /** @internal */
 export class Link {
   /** What the server said first. */
-  _hello: Wire | undefined;
+  _hello: Connected | undefined;
   _pacer!: Pacer;
   /** Requests about subscriptions that are to be sent, made when their turn comes; null: no longer needed. */
-  readonly _control: (() => Wire | null)[] = [];
+  readonly _control: (() => ControlMessage | null)[] = [];
   /** Who waits for the answer to an `unsubscribe`, by its id. */
   readonly _leaving = new Map<string, () => void>();
   /** What came while another link is still the one in use; undefined: this one is. */
-  _staged: Wire[] | undefined;
+  _staged: Routed[] | undefined;
   /** The server has said that something is wrong with it, and that was passed on. */
   _told = false;
   /** The timer of the next send. */
@@ -79,7 +79,9 @@ export class Link {
     private _clock: Clock,
     private _owner: LinkOwner,
   ) {
-    this._timer = _clock.after(_vigilance._connectTimeout, () => this._end({ _code: CloseCode.Abnormal, _reason: "no answer in time" }));
+    this._timer = _clock.after(_vigilance._connectTimeout, () =>
+      this._end({ _code: CloseCode.Abnormal, _reason: "no answer in time" }),
+    );
     this._carrier = transport(address, {
       _message: (message) => this._message(message),
       _heard: () => (this._heardAt = _clock.now()),
@@ -136,15 +138,15 @@ export class Link {
     else this._ping();
   }
 
-  private _message(message: Wire): void {
+  private _message(message: ServerMessage): void {
     if (!this._open) return;
     this._heardAt = this._clock.now();
     if (message.type === "connected") this._greet(message);
     else if (message.type === "pong") this._pongs.splice(0).forEach((then) => then());
-    else this._owner._received(this, message);
+    else if (message.type !== "close") this._owner._received(this, message);
   }
 
-  private _greet(hello: Wire): void {
+  private _greet(hello: Connected): void {
     this._timer();
     this._hello = hello;
     this._pacer = new Pacer(hello.limits?.messagesPerSecond ?? 100, this._clock.now());

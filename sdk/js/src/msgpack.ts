@@ -27,10 +27,12 @@ function bytes(head: number, size: number, set: (view: DataView) => void): Uint8
 function sized(length: number, fix: number, small: number, head8: number, head16: number): Uint8Array {
   if (length < small) return Uint8Array.of(fix | length);
   if (length < 256 && head8) return Uint8Array.of(head8, length);
-  return length < 65536 ? bytes(head16, 2, (view) => view.setUint16(0, length)) : bytes(head16 + 1, 4, (view) => view.setUint32(0, length));
+  return length < 65536
+    ? bytes(head16, 2, (view) => view.setUint16(0, length))
+    : bytes(head16 + 1, 4, (view) => view.setUint32(0, length));
 }
 
-function write(value: any, parts: Uint8Array[]): void {
+function write(value: unknown, parts: Uint8Array[]): void {
   if (typeof value === "string") {
     const encoded = utf8.encode(value);
     parts.push(sized(encoded.length, 0xa0, 32, 0xd9, 0xda), encoded);
@@ -57,7 +59,7 @@ function number(value: number): Uint8Array {
 }
 
 /** The value of one MessagePack object. Throws `RangeError` or `TypeError` if it is not one. @internal */
-export function unpack(data: ArrayBuffer): any {
+export function unpack(data: ArrayBuffer): unknown {
   const view = new DataView(data);
   let at = 0;
   /** An unsigned integer of `size` bytes. */
@@ -73,17 +75,17 @@ export function unpack(data: ArrayBuffer): any {
     return Number(value);
   };
   const string = (length: number): string => text.decode(new Uint8Array(data, (at += length) - length, length));
-  const array = (length: number): any[] => {
-    const list = [];
+  const array = (length: number): unknown[] => {
+    const list: unknown[] = [];
     while (length--) list.push(read());
     return list;
   };
-  const map = (length: number): Record<string, any> => {
-    const entries: [string, any][] = [];
-    while (length--) entries.push([read(), read()]);
+  const map = (length: number): Record<string, unknown> => {
+    const entries: [string, unknown][] = [];
+    while (length--) entries.push([read() as string, read()]);
     return Object.fromEntries(entries);
   };
-  function read(): any {
+  function read(): unknown {
     const head = uint(1);
     if (head < 0x80) return head;
     if (head < 0x90) return map(head & 15);

@@ -1,7 +1,8 @@
 /** Who is in a channel, kept from what the server tells. Each real change becomes an event, once. */
 
 import { equal } from "./equal.js";
-import type { Presence, User, Wire } from "./types.js";
+import type { Presence, User } from "./types.js";
+import type { PresenceMessage } from "./wire.js";
 
 /** @internal */
 export type PresenceEvent = [event: string, user: User];
@@ -20,12 +21,15 @@ export class PresenceState {
     const before = this._users;
     this._users = new Map(users.map((user) => [user.id, user]));
     const gone = [...before.values()].filter((user) => !this._users.has(user.id));
-    return [...gone.map((user): PresenceEvent => ["presence:leave", user]), ...users.flatMap((user) => told(before.get(user.id), user))];
+    return [
+      ...gone.map((user): PresenceEvent => ["presence:leave", user]),
+      ...users.flatMap((user) => told(before.get(user.id), user)),
+    ];
   }
 
   /** A `presence:…` message. */
-  _receive(message: Wire): PresenceEvent[] {
-    const user: User = message.user;
+  _receive(message: PresenceMessage): PresenceEvent[] {
+    const { user } = message;
     const before = this._users.get(user.id);
     if (message.type === "presence:leave") return this._users.delete(user.id) ? [["presence:leave", user]] : [];
     this._users.set(user.id, user);

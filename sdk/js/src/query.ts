@@ -7,7 +7,8 @@ import { compare } from "./position.js";
 import type { SubscriptionManager } from "./subscription_manager.js";
 import type { Subscription } from "./subscription.js";
 import { apply, difference, readChanges, type Change, type Doc, type Snapshot } from "./snapshot.js";
-import type { Wire } from "./types.js";
+import type { Untyped } from "./types.js";
+import type { Delivered, Subscribed } from "./wire.js";
 
 /** What a field is compared by. They mean what they mean in SQL. */
 export type Operator =
@@ -21,6 +22,13 @@ export type Condition =
   | { or: Condition[] }
   | { not: Condition };
 
+/** A query as it goes over the wire. */
+interface Spec {
+  readonly where?: readonly unknown[];
+  readonly orderBy?: readonly unknown[];
+  readonly [field: string]: unknown;
+}
+
 /** Ends a live query. */
 export interface QuerySubscription {
   /** Nothing more is heard of it. */
@@ -28,13 +36,13 @@ export interface QuerySubscription {
 }
 
 /** Something with a result that can be followed. `T` is the type of its documents. */
-export class LiveQuery<T = any> {
+export class LiveQuery<T = Untyped> {
   /** @internal */
   constructor(
     private _getManager: () => SubscriptionManager,
     private _collection: string,
     /** What goes over the wire. @internal */
-    readonly _spec: Readonly<Record<string, any>>,
+    readonly _spec: Spec,
   ) {}
 
   /**
@@ -56,20 +64,27 @@ export class LiveQuery<T = any> {
 }
 
 /** A query on one collection. Each method makes a new one; it does nothing until it is followed. */
-export class Query<T = any> extends LiveQuery<T> {
+export class Query<T = Untyped> extends LiveQuery<T> {
   /** Only documents whose `field` compares so. Several conditions must all hold. */
   where(field: keyof T & string, operator: Operator, value?: unknown): Query<T>;
   where(field: string, operator: Operator, value?: unknown): Query<T>;
   /** Only documents that meet the condition. */
   where(condition: Condition): Query<T>;
   where(field: string | Condition, operator?: Operator, value?: unknown): Query<T> {
-    const condition = typeof field !== "string" ? field : value === undefined ? [field, operator] : [field, operator, value];
+    const condition =
+      typeof field !== "string" ? field : value === undefined ? [field, operator] : [field, operator, value];
     return this._with({ where: [...(this._spec.where ?? []), condition] });
   }
 
   /** Sort by `field`, after what it is sorted by already. Without `nulls` they stand where PostgreSQL puts them. */
-  orderBy(field: (keyof T & string) | (string & {}), direction: "asc" | "desc" = "asc", nulls?: "nulls-first" | "nulls-last"): Query<T> {
-    return this._with({ orderBy: [...(this._spec.orderBy ?? []), nulls ? [field, direction, nulls] : [field, direction]] });
+  orderBy(
+    field: (keyof T & string) | (string & {}),
+    direction: "asc" | "desc" = "asc",
+    nulls?: "nulls-first" | "nulls-last",
+  ): Query<T> {
+    return this._with({
+      orderBy: [...(this._spec.orderBy ?? []), nulls ? [field, direction, nulls] : [field, direction]],
+    });
   }
 
   /** At most so many documents. */
@@ -99,7 +114,7 @@ export class Query<T = any> extends LiveQuery<T> {
 }
 
 /** A collection: the query for all its documents. */
-export class Collection<T = any> extends Query<T> {
+export class Collection<T = Untyped> extends Query<T> {
   /** @internal */
   constructor(
     private _live: () => SubscriptionManager,
@@ -109,7 +124,7 @@ export class Collection<T = any> extends Query<T> {
   }
 
   /** A query in SQL that reads this collection, with parameters `$1`, `$2`, … */
-  sql<R = any>(text: string, params: unknown[] = []): LiveQuery<R> {
+  sql<R = Untyped>(text: string, params: unknown[] = []): LiveQuery<R> {
     return new LiveQuery<R>(this._live, this._name, { sql: text, params });
   }
 }
@@ -120,7 +135,7 @@ export class Database {
   constructor(private _manager: () => SubscriptionManager) {}
 
   /** A collection by its name. `T` is the type of its documents. */
-  collection<T = any>(name: string): Collection<T> {
+  collection<T = Untyped>(name: string): Collection<T> {
     return new Collection<T>(this._manager, name);
   }
 }
@@ -146,7 +161,7 @@ class LiveList implements Subscription {
 
   constructor(
     readonly _name: string,
-    private _spec: Readonly<Record<string, any>>,
+    private _spec: Spec,
     private _manager: SubscriptionManager,
     private _onNext: (snapshot: Snapshot) => void,
     private _onError: ((error: RealtimeError) => void) | undefined,
@@ -166,24 +181,26 @@ class LiveList implements Subscription {
     return { query: this._spec, ...(_since && _epoch && { since: _since, epoch: _epoch }) };
   }
 
-  _subscribed({ epoch }: Wire, slot: Slot): void {
-    const feed: Feed = slot._memo;
+  _subscribed({ epoch }: Subscribed, slot: Slot): void {
+    const feed = slot._memo as Feed;
     feed._epoch = epoch;
     this._feed = feed;
     // What it does not tell in a while is not to be expected any more.
     if (this._shown && this._shown._docs !== feed._docs) this._wait();
   }
 
-  _receive({ type, reset, changes: raw, position }: Wire, slot: Slot): void {
-    if (type !== "snapshot" || this._over) return;
-    const feed: Feed = slot._memo;
+  _receive(message: Delivered, slot: Slot): void {
+    if (message.type !== "snapshot" || this._over) return;
+    const { reset, changes: raw, position } = message;
+    const feed = slot._memo as Feed;
     const changes = readChanges(raw);
     const before = reset ? undefined : feed._docs;
     feed._docs = apply(before ?? [], changes);
     feed._since = position;
     const ahead = this._shown?._since;
-    if (ahead && compare(position, ahead) < 0) this._late || this._wait(); // what goes on behind it is another history
-    else this._show(before && before === this._shown?._docs ? changes : undefined);
+    if (ahead && compare(position, ahead) < 0) {
+      if (!this._late) this._wait(); // what goes on behind it is another history
+    } else this._show(before && before === this._shown?._docs ? changes : undefined);
   }
 
   _ended(error: RealtimeError): void {

@@ -13,7 +13,7 @@ import { polling } from "./transports/polling.js";
 import { sse } from "./transports/sse.js";
 import type { Transport } from "./transports/transport.js";
 import { websocket } from "./transports/websocket.js";
-import type { ConnectionState, Disconnection, Message, TransportName } from "./types.js";
+import type { ConnectionState, Disconnection, Message, TransportName, Untyped } from "./types.js";
 
 /** Options of a client. Times are in milliseconds. */
 export interface RealtimeOptions {
@@ -46,7 +46,7 @@ export interface RealtimeOptions {
   /** `msgpack` saves bytes over WebSockets. Default: `json`. */
   format?: "json" | "msgpack";
   /** Where there is none of its own (Node before 22): the class of the package `ws`. Without one, server-sent events are used. */
-  WebSocket?: new (url: string) => any;
+  WebSocket?: new (url: string) => Untyped;
   /** Instead of the global one. */
   fetch?: typeof fetch;
   /** Who one is; believed by development servers only. */
@@ -139,12 +139,12 @@ export class Realtime {
   on(event: "transport", listener: () => void): () => void;
   /** A message to this connection or user rather than to a channel. */
   on(event: "message", listener: (message: Message) => void): () => void;
-  on(event: string, listener: (value: any) => void): () => void {
+  on(event: string, listener: (value: Untyped) => void): () => void {
     return this._events._add(event, listener);
   }
 
   /** Take a listener away; without one, all listeners of the event. */
-  off(event: string, listener?: (value: any) => void): void {
+  off(event: string, listener?: (value: Untyped) => void): void {
     this._events._remove(event, listener);
   }
 
@@ -197,8 +197,8 @@ function watchBrowser(wake: () => void, sleep: () => void): () => void {
   };
   // Node has none of it, workers have no document.
   const watched: [EventTarget | undefined, string, () => void][] = [
-    [globalThis as unknown as EventTarget, "online", wake],
-    [globalThis as unknown as EventTarget, "offline", sleep],
+    [globalThis, "online", wake],
+    [globalThis, "offline", sleep],
     [globalThis.document, "visibilitychange", looked],
   ];
   for (const [where, event, listener] of watched) where?.addEventListener?.(event, listener);

@@ -1,11 +1,12 @@
 /** For servers: publish, look and manage over the REST API, without a connection. */
 
 import { ErrorCode } from "./codes.js";
+import { problemOf } from "./problem.js";
 import { RealtimeError } from "./errors.js";
 import { uuid } from "./ids.js";
 import { stringify } from "./json.js";
 import { defaults, endpoint } from "./settings.js";
-import type { Presence, User } from "./types.js";
+import type { Presence, Untyped, User } from "./types.js";
 
 /** How to broadcast. */
 export interface BroadcastOptions {
@@ -28,7 +29,7 @@ export interface BroadcastOptions {
 export interface ConnectionInfo {
   id: string;
   userId: string | null;
-  [field: string]: any;
+  [field: string]: Untyped;
 }
 
 /** Somebody in a channel, as servers see it. */
@@ -63,13 +64,19 @@ export class ServerChannel {
 
   /** Publish a message. Returns when it is stored. */
   async broadcast(event: string, data?: unknown, options: BroadcastOptions = {}): Promise<{ id: string }> {
-    const { id } = await this._call("POST", "/broadcast", { event, data: data ?? null, id: uuid(), ...options });
+    const { id } = await this._call<{ id: string }>("POST", "/broadcast", {
+      event,
+      data: data ?? null,
+      id: uuid(),
+      ...options,
+    });
     return { id };
   }
 
   /** End a user's subscriptions to the channel, on whichever server they are. Returns how many there were. */
   async kick(userId: string, reason?: string): Promise<number> {
-    return (await this._call("POST", "/kick", { userId, ...(reason !== undefined && { reason }) })).connections;
+    const body = { userId, ...(reason !== undefined && { reason }) };
+    return (await this._call<{ connections: number }>("POST", "/kick", body)).connections;
   }
 
   /** Who is in the channel. */
@@ -77,9 +84,15 @@ export class ServerChannel {
     return this._call("GET", "/presence");
   }
 
-  private _call(method: string, path: string, body?: object): Promise<any> {
+  private _call<T>(method: string, path: string, body?: object): Promise<T> {
     return this._server._call(method, `/channels/${encodeURIComponent(this.name)}${path}`, body);
   }
+}
+
+/** Some of the connections, and where the next ones begin. */
+interface Page {
+  connections: ConnectionInfo[];
+  next: string | null;
 }
 
 /** The service, as a server of yours uses it. All methods throw {@link RealtimeError}. */
@@ -97,7 +110,7 @@ export class RealtimeServer {
     let after: string | null = null;
     do {
       const query = new URLSearchParams({ ...filter, limit: "1000", ...(after && { after }) });
-      const page: { connections: ConnectionInfo[]; next: string | null } = await this._call("GET", `/connections?${query}`);
+      const page: Page = await this._call("GET", `/connections?${query}`);
       found.push(...page.connections);
       after = page.next;
     } while (after);
@@ -111,11 +124,12 @@ export class RealtimeServer {
 
   /** Close all connections of a user. Returns how many there were. */
   async disconnectUser(userId: string): Promise<number> {
-    return (await this._call("DELETE", `/connections?${new URLSearchParams({ userId })}`)).count;
+    const query = new URLSearchParams({ userId });
+    return (await this._call<{ count: number }>("DELETE", `/connections?${query}`)).count;
   }
 
   /** Everything here can be repeated without harm, so it is when the server cannot be reached. @internal */
-  async _call(method: string, path: string, body?: object): Promise<any> {
+  async _call<T>(method: string, path: string, body?: object): Promise<T> {
     const { url, apiKey } = { ...defaults(), ...this._options };
     const headers: Record<string, string> = {};
     if (body) headers["Content-Type"] = "application/json";
@@ -129,21 +143,16 @@ export class RealtimeServer {
         if (last || response.status < 500) return await read(response);
       } catch (error) {
         if (error instanceof RealtimeError) throw error;
-        if (last) throw new RealtimeError(ErrorCode.ConnectionFailed, `the server cannot be reached: ${error}`);
+        if (last) throw new RealtimeError(ErrorCode.ConnectionFailed, `the server cannot be reached: ${String(error)}`);
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY * 2 ** (attempt - 1)));
     }
   }
 }
 
-async function read(response: Response): Promise<any> {
+async function read<T>(response: Response): Promise<T> {
   const text = await response.text();
-  if (response.ok) return text ? JSON.parse(text) : undefined;
-  let problem: { code?: string; detail?: string } = {};
-  try {
-    problem = JSON.parse(text);
-  } catch {
-    // Not a problem document: something else has answered.
-  }
-  throw new RealtimeError(problem.code ?? ErrorCode.ConnectionFailed, problem.detail ?? `HTTP status ${response.status}`);
+  if (response.ok) return (text ? JSON.parse(text) : undefined) as T;
+  const { code = ErrorCode.ConnectionFailed, detail = `HTTP status ${response.status}` } = problemOf(text);
+  throw new RealtimeError(code, detail);
 }

@@ -8,15 +8,15 @@
 import { ErrorCode } from "./codes.js";
 import { RealtimeError } from "./errors.js";
 import { stringify } from "./json.js";
-import type { Wire } from "./types.js";
+import type { Acknowledged, ClientMessage } from "./wire.js";
 
 interface Entry {
-  _message: Wire;
+  _message: ClientMessage;
   _text: string;
   _sent: boolean;
   /** The message to send on another connection, if not the same one. */
-  _renew: (() => Wire) | undefined;
-  _resolve: (ack: Wire) => void;
+  _renew: (() => ClientMessage) | undefined;
+  _resolve: (ack: Acknowledged) => void;
   _reject: (error: RealtimeError) => void;
 }
 
@@ -36,14 +36,20 @@ export class SendQueue {
    *
    * @param online is there a connection? Without one only so many may wait.
    */
-  _add(message: Wire, online: boolean, renew?: () => Wire): Promise<Wire> {
+  _add(message: ClientMessage, online: boolean, renew?: () => ClientMessage): Promise<Acknowledged> {
     const ref = String(++this._refs);
     const wire = { ...message, ref };
     // As text at once: what the application does to its object afterwards is not sent.
     const text = stringify(wire);
     const about = { channel: message.channel, ref };
     if (!online && this._entries.size >= this._limit)
-      return Promise.reject(new RealtimeError(ErrorCode.ConnectionFailed, `not connected, and ${this._limit} messages are waiting already`, about));
+      return Promise.reject(
+        new RealtimeError(
+          ErrorCode.ConnectionFailed,
+          `not connected, and ${this._limit} messages are waiting already`,
+          about,
+        ),
+      );
     const problem = this._tooLarge(text);
     if (problem) return Promise.reject(new RealtimeError(ErrorCode.MessageTooLarge, problem, about));
     return new Promise((_resolve, _reject) => {
@@ -54,7 +60,9 @@ export class SendQueue {
   /** Why the server would not take `text`, if it would not. */
   _tooLarge(text: string): string | undefined {
     const size = encoder.encode(text).length;
-    return size > this._messageSize ? `the message has ${size} bytes; at most ${this._messageSize} are allowed` : undefined;
+    return size > this._messageSize
+      ? `the message has ${size} bytes; at most ${this._messageSize} are allowed`
+      : undefined;
   }
 
   /** The oldest message that this connection has not sent, as text. It counts as sent from now on. */
@@ -68,7 +76,7 @@ export class SendQueue {
   }
 
   /** The server has answered `ref`. */
-  _answered(ref: string, answer: Wire | RealtimeError): void {
+  _answered(ref: string, answer: Acknowledged | RealtimeError): void {
     const entry = this._entries.get(ref);
     this._entries.delete(ref);
     if (answer instanceof RealtimeError) entry?._reject(answer);

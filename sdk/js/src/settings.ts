@@ -20,7 +20,10 @@ export function defaults(): { url: string; apiKey: string | undefined } {
   const environment = globalThis.process?.env ?? {};
   const origin = globalThis.location?.origin;
   return {
-    url: configured.url ?? environment.BUNBASE_REALTIME_URL ?? (origin?.startsWith("http") ? origin : "http://localhost:8000"),
+    url:
+      configured.url ??
+      environment.BUNBASE_REALTIME_URL ??
+      (origin?.startsWith("http") ? origin : "http://localhost:8000"),
     apiKey: configured.apiKey ?? environment.BUNBASE_REALTIME_KEY,
   };
 }

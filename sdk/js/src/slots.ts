@@ -2,7 +2,6 @@
 
 import type { Slot } from "./link.js";
 import type { Subscription } from "./subscription.js";
-import type { Wire } from "./types.js";
 
 /** @internal */
 export class Slots {
@@ -27,7 +26,15 @@ export class Slots {
   }
 
   /** What a message is about. A channel's messages have ids of their own. */
-  _find({ id, channel, type }: Wire): Subscription | undefined {
-    return type === "message" || id === undefined ? this._byChannel.get(channel) : this._byId.get(id);
+  _find({
+    id,
+    channel,
+    type,
+  }: {
+    id?: string | undefined;
+    channel?: string | undefined;
+    type: string;
+  }): Subscription | undefined {
+    return type === "message" || id === undefined ? this._byChannel.get(channel ?? "") : this._byId.get(id);
   }
 }

@@ -5,10 +5,11 @@
  */
 
 import { equal } from "./equal.js";
-import type { Wire } from "./types.js";
+import type { Untyped } from "./types.js";
+import type { WireChange } from "./wire.js";
 
 /** A document of a live query. `T` is the type of its data. */
-export class Doc<T = any> {
+export class Doc<T = Untyped> {
   /** The primary key as text, unique within the list. */
   readonly id: string;
   private _data: T;
@@ -29,7 +30,7 @@ export class Doc<T = any> {
  * One step from the list before to the list after: remove at `oldIndex`, then insert at `newIndex`. Indexes count in the list as
  * the earlier changes of the same snapshot have left it.
  */
-export interface Change<T = any> {
+export interface Change<T = Untyped> {
   type: "added" | "modified" | "removed";
   /** The document as it is now; of a removed one, as it was. */
   doc: Doc<T>;
@@ -40,7 +41,7 @@ export interface Change<T = any> {
 }
 
 /** A live query's list, and how it came about from the one before. */
-export interface Snapshot<T = any> {
+export interface Snapshot<T = Untyped> {
   /** All documents, in the query's order. */
   docs: readonly Doc<T>[];
   /** What has changed since the last snapshot; in the first one, every document is added. */
@@ -50,8 +51,13 @@ export interface Snapshot<T = any> {
 }
 
 /** Changes from the protocol's form. @internal */
-export const readChanges = (raw: Wire[]): Change[] =>
-  raw.map(({ type, doc, oldIndex, newIndex }) => ({ type: type as Change["type"], doc: new Doc(doc.id, doc.data), oldIndex, newIndex }));
+export const readChanges = (raw: readonly WireChange[]): Change[] =>
+  raw.map(({ type, doc, oldIndex, newIndex }) => ({
+    type,
+    doc: new Doc(doc.id, doc.data),
+    oldIndex,
+    newIndex,
+  }));
 
 /** A new list: `docs` with the changes. @internal */
 export function apply(docs: readonly Doc[], changes: readonly Change[]): Doc[] {
@@ -68,7 +74,8 @@ export function difference(old: readonly Doc[], now: readonly Doc[]): Change[] {
   const before = new Map(old.map((doc) => [doc.id, doc]));
   const wanted = new Set(now.map((doc) => doc.id));
   const changes: Change[] = [];
-  for (let index = old.length; index--; ) // from the back, so that the indexes before stay true
+  for (let index = old.length; index--;)
+    // from the back, so that the indexes before stay true
     if (!wanted.has(old[index]!.id)) changes.push({ type: "removed", doc: old[index]!, oldIndex: index, newIndex: -1 });
   const ids = old.flatMap((doc) => (wanted.has(doc.id) ? [doc.id] : []));
   const staying = longestOrdered(ids, now);
@@ -96,7 +103,7 @@ function longestOrdered(ids: readonly string[], now: readonly Doc[]): Set<string
     const place = places.get(id);
     if (place === undefined) continue;
     let low = 0;
-    for (let high = tops.length; low < high; ) {
+    for (let high = tops.length; low < high;) {
       const middle = (low + high) >> 1;
       if (tops[middle]!.place < place) low = middle + 1;
       else high = middle;

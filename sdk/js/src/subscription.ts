@@ -2,7 +2,7 @@
 
 import type { RealtimeError } from "./errors.js";
 import type { Slot } from "./link.js";
-import type { Wire } from "./types.js";
+import type { Delivered, Subscribed } from "./wire.js";
 
 /** Something that is subscribed to: a channel or a live query. @internal */
 export interface Subscription {
@@ -13,8 +13,8 @@ export interface Subscription {
   /** The fields of the `subscribe` message besides type, channel and id; from now on answers come for `slot`. */
   _request(slot: Slot): object;
   /** `seamless`: the link before has delivered everything up to here. */
-  _subscribed(message: Wire, slot: Slot, seamless: boolean): void;
-  _receive(message: Wire, slot: Slot): void;
+  _subscribed(message: Subscribed, slot: Slot, seamless: boolean): void;
+  _receive(message: Delivered, slot: Slot): void;
   /** The server has ended or refused it; or the connection was given up before it had begun. */
   _ended(error: RealtimeError): void;
   /** It has begun at some time. */

@@ -15,7 +15,8 @@ import type { Ending, Link, Slot } from "./link.js";
 import { SendQueue } from "./send_queue.js";
 import { Slots } from "./slots.js";
 import type { Subscription } from "./subscription.js";
-import type { ConnectionState, Wire } from "./types.js";
+import type { ConnectionState } from "./types.js";
+import type { Acknowledged, ClientMessage, Incoming, Rejected, Routed } from "./wire.js";
 
 const BLOCKED = 1000; // ms without sending after the server has refused because of its limit
 const IDLE = 1000; // ms
@@ -67,7 +68,7 @@ export class SubscriptionManager implements ConnectionHandler {
   }
 
   /** Send until it is acknowledged. `renew`: what to send instead when it has to be sent again. */
-  _send(message: Wire, renew?: () => Wire): Promise<Wire> {
+  _send(message: ClientMessage, renew?: () => ClientMessage): Promise<Acknowledged> {
     if (this._connection._state === "failed") return Promise.reject(notConnected());
     const sent = this._sendQueue._add(message, this._connection._state === "connected", renew);
     this._pump(this._connection._active);
@@ -88,7 +89,10 @@ export class SubscriptionManager implements ConnectionHandler {
     const before = this._connection._active;
     this._connection._disconnect();
     this._sendQueue._fail("disconnected before the server had acknowledged it");
-    this._refuse(new RealtimeError(ErrorCode.ConnectionFailed, "disconnected before it was subscribed"), (each) => each._isChannel);
+    this._refuse(
+      new RealtimeError(ErrorCode.ConnectionFailed, "disconnected before it was subscribed"),
+      (each) => each._isChannel,
+    );
     if (before) this._interrupted({ _code: CloseCode.Normal, _reason: "disconnected by the application" });
   }
 
@@ -122,16 +126,17 @@ export class SubscriptionManager implements ConnectionHandler {
     this._checkPrepared(link);
   }
 
-  _receive(link: Link, message: Wire): void {
-    const { type, id, ref } = message;
-    if (type === "subscribed" || type === "unsubscribed" || type === "ack" || (type === "error" && (id ?? ref))) link._pacer._answered();
+  _receive(link: Link, message: Incoming): void {
+    const { type } = message;
+    const rejected = type === "error" && (message.id ?? message.ref);
+    if (type === "subscribed" || type === "unsubscribed" || type === "ack" || rejected) link._pacer._answered();
     if (type === "reconnect") {
       if (!link._staged) this._connection._drain(message.delay);
     } else this._take(link, message);
     this._pump(link);
   }
 
-  private _take(link: Link, message: Wire): void {
+  private _take(link: Link, message: Routed): void {
     const { type } = message;
     if (!link._staged || isLimit(message)) return this._dispatch(link, message, false);
     link._staged.push(message);
@@ -201,7 +206,9 @@ export class SubscriptionManager implements ConnectionHandler {
     slots._add(subscription, slot);
     link._control.push(() =>
       // Unsubscribed before it was asked for: then there is also an `unsubscribe` behind it, to which RT_004 is no harm.
-      slots._has(_id) ? { type: "subscribe", channel: subscription._name, id: _id, ...subscription._request(slot) } : null,
+      slots._has(_id)
+        ? { type: "subscribe", channel: subscription._name, id: _id, ...subscription._request(slot) }
+        : null,
     );
   }
 
@@ -211,8 +218,9 @@ export class SubscriptionManager implements ConnectionHandler {
     return slots;
   }
 
-  private _slotOf(link: Link, message: Wire): Slot | undefined {
-    const subscription = message.ref === undefined ? this._slotsOf(link)._find(message) : undefined;
+  private _slotOf(link: Link, message: Routed): Slot | undefined {
+    const answers = "ref" in message && message.ref !== undefined;
+    const subscription = !answers ? this._slotsOf(link)._find(message) : undefined;
     return subscription && this._slotsOf(link)._of.get(subscription);
   }
 
@@ -240,7 +248,7 @@ export class SubscriptionManager implements ConnectionHandler {
   }
 
   private _nextText(link: Link): string | undefined {
-    for (let make; (make = link._control.shift()); ) {
+    for (let make; (make = link._control.shift());) {
       const message = make();
       if (!message) continue;
       const text = stringify(message);
@@ -253,7 +261,7 @@ export class SubscriptionManager implements ConnectionHandler {
     return link === this._connection._active ? this._sendQueue._next() : undefined;
   }
 
-  private _dispatch(link: Link, message: Wire, seamless: boolean): void {
+  private _dispatch(link: Link, message: Routed, seamless: boolean): void {
     const { type } = message;
     if (type === "ack") return this._sendQueue._answered(message.ref, message);
     if (type === "error") return this._error(link, message);
@@ -267,14 +275,16 @@ export class SubscriptionManager implements ConnectionHandler {
       slot._answered = true;
       subscription._subscribed(message, slot, seamless);
     } else subscription._receive(message, slot);
-    if (type === "room:closed") this._end(link, subscription, new RealtimeError(ErrorCode.NotFound, "the room was closed", message as {}));
+    if (type === "room:closed")
+      this._end(link, subscription, new RealtimeError(ErrorCode.NotFound, "the room was closed", message));
   }
 
-  private _error(link: Link, message: Wire): void {
+  private _error(link: Link, message: Rejected): void {
     const { code, ref, id, message: text } = message;
-    const error = new RealtimeError(code, text, message as {});
+    const error = new RealtimeError(code, text, message);
     if (isLimit(message)) link._pacer._block(this._settings._clock.now() + BLOCKED);
-    if (ref !== undefined) return isLimit(message) ? this._sendQueue._again(ref) : this._sendQueue._answered(ref, error);
+    if (ref !== undefined)
+      return isLimit(message) ? this._sendQueue._again(ref) : this._sendQueue._answered(ref, error);
     const subscription = this._slotsOf(link)._find(message);
     // With an id that is not known any more it answers an `unsubscribe`; with none it is about the connection.
     if (!subscription && id !== undefined) return link._left(id);
@@ -306,6 +316,7 @@ export class SubscriptionManager implements ConnectionHandler {
   }
 }
 
-const isLimit = ({ type, code }: Wire): boolean => type === "error" && code === ErrorCode.RateLimited;
+const isLimit = (message: Routed): boolean => message.type === "error" && message.code === ErrorCode.RateLimited;
 
-const notConnected = (): RealtimeError => new RealtimeError(ErrorCode.ConnectionFailed, "the connection has failed; connect() tries again");
+const notConnected = (): RealtimeError =>
+  new RealtimeError(ErrorCode.ConnectionFailed, "the connection has failed; connect() tries again");

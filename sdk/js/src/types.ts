@@ -1,7 +1,11 @@
-/** The values that applications see, and the shape of what goes over the wire. */
+/** The values that applications see. */
+
+/** What an application has put there and reads again: it knows the type, this package does not. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- with `unknown` every reader would have to cast
+export type Untyped = any;
 
 /** A message of a channel. `T` is the type of its data. */
-export interface Message<T = any> {
+export interface Message<T = Untyped> {
   /** Where it was published; `*` if it was sent to this connection itself. */
   channel: string;
   /** The event's name. */
@@ -32,9 +36,9 @@ export interface User {
   /** From the metadata. */
   name?: string | null;
   /** Name, avatar and the like. */
-  metadata: Record<string, any>;
+  metadata: Record<string, Untyped>;
   /** Status, typing, and what else the user says of itself. */
-  state: Record<string, any>;
+  state: Record<string, Untyped>;
   /** When it was there the last time before: ISO 8601, UTC. */
   lastSeen?: string | null;
 }
@@ -53,16 +57,16 @@ export interface PresenceData {
   typing?: boolean;
   name?: string | null;
   avatar?: string | null;
-  metadata?: Record<string, any>;
-  [field: string]: any;
+  metadata?: Record<string, Untyped>;
+  [field: string]: Untyped;
 }
 
 /** A room: a channel with settings of its own. */
 export interface Room {
   name: string;
-  metadata: Record<string, any>;
+  metadata: Record<string, Untyped>;
   capacity: number | null;
-  [setting: string]: any;
+  [setting: string]: Untyped;
 }
 
 /** The connection was lost, or closed. */
@@ -80,6 +84,3 @@ export type TransportName = "websocket" | "sse" | "polling";
  * tried again; `failed`: given up, call `connect()`.
  */
 export type ConnectionState = "closed" | "connecting" | "connected" | "reconnecting" | "failed";
-
-/** An object of the protocol. @internal */
-export type Wire = { type: string; [field: string]: any };

@@ -14,7 +14,10 @@ test("the first transport that works is used", async () => {
   await stage.clock.pass(10_000); // opened, but what should come first never does: a proxy that buffers
   assert.equal(stage.peer.transport, 2);
   stage.peer.hello();
-  assert.deepEqual([stage.realtime.state, stage.realtime.transport, stage.realtime.connectionId], ["connected", "polling", "c"]);
+  assert.deepEqual(
+    [stage.realtime.state, stage.realtime.transport, stage.realtime.connectionId],
+    ["connected", "polling", "c"],
+  );
   assert.deepEqual(stage.told, ["connected"]);
 });
 
@@ -29,7 +32,7 @@ test("a lost connection is tried again with growing pauses, first as before, the
     assert.equal(stage.peers.length, before);
     await stage.clock.pass(1);
     assert.equal(stage.peers.length, before + 1);
-    for (let length = 0; length < stage.peers.length; ) {
+    for (let length = 0; length < stage.peers.length;) {
       length = stage.peers.length;
       stage.peer.end();
     }
@@ -69,7 +72,10 @@ test("without autoConnect nothing happens before connect(), and what is asked fo
 });
 
 test("who was disconnected by the server does not come back, nor who is refused", async () => {
-  const ends: [number, string, RealtimeError?][] = [[4001, "disconnected"], [1006, "no", new RealtimeError("RT_002", "no key")]];
+  const ends: [number, string, RealtimeError?][] = [
+    [4001, "disconnected"],
+    [1006, "no", new RealtimeError("RT_002", "no key")],
+  ];
   for (const end of ends) {
     const stage = new Stage({ transports: ["sse"] });
     if (end[0] === 4001) stage.peer.hello();
@@ -124,7 +130,10 @@ test("a better transport is tried from time to time, and used once everything is
   assert.equal(stage.peers.length, 3);
   await stage.clock.pass(5000);
   const better = stage.peer.hello();
-  assert.deepEqual(better.of("subscribe").map(({ since }) => since), ["0/11/0"]);
+  assert.deepEqual(
+    better.of("subscribe").map(({ since }) => since),
+    ["0/11/0"],
+  );
   assert.equal(stage.realtime.transport, "sse");
   better.subscribed("room", { recovered: true });
   better.pong();
@@ -189,7 +198,10 @@ test("disconnect() ends everything, also from within a listener", async () => {
   stage.realtime.on("connected", () => stage.realtime.disconnect());
   const peer = stage.peer.hello();
   await stage.clock.pass(600_000);
-  assert.deepEqual([stage.realtime.state, peer.open, stage.peers.length, stage.told], ["closed", false, 1, ["connected", "disconnected"]]);
+  assert.deepEqual(
+    [stage.realtime.state, peer.open, stage.peers.length, stage.told],
+    ["closed", false, 1, ["connected", "disconnected"]],
+  );
 });
 
 test("when the network comes back, or somebody looks at the page, it is tried at once, and an open connection is asked", async () => {
@@ -214,7 +226,10 @@ test("somebody who looks at the page while it is on a lower transport has a bett
   stage.peer.hello();
   stage.realtime._manager._connection._reconnectNow();
   await stage.clock.pass(0);
-  assert.deepEqual(stage.peers.map(({ transport }) => transport), [0, 1, 0]);
+  assert.deepEqual(
+    stage.peers.map(({ transport }) => transport),
+    [0, 1, 0],
+  );
 });
 
 test("without a network nothing is tried until it is back, however often that has failed before", async () => {

@@ -38,7 +38,9 @@ for (const [number, { channel, event, data, envelope }] of shared.vectors.entrie
 }
 
 test("keys may be base64url, too", async () => {
-  const [a, b] = [raw, Buffer.alloc(32, 7).toString("base64url")].map((key) => new Sealer("room", { keyId: "k", keys: { k: key } }));
+  const [a, b] = [raw, Buffer.alloc(32, 7).toString("base64url")].map(
+    (key) => new Sealer("room", { keyId: "k", keys: { k: key } }),
+  );
   assert.equal(await b!._open("e", await a!._seal("e", 1)), 1);
 });
 
@@ -78,5 +80,8 @@ test("messages keep their order, and one that cannot be read does not stop the o
   while (heard.length < 3 || stage.peer.of("message").length < 3) await settle();
   assert.deepEqual(heard, [1, "RT_007", 2]);
   const opened = await Promise.all(stage.peer.of("message").map(({ event, data }) => sealer._open(event, data)));
-  assert.deepEqual(opened.map((data: any) => data[0]), ["x", "y", "z"]);
+  assert.deepEqual(
+    opened.map((data: any) => data[0]),
+    ["x", "y", "z"],
+  );
 });

@@ -4,7 +4,11 @@ import type { Clock } from "../src/clock.js";
 import { Realtime, type Internals, type RealtimeOptions } from "../src/realtime.js";
 import type { RealtimeError } from "../src/errors.js";
 import type { Events, Transport } from "../src/transports/transport.js";
-import type { Wire } from "../src/types.js";
+import type { Untyped } from "../src/types.js";
+import type { ServerMessage } from "../src/wire.js";
+
+/** A message as a test writes it: also one that a server would not send. */
+export type Wire = { type: string; [field: string]: Untyped };
 
 export class FakeClock implements Clock {
   private time = 0;
@@ -60,7 +64,7 @@ export class Peer {
 
   /** Say something to the client. */
   say(...messages: Wire[]): void {
-    for (const message of messages) if (this.open) this.events._message(message);
+    for (const message of messages) if (this.open) this.events._message(message as ServerMessage);
   }
 
   hello(more: object = {}): this {
@@ -79,7 +83,7 @@ export class Peer {
   }
 
   receive(text: string): void {
-    this.sent.push(JSON.parse(text));
+    this.sent.push(JSON.parse(text) as Wire);
   }
 
   closed(): void {
@@ -93,7 +97,9 @@ export class Peer {
 
   /** Accept the last subscription to a channel. */
   subscribed(channel: string, more: object = {}): Wire {
-    const { id } = this.of("subscribe").filter((message) => message.channel === channel).at(-1)!;
+    const { id } = this.of("subscribe")
+      .filter((message) => message.channel === channel)
+      .at(-1)!;
     const message = { type: "subscribed", channel, id, position: "0/10", epoch: "e", ...more };
     this.say(message);
     return message;
@@ -136,9 +142,18 @@ export class Stage {
         this.peers.push(peer);
         return { _send: (text) => peer.receive(text), _close: () => peer.closed() };
       };
-    const internals: Internals = { _clock: this.clock, _transports: (options.transports ?? [1, 2, 3]).map((_, index) => transport(index)) };
-    this.realtime = new Realtime({ url: "http://test", WebSocket: Object as never, ...options, ...internals } as RealtimeOptions);
-    for (const event of ["connected", "disconnected"] as const) this.realtime.on(event as "connected", () => this.told.push(event));
+    const internals: Internals = {
+      _clock: this.clock,
+      _transports: (options.transports ?? [1, 2, 3]).map((_, index) => transport(index)),
+    };
+    this.realtime = new Realtime({
+      url: "http://test",
+      WebSocket: Object as never,
+      ...options,
+      ...internals,
+    });
+    for (const event of ["connected", "disconnected"] as const)
+      this.realtime.on(event as "connected", () => this.told.push(event));
     this.realtime.on("error", (error) => this.told.push(`error ${error.code}`));
   }
 

@@ -25,7 +25,9 @@ test("what is not JSON, or is cut off, is an error", () => {
 });
 
 test("numbers, texts and containers of every size come back", () => {
-  for (let bits = 0; bits < 53; bits++) for (const off of [-1, 0, 1]) for (const sign of [1, -1]) assert.equal(back(sign * (2 ** bits + off) + 0), sign * (2 ** bits + off) + 0);
+  for (let bits = 0; bits < 53; bits++)
+    for (const off of [-1, 0, 1])
+      for (const sign of [1, -1]) assert.equal(back(sign * (2 ** bits + off) + 0), sign * (2 ** bits + off) + 0);
   for (const number of [0.1, -1e300, 2 ** 70, Number.MAX_SAFE_INTEGER, 5e-324]) assert.equal(back(number), number);
   assert.ok(Object.is(back(-0), -0));
   for (const length of [0, 1, 15, 16, 31, 32, 255, 256, 65535, 65536, 70000]) {
@@ -43,7 +45,8 @@ test("any JSON comes back", () => {
     const some = (depth: number): unknown => {
       const kind = random(depth ? 8 : 6);
       if (kind === 6) return Array.from({ length: random(5) }, () => some(depth - 1));
-      if (kind === 7) return Object.fromEntries(Array.from({ length: random(5) }, (_, index) => [`${index}ß`, some(depth - 1)]));
+      if (kind === 7)
+        return Object.fromEntries(Array.from({ length: random(5) }, (_, index) => [`${index}ß`, some(depth - 1)]));
       return [null, true, false, random(2 ** 31) - 2 ** 30, random(1000) / 7, "x😀".repeat(random(20))][kind];
     };
     const value = some(4);

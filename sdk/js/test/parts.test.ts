@@ -8,6 +8,7 @@ import { equal } from "../src/equal.js";
 import { randomHex, uuid } from "../src/ids.js";
 import { stringify } from "../src/json.js";
 import { SendQueue } from "../src/send_queue.js";
+import type { ClientMessage } from "../src/wire.js";
 import { Pacer } from "../src/pacer.js";
 import { compare } from "../src/position.js";
 import { PresenceState } from "../src/presence.js";
@@ -18,23 +19,44 @@ import { randomOf } from "./random.js";
 test("positions are compared part by part, as numbers", () => {
   const ordered = ["0/9", "0/10", "0/FFFFFFFF", "1/0", "1/A", "1/A/0", "1/A/9", "1/A/10", "1/B", "10/0", "A0/0"];
   for (const [place, a] of ordered.entries())
-    for (const [other, b] of ordered.entries()) assert.equal(Math.sign(compare(a, b)), Math.sign(place - other), `${a} ${b}`);
+    for (const [other, b] of ordered.entries())
+      assert.equal(Math.sign(compare(a, b)), Math.sign(place - other), `${a} ${b}`);
 });
 
 test("pauses are random up to a bound that doubles and is capped", () => {
-  assert.deepEqual([0, 1, 2, 3, 60].map((attempt) => fullJitter(attempt, 1000, 5000, () => 1)), [1000, 2000, 4000, 5000, 5000]);
-  assert.equal(fullJitter(9, 1000, 5000, () => 0), 0);
+  assert.deepEqual(
+    [0, 1, 2, 3, 60].map((attempt) => fullJitter(attempt, 1000, 5000, () => 1)),
+    [1000, 2000, 4000, 5000, 5000],
+  );
+  assert.equal(
+    fullJitter(9, 1000, 5000, () => 0),
+    0,
+  );
 });
 
 test("JSON values are equal whatever the order of their keys", () => {
   assert.ok(equal({ a: [1, { b: null }], c: "x" }, { c: "x", a: [1, { b: null }] }));
-  for (const [a, b] of [[{ a: 1 }, { a: 1, b: 1 }], [{ a: 1 }, { b: 1 }], [[1, 2], [2, 1]], [[], {}], [null, {}], [0, "0"], [{ a: undefined }, { b: 1 }]])
+  for (const [a, b] of [
+    [{ a: 1 }, { a: 1, b: 1 }],
+    [{ a: 1 }, { b: 1 }],
+    [
+      [1, 2],
+      [2, 1],
+    ],
+    [[], {}],
+    [null, {}],
+    [0, "0"],
+    [{ a: undefined }, { b: 1 }],
+  ])
     assert.ok(!equal(a, b), JSON.stringify([a, b]));
 });
 
 test("a bigint is written as a number with all its digits, whatever strings are beside it", () => {
   const value = { a: [1, "2n", 'x"bigint 3'], b: { c: -99999999999999999999999999n }, d: 9007199254740993n };
-  assert.equal(stringify(value), '{"a":[1,"2n","x\\"bigint 3"],"b":{"c":-99999999999999999999999999},"d":9007199254740993}');
+  assert.equal(
+    stringify(value),
+    '{"a":[1,"2n","x\\"bigint 3"],"b":{"c":-99999999999999999999999999},"d":9007199254740993}',
+  );
   assert.equal(stringify({ a: undefined, b: [0.5] }), '{"b":[0.5]}');
   const circular: any = {};
   circular.self = circular;
@@ -48,13 +70,20 @@ test("ids are well formed and different", () => {
 });
 
 test("an address gets the endpoint's path, once", () => {
-  const expected = { "http://a": "http://a/realtime", "https://a/": "https://a/realtime", "wss://a:1/realtime": "https://a:1/realtime", "http://a/b": "http://a/b/realtime" };
+  const expected = {
+    "http://a": "http://a/realtime",
+    "https://a/": "https://a/realtime",
+    "wss://a:1/realtime": "https://a:1/realtime",
+    "http://a/b": "http://a/b/realtime",
+  };
   for (const [given, wanted] of Object.entries(expected)) assert.equal(endpoint(given).href, wanted);
 });
 
+const message = (data: unknown = null): ClientMessage => ({ type: "message", channel: "c", data });
+
 test("the send queue sends in order, again on another connection, until it is answered", async () => {
   const queue = new SendQueue(10);
-  const [a, b] = [queue._add({ type: "message", data: "a" }, true), queue._add({ type: "message", data: "b" }, true)];
+  const [a, b] = [queue._add(message("a"), true), queue._add(message("b"), true)];
   const next = (): string | undefined => {
     const text = queue._next();
     return text && JSON.parse(text).data;
@@ -62,7 +91,7 @@ test("the send queue sends in order, again on another connection, until it is an
   assert.deepEqual([next(), next(), next()], ["a", "b", undefined]);
   queue._restart();
   assert.deepEqual([next(), next(), next()], ["a", "b", undefined]);
-  queue._answered("1", { type: "ack", id: "x" });
+  queue._answered("1", { type: "ack", channel: "c", ref: "1", id: "x" });
   assert.equal((await a).id, "x");
   queue._again("2");
   assert.deepEqual([next(), next()], ["b", undefined]);
@@ -73,17 +102,20 @@ test("the send queue sends in order, again on another connection, until it is an
 test("the send queue refuses what is too large, and what is too much without a connection", async () => {
   const queue = new SendQueue(2);
   queue._messageSize = 100;
-  await assert.rejects(queue._add({ type: "message", channel: "c", data: "é".repeat(50) }, true), { code: "RT_005", channel: "c" });
-  void queue._add({ type: "message" }, false);
-  void queue._add({ type: "message" }, false);
-  await assert.rejects(queue._add({ type: "message" }, false), { code: "RT_001" });
-  void queue._add({ type: "message" }, true);
+  await assert.rejects(queue._add({ type: "message", channel: "c", data: "é".repeat(50) }, true), {
+    code: "RT_005",
+    channel: "c",
+  });
+  void queue._add(message(), false);
+  void queue._add(message(), false);
+  await assert.rejects(queue._add(message(), false), { code: "RT_001" });
+  void queue._add(message(), true);
 });
 
 test("what is changed after it was sent is not sent", () => {
   const queue = new SendQueue(1);
   const data = { text: "before" };
-  void queue._add({ type: "message", data }, false);
+  void queue._add(message(data), false);
   data.text = "after";
   assert.equal(JSON.parse(queue._next()!).data.text, "before");
 });
@@ -117,20 +149,29 @@ test("presence tells each real change once", () => {
   const presence = new PresenceState();
   const names = (events: [string, any][]): string[] => events.map(([event, { id }]) => `${event.slice(9)} ${id}`);
   assert.deepEqual(names(presence._replace([user("a"), user("b")])), ["join a", "join b"]);
-  assert.deepEqual(names(presence._receive({ type: "presence:join", user: user("b") })), []);
-  assert.deepEqual(names(presence._receive({ type: "presence:update", user: user("b", "away") })), ["update b"]);
+  assert.deepEqual(names(presence._receive({ type: "presence:join", channel: "c", user: user("b") })), []);
+  assert.deepEqual(names(presence._receive({ type: "presence:update", channel: "c", user: user("b", "away") })), [
+    "update b",
+  ]);
   assert.deepEqual(names(presence._replace([user("b", "away"), user("c")])), ["leave a", "join c"]);
-  assert.deepEqual(names(presence._replace([{ ...user("b", "away"), lastSeen: "2026-01-01T00:00:00Z" }, user("c")])), []);
-  assert.deepEqual(names(presence._receive({ type: "presence:leave", user: user("a") })), []);
+  assert.deepEqual(
+    names(presence._replace([{ ...user("b", "away"), lastSeen: "2026-01-01T00:00:00Z" }, user("c")])),
+    [],
+  );
+  assert.deepEqual(names(presence._receive({ type: "presence:leave", channel: "c", user: user("a") })), []);
   assert.deepEqual([presence._current().users.map(({ id }) => id), presence._current().count], [["b", "c"], 2]);
 });
 
 test("a stream of events is read the same wherever it is cut", () => {
-  const stream = 'retry: 1000\n\n: ping\n\nid: 0/1;e\nevent: message\ndata: {"a":1}\n\ndata:{"b":2}\r\n\r\nid: 0/2\n\ndata: [\ndata: 3]\n\n';
+  const stream =
+    'retry: 1000\n\n: ping\n\nid: 0/1;e\nevent: message\ndata: {"a":1}\n\ndata:{"b":2}\r\n\r\nid: 0/2\n\ndata: [\ndata: 3]\n\n';
   for (let cut = 0; cut <= stream.length; cut++) {
     const events: string[] = [];
     let pings = 0;
-    const parse = parser((data) => events.push(data), () => pings++);
+    const parse = parser(
+      (data) => events.push(data),
+      () => pings++,
+    );
     parse(stream.slice(0, cut));
     parse(stream.slice(cut));
     assert.deepEqual([events, pings], [['{"a":1}', '{"b":2}', "[\n3]"], 1], `cut at ${cut}`);

@@ -18,7 +18,12 @@ test("the difference of any two lists, applied, gives the second; one change per
         const other = random(place + 1);
         [ids[place], ids[other]] = [ids[other]!, ids[place]!];
       }
-      return list(ids.slice(0, random(11)).map((id) => (random(4) ? id : id.toUpperCase())).join(""));
+      return list(
+        ids
+          .slice(0, random(11))
+          .map((id) => (random(4) ? id : id.toUpperCase()))
+          .join(""),
+      );
     };
     const [old, now] = [some(), some()];
     const changes = difference(old, now);
@@ -32,9 +37,15 @@ test("the difference of any two lists, applied, gives the second; one change per
 test("equal lists have no difference, and one move is one change", () => {
   assert.deepEqual(difference(list("abc"), list("abc")), []);
   const [change, ...more] = difference(list("abcdef"), list("bcdefa"));
-  assert.deepEqual([change!.type, change!.doc.id, change!.oldIndex, change!.newIndex, more], ["modified", "a", 0, 5, []]);
+  assert.deepEqual(
+    [change!.type, change!.doc.id, change!.oldIndex, change!.newIndex, more],
+    ["modified", "a", 0, 5, []],
+  );
   assert.equal(difference(list("abcdef"), list("fabcde")).length, 1);
-  assert.deepEqual(difference(list("abc"), list("aBc")).map(({ type, oldIndex, newIndex }) => [type, oldIndex, newIndex]), [["modified", 1, 1]]);
+  assert.deepEqual(
+    difference(list("abc"), list("aBc")).map(({ type, oldIndex, newIndex }) => [type, oldIndex, newIndex]),
+    [["modified", 1, 1]],
+  );
 });
 
 test("ten thousand documents turned round are no trouble", () => {

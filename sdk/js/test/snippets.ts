@@ -8,7 +8,10 @@ export { configure, Realtime, server };
 
 /** What the examples log. */
 export const logged: unknown[][] = [];
-const console = { log: (...what: unknown[]) => void logged.push(what), error: (...what: unknown[]) => void logged.push(what) };
+const console = {
+  log: (...what: unknown[]) => void logged.push(what),
+  error: (...what: unknown[]) => void logged.push(what),
+};
 
 const currentUser = { id: "user-456" };
 
@@ -147,12 +150,10 @@ export async function broadcasting(): Promise<void> {
     });
 
     // Notify specific user
-    await realtime
-      .channel(`private:user-${order.userId}`)
-      .broadcast("order-update", {
-        status: "confirmed",
-        orderId: order.id,
-      });
+    await realtime.channel(`private:user-${order.userId}`).broadcast("order-update", {
+      status: "confirmed",
+      orderId: order.id,
+    });
   }
 
   await onNewOrder({ data: { id: 7, amount: 99.5, userId: "user-123" } });
@@ -175,5 +176,8 @@ export async function presenceManagement(): Promise<void> {
   // Disconnect user
   await realtime.disconnectUser("user-123");
 
-  console.log(presence.users.map(({ id }) => id), connections.map(({ userId }) => userId));
+  console.log(
+    presence.users.map(({ id }) => id),
+    connections.map(({ userId }) => userId),
+  );
 }

@@ -9,7 +9,11 @@ import type { Snapshot } from "../src/snapshot.js";
 import { Peer, settle, Stage } from "./fake.js";
 import { randomOf } from "./random.js";
 
-async function joined(options: ChannelOptions = {}, more: RealtimeOptions = {}, answer: object = {}): Promise<{ stage: Stage; channel: Channel; heard: unknown[] }> {
+async function joined(
+  options: ChannelOptions = {},
+  more: RealtimeOptions = {},
+  answer: object = {},
+): Promise<{ stage: Stage; channel: Channel; heard: unknown[] }> {
   const stage = new Stage(more);
   const channel = stage.realtime.channel("room", options);
   const subscribed = channel.subscribe();
@@ -33,7 +37,10 @@ test("a channel goes on after its last message, and hears nothing twice", async 
   const { stage, heard } = await joined();
   stage.peer.message("room", 1);
   const peer = await again(stage);
-  assert.deepEqual(peer.of("subscribe").map(({ since, epoch }) => [since, epoch]), [["0/11/0", "e"]]);
+  assert.deepEqual(
+    peer.of("subscribe").map(({ since, epoch }) => [since, epoch]),
+    [["0/11/0", "e"]],
+  );
   peer.subscribed("room", { recovered: true, position: "0/99" });
   for (const number of [1, 2, 3, 2]) peer.message("room", number);
   assert.deepEqual(heard, [1, 2, 3]);
@@ -67,10 +74,22 @@ test("what is not acknowledged is sent again in order, before what is new, with 
   acks.push(channel.send("n", 4));
   await stage.clock.pass(1000);
   const peer = stage.peer.hello();
-  assert.deepEqual(peer.sent.map(({ type, data }) => data ?? type), ["subscribe", 2, 3, 4]);
-  assert.deepEqual(peer.of("message").slice(0, 2).map(({ id }) => id), before.slice(1).map(({ id }) => id));
+  assert.deepEqual(
+    peer.sent.map(({ type, data }) => data ?? type),
+    ["subscribe", 2, 3, 4],
+  );
+  assert.deepEqual(
+    peer
+      .of("message")
+      .slice(0, 2)
+      .map(({ id }) => id),
+    before.slice(1).map(({ id }) => id),
+  );
   peer.acknowledge();
-  assert.deepEqual((await Promise.all(acks)).map(({ id }) => id), [...before.map(({ id }) => id), peer.sent.at(-1)!.id]);
+  assert.deepEqual(
+    (await Promise.all(acks)).map(({ id }) => id),
+    [...before.map(({ id }) => id), peer.sent.at(-1)!.id],
+  );
 });
 
 test("a refused message is refused to its sender only, and a full one waits", async () => {
@@ -96,24 +115,38 @@ test("many messages are paced, and leave in order", async () => {
     stage.peer.acknowledge();
     await stage.clock.pass(100);
   }
-  assert.deepEqual(stage.peer.of("message").map(({ data }) => data), Array.from({ length: 300 }, (_, index) => index));
+  assert.deepEqual(
+    stage.peer.of("message").map(({ data }) => data),
+    Array.from({ length: 300 }, (_, index) => index),
+  );
 });
 
 test("presence is said again as it was said last, but not that one is typing", async () => {
   const { stage, channel } = await joined({ presence: { name: "Ada" } });
   void channel.updatePresence({ status: "away", typing: true });
   await settle();
-  assert.deepEqual(stage.peer.of("presence:update").map(({ data }) => data), [{ status: "away", typing: true }]);
+  assert.deepEqual(
+    stage.peer.of("presence:update").map(({ data }) => data),
+    [{ status: "away", typing: true }],
+  );
   const peer = await again(stage);
   assert.deepEqual(peer.of("subscribe")[0]!.presence, { name: "Ada", status: "away" });
-  assert.deepEqual(peer.of("presence:update").map(({ data }) => data), [{ status: "away" }]);
+  assert.deepEqual(
+    peer.of("presence:update").map(({ data }) => data),
+    [{ status: "away" }],
+  );
 });
 
 test("who came and went while we were away is told once we are back", async () => {
   const user = (id: string): object => ({ id, metadata: {}, state: {} });
-  const { stage, channel } = await joined({ presence: true }, {}, { presence: { users: [user("a"), user("b")], count: 2 } });
+  const { stage, channel } = await joined(
+    { presence: true },
+    {},
+    { presence: { users: [user("a"), user("b")], count: 2 } },
+  );
   const events: string[] = [];
-  for (const event of ["join", "leave", "update"] as const) channel.on(`presence:${event}`, ({ id }) => events.push(`${event} ${id}`));
+  for (const event of ["join", "leave", "update"] as const)
+    channel.on(`presence:${event}`, ({ id }) => events.push(`${event} ${id}`));
   (await again(stage)).subscribed("room", { recovered: true, presence: { users: [user("b"), user("c")], count: 2 } });
   assert.deepEqual(events, ["leave a", "join c"]);
   assert.equal((await channel.getPresence()).count, 2);
@@ -152,7 +185,10 @@ test("late answers to a subscription that was given up are not mistaken for the 
   stage.peer.say({ type: "subscribed", channel: "room", id: one!.id, position: "0/1", epoch: "e" });
   await settle();
   assert.equal(done, false);
-  stage.peer.say({ type: "unsubscribed", channel: "room", id: one!.id }, { type: "subscribed", channel: "room", id: two!.id, position: "0/2", epoch: "e" });
+  stage.peer.say(
+    { type: "unsubscribed", channel: "room", id: one!.id },
+    { type: "subscribed", channel: "room", id: two!.id, position: "0/2", epoch: "e" },
+  );
   await Promise.all([left, second]);
 });
 
@@ -173,8 +209,10 @@ test("messages of reserved names cannot pose as events", async () => {
   const { stage, channel } = await joined();
   const all: string[] = [];
   channel.on("*", ({ event }) => all.push(event));
-  for (const event of ["error", "gap", "presence:join", "room:closed", "subscribed"]) channel.on(event as string, () => assert.fail(event));
-  for (const [index, event] of ["error", "gap", "presence:join", "room:closed", "subscribed"].entries()) stage.peer.message("room", index, { event });
+  for (const event of ["error", "gap", "presence:join", "room:closed", "subscribed"])
+    channel.on(event, () => assert.fail(event));
+  for (const [index, event] of ["error", "gap", "presence:join", "room:closed", "subscribed"].entries())
+    stage.peer.message("room", index, { event });
   assert.equal(all.length, 5);
 });
 
@@ -206,7 +244,11 @@ test("during a change of transport every message is heard once and in order, how
     while (byOld < 8) old.message("room", ++byOld);
     old.pong();
     for (let step = 0; step < 20; step++) sayNext();
-    assert.deepEqual(heard, Array.from({ length: 12 }, (_, index) => index + 1), `seed ${seed}`);
+    assert.deepEqual(
+      heard,
+      Array.from({ length: 12 }, (_, index) => index + 1),
+      `seed ${seed}`,
+    );
   }
 });
 
@@ -232,7 +274,10 @@ test("a channel that is left while another connection is being prepared stays si
   assert.equal(old.open, false);
   next.message("room", 3);
   assert.deepEqual(heard, []);
-  assert.deepEqual(next.of("unsubscribe").map(({ channel }) => channel), ["room"]);
+  assert.deepEqual(
+    next.of("unsubscribe").map(({ channel }) => channel),
+    ["room"],
+  );
   const again = channel.subscribe();
   next.subscribed("room", { position: "0/20" });
   await again;
@@ -264,7 +309,10 @@ test("calls of subscribe() that wait are refused by disconnect(), what was subsc
   await assert.rejects(waiting, { code: "RT_001", message: "disconnected before it was subscribed" });
   stage.realtime.connect();
   const peer = stage.peer.hello();
-  assert.deepEqual(peer.of("subscribe").map(({ channel }) => channel), ["room", "db:collection:c"]);
+  assert.deepEqual(
+    peer.of("subscribe").map(({ channel }) => channel),
+    ["room", "db:collection:c"],
+  );
   peer.subscribed("room", { recovered: true });
   peer.message("room", 1);
   peer.subscribed("db:collection:c", { epoch: "w" });
@@ -290,15 +338,19 @@ test("who wants to know hears when nothing has been subscribed to for a while", 
 
 // Live queries.
 
-const added = (...ids: string[]): object[] => ids.map((id, newIndex) => ({ type: "added", oldIndex: -1, newIndex, doc: { id, data: { id } } }));
+const added = (...ids: string[]): object[] =>
+  ids.map((id, newIndex) => ({ type: "added", oldIndex: -1, newIndex, doc: { id, data: { id } } }));
 
 function following(stage: Stage): { shown: string[]; snapshots: Snapshot[] } {
   const snapshots: Snapshot[] = [];
   const shown: string[] = [];
-  stage.realtime.database().collection("c").onSnapshot((snapshot) => {
-    snapshots.push(snapshot);
-    shown.push(snapshot.docs.map(({ id }) => id).join(""));
-  });
+  stage.realtime
+    .database()
+    .collection("c")
+    .onSnapshot((snapshot) => {
+      snapshots.push(snapshot);
+      shown.push(snapshot.docs.map(({ id }) => id).join(""));
+    });
   return { shown, snapshots };
 }
 
@@ -324,7 +376,10 @@ test("a live query goes on from its last snapshot, and shows nothing if nothing 
   snapshot(third, "0/50", true, added("b"));
   assert.deepEqual(shown, ["ab", "b"]);
   snapshot(third, "0/60", true, added("c", "b"));
-  assert.deepEqual([shown.at(-1), snapshots[2]!.changes.map(({ type, doc }) => `${type} ${doc.id}`)], ["cb", ["added c"]]);
+  assert.deepEqual(
+    [shown.at(-1), snapshots[2]!.changes.map(({ type, doc }) => `${type} ${doc.id}`)],
+    ["cb", ["added c"]],
+  );
 });
 
 /** A list that shows `a`, with a second connection beside the first, which it is to take over from. */
@@ -373,7 +428,9 @@ test("a list that goes on behind the positions shown before is shown after a mom
   next.pong();
   old.pong();
   for (let at = 2; at < 6; at++) {
-    snapshot(next, `0/${at}`, false, [{ type: "added", oldIndex: -1, newIndex: at - 2, doc: { id: `${at}`, data: { id: `${at}` } } }]);
+    snapshot(next, `0/${at}`, false, [
+      { type: "added", oldIndex: -1, newIndex: at - 2, doc: { id: `${at}`, data: { id: `${at}` } } },
+    ]);
     await stage.clock.pass(400);
   }
   assert.deepEqual(shown, ["a", "234", "2345"]);
@@ -403,7 +460,10 @@ test("a request that is larger than the server takes is refused here, on every c
   const collection = stage.realtime.database().collection("t");
   const hello = { limits: { messageSize: 2000 } };
   collection.onSnapshot(() => {});
-  collection.where("name", "in", ["ü".repeat(1000)]).onSnapshot(() => {}, ({ code, message }) => errors.push(`${code} ${message}`));
+  collection.where("name", "in", ["ü".repeat(1000)]).onSnapshot(
+    () => {},
+    ({ code, message }) => errors.push(`${code} ${message}`),
+  );
   stage.peer.hello(hello);
   await settle();
   assert.equal(errors.length, 1);

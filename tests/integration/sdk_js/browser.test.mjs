@@ -74,7 +74,9 @@ async function setOffline(page, offline) {
 test(`every documented example does what it says, in ${BROWSER}`, async () => {
   const page = await open();
   await page.evaluate(async (key) => {
-    const [snippets, { runAll }, { eventually, equal }] = await Promise.all(["/snippets.mjs", "/examples.mjs", "/page.mjs"].map((path) => import(path)));
+    const [snippets, { runAll }, { eventually, equal }] = await Promise.all(
+      ["/snippets.mjs", "/examples.mjs", "/page.mjs"].map((path) => import(path)),
+    );
     await runAll(snippets, { key, sql: globalThis.sql, eventually, equal });
   }, key);
   assert.deepEqual(page.errors, []);
@@ -90,7 +92,12 @@ for (const transport of ["websocket", "sse", "polling"])
     await both(({ users }) => assert.deepEqual(users, ["ada", "bob"]));
     await ada.say(0, 20);
     await bob.say(20, 40);
-    await both(({ heard }) => assert.deepEqual([...heard].sort((a, b) => a - b), upTo(40)));
+    await both(({ heard }) =>
+      assert.deepEqual(
+        [...heard].sort((a, b) => a - b),
+        upTo(40),
+      ),
+    );
     await setOffline(bob, true);
     await eventually(async () => assert.notEqual((await bob.chat()).state, "connected"));
     const away = new Promise((resolve) => setTimeout(resolve, 5000));
@@ -101,14 +108,31 @@ for (const transport of ["websocket", "sse", "polling"])
     assert.equal(heard.length, 40);
     await setOffline(bob, false);
     await both(({ heard, acknowledged, gaps, transport: used }) => {
-      assert.deepEqual([...heard].sort((a, b) => a - b), upTo(80));
-      for (const [from, to] of [[0, 20], [20, 40], [40, 60], [60, 80]])
-        assert.deepEqual(heard.filter((n) => from <= n && n < to), upTo(80).slice(from, to));
+      assert.deepEqual(
+        [...heard].sort((a, b) => a - b),
+        upTo(80),
+      );
+      for (const [from, to] of [
+        [0, 20],
+        [20, 40],
+        [40, 60],
+        [60, 80],
+      ])
+        assert.deepEqual(
+          heard.filter((n) => from <= n && n < to),
+          upTo(80).slice(from, to),
+        );
       assert.deepEqual([acknowledged, gaps, used], [40, 0, transport]);
     });
     const [first, second] = [await ada.chat(), await bob.chat()];
     assert.deepEqual(first.heard, second.heard);
-    assert.deepEqual([first.users, second.users], [["ada", "bob"], ["ada", "bob"]]);
+    assert.deepEqual(
+      [first.users, second.users],
+      [
+        ["ada", "bob"],
+        ["ada", "bob"],
+      ],
+    );
     assert.deepEqual(first.presence, ["join bob"]); // five seconds are less than the timeout: nobody was told
     assert.deepEqual([ada.errors, bob.errors], [[], []]);
     await Promise.all([ada, bob].map((page) => page.context().close()));
@@ -119,9 +143,17 @@ test("with WebSockets blocked a page falls to event streams, then to polling, an
   const room = name("presence");
   const options = { connectTimeout: 1000, upgradeInterval: 500, heartbeatInterval: 1000, heartbeatTimeout: 1000 };
   gate.block("websocket");
-  const [ada, bob] = [await chatter(room, { ...options, user: "ada" }), await chatter(room, { ...options, user: "bob" })];
+  const [ada, bob] = [
+    await chatter(room, { ...options, user: "ada" }),
+    await chatter(room, { ...options, user: "bob" }),
+  ];
   let count = 0;
-  for (const [blocked, wanted] of [[["websocket"], "sse"], [["websocket", "sse"], "polling"], [["websocket"], "sse"], [[], "websocket"]]) {
+  for (const [blocked, wanted] of [
+    [["websocket"], "sse"],
+    [["websocket", "sse"], "polling"],
+    [["websocket"], "sse"],
+    [[], "websocket"],
+  ]) {
     gate.block(...blocked);
     await ada.say(count, count + 20); // while the transport changes
     count += 20;
@@ -129,12 +161,23 @@ test("with WebSockets blocked a page falls to event streams, then to polling, an
     await bob.say(count, count + 20);
     count += 20;
     for (const page of [ada, bob])
-      await eventually(async () => assert.deepEqual([...(await page.chat()).heard].sort((a, b) => a - b), upTo(count)));
+      await eventually(async () =>
+        assert.deepEqual(
+          [...(await page.chat()).heard].sort((a, b) => a - b),
+          upTo(count),
+        ),
+      );
   }
   const [first, second] = [await ada.chat(), await bob.chat()];
   assert.deepEqual(first.heard, second.heard);
   assert.deepEqual([first.presence, first.gaps, second.gaps], [["join bob"], 0, 0]);
-  assert.deepEqual([first.users, second.users], [["ada", "bob"], ["ada", "bob"]]);
+  assert.deepEqual(
+    [first.users, second.users],
+    [
+      ["ada", "bob"],
+      ["ada", "bob"],
+    ],
+  );
   assert.deepEqual([ada.errors, bob.errors], [[], []]);
 });
 
@@ -142,7 +185,12 @@ for (const transport of ["websocket", "sse", "polling"])
   test(`a page that the browser tells is offline shows it soon over ${transport}, tries nothing, and is back at once`, async () => {
     const room = name();
     // Without the browser's word it would be noticed after minutes, and given up after three attempts.
-    const options = { transports: [transport], heartbeatInterval: 60_000, heartbeatTimeout: 60_000, maxReconnectAttempts: 3 };
+    const options = {
+      transports: [transport],
+      heartbeatInterval: 60_000,
+      heartbeatTimeout: 60_000,
+      maxReconnectAttempts: 3,
+    };
     const page = await chatter(room, options, await newGate());
     await page.say(0, 3);
     await eventually(async () => assert.equal((await page.chat()).acknowledged, 3));
@@ -171,7 +219,8 @@ test("a plain EventSource, as documented, hears everything once over a loss of n
     };
   }, room);
   const say = (n) => sql(`select realtime.broadcast('${room}', 'n', '${n}')`);
-  const hears = (count) => eventually(async () => assert.deepEqual(await page.evaluate(() => globalThis.heard), upTo(count)));
+  const hears = (count) =>
+    eventually(async () => assert.deepEqual(await page.evaluate(() => globalThis.heard), upTo(count)));
   await say(0);
   await hears(1);
   gate.block("sse");

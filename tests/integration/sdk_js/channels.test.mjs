@@ -26,12 +26,22 @@ test("what one client sends all subscribers hear, in order, with sender and posi
   await eventually(() => assert.equal(heard.length, 1));
   const [{ timestamp, ...message }] = heard;
   assert.deepEqual(message, {
-    channel: room, event: "new-message", data: { text: "Hello!" }, sender: "ada", id: ack.id, position: ack.position,
+    channel: room,
+    event: "new-message",
+    data: { text: "Hello!" },
+    sender: "ada",
+    id: ack.id,
+    position: ack.position,
   });
   assert.ok(!Number.isNaN(Date.parse(timestamp)));
   for (const each of upTo(200)) void here.send("new-message", each);
   await eventually(() => assert.deepEqual(mine.slice(1), upTo(200)));
-  await eventually(() => assert.deepEqual(heard.slice(1).map(({ data }) => data), upTo(200)));
+  await eventually(() =>
+    assert.deepEqual(
+      heard.slice(1).map(({ data }) => data),
+      upTo(200),
+    ),
+  );
 });
 
 test("after unsubscribing nothing is heard, and subscribing again begins anew", async () => {
@@ -81,7 +91,13 @@ test("presence: who is there, who comes, changes and goes", async () => {
   await there.subscribe();
   await there.updatePresence({ name: "Bob", status: "away" });
   await eventually(async () => {
-    assert.deepEqual(events.filter(([, id]) => id === "bob"), [["join", "bob", null, undefined], ["update", "bob", "Bob", "away"]]);
+    assert.deepEqual(
+      events.filter(([, id]) => id === "bob"),
+      [
+        ["join", "bob", null, undefined],
+        ["update", "bob", "Bob", "away"],
+      ],
+    );
     const { users, count } = await here.getPresence();
     assert.deepEqual([users.map(({ id }) => id).sort(), count], [["ada", "bob"], 2]);
   });
@@ -100,7 +116,12 @@ test("who disconnects leaves at once, and comes back with connect()", async () =
   await here.subscribe();
   await there.subscribe();
   bob.disconnect();
-  await eventually(() => assert.deepEqual(events.filter((each) => each.endsWith("bob")), ["join bob", "leave bob"]));
+  await eventually(() =>
+    assert.deepEqual(
+      events.filter((each) => each.endsWith("bob")),
+      ["join bob", "leave bob"],
+    ),
+  );
   bob.connect();
   await eventually(() => assert.equal(events.at(-1), "join bob"));
 });
@@ -135,7 +156,9 @@ test("who is disconnected stays away until connect()", async () => {
   const eve = client({ user: `eve-${name()}` });
   await once(eve, "connected");
   const gone = Promise.all([once(eve, "disconnected"), once(eve, "error")]);
-  await eventually(async () => assert.equal((await sql(`select realtime.disconnect(connection_id => '${eve.connectionId}')`))[0][0], "1"));
+  await eventually(async () =>
+    assert.equal((await sql(`select realtime.disconnect(connection_id => '${eve.connectionId}')`))[0][0], "1"),
+  );
   const [how, error] = await gone;
   assert.deepEqual([how.code, error.code, eve.state], [4001, "RT_001", "failed"]);
   eve.connect();
@@ -177,12 +200,17 @@ test("presence is announced again after a reconnect, and nobody hears of it", as
   const there = client({ user: "bob", transports: ["websocket"], WebSocket: Breakable }).channel(room);
   await there.subscribe();
   await there.updatePresence({ name: "Bob", status: "busy" });
-  await eventually(async () => assert.equal((await seen.getPresence()).users.find(({ id }) => id === "bob")?.state.status, "busy"));
+  await eventually(async () =>
+    assert.equal((await seen.getPresence()).users.find(({ id }) => id === "bob")?.state.status, "busy"),
+  );
   for (const event of ["join", "update", "leave"]) seen.on(`presence:${event}`, ({ id }) => events.push([event, id]));
   const again = once(there, "subscribed");
   sockets[0].terminate();
   await again;
   await seen.send("n", 1);
   assert.deepEqual((await seen.getPresence()).users.find(({ id }) => id === "bob").state, { status: "busy" });
-  assert.deepEqual(events.filter(([event]) => event !== "update"), []);
+  assert.deepEqual(
+    events.filter(([event]) => event !== "update"),
+    [],
+  );
 });

@@ -31,7 +31,12 @@ test("a rolling restart loses nothing, doubles nothing, and nobody leaves", asyn
   await eventually(() => assert.ok(count > from + 20));
   clearInterval(chatter);
   await Promise.all(acks);
-  await eventually(() => assert.deepEqual([...heard[0]].sort((a, b) => a - b), Array.from({ length: count }, (_, index) => index)));
+  await eventually(() =>
+    assert.deepEqual(
+      [...heard[0]].sort((a, b) => a - b),
+      Array.from({ length: count }, (_, index) => index),
+    ),
+  );
   await eventually(() => assert.deepEqual(heard[1], heard[0]));
   assert.ok(transports.length);
 });

@@ -14,7 +14,10 @@ export async function runAll(snippets, { url, key, sql, eventually, equal }) {
   const ada = new Realtime({ user: "user-456" });
   await snippets.channelSubscription(ada, () => eventually(() => equal(texts(), ["New message:"])));
   const [[, message]] = fresh();
-  equal([message.channel, message.event, message.data, message.sender], ["chat:room-123", "new-message", { text: "Hello!", userId: "user-456" }, "user-456"]);
+  equal(
+    [message.channel, message.event, message.data, message.sender],
+    ["chat:room-123", "new-message", { text: "Hello!", userId: "user-456" }, "user-456"],
+  );
 
   const watched = await snippets.presence(ada);
   const [[, users], [, count]] = fresh().filter(([text]) => text.startsWith("Online") || text.startsWith("User count"));
@@ -53,8 +56,15 @@ export async function runAll(snippets, { url, key, sql, eventually, equal }) {
   await orders.subscribe();
   orders.on("new-order", ({ data }) => heard.push(data));
   await snippets.broadcasting();
-  await eventually(() => equal(heard.map(({ orderId, amount, timestamp }) => [orderId, amount, !Number.isNaN(Date.parse(timestamp))]), [[7, 99.5, true]]));
-  equal(await sql("select event, payload->>'status' from realtime.messages where channel = 'private:user-user-123'"), [["order-update", "confirmed"]]);
+  await eventually(() =>
+    equal(
+      heard.map(({ orderId, amount, timestamp }) => [orderId, amount, !Number.isNaN(Date.parse(timestamp))]),
+      [[7, 99.5, true]],
+    ),
+  );
+  equal(await sql("select event, payload->>'status' from realtime.messages where channel = 'private:user-user-123'"), [
+    ["order-update", "confirmed"],
+  ]);
 
   const kicked = new Realtime({ user: "user-id" });
   const room = kicked.channel("chat:room-123", { presence: true });

@@ -24,7 +24,13 @@ test("WebSockets blocked, then event streams held back, then both free again: ev
   const other = [];
   seen.on("n", ({ data }) => other.push(data));
 
-  const options = { url: gate.url, connectTimeout: 1000, upgradeInterval: 500, heartbeatInterval: 1000, heartbeatTimeout: 1000 };
+  const options = {
+    url: gate.url,
+    connectTimeout: 1000,
+    upgradeInterval: 500,
+    heartbeatInterval: 1000,
+    heartbeatTimeout: 1000,
+  };
   const realtime = client(options);
   const channel = realtime.channel(room);
   const heard = [];
@@ -34,14 +40,17 @@ test("WebSockets blocked, then event streams held back, then both free again: ev
   realtime.on("transport", () => changes.push(realtime.transport));
   let list = [];
   let shown;
-  realtime.database().collection("messages").onSnapshot((snapshot) => {
-    for (const { doc, oldIndex, newIndex } of snapshot.changes) {
-      if (oldIndex >= 0) list.splice(oldIndex, 1);
-      if (newIndex >= 0) list.splice(newIndex, 0, doc);
-    }
-    assert.deepEqual(list, snapshot.docs);
-    shown = snapshot.docs.map((doc) => doc.data().body);
-  });
+  realtime
+    .database()
+    .collection("messages")
+    .onSnapshot((snapshot) => {
+      for (const { doc, oldIndex, newIndex } of snapshot.changes) {
+        if (oldIndex >= 0) list.splice(oldIndex, 1);
+        if (newIndex >= 0) list.splice(newIndex, 0, doc);
+      }
+      assert.deepEqual(list, snapshot.docs);
+      shown = snapshot.docs.map((doc) => doc.data().body);
+    });
   await channel.subscribe();
   await eventually(() => assert.deepEqual(leaves, ["join"]));
 
@@ -52,7 +61,13 @@ test("WebSockets blocked, then event streams held back, then both free again: ev
     void sql(`insert into messages (room_id, body) values ('r', '${count}')`);
   }, 20);
   try {
-    for (const [blocked, wanted] of [[[], "websocket"], [["websocket"], "sse"], [["websocket", "sse"], "polling"], [["websocket"], "sse"], [[], "websocket"]]) {
+    for (const [blocked, wanted] of [
+      [[], "websocket"],
+      [["websocket"], "sse"],
+      [["websocket", "sse"], "polling"],
+      [["websocket"], "sse"],
+      [[], "websocket"],
+    ]) {
       gate.block(...blocked);
       await eventually(() => assert.equal(realtime.transport, wanted));
       const from = heard.length;
@@ -61,10 +76,21 @@ test("WebSockets blocked, then event streams held back, then both free again: ev
   } finally {
     clearInterval(chatter);
   }
-  await eventually(() => assert.deepEqual([...heard].sort((a, b) => a - b), upTo(count)));
+  await eventually(() =>
+    assert.deepEqual(
+      [...heard].sort((a, b) => a - b),
+      upTo(count),
+    ),
+  );
   await eventually(() => assert.deepEqual(other, heard));
-  await eventually(async () => assert.deepEqual([...shown].sort(), (await sql("select body from messages")).map(([body]) => body).sort()));
-  for (const parity of [0, 1]) assert.deepEqual(heard.filter((n) => n % 2 === parity), upTo(count).filter((n) => n % 2 === parity));
+  await eventually(async () =>
+    assert.deepEqual([...shown].sort(), (await sql("select body from messages")).map(([body]) => body).sort()),
+  );
+  for (const parity of [0, 1])
+    assert.deepEqual(
+      heard.filter((n) => n % 2 === parity),
+      upTo(count).filter((n) => n % 2 === parity),
+    );
   assert.deepEqual(changes, ["websocket", "sse", "polling", "sse", "websocket"]);
   assert.deepEqual(leaves, ["join"]);
 });
@@ -105,6 +131,11 @@ test("members of an encrypted channel read each other; the server and its tables
   for (const n of upTo(10)) void (n % 2 ? here : there).send("n", { secret: n });
   await eventually(() => assert.deepEqual(heard.map(({ secret }) => secret).sort(), upTo(10)));
   await eventually(() => assert.deepEqual(refused, Array(10).fill("RT_007")));
-  const stored = await sql(`select payload->>'kid', payload->>'ct' ~ '^[A-Za-z0-9_-]+$', payload::text like '%secret%' from realtime.messages where channel = '${room}'`);
-  assert.deepEqual(stored.map((row) => row.join(" ")).sort(), [...Array(5).fill("k1 True False"), ...Array(5).fill("k2 True False")]);
+  const stored = await sql(
+    `select payload->>'kid', payload->>'ct' ~ '^[A-Za-z0-9_-]+$', payload::text like '%secret%' from realtime.messages where channel = '${room}'`,
+  );
+  assert.deepEqual(stored.map((row) => row.join(" ")).sort(), [
+    ...Array(5).fill("k1 True False"),
+    ...Array(5).fill("k2 True False"),
+  ]);
 });

@@ -5,7 +5,13 @@ import net from "node:net";
 
 /** What a request is carried by. */
 const kindOf = ({ url, headers }) =>
-  headers.upgrade ? "websocket" : url.includes("/realtime/sse") ? "sse" : url.includes("/realtime/poll") ? "polling" : "other";
+  headers.upgrade
+    ? "websocket"
+    : url.includes("/realtime/sse")
+      ? "sse"
+      : url.includes("/realtime/poll")
+        ? "polling"
+        : "other";
 
 export class Gate {
   #blocked = new Set();
@@ -47,16 +53,20 @@ export class Gate {
   #request(request, response, target, page) {
     const kind = kindOf(request);
     if (request.url === "/") return response.setHeader("Content-Type", "text/html").end(page);
-    if (this.files[request.url]) return response.setHeader("Content-Type", "text/javascript").end(this.files[request.url]);
+    if (this.files[request.url])
+      return response.setHeader("Content-Type", "text/javascript").end(this.files[request.url]);
     this.#keep(request.socket, kind);
     // A proxy that buffers: the request is taken, and nothing ever comes back.
     if (this.#blocked.has(kind)) return kind === "sse" ? undefined : request.socket.destroy();
     this.passed[kind]++;
-    const onward = http.request({ ...target, path: request.url, method: request.method, headers: request.headers }, (answer) => {
-      response.writeHead(answer.statusCode, answer.headers);
-      answer.pipe(response);
-      answer.on("error", () => response.destroy());
-    });
+    const onward = http.request(
+      { ...target, path: request.url, method: request.method, headers: request.headers },
+      (answer) => {
+        response.writeHead(answer.statusCode, answer.headers);
+        answer.pipe(response);
+        answer.on("error", () => response.destroy());
+      },
+    );
     onward.on("error", () => response.destroy());
     response.on("close", () => onward.destroy());
     request.pipe(onward);
@@ -68,12 +78,16 @@ export class Gate {
     this.#keep(socket, "websocket");
     const onward = net.connect(target.port, target.host, () => {
       const lines = [`${request.method} ${request.url} HTTP/1.1`];
-      for (let index = 0; index < request.rawHeaders.length; index += 2) lines.push(`${request.rawHeaders[index]}: ${request.rawHeaders[index + 1]}`);
+      for (let index = 0; index < request.rawHeaders.length; index += 2)
+        lines.push(`${request.rawHeaders[index]}: ${request.rawHeaders[index + 1]}`);
       onward.write(`${lines.join("\r\n")}\r\n\r\n`);
       onward.write(head);
       onward.pipe(socket).pipe(onward);
     });
-    for (const [one, other] of [[socket, onward], [onward, socket]]) {
+    for (const [one, other] of [
+      [socket, onward],
+      [onward, socket],
+    ]) {
       one.on("error", () => other.destroy());
       one.on("close", () => other.destroy());
     }

@@ -11,7 +11,15 @@ export async function join(room, options) {
   const { Realtime } = await import("/sdk.mjs");
   const realtime = new Realtime({ ...options, reconnectDelay: 200 });
   const channel = realtime.channel(room);
-  const chat = (globalThis.chat = { heard: [], gaps: 0, acknowledged: 0, users: [], presence: [], state: "connecting", transport: undefined });
+  const chat = (globalThis.chat = {
+    heard: [],
+    gaps: 0,
+    acknowledged: 0,
+    users: [],
+    presence: [],
+    state: "connecting",
+    transport: undefined,
+  });
   realtime.on("state", (state) => (chat.state = state));
   realtime.on("transport", () => (chat.transport = realtime.transport));
   channel.on("n", ({ data }) => chat.heard.push(data));

@@ -8,7 +8,8 @@ import { client, closeAll, control, eventually, sql } from "./support.mjs";
 beforeEach(() => sql("truncate messages restart identity"));
 afterEach(closeAll);
 
-const write = (...bodies) => sql(`insert into messages (room_id, body) values ${bodies.map((body) => `('general', '${body}')`).join(",")}`);
+const write = (...bodies) =>
+  sql(`insert into messages (room_id, body) values ${bodies.map((body) => `('general', '${body}')`).join(",")}`);
 
 /** Follow a query; the list that its changes build must be the list it shows, every time. */
 function follow(query) {
@@ -39,7 +40,10 @@ test("rows come first, then each change of the list", async () => {
   assert.match(seen.snapshots[0].position, /^[0-9A-F]+\/[0-9A-F]+$/);
   await sql("update messages set body = 'B' where body = 'b'");
   await eventually(() => assert.deepEqual(seen.shown, ["c", "B"]));
-  assert.deepEqual(seen.snapshots.at(-1).changes.map(({ type, doc }) => [type, doc.id]), [["modified", "2"]]);
+  assert.deepEqual(
+    seen.snapshots.at(-1).changes.map(({ type, doc }) => [type, doc.id]),
+    [["modified", "2"]],
+  );
   await sql("delete from messages where body = 'c'");
   await eventually(() => assert.deepEqual(seen.shown, ["B", "a"]));
   seen.subscription.unsubscribe();
@@ -59,9 +63,21 @@ test("cursors, groups of conditions and SQL", async () => {
   const base = client().database().collection("messages").orderBy("body");
   const between = follow(base.startAfter("a").endAt("d"));
   const within = follow(base.startAt("b").endBefore("d"));
-  const either = follow(base.where({ or: [["body", "==", "a"], ["body", "in", ["e"]]] }).where("body", "is-not-null"));
+  const either = follow(
+    base
+      .where({
+        or: [
+          ["body", "==", "a"],
+          ["body", "in", ["e"]],
+        ],
+      })
+      .where("body", "is-not-null"),
+  );
   const counted = [];
-  client().database().collection("messages").sql("select room_id, count(*) as messages from messages where body > $1 group by room_id", ["b"])
+  client()
+    .database()
+    .collection("messages")
+    .sql("select room_id, count(*) as messages from messages where body > $1 group by room_id", ["b"])
     .onSnapshot(({ docs }) => counted.push(docs.map((doc) => doc.data())));
   await eventually(() => {
     assert.deepEqual(between.shown, ["b", "c", "d"]);
@@ -73,11 +89,19 @@ test("cursors, groups of conditions and SQL", async () => {
 
 test("a query that cannot be is told to whoever asked", async () => {
   const seen = follow(client().database().collection("messages").where("nothing", "==", 1));
-  await eventually(() => assert.deepEqual(seen.errors.map(({ code, channel }) => [code, channel]), [["RT_007", "db:collection:messages"]]));
+  await eventually(() =>
+    assert.deepEqual(
+      seen.errors.map(({ code, channel }) => [code, channel]),
+      [["RT_007", "db:collection:messages"]],
+    ),
+  );
   const realtime = client();
   const errors = [];
   realtime.on("error", (error) => errors.push(error.code));
-  realtime.database().collection("nothing").onSnapshot(() => assert.fail("there is none"));
+  realtime
+    .database()
+    .collection("nothing")
+    .onSnapshot(() => assert.fail("there is none"));
   await eventually(() => assert.deepEqual(errors, ["RT_004"]));
 });
 
@@ -96,7 +120,10 @@ test("after a restart of the server only real changes are told", async () => {
   await eventually(() => assert.deepEqual(seen.shown, ["a2", "c", "c2", "d"]));
   assert.equal(seen.snapshots.length, before + 1);
   assert.deepEqual(
-    seen.snapshots.at(-1).changes.map(({ type, doc }) => `${type} ${doc.data().body}`).sort(),
+    seen.snapshots
+      .at(-1)
+      .changes.map(({ type, doc }) => `${type} ${doc.data().body}`)
+      .sort(),
     ["added c2", "modified a2", "removed b"],
   );
   await write("d");
@@ -109,7 +136,15 @@ test("a short interruption costs nothing but the difference", async () => {
   const realtime = client();
   const seen = follow(messages(realtime).orderBy("body"));
   const other = follow(messages(client()).orderBy("body"));
-  await eventually(() => assert.deepEqual([seen.shown, other.shown], [["a", "b"], ["a", "b"]]));
+  await eventually(() =>
+    assert.deepEqual(
+      [seen.shown, other.shown],
+      [
+        ["a", "b"],
+        ["a", "b"],
+      ],
+    ),
+  );
   const before = seen.snapshots.length;
   realtime.disconnect();
   await write("c");
@@ -121,9 +156,13 @@ test("a short interruption costs nothing but the difference", async () => {
 
 test("a bigint and a string of digits are compared with all their digits", async () => {
   await write("a");
-  await sql("insert into messages (id, room_id, body) overriding system value values (9007199254740993, 'general', 'b')");
+  await sql(
+    "insert into messages (id, room_id, body) overriding system value values (9007199254740993, 'general', 'b')",
+  );
   const realtime = client();
-  const found = [9007199254740993n, "9007199254740993", "9007199254740993.0"].map((id) => follow(messages(realtime).where("id", "==", id)));
+  const found = [9007199254740993n, "9007199254740993", "9007199254740993.0"].map((id) =>
+    follow(messages(realtime).where("id", "==", id)),
+  );
   const below = follow(messages(realtime).where("id", "<", 9007199254740993n));
   const all = follow(messages(realtime).where("id", "<", 99999999999999999999999999n));
   await eventually(() => {

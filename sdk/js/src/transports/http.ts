@@ -1,6 +1,7 @@
 /** What server-sent events and long polling share: requests, what their failures mean, and sending by `POST`. */
 
 import { CloseCode, ErrorCode } from "../codes.js";
+import { problemOf } from "../problem.js";
 import { RealtimeError } from "../errors.js";
 import { type Address, type Carrier, type Events } from "./transport.js";
 
@@ -31,15 +32,9 @@ export async function request(address: Address, url: string, init: RequestInit):
 async function failureOf(response: Response): Promise<Failure> {
   const { status } = response;
   const text = await response.text().catch(() => ""); // the connection broke meanwhile: the status says enough
-  let problem;
-  try {
-    problem = JSON.parse(text);
-  } catch {
-    // Not a problem document, so not our server's.
-  }
-  const reason = problem?.detail ?? `HTTP status ${status}`;
-  const final = status === 204 || (problem?.code && (status === 401 || status === 403));
-  return new Failure(status, reason, final ? new RealtimeError(problem?.code ?? ErrorCode.ConnectionFailed, reason) : undefined);
+  const { code, detail: reason = `HTTP status ${status}` } = problemOf(text);
+  const final = status === 204 || (code && (status === 401 || status === 403));
+  return new Failure(status, reason, final ? new RealtimeError(code ?? ErrorCode.ConnectionFailed, reason) : undefined);
 }
 
 /** Wait `ms` milliseconds, or until the signal. @internal */

@@ -3,12 +3,19 @@
  * that was lost on the way is given again, and nothing is given twice.
  */
 
-import type { Wire } from "../types.js";
+import type { ServerMessage } from "../wire.js";
 import { broken, insist, Poster, request } from "./http.js";
 import type { Address, Carrier, Events } from "./transport.js";
 
 const TIMEOUT = 25_000; // ms that the server may hold a request
 const GRACE = 10_000; // ms more after which the request is taken for lost
+
+/** What a poll is answered with; `session` the first time. */
+interface Answer {
+  cursor: number;
+  session?: string;
+  messages: ServerMessage[];
+}
 
 /** @internal */
 export function polling(address: Address, events: Events): Carrier {
@@ -22,7 +29,7 @@ export function polling(address: Address, events: Events): Carrier {
   const poster = new Poster(address, signal, end);
   let cursor: number | undefined;
 
-  async function poll(): Promise<Wire[]> {
+  async function poll(): Promise<ServerMessage[]> {
     const body = poster._session ? { session: poster._session, cursor, timeout: TIMEOUT } : {};
     const either = new AbortController();
     const stop = (): void => either.abort();
@@ -30,7 +37,8 @@ export function polling(address: Address, events: Events): Carrier {
     signal.addEventListener("abort", stop);
     try {
       const init = { method: "POST", body: JSON.stringify(body), signal: either.signal };
-      const answer = await (await request(address, `${address._url}/poll?${address._query}`, init)).json();
+      const response = await request(address, `${address._url}/poll?${address._query}`, init);
+      const answer = (await response.json()) as Answer;
       cursor = answer.cursor;
       if (answer.session) poster._session = answer.session;
       return answer.messages;
@@ -41,7 +49,7 @@ export function polling(address: Address, events: Events): Carrier {
     }
   }
 
-  function receive(messages: Wire[]): void {
+  function receive(messages: ServerMessage[]): void {
     events._heard();
     for (const message of messages) {
       if (signal.aborted) return;
@@ -60,6 +68,6 @@ export function polling(address: Address, events: Events): Carrier {
     }
   }
 
-  queueMicrotask(() => run().catch(end));
+  queueMicrotask(() => void run().catch(end));
   return poster._carrier(abort);
 }

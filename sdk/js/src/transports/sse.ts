@@ -1,6 +1,7 @@
 /** Server-sent events, read from `fetch` (so that it works in Node, too, and errors can be seen); sending is by `POST`. */
 
 import { CloseCode } from "../codes.js";
+import type { ServerMessage } from "../wire.js";
 import { broken, Poster, request } from "./http.js";
 import { type Address, type Carrier, type Events } from "./transport.js";
 
@@ -14,8 +15,8 @@ export function sse(address: Address, events: Events): Carrier {
   };
   const poster = new Poster(address, abort.signal, end);
   const receive = (data: string): void => {
-    const message = JSON.parse(data);
-    if (message.type === "connected") poster._session = message.session;
+    const message = JSON.parse(data) as ServerMessage;
+    if (message.type === "connected") poster._session = message.session ?? "";
     if (message.type !== "close") return events._message(message);
     abort.abort();
     events._closed(message.code, message.reason);
@@ -25,7 +26,7 @@ export function sse(address: Address, events: Events): Carrier {
     const init = { headers: { Accept: "text/event-stream" }, signal: abort.signal };
     const response = await request(address, `${address._url}/sse?${address._query}`, init);
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-    const parse = parser(receive, events._heard);
+    const parse = parser(receive, () => events._heard());
     for (;;) {
       const { done, value } = await reader.read();
       if (abort.signal.aborted) return;
@@ -36,7 +37,7 @@ export function sse(address: Address, events: Events): Carrier {
     events._closed(CloseCode.Abnormal, "the stream ended");
   }
 
-  queueMicrotask(() => run().catch(end));
+  queueMicrotask(() => void run().catch(end));
   return poster._carrier(abort);
 }
 

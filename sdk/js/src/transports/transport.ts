@@ -1,7 +1,7 @@
 /** What the three transports have in common: they carry whole messages, in order, until they are closed. */
 
 import type { RealtimeError } from "../errors.js";
-import type { Wire } from "../types.js";
+import type { ServerMessage } from "../wire.js";
 
 /** Where to connect, and with what. @internal */
 export interface Address {
@@ -18,7 +18,7 @@ export interface Address {
 /** What a transport reports. Nothing comes after `_closed`. @internal */
 export interface Events {
   /** A message of the server. */
-  _message(message: Wire): void;
+  _message(message: ServerMessage): void;
   /** A sign of life that is not a message. */
   _heard(): void;
   /** The end, with a WebSocket close code; `refused` if the server said in so many words that it does not want us. */

@@ -1,6 +1,7 @@
 /** Messages over a WebSocket: text frames of JSON, or binary ones of MessagePack. */
 
 import { CloseCode } from "../codes.js";
+import type { ServerMessage } from "../wire.js";
 import { pack, unpack } from "../msgpack.js";
 import { type Address, type Carrier, type Events } from "./transport.js";
 
@@ -21,11 +22,11 @@ export function websocket({ _url, _query, _packed, _WebSocket }: Address, events
     return { _send() {}, _close: () => (open = false) };
   }
   socket.binaryType = "arraybuffer";
-  socket.onmessage = ({ data }) => {
+  socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
     if (!open) return;
-    let message;
+    let message: ServerMessage;
     try {
-      message = typeof data === "string" ? JSON.parse(data) : unpack(data);
+      message = (typeof data === "string" ? JSON.parse(data) : unpack(data)) as ServerMessage;
     } catch {
       // Not our protocol: something is between us and the server. The connection is of no use.
       end(CloseCode.ProtocolError, "what came is not a message");

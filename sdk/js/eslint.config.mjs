@@ -1,0 +1,44 @@
+// Rules for the SDK and for the modules of the tests (`npm run lint`, from the repository's root). Style is prettier's.
+
+import js from "@eslint/js";
+import { defineConfig } from "eslint/config";
+import tseslint from "typescript-eslint";
+
+/** What Node and browsers have in common here, and what the tests' modules use of each. */
+const GLOBALS = [
+  ...["AbortController", "AbortSignal", "Buffer", "CustomEvent", "Event", "TextDecoder", "TextEncoder", "URL"],
+  ...["URLSearchParams", "WebSocket", "clearTimeout", "console", "crypto", "document", "fetch", "getComputedStyle"],
+  ...["globalThis", "location", "performance", "process", "setImmediate", "setInterval", "clearInterval", "setTimeout"],
+  ...["structuredClone", "NodeFilter", "SVGElement", "EventSource", "dispatchEvent", "window", "localStorage", "innerWidth", "innerHeight", "navigator"],
+];
+
+export default defineConfig(
+  js.configs.recommended,
+  { languageOptions: { globals: Object.fromEntries(GLOBALS.map((name) => [name, "readonly"])) } },
+  {
+    files: ["sdk/js/{src,test}/**/*.ts"],
+    extends: [tseslint.configs.recommendedTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      // The runner waits for its tests by itself.
+      "@typescript-eslint/no-floating-promises": [
+        "error",
+        { allowForKnownSafeCalls: [{ from: "package", package: "node:test", name: "test" }] },
+      ],
+      // A rest beside it leaves a field out.
+      "@typescript-eslint/no-unused-vars": ["error", { ignoreRestSiblings: true }],
+    },
+  },
+  {
+    // Tests look into recorded JSON of any shape; a wrong field there fails the assertion.
+    files: ["sdk/js/test/**/*.ts"],
+    rules: {
+      "@typescript-eslint/no-explicit-any": "off",
+      "@typescript-eslint/no-unsafe-argument": "off",
+      "@typescript-eslint/no-unsafe-assignment": "off",
+      "@typescript-eslint/no-unsafe-call": "off",
+      "@typescript-eslint/no-unsafe-member-access": "off",
+      "@typescript-eslint/no-unsafe-return": "off",
+    },
+  },
+);

@@ -1,0 +1,130 @@
+/** The messages of the protocol, as the server sends them. */
+
+import type { ErrorCode } from "./codes.js";
+import type { Message, Presence, Room, User } from "./types.js";
+
+/** The first message of a connection. @internal */
+export interface Connected {
+  type: "connected";
+  connectionId: string;
+  pingInterval?: number;
+  limits?: { messagesPerSecond?: number; messageSize?: number; subscriptions?: number };
+  /** The secret of an SSE or polling session. */
+  session?: string;
+}
+
+/** A subscription is open. @internal */
+export interface Subscribed {
+  type: "subscribed";
+  channel: string;
+  id?: string;
+  position: string;
+  epoch?: string;
+  recovered?: boolean;
+  presence?: Presence;
+}
+
+/** A request that carries a `ref` was carried out. @internal */
+export interface Acknowledged {
+  type: "ack";
+  channel: string;
+  ref: string;
+  id: string;
+  position?: string;
+}
+
+/** A request was rejected, or a subscription has ended. @internal */
+export interface Rejected {
+  type: "error";
+  code: ErrorCode | (string & {});
+  message: string;
+  channel?: string | undefined;
+  id?: string | undefined;
+  ref?: string | undefined;
+}
+
+/** A change of a live query's list. @internal */
+export interface WireChange {
+  type: "added" | "modified" | "removed";
+  doc: { id: string; data: unknown };
+  oldIndex: number;
+  newIndex: number;
+}
+
+/** Changes of a live query's list, or with `reset` the list itself. @internal */
+export interface WireSnapshot {
+  type: "snapshot";
+  channel: string;
+  id: string;
+  position: string;
+  reset?: boolean;
+  changes: WireChange[];
+}
+
+/** A user came, changed or left. @internal */
+export interface PresenceMessage {
+  type: "presence:join" | "presence:update" | "presence:leave";
+  channel: string;
+  id?: string;
+  user: User;
+}
+
+/** A room was created, changed or closed. @internal */
+export interface RoomMessage {
+  type: "room:created" | "room:updated" | "room:closed";
+  channel: string;
+  id?: string;
+  room?: Room;
+}
+
+/** A message of a channel. @internal */
+export type WireMessage = { type: "message" } & Message<unknown>;
+
+/** What a subscription is sent while it is open. @internal */
+export type Delivered = WireMessage | PresenceMessage | RoomMessage | WireSnapshot;
+
+/** The server goes away in `delay` milliseconds. @internal */
+export interface Reconnect {
+  type: "reconnect";
+  delay: number;
+}
+
+/** A subscription has ended because the client asked for it. @internal */
+export interface Unsubscribed {
+  type: "unsubscribed";
+  channel: string;
+  id: string;
+}
+
+/** Everything that concerns a subscription or a request. @internal */
+export type Routed = Subscribed | Unsubscribed | Acknowledged | Rejected | Delivered;
+
+/** What a link passes on. @internal */
+export type Incoming = Routed | Reconnect;
+
+/** The end of a connection that has no close frames. @internal */
+export interface Closing {
+  type: "close";
+  code: number;
+  reason: string;
+}
+
+/** A message of the server. @internal */
+export type ServerMessage = Connected | Closing | { type: "pong" } | Incoming;
+
+/** A message of the client that is acknowledged. @internal */
+export interface ClientMessage {
+  type: "message" | "presence:update";
+  channel: string;
+  event?: string;
+  data: unknown;
+  id?: string;
+}
+
+/** A request about a subscription. @internal */
+export interface ControlMessage {
+  type: "subscribe" | "unsubscribe";
+  channel: string;
+  id: string;
+  [field: string]: unknown;
+}
