@@ -141,6 +141,20 @@ def _privileges(connection: _Connection) -> Iterator[Finding]:
         )
 
 
+def _other_owners(connection: _Connection) -> Iterator[Finding]:
+    """Functions in a table's index expressions run in the server's session (docs: Security model)."""
+    rows = connection.execute(query("doctor_other_owners")).fetchall()
+    if rows:
+        tables = ", ".join(f"{row['relation']} of {row['owner']}" for row in rows)
+        yield Finding(
+            "warn",
+            f"the connected role is a superuser, and exposed tables belong to other roles ({tables}): "
+            "functions in their index expressions can take its rights",
+            "Run the server as a role of its own: CREATE ROLE realtime_server LOGIN REPLICATION; "
+            "then `realtime grant realtime_server`.",
+        )
+
+
 def _publication(connection: _Connection) -> Iterator[Finding]:
     found = connection.execute(query("doctor_publication")).fetchone()
     if found is None:
@@ -210,4 +224,4 @@ def _collection(row: dict[str, Any]) -> Iterator[Finding]:
 
 
 _OF_ANY_VERSION: tuple[Callable[[_Connection], Iterator[Finding]], ...] = (_event_triggers, _roles, _publication)
-_IN_MIGRATED = (_event_triggers, _triggers, _roles, _privileges, _publication, _collections)
+_IN_MIGRATED = (_event_triggers, _triggers, _roles, _privileges, _other_owners, _publication, _collections)

@@ -106,6 +106,14 @@ order by 1, 2
 -- The GRANTs that the connected role lacks.
 select m.statement from realtime.missing_privileges(current_user, 'serve') m
 
+-- name: doctor_other_owners
+-- Exposed tables whose owner is neither superuser nor the owner of the schema realtime, if the connected role is a superuser.
+select k.oid::regclass::text as relation, o.rolname::text as owner
+from realtime.collections c join pg_class k on k.oid = c.relation join pg_roles o on o.oid = k.relowner
+where exists (select from pg_roles r where r.rolname = current_user and r.rolsuper) and not o.rolsuper
+  and o.oid <> (select n.nspowner from pg_namespace n where n.nspname = 'realtime')
+order by 1
+
 -- name: doctor_publisher_privileges
 -- The GRANTs that realtime_publisher lacks, if it exists.
 select m.statement from pg_roles r, realtime.missing_privileges(r.rolname, 'publish') m where r.rolname = 'realtime_publisher'

@@ -121,3 +121,33 @@ def test_grants_that_the_schemas_owner_may_not_make_are_named_and_nothing_is_hal
             assert f"may not give {server}, which it needs: GRANT TEMPORARY ON DATABASE" in again.stderr
         finally:
             run_sql(dsn, f"drop owned by {server}, {migrator} cascade; drop role {server}; drop role {migrator}")
+
+
+def test_a_function_in_an_index_reads_no_table_that_the_granted_role_may_not_and_doctor_warns_superusers(
+    hardened: Hardened,
+) -> None:
+    owner = f"owner_{uuid.uuid4().hex[:8]}"
+    run_sql(hardened.dsn, f"create role {owner}; grant usage, create on schema shop to {owner}")
+    run_sql(hardened.dsn, "create table shop.vault (what text); insert into shop.vault values ('gold')")
+    try:
+        run_sql(
+            hardened.dsn,
+            f"set role {owner}; create table shop.theirs (id int primary key);"
+            "create function shop.leave(text) returns boolean language plpgsql immutable as "
+            "$$ begin return true; end $$;"
+            "create index on shop.theirs (id) where shop.leave('x');"
+            "create or replace function shop.leave(text) returns boolean language plpgsql immutable as $$ begin "
+            "perform set_config('role', 'none', true); perform what from shop.vault; raise exception 'read'; end $$;"
+            "reset role; select realtime.expose('shop.theirs')",
+        )
+        assert realtime("grant", hardened.role, "--dsn", hardened.dsn).returncode == 0
+        for role, error in ((hardened.role, "permission denied for table vault"), ("postgres", "read")):
+            with psycopg.connect(hardened.as_role(role)) as connection:
+                connection.execute("set local role realtime_reader")
+                with pytest.raises(psycopg.Error, match=error):
+                    connection.execute("explain select id from shop.theirs where id < 7")
+        warned = f"shop.theirs of {owner}"
+        assert any(warned in finding.text for finding in diagnose(hardened.dsn, Settings()) if finding.level == "warn")
+        assert not any(warned in finding.text for finding in diagnose(hardened.as_role(hardened.role), Settings()))
+    finally:
+        run_sql(hardened.dsn, f"drop owned by {owner} cascade; drop role {owner}")
