@@ -5,10 +5,10 @@ One ``REPEATABLE READ`` transaction, sent as one pipeline (one network round tri
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from psycopg import pq
@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 from engine.errors import QueryRejectedError
 from engine.lsn import Lsn, parse_lsn
 from engine.postgres.errors import OtherServerError, TableLockedError
+from engine.postgres.lock_holders import BLOCKS_READS, holder_in_words
 from engine.postgres.named_queries import query
 from engine.postgres.pool import Pool
 from engine.postgres.read_lanes import Lanes
@@ -25,7 +26,7 @@ from engine.postgres.snapshot import Snapshot
 from engine.postgres.statement import Origin, Statement
 from engine.transaction import Value
 
-__all__ = ["ReadResult", "Reader", "ResultTooLargeError", "holder_in_words"]
+__all__ = ["ReadResult", "Reader", "ResultTooLargeError"]
 
 _AT_ONCE: Final = 2.0  # seconds: what needs no row is answered sooner, or not at all
 
@@ -140,7 +141,7 @@ class Reader:
     async def _note_locks(self, tables: Set[int], said: str) -> str:
         """Remember which of ``tables`` are locked; returns by whom, in words."""
         async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(query("lock_holders").encode(), {"tables": list(tables)})
+            await cursor.execute(query("lock_holders").encode(), {"tables": list(tables), "modes": BLOCKS_READS})
             held = await cursor.fetchall()
         self.lanes.lock(row["root"] for row in held)
         return "; ".join(map(holder_in_words, held)) or said.strip()
@@ -229,16 +230,6 @@ class Reader:
             self._pool.renew()
             raise
         return snapshot
-
-
-def holder_in_words(row: Mapping[str, Any]) -> str:
-    """A row of the query ``lock_holders``."""
-    if row["pid"] is None:
-        return f"{row['name']} is locked by a prepared transaction"
-    return (
-        f"{row['name']} is locked by process {row['pid']} ({row['application']}, {row['state']}, "
-        f"in a transaction for {row['seconds']:.0f} s)"
-    )
 
 
 def _by_function(statement: Statement) -> tuple[bytes, list[object]]:

@@ -21,9 +21,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from engine.postgres.connecting import CommandConnection, UnansweredError, answer_timeout, connect_now
+from engine.postgres.lock_holders import session_in_words
 from engine.postgres.named_queries import query
 
-__all__ = ["DeadlineExceededError", "LockWatch", "blocker_in_words"]
+__all__ = ["DeadlineExceededError", "LockWatch"]
 
 _LOOK_EVERY: Final = 1.0  # seconds
 _LOOK_AT_LEAST: Final = 0.2
@@ -101,7 +102,7 @@ class LockWatch:
             rows = looker.execute(query("lock_blockers"), {"pid": pid}).fetchall()
             pids = [row["pid"] for row in rows]
             if pids and (pids != looks_with or looks % _REPEAT_AFTER == 0):
-                self._say(f"waiting for {', '.join(map(blocker_in_words, rows))}")
+                self._say(f"waiting for {', '.join(map(session_in_words, rows))}")
             looks_with, looks = pids, looks + 1
             if pids and rows[0]["waits_for"] != _OTHER_MIGRATOR:
                 waits_since = waits_since or time.monotonic()
@@ -130,12 +131,3 @@ class LockWatch:
     def _say(self, text: str) -> None:
         self.said.append(text)
         self.say(text)
-
-
-def blocker_in_words(blocker: DictRow) -> str:
-    """A row of the query ``lock_blockers`` or ``migration_lock_holders``."""
-    if blocker["pid"] == 0:
-        return "a prepared transaction (see pg_prepared_xacts)"
-    for_how_long = "" if blocker["seconds"] is None else f", open for {blocker['seconds']:.0f} s"
-    who = ", ".join(part for part in (blocker["role"], blocker["application"], blocker["state"]) if part)
-    return f"process {blocker['pid']} ({who}{for_how_long})"

@@ -18,10 +18,10 @@ from psycopg.errors import Diagnostic
 from psycopg.rows import dict_row, tuple_row
 
 from engine.postgres.connecting import connect_now
+from engine.postgres.lock_holders import session_in_words
 from engine.postgres.missing_tables import REMEDY
 from engine.postgres.named_queries import folder, query
 from server.cli.lock_waits import LOCK_TIMEOUT, LockTimeoutError, patiently
-from server.cli.lock_watch import blocker_in_words
 from server.cli.migration_state import (
     SCHEMA,
     DatabaseState,
@@ -102,7 +102,7 @@ def _wait_for_others(connection: _Connection) -> None:
         holders = connection.cursor(row_factory=dict_row).execute(query("migration_lock_holders")).fetchall()
         raise LockTimeoutError(
             f"another `realtime migrate` of this database has not ended within {OTHERS_TIMEOUT:g} s: "
-            f"{', '.join(map(blocker_in_words, holders)) or 'by now it has'}. Try again when it has, or end it with "
+            f"{', '.join(map(session_in_words, holders)) or 'by now it has'}. Try again when it has, or end it with "
             f"SELECT pg_terminate_backend({holders[0]['pid'] if holders else 'its process'});"
         ) from error
 

@@ -405,27 +405,6 @@ select realtime.drop_partitions() as dropped
 -- What is over where whole days cannot be dropped; how many rows that were.
 select realtime.expire_messages(%(most)s) as removed
 
--- name: engine_message_locks
--- Who holds, or waits for, a lock on the tables of messages (or a partition) that lets nobody insert: all modes that conflict
--- with ROW EXCLUSIVE. A prepared transaction has no process.
-with recursive part (root, oid) as (
-  select t.oid, t.oid from unnest(array['realtime.messages'::regclass, 'realtime.message_ids'::regclass]) t (oid)
-  union
-  select p.root, i.inhrelid from part p join pg_inherits i on i.inhparent = p.oid
-)
-select distinct on (a.pid) p.root::oid::bigint as root, n.nspname || '.' || c.relname as name, a.pid,
-       coalesce(nullif(a.application_name, ''), 'no application name') as application, coalesce(a.state, '') as state,
-       coalesce(extract(epoch from clock_timestamp() - a.xact_start), 0)::float8 as seconds
-from part p
-join pg_locks l on l.locktype = 'relation' and l.relation = p.oid
-  and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-  and l.database = (select d.oid from pg_database d where d.datname = current_database())
-join pg_class c on c.oid = p.oid
-join pg_namespace n on n.oid = c.relnamespace
-left join pg_stat_activity a on a.pid = l.pid
-where a.pid is distinct from pg_backend_pid()
-order by a.pid, l.granted desc
-
 -- name: begin_write
 -- What a node has to write down, whatever default_transaction_read_only says.
 begin read write

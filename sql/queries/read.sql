@@ -63,20 +63,21 @@ rollback
 select set_config('statement_timeout', %(statement)s, true)
 
 -- name: lock_holders
--- Who holds, or waits for, a lock that lets nobody else read these tables or a partition of theirs (ACCESS EXCLUSIVE: ALTER TABLE,
--- TRUNCATE, VACUUM FULL, LOCK TABLE). A prepared transaction has no process.
+-- Who holds, or waits for, a lock of one of these modes on these tables (oids or names) or a partition of theirs. Role and state of the sessions of
+-- others are not always to be seen. A prepared transaction has no process.
 with recursive part (root, oid) as (
-  select t.oid, t.oid from unnest(%(tables)s::oid[]) t (oid)
+  select t.oid::oid, t.oid::oid from unnest(%(tables)s::regclass[]) t (oid)
   union
   select p.root, i.inhrelid from part p join pg_inherits i on i.inhparent = p.oid
 )
-select distinct on (p.root) p.root::bigint as root, format('%%s.%%s', n.nspname, c.relname) as name, a.pid,
+select distinct on (p.root, a.pid) p.root::bigint as root, n.nspname || '.' || c.relname as name, a.pid, '' as role,
        coalesce(nullif(a.application_name, ''), 'no application name') as application, coalesce(a.state, '') as state,
-       coalesce(extract(epoch from clock_timestamp() - a.xact_start), 0)::float8 as seconds
+       extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
 from part p
-join pg_locks l on l.locktype = 'relation' and l.relation = p.oid and l.mode = 'AccessExclusiveLock'
+join pg_locks l on l.locktype = 'relation' and l.relation = p.oid and l.mode = any (%(modes)s::text[])
   and l.database = (select d.oid from pg_database d where d.datname = current_database())
-join pg_class c on c.oid = p.root
+join pg_class c on c.oid = p.oid
 join pg_namespace n on n.oid = c.relnamespace
 left join pg_stat_activity a on a.pid = l.pid
-order by p.root, l.granted desc
+where a.pid is distinct from pg_backend_pid()
+order by p.root, a.pid, l.granted desc, p.oid <> p.root

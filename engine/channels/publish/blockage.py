@@ -16,13 +16,14 @@ import structlog
 from engine.channels.core.model import UnavailableError
 from engine.channels.db.store import Store
 from engine.channels.publish.batch import Waiting
-from engine.postgres.snapshot_reader import holder_in_words
+from engine.postgres.lock_holders import BLOCKS_INSERTS, holder_in_words
 
 __all__ = ["Blockage"]
 
 log = structlog.get_logger(__name__)
 
 _TELL_AFTER: Final = 1.0  # seconds
+_TABLES: Final = ["realtime.messages", "realtime.message_ids"]
 _LOOK_AGAIN: Final = 5.0  # seconds between two looks at who holds it
 
 
@@ -104,7 +105,7 @@ class Blockage:
 
     async def _holders(self) -> str:
         try:
-            rows = await self._store.rows("engine_message_locks")
+            rows = await self._store.rows("lock_holders", tables=_TABLES, modes=BLOCKS_INSERTS)
         except (psycopg.Error, UnavailableError) as error:
             return f"a table of theirs is locked, and who holds the lock is not known ({str(error).strip()})"
         return "; ".join(map(holder_in_words, rows)) or "a table of theirs is locked"
