@@ -144,7 +144,10 @@ select c.name,
        ) as problems,
        case when k.oid is null or not exists (select from pg_roles r where r.rolname = 'realtime_reader') then '{}' else array(
          select format('GRANT USAGE ON SCHEMA %I TO realtime_reader;', n.nspname)
-         from pg_namespace n where n.oid = k.relnamespace and not has_schema_privilege('realtime_reader', n.oid, 'usage')
+         from pg_namespace n
+         where not has_schema_privilege('realtime_reader', n.oid, 'usage') and (n.oid = k.relnamespace or n.oid in (
+           select y.typnamespace from pg_attribute a join pg_type t on t.oid = a.atttypid join pg_type y on y.oid in (t.oid, t.typelem, t.typbasetype)
+           where a.attrelid = k.oid and a.attnum > 0 and not a.attisdropped and (c.columns is null or a.attname = any (c.columns))))
          union all
          select format('GRANT SELECT%s ON %s TO realtime_reader;',
                        case when c.columns is not null then format(' (%s)', string_agg(quote_ident(a.attname), ', ' order by a.attnum)) end,

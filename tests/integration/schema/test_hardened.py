@@ -151,3 +151,14 @@ def test_a_function_in_an_index_reads_no_table_that_the_granted_role_may_not_and
         assert not any(warned in finding.text for finding in diagnose(hardened.as_role(hardened.role), Settings()))
     finally:
         run_sql(hardened.dsn, f"drop owned by {owner} cascade; drop role {owner}")
+
+
+def test_doctor_names_the_schema_of_a_columns_type_that_the_reader_may_not_use(hardened: Hardened) -> None:
+    run_sql(
+        hardened.dsn,
+        "create schema kinds; create type kinds.mood as enum ('low');"
+        "create table shop.moods (id int primary key, mood kinds.mood[]);"
+        "select realtime.expose('shop.moods'); revoke usage on schema kinds from realtime_reader",
+    )
+    realtime("grant", hardened.role, "--dsn", hardened.dsn)
+    assert "GRANT USAGE ON SCHEMA kinds TO realtime_reader;" in "\n".join(hardened.problems())
