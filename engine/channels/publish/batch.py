@@ -28,6 +28,7 @@ class Waiting:
         written: when the database said that it is committed; None: not yet.
         brought: the ack with the position that the stream has brought.
         lost: how often it was committed and then neither in the stream nor in the tables.
+        cut: how often the connection ended while it was being written; ``alone``: how often when nothing else was.
         patience: until when (the loop's time) to wait for somebody else's transaction that claims the same id.
         since: when it was handed in (the loop's time).
     """
@@ -41,6 +42,8 @@ class Waiting:
     written: float | None = None
     brought: Ack | None = None
     lost: int = 0
+    cut: int = 0
+    alone: int = 0
     patience: float | None = None
     since: float = 0.0
 

@@ -49,6 +49,7 @@ _OVERDUE: Final = (
     1.0  # seconds after its commit from which on the publisher looks for a message that the stream has not brought
 )
 _SLACK: Final = 60  # seconds: a message may be that much older than this process thinks
+_MOST_ALONE: Final = 3  # connections that may end over one message
 _MOST_LOST: Final = 3  # times that a committed message may vanish before its publisher is told
 _LOCK_TIMEOUT: Final = "100ms"  # below anybody's deadlock_timeout: of two that block each other it is we who give way
 _MOST_CONFLICTS: Final = 5  # times in succession that a batch is written again as a whole after a conflict
@@ -228,6 +229,9 @@ class Publisher:
             except (psycopg.Error, OSError) as error:
                 if not isinstance(error, psycopg.Error) or not self._is_rolled_back(error):
                     log.warning("published messages are written again", messages=len(batch), error=str(error).strip())
+                    for waiting in batch:
+                        waiting.cut += 1
+                        waiting.alone += len(batch) == 1
                     return await self._recover()
                 if isinstance(error, _CONFLICT) and conflicts < _MOST_CONFLICTS:
                     conflicts += 1
@@ -373,7 +377,11 @@ class Publisher:
             if waiting.written is not None:
                 waiting.lost += 1
                 log.warning("message_lost_after_commit", channel=waiting.publication.channel, id=waiting.id)
-            if waiting.lost < _MOST_LOST:
+            if waiting.alone >= _MOST_ALONE:
+                self._queue.fail(
+                    waiting, UnavailableError("the connection to the database ended each time the message was written")
+                )
+            elif waiting.lost < _MOST_LOST:
                 self._queue.put(waiting)
             else:
                 self._queue.fail(

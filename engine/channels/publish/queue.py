@@ -11,11 +11,15 @@ import heapq
 import os
 from collections import deque
 from collections.abc import Iterator
+from typing import Final
 
 from engine.channels.core.model import Ack, Publication
 from engine.channels.publish.batch import Waiting
 
 __all__ = ["PublishQueue"]
+
+
+_SUSPECT: Final = 2  # connections that ended while a message was being written
 
 
 class PublishQueue:
@@ -97,8 +101,17 @@ class PublishQueue:
         return len(self._heap) >= self._batch
 
     def take(self) -> list[Waiting]:
-        """What is to be written now: it is sent from now on."""
-        batch = [heapq.heappop(self._heap)[2] for _ in range(min(self._batch, len(self._heap)))]
+        """What is to be written now: it is sent from now on. A message whose writing may be what ends connections comes
+        alone, so that the others are stored.
+        """
+        batch: list[Waiting] = []
+        while self._heap and len(batch) < self._batch:
+            suspect = self._heap[0][2].cut >= _SUSPECT
+            if suspect and batch:
+                break
+            batch.append(heapq.heappop(self._heap)[2])
+            if suspect:
+                break
         if not self._heap:
             self.wanted.clear()
         self.full.clear()

@@ -63,6 +63,22 @@ async def test_a_message_that_makes_no_sense_in_the_stream_is_answered(database:
         assert one.channels.status()["publishing"] == 0
 
 
+async def test_a_message_that_ends_the_connection_each_time_is_refused_and_the_others_are_stored(database: str) -> None:
+    ends = "perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(5);"
+    trigger(database, "crash", f"if new.event = 'crash' then {ends} end if; return new;")
+    async with node(database) as one:
+        live = await one.listen("room")
+        crashing = asyncio.create_task(one.publish("room", 0, "crash"))
+        await asyncio.gather(*(one.publish("room", number) for number in range(1, 7)))
+        with pytest.raises(RealtimeError, match="each time the message was written") as refused:
+            await crashing
+        assert refused.value.code == "RT_001"
+        await live.until(lambda: len(live.messages) == 6)
+        assert (await one.publish("room", 7)).position is not None
+        assert one.channels.status()["publishing"] == 0
+        assert read(database, "select count(*) from realtime.messages") == [(7,)]
+
+
 async def test_messages_that_are_deleted_before_the_stream_brings_them_are_answered(database: str) -> None:
     async with node(database) as one:
         live = await one.listen("room")
