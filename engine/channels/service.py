@@ -28,8 +28,8 @@ from engine.channels.core.model import (
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.core.subscription import Subscription
+from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
-from engine.channels.db.table_watch import TableWatch
 from engine.channels.history.epochs import Epochs
 from engine.channels.history.reader import HistoryReader
 from engine.channels.history.recorder import CommitRecorder
@@ -72,7 +72,7 @@ class Channels:
         )
         self._store = Store(shared, settings.node_id, settings.connections, settings.timeout, live.saw, pooled=pooled)
         self._epochs = Epochs(self._store)
-        self._tables = TableWatch(self._store)
+        self._schema = SchemaWatch(self._store)
         self._recorder = CommitRecorder(
             self._store, self.core.ledger, self._epochs, live.confirm, settings.record_interval, settings.trim_interval
         )
@@ -116,7 +116,7 @@ class Channels:
         self._background.spawn(self._publisher.run())
         self._background.spawn(self._publisher.watch())
         self._background.spawn(self._publisher.expire())
-        self._background.spawn(self._tables.run())
+        self._background.spawn(self._schema.run())
         self._background.spawn(self._publisher.watch_blockage())
         self._connections.look_again()
         self._background.spawn(self._connections.sweep())
@@ -167,7 +167,7 @@ class Channels:
     @property
     def problems(self) -> list[str]:
         """What somebody has to do something about, in words."""
-        parts = self._tables, self._publisher, self._recorder, self._store, self._reader
+        parts = self._schema, self._publisher, self._recorder, self._store, self._reader
         found = [part.problem for part in parts]
         return [each for each in found if each is not None]
 

@@ -12,6 +12,7 @@ import psycopg
 
 from engine.postgres.missing_tables import REMEDY, tables_in_words
 from engine.postgres.named_queries import query
+from engine.postgres.schema_objects import lost_trigger
 from server.cli.finding import Finding
 from server.cli.migrate import wide_publications
 from server.cli.migration_state import DatabaseState, not_at_this_version, read_state
@@ -109,7 +110,7 @@ def _triggers(connection: _Connection) -> Iterator[Finding]:
     for row in connection.execute(query("doctor_triggers")).fetchall():
         yield Finding(
             "problem",
-            f"trigger {row['name']} on {row['relation']} {row['what']}: what it announces or checks is not noticed",
+            lost_trigger(row),
             "Run `realtime migrate`.",
         )
 

@@ -21,9 +21,9 @@ from engine.postgres.connecting import connect_now
 from engine.postgres.lock_holders import session_in_words
 from engine.postgres.missing_tables import REMEDY
 from engine.postgres.named_queries import folder, query
+from engine.postgres.schema_objects import SCHEMA, schema_checksum, schema_files
 from server.cli.lock_waits import LOCK_TIMEOUT, LockTimeoutError, patiently
 from server.cli.migration_state import (
-    SCHEMA,
     DatabaseState,
     MigrationError,
     migration_checksums,
@@ -31,8 +31,6 @@ from server.cli.migration_state import (
     not_at_this_version,
     package_name,
     read_state,
-    schema_checksum,
-    schema_files,
     schema_version,
 )
 

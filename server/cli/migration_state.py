@@ -7,9 +7,6 @@ others, the number which of the two are later.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +19,7 @@ from psycopg.rows import dict_row
 from engine.errors import RealtimeError
 from engine.postgres.missing_tables import tables_missing
 from engine.postgres.named_queries import folder, query
+from engine.postgres.schema_objects import SCHEMA, lost_objects, schema_checksum
 
 __all__ = [
     "DatabaseState",
@@ -31,15 +29,8 @@ __all__ = [
     "not_at_this_version",
     "package_name",
     "read_state",
-    "schema_checksum",
-    "schema_files",
     "schema_version",
 ]
-
-_MADE = re.compile(r"^( *)create (?:or replace )?(function|view|trigger) (?:realtime\.)?(\w+)", re.MULTILINE)
-_IN_LOOP = 2  # signatures: what is indented stands in the loop over json and text
-SCHEMA = "sql/schema"
-"""The name under which ``sql/schema`` as a whole stands in ``realtime.migrations``."""
 
 
 class MigrationError(RealtimeError):
@@ -174,44 +165,16 @@ def read_state(connection: psycopg.Connection[Any]) -> DatabaseState:
         if row["readable"] and recorded:
             for done in cursor.execute(query("migrations_done")).fetchall():
                 applied[str(done["name"])] = Applied(done["checksum"], done["version"], done["applied_by"])
-        state = DatabaseState(**row, applied=applied, lost=_lost(cursor))
+        lost = lost_objects(cursor.execute(query("schema_objects")).fetchall())
+        state = DatabaseState(**row, applied=applied, lost=lost)
     # What a pending migration is to make is not missing.
     return replace(state, missing=missing if not (recorded and state.numbered) else ())
-
-
-def _lost(cursor: psycopg.Cursor[dict[str, Any]]) -> tuple[str, ...]:
-    present = Counter((row["kind"], row["name"]) for row in cursor.execute(query("schema_objects")).fetchall())
-    return tuple(f"{kind} realtime.{name}" for kind, name in sorted((_schema_objects() - present).keys()))
-
-
-@cache
-def _schema_objects() -> Counter[tuple[str, str]]:
-    """Kinds and names of what ``sql/schema`` makes; a function counts once for each of its signatures."""
-    made: Counter[tuple[str, str]] = Counter()
-    for path in schema_files():
-        for indent, kind, name in _MADE.findall(path.read_text()):
-            made[kind, name] += _IN_LOOP if indent else 1
-    return made
 
 
 @cache
 def schema_version() -> int:
     """The number of this version's ``sql/schema``."""
     return int((folder("sql") / "schema" / "VERSION").read_text())
-
-
-@cache
-def schema_checksum() -> str:
-    """One checksum over all of ``sql/schema``: an upgrade that only changes functions must be noticed too."""
-    checksum = hashlib.sha256()
-    for path in schema_files():
-        checksum.update(path.read_bytes())
-    return checksum.hexdigest()
-
-
-def schema_files() -> Iterator[Path]:
-    """The files of ``sql/schema`` in the order in which they are run."""
-    yield from sorted((folder("sql") / "schema").glob("*.sql"))
 
 
 @cache

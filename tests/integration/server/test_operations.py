@@ -65,7 +65,7 @@ async def test_what_an_operator_does_to_the_database_is_seen_in_health_and_log(t
         said = await problem(server)
         assert "table realtime.nodes is missing" in said
         assert "realtime migrate" in said
-        assert any("tables_missing" in line for line in server.lines)
+        assert any("schema_incomplete" in line for line in server.lines)
     with pytest.raises(MigrationError, match=r"realtime\.nodes is missing: stop the server and restore"):
         check_served(table)
     with pytest.raises(MigrationError, match=r"realtime\.nodes is missing"):

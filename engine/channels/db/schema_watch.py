@@ -1,0 +1,83 @@
+"""Looks now and then whether the schema ``realtime`` is whole, and whether the server's role may still use it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import structlog
+
+from engine.channels.core.model import UnavailableError
+from engine.channels.db.store import Store
+from engine.postgres.errors import reason
+from engine.postgres.missing_tables import tables_missing
+from engine.postgres.schema_objects import SCHEMA, lost_objects, lost_trigger, schema_checksum
+
+__all__ = ["SchemaWatch"]
+
+log = structlog.get_logger(__name__)
+
+_EVERY = 1.0  # seconds
+_READ_ONLY = (
+    "the database is set read-only: messages and presence are refused, live queries go on. "
+    "They are taken again as soon as default_transaction_read_only is off (`alter database NAME reset "
+    "default_transaction_read_only`, or the same for the role or in postgresql.conf)"
+)
+_SHOWN = 3  # statements that are spelled out
+
+
+class SchemaWatch:
+    """``problem``: what is missing, and what to do, in words. ``realtime doctor`` looks at the same."""
+
+    def __init__(self, store: Store) -> None:
+        self.problem: str | None = None
+        self._store = store
+
+    async def run(self) -> None:
+        """Look, for ever."""
+        while True:
+            await asyncio.sleep(_EVERY)
+            await self.look()
+
+    async def look(self) -> None:
+        """Look once."""
+        try:
+            problem = (
+                await self._tables() or await self._read_only() or await self._privileges() or await self._objects()
+            )
+        except UnavailableError as error:
+            log.debug("schema_not_looked_at", error=str(error).strip())  # the feed says that the database is away
+            return
+        except psycopg.Error as error:
+            problem = f"the schema realtime cannot be looked at ({reason(error)}): `realtime doctor` says what to do"
+        if problem is not None and problem != self.problem:
+            log.error("schema_incomplete", reason=problem)
+        self.problem = problem
+
+    async def _tables(self) -> str | None:
+        [row] = await self._store.rows("missing_tables")
+        return tables_missing(row["names"])
+
+    async def _read_only(self) -> str | None:
+        [mode] = await self._store.rows("engine_read_only")
+        if not mode["read_only"]:
+            return None
+        self._store.renew()  # a session keeps what the database said as it began
+        return _READ_ONLY
+
+    async def _privileges(self) -> str | None:
+        lacking = [str(row["statement"]) for row in await self._store.rows("doctor_privileges")]
+        if not lacking:
+            return None
+        more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+        return f"the server's role lacks privileges: {' '.join(lacking[:_SHOWN])}{more} (all: `realtime grant`)"
+
+    async def _objects(self) -> str | None:
+        """None also while another version's ``sql/schema`` is in the database: what that has is not known here."""
+        applied = {row["name"]: row["checksum"] for row in await self._store.rows("migrations_done")}
+        if applied.get(SCHEMA) != schema_checksum():
+            return None
+        if lost := lost_objects(await self._store.rows("schema_objects")):
+            return f"missing in the schema realtime: {', '.join(lost)}; run `realtime migrate`"
+        triggers = [lost_trigger(row) for row in await self._store.rows("doctor_triggers")]
+        return f"{'; '.join(triggers)}; run `realtime migrate`" if triggers else None
