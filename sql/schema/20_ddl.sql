@@ -126,7 +126,7 @@ begin
            bool_or(o.object_type in ('schema', 'collation') and tg_tag not like 'CREATE %'
                    or o.object_type in ('operator', 'operator class', 'operator family', 'cast')
                    or o.object_type = 'view' and has_any_column_privilege(to_regrole('realtime_reader')::oid, o.objid, 'select')
-                   or o.object_type = 'publication' and o.objid = ours
+                   or o.object_type = 'publication' and coalesce(o.objid = ours, true)  -- perhaps it was renamed
                    or o.object_type = 'publication namespace' and o.object_identity like '% in publication bunbase_realtime'),
            bool_or(realtime.is_routine(o.object_type, o.schema_name))
       into changed, types, everything, routines

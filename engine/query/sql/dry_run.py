@@ -17,7 +17,13 @@ from psycopg import generators
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from engine.errors import CatalogError, InvalidQueryError, PermissionDeniedError, QueryRejectedError
+from engine.errors import (
+    CatalogError,
+    DatabaseUnavailableError,
+    InvalidQueryError,
+    PermissionDeniedError,
+    QueryRejectedError,
+)
 from engine.postgres.errors import is_raised
 from engine.postgres.named_queries import query
 from engine.postgres.session_settings import OWN_NAMES
@@ -51,6 +57,7 @@ _LOOKUPS = ("42", "3F", "0A")
 # Functions of PostgreSQL's source, as messages have many languages.
 _TEXT_SEARCH = ("get_ts_config_oid", "get_ts_dict_oid", "regconfigin", "regdictionaryin")
 _ROW_TEXT = "record_in"
+_SET_ROLE = ("42501", "call_string_check_hook")  # of SET ROLE, which only the server does
 _LITERAL = re.compile(r"[eEbBxX]?'|\$")
 _LOOK_UPS = ("lsyscache.c", "relation.c", "relcache.c", "syscache.c", "typcache.c")
 _OURS = ("08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX")
@@ -105,6 +112,10 @@ def rejection(error: psycopg.Error, sql: str = "") -> QueryRejectedError | None:
     if is_raised(error):
         return PermissionDeniedError(message) if state == "42501" else InvalidQueryError(message)
     where = f" ({place(sql, position - 1)})" if position else ""
+    if (state, error.diag.source_function) == _SET_ROLE:
+        return DatabaseUnavailableError(
+            "the server's role lacks a privilege that it needs; its /health names the GRANT"
+        )
     if is_of_literal(error, sql):
         plain = error.diag.source_function in _TEXT_SEARCH and "." not in message  # says nothing of a schema
         return InvalidQueryError(f"{message}{where}") if plain else object_name()

@@ -213,6 +213,24 @@ async def test_a_publication_that_was_dropped_is_restored_with_its_tables_by_mig
             assert follower.error is not None or follower.events > 1
 
 
+async def test_a_publication_that_is_renamed_is_missed_at_once_and_found_again(dsn: str) -> None:
+    run(dsn, *TABLES)
+    async with stage(dsn, live=replace(QUICK, watch_interval=3600.0)) as play:
+        follower = await play.follow(EVERYTHING)
+        run(dsn, "alter publication bunbase_realtime rename to elsewhere", "insert into t values (100)")
+        await follower.until(lambda: follower.error is not None)
+        assert (await refused(play)).code == "RT_001"
+        run(dsn, "alter publication elsewhere rename to bunbase_realtime")
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    again = await play.follow(EVERYTHING)
+                except QueryRejectedError:
+                    continue
+                break
+        await play.check(again)
+
+
 async def test_another_publication_is_none_of_our_business(dsn: str) -> None:
     run(dsn, *TABLES)
     async with stage(dsn) as play:

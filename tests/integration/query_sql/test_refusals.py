@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from engine.errors import InvalidQueryError, PermissionDeniedError, UnknownCollectionError
 from engine.query.planner import plan_query
+from engine.query.sql.dry_run import rejection
 from tests.integration.query_sql.conftest import Planner
 
 NOT_A_SELECT = [
@@ -177,3 +179,15 @@ async def test_a_plan_can_be_made_inside_a_transaction_which_a_refusal_does_not_
 async def test_long_but_flat_sql_is_planned(planner: Planner, sql: str) -> None:
     plan = await planner.plan(sql)
     assert await planner.read(plan) is not None
+
+
+def test_a_role_that_the_server_may_not_take_is_no_fault_of_the_client(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("create role lonely")
+        connection.execute("set session authorization lonely")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
+            connection.execute("set local role realtime_reader")
+        connection.rollback()
+    found = rejection(refused.value)
+    assert found is not None
+    assert found.code == "RT_001"
