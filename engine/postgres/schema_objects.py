@@ -18,7 +18,7 @@ SCHEMA: Final = "sql/schema"
 """The name under which ``sql/schema`` as a whole stands in ``realtime.migrations``."""
 
 _MADE = re.compile(r"^( *)create (?:or replace )?(function|view|trigger) (?:realtime\.)?(\w+)", re.MULTILINE)
-_IN_LOOP = 2  # signatures: what is indented stands in the loop over json and text
+_IN_LOOP = 3  # signatures: what is indented stands in the loop over json, text and anyelement
 
 
 def lost_objects(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

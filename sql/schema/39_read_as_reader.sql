@@ -20,7 +20,12 @@ begin
     deallocate realtime_read;  -- of a read that failed
   end if;
   if by_path then
-    set local search_path to default;
+    -- "$user" stands for no schema, see the query path_of_role_here.
+    perform pg_catalog.set_config('search_path', coalesce((
+      select pg_catalog.string_agg(part[1], ', ' order by place)
+      from pg_catalog.regexp_matches(pg_catalog.set_config('search_path', null, true), '"(?:[^"]|"")*"|[^,"\s][^,\s]*', 'g')
+           with ordinality parts (part, place)
+      where pg_catalog.lower(part[1]) operator(pg_catalog.<>) all ('{"\"$user\"","$user"}'::pg_catalog.text[])), ''), true);
   end if;
   -- PREPARE resolves names, and locks what they mean until the end of the transaction; EXECUTE runs what was resolved.
   execute 'prepare realtime_read as ' operator(pg_catalog.||) statement;

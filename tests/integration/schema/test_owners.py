@@ -318,7 +318,15 @@ def test_every_function_of_ours_looks_into_temporary_schemas_last_or_names_every
         "(select from unnest(proconfig) setting where setting like 'search_path=%pg_temp') order by 1",
     )
     # Without a search_path of their own, to be inlined; they name the schema of everything they use.
-    inlined = {"name_matches", "is_too_deep", "broadcast", "broadcast_all", "broadcast_users", "broadcast_rooms"}
+    inlined = {
+        "name_matches",
+        "is_too_deep",
+        "broadcast",
+        "broadcast_all",
+        "broadcast_users",
+        "broadcast_rooms",
+        "payload_of",
+    }
     # Only realtime_reader may call it, as which it runs: it has the caller's own path.
     assert {name for (name,) in loose} <= inlined | {"read_as_reader"}
 
