@@ -45,18 +45,14 @@ log = structlog.get_logger(__name__)
 
 _CONFLICT: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _RETRY: Final = 0.2
-_OVERDUE: Final = (
-    1.0  # seconds after its commit from which on the publisher looks for a message that the stream has not brought
-)
+_OVERDUE: Final = 1.0  # seconds after its commit: from then on a message that the stream has not brought is looked for
 _SLACK: Final = 60  # seconds: a message may be that much older than this process thinks
 _MOST_ALONE: Final = 3  # connections that may end over one message
 _MOST_LOST: Final = 3  # times that a committed message may vanish before its publisher is told
 _LOCK_TIMEOUT: Final = "100ms"  # below anybody's deadlock_timeout: of two that block each other it is we who give way
 _MOST_CONFLICTS: Final = 5  # times in succession that a batch is written again as a whole after a conflict
 _LEFT_OUT: Final = "RTX01"  # see the query engine_publish
-_BEING_WRITTEN: Final = (
-    2.0  # seconds after its timeout for which a message that was sent may still learn what became of it
-)
+_BEING_WRITTEN: Final = 2.0  # seconds beyond its timeout in which a message that was sent may still get its outcome
 _PATIENCE: Final = 5.0  # seconds that a message waits for a transaction that claims the same id
 
 
