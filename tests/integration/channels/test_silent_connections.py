@@ -7,7 +7,7 @@ import asyncio
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.faultproxy.proxy import FaultProxy
-from tests.support.channel_nodes import node
+from tests.support.channel_nodes import node, until
 
 
 async def test_channels_go_on_although_every_connection_has_gone_silent(database: str) -> None:
@@ -28,4 +28,4 @@ async def test_channels_go_on_although_every_connection_has_gone_silent(database
             await listener.until(lambda: listener.data == [1, 2])
             resumed = await server.listen("chat:1", user="eve", since=first.position)
             await resumed.until(lambda: resumed.data == [2])
-            assert server.channels.problems == []
+            await until(lambda: server.channels.problems == [])  # the last silent connection is ended by its patience

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from engine.postgres.connecting import UnansweredError
 from engine.postgres.pool import Pool
 from tests.faultproxy.proxy import FaultProxy
 from tests.oracle.queries import Query
@@ -56,7 +57,34 @@ async def test_lists_become_right_although_every_reading_connection_has_gone_sil
         run(dsn, "delete from t where id > 5", "update t set s = 'b' where id = 1", "alter table t add column n int")
         await until(lambda: play.live.problem)
         await play.check(*followers)
-        assert play.live.problem is None
+        await until(lambda: play.live.problem is None)  # the last silent connection is ended by its patience
+
+
+async def test_a_silent_connection_is_no_problem_any_more_once_it_is_ended(dsn: str, proxy: FaultProxy) -> None:
+    pool = Pool(through(proxy, dsn), "realtime test", size=3, timeout=PATIENCE, limit=0.5)
+    await pool.open()
+    lent = asyncio.Barrier(3)
+
+    async def ask() -> None:
+        async with pool.connection() as connection:
+            await connection.execute("select 1")
+            await lent.wait()
+            await lent.wait()
+            await connection.execute("select 2")
+
+    try:
+        async with asyncio.timeout(PATIENCE):
+            asking = [asyncio.create_task(ask()) for _ in range(2)]
+            await lent.wait()
+            proxy.half_open()
+            await lent.wait()
+            await until(lambda: pool.problem or all(task.done() for task in asking))
+            asking[0].cancel()
+            ended = await asyncio.gather(*asking, return_exceptions=True)
+        assert all(isinstance(error, asyncio.CancelledError | UnansweredError) for error in ended), ended
+        assert pool.problem is None
+    finally:
+        await pool.close()
 
 
 async def test_a_large_answer_over_a_slow_way_is_no_dead_connection(dsn: str, proxy: FaultProxy) -> None:
