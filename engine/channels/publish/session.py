@@ -1,0 +1,131 @@
+"""The publisher's session in the database: one connection of its own, on which each batch is one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from engine.channels.db.store import Store
+from engine.channels.publish.batch import Waiting, columns, note
+from engine.feed.decoders.base import HEARTBEAT_PREFIX
+from engine.lsn import Lsn, parse_lsn
+from engine.postgres.arrays import text_array
+from engine.postgres.connecting import CONNECT_TIMEOUT, Connection, connect
+from engine.postgres.errors import rolled_back
+from engine.postgres.named_queries import query
+
+__all__ = ["AmbiguousError", "Ask", "PublishSession"]
+
+Ask = Callable[..., Awaitable[list[DictRow]]]
+
+_LOCK_TIMEOUT: Final = "100ms"  # below any deadlock_timeout: of two that block each other the publisher gives way
+_LOOK_AGAIN: Final = 0.02  # seconds between two looks at whether a backend has ended
+
+
+class AmbiguousError(Exception):
+    """Of several messages a trigger left out some and gave others another channel or id: which is which is not known."""
+
+
+class PublishSession:
+    """Connects when it is first asked, and again after :meth:`hang_up`.
+
+    Args:
+        dsn: where to write; never a pooler, as the session has to be known.
+        store: its pool sees to it that a connection that dies without a word is ended.
+    """
+
+    def __init__(self, dsn: str, name: str, store: Store) -> None:
+        self.leaves_out = False
+        """A trigger leaves messages out: each batch is a transaction that can release their ids."""
+        self._dsn = dsn
+        self._name = name
+        self._store = store
+        self._connection: Connection[DictRow] | None = None
+        self._backend: dict[str, object] = {}
+
+    def is_rolled_back(self, error: BaseException) -> bool:
+        """Whether nothing of the transaction that raised ``error`` is stored, and the session lives."""
+        # An error of the driver about a value that it cannot send comes before anything is sent.
+        return isinstance(error, psycopg.DataError) or rolled_back(error, self._connection)
+
+    async def ask(self, name: str, **parameters: object) -> list[DictRow]:
+        """Run a named query."""
+        cursor = await (await self._connected()).execute(query(name).encode(), parameters or None)
+        return await cursor.fetchall() if cursor.description else []
+
+    async def write(self, batch: list[Waiting]) -> list[DictRow]:
+        """One transaction. Returns what of ``batch`` is not stored under its channel and id.
+
+        Raises ``AmbiguousError``, and what psycopg raises.
+        """
+        connection = await self._connected()
+        stored, passing = [w for w in batch if w.history], [w for w in batch if not w.history]
+        missing: list[DictRow] = []
+        # One statement is a transaction by itself, without BEGIN and COMMIT to wait for.
+        several = self.leaves_out or bool(stored and passing)
+        async with connection.transaction() if several else contextlib.nullcontext():
+            if stored:
+                missing = await self.ask("engine_publish", **columns(stored), whole=not self.leaves_out)
+                await self._release(missing)
+            if passing:
+                await self.ask("engine_emit", notes=text_array(map(note, passing)))
+        return missing
+
+    async def _release(self, missing: list[DictRow]) -> None:
+        """Release the ids of messages that a trigger left out, in the transaction that claimed them. Raises
+        ``AmbiguousError`` if others were stored under another channel or id: each is then written by itself.
+        """
+        fresh = [row for row in missing if row["fresh"]]
+        if not fresh or fresh[0]["elsewhere"] >= len(fresh):
+            return
+        if fresh[0]["elsewhere"]:
+            raise AmbiguousError
+        await self.ask(
+            "engine_release_ids",
+            channels=text_array(row["channel"] for row in fresh),
+            ids=text_array(row["id"] for row in fresh),
+        )
+
+    async def begin_anew(self, old: dict[str, object]) -> Lsn:
+        """Connect again after a connection was lost. Returns a position behind everything that it may have committed, once
+        ``old`` (see :meth:`lose`) has ended.
+        """
+        await self._connected()
+        while old and not (await self.ask("engine_backend_gone", **old))[0]["gone"]:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_AGAIN)
+        return parse_lsn((await self.ask("engine_flush", prefix=HEARTBEAT_PREFIX))[0]["position"])
+
+    async def lose(self) -> dict[str, object]:
+        """Hang up, and return what tells the backend, which may still be at work."""
+        old, self._backend = self._backend, {}
+        await self.hang_up()
+        return old
+
+    async def hang_up(self) -> None:
+        """Close the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _connected(self) -> Connection[DictRow]:
+        if self._connection is None:
+            connection = await connect(
+                self._dsn,
+                self._name,
+                {"lock_timeout": _LOCK_TIMEOUT},
+                patience=CONNECT_TIMEOUT,
+                autocommit=True,
+                row_factory=dict_row,
+            )
+            await connection.execute(query("engine_at_least_local").encode(), {"transaction": False})
+            row = await (await connection.execute(query("engine_backend").encode())).fetchone()
+            self._backend = dict(row or {})
+            connection.patience = None  # a commit may wait for a synchronous standby
+            self._store.watch(connection)
+            self._connection = connection
+        return self._connection
