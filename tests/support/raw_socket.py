@@ -13,12 +13,12 @@ from websockets.frames import Opcode
 from tests.support.serving import Door
 
 
-async def handshake(door: Door) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def handshake(door: Door, query: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection without a WebSocket library, to send what one would not."""
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     key = "dGhlIHNhbXBsZSBub25jZQ=="
     writer.write(
-        f"GET /realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET /realtime{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
     await reader.readuntil(b"\r\n\r\n")

@@ -114,6 +114,31 @@ class Lists:
         self.subscriptions.clear()
 
 
+class EventServer(uvicorn.Server):
+    """Begins and ends by events. uvicorn looks for both its end and its connections' every tenth of a second, which is
+    most of the time of a short test.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ended = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.ended.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+            while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - uvicorn has no event
+                await asyncio.sleep(0.002)
+            for server in self.servers:
+                await server.wait_closed()
+
+
 @dataclass(eq=False)
 class Door:
     """Accepts every connection."""
@@ -124,7 +149,7 @@ class Door:
     connections: set[WebSocketConnection] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
-    server: uvicorn.Server | None = None
+    server: EventServer | None = None
     rooms: Rooms = field(default_factory=Rooms)
     services: SharedServices = field(init=False)
 
@@ -173,14 +198,14 @@ async def open_door(
         ws="none",
         lifespan="off",
         log_config=None,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=60,
     )
-    door.server = uvicorn.Server(config)
+    door.server = EventServer(config)
     task = asyncio.create_task(door.server._serve([listener]))
     try:
         yield door
     finally:
-        door.server.should_exit = True
+        door.server.ended.set()
         await task
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def install(folder: Path, answers: list[str], wait: int = 60) -> tuple[subproces
         f'[ -e "{folder}/answer$number" ] || exit 0\n'
         f'cat "{folder}/answer$number" >&2\nexit 100\n'
     )
+    (programs / "sleep").write_text(f'#!/bin/sh\nexec "{shutil.which("sleep")}" 0.1\n')
     for program in programs.iterdir():
         program.chmod(0o755)
     done = subprocess.run(

@@ -10,6 +10,7 @@ from random import Random
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
@@ -18,7 +19,7 @@ from engine.errors import UnknownCollectionError
 from server.ports.limits import ConnectionLimits
 from server.session.session import SessionLimits
 from tests.support.raw_socket import handshake, masked, read_frame
-from tests.support.serving import closed_after, hear, hear_to_the_end, open_door, say, subscribe
+from tests.support.serving import Door, closed_after, hear, hear_to_the_end, open_door, say, subscribe
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -165,54 +166,58 @@ async def test_a_flood_of_websocket_pings_is_closed() -> None:
         assert await closed_after(flood()) == 1008
 
 
-@pytest.mark.parametrize(
-    ("data", "code"),
-    [
-        (masked(Opcode.CONT, b"x"), 1002),
-        (masked(Opcode.TEXT, b"x", fin=False) + masked(Opcode.TEXT, b"y"), 1002),
-        (masked(Opcode.TEXT, b"x", rsv1=True), 1002),
-        (b"\x81\x01x", 1002),
-        (masked(Opcode.PING, b"x", fin=False), 1002),
-        (b"\x83\x80\0\0\0\0", 1002),
-        (b"\x81\xff" + struct.pack("!Q", 1 << 62) + b"\0\0\0\0", 1009),
-        (masked(Opcode.TEXT, b"", fin=False) + masked(Opcode.CONT, b"", fin=False) * 1100, 1009),
-        (masked(Opcode.CLOSE, struct.pack("!H", 1000)), 1000),
-        (masked(Opcode.CLOSE, struct.pack("!H", 4001) + b"bye"), 4001),
-        (masked(Opcode.CLOSE, b""), 1000),
-        (masked(Opcode.CLOSE, b"\x03"), 1002),
-        (masked(Opcode.CLOSE, struct.pack("!H", 1000), rsv1=True), 1002),
-        *(
-            (masked(Opcode.CLOSE, struct.pack("!H", wrong)), 1002)
-            for wrong in (0, 999, 1004, 1005, 1006, 1015, 2000, 5000)
-        ),
-        (masked(Opcode.CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
-        (masked(Opcode.CLOSE, b"x" * 126), 1002),
-        (masked(Opcode.PING, b"x" * 126), 1002),
-        (b"\xc9\x80" + bytes(4), 1002),
-        (b"\xa1\x80" + bytes(4), 1002),
-        (b"\x91\x80" + bytes(4), 1002),
-        (b"\x81\xfe" + struct.pack("!H", 125) + bytes(4 + 125), 1002),
-        (b"\x81\xff" + struct.pack("!Q", 5) + bytes(4 + 5), 1002),
-        (b"\x81\xff" + struct.pack("!Q", (1 << 63) + 5) + bytes(4 + 5), 1002),
-        (masked(Opcode.TEXT, b"\xff"), 1007),
-        (masked(Opcode.TEXT, b'{"type":"ping"}\xc3'), 1007),
-        (masked(Opcode.TEXT, b"\xed\xa0\x80", fin=False), 1007),
-        (masked(Opcode.TEXT, b"\xc3", fin=False) + masked(Opcode.CONT, b"\x28", fin=False), 1007),
-        (masked(Opcode.TEXT, b"x" * 200_000 + b"\xff"), 1007),
-    ],
-)
-async def test_frames_against_the_protocol_end_the_connection_with_its_code(
-    data: bytes, code: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with open_door(connection_limits=ConnectionLimits(close_timeout=0.2)) as door:
-        reader, writer = await handshake(door)
+AGAINST_THE_PROTOCOL = [
+    (masked(Opcode.CONT, b"x"), 1002),
+    (masked(Opcode.TEXT, b"x", fin=False) + masked(Opcode.TEXT, b"y"), 1002),
+    (masked(Opcode.TEXT, b"x", rsv1=True), 1002),
+    (b"\x81\x01x", 1002),
+    (masked(Opcode.PING, b"x", fin=False), 1002),
+    (b"\x83\x80\0\0\0\0", 1002),
+    (b"\x81\xff" + struct.pack("!Q", 1 << 62) + b"\0\0\0\0", 1009),
+    (masked(Opcode.TEXT, b"", fin=False) + masked(Opcode.CONT, b"", fin=False) * 1100, 1009),
+    (masked(Opcode.CLOSE, struct.pack("!H", 1000)), 1000),
+    (masked(Opcode.CLOSE, struct.pack("!H", 4001) + b"bye"), 4001),
+    (masked(Opcode.CLOSE, b""), 1000),
+    (masked(Opcode.CLOSE, b"\x03"), 1002),
+    (masked(Opcode.CLOSE, struct.pack("!H", 1000), rsv1=True), 1002),
+    *((masked(Opcode.CLOSE, struct.pack("!H", wrong)), 1002) for wrong in (0, 999, 1004, 1005, 1006, 1015, 2000, 5000)),
+    (masked(Opcode.CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
+    (masked(Opcode.CLOSE, b"x" * 126), 1002),
+    (masked(Opcode.PING, b"x" * 126), 1002),
+    (b"\xc9\x80" + bytes(4), 1002),
+    (b"\xa1\x80" + bytes(4), 1002),
+    (b"\x91\x80" + bytes(4), 1002),
+    (b"\x81\xfe" + struct.pack("!H", 125) + bytes(4 + 125), 1002),
+    (b"\x81\xff" + struct.pack("!Q", 5) + bytes(4 + 5), 1002),
+    (b"\x81\xff" + struct.pack("!Q", (1 << 63) + 5) + bytes(4 + 5), 1002),
+    (masked(Opcode.TEXT, b"\xff"), 1007),
+    (masked(Opcode.TEXT, b'{"type":"ping"}\xc3'), 1007),
+    (masked(Opcode.TEXT, b"\xed\xa0\x80", fin=False), 1007),
+    (masked(Opcode.TEXT, b"\xc3", fin=False) + masked(Opcode.CONT, b"\x28", fin=False), 1007),
+    (masked(Opcode.TEXT, b"x" * 200_000 + b"\xff"), 1007),
+]
+"""What a client sends, and the code of the close frame that it gets."""
+
+
+async def test_frames_against_the_protocol_end_the_connection_with_its_code(caplog: pytest.LogCaptureFixture) -> None:
+    async def code_after(door: Door, number: int, data: bytes) -> int:
+        reader, writer = await handshake(door, f"?connection={number}")
         writer.write(data)
         opcode, payload = await read_frame(reader)
-        assert (opcode, struct.unpack("!H", payload[:2])[0]) == (Opcode.CLOSE, code)
+        assert opcode == Opcode.CLOSE, data
         assert await reader.read() == b""
         writer.close()
-        await door.left_alone()
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+        code: int = struct.unpack("!H", payload[:2])[0]
+        return code
+
+    with capture_logs() as logs:
+        async with open_door(connection_limits=ConnectionLimits(close_timeout=0.2)) as door:
+            tasks = [code_after(door, number, data) for number, (data, _) in enumerate(AGAINST_THE_PROTOCOL)]
+            codes = await asyncio.gather(*tasks)
+            await door.left_alone()
+    assert list(zip((data for data, _ in AGAINST_THE_PROTOCOL), codes, strict=True)) == AGAINST_THE_PROTOCOL
+    assert not [each for each in logs if each["log_level"] == "error"]
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 async def test_a_character_may_be_divided_between_fragments() -> None:

@@ -125,6 +125,6 @@ async def test_shutting_down_tells_clients_to_go_after_what_they_are_owed() -> N
         await hear(client)
         door.lists.change(["last"])
         assert door.server is not None
-        door.server.should_exit = True
+        door.server.ended.set()
         assert (await hear(client))["changes"] == ["last"]
         assert await closed_after(hear_to_the_end(client)) == 1001
