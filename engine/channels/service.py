@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.background import Background
 from engine.channels.core.decode import ControlMessage, MessageRow, RowChange
+from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.model import (
     Ack,
     ChannelOptions,
@@ -27,7 +28,6 @@ from engine.channels.core.model import (
 )
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
-from engine.channels.core.subscription import Subscription
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import Epochs

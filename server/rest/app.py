@@ -26,7 +26,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from engine.channels.core.events import iso_time
+from engine.channels.core.delivery.events import iso_time
 from engine.postgres.named_queries import query
 from engine.postgres.pool import Pool
 from server.http.problems import ProblemError, problem_of, wrong_fields

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from engine.channels.core.decode import MessageRow
-from engine.channels.core.events import MessageEvent
+from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.filters.filter import Test, compile_filter, read_json
 from engine.errors import InvalidQueryError
 

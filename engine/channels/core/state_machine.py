@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from engine.channels.core.decode import ControlMessage, DecodedTransaction, MessageRow, RecordReader, RowChange, start
-from engine.channels.core.events import MessageEvent, PlainEvent
+from engine.channels.core.delivery.events import MessageEvent, PlainEvent
+from engine.channels.core.delivery.hub import ChannelRouter
 from engine.channels.core.fault_barrier import FaultBarrier
-from engine.channels.core.hub import ChannelRouter
 from engine.channels.core.presence import PresenceState, presence_row
 from engine.channels.core.rooms import Rooms
 from engine.channels.core.routing import Routes

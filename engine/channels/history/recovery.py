@@ -14,12 +14,12 @@ from collections.abc import Sequence
 import psycopg
 import structlog
 
-from engine.channels.core.events import EndEvent, MessageEvent
-from engine.channels.core.judging import judge_ahead
+from engine.channels.core.delivery.events import EndEvent, MessageEvent
+from engine.channels.core.delivery.judging import judge_ahead
+from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.model import Position, UnavailableError
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
-from engine.channels.core.subscription import Subscription
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import OTHER_HISTORY, Epochs
 from engine.channels.history.reader import HistoryPage, HistoryReader

@@ -13,7 +13,8 @@ import structlog
 
 from engine.channels.core.audience import attributes_of, audience_of
 from engine.channels.core.decode import ControlMessage, RowChange
-from engine.channels.core.events import EndEvent, PlainEvent, iso_time
+from engine.channels.core.delivery.events import EndEvent, PlainEvent, iso_time
+from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.model import (
     ChannelEvent,
     Deliver,
@@ -23,7 +24,6 @@ from engine.channels.core.model import (
 )
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
-from engine.channels.core.subscription import Subscription
 from engine.channels.db.store import REFUSED, Store
 from engine.channels.presence.membership import Membership
 from engine.channels.presence.mute_sync import MuteRules

@@ -17,10 +17,10 @@ import psycopg
 import structlog
 
 from engine.channels.core.decode import RowChange
-from engine.channels.core.events import EndEvent
+from engine.channels.core.delivery.events import EndEvent
+from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.model import ChannelFullError, KickedError, Member, PresenceRefusedError, UnavailableError
 from engine.channels.core.state_machine import ChannelCore
-from engine.channels.core.subscription import Subscription
 from engine.channels.db.store import REFUSED, Store
 
 __all__ = ["Membership"]

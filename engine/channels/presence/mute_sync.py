@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from engine.channels.core.decode import RowChange
+from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.mutes import Mutes
-from engine.channels.core.subscription import Subscription
 from engine.channels.db.store import Store
 from engine.lsn import Lsn
 from engine.transaction import Kind

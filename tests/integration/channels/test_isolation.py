@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.model import ChannelEvent
-from engine.channels.core.subscription import Subscription
 from tests.integration.conftest import Place
 from tests.support.channel_nodes import Listener, node, read, run
 

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.channels.core.decode import MessageRow
-from engine.channels.core.events import MessageEvent
+from engine.channels.core.delivery.events import MessageEvent
+from engine.channels.core.delivery.hub import ChannelRouter
+from engine.channels.core.delivery.judging import AT_ONCE, judge_ahead
+from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import compile_filter, read_json
-from engine.channels.core.hub import ChannelRouter
-from engine.channels.core.judging import AT_ONCE, judge_ahead
 from engine.channels.core.model import ChannelEvent, ChannelOptions, Member
-from engine.channels.core.subscription import Subscription
 from tests.support.channel_nodes import node, run
 
 Where = tuple[object, ...]
@@ -103,7 +103,7 @@ def test_a_message_that_cannot_be_read_is_read_once_for_all_filters(monkeypatch:
         reads += 1
         return read_json(text)
 
-    monkeypatch.setattr("engine.channels.core.events.read_json", counted)
+    monkeypatch.setattr("engine.channels.core.delivery.events.read_json", counted)
     for _ in range(20):
         subscriber(router, (["a", "is-null"],), heard)
     event = message(1, None)
@@ -129,7 +129,7 @@ async def test_a_filtered_past_of_many_messages_lets_the_loop_go_on(
         if not heard:
             loop.call_soon(turn)
 
-    monkeypatch.setattr("engine.channels.core.events.read_json", counted)
+    monkeypatch.setattr("engine.channels.core.delivery.events.read_json", counted)
     async with node(database) as here:
         before = (await here.listen("room")).position
         run(

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from engine.channels.core.audience import attributes_of, audience_of
-from engine.channels.core.event_batch import EventBlock
-from engine.channels.core.events import EndEvent, MessageEvent, PlainEvent
+from engine.channels.core.delivery.event_batch import EventBlock
+from engine.channels.core.delivery.events import EndEvent, MessageEvent, PlainEvent
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import Test, compile_filter
 from engine.channels.core.model import ChannelEvent, ChannelOptions, Deliver, DeliverBlock, Member, UnavailableError

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
-from engine.channels.core.events import MessageEvent, PlainEvent
+from engine.channels.core.delivery.events import MessageEvent, PlainEvent
 
 __all__ = ["EventBlock", "message_blocks", "presence_blocks"]
 

@@ -10,8 +10,8 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from engine.channels.core.events import MessageEvent
-from engine.channels.core.subscription import Subscription
+from engine.channels.core.delivery.events import MessageEvent
+from engine.channels.core.delivery.subscription import Subscription
 
 __all__ = ["AT_ONCE", "judge_ahead"]
 
