@@ -16,6 +16,7 @@ from engine.catalog.build import is_bytewise
 from engine.feed.diagnostics import sender_remedy
 from engine.postgres.connecting import connect_now
 from engine.postgres.named_queries import query
+from engine.postgres.read_only import read_only_reason
 from engine.postgres.session_settings import READS_ANYWAY
 from server.app.settings import Settings
 from server.cli.doctor_connections import connection_findings
@@ -36,6 +37,9 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
         server = _one(connection, "doctor_server")
         findings = list(_version(server))
         if any(finding.level == "problem" for finding in findings):
+            return findings
+        findings += _read_only(connection)
+        if server["standby"]:
             return findings
         findings += [*_wal(server), *_room(server), *_keep_size(server), *_role(connection), *_sender(dsn, connection)]
         findings += connection_findings(connection, settings)
@@ -58,10 +62,15 @@ def _version(server: dict[str, Any]) -> Iterator[Finding]:
             f"PostgreSQL {server['version_text']} is too old",
             f"Use PostgreSQL {OLDEST_VERSION} or newer.",
         )
-    elif server["standby"]:
-        yield Finding("problem", "this server is a standby", "Connect to the primary.")
     else:
         yield Finding("ok", f"PostgreSQL {server['version_text']}")
+
+
+def _read_only(connection: _Connection) -> Iterator[Finding]:
+    """Live queries are served all the same; messages, presence and the commands that write are refused."""
+    found = read_only_reason(_one(connection, "read_only_source"))
+    if found is not None:
+        yield Finding("problem", found.reason, found.remedy)
 
 
 def _wal(server: dict[str, Any]) -> Iterator[Finding]:

@@ -11,14 +11,16 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import psycopg
+from psycopg.rows import dict_row
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from engine.errors import RealtimeError
 from engine.postgres.connecting import connect_now
 from engine.postgres.named_queries import query
+from engine.postgres.read_only import WRITES_ANYWAY, ReadOnly, read_only_reason
 from server.cli.lock_watch import DeadlineExceededError, LockWatch
 
-__all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockTimeoutError", "StandbyError", "patiently", "refuse_standby"]
+__all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockTimeoutError", "ReadOnlyDatabaseError", "patiently", "refuse_standby"]
 
 LOCK_TIMEOUT = 3.0
 """Seconds after which a transaction stops waiting for locks."""
@@ -37,17 +39,23 @@ class LockTimeoutError(RealtimeError):
     """A lock was not to be had; the message names what holds it."""
 
 
-class StandbyError(RealtimeError):
-    """The server cannot be written to: it follows another one."""
+class ReadOnlyDatabaseError(RealtimeError):
+    """Nothing can be written here; the message says why and what to do."""
 
 
 def refuse_standby(connection: Connection) -> None:
-    """Raise ``StandbyError`` on a server that only follows another one."""
-    if connection.execute(query("server_is_standby")).fetchone() == (True,):
-        raise StandbyError(
-            "this server is a standby, which cannot be written to: connect to the primary "
-            "(target_session_attrs=read-write in the DSN finds it among several hosts)"
-        )
+    """Raise ``ReadOnlyDatabaseError`` on a standby. Where only transactions are read-only by default, what has nothing to
+    write goes on.
+    """
+    found = _read_only(connection)
+    if found is not None and found.standby:
+        raise ReadOnlyDatabaseError(str(found))
+
+
+def _read_only(connection: psycopg.Connection[Any]) -> ReadOnly | None:
+    row = connection.cursor(row_factory=dict_row).execute(query("read_only_source")).fetchone()
+    assert row is not None
+    return read_only_reason(row)
 
 
 def patiently(
@@ -62,7 +70,7 @@ def patiently(
     """Run ``work`` in one transaction, again if the locks that it needs are not free within ``lock_timeout`` seconds.
 
     ``work`` gets a connection with that ``lock_timeout``. ``say`` hears whom it waits for, and of each new attempt. Raises
-    ``LockTimeoutError`` after so many ``attempts``, ``StandbyError`` on a server that only follows another one,
+    ``LockTimeoutError`` after so many ``attempts``, ``ReadOnlyDatabaseError`` where nothing can be written,
     ``psycopg.OperationalError`` if the server does not answer, and what ``work`` raises.
     """
     waited_for: list[str] = []
@@ -72,8 +80,15 @@ def patiently(
             refuse_standby(connection)
             connection.execute(query("migration_lock_timeout"), [f"{round(lock_timeout * 1000)}ms"])
             with LockWatch(dsn, connection, lock_timeout, say, waited_for).watching():
-                result = work(connection)
-                connection.commit()
+                try:
+                    result = work(connection)
+                    connection.commit()
+                except psycopg.errors.ReadOnlySqlTransaction as error:
+                    connection.rollback()
+                    if (found := _read_only(connection)) is None:
+                        raise  # a function or trigger of the database made the transaction read-only
+                    alone = f"Or, for this command alone, add {WRITES_ANYWAY} to the DSN"
+                    raise ReadOnlyDatabaseError(f"{found} {alone}") from error
                 return result
 
     def before_sleep(attempt: RetryCallState) -> None:

@@ -309,6 +309,7 @@ def _fail(message: str, code: int) -> None:
 
 
 def _database_error(error: psycopg.Error) -> str:
-    """What Postgres said, in one line, with its hint."""
-    said = error.diag.message_primary or " ".join(str(error).split())
-    return f"{said}. {error.diag.message_hint}" if error.diag.message_hint else said
+    """PostgreSQL's message in one line, with its hint, or where there is none with its detail."""
+    text = error.diag.message_primary or " ".join(str(error).split())
+    more = error.diag.message_hint or error.diag.message_detail
+    return f"{text}. {' '.join(more.split())}" if more else text

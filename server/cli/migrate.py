@@ -39,6 +39,12 @@ __all__ = ["MigrationError", "check_migrated", "check_served", "migrate", "migra
 OTHERS_TIMEOUT: Final = 60.0
 """Seconds that a migrate waits for another one to end."""
 
+_HANDLED_BY_CALLER: Final = (  # tried again or explained by patiently()
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
 _log = logging.getLogger("realtime.migrate")
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -48,8 +54,9 @@ def migrate(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT, say: Callable[[str]
 
     ``say`` is told whom it waits for, while it does. Raises ``MigrationError`` if the schema ``realtime`` is another
     product's, if a newer version has migrated the database, or if a file fails or was changed after it was applied;
-    ``LockTimeoutError`` if tables stay locked or another migrate does not end; ``psycopg.OperationalError`` if the
-    database cannot be reached or does not answer.
+    ``ReadOnlyDatabaseError`` if something is to be written and cannot be; ``LockTimeoutError`` if
+    tables stay locked or another migrate does not end; ``psycopg.OperationalError`` if the database cannot be reached or
+    does not answer.
     """
     return patiently(
         dsn,
@@ -194,8 +201,8 @@ def _run(connection: _Connection, name: str, text: str) -> None:
     try:
         # Not every encoding has the ellipsis of the comments, the one character there that is not ASCII.
         connection.execute(text.replace("…", "...").encode())
-    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled):
-        raise  # to be tried again
+    except _HANDLED_BY_CALLER:
+        raise
     except psycopg.Error as error:
         raise MigrationError(f"{name}: {error.diag.message_primary or error}. {_remedy(error)}") from error
 

@@ -412,7 +412,3 @@ begin read write
 -- name: end_write
 -- Committed with all of it, or not at all.
 commit
-
--- name: engine_read_only
--- Whether sessions are read-only unless they say otherwise.
-select current_setting('default_transaction_read_only') = 'on' as read_only

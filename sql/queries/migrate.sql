@@ -161,7 +161,3 @@ from pg_stat_activity a where a.pid = %s
 -- name: cancel_backend
 -- End the statement of a backend.
 select pg_cancel_backend(%s)
-
--- name: server_is_standby
--- Whether the server only follows another one.
-select pg_is_in_recovery()

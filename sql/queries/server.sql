@@ -32,6 +32,15 @@ select current_setting('server_version_num')::int as version,
        (select setting::bigint from pg_settings where name = 'max_slot_wal_keep_size') as keep_size_mb,
        (select setting from pg_settings where name = 'output_plugin_libraries') as plugins
 
+-- name: read_only_source
+-- What keeps this session from writing: a standby, or default_transaction_read_only. source: where that is set (docs: pg_settings).
+select pg_is_in_recovery() as standby,
+       s.setting = 'on' as read_only,
+       s.source,
+       quote_ident(current_database()) as database,
+       quote_ident(session_user) as role
+from pg_settings s where s.name = 'default_transaction_read_only'
+
 -- name: doctor_role
 -- What the connecting role may do. Since 16 a member may be granted without SET.
 select r.rolname as name,

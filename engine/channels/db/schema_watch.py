@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 import psycopg
 import structlog
@@ -11,40 +12,51 @@ from engine.channels.core.model import UnavailableError
 from engine.channels.db.store import Store
 from engine.postgres.errors import reason
 from engine.postgres.missing_tables import tables_missing
+from engine.postgres.read_only import read_only_reason
 from engine.postgres.schema_objects import SCHEMA, lost_objects, lost_trigger, schema_checksum
 
-__all__ = ["SchemaWatch"]
+__all__ = ["EVERY", "THOROUGH_EVERY", "SchemaWatch"]
 
 log = structlog.get_logger(__name__)
 
-_EVERY = 1.0  # seconds
-_READ_ONLY = (
-    "the database is set read-only: messages and presence are refused, live queries go on. "
-    "They are taken again as soon as default_transaction_read_only is off (`alter database NAME reset "
-    "default_transaction_read_only`, or the same for the role or in postgresql.conf)"
-)
-_SHOWN = 3  # statements that are spelled out
+EVERY: Final = 1.0
+"""Seconds between two looks at the tables."""
+
+THOROUGH_EVERY: Final = 10.0
+"""Seconds between two looks at everything else; while there is a problem, everything is looked at each time."""
+
+_READ_ONLY: Final = "messages and presence are refused, live queries go on"
+_SHOWN: Final = 3  # statements that are spelled out
 
 
 class SchemaWatch:
-    """``problem``: what is missing, and what to do, in words. ``realtime doctor`` looks at the same."""
+    """``problem``: what is missing, and what to do, in words. ``realtime doctor`` looks at the same.
+
+    A table that is gone stops the node, so that is seen within a second, with one cheap query. Privileges, functions, views,
+    triggers and a read-only database need five more, two of them over the whole schema.
+    """
 
     def __init__(self, store: Store) -> None:
         self.problem: str | None = None
         self._store = store
+        self._looks_until_thorough = 0
 
     async def run(self) -> None:
         """Look, for ever."""
         while True:
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(EVERY)
             await self.look()
 
     async def look(self) -> None:
-        """Look once."""
+        """Look once: at the tables, and at everything when that is due."""
         try:
-            problem = (
-                await self._tables() or await self._read_only() or await self._privileges() or await self._objects()
-            )
+            problem = await self._tables()
+            if problem is None:
+                self._looks_until_thorough -= 1
+                if self.problem is None and self._looks_until_thorough > 0:
+                    return
+                problem = await self._read_only() or await self._privileges() or await self._objects()
+                self._looks_until_thorough = round(THOROUGH_EVERY / EVERY)
         except UnavailableError as error:
             log.debug("schema_not_looked_at", error=str(error).strip())  # the feed says that the database is away
             return
@@ -59,11 +71,12 @@ class SchemaWatch:
         return tables_missing(row["names"])
 
     async def _read_only(self) -> str | None:
-        [mode] = await self._store.rows("engine_read_only")
-        if not mode["read_only"]:
+        [row] = await self._store.rows("read_only_source")
+        found = read_only_reason(row)
+        if found is None:
             return None
         self._store.renew()  # a session keeps what the database said as it began
-        return _READ_ONLY
+        return f"{found.reason} ({_READ_ONLY}): {found.remedy}"
 
     async def _privileges(self) -> str | None:
         lacking = [str(row["statement"]) for row in await self._store.rows("doctor_privileges")]

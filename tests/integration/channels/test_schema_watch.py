@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
+import pytest
+
+from engine.channels.db import schema_watch
+from engine.channels.db.schema_watch import SchemaWatch
+from engine.channels.db.store import Store
 from tests.support.channel_nodes import Node, node, run, until
 
 CHANGES = (
@@ -25,6 +31,12 @@ CHANGES = (
 )
 
 
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is looked at as often as the tables."""
+    monkeypatch.setattr(schema_watch, "THOROUGH_EVERY", schema_watch.EVERY)
+
+
 async def follow(dsn: str, here: Node, changes: tuple[tuple[str, str, str], ...]) -> None:
     for breaks, mends, said in changes:
         run(dsn, breaks)
@@ -37,11 +49,13 @@ def named(here: Node, said: str) -> bool:
     return any(said in problem for problem in here.channels.problems)
 
 
+@pytest.mark.usefixtures("often")
 async def test_a_lost_part_of_the_schema_is_a_problem_until_it_is_back(database: str) -> None:
     async with node(database) as here:
         await follow(database, here, CHANGES)
 
 
+@pytest.mark.usefixtures("often")
 async def test_a_privilege_that_the_server_lost_is_a_problem_until_it_is_granted_again(database: str) -> None:
     run(database, "create table t (id int primary key)")
     run(database, "select realtime.expose('t')")
@@ -64,3 +78,39 @@ async def test_a_privilege_that_the_server_lost_is_a_problem_until_it_is_granted
     finally:
         run(database, "drop owned by watched_of_tests")
         run(database, "drop role watched_of_tests")
+
+
+class Asked(Store):
+    """A node's way to the database, with the names of the queries that went there."""
+
+    def __init__(self, store: Store) -> None:
+        vars(self).update(vars(store))
+        self.names: list[str] = []
+
+    async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        self.names.append(name)
+        return await super().rows(name, **parameters)
+
+
+async def test_each_second_one_query_looks_for_the_tables_and_the_rest_is_looked_at_every_ten(database: str) -> None:
+    async with node(database) as here:
+        asked = Asked(here.channels._store)
+        watch = SchemaWatch(asked)
+        await watch.look()
+        assert len(asked.names) > 1
+        asked.names.clear()
+        for _ in range(9):
+            await watch.look()
+        assert asked.names == ["missing_tables"] * 9
+        run(database, "alter view realtime.presence_now rename to gone")
+        await watch.look()
+        assert watch.problem is not None
+        run(database, "alter view realtime.gone rename to presence_now")
+        await watch.look()
+        assert watch.problem is None  # while there is a problem, every look is a thorough one
+        run(database, "drop table realtime.last_seen cascade")
+        asked.names.clear()
+        await watch.look()
+        assert watch.problem is not None
+        assert "table realtime.last_seen is missing" in watch.problem
+        assert asked.names == ["missing_tables"]

@@ -256,11 +256,14 @@ def test_a_standby_is_named_by_each_command_that_writes(scratch: Path) -> None:
         server.stop()
         (server.data_dir / "standby.signal").touch()
         server.start()
-        for command in [("migrate",), ("expose", "t"), ("serve", "--migrate")]:
+        for command in [("migrate",), ("expose", "t"), ("unexpose", "t"), ("grant", "x"), ("serve", "--migrate")]:
             done = realtime(*command, "--dsn", dsn)
             assert done.returncode == 1, command
             assert "this server is a standby, which cannot be written to: connect to the primary" in done.stderr
         done = realtime("serve", "--dsn", dsn)
         assert (done.returncode, "this server is a standby: connect to the primary" in done.stderr) == (1, True)
-        assert "this server is a standby" in levels(realtime("doctor", "--dsn", dsn).stdout)["problem"]
+        assert (
+            "this server is a standby, which cannot be written to"
+            in levels(realtime("doctor", "--dsn", dsn).stdout)["problem"]
+        )
         assert realtime("slots", "--dsn", dsn).returncode == 0
