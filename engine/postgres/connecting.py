@@ -83,6 +83,9 @@ _DEFAULTS: Final = {
     "tcp_user_timeout": 30_000,  # milliseconds: what was sent and is not acknowledged ends the connection
 }
 _TRANSACTION_TIMEOUT_SINCE: Final = 170000
+# RESET ROLE behind the session's user: it brings back a role that ALTER ROLE … SET role gives to each session.
+_UNDO: Final = b"reset session authorization; reset role; reset all; unlisten *; close all; discard temp"
+_UNLOCK: Final = b"select pg_catalog.pg_advisory_unlock_all()"
 _LOOK_EVERY: Final = 0.1  # seconds; psycopg's own default
 _log = logging.getLogger("realtime.database")
 
@@ -232,6 +235,16 @@ class Connection(PooledConnection[Row]):
             raise
         connection.patience = patience
         return connection
+
+    async def restore(self, more: str = "") -> None:
+        """Undo what functions of others, such as triggers, have left in the session: settings, role, locks, temporary
+        tables, what it listens to. ``more``: a statement that is run behind it, in the same round trip.
+
+        What ``DISCARD ALL`` does, without letting go of plans, and with a role and settings as they were at the beginning
+        (docs: "DISCARD"). Only between transactions. Raises as psycopg.
+        """
+        first = _first_statements(self.info.server_version)
+        await self.execute(b"; ".join((_UNDO, first, _UNLOCK, more.encode())), prepare=False)
 
 
 def _first_statements(version: int) -> bytes:

@@ -63,6 +63,8 @@ class Pool:
         pooled: ``dsn`` is a pooler's.
         configure: called with each new connection.
         silent: called when a connection has died without a word.
+        restored: statements run over it that may fire triggers of others: what these leave in a session is undone after each
+            use. Through a pooler that is the pooler's affair.
         fresh: seconds after its last answer from which on a connection is looked at before it is handed out.
         more: for psycopg, of each connection.
     """
@@ -80,6 +82,7 @@ class Pool:
         pooled: bool = False,
         configure: Callable[[_Connection], Awaitable[None]] | None = None,
         silent: Callable[[], None] = lambda: None,
+        restored: bool = False,
         fresh: float = _FRESH,
         **more: Any,
     ) -> None:
@@ -111,6 +114,7 @@ class Pool:
             reconnect_failed=self._again,
             configure=self._prepare,
             check=self._look,
+            reset=self._restore if restored and not pooled else None,
             name=name,
             open=False,
         )
@@ -264,6 +268,16 @@ class Pool:
             await connection.set_deferrable(False)
             if _READ_ONLY in self._settings:
                 await connection.set_read_only(False)
+        if self._configure is not None:
+            await self._configure(connection)
+
+    async def _restore(self, connection: _Connection) -> None:
+        """Raise, and so have ``connection`` closed, if its session cannot be made what it was."""
+        if connection.closed:  # by a use that was cancelled
+            return
+        assert isinstance(connection, Connection), connection
+        connection.patience = self._quick
+        await connection.restore()
         if self._configure is not None:
             await self._configure(connection)
 

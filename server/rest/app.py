@@ -92,6 +92,7 @@ class Rest:
             pooled=pooled,
             configure=_configure if pooled else _configure_own,
             row_factory=psycopg.rows.dict_row,
+            restored=True,
             fresh=0.0,  # a request is not tried again: whatever died while idle is replaced before it is used
         )
 

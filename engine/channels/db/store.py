@@ -85,6 +85,7 @@ class Store:
             timeout=timeout,
             limit=timeout,
             pooled=pooled,
+            restored=True,
             row_factory=dict_row,
         )
         self._together = WriteBatcher(self)

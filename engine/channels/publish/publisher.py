@@ -125,6 +125,7 @@ class Publisher:
         """Write batches for as long as there are any."""
         try:
             while True:
+                await self._session.restore()
                 await self._work()
                 if tried := self._queue.send(self._blockage.take()):
                     await self._commit(tried)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import psycopg
+import structlog
 from psycopg.rows import DictRow, dict_row
 
 from engine.channels.db.store import Store
@@ -20,6 +21,8 @@ from engine.postgres.errors import rolled_back
 from engine.postgres.named_queries import query
 
 __all__ = ["AmbiguousError", "Ask", "PublishSession"]
+
+log = structlog.get_logger(__name__)
 
 Ask = Callable[..., Awaitable[list[DictRow]]]
 
@@ -46,6 +49,8 @@ class PublishSession:
         self._name = name
         self._store = store
         self._connection: Connection[DictRow] | None = None
+        self._flushes = ""  # the statement that sees to it that commits are flushed
+        self._is_used = False  # since its session was restored
         self._backend: dict[str, object] = {}
 
     def is_rolled_back(self, error: BaseException) -> bool:
@@ -54,9 +59,21 @@ class PublishSession:
         return isinstance(error, psycopg.DataError) or rolled_back(error, self._connection)
 
     async def ask(self, name: str, **parameters: object) -> list[DictRow]:
-        """Run a named query."""
-        cursor = await (await self._connected()).execute(query(name).encode(), parameters or None)
-        return await cursor.fetchall() if cursor.description else []
+        """Run a named query, which fires no trigger."""
+        return await _run(await self._connected(), name, **parameters)
+
+    async def restore(self) -> None:
+        """Undo what triggers on messages have left in the session, once for each use. A session in which that fails ends:
+        the next statement has another one.
+        """
+        if self._connection is None or not self._is_used:
+            return
+        try:
+            await self._connection.restore(self._flushes)
+        except psycopg.Error as error:
+            log.warning("publisher_session_replaced", error=str(error).strip())
+            await self.hang_up()
+        self._is_used = False
 
     async def write(self, batch: list[Waiting]) -> list[DictRow]:
         """One transaction. Returns what of ``batch`` is not stored under its channel and id.
@@ -64,19 +81,20 @@ class PublishSession:
         Raises ``AmbiguousError``, and what psycopg raises.
         """
         connection = await self._connected()
+        self._is_used = True
         stored, passing = [w for w in batch if w.history], [w for w in batch if not w.history]
         missing: list[DictRow] = []
         # One statement is a transaction by itself, without BEGIN and COMMIT to wait for.
         several = self.leaves_out or bool(stored and passing)
         async with connection.transaction() if several else contextlib.nullcontext():
             if stored:
-                missing = await self.ask("engine_publish", **columns(stored), whole=not self.leaves_out)
-                await self._release(missing)
+                missing = await _run(connection, "engine_publish", **columns(stored), whole=not self.leaves_out)
+                await self._release(connection, missing)
             if passing:
-                await self.ask("engine_emit", notes=text_array(map(note, passing)))
+                await _run(connection, "engine_emit", notes=text_array(map(note, passing)))
         return missing
 
-    async def _release(self, missing: list[DictRow]) -> None:
+    async def _release(self, connection: Connection[DictRow], missing: list[DictRow]) -> None:
         """Release the ids of messages that a trigger left out, in the transaction that claimed them. Raises
         ``AmbiguousError`` if others were stored under another channel or id: each is then written by itself.
         """
@@ -85,7 +103,8 @@ class PublishSession:
             return
         if fresh[0]["elsewhere"]:
             raise AmbiguousError
-        await self.ask(
+        await _run(
+            connection,
             "engine_release_ids",
             channels=text_array(row["channel"] for row in fresh),
             ids=text_array(row["id"] for row in fresh),
@@ -113,6 +132,7 @@ class PublishSession:
             await connection.close()
 
     async def _connected(self) -> Connection[DictRow]:
+        await self.restore()
         if self._connection is None:
             connection = await connect(
                 self._dsn,
@@ -122,10 +142,18 @@ class PublishSession:
                 autocommit=True,
                 row_factory=dict_row,
             )
-            await connection.execute(query("engine_at_least_local").encode(), {"transaction": False})
+            self._flushes = psycopg.AsyncClientCursor(connection).mogrify(
+                query("engine_at_least_local"), {"transaction": False}
+            )
+            await connection.execute(self._flushes.encode())
             row = await (await connection.execute(query("engine_backend").encode())).fetchone()
             self._backend = dict(row or {})
             connection.patience = None  # a commit may wait for a synchronous standby
             self._store.watch(connection)
-            self._connection = connection
+            self._connection, self._is_used = connection, False
         return self._connection
+
+
+async def _run(connection: Connection[DictRow], name: str, **parameters: object) -> list[DictRow]:
+    cursor = await connection.execute(query(name).encode(), parameters or None)
+    return await cursor.fetchall() if cursor.description else []

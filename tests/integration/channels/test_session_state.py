@@ -1,0 +1,100 @@
+"""What a function of others leaves in a session of ours is gone before the next statement over it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.channel_nodes import node, read, run
+from tests.support.rest_api import started_api
+
+ROLE = "left_behind"
+LEFT = {
+    "read-only": "set_config('default_transaction_read_only', 'on', false)",
+    "role": f"set_config('role', '{ROLE}', false)",
+    "session": f"set_config('session_authorization', '{ROLE}', false)",
+    "nulls": "set_config('array_nulls', 'off', false)",
+    "names": "set_config('search_path', 'trap, pg_catalog', false)",
+    "own": "set_config('app.tenant', '7', false)",
+    "replica": "set_config('session_replication_role', 'replica', false)",
+    "patience": "set_config('lock_timeout', '1', false)",
+    "lock": "pg_advisory_lock(4711)",
+}
+TRAP = f"""
+do $$ begin create role {ROLE}; exception when duplicate_object then null; end $$;
+grant usage on schema realtime to {ROLE};
+create schema trap;
+create function trap.octet_length(text) returns int language sql as 'select 1 / 0';
+create table public.seen (what text, state jsonb);
+create function public.leave() returns trigger language plpgsql security invoker as $f$
+declare what text := to_jsonb(new) ->> tg_argv[0];
+begin
+  insert into public.seen values (what, jsonb_build_object(
+    'user', current_user, 'session', session_user, 'names', current_setting('search_path'),
+    'read-only', current_setting('default_transaction_read_only'), 'nulls', current_setting('array_nulls'),
+    'own', coalesce(current_setting('app.tenant', true), ''), 'listens', array(select pg_listening_channels()),
+    'temporary', exists (select from pg_class where relname = 'left_here' and relnamespace = pg_my_temp_schema()),
+    'patience', current_setting('lock_timeout'),
+    'locks', (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid() and objid = 4711)));
+  case what
+    {{cases}}
+    when 'listen' then listen somewhere;
+    when 'table' then create temporary table left_here (x int);
+    else null;
+  end case;
+  return null;
+end $f$;
+create constraint trigger leave after insert on {{table}} deferrable initially deferred for each row
+  execute function public.leave('{{column}}')
+"""
+CASES = "\n    ".join(f"when '{what}' then perform {call};" for what, call in LEFT.items())
+KINDS = [*LEFT, "listen", "table"]
+
+
+def trap(dsn: str, table: str, column: str) -> None:
+    """A trigger on ``table`` that writes down its session's state, and leaves what ``column`` of the new row says."""
+    run(dsn, TRAP.format(cases=CASES, table=table, column=column))
+
+
+def states(dsn: str) -> list[dict[str, Any]]:
+    """The state that each run of the trigger has found, without repetitions."""
+    return [state for (state,) in read(dsn, "select distinct state from public.seen")]
+
+
+async def test_what_a_trigger_leaves_in_the_publishers_session_does_not_reach_the_next_message(database: str) -> None:
+    trap(database, "realtime.messages", "event")
+    async with node(database) as one:
+        live = await one.listen("room")
+        for kind in KINDS:
+            assert (await one.publish("room", kind, kind)).position is not None
+            ack = await one.publish("room", f"after {kind}", "plain")
+            assert ack.position is not None, kind
+        await live.until(lambda: len(live.messages) == 2 * len(KINDS))
+        assert {message["sender"] for message in live.messages} == {None}
+        [state] = states(database)
+        assert (state["own"], state["listens"], state["temporary"], state["locks"]) == ("", [], False, 0)
+        assert (state["names"], state["patience"]) == ("pg_catalog, pg_temp", "100ms")
+        assert one.channels.problems == []
+
+
+async def test_what_a_trigger_on_presence_leaves_does_not_reach_the_next_member(database: str) -> None:
+    trap(database, "realtime.presence", "user_id")
+    async with node(database, connections=1) as one:
+        for kind in KINDS:
+            for user in (kind, f"after {kind}"):
+                assert (await one.listen("room", user=user, presence={})).presence is not None
+        [state] = states(database)
+        assert (state["own"], state["listens"], state["temporary"], state["locks"]) == ("", [], False, 0)
+        assert state["names"] == "pg_catalog, pg_temp"
+        assert len(read(database, "select from realtime.presence")) == 2 * len(KINDS)
+
+
+async def test_what_a_trigger_leaves_during_a_request_does_not_reach_the_next_request(database: str) -> None:
+    trap(database, "realtime.messages", "event")
+    async with started_api(database) as http:
+        for kind in KINDS:
+            for event in (kind, "plain"):
+                answer = await http.post("/realtime/channels/room/broadcast", json={"event": event})
+                assert answer.status_code == 201, (kind, answer.text)
+        [state] = states(database)
+        assert (state["own"], state["listens"], state["temporary"], state["locks"]) == ("", [], False, 0)
+        assert state["names"] == "pg_catalog, pg_temp"
