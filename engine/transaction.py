@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, Protocol, cast
 
+import msgspec
+
 from engine.lsn import Lsn
 
 __all__ = [
@@ -62,8 +64,7 @@ class Kind(IntEnum):
     TRUNCATE = 4
 
 
-@dataclass(frozen=True, slots=True)
-class RelationColumn:
+class RelationColumn(msgspec.Struct, frozen=True, gc=False):
     """A column as the stream describes it. ``is_key``: part of the replica identity; ``attnum`` 0: not known."""
 
     name: str
@@ -73,9 +74,11 @@ class RelationColumn:
     attnum: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Relation:
-    """A table as the stream describes it at one moment; compared and hashed by object identity.
+class Relation(msgspec.Struct, frozen=True, cache_hash=True):
+    """A table as the stream describes it at one moment: a value, equal to another one that says the same.
+
+    A decoder keeps one object per definition, and the hash is computed once, so a lookup by relation costs no more than
+    one by object identity.
 
     ``replica_identity`` is ``d`` (primary key), ``n`` (nothing), ``f`` (full) or ``i`` (index), as in
     ``pg_class.relreplident``. For a partition published through its root this is the root.

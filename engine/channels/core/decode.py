@@ -1,6 +1,6 @@
 """What a transaction means to channels: the rows and messages of the ``realtime`` schema, by column name.
 
-No I/O. Columns are found by name once per relation object, so both decoders and later versions of the tables will do.
+No I/O. Columns are found by name once per relation, so both decoders and later versions of the tables will do.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ _decode_command: Final = msgspec.json.Decoder(ControlMessage).decode
 
 
 class RecordReader:
-    """Reads transactions; keeps one layout per relation object.
+    """Reads transactions; keeps one layout per relation.
 
     ``key`` must be in logical messages (``realtime.settings.stream_key``): anybody may emit one. None: not known yet.
     What cannot be read is left out; ``isolated`` counts it.

@@ -24,7 +24,6 @@ __all__ = [
     "RelationNeededError",
     "TableDescription",
     "UndecodableError",
-    "same_relation",
 ]
 
 PUBLICATION: Final = "bunbase_realtime"
@@ -115,14 +114,3 @@ class Decoder(Protocol):
     def reset(self) -> None:
         """Forget the transaction under way and everything that belongs to one connection."""
         ...
-
-
-def same_relation(one: Relation, other: Relation) -> bool:
-    """Whether two descriptions say the same. Consumers go by object identity, so an unchanged one keeps its object."""
-    return (one.oid, one.schema, one.name, one.replica_identity, one.columns) == (
-        other.oid,
-        other.schema,
-        other.name,
-        other.replica_identity,
-        other.columns,
-    )

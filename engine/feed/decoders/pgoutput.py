@@ -23,7 +23,6 @@ from engine.feed.decoders.base import (
     MalformedStreamError,
     RelationNeededError,
     TableDescription,
-    same_relation,
 )
 from engine.feed.decoders.change_log import ChangeLog, Maker
 from engine.transaction import UNCHANGED, Kind, Message, Relation, RelationColumn, Transaction, Value
@@ -219,9 +218,8 @@ class PgOutputDecoder:
             self._open_log().append(
                 _perhaps_redefined, msgspec.json.encode({"tag": "RELATION", "oids": [relation.oid]})
             )
-        if before is not None and same_relation(before, relation):
-            # Sent again after any invalidation, such as ANALYZE; consumers go by object identity.
-            relation = before
+        if before == relation:
+            relation = before  # sent again after any invalidation, such as ANALYZE: one object, whose hash is computed
         self._relations[relation.oid] = relation
         key = payload[1:5]
         for letter, change in _CHANGES.items():

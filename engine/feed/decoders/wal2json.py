@@ -24,7 +24,6 @@ from engine.feed.decoders.base import (
     MalformedStreamError,
     RelationNeededError,
     TableDescription,
-    same_relation,
 )
 from engine.feed.decoders.change_log import ChangeLog, Maker
 from engine.feed.decoders.wal2json_rows import CHANGES, Truncate, layout_for
@@ -129,7 +128,7 @@ class Wal2JsonDecoder:
         forgiven = frozenset((self._asked_for,)) | (before.forgiven if before else frozenset())
         if found is not None:
             known = self._relations.setdefault(found.relation.oid, found.relation)
-            if not same_relation(known, found.relation):
+            if known != found.relation:
                 known = self._relations[known.oid] = found.relation
             found = TableDescription(known, found.partition, found.full)
         self._tables[self._asked] = None if found is None else _Table(found, forgiven)

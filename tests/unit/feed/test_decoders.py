@@ -57,6 +57,22 @@ def test_pgoutput_rows_come_back_from_memory_and_from_the_spill_file(rows: list[
     assert got == [p for r in rows for p in ((tuple(r), None), (tuple(r[::-1]), tuple(r)), (None, tuple(r)))]
 
 
+def test_relations_of_two_decoders_are_equal_and_hash_alike_unless_a_column_differs() -> None:
+    def relation(columns: list[str]) -> Relation:
+        decoder = PgOutputDecoder()
+        for payload in (BEGIN, relation_message(9, columns), b"I" + struct.pack("!I", 9) + b"N" + tuple_data([b"1"])):
+            decoder.feed(payload)
+        transaction = decoder.feed(COMMIT)
+        assert transaction is not None
+        (change,) = transaction.changes
+        assert not isinstance(change, Message)
+        return change.relation
+
+    one, same, other = relation(["a"]), relation(["a"]), relation(["b"])
+    assert one is not same
+    assert (one == same, hash(one) == hash(same), len({one, same, other})) == (True, True, 2)
+
+
 @given(st.binary(max_size=60), st.booleans())
 def test_pgoutput_garbage_is_refused_and_nothing_else_happens(garbage: bytes, inside: bool) -> None:
     decoder = PgOutputDecoder()
