@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
+
+import msgspec
 
 from engine.errors import FeedError
-from engine.transaction import Relation, Transaction
+from engine.transaction import Kind, Relation, Transaction, Value
 
 __all__ = [
     "DDL_PREFIX",
@@ -23,6 +25,7 @@ __all__ = [
     "MalformedStreamError",
     "RelationNeededError",
     "TableDescription",
+    "Truncate",
     "UndecodableError",
 ]
 
@@ -114,3 +117,19 @@ class Decoder(Protocol):
     def reset(self) -> None:
         """Forget the transaction under way and everything that belongs to one connection."""
         ...
+
+
+class Truncate(msgspec.Struct, gc=False):
+    """TRUNCATE, of either plugin: there is nothing to decode."""
+
+    relation: Relation
+    raw: bytes
+    kind: ClassVar[Kind] = Kind.TRUNCATE
+
+    def new(self) -> tuple[Value, ...] | None:
+        """There are no rows."""
+        return None
+
+    def old(self) -> tuple[Value, ...] | None:
+        """The stream does not say which rows there were."""
+        return None

@@ -10,12 +10,9 @@ import struct
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Final
-
-import msgspec
+from typing import Final
 
 from engine.feed.decoders.base import (
-    DDL_PREFIX,
     HEARTBEAT_PREFIX,
     MESSAGE_PREFIX,
     POSTGRES_EPOCH_US,
@@ -23,122 +20,25 @@ from engine.feed.decoders.base import (
     MalformedStreamError,
     RelationNeededError,
     TableDescription,
+    Truncate,
 )
 from engine.feed.decoders.change_log import ChangeLog, Maker
-from engine.transaction import UNCHANGED, Kind, Message, Relation, RelationColumn, Transaction, Value
+from engine.feed.decoders.pgoutput_messages import (
+    MESSAGE_HEAD,
+    ROW_CHANGES,
+    read_message,
+    read_relation,
+    redefined_message,
+    truncate_message,
+    truncated,
+)
+from engine.lsn import Lsn
+from engine.transaction import Relation, Transaction
 
 __all__ = ["PgOutputDecoder"]
 
 _BEGIN: Final = struct.Struct("!xQqI")
 _COMMIT: Final = struct.Struct("!xxQQq")
-_RELATION_COLUMN: Final = struct.Struct("!Ii")
-_COUNT: Final = struct.Struct("!H")
-_LENGTH: Final = struct.Struct("!I")
-_MESSAGE: Final = struct.Struct("!xBQ")
-_TUPLE_AT: Final = 6  # kind, relation oid, and the letter that introduces the tuple
-
-Tuple = tuple[Value, ...]
-
-
-def _read_tuple(raw: bytes, at: int) -> tuple[Tuple, int]:
-    """Parse TupleData at ``at``; returns the values and where it ends."""
-    (count,) = _COUNT.unpack_from(raw, at)
-    at += 2
-    values: list[Value] = []
-    for _ in range(count):
-        kind = raw[at]
-        if kind == 0x74:  # 't': text
-            (length,) = _LENGTH.unpack_from(raw, at + 1)
-            start = at + 5
-            at = start + length
-            values.append(raw[start:at])
-        elif kind == 0x6E:  # 'n': null
-            values.append(None)
-            at += 1
-        elif kind == 0x75:  # 'u': an unchanged TOASTed value, not sent
-            values.append(UNCHANGED)
-            at += 1
-        else:
-            raise MalformedStreamError(f"pgoutput sent a column of unknown kind {kind:#x}")
-    return tuple(values), at
-
-
-class _Insert(msgspec.Struct, gc=False):
-    relation: Relation
-    raw: bytes
-    kind: ClassVar[Kind] = Kind.INSERT
-
-    def new(self) -> Tuple | None:
-        return _read_tuple(self.raw, _TUPLE_AT)[0]
-
-    def old(self) -> Tuple | None:
-        return None
-
-
-class _Update(msgspec.Struct, gc=False):
-    relation: Relation
-    raw: bytes
-    kind: ClassVar[Kind] = Kind.UPDATE
-
-    def new(self) -> Tuple | None:
-        letter = self.raw[5]
-        if letter == 0x4E:  # 'N': no old tuple precedes
-            return _read_tuple(self.raw, _TUPLE_AT)[0]
-        old, end = _read_tuple(self.raw, _TUPLE_AT)
-        new = _read_tuple(self.raw, end + 1)[0]
-        if letter == 0x4F:  # 'O': the whole old row was sent, and with it the values left alone
-            return tuple(old[i] if value is UNCHANGED else value for i, value in enumerate(new))
-        return new
-
-    def old(self) -> Tuple | None:
-        return None if self.raw[5] == 0x4E else _read_tuple(self.raw, _TUPLE_AT)[0]
-
-
-class _Delete(msgspec.Struct, gc=False):
-    relation: Relation
-    raw: bytes
-    kind: ClassVar[Kind] = Kind.DELETE
-
-    def new(self) -> Tuple | None:
-        return None
-
-    def old(self) -> Tuple | None:
-        return _read_tuple(self.raw, _TUPLE_AT)[0]
-
-
-class _Truncate(msgspec.Struct, gc=False):
-    relation: Relation
-    raw: bytes
-    kind: ClassVar[Kind] = Kind.TRUNCATE
-
-    def new(self) -> Tuple | None:
-        return None
-
-    def old(self) -> Tuple | None:
-        return None
-
-
-_CHANGES: Final[dict[int, type[_Insert] | type[_Update] | type[_Delete] | type[_Truncate]]] = {
-    0x49: _Insert,
-    0x55: _Update,
-    0x44: _Delete,
-    0x54: _Truncate,
-}
-
-
-def _read_message(raw: bytes) -> Message:
-    flags, _ = _MESSAGE.unpack_from(raw)
-    end = raw.index(0, _MESSAGE.size)
-    return Message(raw[_MESSAGE.size : end].decode(), raw[end + 5 :], bool(flags & 1))
-
-
-def _perhaps_redefined(content: bytes) -> Message:
-    """What stands for the message of an event trigger where there is none.
-
-    pgoutput describes a relation again after each change of its definition (``rel_sync_cache_relation_cb``), and does not
-    say which column has been dropped and made again under its name. It also does after ANALYZE, so this is only a hint.
-    """
-    return Message(DDL_PREFIX, content, transactional=True)
 
 
 class PgOutputDecoder:
@@ -153,7 +53,7 @@ class PgOutputDecoder:
         self._relations: dict[int, Relation] = {}
         self._ddl_announced = True
         self._log: ChangeLog | None = None
-        self._begin: tuple[int, int, int] = (0, 0, 0)
+        self._xid = 0
         self._others = {
             0x42: self._on_begin,
             0x43: self._on_commit,
@@ -198,70 +98,58 @@ class PgOutputDecoder:
         except (struct.error, ValueError, KeyError, IndexError) as error:
             raise MalformedStreamError(f"pgoutput sent a malformed message {payload[:64]!r}: {error}") from error
 
+    def begin(self, xid: int) -> None:
+        """What is fed from now on belongs to transaction ``xid``."""
+        self._xid = xid
+        self._log = ChangeLog(self._memory_limit, self._spill_dir)
+
+    def commit(self, position: Lsn, end: Lsn, commit_time: int) -> Transaction:
+        """The transaction that :meth:`begin` began, which has committed. ``commit_time`` in microseconds since 1970."""
+        log, self._log = self._open_log(), None
+        return Transaction(position, end, self._xid, commit_time, log)
+
     def _ignore(self, payload: bytes) -> None:
         return None
 
     def _on_begin(self, payload: bytes) -> None:
-        self._begin = _BEGIN.unpack(payload)
-        self._log = ChangeLog(self._memory_limit, self._spill_dir)
+        _, _, xid = _BEGIN.unpack(payload)
+        self.begin(xid)
 
     def _on_commit(self, payload: bytes) -> Transaction:
-        commit_lsn, end_lsn, commit_time = _COMMIT.unpack(payload)
-        log = self._open_log()
-        self._log = None
-        return Transaction(commit_lsn, end_lsn, self._begin[2], commit_time + POSTGRES_EPOCH_US, log)
+        position, end, commit_time = _COMMIT.unpack(payload)
+        return self.commit(position, end, commit_time + POSTGRES_EPOCH_US)
 
     def _on_relation(self, payload: bytes) -> None:
-        relation = _read_relation(payload)
+        relation = read_relation(payload)
         before = self._relations.get(relation.oid)
         if before is not None and not self._ddl_announced and relation.schema != "realtime":
-            self._open_log().append(
-                _perhaps_redefined, msgspec.json.encode({"tag": "RELATION", "oids": [relation.oid]})
-            )
+            self._open_log().append(read_message, redefined_message(relation))
         if before == relation:
             relation = before  # sent again after any invalidation, such as ANALYZE: one object, whose hash is computed
         self._relations[relation.oid] = relation
-        key = payload[1:5]
-        for letter, change in _CHANGES.items():
-            if letter != 0x54:
-                self._makers[bytes((letter,)) + key] = partial(change, relation)
+        for letter, change in ROW_CHANGES.items():
+            self._makers[letter + payload[1:5]] = partial(change, relation)
 
     def _on_truncate(self, payload: bytes) -> None:
-        (count,) = _LENGTH.unpack_from(payload, 1)
         log = self._open_log()
-        for oid in struct.unpack_from(f"!{count}I", payload, 6):
-            log.append(partial(_Truncate, self._relations[oid]), b"")
+        for oid in truncated(payload):
+            log.append(partial(Truncate, self._relations[oid]), truncate_message(payload, oid))
 
     def _on_message(self, payload: bytes) -> Transaction | None:
-        flags, lsn = _MESSAGE.unpack_from(payload)
-        prefix = payload[_MESSAGE.size : payload.index(0, _MESSAGE.size)].decode()
+        flags, lsn = MESSAGE_HEAD.unpack_from(payload)
+        prefix = payload[MESSAGE_HEAD.size : payload.index(0, MESSAGE_HEAD.size)].decode()
         wanted = prefix.startswith(MESSAGE_PREFIX) and prefix != HEARTBEAT_PREFIX
         if flags & 1:
             if wanted:
-                self._open_log().append(_read_message, payload)
+                self._open_log().append(read_message, payload)
             return None
+        log = ChangeLog(self._memory_limit, self._spill_dir)
+        if wanted:
+            log.append(read_message, payload)
         # Its LSN is the end of its record, where a commit record may start: one less keeps positions apart.
-        return Transaction(lsn - 1, lsn, 0, 0, (_read_message(payload),) if wanted else ())
+        return Transaction(lsn - 1, lsn, 0, 0, log)
 
     def _open_log(self) -> ChangeLog:
         if self._log is None:
             raise MalformedStreamError("pgoutput sent a change outside a transaction")
         return self._log
-
-
-def _read_relation(payload: bytes) -> Relation:
-    (oid,) = _LENGTH.unpack_from(payload, 1)
-    schema_end = payload.index(0, 5)
-    name_end = payload.index(0, schema_end + 1)
-    identity = chr(payload[name_end + 1])
-    (count,) = _COUNT.unpack_from(payload, name_end + 2)
-    at = name_end + 4
-    columns = []
-    for _ in range(count):
-        end = payload.index(0, at + 1)
-        type_oid, type_mod = _RELATION_COLUMN.unpack_from(payload, end + 1)
-        columns.append(RelationColumn(payload[at + 1 : end].decode(), type_oid, type_mod, bool(payload[at] & 1)))
-        at = end + 9
-    # The schema pg_catalog is sent as an empty string.
-    schema = payload[5:schema_end].decode() or "pg_catalog"
-    return Relation(oid, schema, payload[schema_end + 1 : name_end].decode(), identity, tuple(columns))

@@ -24,9 +24,10 @@ from engine.feed.decoders.base import (
     MalformedStreamError,
     RelationNeededError,
     TableDescription,
+    Truncate,
 )
 from engine.feed.decoders.change_log import ChangeLog, Maker
-from engine.feed.decoders.wal2json_rows import CHANGES, Truncate, layout_for
+from engine.feed.decoders.wal2json_rows import CHANGES, layout_for
 from engine.lsn import parse_lsn
 from engine.transaction import Kind, Message, Relation, RelationColumn, Transaction
 

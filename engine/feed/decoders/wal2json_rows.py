@@ -16,7 +16,7 @@ import msgspec
 from engine.feed.decoders.base import TableDescription
 from engine.transaction import UNCHANGED, UNKNOWN, Change, Kind, Relation, RelationColumn, Value
 
-__all__ = ["CHANGES", "Layout", "Truncate", "layout_for", "unescape"]
+__all__ = ["CHANGES", "Layout", "layout_for", "unescape"]
 
 _BYTEA: Final = 17
 _NUMBERS_WITH_NAN: Final = frozenset((700, 701, 1700))  # float4, float8, numeric
@@ -217,22 +217,6 @@ class _Delete(msgspec.Struct, gc=False):
 
     def old(self) -> Tuple | None:
         return self.layout.old_row(_decode_row(self.raw).identity)
-
-
-class Truncate(msgspec.Struct, gc=False):
-    """TRUNCATE, of either plugin: there is nothing to decode."""
-
-    relation: Relation
-    raw: bytes
-    kind: ClassVar[Kind] = Kind.TRUNCATE
-
-    def new(self) -> Tuple | None:
-        """There are no rows."""
-        return None
-
-    def old(self) -> Tuple | None:
-        """Nobody is told which rows there were."""
-        return None
 
 
 CHANGES: Final[dict[Kind, Callable[[Layout, bytes], Change]]] = {
