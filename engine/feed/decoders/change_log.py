@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from operator import eq
 from pathlib import Path
 from typing import IO, Final
 
@@ -89,12 +91,27 @@ class ChangeLog:
         return len(self._head[0]) + self._count + len(self._rows)
 
     def __iter__(self) -> Iterator[Change | Message]:
-        for make, raw in zip(*self._head, strict=True):
-            yield make(raw)
+        for part in self._parts():
+            for make, raw in part:
+                yield make(raw)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to a log that gives equal changes."""
+        if not isinstance(other, ChangeLog):
+            return NotImplemented
+        return len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def entries(self) -> Iterator[tuple[Maker, bytes]]:
+        """What was appended, in order."""
+        return chain.from_iterable(self._parts())
+
+    def _parts(self) -> Iterator[Iterable[tuple[Maker, bytes]]]:
+        yield zip(*self._head, strict=True)
         if self._file is not None:
-            yield from self._read_back(self._file)
-        for make, raw in zip(self._rows, self._raws, strict=True):
-            yield make(raw)
+            yield self._read_back(self._file)
+        yield zip(self._rows, self._raws, strict=True)
 
     def _overflow(self) -> None:
         if self._file is None:
@@ -121,7 +138,7 @@ class ChangeLog:
             self._makers.append(make)  # and so kept alive: the id stays its own
         return number
 
-    def _read_back(self, file: IO[bytes]) -> Iterator[Change | Message]:
+    def _read_back(self, file: IO[bytes]) -> Iterator[tuple[Maker, bytes]]:
         descriptor, at, makers = file.fileno(), 0, self._makers
         rest = b""
         while block := os.pread(descriptor, _BLOCK, at):
@@ -132,7 +149,7 @@ class ChangeLog:
                 end = start + _HEADER.size + length
                 if end > len(data):
                     break
-                yield makers[number](data[start + _HEADER.size : end])
+                yield makers[number], data[start + _HEADER.size : end]
                 start = end
             rest = data[start:]
 

@@ -1,0 +1,171 @@
+"""Transactions that can travel: what pgoutput sent of one transaction, as a value that any process can decode.
+
+A change log keeps each message as it came, so frames are taken out of it when a consumer asks for them (:func:`frames_of`),
+and a consumer that does not ask pays nothing. :class:`FramesDecoder` makes the transaction out of them again. It needs
+nothing but the frames: no walsender, no catalog.
+
+The serialised form (:func:`pack`, :func:`unpack`) is one MessagePack array::
+
+    [1, position, end, xid, commit_time, part, more, relations, payloads]
+
+The first element is the version of this format. Positions and times are integers, ``more`` is a boolean, ``relations`` and
+``payloads`` are arrays of byte strings. A reader ignores elements after these, so a version may append some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engine.errors import FeedError
+from engine.feed.decoders.base import MalformedStreamError, Truncate
+from engine.feed.decoders.change_log import ChangeLog
+from engine.feed.decoders.pgoutput import PgOutputDecoder
+from engine.feed.decoders.pgoutput_messages import ROW_CHANGES, relation_message
+from engine.lsn import Lsn, format_lsn
+from engine.transaction import Message, Relation, Transaction
+
+__all__ = ["FORMAT", "FramesDecoder", "FramesError", "WalFrames", "frames_of", "pack", "unpack"]
+
+FORMAT: Final = 1
+"""The version of the serialised form. Another version is refused."""
+
+_FILED: Final = (Truncate, *ROW_CHANGES.values())
+_BOUNDS: Final = (b"B", b"C")  # Begin and Commit: the fields of the frames say what they say
+
+
+class FramesError(FeedError):
+    """Frames cannot be made of a transaction, or a transaction of frames."""
+
+
+class WalFrames(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
+    """One transaction, or one part of a large one, as pgoutput sent it.
+
+    Attributes:
+        position: the commit LSN.
+        end: the LSN after the commit record.
+        xid: the 32-bit id of the transaction; 0 for a logical message outside of a transaction.
+        commit_time: microseconds since the Unix epoch.
+        part: the number of this part, from 0.
+        more: whether another part follows.
+        relations: a Relation message for each table whose first change is in this part.
+        payloads: the messages between Begin and Commit, in order. A Relation message is among them where a definition
+            changes within the transaction. What the decoder drops (foreign logical messages, heartbeats, types and
+            origins) is not.
+    """
+
+    position: Lsn
+    end: Lsn
+    xid: int
+    commit_time: int
+    part: int
+    more: bool
+    relations: tuple[bytes, ...]
+    payloads: tuple[bytes, ...]
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(WalFrames).decode
+
+
+def pack(frames: WalFrames) -> bytes:
+    """The serialised form; see the module's docstring."""
+    return _encode(frames)
+
+
+def unpack(data: bytes) -> WalFrames:
+    """The frames behind ``data``. Raises ``FramesError`` for another version, and for what is no frames at all."""
+    try:
+        return _decode(data)
+    except msgspec.MsgspecError as error:
+        raise FramesError(
+            f"not frames of format {FORMAT}: {error}; sender and receiver must run versions that share a format"
+        ) from error
+
+
+def frames_of(transaction: Transaction, limit: int | None = None) -> Iterator[WalFrames]:
+    """The frames of ``transaction``, in as many parts as ``limit`` bytes of payload each make necessary (None: one).
+
+    Raises ``FramesError`` for a transaction that another plugin than pgoutput sent: what wal2json leaves out came from the
+    catalog.
+    """
+    known: dict[int, Relation] = {}
+    relations: list[bytes] = []
+    payloads: list[bytes] = []
+    part = size = 0
+
+    def frames(*, more: bool) -> WalFrames:
+        head = (transaction.position, transaction.end, transaction.xid, transaction.commit_time)
+        return WalFrames(*head, part, more, tuple(relations), tuple(payloads))
+
+    for relation, raw in _filed(transaction):
+        if limit is not None and payloads and size + len(raw) > limit:
+            yield frames(more=True)
+            part, size, relations, payloads = part + 1, 0, [], []
+        if relation is not None and known.get(relation.oid) != relation:
+            (payloads if relation.oid in known else relations).append(relation_message(relation))
+            known[relation.oid] = relation
+        payloads.append(raw)
+        size += len(raw)
+    yield frames(more=False)
+
+
+def _filed(transaction: Transaction) -> Iterator[tuple[Relation | None, bytes]]:
+    """Each message with its relation; None for a logical message."""
+    log = transaction.changes
+    if not isinstance(log, ChangeLog):
+        raise FramesError(f"transaction {transaction.xid} was not decoded from a stream: it has no messages to send")
+    for make, raw in log.entries():
+        change = make(raw)
+        if isinstance(change, Message) and raw[:1] == b"M":
+            yield None, raw
+        elif isinstance(change, _FILED) and raw:
+            yield change.relation, raw
+        else:
+            raise FramesError("only what pgoutput sent can be taken apart: set decoder to pgoutput")
+
+
+class FramesDecoder:
+    """Frames in, transactions out: pure, and the same as where the frames were taken.
+
+    Args:
+        memory_limit: bytes of memory for one transaction, after which what follows goes to a spill file.
+        spill_dir: where; the system's temporary folder if None.
+    """
+
+    def __init__(self, memory_limit: int = 16 << 20, spill_dir: Path | None = None) -> None:
+        self._decoder = PgOutputDecoder(memory_limit, spill_dir)
+        self._wanted: tuple[Lsn, int] | None = None  # the position and part that the transaction under way needs next
+
+    def feed(self, frames: WalFrames) -> Transaction | None:
+        """Take one part; the transaction if it is complete with it, else None.
+
+        Raises ``FramesError`` for a part that does not follow the one before, and ``MalformedStreamError`` for a message
+        that is not pgoutput's. The transaction under way is dropped then: go on with the first part of one.
+        """
+        wanted, self._wanted = self._wanted, None
+        if wanted is None or frames.part == 0:
+            wanted = (frames.position, 0)
+            self._decoder.reset()  # no definition but those that come with these frames
+            self._decoder.begin(frames.xid)
+        if (frames.position, frames.part) != wanted:
+            raise FramesError(
+                f"part {frames.part} of the transaction at {format_lsn(frames.position)} came, "
+                f"expected was part {wanted[1]} of the one at {format_lsn(wanted[0])}"
+            )
+        for payload in (*frames.relations, *frames.payloads):
+            if payload[:1] in _BOUNDS:
+                raise MalformedStreamError(f"frames hold the start or end of a transaction: {payload[:32]!r}")
+            message = self._decoder.feed(payload)
+            if message is None:
+                continue
+            if frames.xid:
+                raise MalformedStreamError(f"a transaction holds a message that belongs to none: {payload[:32]!r}")
+            return message
+        if frames.more:
+            self._wanted = (frames.position, frames.part + 1)
+            return None
+        return self._decoder.commit(frames.position, frames.end, frames.commit_time)
