@@ -40,7 +40,7 @@ from engine.postgres.snapshot_reader import Reader
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.change_feed import ChangeFeed
 from engine.stream.tail import TransactionTail
-from engine.stream.tap import StreamConsumer
+from engine.stream.interfaces import StreamConsumer
 from engine.stream.trimmer import Trimmer
 from engine.transaction import Discontinuity, Progress, Transaction
 
