@@ -6,10 +6,11 @@ Folders, in the order in which they may import one another (an import-linter con
 * ``values``    per type: equality, order and JSON form exactly as PostgreSQL has them;
 * ``catalog``   what the database says about the exposed tables, kept in step with the stream;
 * ``feed``      the replication stream, decoded into ordered ``Transaction`` objects;
-* ``stream``    the tail of recent transactions and what follows the one stream;
+* ``stream``    the driver that gives each transaction to its consumers, and the tail of recent transactions;
 * ``query``     builder JSON or SQL → a compiled plan;
 * ``live``      the results of queries: matcher, windows, differences;
-* ``channels``  messages, rooms and presence: rows of the schema ``realtime``.
+* ``channels``  messages, rooms and presence: rows of the schema ``realtime``; ``live`` and ``channels`` do not import each
+  other.
 
 ``errors``, ``lsn`` and ``transaction`` are the words all of them are written in. A folder named ``core`` has no I/O,
 no clock and no task. Nothing here knows about HTTP, WebSocket or sessions: ``server`` imports ``engine``, never the

@@ -138,7 +138,8 @@ class Transaction:
     the slot is confirmed with; ``xid`` the 32-bit top-level transaction id of the stream; ``commit_time``
     microseconds since the Unix epoch. ``changes`` may be iterated many times and may live in a spill file: a
     million rows never need a million objects. A non-transactional message comes as a transaction of its own
-    with ``xid`` 0.
+    with ``xid`` 0. ``tables``: oids of the tables that it changed (a partition's exposed root), noted by the live queries
+    as they go through the changes, for which an index by table is worth its place.
     """
 
     position: Lsn
@@ -146,6 +147,7 @@ class Transaction:
     xid: int
     commit_time: int
     changes: Iterable[Change | Message] = field(default=())
+    tables: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

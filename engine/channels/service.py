@@ -39,10 +39,10 @@ from engine.channels.presence.connections import Connections
 from engine.channels.publish.batch import storable
 from engine.channels.publish.publisher import Publisher
 from engine.errors import InvalidQueryError
-from engine.live.service import LiveQueries
 from engine.lsn import Lsn
 from engine.postgres.snapshot_reader import Reader
-from engine.transaction import Transaction
+from engine.stream.consumer import StreamDriver
+from engine.transaction import Discontinuity, Transaction
 
 __all__ = ["ChannelSettings", "Channels"]
 
@@ -53,42 +53,47 @@ _LAST_RECORDS = 2.0  # seconds that a stop waits for them
 class Channels:
     """Channels, presence and messages of one node.
 
-    Make it before ``live.start()``, start it after. ``pooled_dsn``: a pooler before the same database, for all but the
+    Make it before ``stream.start()``, start it after. ``pooled_dsn``: a pooler before the same database, for all but the
     publisher, which has to know its session.
     """
 
     def __init__(
-        self, dsn: str, live: LiveQueries, settings: ChannelSettings, *, pooled_dsn: str | None = None
+        self, dsn: str, stream: StreamDriver, settings: ChannelSettings, *, pooled_dsn: str | None = None
     ) -> None:
         self.settings = settings
         self._background = Background("channels")
-        self._live = live
-        self._began: Lsn = live.add_tap(self)
+        self._stream = stream
+        self._began: Lsn = stream.add_consumer(self)
         self.core = ChannelCore(self, self._began - 1)
-        self.core.seed(live.tail)
+        self.core.seed(stream.tail)
         shared, pooled = pooled_dsn or dsn, pooled_dsn is not None
         self._reader = Reader(
-            shared, size=settings.connections, timeout_ms=int(settings.timeout * 1000), saw=live.saw, pooled=pooled
+            shared, size=settings.connections, timeout_ms=int(settings.timeout * 1000), saw=stream.saw, pooled=pooled
         )
-        self._store = Store(shared, settings.node_id, settings.connections, settings.timeout, live.saw, pooled=pooled)
+        self._store = Store(shared, settings.node_id, settings.connections, settings.timeout, stream.saw, pooled=pooled)
         self._epochs = Epochs(self._store)
         self._schema = SchemaWatch(self._store)
         self._recorder = CommitRecorder(
-            self._store, self.core.ledger, self._epochs, live.confirm, settings.record_interval, settings.trim_interval
+            self._store,
+            self.core.ledger,
+            self._epochs,
+            stream.confirm,
+            settings.record_interval,
+            settings.trim_interval,
         )
         self._publisher = Publisher(
             dsn,
             settings.node_id,
             self._store,
-            live.reached,
+            stream.reached,
             self.core.ledger.position_of,
             gather=settings.gather,
             batch=settings.batch,
             queue=settings.queue,
             timeout=settings.publish_timeout,
         )
-        self._handover = HandOver(self.core, live, self._store, HistoryReader(self._reader), self._epochs, settings)
-        self._connections = Connections(self.core, self._store, self._background.spawn, live, settings)
+        self._handover = HandOver(self.core, stream, self._store, HistoryReader(self._reader), self._epochs, settings)
+        self._connections = Connections(self.core, self._store, self._background.spawn, stream, settings)
         self._maintenance = Maintenance(self._store, settings)
         self._recovery: asyncio.Task[None] | None = None
 
@@ -102,7 +107,7 @@ class Channels:
         await self._store.open()
         await self._reader.open()
         for pool in (self._store, self._reader):
-            self._live.on_reconnect(pool.renew)
+            self._stream.on_reconnect(pool.renew)
         await self._epochs.refresh()
         await self._maintenance.prepare(self.core.reader)
         await self._first_recovery()
@@ -110,7 +115,7 @@ class Channels:
         self._background.spawn(self._recorder.trim())
         self._recorder.wake()
         # What committed while this node was down may have got its position from others: the table says it, not our stream.
-        await self._live.reached(await self._store.flushed())
+        await self._stream.reached(await self._store.flushed())
         await self._recorder.recorded()
         await self._recorder.let_go()
         self._background.spawn(self._publisher.run())
@@ -180,7 +185,7 @@ class Channels:
         """Wait until everything that is committed now can be read by ``realtime.history()``. Raises ``UnavailableError``."""
         try:
             async with asyncio.timeout(_PATIENCE):
-                await self._live.reached(await self._store.committed())
+                await self._stream.reached(await self._store.committed())
                 await self._recorder.recorded()
         except TimeoutError as error:
             raise UnavailableError("this server does not follow the database now; try again") from error
@@ -220,7 +225,7 @@ class Channels:
         try:
             self.core.rooms.check(channel)
         except UnknownChannelError:
-            await self._live.reached(await self._store.committed())
+            await self._stream.reached(await self._store.committed())
             self.core.rooms.check(channel)
 
     # -- subscribing -----------------------------------------------------------------------------------------------
@@ -260,15 +265,15 @@ class Channels:
         if self.core.router.remove(subscription):
             self._connections.left(subscription)
 
-    # -- the stream (see engine.live.tap) --------------------------------------------------------------------------
+    # -- the stream (see engine.stream.interfaces) ------------------------------------------------------------------
 
     def process(self, transaction: Transaction) -> Iterator[None]:
         """Take a transaction."""
         return self.core.process(transaction)
 
-    def discontinuity(self, reason: str, position: Lsn, *, missing: bool) -> None:
+    def discontinuity(self, event: Discontinuity, position: Lsn) -> None:
         """Messages may be missing: they are in their table."""
-        if missing:
+        if event.missing:
             self._publisher.uncertain()
         resume = self._handover.interrupt(position)
         if self._recovery is not None:

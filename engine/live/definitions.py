@@ -47,7 +47,7 @@ class Definitions:
         planner: Planner,
         refresher: Refresher,
         reader: Reader,
-        turn: asyncio.Lock,
+        apply_lock: asyncio.Lock,
         background: Background,
     ) -> None:
         self._settings = settings
@@ -56,7 +56,7 @@ class Definitions:
         self._planner = planner
         self._refresher = refresher
         self._reader = reader
-        self._turn = turn
+        self._apply_lock = apply_lock
         self._background = background
         self._gaps: set[int] | None = set()  # tables whose changes the stream may lack since the last load; None: all
         self.problem: str | None = None
@@ -129,7 +129,7 @@ class Definitions:
 
     async def use(self, catalog: Catalog) -> None:
         """Take a catalog that was loaded."""
-        async with self._turn:
+        async with self._apply_lock:
             changed = self._router.use(catalog)
             self._planner.use(self._router.catalog)
             self.replan(changed)

@@ -32,6 +32,7 @@ from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.planner import reread_instead
 from engine.query.sql.dry_run import rejection, writes
+from engine.stream.consumer import StreamDriver
 
 __all__ = ["Refresher"]
 
@@ -101,7 +102,7 @@ class Refresher:
     """The queries that are kept, each with at most one read under way.
 
     Args:
-        turn: held while a large transaction is being applied; nothing is handed over inside one.
+        stream: a read is joined to it with its tail, between two transactions.
         spawn: starts a task that ends with the service.
         position: the commit LSN to announce differences with.
         redefined: called when a read shows that the catalog is out of date.
@@ -117,7 +118,7 @@ class Refresher:
         reader: Reader,
         planner: Planner,
         catalog: CatalogKeeper,
-        turn: asyncio.Lock,
+        stream: StreamDriver,
         spawn: Spawn,
         position: Callable[[], Lsn],
         redefined: Callable[[], None],
@@ -129,7 +130,7 @@ class Refresher:
         self._reader = reader
         self._planner = planner
         self._catalog = catalog
-        self._turn = turn
+        self._stream = stream
         self._spawn = spawn
         self._position = position
         self._redefined = redefined
@@ -246,7 +247,7 @@ class Refresher:
             if state.instead is not None and isinstance(query.plan, IncrementalPlan):
                 query.plan = reread_instead(query.plan, state.instead)
         plan = query.plan
-        ticket = self._router.tail.begin_read()
+        ticket = self._stream.tail.begin_read()
         read: ReadResult | None = None
         try:
             self.reads += 1
@@ -263,10 +264,10 @@ class Refresher:
                 self._redefined()
                 state.replan = True
                 return False
-            async with self._turn:
+            async with self._stream.apply_lock:
                 return not state.replan and query in self._states and self._hand_over(query, state, plan, read)
         finally:
-            self._router.tail.end_read(ticket, read.snapshot if read else None)
+            self._stream.tail.end_read(ticket, read.snapshot if read else None)
 
     async def _read(self, query: LiveQuery, state: _State, plan: Plan) -> ReadResult:
         """Raises ``_TooSlowError`` for a read that is cut off; remembers how long one took."""

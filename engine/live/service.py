@@ -1,8 +1,8 @@
-"""The live-query service: joins the feed, the router and the reads.
+"""The live-query service: joins the stream, the dispatcher and the reads.
 
-One task consumes the feed. Everything else happens in small tasks that do their I/O outside and hand over between two
-transactions: reads (:mod:`engine.live.refresher`), the catalog (:mod:`engine.catalog.watcher`), and letting go of what
-the transaction tail no longer needs.
+It is a consumer of the stream: the driver's task gives it each transaction. Everything else happens in small tasks that do
+their I/O outside and hand over between two transactions: reads (:mod:`engine.live.refresher`) and the catalog
+(:mod:`engine.catalog.watcher`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
 
 import psycopg
 import structlog
@@ -39,45 +38,47 @@ from engine.postgres.errors import UNREADABLE, in_words, is_clients, is_statemen
 from engine.postgres.snapshot_reader import Reader
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.change_feed import ChangeFeed
-from engine.stream.tail import TransactionTail
-from engine.stream.interfaces import StreamConsumer
-from engine.stream.trimmer import Trimmer
-from engine.transaction import Discontinuity, Progress, Transaction
+from engine.stream.consumer import StreamDriver
+from engine.transaction import Discontinuity, Transaction
 
-__all__ = ["LiveQueries", "LiveSettings"]
+__all__ = ["LiveQueries", "LiveSettings", "make_reader"]
 
 log = structlog.get_logger(__name__)
 
-_BREATH = 0.005  # seconds of work between two chances for other tasks
 _RETRY = 0.1  # seconds between two attempts to reach the database
 _PATIENCE = 5.0  # seconds to try to reach the database before a query is refused
 _CUT_OFF = 3  # times the checking of a query may be cut off before it is the query's fault
 _CATCH_UP = 20.0  # seconds to wait for the stream, which may be behind, before what it has not told of is refused
 
 
-class LiveQueries:
-    """Exact live queries over the exposed tables of one database. One per process, all calls in its event loop."""
+def make_reader(dsn: str, feed: ChangeFeed, settings: LiveSettings, *, pooled: bool = False) -> Reader:
+    """The reader of the live queries over ``dsn`` (of a pooler if ``pooled``), whose snapshots ``feed`` is told of."""
+    return Reader(
+        dsn,
+        size=settings.readers,
+        timeout_ms=settings.read_timeout_ms,
+        quick_timeout_ms=settings.quick_timeout_ms,
+        lock_timeout_ms=settings.lock_timeout_ms,
+        saw=feed.saw,
+        silent=feed.doubt,
+        pooled=pooled,
+    )
 
-    def __init__(
-        self, dsn: str, feed: ChangeFeed, settings: LiveSettings | None = None, *, pooled: bool = False
-    ) -> None:
+
+class LiveQueries:
+    """Exact live queries over the exposed tables of one database. One per process, all calls in its event loop.
+
+    Make it before ``stream.start()`` and start it before, too. ``reader`` (see :func:`make_reader`) is its owner's to open
+    and close.
+    """
+
+    def __init__(self, stream: StreamDriver, reader: Reader, settings: LiveSettings | None = None) -> None:
         self.settings = settings or LiveSettings()
         self._background = Background("live queries")
-        self._feed = feed
-        self._router = Dispatcher(self.settings.max_rows, self.settings.slack)
-        self._reader = Reader(
-            dsn,
-            size=self.settings.readers,
-            timeout_ms=self.settings.read_timeout_ms,
-            quick_timeout_ms=self.settings.quick_timeout_ms,
-            lock_timeout_ms=self.settings.lock_timeout_ms,
-            saw=feed.saw,
-            silent=feed.doubt,
-            pooled=pooled,
-        )
+        self._stream = stream
+        self._reader = reader
+        self._router = Dispatcher(stream.tail, self.settings.max_rows, self.settings.slack)
         self._planner = Planner(self._reader, self.settings.plan_bytes)
-        self._trimmer = Trimmer(self._router.tail, self._reader, self.settings.trim_interval, self.confirm)
-        self._turn = asyncio.Lock()
         self._catalog = CatalogKeeper(
             self._reader, lambda catalog: self._definitions.use(catalog), self.settings.stream_generated
         )
@@ -87,7 +88,7 @@ class LiveQueries:
             reader=self._reader,
             planner=self._planner,
             catalog=self._catalog,
-            turn=self._turn,
+            stream=stream,
             spawn=self._background.spawn,
             position=lambda: self.position,
             redefined=lambda: self._definitions.redefined(),
@@ -101,37 +102,28 @@ class LiveQueries:
             planner=self._planner,
             refresher=self._refresher,
             reader=self._reader,
-            turn=self._turn,
+            apply_lock=stream.apply_lock,
             background=self._background,
         )
         self._queries = QueryRegistry(self.settings.linger, self._refresher.forget, self.settings.linger_bytes)
-        self._passed: Lsn = 0
-        self._gaps = 0
-        self._origin: Lsn = 0
-        self._taps: list[StreamConsumer] = []
+        stream.add_consumer(self)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open the connections, load the catalog and begin to consume the feed.
+        """Load the catalog and begin to keep it current.
 
         Raises ``CatalogError`` if the database is not migrated, ``psycopg.OperationalError`` if it cannot be reached.
         """
-        self._origin = self._feed.received
-        self._feed.on_reconnect(self._reader.renew)
-        await self._reader.open()
         await self._catalog.load()
-        self._background.spawn(self._consume())
         self._background.spawn(self._definitions.close_gap())
         self._background.spawn(self._definitions.watch())
-        self._background.spawn(self._trimmer.run())
         self._background.spawn(self._tick())
 
     async def stop(self) -> None:
-        """Stop everything; subscribers are told nothing."""
+        """Stop everything; subscribers are told nothing. The stream has been stopped before."""
         await self._background.stop()
         self._queries.close()
-        await self._reader.close()
 
     @property
     def failure(self) -> BaseException | None:
@@ -139,13 +131,13 @@ class LiveQueries:
         return self._background.failure
 
     def on_failure(self, tell: Callable[[BaseException], None]) -> None:
-        """Call ``tell`` if something ends the service by itself: it follows nothing any more then."""
+        """Call ``tell`` if something ends the service by itself: nothing is read again then."""
         self._background.on_failure(tell)
 
     @property
     def position(self) -> Lsn:
         """The commit LSN of the last transaction applied; before the first one, where the stream stood."""
-        return self._router.position or self._passed or self._origin
+        return self._router.position or self._stream.position
 
     @property
     def problem(self) -> str | None:
@@ -160,66 +152,22 @@ class LiveQueries:
             "queries": len(self._queries),
             "subscriptions": sum(len(query.subscriptions) for query in self._queries),
             "refreshing": self._refresher.busy,
-            "tail": len(self._router.tail),
+            "tail": len(self._stream.tail),
             "reads": self._refresher.reads,
             "plan_bytes": self._planner.weight,
             "linger_bytes": self._queries.lingering_weight,
         }
-
-    # -- others who listen to the stream ---------------------------------------------------------------------------
-
-    def add_tap(self, tap: StreamConsumer) -> Lsn:
-        """Let ``tap`` see every transaction from now on, after the live queries have applied it.
-
-        Returns the position from which on it sees every commit. What came before and is in the tail it has to take from
-        there.
-        """
-        self._taps.append(tap)
-        return self._passed or self._feed.confirmed
-
-    @property
-    def tail(self) -> TransactionTail:
-        """What a snapshot might not show; a tap that reads under a snapshot joins it to the stream with this."""
-        return self._router.tail
-
-    async def reached(self, position: Lsn) -> None:
-        """Wait until every commit before ``position`` has been applied, or until the stream has a gap: the taps have been
-        told by then, everything is read again, and the position may be one of a history that was lost.
-
-        Raises what ended the service, if anything has.
-        """
-        gaps = self._gaps
-        while self._passed < position and self._gaps == gaps:
-            await self._background.next_move()
-
-    def saw(self, position: Lsn, timeline: int) -> None:
-        """A tap has read a snapshot; see :meth:`engine.feed.feed.Feed.saw`."""
-        self._feed.saw(position, timeline)
-
-    def on_reconnect(self, tell: Callable[[], None]) -> None:
-        """Call ``tell`` when the server was reached again; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
-        self._feed.on_reconnect(tell)
-
-    async def renew_lease(self) -> None:
-        """Write this node's row now. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
-        await self._feed.renew_lease()
-
-    def confirm(self) -> None:
-        """Confirm what neither the live queries nor a tap needs any more."""
-        position = self._router.tail.confirmable
-        for tap in self._taps:
-            held = tap.confirmable
-            if held is not None:
-                position = min(position, held)
-        self._feed.confirm(position)
 
     async def settled(self, position: Lsn) -> None:
         """Wait until every commit before ``position`` has been applied and no query has yet to be read.
 
         Raises what ended the service, if anything has.
         """
-        while self._passed < position or self._refresher.busy or not self._catalog.is_current:
-            await self._background.next_move()
+        while self._stream.passed < position or self._refresher.busy or not self._catalog.is_current:
+            if self._stream.passed < position:
+                await self._stream.changed()
+            else:
+                await self._background.next_move()
 
     # -- subscribing -----------------------------------------------------------------------------------------------
 
@@ -292,63 +240,32 @@ class LiveQueries:
         with contextlib.suppress(TimeoutError, *UNREADABLE):
             async with asyncio.timeout(_CATCH_UP):
                 position = await self._reader.flushed()
-                while self._passed < position:
-                    await self._background.next_move()
+                while self._stream.passed < position:
+                    await self._stream.changed()
                 return True
         return False
 
-    # -- the stream ------------------------------------------------------------------------------------------------
+    # -- the stream (see engine.stream.interfaces) -------------------------------------------------------------------
 
-    async def _consume(self) -> None:
-        began = time.monotonic()
-        async for event in self._feed:
-            if isinstance(event, Transaction):
-                await self._apply(event)
-            elif isinstance(event, Progress):
-                self._pass(event.position)
-            elif isinstance(event, Discontinuity):
-                self._interrupt(event)
-            if time.monotonic() - began > _BREATH:
-                await asyncio.sleep(0)
-                began = time.monotonic()
-
-    def _interrupt(self, event: Discontinuity) -> None:
-        log.warning("everything is read again", reason=event.reason)
-        for tap in self._taps:
-            position = self._feed.confirmed if event.missing else self.position
-            tap.discontinuity(event.reason, position, missing=event.missing)
-        if event.missing:
-            self._gaps += 1
-            self._passed = self._feed.confirmed  # another history may begin below what the last one had reached
-            self._background.moved()
-        self._router.interrupt(other_history=event.other_history)
-        self._definitions.interrupt(missing=event.missing, other_history=event.other_history)
-
-    async def _apply(self, transaction: Transaction) -> None:
+    def process(self, transaction: Transaction) -> Iterator[None]:
+        """Apply ``transaction`` to the lists and deliver what has changed in them."""
         outcome = Outcome()
-        # Taken before the first change, also by a small transaction: whoever waits for the turn hands over before it or
-        # after it, never in its middle.
-        async with self._turn:
-            for _ in chain(self._router.process(transaction, outcome), self._conclude(transaction, outcome)):
-                await asyncio.sleep(0)
-            for tap in self._taps:
-                for _ in tap.process(transaction):
-                    await asyncio.sleep(0)
-        self._pass(transaction.end)
-
-    def _conclude(self, transaction: Transaction, outcome: Outcome) -> Iterator[None]:
+        yield from self._router.process(transaction, outcome)
         yield from outcome.tell(self._router.position)
         for note in outcome.ddl:
             self._definitions.note(note, transaction.xid)
         for query in outcome.refresh:
             self._refresher.refresh(query)
-        self._trimmer.look()
 
-    def _pass(self, position: Lsn) -> None:
-        self._passed = max(self._passed, position)
-        self._router.advance(position)
-        self.confirm()
-        self._background.moved()
+    def discontinuity(self, event: Discontinuity, position: Lsn) -> None:
+        """Every list is read again."""
+        self._router.interrupt(other_history=event.other_history)
+        self._definitions.interrupt(missing=event.missing, other_history=event.other_history)
+
+    @property
+    def confirmable(self) -> Lsn | None:
+        """No objection: what a list may still need is in the tail."""
+        return None
 
     # -- in the background -----------------------------------------------------------------------------------------
 

@@ -14,15 +14,14 @@ class LiveSettings:
     ``linger``: seconds a query stays warm after its last subscriber left; ``linger_bytes``: what such queries may hold
     together. ``plan_bytes``: what plans, and as much again what checked SQL, may take; all three as estimated.
     ``reread_interval``: a re-read query runs at most once per this many seconds. ``clock_interval``: seconds between
-    re-runs of a query that depends on the time. ``trim_interval``: seconds between two looks at what the transaction tail
-    may let go. ``max_rows``: rows a query without limit may have; ``max_bytes``: what those of clients' own SQL may have
-    together. ``slack``: rows kept beyond a limit, at least; more (half the limit, up to 500) for larger limits.
-    ``readers``: database connections for reads. ``read_timeout_ms``: how long a read may take at most;
-    ``quick_timeout_ms``: how long before it goes on in the slow lane (see :mod:`engine.postgres.read_lanes`);
-    ``lock_timeout_ms``: how long it waits for a lock at a time. ``slow_pause``: seconds at most between two attempts
-    of a query that does not end within ``read_timeout_ms`` any more. ``stream_generated``: whether the decoder sends
-    generated columns.
-    ``watch_interval``: seconds between two looks at definitions whose changes were not announced.
+    re-runs of a query that depends on the time. ``max_rows``: rows a query without limit may have; ``max_bytes``: what
+    those of clients' own SQL may have together. ``slack``: rows kept beyond a limit, at least; more (half the limit, up
+    to 500) for larger limits. ``readers``: database connections for reads. ``read_timeout_ms``: how long a read may
+    take at most; ``quick_timeout_ms``: how long before it goes on in the slow lane (see
+    :mod:`engine.postgres.read_lanes`); ``lock_timeout_ms``: how long it waits for a lock at a time. ``slow_pause``:
+    seconds at most between two attempts of a query that does not end within ``read_timeout_ms`` any more.
+    ``stream_generated``: whether the decoder sends generated columns. ``watch_interval``: seconds between two looks at
+    definitions whose changes were not announced.
     """
 
     linger: float = 15.0
@@ -30,7 +29,6 @@ class LiveSettings:
     plan_bytes: int = 8 << 20
     reread_interval: float = 0.05
     clock_interval: float = 1.0
-    trim_interval: float = 1.0
     max_rows: int = 10_000
     max_bytes: int = 32 << 20
     slack: int = 10

@@ -1,1 +1,1 @@
-"""Between feed and consumers: recent transactions, those still in flight, and the interfaces of both ends."""
+"""Between feed and consumers: the driver, recent transactions, those still in flight, and the interfaces of both ends."""

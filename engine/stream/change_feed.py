@@ -1,4 +1,4 @@
-"""What the live queries need of the feed."""
+"""What the stream driver needs of the feed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ChangeFeed"]
 
 
 class ChangeFeed(Protocol):
-    """What the service needs of :class:`engine.feed.feed.Feed`."""
+    """What is needed of :class:`engine.feed.feed.Feed`."""
 
     def __aiter__(self) -> AsyncIterator[FeedEvent]:
         """The events, in order."""

@@ -36,7 +36,6 @@ class ReadTicket:
 @dataclass(slots=True)
 class _Entry:
     transaction: Transaction
-    tables: frozenset[int]
     confirmable: Lsn  # everything before this entry ends here
 
 
@@ -55,9 +54,9 @@ class TransactionTail:
     def __iter__(self) -> Iterator[Transaction]:
         return iter([entry.transaction for entry in self._entries])
 
-    def append(self, transaction: Transaction, tables: frozenset[int] = frozenset()) -> None:
-        """The stream delivered ``transaction``, which changed the relations with the oids ``tables``."""
-        self._entries.append(_Entry(transaction, tables, self._delivered))
+    def append(self, transaction: Transaction) -> None:
+        """The stream delivered ``transaction``."""
+        self._entries.append(_Entry(transaction, self._delivered))
         self._delivered = transaction.end
 
     def advance(self, position: Lsn) -> None:
@@ -72,8 +71,9 @@ class TransactionTail:
     def unseen_by(self, snapshot: Snapshot, tables: Set[int] | None = None) -> Iterator[Transaction]:
         """The transactions ``snapshot`` does not show (and that changed one of ``tables``), in commit order."""
         for entry in self._entries:
-            if (tables is None or not tables.isdisjoint(entry.tables)) and not snapshot.shows(entry.transaction.xid):
-                yield entry.transaction
+            transaction = entry.transaction
+            if (tables is None or not tables.isdisjoint(transaction.tables)) and not snapshot.shows(transaction.xid):
+                yield transaction
 
     def distrust(self) -> None:
         """What snapshots have shown up to now may never have been: transactions leave by later ones only."""

@@ -14,9 +14,10 @@ import structlog
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.service import Channels
 from engine.feed.feed import Feed, FeedSettings
-from engine.live.service import LiveQueries, LiveSettings
+from engine.live.service import LiveQueries, LiveSettings, make_reader
 from engine.lsn import format_lsn
 from engine.postgres.pool import check_pooler
+from engine.stream.consumer import StreamDriver
 from server.app.drain import Connections, drain
 from server.app.settings import Settings
 from server.auth.authorizer import NameRules
@@ -70,22 +71,21 @@ class Node:
         pooled = self._settings.pooled_dsn
         if pooled is not None:
             await check_pooler(self._dsn, pooled)
-        live = LiveQueries(
-            pooled or self._dsn,
-            self._feed,
-            LiveSettings(readers=self._settings.pool_size, stream_generated=self._feed.plugin != "wal2json"),
-            pooled=pooled is not None,
-        )
+        tuning = LiveSettings(readers=self._settings.pool_size, stream_generated=self._feed.plugin != "wal2json")
+        reader = make_reader(pooled or self._dsn, self._feed, tuning, pooled=pooled is not None)
+        stream = StreamDriver(self._feed, reader)
+        live = LiveQueries(stream, reader, tuning)
         channels = Channels(
-            self._dsn,
-            live,
-            ChannelSettings(node_id=_feed_settings(self._settings).node),
-            pooled_dsn=pooled,
+            self._dsn, stream, ChannelSettings(node_id=_feed_settings(self._settings).node), pooled_dsn=pooled
         )
-        live.on_failure(self._fail)
-        channels.on_failure(self._fail)
+        for service in (stream, live, channels):
+            service.on_failure(self._fail)
+        self._stack.push_async_callback(reader.close)
+        await reader.open()
         self._stack.push_async_callback(live.stop)
         await live.start()
+        self._stack.push_async_callback(stream.stop)
+        stream.start()
         self._stack.push_async_callback(channels.stop)
         await channels.start()
         self._live, self._channels = live, channels

@@ -22,10 +22,10 @@ from engine.channels.core.model import ChannelEvent, ChannelOptions, Member, Pub
 from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
-from engine.live.service import LiveQueries
 from server.cli.local_postgres import LocalPostgres
 from tests.bench.report import report
 from tests.conftest import fresh_database
+from tests.support.stream_and_live import StreamAndLive
 
 CHANNEL = "bench"  # without a colon: pgbench would take it for a variable
 PUBLISHERS = 10
@@ -128,9 +128,9 @@ async def measure(postgres: LocalPostgres, dsn: str, rate: int, seconds: float) 
     settings = FeedSettings(slot_name="bench", throw_away=True)
     async with Feed(dsn, settings) as feed:
         await feed.streaming()
-        live = LiveQueries(dsn, feed)
-        channels = Channels(dsn, live, ChannelSettings(node_id=settings.node))
-        await live.start()
+        following = StreamAndLive(dsn, feed, trim_interval=1.0)
+        channels = Channels(dsn, following.stream, ChannelSettings(node_id=settings.node))
+        await following.start()
         await channels.start()
         subscribers = [Subscriber(number == 0) for number in range(SUBSCRIBERS)]
         for number, subscriber in enumerate(subscribers):
@@ -154,7 +154,7 @@ async def measure(postgres: LocalPostgres, dsn: str, rate: int, seconds: float) 
             subscriber.count = 0
             subscriber.taken = []
         tps = await asyncio.to_thread(pgbench, postgres, dsn, seconds)
-        await live.reached(await channels._store.flushed())
+        await following.stream.reached(await channels._store.flushed())
         count = subscribers[0].count
         lines.append(
             line(
@@ -166,7 +166,7 @@ async def measure(postgres: LocalPostgres, dsn: str, rate: int, seconds: float) 
             )
         )
         await channels.stop()
-        await live.stop()
+        await following.stop()
     tps = await asyncio.to_thread(pgbench, postgres, dsn, seconds)
     lines.append(line(f"{WRITERS} SQL writers, nobody follows (pgbench)", tps, [], 0, 0))
     return lines

@@ -17,6 +17,7 @@ from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.core.window import read_size
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import ReadResult
+from engine.stream.tail import TransactionTail
 from tests.bench.bench_match import plan_for
 from tests.bench.report import report
 from tests.bench.stream import MESSAGES, resident_kib, row
@@ -43,7 +44,7 @@ def _growth(make: Callable[[int], object], count: int) -> float:
 
 def windows(count: int) -> tuple[Dispatcher, list[LiveQuery]]:
     """A router with ``count`` distinct windows of 50 rows and their slack."""
-    router = Dispatcher()
+    router = Dispatcher(TransactionTail())
     router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
     size = read_size(50)
     queries = []

@@ -109,11 +109,8 @@ class NodeHere(ModelNode):
         await self.stop()
 
     def complaints(self) -> list[str]:
-        failures = [
-            self._node._live and self._node._live.failure,
-            self._node._channels and self._node._channels.failure,
-        ]
-        return [f"the node failed: {failure!r}" for failure in failures if failure is not None]
+        failure = self._node.failure
+        return [] if failure is None else [f"the node failed: {failure!r}"]
 
 
 class NodeOutside(ModelNode):

@@ -21,6 +21,7 @@ from engine.live.service import LiveQueries, LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.session_settings import connection_options
 from tests.oracle.queries import Query
+from tests.support.stream_and_live import StreamAndLive
 
 __all__ = ["Arena", "Client", "arena"]
 
@@ -154,18 +155,13 @@ async def arena(dsn: str, decoder: str, slot: str) -> AsyncIterator[Arena]:
     """Start the service over ``dsn``; everything is gone afterwards."""
     settings = FeedSettings(slot_name=slot, decoder=decoder, throw_away=True)  # type: ignore[arg-type]
     async with Feed(dsn, settings) as feed:
-        live = LiveQueries(
-            dsn,
-            feed,
-            LiveSettings(
-                reread_interval=0.0, trim_interval=0.02, linger=0.0, slack=2, stream_generated=decoder == "pgoutput"
-            ),
-        )
-        await live.start()
+        tuning = LiveSettings(reread_interval=0.0, linger=0.0, slack=2, stream_generated=decoder == "pgoutput")
+        following = StreamAndLive(dsn, feed, tuning)
+        await following.start()
         truth = await psycopg.AsyncConnection.connect(dsn, autocommit=True, options=connection_options())
         truth.adapters.register_loader("jsonb", _JsonText)
         try:
-            yield Arena(dsn, live, truth)
+            yield Arena(dsn, following.live, truth)
         finally:
             await truth.close()
-            await live.stop()
+            await following.stop()

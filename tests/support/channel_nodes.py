@@ -16,9 +16,10 @@ from engine.channels.core.model import Ack, ChannelEvent, ChannelOptions, Member
 from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import DecoderName, FeedSettings
-from engine.live.service import LiveQueries, LiveSettings
+from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.session_settings import connection_options
+from tests.support.stream_and_live import StreamAndLive
 
 PATIENCE = 30
 """Seconds after which a test that waits for something has failed."""
@@ -70,10 +71,11 @@ class Listener:
 class Node:
     """A feed, live queries and channels."""
 
-    def __init__(self, dsn: str, feed: Feed, live: LiveQueries, channels: Channels) -> None:
+    def __init__(self, dsn: str, feed: Feed, following: StreamAndLive, channels: Channels) -> None:
         self.dsn = dsn
         self.feed = feed
-        self.live = live
+        self.stream = following.stream
+        self.live = following.live
         self.channels = channels
 
     async def member(self, user: str | None = None, **attributes: Any) -> Listener:
@@ -111,7 +113,7 @@ class Node:
         """Wait until everything committed so far has been delivered."""
         position = parse_lsn(read(self.dsn, "select pg_current_wal_flush_lsn()::text")[0][0])
         async with asyncio.timeout(PATIENCE):
-            await self.live.reached(position)
+            await self.stream.reached(position)
 
 
 @asynccontextmanager
@@ -130,20 +132,20 @@ async def node(
     async with Feed(dsn, settings) as source:
         async with asyncio.timeout(PATIENCE):
             await source.streaming()
-        live = LiveQueries(dsn, source, LiveSettings(trim_interval=0.05, stream_generated=decoder == "pgoutput"))
+        following = StreamAndLive(dsn, source, LiveSettings(stream_generated=decoder == "pgoutput"), trim_interval=0.05)
         channels = Channels(
-            through or dsn, live, ChannelSettings(node_id=settings.node, **{"trim_interval": 0.05, **more})
+            through or dsn, following.stream, ChannelSettings(node_id=settings.node, **{"trim_interval": 0.05, **more})
         )
         try:
-            await live.start()
+            await following.start()
             async with asyncio.timeout(PATIENCE):
                 await channels.start()
-            yield Node(dsn, source, live, channels)
-            assert live.failure is None, live.failure
+            yield Node(dsn, source, following, channels)
+            assert following.failure is None, following.failure
             assert channels.failure is None, channels.failure
         finally:
             await channels.stop()
-            await live.stop()
+            await following.stop()
 
 
 def connect(dsn: str, **options: Any) -> psycopg.Connection[Any]:

@@ -16,16 +16,17 @@ from engine.feed.feed import Feed
 from engine.feed.settings import DecoderName, FeedSettings
 from engine.live.core.diff import WindowEvent
 from engine.live.core.shared_query import Subscription
-from engine.live.service import LiveQueries, LiveSettings
+from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.session_settings import connection_options
 from tests.oracle.arena import Client
 from tests.oracle.queries import Query
+from tests.support.stream_and_live import StreamAndLive
 
 PATIENCE = 40
 """Seconds after which a test that waits for something has failed."""
 
-QUICK = LiveSettings(reread_interval=0.0, trim_interval=0.02, linger=0.0, slack=2)
+QUICK = LiveSettings(reread_interval=0.0, linger=0.0, slack=2)
 
 
 class Follower(Client):
@@ -67,10 +68,11 @@ class Follower(Client):
 class Stage:
     """A feed and the live queries over ``dsn``."""
 
-    def __init__(self, dsn: str, feed: Feed, live: LiveQueries) -> None:
+    def __init__(self, dsn: str, feed: Feed, service: StreamAndLive) -> None:
         self.dsn = dsn
         self.feed = feed
-        self.live = live
+        self.stream = service.stream
+        self.live = service.live
 
     @property
     def slot(self) -> str:
@@ -107,6 +109,7 @@ async def stage(
     slot: str | None = None,
     live: LiveSettings = QUICK,
     reads: str | None = None,
+    trim_interval: float = 0.02,
     **feed: Any,
 ) -> AsyncIterator[Stage]:
     """The service over ``dsn``, which reads rows from ``reads`` if that is given; everything is gone afterwards."""
@@ -116,7 +119,8 @@ async def stage(
     async with Feed(dsn, settings) as source:
         async with asyncio.timeout(PATIENCE):
             await source.streaming()
-        service = LiveQueries(reads or dsn, source, replace(live, stream_generated=decoder == "pgoutput"))
+        tuning = replace(live, stream_generated=decoder == "pgoutput")
+        service = StreamAndLive(reads or dsn, source, tuning, trim_interval=trim_interval)
         try:
             await service.start()
             yield Stage(dsn, source, service)

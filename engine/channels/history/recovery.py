@@ -23,9 +23,9 @@ from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import OTHER_HISTORY, Epochs
 from engine.channels.history.reader import HistoryPage, HistoryReader
-from engine.live.service import LiveQueries
 from engine.lsn import Lsn, format_lsn
 from engine.postgres.errors import AWAY, in_words
+from engine.stream.consumer import StreamDriver
 
 __all__ = ["HandOver"]
 
@@ -45,7 +45,7 @@ class HandOver:
     def __init__(
         self,
         core: ChannelCore,
-        live: LiveQueries,
+        stream: StreamDriver,
         store: Store,
         replay: HistoryReader,
         epochs: Epochs,
@@ -53,7 +53,7 @@ class HandOver:
     ) -> None:
         self._core = core
         self._epochs = epochs
-        self._live = live
+        self._stream = stream
         self._store = store
         self._replay = replay
         self._settings = settings
@@ -100,10 +100,10 @@ class HandOver:
     async def _reach(self, since: Position | None) -> None:
         """Another node may have shown or acknowledged to the client what this one has yet to receive."""
         if since is None:
-            await self._live.reached(await self._store.flushed())
+            await self._stream.reached(await self._store.flushed())
         elif since.lsn > self._core.position:
             flushed = await self._store.flushed()
-            await self._live.reached(min(since.lsn + 1, flushed))
+            await self._stream.reached(min(since.lsn + 1, flushed))
 
     async def _read(
         self, subscription: Subscription, since: Position | None, history: int
@@ -200,13 +200,13 @@ class HandOver:
             subscription.finish(EndEvent(error, subscription.channel))
 
     async def _load(self) -> None:
-        ticket = self._live.tail.begin_read()
+        ticket = self._stream.tail.begin_read()
         snapshot = None
         try:
             snapshot, tables = await self._store.tables(*_TABLES)
-            self._core.load(snapshot, tables, self._live.tail.unseen_by(snapshot))
+            self._core.load(snapshot, tables, self._stream.tail.unseen_by(snapshot))
         finally:
-            self._live.tail.end_read(ticket, snapshot)
+            self._stream.tail.end_read(ticket, snapshot)
 
     async def _bring_up(self, channel: str, since: Position) -> None:
         """The subscribers of ``channel`` all have everything up to ``since``; give them what they miss."""
@@ -241,7 +241,7 @@ class HandOver:
         rows = await self._store.rows("engine_unrecorded")
         if not rows:
             return
-        await self._live.reached(await self._store.committed())
+        await self._stream.reached(await self._store.committed())
         missing = [row for row in rows if self._core.ledger.position_of(int(row["xid"])) is None]
         if not missing:
             return

@@ -24,7 +24,7 @@ __all__ = ["ConnectionRegistry", "Follower"]
 
 
 class Follower(Protocol):
-    """What is needed of :class:`engine.live.service.LiveQueries`."""
+    """What is needed of :class:`engine.stream.consumer.StreamDriver`."""
 
     async def reached(self, position: Lsn) -> None:
         """Wait until everything before ``position`` has been taken from the stream."""

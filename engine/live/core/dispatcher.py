@@ -1,8 +1,9 @@
 """Transactions in, events out: the synchronous heart of live queries. No I/O, no event loop.
 
-The router owns the tables with their windows, the transaction tail and the re-read queries' dependencies. It is given each
-transaction once, in commit order, and answers with what has to happen: events to deliver, windows to read again, queries
-to re-run, definitions to reload. Reads hand their results over between transactions, never inside one.
+The dispatcher owns the tables with their windows and the re-read queries' dependencies. It is given each transaction once,
+in commit order, and answers with what has to happen: events to deliver, windows to read again, queries to re-run,
+definitions to reload. Reads hand their results over between transactions, never inside one, and join them to the stream
+with its transaction tail.
 """
 
 from __future__ import annotations
@@ -86,11 +87,11 @@ class Dispatcher:
     begins below what the last one had reached, it stands still until that is passed.
     """
 
-    def __init__(self, max_rows: int = 10_000, slack: int = 10) -> None:
+    def __init__(self, tail: TransactionTail, max_rows: int = 10_000, slack: int = 10) -> None:
         self.catalog = Catalog({}, {})
         self._slack = slack
         self.max_rows = max_rows
-        self.tail = TransactionTail()
+        self._tail = tail
         self.position: Lsn = 0
         self._passed: Lsn = 0  # the same in this history, which may have begun below what another had reached
         self._tables: dict[int, LiveTable] = {}
@@ -129,7 +130,7 @@ class Dispatcher:
                 yield
                 until = monotonic() + _TURN
         latest.forget()
-        self.tail.append(transaction, frozenset(touched))
+        transaction.tables = frozenset(touched)
         self._passed = transaction.position
         for query in rereads:
             query.pending.add(transaction.xid)
@@ -142,9 +143,7 @@ class Dispatcher:
 
         With ``other_history`` what the stream delivered may never have been either.
         """
-        self.tail.distrust()
         if other_history:
-            self.tail.forget()
             self._passed = 0
             for query in {query for queries in self._rereads.values() for query in queries}:
                 query.pending.clear()
@@ -158,10 +157,6 @@ class Dispatcher:
             if oids is None or window.plan.table.oid in oids:
                 window.mark_broken("the table's definition changed")
                 self._retire(window)
-
-    def advance(self, position: Lsn) -> None:
-        """The stream is past ``position``."""
-        self.tail.advance(position)
 
     def _unapplied(self, live: LiveTable, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
         """A change could not be applied to the windows of a table, so they are read again."""
@@ -279,7 +274,7 @@ class Dispatcher:
         window = Window(plan, live, self._journal, self._slack)
         try:
             window.load(read.rows)
-            for transaction in self.tail.unseen_by(read.snapshot, {plan.table.oid}):
+            for transaction in self._tail.unseen_by(read.snapshot, {plan.table.oid}):
                 for change in transaction.changes:
                     if not isinstance(change, Message) and self._is_of(change.relation, plan.table):
                         live.apply_to(window, change)
@@ -305,7 +300,7 @@ class Dispatcher:
         for oid in plan.dependencies:
             self._rereads.setdefault(oid, set()).add(query)
         self._routes.clear()
-        unseen = self.tail.unseen_by(read.snapshot, plan.dependencies)
+        unseen = self._tail.unseen_by(read.snapshot, plan.dependencies)
         query.pending = {xid for xid in query.pending if not read.snapshot.shows(xid)} | {t.xid for t in unseen}
 
     def forget(self, query: LiveQuery) -> None:

@@ -12,8 +12,9 @@ from engine.channels.db.store import Store
 from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
-from engine.live.service import LiveQueries, LiveSettings
+from engine.transaction import Discontinuity
 from tests.support.channel_nodes import PATIENCE, Node
+from tests.support.stream_and_live import StreamAndLive
 
 
 async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_wait_for_the_next(
@@ -43,14 +44,14 @@ async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_w
     settings = FeedSettings(slot_name=f"s_{uuid.uuid4().hex[:16]}", throw_away=True)
     async with Feed(database, settings) as feed, asyncio.timeout(PATIENCE):
         await feed.streaming()
-        live = LiveQueries(database, feed, LiveSettings())
-        channels = Channels(database, live, ChannelSettings(node_id=settings.node))
-        one = Node(database, feed, live, channels)
+        following = StreamAndLive(database, feed)
+        channels = Channels(database, following.stream, ChannelSettings(node_id=settings.node))
+        one = Node(database, feed, following, channels)
         try:
-            await live.start()
+            await following.start()
             starting = asyncio.create_task(channels.start())
             await begun[0].wait()
-            channels.discontinuity("a test", live.position, missing=True)
+            channels.discontinuity(Discontinuity("a test"), following.stream.position)
             await begun[1].wait()
             gates[0].set()
             await ended[0].wait()
@@ -64,4 +65,4 @@ async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_w
             await listener.until(lambda: listener.positions == [ack.position])
         finally:
             await channels.stop()
-            await live.stop()
+            await following.stop()

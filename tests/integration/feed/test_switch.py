@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.feed.test_failover import SLOT, primary, standby_of
 from tests.oracle.queries import Query
-from tests.support.live_stage import QUICK, Stage, json_rows, read, run, stage, until
+from tests.support.live_stage import Stage, json_rows, read, run, stage, until
 
 __all__ = ["primary"]
 
@@ -76,8 +76,8 @@ async def following(primary: LocalPostgres) -> AsyncIterator[tuple[Pair, Stage]]
     """A pair and what follows its primary, through the proxies."""
     async with pair(primary) as both:
         # What was delivered last stays in the tail, and no snapshot is read in passing.
-        live = replace(QUICK, trim_interval=3600.0)
-        async with stage(both.through(both.stream), slot=SLOT, live=live, reads=both.through(both.reads)) as play:
+        stream, reads = both.through(both.stream), both.through(both.reads)
+        async with stage(stream, slot=SLOT, trim_interval=3600.0, reads=reads) as play:
             yield both, play
 
 

@@ -165,7 +165,7 @@ async def test_a_service_that_is_started_again_is_sent_what_is_still_invisible(b
 
 async def abandon(play: Stage) -> None:
     """End the service as a crash would: nothing more is confirmed, nothing is cleaned up."""
-    tasks = [*play.live._background._tasks, *play.feed._tasks]
+    tasks = [*play.live._background._tasks, *play.stream._background._tasks, *play.feed._tasks]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,13 +8,14 @@ from engine.live.core.dispatcher import Dispatcher, Outcome
 from engine.live.core.shared_query import LiveQuery
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import ReadResult
+from engine.stream.tail import TransactionTail
 from engine.transaction import Transaction
 from tests.bench.bench_match import plan_for
 from tests.bench.stream import MESSAGES, insert, relation, transaction
 
 
 def test_what_a_snapshot_shows_is_not_applied_again_although_positions_begin_lower() -> None:
-    router, decoder = Dispatcher(), PgOutputDecoder()
+    router, decoder = Dispatcher(TransactionTail()), PgOutputDecoder()
     router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
 
     def process(number: int) -> Outcome:

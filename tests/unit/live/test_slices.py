@@ -15,6 +15,7 @@ from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import ReadResult
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
+from engine.stream.tail import TransactionTail
 from engine.transaction import Transaction
 from tests.bench.stream import MESSAGES, insert, relation, row, transaction
 
@@ -27,7 +28,7 @@ class Stage:
     """A dispatcher with queries over the same rows, each with a subscriber; ``encoded`` and ``told`` count documents."""
 
     def __init__(self) -> None:
-        self.router = Dispatcher()
+        self.router = Dispatcher(TransactionTail())
         self.router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
         self.encoded = 0
         self.told = 0

@@ -1,0 +1,35 @@
+"""The stream driver and the live queries over a feed, put together as a node does it."""
+
+from __future__ import annotations
+
+from engine.feed.feed import Feed
+from engine.live.service import LiveQueries, LiveSettings, make_reader
+from engine.stream.consumer import StreamDriver
+
+__all__ = ["StreamAndLive"]
+
+
+class StreamAndLive:
+    """``stream`` with its first consumer ``live``, which reads rows from ``dsn``. Add others before :meth:`start`."""
+
+    def __init__(
+        self, dsn: str, feed: Feed, settings: LiveSettings | None = None, *, trim_interval: float = 0.02
+    ) -> None:
+        settings = settings or LiveSettings()
+        self.reader = make_reader(dsn, feed, settings)
+        self.stream = StreamDriver(feed, self.reader, trim_interval)
+        self.live = LiveQueries(self.stream, self.reader, settings)
+
+    async def start(self) -> None:
+        await self.reader.open()
+        await self.live.start()
+        self.stream.start()
+
+    async def stop(self) -> None:
+        await self.stream.stop()
+        await self.live.stop()
+        await self.reader.close()
+
+    @property
+    def failure(self) -> BaseException | None:
+        return self.stream.failure or self.live.failure

@@ -1,0 +1,166 @@
+"""The stream driver gives every event to every consumer, in order, and confirms what all of them are done with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from engine.lsn import Lsn
+from engine.postgres.snapshot import Snapshot
+from engine.postgres.snapshot_reader import Reader
+from engine.stream.consumer import StreamDriver
+from engine.transaction import Discontinuity, FeedEvent, Progress, Transaction
+
+TIMEOUT = 40
+
+
+class FakeFeed:
+    """A change feed that gives out what the test puts in; ``taken``: how many events were asked for and given."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[FeedEvent] = asyncio.Queue()
+        self.received: Lsn = 90
+        self.confirmed: Lsn = 80
+        self.taken = 0
+
+    async def __aiter__(self) -> AsyncIterator[FeedEvent]:
+        while True:
+            event = await self.events.get()
+            self.taken += 1
+            yield event
+
+    def confirm(self, position: Lsn) -> None:
+        self.confirmed = position
+
+    def saw(self, position: Lsn, timeline: int) -> None: ...
+
+    def doubt(self) -> None: ...
+
+    def on_reconnect(self, tell: Callable[[], None]) -> None: ...
+
+    async def renew_lease(self) -> None: ...
+
+
+class FakeConsumer:
+    """Notes in ``log`` what it is given; does not finish a transaction while ``waits``.."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self.name = name
+        self.log = log
+        self.confirmable: Lsn | None = None
+        self.waits = False
+
+    def process(self, transaction: Transaction) -> Iterator[None]:
+        self.log.append(f"{self.name} begins {transaction.position}")
+        while self.waits:
+            yield
+        self.log.append(f"{self.name} ends {transaction.position}")
+
+    def discontinuity(self, event: Discontinuity, position: Lsn) -> None:
+        self.log.append(f"{self.name} reads again from {position}")
+
+
+class Play:
+    """A driver with two consumers."""
+
+    def __init__(self) -> None:
+        self.feed = FakeFeed()
+        self.driver = StreamDriver(self.feed, Reader("postgresql:///"), trim_interval=3600.0)
+        self.log: list[str] = []
+        self.one, self.two = FakeConsumer("one", self.log), FakeConsumer("two", self.log)
+        for consumer in (self.one, self.two):
+            assert self.driver.add_consumer(consumer) == self.feed.confirmed
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(TIMEOUT):
+            while not condition():  # noqa: ASYNC110 - each round is one turn of the loop
+                await asyncio.sleep(0)
+
+    async def passed(self, position: Lsn) -> None:
+        async with asyncio.timeout(TIMEOUT):
+            await self.driver.reached(position)
+
+
+@pytest.fixture
+async def play() -> AsyncIterator[Play]:
+    play = Play()
+    play.driver.start()
+    yield play
+    await play.driver.stop()
+
+
+def transaction(position: Lsn) -> Transaction:
+    return Transaction(position, position + 5, xid=position, commit_time=0)
+
+
+async def test_each_consumer_has_a_transaction_before_any_has_the_next(play: Play) -> None:
+    for position in (100, 200):
+        play.feed.events.put_nowait(transaction(position))
+    await play.passed(205)
+    expected = [f"{name} {act} {at}" for at in (100, 200) for name in ("one", "two") for act in ("begins", "ends")]
+    assert play.log == expected
+    assert play.driver.position == 200
+
+
+async def test_a_transaction_counts_only_when_the_last_consumer_has_applied_it(play: Play) -> None:
+    play.two.waits = True
+    play.feed.events.put_nowait(transaction(100))
+    play.feed.events.put_nowait(transaction(200))
+    await play.until(lambda: "two begins 100" in play.log)
+    play.driver.confirm()
+    assert play.driver.apply_lock.locked()
+    assert (play.driver.position, play.driver.passed, len(play.driver.tail)) == (90, 0, 0)
+    assert play.feed.confirmed == 0, "no transaction is complete"
+    assert play.feed.taken == 1, "a consumer at work holds back the feed"
+    play.two.waits = False
+    await play.passed(205)
+    assert [each.position for each in play.driver.tail] == [100, 200]
+    assert not play.driver.apply_lock.locked()
+
+
+async def test_the_slot_is_confirmed_up_to_what_every_consumer_allows(play: Play) -> None:
+    play.feed.events.put_nowait(transaction(100))
+    await play.passed(105)
+    tail = play.driver.tail
+    tail.end_read(tail.begin_read(), Snapshot(101, 101, frozenset()))
+    for one, two, confirmed in ((None, None, 105), (40, None, 40), (40, 30, 30), (None, 70, 70), (500, 600, 105)):
+        play.one.confirmable, play.two.confirmable = one, two
+        play.driver.confirm()
+        assert play.feed.confirmed == confirmed
+
+
+async def test_what_waits_for_a_position_goes_on_at_a_discontinuity_with_missing_transactions(play: Play) -> None:
+    play.feed.events.put_nowait(transaction(100))
+    await play.passed(105)
+    waiting = asyncio.create_task(play.driver.reached(1000))
+    play.feed.events.put_nowait(Discontinuity("a crash", missing=False))
+    play.feed.events.put_nowait(Progress(150))
+    await play.passed(150)
+    assert not waiting.done()
+    assert play.log[-2:] == ["one reads again from 100", "two reads again from 100"]
+    play.feed.confirmed = 60
+    play.feed.events.put_nowait(Discontinuity("a new slot", other_history=True))
+    async with asyncio.timeout(TIMEOUT):
+        await waiting
+    assert play.log[-2:] == ["one reads again from 60", "two reads again from 60"]
+    assert play.driver.passed == 60
+    assert len(play.driver.tail) == 0
+    assert play.driver.position == 100, "positions that clients know never go back"
+
+
+async def test_a_consumer_that_fails_ends_the_driver_and_whatever_waits_for_it(play: Play) -> None:
+    failures: list[BaseException] = []
+    play.driver.on_failure(failures.append)
+
+    def broken(transaction: Transaction) -> Iterator[None]:
+        raise ValueError("broken")
+
+    play.two.process = broken  # type: ignore[method-assign]
+    waiting = asyncio.create_task(play.driver.reached(105))
+    play.feed.events.put_nowait(transaction(100))
+    with pytest.raises(ValueError, match="broken"):
+        await asyncio.wait_for(waiting, TIMEOUT)
+    assert play.driver.failure is failures[0]
+    assert play.feed.confirmed == 80, "the transaction comes again after a restart"
