@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -186,9 +186,14 @@ def app_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
         yield dsn
 
 
-@pytest.fixture
-async def planner(app_dsn: str) -> AsyncIterator[Planner]:
-    """A planner on the database."""
-    connection = await connect(app_dsn)
-    async with connection:
+@pytest.fixture(scope="session")
+async def shared_planner(app_dsn: str) -> AsyncIterator[Planner]:
+    """A connection and the catalog, which takes most of the time of a test to load."""
+    async with await connect(app_dsn) as connection:
         yield Planner(connection, await load_catalog(connection))
+
+
+@pytest.fixture
+def planner(shared_planner: Planner) -> Planner:
+    """A planner on the database. A test that changes anything by its connection does it in a transaction of its own."""
+    return replace(shared_planner)
