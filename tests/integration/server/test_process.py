@@ -187,8 +187,8 @@ def test_an_address_of_another_machine_is_not_tried_again_on_the_next_port() -> 
 
 
 @pytest.mark.own_database
-async def test_dev_serves_the_demo_and_keeps_its_data(tmp_path: Path) -> None:
-    port, folder = free_port(), str(tmp_path / "postgres")
+async def test_dev_serves_the_demo_and_keeps_its_data(scratch: Path) -> None:
+    port, folder = free_port(), str(scratch / "dev")
     for expected in (0, 1):
         server = await start("dev", "--data-dir", folder, port=port)
         try:
