@@ -14,7 +14,7 @@ from tests.model.nodes import ModelNode
 
 __all__ = ["Faults"]
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds until the tables must have come to rest; more than it takes to give up on a dead node."""
 
 _STATEMENTS = {

@@ -23,7 +23,7 @@ from tests.support.wal import begin_control
 
 __all__ = ["CHANNELS", "PATIENCE", "ROOM", "World"]
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which something that must happen has not happened."""
 
 CHANNELS = ("public:a", "chat:b", "presence:p", "cursors:c", "room:cap", ROOM, ROUTED)

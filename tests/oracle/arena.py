@@ -25,7 +25,7 @@ from tests.support.stream_and_live import StreamAndLive
 
 __all__ = ["Arena", "Client", "arena"]
 
-_PATIENCE = 40  # seconds
+_PATIENCE = 60  # seconds
 
 
 class Client:

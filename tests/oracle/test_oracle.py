@@ -349,7 +349,7 @@ def test_every_list_equals_its_query_after_every_commit(stage: Stage) -> None:
     )
     @given(story=stories())
     def play_one(story: Any) -> None:
-        stage.runner.run(asyncio.wait_for(play(stage.arena, story), 60))
+        stage.runner.run(asyncio.wait_for(play(stage.arena, story), 180))
 
     play_one()
     assert stage.arena.recovered > 10  # clients went on with the difference; else the stories have not tried that
@@ -362,5 +362,5 @@ def test_for_as_long_as_asked(stage: Stage, oracle_minutes: float) -> None:
     until = time.monotonic() + oracle_minutes * 60
     while time.monotonic() < until:
         settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), database=None)(
-            given(story=stories())(lambda story: stage.runner.run(asyncio.wait_for(play(stage.arena, story), 60)))
+            given(story=stories())(lambda story: stage.runner.run(asyncio.wait_for(play(stage.arena, story), 180)))
         )()

@@ -21,7 +21,7 @@ from engine.lsn import parse_lsn
 from engine.postgres.session_settings import connection_options
 from tests.support.stream_and_live import StreamAndLive
 
-PATIENCE = 30
+PATIENCE = 60
 """Seconds after which a test that waits for something has failed."""
 
 

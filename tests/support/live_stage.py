@@ -23,7 +23,7 @@ from tests.oracle.arena import Client
 from tests.oracle.queries import Query
 from tests.support.stream_and_live import StreamAndLive
 
-PATIENCE = 40
+PATIENCE = 60
 """Seconds after which a test that waits for something has failed."""
 
 QUICK = LiveSettings(reread_interval=0.0, linger=0.0, slack=2)

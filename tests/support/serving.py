@@ -214,7 +214,7 @@ async def say(socket: ClientConnection, message: object) -> None:
 
 
 async def hear(socket: ClientConnection) -> dict[str, Any]:
-    message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 20))
+    message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 60))
     return message
 
 

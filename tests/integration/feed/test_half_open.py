@@ -12,7 +12,7 @@ from engine.feed.replication_stream import ReplicationStream
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.feed.conftest import PATIENCE, Place, reading
 
-QUICK = {"status_interval": 0.2, "silence": 1.0, "lease": 6.0}
+QUICK = {"status_interval": 0.2, "silence": 2.0, "lease": 6.0}
 
 
 async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(place: Place) -> None:
@@ -102,5 +102,5 @@ async def test_a_doubted_stream_is_well_only_after_it_has_brought_something(plac
 async def test_a_quiet_database_is_no_dead_connection(place: Place) -> None:
     async with reading(place.dsn, place.settings(**QUICK)) as reader:
         walsender = reader.feed.walsender
-        await asyncio.sleep(3 * QUICK["silence"])
+        await asyncio.sleep(2 * QUICK["silence"])
         assert (reader.feed.state.status, reader.feed.walsender) == ("streaming", walsender)

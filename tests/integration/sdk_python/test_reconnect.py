@@ -199,7 +199,7 @@ async def test_blocked_transports_are_left_and_come_back_without_losing_or_doubl
     transports = ("websocket", "sse", "polling")
     async with behind(server) as proxy, client("bob") as bob:
         proxy.blocked = (b"Upgrade: websocket", b"GET /realtime/sse")
-        options = {**QUICK, "transports": transports, "upgrade_interval": 0.2}
+        options = {**QUICK, "heartbeat_timeout": PATIENCE, "transports": transports, "upgrade_interval": 0.2}
         async with client("ada", url=proxy.url, **options) as ada:
             lost: list[object] = []
             gaps: list[object] = []
@@ -235,9 +235,11 @@ async def test_a_draining_server_is_left_before_it_goes_and_nobody_notices(
 ) -> None:
     async with (
         asyncio.timeout(2 * PATIENCE),
-        serving(table, free_port(), slot_name=slot_name(), trust_user_parameter="true", drain_time="3") as old,
+        serving(
+            table, free_port(), slot_name=slot_name(), trust_user_parameter="true", drain_time=str(PATIENCE)
+        ) as old,
         FaultProxy("127.0.0.1", old.port) as proxy,
-        client("ada", url=proxy.url, **{**QUICK, "heartbeat_interval": 5}) as ada,
+        client("ada", url=proxy.url, **{**QUICK, "heartbeat_interval": PATIENCE}) as ada,
     ):
         lost: list[object] = []
         ada.on("disconnected", lost.append)

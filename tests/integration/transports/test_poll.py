@@ -115,7 +115,7 @@ async def test_an_answer_holds_a_quarter_of_a_megabyte_and_the_next_one_the_rest
 async def test_who_does_not_come_back_is_gone(database: str) -> None:
     write(database, "select realtime.create_channel('chat:1', presence_timeout => '0 s')")
     async with (
-        running(database, session_timeout=0.3) as server,
+        running(database, session_timeout=2) as server,
         rest(server) as http,
         talker(server.url, "websocket", user="bob") as bob,
     ):
@@ -131,7 +131,7 @@ async def test_who_does_not_come_back_is_gone(database: str) -> None:
 
 
 async def test_a_client_that_hangs_up_while_it_waits_counts_as_away(database: str) -> None:
-    async with running(database, session_timeout=0.3) as server, rest(server) as http:
+    async with running(database, session_timeout=2) as server, rest(server) as http:
         session, cursor = await joined(http)
         with pytest.raises(httpx.ReadTimeout):
             await http.post("/poll", json={"session": session, "cursor": cursor, "timeout": 30_000}, timeout=0.2)
@@ -139,9 +139,9 @@ async def test_a_client_that_hangs_up_while_it_waits_counts_as_away(database: st
 
 
 async def test_a_waiting_poll_keeps_the_session(database: str) -> None:
-    async with running(database, session_timeout=0.2) as server, rest(server) as http:
+    async with running(database, session_timeout=2) as server, rest(server) as http:
         session, cursor = await joined(http)
-        assert (await ask(http, session=session, cursor=cursor, timeout=800))["messages"] == []
+        assert (await ask(http, session=session, cursor=cursor, timeout=2_500))["messages"] == []
         assert (await ask(http, session=session, cursor=cursor, timeout=0))["messages"] == []
 
 

@@ -323,7 +323,7 @@ async def test_a_reader_that_is_too_slow_is_cut_and_resumes_and_others_are_not_d
 async def test_a_peer_that_takes_nothing_any_more_is_dropped_by_time_however_little_waits(database: str) -> None:
     # Far below the bounds on bytes, and long before the kernel gives up: only the stall is noticed.
     async with (
-        running(database, stall_timeout=1, ping_interval=300, max_buffer_size=64 << 20, max_backlog=64 << 20) as server,
+        running(database, stall_timeout=3, ping_interval=300, max_buffer_size=64 << 20, max_backlog=64 << 20) as server,
         talker(server.url, "websocket") as quick,
     ):
         await quick.join()

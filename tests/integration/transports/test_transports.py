@@ -72,7 +72,7 @@ async def test_who_ends_the_connection_leaves_at_once(database: str, transport: 
 
 async def test_a_connection_that_breaks_leaves_its_presence_for_a_while(database: str, transport: str) -> None:
     write(database, "select realtime.create_channel('chat:1', presence_timeout => '1 hour')")
-    async with running(database, session_timeout=1) as server:
+    async with running(database, session_timeout=2) as server:
         async with talker(server.url, transport, user="bob") as bob:
             await bob.join(presence=True)
         await until(lambda: read(database, "select from realtime.connections where dropped_at is not null"))

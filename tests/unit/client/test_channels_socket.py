@@ -18,7 +18,7 @@ from tests.support.raw_socket import masked, read_frame, reading, slow_client
 from tests.support.rooms import Event, FullError
 from tests.support.serving import Door, closed_after, hear, hear_to_the_end, open_door, say
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 async def subscribed(client: ClientConnection, channel: str = "chat:1", **options: object) -> dict[str, Any]:

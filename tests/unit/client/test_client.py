@@ -15,7 +15,7 @@ from server.session.session import Session, SessionLimits
 from tests.support.rooms import Rooms
 from tests.support.serving import Lists
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 class Sink:
