@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Self
 
@@ -12,6 +13,7 @@ __all__ = [
     "FeedError",
     "InvalidQueryError",
     "PermissionDeniedError",
+    "PrivilegeLostError",
     "QueryRejectedError",
     "RealtimeError",
     "SubscriptionFailedError",
@@ -65,6 +67,19 @@ class DatabaseUnavailableError(QueryRejectedError):
     """The database cannot answer the query now: it is away, overloaded, or a table is locked. The client may try again."""
 
     code = ErrorCode.CONNECTION_FAILED
+
+
+class PrivilegeLostError(DatabaseUnavailableError):
+    """The server, or ``realtime_reader`` as which it reads, has lost a privilege; the query can be answered when it is back.
+
+    ``grants``: the statements that give it back, which are for who runs the database, not for clients. ``outdated``: the
+    privilege is there, and the catalog in use does not know it yet.
+    """
+
+    def __init__(self, grants: Sequence[str] = (), *, outdated: bool = False) -> None:
+        super().__init__("the server's role lacks a privilege that it needs; its /health names the GRANT")
+        self.grants = tuple(grants)
+        self.outdated = outdated
 
 
 class SubscriptionFailedError(QueryRejectedError):

@@ -181,7 +181,10 @@ def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], publ
     wanted = {*key["columns"], *identity}
     passing = _unpublished(entry, published)
     problem = passing or _problem(entry) or collision
-    if problem is None:
+    withheld = problem is None and not any(column["exposed"] for column in entry["columns"])
+    if withheld:
+        problem = _withheld(entry)
+    elif problem is None:
         problem = passing = _unidentified(entry)
     rows = tuple(c for c in every if c.streamed and (c.exposed or c.name in wanted))
     position = {column.name: index for index, column in enumerate(rows)}
@@ -201,6 +204,7 @@ def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], publ
         generated=frozenset(c.name for c in every if c.generated),
         problem=problem,
         mendable=passing is not None,
+        withheld=withheld,
     )
 
 
@@ -252,13 +256,19 @@ def _problem(entry: Json) -> str | None:
     leaves = [member for member in entry["members"] or () if member["leaf"]]
     if entry["row_security"]:
         return f"row-level security is enabled on {table}, and live queries do not apply policies"
-    if not any(column["exposed"] for column in entry["columns"]):
-        return f"no exposed column of {table} is there any more, or readable for realtime_reader; expose it again"
+    if not entry["readable"]:
+        return f"no exposed column of {table} is there any more; expose it again"
     if entry["inherited"]:
         return f"{table} takes part in table inheritance, which live queries do not follow"
     if any(leaf["kind"] not in ("r", "p") for leaf in leaves):
         return f"a partition of {table} is a foreign table, whose changes are not in the WAL"
     return None
+
+
+def _withheld(entry: Json) -> str:
+    """Why clients may see none of the columns that were exposed and are still there."""
+    table = f"{entry['schema']}.{entry['name']}"
+    return f"realtime_reader may not read {table} any more; `realtime migrate` gives it back what was exposed"
 
 
 def _unidentified(entry: Json) -> str | None:

@@ -29,6 +29,7 @@ class Table:
     streamed, by attnum; ``generated`` the names of all generated columns, hidden ones too. ``members``: its own oid and
     those of all partitions. ``problem``: why it cannot be subscribed to, in plain words; ``mendable``: because the stream
     does not bring all of its changes until somebody mends the publication or the replica identity, so it passes.
+    ``withheld``: because ``realtime_reader`` has lost its privilege on all that was exposed.
     """
 
     oid: int
@@ -46,6 +47,7 @@ class Table:
     generated: frozenset[str] = frozenset()
     problem: str | None = None
     mendable: bool = False
+    withheld: bool = False
     index: Mapping[str, int] = field(init=False, repr=False)
     by_field: Mapping[str, Column] = field(init=False, repr=False)
     by_name: Mapping[str, Column] = field(init=False, repr=False)

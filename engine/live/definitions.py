@@ -12,6 +12,7 @@ publication the tables it concerns are read again as the transactions that ran a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import psycopg
 import structlog
@@ -26,6 +27,7 @@ from engine.live.settings import LiveSettings
 from engine.postgres.errors import UNREADABLE
 from engine.postgres.snapshot_reader import Reader
 from engine.query.compile.plan import IncrementalPlan
+from engine.query.lost_privileges import grants_lacking
 from engine.stream.in_flight import ends_of
 
 __all__ = ["Definitions"]
@@ -36,7 +38,7 @@ _AGAIN = 1.0  # seconds between two looks for changes while they fail
 
 
 class Definitions:
-    """See the module. ``problem``: why the stream lacks changes of tables, in plain words; None while it brings all."""
+    """See the module."""
 
     def __init__(  # noqa: PLR0913
         self,
@@ -59,7 +61,15 @@ class Definitions:
         self._apply_lock = apply_lock
         self._background = background
         self._gaps: set[int] | None = set()  # tables whose changes the stream may lack since the last load; None: all
-        self.problem: str | None = None
+        self._unfollowed: str | None = None
+        self._withheld: tuple[str, ...] = ()  # what realtime_reader lacked when that was last looked at
+
+    @property
+    def problem(self) -> str | None:
+        """Why the stream lacks changes of tables, or rows cannot be read, in plain words; None while neither is known."""
+        if self._unfollowed is None and self._withheld:
+            return f"realtime_reader lacks privileges that serving needs: {' '.join(self._withheld)}"
+        return self._unfollowed
 
     # -- what is announced -----------------------------------------------------------------------------------------
 
@@ -114,6 +124,8 @@ class Definitions:
 
     async def _reload(self) -> None:
         await self._catalog.reload()
+        with contextlib.suppress(*UNREADABLE, psycopg.Error):  # it is looked at again by and by
+            await self._look_at_privileges()
         gaps, self._gaps = self._gaps, set()
         if gaps != set():
             self._background.spawn(self.close_gap(gaps))
@@ -140,12 +152,19 @@ class Definitions:
         problem = catalog.problem or (lacking[0] if lacking else None)
         if len(lacking) > 1 and catalog.problem is None:
             problem = f"{problem} (and {len(lacking) - 1} more)"
-        if problem != self.problem:
-            self.problem = problem
+        if problem != self._unfollowed:
+            self._unfollowed = problem
             if problem is None:
                 log.info("all exposed tables can be followed again")
             else:
                 log.error("tables cannot be followed", problem=problem)
+
+    async def _look_at_privileges(self) -> None:
+        async with self._reader.connection() as connection:
+            grants = await grants_lacking(connection, None)
+        if grants != self._withheld:
+            self._withheld = grants
+            log.error("privileges were lost", grants=grants) if grants else log.info("lost privileges are back")
 
     # -- what is not announced -------------------------------------------------------------------------------------
 
@@ -160,6 +179,7 @@ class Definitions:
             version = self._catalog.version
             try:
                 marks = await self._catalog.marks()
+                await self._look_at_privileges()
             except (*UNREADABLE, psycopg.Error) as error:
                 wait = min(wait, _AGAIN)
                 log.info("it cannot be seen whether definitions have changed", error=str(error))

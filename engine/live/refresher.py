@@ -16,7 +16,13 @@ import psycopg
 import structlog
 
 from engine.catalog.watcher import CatalogKeeper
-from engine.errors import DatabaseUnavailableError, InvalidQueryError, QueryRejectedError, SubscriptionFailedError
+from engine.errors import (
+    DatabaseUnavailableError,
+    InvalidQueryError,
+    PrivilegeLostError,
+    QueryRejectedError,
+    SubscriptionFailedError,
+)
 from engine.live.core.diff import list_changes
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery, ResultSet
@@ -30,8 +36,9 @@ from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLargeEr
 from engine.postgres.statement import Statement
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
+from engine.query.lost_privileges import grants_lacking
 from engine.query.planner import reread_instead
-from engine.query.sql.dry_run import rejection, writes
+from engine.query.refusals import rejection, writes
 from engine.stream.consumer import StreamDriver
 
 __all__ = ["Refresher"]
@@ -209,6 +216,7 @@ class Refresher:
             self._moved()
 
     async def _attempt(self, query: LiveQuery, state: _State, rounds: int) -> bool:
+        """One read and its hand-over; False if it is to be tried again. Raises what ends the query."""
         try:
             return await self._refresh_once(query, state)
         except _TooSlowError as error:
@@ -218,25 +226,53 @@ class Refresher:
                 raise error.reason from None  # too slow a query is refused; one that has become slow is tried again
             else:
                 await self._rest(query, state)
+        except PrivilegeLostError as error:
+            self._go_without(query, state, error)
         except UNREADABLE as error:
-            if is_statements(error):
-                raise
-            since = state.failing[0] if state.failing else time.monotonic()
-            state.failing = since, in_words(error)
-            if not state.ready.done() and time.monotonic() > state.patience:
-                raise
-            tell = log.warning if rounds == 0 else log.debug
-            tell("a live query cannot be read; trying again", key=query.key, error=str(error))
+            self._cannot_reach(query, state, error, rounds)
         except (psycopg.ProgrammingError, psycopg.InternalError) as error:
-            # Perhaps the table changed and the stream has yet to say so: look again before giving up.
-            # Whether a table is missing is for the planner to say, which asks the catalog.
-            missing = isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
-            if rounds >= _ATTEMPTS and not (missing and state.ready.done()):
-                raise
-            log.info("a live query is planned again", key=query.key, error=str(error))
-            self._redefined()
-            state.replan = True
+            await self._look_again(query, state, error, last=rounds >= _ATTEMPTS)
         return False
+
+    def _cannot_reach(self, query: LiveQuery, state: _State, error: Exception, rounds: int) -> None:
+        if is_statements(error):
+            raise error
+        since = state.failing[0] if state.failing else time.monotonic()
+        state.failing = since, in_words(error)
+        if not state.ready.done() and time.monotonic() > state.patience:
+            raise error
+        tell = log.warning if rounds == 0 else log.debug
+        tell("a live query cannot be read; trying again", key=query.key, error=str(error))
+
+    async def _look_again(self, query: LiveQuery, state: _State, error: psycopg.Error, *, last: bool) -> None:
+        """Perhaps the table changed and the stream has yet to say so, or the server has lost a privilege on it.
+
+        Whether a table is missing is for the planner to say, which asks the catalog.
+        """
+        if isinstance(error, psycopg.errors.InsufficientPrivilege) and not is_raised(error):
+            async with self._reader.connection() as connection:
+                grants = await grants_lacking(connection, query.tables)
+            if grants or (last and "sql" not in query.spec):  # a builder query asks for nothing that is forbidden
+                self._go_without(query, state, PrivilegeLostError(grants))
+                return
+        missing = isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
+        if last and not (missing and state.ready.done()):
+            raise error
+        log.info("a live query is planned again", key=query.key, error=str(error))
+        self._redefined()
+        state.replan = True
+
+    def _go_without(self, query: LiveQuery, state: _State, lost: PrivilegeLostError) -> None:
+        """Subscribers keep their list until the privilege is back; it is looked for again and again."""
+        if not state.ready.done():
+            raise lost
+        words = " ".join(("a privilege was lost:", *lost.grants))
+        if state.failing is None or state.failing[1] != words:
+            log.warning("a live query cannot be read until a privilege is back", key=query.key, grants=lost.grants)
+            state.failing = time.monotonic(), words
+        if lost.outdated:
+            self._redefined()
+        state.replan = True
 
     async def _refresh_once(self, query: LiveQuery, state: _State) -> bool:
         """One read and its hand-over; False if it has to be repeated."""

@@ -21,6 +21,7 @@ from engine.errors import (
     DatabaseUnavailableError,
     InvalidQueryError,
     PermissionDeniedError,
+    PrivilegeLostError,
     QueryRejectedError,
     RealtimeError,
     UnknownCollectionError,
@@ -184,7 +185,12 @@ class LiveQueries:
 
         Raises ``QueryRejectedError`` (with the protocol's code) if the query cannot be accepted.
         """
-        plan = await self._plan(collection, spec)
+        try:
+            plan = await self._plan(collection, spec)
+        except PrivilegeLostError as lost:
+            if lost.outdated:
+                self._definitions.redefined()
+            raise
         query, is_new = self._queries.obtain(plan, collection, spec)
         if is_new:
             if isinstance(plan, ReReadPlan):

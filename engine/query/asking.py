@@ -7,17 +7,20 @@ judged first, as if they had been written in SQL, and are then asked about as ``
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import psycopg
 import structlog
 
 from engine.catalog.model import Table
+from engine.errors import PrivilegeLostError
+from engine.postgres.errors import is_raised
+from engine.postgres.one_statement import describe
 from engine.query.compile.to_sql import calls_own, render_documents, used_columns
 from engine.query.ir.model import Query
-from engine.query.sql.dry_run import SqlSession, describe, sql_session
+from engine.query.sql.dry_run import SqlSession, sql_session
 from engine.query.sql.functions import refuse_unsafe
 
 __all__ = ["Asking", "asking"]
@@ -43,7 +46,8 @@ class Asking(Protocol):
 async def asking(query: Query, table: Table, types: Sequence[str], connection: Connection) -> AsyncIterator[Asking]:
     """How to ask about ``query``, whose values are read as ``types``.
 
-    Raises ``InvalidQueryError`` if it calls functions that a client's query may not call.
+    Raises ``InvalidQueryError`` if it calls functions that a client's query may not call, ``PrivilegeLostError`` if
+    ``realtime_reader`` may not use what the query's columns are made of.
     """
     if not calls_own(used_columns(query, table)):
         yield _Directly(connection)
@@ -98,11 +102,24 @@ class _AsReader:
         self.version = version
 
     async def values(self, types: Sequence[str], texts: Sequence[str]) -> list[str | None]:
-        async with self._session.undone():
-            return await self._session.values(_cast(types), texts)
+        with _ours():
+            async with self._session.undone():
+                return await self._session.values(_cast(types), texts)
 
     async def describe(self, sql: str) -> None:
-        await self._session.describe_only(sql)
+        with _ours():
+            await self._session.describe_only(sql)
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """The statements are ours, so a privilege that lacks for one is the server's affair, not the client's."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        if is_raised(error):
+            raise
+        raise PrivilegeLostError from error
 
 
 def _cast(types: Sequence[str]) -> str:

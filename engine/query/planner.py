@@ -13,7 +13,13 @@ from typing import Any
 import psycopg
 
 from engine.catalog.load import Catalog, Table
-from engine.errors import InvalidQueryError, PermissionDeniedError, SubscriptionFailedError, UnknownCollectionError
+from engine.errors import (
+    InvalidQueryError,
+    PermissionDeniedError,
+    PrivilegeLostError,
+    QueryRejectedError,
+    UnknownCollectionError,
+)
 from engine.query.builder.parse import parse_query
 from engine.query.compile.documents import projection
 from engine.query.compile.plan import IncrementalPlan, NotIncremental, compile_incremental
@@ -22,9 +28,12 @@ from engine.query.ir.model import Query
 from engine.query.ir.normalise import normalise
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.literals import canonicalise, literals
+from engine.query.lost_privileges import grants_lacking
+from engine.query.off_loop import aside
+from engine.query.refusals import refuse_problem, rejecting
 from engine.query.sql.check import Bound, CheckedSql, SqlCache, bind, check_sql
-from engine.query.sql.dry_run import rejecting, sql_session
-from engine.query.sql.off_loop import aside
+from engine.query.sql.dry_run import sql_session
+from engine.query.sql.lexer import tokenize
 from engine.query.sql.reread import reread_sql
 from engine.query.sql.to_predicate import NotOneTableError, is_number
 from engine.query.sql.to_query import query_of
@@ -58,6 +67,7 @@ async def plan_query(
     Raises:
         UnknownCollection: no such collection.
         PermissionDenied: the query reads something that is not exposed, or the table cannot be followed.
+        PrivilegeLost: the server lacks a privilege without which the query cannot be answered.
         SubscriptionFailed: the stream does not bring all of the table's changes, until somebody mends the publication or the
             replica identity.
         InvalidQuery: anything else that is wrong with it.
@@ -67,14 +77,37 @@ async def plan_query(
     table = catalog.by_collection.get(collection)
     if table is None:
         raise UnknownCollectionError(f"no collection is named {collection!r}")
-    if table.problem:
-        refused = SubscriptionFailedError if table.mendable else PermissionDeniedError
-        raise refused(f'"{collection}" cannot be subscribed to: {table.problem}')
-    if "sql" in spec:
-        return await _plan_sql(table, spec, catalog, connection, cache)
-    query = await canonicalise(parse_query(spec, table), table, connection)
-    plan = compile_incremental(query, table)
-    return _reread_query(query, table, plan.reason) if isinstance(plan, NotIncremental) else plan
+    try:
+        refuse_problem(table)
+        if "sql" in spec:
+            return await _plan_sql(table, spec, catalog, connection, cache)
+        query = await canonicalise(parse_query(spec, table), table, connection)
+        plan = compile_incremental(query, table)
+        return _reread_query(query, table, plan.reason) if isinstance(plan, NotIncremental) else plan
+    except (PermissionDeniedError, PrivilegeLostError) as refused:
+        lost = await _lost(refused, table, spec, catalog, connection)
+        if lost is None:
+            raise
+        raise lost from refused
+
+
+async def _lost(
+    refused: QueryRejectedError,
+    table: Table,
+    spec: Mapping[str, object],
+    catalog: Catalog,
+    connection: psycopg.AsyncConnection[Any],
+) -> PrivilegeLostError | None:
+    """What was ``refused``, if the reason is that the server has lost a privilege on a table that the query may name."""
+    tables = {table.oid}
+    sql = spec.get("sql")
+    if isinstance(sql, str):
+        words = {token.name for token in await aside(lambda: tokenize(sql), len(sql))}
+        tables |= {other.oid for other in catalog.by_collection.values() if other.name in words}
+    grants = await grants_lacking(connection, tables)
+    if grants or isinstance(refused, PrivilegeLostError):
+        return PrivilegeLostError(grants, outdated=table.withheld and not grants)
+    return None
 
 
 def reread_instead(plan: IncrementalPlan, reason: str) -> ReReadPlan:

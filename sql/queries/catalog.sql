@@ -22,7 +22,9 @@ tables as (
   select c.oid, n.nspname, c.relname, c.relkind, c.relreplident, c.relrowsecurity, k.name as collection, k.camel_case,
          k.columns is null and exists (
            select from aclexplode(c.relacl) x
-           where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT') as whole
+           where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT') as whole,
+         exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                 and (k.columns is null or a.attname = any (k.columns))) as readable
   from realtime.collections k
   join pg_class c on c.oid = k.relation
   join pg_namespace n on n.oid = c.relnamespace
@@ -75,7 +77,7 @@ select jsonb_build_object(
       'camel_case', t.camel_case, 'replica_identity', t.relreplident, 'row_security', t.relrowsecurity,
       'inherited', t.relkind = 'r' and (exists (select from pg_inherits i where i.inhparent = t.oid)
                                         or exists (select from pg_inherits i where i.inhrelid = t.oid)),
-      'published', u.oid is not null,
+      'published', u.oid is not null, 'readable', t.readable,
       'published_columns', (
         select jsonb_agg(a.attname order by a.attnum)
         from jsonb_array_elements_text(nullif(u.attnums, 'null')) l (attnum)

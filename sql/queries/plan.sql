@@ -286,3 +286,10 @@ where p.pronamespace = pg_my_temp_schema() and p.proname = 'realtime_body'
 -- name: plan_relation_names
 -- Names of relations that the query reads.
 select c.relname from pg_class c where c.oid = any (%(relations)s::oid[]) order by c.oid
+
+-- name: reader_lacks
+-- The GRANTs that realtime_reader lacks to read exposed tables (null: all of them).
+select distinct g.statement
+from realtime.collections k cross join lateral realtime.reader_lacks(k.relation, k.columns) g (statement)
+where k.relation = any (%(tables)s::oid[]) or %(tables)s::oid[] is null
+order by 1

@@ -151,22 +151,7 @@ select c.name,
          from realtime.leaves(c.relation) m (relid), realtime.identity_problem(m.relid) problem
          where problem is not null
        ) as problems,
-       case when k.oid is null or not exists (select from pg_roles r where r.rolname = 'realtime_reader') then '{}' else array(
-         select format('GRANT USAGE ON SCHEMA %I TO realtime_reader;', n.nspname)
-         from pg_namespace n
-         where not has_schema_privilege('realtime_reader', n.oid, 'usage') and (n.oid = k.relnamespace or n.oid in (
-           select y.typnamespace from pg_attribute a join pg_type t on t.oid = a.atttypid join pg_type y on y.oid in (t.oid, t.typelem, t.typbasetype)
-           where a.attrelid = k.oid and a.attnum > 0 and not a.attisdropped and (c.columns is null or a.attname = any (c.columns))))
-         union all
-         select format('GRANT SELECT%s ON %s TO realtime_reader;',
-                       case when c.columns is not null then format(' (%s)', string_agg(quote_ident(a.attname), ', ' order by a.attnum)) end,
-                       c.relation::regclass)
-         from pg_attribute a
-         where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped and (c.columns is null or a.attname = any (c.columns))
-           and not has_column_privilege('realtime_reader', k.oid, a.attnum, 'select')
-         -- The grants belong to columns, the list is one of names: where only some fit, a column may have been renamed.
-         having count(*) > 0 and (c.columns is null or not has_any_column_privilege('realtime_reader', k.oid, 'select'))
-       ) end as reader_lacks,
+       array(select realtime.reader_lacks(c.relation, c.columns)) as reader_lacks,
        k.oid is not null and c.columns is not null and exists (select from pg_roles r where r.rolname = 'realtime_reader')
          and has_any_column_privilege('realtime_reader', k.oid, 'select') and exists (
            select from unnest(c.columns) w (name)

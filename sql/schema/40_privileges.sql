@@ -103,6 +103,27 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function realtime.missing_privileges(name, text) is 'The GRANTs that a role lacks for a purpose of realtime.privileges_for()';
 
+create or replace function realtime.reader_lacks(relation regclass, columns name[]) returns setof text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format('GRANT USAGE ON SCHEMA %I TO realtime_reader;', n.nspname)
+  from pg_namespace n, pg_class k
+  where k.oid = relation and not has_schema_privilege(to_regrole('realtime_reader')::oid, n.oid, 'usage') and (n.oid = k.relnamespace or n.oid in (
+    select y.typnamespace from pg_attribute a join pg_type t on t.oid = a.atttypid join pg_type y on y.oid in (t.oid, t.typelem, t.typbasetype)
+    where a.attrelid = k.oid and a.attnum > 0 and not a.attisdropped and (columns is null or a.attname = any (columns))))
+  union all
+  -- As in the query catalog: what expose() has granted, to the role itself. The grants belong to columns, the list is one of names; where
+  -- only some fit, a column may have been renamed or hidden.
+  select format('GRANT SELECT%s ON %s TO realtime_reader;',
+                case when columns is not null then format(' (%s)', string_agg(quote_ident(a.attname), ', ' order by a.attnum)) end, relation)
+  from pg_class k join pg_attribute a on a.attrelid = k.oid and a.attnum > 0 and not a.attisdropped and (columns is null or a.attname = any (columns))
+  where k.oid = relation and exists (select from pg_roles r where r.rolname = 'realtime_reader')
+  having not coalesce(bool_or(exists (
+    select from aclexplode(case when columns is null then k.relacl else a.attacl end) x
+    where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT')), true)
+$$;
+comment on function realtime.reader_lacks(regclass, name[]) is
+  'The GRANTs that realtime_reader lacks to read these columns (null: all) of an exposed table. None where there is no such role';
+
 drop function if exists realtime.grant_missing(name, text);  -- it returned a number
 create function realtime.grant_missing(role name, purpose text) returns setof text
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -342,4 +342,4 @@ def _work(changes: list[DocChange]) -> int:
 
 
 def _facts(table: Table) -> tuple[object, ...]:
-    return table.signature, table.members, table.problem, table.mendable
+    return table.signature, table.members, table.problem, table.mendable, table.withheld

@@ -19,13 +19,14 @@ from sqlglot import exp
 from engine.catalog.load import Catalog, Table
 from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
 from engine.fair_cache import FairCache
+from engine.query.off_loop import aside
+from engine.query.refusals import not_exposed, refuse_problem, rejecting, system_columns
 from engine.query.sql.conceal import Read, concealed
-from engine.query.sql.dry_run import SqlSession, not_exposed, rejecting, sql_session, system_columns
+from engine.query.sql.dry_run import SqlSession, sql_session
 from engine.query.sql.from_clause import named_in_from
 from engine.query.sql.functions import Function, reads_clock, refuse_types, refuse_unsafe
 from engine.query.sql.hidden import Verdict, candidates, describe, find_hidden, hidden_type, unreadable
 from engine.query.sql.lexer import Token, place, statement, tokenize
-from engine.query.sql.off_loop import aside
 from engine.query.sql.parameters import ParameterType, check_length, check_params, names_a_moment, text_of
 from engine.query.sql.references import Tree
 from engine.query.sql.rewrite import with_nulls
@@ -305,8 +306,7 @@ async def _dependencies(session: SqlSession, tree: Tree, catalog: Catalog) -> fr
         raise not_exposed(names[0] if names else str(hidden[0]))
     tables = [catalog.by_oid[oid] for oid in tree.relations]
     for table in tables:
-        if table.problem:
-            raise PermissionDeniedError(f'"{table.collection}" cannot be subscribed to: {table.problem}')
+        refuse_problem(table)
     return frozenset(table.oid for table in tables)
 
 

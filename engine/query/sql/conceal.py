@@ -20,7 +20,8 @@ from sqlglot import exp
 
 from engine.catalog.load import Table
 from engine.errors import InvalidQueryError
-from engine.query.sql.dry_run import SqlSession, not_exposed
+from engine.query.refusals import not_exposed
+from engine.query.sql.dry_run import SqlSession
 from engine.query.sql.lexer import Edit, Rewritten, Token
 from engine.query.sql.rewrite import quoted, star_edits
 from engine.query.sql.syntax import Reference

@@ -6,61 +6,32 @@ client's text is only ever sent through the extended protocol, which takes exact
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import generators
-from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq.abc import PGresult
 
-from engine.errors import (
-    CatalogError,
-    DatabaseUnavailableError,
-    InvalidQueryError,
-    PermissionDeniedError,
-    QueryRejectedError,
-)
-from engine.postgres.errors import is_raised
+from engine.errors import CatalogError, PrivilegeLostError
 from engine.postgres.named_queries import query
+from engine.postgres.one_statement import describe, run
 from engine.postgres.session_settings import OWN_NAMES
 from engine.query.compile.where_to_sql import quote
+from engine.query.off_loop import aside
+from engine.query.refusals import is_servers, writes
 from engine.query.sql.calls import CallTree
-from engine.query.sql.functions import Function, object_name
-from engine.query.sql.lexer import place
-from engine.query.sql.off_loop import aside
+from engine.query.sql.functions import Function
 from engine.query.sql.parameters import ParameterType
 from engine.query.sql.references import Tree, read_tree
 
-__all__ = [
-    "Described",
-    "SqlSession",
-    "describe",
-    "is_of_literal",
-    "not_exposed",
-    "rejecting",
-    "rejection",
-    "sql_session",
-    "system_columns",
-    "writes",
-]
+__all__ = ["Described", "SqlSession", "sql_session"]
 
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 1_000
+_NO_TEMPORARY = "InitTempTableNamespace"  # in PostgreSQL's namespace.c
 _WORDY = 50  # characters of a node tree that are read in the time of one of SQL
-
-# Classes of errors (docs: "PostgreSQL Error Codes"): what looking up a name can give, and what is not the client's doing.
-_LOOKUPS = ("42", "3F", "0A")
-# Functions of PostgreSQL's source, as messages have many languages.
-_TEXT_SEARCH = ("get_ts_config_oid", "get_ts_dict_oid", "regconfigin", "regdictionaryin")
-_ROW_TEXT = "record_in"
-_SET_ROLE = ("42501", "call_string_check_hook")  # of SET ROLE, which only the server does
-_LITERAL = re.compile(r"[eEbBxX]?'|\$")
-_LOOK_UPS = ("lsyscache.c", "relation.c", "relcache.c", "syscache.c", "typcache.c")
-_OURS = ("08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX")
 
 _Key = TypeVar("_Key")
 
@@ -73,90 +44,8 @@ class Described:
     parameter_oids: tuple[int, ...]
 
 
-def not_exposed(name: str) -> PermissionDeniedError:
-    """The refusal of a relation; the same whether it does not exist or is not for clients."""
-    return PermissionDeniedError(
-        f'"{name}" cannot be read: it does not exist or is not exposed '
-        "(of a view, expose the tables it reads and query those)"
-    )
-
-
-def system_columns() -> PermissionDeniedError:
-    """The refusal of ``ctid`` and its like, of any table."""
-    return PermissionDeniedError("system columns (ctid, xmin, tableoid and the like) are not exposed")
-
-
-def writes(error: psycopg.errors.ReadOnlySqlTransaction) -> InvalidQueryError:
-    """The refusal of a query of a client that does not only read."""
-    return InvalidQueryError(
-        f"the query writes, by a function that it calls, and may only read: {error.diag.message_primary}"
-    )
-
-
-def is_of_literal(error: psycopg.Error, sql: str) -> bool:
-    """True if a string of ``sql`` names something that Postgres has not found."""
-    position = int(error.diag.statement_position or 0) if sql else 0
-    if position == 0 or (error.sqlstate or "")[:2] not in _LOOKUPS or error.diag.source_function == _ROW_TEXT:
-        return False
-    return _LITERAL.match(sql, position - 1) is not None
-
-
-def rejection(error: psycopg.Error, sql: str = "") -> QueryRejectedError | None:
-    """What an error of Postgres means to the client whose SQL caused it; None if it is not the SQL's fault.
-
-    ``sql`` is the text sent, if the error's position counts in it.
-    """
-    state = error.sqlstate or ""
-    position = int(error.diag.statement_position or 0) if sql else 0
-    message = error.diag.message_primary or str(error)
-    if is_raised(error):
-        return PermissionDeniedError(message) if state == "42501" else InvalidQueryError(message)
-    where = f" ({place(sql, position - 1)})" if position else ""
-    if (state, error.diag.source_function) == _SET_ROLE:
-        return DatabaseUnavailableError(
-            "the server's role lacks a privilege that it needs; its /health names the GRANT"
-        )
-    if is_of_literal(error, sql):
-        plain = error.diag.source_function in _TEXT_SEARCH and "." not in message  # says nothing of a schema
-        return InvalidQueryError(f"{message}{where}") if plain else object_name()
-    if state == "42501":
-        return PermissionDeniedError(
-            f"{message}: only exposed columns can be read (in a subquery, name them instead of *)"
-        )
-    if state in ("42P01", "3F000"):
-        return PermissionDeniedError(f"{message}, or it is not exposed")
-    if not state or (state[:2] in _OURS and not _of_the_query(error, state)):
-        return None
-    if error.diag.source_function == _ROW_TEXT and state == "0A000":
-        return InvalidQueryError(
-            f"a string is compared with a row: cast it to the row's type, or write row(...){where}"
-        )
-    return InvalidQueryError(f"{message}{where}")
-
-
-def _of_the_query(error: psycopg.Error, state: str) -> bool:
-    """Whether an error of a class that tells of the server is of the query: a temporary file or a value that is too large.
-
-    What PostgreSQL calls internal comes of what the query does with its values, unless the place that raises it looks up
-    definitions, which may have been dropped a moment ago.
-    """
-    return state == "53400" or (state == "XX000" and error.diag.source_file not in _LOOK_UPS)
-
-
-@contextmanager
-def rejecting() -> Iterator[None]:
-    """Errors of Postgres that are the client's doing come out as :func:`rejection`, others as they are."""
-    try:
-        yield
-    except psycopg.Error as error:
-        found = rejection(error)
-        if found is None:
-            raise
-        raise found from error
-
-
 class SqlSession:
-    """The open transaction. Errors of Postgres come out as ``psycopg.Error`` (see :func:`rejection`)."""
+    """The open transaction. Errors of Postgres come out as ``psycopg.Error`` (see ``engine.query.refusals``)."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
@@ -299,7 +188,7 @@ class SqlSession:
         """The references of ``sql`` (without placeholders), as Postgres resolves them for the reader.
 
         The reader may not create a view, so the connection's own role does, with the reader's search path. Raises
-        ``CatalogError`` if that role may not either.
+        ``CatalogError`` if that role may not either, ``PrivilegeLostError`` if it may not use what the reader may.
         """
         await self._rows("plan_leave", {"owner": self._owner})
         try:
@@ -307,6 +196,8 @@ class SqlSession:
                 f"create temporary view pg_temp.realtime_plan as select 1 as one from (\n{sql}\n) as query", ()
             )
         except psycopg.errors.InsufficientPrivilege as error:
+            if error.diag.source_function != _NO_TEMPORARY:
+                raise PrivilegeLostError from error
             message = error.diag.message_primary or str(error)
             raise CatalogError(f"SQL cannot be checked: {message}; grant TEMPORARY on the database") from error
         [(text, view)] = await self._rows("plan_tree", {})
@@ -339,7 +230,7 @@ class SqlSession:
                 [(body,)] = await self._rows("plan_body", {})
                 return str(body)
         except psycopg.Error as error:
-            if (error.sqlstate or "")[:2] in _OURS:
+            if is_servers(error):
                 raise
             return None  # polymorphic arguments, a utility statement, a name that is not found
 
@@ -376,9 +267,7 @@ class SqlSession:
     async def _run(self, sql: str, params: Sequence[str | None]) -> PGresult:
         """Run a text of a client's, which finds names as the reader does."""
         await self._find_names(self._client_path)
-        async with self._connection.lock:
-            values = [None if value is None else value.encode() for value in params]
-            return await self._connection.wait(_execute(self._connection.pgconn, sql.encode(), values))
+        return await run(self._connection, sql, params)
 
 
 @asynccontextmanager
@@ -388,29 +277,3 @@ async def sql_session(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator
         session = SqlSession(connection)
         await session.begin()
         yield session
-
-
-async def describe(connection: psycopg.AsyncConnection[Any], sql: str) -> PGresult:
-    """What Postgres says of a statement that it analyses and does not run."""
-    async with connection.lock:
-        return await connection.wait(_describe(connection.pgconn, sql.encode()))
-
-
-def _describe(pgconn: PGconn, sql: bytes) -> Any:
-    pgconn.send_prepare(b"", sql)
-    yield from _single(pgconn)
-    pgconn.send_describe_prepared(b"")
-    return (yield from _single(pgconn))
-
-
-def _execute(pgconn: PGconn, sql: bytes, params: Sequence[bytes | None]) -> Any:
-    pgconn.send_query_params(sql, params)
-    return (yield from _single(pgconn))
-
-
-def _single(pgconn: PGconn) -> Any:
-    """The result of one command; raises what Postgres answered instead."""
-    [result] = yield from generators.execute(pgconn)
-    if result.status in (ExecStatus.FATAL_ERROR, ExecStatus.EMPTY_QUERY):
-        raise psycopg.errors.error_from_result(result)
-    return result

@@ -17,7 +17,8 @@ import psycopg
 from sqlglot import exp
 
 from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
-from engine.query.sql.dry_run import Described, SqlSession, is_of_literal, rejection, system_columns
+from engine.query.refusals import is_of_literal, rejection, system_columns
+from engine.query.sql.dry_run import Described, SqlSession
 from engine.query.sql.lexer import Edit, Rewritten, Token, place
 from engine.query.sql.rewrite import quoted
 from engine.query.sql.syntax import Syntax

@@ -1,0 +1,142 @@
+"""What an error of PostgreSQL means to the client whose query caused it.
+
+An error is read by its SQLSTATE and by where in PostgreSQL's source it was raised: messages have many languages. A refusal
+says the same whether something does not exist or is not for clients.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+
+from engine.catalog.model import Table
+from engine.errors import (
+    InvalidQueryError,
+    PermissionDeniedError,
+    PrivilegeLostError,
+    QueryRejectedError,
+    SubscriptionFailedError,
+)
+from engine.postgres.errors import is_raised
+from engine.query.sql.functions import object_name
+from engine.query.sql.lexer import place
+
+__all__ = [
+    "is_of_literal",
+    "is_servers",
+    "not_exposed",
+    "refuse_problem",
+    "rejecting",
+    "rejection",
+    "system_columns",
+    "writes",
+]
+
+# Classes of errors (docs: "PostgreSQL Error Codes"): what looking up a name can give, and what is not the client's doing.
+_LOOKUPS = ("42", "3F", "0A")
+# Functions of PostgreSQL's source.
+_TEXT_SEARCH = ("get_ts_config_oid", "get_ts_dict_oid", "regconfigin", "regdictionaryin")
+_ROW_TEXT = "record_in"
+_SET_ROLE = ("42501", "call_string_check_hook")  # of SET ROLE, which only the server does
+_LITERAL = re.compile(r"[eEbBxX]?'|\$")
+_LOOK_UPS = ("lsyscache.c", "relation.c", "relcache.c", "syscache.c", "typcache.c")
+_OURS: Final = ("08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX")
+
+
+def is_servers(error: psycopg.Error) -> bool:
+    """Whether ``error`` tells of the server or its state, by its class."""
+    return (error.sqlstate or "")[:2] in _OURS
+
+
+def not_exposed(name: str) -> PermissionDeniedError:
+    """The refusal of a relation; the same whether it does not exist or is not for clients."""
+    return PermissionDeniedError(
+        f'"{name}" cannot be read: it does not exist or is not exposed '
+        "(of a view, expose the tables it reads and query those)"
+    )
+
+
+def refuse_problem(table: Table) -> None:
+    """Raise why ``table`` cannot be subscribed to, if there is a reason."""
+    if table.problem is None:
+        return
+    if table.withheld:
+        raise PrivilegeLostError
+    refused = SubscriptionFailedError if table.mendable else PermissionDeniedError
+    raise refused(f'"{table.collection}" cannot be subscribed to: {table.problem}')
+
+
+def system_columns() -> PermissionDeniedError:
+    """The refusal of ``ctid`` and its like, of any table."""
+    return PermissionDeniedError("system columns (ctid, xmin, tableoid and the like) are not exposed")
+
+
+def writes(error: psycopg.errors.ReadOnlySqlTransaction) -> InvalidQueryError:
+    """The refusal of a query of a client that does not only read."""
+    return InvalidQueryError(
+        f"the query writes, by a function that it calls, and may only read: {error.diag.message_primary}"
+    )
+
+
+def is_of_literal(error: psycopg.Error, sql: str) -> bool:
+    """True if a string of ``sql`` names something that Postgres has not found."""
+    position = int(error.diag.statement_position or 0) if sql else 0
+    if position == 0 or (error.sqlstate or "")[:2] not in _LOOKUPS or error.diag.source_function == _ROW_TEXT:
+        return False
+    return _LITERAL.match(sql, position - 1) is not None
+
+
+def rejection(error: psycopg.Error, sql: str = "") -> QueryRejectedError | None:
+    """What an error of Postgres means to the client whose SQL caused it; None if it is not the SQL's fault.
+
+    ``sql`` is the text sent, if the error's position counts in it.
+    """
+    state = error.sqlstate or ""
+    position = int(error.diag.statement_position or 0) if sql else 0
+    message = error.diag.message_primary or str(error)
+    if is_raised(error):
+        return PermissionDeniedError(message) if state == "42501" else InvalidQueryError(message)
+    where = f" ({place(sql, position - 1)})" if position else ""
+    if (state, error.diag.source_function) == _SET_ROLE:
+        return PrivilegeLostError()
+    if is_of_literal(error, sql):
+        plain = error.diag.source_function in _TEXT_SEARCH and "." not in message  # says nothing of a schema
+        return InvalidQueryError(f"{message}{where}") if plain else object_name()
+    if state == "42501":
+        return PermissionDeniedError(
+            f"{message}: only exposed columns can be read (in a subquery, name them instead of *)"
+        )
+    if state in ("42P01", "3F000"):
+        return PermissionDeniedError(f"{message}, or it is not exposed")
+    if not state or (is_servers(error) and not _of_the_query(error, state)):
+        return None
+    if error.diag.source_function == _ROW_TEXT and state == "0A000":
+        return InvalidQueryError(
+            f"a string is compared with a row: cast it to the row's type, or write row(...){where}"
+        )
+    return InvalidQueryError(f"{message}{where}")
+
+
+def _of_the_query(error: psycopg.Error, state: str) -> bool:
+    """Whether an error of a class that tells of the server is of the query: a temporary file or a value that is too large.
+
+    What PostgreSQL calls internal comes of what the query does with its values, unless the place that raises it looks up
+    definitions, which may have been dropped a moment ago.
+    """
+    return state == "53400" or (state == "XX000" and error.diag.source_file not in _LOOK_UPS)
+
+
+@contextmanager
+def rejecting() -> Iterator[None]:
+    """Errors of Postgres that are the client's doing come out as :func:`rejection`, others as they are."""
+    try:
+        yield
+    except psycopg.Error as error:
+        found = rejection(error)
+        if found is None:
+            raise
+        raise found from error
