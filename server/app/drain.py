@@ -12,6 +12,7 @@ import structlog
 from server.client.admission import Connection
 from server.protocol import server_messages
 from server.protocol.close_codes import CloseCode
+from server.session.lifecycle import State
 
 __all__ = ["Connections", "drain"]
 
@@ -48,6 +49,12 @@ class Connections:
         """End them all."""
         for connection in list(self._open):
             connection.close(code, reason)
+
+    def close_unopened(self, code: CloseCode, reason: str) -> None:
+        """End those whose client was not authenticated."""
+        for connection in list(self._open):
+            if connection.state is State.CONNECTING or connection.state is State.AUTHENTICATING:
+                connection.close(code, reason)
 
     async def emptied(self) -> None:
         """Wait until none is left."""

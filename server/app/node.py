@@ -20,8 +20,9 @@ from engine.postgres.pool import check_pooler
 from engine.stream.consumer import StreamDriver
 from server.app.drain import Connections, drain
 from server.app.settings import Settings
+from server.auth.authenticator import AddressAuthenticator
 from server.auth.authorizer import NameRules
-from server.auth.identity import HandshakeRejectedError, HandshakeRequest, member_of, packed_of
+from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packed_of
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
 from server.protocol.close_codes import CloseCode
@@ -89,7 +90,12 @@ class Node:
         self._stack.push_async_callback(channels.stop)
         await channels.start()
         self._live, self._channels = live, channels
-        services = SharedServices(live, channels, NameRules(self._settings.open_channels))
+        services = SharedServices(
+            live,
+            channels,
+            NameRules(self._settings.open_channels),
+            AddressAuthenticator(trust_user_parameter=self._settings.trust_user_parameter),
+        )
         self._stack.push_async_callback(services.background.drain, _FAREWELL)
         self._services = services
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
@@ -103,8 +109,9 @@ class Node:
         self._feed.abandon()
 
     async def drain(self) -> None:
-        """Let nobody in any more, and ask those who are here to connect elsewhere; returns when they have, or in the end."""
+        """Accept no connection any more and ask the clients to connect elsewhere; returns when they have, or in the end."""
         self._draining = True
+        self._connections.close_unopened(CloseCode.TRY_AGAIN_LATER, "the server is stopping; try again")
         await drain(self._connections, self._settings.drain_time)
 
     def _fail(self, failure: BaseException) -> None:
@@ -138,32 +145,31 @@ class Node:
     def accept(self, upgrade: HandshakeRequest) -> WebSocketConnection:
         """A new socket. Raises ``HandshakeRejectedError``."""
         packed = packed_of(upgrade)
-        given = self.admit(upgrade, "websocket")
-        connection = WebSocketConnection(
-            given.session, given.member, given.services, given.limits, self.left, packed=packed
-        )
+        connection = WebSocketConnection(self.admit(upgrade, "websocket"), self.left, packed=packed)
         self.entered(connection)
         return connection
 
-    def admit(self, upgrade: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
-        """What a new client is given. Raises ``HandshakeRejectedError`` for an origin that may not, before the start
-        and at the end.
+    def admit(self, handshake: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
+        """Accept a connection. Raises ``HandshakeRejectedError`` for an origin that is not allowed, before the start and at
+        the end.
         """
-        allowed, origin = self._settings.allowed_origins, upgrade.origin
+        allowed, origin = self._settings.allowed_origins, handshake.origin
         if origin is not None and "*" not in allowed and origin.lower() not in allowed:
             raise HandshakeRejectedError(HTTPStatus.FORBIDDEN, f"connections from {origin} are not allowed")
         if self._services is None or self._draining or self._stopping:
             raise HandshakeRejectedError(
                 HTTPStatus.SERVICE_UNAVAILABLE, "the server is starting or stopping; try again"
             )
+        principal = self._services.authenticator.identify(handshake)
         id = f"{self._id}-{uuid.uuid4().hex}"
         greeting = Greeting(self._services.channels.epoch, self._settings.ping_interval, secret)
-        trusted = self._settings.trust_user_parameter
         return Admission(
             Session(id, self._settings.session_limits, greeting),
-            member_of(id, upgrade, trust_user_parameter=trusted, transport=transport),
+            handshake,
+            transport,
             self._services,
             self._settings.connection_limits,
+            principal,
         )
 
     def entered(self, connection: Connection) -> None:

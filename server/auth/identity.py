@@ -1,4 +1,4 @@
-"""Who a new connection is. Until there are tokens: anonymous, or on a developer's machine who it says it is."""
+"""What a handshake request says, and the principal that its address names: anonymous, or a user where that is trusted."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from engine.principal import Principal
 from engine.values.exact_json import exact_decoder, expansion
-from server.ports.channels import Member
 from server.protocol.validation import InvalidMessageError, check_storable
 
-__all__ = ["HandshakeRejectedError", "HandshakeRequest", "member_of", "packed_of", "query_of"]
+__all__ = ["HandshakeRejectedError", "HandshakeRequest", "packed_of", "principal_of", "query_of"]
 
 _LONGEST_USER = 256
 _LONGEST_QUERY = 8192
@@ -66,24 +66,20 @@ def packed_of(upgrade: HandshakeRequest) -> bool:
     return format == "msgpack"
 
 
-def member_of(
-    connection_id: str, upgrade: HandshakeRequest, *, trust_user_parameter: bool, transport: str = "websocket"
-) -> Member:
-    """The member a connection is.
+def principal_of(handshake: HandshakeRequest, *, trust_user_parameter: bool) -> Principal:
+    """The principal that the address names.
 
     Args:
-        connection_id: unique.
-        upgrade: with ``?client=SECRET``, by which somebody unknown stays the same user when it connects again; with
+        handshake: with ``?client=SECRET``, by which an anonymous client stays the same user when it connects again; with
             ``?user=ID`` and ``&attributes={"team":"red"}``, which only count if they are trusted.
         trust_user_parameter: believe them. Never on a server that strangers can reach.
-        transport: ``websocket``, ``sse`` or ``poll``.
 
     Raises ``HandshakeRejectedError`` if they have a wrong form, or are given but not trusted.
     """
-    user, attributes = upgrade.query.get("user"), upgrade.query.get("attributes")
-    anonymous = _anonymous(upgrade.query.get("client"))
+    user, attributes = handshake.query.get("user"), handshake.query.get("attributes")
+    anonymous = _anonymous(handshake.query.get("client"))
     if user is None and attributes is None:
-        return Member(connection_id, anonymous, ip=upgrade.ip, transport=transport)
+        return Principal(anonymous)
     if not trust_user_parameter:
         raise HandshakeRejectedError(
             HTTPStatus.FORBIDDEN,
@@ -91,7 +87,7 @@ def member_of(
         )
     if user is not None and not (0 < len(user) <= _LONGEST_USER and user.isprintable()):
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, f"user: 1 to {_LONGEST_USER} printable characters")
-    return Member(connection_id, user or anonymous, _decoded(attributes), upgrade.ip, transport)
+    return Principal(user or anonymous, _decoded(attributes))
 
 
 def _anonymous(client: str | None) -> str | None:

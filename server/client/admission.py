@@ -1,15 +1,24 @@
-"""What a new connection is given, whatever its transport; and how the transports ask for it."""
+"""What a new connection is given, whatever its transport; and how the transports ask for it.
+
+Admission has two steps. The acceptor checks what the handshake itself says and accepts the connection or rejects it with an
+HTTP status. Then the authenticator, which may need a round trip, finds the principal; until then there is no ``Client``.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from engine.channels.core.model import UnavailableError
+from engine.principal import Principal
 from server.auth.identity import HandshakeRequest
+from server.client.failures import client_error
 from server.client.shared import SharedServices
 from server.ports.channels import Member
 from server.ports.limits import ConnectionLimits
 from server.protocol.close_codes import CloseCode
+from server.session.lifecycle import State
 from server.session.session import Session
 
 __all__ = ["Admission", "Connection", "ConnectionAcceptor"]
@@ -17,6 +26,10 @@ __all__ = ["Admission", "Connection", "ConnectionAcceptor"]
 
 class Connection(Protocol):
     """A connection as its server sees it."""
+
+    @property
+    def state(self) -> State:
+        """Where in its life it is."""
 
     def send(self, payload: bytes) -> None:
         """Send a message."""
@@ -27,23 +40,46 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Who the client is, its session, and what it may use."""
+    """What a connection was accepted with.
+
+    ``transport``: ``websocket``, ``sse`` or ``poll``. ``principal``: None if it has to be authenticated first.
+    """
 
     session: Session
-    member: Member
+    handshake: HandshakeRequest
+    transport: str
     services: SharedServices
     limits: ConnectionLimits
+    principal: Principal | None = None
+
+    async def authenticate(self) -> Principal:
+        """The client's principal. Raises ``RealtimeError``: ``RT_002`` or ``RT_003`` if the client is refused, ``RT_001`` if
+        it cannot be judged now, or not within ``authentication_timeout``.
+        """
+        seconds = self.limits.authentication_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.services.authenticator.authenticate(self.handshake)
+        except TimeoutError as late:
+            raise UnavailableError(f"the client was not authenticated within {seconds:g} s; try again") from late
+        except Exception as error:
+            raise client_error(error, "authentication_failed", transport=self.transport) from error
+
+    def member(self, principal: Principal) -> Member:
+        """The connection as the channels see it."""
+        id, ip = self.session.connection_id, self.handshake.ip
+        return Member(id, principal.user_id, principal.attributes, ip, self.transport)
 
 
 class ConnectionAcceptor(Protocol):
     """Lets clients in, and knows those who are."""
 
-    def admit(self, upgrade: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
-        """A session for a new client. Raises ``HandshakeRejectedError``."""
+    def admit(self, handshake: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
+        """Accept a connection. Raises ``HandshakeRejectedError``."""
         ...
 
     def entered(self, connection: Connection) -> None:
-        """The connection is open."""
+        """The connection was accepted."""
 
     def left(self, connection: Connection) -> None:
-        """The connection is gone."""
+        """The connection is closed. May be called again."""

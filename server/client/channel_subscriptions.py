@@ -13,13 +13,12 @@ import random
 from collections import deque
 from functools import partial
 
-import structlog
 from msgspec import UNSET
 
 from engine.channels.core.model import DisconnectedError, PresenceRefusedError, UnavailableError
 from engine.errors import RealtimeError
-from engine.postgres.errors import AWAY, in_words
 from server.auth.authorizer import Action
+from server.client.failures import client_error
 from server.client.intake import Intake
 from server.client.shared import SharedServices
 from server.client.transport import Transport
@@ -34,8 +33,6 @@ __all__ = ["ChannelClient"]
 
 _RECONNECT = 0.5  # seconds before a connection's row is written again that could not be; twice as long each time,
 _RECONNECT_AT_MOST = 10.0  # up to this
-
-_log = structlog.get_logger("realtime.client")
 
 
 class ChannelClient:
@@ -135,7 +132,7 @@ class ChannelClient:
                 request.channel, request.options, member, deliver, partial(self._deliver_block, request)
             )
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
-            self._reject(request, _told(error, "subscribe_failed", request.channel))
+            self._reject(request, client_error(error, "subscribe_failed", channel=request.channel))
             return
         # No await from here on: who is present, and every change after that.
         answer = self._session.joined(
@@ -205,7 +202,7 @@ class ChannelClient:
             try:
                 await self._services.authorizer.check(self._member, Action.PUBLISH, message.channel)
             except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
-                self._answer(_named(message), _told(error, "publish_failed", message.channel))
+                self._answer(_named(message), client_error(error, "publish_failed", channel=message.channel))
                 self._intake.done(len(message.data))
             else:
                 self._publishing += 1
@@ -224,7 +221,7 @@ class ChannelClient:
         try:
             stored = await self._services.channels.publish(publication)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
-            self._answer(_named(message), _told(error, "publish_failed", message.channel))
+            self._answer(_named(message), client_error(error, "publish_failed", channel=message.channel))
         else:
             self._sink.send(server_messages.ack(message.channel, message.ref, stored.id, stored.position))
         finally:
@@ -255,7 +252,7 @@ class ChannelClient:
                 await self._services.authorizer.check(self._member, Action.PRESENCE, message.channel)
                 await self._services.channels.set_presence(message.channel, self._member, change.data)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
-            self._answer(about, _told(error, "presence_failed", message.channel))
+            self._answer(about, client_error(error, "presence_failed", channel=message.channel))
         else:
             self._sink.send(server_messages.ack(message.channel, message.ref, None, None))
 
@@ -310,14 +307,3 @@ class ChannelClient:
 
 def _named(message: Publish) -> RequestReference:
     return RequestReference(channel=message.channel, id=message.id, ref=message.ref)
-
-
-def _told(error: Exception, what: str, channel: str) -> RealtimeError:
-    """What a client is told of ``error``; what it must not see goes to the log."""
-    if isinstance(error, RealtimeError):
-        return error
-    if isinstance(error, AWAY):
-        _log.warning(what, channel=channel, error=str(error))
-        return UnavailableError(in_words(error))
-    _log.error(what, channel=channel, exc_info=error)
-    return UnavailableError("the server failed to do this")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.authorizer import Authorizer, NameRules
 from server.client.background import Background
 from server.client.intake import SharedIntake
@@ -25,6 +26,7 @@ class SharedServices:
     live_queries: LiveQueryService
     channels: ChannelService
     authorizer: Authorizer = field(default_factory=NameRules)
+    authenticator: Authenticator = field(default_factory=AddressAuthenticator)
     background: Background = field(default_factory=Background)
     intake: SharedIntake = field(default_factory=SharedIntake)
     text: Wire = field(default_factory=text_wire)

@@ -43,5 +43,7 @@ class CloseCode(IntEnum):
     POLICY_VIOLATION = 1008, "the client kept sending faster than allowed", Reconnect.SLOW_DOWN
     MESSAGE_TOO_BIG = 1009, "a message above 1 MiB", Reconnect.BACK_OFF
     INTERNAL_ERROR = 1011, "the server failed and ends", Reconnect.BACK_OFF
+    TRY_AGAIN_LATER = 1013, "the client could not be authenticated now", Reconnect.BACK_OFF
     DISCONNECTED = 4001, "the connection was ended on purpose, by the REST API or by SQL", Reconnect.NEVER
     RESUME = 4008, "too slow for its channels, or on a server that the others took for dead", Reconnect.AT_ONCE
+    AUTHENTICATION_FAILED = 4401, "the client was refused by authentication", Reconnect.NEVER

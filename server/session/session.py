@@ -177,7 +177,7 @@ class Session:
             return self._refused(RequestReference())
         return [self._too_large("", client_messages.names_in(data))]
 
-    def admit(self, now: float) -> list[Output] | None:
+    def admit(self, now: float) -> list[Close] | None:
         """Count something that is not a message but costs like one (a WebSocket ping). None: go ahead."""
         if self._bucket.take(now):
             return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
@@ -20,12 +21,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from engine.errors import RealtimeError
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packed_of
 from server.client.background import Background
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
 from server.transports.http_sessions import HttpSessions, ended
-from server.transports.polling.connection import PollConnection
 from server.transports.sse.connection import GONE_ID
 from server.transports.sse.request import read_request
 
@@ -34,12 +35,14 @@ __all__ = ["transport_routes"]
 _MOST_BODY = 1024 * 1024
 _LONGEST_QUERY = 32 * 1024
 _LONGEST_WAIT = 30_000
+_HEADERS = {ErrorCode.AUTHENTICATION_FAILED: {"WWW-Authenticate": 'Bearer realm="realtime"'}}  # RFC 9110, 15.5.2
 _NO_STORE = {"Cache-Control": "no-store"}
 _CODES = {
     HTTPStatus.FORBIDDEN: ErrorCode.PERMISSION_DENIED,
     HTTPStatus.SERVICE_UNAVAILABLE: ErrorCode.CONNECTION_FAILED,
 }
 _Body = TypeVar("_Body")
+_Result = TypeVar("_Result")
 
 
 class _Send(Struct, forbid_unknown_fields=True):
@@ -110,6 +113,8 @@ class _Endpoint:
             response = ProblemError(
                 _CODES.get(refused.status, ErrorCode.INVALID_MESSAGE), str(refused), refused.status
             ).response()
+        except RealtimeError as refused:
+            response = ProblemError(refused.code, str(refused), headers=_HEADERS.get(refused.code)).response()
         except ProblemError as problem:
             response = problem.response()
         if response is not None:
@@ -131,7 +136,8 @@ class _Transports:
         if last_id == GONE_ID:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=_NO_STORE)  # an EventSource then gives up
         asked = read_request(pairs, last_id)
-        connection = self._sessions.open_stream(upgrade)
+        connection = self._sessions.accept_stream(upgrade)
+        await self._sessions.authenticate(connection, partial(_while_connected, request))
         await connection.run(request.scope, request.receive, send, asked)
         return None
 
@@ -147,8 +153,8 @@ class _Transports:
         """``POST /realtime/poll``."""
         asked = await _body(request, _poll)
         if asked.session is UNSET:
-            connection = self._sessions.open_poll(_upgrade(request, _pairs(request)))
-            connection.client.start()
+            connection = self._sessions.accept_poll(_upgrade(request, _pairs(request)))
+            await self._sessions.authenticate(connection, partial(_while_connected, request))
         else:
             connection = self._sessions.find_poll(asked.session)
         if asked.messages and connection.inbox.accept(asked.seq):
@@ -158,7 +164,7 @@ class _Transports:
         if asked.cursor is UNSET:
             raise ProblemError(ErrorCode.INVALID_MESSAGE, "cursor: say which answer was the last to arrive")
         timeout = min(asked.timeout, _LONGEST_WAIT) / 1000
-        return _answer(*await _while_connected(request, connection, asked.cursor, timeout))
+        return _answer(*await _while_connected(request, asyncio.create_task(connection.wait(asked.cursor, timeout))))
 
     async def end(self, request: Request, send: Send) -> Response:
         """``DELETE /realtime/session``."""
@@ -167,19 +173,21 @@ class _Transports:
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=_NO_STORE)
 
 
-async def _while_connected(
-    request: Request, connection: PollConnection, cursor: int, timeout: float
-) -> tuple[int, list[bytes]]:
-    """Wait, but not longer than the client does. Raises ``ClientDisconnect``."""
-    waiting = asyncio.create_task(connection.wait(cursor, timeout))
+async def _while_connected(request: Request, task: asyncio.Task[_Result]) -> _Result:
+    """The result of ``task``, which is cancelled if the client disconnects first. Raises ``ClientDisconnect``.
+
+    Raises ``ProblemError`` if the task was cancelled by the server, which stops.
+    """
     leaving = asyncio.create_task(_disconnected(request.receive))
     try:
-        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
+        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
             raise ClientDisconnect
-        return waiting.result()
+        if task.cancelled():
+            raise ProblemError(ErrorCode.CONNECTION_FAILED, "the server is stopping; try again")
+        return task.result()
     finally:
-        waiting.cancel()
+        task.cancel()
         leaving.cancel()
 
 

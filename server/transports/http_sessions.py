@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
+from engine.principal import Principal
 from server.auth.identity import HandshakeRequest
 from server.client.admission import ConnectionAcceptor
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
+from server.session.lifecycle import State
 from server.transports.http.connection import HttpConnection
 from server.transports.polling.connection import PollConnection
 from server.transports.sse.connection import SseConnection
@@ -26,27 +30,43 @@ def ended() -> ProblemError:
 
 
 class HttpSessions:
-    """Opens and finds sessions. ``timeout``: seconds that a polling client may stay away."""
+    """Accepts and finds sessions. ``timeout``: seconds that a polling client may stay away."""
 
     def __init__(self, gate: ConnectionAcceptor, timeout: float) -> None:
         self._gate = gate
         self._timeout = timeout
         self._sessions: dict[str, HttpConnection] = {}
 
-    def open_stream(self, upgrade: HandshakeRequest) -> SseConnection:
-        """A session whose stream is about to begin. Raises ``HandshakeRejectedError``."""
+    def accept_stream(self, handshake: HandshakeRequest) -> SseConnection:
+        """A session that will be a stream, not yet authenticated. Raises ``HandshakeRejectedError``."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        admission = self._gate.admit(upgrade, "sse", secret)
+        admission = self._gate.admit(handshake, "sse", secret)
         connection = SseConnection(secret, admission, self, admission.session.epoch)
-        self._opened(connection)
+        self._gate.entered(connection)
         return connection
 
-    def open_poll(self, upgrade: HandshakeRequest) -> PollConnection:
-        """A session that will be polled. Raises ``HandshakeRejectedError``."""
+    def accept_poll(self, handshake: HandshakeRequest) -> PollConnection:
+        """A session that will be polled, not yet authenticated. Raises ``HandshakeRejectedError``."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        connection = PollConnection(secret, self._gate.admit(upgrade, "poll", secret), self, self._timeout)
-        self._opened(connection)
+        connection = PollConnection(secret, self._gate.admit(handshake, "poll", secret), self, self._timeout)
+        self._gate.entered(connection)
         return connection
+
+    async def authenticate(
+        self, connection: HttpConnection, wait: Callable[[asyncio.Task[Principal]], Awaitable[Principal]]
+    ) -> None:
+        """Open a session that was accepted, or end it. ``wait`` awaits the task, and may give up: it then raises.
+
+        Raises ``RealtimeError`` if the client is refused.
+        """
+        try:
+            authentication = connection.authenticate()
+            if authentication is not None:
+                connection.open(await wait(authentication))
+            self._sessions[connection.secret] = connection
+        finally:
+            if connection.state is not State.OPEN:
+                connection.end()
 
     def find(self, secret: str) -> HttpConnection:
         """The session. Raises ``ProblemError`` if there is none, or it is over."""
@@ -64,12 +84,8 @@ class HttpSessions:
             raise ProblemError(ErrorCode.INVALID_MESSAGE, "this session has a stream; it cannot be polled")
         return found
 
-    def _opened(self, connection: HttpConnection) -> None:
-        self._sessions[connection.secret] = connection
-        self._gate.entered(connection)
-
     def left(self, connection: HttpConnection) -> None:
-        """The client is gone."""
+        """The client was released."""
         self._gate.left(connection)
 
     def ended(self, connection: HttpConnection) -> None:

@@ -20,11 +20,15 @@ from engine.errors import InvalidQueryError, QueryRejectedError
 from engine.live.core.resume_log import Resume
 from server.app.http import make_app
 from server.app.uvicorn_http import HttpProtocol
-from server.auth.identity import HandshakeRequest, member_of
+from server.auth.authenticator import AddressAuthenticator, Authenticator
+from server.auth.identity import HandshakeRequest, packed_of
+from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
 from server.ports.limits import ConnectionLimits
 from server.ports.live_queries import LiveEvent, LiveSubscription
-from server.session.session import Session, SessionLimits
+from server.session.session import Greeting, Session, SessionLimits
+from server.transports.http_routes import transport_routes
+from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.connection import WebSocketConnection
 from tests.support.rooms import Rooms
 
@@ -146,37 +150,59 @@ class Door:
     lists: Lists
     session_limits: SessionLimits
     connection_limits: ConnectionLimits
-    connections: set[WebSocketConnection] = field(default_factory=set)
+    connections: set[Any] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
     server: EventServer | None = None
     rooms: Rooms = field(default_factory=Rooms)
+    authenticator: Authenticator = field(default_factory=lambda: AddressAuthenticator(trust_user_parameter=True))
+    kind: type[WebSocketConnection] = WebSocketConnection
+    packed: bool = False
+    admitted: int = 0
     services: SharedServices = field(init=False)
 
     def __post_init__(self) -> None:
-        self.services = SharedServices(self.lists, self.rooms)
+        self.services = SharedServices(self.lists, self.rooms, authenticator=self.authenticator)
 
     @property
     def message_hard_cap(self) -> int:
         return self.connection_limits.message_hard_cap
 
-    def accept(self, upgrade: HandshakeRequest) -> WebSocketConnection:
-        id = upgrade.query.get("connection", "test")
-        session = Session(id, self.session_limits)
-        member = member_of(id, upgrade, trust_user_parameter=True)
-        connection = WebSocketConnection(session, member, self.services, self.connection_limits, self._closed)
-        self.connections.add(connection)
+    def accept(self, handshake: HandshakeRequest) -> WebSocketConnection:
+        packed = self.packed or packed_of(handshake)
+        connection = self.kind(self.admit(handshake, "websocket"), self.left, packed=packed)
+        self.entered(connection)
         return connection
 
-    def _closed(self, connection: WebSocketConnection) -> None:
+    def admit(self, handshake: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
+        principal = self.authenticator.identify(handshake)
+        self.admitted += 1
+        name = "test" if self.admitted == 1 else f"test-{self.admitted}"
+        id = handshake.query.get("connection", name)
+        session = Session(id, self.session_limits, Greeting(secret=secret))
+        return Admission(session, handshake, transport, self.services, self.connection_limits, principal)
+
+    def entered(self, connection: Connection) -> None:
+        self.connections.add(connection)
+        self.changed.set()
+
+    def left(self, connection: Connection) -> None:
         self.connections.discard(connection)
         self.changed.set()
 
-    async def left_alone(self) -> None:
-        """Wait until no connection is left."""
-        while self.connections:
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until it holds; looked at when a connection comes or goes."""
+        while not condition():
             self.changed.clear()
             await self.changed.wait()
+
+    async def left_alone(self) -> None:
+        """Wait until no connection is left."""
+        await self.until(lambda: not self.connections)
 
     def connect(self, query: str = "", **options: Any) -> connect:
         return connect(f"ws://127.0.0.1:{self.port}/realtime{query}", **options)
@@ -187,13 +213,14 @@ async def open_door(
     session_limits: SessionLimits | None = None,
     connection_limits: ConnectionLimits | None = None,
     lists: Lists | None = None,
-    kind: type[Door] | None = None,
+    **options: Any,
 ) -> AsyncIterator[Door]:
-    door = (kind or Door)(lists or Lists(), session_limits or SessionLimits(), connection_limits or ConnectionLimits())
+    session_limits, connection_limits = session_limits or SessionLimits(), connection_limits or ConnectionLimits()
+    door = Door(lists or Lists(), session_limits, connection_limits, **options)
     listener = socket.create_server(("127.0.0.1", 0))
     door.port = listener.getsockname()[1]
     config = uvicorn.Config(
-        make_app(lambda: {"status": "ok"}),
+        make_app(lambda: {"status": "ok"}, transport_routes(HttpSessions(door, 30.0), ("*",))),
         http=cast("Any", partial(HttpProtocol, door)),
         ws="none",
         lifespan="off",

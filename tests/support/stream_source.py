@@ -10,9 +10,10 @@ from typing import Any
 from starlette.types import Message
 
 from engine.channels.core.model import Position, parse_position
+from engine.principal import Principal
+from server.auth.identity import HandshakeRequest
 from server.client.admission import Admission
 from server.client.shared import SharedServices
-from server.ports.channels import Member
 from server.ports.limits import ConnectionLimits
 from server.session.session import Greeting, Session, SessionLimits
 from server.transports.sse.connection import SseConnection
@@ -57,8 +58,9 @@ class Source:
         the loop. Returns whether it was open to the end.
         """
         session = Session("c", SessionLimits(message_rate=10**6), Greeting(epoch=EPOCH, secret="s"))
-        admission = Admission(session, Member("c"), self._services, self.limits)
+        admission = Admission(session, HandshakeRequest(), "sse", self._services, self.limits, Principal())
         connection = self.connection = SseConnection("s", admission, Keeper(), EPOCH)
+        connection.authenticate()
         broken = asyncio.Event()
         taken = bytearray()
         quiet = 0

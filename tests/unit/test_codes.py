@@ -61,5 +61,6 @@ def test_every_close_code_has_a_row_in_the_docs() -> None:
 
 
 @pytest.mark.parametrize("code", CloseCode)
-def test_a_client_stays_away_only_where_the_connection_was_ended_on_purpose(code: CloseCode) -> None:
-    assert (code.reconnect is Reconnect.NEVER) == (code is CloseCode.DISCONNECTED)
+def test_a_client_stays_away_only_where_it_was_refused_or_the_connection_was_ended_on_purpose(code: CloseCode) -> None:
+    ends = (CloseCode.DISCONNECTED, CloseCode.AUTHENTICATION_FAILED)
+    assert (code.reconnect is Reconnect.NEVER) == (code in ends)

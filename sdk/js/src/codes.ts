@@ -50,10 +50,14 @@ export const CloseCode = {
   MessageTooBig: 1009,
   /** The server failed and ends. */
   InternalError: 1011,
+  /** The client could not be authenticated now. */
+  TryAgainLater: 1013,
   /** The connection was ended on purpose, by the REST API or by SQL. Then: stay closed until the application reconnects. */
   Disconnected: 4001,
   /** Too slow for its channels, or on a server that the others took for dead. Then: reconnect at once. */
   Resume: 4008,
+  /** The client was refused by authentication. Then: stay closed until the application reconnects. */
+  AuthenticationFailed: 4401,
 } as const;
 
 /** One of the values of the constant of that name. */

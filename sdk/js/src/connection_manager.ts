@@ -157,9 +157,14 @@ export class ConnectionManager implements LinkOwner {
 
   /** Whether the server has said that we are not to come back. */
   private _refuses({ _code, _reason, _refused }: Ending, told = false): boolean {
-    if (_code !== CloseCode.Disconnected && !_refused) return false;
+    const unknown = _code === CloseCode.AuthenticationFailed;
+    if (_code !== CloseCode.Disconnected && !unknown && !_refused) return false;
     const error =
-      _refused ?? new RealtimeError(ErrorCode.ConnectionFailed, `the server has ended this connection: ${_reason}`);
+      _refused ??
+      new RealtimeError(
+        unknown ? ErrorCode.AuthenticationFailed : ErrorCode.ConnectionFailed,
+        `the server has ended this connection: ${_reason}`,
+      );
     this._handler._interrupted({ _code, _reason });
     this._giveUp(error, told);
     return true;

@@ -74,11 +74,12 @@ test("without autoConnect nothing happens before connect(), and what is asked fo
 test("who was disconnected by the server does not come back, nor who is refused", async () => {
   const ends: [number, string, RealtimeError?][] = [
     [4001, "disconnected"],
+    [4401, "authentication failed"],
     [1006, "no", new RealtimeError("RT_002", "no key")],
   ];
   for (const end of ends) {
     const stage = new Stage({ transports: ["sse"] });
-    if (end[0] === 4001) stage.peer.hello();
+    if (end[0] !== 1006) stage.peer.hello();
     stage.peer.end(...end);
     await stage.clock.pass(600_000);
     assert.deepEqual([stage.realtime.state, stage.peers.length], ["failed", 1]);

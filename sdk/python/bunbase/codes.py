@@ -55,7 +55,11 @@ class CloseCode(IntEnum):
     """A message above 1 MiB."""
     INTERNAL_ERROR = 1011
     """The server failed and ends."""
+    TRY_AGAIN_LATER = 1013
+    """The client could not be authenticated now."""
     DISCONNECTED = 4001
     """The connection was ended on purpose, by the REST API or by SQL. Then: stay closed until the application reconnects."""
     RESUME = 4008
     """Too slow for its channels, or on a server that the others took for dead. Then: reconnect at once."""
+    AUTHENTICATION_FAILED = 4401
+    """The client was refused by authentication. Then: stay closed until the application reconnects."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bunbase.codes import CloseCode, ErrorCode
@@ -20,6 +20,12 @@ from bunbase.subscription_manager import SubscriptionManager
 from bunbase.transports import TRANSPORTS, Address
 
 __all__ = ["ConnectionManager"]
+
+_FINAL: Mapping[int, ErrorCode] = {
+    CloseCode.DISCONNECTED: ErrorCode.CONNECTION_FAILED,
+    CloseCode.AUTHENTICATION_FAILED: ErrorCode.AUTHENTICATION_FAILED,
+}
+"""The close codes after which a client does not connect again by itself."""
 
 _SHORT_LIVED = 2.0
 _BARRIER_TIMEOUT = 2.0
@@ -57,8 +63,8 @@ class ConnectionManager:
             wait = False
             while (link := await self._establish(wait)) is not None:
                 ended = await self._serve(link)
-                if ended.code == CloseCode.DISCONNECTED:
-                    self._report("closed", f"the server ended this connection: {ended}")
+                if ended.code in _FINAL:
+                    self._report("closed", f"the server ended this connection: {ended}", _FINAL[ended.code])
                     return
                 if not self._options.reconnect:
                     self._report("closed", f"the connection was lost: {ended}")
@@ -70,8 +76,8 @@ class ConnectionManager:
                 self._drop(self.current)
                 self.current = None
 
-    def _report(self, state: str, reason: str) -> None:
-        self._told(state, RealtimeError(ErrorCode.CONNECTION_FAILED, reason))
+    def _report(self, state: str, reason: str, code: ErrorCode = ErrorCode.CONNECTION_FAILED) -> None:
+        self._told(state, RealtimeError(code, reason))
 
     async def closed(self) -> None:
         """Wait until all connections that are being closed are."""
@@ -87,8 +93,8 @@ class ConnectionManager:
                 try:
                     link = await self._open(name)
                 except ConnectionEndedError as ended:
-                    if ended.code == CloseCode.DISCONNECTED:
-                        self._report("closed", str(ended))
+                    if ended.code in _FINAL:
+                        self._report("closed", str(ended), _FINAL[ended.code])
                         return None
                     problem = str(ended)
                     continue

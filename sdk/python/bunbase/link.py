@@ -84,7 +84,7 @@ class Link:
         try:
             async with asyncio.timeout(self._times.connect_timeout):
                 await self.transport.open()
-                first = await self.transport.receive()
+                first = await self._first()
         except TimeoutError as error:
             await self.transport.close(leave=False)
             raise ConnectionEndedError(f"{self.name}: no answer in {self._times.connect_timeout:g} s") from error
@@ -95,6 +95,16 @@ class Link:
         for message in first[1:]:
             self._receive(message)
         self._tasks = [asyncio.create_task(part()) for part in (self._read, self._write, self._beat)]
+
+    async def _first(self) -> list[Message]:
+        """The first messages. An error in place of ``connected`` says why the server closes the connection."""
+        first = await self.transport.receive()
+        if first[0].get("type") != "error":
+            return first
+        try:
+            return await self.transport.receive()
+        except ConnectionEndedError as ended:
+            raise ConnectionEndedError(str(first[0].get("message", ended)), ended.code) from ended
 
     def post(self, *messages: Message) -> None:
         """Send something on this connection, before the messages of the send queue."""

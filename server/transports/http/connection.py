@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
+from engine.principal import Principal
 from server.client.admission import Admission
-from server.client.client import Client
 from server.ports.channels import ChannelEvent, EventBatch
 from server.ports.live_queries import LiveEvent
 from server.protocol import server_messages
 from server.protocol.close_codes import CloseCode
+from server.session.lifecycle import State
+from server.transports.connection import Admitted
 from server.transports.http.inbox import Inbox
 
 __all__ = ["HttpConnection", "SessionStore"]
@@ -24,34 +26,37 @@ class SessionStore(Protocol):
     """Keeps the sessions."""
 
     def left(self, connection: Any) -> None:
-        """The client is gone, or told to go; what waits for it may still be fetched."""
+        """The client was released; what waits for it may still be fetched. May be called again."""
 
     def ended(self, connection: Any) -> None:
         """The session can be forgotten."""
 
 
-class HttpConnection:
-    """A base; a transport says where the bytes go. The keeper's methods are called once each."""
+class HttpConnection(Admitted):
+    """A base; a transport says where the bytes go. ``HttpSessions`` accepts it and has it authenticated."""
 
     def __init__(self, secret: str, admission: Admission, keeper: SessionStore) -> None:
+        super().__init__(admission)
         self.secret = secret
-        self.client = Client(admission.session, admission.member, admission.services, self)
         self.congested = False
         self.held = False
-        self._limits = admission.limits
         self._keeper = keeper
-        self._loop = asyncio.get_running_loop()
-        self._closing = False
-        self._left = False
-        self._farewell = False
-        self._ended = False
+        self._clean_close = False
         self._room: asyncio.Future[None] | None = None
         self.inbox = Inbox(self)
 
     @property
     def closing(self) -> bool:
         """True once the last message was made."""
-        return self._closing
+        return self.state.ending
+
+    def authenticate(self) -> asyncio.Task[Principal] | None:
+        """Open the session, if its principal is known; else the task that finds it, to be followed by ``open``."""
+        return self._authenticate(self)
+
+    def open(self, principal: Principal) -> None:
+        """The client is authenticated."""
+        self._open(principal, self)
 
     # What a transport is.
 
@@ -75,19 +80,19 @@ class HttpConnection:
 
     def send(self, payload: bytes) -> None:
         """Send a message of this client's own."""
-        if not self._closing:
+        if self.state is State.OPEN:
             self._own(payload)
             self._added()
 
     def send_event(self, head: bytes, event: LiveEvent) -> None:
         """Send a message that others share."""
-        if not self._closing:
+        if self.state is State.OPEN:
             self._live(head, event)
             self._added()
 
     def send_shared(self, event: ChannelEvent) -> None:
         """Send a channel's message, which others share."""
-        if not self._closing:
+        if self.state is State.OPEN:
             self._shared(event)
             self._added()
 
@@ -99,7 +104,7 @@ class HttpConnection:
     @property
     def overflowing(self) -> bool:
         """True while more than ``backlog`` bytes wait."""
-        return self.congested and not self._closing and self._waiting() > self._limits.backlog
+        return self.congested and not self.closing and self._waiting() > self._limits.backlog
 
     def hold(self, held: bool) -> None:
         """Take nothing more from the client while ``held``."""
@@ -108,12 +113,15 @@ class HttpConnection:
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Tell the client that this is the end, after what waits."""
-        if self._closing:
+        if self.closing:
             return
-        self._own(server_messages.close(code, reason))
-        self._closing = True
+        opened = self.state is State.OPEN
+        if opened:
+            self._own(server_messages.close(code, reason))
+        self._enter(State.DRAINING)
         self._let_in()
-        self._close()
+        if opened:  # else the request that opens the session answers with an HTTP status
+            self._close()
 
     def _close(self) -> None:
         """The last message waits; see to it that the client is given it, and end."""
@@ -121,42 +129,39 @@ class HttpConnection:
 
     def say_goodbye(self) -> None:
         """The client ends the session itself: others see it leave at once."""
-        self._farewell = True
+        self._clean_close = True
         self.close(CloseCode.NORMAL, "the client has ended the session")
 
-    def leave(self) -> None:
-        """The client is gone, or told to go: give back what it has subscribed to."""
-        if self._left:
-            return
-        self._closing = self._left = True
-        self._let_in()
-        self.client.gone(self._farewell)
+    def release(self) -> None:
+        """Give back what the client has subscribed to."""
+        self._release(left=self._clean_close)
         self._keeper.left(self)
 
     def end(self) -> None:
-        """Nobody is there any more: forget the session."""
-        if self._ended:
+        """No request will come any more: forget the session."""
+        if self.state is State.CLOSED:
             return
-        self._ended = True
-        self.leave()
+        self._enter(State.CLOSED)
+        self._let_in()
+        self.release()
         self._keeper.ended(self)
 
     # What the client sends.
 
     async def room(self) -> bool:
         """Wait until the client may say more; False: the session is at its end, and nothing more is done."""
-        while (self.congested or self.held) and not self._closing:
+        while (self.congested or self.held) and not self.closing:
             if self._room is None:
                 self._room = self._loop.create_future()
             await asyncio.shield(self._room)
-        return not self._closing
+        return not self.closing
 
     def receive(self, message: bytes) -> None:
         """The client sent a message."""
-        self.client.carry_out(self.client.session.receive(message, self._loop.time()))
+        self.client.carry_out(self.session.receive(message, self._loop.time()))
 
     def _let_in(self) -> None:
-        if self._room is not None and (self._closing or not (self.congested or self.held)):
+        if self._room is not None and (self.closing or not (self.congested or self.held)):
             self._room.set_result(None)
             self._room = None
 
@@ -169,7 +174,7 @@ class HttpConnection:
 
     def _taken(self) -> None:
         """The client has taken something."""
-        if self.congested and not self._closing and self._waiting() <= self._limits.buffer_size // 4:
+        if self.congested and not self.closing and self._waiting() <= self._limits.buffer_size // 4:
             self.congested = False
             self._let_in()
             self.client.relieve()

@@ -40,14 +40,10 @@ class PollConnection(HttpConnection):
         self._waiter: asyncio.Future[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """The session is open: the first answer holds the greeting."""
-        self.client.start()
-
     @property
     def finished(self) -> bool:
         """True when the client has been given the last message and has said so."""
-        return self._closing and not self._given and not self._outbox
+        return self.closing and not self._given and not self._outbox
 
     async def wait(self, cursor: int, timeout: float) -> tuple[int, list[bytes]]:
         """Answer a request: the new cursor and the messages; none after ``timeout`` seconds, or if a later request comes.
@@ -70,7 +66,7 @@ class PollConnection(HttpConnection):
         turn = self._turn
         self._wake()
         try:
-            if not self._given and not self._outbox and not self._closing and timeout > 0:
+            if not self._given and not self._outbox and not self.closing and timeout > 0:
                 await self._pause(timeout)
             return self._batch() if turn == self._turn else (cursor, [])
         finally:
@@ -139,7 +135,7 @@ class PollConnection(HttpConnection):
 
     def _close(self) -> None:
         # The messages stay until they are fetched or the time for that is over.
-        self._loop.call_soon(self.leave)
+        self._loop.call_soon(self.release)
 
 
 def _set(waiter: asyncio.Future[None]) -> None:

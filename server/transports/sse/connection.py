@@ -22,6 +22,7 @@ from server.ports.channels import ChannelEvent
 from server.ports.live_queries import LiveEvent
 from server.protocol.client_messages import COLLECTION_PREFIX
 from server.protocol.close_codes import CloseCode
+from server.session.lifecycle import State
 from server.transports.http.connection import HttpConnection, SessionStore
 from server.transports.sse.event_ids import StreamPosition
 from server.transports.sse.progress import Block, Key, Opened, Progress, WriteState
@@ -72,7 +73,6 @@ class SseConnection(HttpConnection):
         self._last = END
         self._closed: WriteState | None = None
         self._closed_settled = False
-        self._gone = False
         self._transport: asyncio.Transport | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -85,9 +85,9 @@ class SseConnection(HttpConnection):
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             await send(_body(_RETRY))
             self._later("ping", self._limits.ping_interval, self._ping)
-            self.client.start()
             for message in asked.messages:
-                self.receive(message)
+                if self.state is State.OPEN:
+                    self.receive(message)
             await self._write(send)
         finally:
             for timer in self._timers.values():
@@ -120,13 +120,13 @@ class SseConnection(HttpConnection):
     @property
     def overflowing(self) -> bool:
         """See the base. Only what channels have said counts: a client that is told much else still gets on with them."""
-        return self.congested and not self._closing and self._counted > self._limits.backlog
+        return self.congested and not self.closing and self._counted > self._limits.backlog
 
     def close(self, code: CloseCode, reason: str) -> None:
         """See the base."""
         if code == CloseCode.DISCONNECTED:
             self._last = mark(GONE_ID)
-        if not self._closing:
+        if self.state is State.OPEN:
             handed = self._handed()
             # The rest of the transaction at hand may be missing.
             self._closed = handed._replace(position=Position(handed.position[0] - 1))
@@ -147,9 +147,11 @@ class SseConnection(HttpConnection):
         self._woken.set()
 
     async def _write(self, send: Send) -> None:
-        while not self._gone:
+        while True:
             await self._woken.wait()
             self._woken.clear()
+            if self.state is State.CLOSED:
+                return
             data = self._take()
             if data:
                 self._writing = len(data)
@@ -162,15 +164,15 @@ class SseConnection(HttpConnection):
                 self._taken()
             if self._outbox:
                 self._wake()
-            elif self._closing:
+            elif self.closing:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
 
     def _take(self) -> bytes:
         """What is next of what waits, with ids where there may be some."""
         blocks = self._outbox.take(_MOST_BYTES)
-        position = None if self._closing else self.client.settled
-        settled = position is not None or (self._closing and self._closed_settled)
+        position = None if self.closing else self.client.settled
+        settled = position is not None or (self.closing and self._closed_settled)
         keys = self._progress.number(blocks, self._outbox, settled, self._closed)
         parts: list[bytes] = []
         numbered: bool | None = None  # the last message
@@ -188,7 +190,7 @@ class SseConnection(HttpConnection):
             if not parts:
                 parts.append(_PING)
         id = self._id_behind(blocks, numbered, position)
-        if self._closing and blocks and not self._outbox:  # the last is the one that says so
+        if self.closing and blocks and not self._outbox:  # the last is the one that says so
             parts[-1] = self._last if id is None or self._last is not END else mark(id)
         elif id is not None:
             parts.append(mark(id))
@@ -207,7 +209,7 @@ class SseConnection(HttpConnection):
         elif blocks and (numbered is False or not self._progress.even):
             self._progress.advance(blocks, self._outbox, self._closed or self._handed())
             # While nothing but answers is put in, the client's last id is as good, and much shorter.
-            if numbered is None and not self._closing and self._progress.resuming:
+            if numbered is None and not self.closing and self._progress.resuming:
                 return None
             id = self._progress.id
         else:
@@ -226,12 +228,12 @@ class SseConnection(HttpConnection):
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._gone = True
+        self.end()
         self._wake()
 
     def _ping(self) -> None:
         self._later("ping", self._limits.ping_interval, self._ping)
-        if not self._closing:
+        if not self.closing:
             self._ping_due = True
             self._wake()
 

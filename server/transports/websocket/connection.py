@@ -16,60 +16,58 @@ from typing import cast
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-from server.client.client import Client
-from server.client.shared import SharedServices
-from server.ports.channels import ChannelEvent, EventBatch, Member
-from server.ports.limits import ConnectionLimits
+from engine.errors import RealtimeError
+from engine.principal import Principal
+from server.client.admission import Admission
+from server.ports.channels import ChannelEvent, EventBatch
 from server.ports.live_queries import LiveEvent
+from server.protocol import server_messages
+from server.protocol.client_messages import RequestReference
 from server.protocol.close_codes import CloseCode
-from server.session.session import Session
+from server.session.lifecycle import State
+from server.transports.connection import Admitted, close_code_of
 from server.transports.websocket.assembler import Assembler, InvalidFrameError, Message
 from server.wire.send_queue import SendQueue
 
 __all__ = ["WebSocketConnection"]
 
+_MESSAGE = 200  # bytes that a kept message takes besides its text
 
-class WebSocketConnection(WSListener):
+
+class WebSocketConnection(Admitted, WSListener):
     """The sink of one client, over a picows transport.
 
-    ``closed`` is called once, when the socket is gone. ``packed``: MessagePack in binary frames, and text is understood too.
+    ``closed`` is called once, with the socket closed. ``packed``: MessagePack in binary frames, and text is understood too.
     """
 
     def __init__(
-        self,
-        session: Session,
-        member: Member,
-        services: SharedServices,
-        limits: ConnectionLimits,
-        closed: Callable[[WebSocketConnection], None],
-        *,
-        packed: bool = False,
+        self, admission: Admission, closed: Callable[[WebSocketConnection], None], *, packed: bool = False
     ) -> None:
-        self.client = Client(session, member, services, self)
+        super().__init__(admission)
         self.congested = False
         self.held = False
-        self._wire = services.packed if packed else services.text
+        self._wire = admission.services.packed if packed else admission.services.text
         self._packed = packed
-        self._limits = limits
         self._closed = closed
-        self._loop = asyncio.get_running_loop()
         self._transport: WSTransport | None = None
-        self._closing = False
         self._out: list[bytes] = []
         self._out_size = 0
         self._outbox: SendQueue[bytes] = SendQueue()
         self._writing_paused = False
+        limits = admission.limits
         self._assembler = Assembler(limits.message_size, limits.message_hard_cap, binary=packed)
+        self._early: list[tuple[Message, float]] = []  # what arrived before the client was authenticated, and when
+        self.early_size = 0  # bytes of that
         self._heard = True
         self._missed = 0
-        self._farewell = False
+        self._clean_close = False
         self._ping_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
 
     @property
     def closing(self) -> bool:
         """True once a close frame was sent, or the socket was given up."""
-        return self._closing
+        return self.state.ending
 
     # What picows calls.
 
@@ -79,36 +77,37 @@ class WebSocketConnection(WSListener):
         high = self._limits.buffer_size
         transport.underlying_transport.set_write_buffer_limits(high=high, low=high // 4)
         self._ping_timer = self._loop.call_later(self._limits.ping_interval, self._ping)
-        self.client.start()
+        if (authentication := self._authenticate(self)) is not None:
+            authentication.add_done_callback(self._authenticated)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame arrived."""
         self._heard = True
         kind = frame.msg_type
-        if (frame.rsv1 or frame.rsv2 or frame.rsv3) and not self._closing:
+        if (frame.rsv1 or frame.rsv2 or frame.rsv3) and not self.closing:
             self.close(CloseCode.PROTOCOL_ERROR, "no extension was agreed on")
         elif kind == WSMsgType.CLOSE:
             self._answer_close(transport, frame)
-        elif self._closing:
+        elif self.closing:
             return
         elif kind == WSMsgType.PING:
-            outputs = self.client.session.admit(self._loop.time())
-            if outputs is None:
+            if (refusal := self.session.admit(self._loop.time())) is None:
                 transport.send_pong(frame.get_payload_as_bytes())
-            else:
-                self.client.carry_out(outputs)
+            for each in refusal or ():
+                self.close(each.code, each.reason)
         elif kind != WSMsgType.PONG:
             self._assemble(frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """The socket is gone."""
-        self._closing = True
+        """The socket is closed."""
+        self._enter(State.CLOSED)
         self._out.clear()
         self._outbox.clear()
         for timer in (self._ping_timer, self._stall_timer):
             if timer is not None:
                 timer.cancel()
-        self.client.gone(self._farewell)
+        self._early.clear()
+        self._release(left=self._clean_close)
         self._closed(self)
 
     def pause_writing(self) -> None:
@@ -135,7 +134,7 @@ class WebSocketConnection(WSListener):
         """Send a channel's message; its frame is built once for all."""
         frame = self._wire.channels.frame(event)
         if self._writing_paused or self._outbox:
-            if not self._closing:
+            if self.state is State.OPEN:
                 self._outbox.add(event.channel, event.priority, frame, len(frame))
         else:
             self._write(frame)
@@ -151,33 +150,33 @@ class WebSocketConnection(WSListener):
     @property
     def overflowing(self) -> bool:
         """True while more than ``backlog`` bytes wait."""
-        return self.congested and not self._closing and not self._gone() and self._waiting() > self._limits.backlog
+        return self.congested and not self.closing and not self._gone() and self._waiting() > self._limits.backlog
 
     def hold(self, held: bool) -> None:
         """Read nothing more from the client while ``held``."""
-        if held == self.held or self._closing or self._gone():
+        if held == self.held or self.closing or self._gone():
             return
         self.held = held
         self._read_or_not()
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Send what waits and a close frame; the socket goes when the other side answers, or after some seconds."""
-        if self._closing or self._gone():
+        if self.closing or self._gone():
             return
         assert self._transport is not None
         self._flush()
         if self._outbox:
             self._transport.underlying_transport.write(b"".join(self._outbox.take(self._outbox.size)))
-        self._closing = True
+        self._enter(State.DRAINING)
         self._transport.send_close(WSCloseCode(code), reason)
-        if self.congested or self.held:
+        if self.reading_paused:
             self._transport.underlying_transport.resume_reading()
         self._loop.call_later(self._limits.close_timeout, self._transport.disconnect, False)
 
     # Writing.
 
     def _write(self, frame: bytes) -> None:
-        if self._closing or self._transport is None:
+        if self.state is not State.OPEN:
             return
         if self._writing_paused or self._outbox:
             self._outbox.add(None, 0, frame, len(frame))
@@ -211,7 +210,7 @@ class WebSocketConnection(WSListener):
             self._relieve()
 
     def _congest(self) -> None:
-        if self.congested or self._closing or self._gone():
+        if self.congested or self.closing or self._gone():
             return
         assert self._transport is not None
         self.congested = True
@@ -220,7 +219,7 @@ class WebSocketConnection(WSListener):
         self.client.congest()
 
     def _relieve(self) -> None:
-        if not self.congested or self._closing or self._gone():
+        if not self.congested or self.closing or self._gone():
             return
         assert self._transport is not None
         self.congested = False
@@ -231,11 +230,16 @@ class WebSocketConnection(WSListener):
 
     def _read_or_not(self) -> None:
         assert self._transport is not None
-        if self.congested or self.held:
+        if self.reading_paused:
             self._transport.underlying_transport.pause_reading()
         else:
             self._heard = True  # nothing could be heard while reading was paused
             self._transport.underlying_transport.resume_reading()
+
+    @property
+    def reading_paused(self) -> bool:
+        """Whether nothing is read from the client now."""
+        return self.congested or self.held or self.early_size > self._limits.early_size
 
     def _gone(self) -> bool:
         """True when the transport takes no calls any more; ``on_ws_disconnected`` follows, but later."""
@@ -260,10 +264,10 @@ class WebSocketConnection(WSListener):
             self._drop()
 
     def _ping(self) -> None:
-        if self._closing or self._gone():
+        if self.closing or self._gone():
             return
         assert self._transport is not None
-        self._missed = 0 if self._heard or self.congested or self.held else self._missed + 1
+        self._missed = 0 if self._heard or self.reading_paused else self._missed + 1
         self._heard = False
         if self._missed >= self._limits.missed_pings:
             self._drop()
@@ -275,20 +279,23 @@ class WebSocketConnection(WSListener):
     def _drop(self) -> None:
         """End the connection without ceremony: the other side takes nothing."""
         if self._transport is not None:
-            self._closing = True
+            if not self.closing:
+                self._enter(State.DRAINING)
             self._transport.disconnect(False)
 
     # Reading.
 
     def _answer_close(self, transport: WSTransport, frame: WSFrame) -> None:
-        if not self._closing:
+        if not self.closing:
             self._flush()
-            self._closing = True
+            self._enter(State.DRAINING)
             code = int.from_bytes(frame.get_payload_as_bytes()[:2], "big")
             if not frame.payload_size:
                 transport.send_close(WSCloseCode.OK)
             elif _may_be_sent(code):
-                self._farewell = code == CloseCode.NORMAL  # its purpose is fulfilled, says RFC 6455, 7.4.1: not a break
+                self._clean_close = (
+                    code == CloseCode.NORMAL
+                )  # its purpose is fulfilled, says RFC 6455, 7.4.1: not a break
                 transport.send_close(cast("WSCloseCode", code))
             else:
                 transport.send_close(WSCloseCode.PROTOCOL_ERROR, f"{code} is no close code that can be sent")
@@ -301,12 +308,16 @@ class WebSocketConnection(WSListener):
         except InvalidFrameError as broken:
             self.close(broken.code, str(broken))
             return
-        if message is not None:
-            self._take(message)
+        if message is None:
+            return
+        if self.state is State.OPEN:
+            self._take(message, self._loop.time())
+        else:
+            self._keep(message)
 
-    def _take(self, message: Message) -> None:
-        """A whole message arrived."""
-        session, now = self.client.session, self._loop.time()
+    def _take(self, message: Message, now: float) -> None:
+        """A whole message arrived at ``now``."""
+        session = self.session
         if message.too_large:
             outputs = session.receive_oversized(now, b"" if message.binary else message.data)
         elif message.binary:
@@ -314,6 +325,38 @@ class WebSocketConnection(WSListener):
         else:
             outputs = session.receive(message.data, now)
         self.client.carry_out(outputs)
+
+    # Authentication.
+
+    def _keep(self, message: Message) -> None:
+        """Keep a message that arrived before the client was authenticated; the socket is not read from beyond the bound."""
+        self._early.append((message, self._loop.time()))
+        self.early_size += len(message.data) + _MESSAGE
+        if self.reading_paused:
+            self._read_or_not()
+
+    def _authenticated(self, task: asyncio.Task[Principal]) -> None:
+        if self.state is not State.AUTHENTICATING or task.cancelled() or self._gone():
+            return
+        if (refusal := task.exception()) is not None:
+            self._refuse(refusal)
+            return
+        self._open(task.result(), self)
+        early, self._early = self._early, []
+        blocked, self.early_size = self.reading_paused, 0
+        for message, arrived in early:
+            if not self.closing:
+                self._take(message, arrived)
+        if blocked and not self.closing and not self._gone():
+            self._read_or_not()
+
+    def _refuse(self, refusal: BaseException) -> None:
+        if not isinstance(refusal, RealtimeError):
+            raise refusal
+        assert self._transport is not None
+        error = server_messages.error(refusal.code, str(refusal), RequestReference())
+        self._transport.underlying_transport.write(self._wire.own(error))
+        self.close(close_code_of(refusal), refusal.code.meaning)
 
 
 def _may_be_sent(code: int) -> bool:

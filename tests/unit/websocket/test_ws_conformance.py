@@ -6,18 +6,14 @@ framing, fragments, UTF-8, control frames and closing are those of every connect
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass
-
 from kosoku import FailureError, run_fuzzingclient
 
-from server.auth.identity import HandshakeRequest, member_of
 from server.ports.limits import ConnectionLimits
-from server.session.session import Session, SessionLimits
+from server.session.session import SessionLimits
 from server.transports.websocket.assembler import Message
 from server.transports.websocket.connection import WebSocketConnection
 from server.wire.encoder import binary_frame, text_frame
-from tests.support.serving import Door, open_door
+from tests.support.serving import open_door
 
 LARGEST = 20 * 1024 * 1024
 LIMITS = ConnectionLimits(message_size=LARGEST, message_hard_cap=LARGEST, buffer_size=2 * LARGEST, backlog=4 * LARGEST)
@@ -43,22 +39,12 @@ class Echo(WebSocketConnection):
     def send(self, payload: bytes) -> None:
         pass
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Message, now: float) -> None:
         self._write(binary_frame(message.data) if message.binary else text_frame(message.data))
 
 
-@dataclass(eq=False)
-class EchoDoor(Door):
-    def accept(self, upgrade: HandshakeRequest) -> WebSocketConnection:
-        id = uuid.uuid4().hex
-        session, member = Session(id, self.session_limits), member_of(id, upgrade, trust_user_parameter=True)
-        connection = Echo(session, member, self.services, self.connection_limits, self._closed, packed=True)
-        self.connections.add(connection)
-        return connection
-
-
 async def test_the_autobahn_test_suite_finds_nothing_but_what_is_known() -> None:
-    async with open_door(SessionLimits(message_rate=1e9), LIMITS, kind=EchoDoor) as door:
+    async with open_door(SessionLimits(message_rate=1e9), LIMITS, kind=Echo, packed=True) as door:
         try:
             results = await run_fuzzingclient(
                 f"ws://127.0.0.1:{door.port}/realtime", exclude_cases=EXCLUDED, concurrency=4

@@ -132,4 +132,6 @@ def refused(what: str, answer: httpx.Response) -> ConnectionEndedError:
     """An HTTP answer that is not what was wanted."""
     if answer.status_code == httpx.codes.NO_CONTENT:
         return ConnectionEndedError(f"{what}: the server asks not to come back", CloseCode.DISCONNECTED)
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        return ConnectionEndedError(f"{what}: {answer.text[:200]}", CloseCode.AUTHENTICATION_FAILED)
     return ConnectionEndedError(f"{what}: HTTP {answer.status_code} {answer.text[:200]}")

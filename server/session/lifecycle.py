@@ -1,0 +1,72 @@
+"""The life of a connection, the same for every transport. A state machine without I/O.
+
+Theory of operation
+-------------------
+
+A connection goes through these states in this order, and never back::
+
+    CONNECTING → AUTHENTICATING → OPEN → DRAINING → CLOSED
+
+CONNECTING
+    The handshake was accepted: its form is right, its origin is allowed, the server takes connections. No answer has been
+    written. Ends when the transport is ready.
+AUTHENTICATING
+    The authenticator decides who the client is, which may take a round trip. Nothing is sent but the transport's control
+    frames. What the client sends is kept within a bound and carried out after the greeting. Goes to OPEN with a principal,
+    to DRAINING with a refusal, after a timeout, or when the server stops, to CLOSED if the client disconnects.
+OPEN
+    There is a ``Client``. It was greeted, its messages are carried out and events are delivered to it.
+DRAINING
+    The connection has its close code. Nothing is added to what waits to be sent, and nothing that the client sends is
+    carried out. What waits is still written (or polled for), then the transport closes. Also the state of a connection
+    that was given up because its client takes nothing: what waits is thrown away.
+CLOSED
+    The transport is closed and everything the client held was given back. Nothing follows.
+
+Any state but CLOSED can go to CLOSED, because a socket can break at any time. Every other step is listed in ``_NEXT``;
+``advance`` raises for what is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+__all__ = ["IllegalTransitionError", "State", "advance"]
+
+
+class State(Enum):
+    """See the module."""
+
+    CONNECTING = "connecting"
+    AUTHENTICATING = "authenticating"
+    OPEN = "open"
+    DRAINING = "draining"
+    CLOSED = "closed"
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing more is taken from the client, nor sent to it besides what waits."""
+        return self is State.DRAINING or self is State.CLOSED
+
+
+_NEXT: Final[Mapping[State, frozenset[State]]] = {
+    State.CONNECTING: frozenset((State.AUTHENTICATING, State.CLOSED)),
+    State.AUTHENTICATING: frozenset((State.OPEN, State.DRAINING, State.CLOSED)),
+    State.OPEN: frozenset((State.DRAINING, State.CLOSED)),
+    State.DRAINING: frozenset((State.CLOSED,)),
+    State.CLOSED: frozenset(),
+}
+
+
+class IllegalTransitionError(Exception):
+    """A connection was to enter a state that does not follow its own: a fault of the server."""
+
+
+def advance(before: State, after: State) -> State:
+    """``after``, if it may follow ``before``. Raises ``IllegalTransitionError``."""
+    if after not in _NEXT[before]:
+        allowed = ", ".join(sorted(each.value for each in _NEXT[before])) or "nothing"
+        raise IllegalTransitionError(f"a connection cannot go from {before.value} to {after.value}, only to {allowed}")
+    return after

@@ -1,0 +1,273 @@
+"""Authentication on every transport: it may take time, refuse the client, fail or be abandoned."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+from bunbase import Realtime
+from bunbase import RealtimeError as ClientError
+from websockets.asyncio.client import connect
+
+from engine.errors import RealtimeError
+from engine.principal import Principal
+from server.auth.authenticator import AddressAuthenticator, AuthenticationError
+from server.auth.identity import HandshakeRequest
+from server.ports.limits import ConnectionLimits
+from server.protocol.close_codes import CloseCode
+from server.session.lifecycle import State
+from server.session.session import SessionLimits
+from tests.support.processes import PATIENCE
+from tests.support.serving import Door, open_door
+from tests.support.talkers import TRANSPORTS, PollTalker, SocketTalker, StreamTalker, Talker, talker
+
+CLIENT_TRANSPORTS = pytest.mark.parametrize("transport", TRANSPORTS)
+
+
+class Gatekeeper(AddressAuthenticator):
+    """An authenticator whose answer waits for ``gate``. ``refusal`` is raised instead of an answer."""
+
+    def __init__(self, refusal: Exception | None = None) -> None:
+        super().__init__(trust_user_parameter=True)
+        self.gate = asyncio.Event()
+        self.asked = asyncio.Event()
+        self.abandoned = asyncio.Event()
+        self.refusal = refusal
+
+    def identify(self, handshake: HandshakeRequest) -> Principal | None:
+        super().identify(handshake)
+        return None
+
+    async def authenticate(self, handshake: HandshakeRequest) -> Principal:
+        self.asked.set()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.abandoned.set()
+            raise
+        if self.refusal is not None:
+            raise self.refusal
+        return await super().authenticate(handshake)
+
+
+def refusing(refusal: Exception) -> Gatekeeper:
+    authenticator = Gatekeeper(refusal)
+    authenticator.gate.set()
+    return authenticator
+
+
+class KeyServerError(RealtimeError):
+    """The keys cannot be read now."""
+
+
+async def answer_of(door: Door, transport: str) -> tuple[int, dict[str, Any]]:
+    """How a client that is not admitted is answered: a close code and the error before it, or an HTTP status and problem."""
+    if transport in ("websocket", "msgpack"):
+        query = "?format=msgpack" if transport == "msgpack" else ""
+        async with connect(f"ws://127.0.0.1:{door.port}/realtime{query}") as socket:
+            client = SocketTalker(socket, packed=transport == "msgpack")
+            error = await client.next()
+            return (await client.next())["code"], error
+    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=PATIENCE) as http:
+        answer = await (http.get("/sse") if transport == "sse" else http.post("/poll", json={}))
+        assert answer.headers["content-type"] == "application/problem+json"
+        if answer.status_code == 401:
+            assert answer.headers["www-authenticate"]
+        return answer.status_code, answer.json()
+
+
+@CLIENT_TRANSPORTS
+async def test_a_client_that_is_authenticated_late_is_greeted_and_loses_nothing(transport: str) -> None:
+    authenticator = Gatekeeper()
+    async with open_door(authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
+        opening = asyncio.create_task(_ping_early(door, transport))
+        await authenticator.asked.wait()
+        [connection] = door.connections
+        assert connection.state is State.AUTHENTICATING
+        assert door.rooms.members == {}
+        authenticator.gate.set()
+        heard = await opening
+        assert heard[0]["type"] == "connected"
+        assert "pong" in [message["type"] for message in heard] or transport == "sse"
+        await door.left_alone()
+
+
+async def _ping_early(door: Door, transport: str) -> list[dict[str, Any]]:
+    """What a client hears that has said something before it was greeted (SSE: subscribed in its address)."""
+    if transport in ("websocket", "msgpack"):
+        query = "?format=msgpack" if transport == "msgpack" else ""
+        async with connect(f"ws://127.0.0.1:{door.port}/realtime{query}") as socket:
+            client = SocketTalker(socket, packed=transport == "msgpack")
+            await client.say(type="ping")
+            return [await client.next(), await client.next()]
+    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=PATIENCE) as http:
+        if transport == "sse":
+            response = await http.send(http.build_request("GET", "/sse?channel=chat:1"), stream=True)
+            stream = StreamTalker(http, response)
+            heard = [await stream.next(), await stream.next()]
+            assert heard[1]["type"] == "subscribed"
+            await stream.close()
+            return heard
+        answer = (await http.post("/poll", json={"messages": [{"type": "ping"}]})).json()
+        poll = PollTalker(http, answer["session"], answer["cursor"])
+        poll.waiting = answer["messages"]
+        heard = [await poll.next(), await poll.next()]
+        await poll.leave()
+        return heard
+
+
+@CLIENT_TRANSPORTS
+async def test_a_refused_client_is_told_why(transport: str) -> None:
+    refusal = AuthenticationError("the token has expired")
+    async with open_door(authenticator=refusing(refusal)) as door, asyncio.timeout(PATIENCE):
+        code, answer = await answer_of(door, transport)
+        assert code == (CloseCode.AUTHENTICATION_FAILED if transport in ("websocket", "msgpack") else 401)
+        assert answer["code"] == "RT_002"
+        assert "the token has expired" in (answer.get("message"), answer.get("detail"))
+        await door.left_alone()
+        assert door.rooms.members == {}
+
+
+@CLIENT_TRANSPORTS
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [(KeyServerError("no keys now"), "no keys now"), (ZeroDivisionError("secret"), "the server failed to do this")],
+    ids=["expected", "unexpected"],
+)
+async def test_a_client_that_cannot_be_judged_now_is_to_try_again(
+    transport: str, failure: Exception, said: str
+) -> None:
+    async with open_door(authenticator=refusing(failure)) as door, asyncio.timeout(PATIENCE):
+        code, answer = await answer_of(door, transport)
+        assert code == (CloseCode.TRY_AGAIN_LATER if transport in ("websocket", "msgpack") else 503)
+        assert (answer["code"], answer.get("message") or answer["detail"]) == ("RT_001", said)
+        await door.left_alone()
+
+
+@CLIENT_TRANSPORTS
+async def test_authentication_that_takes_too_long_ends_the_connection(transport: str) -> None:
+    authenticator, limits = Gatekeeper(), ConnectionLimits(authentication_timeout=0.01)
+    async with open_door(connection_limits=limits, authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
+        code, answer = await answer_of(door, transport)
+        assert code == (CloseCode.TRY_AGAIN_LATER if transport in ("websocket", "msgpack") else 503)
+        assert answer["code"] == "RT_001"
+        assert authenticator.abandoned.is_set()
+        await door.left_alone()
+
+
+@CLIENT_TRANSPORTS
+async def test_authentication_is_abandoned_when_the_client_disconnects(transport: str) -> None:
+    authenticator = Gatekeeper()
+    async with open_door(authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
+        if transport in ("websocket", "msgpack"):
+            socket = await door.connect()
+            await authenticator.asked.wait()
+            await socket.close()
+        else:
+            async with httpx.AsyncClient(base_url=f"{door.url}/realtime") as http:
+                request = http.get("/sse") if transport == "sse" else http.post("/poll", json={})
+                asking = asyncio.ensure_future(request)
+                await authenticator.asked.wait()
+                asking.cancel()
+                await asyncio.wait({asking})
+        await authenticator.abandoned.wait()
+        await door.left_alone()
+
+
+@CLIENT_TRANSPORTS
+async def test_a_server_that_stops_ends_what_is_being_authenticated(transport: str) -> None:
+    authenticator = Gatekeeper()
+    async with open_door(authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
+        asking = asyncio.create_task(_end_of(door, transport))
+        await authenticator.asked.wait()
+        [connection] = door.connections
+        connection.close(CloseCode.GOING_AWAY, "the server is shutting down")
+        assert await asking == (CloseCode.GOING_AWAY if transport in ("websocket", "msgpack") else 503)
+        assert authenticator.abandoned.is_set()
+        await door.left_alone()
+
+
+async def _end_of(door: Door, transport: str) -> int:
+    if transport in ("websocket", "msgpack"):
+        async with door.connect() as socket:
+            message = await SocketTalker(socket, packed=False).next()
+            code: int = message["code"]
+            return code
+    return (await answer_of(door, transport))[0]
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
+async def test_the_principal_is_the_one_that_the_authenticator_gave(transport: str) -> None:
+    class Tokens(AddressAuthenticator):
+        def identify(self, handshake: HandshakeRequest) -> Principal | None:
+            return Principal("ada", {"team": "red"})
+
+    async with open_door(authenticator=Tokens()) as door, asyncio.timeout(PATIENCE):
+        client: Talker
+        async with talker(door.url, transport) as client:
+            await client.join("chat:1")
+            [subscription] = door.rooms.of("chat:1")
+            member = subscription.member
+            assert (member.user_id, member.attributes, member.transport) == ("ada", {"team": "red"}, transport)
+            await client.leave()
+
+
+async def test_what_a_client_says_before_it_is_authenticated_is_kept_within_a_bound() -> None:
+    authenticator, limits = Gatekeeper(), ConnectionLimits(early_size=64 * 1024)
+    async with (
+        open_door(SessionLimits(message_rate=1e6), limits, authenticator=authenticator) as door,
+        door.connect() as socket,
+        asyncio.timeout(PATIENCE),
+    ):
+        text = json.dumps({"type": "ping"}).ljust(4000)
+        sending = asyncio.create_task(_send(socket, text, 4000))
+        await authenticator.asked.wait()
+        [connection] = door.connections
+        while not connection.reading_paused:  # noqa: ASYNC110 - the server reads in this loop
+            await asyncio.sleep(0)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not sending.done()
+        assert connection.early_size < limits.early_size + 128 * 1024
+        authenticator.gate.set()
+        assert json.loads(await socket.recv())["type"] == "connected"
+        for _ in range(4000):
+            assert json.loads(await socket.recv()) == {"type": "pong"}
+        await sending
+
+
+async def _send(socket: Any, text: str, count: int) -> None:
+    for _ in range(count):
+        await socket.send(text)
+
+
+async def test_a_flood_of_pings_is_closed_before_the_client_is_authenticated() -> None:
+    authenticator = Gatekeeper()
+    async with (
+        open_door(SessionLimits(message_rate=1), authenticator=authenticator) as door,
+        door.connect() as socket,
+        asyncio.timeout(PATIENCE),
+    ):
+        client = SocketTalker(socket, packed=False)
+        for _ in range(50):
+            await socket.ping()
+        assert (await client.next())["code"] == CloseCode.POLICY_VIOLATION
+        await door.left_alone()
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
+async def test_an_sdk_client_that_is_refused_does_not_come_back(transport: str) -> None:
+    async with (
+        open_door(authenticator=refusing(AuthenticationError("the token has expired"))) as door,
+        asyncio.timeout(PATIENCE),
+    ):
+        client = Realtime(f"ws://127.0.0.1:{door.port}/realtime", transports=[transport], reconnect_delay=0.001)
+        with pytest.raises(ClientError) as refused:
+            await client.connect()
+        assert (refused.value.code, client.state) == ("RT_002", "closed")
+        assert door.admitted == 1
+        await client.disconnect()
+        await door.left_alone()
