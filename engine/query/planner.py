@@ -78,17 +78,29 @@ async def plan_query(
     if table is None:
         raise UnknownCollectionError(f"no collection is named {collection!r}")
     try:
-        refuse_problem(table)
-        if "sql" in spec:
-            return await _plan_sql(table, spec, catalog, connection, cache)
-        query = await canonicalise(parse_query(spec, table), table, connection)
-        plan = compile_incremental(query, table)
-        return _reread_query(query, table, plan.reason) if isinstance(plan, NotIncremental) else plan
+        return await _plan(table, spec, catalog, connection, cache)
     except (PermissionDeniedError, PrivilegeLostError) as refused:
         lost = await _lost(refused, table, spec, catalog, connection)
-        if lost is None:
+        if lost is not None:
+            raise lost from refused
+        if not isinstance(refused.__cause__, psycopg.errors.InsufficientPrivilege):
             raise
-        raise lost from refused
+    return await _plan(table, spec, catalog, connection, cache)  # what it lacked may have come back in between
+
+
+async def _plan(
+    table: Table,
+    spec: Mapping[str, object],
+    catalog: Catalog,
+    connection: psycopg.AsyncConnection[Any],
+    cache: SqlCache | None,
+) -> IncrementalPlan | ReReadPlan:
+    refuse_problem(table)
+    if "sql" in spec:
+        return await _plan_sql(table, spec, catalog, connection, cache)
+    query = await canonicalise(parse_query(spec, table), table, connection)
+    plan = compile_incremental(query, table)
+    return _reread_query(query, table, plan.reason) if isinstance(plan, NotIncremental) else plan
 
 
 async def _lost(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from engine.errors import PermissionDeniedError, PrivilegeLostError
+from engine.query.lost_privileges import grants_lacking
 from tests.oracle.queries import Query
 from tests.support.live_stage import QUICK, json_rows, run, stage, until
 
@@ -98,3 +100,17 @@ async def test_what_a_client_may_not_have_stays_its_own_affair(database: str) ->
         ):
             with pytest.raises(PermissionDeniedError):
                 await play.follow(Query("part", {"sql": sql}, ""))
+
+
+async def test_a_privilege_that_is_back_before_it_is_looked_for_is_no_refusal(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(database, *SETUP, "revoke usage on schema shop from realtime_reader")
+
+    async def late(*given: Any) -> tuple[str, ...]:
+        run(database, "grant usage on schema shop to realtime_reader")
+        return await grants_lacking(*given)
+
+    monkeypatch.setattr("engine.query.planner.grants_lacking", late)
+    async with stage(database) as play:
+        await play.check(await play.follow(COUNT))
