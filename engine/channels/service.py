@@ -11,8 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from engine.background import Background
-from engine.channels.core.decode import ControlMessage, MessageRow, RowChange
 from engine.channels.core.delivery.subscription import Subscription
+from engine.channels.core.effects import (
+    Effect,
+    MessagesDelivered,
+    MessagesRefused,
+)
+from engine.channels.core.fault_barrier import FaultBarrier
 from engine.channels.core.model import (
     Ack,
     ChannelOptions,
@@ -64,7 +69,8 @@ class Channels:
         self._background = Background("channels")
         self._stream = stream
         self._began: Lsn = stream.add_consumer(self)
-        self.core = ChannelCore(self, self._began - 1)
+        self.core = ChannelCore(self._began - 1)
+        self._failures = FaultBarrier()
         self.core.seed(stream.tail)
         shared, pooled = pooled_dsn or dsn, pooled_dsn is not None
         self._reader = Reader(
@@ -93,7 +99,9 @@ class Channels:
             timeout=settings.publish_timeout,
         )
         self._handover = HandOver(self.core, stream, self._store, HistoryReader(self._reader), self._epochs, settings)
-        self._connections = Connections(self.core, self._store, self._background.spawn, stream, settings)
+        self._connections = Connections(
+            self.core, self._store, self._background.spawn, stream, settings, self._failures
+        )
         self._maintenance = Maintenance(self._store, settings)
         self._recovery: asyncio.Task[None] | None = None
 
@@ -166,7 +174,7 @@ class Channels:
             "publishing": len(self._publisher),
             "unrecorded": len(self.core.ledger.unrecorded),
             "malformed": self.core.reader.isolated.count,
-            "failures": self.core.failures.count,
+            "failures": self._failures.count,
         }
 
     @property
@@ -268,8 +276,10 @@ class Channels:
     # -- the stream (see engine.stream.interfaces) ------------------------------------------------------------------
 
     def process(self, transaction: Transaction) -> Iterator[None]:
-        """Take a transaction."""
-        return self.core.process(transaction)
+        """Take a transaction, and carry out its effects. One that fails is logged and does not stop the others."""
+        for effect in (yield from self.core.process(transaction)):
+            with self._failures.at(transaction.position, type(effect).__name__):
+                self._carry_out(effect)
 
     def discontinuity(self, event: Discontinuity, position: Lsn) -> None:
         """Messages may be missing: they are in their table."""
@@ -290,47 +300,22 @@ class Channels:
         """How far the slot may be confirmed."""
         return self.core.ledger.confirmable
 
-    # -- effects (see engine.channels.core) ------------------------------------------------------------------------
+    # -- effects ---------------------------------------------------------------------------------------------------
 
-    def stored(self, rows: list[MessageRow]) -> None:
-        """Messages were delivered."""
-        self._recorder.wake()
-        if len(self._publisher):
-            for row in rows:
-                self._publisher.delivered(row)
-
-    def refused(self, rows: list[MessageRow]) -> None:
-        """Messages came too late: they are to be removed."""
-        self._recorder.wake()
-        for row in rows:
-            self._publisher.refused(row)
-
-    def presence_changed(self, change: RowChange) -> None:
-        """A presence row changed."""
-        self._connections.presence(change)
-
-    def connected(self, connection_id: str, node_id: str | None) -> None:
-        """A connection's row is there."""
-        self._connections.clients.shown(connection_id, node_id)
-
-    def disconnected(self, connection_id: str) -> None:
-        """A connection's row is gone."""
-        self._connections.clients.deleted(connection_id)
-
-    def emptied(self, table: str) -> None:
-        """A table was truncated."""
-        if table == "connections":
-            self._connections.clients.emptied()
-        elif table == "presence":
-            self._connections.look_again()
-
-    def preferred(self, change: RowChange) -> None:
-        """A row of preferences changed."""
-        self._connections.preferred(change)
-
-    def commanded(self, command: ControlMessage) -> None:
-        """A kick, a message to connections, or the removal of a node."""
-        self._connections.commanded(command, self.core.position)
+    def _carry_out(self, effect: Effect) -> None:
+        """Do what the core asks for. Called between two transactions: nothing here waits."""
+        match effect:
+            case MessagesDelivered(rows):
+                self._recorder.wake()
+                if len(self._publisher):
+                    for row in rows:
+                        self._publisher.delivered(row)
+            case MessagesRefused(rows):
+                self._recorder.wake()
+                for row in rows:
+                    self._publisher.refused(row)
+            case _:
+                self._connections.carry_out(effect)
 
 
 def _position(text: str | None) -> Position | None:

@@ -1,20 +1,39 @@
-"""Transactions in, events out: the channels without I/O.
+"""Transactions in, events and effects out: the channels without I/O.
 
-The core owns the ledger, the subscriptions, presence, rooms and routes. It is given each transaction once, in commit
-order. Hand-overs happen between two transactions, never inside one. ``position`` is the commit LSN up to which
-everything has been delivered.
+Theory of operation. The core owns the unrecorded messages, the subscriptions, presence, rooms and routes. It receives each
+transaction once, in commit order, and takes it in two steps:
+
+1. *Decode and judge*, in slices: rows become messages and changes, and filters are asked about large messages. Nothing that
+   another task can see changes.
+2. *Conclude*, in one step: rooms, routes and presence change, subscribers receive their events, and the core returns the
+   effects that need I/O (:mod:`engine.channels.core.effects`), in the order in which they are to be carried out.
+
+Subscriptions begin, and snapshots are loaded, between two transactions. After :meth:`ChannelCore.load` the state is that of
+a snapshot, which may show transactions that are still to come: ``_base`` keeps that snapshot until the stream has passed
+its position, and the row changes of the transactions it shows are skipped; their messages are not. ``position`` is the
+commit LSN up to which everything has been delivered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
-from engine.channels.core.decode import ControlMessage, DecodedTransaction, MessageRow, RecordReader, RowChange, start
+from engine.channels.core.decode import DecodedTransaction, RecordReader, RowChange, start
 from engine.channels.core.delivery.events import MessageEvent, PlainEvent
 from engine.channels.core.delivery.hub import ChannelRouter
-from engine.channels.core.fault_barrier import FaultBarrier
+from engine.channels.core.effects import (
+    ConnectionDeleted,
+    ConnectionInserted,
+    ControlReceived,
+    Effect,
+    MessagesDelivered,
+    MessagesRefused,
+    MutesChanged,
+    PresenceChanged,
+    TableTruncated,
+)
 from engine.channels.core.presence import PresenceState, presence_row
 from engine.channels.core.rooms import Rooms
 from engine.channels.core.routing import Routes
@@ -23,51 +42,15 @@ from engine.lsn import Lsn
 from engine.postgres.snapshot import Snapshot
 from engine.transaction import Kind, Transaction
 
-__all__ = ["ChannelCore", "Effects"]
+__all__ = ["ChannelCore"]
 
 Rows = list[dict[str, Any]]
-
-
-class Effects(Protocol):
-    """What the core asks of whoever does the I/O. Called in the middle of a transaction's conclusion: only take note."""
-
-    def stored(self, rows: list[MessageRow]) -> None:
-        """Messages were delivered, and their commit positions are to be recorded."""
-        ...
-
-    def refused(self, rows: list[MessageRow]) -> None:
-        """Messages committed after their room was closed: nobody was told."""
-        ...
-
-    def presence_changed(self, change: RowChange) -> None:
-        """A presence row was written or removed."""
-        ...
-
-    def connected(self, connection_id: str, node_id: str | None) -> None:
-        """A connection's row is there."""
-        ...
-
-    def disconnected(self, connection_id: str) -> None:
-        """A connection's row is gone."""
-        ...
-
-    def emptied(self, table: str) -> None:
-        """The table of connections or of presence was truncated."""
-        ...
-
-    def preferred(self, change: RowChange) -> None:
-        """A row of preferences changed."""
-        ...
-
-    def commanded(self, command: ControlMessage) -> None:
-        """Somebody kicked a member, sent something to connections or removed a node."""
-        ...
 
 
 class ChannelCore:
     """See the module."""
 
-    def __init__(self, effects: Effects, position: Lsn) -> None:
+    def __init__(self, position: Lsn) -> None:
         self.position = position
         self.reader = RecordReader()
         self.ledger = UnrecordedMessages()
@@ -76,18 +59,18 @@ class ChannelCore:
         self.routes = Routes()
         self.router = ChannelRouter()
         self.messages = 0
-        self.failures = FaultBarrier()
-        self._effects = effects
         self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
         self._base: Snapshot | None = None  # what load() brought; transactions it shows are skipped
 
-    def process(self, transaction: Transaction) -> Iterator[None]:
-        """Take a transaction. Yields while it reads and asks filters; delivers in one step at its end."""
+    def process(self, transaction: Transaction) -> Generator[None, None, list[Effect]]:
+        """Take a transaction. Yields while it decodes and asks filters; delivers in one step at its end, and returns what
+        is to be done.
+        """
         records = start(transaction)
         yield from self.reader.read(transaction, records)
         events = [MessageEvent(row) for row in records.messages]
         yield from self.router.judge(events)
-        self._conclude(records, events)
+        return self._conclude(records, events)
 
     def seed(self, transactions: Iterable[Transaction]) -> None:
         """Transactions that were delivered before this core listened and that a snapshot might not show."""
@@ -116,7 +99,7 @@ class ChannelCore:
             self.router.presence(event for event in events if event.body["channel"] not in self._closings)
             self._close()
 
-    def _conclude(self, records: DecodedTransaction, events: list[MessageEvent]) -> None:
+    def _conclude(self, records: DecodedTransaction, events: list[MessageEvent]) -> list[Effect]:
         self.position = max(self.position, records.lsn)
         shown = self._shown(records)
         closed = {row.channel for row in records.messages if self.rooms.closed(row.channel)}
@@ -129,21 +112,19 @@ class ChannelCore:
             records.copies = self.routes.copies(records.messages)
         self.ledger.append(records)
         if not records:
-            return
+            return []
+        effects: list[Effect] = []
         if records.refused:
-            self._effects.refused(records.refused)
+            effects.append(MessagesRefused(records.refused))
         if records.messages:
             self.messages += len(records.messages)
-            self._effects.stored(records.messages)
+            effects.append(MessagesDelivered(records.messages))
             refused = {row.channel for row in records.refused}
             self.router.messages([event for event in events if event.channel not in refused])
         self._close()
-        for command in records.commands:
-            with self.failures.at(records.lsn, "a command"):
-                self._effects.commanded(command)
-        for change in records.changes:
-            with self.failures.at(records.lsn, "what a row means for connections"):
-                self._tell(change)
+        effects.extend(map(ControlReceived, records.commands))
+        effects.extend(effect for effect in map(_effect, records.changes) if effect is not None)
+        return effects
 
     def _refuse(self, records: DecodedTransaction, closed: set[str]) -> None:
         """What commits after a room was closed is not delivered; a transaction that opens it again may use it."""
@@ -202,14 +183,18 @@ class ChannelCore:
         else:
             self.routes.put({**(change.old or {}), **change.new})
 
-    def _tell(self, change: RowChange) -> None:
-        if change.table == "preferences":
-            self._effects.preferred(change)
-        elif change.kind is Kind.TRUNCATE:
-            self._effects.emptied(change.table)
-        elif change.table == "presence":
-            self._effects.presence_changed(change)
-        elif change.table == "connections" and change.kind is Kind.DELETE:
-            self._effects.disconnected(change.row.get("id") or "")
-        elif change.table == "connections" and change.kind is Kind.INSERT:
-            self._effects.connected(change.row.get("id") or "", change.row.get("node_id"))
+
+def _effect(change: RowChange) -> Effect | None:
+    """What a row change means for the connections of this node; None: nothing, or the core has done it."""
+    match change.table, change.kind:
+        case "preferences", _:
+            return MutesChanged(change)
+        case table, Kind.TRUNCATE:
+            return TableTruncated(table)
+        case "presence", _:
+            return PresenceChanged(change)
+        case "connections", Kind.DELETE:
+            return ConnectionDeleted(change.row.get("id") or "")
+        case "connections", Kind.INSERT:
+            return ConnectionInserted(change.row.get("id") or "", change.row.get("node_id"))
+    return None

@@ -15,6 +15,16 @@ from engine.channels.core.audience import attributes_of, audience_of
 from engine.channels.core.decode import ControlMessage, RowChange
 from engine.channels.core.delivery.events import EndEvent, PlainEvent, iso_time
 from engine.channels.core.delivery.subscription import Subscription
+from engine.channels.core.effects import (
+    ConnectionDeleted,
+    ConnectionInserted,
+    ControlReceived,
+    Effect,
+    MutesChanged,
+    PresenceChanged,
+    TableTruncated,
+)
+from engine.channels.core.fault_barrier import FaultBarrier
 from engine.channels.core.model import (
     ChannelEvent,
     Deliver,
@@ -53,8 +63,10 @@ class Connections:
         spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
         stream: Follower,
         settings: ChannelSettings,
+        failures: FaultBarrier,
     ) -> None:
         self._core = core
+        self._failures = failures
         self._store = store
         self._spawn = spawn
         self.clients = ConnectionRegistry(store, stream, settings.node_id, self._ended)
@@ -89,13 +101,27 @@ class Connections:
         self.attendance.left(subscription)
         self._tastes.release(subscription)
 
-    def preferred(self, change: RowChange) -> None:
-        """A user's preferences changed."""
-        self._tastes.apply(change)
-
     # -- from the stream -------------------------------------------------------------------------------------------
 
-    def presence(self, change: RowChange) -> None:
+    def carry_out(self, effect: Effect) -> None:
+        """Do what the core asks for about connections and presence. Nothing here waits."""
+        match effect:
+            case PresenceChanged(change):
+                self._presence(change)
+            case ConnectionInserted(connection_id, node_id):
+                self.clients.shown(connection_id, node_id)
+            case ConnectionDeleted(connection_id):
+                self.clients.deleted(connection_id)
+            case TableTruncated("connections"):
+                self.clients.emptied()
+            case TableTruncated("presence"):
+                self.look_again()
+            case MutesChanged(change):
+                self._tastes.apply(change)
+            case ControlReceived(message):
+                self._control(message, self._core.position)
+
+    def _presence(self, change: RowChange) -> None:
         """A presence row changed."""
         row = change.row
         connection = row.get("connection_id") or ""
@@ -143,7 +169,7 @@ class Connections:
         self._theirs = {key for key, row in rows.items() if row.left_at is not None and key[1] not in self.clients}
         self._due.set()
 
-    def commanded(self, command: ControlMessage, position: Lsn) -> None:
+    def _control(self, command: ControlMessage, position: Lsn) -> None:
         """A kick, a message to connections, or the removal of a node."""
         if command.command == "kick":
             for subscription in self._core.router.kick(command):
@@ -178,7 +204,7 @@ class Connections:
 
     def _told(self, deliver: Deliver, event: ChannelEvent) -> None:
         """One connection that fails to be told is no reason not to tell the others."""
-        with self._core.failures.at(self._core.position, "an event for a connection"):
+        with self._failures.at(self._core.position, "an event for a connection"):
             deliver(event)
 
     async def sweep(self) -> None:

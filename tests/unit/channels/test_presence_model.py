@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.channels.core.decode import DecodedTransaction, MessageRow, RowChange
 from engine.channels.core.presence import PresenceState
-from engine.channels.core.state_machine import ChannelCore, Effects
+from engine.channels.core.state_machine import ChannelCore
 from engine.channels.core.unrecorded import UnrecordedMessages
 from engine.postgres.snapshot import Snapshot
 from engine.transaction import Kind
@@ -127,15 +126,8 @@ def test_the_ledger_does_not_go_by_snapshots_of_a_history_that_a_crash_took_back
     assert len(ledger) == 0
 
 
-class Unmoved:
-    """Effects that nothing here is about."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
-
-
 def test_presence_does_not_go_by_snapshots_of_a_history_that_a_crash_took_back() -> None:
-    core = ChannelCore(cast(Effects, Unmoved()), 500)
+    core = ChannelCore(500)
     lost = Snapshot(100, 100, frozenset(), position=1000)
     core.load(lost, [[row("c", 0, 1)], [], [], []], [])  # the row was never on the disk
     core.load(Snapshot(50, 50, frozenset(), position=400), [[], [], [], []], [])
