@@ -90,7 +90,7 @@ def sender_remedy(facts: dict[str, Any]) -> str | None:
         return "raise max_wal_senders and restart PostgreSQL"
     if not facts["has_attribute"]:
         role = facts["role"]
-        return f'run ALTER ROLE "{role}" REPLICATION (on RDS and Aurora: GRANT rds_replication TO "{role}")'
+        return f"run ALTER ROLE {role} REPLICATION (on RDS and Aurora: GRANT rds_replication TO {role})"
     return None
 
 

@@ -116,25 +116,23 @@ def _keep_size(server: dict[str, Any]) -> Iterator[Finding]:
 
 def _role(connection: _Connection) -> Iterator[Finding]:
     role = _one(connection, "doctor_role")
-    name = f'"{role["name"]}"'
+    name, database = role["name"], role["database"]  # spelled as in SQL
     if role["may_create"]:
-        yield Finding("ok", f"role {role['name']} may create schemas and publications in {role['database']}")
+        yield Finding("ok", f"role {name} may create schemas and publications in {database}")
     else:
         yield Finding(
             "warn",
-            f"role {role['name']} cannot create schemas in {role['database']}: another must run `realtime migrate`",
-            f'GRANT CREATE ON DATABASE "{role["database"]}" TO {name};',
+            f"role {name} cannot create schemas in {database}: another role must run `realtime migrate`",
+            f"GRANT CREATE ON DATABASE {database} TO {name};",
         )
     if not role["may_use_temporary"]:
         yield Finding(
             "problem",
-            f"role {role['name']} may not make temporary objects, which checking clients' SQL needs",
-            f'GRANT TEMPORARY ON DATABASE "{role["database"]}" TO {name};',
+            f"role {name} may not make temporary objects, which checking clients' SQL needs",
+            f"GRANT TEMPORARY ON DATABASE {database} TO {name};",
         )
     if role["reader_member"] is False:
-        yield Finding(
-            "problem", f"role {role['name']} cannot become realtime_reader", f"GRANT realtime_reader TO {name};"
-        )
+        yield Finding("problem", f"role {name} cannot become realtime_reader", f"GRANT realtime_reader TO {name};")
 
 
 def _sender(dsn: str, connection: _Connection) -> Iterator[Finding]:

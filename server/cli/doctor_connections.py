@@ -38,9 +38,9 @@ def connection_findings(connection: psycopg.Connection[dict[str, Any]], settings
 
 def _remedy(row: dict[str, Any], wanted: int) -> str:
     if row["what"] == "role":
-        return f'ALTER ROLE "{row["role"]}" CONNECTION LIMIT {wanted};'
+        return f"ALTER ROLE {row['role']} CONNECTION LIMIT {wanted};"
     if row["what"] == "database":
-        return f'ALTER DATABASE "{row["database"]}" CONNECTION LIMIT {wanted};'
+        return f"ALTER DATABASE {row['database']} CONNECTION LIMIT {wanted};"
     return (
         f"ALTER SYSTEM SET max_connections = {wanted + 25}; then restart PostgreSQL. Or end sessions that nobody uses."
     )

@@ -5,6 +5,7 @@ The connected role may have no rights at all: what it may not look at is a findi
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -196,11 +197,11 @@ def _collection(row: dict[str, Any]) -> Iterator[Finding]:
             f"collection {name}: {relation} is not in the publication",
             "Run `realtime migrate`: it adds the table while no transaction is writing to it.",
         )
-    for problem in row["problems"]:
+    for problem, full in row["problems"]:
         yield Finding(
             "problem",
             f"collection {name}: {problem}, so PostgreSQL refuses its updates and deletes",
-            "Add a primary key and REPLICA IDENTITY DEFAULT, or ALTER TABLE ... REPLICA IDENTITY FULL.",
+            f"{full}  (or a primary key and REPLICA IDENTITY DEFAULT)",
         )
     for grant in row["reader_lacks"]:
         yield Finding(
@@ -212,15 +213,16 @@ def _collection(row: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             "problem",
             f"collection {name}: what realtime_reader may read of {relation} are not the columns that it was exposed with",
-            "Look whether a column was renamed; then expose the table again with the columns that clients may see.",
+            "Look whether a column was renamed; then expose the table again with the columns that clients may see: "
+            f"realtime expose {shlex.quote(relation)} --name {name} --columns ...",
         )
     if row["renamed"]:
         yield Finding(
             "warn",
             f"collection {name} shows {relation}, which had another name when it was exposed: "
             "a collection follows the table, not the name",
-            f"If that is meant, expose it again with --name {name}. If not: realtime unexpose {name}, and expose "
-            "the table that has the name now.",
+            f"If that is meant: realtime expose {shlex.quote(relation)} --name {name}. If not: realtime unexpose {name}, "
+            "and expose the table that has the name now.",
         )
 
 

@@ -25,6 +25,7 @@ from server.cli import slots as slots_command
 from server.cli.doctor import diagnose
 from server.cli.lock_waits import LOCK_TIMEOUT, Connection, patiently, refuse_standby
 from server.cli.migrate import MigrationError, check_migrated, check_served, migrate
+from server.cli.names import find_collection, find_columns, find_role, find_table
 from server.version import package_version
 
 __all__ = ["main"]
@@ -166,7 +167,7 @@ def migrate_command(
 
 @app.command()
 def expose(  # noqa: PLR0913
-    table: Annotated[str, typer.Argument(help="The table, with its schema if it is not in the search path.")],
+    table: Annotated[str, typer.Argument(help="The table, with its schema if that is not in the search path.")],
     columns: Annotated[
         str | None, typer.Option(help="Columns clients may see, separated by commas. [default: all]")
     ] = None,
@@ -180,16 +181,14 @@ def expose(  # noqa: PLR0913
     lock_timeout: _LockTimeout = LOCK_TIMEOUT,
 ) -> None:
     """Let clients subscribe to a table."""
-    wanted = [column.strip() for column in columns.split(",")] if columns else None
     address = _migrated(config, dsn)
     with connect_now(address, "realtime expose", autocommit=True) as connection:
         refuse_standby(connection)
-        connection.execute(query("path_of_role"))
-        found = connection.execute(query("named_table"), [table]).fetchone()
-    assert found is not None
+        found = find_table(connection, table)
+        wanted = None if columns is None else find_columns(connection, found, columns)
 
     def work(connection: Connection) -> str:
-        row = connection.execute(query("expose"), [found[0], name, wanted, camel_case, replica_identity]).fetchone()
+        row = connection.execute(query("expose"), [found.oid, name, wanted, camel_case, replica_identity]).fetchone()
         assert row is not None
         return str(row[0])
 
@@ -199,19 +198,22 @@ def expose(  # noqa: PLR0913
 
 @app.command()
 def unexpose(
-    name: Annotated[str, typer.Argument(help="The collection's name.")],
+    name: Annotated[str, typer.Argument(help="The collection's name, or its table's.")],
     config: options.ConfigFile = None,
     dsn: options.Dsn = None,
     lock_timeout: _LockTimeout = LOCK_TIMEOUT,
 ) -> None:
     """Close a collection; its live queries end."""
     address = _migrated(config, dsn)
+    with connect_now(address, "realtime unexpose", autocommit=True) as connection:
+        refuse_standby(connection)
+        collection = find_collection(connection, name)
 
     def work(connection: Connection) -> None:
-        connection.execute(query("unexpose"), [name])
+        connection.execute(query("unexpose"), [collection])
 
     patiently(address, "realtime unexpose", work, lock_timeout=lock_timeout, say=_say)
-    print(f"{name} is closed")
+    print(f"{collection} is closed")
 
 
 @app.command()
@@ -234,9 +236,11 @@ def grant(
 ) -> None:
     """Give a role every privilege that serving needs in this database; each migrate gives it what is new."""
     address = _migrated(config, dsn)
+    with connect_now(address, "realtime grant", autocommit=True) as connection:
+        grantee = find_role(connection, role)
 
     def work(connection: Connection) -> list[str]:
-        return [str(row[0]) for row in connection.execute(query("grant_server"), [role]).fetchall()]
+        return [str(row[0]) for row in connection.execute(query("grant_server"), [grantee]).fetchall()]
 
     try:
         granted = patiently(address, "realtime grant", work, lock_timeout=lock_timeout, say=_say)
@@ -244,7 +248,7 @@ def grant(
         raise MigrationError(
             f"{_database_error(error)}. `realtime grant` is for the owner of the schema realtime, or a superuser"
         ) from error
-    print("\n".join(granted) or f"{role} had every privilege already")
+    print("\n".join(granted) or f"{grantee} had every privilege already")
 
 
 @slots_app.callback()

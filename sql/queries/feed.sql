@@ -13,8 +13,8 @@ select current_setting('server_version_num')::int as version,
        current_database()::text as database
 
 -- name: feed_sender_facts
--- What may be the reason when a replication connection is refused. The role is the one that logged in.
-select r.rolname::text as role, r.rolreplication or r.rolsuper as has_attribute,
+-- What may be the reason when a replication connection is refused. The role, as in SQL, is the one that logged in.
+select quote_ident(r.rolname) as role, r.rolreplication or r.rolsuper as has_attribute,
        (select count(*) from pg_stat_replication)::int as senders,
        current_setting('max_wal_senders')::int as max_senders
 from pg_roles r where r.rolname = session_user

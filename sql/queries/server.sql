@@ -2,9 +2,27 @@
 -- Find names where the role or the database says, from now on: what is not ours runs so.
 set search_path to default
 
--- name: named_table
--- The table of a name as the role's search_path has it. Casts of built-in types call nothing that others could have made.
-select %s::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
+-- name: schemas_in_path
+-- The schemas of the search_path that there are, in order. Runs under the role's own path: nothing that others could have made is called.
+select pg_catalog.current_schemas(true)::pg_catalog.text[]
+
+-- name: named_tables
+-- Every relation that a name could stand for.
+select c.oid::bigint as oid, n.nspname::text as schema, c.relname::text as name, format('%I.%I', n.nspname, c.relname) as spelling
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not like 'pg\_toast%' and n.nspname not like 'pg\_temp%'
+
+-- name: columns_of
+-- The columns of a table, in order.
+select a.attname::text from pg_attribute a where a.attrelid = %s and a.attnum > 0 and not a.attisdropped order by a.attnum
+
+-- name: role_names
+-- Every role of the cluster.
+select r.rolname::text from pg_roles r
+
+-- name: collections_by_table
+-- Each collection with the table that it shows.
+select c.relation::oid::bigint, c.name from realtime.collections c
 
 -- name: expose
 -- The command line's `expose`: table (oid), name, columns, camel_case, replica_identity.
@@ -42,11 +60,11 @@ select pg_is_in_recovery() as standby,
 from pg_settings s where s.name = 'default_transaction_read_only'
 
 -- name: doctor_role
--- What the connecting role may do. Since 16 a member may be granted without SET.
-select r.rolname as name,
+-- What the connecting role may do; names as in SQL. Since 16 a member may be granted without SET.
+select quote_ident(r.rolname) as name,
        has_database_privilege(current_database(), 'create') as may_create,
        has_database_privilege(current_database(), 'temporary') as may_use_temporary,
-       current_database() as database,
+       quote_ident(current_database()) as database,
        case when exists (select from pg_roles where rolname = 'realtime_reader')
             then pg_has_role(current_user, 'realtime_reader', case
               when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) end as reader_member
@@ -60,7 +78,7 @@ with own as (
          count(*) filter (where s.usename = current_user)::int as role, count(*) filter (where s.datname = current_database())::int as database
   from pg_stat_activity s
 )
-select current_user::text as role, current_database()::text as database, w.what, w.most, w.used - own.service as used
+select quote_ident(current_user) as role, quote_ident(current_database()) as database, w.what, w.most, w.used - own.service as used
 from own, pg_roles r, pg_database d, lateral (values
   ('server', current_setting('max_connections')::int - case when r.rolsuper then 0 else current_setting('superuser_reserved_connections')::int
       + case when coalesce(pg_has_role(current_user, to_regrole('pg_use_reserved_connections')::oid, 'usage'), false) then 0
@@ -138,7 +156,7 @@ select n.slot_name::text as slot, n.id, n.host from realtime.nodes n
 
 -- name: doctor_collections
 -- Each exposed table: is it there, published and readable for clients' SQL, which of its members (itself or its partitions) cannot be
--- followed and why, and has it got another name since.
+-- followed, why, and what mends that, and has it got another name since.
 select c.name,
        c.relation::regclass::text as relation,
        k.oid is null as gone,
@@ -147,7 +165,7 @@ select c.name,
        ) as renamed,
        realtime.is_published(c.relation) as published,
        array(
-         select problem
+         select array[problem, format('ALTER TABLE %s REPLICA IDENTITY FULL;', m.relid::regclass)]
          from realtime.leaves(c.relation) m (relid), realtime.identity_problem(m.relid) problem
          where problem is not null
        ) as problems,

@@ -268,7 +268,8 @@ begin
   if collection !~ '^[A-Za-z_][A-Za-z0-9_.-]{0,127}$' then
     raise exception '% cannot be the name of a collection: a letter or _ comes first, then up to 127 letters, digits, _, . or -',
       quote_literal(collection) using errcode = 'invalid_name',
-      hint = format('Give a name: realtime.expose(%L, name => %L).', relation, case when name ~ '^[a-z_]' then name else '_' || name end);
+      hint = format('Give a name: realtime.expose(%1$L, name => %2$L), or on the command line --name %2$s.', relation,
+                    case when name ~ '^[a-z_]' then name else '_' || name end);
   end if;
 end
 $$;
@@ -289,7 +290,7 @@ begin
   if problem is not null then
     raise exception '%: updates and deletes could not be followed', problem
       using errcode = 'object_not_in_prerequisite_state',
-            hint = 'Add a primary key, or call realtime.expose(..., replica_identity => ''full'').';
+            hint = 'Add a primary key, or call realtime.expose(..., replica_identity => ''full''), on the command line --replica-identity full.';
   end if;
 end
 $$;
@@ -358,7 +359,7 @@ begin
   ) then
     raise exception 'a collection named % exists already, for table %', quote_literal(collection),
       (select c.relation from realtime.collections c where c.name = collection)
-      using errcode = 'duplicate_object', hint = 'Give another name: realtime.expose(table, name => ...).';
+      using errcode = 'duplicate_object', hint = 'Give another name: realtime.expose(table, name => ...), on the command line --name.';
   end if;
 end
 $$;

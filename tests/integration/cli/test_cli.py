@@ -123,7 +123,7 @@ def test_a_table_without_primary_key_is_refused_with_the_way_out(database: str) 
 @pytest.mark.parametrize("command", [("expose", "nothing"), ("unexpose", "nothing")])
 def test_what_does_not_exist_is_said_in_one_line(database: str, command: tuple[str, str]) -> None:
     done = realtime(*command, "--dsn", database)
-    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "nothing" in done.stderr
 
 
@@ -229,9 +229,7 @@ def test_the_doctor_checks_the_privileges_of_the_role(database: str) -> None:
         assert done.returncode == 1
         assert f"role {role} cannot become realtime_reader" in problems
         assert "a replication connection is not possible" in problems
-        assert (
-            f'run ALTER ROLE "{role}" REPLICATION (on RDS and Aurora: GRANT rds_replication TO "{role}")' in done.stdout
-        )
+        assert f"run ALTER ROLE {role} REPLICATION (on RDS and Aurora: GRANT rds_replication TO {role})" in done.stdout
         assert f"role {role} cannot create schemas" in "\n".join(levels(done.stdout)["warn"])
     finally:
         run_sql(database, f"drop owned by {role}; drop role {role}")
