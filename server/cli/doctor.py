@@ -21,7 +21,7 @@ from engine.postgres.session_settings import READS_ANYWAY
 from server.app.settings import Settings
 from server.cli.doctor_connections import connection_findings
 from server.cli.doctor_schema import own_slots, schema_findings
-from server.cli.finding import Finding
+from server.cli.finding import Finding, grouped
 from server.cli.output import size_in_words
 
 __all__ = ["OLDEST_VERSION", "Finding", "diagnose"]
@@ -46,7 +46,7 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
         findings += [*_encoding(server, settings), *_collation(connection)]
         findings += schema_findings(connection)
         findings += [*_slots(connection), *_blockers(connection), *_plugin(dsn, server, settings)]
-    return findings
+    return grouped(findings)
 
 
 def _one(connection: _Connection, name: str) -> dict[str, Any]:
@@ -168,20 +168,27 @@ def _collation(connection: _Connection) -> Iterator[Finding]:
 def _slots(connection: _Connection) -> Iterator[Finding]:
     """Every slot of the cluster: each of them can hold WAL. Only those in ``realtime.nodes`` are ours to drop."""
     own = own_slots(connection)
+    holding, others = [], []
     for slot in connection.execute(query("doctor_slots")).fetchall():
         name, held = slot["name"], size_in_words(slot["retained"])
         if slot["ours"] and name in own:
             yield _own_slot(slot, name, held)
-            continue
-        where = f", database {slot['database']}" if slot["database"] else ""
-        what = f"slot {name} ({slot['type']}{where})"
-        leave = "It is not one of this service's nodes in this database: only its owner knows whether it is needed."
-        if slot["wal_status"] == "lost":
-            yield Finding("warn", f"{what} is lost: the WAL it needs is gone", leave)
-        elif not slot["active"]:
-            yield Finding("warn", f"nobody reads {what}, and it holds {held} of WAL", leave)
+        elif slot["holds_segments"] and not slot["active"]:
+            holding.append(f"{name} ({_kind(slot)}) {held}")
         else:
-            yield Finding("ok", f"{what} is another's; it is being read and holds {held} of WAL")
+            others.append(f"{name} ({_kind(slot)}, {'in use' if slot['active'] else slot['wal_status'] or 'unused'})")
+    if holding:
+        yield Finding(
+            "warn",
+            f"slots hold WAL that nothing reads, and are not of this service's nodes in this database: {', '.join(holding)}",
+            "Ask their owners whether they are needed: `realtime slots` shows how far behind each is.",
+        )
+    if others:
+        yield Finding("ok", f"slots of others are in use or hold no WAL: {', '.join(others)}")
+
+
+def _kind(slot: dict[str, Any]) -> str:
+    return f"{slot['type']}, database {slot['database']}" if slot["database"] else str(slot["type"])
 
 
 def _own_slot(slot: dict[str, Any], name: str, held: str) -> Finding:

@@ -30,6 +30,7 @@ def schema_findings(connection: _Connection) -> Iterator[Finding]:
     yield from _state(state)
     if not state.ours or state.missing or not state.readable or state.newer or state.changed:
         return
+    unchecked: dict[str, None] = {}
     for check in _IN_MIGRATED if state.schema_current and not state.numbered else _OF_ANY_VERSION:
         try:
             yield from check(connection)
@@ -39,11 +40,13 @@ def schema_findings(connection: _Connection) -> Iterator[Finding]:
             psycopg.errors.UndefinedFunction,
             psycopg.errors.UndefinedObject,
         ) as error:
-            yield Finding(
-                "problem",
-                f"not everything can be checked: {error.diag.message_primary}",
-                f"Run `realtime migrate` as {state.owner}; if the role lacks privileges, `realtime grant {state.role}`.",
-            )
+            unchecked[str(error.diag.message_primary)] = None
+    if unchecked:
+        yield Finding(
+            "problem",
+            f"not everything can be checked: {'; '.join(unchecked)}",
+            f"Run `realtime migrate` as {state.owner}; if the role lacks privileges, `realtime grant {state.role}`.",
+        )
 
 
 def own_slots(connection: _Connection) -> frozenset[str]:
@@ -126,20 +129,22 @@ def _roles(connection: _Connection) -> Iterator[Finding]:
 
 
 def _privileges(connection: _Connection) -> Iterator[Finding]:
+    row = connection.execute(query("doctor_role")).fetchone()
+    assert row is not None
     lacking = [str(row["statement"]) for row in connection.execute(query("doctor_privileges")).fetchall()]
     for statement in lacking:
         yield Finding(
             "problem",
-            "the connected role lacks a privilege that serving needs",
-            f"{statement}  (all: `realtime grant`)",
+            f"the connected role lacks privileges that serving needs (`realtime grant {row['name']}` gives it all)",
+            statement,
         )
     if not lacking:
         yield Finding("ok", "the role has every privilege that serving needs in this database")
     for row in connection.execute(query("doctor_publisher_privileges")).fetchall():
         yield Finding(
             "problem",
-            "realtime_publisher lacks a privilege that publishing by SQL needs",
-            f"{row['statement']}  (or run `realtime migrate`)",
+            "realtime_publisher lacks privileges that publishing by SQL needs (`realtime migrate` grants them)",
+            str(row["statement"]),
         )
 
 
@@ -206,8 +211,9 @@ def _collection(row: dict[str, Any]) -> Iterator[Finding]:
     for grant in row["reader_lacks"]:
         yield Finding(
             "problem",
-            f"collection {name}: realtime_reader, which runs clients' SQL, may not read all exposed columns of {relation}",
-            f"{grant}  (or run `realtime migrate`)",
+            f"collection {name}: realtime_reader, which runs clients' SQL, may not read all exposed columns of {relation} "
+            "(`realtime migrate` grants that)",
+            grant,
         )
     if row["columns_differ"]:
         yield Finding(

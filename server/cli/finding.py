@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Finding"]
+__all__ = ["Finding", "grouped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. ``remedy`` says how to mend it."""
+    """One line of the report. ``remedy`` says how to mend it, in one line or several."""
 
     level: Literal["ok", "warn", "problem"]
     text: str
     remedy: str = ""
 
     def __str__(self) -> str:
-        line = f"{self.level:<8} {self.text}"
-        return f"{line}\n{'':<8} -> {self.remedy}" if self.remedy else line
+        remedies = [f"{'':<8} -> {line}" for line in self.remedy.splitlines()]
+        return "\n".join([f"{self.level:<8} {self.text}", *remedies])
+
+
+def grouped(findings: Iterable[Finding]) -> list[Finding]:
+    """Each finding once, in the place of its first, with all remedies that were given for it."""
+    remedies: dict[tuple[Literal["ok", "warn", "problem"], str], dict[str, None]] = {}
+    for finding in findings:
+        remedies.setdefault((finding.level, finding.text), {}).update(dict.fromkeys(finding.remedy.splitlines()))
+    return [Finding(level, text, "\n".join(lines)) for (level, text), lines in remedies.items()]

@@ -237,6 +237,7 @@ def grant(
     """Give a role every privilege that serving needs in this database; each migrate gives it what is new."""
     address = _migrated(config, dsn)
     with connect_now(address, "realtime grant", autocommit=True) as connection:
+        refuse_standby(connection)
         grantee = find_role(connection, role)
 
     def work(connection: Connection) -> list[str]:

@@ -181,9 +181,11 @@ left join pg_class k on k.oid = c.relation
 order by c.name
 
 -- name: doctor_slots
--- Every slot of the cluster and the WAL it holds. ours: it can be one of this database's nodes'.
+-- Every slot of the cluster and the WAL it holds. ours: it can be one of this database's nodes'. holds_segments: WAL is kept in whole segments,
+-- so that less than one costs nothing.
 select slot_name::text as name, slot_type as type, database::text as database, active, coalesce(wal_status, '') as wal_status,
        pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as retained,
+       coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) >= pg_size_bytes(current_setting('wal_segment_size')), false) as holds_segments,
        slot_type = 'logical' and database = current_database() as ours
 from pg_replication_slots
 order by slot_name

@@ -16,6 +16,7 @@ import pytest
 from server.app.settings import Settings
 from server.cli import slots as slots_command
 from server.cli.doctor import diagnose
+from server.cli.finding import Finding
 from server.cli.local_postgres import LocalPostgres
 from server.cli.slots import ForeignSlotError
 from tests.conftest import database_on
@@ -136,14 +137,45 @@ def test_at_a_terminal_the_name_of_anothers_slot_is_asked_for(database: str, phy
         assert (done.returncode, "Type its name to drop it" in done.stdout) == (code, True), done.stderr
 
 
-def test_the_doctor_does_not_advise_to_drop_slots_of_others(
+def slots_found(dsn: str) -> list[Finding]:
+    return [finding for finding in diagnose(dsn, Settings()) if finding.text.startswith("slots ")]
+
+
+def test_doctor_warns_once_of_slots_of_others_that_hold_wal_and_never_advises_to_drop_them(
     database: str, foreign_slot: str, physical_slot: str
 ) -> None:
-    done = realtime("doctor", "--dsn", database)
-    warnings = "\n".join(levels(done.stdout)["warn"])
-    assert f"nobody reads slot {foreign_slot} (logical, database " in warnings
-    assert f"nobody reads slot {physical_slot} (physical)" in warnings
-    assert "slots drop" not in done.stdout
+    run_sql(database, "select pg_create_physical_replication_slot('never_used')")
+    try:
+        [found] = slots_found(database)  # the segment that is written now is kept in any case
+        assert found.level == "ok"
+        assert f"{foreign_slot} (logical, database {database.rsplit('/', 1)[1]}, reserved)" in found.text
+        assert f"{physical_slot} (physical, reserved)" in found.text
+        assert "never_used (physical, unused)" in found.text
+        write = "select pg_logical_emit_message(false, 'x', 'x')"
+        run_sql(database, f"{write}; select pg_switch_wal(); {write}; select pg_switch_wal(); {write}")
+        warning, rest = slots_found(database)
+    finally:
+        run_sql(database, "select pg_drop_replication_slot('never_used')")
+    assert (warning.level, rest.text) == (
+        "warn",
+        "slots of others are in use or hold no WAL: never_used (physical, unused)",
+    )
+    for slot in (rf"{foreign_slot} \(logical, database \w+\)", rf"{physical_slot} \(physical\)"):
+        assert re.search(rf"{slot} \d\d\.\d MiB", warning.text), warning
+    assert "slots drop" not in f"{warning} {rest}"
+
+
+def test_doctor_says_each_finding_once_with_all_its_remedies(database: str, role: str) -> None:
+    run_sql(database, f'grant usage on schema realtime to "{role}"; grant select on realtime.migrations to "{role}"')
+    unchecked = [f.text for f in diagnose(as_role(database, role), Settings()) if f.text.startswith("not everything")]
+    assert unchecked == ["not everything can be checked: permission denied for table collections"]
+    run_sql(database, f'grant select on realtime.collections, realtime.nodes to "{role}"')
+    findings = diagnose(as_role(database, role), Settings())
+    assert len({finding.text for finding in findings}) == len(findings)
+    [lacking] = [finding for finding in findings if "lacks privileges that serving needs" in finding.text]
+    assert f'(`realtime grant "{role}"` gives it all)' in lacking.text
+    assert f'GRANT EXECUTE ON FUNCTION realtime.adopt_cluster() TO "{role}";' in lacking.remedy.splitlines()
+    assert str(lacking).count(" -> GRANT ") == len(lacking.remedy.splitlines())
 
 
 def test_slots_are_listed_in_a_database_that_is_not_migrated(empty_database: str) -> None:
