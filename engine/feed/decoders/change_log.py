@@ -69,8 +69,8 @@ class ChangeLog:
         """Add one entry. ``make(raw)`` must give an equal change each time it is called."""
         self._rows.append(make)
         self._raws.append(raw)
-        self._size += len(raw) + _ENTRY_OVERHEAD
-        if self._size > self._limit:
+        size = self._size = self._size + len(raw) + _ENTRY_OVERHEAD
+        if size > self._limit:
             self._overflow()
 
     def __del__(self) -> None:

@@ -85,9 +85,9 @@ class PgOutputDecoder:
 
     def feed(self, payload: bytes) -> Transaction | None:
         """See :meth:`engine.feed.decoders.base.Decoder.feed`."""
-        make = self._makers.get(payload[:5])
-        if make is not None and self._log is not None:
-            self._log.append(make, payload)
+        make, log = self._makers.get(payload[:5]), self._log
+        if make is not None and log is not None:
+            log.append(make, payload)
             return None
         try:
             handler = self._others[payload[0]]
