@@ -1,14 +1,29 @@
-"""Ending tasks for certain."""
+"""Tasks: doing something again and again, and ending for certain."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-__all__ = ["end"]
+__all__ = ["end", "every"]
 
 _AGAIN = 0.5  # seconds
+
+
+async def every(
+    interval: float,
+    action: Callable[[], Awaitable[None]],
+    failed: Callable[[Exception], None],
+    passing: tuple[type[Exception], ...],
+) -> None:
+    """Do ``action`` every ``interval`` seconds, for ever. Errors in ``passing`` go to ``failed``; others are raised."""
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            await action()
+        except passing as error:
+            failed(error)
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -1,15 +1,15 @@
 """The feed: PostgreSQL's WAL in, ordered events out, for as long as it is open.
 
-One task keeps a streaming session alive through restarts, terminated walsenders and lost slots; two others renew this node's
-lease and keep the slot moving. What happens in between is told by ``state``, in words.
+One task keeps a streaming session alive through restarts, terminated walsenders and lost slots; another keeps the slot
+moving. ``state`` says in words what happens in between. The node's row is the matter of its lease
+(:mod:`engine.feed.leases`), which runs as long as the feed is open.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -21,23 +21,25 @@ from tenacity import (
     retry_if_exception,
     retry_if_exception_type,
     stop_after_attempt,
+    wait_exponential,
+    wait_random,
 )
 
 from engine.errors import FeedError
 from engine.feed.buffer import EventBuffer
 from engine.feed.decoders.base import HEARTBEAT_PREFIX, UndecodableError
 from engine.feed.diagnostics import SlotUnusableError, explain
-from engine.feed.leases import leave, register, remove_expired
+from engine.feed.leases import NodeLease
 from engine.feed.positions import Lag, Positions
 from engine.feed.replication_stream import StreamEndedError
 from engine.feed.session import Session
 from engine.feed.settings import FeedSettings
-from engine.feed.slots import SlotBusyError, drop_own_slot, find_slot
-from engine.feed.startup import SessionMemory
+from engine.feed.slots import SlotBusyError, drop_left_slot, find_slot
+from engine.feed.startup import FeedParts, SessionMemory
 from engine.lsn import Lsn
 from engine.postgres.connection import Database
 from engine.postgres.errors import OtherServerError
-from engine.tasks import end
+from engine.tasks import end, every
 from engine.transaction import FeedEvent
 
 __all__ = ["Feed", "FeedSettings", "FeedState"]
@@ -45,11 +47,7 @@ __all__ = ["Feed", "FeedSettings", "FeedState"]
 _log = logging.getLogger(__name__)
 
 _HEALTHY_AFTER: Final = 10.0  # seconds of streaming after which the next failure is a new one
-_SHORTEST_PAUSE: Final = 0.1  # seconds between two attempts
-_LONGEST_PAUSE: Final = 10.0
-_JITTER: Final = 0.3
-_DROP_ATTEMPTS: Final = 50
-_DROP_EVERY: Final = 0.1
+_PAUSE: Final = wait_exponential(multiplier=0.1, max=10.0) + wait_random(0, 0.3)  # seconds between two attempts
 _LEAVING: Final = AsyncRetrying(  # the connection may have been terminated meanwhile: once more with a new one
     stop=stop_after_attempt(2), retry=retry_if_exception_type(psycopg.OperationalError), reraise=True
 )
@@ -73,12 +71,13 @@ class Feed:
     def __init__(self, dsn: str, settings: FeedSettings | None = None) -> None:
         self.settings = settings or FeedSettings()
         self.state = FeedState("starting")
-        self._dsn = dsn
+        self._database = Database(dsn, f"realtime node {self.settings.node}", self.settings.lease / 3, self.doubt)
+        self.lease = NodeLease(self._database, self.settings)
         self._positions = Positions()
         self._memory = SessionMemory()
         self._session: Session | None = None
         self._abandoned = False
-        self._failures = 0  # since it last streamed
+        self._well = False  # it has streamed since the last failure
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -150,8 +149,7 @@ class Feed:
 
     async def renew_lease(self) -> None:
         """Write this node's row now. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
-        if self._memory.streamed:  # before that, the session registers the node as soon as it can
-            await register(self._database, self.settings)
+        await self.lease.renew()
 
     async def streaming(self) -> None:
         """Wait until the feed streams. Raises ``FeedError`` if it cannot start, or is closed."""
@@ -174,12 +172,9 @@ class Feed:
     async def __aenter__(self) -> Self:
         self._changed = asyncio.Event()
         self._buffer = EventBuffer(self.settings.buffer_bytes)
-        self._database = Database(self._dsn, f"realtime node {self.settings.node}", self.settings.lease / 3, self.doubt)
-        self._tasks = [
-            asyncio.create_task(self._stream()),
-            asyncio.create_task(self._every(self.settings.lease / 3, self._keep_lease)),
-            asyncio.create_task(self._every(self.settings.heartbeat_interval, self._heartbeat)),
-        ]
+        self._parts = FeedParts(self.settings, self._database, self.lease, self._buffer, self._positions, self._memory)
+        heartbeats = every(self.settings.heartbeat_interval, self._heartbeat, self._note, (psycopg.Error, OSError))
+        self._tasks = [asyncio.create_task(part) for part in (self._stream(), self.lease.run(), heartbeats)]
         return self
 
     async def __aexit__(
@@ -196,7 +191,7 @@ class Feed:
 
     def _become(self, status: Literal["starting", "streaming", "reconnecting", "stopped"], reason: str | None) -> None:
         if status == "streaming":
-            self._failures = 0
+            self._well = True
         if FeedState(status, reason) != self.state:
             self.state = FeedState(status, reason)
             _log.info("feed %s: %s%s", self.settings.slot_name, status, f" ({reason})" if reason else "")
@@ -226,9 +221,7 @@ class Feed:
     async def _run_session(self) -> None:
         """One session. Returns if it was healthy before it ended, so that the next attempt is made at once."""
         loop = asyncio.get_running_loop()
-        self._session = Session(
-            self._dsn, self.settings, self._database, self._buffer, self._positions, self._memory, self._say
-        )
+        self._session = Session(self._parts, self._say)
         started = loop.time()
         try:
             await self._session.run()
@@ -251,11 +244,11 @@ class Feed:
             self._memory.lost = obstacle.reason
             _log.error("feed %s: %s; a new slot is made beyond it", self.settings.slot_name, obstacle.reason)
 
-    def _pause(self, _: RetryCallState) -> float:
+    def _pause(self, attempt: RetryCallState) -> float:
         """Seconds until the next attempt: longer from failure to failure, short again once it has streamed."""
-        pause = min(_SHORTEST_PAUSE * 2.0 ** min(self._failures, 10), _LONGEST_PAUSE)
-        self._failures += 1
-        return pause + random.uniform(0, _JITTER)
+        if self._well:
+            self._well, attempt.attempt_number = False, 1
+        return _PAUSE(attempt)
 
     def _passes_by_itself(self, error: BaseException) -> bool:
         """Whether to try again: always for outages; once the feed has streamed, for whatever the server says."""
@@ -270,18 +263,8 @@ class Feed:
         reason = self._memory.obstacle.reason or _first_line(error)
         self._become("reconnecting" if self._memory.streamed else "starting", reason)
 
-    async def _every(self, interval: float, action: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await asyncio.sleep(interval)
-            try:
-                await action()
-            except (psycopg.Error, OSError, FeedError) as error:
-                _log.warning("feed %s: %s", self.settings.slot_name, _first_line(error))
-
-    async def _keep_lease(self) -> None:
-        await self.renew_lease()
-        if self._memory.streamed:
-            await remove_expired(self._database, self.settings)
+    def _note(self, error: Exception) -> None:
+        _log.warning("feed %s: %s", self.settings.slot_name, _first_line(error))
 
     async def _heartbeat(self) -> None:
         if self.state.status != "streaming":
@@ -291,32 +274,18 @@ class Feed:
             await self._database.rows("feed_heartbeat", prefix=HEARTBEAT_PREFIX)
 
     async def _leave(self) -> None:
-        memory = self._memory
+        """Drop the slot, or keep it for a while. What this feed has not made, and never streamed from, stays as it is."""
+        memory, slot = self._memory, self.settings.slot_name
         if (memory.streamed and self.settings.throw_away) or (
             memory.made_slot and (self._abandoned or not memory.streamed)
         ):
-            await self._drop_own_slot()
-            await leave(self._database, self.settings, for_good=True)
+            await drop_left_slot(self._database, slot, memory.walsender)
+            await self.lease.leave(for_good=True)
         elif memory.streamed:
-            await leave(self._database, self.settings, for_good=False)
-        elif memory.registered and (memory.new_row or await find_slot(self._database, self.settings.slot_name) is None):
+            await self.lease.leave(for_good=False)
+        elif self.lease.registered and (self.lease.made or await find_slot(self._database, slot) is None):
             # The slot, if there is one, is another's, and a row of ours would have it dropped when the lease runs out.
-            await leave(self._database, self.settings, for_good=True)
-
-    async def _drop_own_slot(self) -> None:
-        """The walsender ends when it notices that the connection is closed, which takes it a moment."""
-        for attempt in range(_DROP_ATTEMPTS):
-            slot = await find_slot(self._database, self.settings.slot_name)
-            if slot is None:
-                return
-            try:
-                return await drop_own_slot(self._database, slot.name)
-            except SlotBusyError:
-                if attempt + 1 == _DROP_ATTEMPTS:
-                    raise
-                if slot.active_pid is not None and slot.active_pid == self._memory.walsender:
-                    await self._database.rows("feed_terminate", pid=slot.active_pid)
-                await asyncio.sleep(_DROP_EVERY)
+            await self.lease.leave(for_good=True)
 
 
 def _first_line(error: BaseException | None) -> str:

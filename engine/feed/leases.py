@@ -1,10 +1,11 @@
-"""This node's lease in ``realtime.nodes``, and the removal of nodes whose lease has run out, with their slots."""
+"""A node's lease in ``realtime.nodes``, and the removal of nodes whose lease has run out, with their slots."""
 
 from __future__ import annotations
 
 import logging
 import os
 import socket
+from typing import Final
 
 import psycopg
 
@@ -12,64 +13,113 @@ from engine.errors import FeedError
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import SlotBusyError, drop_own_slot
 from engine.postgres.connection import Database
+from engine.tasks import every
 
-__all__ = ["leave", "register", "remove_expired"]
+__all__ = ["NodeLease"]
 
 _log = logging.getLogger(__name__)
 
+_PASSING: Final = (psycopg.Error, OSError, FeedError)
 
-async def register(database: Database, settings: FeedSettings, *, lease: float | None = None) -> bool:
-    """Write or renew this node's lease; True if that made its row.
 
-    Raises ``FeedError`` if the slot belongs to another node.
+class NodeLease:
+    """This node's row: registered before its slot is made, renewed while the slot is its own, and left in the end.
+
+    As long as the lease holds, the other nodes leave the slot alone.
+
+    Attributes:
+        registered: this process has written the row.
+        made: the row was not there before.
     """
-    try:
-        rows = await database.rows(
-            "feed_node_register",
-            node=settings.node,
-            slot=settings.slot_name,
-            throw_away=settings.throw_away,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            lease=settings.lease if lease is None else lease,
-        )
-    except psycopg.errors.UniqueViolation as error:
-        owners = await database.rows("feed_node_owner", node=settings.node, slot=settings.slot_name)
-        if owners and owners[0]["expired"]:
-            await database.rows("feed_node_remove", node=owners[0]["id"], always=False)
-            return await register(database, settings, lease=lease)
-        owner = f"node {owners[0]['id']} on {owners[0]['host']}" if owners else "another node"
-        raise FeedError(
-            f"slot {settings.slot_name} belongs to {owner}: give each node a slot name of its own"
-        ) from error
-    return bool(rows[0]["made"])
 
+    def __init__(self, database: Database, settings: FeedSettings) -> None:
+        self._database = database
+        self._settings = settings
+        self._held = False
+        self.registered = False
+        self.made = False
 
-async def remove_expired(database: Database, settings: FeedSettings) -> list[str]:
-    """Remove the other nodes whose lease has run out, and their slots; returns the ids of those removed.
+    async def register(self) -> None:
+        """Write the row, or renew its lease. Raises ``FeedError`` if the slot belongs to another node, ``psycopg.Error`` or
+        ``OSError``.
+        """
+        made = await self._write(self._settings.lease)
+        self.made = self.made or made
+        self.registered = True
 
-    A slot that is in use keeps its node's row, so that it is tried again; a slot without a row is never touched.
-    """
-    removed = []
-    for row in await database.rows("feed_nodes_expired", node=settings.node):
-        if row["active"]:
-            continue
-        if row["has_slot"]:
-            try:
-                await drop_own_slot(database, row["slot"])
-            except SlotBusyError:
-                continue  # it came back this very moment
-            except FeedError as error:
-                _log.info("%s: another node was faster", error)
-        await database.rows("feed_node_remove", node=row["id"], always=False)
-        _log.warning("node %s has not renewed its lease: removed, with its slot %s", row["id"], row["slot"])
-        removed.append(str(row["id"]))
-    return removed
+    def hold(self) -> None:
+        """The slot is this node's: the lease is renewed from now on."""
+        self._held = True
 
+    async def renew(self) -> None:
+        """Write the row now, if the lease is held; before that, the session registers the node as soon as it can.
 
-async def leave(database: Database, settings: FeedSettings, *, for_good: bool) -> None:
-    """This node stops on purpose. For good: its row goes. Else it keeps its slot, for ``keep_slot`` seconds."""
-    if for_good:
-        await database.rows("feed_node_remove", node=settings.node, always=True)
-    else:
-        await register(database, settings, lease=settings.keep_slot)
+        Raises as :meth:`register`.
+        """
+        if self._held:
+            await self.register()
+
+    async def run(self) -> None:
+        """Renew the lease three times in its length, for ever, and remove nodes that did not."""
+        await every(self._settings.lease / 3, self._look, self._failed, _PASSING)
+
+    async def _look(self) -> None:
+        if self._held:
+            await self.renew()
+            await self.remove_expired()
+
+    def _failed(self, error: Exception) -> None:
+        _log.warning("node %s: %s", self._settings.node, str(error).strip().split("\n", 1)[0])
+
+    async def remove_expired(self) -> None:
+        """Remove the other nodes whose lease has run out, and their slots.
+
+        A slot that is in use keeps its node's row, so that it is tried again; a slot without a row is never touched.
+        """
+        for row in await self._database.rows("feed_nodes_expired", node=self._settings.node):
+            if row["active"]:
+                continue
+            if row["has_slot"]:
+                try:
+                    await drop_own_slot(self._database, row["slot"])
+                except SlotBusyError:
+                    continue  # it came back this very moment
+                except FeedError as error:
+                    _log.info("%s: another node was faster", error)
+            await self._remove(row["id"], always=False)
+            _log.warning("node %s has not renewed its lease: removed, with its slot %s", row["id"], row["slot"])
+
+    async def leave(self, *, for_good: bool) -> None:
+        """This node stops on purpose. For good: its row goes. Else it keeps its slot, for ``keep_slot`` seconds."""
+        self._held = False
+        if for_good:
+            await self._remove(self._settings.node, always=True)
+        else:
+            await self._write(self._settings.keep_slot)
+
+    async def _write(self, lease: float) -> bool:
+        """Write the row; returns whether there was none."""
+        settings = self._settings
+        try:
+            rows = await self._database.rows(
+                "feed_node_register",
+                node=settings.node,
+                slot=settings.slot_name,
+                throw_away=settings.throw_away,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                lease=lease,
+            )
+        except psycopg.errors.UniqueViolation as error:
+            owners = await self._database.rows("feed_node_owner", node=settings.node, slot=settings.slot_name)
+            if owners and owners[0]["expired"]:
+                await self._remove(owners[0]["id"], always=False)
+                return await self._write(lease)
+            owner = f"node {owners[0]['id']} on {owners[0]['host']}" if owners else "another node"
+            raise FeedError(
+                f"slot {settings.slot_name} belongs to {owner}: give each node a slot name of its own"
+            ) from error
+        return bool(rows[0]["made"])
+
+    async def _remove(self, node: str, *, always: bool) -> None:
+        await self._database.rows("feed_node_remove", node=node, always=always)

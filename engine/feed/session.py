@@ -11,16 +11,13 @@ from typing import Final
 import psycopg
 
 from engine.errors import FeedError
-from engine.feed.buffer import EVENT_OVERHEAD, EventBuffer
+from engine.feed.buffer import EVENT_OVERHEAD
 from engine.feed.decoders.base import PUBLICATION, Decoder, RelationNeededError
 from engine.feed.decoders.change_log import ChangeLog
-from engine.feed.positions import Positions
 from engine.feed.replication_stream import Keepalive, ReplicationStream, StreamEndedError
-from engine.feed.settings import FeedSettings
 from engine.feed.slots import SlotBusyError, find_slot
-from engine.feed.startup import Opening, SessionMemory
+from engine.feed.startup import FeedParts, Opening
 from engine.feed.table_lookup import describe_table
-from engine.postgres.connection import Database
 from engine.tasks import end
 from engine.transaction import Progress, Transaction
 
@@ -42,22 +39,13 @@ _SETTLED: Final = 2.0  # seconds after which a stream may be ended for another's
 class Session:
     """Lives from one connection attempt to the end of its stream. :meth:`run` always ends by raising."""
 
-    def __init__(
-        self,
-        dsn: str,
-        settings: FeedSettings,
-        database: Database,
-        buffer: EventBuffer,
-        positions: Positions,
-        memory: SessionMemory,
-        say: Callable[[str | None], None],
-    ) -> None:
-        self._dsn = dsn
-        self._settings = settings
-        self._database = database
-        self._buffer = buffer
-        self._positions = positions
-        self._memory = memory
+    def __init__(self, parts: FeedParts, say: Callable[[str | None], None]) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._database = parts.database
+        self._buffer = parts.buffer
+        self._positions = parts.positions
+        self._memory = parts.memory
         self._say = say
         self._streams = False  # said already
         self._wake = asyncio.Event()
@@ -66,7 +54,7 @@ class Session:
         self._pinged = self._pinged_since = 0.0
         self._next_progress = 0.0
         self._heard = 0.0  # when the server last sent anything, or was not listened to
-        self._status_interval = settings.status_interval
+        self._status_interval = parts.settings.status_interval
         self._end: str | None = None
         self._doubt = asyncio.Event()
         self._began = time.monotonic()
@@ -95,9 +83,7 @@ class Session:
 
     async def run(self) -> None:
         """Stream until something ends it, and raise that."""
-        opening = Opening(
-            self._dsn, self._settings, self._database, self._buffer, self._positions, self._memory, self._say
-        )
+        opening = Opening(self._parts, self._say)
         stream, decoder = await opening.open()
         self._stream, self._status_interval = stream, opening.status_interval
         try:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.rows import dict_row
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from engine.errors import FeedError
 from engine.feed.replication_stream import ReplicationStream, StreamEndedError
@@ -18,7 +19,17 @@ from engine.lsn import Lsn
 from engine.postgres.connection import Database
 from engine.postgres.named_queries import query
 
-__all__ = ["Slot", "SlotBusyError", "SlotInfo", "create_slot", "drop_own_slot", "drop_slot", "find_slot", "list_slots"]
+__all__ = [
+    "Slot",
+    "SlotBusyError",
+    "SlotInfo",
+    "create_slot",
+    "drop_left_slot",
+    "drop_own_slot",
+    "drop_slot",
+    "find_slot",
+    "list_slots",
+]
 
 _LOOK_FOR_BLOCKERS_EVERY: Final = 1.0
 _CANCELLED_WITHIN: Final = 5.0
@@ -27,6 +38,14 @@ _DEAD: Final = 3  # looks in a row at which the server has nothing to do and its
 
 class SlotBusyError(FeedError):
     """The slot is in use by another connection; it can be dropped or used when that has ended."""
+
+
+_DROPPING: Final = AsyncRetrying(
+    stop=stop_after_attempt(50),
+    wait=wait_random(0.05, 0.15),
+    retry=retry_if_exception_type(SlotBusyError),
+    reraise=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +139,22 @@ async def drop_own_slot(database: Database, name: str) -> None:
                 await stream.drop_slot(name)
         finally:
             await stream.close()
+
+
+async def drop_left_slot(database: Database, name: str, walsender: int | None) -> None:
+    """Drop the slot of a stream that was just closed, whose server's end was ``walsender``.
+
+    The walsender ends when it notices that the connection is closed, which takes it a moment. Raises as :func:`drop_slot`,
+    ``SlotBusyError`` only if another connection goes on using the slot.
+    """
+    async for attempt in _DROPPING.copy():
+        with attempt:
+            slot = await find_slot(database, name)
+            if slot is None:
+                return
+            if attempt.retry_state.attempt_number > 1 and slot.active_pid is not None and slot.active_pid == walsender:
+                await database.rows("feed_terminate", pid=walsender)
+            await drop_own_slot(database, name)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
@@ -17,7 +18,7 @@ from engine.feed.decoders.base import PUBLICATION, Decoder
 from engine.feed.decoders.pgoutput import PgOutputDecoder
 from engine.feed.decoders.wal2json import Wal2JsonDecoder
 from engine.feed.diagnostics import check_encoding, check_server, sender_remedy
-from engine.feed.leases import register, remove_expired
+from engine.feed.leases import NodeLease
 from engine.feed.obstacle import Obstacle
 from engine.feed.positions import Positions
 from engine.feed.replication_stream import ReplicationStream
@@ -27,7 +28,7 @@ from engine.lsn import Lsn, parse_lsn
 from engine.postgres.connection import Database
 from engine.transaction import Discontinuity
 
-__all__ = ["Opening", "SessionMemory"]
+__all__ = ["FeedParts", "Opening", "SessionMemory"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,9 +54,19 @@ class SessionMemory:
         self.reconnected: list[Callable[[], None]] = []  # called when the server was reached again
         self.processes: tuple[object, frozenset[int]] | None = None  # of the server, as the last session began
         self.streamed = False
-        self.registered = False
-        self.new_row = False
         self.made_slot = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeedParts:
+    """What all sessions of one feed work with."""
+
+    settings: FeedSettings
+    database: Database
+    lease: NodeLease
+    buffer: EventBuffer
+    positions: Positions
+    memory: SessionMemory
 
 
 class Opening:
@@ -64,38 +75,27 @@ class Opening:
     ``status_interval``: how often the server must hear from us, known once it is open.
     """
 
-    def __init__(
-        self,
-        dsn: str,
-        settings: FeedSettings,
-        database: Database,
-        buffer: EventBuffer,
-        positions: Positions,
-        memory: SessionMemory,
-        say: Callable[[str], None],
-    ) -> None:
-        self._dsn = dsn
-        self._settings = settings
-        self._database = database
-        self._buffer = buffer
-        self._positions = positions
-        self._memory = memory
+    def __init__(self, parts: FeedParts, say: Callable[[str], None]) -> None:
+        self._settings = parts.settings
+        self._database = parts.database
+        self._lease = parts.lease
+        self._buffer = parts.buffer
+        self._positions = parts.positions
+        self._memory = parts.memory
         self._say = say
-        self.status_interval = settings.status_interval
+        self.status_interval = parts.settings.status_interval
 
     async def open(self) -> tuple[ReplicationStream, Decoder]:
         """Returns a stream that has started, and its decoder. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
         server = (await self._database.rows("feed_server", publication=PUBLICATION))[0]
         check_server(server)
-        if server["encoding"] == "SQL_ASCII" and not self._memory.registered:
+        if server["encoding"] == "SQL_ASCII" and not self._lease.registered:
             _log.warning("the database is SQL_ASCII: values that are not UTF-8 end live queries, and cost a new slot")
         if self._memory.publication not in (None, server["publication"]):
             self._memory.lost = f"publication {PUBLICATION} was dropped and made again"
         self._memory.publication = server["publication"]
-        made = await register(self._database, self._settings)
-        self._memory.new_row = self._memory.new_row or made
-        self._memory.registered = True
-        await remove_expired(self._database, self._settings)
+        await self._lease.register()
+        await self._lease.remove_expired()
         if timeout := server["wal_sender_timeout_ms"] / 1000:
             self.status_interval = min(self._settings.status_interval, timeout / 3)
         stream = await self._connect()
@@ -114,11 +114,12 @@ class Opening:
             raise
         self._memory.walsender = stream.pid
         self._memory.streamed = True
+        self._lease.hold()
         return stream, decoder
 
     async def _connect(self) -> ReplicationStream:
         try:
-            return await ReplicationStream.connect(self._dsn, f"realtime feed {self._settings.slot_name}")
+            return await ReplicationStream.connect(self._database.dsn, f"realtime feed {self._settings.slot_name}")
         except psycopg.OperationalError as error:
             facts = (await self._database.rows("feed_sender_facts"))[0]  # raises if the server is down
             if (remedy := sender_remedy(facts)) is None:
