@@ -40,6 +40,7 @@ from engine.query.lost_privileges import grants_lacking
 from engine.query.planner import reread_instead
 from engine.query.refusals import rejection, writes
 from engine.stream.consumer import StreamDriver
+from engine.values.labels import UnknownLabelError
 
 __all__ = ["Refresher"]
 
@@ -364,7 +365,8 @@ class Refresher:
         try:
             query.current().pairs  # noqa: B018 - writes them
         except Exception as problem:  # noqa: BLE001 - whatever a value that is not as described makes of its encoder
-            log.warning("a live query is planned again", key=query.key, error=str(problem))
+            tell = log.info if isinstance(problem, UnknownLabelError) else log.warning
+            tell("a live query is planned again", key=query.key, error=str(problem))
             self._router.forget(query)
             query.window, query.rows = None, before
             state.unlike += 1

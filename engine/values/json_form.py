@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from orjson import dumps
 
+from engine.values.labels import Labels
 from engine.values.nested import array_tokens, record_fields
 
 __all__ = ["Encoder", "json_array", "json_record"]
@@ -53,8 +54,8 @@ def json_timestamptz(value: bytes) -> bytes:
 
 
 def json_enum(labels: tuple[str, ...]) -> Encoder:
-    """Labels encoded once. The encoder raises ``KeyError`` for a label that the catalog did not know."""
-    return {label.encode(): dumps(label) for label in labels}.__getitem__
+    """Labels encoded once. The encoder raises ``UnknownLabelError`` for any other."""
+    return Labels({label.encode(): dumps(label) for label in labels}).__getitem__
 
 
 def json_array(element: Encoder, delimiter: bytes, *, verbatim: bool) -> Encoder:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from engine.lsn import parse_lsn
+from engine.values.labels import Labels
 
 __all__ = ["HIGHEST", "LOWEST", "Key", "descending_bytes", "same"]
 
@@ -198,7 +199,7 @@ def descending_lsn(value: bytes) -> int:
 def enum_keys(labels: tuple[str, ...]) -> tuple[Key, Key]:
     """Ascending and descending key of an enum: the position of the label as declared.
 
-    The keys raise ``KeyError`` for a label that the catalog did not know.
+    The keys raise ``UnknownLabelError`` for any other.
     """
-    places = {label.encode(): place for place, label in enumerate(labels)}
-    return places.__getitem__, {label: -place for label, place in places.items()}.__getitem__
+    places = Labels({label.encode(): place for place, label in enumerate(labels)})
+    return places.__getitem__, Labels({label: -place for label, place in places.items()}).__getitem__

@@ -27,6 +27,7 @@ from engine.query.ir.latest import latest
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.tail import TransactionTail
 from engine.transaction import Message, Relation, Transaction
+from engine.values.labels import UnknownLabelError
 
 __all__ = ["DdlNote", "Dispatcher", "Outcome"]
 
@@ -37,6 +38,7 @@ _AT_ONCE = (
     1_000  # changed documents, of a KiB each, that windows find and subscribers are told between two such chances
 )
 _TURN = 0.01  # seconds after which there is one, too: few changes of large rows may concern many windows
+_READ_AGAIN = "live queries over %s are read again: %s"
 # What parsing a value can raise when the stream and the catalog disagree about its type.
 _UNREADABLE = (RelationChangedError, ValueError, ArithmeticError, LookupError, TypeError)
 
@@ -59,6 +61,21 @@ class Outcome:
     changed: list[tuple[LiveQuery, list[DocChange]]] = field(default_factory=list)
     refresh: set[LiveQuery] = field(default_factory=set)
     ddl: list[DdlNote] = field(default_factory=list)
+
+    def disagree(self, table: Table, problem: Exception) -> None:
+        """Values of ``table`` are not as the catalog describes them, which ``problem`` shows: the catalog is to be loaded.
+
+        Said once per transaction. A label that the catalog lacks is nothing to worry about: it is behind.
+        """
+        note = DdlNote("STREAM", [table.oid])
+        if note in self.ddl:
+            return
+        self.ddl.append(note)
+        if isinstance(problem, UnknownLabelError):
+            log.info(_READ_AGAIN, table.collection, problem)
+        else:
+            expected = isinstance(problem, _UNREADABLE)
+            log.warning(_READ_AGAIN, table.collection, problem, exc_info=None if expected else problem)
 
     def tell(self, position: Lsn) -> Iterator[None]:
         """Tell the subscribers of each changed query, with one event. Yields now and then, between two queries."""
@@ -160,11 +177,10 @@ class Dispatcher:
 
     def _unapplied(self, live: LiveTable, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
         """A change could not be applied to the windows of a table, so they are read again."""
-        expected = isinstance(problem, (RowUnknownError, *_UNREADABLE))
-        text = "live queries over %s are read again: %s"
-        log.warning(text, live.table.collection, problem, exc_info=None if expected else problem)
-        if not isinstance(problem, RowUnknownError):  # the stream and the catalog disagree about the table
-            outcome.ddl.append(DdlNote("STREAM", [live.table.oid]))
+        if isinstance(problem, RowUnknownError):
+            log.warning(_READ_AGAIN, live.table.collection, problem)
+        else:
+            outcome.disagree(live.table, problem)
         self._break(live, skip, str(problem))
 
     def _break(self, live: LiveTable, skip: set[Window], reason: str) -> None:
@@ -191,11 +207,9 @@ class Dispatcher:
             before = query.current()
             try:
                 changes = window.commit()
-            except Exception as problem:
-                table = window.plan.table
-                log.exception("a live query over %s is read again", table.collection)
+            except Exception as problem:  # noqa: BLE001 - one query is read again, whatever it is
+                outcome.disagree(window.plan.table, problem)
                 window.mark_broken(str(problem))
-                outcome.ddl.append(DdlNote("STREAM", [table.oid]))  # its values are not as the catalog describes them
             if window.broken:
                 self._retire(window)
                 outcome.refresh.add(query)
@@ -279,7 +293,8 @@ class Dispatcher:
                     if not isinstance(change, Message) and self._is_of(change.relation, plan.table):
                         live.apply_to(window, change)
         except (RowUnknownError, *_UNREADABLE) as problem:
-            log.warning("live query over %s is read again: %s", plan.table.collection, problem)
+            level = logging.INFO if isinstance(problem, UnknownLabelError) else logging.WARNING
+            log.log(level, _READ_AGAIN, plan.table.collection, problem)
             window.mark_broken("the table's definition changed")
         window.commit()
         self._journal[:] = [other for other in self._journal if other is not window]

@@ -46,8 +46,8 @@ class IncrementalPlan:
     (bytes if it is one column, else a tuple). ``encode``: the document. ``index_terms``: for the matcher; a row that
     matches satisfies at least one.
 
-    The functions raise ``KeyError`` or ``ValueError`` for text that the catalog's types do not have (as an enum label newer
-    than the catalog), and ``TypeError`` for NULL in a column the catalog calls NOT NULL.
+    The functions raise ``LookupError`` or ``ValueError`` for text that the catalog's types do not have (as an enum label
+    newer than the catalog), and ``TypeError`` for NULL in a column the catalog calls NOT NULL.
     """
 
     query: Query

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -89,6 +90,34 @@ async def test_a_value_that_shows_a_changed_type_is_enough(base: str) -> None:
         run(base, "alter type addr add attribute land text")
         later = await play.follow(Query("t", {"where": [["id", ">", 0]]}, EVERYTHING.truth))
         await play.check(later)
+
+
+async def test_a_label_that_nothing_announced_is_no_fault(base: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Shown, ordered by, compared and inside a composite: one line of information, and the lists are right at once."""
+    caplog.set_level(logging.INFO, "engine")
+    run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+    queries = [
+        EVERYTHING,
+        Query("t", {"orderBy": ["m"], "limit": 2}, json_rows("select * from t order by m, id limit 2")),
+        Query("t", {"orderBy": [["m", "desc"], "id"]}, json_rows("select * from t order by m desc, id")),
+        Query("t", {"where": [["m", ">=", "low"]]}, json_rows("select * from t where m >= 'low' order by id")),
+    ]
+    async with stage(base, live=BLIND) as play:
+        followers = [await play.follow(query) for query in queries]
+        for change, write in (
+            ("alter type mood add value 'higher'", "update t set m = 'higher' where id = 2"),
+            ("alter type mood rename value 'high' to 'up'", "update t set m = 'up' where id = 1"),
+            ("alter type mood add value 'top'", "update t set p = row('o', null, null, 'top') where id = 1"),
+        ):
+            caplog.clear()
+            run(base, change, write)
+            await play.check(*followers)
+            behind = [record for record in caplog.records if "are read again" in record.getMessage()]
+            assert [record.levelno for record in behind] == [logging.INFO], caplog.text
+            assert "in the catalog in use" in behind[0].getMessage()
+            assert not [record for record in caplog.records if record.exc_info or record.levelno > logging.INFO], (
+                caplog.text
+            )
 
 
 async def test_types_that_no_exposed_table_has_cost_nothing(base: str) -> None:
