@@ -35,6 +35,7 @@ from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
+from engine.channels.db.table_locks import TableLocks
 from engine.channels.history.epochs import Epochs
 from engine.channels.history.reader import HistoryReader
 from engine.channels.history.recorder import CommitRecorder
@@ -45,6 +46,7 @@ from engine.channels.publish.batch import storable
 from engine.channels.publish.publisher import Publisher
 from engine.errors import InvalidQueryError
 from engine.lsn import Lsn
+from engine.postgres.pool import LOCK_TIMEOUT
 from engine.postgres.snapshot_reader import Reader
 from engine.stream.consumer import StreamDriver
 from engine.transaction import Discontinuity, Transaction
@@ -74,8 +76,14 @@ class Channels:
         self.core.seed(stream.tail)
         shared, pooled = pooled_dsn or dsn, pooled_dsn is not None
         self._reader = Reader(
-            shared, size=settings.connections, timeout_ms=int(settings.timeout * 1000), saw=stream.saw, pooled=pooled
+            shared,
+            size=settings.connections,
+            timeout_ms=int(settings.timeout * 1000),
+            lock_timeout_ms=int(min(LOCK_TIMEOUT, settings.timeout / 2) * 1000),
+            saw=stream.saw,
+            pooled=pooled,
         )
+        self._locks = TableLocks(self._reader.connection)
         self._store = Store(shared, settings.node_id, settings.connections, settings.timeout, stream.saw, pooled=pooled)
         self._epochs = Epochs(self._store)
         self._schema = SchemaWatch(self._store)
@@ -91,6 +99,7 @@ class Channels:
             dsn,
             settings.node_id,
             self._store,
+            self._locks,
             stream.reached,
             self.core.ledger.position_of,
             gather=settings.gather,
@@ -116,6 +125,7 @@ class Channels:
         await self._reader.open()
         for pool in (self._store, self._reader):
             self._stream.on_reconnect(pool.renew)
+        self._background.spawn(self._locks.run())
         await self._epochs.refresh()
         await self._maintenance.prepare(self.core.reader)
         await self._first_recovery()
@@ -180,7 +190,7 @@ class Channels:
     @property
     def problems(self) -> list[str]:
         """What somebody has to do something about, in words."""
-        parts = self._schema, self._publisher, self._recorder, self._store, self._reader
+        parts = self._schema, self._locks, self._publisher, self._recorder, self._store, self._reader
         found = [part.problem for part in parts]
         return [each for each in found if each is not None]
 
@@ -229,11 +239,12 @@ class Channels:
         return await self._publisher.publish(message, self.core.rooms.history(message.channel))
 
     async def _check(self, channel: str) -> None:
-        """Refuse an unknown or closed channel; but it may have been made a moment ago."""
+        """Refuse an unknown or closed channel; but it may have been made a moment ago, or the rooms are being read."""
         try:
             self.core.rooms.check(channel)
         except UnknownChannelError:
             await self._stream.reached(await self._store.committed())
+            await self._handover.loaded()
             self.core.rooms.check(channel)
 
     # -- subscribing -----------------------------------------------------------------------------------------------

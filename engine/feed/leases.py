@@ -8,11 +8,13 @@ import socket
 from typing import Final
 
 import psycopg
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from engine.errors import FeedError
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import SlotBusyError, drop_own_slot
 from engine.postgres.connection import Database
+from engine.postgres.errors import TableLockedError
 from engine.tasks import every
 
 __all__ = ["NodeLease"]
@@ -64,9 +66,19 @@ class NodeLease:
         await every(self._settings.lease / 3, self._look, self._failed, _PASSING)
 
     async def _look(self) -> None:
+        """While ``realtime.nodes`` is locked the renewal waits for the lock without a pause. The leases of other nodes may
+        have run out meanwhile for the same reason: they are looked at the next time.
+        """
         if self._held:
-            await self.renew()
-            await self.remove_expired()
+            waiting = AsyncRetrying(retry=retry_if_exception_type(TableLockedError), before_sleep=self._note_lock)
+            await waiting(self.renew)
+            if waiting.statistics["attempt_number"] == 1:
+                await self.remove_expired()
+
+    def _note_lock(self, attempt: RetryCallState) -> None:
+        if attempt.attempt_number == 1 and attempt.outcome is not None:
+            error = attempt.outcome.exception()
+            _log.warning("node %s: the lease waits for a lock: %s", self._settings.node, error)
 
     def _failed(self, error: Exception) -> None:
         _log.warning("node %s: %s", self._settings.node, str(error).strip().split("\n", 1)[0])

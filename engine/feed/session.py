@@ -9,15 +9,17 @@ from collections.abc import Callable
 from typing import Final
 
 import psycopg
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from engine.errors import FeedError
 from engine.feed.buffer import EVENT_OVERHEAD
-from engine.feed.decoders.base import PUBLICATION, Decoder, RelationNeededError
+from engine.feed.decoders.base import PUBLICATION, Decoder, RelationNeededError, TableDescription
 from engine.feed.decoders.change_log import ChangeLog
 from engine.feed.replication_stream import Keepalive, ReplicationStream, StreamEndedError
 from engine.feed.slots import SlotBusyError, find_slot
 from engine.feed.startup import FeedParts, Opening
 from engine.feed.table_lookup import describe_table
+from engine.postgres.errors import TableLockedError
 from engine.tasks import end
 from engine.transaction import Progress, Transaction
 
@@ -164,11 +166,23 @@ class Session:
 
     async def _look_up(self, decoder: Decoder, need: RelationNeededError, message: bytes) -> Transaction | None:
         while True:
-            decoder.provide(need, await describe_table(self._database, need.schema, need.table))
+            decoder.provide(need, await self._describe(need))
             try:
                 return decoder.feed(message)
             except RelationNeededError as another:
                 need = another
+
+    async def _describe(self, need: RelationNeededError) -> TableDescription | None:
+        """While a table with definitions is locked, the stream waits for that, and is no dead one."""
+        waiting = AsyncRetrying(retry=retry_if_exception_type(TableLockedError), before_sleep=self._tell_lock)
+        found: TableDescription | None = await waiting(describe_table, self._database, need.schema, need.table)
+        if self._streams and waiting.statistics["attempt_number"] > 1:
+            self._say(None)
+        return found
+
+    def _tell_lock(self, attempt: RetryCallState) -> None:
+        self._heard = time.monotonic()
+        self._say(f"the stream waits for a lock: {attempt.outcome.exception() if attempt.outcome else None}")
 
     def _deliver(self, transaction: Transaction) -> bool:
         """Returns whether the buffer takes more."""

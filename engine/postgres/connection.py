@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from engine.postgres.connecting import UnansweredError, connect
+from engine.postgres.errors import TableLockedError
+from engine.postgres.lock_holders import BLOCKS_INSERTS, holder_in_words, holders_of
 from engine.postgres.named_queries import query
 from engine.postgres.session_settings import READS_ANYWAY
 
 __all__ = ["Database"]
 
+_LOCK_TIMEOUT: Final = 1.0  # seconds
+
 
 class Database:
     """One lazily opened autocommit connection, for statements that take no time: a server that does not answer one within
-    ``patience`` seconds is given up, and the connection replaced.
+    ``patience`` seconds is given up, and the connection replaced. A lock is waited for half as long, a second at most.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class Database:
         self.dsn = dsn
         self._application_name = application_name
         self._patience = patience
+        self._lock_timeout = min(_LOCK_TIMEOUT, patience / 2)
         self._silent = silent
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
         self._opening = asyncio.Lock()  # tasks that find the connection broken at the same time open one, not two
@@ -45,7 +50,7 @@ class Database:
                     self.dsn,
                     self._application_name,
                     # A lease must not wait for a synchronous standby: while that is away the stream goes on, and so do we.
-                    READS_ANYWAY | {"synchronous_commit": "local"},
+                    READS_ANYWAY | {"synchronous_commit": "local", "lock_timeout": f"{self._lock_timeout * 1000:.0f}"},
                     patience=self._patience,
                     autocommit=True,
                     row_factory=dict_row,
@@ -53,7 +58,8 @@ class Database:
             return self._connection
 
     async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
-        """Run the named query; returns its rows. Raises ``psycopg.Error``.
+        """Run the named query; returns its rows. Raises ``psycopg.Error``, and ``TableLockedError``, which names who holds
+        the lock, for ``LockNotAvailable``.
 
         A connection that was terminated while it was idle is replaced, and the query run again: it must be one that may.
         """
@@ -72,6 +78,9 @@ class Database:
         except UnansweredError:
             self._silent()
             raise
+        except psycopg.errors.LockNotAvailable as error:
+            held = await holders_of(connection, None, BLOCKS_INSERTS)
+            raise TableLockedError("; ".join(map(holder_in_words, held)) or str(error).strip()) from error
         return await cursor.fetchall() if cursor.description else []
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ Codes") where it has an error already.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import psycopg
@@ -24,6 +25,7 @@ __all__ = [
     "is_clients",
     "is_raised",
     "is_statements",
+    "is_table_locked",
     "reason",
     "rolled_back",
 ]
@@ -81,6 +83,11 @@ _RAISING: Final = frozenset(
 )
 
 
+# Where the context of an error names a row by its place, in whatever language: 'while locking tuple (0,1) in relation "t"',
+# also for an index entry that another transaction has made (XactLockTableWaitErrorCb in src/backend/storage/lmgr/lmgr.c).
+_A_TUPLE: Final = re.compile(r"\(\d+,\d+\)")
+
+
 class OtherServerError(psycopg.OperationalError):
     """A connection leads to another server than the stream: a standby was promoted, and not all connections go there yet."""
 
@@ -103,6 +110,15 @@ def is_statements(error: BaseException) -> bool:
         return False
     state = error.sqlstate or ""
     return is_raised(error) or state[:2] == "54" or state == "53400"
+
+
+def is_table_locked(error: BaseException | None) -> bool:
+    """Whether ``error`` says that the lock on a whole table was not to be had in time, not that on a row."""
+    return (
+        isinstance(error, errors.LockNotAvailable)
+        and not is_raised(error)
+        and not _A_TUPLE.search(error.diag.context or "")
+    )
 
 
 def function_refuses(error: BaseException | None) -> bool:
@@ -146,7 +162,8 @@ def in_words(error: BaseException) -> str:
         return f"a function of the database refuses it: {error.diag.message_primary}"
     match error:
         case errors.LockNotAvailable():
-            return "a table it needs is locked by another session; try again"
+            what = "table" if is_table_locked(error) else "row"
+            return f"a {what} it needs is locked by another session; try again"
         case errors.QueryCanceled():
             return "the database took too long; try again"
         case errors.ReadOnlySqlTransaction():

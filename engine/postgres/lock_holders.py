@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-__all__ = ["BLOCKS_INSERTS", "BLOCKS_READS", "holder_in_words", "session_in_words"]
+import psycopg
+from psycopg.rows import dict_row
+
+from engine.postgres.named_queries import query
+
+__all__ = ["BLOCKS_INSERTS", "BLOCKS_READS", "holder_in_words", "holders_of", "session_in_words"]
 
 BLOCKS_READS: Final = ["AccessExclusiveLock"]
 """ALTER TABLE, TRUNCATE, VACUUM FULL, LOCK TABLE (docs: "Table-Level Locks")."""
 
 BLOCKS_INSERTS: Final = ["ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"]
 """All modes that conflict with ROW EXCLUSIVE."""
+
+
+async def holders_of(
+    connection: psycopg.AsyncConnection[Any], tables: Iterable[int] | None, modes: list[str]
+) -> list[dict[str, Any]]:
+    """The rows of ``lock_holders`` for ``tables`` (oids; None: all of the schema ``realtime``). Raises ``psycopg.Error``."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        oids = None if tables is None else list(tables)
+        await cursor.execute(query("lock_holders").encode(), {"tables": oids, "modes": modes})
+        return await cursor.fetchall()
 
 
 def holder_in_words(row: Mapping[str, Any]) -> str:

@@ -37,7 +37,12 @@ from engine.postgres.named_queries import query
 from engine.postgres.session_settings import ORIGIN, OWN_NAMES, SESSION_SETTINGS
 from engine.tasks import end
 
-__all__ = ["Pool", "check_pooler"]
+__all__ = ["LOCK_TIMEOUT", "Pool", "check_pooler"]
+
+LOCK_TIMEOUT: Final = 2.0
+"""Seconds for which a statement waits for a lock, unless the pool's settings say otherwise: a connection that waits for
+longer is missed by statements that need other tables, and a client that waits can be answered.
+"""
 
 _AT_MOST: Final = 3.0  # seconds for which a pool goes on with one attempt, and so between two of its attempts at most
 _READ_ONLY: Final = "default_transaction_read_only"
@@ -57,7 +62,8 @@ class Pool:
     Args:
         dsn: the database, or the pooler before it.
         name: the ``application_name``.
-        settings: session settings beside :data:`engine.postgres.session_settings.SESSION_SETTINGS`.
+        settings: session settings beside :data:`engine.postgres.session_settings.SESSION_SETTINGS` and a ``lock_timeout`` of
+            :data:`LOCK_TIMEOUT`, or half of ``limit`` if that is less.
         size: connections at most; ``idle``: those that are kept.
         timeout: seconds to wait for a connection; ``limit``: for which the server lets a statement run.
         pooled: ``dsn`` is a pooler's.
@@ -86,7 +92,8 @@ class Pool:
         fresh: float = _FRESH,
         **more: Any,
     ) -> None:
-        settings = {**(settings or {}), "statement_timeout": f"{limit * 1000:.0f}"}
+        locks = {"lock_timeout": f"{min(LOCK_TIMEOUT, limit / 2) * 1000:.0f}"}
+        settings = locks | {**(settings or {}), "statement_timeout": f"{limit * 1000:.0f}"}
         self._pooled = pooled
         self._settings = SESSION_SETTINGS | settings
         self._limit = limit

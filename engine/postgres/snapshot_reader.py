@@ -12,12 +12,11 @@ from typing import Final
 
 import psycopg
 from psycopg import pq
-from psycopg.rows import dict_row
 
 from engine.errors import QueryRejectedError
 from engine.lsn import Lsn, parse_lsn
 from engine.postgres.errors import OtherServerError, TableLockedError
-from engine.postgres.lock_holders import BLOCKS_READS, holder_in_words
+from engine.postgres.lock_holders import BLOCKS_READS, holder_in_words, holders_of
 from engine.postgres.named_queries import query
 from engine.postgres.pool import Pool
 from engine.postgres.read_lanes import Lanes
@@ -140,9 +139,8 @@ class Reader:
 
     async def _note_locks(self, tables: Set[int], said: str) -> str:
         """Remember which of ``tables`` are locked; returns by whom, in words."""
-        async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(query("lock_holders").encode(), {"tables": list(tables), "modes": BLOCKS_READS})
-            held = await cursor.fetchall()
+        async with self._pool.connection() as connection:
+            held = await holders_of(connection, tables, BLOCKS_READS)
         self.lanes.lock(row["root"] for row in held)
         return "; ".join(map(holder_in_words, held)) or said.strip()
 

@@ -63,16 +63,19 @@ rollback
 select set_config('statement_timeout', %(statement)s, true)
 
 -- name: lock_holders
--- Who holds, or waits for, a lock of one of these modes on these tables (oids or names) or a partition of theirs. Role and state of the sessions of
--- others are not always to be seen. A prepared transaction has no process.
+-- Who holds, or waits for, a lock of one of these modes on these tables (oids or names; null: all tables of the schema realtime) or a partition of
+-- theirs. Role and state of the sessions of others are not always to be seen. A prepared transaction has no process.
 with recursive part (root, oid) as (
   select t.oid::oid, t.oid::oid from unnest(%(tables)s::regclass[]) t (oid)
+  union
+  select c.oid, c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where %(tables)s::regclass[] is null and n.nspname = 'realtime' and c.relkind in ('r', 'p') and not c.relispartition
   union
   select p.root, i.inhrelid from part p join pg_inherits i on i.inhparent = p.oid
 )
 select distinct on (p.root, a.pid) p.root::bigint as root, n.nspname || '.' || c.relname as name, a.pid, '' as role,
        coalesce(nullif(a.application_name, ''), 'no application name') as application, coalesce(a.state, '') as state,
-       extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
+       a.xact_start as since, extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
 from part p
 join pg_locks l on l.locktype = 'relation' and l.relation = p.oid and l.mode = any (%(modes)s::text[])
   and l.database = (select d.oid from pg_database d where d.datname = current_database())

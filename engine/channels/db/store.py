@@ -16,6 +16,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import PoolTimeout
 
 from engine.channels.core.model import ChannelFullError, Member, PresenceRefusedError, UnavailableError
+from engine.channels.db.locked_queries import LockedQueries
 from engine.channels.db.write_batcher import WriteBatcher
 from engine.feed.decoders.base import HEARTBEAT_PREFIX
 from engine.lsn import Lsn, parse_lsn
@@ -36,7 +37,7 @@ REFUSED = (UnavailableError, psycopg.Error)
 log = structlog.get_logger(__name__)
 
 _RETRY = 1.0
-_FINAL = (psycopg.errors.QueryCanceled, PoolTimeout)
+_FINAL = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, PoolTimeout)
 _METADATA = frozenset(("name", "avatar"))
 _MOST_PRESENCE = 8192  # bytes of JSON, as PostgreSQL prints it, that updates can add up to
 _GRACE = 2.0  # seconds
@@ -88,7 +89,8 @@ class Store:
             restored=True,
             row_factory=dict_row,
         )
-        self._together = WriteBatcher(self)
+        self._locked = LockedQueries()
+        self._together = WriteBatcher(self, self._locked)
 
     async def open(self) -> None:
         """Open the pool."""
@@ -132,12 +134,14 @@ class Store:
         raise AssertionError("the last attempt returns or raises")
 
     async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
-        """Run a named query; see :meth:`attempt`."""
+        """Run a named query; see :meth:`attempt`. One that needs a locked table is refused, see ``LockedQueries``."""
 
         async def run(connection: psycopg.AsyncConnection[DictRow]) -> list[dict[str, Any]]:
-            cursor = await connection.execute(query(name).encode(), parameters or None)
+            with self._locked.trying(name):
+                cursor = await connection.execute(query(name).encode(), parameters or None)
             return await cursor.fetchall() if cursor.description else []
 
+        self._locked.check(name)
         return await self.attempt(run)
 
     async def keep(self, name: str, **parameters: object) -> list[dict[str, Any]]:
@@ -235,6 +239,10 @@ class Store:
         }
 
         async def run(connection: psycopg.AsyncConnection[DictRow]) -> None:
+            with self._locked.trying("engine_room_lock"):
+                await enter(connection)
+
+        async def enter(connection: psycopg.AsyncConnection[DictRow]) -> None:
             async with connection.transaction():
                 room = await (await connection.execute(query("engine_room_lock").encode(), parameters)).fetchone()
                 parameters["capacity"] = room["capacity"] if room else None
@@ -243,6 +251,7 @@ class Store:
 
         try:
             if limited:
+                self._locked.check("engine_room_lock")
                 await self.attempt(run)
             else:
                 await self._together.rows("engine_join", **parameters)

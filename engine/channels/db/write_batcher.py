@@ -17,6 +17,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from engine.channels.core.model import UnavailableError
+from engine.channels.db.locked_queries import LockedQueries
 from engine.postgres.named_queries import query
 
 __all__ = ["WriteBatcher"]
@@ -57,13 +58,18 @@ class WriteBatcher:
     another order must not become the victim of a deadlock.
     """
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, locked: LockedQueries) -> None:
         self._runner = runner
+        self._locked = locked
         self._waiting: list[_Asked] = []
         self._task: asyncio.Task[None] | None = None
 
     async def rows(self, name: str, **parameters: object) -> Rows:
-        """Run a named query. Returns its rows when they are committed; raises what it raises when run by itself."""
+        """Run a named query. Returns its rows when they are committed; raises what it raises when run by itself.
+
+        Raises ``UnavailableError`` at once for a query that has just met a locked table.
+        """
+        self._locked.check(name)
         asked = _Asked(name, parameters, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
         if self._task is None:
@@ -88,6 +94,7 @@ class WriteBatcher:
             for asked in batch:
                 await self._alone(asked)
             return
+        self._locked.passed({asked.name for asked in batch})
         for asked, rows in zip(batch, results, strict=True):
             if not asked.done.done():
                 asked.done.set_result(rows)

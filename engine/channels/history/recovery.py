@@ -62,16 +62,20 @@ class HandOver:
         self._reads = asyncio.Semaphore(_READS)
         self._resume: Lsn | None = None
 
+    async def loaded(self) -> None:
+        """Wait until rooms and presence are those of the stream's position."""
+        await self._whole.wait()
+
     # -- one subscription ------------------------------------------------------------------------------------------
 
     async def begin(self, subscription: Subscription, since: Position | None, history: int) -> None:
         """Give ``subscription`` its past and let it take part from then on. Raises ``UnavailableError``."""
         if since is None and not history:
-            await self._whole.wait()
+            await self.loaded()
             return self._core.router.add(subscription)
         await self._reach(since)
         while True:
-            await self._whole.wait()
+            await self.loaded()
             generation = self._generation
             ticket = self._core.ledger.begin_read()
             past: HistoryPage | None = None

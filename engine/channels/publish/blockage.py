@@ -1,7 +1,7 @@
 """A lock on the table of messages, by somebody else: stored messages wait for it, all others go on.
 
 While it is held, what is to be stored stands aside and is tried now and then. After a moment it is said, in the log and
-in ``/health``, and by whom the lock is held.
+in ``/health``, and by whom the lock is held (:mod:`engine.channels.db.table_locks`).
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ import asyncio
 from collections import deque
 from typing import Final
 
-import psycopg
 import structlog
 
-from engine.channels.core.model import UnavailableError
-from engine.channels.db.store import Store
+from engine.channels.db.table_locks import TableLocks
 from engine.channels.publish.batch import Waiting
-from engine.postgres.lock_holders import BLOCKS_INSERTS, holder_in_words
 
 __all__ = ["Blockage"]
 
 log = structlog.get_logger(__name__)
 
 _TELL_AFTER: Final = 1.0  # seconds
-_TABLES: Final = ["realtime.messages", "realtime.message_ids"]
+_TABLES: Final = ("realtime.messages", "realtime.message_ids")
 _LOOK_AGAIN: Final = 5.0  # seconds between two looks at who holds it
 
 
@@ -31,15 +28,15 @@ class Blockage:
     """The messages that stand aside, in order, and why.
 
     Args:
-        store: asked who holds the lock.
+        locks: asked who holds the lock.
         batch: messages that are tried at once.
         retry: seconds between two tries.
     """
 
-    def __init__(self, store: Store, batch: int, retry: float) -> None:
+    def __init__(self, locks: TableLocks, batch: int, retry: float) -> None:
         self.problem: str | None = None
-        """What is in the way, in words, once it is worth saying."""
-        self._store = store
+        """What is in the way, in words, once it is worth saying; None also for what ``locks`` names."""
+        self._locks = locks
         self._batch = batch
         self._retry = retry
         self._waiting: deque[Waiting] = deque()
@@ -86,8 +83,9 @@ class Blockage:
         """A message was stored."""
         if self._since is None:
             return
-        if self.problem is not None:
-            log.info("publishing_resumed", after=round(asyncio.get_running_loop().time() - self._since, 1))
+        lasted = asyncio.get_running_loop().time() - self._since
+        if lasted > _TELL_AFTER:
+            log.info("publishing_resumed", after=round(lasted, 1))
         self._since, self.problem = None, None
         self._noticed.clear()
 
@@ -97,15 +95,8 @@ class Blockage:
             await self._noticed.wait()
             await asyncio.sleep(_TELL_AFTER)
             while self._since is not None:
-                problem = f"messages cannot be stored: {await self._holders()}"
-                if self._since is not None and problem != self.problem:
-                    log.warning("publishing_blocked", reason=problem, messages=len(self._waiting))
-                    self.problem = problem
+                named = await self._locks.look(_TABLES)
+                if self._since is not None:
+                    log.warning("publishing_blocked", messages=len(self._waiting))
+                    self.problem = None if named else "messages cannot be stored: a table that they need is locked"
                 await asyncio.sleep(_LOOK_AGAIN)
-
-    async def _holders(self) -> str:
-        try:
-            rows = await self._store.rows("lock_holders", tables=_TABLES, modes=BLOCKS_INSERTS)
-        except (psycopg.Error, UnavailableError) as error:
-            return f"a table of theirs is locked, and who holds the lock is not known ({str(error).strip()})"
-        return "; ".join(map(holder_in_words, rows)) or "a table of theirs is locked"

@@ -25,6 +25,7 @@ from psycopg.rows import DictRow
 from engine.channels.core.decode import MessageRow
 from engine.channels.core.model import Ack, ChannelClosedError, Publication, UnavailableError, format_position
 from engine.channels.db.store import Store
+from engine.channels.db.table_locks import TableLocks
 from engine.channels.publish.batch import Waiting, refusal
 from engine.channels.publish.blockage import Blockage
 from engine.channels.publish.queue import PublishQueue
@@ -51,7 +52,7 @@ class Publisher:
 
     Args:
         dsn: where to write.
-        store: asked what became of messages.
+        store: asked what became of messages; ``locks``: which tables are locked.
         reached: waits until the stream has passed a position.
         position_of: the commit position of a transaction (64-bit id), if the ledger knows it.
         gather: seconds to wait for others; ``batch``: messages per commit; ``queue``: messages that may wait.
@@ -63,6 +64,7 @@ class Publisher:
         dsn: str,
         node_id: str,
         store: Store,
+        locks: TableLocks,
         reached: Callable[[Lsn], Awaitable[None]],
         position_of: Callable[[int], Lsn | None],
         *,
@@ -76,7 +78,7 @@ class Publisher:
         self._reached = reached
         self._gather = gather
         self._timeout = timeout
-        self._blockage = Blockage(store, batch, _RETRY)
+        self._blockage = Blockage(locks, batch, _RETRY)
         self._trouble = Trouble()
         self._queue = PublishQueue(queue, batch)
         self._settlement = Settlement(self._queue, position_of)

@@ -1,0 +1,56 @@
+"""Named queries that have met a locked table: for a moment they are refused, then one of them tries it again.
+
+A statement that waits for a lock keeps a connection of a small pool, and those behind it wait for that. So of the queries
+that need a locked table one at a time finds out whether it still is; the others are answered at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+
+from engine.channels.core.model import UnavailableError
+from engine.postgres.errors import in_words, is_table_locked
+from engine.postgres.pool import LOCK_TIMEOUT
+
+__all__ = ["LockedQueries"]
+
+_PAUSE: Final = 0.5  # seconds between a query that met the lock and the next one that tries
+_TRY: Final = LOCK_TIMEOUT + 1.0  # seconds in which a try has come to an end, whatever becomes of it
+
+
+class LockedQueries:
+    """By name. Times are those of the event loop."""
+
+    def __init__(self) -> None:
+        self._refused: dict[str, tuple[float, str]] = {}  # until when, and why
+
+    def check(self, name: str) -> None:
+        """Raise ``UnavailableError`` if the query has just met a locked table."""
+        until, why = self._refused.get(name, (0.0, ""))
+        if asyncio.get_running_loop().time() < until:
+            raise UnavailableError(why)
+
+    @contextmanager
+    def trying(self, name: str) -> Iterator[None]:
+        """Run the query inside. Raises what is raised inside, or as :meth:`check`."""
+        self.check(name)
+        loop = asyncio.get_running_loop()
+        if name in self._refused:
+            self._refused[name] = loop.time() + _TRY, self._refused[name][1]
+        try:
+            yield
+        except psycopg.errors.LockNotAvailable as error:
+            if is_table_locked(error):
+                self._refused[name] = loop.time() + _PAUSE, in_words(error)
+            raise
+        self.passed([name])
+
+    def passed(self, names: Iterable[str]) -> None:
+        """These queries were run: what they need is not locked."""
+        for name in names:
+            self._refused.pop(name, None)
