@@ -7,8 +7,10 @@ INSTALLED := $(VENV)/.installed
 DEVELOPMENT := $(VENV)/.installed-development
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
 SHELL := bash
-# How many tests run at once: one more than there are processors, as most of the time a test waits for its servers.
-PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# How many tests run at once: more than there are processors, as most of the time a test waits for its servers.
+PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
+# Bytecode is kept whatever the environment says: without it each server of a test compiles its sources again.
+export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
 .PHONY: help demo install install-development test check lint format bench docs lock clean system-packages node-packages
