@@ -7,22 +7,24 @@ import json
 import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-ROOT = Path(__file__).parents[2]
+from tests.support.preloaded import ROOT, Forked, fork
+
+__all__ = ["PATIENCE", "ROOT", "ServerProcess", "serving", "start"]
+
 PATIENCE = 60  # seconds after which a test gives up; nothing is expected to take so long
 
 
 class ServerProcess:
     """``realtime COMMAND …`` on a port of its own."""
 
-    def __init__(self, process: Process, port: int) -> None:
+    def __init__(self, process: Process | Forked, port: int) -> None:
         self.process = process
         self.port = port
         self.lines: list[str] = []
@@ -81,17 +83,11 @@ async def start(
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
     for name, value in ({"drain_time": "0"} | (config or {})).items():  # who tests draining says so
         environment[f"REALTIME_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
+    arguments = (*arguments, "--port", str(port))
+    if module == "server":
+        return ServerProcess(await fork(arguments, environment), port)
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
-        *arguments,
-        "--port",
-        str(port),
-        cwd=ROOT,
-        env=environment,
-        stdout=PIPE,
-        stderr=PIPE,
+        sys.executable, "-m", module, *arguments, cwd=ROOT, env=environment, stdout=DEVNULL, stderr=PIPE
     )
     return ServerProcess(process, port)
 

@@ -1,0 +1,167 @@
+"""Servers of tests as forks of a process that has the server's modules loaded.
+
+Starting an interpreter and loading the modules takes most of the processor time of a short test. A fork of a process that
+has done so is as new as any other: its own memory, descriptors, environment and signal handlers.
+
+Run as ``python -m tests.support.preloaded`` this module is that process. It reads requests from the socket on its standard
+input and ends, with every server it has forked, when that is closed. See :func:`fork`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).parents[2]
+LOADED = ("server.cli.main", "server.app.server", "server.cli.migrate", "server.demo")
+"""What is loaded before there is anything to do, with all that these import."""
+
+_LENGTH = struct.Struct("!I")
+
+
+class Forked:
+    """A process that runs ``python -m server``; the part of :class:`asyncio.subprocess.Process` that tests use."""
+
+    def __init__(self, pid: int, stderr: asyncio.StreamReader, status: asyncio.StreamReader) -> None:
+        self.pid = pid
+        self.stderr = stderr
+        self.returncode: int | None = None
+        self._waiting = asyncio.create_task(self._wait(status))
+
+    async def _wait(self, status: asyncio.StreamReader) -> int:
+        self.returncode = int(await status.read())
+        return self.returncode
+
+    async def wait(self) -> int:
+        """Wait for the end; the exit code, or the number of the signal that ended it, negative."""
+        return await asyncio.shield(self._waiting)
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+
+async def fork(arguments: Sequence[str], environment: Mapping[str, str]) -> Forked:
+    """``python -m server ARGUMENTS`` in the root of the checkout, without standard input and output."""
+    read_error, write_error = os.pipe()
+    read_status, write_status = os.pipe()
+    request = json.dumps({"arguments": arguments, "environment": dict(environment)}).encode()
+    control = _control()
+    try:
+        socket.send_fds(control, [_LENGTH.pack(len(request))], [write_error, write_status])
+        control.sendall(request)
+        [pid] = _LENGTH.unpack(control.recv(_LENGTH.size, socket.MSG_WAITALL))
+    finally:
+        os.close(write_error)
+        os.close(write_status)
+    return Forked(pid, await _reader(read_error), await _reader(read_status))
+
+
+async def _reader(descriptor: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(descriptor, "rb", 0))
+    return reader
+
+
+@cache
+def _control() -> socket.socket:
+    """The socket to this process' own preloaded process, which is started here."""
+    ours, theirs = socket.socketpair()
+    process = subprocess.Popen([sys.executable, "-m", __name__], stdin=theirs.fileno(), cwd=ROOT)
+    theirs.close()
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
+
+
+def main() -> None:
+    """Fork a server for each request, and tell how it ended."""
+    for name in LOADED:
+        __import__(name)
+    control = socket.socket(fileno=os.dup(0))
+    waking, wake = socket.socketpair()
+    for each in (waking, wake):
+        each.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's is for pytest, which then closes the socket
+    running: dict[int, int] = {}
+    while True:
+        readable, _, _ = select.select([control, waking], [], [])
+        if waking in readable:
+            waking.recv(4096)
+            _reap(running)
+        if control in readable and not _fork_one(control, waking, wake, running):
+            break
+    for pid in running:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _reap(running: dict[int, int]) -> None:
+    while running:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        descriptor = running.pop(pid)
+        os.write(descriptor, str(os.waitstatus_to_exitcode(status)).encode())
+        os.close(descriptor)
+
+
+def _fork_one(control: socket.socket, waking: socket.socket, wake: socket.socket, running: dict[int, int]) -> bool:
+    """Serve one request; False if there will be no more."""
+    head, descriptors, _, _ = socket.recv_fds(control, _LENGTH.size, 2)
+    if not head:
+        return False
+    request = json.loads(control.recv(_LENGTH.unpack(head)[0], socket.MSG_WAITALL))
+    error, status = descriptors
+    pid = os.fork()
+    if pid == 0:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        for each in (control, waking, wake):
+            each.close()
+        for descriptor in [status, *running.values()]:
+            os.close(descriptor)
+        _become_server(error, request["arguments"], request["environment"])
+    os.close(error)
+    running[pid] = status
+    control.sendall(_LENGTH.pack(pid))
+    return True
+
+
+def _become_server(error: int, arguments: list[str], environment: dict[str, str]) -> NoReturn:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor, source in ((0, nothing), (1, nothing), (2, error)):
+        os.dup2(source, descriptor)
+    os.close(nothing)
+    os.close(error)
+    os.environ.clear()
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv[1:] = arguments
+    runpy.run_module("server", run_name="__main__", alter_sys=True)
+    sys.exit()
+
+
+if __name__ == "__main__":
+    main()
