@@ -6,13 +6,14 @@ TCP back-pressure, while status updates go on, so ``wal_sender_timeout`` never s
 
 from __future__ import annotations
 
-import asyncio
 import struct
 import time
 from typing import Any, Final, NamedTuple
 
 import psycopg
-from psycopg import pq
+from psycopg import generators, pq
+from psycopg.abc import PQGen
+from psycopg.waiting import Wait, wait_async
 
 from engine.feed.decoders.base import POSTGRES_EPOCH_US
 from engine.feed.diagnostics import explain_start, explain_stream
@@ -25,6 +26,7 @@ __all__ = ["Keepalive", "ReplicationStream", "StreamEndedError"]
 _KEEPALIVE: Final = struct.Struct("!xQq?")
 _STATUS: Final = struct.Struct("!cQQQq?")
 _XLOG_HEADER: Final = 25  # 'w', WAL start, WAL end, time
+_POLL: Final = 1.0  # seconds after which psycopg looks again, whatever the event loop says
 
 
 class StreamEndedError(Exception):
@@ -48,7 +50,6 @@ class ReplicationStream:
         self.heard = False
         self._connection = connection
         self._pq = connection.pgconn
-        self._loop = asyncio.get_running_loop()
 
     @classmethod
     async def connect(cls, dsn: str, application_name: str) -> ReplicationStream:
@@ -75,6 +76,7 @@ class ReplicationStream:
     async def create_slot(self, name: str, plugin: str, *, failover: bool) -> Lsn:
         """Make a logical slot; returns where it starts. Waits for the transactions under way. Raises ``psycopg.Error``.
 
+        If the task is cancelled, so is the command.
         The SQL function needs the attribute REPLICATION; this command needs no more than the connection.
         """
         options = "(SNAPSHOT 'nothing', FAILOVER)" if failover else "NOEXPORT_SNAPSHOT"
@@ -84,10 +86,6 @@ class ReplicationStream:
     async def drop_slot(self, name: str) -> None:
         """Drop a slot that is not in use. Raises ``psycopg.Error``."""
         await self.command(f'DROP_REPLICATION_SLOT "{name}"')
-
-    async def cancel(self) -> None:
-        """Have the server end the command under way. Raises ``psycopg.Error``."""
-        await self._connection.cancel_safe(timeout=CONNECT_TIMEOUT)
 
     async def start(self, slot: str, position: Lsn, options: dict[str, str]) -> None:
         """Begin streaming from ``position`` (0: where the slot stands). Raises ``SlotUnusableError`` or
@@ -121,13 +119,12 @@ class ReplicationStream:
 
     async def readable(self, timeout: float | None = None) -> None:
         """Wait until the socket has something to read, at most ``timeout`` seconds."""
-        await self._wait(self._loop.add_reader, self._loop.remove_reader, timeout)
+        await self._wait(_until_readable(once=timeout is not None), _POLL if timeout is None else timeout)
 
     async def send_status(self, written: Lsn, flushed: Lsn, *, want_reply: bool = False) -> None:
         """Tell the server how far we are. ``flushed`` is what the slot may advance to. Raises ``psycopg.Error``."""
         now = time.time_ns() // 1000 - POSTGRES_EPOCH_US
-        if self._pq.put_copy_data(_STATUS.pack(b"r", written, flushed, flushed, now, want_reply)) == 1:
-            await self._flush()
+        await self._wait(generators.copy_to(self._pq, _STATUS.pack(b"r", written, flushed, flushed, now, want_reply)))
 
     async def close(self) -> None:
         """Close the connection; the server notices at once."""
@@ -136,31 +133,19 @@ class ReplicationStream:
     async def _answer(self, text: str) -> pq.abc.PGresult:
         """The answer to a command that takes no time. Raises ``StreamEndedError`` if none comes: the connection is dead."""
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                return await self._command(text)
-        except TimeoutError:
+            return await self._command(text, CONNECT_TIMEOUT)
+        except psycopg.errors._WaitTimeout:
             command = text.split(maxsplit=1)[0]
             raise StreamEndedError(f"the server did not answer {command} within {CONNECT_TIMEOUT} s") from None
 
-    async def _command(self, text: str) -> pq.abc.PGresult:
+    async def _command(self, text: str, timeout: float | None = None) -> pq.abc.PGresult:
         self._pq.send_query(text.encode())
-        await self._flush()
-        last: pq.abc.PGresult | None = None
-        while (result := await self._result()) is not None:
-            last = result
-            if result.status == pq.ExecStatus.COPY_BOTH:
-                break
-        if last is None:
+        results: list[pq.abc.PGresult] = await self._connection.wait(generators.execute(self._pq), timeout=timeout)
+        if not results:
             raise StreamEndedError("the server closed the connection")
-        if last.status == pq.ExecStatus.FATAL_ERROR:
-            raise psycopg.errors.error_from_result(last)
-        return last
-
-    async def _result(self) -> pq.abc.PGresult | None:
-        while self._pq.is_busy():
-            await self.readable()
-            self._pq.consume_input()
-        return self._pq.get_result()
+        if results[-1].status == pq.ExecStatus.FATAL_ERROR:
+            raise psycopg.errors.error_from_result(results[-1])
+        return results[-1]
 
     def _ended(self) -> Exception:
         result = None if self._pq.is_busy() else self._pq.get_result()
@@ -168,21 +153,13 @@ class ReplicationStream:
             return explain_stream(psycopg.errors.error_from_result(result))
         return StreamEndedError("the server ended the stream")
 
-    async def _flush(self) -> None:
-        while self._pq.flush() == 1:
-            await self._wait(self._loop.add_writer, self._loop.remove_writer, None)
+    async def _wait(self, generator: PQGen[None], interval: float = _POLL) -> None:
+        """Wait as psycopg does while it copies.
 
-    async def _wait(self, add: Any, remove: Any, timeout: float | None) -> None:
-        ready = self._loop.create_future()
-        descriptor = self._pq.socket
-        add(descriptor, _settle, ready)
-        try:
-            async with asyncio.timeout(timeout):
-                await ready
-        except TimeoutError:
-            pass
-        finally:
-            remove(descriptor)
+        Not ``connection.wait``: that cancels the command under way when the task is cancelled, and the command is the
+        stream, which another task may go on with.
+        """
+        await wait_async(generator, self._pq.socket, interval)
 
 
 def _rows(result: pq.abc.PGresult) -> list[tuple[str | None, ...]]:
@@ -192,6 +169,7 @@ def _rows(result: pq.abc.PGresult) -> list[tuple[str | None, ...]]:
     ]
 
 
-def _settle(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
+def _until_readable(*, once: bool) -> PQGen[None]:
+    """Wait for the socket; with ``once`` no longer than one interval."""
+    while not (yield Wait.R) and not once:
+        pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +31,6 @@ __all__ = [
 ]
 
 _LOOK_FOR_BLOCKERS_EVERY: Final = 1.0
-_CANCELLED_WITHIN: Final = 5.0
 _DEAD: Final = 3  # looks in a row at which the server has nothing to do and its answer has not arrived
 
 
@@ -206,10 +204,7 @@ async def create_slot(
                 raise StreamEndedError("the server has answered, and nothing arrived: the connection is dead")
             say(_waiting_for(name, await database.rows("feed_blockers", pid=stream.pid)))
     except BaseException:
-        with contextlib.suppress(psycopg.Error):  # without this the server would go on waiting
-            await stream.cancel()
-        await asyncio.wait({creating}, timeout=_CANCELLED_WITHIN)
-        creating.cancel()
+        creating.cancel()  # and with it the command: else the server would go on waiting
         await asyncio.gather(creating, return_exceptions=True)
         raise
     return await creating
