@@ -276,7 +276,7 @@ class Feed:
     async def _leave(self) -> None:
         """Drop the slot, or keep it for a while. What this feed has not made, and never streamed from, stays as it is."""
         memory, slot = self._memory, self.settings.slot_name
-        if (memory.streamed and self.settings.throw_away) or (
+        if (memory.streamed and self.settings.ephemeral) or (
             memory.made_slot and (self._abandoned or not memory.streamed)
         ):
             await drop_left_slot(self._database, slot, memory.walsender)

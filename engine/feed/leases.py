@@ -117,7 +117,7 @@ class NodeLease:
                 "feed_node_register",
                 node=settings.node,
                 slot=settings.slot_name,
-                throw_away=settings.throw_away,
+                throw_away=settings.ephemeral,
                 host=socket.gethostname(),
                 pid=os.getpid(),
                 lease=lease,

@@ -23,12 +23,12 @@ class FeedSettings:
     Attributes:
         slot_name: the replication slot, this node's own; made if it is missing.
         decoder: the output plugin. ``auto``: what the slot already uses, else ``pgoutput``.
-        throw_away: slot and node row go when the feed closes. Otherwise they stay for ``keep_slot``.
+        ephemeral: slot and node row go when the feed closes. Otherwise they stay for ``keep_slot``.
         node_id: this node's name in ``realtime.nodes``; the slot's name if None.
         heartbeat_interval: how often to see to it that the slot can advance.
         heartbeat_bytes: WAL beyond the confirmed position that is worth a heartbeat; an idle database stays idle.
         lease: a node that has not renewed its lease for this long is taken for dead, and its slot is dropped.
-        keep_slot: the lease that a node which is not throw-away leaves behind at a clean shutdown.
+        keep_slot: the lease that a node with a lasting slot leaves behind at a clean shutdown.
         status_interval: how often the server hears from us at least (more often if ``wal_sender_timeout`` needs it).
         silence: after this long without a word from a server that has nothing else to do, the connection is dead.
         buffer_bytes: what may wait between the socket and the consumer; beyond it nothing is read.
@@ -38,7 +38,7 @@ class FeedSettings:
 
     slot_name: str = "bunbase_realtime"
     decoder: DecoderName = "auto"
-    throw_away: bool = False
+    ephemeral: bool = False
     node_id: str | None = None
     heartbeat_interval: float = 10.0
     heartbeat_bytes: int = 1 << 20

@@ -225,7 +225,7 @@ def _feed_settings(settings: Settings) -> FeedSettings:
     return FeedSettings(
         slot_name=settings.slot_name,
         decoder=settings.decoder,
-        throw_away=settings.throw_away,
+        ephemeral=settings.ephemeral,
         heartbeat_interval=settings.heartbeat_interval,
         lease=settings.lease,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -40,9 +40,10 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
 
     slot_name: str = Field("bunbase_realtime", pattern=r"^[a-z0-9_]{1,63}$", description="this node's replication slot")
-    throw_away: bool = Field(
+    ephemeral: bool = Field(
         False, description="drop the slot when this node stops, instead of keeping it for the next start"
     )
+    throw_away: bool | None = Field(None, description="the former name of ephemeral, which counts if that is not given")
     decoder: Literal["auto", "pgoutput", "wal2json"] = Field("auto", description="output plugin of the slot")
     heartbeat_interval: float = Field(
         10.0, gt=0, description="seconds between looks at whether the slot must be moved on"
@@ -90,6 +91,13 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages to log")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names(cls, given: dict[str, object]) -> dict[str, object]:
+        """A setting under the name that it had."""
+        former = given.get("throw_away")
+        return given if former is None or "ephemeral" in given else {**given, "ephemeral": former}
 
     @field_validator("allowed_origins", "open_channels", mode="before")
     @classmethod

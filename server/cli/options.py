@@ -13,6 +13,7 @@ __all__ = [
     "ConfigFile",
     "Decoder",
     "Dsn",
+    "Ephemeral",
     "Host",
     "LogFormat",
     "LogLevel",
@@ -22,7 +23,6 @@ __all__ = [
     "Port",
     "RestKey",
     "SlotName",
-    "ThrowAway",
 ]
 
 
@@ -43,7 +43,7 @@ Dsn = Annotated[str | None, _for("dsn", "--dsn")]
 Host = Annotated[str | None, _for("host", "--host")]
 Port = Annotated[int | None, _for("port", "--port")]
 SlotName = Annotated[str | None, _for("slot_name", "--slot-name")]
-ThrowAway = Annotated[bool | None, _for("throw_away", "--throw-away/--keep-slot")]
+Ephemeral = Annotated[bool | None, _for("ephemeral", "--ephemeral/--keep-slot", "--throw-away")]
 Decoder = Annotated[Literal["auto", "pgoutput", "wal2json"] | None, _for("decoder", "--decoder")]
 PoolSize = Annotated[int | None, _for("pool_size", "--pool-size")]
 PooledDsn = Annotated[str | None, _for("pooled_dsn", "--pooled-dsn")]

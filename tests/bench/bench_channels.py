@@ -125,7 +125,7 @@ def line(what: str, rate: float, taken: list[float], expected: int, delivered: i
 async def measure(postgres: LocalPostgres, dsn: str, rate: int, seconds: float) -> list[dict[str, object]]:
     """All lines."""
     lines = []
-    settings = FeedSettings(slot_name="bench", throw_away=True)
+    settings = FeedSettings(slot_name="bench", ephemeral=True)
     async with Feed(dsn, settings) as feed:
         await feed.streaming()
         following = StreamAndLive(dsn, feed, trim_interval=1.0)

@@ -56,7 +56,7 @@ async def run_feed(dsn: str, slot: str, rows: int) -> float:
     counts: dict[tuple[Kind, Relation], int] = {}
     seen = 0
     started = time.perf_counter()
-    async with Feed(dsn, FeedSettings(slot_name=slot, throw_away=True)) as feed:
+    async with Feed(dsn, FeedSettings(slot_name=slot, ephemeral=True)) as feed:
         async for event in feed:
             if not isinstance(event, Transaction):
                 continue

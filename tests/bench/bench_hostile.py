@@ -174,7 +174,7 @@ _WRITES = {"updates": "update messages set body = left(md5(random()::text) || bo
 
 async def _measure(dsn: str, kind: str, clients: int, seconds: float) -> dict[str, object]:
     async with (
-        serving(dsn, free_port(), slot_name=slot_name(), throw_away=True) as server,
+        serving(dsn, free_port(), slot_name=slot_name(), ephemeral=True) as server,
         connect(server.websocket, max_size=None) as client,
     ):
         good = _Good(client)

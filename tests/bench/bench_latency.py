@@ -104,7 +104,7 @@ async def notify(dsn: str, rate: int, seconds: float) -> list[float]:
 async def both(dsn: str, rate: int, seconds: float) -> tuple[list[float], list[float], float]:
     """NOTIFY first, then the server."""
     reference = await notify(dsn, rate, seconds)
-    async with serving(dsn, free_port(), throw_away=True) as server:
+    async with serving(dsn, free_port(), ephemeral=True) as server:
         return reference, *await live(server.websocket, dsn, rate, seconds)
 
 

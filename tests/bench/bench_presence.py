@@ -39,7 +39,7 @@ class Bench:
         await relay.hear()
         await self._measure("bare picows", f"ws://127.0.0.1:{port}/realtime", relay.pid)
         await relay.end()
-        async with serving(dsn, free_port(), throw_away=True, max_message_rate=1e6) as server:
+        async with serving(dsn, free_port(), ephemeral=True, max_message_rate=1e6) as server:
             await self._measure("server", server.websocket, server.process.pid)
 
     async def _measure(self, what: str, url: str, pid: int) -> None:

@@ -67,7 +67,7 @@ class Bench:
 
     @asynccontextmanager
     async def _server(self) -> AsyncIterator[ServerProcess]:
-        async with serving(self._dsn, free_port(), throw_away=True, max_message_rate=1e6) as server:
+        async with serving(self._dsn, free_port(), ephemeral=True, max_message_rate=1e6) as server:
             yield server
 
     @asynccontextmanager

@@ -153,7 +153,7 @@ class _JsonText(psycopg.adapt.Loader):
 @asynccontextmanager
 async def arena(dsn: str, decoder: str, slot: str) -> AsyncIterator[Arena]:
     """Start the service over ``dsn``; everything is gone afterwards."""
-    settings = FeedSettings(slot_name=slot, decoder=decoder, throw_away=True)  # type: ignore[arg-type]
+    settings = FeedSettings(slot_name=slot, decoder=decoder, ephemeral=True)  # type: ignore[arg-type]
     async with Feed(dsn, settings) as feed:
         tuning = LiveSettings(reread_interval=0.0, linger=0.0, slack=2, stream_generated=decoder == "pgoutput")
         following = StreamAndLive(dsn, feed, tuning)

@@ -128,7 +128,7 @@ async def node(
 ) -> AsyncIterator[Node]:
     """A node over ``dsn``, whose channels use ``through`` if that is given; everything is gone afterwards."""
     name = slot or f"s_{uuid.uuid4().hex[:16]}"
-    settings = FeedSettings(slot_name=name, decoder=decoder, **{"throw_away": True, **(feed or {})})
+    settings = FeedSettings(slot_name=name, decoder=decoder, **{"ephemeral": True, **(feed or {})})
     async with Feed(dsn, settings) as source:
         async with asyncio.timeout(PATIENCE):
             await source.streaming()

@@ -114,7 +114,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """The service over ``dsn``, which reads rows from ``reads`` if that is given; everything is gone afterwards."""
     settings = FeedSettings(
-        slot_name=slot or f"s_{uuid.uuid4().hex[:16]}", decoder=decoder, **{"throw_away": True, **feed}
+        slot_name=slot or f"s_{uuid.uuid4().hex[:16]}", decoder=decoder, **{"ephemeral": True, **feed}
     )
     async with Feed(dsn, settings) as source:
         async with asyncio.timeout(PATIENCE):

@@ -25,7 +25,7 @@ def memory(field: str) -> int:
 
 
 async def main(dsn: str, decoder: str, slot: str, rows: int) -> None:
-    settings = FeedSettings(slot_name=slot, decoder=decoder, throw_away=True)  # type: ignore[arg-type]
+    settings = FeedSettings(slot_name=slot, decoder=decoder, ephemeral=True)  # type: ignore[arg-type]
     async with Feed(dsn, settings) as feed:
         await feed.streaming()
         before = memory("VmRSS")

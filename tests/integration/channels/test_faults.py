@@ -154,7 +154,7 @@ async def test_a_transaction_that_holds_an_id_holds_up_nobody_else(database: str
 
 
 async def test_a_node_that_was_down_serves_nobody_before_it_has_caught_up(place: Place) -> None:
-    kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"throw_away": False}}
+    kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"ephemeral": False}}
     async with node(place.dsn, **kept):
         pass
     async with node(place.dsn, decoder=place.decoder) as other:
@@ -173,7 +173,7 @@ async def test_a_node_that_was_down_serves_nobody_before_it_has_caught_up(place:
 
 
 async def test_a_node_that_was_down_takes_over_the_positions_that_others_wrote_meanwhile(place: Place) -> None:
-    kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"throw_away": False}}
+    kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"ephemeral": False}}
     async with node(place.dsn, **kept):
         pass
     [(earlier,)] = read(place.dsn, "select pg_current_wal_lsn()::text")

@@ -73,14 +73,14 @@ async def test_a_message_that_is_not_recorded_yet_is_replayed_too(place: Place) 
 async def test_a_restarted_node_replays_and_the_slot_was_not_confirmed_too_far(place: Place) -> None:
     slot = "s_restart_" + place.decoder
     async with node(
-        place.dsn, decoder=place.decoder, slot=slot, feed={"throw_away": False}, record_interval=3600.0
+        place.dsn, decoder=place.decoder, slot=slot, feed={"ephemeral": False}, record_interval=3600.0
     ) as one:
         live = await one.listen("public:a")
         for number in range(5):
             await one.publish("public:a", number)
         await live.until(lambda: len(live.messages) == 5)
     run(place.dsn, "select realtime.broadcast('public:a', 'said', '5')")
-    async with node(place.dsn, decoder=place.decoder, slot=slot, feed={"throw_away": True}) as one:
+    async with node(place.dsn, decoder=place.decoder, slot=slot, feed={"ephemeral": True}) as one:
         replayed = await one.listen("public:a", since=live.positions[0])
         await replayed.until(lambda: len(replayed.messages) == 5)
         assert replayed.messages[:4] == live.messages[1:]

@@ -49,7 +49,7 @@ def check_growing(listener: Listener) -> None:
 async def test_live_order_replayed_order_and_wal_order_are_the_same(place: Place, seed: int) -> None:
     begin_control(place.dsn)
     slots: list[dict[str, Any]] = [
-        {"slot": f"kept_{seed}_{number}_{place.decoder}", "feed": {"throw_away": False}} for number in range(2)
+        {"slot": f"kept_{seed}_{number}_{place.decoder}", "feed": {"ephemeral": False}} for number in range(2)
     ]
     both = [partial(node, place.dsn, decoder=place.decoder, **slot) for slot in slots]
     async with both[0]() as one, both[1]() as two:

@@ -41,7 +41,7 @@ async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_w
             ended[number].set()
 
     monkeypatch.setattr(Store, "tables", held)
-    settings = FeedSettings(slot_name=f"s_{uuid.uuid4().hex[:16]}", throw_away=True)
+    settings = FeedSettings(slot_name=f"s_{uuid.uuid4().hex[:16]}", ephemeral=True)
     async with Feed(database, settings) as feed, asyncio.timeout(PATIENCE):
         await feed.streaming()
         following = StreamAndLive(database, feed)

@@ -78,10 +78,10 @@ async def test_routes_lead_from_and_to_channels_without_history(place: Place) ->
 async def test_a_node_that_dies_before_it_has_routed_leaves_that_to_the_next(database: str) -> None:
     run(database, ROUTE)
     slot = "s_routing"
-    async with node(database, slot=slot, feed={"throw_away": False}, record_interval=3600.0) as one:
+    async with node(database, slot=slot, feed={"ephemeral": False}, record_interval=3600.0) as one:
         await one.publish("orders:1", 101)  # recorded at once; what follows is not for an hour
         await one.publish("orders:1", 102)
-    async with node(database, slot=slot, feed={"throw_away": True}) as one:
+    async with node(database, slot=slot, feed={"ephemeral": True}) as one:
         admin = await one.listen("admin", history=10)
         await admin.until(lambda: len(admin.messages) == 2)
         assert admin.data == [101, 102]

@@ -36,8 +36,8 @@ class Place:
         return psycopg.connect(self.dsn, autocommit=True, options=connection_options(), **options)
 
     def settings(self, **changes: Any) -> FeedSettings:
-        """Settings for a throw-away feed of this decoder with a slot of its own."""
-        base = FeedSettings(slot_name=f"s_{uuid.uuid4().hex[:16]}", decoder=self.decoder, throw_away=True)
+        """Settings for a feed with an ephemeral slot of this decoder with a slot of its own."""
+        base = FeedSettings(slot_name=f"s_{uuid.uuid4().hex[:16]}", decoder=self.decoder, ephemeral=True)
         return replace(base, **changes)
 
     @property

@@ -74,23 +74,23 @@ async def test_a_refused_replication_connection_is_explained_in_each_language(ba
     run(base, "grant select on realtime.collections, realtime.migrations to plain")
     plain = base.replace("postgres@", "plain@")
     try:
-        async with asyncio.timeout(PATIENCE), Feed(plain, FeedSettings(slot_name="plain", throw_away=True)) as feed:
+        async with asyncio.timeout(PATIENCE), Feed(plain, FeedSettings(slot_name="plain", ephemeral=True)) as feed:
             with pytest.raises(FeedError, match="ALTER ROLE plain REPLICATION"):
                 await anext(feed)
         remedies = [finding.remedy for finding in diagnose(plain, Settings()) if finding.level == "problem"]
         assert any("ALTER ROLE plain REPLICATION" in remedy for remedy in remedies)
     finally:
         run(base, "drop owned by plain", "drop role plain")
-    async with Feed(base, FeedSettings(slot_name="one", throw_away=True)) as one:
+    async with Feed(base, FeedSettings(slot_name="one", ephemeral=True)) as one:
         await one.streaming()
-        async with asyncio.timeout(PATIENCE), Feed(base, FeedSettings(slot_name="two", throw_away=True)) as feed:
+        async with asyncio.timeout(PATIENCE), Feed(base, FeedSettings(slot_name="two", ephemeral=True)) as feed:
             with pytest.raises(FeedError, match="raise max_wal_senders"):
                 await anext(feed)
 
 
 async def test_a_refused_connection_is_shown_as_the_server_says_it_and_tried_again(base: str) -> None:
     """Here libpq gives words only. They are not understood, so the node waits: a start that succeeds later is no harm."""
-    async with Feed(base.replace("postgres@", "nobody@"), FeedSettings(slot_name="nobody", throw_away=True)) as feed:
+    async with Feed(base.replace("postgres@", "nobody@"), FeedSettings(slot_name="nobody", ephemeral=True)) as feed:
         await until(lambda: "existiert nicht" in (feed.state.reason or ""))
         assert feed.state.status == "starting"
 

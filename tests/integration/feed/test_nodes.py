@@ -46,7 +46,7 @@ def make_dead_node(place: Place, name: str, *, slot: bool = True) -> None:
         )
 
 
-async def test_a_throw_away_node_leaves_nothing(place: Place) -> None:
+async def test_an_ephemeral_node_leaves_nothing(place: Place) -> None:
     settings = place.settings(node_id="me")
     async with reading(place.dsn, settings):
         assert slots(place) == [settings.slot_name]
@@ -56,7 +56,7 @@ async def test_a_throw_away_node_leaves_nothing(place: Place) -> None:
 
 
 async def test_a_lasting_node_goes_on_where_it_stopped(place: Place) -> None:
-    settings = place.settings(throw_away=False, keep_slot=1000.0)
+    settings = place.settings(ephemeral=False, keep_slot=1000.0)
     with place.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
@@ -72,7 +72,7 @@ async def test_a_lasting_node_goes_on_where_it_stopped(place: Place) -> None:
 
 
 async def test_what_was_not_confirmed_comes_again_to_the_next_process(place: Place) -> None:
-    settings = place.settings(throw_away=False)
+    settings = place.settings(ephemeral=False)
     with place.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
@@ -159,7 +159,7 @@ async def test_two_nodes_cannot_share_a_slot(place: Place) -> None:
 
 
 async def test_a_node_waits_for_a_slot_in_use_and_says_by_whom(place: Place) -> None:
-    settings = place.settings(throw_away=False)
+    settings = place.settings(ephemeral=False)
     async with Feed(place.dsn, settings) as first:
         await first.streaming()
         second = Feed(place.dsn, settings)

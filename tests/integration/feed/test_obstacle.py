@@ -82,7 +82,7 @@ async def test_a_row_that_cannot_be_decoded_costs_a_new_slot_and_ends_the_querie
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 async def test_wal2json_is_refused_where_it_does_not_send_utf8(pg15: LocalPostgres, encoding: str) -> None:
     with encoded_database(pg15, encoding) as dsn:
-        settings = FeedSettings(slot_name="not_utf8", decoder="wal2json", throw_away=True)
+        settings = FeedSettings(slot_name="not_utf8", decoder="wal2json", ephemeral=True)
         async with Feed(dsn, settings) as feed:
             with pytest.raises(FeedError, match=f"a database in {encoding} to UTF-8: use decoder pgoutput"):
                 await anext(feed)

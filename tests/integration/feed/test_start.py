@@ -57,7 +57,7 @@ async def test_wal_level_slots_and_senders_are_asked_for(poor18: LocalPostgres, 
     async with Feed(poor, FeedSettings(slot_name="only")) as feed:
         await feed.streaming()
         # The one walsender is taken; this one would have to share its slot anyway.
-        reason = await refusal(poor, FeedSettings(slot_name="more", throw_away=True))
+        reason = await refusal(poor, FeedSettings(slot_name="more", ephemeral=True))
         assert "raise max_wal_senders" in reason or "raise max_replication_slots" in reason
 
 
@@ -188,7 +188,7 @@ async def test_giving_up_while_the_slot_is_blocked_leaves_nothing(place: Place) 
 
 
 async def test_a_slot_that_was_dropped_while_nobody_looked_is_made_again(place: Place) -> None:
-    settings = place.settings(throw_away=False)
+    settings = place.settings(ephemeral=False)
     async with Feed(place.dsn, settings) as feed:
         await feed.streaming()
     with place.connect() as sql:
@@ -210,7 +210,7 @@ async def test_a_node_that_finds_anothers_slot_under_its_name_leaves_no_row_that
         sql.execute("select pg_create_logical_replication_slot('of_another', 'test_decoding')")
         assert "uses the plugin test_decoding" in await refusal(database, settings)
         assert sql.execute("select count(*) from realtime.nodes").fetchone() == (0,)
-        async with Feed(database, FeedSettings(slot_name="ours", throw_away=True)) as feed:
+        async with Feed(database, FeedSettings(slot_name="ours", ephemeral=True)) as feed:
             async with asyncio.timeout(PATIENCE):
                 await feed.streaming()
         found = sql.execute("select slot_name from pg_replication_slots where database = current_database()")

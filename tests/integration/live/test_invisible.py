@@ -128,7 +128,7 @@ def third_query() -> Query:
 
 async def test_the_slot_is_not_confirmed_past_an_invisible_transaction(base: str) -> None:
     """So that whoever starts on the slot again is sent it again."""
-    async with stage(base, throw_away=False, status_interval=0.05) as play:
+    async with stage(base, ephemeral=False, status_interval=0.05) as play:
         everything = await play.follow(EVERYTHING)
         async with held(base, "update t set x = 1000 where id = 5") as release:
             await everything.until(lambda: everything.events == 2)
@@ -149,7 +149,7 @@ async def test_the_slot_is_not_confirmed_past_an_invisible_transaction(base: str
 
 
 async def test_a_service_that_is_started_again_is_sent_what_is_still_invisible(base: str) -> None:
-    async with stage(base, throw_away=False) as first:
+    async with stage(base, ephemeral=False) as first:
         slot = first.slot
         follower = await first.follow(EVERYTHING)
         async with held(base, "update t set x = 1000 where id = 5") as release:

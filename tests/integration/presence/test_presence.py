@@ -216,7 +216,7 @@ async def test_who_was_on_a_node_that_was_stopped_leaves_after_the_timeout(datab
     run(database, "select realtime.create_channel('r', presence_timeout => '0.2 s')")
     async with node(database) as one:
         watcher = await one.listen("r", user="w", presence={})
-        async with node(database, feed={"throw_away": False}) as two:
+        async with node(database, feed={"ephemeral": False}) as two:
             ann = await two.listen("r", user="ann", presence={})
             bob = await two.listen("r", user="bob", presence={})
             await two.channels.disconnect(ann.member.connection_id)

@@ -150,7 +150,7 @@ async def test_a_channel_that_must_be_made_first_is_unknown_until_then(database:
 async def test_a_server_that_stops_takes_its_members_with_it(database: str) -> None:
     async with running(database) as first, person(first, "ada") as ada:
         await ada.join(presence=True)
-        async with running(database, throw_away="true") as second, person(second, "bob") as bob:
+        async with running(database, ephemeral="true") as second, person(second, "bob") as bob:
             await bob.join(presence=True)
             assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
             await second.end()

@@ -29,7 +29,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
 async def test_a_client_follows_a_query_through_every_kind_of_change(place: tuple[str, str]) -> None:
     dsn, decoder = place
     write(dsn, "insert into messages select n, 'a', 'body ' || n, n from generate_series(1, 5) n")
-    async with serving(dsn, free_port(), slot_name=slot_name(), throw_away=True, decoder=decoder) as server:
+    async with serving(dsn, free_port(), slot_name=slot_name(), ephemeral=True, decoder=decoder) as server:
         reader = await listener(server)
         answer = await reader.subscribe(TOP)
         assert (answer["strategy"], answer["id"], answer["channel"]) == ("incremental", "q", "db:collection:messages")
@@ -49,7 +49,7 @@ async def test_a_client_follows_a_query_through_every_kind_of_change(place: tupl
 
 
 async def test_sql_with_a_join_or_an_aggregate_is_followed_too(table: str) -> None:
-    async with serving(table, free_port(), slot_name=slot_name(), throw_away=True) as server:
+    async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         reader = await listener(server)
         sql = "select room, count(*) as n from messages group by room order by room"
         answer = await reader.subscribe({"sql": sql})
@@ -62,7 +62,7 @@ async def test_sql_with_a_join_or_an_aggregate_is_followed_too(table: str) -> No
 
 
 async def test_a_rolled_back_transaction_sends_nothing(table: str) -> None:
-    async with serving(table, free_port(), slot_name=slot_name(), throw_away=True) as server:
+    async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         reader = await listener(server)
         await reader.subscribe(TOP)
         with psycopg.connect(table) as connection:
@@ -87,7 +87,7 @@ async def test_a_rolled_back_transaction_sends_nothing(table: str) -> None:
 async def test_a_query_that_cannot_be_accepted_is_refused_and_the_connection_lives_on(
     table: str, channel: str, query: dict[str, Any], code: str
 ) -> None:
-    async with serving(table, free_port(), slot_name=slot_name(), throw_away=True) as server:
+    async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         reader = await listener(server)
         await reader.client.send(json.dumps({"type": "subscribe", "channel": channel, "id": "x", "query": query}))
         answer = await reader.hear()
@@ -97,7 +97,7 @@ async def test_a_query_that_cannot_be_accepted_is_refused_and_the_connection_liv
 
 
 async def test_closing_a_collection_ends_its_subscriptions_with_an_error(table: str) -> None:
-    async with serving(table, free_port(), slot_name=slot_name(), throw_away=True) as server:
+    async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         reader = await listener(server)
         await reader.subscribe(TOP)
         write(table, "select realtime.unexpose('messages')")
@@ -117,7 +117,7 @@ def narrow_socket(port: int) -> socket.socket:
 async def test_a_client_that_stopped_reading_ends_with_the_rows_of_the_query(table: str) -> None:
     write(table, "insert into messages select n, 'a', '', n from generate_series(1, 50) n")
     query = {"where": [["room", "==", "a"]], "orderBy": [["likes", "desc"]], "limit": 50}
-    async with serving(table, free_port(), slot_name=slot_name(), throw_away=True, max_buffer_size=64 * 1024) as server:
+    async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True, max_buffer_size=64 * 1024) as server:
         slow = await listener(server, max_queue=1, sock=narrow_socket(server.port))
         quick = await listener(server)
         await slow.subscribe(query)

@@ -58,7 +58,7 @@ async def test_a_killed_server_misses_nothing_of_what_was_in_the_wal_and_invisib
         with pytest.raises(ConnectionClosed):
             await before.hear()
         run(base, "update messages set likes = 200 where id = 3")
-        async with serving(base, port, slot_name=slot, throw_away=True) as again:
+        async with serving(base, port, slot_name=slot, ephemeral=True) as again:
             after = await listener(again)
             await after.subscribe(TOP)
             await after.until(["3", "1", "2"])
@@ -70,7 +70,7 @@ async def test_a_killed_server_misses_nothing_of_what_was_in_the_wal_and_invisib
 
 async def test_a_server_that_stood_still_until_its_slot_was_lost_sends_one_difference(base: str) -> None:
     slot = slot_name()
-    async with serving(base, free_port(), slot_name=slot, throw_away=True) as server:
+    async with serving(base, free_port(), slot_name=slot, ephemeral=True) as server:
         reader = await listener(server, ping_interval=None)
         await reader.subscribe(TOP)
         server.process.send_signal(signal.SIGSTOP)
@@ -95,7 +95,7 @@ async def test_health_tells_of_silent_connections_until_lists_and_answers_are_ri
     async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
         dsn = base.replace(f":{address['port']}/", f":{proxy.port}/") + plain
         async with (
-            serving(dsn, free_port(), slot_name=slot_name(), throw_away=True) as server,
+            serving(dsn, free_port(), slot_name=slot_name(), ephemeral=True) as server,
             httpx.AsyncClient() as http,
         ):
             members = f"{server.url}/realtime/channels/chat/presence"
@@ -126,7 +126,7 @@ def lose_some(dsn: str, slot: str) -> bool:
 
 
 async def test_every_client_is_right_after_restarts_of_postgres(base: str, own: LocalPostgres) -> None:
-    async with serving(base, free_port(), slot_name=slot_name(), throw_away=True) as server:
+    async with serving(base, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         reader = await listener(server)
         await reader.subscribe(TOP)
         for round, mode in enumerate(["fast", "immediate"]):

@@ -17,7 +17,7 @@ from tests.support.processes import PATIENCE, serving
 @pytest.mark.long
 async def test_another_client_does_not_notice_a_hostile_one(table: str) -> None:
     write(table, *TABLES.split(";\n"), "insert into vault values (1, 'bars')")
-    async with serving(table, free_port(), slot_name=slot_name(), throw_away=True) as server:
+    async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         good = await listener(server)
         assert (await good.subscribe(TOP))["type"] == "subscribed"
         async with connect(server.websocket, max_size=None) as client:

@@ -63,7 +63,7 @@ async def _flood(client: ClientConnection, number: int) -> None:
 
 @pytest.mark.long
 async def test_a_server_is_as_large_as_before_after_floods_of_large_queries(table: str) -> None:
-    async with serving(table, free_port(), slot_name=slot_name(), throw_away=True, max_message_rate=1e6) as server:
+    async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True, max_message_rate=1e6) as server:
         before = _resident(server)
         async with asyncio.timeout(PATIENCE), contextlib.AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(connect(server.websocket)) for _ in range(CONNECTIONS)]

@@ -38,7 +38,7 @@ async def degraded(server: ServerProcess) -> dict[str, Any]:
 
 
 async def test_what_an_operator_does_to_the_database_is_seen_in_health_and_log(table: str) -> None:
-    async with serving(table, free_port(), slot_name=slot_name(), throw_away=True) as server:
+    async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         with holding(table, "lock table realtime.messages in access exclusive mode") as blocker:
             assert f"locked by process {blocker.info.backend_pid} (maintenance by hand" in await publish_and_wait(
                 server

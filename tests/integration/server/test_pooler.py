@@ -72,7 +72,7 @@ async def test_everything_but_the_feed_goes_through_a_pooler(program: str, scrat
     set_all(table, {name: value for name, value in HOSTILE.items() if name != "search_path" and "timeout" not in name})
     with pooler(program, folder, table) as pooled:
         async with (
-            serving(table, free_port(), slot_name=slot_name(), throw_away=True, pooled_dsn=pooled) as server,
+            serving(table, free_port(), slot_name=slot_name(), ephemeral=True, pooled_dsn=pooled) as server,
             httpx.AsyncClient() as http,
             asyncio.timeout(2 * PATIENCE),
         ):
@@ -137,7 +137,7 @@ async def test_a_pooler_before_another_database_is_refused(
     folder.mkdir()
     with pooler(program, folder, table) as pooled:
         elsewhere = pooled.rsplit("/", 1)[0] + "/postgres"
-        config = {"slot_name": slot_name(), "throw_away": True, "pooled_dsn": elsewhere}
+        config = {"slot_name": slot_name(), "ephemeral": True, "pooled_dsn": elsewhere}
         server = await start("serve", "--dsn", table, port=free_port(), config=config)
         async with asyncio.timeout(PATIENCE):
             assert await server.process.wait() == 1

@@ -41,9 +41,9 @@ async def test_after_a_kill_a_new_process_takes_the_slot_over_and_misses_nothing
         await reader.client.close()
 
 
-async def test_stopping_tells_clients_to_go_and_leaves_no_throw_away_slot(table: str) -> None:
+async def test_stopping_tells_clients_to_go_and_leaves_no_ephemeral_slot(table: str) -> None:
     slot = slot_name()
-    server = await start("serve", "--dsn", table, port=free_port(), config={"slot_name": slot, "throw_away": True})
+    server = await start("serve", "--dsn", table, port=free_port(), config={"slot_name": slot, "ephemeral": True})
     await server.healthy()
     reader = await listener(server)
     await reader.subscribe(TOP)
@@ -111,7 +111,7 @@ async def test_health_tells_of_an_outage_and_everything_goes_on_afterwards(scrat
 
 async def test_only_allowed_origins_may_connect(table: str) -> None:
     async with serving(
-        table, free_port(), slot_name=slot_name(), throw_away=True, allowed_origins="https://app.example"
+        table, free_port(), slot_name=slot_name(), ephemeral=True, allowed_origins="https://app.example"
     ) as server:
         with pytest.raises(InvalidStatus) as refused:
             await connect(server.websocket, origin="https://evil.example")  # type: ignore[arg-type]
@@ -124,7 +124,7 @@ async def test_only_allowed_origins_may_connect(table: str) -> None:
 
 async def test_a_query_that_is_reread_is_logged_once_with_the_reason(table: str) -> None:
     sql = {"sql": "select count(*) as n from messages"}
-    async with serving(table, free_port(), slot_name=slot_name(), throw_away=True, log_format="json") as server:
+    async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True, log_format="json") as server:
         for each in ("one", "two"):
             async with connect(server.websocket) as client:
                 await client.recv()
@@ -166,7 +166,7 @@ async def test_a_database_that_cannot_be_followed_is_said_in_one_line(scratch: P
 
 async def test_a_closed_terminal_ends_the_server_as_an_interrupt_does(table: str) -> None:
     slot = slot_name()
-    server = await start("serve", "--dsn", table, port=free_port(), config={"slot_name": slot, "throw_away": True})
+    server = await start("serve", "--dsn", table, port=free_port(), config={"slot_name": slot, "ephemeral": True})
     await server.healthy()
     assert await server.end(signal.SIGHUP) == 0
     assert read(table, f"select count(*) from pg_replication_slots where slot_name = '{slot}'") == [(0,)]

@@ -37,7 +37,7 @@ async def answer(client: ClientConnection, message: dict[str, Any], *types: str)
 
 
 async def test_a_server_starts_and_works_there(replica: str) -> None:
-    async with serving(replica, free_port(), slot_name=slot_name(), throw_away=True) as server:
+    async with serving(replica, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         client = await listener(server)
         await client.subscribe(TOP)
         write(replica, "insert into messages values (1, 'a', '', 1)")

@@ -36,6 +36,15 @@ def test_a_flag_that_was_not_given_hides_nothing(monkeypatch: pytest.MonkeyPatch
     assert load_settings(port=None).port == 2
 
 
+def test_the_former_name_of_a_setting_counts_where_the_new_one_is_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_settings(toml(tmp_path, "throw_away = true")).ephemeral
+    monkeypatch.setenv("REALTIME_THROW_AWAY", "true")
+    assert load_settings().ephemeral
+    assert not load_settings(ephemeral=False).ephemeral
+
+
 def test_lists_can_stand_in_the_environment_and_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = toml(tmp_path, 'allowed_origins = ["https://A.example/"]\n')
     assert load_settings(file).allowed_origins == ("https://a.example",)
