@@ -49,13 +49,7 @@ def parse_query(spec: Mapping[str, object], table: Table) -> Query:
 def _where(spec: Mapping[str, object], table: Table) -> Predicate | None:
     if "where" not in spec:
         return None
-    conditions = spec["where"]
-    if not isinstance(conditions, list):
-        raise InvalidQueryError(f"'where' is a list of conditions, not {shown(conditions)}")
-    if conditions and isinstance(conditions[0], str):
-        raise InvalidQueryError(f"'where' is a list of conditions; write [{shown(conditions)}]")
-    parser = WhereParser(table)
-    items = tuple(parser.condition(condition) for condition in conditions)
+    items = tuple(WhereParser(table).conditions(spec["where"]))
     return items[0] if len(items) == 1 else And(items) if items else None
 
 

@@ -11,6 +11,7 @@ import pytest
 from engine.channels.core.filters.filter import compile_filter
 from engine.errors import InvalidQueryError
 from tests.integration.sql.conftest import Connect, Connection, Stream, named, run, value
+from tests.support import VECTORS
 
 
 def stored(db: Connection, channel: str = "room") -> list[object]:
@@ -374,3 +375,11 @@ def test_batches_with_the_same_ids_in_opposite_order_do_not_deadlock(connect: Co
         ]
         assert sum(len(ids) - len(each.result(20)) for each in done) == 200
     assert len(stored(connections[0])) == 200
+
+
+def test_conditions_of_routes_are_those_of_builder_queries_and_filters(db: Connection) -> None:
+    conditions = json.loads((VECTORS / "conditions.json").read_text())
+    for verdict in ("valid", "invalid"):
+        for condition in conditions[verdict]:
+            found = value(db, "select realtime.is_condition(%s::jsonb)", json.dumps(condition))
+            assert found is (verdict == "valid"), condition

@@ -49,4 +49,4 @@ def test_parsed_conditions_leave_nothing_to_the_cyclic_collector() -> None:
     table = Table(1, "public", "items", "items", (column,), (0,), (0,))
     _ = table.by_field
     with no_cycles():
-        WhereParser(table).condition({"and": [["id", "in", [1, 2]], ["id", "is-not-null"]]})
+        WhereParser(table).conditions([{"and": [["id", "in", [1, 2]], ["id", "is-not-null"]]}])

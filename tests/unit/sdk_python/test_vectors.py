@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from pathlib import Path
 from typing import Any
 
 from bunbase import Doc
@@ -12,7 +11,7 @@ from bunbase.core.lists import difference
 from bunbase.core.position import is_later
 from bunbase.core.presence import PresenceState
 
-VECTORS = Path(__file__).parents[2] / "support/vectors"
+from tests.support import VECTORS
 
 
 def vectors(name: str) -> Any:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -21,8 +21,9 @@ import msgspec
 
 from engine.channels.core.filters.document import Document, Path, Value, canonical_key, kind_of, shape_of
 from engine.errors import InvalidQueryError
-from engine.query.ir.like import MAX_PATTERN, Like, pattern_problem
-from engine.values.exact_json import canonical_number
+from engine.query.ir.conditions import LISTED, ConditionParser
+from engine.query.ir.like import Like
+from engine.values.exact_json import canonical_number, shown
 
 __all__ = ["Test", "Truth", "UnreadableFilterError", "compile_filter", "read_json"]
 
@@ -30,11 +31,8 @@ Truth = bool | None
 Test = Callable[[Document], Truth]
 ValueTest = Callable[[Value], Truth]
 
-_MOST_DEPTH: Final = 32
-_MOST_CONDITIONS: Final = 100
-_MOST_VALUES: Final = 1000
-_MOST_PATH: Final = 16
-_MOST_NESTED: Final = 128  # levels of JSON in a filter
+_MAX_PATH: Final = 16
+_MAX_NESTING: Final = 128  # levels of JSON in a filter
 
 _ORDER: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
@@ -42,10 +40,6 @@ _ORDER: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-OPERATORS: Final = (
-    "==", "!=", *_ORDER, "in", "not-in", "array-contains", "array-contains-any", "like", "ilike", "is-null", "is-not-null",
-)  # fmt: skip
-
 _read: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(float_hook=canonical_number).decode
 
 
@@ -77,91 +71,55 @@ def compile_filter(where: object) -> Test:
 
     Raises ``InvalidQueryError``, naming what is wrong.
     """
-    if not isinstance(where, Sequence) or isinstance(where, str | bytes):
-        raise InvalidQueryError(f"'where' is a list of conditions, not {_shown(where)}")
-    if _deeper_than(where, _MOST_NESTED):
-        raise InvalidQueryError(f"'where' is nested more than {_MOST_NESTED} levels deep")
-    parser = _Parser()
-    return _all([parser.condition(item, 1) for item in where])
+    if _deeper_than(where, _MAX_NESTING):
+        raise InvalidQueryError(f"'where' is nested more than {_MAX_NESTING} levels deep")
+    return _all(_FilterParser().conditions(where))
 
 
-class _Parser:
-    """Counts conditions and values of one filter."""
+class _FilterParser(ConditionParser[Path, Test]):
+    noun = "a filter"
 
-    def __init__(self) -> None:
-        self._conditions = 0
-        self._values = 0
-        self._pattern_room = MAX_PATTERN
+    def field(self, name: object) -> Path:
+        return _path(name)
 
-    def condition(self, spec: object, depth: int) -> Test:
-        if depth > _MOST_DEPTH:
-            raise InvalidQueryError(f"conditions are nested more than {_MOST_DEPTH} deep")
-        if isinstance(spec, Mapping):
-            return self._group(spec, depth)
-        self._conditions += 1
-        if self._conditions > _MOST_CONDITIONS:
-            raise InvalidQueryError(f"a filter has at most {_MOST_CONDITIONS} conditions")
-        if not isinstance(spec, Sequence) or isinstance(spec, str | bytes) or not 2 <= len(spec) <= 3:
-            raise InvalidQueryError(f"a condition is ['field', 'operator', value], not {_shown(spec)}")
-        path, word = _path(spec[0]), spec[1]
-        if word in ("is-null", "is-not-null"):
-            if len(spec) == 3:
-                raise InvalidQueryError(f"field {spec[0]!r}: {word!r} takes no value")
-            wanted = word == "is-null"
-            return lambda document: (document.at(path) is None) is wanted
-        if not isinstance(word, str) or word not in OPERATORS:
-            raise InvalidQueryError(f"field {spec[0]!r}: no operator {_shown(word)}; there are {', '.join(OPERATORS)}")
-        if len(spec) == 2:
-            raise InvalidQueryError(f"field {spec[0]!r}: {word!r} needs a value")
-        return _on_value(path, self._comparison(str(spec[0]), word, spec[2]))
+    def null_test(self, field: Path, *, wanted: bool) -> Test:
+        return lambda document: (document.at(field) is None) is wanted
 
-    def _group(self, spec: Mapping[str, object], depth: int) -> Test:
-        if len(spec) != 1 or not spec.keys() <= {"and", "or", "not"}:
-            raise InvalidQueryError(
-                f"a group of conditions is {{'and': [...]}}, {{'or': [...]}} or {{'not': ...}}, not {_shown(spec)}"
-            )
-        ((word, inner),) = spec.items()
-        if word == "not":
-            return _not(self.condition(inner, depth + 1))
-        if not isinstance(inner, Sequence) or not inner or isinstance(inner, str) or isinstance(inner[0], str):
-            raise InvalidQueryError(f"{word!r} is a list of one or more conditions, not {_shown(inner)}")
-        items = [self.condition(item, depth + 1) for item in inner]
-        return _all(items) if word == "and" else _any(items)
+    def comparison(self, field: Path, operator: str, value: object) -> Test:
+        return _on_value(field, self._of_value(".".join(field), operator, value))
 
-    def _comparison(self, field: str, word: str, value: object) -> ValueTest:
-        if word in ("in", "not-in", "array-contains-any"):
-            if not isinstance(value, Sequence) or isinstance(value, str):
-                raise InvalidQueryError(f"field {field!r}: {word!r} takes a list of values, not {_shown(value)}")
-            values = [self._literal(field, item) for item in value]
-            if word == "array-contains-any":
-                return _contains(values)
-            return _among(values, wanted=word == "in")
-        literal = self._literal(field, value)
-        if word in ("==", "!="):
-            return _among([literal], wanted=word == "==")
-        if word == "array-contains":
+    def negated(self, condition: Test) -> Test:
+        return _not(condition)
+
+    def all_of(self, conditions: list[Test]) -> Test:
+        return _all(conditions)
+
+    def any_of(self, conditions: list[Test]) -> Test:
+        return _any(conditions)
+
+    def _of_value(self, name: str, operator: str, value: object) -> ValueTest:
+        if operator in LISTED:
+            values = [_literal(name, item) for item in self.listed(name, operator, value)]
+            return _contains(values) if operator == "array-contains-any" else _among(values, wanted=operator == "in")
+        self.count(1)
+        literal = _literal(name, value)
+        if operator in ("==", "!="):
+            return _among([literal], wanted=operator == "==")
+        if operator == "array-contains":
             return _contains([literal])
-        if word in _ORDER:
-            return _ordered(field, word, literal)
-        return self._like(field, word, literal)
-
-    def _like(self, field: str, word: str, literal: Any) -> ValueTest:
+        if operator in _ORDER:
+            return _ordered(name, operator, literal)
         if not isinstance(literal, str):
-            raise InvalidQueryError(f"field {field!r}: {word!r} takes a pattern, not {_shown(literal)}")
-        if problem := pattern_problem(literal, self._pattern_room):
-            raise InvalidQueryError(f"field {field!r}: {_shown(literal)}: {problem}")
-        self._pattern_room -= len(literal)
-        return _like(Like(literal, ignore_case=word == "ilike"))
+            raise InvalidQueryError(f"field {name!r}: {operator!r} takes a pattern, not {shown(literal)}")
+        return _like(Like(self.pattern(name, literal), ignore_case=operator == "ilike"))
 
-    def _literal(self, field: str, value: object) -> Any:
-        self._values += 1
-        if self._values > _MOST_VALUES:
-            raise InvalidQueryError(f"a filter has at most {_MOST_VALUES} values")
-        if value is None:
-            raise InvalidQueryError(
-                f"field {field!r} cannot be compared with null, which is never true; use [{field!r}, 'is-null']"
-            )
-        return _canonical(field, value)
+
+def _literal(field: str, value: object) -> Any:
+    if value is None:
+        raise InvalidQueryError(
+            f"field {field!r} cannot be compared with null, which is never true; use [{field!r}, 'is-null']"
+        )
+    return _canonical(field, value)
 
 
 def _deeper_than(value: object, limit: int) -> bool:
@@ -181,10 +139,10 @@ def _deeper_than(value: object, limit: int) -> bool:
 
 def _path(field: object) -> Path:
     if not isinstance(field, str) or not field:
-        raise InvalidQueryError(f"a field is a path like 'a.b', not {_shown(field)}")
+        raise InvalidQueryError(f"a field is a path like 'a.b', not {shown(field)}")
     path = tuple(field.split("."))
-    if len(path) > _MOST_PATH or not all(path):
-        raise InvalidQueryError(f"field {_shown(field)}: a path has 1 to {_MOST_PATH} names with a dot between them")
+    if len(path) > _MAX_PATH or not all(path):
+        raise InvalidQueryError(f"field {shown(field)}: a path has 1 to {_MAX_PATH} names with a dot between them")
     return path
 
 
@@ -225,7 +183,7 @@ def _ordered(field: str, word: str, literal: Any) -> ValueTest:
     kind, holds = kind_of(literal), _ORDER[word]
     if kind in ("array", "object"):
         raise InvalidQueryError(
-            f"field {field!r}: {word!r} compares with a number, a string or a boolean, not {_shown(literal)}"
+            f"field {field!r}: {word!r} compares with a number, a string or a boolean, not {shown(literal)}"
         )
     return lambda value: holds(value.found, literal) if value.kind == kind else None  # code points sort as UTF-8 does
 
@@ -274,8 +232,3 @@ def _decided_by(decisive: bool, tests: list[Test]) -> Test:
         return truth
 
     return together
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
