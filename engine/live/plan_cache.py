@@ -1,4 +1,4 @@
-"""Plans, kept by what was asked: a thousand clients opening the same query plan it once."""
+"""Plans, kept by what was asked and what may be seen: a thousand clients opening the same query plan it once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.literals import literals
 from engine.query.planner import SqlCache, plan_query
 from engine.values.exact_json import write_exact
+from engine.visibility import Visibility
 
 __all__ = ["Plan", "Planner"]
 
@@ -40,7 +41,7 @@ class Planner:
         self._reader = reader
         self._room = room
         self._catalog = Catalog({}, {})
-        self._plans: FairCache[bytes, Plan] = FairCache(room)
+        self._plans: FairCache[tuple[Visibility, bytes], Plan] = FairCache(room)
         self._checked = SqlCache(room)
 
     @property
@@ -54,15 +55,15 @@ class Planner:
         self._plans.clear()
         self._checked = SqlCache(self._room)
 
-    async def plan(self, collection: str, spec: Mapping[str, object]) -> Plan:
-        """The plan for ``spec``, made now if need be.
+    async def plan(self, visibility: Visibility, collection: str, spec: Mapping[str, object]) -> Plan:
+        """The plan for ``spec`` under ``visibility``, made now if need be.
 
         Raises ``QueryRejectedError`` as ``plan_query`` does, ``psycopg.Error`` or ``PoolTimeout`` if the database is away,
         ``TableLockedError`` if a table is locked.
         """
         catalog = self._catalog
         text = _text(collection, spec)
-        key = blake2b(text, digest_size=16).digest()
+        key = visibility, blake2b(text, digest_size=16).digest()
         plan = self._plans.get(key)
         if plan is not None:
             return plan
@@ -71,7 +72,7 @@ class Planner:
         budget = PLANNING.get()
         async with nullcontext() if budget is None else budget.turn(), self._reader.planning(tables) as connection:
             with nullcontext() if budget is None else budget.charging():
-                plan = await plan_query(collection, spec, catalog, connection, self._checked)
+                plan = await plan_query(collection, spec, catalog, connection, self._checked, visibility)
         if catalog is self._catalog:
             self._plans.put(key, plan, _PLAN + _COPIES * (len(text) + _written_out(plan)))
         return plan

@@ -280,7 +280,7 @@ class Refresher:
         if state.replan or query.plan is None:
             await self._catalog.current(None if state.ready.done() else _PATIENCE)
             state.replan = False
-            query.plan = await self._planner.plan(query.collection, query.spec)
+            query.plan = await self._planner.plan(query.visibility, query.collection, query.spec)
             if state.instead is not None and isinstance(query.plan, IncrementalPlan):
                 query.plan = reread_instead(query.plan, state.instead)
         plan = query.plan

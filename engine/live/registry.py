@@ -1,4 +1,6 @@
-"""The live queries by what they ask: who asks the same shares one, and what nobody wants any more stays for a moment."""
+"""The live queries by visibility and plan key. Subscribers with the same two share one query; a query without subscribers is
+kept for a while in case one returns.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.plan_cache import Plan
+from engine.visibility import Visibility
 
 __all__ = ["QueryRegistry"]
 
 
 class QueryRegistry:
-    """The live queries that are kept, by plan key.
+    """The live queries that are kept, by visibility and plan key.
 
     ``linger``: seconds that a query without subscribers is kept for the next one; then ``forget`` is called with it.
     ``room``: bytes that such queries may hold together, as estimated; past that the one left first goes at once.
@@ -22,7 +25,7 @@ class QueryRegistry:
         self._linger = linger
         self._forget = forget
         self._room = room
-        self._queries: dict[str, LiveQuery] = {}
+        self._queries: dict[tuple[Visibility, str], LiveQuery] = {}
         self._lingering: dict[LiveQuery, tuple[asyncio.TimerHandle, int]] = {}
         self.lingering_weight = 0
 
@@ -34,9 +37,9 @@ class QueryRegistry:
 
     def obtain(self, plan: Plan, collection: str, spec: Mapping[str, object]) -> tuple[LiveQuery, bool]:
         """The query of that plan, and whether it is new."""
-        query = self._queries.get(plan.key)
+        query = self._queries.get((plan.visibility, plan.key))
         if query is None:
-            query = self._queries[plan.key] = LiveQuery(plan.key, collection, spec)
+            query = self._queries[plan.visibility, plan.key] = LiveQuery(plan.visibility, plan.key, collection, spec)
             query.plan = plan
             return query, True
         self._wanted(query)
@@ -46,7 +49,7 @@ class QueryRegistry:
         """A subscription is over."""
         query = subscription.query
         query.subscriptions.pop(subscription, None)
-        if not query.subscriptions and query not in self._lingering and self._queries.get(query.key) is query:
+        if not query.subscriptions and query not in self._lingering and self._is_kept(query):
             loop = asyncio.get_running_loop()
             weight = query.weight()
             self._lingering[query] = loop.call_later(self._linger, self._let_go, query), weight
@@ -57,13 +60,16 @@ class QueryRegistry:
     def ended(self, query: LiveQuery) -> None:
         """The query is over: who asks the same from now on gets a new one."""
         self._wanted(query)
-        if self._queries.get(query.key) is query:
-            del self._queries[query.key]
+        if self._is_kept(query):
+            del self._queries[query.visibility, query.key]
 
     def close(self) -> None:
         """Nothing happens any more."""
         for handle, _ in self._lingering.values():
             handle.cancel()
+
+    def _is_kept(self, query: LiveQuery) -> bool:
+        return self._queries.get((query.visibility, query.key)) is query
 
     def _wanted(self, query: LiveQuery) -> None:
         entry = self._lingering.pop(query, None)

@@ -37,10 +37,12 @@ from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
 from engine.postgres.errors import UNREADABLE, in_words, is_clients, is_statements
 from engine.postgres.snapshot_reader import Reader
+from engine.principal import Principal
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.change_feed import ChangeFeed
 from engine.stream.consumer import StreamDriver
 from engine.transaction import Discontinuity, Transaction
+from engine.visibility import Visibility
 
 __all__ = ["LiveQueries", "LiveSettings", "make_reader"]
 
@@ -173,11 +175,17 @@ class LiveQueries:
     # -- subscribing -----------------------------------------------------------------------------------------------
 
     async def subscribe(
-        self, collection: str, spec: Mapping[str, object], deliver: Deliver, resume: Resume | None = None
+        self,
+        principal: Principal,
+        collection: str,
+        spec: Mapping[str, object],
+        deliver: Deliver,
+        resume: Resume | None = None,
     ) -> Subscription:
         """Open a live query; call ``begin()`` on the result to receive its rows and every later change.
 
         Args:
+            principal: for whom. Its visibility counts as it is at this call.
             collection: an exposed collection's name.
             spec: the query: builder JSON (``where``, ``orderBy``, ``limit``, cursors) or ``{"sql": …, "params": […]}``.
             deliver: called in the event loop with each event.
@@ -186,7 +194,7 @@ class LiveQueries:
         Raises ``QueryRejectedError`` (with the protocol's code) if the query cannot be accepted.
         """
         try:
-            plan = await self._plan(collection, spec)
+            plan = await self._plan(principal.visibility, collection, spec)
         except PrivilegeLostError as lost:
             if lost.outdated:
                 self._definitions.redefined()
@@ -205,7 +213,7 @@ class LiveQueries:
             raise
         return subscription
 
-    async def _plan(self, collection: str, spec: Mapping[str, object]) -> Plan:
+    async def _plan(self, visibility: Visibility, collection: str, spec: Mapping[str, object]) -> Plan:
         """A plan under the catalog as it is now.
 
         A query that is refused may only be ahead of us: what it names was made a moment ago and the stream has yet to say
@@ -217,7 +225,7 @@ class LiveQueries:
             await self._catalog.current(_CATCH_UP)
             version = self._catalog.version
             try:
-                plan = await self._planner.plan(collection, spec)
+                plan = await self._planner.plan(visibility, collection, spec)
             except QueryRejectedError as refused:
                 caught_up = await self._catch_up()
                 if version != self._catalog.version:

@@ -7,6 +7,7 @@ which and why.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -37,6 +38,7 @@ from engine.query.sql.lexer import tokenize
 from engine.query.sql.reread import reread_sql
 from engine.query.sql.to_predicate import NotOneTableError, is_number
 from engine.query.sql.to_query import query_of
+from engine.visibility import ANONYMOUS, Visibility
 
 __all__ = ["SqlCache", "plan_query", "reread_instead"]
 
@@ -54,6 +56,7 @@ async def plan_query(
     catalog: Catalog,
     connection: psycopg.AsyncConnection[Any],
     cache: SqlCache | None = None,
+    visibility: Visibility = ANONYMOUS,
 ) -> IncrementalPlan | ReReadPlan:
     """Plan a subscription's query.
 
@@ -63,6 +66,7 @@ async def plan_query(
         catalog: what is exposed.
         connection: under ``SESSION_SETTINGS``, as a role that may become ``realtime_reader``. Nothing stays behind in it.
         cache: of SQL checked against this catalog.
+        visibility: what the subscriber may see; the plan is for it alone.
 
     Raises:
         UnknownCollection: no such collection.
@@ -78,14 +82,15 @@ async def plan_query(
     if table is None:
         raise UnknownCollectionError(f"no collection is named {collection!r}")
     try:
-        return await _plan(table, spec, catalog, connection, cache)
+        return replace(await _plan(table, spec, catalog, connection, cache), visibility=visibility)
     except (PermissionDeniedError, PrivilegeLostError) as refused:
         lost = await _lost(refused, table, spec, catalog, connection)
         if lost is not None:
             raise lost from refused
         if not isinstance(refused.__cause__, psycopg.errors.InsufficientPrivilege):
             raise
-    return await _plan(table, spec, catalog, connection, cache)  # what it lacked may have come back in between
+    # What it lacked may have come back in between.
+    return replace(await _plan(table, spec, catalog, connection, cache), visibility=visibility)
 
 
 async def _plan(
@@ -98,9 +103,7 @@ async def _plan(
     refuse_problem(table)
     if "sql" in spec:
         return await _plan_sql(table, spec, catalog, connection, cache)
-    query = await canonicalise(parse_query(spec, table), table, connection)
-    plan = compile_incremental(query, table)
-    return _reread_query(query, table, plan.reason) if isinstance(plan, NotIncremental) else plan
+    return _plan_query(await canonicalise(parse_query(spec, table), table, connection), table)
 
 
 async def _lost(
@@ -124,7 +127,12 @@ async def _lost(
 
 def reread_instead(plan: IncrementalPlan, reason: str) -> ReReadPlan:
     """The same query, read again: PostgreSQL makes the documents."""
-    return _reread_query(plan.query, plan.table, reason)
+    return replace(_reread_query(plan.query, plan.table, reason), visibility=plan.visibility)
+
+
+def _plan_query(query: Query, table: Table) -> IncrementalPlan | ReReadPlan:
+    plan = compile_incremental(query, table)
+    return _reread_query(query, table, plan.reason) if isinstance(plan, NotIncremental) else plan
 
 
 def _reread_query(query: Query, table: Table, reason: str) -> ReReadPlan:
@@ -162,9 +170,7 @@ async def _plan_sql(
     except NotOneTableError as error:
         reason = str(error)
         return await _reread_sql(await aside(lambda: reread_sql(checked, bound, reason), len(checked.sql)), connection)
-    query = await canonicalise(query, table, connection)
-    plan = compile_incremental(query, table)
-    return _reread_query(query, table, plan.reason) if isinstance(plan, NotIncremental) else plan
+    return _plan_query(await canonicalise(query, table, connection), table)
 
 
 async def _checked(

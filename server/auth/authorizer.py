@@ -1,27 +1,28 @@
 """Who may do what: the one place that is asked before anything is done for a client.
 
 Tokens and rules per channel come with a later version; until then there are names. A channel's name says of which kind it
-is, and the kind decides (:class:`NameRules`).
+is, and the kind decides (:class:`NameRules`). Collections are open to live queries as far as they are exposed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 from fnmatch import translate
 from re import compile as compile_pattern
 from typing import Protocol
 
 from engine.errors import QueryRejectedError
-from server.ports.channels import Member
+from engine.principal import Principal
 from server.protocol.client_messages import COLLECTION_PREFIX
 from server.protocol.error_codes import ErrorCode
 
-__all__ = ["Action", "Authorizer", "ChannelNotFoundError", "NameRules", "NotAllowedError"]
+__all__ = ["Action", "Authorizer", "ChannelNotFoundError", "Grant", "NameRules", "NotAllowedError"]
 
 
 class NotAllowedError(QueryRejectedError):
-    """The client may not do this in that channel."""
+    """The client may not do this with that channel or collection."""
 
     code = ErrorCode.PERMISSION_DENIED
 
@@ -33,18 +34,34 @@ class ChannelNotFoundError(QueryRejectedError):
 
 
 class Action(Enum):
-    """What a client can ask to do in a channel."""
+    """What a client can ask to do with a resource: ``QUERY`` with a collection, the others with a channel."""
 
+    QUERY = "query"
     SUBSCRIBE = "subscribe to"
     PUBLISH = "publish to"
     PRESENCE = "be present in"
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The permission to do what was asked for.
+
+    ``expires_at``: until when, in seconds since the Unix epoch; None: it does not expire.
+    """
+
+    expires_at: float | None = None
+
+
 class Authorizer(Protocol):
     """Decides. Called once per request, in the order of a connection's requests."""
 
-    async def check(self, member: Member, action: Action, channel: str) -> None:
-        """Raises ``QueryRejectedError`` with ``RT_003`` if it is not allowed, ``RT_004`` if there can be no such channel."""
+    async def authorize(self, principal: Principal, action: Action, resource: str) -> Grant:
+        """Whether ``principal`` may do ``action`` with the collection or channel named ``resource``.
+
+        Raises ``NotAllowedError`` (``RT_003``) if it may not, ``ChannelNotFoundError`` (``RT_004``) if there can be no such
+        channel.
+        """
+        ...
 
 
 class NameRules:
@@ -63,8 +80,13 @@ class NameRules:
     def __init__(self, open_channels: Iterable[str] = ("*",)) -> None:
         self._open = [compile_pattern(translate(pattern)) for pattern in open_channels]
 
-    async def check(self, member: Member, action: Action, channel: str) -> None:
+    async def authorize(self, principal: Principal, action: Action, resource: str) -> Grant:
         """See the class."""
+        if action is not Action.QUERY:
+            self._check(action, resource)
+        return Grant()
+
+    def _check(self, action: Action, channel: str) -> None:
         kind = channel.partition(":")[0]
         if channel.startswith(COLLECTION_PREFIX):
             raise NotAllowedError(f"{channel!r} is a live query: its rows are written with SQL")

@@ -17,6 +17,7 @@ from msgspec import UNSET
 
 from engine.channels.core.model import DisconnectedError, PresenceRefusedError, UnavailableError
 from engine.errors import RealtimeError
+from engine.principal import Principal
 from server.auth.authorizer import Action
 from server.client.failures import client_error
 from server.client.intake import Intake
@@ -36,7 +37,7 @@ _RECONNECT_AT_MOST = 10.0  # up to this
 
 
 class ChannelClient:
-    """See the module. ``member`` is who the client is."""
+    """See the module. ``principal`` is who the client is, ``member`` how the channels see its connection."""
 
     __slots__ = (
         "_attempts",
@@ -47,6 +48,7 @@ class ChannelClient:
         "_member",
         "_owed",
         "_present_turn",
+        "_principal",
         "_publishing",
         "_services",
         "_session",
@@ -57,9 +59,16 @@ class ChannelClient:
     )
 
     def __init__(
-        self, session: Session, member: Member, services: SharedServices, sink: Transport, intake: Intake
+        self,
+        session: Session,
+        principal: Principal,
+        member: Member,
+        services: SharedServices,
+        sink: Transport,
+        intake: Intake,
     ) -> None:
         self._session = session
+        self._principal = principal
         self._member = member
         self._services = services
         self._sink = sink
@@ -123,9 +132,9 @@ class ChannelClient:
     async def _join(self, request: ChannelRequest) -> None:
         services, member = self._services, self._member
         try:
-            await services.authorizer.check(member, Action.SUBSCRIBE, request.channel)
+            await services.authorizer.authorize(self._principal, Action.SUBSCRIBE, request.channel)
             if request.options.presence is not None:
-                await services.authorizer.check(member, Action.PRESENCE, request.channel)
+                await services.authorizer.authorize(self._principal, Action.PRESENCE, request.channel)
             await self._connected()
             deliver = partial(self._deliver, request)
             subscription = await services.channels.subscribe(
@@ -200,7 +209,7 @@ class ChannelClient:
         while self._to_publish:
             message = self._to_publish[0]
             try:
-                await self._services.authorizer.check(self._member, Action.PUBLISH, message.channel)
+                await self._services.authorizer.authorize(self._principal, Action.PUBLISH, message.channel)
             except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
                 self._answer(_named(message), client_error(error, "publish_failed", channel=message.channel))
                 self._intake.done(len(message.data))
@@ -249,7 +258,7 @@ class ChannelClient:
                     await asyncio.wait({joining})
                 if change.request.ended or self._gone:
                     raise PresenceRefusedError(f"this connection is not subscribed to {message.channel!r} any more")
-                await self._services.authorizer.check(self._member, Action.PRESENCE, message.channel)
+                await self._services.authorizer.authorize(self._principal, Action.PRESENCE, message.channel)
                 await self._services.channels.set_presence(message.channel, self._member, change.data)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._answer(about, client_error(error, "presence_failed", channel=message.channel))

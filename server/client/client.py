@@ -18,6 +18,8 @@ import structlog
 from engine.channels.core.model import UnavailableError
 from engine.errors import RealtimeError
 from engine.live.planning_budget import PLANNING, PlanningBudget
+from engine.principal import Principal
+from server.auth.authorizer import Action
 from server.client.channel_subscriptions import ChannelClient
 from server.client.intake import Intake
 from server.client.shared import SharedServices
@@ -42,26 +44,35 @@ _log = structlog.get_logger("realtime.client")
 
 
 class Client:
-    """The session, its subscriptions and its sink. The owner calls ``start``, ``carry_out``, ``relieve`` and ``gone``."""
+    """The session, its subscriptions and its sink. The owner calls ``start``, ``carry_out``, ``relieve`` and ``gone``.
+
+    ``principal`` is who the client is, ``member`` how the channels see its connection.
+    """
 
     __slots__ = (
+        "_authorizer",
         "_budget",
         "_channels",
         "_intake",
         "_live",
         "_live_queries",
         "_paused",
+        "_principal",
         "_relieving",
         "_sink",
         "_tasks",
         "session",
     )
 
-    def __init__(self, session: Session, member: Member, services: SharedServices, sink: Transport) -> None:
+    def __init__(
+        self, session: Session, principal: Principal, member: Member, services: SharedServices, sink: Transport
+    ) -> None:
         self.session = session
+        self._principal = principal
+        self._authorizer = services.authorizer
         self._live_queries = services.live_queries
         self._intake = Intake(sink, services.intake)
-        self._channels = ChannelClient(session, member, services, sink, self._intake)
+        self._channels = ChannelClient(session, principal, member, services, sink, self._intake)
         self._sink = sink
         self._live: dict[LiveRequest, LiveSubscription] = {}
         self._paused: dict[LiveRequest, None] = {}  # an ordered set: who waited longest comes first
@@ -164,8 +175,9 @@ class Client:
         self._budget = self._budget or PlanningBudget()
         PLANNING.set(self._budget)
         try:
+            await self._authorizer.authorize(self._principal, Action.QUERY, request.collection)
             subscription = await self._live_queries.subscribe(
-                request.collection, request.query, partial(self._deliver, request), request.resume
+                self._principal, request.collection, request.query, partial(self._deliver, request), request.resume
             )
         except RealtimeError as error:
             self._reject(request, error)

@@ -11,6 +11,7 @@ from typing import Protocol
 from engine.errors import QueryRejectedError
 from engine.live.core.resume_log import Resume
 from engine.lsn import Lsn
+from engine.principal import Principal
 
 __all__ = ["LiveEvent", "LiveQueryService", "LiveSubscription"]
 
@@ -76,10 +77,11 @@ class LiveQueryService(Protocol):
 
     async def subscribe(
         self,
+        principal: Principal,
         collection: str,
         spec: Mapping[str, object],
         deliver: Callable[[LiveSubscription, LiveEvent], None],
         resume: Resume | None = None,
     ) -> LiveSubscription:
-        """Open a live query. Raises ``QueryRejectedError`` if it cannot be accepted."""
+        """Open a live query for ``principal``. Raises ``QueryRejectedError`` if it cannot be accepted."""
         ...

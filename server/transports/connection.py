@@ -60,7 +60,7 @@ class Admitted:
         self._enter(State.OPEN)
         self._authentication = None
         member = self._admission.member(principal)
-        self._client = Client(self.session, member, self._admission.services, transport)
+        self._client = Client(self.session, principal, member, self._admission.services, transport)
         self._client.start()
 
     def _release(self, *, left: bool) -> None:

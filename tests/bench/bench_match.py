@@ -13,6 +13,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from engine.catalog.load import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
@@ -25,6 +26,7 @@ from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.stream.tail import TransactionTail
 from engine.transaction import Message
+from engine.visibility import ANONYMOUS, Visibility
 from server.app.gc_tuning import tune_gc
 from server.wire.encoder import EventFrames
 from tests.bench.report import report
@@ -33,12 +35,12 @@ from tests.bench.stream import MESSAGES, insert, relation, row, transaction
 ROUNDS = 3
 
 
-def plan_for(room: str) -> IncrementalPlan:
+def plan_for(room: str, visibility: Visibility = ANONYMOUS) -> IncrementalPlan:
     """The plan of the benchmark's query for one room."""
     spec = {"where": [["roomId", "==", room]], "orderBy": [["createdAt", "desc"]], "limit": 50}
     plan = compile_incremental(parse_query(spec, MESSAGES), MESSAGES)
     assert isinstance(plan, IncrementalPlan)
-    return plan
+    return replace(plan, visibility=visibility)
 
 
 class Bench:
@@ -59,7 +61,7 @@ class Bench:
         for number in range(queries):
             room = f"room-{number}"
             plan = plan_for(room)
-            query = LiveQuery(plan.key, "messages", {})
+            query = LiveQuery(plan.visibility, plan.key, "messages", {})
             query.plan = plan
             rows = [row(number * rows_each + each, room) for each in range(rows_each)]
             assert self.router.hand_over_window(query, plan, ReadResult(snapshot, list(rows), ()))

@@ -51,7 +51,7 @@ def windows(count: int) -> tuple[Dispatcher, list[LiveQuery]]:
     for number in range(count):
         room = f"room-{number}"
         plan = plan_for(room)
-        query = LiveQuery(plan.key, "messages", {})
+        query = LiveQuery(plan.visibility, plan.key, "messages", {})
         query.plan = plan
         rows = [row(number * size + each, room) for each in range(size)]
         assert router.hand_over_window(query, plan, ReadResult(_SNAPSHOT, rows, ()))

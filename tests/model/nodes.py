@@ -19,6 +19,7 @@ from server.app.node import Node
 from server.app.settings import Settings
 from server.app.uvicorn_http import HttpProtocol
 from server.rest import Rest
+from server.transports.http_routes import transport_routes
 from tests.support.listener import slot_name
 from tests.support.ports import free_port
 from tests.support.processes import ServerProcess, start
@@ -83,9 +84,10 @@ class NodeHere(ModelNode):
     async def _start(self) -> None:
         self._node = Node(self._settings, self.dsn)
         self._rest = Rest(self.dsn, "test", key=None, pool_size=2, message_size=self._settings.max_message_size)
+        transports = transport_routes(self._node.sessions, self._settings.allowed_origins)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                make_app(self._node.status, [self._rest.mount]),
+                make_app(self._node.status, [*transports, self._rest.mount]),
                 http=cast("Any", partial(HttpProtocol, self._node)),
                 ws="none",
                 lifespan="off",

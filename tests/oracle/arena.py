@@ -20,6 +20,7 @@ from engine.live.core.shared_query import Subscription
 from engine.live.service import LiveQueries, LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.session_settings import connection_options
+from engine.principal import Principal
 from tests.oracle.queries import Query
 from tests.support.stream_and_live import StreamAndLive
 
@@ -83,7 +84,7 @@ class Arena:
     async def subscribe(self, query: Query) -> Client:
         """A new client with its first list."""
         client = Client(query)
-        client.subscription = await self.live.subscribe(query.collection, query.spec, client.deliver)
+        client.subscription = await self.live.subscribe(Principal(), query.collection, query.spec, client.deliver)
         client.subscription.begin()
         return client
 
@@ -96,7 +97,9 @@ class Arena:
         client.states.clear()
         client.states.append((position, rows))
         query, resume = client.query, Resume(position, gone.epoch)
-        client.subscription = await self.live.subscribe(query.collection, query.spec, client.deliver, resume)
+        client.subscription = await self.live.subscribe(
+            Principal(), query.collection, query.spec, client.deliver, resume
+        )
         gone.cancel()
         recovered, events = client.subscription.recovered, client.events
         client.subscription.begin()

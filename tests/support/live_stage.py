@@ -19,6 +19,7 @@ from engine.live.core.shared_query import Subscription
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.session_settings import connection_options
+from engine.principal import Principal
 from tests.oracle.arena import Client
 from tests.oracle.queries import Query
 from tests.support.stream_and_live import StreamAndLive
@@ -78,10 +79,18 @@ class Stage:
     def slot(self) -> str:
         return self.feed.settings.slot_name
 
-    async def follow(self, query: Query, inspect: Callable[[list[Any]], None] | None = None) -> Follower:
+    async def follow(
+        self,
+        query: Query,
+        inspect: Callable[[list[Any]], None] | None = None,
+        *,
+        principal: Principal | None = None,
+    ) -> Follower:
         follower = Follower(query, inspect)
         async with asyncio.timeout(PATIENCE):
-            follower.subscription = await self.live.subscribe(query.collection, query.spec, follower.deliver)
+            follower.subscription = await self.live.subscribe(
+                principal or Principal(), query.collection, query.spec, follower.deliver
+            )
         follower.subscription.begin()
         return follower
 

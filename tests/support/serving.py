@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from engine.errors import InvalidQueryError, QueryRejectedError
 from engine.live.core.resume_log import Resume
+from engine.principal import Principal
 from server.app.http import make_app
 from server.app.uvicorn_http import HttpProtocol
 from server.auth.authenticator import AddressAuthenticator, Authenticator
@@ -90,6 +91,7 @@ class Lists:
 
     async def subscribe(
         self,
+        principal: Principal,
         collection: str,
         spec: Mapping[str, object],
         deliver: Callable[[LiveSubscription, LiveEvent], None],

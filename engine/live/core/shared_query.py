@@ -1,8 +1,8 @@
 """Shared live queries and the subscriptions to them.
 
-Subscribers with the same canonical query share one :class:`LiveQuery`: one window (or one list of re-read rows), one
-difference, one encoding. A subscription that cannot keep up is paused; on resuming it gets the difference between the list
-it has and the current one, however many changes lie between.
+Subscribers with the same visibility and canonical query share one :class:`LiveQuery`: one window (or one list of re-read
+rows), one difference, one encoding. A subscription that cannot keep up is paused; on resuming it gets the difference between
+the list it has and the current one, however many changes lie between.
 
 A transaction changes the windows of many queries at once, and their subscribers are told one after the other. Telling one
 can pause, resume, begin or cancel any other. So a query keeps the list from before its change (:meth:`LiveQuery.stage`)
@@ -21,6 +21,7 @@ from engine.live.core.diff import DocChange, WindowEvent, list_changes
 from engine.live.core.resume_log import Resume, ResumeLog
 from engine.lsn import Lsn
 from engine.query.ir.reread_plan import ReReadPlan
+from engine.visibility import Visibility
 
 if TYPE_CHECKING:
     from engine.live.core.window import Row, Window
@@ -79,7 +80,7 @@ _EMPTY = ResultSet(())
 
 
 class LiveQuery:
-    """One canonical query with its subscribers.
+    """One canonical query with its subscribers, who all may see the same: ``visibility``.
 
     Its rows are in ``window`` (incremental) or in ``rows`` (read last, re-read). A change of the table's definition can
     turn one into the other; subscribers only ever see the difference. ``pending`` are the transactions (32-bit ids) on the
@@ -99,10 +100,12 @@ class LiveQuery:
         "rows",
         "spec",
         "subscriptions",
+        "visibility",
         "window",
     )
 
-    def __init__(self, key: str, collection: str, spec: Mapping[str, object]) -> None:
+    def __init__(self, visibility: Visibility, key: str, collection: str, spec: Mapping[str, object]) -> None:
+        self.visibility = visibility
         self.key = key
         self.collection = collection
         self.spec = spec

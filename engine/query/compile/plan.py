@@ -25,6 +25,7 @@ from engine.query.ir.model import Query
 from engine.query.ir.normalise import normalise
 from engine.query.ir.sort_order import KeyPart, SortKey, key_parts, row_key, sort_keys
 from engine.transaction import Row
+from engine.visibility import ANONYMOUS, Visibility
 
 __all__ = ["IncrementalPlan", "IndexTerms", "NotIncremental", "RangeTerm", "compile_incremental"]
 
@@ -40,11 +41,11 @@ class NotIncremental:
 class IncrementalPlan:
     """Everything a window needs to know about its query. Rows are in the layout of ``table``.
 
-    ``key``: equal for queries with equal results over an unchanged table. ``matches``: the predicate is true and the row
-    lies inside the cursors; it reads only the columns in ``needs``, as does ``sort_key``. ``sort_key``: unique, ending in
-    the primary key; plain tuple order is the query's order. ``identity``: by which UPDATE and DELETE name the old row
-    (bytes if it is one column, else a tuple). ``encode``: the document. ``index_terms``: for the matcher; a row that
-    matches satisfies at least one.
+    ``key``: equal for queries with equal results over an unchanged table, for equal ``visibility``. ``matches``: the
+    predicate is true and the row lies inside the cursors; it reads only the columns in ``needs``, as does ``sort_key``.
+    ``sort_key``: unique, ending in the primary key; plain tuple order is the query's order. ``identity``: by which UPDATE
+    and DELETE name the old row (bytes if it is one column, else a tuple). ``encode``: the document. ``index_terms``: for
+    the matcher; a row that matches satisfies at least one.
 
     The functions raise ``LookupError`` or ``ValueError`` for text that the catalog's types do not have (as an enum label
     newer than the catalog), and ``TypeError`` for NULL in a column the catalog calls NOT NULL.
@@ -61,6 +62,7 @@ class IncrementalPlan:
     doc_id: Callable[[Row], str]
     encode: Callable[[Row], bytes]
     index_terms: tuple[IndexTerms, ...]
+    visibility: Visibility = ANONYMOUS
 
     def read(self, limit: int | None) -> Statement:
         """The statement that reads the first ``limit`` rows (None: all), columns in layout order."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.postgres.statement import Statement
+from engine.visibility import ANONYMOUS, Visibility
 
 __all__ = ["ReReadPlan", "unique_ids"]
 
@@ -21,12 +22,13 @@ class ReReadPlan:
     """A query that is answered by running it again.
 
     Attributes:
-        key: canonical; equal for equal queries, which may share one result.
+        key: canonical; equal for equal queries, which may share one result where ``visibility`` is equal, too.
         statement: returns ``(id text, document text)`` rows in order. Ids may repeat (see :func:`unique_ids`).
         dependencies: oids of the exposed tables it reads; of a partitioned table the root's.
         reason: why it is re-read, in words for the user.
         time_dependent: its answer also changes with the clock (``now()``), not only with its tables.
         columns: names of the document's fields, in output order.
+        visibility: what its subscribers may see.
     """
 
     key: str
@@ -35,6 +37,7 @@ class ReReadPlan:
     reason: str
     time_dependent: bool
     columns: tuple[str, ...]
+    visibility: Visibility = ANONYMOUS
 
 
 def unique_ids(ids: Iterable[str]) -> list[str]:

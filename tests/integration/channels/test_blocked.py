@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from engine.channels.core.model import UnavailableError
+from engine.principal import Principal
 from tests.support.channel_nodes import PATIENCE, node, read, run, until
 
 
@@ -79,7 +80,7 @@ async def test_a_read_only_database_refuses_messages_for_the_moment_and_goes_on_
                 except UnavailableError as refused:
                     assert (refused.code, "read-only" in str(refused)) == ("RT_001", True)  # noqa: PT017
                     break
-        await here.live.subscribe("t", {"sql": "select count(*) from t"}, lambda *_: None)
+        await here.live.subscribe(Principal(), "t", {"sql": "select count(*) from t"}, lambda *_: None)
         await until(lambda: read(database, lease)[0][0] > before)
         set_read_only(database, name, "off")
         async with asyncio.timeout(PATIENCE):
@@ -99,7 +100,7 @@ async def test_a_node_starts_in_a_read_only_database_and_publishes_once_that_is_
     run(database, "select realtime.broadcast('chat:1', 'said', '1')")  # its commit is recorded by the node
     set_read_only(database, name, "on")
     async with node(database) as here:
-        await here.live.subscribe("t", {"sql": "select count(*) from t"}, lambda *_: None)
+        await here.live.subscribe(Principal(), "t", {"sql": "select count(*) from t"}, lambda *_: None)
         await until(lambda: here.channels.problems)
         assert "default_transaction_read_only" in here.channels.problems[0]
         with pytest.raises(UnavailableError, match="read-only"):

@@ -12,6 +12,7 @@ import pytest
 
 from engine.errors import RealtimeError
 from engine.live.core.shared_query import Subscription
+from engine.principal import Principal
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import drop_database
@@ -93,7 +94,7 @@ async def test_live_queries_over_a_latin1_table_show_and_find_its_characters(lat
         ]
         for spec in specs:
             told: list[Any] = []
-            (await one.live.subscribe("staedte", spec, into(told))).begin()
+            (await one.live.subscribe(Principal(), "staedte", spec, into(told))).begin()
             run(latin1, "insert into städte values (3, 'Neuchâtel', 'ê')")
             await until(lambda: len(told) == 2)
             assert [change["doc"]["data"]["größe"] for change in told] == ["é", "ê"]
@@ -107,5 +108,5 @@ async def test_live_queries_over_a_latin1_table_show_and_find_its_characters(lat
         ]
         for spec in refused_specs:
             with pytest.raises(RealtimeError, match="LATIN1") as refused:
-                await one.live.subscribe("staedte", spec, into([]))
+                await one.live.subscribe(Principal(), "staedte", spec, into([]))
             assert refused.value.code == "RT_007"

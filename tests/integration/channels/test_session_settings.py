@@ -13,6 +13,7 @@ from psycopg import sql
 from engine.channels.core.model import Member
 from engine.live.core.diff import WindowEvent
 from engine.live.core.shared_query import Subscription
+from engine.principal import Principal
 from server.cli.migrate import migrate, migrated_state
 from tests.support.channel_nodes import PATIENCE, connect, node, read, run, until
 
@@ -99,7 +100,7 @@ async def test_settings_of_the_database_change_nothing(where: str, request: pyte
             (rows, {"where": [["at", "<", "2026-02-01T00:00:00Z"]]}),
             (count, {"sql": "select count(*) as many, max(x) as most from public.t where n is distinct from 5"}),
         ):
-            subscription = await here.live.subscribe("t", spec, watcher.deliver)
+            subscription = await here.live.subscribe(Principal(), "t", spec, watcher.deliver)
             subscription.begin()
         first = {"id": 1, "at": "2026-01-02T03:04:05+00:00", "x": 0.30000000000000004, "n": None}
         await rows.until([first])
@@ -134,7 +135,7 @@ async def test_settings_changed_while_a_node_runs_do_not_end_its_queries(databas
     async with node(database) as here:
         count = Watcher()
         spec = {"sql": "select count(*) as many from t"}
-        (await here.live.subscribe("t", spec, count.deliver)).begin()
+        (await here.live.subscribe(Principal(), "t", spec, count.deliver)).begin()
         await count.until([{"many": 1}])
         set_all(database, {name: value for name, value in HOSTILE.items() if name != "search_path"})
         for number in range(2, 6):  # all connections are replaced, and start with the new settings
@@ -147,7 +148,9 @@ async def test_settings_changed_while_a_node_runs_do_not_end_its_queries(databas
             await count.until([{"many": number}])
             await here.publish("chat:1", number, member=Member("somebody"))
             (
-                await here.live.subscribe("t", {**spec, "sql": f"{spec['sql']} where id < 100 + {number}"}, _ignore)
+                await here.live.subscribe(
+                    Principal(), "t", {**spec, "sql": f"{spec['sql']} where id < 100 + {number}"}, _ignore
+                )
             ).begin()
 
 

@@ -15,6 +15,7 @@ from engine.errors import FeedError, InvalidQueryError, PermissionDeniedError
 from engine.feed.feed import Feed, FeedSettings
 from engine.live.plan_cache import Planner
 from engine.postgres.snapshot_reader import Reader as LiveReader
+from engine.visibility import ANONYMOUS
 from server.app.settings import Settings
 from server.cli.doctor import diagnose
 from server.cli.local_postgres import LocalPostgres
@@ -107,11 +108,11 @@ async def test_what_clients_may_not_name_is_refused_as_in_english(base: str) -> 
             with pytest.raises(
                 PermissionDeniedError, match=f'"{name}" cannot be named: it does not exist or is not exposed'
             ):
-                await planner.plan("t", {"sql": f"select id, (null::{name}) is null as x from t"})
+                await planner.plan(ANONYMOUS, "t", {"sql": f"select id, (null::{name}) is null as x from t"})
         with pytest.raises(InvalidQueryError, match=r"existiert nicht .*, or one of its types is not exposed"):
-            await planner.plan("t", {"sql": "select missing(id) as x from t"})
+            await planner.plan(ANONYMOUS, "t", {"sql": "select missing(id) as x from t"})
         with pytest.raises(InvalidQueryError) as refused:
-            await planner.plan("t", {"sql": "select id + date '2000-01-01' || true as x from t"})
+            await planner.plan(ANONYMOUS, "t", {"sql": "select id + date '2000-01-01' || true as x from t"})
         assert "types is not exposed" not in str(refused.value), "this is about an operator"
     finally:
         await reader.close()

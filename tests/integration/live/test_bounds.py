@@ -16,6 +16,8 @@ from engine.live.plan_cache import Planner
 from engine.live.planning_budget import PLANNING, PlanningBudget
 from engine.postgres.errors import TableLockedError
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
+from engine.principal import Principal
+from engine.visibility import ANONYMOUS
 from tests.oracle.queries import Query
 from tests.support.live_stage import QUICK, json_rows, open_transaction, run, stage
 
@@ -41,15 +43,17 @@ async def test_a_flood_of_large_queries_is_bounded_and_leaves_the_plans_of_other
         async with reader.connection() as connection:
             planner.use(await load_catalog(connection))
         good: list[dict[str, object]] = [{"limit": 5}, {"sql": "select count(*) from t"}]
-        plans = [await planner.plan("t", spec) for spec in good]
-        assert [await planner.plan("t", spec) for spec in good] == plans
+        plans = [await planner.plan(ANONYMOUS, "t", spec) for spec in good]
+        assert [await planner.plan(ANONYMOUS, "t", spec) for spec in good] == plans
         for number in range(60):
             long = f"{number:09}" + "y" * 10_000
-            await planner.plan("t", {"where": [["body", "==", long]]})
-            await planner.plan("t", {"sql": "select id from t where body = $1", "params": [long]})
-            await planner.plan("t", {"sql": f"select id from t where n in ({', '.join(['1'] * 200)}, {number})"})
+            await planner.plan(ANONYMOUS, "t", {"where": [["body", "==", long]]})
+            await planner.plan(ANONYMOUS, "t", {"sql": "select id from t where body = $1", "params": [long]})
+            await planner.plan(
+                ANONYMOUS, "t", {"sql": f"select id from t where n in ({', '.join(['1'] * 200)}, {number})"}
+            )
             assert planner.weight <= 2 * room
-        again = [await planner.plan("t", spec) for spec in good]
+        again = [await planner.plan(ANONYMOUS, "t", spec) for spec in good]
         assert all(kept is plan for kept, plan in zip(again, plans, strict=True))
     finally:
         await reader.close()
@@ -78,7 +82,9 @@ async def test_sql_of_clients_leaves_no_cycles_that_only_the_garbage_collector_f
         gc.disable()
         for number in range(3):
             with suppress(QueryRejectedError):
-                await planner.plan("t", {"sql": sql.format(values=", ".join(map(str, range(number, 2_000))))})
+                await planner.plan(
+                    ANONYMOUS, "t", {"sql": sql.format(values=", ".join(map(str, range(number, 2_000))))}
+                )
         assert gc.collect() < 2_000, "fewer objects than one of these trees has"
     finally:
         gc.enable()
@@ -108,7 +114,9 @@ async def test_sql_whose_rows_are_too_large_together_is_refused_before_they_are_
     async with stage(base) as live:
         for rows in (40, 200):
             with pytest.raises(ResultTooLargeError, match="more than 33554432 bytes together") as refused:
-                await live.live.subscribe("t", {"sql": sql, "params": [rows]}, lambda subscription, event: None)
+                await live.live.subscribe(
+                    Principal(), "t", {"sql": sql, "params": [rows]}, lambda subscription, event: None
+                )
             assert refused.value.code == "RT_007"
         await live.check(await live.follow(Query("t", {"sql": sql, "params": [20]}, truth)))
         growing = Query("t", {"sql": "select id, repeat(body, 100) as x from t order by id"}, "")
@@ -130,7 +138,7 @@ async def test_sql_whose_rows_are_too_large_together_is_refused_before_they_are_
 async def test_the_values_of_a_query_are_bounded_together(base: str, spec: dict[str, object]) -> None:
     async with stage(base) as live:
         with pytest.raises(InvalidQueryError, match="characters together; at most 100000 are allowed") as refused:
-            await live.live.subscribe("t", spec, lambda subscription, event: None)
+            await live.live.subscribe(Principal(), "t", spec, lambda subscription, event: None)
         assert refused.value.code == "RT_007"
 
 
@@ -173,7 +181,7 @@ async def test_time_that_a_locked_table_takes_is_not_charged_to_the_connection_t
         async with reader.connection() as connection:
             planner.use(await load_catalog(connection))
         with open_transaction(base, "lock table t in access exclusive mode"), pytest.raises(TableLockedError):
-            await planner.plan("t", {"sql": "select id from t"})
+            await planner.plan(ANONYMOUS, "t", {"sql": "select id from t"})
         assert budget.wait < 1
     finally:
         await reader.close()

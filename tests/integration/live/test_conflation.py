@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.live.core.diff import WindowEvent, apply_changes, list_changes
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import LiveQuery, ResultSet, Subscription
+from engine.visibility import ANONYMOUS
 from tests.oracle.queries import Query
 from tests.support.live_stage import Follower, json_rows, run, stage
 
@@ -25,7 +26,7 @@ class Theatre:
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
         self.position = 1
-        self.queries = [LiveQuery(str(number), "t", {}) for number in range(3)]
+        self.queries = [LiveQuery(ANONYMOUS, str(number), "t", {}) for number in range(3)]
         self.watchers: list[Watcher] = []
         self.failures: list[str] = []
 

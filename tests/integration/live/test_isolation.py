@@ -9,6 +9,7 @@ import pytest
 from engine.live.core.diff import WindowEvent
 from engine.live.core.shared_query import Subscription
 from engine.live.core.window import Window
+from engine.principal import Principal
 from tests.oracle.queries import Query
 from tests.support.live_stage import Follower, run, stage
 
@@ -34,7 +35,7 @@ async def test_a_subscriber_that_cannot_be_told_is_ended_and_the_others_are_told
     run(dsn, *MAKE, "insert into item values (1, 'a')")
     async with stage(dsn) as here:
         faulty = Faulty(ALL)
-        faulty.subscription = await here.live.subscribe("item", ALL.spec, faulty.deliver)
+        faulty.subscription = await here.live.subscribe(Principal(), "item", ALL.spec, faulty.deliver)
         faulty.subscription.begin()
         well = await here.follow(ALL)
         run(dsn, "insert into item values (2, 'b')", "insert into item values (3, 'c')")

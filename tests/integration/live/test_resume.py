@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine.live.core.diff import WindowEvent, apply_changes, list_changes
 from engine.live.core.resume_log import Resume, ResumeLog
+from engine.principal import Principal
 from tests.oracle.queries import Query
 from tests.support.live_stage import QUICK, Follower, Stage, run, stage
 
@@ -76,7 +77,9 @@ async def back(play: Stage, gone: Follower) -> Follower:
     again = Follower(gone.query)
     again.list, again.position = list(gone.list), gone.position
     resume = Resume(gone.position, gone.subscription.epoch)
-    again.subscription = await play.live.subscribe(gone.query.collection, gone.query.spec, again.deliver, resume)
+    again.subscription = await play.live.subscribe(
+        Principal(), gone.query.collection, gone.query.spec, again.deliver, resume
+    )
     return again
 
 

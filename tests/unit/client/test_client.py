@@ -6,6 +6,7 @@ import asyncio
 import json
 from itertools import pairwise
 
+from engine.principal import Principal
 from server.client.client import Client
 from server.client.intake import SharedIntake
 from server.client.shared import SharedServices
@@ -48,7 +49,8 @@ class Sink:
 
 def client(lists: Lists, sink: Sink, services: SharedServices | None = None) -> Client:
     limits = SessionLimits(message_rate=10_000)
-    return Client(Session("c", limits), Member("c", None), services or SharedServices(lists, Rooms()), sink)
+    services = services or SharedServices(lists, Rooms())
+    return Client(Session("c", limits), Principal(), Member("c", None), services, sink)
 
 
 def subscribe(target: Client, id: str, filler: str = "") -> None:

@@ -31,7 +31,7 @@ def test_what_a_snapshot_shows_is_not_applied_again_although_positions_begin_low
     position = router.position
     router.interrupt(other_history=True)
     plan = plan_for("room")
-    query = LiveQuery(plan.key, "messages", {})
+    query = LiveQuery(plan.visibility, plan.key, "messages", {})
     query.plan = plan
     # The row of transaction 10 is gone again; the stream, which is behind, brings it all the same.
     snapshot = Snapshot(1012, 1012, frozenset(), position=12 * 256)

@@ -48,7 +48,7 @@ class Stage:
             return encode(values)
 
         plan = replace(plan, encode=counting)
-        query = LiveQuery(plan.key, "messages", {})
+        query = LiveQuery(plan.visibility, plan.key, "messages", {})
         query.plan = plan
         read = ReadResult(Snapshot(1000, 1000, frozenset()), [row(1, "room")], ())
         assert self.router.hand_over_window(query, plan, read)

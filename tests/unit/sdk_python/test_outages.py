@@ -10,6 +10,7 @@ from bunbase import Realtime, RealtimeError, Snapshot
 
 from engine.errors import DatabaseUnavailableError
 from engine.live.core.resume_log import Resume
+from engine.principal import Principal
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from tests.support.processes import PATIENCE
 from tests.support.serving import Lists, ListSubscription, open_door
@@ -22,6 +23,7 @@ class Away(Lists):
 
     async def subscribe(
         self,
+        principal: Principal,
         collection: str,
         spec: Mapping[str, object],
         deliver: Callable[[LiveSubscription, LiveEvent], None],
@@ -30,7 +32,7 @@ class Away(Lists):
         self.refusals -= 1
         if self.refusals >= 0:
             raise DatabaseUnavailableError("the database cannot be reached; try again")
-        return await super().subscribe(collection, spec, deliver, resume)
+        return await super().subscribe(principal, collection, spec, deliver, resume)
 
 
 async def test_a_live_query_that_is_opened_while_the_database_is_away_is_served_when_it_is_back() -> None:

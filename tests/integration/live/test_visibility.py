@@ -1,0 +1,78 @@
+"""Subscribers that may see different rows share no plan, no window and no read, although they ask the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.principal import Principal
+from engine.visibility import Visibility
+from tests.oracle.queries import Query
+from tests.support.live_stage import Follower, Stage, json_rows, run, stage, until
+
+RED, BLUE = Visibility.of("member", {"org": "red"}, ["org"]), Visibility.of("member", {"org": "blue"}, ["org"])
+INCREMENTAL = Query("t", {"where": [["n", ">", 0]]}, json_rows("select * from t where n > 0 order by id"))
+REREAD = Query(
+    "t", {"sql": "select count(*) as n from t where n > 0"}, json_rows("select count(*) as n from t where n > 0")
+)
+
+
+@pytest.fixture
+def table(database: str) -> str:
+    run(
+        database,
+        "create table t (id int primary key, n int)",
+        "select realtime.expose('t')",
+        "insert into t values (1, 1), (2, 2)",
+    )
+    return database
+
+
+def sharing(followers: list[Follower]) -> list[tuple[Any, Any]]:
+    """Query and plan that each follower has."""
+    found = []
+    for follower in followers:
+        assert follower.subscription is not None
+        query = follower.subscription.query
+        found.append((query, query.plan))
+    return found
+
+
+@pytest.mark.parametrize("query", [INCREMENTAL, REREAD], ids=["incremental", "re-read"])
+async def test_two_visibilities_never_share_a_plan_a_window_or_a_read(table: str, query: Query) -> None:
+    async with stage(table) as play:
+        ann, bea, rob = (
+            Principal("ann", visibility=RED),
+            Principal("bea", visibility=BLUE),
+            Principal("rob", visibility=RED),
+        )
+        red, blue = await play.follow(query, principal=ann), await play.follow(query, principal=bea)
+        reads = play.live.status()["reads"]
+        assert reads == 2, "one for each"
+        alike = await play.follow(query, principal=rob)
+        assert play.live.status()["reads"] == reads, "what is equal is shared"
+        await apart(play, red, blue, alike)
+        # A principal is referenced: what it may see now counts for its next subscription.
+        ann.visibility = BLUE
+        renewed = await play.follow(query, principal=ann)
+        assert sharing([renewed]) == sharing([blue])
+        run(table, "update t set n = 5 where id = 1", "insert into t values (3, 3)")
+        await play.check(red, blue, alike, renewed)
+        # All plans are made again, each for its own visibility.
+        run(table, "alter table t add column later int default 7", "insert into t values (4, 4)")
+        await play.check(red, blue, alike, renewed)
+        await apart(play, red, blue, alike)
+
+
+async def apart(play: Stage, red: Follower, blue: Follower, alike: Follower) -> None:
+    (of_red, red_plan), (of_blue, blue_plan), shared = sharing([red, blue, alike])
+    assert shared == (of_red, red_plan)
+    assert of_red is not of_blue
+    assert red_plan is not blue_plan
+    assert (of_red.visibility, red_plan.visibility) == (RED, RED)
+    assert (of_blue.visibility, blue_plan.visibility) == (BLUE, BLUE)
+    assert red_plan.key == blue_plan.key
+    assert (of_red.window is None) == (of_blue.window is None)
+    assert of_red.window is None or of_red.window is not of_blue.window
+    await until(lambda: play.live.status()["queries"] == 2)

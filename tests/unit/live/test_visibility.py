@@ -1,0 +1,82 @@
+"""What subscribers may see keeps them apart: nothing is shared between two visibilities."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.live.core.shared_query import LiveQuery, Subscription
+from engine.live.plan_cache import Plan
+from engine.live.registry import QueryRegistry
+from engine.query.planner import reread_instead
+from engine.visibility import ANONYMOUS, Visibility
+from tests.bench.bench_match import plan_for
+
+claims = st.dictionaries(st.sampled_from(["org", "team", "email"]), st.one_of(st.none(), st.integers(), st.text()))
+
+
+@given(claims, claims, st.sets(st.sampled_from(["org", "team"])), st.sampled_from(["member", "admin"]))
+def test_visibilities_are_equal_where_role_and_the_claims_that_policies_read_are(
+    one: dict[str, object], other: dict[str, object], read: set[str], role: str
+) -> None:
+    first, second = Visibility.of("member", one, read), Visibility.of(role, other, read)
+    same = role == "member" and all(
+        (name in one) == (name in other) and one.get(name) == other.get(name) for name in read
+    )
+    assert (first == second) == same
+    if same:
+        assert hash(first) == hash(second)
+
+
+def test_claims_of_other_types_or_under_other_names_are_others() -> None:
+    read = ["a", "b"]
+    different: list[dict[str, object]] = [
+        {},
+        {"a": None},
+        {"a": 1},
+        {"a": "1"},
+        {"a": True},
+        {"b": 1},
+        {"a": [1]},
+        {"a": {"b": 1}},
+    ]
+    assert len({Visibility.of("member", claims, read) for claims in different}) == len(different)
+    assert Visibility.of("member", {"a": 1, "b": 2}, ["a", "b"]) == Visibility.of(
+        "member", {"b": 2, "a": 1}, ["b", "a"]
+    )
+
+
+RED, BLUE = Visibility.of("member", {"org": "red"}, ["org"]), Visibility.of("member", {"org": "blue"}, ["org"])
+
+
+@pytest.fixture(params=["incremental", "re-read"])
+def plans(request: pytest.FixtureRequest) -> dict[Visibility, Plan]:
+    """The same query for each visibility."""
+    found: dict[Visibility, Plan] = {}
+    for visibility in (ANONYMOUS, RED, BLUE):
+        plan = plan_for("room", visibility)
+        found[visibility] = plan if request.param == "incremental" else reread_instead(plan, "a reason")
+    return found
+
+
+async def test_the_registry_gives_each_visibility_a_query_of_its_own(plans: dict[Visibility, Plan]) -> None:
+    assert len({plan.key for plan in plans.values()}) == 1, "they ask the same"
+    assert [plan.visibility for plan in plans.values()] == list(plans)
+    registry = QueryRegistry(linger=3600.0, forget=lambda _: None)
+
+    def obtain(visibility: Visibility) -> tuple[LiveQuery, bool]:
+        return registry.obtain(plans[visibility], "messages", {})
+
+    queries = {visibility: obtain(visibility) for visibility in plans}
+    assert all(is_new for _, is_new in queries.values())
+    assert [query.visibility for query, _ in queries.values()] == list(plans)
+    assert obtain(RED) == (queries[RED][0], False)
+    subscription = Subscription(queries[RED][0], lambda *_: None, lambda: 0, registry.release)
+    registry.release(subscription)  # nobody is left: it is kept for those of the same visibility only
+    assert obtain(BLUE) == (queries[BLUE][0], False)
+    assert obtain(RED) == (queries[RED][0], False)
+    registry.ended(queries[RED][0])
+    assert obtain(RED)[1]
+    assert obtain(BLUE) == (queries[BLUE][0], False)
+    registry.close()
