@@ -46,7 +46,8 @@ class Action(Enum):
 class Grant:
     """The permission to do what was asked for.
 
-    ``expires_at``: until when, in seconds since the Unix epoch; None: it does not expire.
+    ``expires_at``: until when, in seconds since the Unix epoch; None: it does not expire. What a connection has open then
+    stays open as yet: no authorizer of this version gives a grant that expires.
     """
 
     expires_at: float | None = None
