@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -173,12 +174,16 @@ class World:
         return answer
 
     async def look(self, index: int, path: str) -> httpx.Response:
-        """What a node that is up answers. A kept connection that it closes at that moment is no reason not to ask again."""
+        """What a node that is up answers. A kept connection that it closes at that moment is no reason not to ask again,
+        nor is one to the database that has just been lost (503).
+        """
         async with self._patience():
             while True:
                 answer = await self.rest(index, "GET", path)
-                if answer is not None:
+                if answer is not None and answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                    assert answer.status_code == HTTPStatus.OK, answer.text
                     return answer
+                await asyncio.sleep(0.02)
 
     async def rest_publish(self, index: int, channel: str, number: int, id: str | None) -> None:
         body = {

@@ -97,7 +97,7 @@ def as_sql(spec: Any) -> str:
     return f"(case when jsonb_typeof({value}) = {quoted(kind)} then {text}{cast} {word} {right}{cast} end)"
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spec=FILTERS, data=st.lists(st.dictionaries(st.sampled_from("ab"), VALUES, max_size=2), min_size=1, max_size=8))
 def test_a_filter_means_what_postgres_says(sql: psycopg.Connection[Any], spec: Any, data: list[Any]) -> None:
     rows = ",".join(f"({number}, {jsonb(item)})" for number, item in enumerate(data))
@@ -202,7 +202,7 @@ def test_numbers_whose_hashes_are_equal_do_not_meet_in_one_place() -> None:
     assert len({hash(key) for key in found.elements}) == len(values)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     specs=st.lists(FILTERS, min_size=1, max_size=8), data=st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3)
 )

@@ -101,7 +101,7 @@ class Watcher:
             self.theatre.stir(self.depth + 1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_list_is_the_one_held_with_the_events_since_whatever_interrupts_them(seed: int) -> None:
     theatre = Theatre(random.Random(seed))

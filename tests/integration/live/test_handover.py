@@ -188,7 +188,7 @@ async def test_a_transaction_prepared_before_the_snapshot_and_ended_after_it(ban
         await play.check(*followers)
 
 
-LARGE = 4000
+LARGE = 2000
 
 
 def pair(number: int) -> Query:
@@ -228,7 +228,7 @@ async def come_and_go(play: Stage, lane: int, stop: asyncio.Event) -> int:
 async def test_nothing_of_a_large_transaction_is_shown_before_all_of_it(
     bank: tuple[str, Any], transactions: int
 ) -> None:
-    """200,000 changes in one transaction, or in several that follow each other closely."""
+    """100,000 changes in one transaction, or in several that follow each other closely."""
     dsn, decoder = bank
     run(
         dsn,
@@ -238,7 +238,7 @@ async def test_nothing_of_a_large_transaction_is_shown_before_all_of_it(
     )
     flip = "update accounts set x = -x"
     async with stage(dsn, decoder=decoder) as play:
-        stayed = [await play.follow(pair(number), adds_up) for number in (1, 1000, 2000)]
+        stayed = [await play.follow(pair(number), adds_up) for number in (1, 500, 1000)]
         stop = asyncio.Event()
         coming = [asyncio.create_task(come_and_go(play, lane, stop)) for lane in range(8)]
         if transactions == 1:

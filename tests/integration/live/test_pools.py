@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from contextlib import AsyncExitStack
 from typing import Any
 
 import psycopg
@@ -47,7 +48,9 @@ async def test_one_dead_connection_tells_of_the_others(dsn: str) -> None:
     pool = Pool(dsn, "realtime test", size=4, timeout=PATIENCE)
     await pool.open()
     async with asyncio.timeout(PATIENCE):
-        assert all(await asyncio.gather(*[busy(pool) for _ in range(4)]))
+        async with AsyncExitStack() as used:
+            for _ in range(4):
+                await used.enter_async_context(pool.connection())
         assert terminate(dsn, "realtime test") == 4
         assert sorted([await answers(pool) for _ in range(4)]) == [False, True, True, True]
     await pool.close()

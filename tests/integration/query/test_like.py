@@ -27,7 +27,7 @@ def connection(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
         yield found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(pieces=_PIECES, values=st.lists(_VALUES, min_size=1, max_size=12))
 @example(pieces=["a", "%", "a"], values=["a", "aa"])
 @example(pieces=["%", "b", "%", "b"], values=["ab", "bb", "bab"])

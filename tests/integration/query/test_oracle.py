@@ -44,7 +44,7 @@ def expected_rows(plan: IncrementalPlan, rows: Sequence[Row]) -> list[Row]:
     return sorted((row for row in rows if plan.matches(row)), key=plan.sort_key)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_matches_and_sort_key_agree_with_postgres(oracle: Oracle, data: st.DataObject) -> None:
     plan = compiled(oracle, data.draw(queries(oracle.table)))
@@ -53,7 +53,7 @@ def test_matches_and_sort_key_agree_with_postgres(oracle: Oracle, data: st.DataO
     assert ours[:5] == oracle.run(plan.read(5))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(data=st.data())
 def test_every_matching_row_satisfies_an_alternative(oracle: Oracle, data: st.DataObject) -> None:
     plan = compiled(oracle, data.draw(queries(oracle.table)))
@@ -63,7 +63,7 @@ def test_every_matching_row_satisfies_an_alternative(oracle: Oracle, data: st.Da
     assert len(plan.index_terms) <= 256
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_documents_and_ids_are_those_of_the_re_read_statement(oracle: Oracle, data: st.DataObject) -> None:
     plan = compiled(oracle, data.draw(queries(oracle.table)))
@@ -72,7 +72,7 @@ def test_documents_and_ids_are_those_of_the_re_read_statement(oracle: Oracle, da
     assert [(plan.doc_id(row).encode(), plan.encode(row)) for row in ours] == documents
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(data=st.data())
 def test_a_normalised_query_has_the_same_rows(oracle: Oracle, data: st.DataObject) -> None:
     query = Query("wide", where=data.draw(predicates(oracle.table)))
@@ -81,7 +81,7 @@ def test_a_normalised_query_has_the_same_rows(oracle: Oracle, data: st.DataObjec
     assert oracle.run(render_documents(query, oracle.table)) == oracle.run(render_documents(once, oracle.table))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_only_the_columns_in_needs_are_read(oracle: Oracle, data: st.DataObject) -> None:
     plan = compiled(oracle, data.draw(queries(oracle.table)))

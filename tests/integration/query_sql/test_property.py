@@ -227,7 +227,7 @@ def array_text(values: list[Any]) -> str:
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 @given(select=selects())
 def test_a_plan_gives_the_rows_of_its_sql_in_their_order(world: World, select: Select) -> None:

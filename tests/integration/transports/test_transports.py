@@ -170,8 +170,8 @@ async def test_a_server_that_goes_asks_its_clients_to_move_and_waits_for_them(da
             assert (refused.status_code, refused.json()["code"]) == (503, "RT_001")
         await ada.ask(type="message", channel="chat:1", event="e", data=1)
         await ada.leave()
-        async with asyncio.timeout(PATIENCE / 2):
-            assert await server.process.wait() == 0
+        async with asyncio.timeout(PATIENCE):
+            assert await server.process.wait() == 0, server.lines
 
 
 async def test_a_server_that_has_waited_closes_those_who_stay(database: str, transport: str) -> None:

@@ -16,7 +16,7 @@ lists = st.lists(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(lists, lists)
 def test_applying_the_changes_to_the_list_before_gives_the_list_after(
     before: list[tuple[str, bytes]], after: list[tuple[str, bytes]]

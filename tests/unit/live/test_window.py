@@ -137,7 +137,7 @@ def play(client: Client, operation: tuple[Any, ...]) -> None:
             window.truncate()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.one_of(st.none(), st.integers(1, 12)), st.lists(rows, max_size=60, unique_by=lambda r: r[0]), transactions)
 def test_after_every_commit_the_list_is_the_query_run_again(
     limit: int | None, start: list[Row], history: list[list[tuple[Any, ...]]]

@@ -73,7 +73,7 @@ async def happen(archive: Archive, script: Iterator[tuple[str, object]]) -> None
     backlog=st.sampled_from([300, 1000, 5000]),
     most=st.sampled_from([150, 600, 10_000]),
 )
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_every_id_is_true_and_none_goes_back_and_nothing_is_missing_in_the_end(  # noqa: PLR0913
     past: list[list[tuple[str, int, bool, int]]],
     script: list[tuple[str, object]],
