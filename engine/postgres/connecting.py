@@ -25,7 +25,13 @@ from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.waiting import Ready
 
-from engine.postgres.session_settings import ORIGIN, OWN_NAMES, connection_options
+from engine.postgres.session_settings import (
+    FROM_ENVIRONMENT,
+    ORIGIN,
+    OWN_NAMES,
+    SESSION_SETTINGS,
+    connection_options,
+)
 
 __all__ = [
     "CONNECT_TIMEOUT",
@@ -96,7 +102,7 @@ def parameters(
     """What libpq is given beside ``dsn``.
 
     Args:
-        dsn: the connection string; what it sets is kept.
+        dsn: the connection string; what it sets is kept, but for its ``client_encoding``.
         name: the ``application_name``.
         settings: session settings beside ours.
         pooled: a pooler is at the other end, which takes no ``options``.
@@ -111,6 +117,7 @@ def parameters(
         own = str(said.get("options") or "")
         more["options"] = f"{own} {connection_options(**(settings or {}))}".lstrip()
     more["application_name"] = name
+    more["client_encoding"] = SESSION_SETTINGS["client_encoding"]  # PGCLIENTENCODING would override the options
     return more
 
 
@@ -248,11 +255,12 @@ class Connection(PooledConnection[Row]):
 
 
 def _first_statements(version: int) -> bytes:
-    """What is set as soon as a connection is open, because it cannot be among the options: see ``OWN_NAMES``; and older
-    servers do not know a role's ``transaction_timeout``.
+    """What is set as soon as a connection is open, because it cannot be among the options: see ``OWN_NAMES`` and
+    ``FROM_ENVIRONMENT``; and older servers do not know a role's ``transaction_timeout``.
     """
+    settings = "".join(f"set {name} = '{SESSION_SETTINGS[name]}'; " for name in FROM_ENVIRONMENT)
     unlimited = "; set transaction_timeout = 0" if version >= _TRANSACTION_TIMEOUT_SINCE else ""
-    return f"set search_path = {OWN_NAMES}{unlimited}; select {ORIGIN.format(local=False)}".encode()
+    return f"{settings}set search_path = {OWN_NAMES}{unlimited}; select {ORIGIN.format(local=False)}".encode()
 
 
 async def _begin(connection: psycopg.AsyncConnection[Any]) -> None:

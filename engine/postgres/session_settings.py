@@ -20,7 +20,7 @@ seconds where running it takes milliseconds.
 
 from __future__ import annotations
 
-__all__ = ["ORIGIN", "OWN_NAMES", "READS_ANYWAY", "SESSION_SETTINGS", "connection_options"]
+__all__ = ["FROM_ENVIRONMENT", "ORIGIN", "OWN_NAMES", "READS_ANYWAY", "SESSION_SETTINGS", "connection_options"]
 
 SESSION_SETTINGS: dict[str, str] = {
     # how values are written and read
@@ -53,6 +53,11 @@ SESSION_SETTINGS: dict[str, str] = {
     "client_min_messages": "warning",
     "jit": "off",
 }
+
+FROM_ENVIRONMENT = ("DateStyle", "TimeZone")
+"""Settings that libpq takes from its environment (``PGDATESTYLE``, ``PGTZ``). They come after the options in the start
+packet and override them, so they are set once more when a connection is open (libpq docs, "Environment Variables").
+"""
 
 READS_ANYWAY: dict[str, str] = {"default_transaction_read_only": "off"}
 """For the feed and the readers, which write no row of a client's: a node's lease, and the temporary view in which a query

@@ -129,6 +129,27 @@ async def test_settings_of_the_database_change_nothing(where: str, request: pyte
         assert look.execute("select from pg_replication_slots where slot_name = %s", [slot]).fetchone() is None
 
 
+async def test_settings_of_libpqs_environment_and_of_the_dsn_change_nothing(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for statement in (*TABLE, "alter table public.t add s text"):
+        run(database, statement)
+    for variable, value in {"PGDATESTYLE": "German", "PGTZ": "Asia/Kathmandu", "PGCLIENTENCODING": "SJIS"}.items():
+        monkeypatch.setenv(variable, value)
+    for dsn in (database, f"{database}?client_encoding=LATIN1"):
+        run(database, "delete from public.t")
+        assert not migrated_state(dsn).pending
+        async with node(dsn) as here:
+            rows = Watcher()
+            spec = {"where": [["at", "<", "2026-02-02T00:00:00Z"], ["s", "!=", "ä"]]}
+            (await here.live.subscribe("t", spec, rows.deliver)).begin()
+            run(database, "insert into public.t values (2, '2026-02-01 00:00:00+00', 7, 5, U&'\\20AC \\65E5 \\00E9')")
+            await rows.until([{"id": 2, "at": "2026-02-01T00:00:00+00:00", "x": 7, "n": 5, "s": "€ 日 é"}])
+            listener = await here.listen("chat:1")
+            await here.publish("chat:1", "€ 日 é")
+            await listener.until(lambda: listener.data == ["€ 日 é"])
+
+
 async def test_settings_changed_while_a_node_runs_do_not_end_its_queries(database: str) -> None:
     for statement in TABLE:
         run(database, statement)
