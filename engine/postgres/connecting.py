@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
+from psycopg import sql
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.waiting import Ready
@@ -56,12 +57,6 @@ CONNECT_TIMEOUT: Final = 10
 
 POOLER_IN_THE_WAY: Final = (
     "a connection pooler answers there; dsn must lead to PostgreSQL itself (give the pooler's address as pooled_dsn)"
-)
-_REPLICA_ROLE: Final = (
-    "session_replication_role is replica here, under which triggers do not see what this service writes, and the role of "
-    "the DSN may not set it back: run ALTER ROLE … SET session_replication_role = origin for that role (or ALTER ROLE … or "
-    "ALTER DATABASE … RESET session_replication_role), or since PostgreSQL 15 GRANT SET ON PARAMETER "
-    "session_replication_role to it"
 )
 REFUSALS: Final = {
     "password authentication failed": "check the user and password of the DSN",
@@ -126,10 +121,22 @@ class UnansweredError(psycopg.OperationalError):
 
 
 class ReplicaRoleError(psycopg.OperationalError):
-    """The session has ``session_replication_role = replica``, and its role may not change that."""
+    """The session has ``session_replication_role = replica``, and its role may not change that.
 
-    def __init__(self) -> None:
-        super().__init__(_REPLICA_ROLE)
+    ``reason``: that in words; ``remedy``: the SQL that mends it.
+    """
+
+    def __init__(self, role: str) -> None:
+        name = sql.Identifier(role).as_string()
+        self.reason = (
+            f"session_replication_role is replica here, under which triggers do not see what this service writes, and role "
+            f"{name} may not set it back"
+        )
+        self.remedy = (
+            f"ALTER ROLE {name} SET session_replication_role = origin; (or since PostgreSQL 15 GRANT SET ON PARAMETER "
+            f"session_replication_role TO {name}; as a superuser)"
+        )
+        super().__init__(f"{self.reason}: {self.remedy}")
 
 
 def _unanswered(name: str, reason: str) -> str:
@@ -269,7 +276,7 @@ async def _begin(connection: psycopg.AsyncConnection[Any]) -> None:
     try:
         await connection.execute(_first_statements(connection.info.server_version))
     except psycopg.errors.InsufficientPrivilege as error:  # of all that is set there, by session_replication_role alone
-        raise ReplicaRoleError from error
+        raise ReplicaRoleError(connection.info.user) from error
     await connection.set_autocommit(autocommit)
 
 
@@ -318,8 +325,9 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
         connection.execute(_first_statements(connection.info.server_version))
         connection.autocommit = autocommit
     except psycopg.errors.InsufficientPrivilege as error:
+        role = connection.info.user
         connection.close()
-        raise ReplicaRoleError from error
+        raise ReplicaRoleError(role) from error
     except BaseException:
         connection.close()
         raise

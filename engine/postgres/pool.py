@@ -260,7 +260,7 @@ class Pool:
         try:
             await connection.execute(f"select {calls}, {ORIGIN.format(local=True)}".encode(), values, prepare=False)
         except psycopg.errors.InsufficientPrivilege as error:
-            raise ReplicaRoleError from error
+            raise ReplicaRoleError(connection.info.user) from error
 
     async def _prepare(self, connection: _Connection) -> None:
         if connection.info.parameter_status("in_hot_standby") == "on":

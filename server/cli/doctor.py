@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from engine.catalog.build import is_bytewise
 from engine.feed.diagnostics import sender_remedy
-from engine.postgres.connecting import connect_now
+from engine.postgres.connecting import ReplicaRoleError, connect_now
 from engine.postgres.named_queries import query
 from engine.postgres.read_only import read_only_reason
 from engine.postgres.session_settings import READS_ANYWAY
@@ -33,20 +33,28 @@ _Connection = psycopg.Connection[dict[str, Any]]
 
 def diagnose(dsn: str, settings: Settings) -> list[Finding]:
     """Check the database behind ``dsn``. Raises ``psycopg.OperationalError`` if it cannot be reached."""
-    with connect_now(dsn, "realtime doctor", autocommit=True, row_factory=dict_row) as connection:
-        server = _one(connection, "doctor_server")
-        findings = list(_version(server))
-        if any(finding.level == "problem" for finding in findings):
-            return findings
-        findings += _read_only(connection)
-        if server["standby"]:
-            return findings
-        findings += [*_wal(server), *_room(server), *_keep_size(server), *_role(connection), *_sender(dsn, connection)]
-        findings += connection_findings(connection, settings)
-        findings += [*_encoding(server, settings), *_collation(connection)]
-        findings += schema_findings(connection)
-        findings += [*_slots(connection), *_blockers(connection), *_plugin(dsn, server, settings)]
-    return grouped(findings)
+    try:
+        connection = connect_now(dsn, "realtime doctor", autocommit=True, row_factory=dict_row)
+    except ReplicaRoleError as error:
+        return [Finding("problem", error.reason, error.remedy)]
+    with connection:
+        return grouped(_examine(dsn, connection, settings))
+
+
+def _examine(dsn: str, connection: _Connection, settings: Settings) -> Iterator[Finding]:
+    server = _one(connection, "doctor_server")
+    version = _version(server)
+    yield version
+    if version.level == "problem":
+        return
+    yield from _read_only(connection)
+    if server["standby"]:
+        return
+    yield from (*_wal(server), *_room(server), *_keep_size(server), *_role(connection), *_sender(dsn, connection))
+    yield from connection_findings(connection, settings)
+    yield from (*_encoding(server, settings), *_collation(connection))
+    yield from schema_findings(connection)
+    yield from (*_slots(connection), *_blockers(connection), *_plugin(dsn, server, settings))
 
 
 def _one(connection: _Connection, name: str) -> dict[str, Any]:
@@ -55,15 +63,14 @@ def _one(connection: _Connection, name: str) -> dict[str, Any]:
     return row
 
 
-def _version(server: dict[str, Any]) -> Iterator[Finding]:
+def _version(server: dict[str, Any]) -> Finding:
     if server["version"] < OLDEST_VERSION * 10000:
-        yield Finding(
+        return Finding(
             "problem",
             f"PostgreSQL {server['version_text']} is too old",
             f"Use PostgreSQL {OLDEST_VERSION} or newer.",
         )
-    else:
-        yield Finding("ok", f"PostgreSQL {server['version_text']}")
+    return Finding("ok", f"PostgreSQL {server['version_text']}")
 
 
 def _read_only(connection: _Connection) -> Iterator[Finding]:
@@ -157,6 +164,12 @@ def _collation(connection: _Connection) -> Iterator[Finding]:
     row = _one(connection, "doctor_collation")
     if is_bytewise(row["provider"], row["collate"], utf8=row["utf8"]):
         yield Finding("ok", f"the default collation {row['locale']} is bytewise: text is ordered incrementally")
+    elif not row["utf8"]:
+        yield Finding(
+            "warn",
+            f"the encoding is {row['encoding']}: live queries that order or range by text columns are re-read",
+            "Where that costs too much: a database with ENCODING 'UTF8'.",
+        )
     else:
         yield Finding(
             "warn",

@@ -92,7 +92,7 @@ where r.rolname = current_user and d.datname = current_database() and w.most is 
 -- name: doctor_collation
 -- The database's encoding and default collation. Its provider is known since 15 (before, it is libc); ICU's and the builtin
 -- provider's locales have a column of their own (daticulocale in 15 and 16, datlocale since 17).
-select pg_encoding_to_char(d.encoding) = 'UTF8' as utf8,
+select pg_encoding_to_char(d.encoding) as encoding, pg_encoding_to_char(d.encoding) = 'UTF8' as utf8,
        coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') as provider,
        d.datcollate as collate,
        coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', d.datcollate) as locale

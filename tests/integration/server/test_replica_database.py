@@ -13,6 +13,8 @@ from psycopg.conninfo import conninfo_to_dict
 from websockets.asyncio.client import ClientConnection
 
 from engine.postgres.connecting import ReplicaRoleError, connect, connect_now
+from server.app.settings import Settings
+from server.cli.doctor import diagnose
 from tests.support.listener import TABLE, TOP, listener, slot_name, write
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, serving
@@ -58,11 +60,16 @@ async def test_a_role_that_cannot_set_it_back_reads_what_to_do(replica: str) -> 
     said = conninfo_to_dict(replica)
     dsn = f"postgresql://{role}@{said['host']}:{said['port']}/{said['dbname']}"
     try:
-        with pytest.raises(ReplicaRoleError, match="ALTER ROLE … SET session_replication_role = origin"):
+        with pytest.raises(ReplicaRoleError, match=f'ALTER ROLE "{role}" SET session_replication_role = origin;'):
             await connect(dsn, "test")
         with pytest.raises(ReplicaRoleError, match="session_replication_role is replica"):
             connect_now(dsn, "test")
-        write(replica, f"alter role {role} set session_replication_role = origin")
+        [found] = diagnose(dsn, Settings())
+        assert (found.level, found.remedy.split(" (")[0]) == (
+            "problem",
+            f'ALTER ROLE "{role}" SET session_replication_role = origin;',
+        )
+        write(replica, found.remedy.split(" (")[0])
         await (await connect(dsn, "test")).close()
         connect_now(dsn, "test").close()
     finally:
