@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from engine.principal import Principal
-from engine.values.exact_json import exact_decoder, expansion
+from engine.values.exact_json import exact_decoder
 from server.protocol.validation import InvalidMessageError, check_storable
 
 __all__ = ["HandshakeRejectedError", "HandshakeRequest", "packed_of", "principal_of", "query_of"]
@@ -104,9 +104,7 @@ def _decoded(attributes: str | None) -> _Attributes:
         return {}
     try:
         decoded = _attributes.decode(attributes)
-        check_storable(decoded, field="attributes")
-        if (digits := expansion(decoded)) > _LONGEST_QUERY:
-            raise InvalidMessageError(f"attributes: numbers with exponents have {digits} digits more without them")
+        check_storable(decoded, field="attributes", max_expansion=_LONGEST_QUERY)
     except InvalidMessageError as wrong:
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, str(wrong)) from wrong
     except (msgspec.MsgspecError, RecursionError) as wrong:

@@ -39,17 +39,20 @@ def check_payload(data: bytes) -> Any:
     return value
 
 
-def check_storable(value: object, *, suspicious: bool = True, field: str = "data") -> None:
+def check_storable(
+    value: object, *, suspicious: bool = True, field: str = "data", max_expansion: int = _MAX_EXPANSION
+) -> None:
     """Raise ``InvalidMessageError`` if ``value`` is nested too deeply, has numbers that become long when PostgreSQL writes
     them out, or, where that is suspected, has text with NUL in it.
 
-    ``field``: what the error calls it.
+    ``field``: what the error calls it. ``max_expansion``: how many digits the numbers may gain (see ``expansion``).
     """
     if deeper_than(value, MAX_DEPTH):
         raise InvalidMessageError(f"{field}: nested more than {MAX_DEPTH} levels deep")
-    if (digits := expansion(value)) > _MAX_EXPANSION:
+    if (digits := expansion(value)) > max_expansion:
         raise InvalidMessageError(
-            f"{field}: its numbers have {digits} digits more when they are written without exponents"
+            f"{field}: its numbers have {digits} digits more when they are written without exponents; "
+            f"at most {max_expansion} are allowed"
         )
     if suspicious and _has_nul(value):
         raise InvalidMessageError(f"{field}: text in PostgreSQL cannot contain the character NUL")

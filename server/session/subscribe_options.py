@@ -10,7 +10,7 @@ from msgspec import UNSET
 from engine.errors import QueryRejectedError
 from engine.live.core.resume_log import Resume
 from engine.lsn import parse_lsn
-from engine.values.exact_json import expansion, write_exact
+from engine.values.exact_json import write_exact
 from server.ports.channels import ChannelOptions
 from server.protocol.client_messages import COLLECTION_PREFIX, Subscribe
 from server.protocol.error_codes import ErrorCode
@@ -92,10 +92,10 @@ def presence_data(data: object) -> Mapping[str, Any]:
     """Check what a client wants to be seen as. Raises ``PresenceRejectedError``."""
     if not isinstance(data, dict):
         raise PresenceRejectedError('presence is a JSON object, such as {"status": "online"}')
-    if (size := len(write_exact(data)) + expansion(data)) > _PRESENCE_SIZE:
+    if (size := len(write_exact(data))) > _PRESENCE_SIZE:
         raise PresenceRejectedError(f"presence has {size} bytes of JSON; at most {_PRESENCE_SIZE} are allowed")
     try:
-        check_storable(data)
+        check_storable(data, max_expansion=_PRESENCE_SIZE - size)
     except InvalidMessageError as bad:
         raise PresenceRejectedError(str(bad)) from bad
     for field, longest in _TEXTS.items():

@@ -142,7 +142,7 @@ async def test_settings_of_libpqs_environment_and_of_the_dsn_change_nothing(
         async with node(dsn) as here:
             rows = Watcher()
             spec = {"where": [["at", "<", "2026-02-02T00:00:00Z"], ["s", "!=", "ä"]]}
-            (await here.live.subscribe("t", spec, rows.deliver)).begin()
+            (await here.live.subscribe(Principal(), "t", spec, rows.deliver)).begin()
             run(database, "insert into public.t values (2, '2026-02-01 00:00:00+00', 7, 5, U&'\\20AC \\65E5 \\00E9')")
             await rows.until([{"id": 2, "at": "2026-02-01T00:00:00+00:00", "x": 7, "n": 5, "s": "€ 日 é"}])
             listener = await here.listen("chat:1")

@@ -1,0 +1,36 @@
+"""One limit for numbers that become long when PostgreSQL writes them out; its size is given where it is asked for."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from server.auth.identity import HandshakeRejectedError, HandshakeRequest, principal_of
+from server.protocol.validation import InvalidMessageError, check_storable
+from server.session.subscribe_options import PresenceRejectedError, presence_data
+
+
+def test_numbers_may_gain_as_many_digits_as_the_caller_allows() -> None:
+    check_storable([Decimal("1e100"), Decimal("1e-100")], max_expansion=200)
+    with pytest.raises(InvalidMessageError, match=r"^x: its numbers have 201 digits more .*; at most 200 are allowed$"):
+        check_storable([Decimal("1e101"), Decimal("1e-100")], max_expansion=200, field="x")
+    with pytest.raises(InvalidMessageError, match="at most 1048576 are allowed"):
+        check_storable(Decimal("1e1048577"))
+
+
+def test_the_digits_of_presence_count_with_its_bytes() -> None:
+    assert presence_data({"metadata": {"n": Decimal("1e4000")}})
+    with pytest.raises(PresenceRejectedError, match=r"4090 digits more .*; at most 4070 are allowed"):
+        presence_data({"metadata": {"n": Decimal("1e4090")}})
+
+
+def test_the_digits_of_attributes_are_bounded_as_the_address_is() -> None:
+    def attributes(number: str) -> HandshakeRequest:
+        return HandshakeRequest(query={"user": "ann", "attributes": f'{{"n": {number}}}'})
+
+    assert principal_of(attributes("1e8192"), trust_user_parameter=True).user_id == "ann"
+    with pytest.raises(
+        HandshakeRejectedError, match=r"^attributes: its numbers have 8193 .*; at most 8192 are allowed$"
+    ):
+        principal_of(attributes("1e8193"), trust_user_parameter=True)
