@@ -18,6 +18,7 @@ from engine.query.asking import Asking
 from engine.query.compile.to_sql import render_documents
 from engine.query.ir.model import And, Bound, Compare, Not, Or, OrderBy, Predicate, Query
 from engine.query.ir.sort_order import SortKey, sort_keys
+from engine.query.no_operator import lacks_operator, lacks_order
 from engine.values.pg_types import Column, TypeInfo
 
 __all__ = ["check_operators", "compares"]
@@ -84,11 +85,7 @@ def _no_operator(column: Column, operator: str | None, error: psycopg.Error | No
     if error is not None and not isinstance(error, psycopg.errors.UndefinedFunction):
         reason = error.diag.message_primary or error
         return InvalidQueryError(f"{name} cannot be {'asked' if operator else 'ordered'} so: {reason}")
-    if operator is None:
-        return InvalidQueryError(
-            f"'orderBy': {name} cannot be ordered by: values of this type have no order in PostgreSQL"
-        )
-    return InvalidQueryError(f"{name} has no operator {operator!r}: PostgreSQL cannot compare values of this type so")
+    return lacks_order(f"'orderBy': {name}") if operator is None else lacks_operator(name, operator)
 
 
 async def _check_inside(column: Column, operator: str | None, postgres: Asking) -> None:

@@ -22,6 +22,7 @@ from engine.errors import (
     SubscriptionFailedError,
 )
 from engine.postgres.errors import is_raised
+from engine.query.no_operator import no_operator
 from engine.query.sql.functions import object_name
 from engine.query.sql.lexer import place
 
@@ -41,6 +42,8 @@ _LOOKUPS = ("42", "3F", "0A")
 # Functions of PostgreSQL's source.
 _TEXT_SEARCH = ("get_ts_config_oid", "get_ts_dict_oid", "regconfigin", "regdictionaryin")
 _ROW_TEXT = "record_in"
+_UNSUPPORTED = "0A000"
+_NO_LOOK_UPS = ("pseudotypes.c", "rowtypes.c", "xml.c")  # what has no input, or none in this build
 _SET_ROLE = ("42501", "call_string_check_hook")  # of SET ROLE, which only the server does
 _LITERAL = re.compile(r"[eEbBxX]?'|\$")
 _LOOK_UPS = ("lsyscache.c", "relation.c", "relcache.c", "syscache.c", "typcache.c")
@@ -85,7 +88,8 @@ def writes(error: psycopg.errors.ReadOnlySqlTransaction) -> InvalidQueryError:
 def is_of_literal(error: psycopg.Error, sql: str) -> bool:
     """True if a string of ``sql`` names something that Postgres has not found."""
     position = int(error.diag.statement_position or 0) if sql else 0
-    if position == 0 or (error.sqlstate or "")[:2] not in _LOOKUPS or error.diag.source_function == _ROW_TEXT:
+    state = error.sqlstate or ""
+    if position == 0 or state[:2] not in _LOOKUPS or (state == _UNSUPPORTED and error.diag.source_file in _NO_LOOK_UPS):
         return False
     return _LITERAL.match(sql, position - 1) is not None
 
@@ -114,11 +118,11 @@ def rejection(error: psycopg.Error, sql: str = "") -> QueryRejectedError | None:
         return PermissionDeniedError(f"{message}, or it is not exposed")
     if not state or (is_servers(error) and not _of_the_query(error, state)):
         return None
-    if error.diag.source_function == _ROW_TEXT and state == "0A000":
+    if error.diag.source_function == _ROW_TEXT and state == _UNSUPPORTED:
         return InvalidQueryError(
             f"a string is compared with a row: cast it to the row's type, or write row(...){where}"
         )
-    return InvalidQueryError(f"{message}{where}")
+    return no_operator(error, sql, where) or InvalidQueryError(f"{message}{where}")
 
 
 def _of_the_query(error: psycopg.Error, state: str) -> bool:

@@ -12,12 +12,14 @@ import pytest
 
 from engine.catalog.load import Table
 from engine.errors import InvalidQueryError
+from engine.postgres.one_statement import describe
 from engine.postgres.statement import Statement
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.query.compile.to_sql import render_documents
 from engine.query.literals import canonicalise
 from engine.query.planner import plan_query
+from engine.query.refusals import rejection
 from engine.values.nested import array_tokens
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
@@ -208,6 +210,31 @@ class Case:
         if live != sql:
             self.problems.append(f"{self.name} {spec}: {live}, and SQL gives {sql}")
 
+    def refusals(self) -> int:
+        """Clients' SQL that PostgreSQL refuses for want of an operator is refused in the builder's words; how many were."""
+        literal = "'" + self.kind.rows[0].replace("'", "''") + "'"
+        conditions = [f"v {sign} {form}" for sign in _SQL.values() for form in (literal, "$1")]
+        rests = [f"where {c}" for c in (*conditions, f"v in ({literal})", "v = any (array[$1])", "v between $1 and $2")]
+        found = 0
+        for rest in (*rests, "order by v", "group by v, id"):
+            sql = f'select id from "t_{self.name}" {rest}'
+            try:
+                if "$" in rest:
+                    self.oracle.runner.run(describe(self.oracle.connection, sql))
+                else:
+                    self.oracle.run(Statement(sql))
+            except psycopg.Error as error:
+                if error.sqlstate not in ("42883", "42725"):
+                    continue
+                found += 1
+                said = str(rejection(error, sql if error.diag.statement_position else ""))
+                named = said.startswith(("field 'v' (", "'v' cannot be ordered"))
+                inside = not error.diag.statement_position and said.startswith("a value of the query cannot be")
+                raw = "operator does not exist" in said
+                if raw or "cast it to a type that has one" not in said or not (named or inside):
+                    self.problems.append(f"{self.name} {rest}: {said}")
+        return found
+
     def elements(self) -> None:
         if not self.kind.element:
             return
@@ -239,6 +266,18 @@ def test_a_live_query_over_any_type_has_the_rows_that_sql_gives(typed: Oracle) -
             case.orders()
             case.elements()
     assert not problems, f"{len(problems)}:\n" + "\n".join(problems)
+
+
+def test_an_operator_that_a_type_lacks_is_refused_in_words_of_ours_in_sql_too(typed: Oracle) -> None:
+    problems: list[str] = []
+    found = {
+        name: Case(typed, name, problems).refusals()
+        for name, kind in KINDS.items()
+        if kind.since <= typed.connection.info.server_version
+    }
+    assert not problems, f"{len(problems)}:\n" + "\n".join(problems)
+    for name in ("xid", "cid", "dmood", "plain", "plains", "spot", "opaques"):
+        assert found[name], name
 
 
 def test_a_literal_in_a_clients_sql_is_not_changed_by_the_columns_modifier(typed: Oracle) -> None:
