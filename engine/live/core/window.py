@@ -14,11 +14,13 @@ again and rebased. It never guesses.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import ref
 
-from engine.live.core.diff import ADDED, MODIFIED, REMOVED, DocChange
+from engine.live.core.diff import DocChange
+from engine.live.core.difference import Difference
+from engine.live.core.past import Past
 from engine.transaction import UNCHANGED, UNKNOWN, Value
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Window:
         "_limit",
         "_narrow",
         "_rows",
-        "_rows_before",
+        "_told",
         "_touched",
         "broken",
         "plan",
@@ -85,8 +87,8 @@ class Window:
         self._rows: list[Row] = []
         self._by_identity: dict[Identity, SortKey] = {}
         self._horizon: SortKey | None = None
-        self._before: list[SortKey] | None = None
-        self._rows_before: list[Row] = []
+        self._before: Past[Row] | None = None  # inside a transaction
+        self._told: Callable[[], Past[Row] | None] = _nothing  # the one before, while it is in use
         self._touched: dict[Identity, tuple[SortKey | None, Row | None]] = {}
         self._narrow = plan.query.projection is not None or not all(c.exposed for c in plan.table.columns)
 
@@ -99,7 +101,7 @@ class Window:
 
         Inside a transaction, and for good once the window is broken, those before it.
         """
-        return self._rows_before if self._before is not None else self._rows[: self._limit]
+        return self._before if self._before is not None else self._rows[: self._limit]
 
     @property
     def thin(self) -> bool:
@@ -121,7 +123,7 @@ class Window:
 
     def unload(self) -> None:
         """Forget all rows but those the subscribers were told of."""
-        self._begin()
+        self._begin().fix()
         for identity in self._by_identity:
             self._holders.release(identity, self)
         self._keys, self._rows, self._by_identity, self._horizon = [], [], {}, None
@@ -160,7 +162,7 @@ class Window:
 
     def mark_broken(self, reason: str) -> None:
         """Stop trusting the store; ``shown`` stays what the subscribers were told."""
-        self._begin()
+        self._begin().fix()
         self.broken = reason
 
     # -- one commit ------------------------------------------------------------------------------------------------
@@ -170,113 +172,31 @@ class Window:
 
         Empty if the window is ``broken``: it has then used up its slack, or could not decide where a row belongs.
         """
-        before, touched = self._before, self._touched
+        before = self._before
         if self._horizon is not None and self._limit is not None and len(self._keys) < self._limit:
             self.mark_broken("the rows kept beyond the limit are used up")
         if self.broken:
             return []
-        changes = [] if before is None else self._sequence(before, *self._classify(before, touched))
+        if before is None:
+            return []
+        shown = len(self._keys) if self._limit is None else min(self._limit, len(self._keys))
+        difference = Difference(
+            self.plan, before, self._touched, self._keys, self._rows, self._by_identity, shown, self._narrow
+        )
+        changes = difference.changes()
         # Only now: should that fail, what the subscribers were told must still be known.
-        self._before, self._rows_before, self._touched = None, [], {}
+        self._before, self._told, self._touched = None, ref(before), {}
         return changes
-
-    def _classify(
-        self, before: list[SortKey], touched: dict[Identity, tuple[SortKey | None, Row | None]]
-    ) -> tuple[list[tuple[SortKey, Row]], list[tuple[SortKey, SortKey | None, Row]]]:
-        """What left the list, as (old key, row), and what came or changed, as (new key, old key, row)."""
-        keys, rows, by_identity = self._keys, self._rows, self._by_identity
-        after_count = len(keys) if self._limit is None else min(self._limit, len(keys))
-        last_before = before[-1] if before else None
-        last_after = keys[after_count - 1] if after_count else None
-        removed: list[tuple[SortKey, Row]] = []
-        placed: list[tuple[SortKey, SortKey | None, Row]] = []
-        old_shown = new_shown = 0
-        for identity, (old_key, old_row) in touched.items():
-            new_key = by_identity.get(identity)
-            was = old_key is not None and last_before is not None and old_key <= last_before
-            old_shown += was
-            if new_key is not None and last_after is not None and new_key <= last_after:
-                new_shown += 1
-                row = rows[bisect_left(keys, new_key)]
-                if not was or old_key is None or old_row is None:
-                    placed.append((new_key, None, row))
-                elif self._other_document(old_row, row):
-                    removed.append((old_key, old_row))
-                    placed.append((new_key, None, row))
-                elif new_key != old_key or self._differs(old_row, row):
-                    placed.append((new_key, old_key, row))
-            elif was and old_key is not None and old_row is not None:
-                removed.append((old_key, old_row))
-        crossing = (len(before) - old_shown) - (after_count - new_shown)
-        if crossing:
-            self._cross(crossing, before, touched, after_count, removed, placed)
-        return removed, placed
-
-    def _cross(
-        self,
-        crossing: int,
-        before: list[SortKey],
-        touched: dict[Identity, tuple[SortKey | None, Row | None]],
-        after_count: int,
-        removed: list[tuple[SortKey, Row]],
-        placed: list[tuple[SortKey, SortKey | None, Row]],
-    ) -> None:
-        """Rows nobody touched cross the limit when the number of touched rows above it changes; they are the last ones."""
-        keys, rows = self._keys, self._rows
-        if crossing > 0:
-            old_keys = {key for key, _ in touched.values()}
-            leaving = (key for key in reversed(before) if key not in old_keys)
-            removed.extend((key, rows[bisect_left(keys, key)]) for key in islice(leaving, crossing))
-        else:
-            new_keys = {self._by_identity.get(identity) for identity in touched}
-            coming = (index for index in range(after_count - 1, -1, -1) if keys[index] not in new_keys)
-            placed.extend((keys[index], None, rows[index]) for index in islice(coming, -crossing))
-
-    def _sequence(
-        self,
-        work: list[SortKey],
-        removed: list[tuple[SortKey, Row]],
-        placed: list[tuple[SortKey, SortKey | None, Row]],
-    ) -> list[DocChange]:
-        """Play the changes on the sorted list of keys ``work``, noting indexes as a client will see them."""
-        doc_id, encode = self.plan.doc_id, self.plan.encode
-        changes: list[DocChange] = []
-        if len(removed) > 1:
-            removed.sort(reverse=True)
-        for key, row in removed:
-            index = bisect_left(work, key)
-            del work[index]
-            changes.append(DocChange(REMOVED, index, -1, doc_id(row), encode(row)))
-        if len(placed) > 1:
-            placed.sort(key=lambda item: item[0])
-        for key, old_key, row in placed:
-            old_index = -1
-            if old_key is not None:
-                old_index = bisect_left(work, old_key)
-                del work[old_index]
-            index = bisect_left(work, key)
-            work.insert(index, key)
-            kind = ADDED if old_key is None else MODIFIED
-            changes.append(DocChange(kind, old_index, index, doc_id(row), encode(row)))
-        return changes
-
-    def _other_document(self, old_row: Row, row: Row) -> bool:
-        """The replica identity stayed (it is another index than the primary key), the primary key did not."""
-        primary_key = self.plan.table.primary_key
-        return primary_key != self.plan.table.identity and any(old_row[i] != row[i] for i in primary_key)
-
-    def _differs(self, old_row: Row, row: Row) -> bool:
-        if old_row == row:
-            return False
-        return not self._narrow or self.plan.encode(old_row) != self.plan.encode(row)
 
     # -- the store -------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
+    def _begin(self) -> Past[Row]:
         if self._before is None:
-            self._before = self._keys[: self._limit]
-            self._rows_before = self._rows[: self._limit]
+            if (told := self._told()) is not None:
+                told.fix()
+            self._before = Past(self._keys, self._rows, self._limit, self._touched, self._by_identity)
             self._journal.append(self)
+        return self._before
 
     def _touch(self, identity: Identity, key: SortKey | None) -> None:
         self._begin()
@@ -356,3 +276,7 @@ class Window:
                 return False
         self.mark_broken("a row entered with values that the stream did not send")
         return True
+
+
+def _nothing() -> None:
+    return None

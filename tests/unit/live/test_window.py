@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -180,3 +181,40 @@ def test_a_row_that_stays_outside_is_ignored_whatever_it_lacks() -> None:
     client = Client(None, [])
     client.window.update(b"01", b"01", (b"01", b"b", b"1", UNCHANGED), whole=False)
     assert not client.window.broken
+
+
+def large_window(limit: int | None = None) -> tuple[Window, list[Row]]:
+    table: list[Row] = [(b"%05d" % n, b"a", b"%d" % n, b"x") for n in range(10_000)]
+    window = Window(Plan(limit), Holders(), [])  # type: ignore[arg-type]
+    window.load(table)
+    return window, table
+
+
+def test_a_change_of_one_row_does_not_copy_a_large_list() -> None:
+    window, table = large_window()
+    tracemalloc.start()
+    try:
+        window.update(table[5][0], table[5][0], (table[5][0], b"a", b"77777", b"x"))
+        before = window.shown
+        [change] = window.commit()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (change.old_index, change.new_index, len(before)) == (9994, 0, 10_000)
+    assert most < 8 * len(table), "a list of that many pointers was made"
+
+
+def test_a_list_that_is_held_does_not_change_with_its_window() -> None:
+    window, table = large_window()
+    first = list(window.shown)
+    held = []
+    for number in (5, 6):
+        window.update(table[number][0], table[number][0], (table[number][0], b"a", b"77777", b"x"))
+        held.append(window.shown)
+        window.commit()
+    last = list(window.shown)
+    window.unload()
+    second = [(table[5][0], b"a", b"77777", b"x"), *(row for row in first if row[0] != table[5][0])]
+    assert [list(rows) for rows in held] == [first, second]
+    assert list(window.shown) == last
+    assert (held[0][0], held[0][-2:]) == (first[0], first[-2:])

@@ -1,0 +1,134 @@
+"""What a transaction has changed in the list of a window, as a client has to apply it. No I/O, and no work for rows that
+nothing touched.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from engine.live.core.diff import ADDED, MODIFIED, REMOVED, DocChange
+from engine.live.core.past import Past
+from engine.live.core.places import Places
+
+if TYPE_CHECKING:
+    from engine.live.core.window import Identity, Row, SortKey
+    from engine.query.compile.plan import IncrementalPlan
+
+__all__ = ["Difference"]
+
+
+class Difference:
+    """Between the list before a transaction and the store after it.
+
+    Args:
+        plan: whose documents the list has.
+        before: the list.
+        touched: the key and row of each row that the transaction touched, as they were; None: it was not in the store.
+        keys, rows: the store, sorted; ``now``: its keys by identity; ``shown``: how many of its rows the list has now.
+        narrow: a document has fewer columns than a row, so rows that differ may be the same document.
+    """
+
+    __slots__ = ("_before", "_keys", "_narrow", "_now", "_placed", "_plan", "_removed", "_rows", "_shown", "_touched")
+
+    def __init__(  # noqa: PLR0913
+        self,
+        plan: IncrementalPlan,
+        before: Past[Row],
+        touched: Mapping[Identity, tuple[SortKey | None, Row | None]],
+        keys: list[SortKey],
+        rows: list[Row],
+        now: Mapping[Identity, SortKey],
+        shown: int,
+        narrow: bool,
+    ) -> None:
+        self._plan = plan
+        self._before = before
+        self._touched = touched
+        self._keys, self._rows, self._now, self._shown = keys, rows, now, shown
+        self._narrow = narrow
+        self._removed: list[tuple[SortKey, Row]] = []  # old keys
+        self._placed: list[tuple[SortKey, SortKey | None, Row]] = []  # new keys, old keys
+
+    def changes(self) -> list[DocChange]:
+        """The changes in the order to apply them."""
+        self._classify()
+        return self._sequence()
+
+    def _classify(self) -> None:
+        """Find what left the list, and what came or changed."""
+        keys, rows = self._keys, self._rows
+        last_before = self._before.last
+        last_after = keys[self._shown - 1] if self._shown else None
+        old_shown = new_shown = 0
+        for identity, (old_key, old_row) in self._touched.items():
+            new_key = self._now.get(identity)
+            was = old_key is not None and last_before is not None and old_key <= last_before
+            old_shown += was
+            if new_key is not None and last_after is not None and new_key <= last_after:
+                new_shown += 1
+                row = rows[bisect_left(keys, new_key)]
+                if not was or old_key is None or old_row is None:
+                    self._placed.append((new_key, None, row))
+                elif self._other_document(old_row, row):
+                    self._removed.append((old_key, old_row))
+                    self._placed.append((new_key, None, row))
+                elif new_key != old_key or self._differs(old_row, row):
+                    self._placed.append((new_key, old_key, row))
+            elif was and old_key is not None and old_row is not None:
+                self._removed.append((old_key, old_row))
+        self._cross((self._before.size - old_shown) - (self._shown - new_shown))
+
+    def _cross(self, crossing: int) -> None:
+        """Rows that nothing touched cross the limit when the number of touched rows above it changes; they are the last
+        ones. ``crossing``: how many leave; below 0: how many come.
+        """
+        if not crossing:
+            return
+        keys, rows, last_before = self._keys, self._rows, self._before.last
+        new_keys = {self._now.get(identity) for identity in self._touched}
+        end = self._shown if crossing < 0 or last_before is None else bisect_right(keys, last_before)
+        crossed = (index for index in range(end - 1, -1, -1) if keys[index] not in new_keys)
+        if crossing > 0:
+            self._removed.extend((keys[index], rows[index]) for index in islice(crossed, crossing))
+        else:
+            self._placed.extend((keys[index], None, rows[index]) for index in islice(crossed, -crossing))
+
+    def _sequence(self) -> list[DocChange]:
+        """The changes, with indexes as a client will see them."""
+        doc_id, encode = self._plan.doc_id, self._plan.encode
+        removed, placed = self._removed, self._placed
+        removed.sort(key=_first)
+        placed.sort(key=_first)
+        places = Places(
+            self._keys,
+            self._shown,
+            [key for key, _ in removed],
+            [old_key for _, old_key, _ in placed if old_key is not None],
+            [key for key, _, _ in placed],
+        )
+        changes: list[DocChange] = []
+        for key, row in reversed(removed):
+            changes.append(DocChange(REMOVED, places.leave(key), -1, doc_id(row), encode(row)))
+        for key, old_key, row in placed:
+            old_index = -1 if old_key is None else places.take(old_key)
+            kind = ADDED if old_key is None else MODIFIED
+            changes.append(DocChange(kind, old_index, places.put(key), doc_id(row), encode(row)))
+        return changes
+
+    def _other_document(self, old_row: Row, row: Row) -> bool:
+        """The replica identity stayed (it is another index than the primary key), the primary key did not."""
+        primary_key = self._plan.table.primary_key
+        return primary_key != self._plan.table.identity and any(old_row[i] != row[i] for i in primary_key)
+
+    def _differs(self, old_row: Row, row: Row) -> bool:
+        if old_row == row:
+            return False
+        return not self._narrow or self._plan.encode(old_row) != self._plan.encode(row)
+
+
+def _first(item: tuple[Any, ...]) -> SortKey:
+    key: SortKey = item[0]
+    return key
