@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import os
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Literal
@@ -20,7 +22,9 @@ from engine.errors import RealtimeError
 from server.ports.limits import ConnectionLimits
 from server.session.session import SessionLimits
 
-__all__ = ["Settings", "SettingsError", "load_settings"]
+__all__ = ["Settings", "SettingsError", "load_settings", "unknown_variables"]
+
+_PREFIX = "REALTIME_"
 
 
 class SettingsError(RealtimeError):
@@ -30,7 +34,7 @@ class SettingsError(RealtimeError):
 class Settings(BaseSettings):
     """What can be set. Names in the environment are upper case with ``REALTIME_`` in front, in the file as here."""
 
-    model_config = SettingsConfigDict(env_prefix="REALTIME_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
 
     dsn: str | None = Field(None, description="connection string of the database (libpq URI or key=value)")
     pooled_dsn: str | None = Field(
@@ -168,10 +172,27 @@ def load_settings(config: Path | None = None, **flags: object) -> Settings:
         raise SettingsError(f"the settings cannot be read: {wrong}") from wrong
 
 
+def unknown_variables() -> list[str]:
+    """Variables of the environment that look like settings and are none, in words."""
+    names = [name for name in os.environ if name.upper().startswith(_PREFIX)]
+    return [
+        f"{name} is no setting{_near(name.upper(), [_PREFIX + known.upper() for known in Settings.model_fields])}"
+        for name in names
+        if name[len(_PREFIX) :].lower() not in Settings.model_fields
+    ]
+
+
+def _near(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
 def _in_words(wrong: ValidationError) -> str:
-    problems = (
-        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-        + ("" if problem["type"] == "extra_forbidden" else f" (got {problem['input']!r})")
-        for problem in wrong.errors(include_url=False)
-    )
-    return "wrong settings: " + "; ".join(problems)
+    problems = []
+    for problem in wrong.errors(include_url=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            problems.append(f"{name} is no setting{_near(name, list(Settings.model_fields))}")
+        else:
+            problems.append(f"{name}: {problem['msg']} (got {problem['input']!r})")
+    return f"wrong settings: {'; '.join(problems)}"

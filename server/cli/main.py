@@ -19,7 +19,7 @@ from engine.errors import RealtimeError
 from engine.postgres.connecting import connect_now
 from engine.postgres.named_queries import query
 from server.app.logs import configure_logs
-from server.app.settings import Settings, SettingsError, load_settings
+from server.app.settings import Settings, SettingsError, load_settings, unknown_variables
 from server.cli import options
 from server.cli import slots as slots_command
 from server.cli.doctor import diagnose
@@ -38,6 +38,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 slots_app = typer.Typer(help="List replication slots, or drop one.", invoke_without_command=True)
 app.add_typer(slots_app, name="slots")
@@ -52,7 +53,7 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Live queries over PostgreSQL."""
@@ -80,6 +81,19 @@ def main() -> None:
         _fail(str(wrong), 1)
     except psycopg.Error as wrong:
         _fail(_database_error(wrong), 3)
+
+
+@app.command("version")
+def version_command() -> None:
+    """Print the version."""
+    typer.echo(package_version())
+
+
+@app.command("help", hidden=True)
+def help_command(context: typer.Context) -> None:
+    """List the commands."""
+    assert context.parent is not None
+    typer.echo(context.parent.get_help())
 
 
 @app.command()
@@ -260,6 +274,13 @@ def slots(context: typer.Context, config: options.ConfigFile = None, dsn: option
         asyncio.run(slots_command.print_slots(_dsn(_settings(config, dsn=dsn))))
 
 
+@slots_app.command("list")
+def slots_list(context: typer.Context, config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
+    """List replication slots, as ``realtime slots`` does."""
+    config_before, dsn_before = context.obj
+    asyncio.run(slots_command.print_slots(_dsn(_settings(config or config_before, dsn=dsn or dsn_before))))
+
+
 @slots_app.command("drop")
 def slots_drop(
     context: typer.Context,
@@ -281,6 +302,8 @@ def slots_drop(
 def _settings(config: Path | None, **flags: object) -> Settings:
     settings = load_settings(config, **flags)
     configure_logs(settings.log_level, settings.log_format)
+    for unknown in unknown_variables():
+        _say(f"ignored: {unknown}")
     return settings
 
 

@@ -47,6 +47,21 @@ def test_without_a_command_the_commands_are_listed() -> None:
         assert command in done.stdout + done.stderr
 
 
+def test_version_and_help_are_found_under_the_usual_names() -> None:
+    versions = {realtime(word).stdout for word in ("version", "--version", "-V")}
+    assert len(versions) == 1
+    assert {realtime(word).stdout for word in ("help", "-h")} == {realtime("--help").stdout}
+
+
+def test_an_unknown_setting_is_named_with_the_one_that_is_near(tmp_path: Path) -> None:
+    file = tmp_path / "realtime.toml"
+    file.write_text("prot = 1\n")
+    done = realtime("serve", "--config", str(file))
+    assert (done.returncode, done.stderr) == (2, "realtime: wrong settings: prot is no setting; did you mean port?\n")
+    done = realtime("migrate", REALTIME_PORTT="1")
+    assert done.stderr.startswith("realtime: ignored: REALTIME_PORTT is no setting; did you mean REALTIME_PORT?\n")
+
+
 def test_no_database_is_a_usage_error_in_one_line() -> None:
     done = realtime("migrate")
     assert done.returncode == 2
@@ -132,6 +147,7 @@ def test_slots_are_listed_and_dropped(database: str) -> None:
     run_sql(database, f"select pg_create_logical_replication_slot('{name}', 'pgoutput')")
     listed = realtime("slots", "--dsn", database)
     assert listed.returncode == 0
+    assert realtime("slots", "list", "--dsn", database).stdout.split()[:3] == listed.stdout.split()[:3]
     heads, *rows = listed.stdout.splitlines()
     assert heads.split("  ")[0] == "NAME"
     assert any(row.split()[:2] == [name, "logical"] for row in rows)
