@@ -15,6 +15,7 @@ from psycopg import pq
 
 from engine.errors import QueryRejectedError
 from engine.lsn import Lsn, parse_lsn
+from engine.postgres.arrays import plain_array, text_array
 from engine.postgres.errors import OtherServerError, TableLockedError
 from engine.postgres.lock_holders import BLOCKS_READS, holder_in_words, holders_of
 from engine.postgres.named_queries import query
@@ -235,10 +236,15 @@ def _by_function(statement: Statement) -> tuple[bytes, list[object]]:
     columns = ", ".join(f"c{number} {name}" for number, name in enumerate(statement.types))
     sql = f"select * from realtime.read_as_reader($1, $2, $3, $4, $5, $6, $7) as ({columns})"
     by_path = "true" if statement.as_reader or statement.by_path else "false"
-    values: list[object] = [statement.sql, list(statement.params), by_path, None, None, None, None]
+    values: list[object] = [statement.sql, text_array(statement.params), by_path, None, None, None, None]
     origin = statement.origin
     if origin is not None and not origin.view:
-        values[3:] = [str(origin.table), list(origin.name), list(origin.columns), list(origin.attnums)]
+        values[3:] = [
+            str(origin.table),
+            text_array(origin.name),
+            text_array(origin.columns),
+            plain_array(origin.attnums),
+        ]
     return sql.encode(), values
 
 
