@@ -9,7 +9,7 @@ from typing import Final
 import psycopg
 
 from engine.channels.publish.session import AmbiguousError
-from engine.postgres.errors import is_raised
+from engine.postgres.errors import is_raised, is_table_locked
 
 __all__ = ["Remedy", "remedy_for"]
 
@@ -35,15 +35,6 @@ def _is_left_out(error: BaseException) -> bool:
     return isinstance(error, psycopg.Error) and error.sqlstate == _LEFT_OUT
 
 
-def _is_table_locked(error: BaseException) -> bool:
-    """Whether a whole table is locked, and not an id that another transaction claims, nor a row that a trigger wants."""
-    return (
-        isinstance(error, psycopg.errors.LockNotAvailable)
-        and not is_raised(error)
-        and "message_ids" not in (error.diag.context or "")
-    )
-
-
 def _is_read_only(error: BaseException) -> bool:
     return isinstance(error, psycopg.errors.ReadOnlySqlTransaction) and not is_raised(error)
 
@@ -51,7 +42,7 @@ def _is_read_only(error: BaseException) -> bool:
 _TABLE: Final[tuple[tuple[Callable[[BaseException], bool], Remedy], ...]] = (
     (_is_conflict, Remedy.REPEAT),
     (_is_left_out, Remedy.RELEASE),
-    (_is_table_locked, Remedy.SET_ASIDE),
+    (is_table_locked, Remedy.SET_ASIDE),
     (_is_read_only, Remedy.REFUSE_ROWS),
 )
 
