@@ -8,7 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
+
+import psycopg
+import structlog
 
 from engine.background import Background
 from engine.channels.core.delivery.subscription import Subscription
@@ -46,12 +50,15 @@ from engine.channels.publish.batch import storable
 from engine.channels.publish.publisher import Publisher
 from engine.errors import InvalidQueryError
 from engine.lsn import Lsn
+from engine.postgres.errors import in_words, reason
 from engine.postgres.pool import LOCK_TIMEOUT
 from engine.postgres.snapshot_reader import Reader
 from engine.stream.consumer import StreamDriver
 from engine.transaction import Discontinuity, Transaction
 
 __all__ = ["ChannelSettings", "Channels"]
+
+log = structlog.get_logger(__name__)
 
 _PATIENCE = 5.0
 _LAST_RECORDS = 2.0  # seconds that a stop waits for them
@@ -126,8 +133,10 @@ class Channels:
         for pool in (self._store, self._reader):
             self._stream.on_reconnect(pool.renew)
         self._background.spawn(self._locks.run())
-        await self._epochs.refresh()
-        await self._maintenance.prepare(self.core.reader)
+        insistence = self._store.insistence
+        await insistence.unlocked("the look at the database's history", self._epochs.refresh)
+        prepare = partial(self._maintenance.prepare, self.core.reader)
+        await insistence.unlocked("the removal of connections of an earlier run", prepare)
         await self._first_recovery()
         self._background.spawn(self._recorder.record())  # not before the routes are known
         self._background.spawn(self._recorder.trim())
@@ -144,6 +153,7 @@ class Channels:
         self._connections.look_again()
         self._background.spawn(self._connections.sweep())
         self._background.spawn(self._maintenance.run())
+        self._background.spawn(self._maintenance.clear())
 
     async def _first_recovery(self) -> None:
         """Recover for the first time. A discontinuity cancels that, as any recovery, and the one that follows it is
@@ -208,11 +218,24 @@ class Channels:
         except TimeoutError as error:
             raise UnavailableError("this server does not follow the database now; try again") from error
 
+    @contextlib.contextmanager
+    def _refusals(self, what: str) -> Iterator[None]:
+        """Raise ``UnavailableError`` for what the database refuses although nothing is wrong with ``what`` it is given:
+        a table that is missing, a privilege, a trigger. The log has the reason, and the schema is looked at.
+        """
+        try:
+            with storable(what):
+                yield
+        except psycopg.Error as error:
+            log.warning("database_refuses", what=what, error=reason(error))
+            self._schema.hurry()
+            raise UnavailableError(in_words(error)) from error
+
     # -- connections and presence ----------------------------------------------------------------------------------
 
     async def connect(self, member: Member, deliver: Deliver) -> None:
         """Make the connection known. ``deliver`` gets what is sent to it without a subscription, and its end."""
-        with storable("the user of this connection"):
+        with self._refusals("the user of this connection"):
             await self._connections.connect(member, deliver)
 
     async def disconnect(self, connection_id: str, *, left: bool = False) -> None:
@@ -221,7 +244,8 @@ class Channels:
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
         """Change what the others see of a member. Raises ``PresenceRefusedError``. Returns when they have been told."""
-        await self._connections.attendance.change(channel, member, data)
+        with self._refusals("presence"):
+            await self._connections.attendance.change(channel, member, data)
 
     def presence(self, channel: str) -> dict[str, Any]:
         """Who is present, as of the stream's position."""
@@ -235,7 +259,8 @@ class Channels:
 
         Waits while too many are under way. Raises ``RealtimeError`` with the protocol's code.
         """
-        await self._check(message.channel)
+        with self._refusals("a message"):
+            await self._check(message.channel)
         return await self._publisher.publish(message, self.core.rooms.history(message.channel))
 
     async def _check(self, channel: str) -> None:
@@ -265,9 +290,9 @@ class Channels:
         subscription = Subscription(
             channel, options, member, deliver, self._position, self.core.presence.json, self._release, deliver_block
         )
-        await self._check(channel)
         try:
-            with storable("a channel of this name"):
+            with self._refusals("a channel of this name"):
+                await self._check(channel)
                 await self._connections.admit(subscription)
                 await self._handover.begin(subscription, since, min(options.history, self.settings.max_history))
             self.core.rooms.check(channel)  # it may have been closed meanwhile

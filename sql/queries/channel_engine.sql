@@ -245,8 +245,8 @@ select not exists (select from pg_stat_activity where pid = %(pid)s and backend_
 select pg_backend_pid() as pid, backend_start::text as started from pg_stat_activity where pid = pg_backend_pid()
 
 -- name: engine_settings
--- The database's settings.
-select stream_key, epoch from realtime.settings
+-- The database's settings, and its time.
+select stream_key, epoch, clock_timestamp() as now from realtime.settings
 
 -- name: engine_epoch_ended
 -- Up to where positions of an earlier epoch mean the same today; no row: nowhere.
@@ -282,8 +282,8 @@ from realtime.routes
 select channel, event, muted from realtime.preferences where user_id = %(user)s
 
 -- name: engine_forget_connections
--- A node that starts has no connections.
-delete from realtime.connections where node_id = %(node)s
+-- A node that starts has no connections: those from before it started are of an earlier run.
+delete from realtime.connections where node_id = %(node)s and connected_at < %(before)s
 
 -- name: engine_own_connections
 -- Which of these connections still have a row; and since when this node has had its own, on which they hang.

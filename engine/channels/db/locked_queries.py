@@ -27,13 +27,13 @@ class LockedQueries:
     """By name. Times are those of the event loop."""
 
     def __init__(self) -> None:
-        self._refused: dict[str, tuple[float, str]] = {}  # until when, and why
+        self._refused: dict[str, tuple[float, psycopg.Error]] = {}  # until when, and why
 
     def check(self, name: str) -> None:
         """Raise ``UnavailableError`` if the query has just met a locked table."""
-        until, why = self._refused.get(name, (0.0, ""))
-        if asyncio.get_running_loop().time() < until:
-            raise UnavailableError(why)
+        refused = self._refused.get(name)
+        if refused is not None and asyncio.get_running_loop().time() < refused[0]:
+            raise UnavailableError(in_words(refused[1])) from refused[1]
 
     @contextmanager
     def trying(self, name: str) -> Iterator[None]:
@@ -46,7 +46,7 @@ class LockedQueries:
             yield
         except psycopg.errors.LockNotAvailable as error:
             if is_table_locked(error):
-                self._refused[name] = loop.time() + _PAUSE, in_words(error)
+                self._refused[name] = loop.time() + _PAUSE, error
             raise
         self.passed([name])
 

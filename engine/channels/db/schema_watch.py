@@ -47,6 +47,10 @@ class SchemaWatch:
             await asyncio.sleep(EVERY)
             await self.look()
 
+    def hurry(self) -> None:
+        """A statement was refused: look at everything the next time."""
+        self._looks_until_thorough = 0
+
     async def look(self) -> None:
         """Look once: at the tables, and at everything when that is due."""
         try:

@@ -6,7 +6,6 @@ confirmed and clients are answered because of these rows, so a crash must not ta
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import PoolTimeout
 
 from engine.channels.core.model import ChannelFullError, Member, PresenceRefusedError, UnavailableError
+from engine.channels.db.insistence import Insistence
 from engine.channels.db.locked_queries import LockedQueries
 from engine.channels.db.write_batcher import WriteBatcher
 from engine.feed.decoders.base import HEARTBEAT_PREFIX
@@ -27,16 +27,12 @@ from engine.postgres.pool import Pool
 from engine.postgres.snapshot import Snapshot
 from engine.values.exact_json import write_exact
 
-__all__ = ["REFUSED", "Store", "split_presence"]
+__all__ = ["Store", "split_presence"]
 
 T = TypeVar("T")
 
-REFUSED = (UnavailableError, psycopg.Error)
-"""The database is away for a moment, or it refuses: by a trigger that somebody made, or a privilege taken away."""
-
 log = structlog.get_logger(__name__)
 
-_RETRY = 1.0
 _FINAL = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, PoolTimeout)
 _METADATA = frozenset(("name", "avatar"))
 _MOST_PRESENCE = 8192  # bytes of JSON, as PostgreSQL prints it, that updates can add up to
@@ -90,6 +86,7 @@ class Store:
             row_factory=dict_row,
         )
         self._locked = LockedQueries()
+        self.insistence = Insistence()
         self._together = WriteBatcher(self, self._locked)
 
     async def open(self) -> None:
@@ -111,7 +108,7 @@ class Store:
     @property
     def problem(self) -> str | None:
         """Why nothing can be stored or read, in words; None if nothing is known."""
-        return self._pool.problem
+        return self._pool.problem or self.insistence.problem
 
     async def attempt(
         self, work: Callable[[psycopg.AsyncConnection[DictRow]], Awaitable[T]], *, begins: bool = False
@@ -159,15 +156,6 @@ class Store:
             return await cursor.fetchall() if cursor.description else []
 
         return await self.attempt(run, begins=True)
-
-    async def insist(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
-        """Do ``work`` until the database lets it."""
-        while True:
-            try:
-                return await work()
-            except REFUSED as error:
-                log.warning("not done yet; trying again", what=what, error=str(error).strip())
-            await asyncio.sleep(_RETRY)
 
     async def flushed(self) -> Lsn:
         """Up to where the WAL is flushed."""

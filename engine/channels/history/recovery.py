@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import psycopg
 import structlog
 
 from engine.channels.core.delivery.events import EndEvent, MessageEvent
@@ -32,7 +31,6 @@ __all__ = ["HandOver"]
 log = structlog.get_logger(__name__)
 
 _TABLES = ("engine_presence_rows", "engine_rooms", "engine_defaults", "engine_routes")
-_RETRY = 1.0
 _OTHERS = 30.0  # seconds to wait for other nodes before a position is made up
 _LOOK = 0.2
 _MOST_EXAMINED = 10_000  # messages looked at in search of those that a subscriber wants
@@ -175,22 +173,21 @@ class HandOver:
         ``resume``. Returns early if the stream is interrupted meanwhile: the recovery that follows has the rest to do.
         """
         generation = self._generation
-        while generation == self._generation:  # a cancellation can get lost in a failing query
-            try:
-                if await self._epochs.refresh():
-                    self._start_over(position)
-                await self._repair(position)
-                await self._load()
-                for channel in self._core.router.channels:
-                    await self._bring_up(channel, Position(resume))
-                if generation != self._generation:
-                    return
+
+        async def attempt() -> None:
+            if generation != self._generation:  # a cancellation can get lost in a failing query
+                return
+            if await self._epochs.refresh():
+                self._start_over(position)
+            await self._repair(position)
+            await self._load()
+            for channel in self._core.router.channels:
+                await self._bring_up(channel, Position(resume))
+            if generation == self._generation:
                 self._resume = None
                 self._whole.set()  # not before: a newcomer would hear what earlier subscribers still miss
-                return
-            except (UnavailableError, psycopg.Error, OSError) as error:
-                log.warning("channels are not whole yet", error=str(error).strip())
-                await asyncio.sleep(_RETRY)
+
+        await self._store.insistence.done("the recovery of channels", attempt)
 
     def _start_over(self, position: Lsn) -> None:
         """The database has another history: what was delivered may never have been, and positions begin anew."""

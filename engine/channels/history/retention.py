@@ -5,6 +5,7 @@ lock in SQL.
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 import psycopg
 import structlog
@@ -13,6 +14,7 @@ from engine.channels.core.decode import RecordReader
 from engine.channels.core.model import UnavailableError
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.db.store import Store
+from engine.postgres.errors import function_refuses, reason
 
 __all__ = ["Maintenance"]
 
@@ -27,13 +29,31 @@ class Maintenance:
     def __init__(self, store: Store, settings: ChannelSettings) -> None:
         self._store = store
         self._settings = settings
+        self._began: datetime | None = None
+        self._left = False
 
     async def prepare(self, reader: RecordReader) -> None:
-        """Before a node takes part: learn the stream key, and let go of connections that an earlier run of it left
-        behind.
+        """Before a node takes part: learn the stream key, and remove the connections that an earlier run of it left behind.
+
+        A trigger that refuses their removal does not stop the node: they are removed once it lets them (:meth:`clear`).
         """
-        reader.key = (await self._store.rows("engine_settings"))[0]["stream_key"]
-        await self._store.keep("engine_forget_connections", node=self._settings.node_id)
+        [row] = await self._store.rows("engine_settings")
+        reader.key, self._began = row["stream_key"], row["now"]
+        try:
+            await self._forget()
+        except psycopg.Error as error:
+            if not function_refuses(error):
+                raise
+            log.warning("earlier_connections_remain", error=reason(error))
+            self._left = True
+
+    async def clear(self) -> None:
+        """Remove the connections of an earlier run, if :meth:`prepare` was refused that."""
+        if self._left:
+            await self._store.insistence.done("the removal of connections of an earlier run", self._forget)
+
+    async def _forget(self) -> None:
+        await self._store.keep("engine_forget_connections", node=self._settings.node_id, before=self._began)
 
     async def run(self) -> None:
         """Now, and every so often."""

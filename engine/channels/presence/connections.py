@@ -29,12 +29,12 @@ from engine.channels.core.model import (
     ChannelEvent,
     Deliver,
     Member,
-    UnavailableError,
     format_position,
 )
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
-from engine.channels.db.store import REFUSED, Store
+from engine.channels.db.insistence import REFUSED
+from engine.channels.db.store import Store
 from engine.channels.presence.membership import Membership
 from engine.channels.presence.mute_sync import MuteRules
 from engine.channels.presence.registry import ConnectionRegistry, Follower
@@ -45,7 +45,6 @@ __all__ = ["Connections"]
 
 log = structlog.get_logger(__name__)
 
-_RETRY: Final = 1.0
 _SWEEP_PAUSE: Final = 0.05
 _LOOK: Final = 0.1
 _LOOK_AT_MOST: Final = 1.0
@@ -89,7 +88,8 @@ class Connections:
         try:
             await self._store.drop(connection_id, left)
         except REFUSED:
-            self._spawn(self._store.insist("drop", partial(self._store.drop, connection_id, left)))
+            drop = partial(self._store.drop, connection_id, left)
+            self._spawn(self._store.insistence.done("the removal of a connection", drop))
 
     async def admit(self, subscription: Subscription) -> None:
         """Give the subscription its user's preferences, and make the member present where that is to be seen or counted."""
@@ -155,11 +155,7 @@ class Connections:
         written = self.attendance.written()
         await self.clients.mend()  # which comes to where the stream is now
         self.attendance.mend(written)
-        while True:
-            with contextlib.suppress(UnavailableError):
-                await self._tastes.reload()
-                break
-            await asyncio.sleep(_RETRY)
+        await self._store.insistence.done("the look for preferences", self._tastes.reload)
         self.look_again()
 
     def look_again(self) -> None:
@@ -215,11 +211,7 @@ class Connections:
                 async with asyncio.timeout(wait):
                     await self._due.wait()
             self._due.clear()
-            try:
-                wait = await self._store.sweep()
-            except REFUSED as error:
-                log.warning("presence is not swept", error=str(error).strip())
-                wait = _RETRY
+            wait = await self._store.insistence.done("the removal of members that have left", self._store.sweep)
             if self._open:
                 # The stream may show a row before a statement does: what is open and not seen is looked for again.
                 wait = _LOOK if wait is None else min(wait, _LOOK_AT_MOST)

@@ -21,7 +21,8 @@ from engine.channels.core.delivery.events import EndEvent
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.model import ChannelFullError, KickedError, Member, PresenceRefusedError, UnavailableError
 from engine.channels.core.state_machine import ChannelCore
-from engine.channels.db.store import REFUSED, Store
+from engine.channels.db.insistence import REFUSED
+from engine.channels.db.store import Store
 
 __all__ = ["Membership"]
 
@@ -120,7 +121,7 @@ class Membership:
     async def _leave_after(self, entering: asyncio.Task[None] | None, key: Key) -> None:
         if entering is not None:
             await asyncio.gather(entering, return_exceptions=True)
-        await self._store.insist("leave", partial(self._store.leave, *key))
+        await self._store.insistence.done("the removal of a member", partial(self._store.leave, *key))
 
     def _left(self, key: Key, task: asyncio.Task[None]) -> None:
         if self._leaving.get(key) is task:

@@ -154,11 +154,11 @@ class ConnectionRegistry:
         if self._writing:
             await asyncio.wait(set(self._writing))
         known = [client for client in self._clients.values() if client.written or client.shown]
-        await self._store.insist("catch up", self._catch_up)
+        await self._store.insistence.done("catching up with the stream", self._catch_up)
         for client in known:
             client.shown = True
         ids = [client.member.connection_id for client in known]
-        incarnation, there = await self._store.insist("look for connections", partial(self._own, ids))
+        incarnation, there = await self._store.insistence.done("the look for connections", partial(self._own, ids))
         # Which of them somebody had ended before this node was removed, nobody can say: all come back.
         why, self._incarnation = _removed if incarnation != self._incarnation else _deleted, incarnation
         for client in known:

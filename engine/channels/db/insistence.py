@@ -1,0 +1,83 @@
+"""Work that has to be done in the end, whatever the database says meanwhile: tried again with growing, random pauses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import psycopg
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, retry_if_exception_type, wait_random_exponential
+
+from engine.channels.core.model import UnavailableError
+from engine.postgres.errors import AWAY, is_raised, is_table_locked, reason
+
+__all__ = ["REFUSED", "Insistence"]
+
+T = TypeVar("T")
+
+REFUSED: Final = (UnavailableError, psycopg.Error, OSError)
+"""The database is away for a moment, or it refuses: by a trigger that somebody made, or a privilege taken away."""
+
+_AWAY: Final = wait_random_exponential(multiplier=0.5, max=2)  # seconds: what waits is to go on soon after an outage
+_REFUSES: Final = wait_random_exponential(multiplier=1, max=30)  # until the refusal is mended by hand
+
+log = structlog.get_logger(__name__)
+
+
+class Insistence:
+    """What is tried again now. ``problem`` names what the database refuses."""
+
+    def __init__(self) -> None:
+        self._refused: dict[object, tuple[str, str]] = {}  # what, and why
+
+    async def done(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do ``work`` until the database lets it; ``what`` it is, as a noun."""
+        return await self._again(what, work, AsyncRetrying(retry=retry_if_exception_type(REFUSED), wait=_pause))
+
+    async def unlocked(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do ``work``, again while a table that it needs is locked. Raises what it raises otherwise."""
+        locked = retry_if_exception(lambda error: is_table_locked(error.__cause__))
+        return await self._again(what, work, AsyncRetrying(retry=locked, wait=_AWAY, reraise=True))
+
+    @property
+    def problem(self) -> str | None:
+        """What the database refuses, in words; None: nothing."""
+        if not self._refused:
+            return None
+        whats = Counter(what for what, _ in self._refused.values())
+        found = ", ".join(what if count == 1 else f"{what} ({count} times)" for what, count in whats.items())
+        _, why = list(self._refused.values())[-1]
+        return f"the database refuses {found}: {why}. It is tried again, at least twice a minute"
+
+    async def _again(self, what: str, work: Callable[[], Awaitable[T]], retrying: AsyncRetrying) -> T:
+        key = object()
+
+        def note(attempt: RetryCallState) -> None:
+            error = None if attempt.outcome is None else attempt.outcome.exception()
+            if (refusal := _refusal(error)) is not None:
+                self._refused[key] = what, reason(refusal)
+            else:
+                self._refused.pop(key, None)
+            if attempt.attempt_number == 1:
+                log.warning("not_done_yet", what=what, error=str(error).strip())
+
+        retrying.before_sleep = note
+        try:
+            return await retrying(work)
+        finally:
+            self._refused.pop(key, None)
+
+
+def _pause(attempt: RetryCallState) -> float:
+    refusal = None if attempt.outcome is None else _refusal(attempt.outcome.exception())
+    return (_AWAY if refusal is None else _REFUSES)(attempt)
+
+
+def _refusal(error: BaseException | None) -> psycopg.Error | None:
+    """What the database refuses until that is mended; None for what passes by itself."""
+    cause = error.__cause__ if isinstance(error, UnavailableError) else None
+    if isinstance(cause, psycopg.Error) and is_raised(cause):
+        return cause
+    return error if isinstance(error, psycopg.Error) and not isinstance(error, AWAY) else None

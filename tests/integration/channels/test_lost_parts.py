@@ -1,0 +1,144 @@
+"""The database lacks something, or a trigger refuses, while a node runs: clients get words, ``problems`` names it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import pytest
+
+from engine.channels.core.model import UnavailableError
+from tests.support.channel_nodes import PATIENCE, Listener, Node, node, read, run, until
+
+Call = Callable[[Node, Listener], Coroutine[Any, Any, object]]
+
+WORDS = "the database refuses it for a reason of its own, which the server's log names; try again later"
+
+
+def connect(here: Node, _: Listener) -> Coroutine[Any, Any, object]:
+    return here.listen("chat:2")
+
+
+def prefer(here: Node, _: Listener) -> Coroutine[Any, Any, object]:
+    return here.listen("chat:2", user="new")
+
+
+def appear(here: Node, _: Listener) -> Coroutine[Any, Any, object]:
+    return here.listen("chat:1", user="bob", presence={})
+
+
+def fill(here: Node, _: Listener) -> Coroutine[Any, Any, object]:
+    return here.listen("limited", user="bob")
+
+
+def change(here: Node, ann: Listener) -> Coroutine[Any, Any, object]:
+    return here.channels.set_presence("chat:1", ann.member, {"typing": True})
+
+
+def read_back(here: Node, _: Listener) -> Coroutine[Any, Any, object]:
+    return here.listen("chat:1", history=5)
+
+
+def resume(here: Node, ann: Listener) -> Coroutine[Any, Any, object]:
+    return here.listen("chat:1", since=ann.position)
+
+
+TABLES: dict[str, tuple[Call, ...]] = {
+    "connections": (connect,),
+    "presence": (appear, change),
+    "channels": (fill, read_back),
+    "channel_defaults": (read_back,),
+    "commits": (resume, read_back),
+    "messages": (resume, read_back),
+    "settings": (resume,),
+    "expired": (resume,),
+    "preferences": (prefer,),
+}
+FUNCTIONS: dict[str, tuple[str, tuple[Call, ...]]] = {
+    "channel_rules": ("text[]", (appear, change, read_back)),
+    "epoch": ("", (resume,)),
+}
+
+
+async def refused(call: Coroutine[Any, Any, object]) -> None:
+    with pytest.raises(UnavailableError) as told:
+        async with asyncio.timeout(PATIENCE):
+            await call
+    assert str(told.value) == WORDS
+
+
+def named(here: Node, said: str) -> bool:
+    return any(said in problem for problem in here.channels.problems)
+
+
+@pytest.mark.long
+async def test_what_needs_a_lost_table_or_function_is_refused_in_words_and_goes_on_once_it_is_back(
+    database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(database, "insert into realtime.channels (name, capacity) values ('limited', 100)")
+    async with node(database) as here:
+        ann = await here.listen("chat:1", user="ann", presence={})
+        for table, calls in TABLES.items():
+            run(database, f"alter table realtime.{table} rename to gone")
+            for call in calls:
+                await refused(call(here, ann))
+            await until(partial(named, here, f"table realtime.{table} is missing"))
+            run(database, f"alter table realtime.gone rename to {table}")
+            for call in calls:
+                await call(here, ann)
+        for function, (arguments, lost) in FUNCTIONS.items():
+            run(database, f"alter function realtime.{function} rename to gone")
+            for call in lost:
+                await refused(call(here, ann))
+            await until(partial(named, here, f"function realtime.{function}"))
+            run(database, f"alter function realtime.gone({arguments}) rename to {function}")
+            for call in lost:
+                await call(here, ann)
+        await until(lambda: not here.channels.problems)
+        await here.publish("chat:1", 1)
+        await ann.until(lambda: ann.data == [1])
+    log = capsys.readouterr().out
+    assert "database_refuses" in log
+    assert "Traceback" not in log
+
+
+REFUSES = (
+    "create function refuse() returns trigger language plpgsql as $$ begin raise 'never by hand'; end $$",
+    "create trigger refuses before delete on realtime.connections for each row execute function refuse()",
+)
+
+
+async def test_a_trigger_that_refuses_the_end_of_a_connection_is_named_until_it_is_gone(database: str) -> None:
+    async with node(database) as here:
+        run(database, REFUSES[0])
+        run(database, REFUSES[1])
+        gone = [await here.member() for _ in range(3)]
+        for listener in gone:
+            await here.channels.disconnect(listener.member.connection_id)
+        said = "the database refuses the removal of a connection (3 times): never by hand"
+        await until(partial(named, here, said))
+        stays = await here.listen("chat:1")
+        run(database, "drop trigger refuses on realtime.connections")
+        await until(lambda: read(database, "select id from realtime.connections") == [(stays.member.connection_id,)])
+        await until(lambda: not here.channels.problems)
+
+
+async def test_a_node_starts_although_a_trigger_keeps_the_connections_of_an_earlier_run(
+    database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node_id = "n_earlier"
+    run(database, "insert into realtime.nodes (id, slot_name, lease_expires_at) values (%s, 'earlier', now())", node_id)
+    run(database, "insert into realtime.connections (id, node_id, transport) values ('old', %s, 'websocket')", node_id)
+    for statement in REFUSES:
+        run(database, statement)
+    async with node(database, slot="earlier", feed={"node_id": node_id}) as here:
+        assert "earlier_connections_remain" in capsys.readouterr().out
+        new = await here.listen("chat:1")
+        await until(partial(named, here, "refuses the removal of connections of an earlier run: never by hand"))
+        run(database, "drop trigger refuses on realtime.connections")
+        await until(lambda: read(database, "select id from realtime.connections") == [(new.member.connection_id,)])
+        await until(lambda: not here.channels.problems)
+        await here.publish("chat:1", 1)
+        await new.until(lambda: new.data == [1])
