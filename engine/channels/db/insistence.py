@@ -46,8 +46,8 @@ class Insistence:
         """What the database refuses, in words; None: nothing."""
         if not self._refused:
             return None
-        whats = Counter(what for what, _ in self._refused.values())
-        found = ", ".join(what if count == 1 else f"{what} ({count} times)" for what, count in whats.items())
+        count_of = Counter(what for what, _ in self._refused.values())
+        found = ", ".join(what if count == 1 else f"{what} ({count} times)" for what, count in count_of.items())
         _, why = list(self._refused.values())[-1]
         return f"the database refuses {found}: {why}. It is tried again, at least twice a minute"
 
