@@ -347,11 +347,14 @@ class Refresher:
             self._router.hand_over_rows(query, plan, read)
             query.window = None
             query.rows = ResultSet(_documents(read))
+        committed_at = query.stale_since
+        if not query.pending:
+            query.stale_since = None
         if not state.ready.done():
             state.ready.set_result(None)
         elif changes := list_changes(before.pairs, query.listing().pairs):
             query.stage(before)
-            query.emit(self._position(), changes)
+            query.emit(self._position(), changes, committed_at)
         return True
 
     def _writable(self, query: LiveQuery, state: _State, plan: IncrementalPlan, before: ResultSet) -> bool:

@@ -35,6 +35,10 @@ class LiveEvent(Protocol):
     def error(self) -> QueryRejectedError | None:
         """Why the subscription ended by itself; None: it goes on."""
 
+    @property
+    def committed_at(self) -> int | None:
+        """When it was committed, in microseconds since 1970 by the clock of the database; None: it is no commit's."""
+
 
 class LiveSubscription(Protocol):
     """One subscriber's hold on a window."""

@@ -23,6 +23,7 @@ class Event:
     ends: bool = False
     key: tuple[int, int] | None = None
     priority: int = 0
+    committed_at: int | None = None
 
     @property
     def channel(self) -> str:

@@ -40,6 +40,7 @@ class Event:
     reset: bool
     changes_json: bytes
     error: QueryRejectedError | None = None
+    committed_at: int | None = None
 
 
 @dataclass(eq=False)

@@ -66,7 +66,10 @@ class MessageRow:
 
 
 class ControlMessage(msgspec.Struct):
-    """The logical message ``realtime.command``. ``committed``: when, as PostgreSQL prints it; ours, not the message's."""
+    """The logical message ``realtime.command``.
+
+    ``committed_at``: when, in microseconds since 1970; ours, not the message's.
+    """
 
     command: str
     key: str = ""
@@ -80,7 +83,7 @@ class ControlMessage(msgspec.Struct):
     id: str | None = None
     users: list[str] | None = None
     audience: msgspec.Raw = _NULL
-    committed: str = ""
+    committed_at: int = 0
     priority: int = 0
     node: str | None = None
 
@@ -201,7 +204,7 @@ class RecordReader:
                 into.messages.append(_ephemeral(note, into))
         elif message.prefix == _COMMAND_PREFIX:
             command = _decode_command(message.content)
-            command.committed = commit_text(into.commit_time)
+            command.committed_at = into.commit_time
             if self.key is None or command.key == self.key:
                 into.commands.append(command)
 

@@ -149,6 +149,11 @@ class ChannelEvent(Protocol):
         """Whether it is the last one."""
         ...
 
+    @property
+    def committed_at(self) -> int | None:
+        """When it was committed, in microseconds since 1970 by the clock of the database; None: it is no commit's."""
+        ...
+
 
 class EventBatch(Protocol):
     """Several messages to a subscriber, none of which ends anything. One object for all who get them."""

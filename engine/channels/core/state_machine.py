@@ -68,7 +68,7 @@ class ChannelCore:
         """
         records = start(transaction)
         yield from self.reader.read(transaction, records)
-        events = [MessageEvent(row) for row in records.messages]
+        events = [MessageEvent(row, records.commit_time) for row in records.messages]
         yield from self.router.judge(events)
         return self._conclude(records, events)
 
@@ -145,12 +145,15 @@ class ChannelCore:
             with self.reader.isolated.at(records.lsn, f"a row of {change.table}"):
                 if change.table in ("channels", "channel_defaults"):
                     for event in self.rooms.apply(change):
+                        event.committed_at = records.commit_time
                         self._room(event)
                 elif change.table == "routes":
                     self._route(change)
         present = [change for change in records.changes if change.table == "presence"]
         if present:
             events = self.presence.apply(present, records.commit_time, self._alone(records))
+            for event in events:
+                event.committed_at = records.commit_time
             self.router.presence(event for event in events if event.body["channel"] not in self._closings)
 
     def _alone(self, records: DecodedTransaction) -> Callable[[], AbstractContextManager[bool | None]]:

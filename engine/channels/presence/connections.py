@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from engine.channels.core.audience import attributes_of, audience_of
-from engine.channels.core.decode import ControlMessage, RowChange
+from engine.channels.core.decode import ControlMessage, RowChange, commit_text
 from engine.channels.core.delivery.events import EndEvent, PlainEvent, iso_time
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.effects import (
@@ -182,13 +182,14 @@ class Connections:
                 "channel": _ALL,
                 "event": command.event,
                 "data": orjson.Fragment(bytes(command.payload)),
-                "timestamp": iso_time(command.committed),
+                "timestamp": iso_time(commit_text(command.committed_at)),
                 "sender": command.sender,
                 "id": command.id,
                 "position": format_position(position),
             },
             priority=command.priority,
         )
+        event.committed_at = command.committed_at
         text = bytes(command.audience)
         audience = None if text == b"null" else audience_of(text)
         users = None if command.users is None else set(command.users)

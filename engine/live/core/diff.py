@@ -52,18 +52,26 @@ class DocChange(msgspec.Struct, frozen=True, gc=False):
 class WindowEvent:
     """What one step of a live query means to its subscribers; the same object goes to all of them.
 
-    ``reset``: the changes start from the empty list. ``error``: the query has ended, nothing follows.
+    ``reset``: the changes start from the empty list. ``error``: the query has ended, nothing follows. ``committed_at``: when
+    the change was committed, in microseconds since 1970 by the clock of the database; None if the event is no commit's: a
+    list that was read, or changes that are delivered again.
     """
 
-    __slots__ = ("_json", "changes", "error", "position", "reset")
+    __slots__ = ("_json", "changes", "committed_at", "error", "position", "reset")
 
     def __init__(
-        self, position: Lsn, reset: bool, changes: Sequence[DocChange], error: QueryRejectedError | None = None
+        self,
+        position: Lsn,
+        reset: bool,
+        changes: Sequence[DocChange],
+        error: QueryRejectedError | None = None,
+        committed_at: int | None = None,
     ) -> None:
         self.position = position
         self.reset = reset
         self.changes = changes
         self.error = error
+        self.committed_at = committed_at
         self._json: bytes | None = None
 
     @property
@@ -72,6 +80,12 @@ class WindowEvent:
         if self._json is None:
             self._json = b"[" + b",".join([change.json() for change in self.changes]) + b"]"
         return self._json
+
+    def again(self) -> WindowEvent:
+        """The same event for a subscriber that comes back: how long ago it was committed says nothing about its delivery."""
+        event = WindowEvent(self.position, self.reset, self.changes, self.error)
+        event._json = self._json
+        return event
 
 
 def apply_changes(before: list[tuple[str, bytes]], changes: Sequence[DocChange]) -> None:

@@ -61,6 +61,7 @@ class Outcome:
     changed: list[tuple[LiveQuery, list[DocChange]]] = field(default_factory=list)
     refresh: set[LiveQuery] = field(default_factory=set)
     ddl: list[DdlNote] = field(default_factory=list)
+    committed_at: int | None = None
 
     def disagree(self, table: Table, problem: Exception) -> None:
         """Values of ``table`` are not as the catalog describes them, which ``problem`` shows: the catalog is to be loaded.
@@ -84,7 +85,7 @@ class Outcome:
             if work >= _AT_ONCE:
                 yield
                 work = 0
-            query.emit(position, changes)
+            query.emit(position, changes, self.committed_at)
             work += _work(changes) + len(query.subscriptions)
 
 
@@ -126,6 +127,7 @@ class Dispatcher:
         Until the iterator ends nothing may be handed over and nobody is told anything.
         """
         skip = self._already_shown(transaction)
+        outcome.committed_at = transaction.commit_time
         touched: set[int] = set()
         rereads: set[LiveQuery] = set()
         until = monotonic() + _TURN
@@ -151,6 +153,7 @@ class Dispatcher:
         self._passed = transaction.position
         for query in rereads:
             query.pending.add(transaction.xid)
+            query.stale_since = query.stale_since or transaction.commit_time
             outcome.refresh.add(query)
         yield from self._commit(outcome)
         self.position = max(self.position, transaction.position)
@@ -212,6 +215,7 @@ class Dispatcher:
                 window.mark_broken(str(problem))
             if window.broken:
                 self._retire(window)
+                query.stale_since = query.stale_since or outcome.committed_at
                 outcome.refresh.add(query)
                 continue
             work += 1

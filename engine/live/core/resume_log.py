@@ -73,7 +73,7 @@ class ResumeLog:
             return None
         if any(doubtful and event.position == position for event, doubtful in self._entries):
             return None
-        return [event for event, _ in self._entries if event.position > position]
+        return [event.again() for event, _ in self._entries if event.position > position]
 
 
 def _size(event: WindowEvent) -> int:

@@ -92,6 +92,7 @@ class LiveQuery:
         "_reset",
         "_staged",
         "collection",
+        "committed_at",
         "emissions",
         "key",
         "log",
@@ -99,6 +100,7 @@ class LiveQuery:
         "plan",
         "rows",
         "spec",
+        "stale_since",
         "subscriptions",
         "visibility",
         "window",
@@ -115,6 +117,8 @@ class LiveQuery:
         self.pending: set[int] = set()
         self.subscriptions: dict[Subscription, None] = {}
         self.emissions = 0
+        self.committed_at: int | None = None  # of the last event
+        self.stale_since: int | None = None  # commit time of the first change that only a read can bring
         self.log = ResumeLog()
         self._reset: WindowEvent | None = None
         self._before: ResultSet | None = None
@@ -166,11 +170,12 @@ class LiveQuery:
         """About how many bytes the query holds."""
         return _QUERY + _COPIES * len(repr(self.spec)) + self.log.weight + self.listing().weight()
 
-    def emit(self, position: Lsn, changes: Sequence[DocChange]) -> None:
-        """Tell every subscriber that keeps up what has changed since the list that was staged."""
+    def emit(self, position: Lsn, changes: Sequence[DocChange], committed_at: int | None = None) -> None:
+        """Deliver what has changed since the list that was staged to every subscriber that keeps up."""
         self._reset, self._staged = None, False
         self.emissions += 1
-        event, number = WindowEvent(position, False, changes), self.emissions
+        self.committed_at = committed_at
+        event, number = WindowEvent(position, False, changes, None, committed_at), self.emissions
         self.log.add(event)
         for subscription in list(self.subscriptions):
             try:
@@ -291,7 +296,7 @@ class Subscription:
             changes = list_changes(held.pairs, self.query.listing().pairs)
             if changes:
                 self.query.log.told(position)
-                self._deliver(self, WindowEvent(position, False, changes))
+                self._deliver(self, WindowEvent(position, False, changes, None, self.query.committed_at))
         except Exception as problem:  # noqa: BLE001 - as when it is told each change
             self.give_up(position, problem)
 

@@ -25,16 +25,18 @@ def iso_time(text: str) -> str:
 class MessageEvent:
     """A published message as it reaches the subscribers of its channel.
 
-    ``key`` is its position as numbers; it grows along a channel.
+    ``key`` is its position as numbers; it grows along a channel. ``committed_at``: when it was committed, in microseconds
+    since 1970 by the clock of the database; None for a message of the past.
     """
 
-    __slots__ = ("_document", "_envelope", "_json", "_unread", "_verdicts", "channel", "key", "row")
+    __slots__ = ("_document", "_envelope", "_json", "_unread", "_verdicts", "channel", "committed_at", "key", "row")
 
     error: RealtimeError | None = None
     ends = False
 
-    def __init__(self, row: MessageRow) -> None:
+    def __init__(self, row: MessageRow, committed_at: int | None = None) -> None:
         self.row = row
+        self.committed_at = committed_at
         self.channel = row.channel
         self.key = (row.lsn, row.seq)
         self._json: bytes | None = None
@@ -120,9 +122,12 @@ class MessageEvent:
 
 
 class PlainEvent:
-    """Any other event: ``presence:join``, ``room:updated`` and so on. ``ends``: it is the subscription's last one."""
+    """Any other event: ``presence:join``, ``room:updated`` and so on.
 
-    __slots__ = ("_json", "body", "ends", "priority")
+    ``ends``: it is the subscription's last one. ``committed_at``: as of a message; None if it is no commit's.
+    """
+
+    __slots__ = ("_json", "body", "committed_at", "ends", "priority")
 
     error: RealtimeError | None = None
     key: tuple[int, int] | None = None
@@ -131,6 +136,7 @@ class PlainEvent:
         self.body = body
         self.ends = ends
         self.priority = priority
+        self.committed_at: int | None = None
         self._json: bytes | None = None
 
     @property
@@ -154,6 +160,7 @@ class EndEvent:
 
     ends = True
     priority = 0
+    committed_at: int | None = None
     key: tuple[int, int] | None = None
 
     def __init__(self, error: RealtimeError, channel: str | None = None) -> None:
