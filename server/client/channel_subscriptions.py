@@ -29,6 +29,7 @@ from server.protocol.client_messages import Publish, RequestReference
 from server.protocol.close_codes import CloseCode
 from server.session.session import Session, UpdatePresence
 from server.session.subscriptions import ChannelRequest
+from server.wire.frame import Opened
 
 __all__ = ["ChannelClient"]
 
@@ -52,9 +53,9 @@ class ChannelClient:
         "_publishing",
         "_services",
         "_session",
-        "_sink",
         "_subscriptions",
         "_to_publish",
+        "_transport",
         "refused",
     )
 
@@ -64,14 +65,14 @@ class ChannelClient:
         principal: Principal,
         member: Member,
         services: SharedServices,
-        sink: Transport,
+        transport: Transport,
         intake: Intake,
     ) -> None:
         self._session = session
         self._principal = principal
         self._member = member
         self._services = services
-        self._sink = sink
+        self._transport = transport
         self._intake = intake
         self._subscriptions: dict[ChannelRequest, ChannelSubscription] = {}
         self._joining: dict[ChannelRequest, asyncio.Task[None]] = {}
@@ -156,7 +157,8 @@ class ChannelClient:
             return
         self._subscriptions[request] = subscription
         self._owed.discard(request.channel)
-        self._sink.send(answer)
+        opened = Opened(request.channel, subscription.position, subscription.recovered)
+        self._transport.write(self._transport.wire.own(answer, opened))
         subscription.begin()
 
     def _deliver(self, request: ChannelRequest, event: ChannelEvent) -> None:
@@ -165,10 +167,10 @@ class ChannelClient:
         if event.error is not None:
             self._subscriptions.pop(request, None)
             self._reject(request, event.error)
-        elif self._sink.overflowing:
+        elif self._transport.over_limit:
             self._refuse(event)
         else:
-            self._sink.send_shared(event)
+            self._transport.write(self._transport.wire.channels.frame(event))
             if event.ends:
                 self._subscriptions.pop(request, None)
                 self._session.ended(request)
@@ -176,22 +178,23 @@ class ChannelClient:
     def _deliver_block(self, request: ChannelRequest, block: EventBatch) -> None:
         if request.ended:
             return
-        if self._sink.overflowing:
+        if self._transport.over_limit:
             self._refuse(block.events[0])
         else:
-            self._sink.send_block(block)
+            for frame in self._transport.wire.channels.batch(block):
+                self._transport.write(frame)
 
     def _refuse(self, event: ChannelEvent) -> None:
         if event.key is not None:
             self.refused = event.channel, event.key
-        self._sink.close(CloseCode.RESUME, "resume")
+        self._transport.close(CloseCode.RESUME, "resume")
 
     def _reject(self, request: ChannelRequest, error: RealtimeError) -> None:
         answer = self._session.rejected(request, error)
         if answer is not None:
             if isinstance(error, UnavailableError):
                 self._owed.add(request.channel)
-            self._sink.send(answer)
+            self._send(answer)
 
     # Publishing.
 
@@ -232,7 +235,7 @@ class ChannelClient:
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._answer(_named(message), client_error(error, "publish_failed", channel=message.channel))
         else:
-            self._sink.send(server_messages.ack(message.channel, message.ref, stored.id, stored.position))
+            self._send(server_messages.ack(message.channel, message.ref, stored.id, stored.position))
         finally:
             self._publishing -= 1
             self._intake.done(len(message.data))
@@ -263,7 +266,7 @@ class ChannelClient:
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._answer(about, client_error(error, "presence_failed", channel=message.channel))
         else:
-            self._sink.send(server_messages.ack(message.channel, message.ref, None, None))
+            self._send(server_messages.ack(message.channel, message.ref, None, None))
 
     # The connection's row.
 
@@ -301,17 +304,20 @@ class ChannelClient:
         if event.error is not None:
             self._answer(RequestReference(), event.error)
             if isinstance(event.error, DisconnectedError):
-                self._sink.close(CloseCode.DISCONNECTED, "disconnected")
+                self._transport.close(CloseCode.DISCONNECTED, "disconnected")
             else:
-                self._sink.close(CloseCode.RESUME, "resume")
-        elif self._sink.overflowing:
-            self._sink.close(CloseCode.RESUME, "resume")
+                self._transport.close(CloseCode.RESUME, "resume")
+        elif self._transport.over_limit:
+            self._transport.close(CloseCode.RESUME, "resume")
         else:
-            self._sink.send_shared(event)
+            self._transport.write(self._transport.wire.channels.frame(event))
+
+    def _send(self, payload: bytes) -> None:
+        self._transport.write(self._transport.wire.own(payload))
 
     def _answer(self, about: RequestReference, error: RealtimeError) -> None:
         if not self._gone:
-            self._sink.send(server_messages.error(error.code, str(error), about))
+            self._send(server_messages.error(error.code, str(error), about))
 
 
 def _named(message: Publish) -> RequestReference:

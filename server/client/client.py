@@ -1,10 +1,9 @@
 """One client: carries out what its session decides, whatever the transport.
 
-Channels are :mod:`server.client.channel_subscriptions`'s. This opens and cancels live queries, hands their events to
-the sink, and
-conflates: while the sink is congested the live queries are paused, and when it has drained each is resumed with one event,
-the difference to the current rows. A slow client thus costs one remembered list per query, never a growing queue, and
-nobody else notices it.
+Channels are :mod:`server.client.channel_subscriptions`'s. This opens and cancels live queries and writes their events to the
+transport. While the transport is congested the live queries are paused, and when it has drained each is resumed with one
+event, the difference to the current rows. A slow client thus costs one remembered list per query, never a growing queue, and
+other clients are not delayed.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _log = structlog.get_logger("realtime.client")
 
 
 class Client:
-    """The session, its subscriptions and its sink. The owner calls ``start``, ``carry_out``, ``relieve`` and ``gone``.
+    """The session and its subscriptions. Transports call ``start``, ``carry_out``, ``congest``, ``relieve`` and ``gone``.
 
     ``principal`` is who the client is, ``member`` how the channels see its connection.
     """
@@ -59,21 +58,21 @@ class Client:
         "_paused",
         "_principal",
         "_relieving",
-        "_sink",
         "_tasks",
+        "_transport",
         "session",
     )
 
     def __init__(
-        self, session: Session, principal: Principal, member: Member, services: SharedServices, sink: Transport
+        self, session: Session, principal: Principal, member: Member, services: SharedServices, transport: Transport
     ) -> None:
         self.session = session
         self._principal = principal
         self._authorizer = services.authorizer
         self._live_queries = services.live_queries
-        self._intake = Intake(sink, services.intake)
-        self._channels = ChannelClient(session, principal, member, services, sink, self._intake)
-        self._sink = sink
+        self._intake = Intake(transport, services.intake)
+        self._channels = ChannelClient(session, principal, member, services, transport, self._intake)
+        self._transport = transport
         self._live: dict[LiveRequest, LiveSubscription] = {}
         self._paused: dict[LiveRequest, None] = {}  # an ordered set: who waited longest comes first
         self._relieving = False  # the next one is resumed in the next turn of the loop
@@ -82,22 +81,22 @@ class Client:
 
     @property
     def settled(self) -> str | None:
-        """The position up to which the sink was given everything of all channels; None while that cannot be said."""
+        """The position up to which the transport was given everything of all channels; None while that cannot be said."""
         return self._channels.settled
 
     @property
     def whole(self) -> tuple[str, list[str]]:
-        """The position of the stream, and the channels of which the sink was given everything up to it."""
+        """The position of the stream, and the channels of which the transport was given everything up to it."""
         return self._channels.whole
 
     @property
     def refused(self) -> tuple[str, tuple[int, int]] | None:
-        """The first message that the sink had no room for: its channel, and its position there."""
+        """The first message that the transport had no room for: its channel, and its position there."""
         return self._channels.refused
 
     def start(self) -> None:
         """The connection is open: greet the client."""
-        self._sink.send(self.session.begin())
+        self._send(self.session.begin())
         self._channels.start()
 
     def carry_out(self, outputs: list[Output]) -> None:
@@ -105,7 +104,7 @@ class Client:
         for output in outputs:
             match output:
                 case bytes():
-                    self._sink.send(output)
+                    self._send(output)
                 case SubscribeQuery(request):
                     self._intake.begun(request.size)
                     task = asyncio.create_task(self._open(request))
@@ -120,17 +119,17 @@ class Client:
                 case UpdatePresence():
                     self._channels.present(output)
                 case Close(code, reason):
-                    self._sink.close(code, reason)
+                    self._transport.close(code, reason)
 
     def congest(self) -> None:
-        """The sink has become congested: pause what is not paused yet."""
+        """The transport has become congested: pause what is not paused yet."""
         for request, subscription in self._live.items():
             if request not in self._paused:
                 subscription.pause()
                 self._paused[request] = None
 
     def relieve(self) -> None:
-        """The sink has drained: resume until it is congested again. The others come first next time.
+        """The transport has drained: resume until it is congested again. The others come first next time.
 
         One in each turn of the event loop, because each is two lists of up to 10,000 rows to write and to compare.
         """
@@ -139,7 +138,7 @@ class Client:
 
     def _resume_next(self) -> None:
         self._relieving = False
-        if not self._paused or self._sink.congested:
+        if not self._paused or self._transport.congested:
             return
         request = next(iter(self._paused))
         del self._paused[request]
@@ -198,8 +197,8 @@ class Client:
             subscription.cancel()
             return
         self._live[request] = subscription
-        self._sink.send(answer)
-        # Behind those that wait already, and held back with them while the sink is congested.
+        self._send(answer)
+        # Behind those that wait already, and held back with them while the transport is congested.
         self._paused[request] = None
         self.relieve()
 
@@ -210,10 +209,13 @@ class Client:
             _log.error("subscribe_broke", collection=request.collection, exc_info=failure)
             self._reject(request, UnavailableError("the server failed to open this subscription"))
 
+    def _send(self, payload: bytes) -> None:
+        self._transport.write(self._transport.wire.own(payload))
+
     def _reject(self, request: LiveRequest, error: RealtimeError) -> None:
         answer = self.session.rejected(request, error)
         if answer is not None:
-            self._sink.send(answer)
+            self._send(answer)
 
     def _deliver(self, request: LiveRequest, _: LiveSubscription, event: LiveEvent) -> None:
         if request.ended:
@@ -223,4 +225,4 @@ class Client:
             self._paused.pop(request, None)
             self._reject(request, event.error)
         else:
-            self._sink.send_event(request.head, event)
+            self._transport.write(self._transport.wire.events.frame(request.head, event))

@@ -52,10 +52,10 @@ class SharedIntake:
 class Intake:
     """One connection's requests that are not done. Each ``begun`` is followed by one ``done`` of the same size."""
 
-    __slots__ = ("_held", "_pending", "_publishing", "_shared", "_sink")
+    __slots__ = ("_held", "_pending", "_publishing", "_shared", "_transport")
 
-    def __init__(self, sink: Transport, shared: SharedIntake) -> None:
-        self._sink = sink
+    def __init__(self, transport: Transport, shared: SharedIntake) -> None:
+        self._transport = transport
         self._shared = shared
         self._pending = 0
         self._publishing = 0
@@ -89,4 +89,4 @@ class Intake:
         if held != self._held:
             self._held = held
             self._shared.note(self, held)
-            self._sink.hold(held)
+            self._transport.hold(held)

@@ -10,6 +10,7 @@ from server.client.background import Background
 from server.client.intake import SharedIntake
 from server.ports.channels import ChannelService
 from server.ports.live_queries import LiveQueryService
+from server.ports.observer import WriteObserver
 from server.wire.encoder import Wire, packed_wire, text_wire
 from server.wire.sse_blocks import block_wire, plain_wire
 
@@ -21,6 +22,7 @@ class SharedServices:
     """The engine's two services, who may use them, and what is built once for everybody who speaks the same form.
 
     ``text`` and ``packed`` are WebSocket frames, ``blocks`` those of an event stream, ``plain`` the JSON of poll answers.
+    ``observer`` is called for every write.
     """
 
     live_queries: LiveQueryService
@@ -33,3 +35,4 @@ class SharedServices:
     packed: Wire = field(default_factory=packed_wire)
     blocks: Wire = field(default_factory=block_wire)
     plain: Wire = field(default_factory=plain_wire)
+    observer: WriteObserver | None = None

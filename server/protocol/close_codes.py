@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum, IntEnum
 from typing import Self
 
-__all__ = ["CloseCode", "Reconnect"]
+__all__ = ["CloseCode", "Reconnect", "may_be_sent"]
 
 
 class Reconnect(Enum):
@@ -47,3 +47,8 @@ class CloseCode(IntEnum):
     DISCONNECTED = 4001, "the connection was ended on purpose, by the REST API or by SQL", Reconnect.NEVER
     RESUME = 4008, "too slow for its channels, or on a server that the others took for dead", Reconnect.AT_ONCE
     AUTHENTICATION_FAILED = 4401, "the client was refused by authentication", Reconnect.NEVER
+
+
+def may_be_sent(code: int) -> bool:
+    """Whether a close code may stand in a frame (RFC 6455, 7.4, and IANA's registry)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999

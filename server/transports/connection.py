@@ -1,36 +1,59 @@
-"""What the connections of all transports share: state, authentication, the client."""
+"""What the connections of all transports share: state, authentication, the client, and the queue of what it is sent.
+
+A transport says how bytes are written: it takes frames from ``queue`` when it can write, and reports them with ``_wrote``.
+When more than ``buffer_size`` bytes wait, the connection is congested: its live queries are paused and nothing more is read
+from the client, so a client that does not take its answers cannot ask for more either. Below a quarter of that both go on.
+Messages of channels cannot be paused: they are added up to ``backlog`` bytes, and past that the connection is closed. Each
+client can thus make the server hold ``backlog`` bytes plus one event, whatever happens in the database.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterable
 
 from engine.errors import ErrorCode, RealtimeError
 from engine.principal import Principal
 from server.client.admission import Admission
 from server.client.client import Client
-from server.client.transport import Transport
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State, advance
+from server.wire.encoder import Wire
+from server.wire.frame import Frame
+from server.wire.send_queue import SendQueue
 
-__all__ = ["Admitted", "close_code_of"]
+__all__ = ["ClientConnection", "close_code_of"]
 
 _REFUSALS = (ErrorCode.AUTHENTICATION_FAILED, ErrorCode.PERMISSION_DENIED)
 
 
-class Admitted:
-    """A connection with its admission. The theory of operation is in :mod:`server.session.lifecycle`.
+class ClientConnection:
+    """A base. The theory of operation of ``state`` is in :mod:`server.session.lifecycle`.
 
     A transport calls ``_authenticate`` when it is ready, ``_open`` when that has succeeded, ``_release`` when it is closed.
+    ``congested``: too much waits to be written. ``held``: what the client has sent is still being worked on.
     """
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, wire: Wire) -> None:
         self.state = State.CONNECTING
         self.session = admission.session
+        self.wire = wire
+        self.queue = SendQueue()
+        self.congested = False
+        self.held = False
         self._admission = admission
         self._limits = admission.limits
         self._loop = asyncio.get_running_loop()
         self._authentication: asyncio.Task[Principal] | None = None
         self._client: Client | None = None
+        self._scheduled = False  # a write is
+        self._unconfirmed = 0  # bytes that were taken from the queue and may still be lost or stuck
+
+    @property
+    def closing(self) -> bool:
+        """True once the connection has its close code, or was given up."""
+        return self.state.ending
 
     @property
     def client(self) -> Client:
@@ -38,29 +61,31 @@ class Admitted:
         assert self._client is not None, f"the connection is {self.state.value}"
         return self._client
 
+    # State.
+
     def _enter(self, state: State) -> None:
         self.state = advance(self.state, state)
         if state.ending and self._authentication is not None:
             self._authentication.cancel()
 
-    def _authenticate(self, transport: Transport) -> asyncio.Task[Principal] | None:
+    def _authenticate(self) -> asyncio.Task[Principal] | None:
         """Open the connection, if its principal is known; else the task that finds it.
 
         The task raises ``RealtimeError``, and is cancelled if the connection ends meanwhile.
         """
         self._enter(State.AUTHENTICATING)
         if self._admission.principal is not None:
-            self._open(self._admission.principal, transport)
+            self._open(self._admission.principal)
             return None
         self._authentication = asyncio.create_task(self._admission.authenticate())
         return self._authentication
 
-    def _open(self, principal: Principal, transport: Transport) -> None:
+    def _open(self, principal: Principal) -> None:
         """The client is authenticated: greet it."""
         self._enter(State.OPEN)
         self._authentication = None
         member = self._admission.member(principal)
-        self._client = Client(self.session, principal, member, self._admission.services, transport)
+        self._client = Client(self.session, principal, member, self._admission.services, self)
         self._client.start()
 
     def _release(self, *, left: bool) -> None:
@@ -68,6 +93,81 @@ class Admitted:
         client, self._client = self._client, None
         if client is not None:
             client.gone(left)
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Write what is waiting, then end the connection."""
+        raise NotImplementedError
+
+    # Writing.
+
+    def send(self, payload: bytes) -> None:
+        """Send a message of this client's own."""
+        self.write(self.wire.own(payload))
+
+    def write(self, frame: Frame) -> None:
+        """Write a frame, behind what waits. Nothing is written once the connection is being closed."""
+        if self.state is not State.OPEN:
+            return
+        queue = self.queue
+        queue.add(frame)
+        if not self._scheduled:
+            self._scheduled = True
+            self._schedule()
+        if not self.congested and queue.size + self._unconfirmed > self._limits.buffer_size:
+            self._congest()
+
+    def _schedule(self) -> None:
+        """Frames wait: see to it that they are written. Called again after ``_scheduled`` was made False."""
+        raise NotImplementedError
+
+    def _wrote(self, frames: Iterable[Frame], size: int) -> None:
+        """``frames`` were written as ``size`` bytes. The one place where bytes and latencies are counted."""
+        observer = self._admission.services.observer
+        if observer is not None:
+            now = time.time_ns() // 1000
+            latencies = [(now - each.committed_at, each.count) for each in frames if each.committed_at is not None]
+            observer.wrote(self._admission.transport, size, latencies)
+
+    # How much waits.
+
+    @property
+    def over_limit(self) -> bool:
+        """True while more than ``backlog`` bytes wait."""
+        return self.congested and self.state is State.OPEN and self._backlog() > self._limits.backlog
+
+    def _backlog(self) -> int:
+        return self.queue.size + self._unconfirmed
+
+    def _congest(self) -> None:
+        """Too much waits."""
+        if not self.congested and self.state is State.OPEN:
+            self.congested = True
+            self._pause_or_resume_reading()
+            self.client.congest()
+
+    def _relieve(self) -> None:
+        """Enough has been written."""
+        if self.congested and self.state is State.OPEN:
+            self.congested = False
+            self._pause_or_resume_reading()
+            self.client.relieve()
+
+    # Reading.
+
+    @property
+    def reading_paused(self) -> bool:
+        """Whether nothing is read from the client now."""
+        return self.congested or self.held
+
+    def hold(self, held: bool) -> None:
+        """Take nothing more from the client while ``held``."""
+        if held != self.held and not self.closing:
+            self.held = held
+            self._pause_or_resume_reading()
+
+    def _pause_or_resume_reading(self) -> None:
+        """``reading_paused`` may have changed."""
+        raise NotImplementedError
 
 
 def close_code_of(refusal: RealtimeError) -> CloseCode:

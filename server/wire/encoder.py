@@ -13,6 +13,7 @@ from server.ports.channels import ChannelEvent, EventBatch
 from server.ports.live_queries import LiveEvent
 from server.protocol.msgpack import packed, packed_fields, packed_snapshot
 from server.protocol.server_messages import snapshot_tail
+from server.wire.frame import Frame, Opened
 
 __all__ = ["ChannelFrames", "EventFrames", "Wire", "binary_frame", "packed_wire", "text_frame", "text_wire"]
 
@@ -67,9 +68,9 @@ class EventFrames:
         self._share = share
         self._event: LiveEvent | None = None
         self._tail = b""
-        self._frames: dict[bytes, bytes] = {}
+        self._frames: dict[bytes, Frame] = {}
 
-    def frame(self, head: bytes, event: LiveEvent) -> bytes:
+    def frame(self, head: bytes, event: LiveEvent) -> Frame:
         """The frame of ``head`` completed by ``event``."""
         if event is not self._event:
             self._event = event
@@ -77,58 +78,80 @@ class EventFrames:
             self._frames = {}
         frame = self._frames.get(head)
         if frame is None:
-            frame = self._frames[head] = self._build(head, self._tail)
+            frame = self._frames[head] = Frame(self._build(head, self._tail), committed_at=event.committed_at)
         return frame
 
 
 class ChannelFrames:
     """The frames of recent channel events.
 
-    A channel may hand several events to one subscriber before it turns to the next one, so more than one is remembered.
+    A channel may deliver several events to one subscriber before it turns to the next one, so more than one is remembered.
+    ``joined``: a batch can be one frame.
     """
 
-    __slots__ = ("_build", "_frames", "_size")
+    __slots__ = ("_build", "_frames", "_joined", "_size")
 
-    def __init__(self, build: Callable[[bytes], bytes] = text_frame) -> None:
+    def __init__(self, build: Callable[[bytes], bytes] = text_frame, *, joined: bool = False) -> None:
         self._build = build
-        self._frames: dict[ChannelEvent | EventBatch, bytes] = {}
+        self._joined = joined
+        self._frames: dict[ChannelEvent | EventBatch, list[Frame]] = {}
         self._size = 0
 
-    def frame(self, event: ChannelEvent) -> bytes:
+    def frame(self, event: ChannelEvent) -> Frame:
         """The frame of ``event``."""
-        frame = self._frames.get(event)
-        return self._keep(event, self._build(event.json)) if frame is None else frame
+        frames = self._frames.get(event)
+        return (self._keep(event, [self._frame(event)]) if frames is None else frames)[0]
 
-    def block(self, block: EventBatch) -> bytes:
-        """The frames of all its events, one after the other."""
-        frames = self._frames.get(block)
+    def batch(self, batch: EventBatch) -> list[Frame]:
+        """The frames of all its events."""
+        frames = self._frames.get(batch)
         if frames is None:
-            frames = self._keep(block, b"".join([self._build(event.json) for event in block.events]))
+            made = [self._frame(event) for event in batch.events]
+            frames = self._keep(batch, [_join(made)] if self._joined else made)
         return frames
 
-    def _keep(self, key: ChannelEvent | EventBatch, frames: bytes) -> bytes:
+    def _frame(self, event: ChannelEvent) -> Frame:
+        return Frame(self._build(event.json), event.channel, event.priority, event.key, event.committed_at)
+
+    def _keep(self, key: ChannelEvent | EventBatch, frames: list[Frame]) -> list[Frame]:
         if self._size > _KEPT_BYTES or len(self._frames) >= _KEPT_FRAMES:
             self._frames.clear()
             self._size = 0
         self._frames[key] = frames
-        self._size += len(frames)
+        self._size += sum([frame.size for frame in frames])
         return frames
+
+
+def _join(frames: list[Frame]) -> Frame:
+    """Events of one channel and one commit in one frame."""
+    first = frames[0]
+    return Frame(
+        b"".join([frame.data for frame in frames]),
+        first.channel,
+        max([frame.priority for frame in frames]),
+        committed_at=first.committed_at,
+        count=len(frames),
+    )
 
 
 class Wire:
     """One form of messages: ``own`` for those of one client, the frames for those that many share."""
 
-    __slots__ = ("channels", "events", "own")
+    __slots__ = ("_build", "channels", "events")
 
-    def __init__(self, own: Callable[[bytes], bytes], events: EventFrames, channels: ChannelFrames) -> None:
-        self.own = own
+    def __init__(self, build: Callable[[bytes], bytes], events: EventFrames, channels: ChannelFrames) -> None:
+        self._build = build
         self.events = events
         self.channels = channels
+
+    def own(self, payload: bytes, opened: Opened | None = None) -> Frame:
+        """The frame of a message for one client. ``opened``: the channel whose opening it announces."""
+        return Frame(self._build(payload), opened=opened)
 
 
 def text_wire() -> Wire:
     """JSON in text frames."""
-    return Wire(text_frame, EventFrames(), ChannelFrames())
+    return Wire(text_frame, EventFrames(), ChannelFrames(joined=True))
 
 
 def packed_wire() -> Wire:
@@ -138,7 +161,7 @@ def packed_wire() -> Wire:
         EventFrames(
             lambda head, tail: binary_frame(packed_snapshot(head, tail)), lambda tail: packed_fields(tail[:-1])
         ),
-        ChannelFrames(_packed_frame),
+        ChannelFrames(_packed_frame, joined=True),
     )
 
 

@@ -73,7 +73,7 @@ class Bench:
 
     def _subscriber(self, head: bytes) -> Callable[[Subscription, WindowEvent], None]:
         def deliver(_: Subscription, event: WindowEvent) -> None:
-            self.bytes += len(self.frames.frame(head, event))
+            self.bytes += self.frames.frame(head, event).size
             self.sent += 1
 
         return deliver

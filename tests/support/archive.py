@@ -26,6 +26,7 @@ class Said:
     size: int = 0
     error: RealtimeError | None = None
     ends: bool = False
+    committed_at: int | None = None
 
     @property
     def json(self) -> bytes:

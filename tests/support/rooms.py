@@ -44,6 +44,7 @@ class RoomSubscription:
     options: ChannelOptions
     member: Member
     deliver: Deliver
+    deliver_block: DeliverBlock | None = None
     position: str = "0/10"
     recovered: bool | None = None
     begun: bool = False
@@ -113,7 +114,7 @@ class Rooms:
         if self.refuse is not None:
             raise self.refuse
         assert member.connection_id in self.members
-        subscription = RoomSubscription(self, channel, options, member, deliver)
+        subscription = RoomSubscription(self, channel, options, member, deliver, deliver_block)
         self.subscriptions.append(subscription)
         return subscription
 

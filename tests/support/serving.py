@@ -27,6 +27,7 @@ from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
 from server.ports.limits import ConnectionLimits
 from server.ports.live_queries import LiveEvent, LiveSubscription
+from server.ports.observer import WriteObserver
 from server.session.session import Greeting, Session, SessionLimits
 from server.transports.http_routes import transport_routes
 from server.transports.http_sessions import HttpSessions
@@ -161,11 +162,12 @@ class Door:
     authenticator: Authenticator = field(default_factory=lambda: AddressAuthenticator(trust_user_parameter=True))
     kind: type[WebSocketConnection] = WebSocketConnection
     packed: bool = False
+    observer: WriteObserver | None = None
     admitted: int = 0
     services: SharedServices = field(init=False)
 
     def __post_init__(self) -> None:
-        self.services = SharedServices(self.lists, self.rooms, authenticator=self.authenticator)
+        self.services = SharedServices(self.lists, self.rooms, authenticator=self.authenticator, observer=self.observer)
 
     @property
     def message_hard_cap(self) -> int:

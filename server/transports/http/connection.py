@@ -1,7 +1,6 @@
-"""The sink of a client without a socket of its own: what an event stream and long polling have in common.
+"""The connection of a client without a socket of its own: what an event stream and long polling have in common.
 
-The same limits as on a WebSocket: when more than ``buffer_size`` bytes wait, live queries are paused and what the client
-sends has to wait; below a quarter both go on; past ``backlog`` bytes messages of channels end the session.
+What the client sends comes by POST, and waits while nothing is to be read from it.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ from typing import Any, Protocol
 
 from engine.principal import Principal
 from server.client.admission import Admission
-from server.ports.channels import ChannelEvent, EventBatch
-from server.ports.live_queries import LiveEvent
 from server.protocol import server_messages
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State
-from server.transports.connection import Admitted
+from server.transports.connection import ClientConnection
 from server.transports.http.inbox import Inbox
+from server.wire.encoder import Wire
 
 __all__ = ["HttpConnection", "SessionStore"]
 
@@ -32,84 +30,24 @@ class SessionStore(Protocol):
         """The session can be forgotten."""
 
 
-class HttpConnection(Admitted):
+class HttpConnection(ClientConnection):
     """A base; a transport says where the bytes go. ``HttpSessions`` accepts it and has it authenticated."""
 
-    def __init__(self, secret: str, admission: Admission, keeper: SessionStore) -> None:
-        super().__init__(admission)
+    def __init__(self, secret: str, admission: Admission, wire: Wire, keeper: SessionStore) -> None:
+        super().__init__(admission, wire)
         self.secret = secret
-        self.congested = False
-        self.held = False
         self._keeper = keeper
         self._clean_close = False
         self._room: asyncio.Future[None] | None = None
         self.inbox = Inbox(self)
 
-    @property
-    def closing(self) -> bool:
-        """True once the last message was made."""
-        return self.state.ending
-
     def authenticate(self) -> asyncio.Task[Principal] | None:
         """Open the session, if its principal is known; else the task that finds it, to be followed by ``open``."""
-        return self._authenticate(self)
+        return self._authenticate()
 
     def open(self, principal: Principal) -> None:
         """The client is authenticated."""
-        self._open(principal, self)
-
-    # What a transport is.
-
-    def _waiting(self) -> int:
-        """Bytes that have not been taken by the client."""
-        raise NotImplementedError
-
-    def _own(self, payload: bytes) -> None:
-        """Put a message of this client's own behind what waits."""
-        raise NotImplementedError
-
-    def _live(self, head: bytes, event: LiveEvent) -> None:
-        """Put an event of a live query behind what waits."""
-        raise NotImplementedError
-
-    def _shared(self, event: ChannelEvent) -> None:
-        """Put an event of a channel behind what waits."""
-        raise NotImplementedError
-
-    # What the client calls.
-
-    def send(self, payload: bytes) -> None:
-        """Send a message of this client's own."""
-        if self.state is State.OPEN:
-            self._own(payload)
-            self._added()
-
-    def send_event(self, head: bytes, event: LiveEvent) -> None:
-        """Send a message that others share."""
-        if self.state is State.OPEN:
-            self._live(head, event)
-            self._added()
-
-    def send_shared(self, event: ChannelEvent) -> None:
-        """Send a channel's message, which others share."""
-        if self.state is State.OPEN:
-            self._shared(event)
-            self._added()
-
-    def send_block(self, block: EventBatch) -> None:
-        """Send several of a channel's messages."""
-        for event in block.events:
-            self.send_shared(event)
-
-    @property
-    def overflowing(self) -> bool:
-        """True while more than ``backlog`` bytes wait."""
-        return self.congested and not self.closing and self._waiting() > self._limits.backlog
-
-    def hold(self, held: bool) -> None:
-        """Take nothing more from the client while ``held``."""
-        self.held = held
-        self._let_in()
+        self._open(principal)
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Tell the client that this is the end, after what waits."""
@@ -117,9 +55,9 @@ class HttpConnection(Admitted):
             return
         opened = self.state is State.OPEN
         if opened:
-            self._own(server_messages.close(code, reason))
+            self.send(server_messages.close(code, reason))
         self._enter(State.DRAINING)
-        self._let_in()
+        self._pause_or_resume_reading()
         if opened:  # else the request that opens the session answers with an HTTP status
             self._close()
 
@@ -142,7 +80,7 @@ class HttpConnection(Admitted):
         if self.state is State.CLOSED:
             return
         self._enter(State.CLOSED)
-        self._let_in()
+        self._pause_or_resume_reading()
         self.release()
         self._keeper.ended(self)
 
@@ -150,7 +88,7 @@ class HttpConnection(Admitted):
 
     async def room(self) -> bool:
         """Wait until the client may say more; False: the session is at its end, and nothing more is done."""
-        while (self.congested or self.held) and not self.closing:
+        while self.reading_paused and not self.closing:
             if self._room is None:
                 self._room = self._loop.create_future()
             await asyncio.shield(self._room)
@@ -160,21 +98,12 @@ class HttpConnection(Admitted):
         """The client sent a message."""
         self.client.carry_out(self.session.receive(message, self._loop.time()))
 
-    def _let_in(self) -> None:
-        if self._room is not None and (self.closing or not (self.congested or self.held)):
+    def _pause_or_resume_reading(self) -> None:
+        if self._room is not None and (self.closing or not self.reading_paused):
             self._room.set_result(None)
             self._room = None
 
-    # How much waits.
-
-    def _added(self) -> None:
-        if not self.congested and self._waiting() > self._limits.buffer_size:
-            self.congested = True
-            self.client.congest()
-
     def _taken(self) -> None:
         """The client has taken something."""
-        if self.congested and not self.closing and self._waiting() <= self._limits.buffer_size // 4:
-            self.congested = False
-            self._let_in()
-            self.client.relieve()
+        if self.queue.size + self._unconfirmed <= self._limits.buffer_size // 4:
+            self._relieve()

@@ -13,11 +13,8 @@ from http import HTTPStatus
 
 from server.client.admission import Admission
 from server.http.problems import ProblemError
-from server.ports.channels import ChannelEvent
-from server.ports.live_queries import LiveEvent
 from server.protocol.error_codes import ErrorCode
 from server.transports.http.connection import HttpConnection, SessionStore
-from server.wire.send_queue import SendQueue
 
 __all__ = ["PollConnection"]
 
@@ -25,15 +22,12 @@ _MOST_BYTES = 256 * 1024
 
 
 class PollConnection(HttpConnection):
-    """The sink of one client that asks for its messages. ``timeout``: seconds without a request until it counts as gone."""
+    """A client that asks for its messages. ``timeout``: seconds without a request until it counts as gone."""
 
     def __init__(self, secret: str, admission: Admission, keeper: SessionStore, timeout: float) -> None:
-        super().__init__(secret, admission, keeper)
-        self._wire = admission.services.plain
+        super().__init__(secret, admission, admission.services.plain, keeper)
         self._timeout = timeout
-        self._outbox: SendQueue[bytes] = SendQueue()
-        self._given: deque[bytes] = deque()
-        self._given_size = 0
+        self._given: deque[bytes] = deque()  # their size is ``_unconfirmed``
         self._acknowledged = 0
         self._handed = 0
         self._turn = 0
@@ -43,7 +37,7 @@ class PollConnection(HttpConnection):
     @property
     def finished(self) -> bool:
         """True when the client has been given the last message and has said so."""
-        return self.closing and not self._given and not self._outbox
+        return self.closing and not self._given and not self.queue
 
     async def wait(self, cursor: int, timeout: float) -> tuple[int, list[bytes]]:
         """Answer a request: the new cursor and the messages; none after ``timeout`` seconds, or if a later request comes.
@@ -66,7 +60,7 @@ class PollConnection(HttpConnection):
         turn = self._turn
         self._wake()
         try:
-            if not self._given and not self._outbox and not self.closing and timeout > 0:
+            if not self._given and not self.queue and not self.closing and timeout > 0:
                 await self._pause(timeout)
             return self._batch() if turn == self._turn else (cursor, [])
         finally:
@@ -90,15 +84,16 @@ class PollConnection(HttpConnection):
 
     def _acknowledge(self, cursor: int) -> None:
         while self._acknowledged < cursor:
-            self._given_size -= len(self._given.popleft())
+            self._unconfirmed -= len(self._given.popleft())
             self._acknowledged += 1
         self._taken()
 
     def _batch(self) -> tuple[int, list[bytes]]:
         """What was given and has not arrived, and then what is next, as far as there is room."""
-        for message in self._outbox.take(_MOST_BYTES - self._given_size, at_least=0 if self._given else 1):
-            self._given.append(message)
-            self._given_size += len(message)
+        frames = self.queue.take(_MOST_BYTES - self._unconfirmed, at_least=0 if self._given else 1)
+        self._given.extend([frame.data for frame in frames])
+        self._unconfirmed += sum([frame.size for frame in frames])
+        self._wrote(frames, self._unconfirmed)
         self._handed = self._acknowledged + len(self._given)
         return self._handed, list(self._given)
 
@@ -115,22 +110,8 @@ class PollConnection(HttpConnection):
         super().end()
         self._wake()
 
-    # What a transport is.
-
-    def _waiting(self) -> int:
-        return self._given_size + self._outbox.size
-
-    def _own(self, payload: bytes) -> None:
-        self._add(None, 0, self._wire.own(payload))
-
-    def _live(self, head: bytes, event: LiveEvent) -> None:
-        self._add(None, 0, self._wire.events.frame(head, event))
-
-    def _shared(self, event: ChannelEvent) -> None:
-        self._add(event.channel, event.priority, self._wire.channels.frame(event))
-
-    def _add(self, channel: str | None, priority: int, message: bytes) -> None:
-        self._outbox.add(channel, priority, message, len(message))
+    def _schedule(self) -> None:
+        self._scheduled = False
         self._wake()
 
     def _close(self) -> None:

@@ -13,21 +13,18 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-import msgspec
 from starlette.types import Receive, Scope, Send
 
 from engine.channels.core.model import Position, format_position, parse_position
 from server.client.admission import Admission
-from server.ports.channels import ChannelEvent
-from server.ports.live_queries import LiveEvent
-from server.protocol.client_messages import COLLECTION_PREFIX
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State
 from server.transports.http.connection import HttpConnection, SessionStore
 from server.transports.sse.event_ids import StreamPosition
-from server.transports.sse.progress import Block, Key, Opened, Progress, WriteState
+from server.transports.sse.progress import Key, Progress, WriteState
 from server.transports.sse.request import StreamRequest
-from server.wire.send_queue import SendQueue
+from server.transports.stall import StallTimer
+from server.wire.frame import Frame
 from server.wire.sse_blocks import END, comment, mark, retry
 
 __all__ = ["GONE_ID", "SseConnection"]
@@ -43,29 +40,17 @@ _HEADERS = [
 _RETRY = retry(1.0)
 _PING = comment("ping")
 _MOST_BYTES: Final = 256 * 1024  # that are taken at once: nothing can overtake them any more
-_SUBSCRIBED = b'{"type":"subscribed"'
-
-
-class _Subscribed(msgspec.Struct):
-    channel: str
-    position: str
-    recovered: bool | None = None
-
-
-_subscribed: msgspec.json.Decoder[_Subscribed] = msgspec.json.Decoder(_Subscribed)
+_SUBSCRIBED = b"event: subscribed\n"
 
 
 class SseConnection(HttpConnection):
-    """The sink of one client, over one streaming answer. ``epoch``: what the positions of its ids belong to."""
+    """A client over one streaming answer. ``epoch``: what the positions of its ids belong to."""
 
     def __init__(self, secret: str, admission: Admission, keeper: SessionStore, epoch: str) -> None:
-        super().__init__(secret, admission, keeper)
-        self._wire = admission.services.blocks
+        super().__init__(secret, admission, admission.services.blocks, keeper)
         self._epoch = epoch
         self._progress = Progress(epoch)
-        self._outbox: SendQueue[Block] = SendQueue()
-        self._writing = 0
-        self._counted = self._writing_counted = 0
+        self._counted = self._writing_counted = 0  # bytes of channels' messages: all that wait, those being written
         self._woken = asyncio.Event()
         self._unmarked = False
         self._marked: str | None = None
@@ -75,6 +60,7 @@ class SseConnection(HttpConnection):
         self._closed_settled = False
         self._transport: asyncio.Transport | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._stall = StallTimer(self._limits.stall_timeout, self._unsent, self._drop)
 
     async def run(self, scope: Scope, receive: Receive, send: Send, asked: StreamRequest) -> None:
         """Answer the request with the stream, until either side ends it."""
@@ -90,37 +76,24 @@ class SseConnection(HttpConnection):
                     self.receive(message)
             await self._write(send)
         finally:
+            self._stall.stop()
             for timer in self._timers.values():
                 timer.cancel()
             watching.cancel()
             self.end()
 
-    # What a transport is.
+    def write(self, frame: Frame) -> None:
+        """See the base."""
+        if self.state is State.OPEN:
+            if frame.channel is not None:
+                self._counted += frame.size
+            elif frame.data.startswith(_SUBSCRIBED):
+                self._unmarked = True
+        super().write(frame)
 
-    def _waiting(self) -> int:
-        return self._outbox.size + self._writing
-
-    def _own(self, payload: bytes) -> None:
-        block = Block(self._wire.own(payload))
-        if payload.startswith(_SUBSCRIBED):
-            self._unmarked = True
-            about = _subscribed.decode(payload)
-            if not about.channel.startswith(COLLECTION_PREFIX):
-                block = block._replace(opened=Opened(about.channel, about.position, about.recovered))
-        self._add(None, 0, block)
-
-    def _live(self, head: bytes, event: LiveEvent) -> None:
-        self._add(None, 0, Block(self._wire.events.frame(head, event)))
-
-    def _shared(self, event: ChannelEvent) -> None:
-        block = Block(self._wire.channels.frame(event), event.channel, event.key, None, True)
-        self._counted += len(block.data)
-        self._add(event.channel, event.priority, block)
-
-    @property
-    def overflowing(self) -> bool:
-        """See the base. Only what channels have said counts: a client that is told much else still gets on with them."""
-        return self.congested and not self.closing and self._counted > self._limits.backlog
+    def _backlog(self) -> int:
+        """See the base. Only channels' messages count: a client that is sent much else can still be served."""
+        return self._counted
 
     def close(self, code: CloseCode, reason: str) -> None:
         """See the base."""
@@ -139,8 +112,7 @@ class SseConnection(HttpConnection):
 
     # Writing.
 
-    def _add(self, channel: str | None, priority: int, block: Block) -> None:
-        self._outbox.add(channel, priority, block, len(block.data))
+    def _schedule(self) -> None:
         self._wake()
 
     def _wake(self) -> None:
@@ -150,37 +122,39 @@ class SseConnection(HttpConnection):
         while True:
             await self._woken.wait()
             self._woken.clear()
+            self._scheduled = False
             if self.state is State.CLOSED:
                 return
-            data = self._take()
+            frames = self.queue.take(_MOST_BYTES)
+            data = self._numbered(frames)
             if data:
-                self._writing = len(data)
-                self._watch_stall(self._unsent())
+                self._unconfirmed = len(data)
+                self._stall.start()
                 await send(_body(data))
+                self._wrote(frames, len(data))
                 await send(_body(b""))  # writes nothing, and returns when most of it has gone
-                self._writing = 0
+                self._unconfirmed = 0
                 self._counted -= self._writing_counted
-                self._timers["stall"].cancel()
+                self._stall.stop()
                 self._taken()
-            if self._outbox:
+            if self.queue:
                 self._wake()
             elif self.closing:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
 
-    def _take(self) -> bytes:
-        """What is next of what waits, with ids where there may be some."""
-        blocks = self._outbox.take(_MOST_BYTES)
+    def _numbered(self, blocks: Sequence[Frame]) -> bytes:
+        """The bytes of ``blocks``, with ids where there may be some."""
         position = None if self.closing else self.client.settled
         settled = position is not None or (self.closing and self._closed_settled)
-        keys = self._progress.number(blocks, self._outbox, settled, self._closed)
+        keys = self._progress.number(blocks, self.queue, settled, self._closed)
         parts: list[bytes] = []
         numbered: bool | None = None  # the last message
         self._writing_counted = 0
         for block, key in zip(blocks, keys, strict=True):
             parts += (block.data, END if key is None else _mark_of(key, self._epoch))
-            if block.counted:
-                self._writing_counted += len(block.data)
+            if block.channel is not None:
+                self._writing_counted += block.size
             if block.key is not None:
                 numbered = key is not None
                 self._unmarked = self._unmarked or not numbered
@@ -190,24 +164,24 @@ class SseConnection(HttpConnection):
             if not parts:
                 parts.append(_PING)
         id = self._id_behind(blocks, numbered, position)
-        if self.closing and blocks and not self._outbox:  # the last is the one that says so
+        if self.closing and blocks and not self.queue:  # the last is the one that says so
             parts[-1] = self._last if id is None or self._last is not END else mark(id)
         elif id is not None:
             parts.append(mark(id))
         return b"".join(parts)
 
-    def _id_behind(self, blocks: Sequence[Block], numbered: bool | None, position: str | None) -> str | None:
+    def _id_behind(self, blocks: Sequence[Frame], numbered: bool | None, position: str | None) -> str | None:
         """The id that the ``blocks`` are to be followed by, if there is a new one.
 
         ``numbered``: whether the last message has an id of its own; None: there is no message.
         """
-        if position is not None and not self._outbox:
+        if position is not None and not self.queue:
             if not self._unmarked:
                 return None
             self._unmarked = False
             id: str | None = self._progress.reach(position)
         elif blocks and (numbered is False or not self._progress.even):
-            self._progress.advance(blocks, self._outbox, self._closed or self._handed())
+            self._progress.advance(blocks, self.queue, self._closed or self._handed())
             # While nothing but answers is put in, the client's last id is as good, and much shorter.
             if numbered is None and not self.closing and self._progress.resuming:
                 return None
@@ -236,16 +210,6 @@ class SseConnection(HttpConnection):
         if not self.closing:
             self._ping_due = True
             self._wake()
-
-    def _watch_stall(self, before: int) -> None:
-        self._later("stall", self._limits.stall_timeout, self._check_stall, before)
-
-    def _check_stall(self, before: int) -> None:
-        left = self._unsent()
-        if before and left >= before:
-            self._drop()
-        else:
-            self._watch_stall(left)
 
     def _unsent(self) -> int:
         return 0 if self._transport is None else self._transport.get_write_buffer_size()

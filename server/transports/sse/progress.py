@@ -17,31 +17,11 @@ from typing import NamedTuple
 
 from engine.channels.core.model import Position, format_position, parse_position
 from server.transports.sse.event_ids import StreamPosition, write_id
+from server.wire.frame import Frame, Opened
 
-__all__ = ["Block", "Key", "Opened", "Progress", "WriteState"]
+__all__ = ["Key", "Progress", "WriteState"]
 
 Key = tuple[int, int]
-
-
-class Opened(NamedTuple):
-    """What the client is told when a channel is open. ``recovered``: whether everything after its place follows."""
-
-    channel: str
-    position: str
-    recovered: bool | None = None
-
-
-class Block(NamedTuple):
-    """A block of the stream without its end: a message of ``channel`` with its ``key``, or what else is put in.
-
-    ``counted``: it is among what ends the stream if there is too much of it.
-    """
-
-    data: bytes
-    channel: str = ""
-    key: Key | None = None
-    opened: Opened | None = None
-    counted: bool = False
 
 
 class WriteState(NamedTuple):
@@ -88,7 +68,7 @@ class Progress:
         return self._all is not None or all(self._said.values())
 
     def number(
-        self, blocks: Sequence[Block], waiting: Iterable[Block], settled: bool, closed: WriteState | None = None
+        self, blocks: Sequence[Frame], waiting: Iterable[Frame], settled: bool, closed: WriteState | None = None
     ) -> list[Key | None]:
         """The ``blocks`` are put in now, while ``waiting`` are put in later: the plain ids that they may have.
 
@@ -104,7 +84,7 @@ class Progress:
                 least = block.key
         most = self._furthest()
         for place in range(len(blocks) - 1, -1, -1):
-            _, _, key, opened, _ = blocks[place]
+            key, opened = blocks[place].key, blocks[place].opened
             if opened is not None:
                 self._open(opened)
                 settled = False
@@ -122,10 +102,10 @@ class Progress:
         self._reach(parse_position(position))
         return str(StreamPosition(position, self._epoch))
 
-    def advance(self, blocks: Iterable[Block], waiting: Iterable[Block], handed: WriteState) -> None:
+    def advance(self, blocks: Iterable[Frame], waiting: Iterable[Frame], handed: WriteState) -> None:
         """Look at each channel by itself: the ``blocks`` have been put in, while ``waiting`` are put in later."""
         told = {channel: position for channel, position in self._opened.items() if self._place(channel) is None}
-        told |= {block.channel: block.key for block in blocks if block.key is not None}
+        told |= {block.channel or "": block.key for block in blocks if block.key is not None}
         unopened, first = _next(waiting, handed)
         for channel in self._said:
             if channel in unopened:
@@ -168,7 +148,7 @@ class Progress:
         return self._said[channel] if position is None else StreamPosition(_text(position), self._epoch)
 
 
-def _next(waiting: Iterable[Block], handed: WriteState) -> tuple[set[str], dict[str, Key]]:
+def _next(waiting: Iterable[Frame], handed: WriteState) -> tuple[set[str], dict[str, Key]]:
     """The channels whose opening has yet to be told, and the next message of each."""
     unopened: set[str] = set()
     first: dict[str, Key] = {}
@@ -179,7 +159,8 @@ def _next(waiting: Iterable[Block], handed: WriteState) -> tuple[set[str], dict[
         if block.opened is not None:
             unopened.add(block.opened.channel)
         elif block.key is not None:
-            first[block.channel] = min(first.get(block.channel, block.key), block.key)
+            channel = block.channel or ""
+            first[channel] = min(first.get(channel, block.key), block.key)
     return unopened, first
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.live.core.diff import WindowEvent
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
+from engine.principal import Principal
 from tests.integration.conftest import Place
 from tests.oracle.queries import Query
 from tests.support.live_stage import Follower, read, run, stage
@@ -41,7 +42,9 @@ async def test_changes_of_windows_and_of_reread_queries_carry_the_time_of_their_
         watchers = [Watcher(WINDOW), Watcher(REREAD)]
         for watcher in watchers:
             query = watcher.query
-            watcher.subscription = await playing.live.subscribe(query.collection, query.spec, watcher.deliver)
+            watcher.subscription = await playing.live.subscribe(
+                Principal(), query.collection, query.spec, watcher.deliver
+            )
             watcher.subscription.begin()
         before = read(dsn, NOW)[0][0]
         run(dsn, "insert into item values (1, 'a')")
@@ -61,7 +64,9 @@ async def test_changes_of_windows_and_of_reread_queries_carry_the_time_of_their_
         assert between <= (first.times[-1] or 0) <= read(dsn, NOW)[0][0]
         returning = Watcher(WINDOW)
         resume = Resume(first.positions[1], first.subscription.epoch)
-        returning.subscription = await playing.live.subscribe("item", WINDOW.spec, returning.deliver, resume)
+        returning.subscription = await playing.live.subscribe(
+            Principal(), "item", WINDOW.spec, returning.deliver, resume
+        )
         returning.subscription.begin()
         assert returning.subscription.recovered
         assert returning.times == [None, None]

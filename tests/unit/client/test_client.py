@@ -10,9 +10,10 @@ from engine.principal import Principal
 from server.client.client import Client
 from server.client.intake import SharedIntake
 from server.client.shared import SharedServices
-from server.ports.channels import ChannelEvent, EventBatch, Member
-from server.ports.live_queries import LiveEvent
+from server.ports.channels import Member
 from server.session.session import Session, SessionLimits
+from server.wire.frame import Frame
+from server.wire.sse_blocks import plain_wire
 from tests.support.rooms import Rooms
 from tests.support.serving import Lists
 
@@ -23,22 +24,15 @@ class Sink:
     """Remembers the events of live queries, and whether more may be read."""
 
     def __init__(self) -> None:
+        self.wire = plain_wire()
         self.congested = False
-        self.overflowing = False
+        self.over_limit = False
         self.held = False
-        self.events: list[LiveEvent] = []
+        self.events: list[Frame] = []
 
-    def send(self, payload: bytes) -> None:
-        pass
-
-    def send_event(self, head: bytes, event: LiveEvent) -> None:
-        self.events.append(event)
-
-    def send_shared(self, event: ChannelEvent) -> None:
-        pass
-
-    def send_block(self, block: EventBatch) -> None:
-        pass
+    def write(self, frame: Frame) -> None:
+        if frame.data.startswith(b'{"type":"snapshot"'):
+            self.events.append(frame)
 
     def hold(self, held: bool) -> None:
         self.held = held

@@ -13,7 +13,8 @@ from engine.channels.core.model import Position
 from server.ports.limits import ConnectionLimits
 from server.transports.sse import connection as sse
 from server.transports.sse.event_ids import StreamPosition, read_id, write_id
-from server.transports.sse.progress import Block, Key, Opened, Progress, WriteState
+from server.transports.sse.progress import Key, Progress, WriteState
+from server.wire.frame import Frame, Opened
 from tests.support.archive import Archive, Said
 from tests.support.stream_source import Source
 
@@ -157,13 +158,13 @@ async def _turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-def message(channel: str, *key: int) -> Block:
+def message(channel: str, *key: int) -> Frame:
     lsn, seq = key
-    return Block(b"", channel, (lsn, seq))
+    return Frame(b"", channel, key=(lsn, seq))
 
 
-def opened(channel: str, recovered: bool | None = None) -> Block:
-    return Block(b"", opened=Opened(channel, "0/FF", recovered))
+def opened(channel: str, recovered: bool | None = None) -> Frame:
+    return Frame(b"", opened=Opened(channel, "0/FF", recovered))
 
 
 def places(progress: Progress) -> dict[str, StreamPosition | None]:
@@ -173,7 +174,7 @@ def places(progress: Progress) -> dict[str, StreamPosition | None]:
 def test_of_messages_in_order_each_has_its_position_as_its_id() -> None:
     progress = Progress("e")
     progress.resume(dict.fromkeys(CHANNELS))
-    blocks = [message("a", 1, 0), message("b", 1, 1), message("a", 2, 0), Block(b"")]
+    blocks = [message("a", 1, 0), message("b", 1, 1), message("a", 2, 0), Frame(b"")]
     assert progress.number(blocks, [], settled=True) == [(1, 0), (1, 1), (2, 0), None]
     assert progress.even
     assert progress.id == "0/2/0;e"

@@ -231,7 +231,7 @@ async def test_what_a_client_says_before_it_is_authenticated_is_kept_within_a_bo
         for _ in range(50):
             await asyncio.sleep(0)
         assert not sending.done()
-        assert connection.early_size < limits.early_size + 128 * 1024
+        assert connection.early.size < limits.early_size + 128 * 1024
         authenticator.gate.set()
         assert json.loads(await socket.recv())["type"] == "connected"
         for _ in range(4000):

@@ -13,6 +13,7 @@ from server.session.session import SessionLimits
 from server.transports.websocket.assembler import Message
 from server.transports.websocket.connection import WebSocketConnection
 from server.wire.encoder import binary_frame, text_frame
+from server.wire.frame import Frame
 from tests.support.serving import open_door
 
 LARGEST = 20 * 1024 * 1024
@@ -36,11 +37,11 @@ IMPERFECT = frozenset({"NON-STRICT", "FAILED", "ERROR", "UNCLEAN", "WRONG CODE",
 class Echo(WebSocketConnection):
     """Says what it hears, and nothing else."""
 
-    def send(self, payload: bytes) -> None:
+    def write(self, frame: Frame) -> None:
         pass
 
     def _take(self, message: Message, now: float) -> None:
-        self._write(binary_frame(message.data) if message.binary else text_frame(message.data))
+        super().write(Frame(binary_frame(message.data) if message.binary else text_frame(message.data)))
 
 
 async def test_the_autobahn_test_suite_finds_nothing_but_what_is_known() -> None:

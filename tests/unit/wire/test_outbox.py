@@ -5,22 +5,23 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.wire.frame import Frame
 from server.wire.send_queue import SendQueue
 
 FRAMES = st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), st.integers(-1, 2), st.integers(1, 9)), max_size=40)
 
 
-def filled(frames: list[tuple[str | None, int, int]]) -> SendQueue[bytes]:
-    box: SendQueue[bytes] = SendQueue()
+def filled(frames: list[tuple[str | None, int, int]]) -> SendQueue:
+    box: SendQueue = SendQueue()
     for number, (channel, priority, size) in enumerate(frames):
         frame = f"{number}:{channel}".encode().ljust(size + 8)
-        box.add(channel, 0 if channel is None else priority, frame, len(frame))
+        box.add(Frame(frame, channel, 0 if channel is None else priority))
     return box
 
 
 def test_a_high_message_overtakes_low_ones_of_other_channels_with_what_its_channel_said_before() -> None:
     box = filled([("low", 0, 1), ("low", 0, 1), ("mixed", 0, 1), ("low", 0, 1), ("mixed", 5, 1), ("high", 7, 1)])
-    assert [frame.strip() for frame in box.take(10**6)] == [
+    assert [frame.data.strip() for frame in box.take(10**6)] == [
         b"5:high", b"2:mixed", b"4:mixed", b"0:low", b"1:low", b"3:low",
     ]  # fmt: skip
     assert not box
@@ -29,7 +30,7 @@ def test_a_high_message_overtakes_low_ones_of_other_channels_with_what_its_chann
 
 def test_nothing_overtakes_a_frame_that_is_about_anything() -> None:
     box = filled([("low", 0, 1), (None, 0, 1), ("low", 0, 1), ("high", 1, 1)])
-    assert [frame.strip() for frame in box.take(10**6)] == [b"0:low", b"1:None", b"3:high", b"2:low"]
+    assert [frame.data.strip() for frame in box.take(10**6)] == [b"0:low", b"1:None", b"3:high", b"2:low"]
 
 
 @given(FRAMES, st.integers(1, 60))
@@ -39,7 +40,7 @@ def test_every_frame_is_taken_once_and_each_channel_keeps_its_order(
     box = filled(frames)
     taken: list[bytes] = []
     while box:
-        part = box.take(most)
+        part = [frame.data for frame in box.take(most)]
         assert part
         assert len(part) == 1 or sum(map(len, part)) <= most
         taken += part
