@@ -175,3 +175,25 @@ async def test_a_stream_that_has_to_look_up_a_table_waits_for_the_lock_and_says_
         await until(lambda: here.feed.state.reason is None)
         await here.settled()
         assert (here.feed.state.status, here.feed.walsender) == ("streaming", walsender)
+
+
+async def test_a_start_tries_again_while_a_table_is_locked(database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said: list[str] = []
+
+    def given_up() -> bool:
+        said.append(capsys.readouterr().out)
+        return "not_done_yet" in "".join(said)
+
+    with locked(database, "realtime.connections", "exclusive"):  # no lock with a transaction id: slots wait for those
+        starting = asyncio.create_task(start_and_publish(database))
+        await until(lambda: starting.done() or given_up())
+        assert not starting.done()
+    async with asyncio.timeout(PATIENCE):
+        await starting
+
+
+async def start_and_publish(dsn: str) -> None:
+    async with node(dsn) as here:
+        listener = await here.listen("chat:1")
+        await here.publish("chat:1", 1)
+        await listener.until(lambda: listener.data == [1])
