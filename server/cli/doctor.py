@@ -1,4 +1,4 @@
-"""``realtime doctor``: is this database ready, and how to mend what is not.
+"""``realtime doctor``: is this database ready, and what is the remedy where it is not.
 
 Only looks (a temporary slot, if wal2json is asked for, is the one thing it makes). Each check is a function that
 yields findings; a problem would stop the service, a warning might some day.
@@ -113,7 +113,7 @@ def _keep_size(server: dict[str, Any]) -> Iterator[Finding]:
     if size < 0:
         yield Finding(
             "warn",
-            "max_slot_wal_keep_size is unlimited: a slot that nobody reads can fill the disk",
+            "max_slot_wal_keep_size is unlimited: a slot without a reader can fill the disk",
             "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf(); "
             "a slot that is lost is replaced by itself.",
         )
@@ -214,7 +214,7 @@ def _own_slot(slot: dict[str, Any], name: str, held: str) -> Finding:
     if not slot["active"]:
         return Finding(
             "warn",
-            f"nobody reads slot {name}, and it holds {held} of WAL",
+            f"slot {name} has no reader and holds {held} of WAL",
             f"Start its server, or realtime slots drop {name}",
         )
     return Finding("ok", f"slot {name} is being read and holds {held} of WAL")
@@ -292,5 +292,5 @@ def _try_plugin(dsn: str, name: str) -> Finding:
     except psycopg.Error as error:
         if isinstance(error, psycopg.errors.InsufficientPrivilege) and name in (error.diag.message_primary or ""):
             return _not_allowed(name, ["pgoutput", "test_decoding"])
-        return Finding("warn", f"{unknown}: {error.diag.message_primary}", "Mend the problems above first.")
+        return Finding("warn", f"{unknown}: {error.diag.message_primary}", "Solve the problems above first.")
     return Finding("ok", f"the decoder {name} is installed")

@@ -41,6 +41,4 @@ def _remedy(row: dict[str, Any], wanted: int) -> str:
         return f"ALTER ROLE {row['role']} CONNECTION LIMIT {wanted};"
     if row["what"] == "database":
         return f"ALTER DATABASE {row['database']} CONNECTION LIMIT {wanted};"
-    return (
-        f"ALTER SYSTEM SET max_connections = {wanted + 25}; then restart PostgreSQL. Or end sessions that nobody uses."
-    )
+    return f"ALTER SYSTEM SET max_connections = {wanted + 25}; then restart PostgreSQL. Or end idle sessions."

@@ -11,7 +11,7 @@ __all__ = ["Finding", "grouped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. ``remedy`` says how to mend it, in one line or several."""
+    """One line of the report. ``remedy``: what to do about it, in one line or several."""
 
     level: Literal["ok", "warn", "problem"]
     text: str

@@ -1,7 +1,7 @@
-"""Work that needs locks on busy tables: short waits, pauses in between, and a word about whom it waits for.
+"""Work that needs locks on busy tables: short waits, pauses in between, and the blocking process in the output.
 
-A statement that waits for a lock holds back everybody who comes after it, so a transaction gives up when its waits together
-take ``lock_timeout``, lets the others pass, and is tried again.
+A statement that waits for a lock blocks all sessions that request the lock after it. So a transaction is rolled back when
+its waits together take ``lock_timeout``, and is tried again after the blocked sessions have run.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def patiently(
 ) -> _Result:
     """Run ``work`` in one transaction, again if the locks that it needs are not free within ``lock_timeout`` seconds.
 
-    ``work`` gets a connection with that ``lock_timeout``. ``say`` hears whom it waits for, and of each new attempt. Raises
+    ``work`` gets a connection with that ``lock_timeout``. ``say`` gets the blocking process and each new attempt. Raises
     ``LockTimeoutError`` after so many ``attempts``, ``ReadOnlyDatabaseError`` where nothing can be written,
     ``psycopg.OperationalError`` if the server does not answer, and what ``work`` raises.
     """

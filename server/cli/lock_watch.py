@@ -1,6 +1,6 @@
-"""Another connection that looks what a statement waits for: whose lock, or an answer that does not come.
+"""A second connection that finds out what a statement waits for: a lock and its holder, or an answer that is lost.
 
-A lock that is waited for holds back everybody who wants it later, and a transaction may wait for one table after the other
+A requested lock blocks all later requests for it, and a transaction may wait for one table after the other
 while it holds the first. So the waits of a transaction together get a limit, which ``lock_timeout`` sets for each of them
 only. A statement of our own may take its time as long as the server says that it works on it.
 """
@@ -39,7 +39,7 @@ class DeadlineExceededError(Exception):
 
 @dataclass(slots=True)
 class LockWatch:
-    """Watches ``connection``, whose database is at ``dsn``; ``say`` hears whom it waits for.
+    """Watches ``connection``, whose database is at ``dsn``; ``say`` gets the blocking process.
 
     ``limit``: seconds from the first wait for a lock after which a wait is ended. ``said``: what was said.
     """

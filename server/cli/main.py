@@ -1,4 +1,4 @@
-"""The ``realtime`` command. Says what went wrong in one line, never with a traceback.
+"""The ``realtime`` command. An error is one line on stderr, never a traceback.
 
 Exit codes: 0 done; 1 it failed, or ``doctor`` found a problem; 2 wrong usage or settings; 3 the database cannot be
 reached or refused what was asked; 130 interrupted.
@@ -64,7 +64,7 @@ _LockTimeout = Annotated[
     typer.Option(
         min=0.001,
         metavar="SECONDS",
-        help="How long to wait for a lock before others are let pass and it is tried again, ten times.",
+        help="How long to wait for locks before the transaction is rolled back and tried again, up to ten times.",
     ),
 ]
 
@@ -232,7 +232,7 @@ def unexpose(
 
 @app.command()
 def doctor(config: options.ConfigFile = None, dsn: options.Dsn = None, decoder: options.Decoder = None) -> None:
-    """Check whether a database is ready, and say how to mend what is not."""
+    """Check whether a database is ready, and print a remedy for what is not."""
     settings = _settings(config, dsn=dsn, decoder=decoder)
     findings = diagnose(_dsn(settings), settings)
     for finding in findings:
@@ -292,7 +292,7 @@ def slots_drop(
     config: options.ConfigFile = None,
     dsn: options.Dsn = None,
 ) -> None:
-    """Drop a slot that nobody uses."""
+    """Drop a slot that is not in use."""
     config_before, dsn_before = context.obj
     address = _dsn(_settings(config or config_before, dsn=dsn or dsn_before))
     asyncio.run(slots_command.drop(address, name, force, ask=input))

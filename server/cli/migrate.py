@@ -52,11 +52,11 @@ _Connection = psycopg.Connection[tuple[Any, ...]]
 def migrate(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT, say: Callable[[str], None] = _log.warning) -> list[str]:
     """Migrate the database behind ``dsn``; returns what was done, in words, empty if nothing was to be done.
 
-    ``say`` is told whom it waits for, while it does. Raises ``MigrationError`` if the schema ``realtime`` is another
-    product's, if a newer version has migrated the database, or if a file fails or was changed after it was applied;
-    ``ReadOnlyDatabaseError`` if something is to be written and cannot be; ``LockTimeoutError`` if
-    tables stay locked or another migrate does not end; ``psycopg.OperationalError`` if the database cannot be reached or
-    does not answer.
+    ``say`` gets the process that holds a lock while the migrate waits for it. Raises ``MigrationError`` if the schema
+    ``realtime`` is another product's, if a newer version has migrated the database, or if a file fails or was changed
+    after it was applied; ``ReadOnlyDatabaseError`` if something is to be written and cannot be; ``LockTimeoutError``
+    if tables stay locked or another migrate does not end; ``psycopg.OperationalError`` if the database cannot be
+    reached or does not answer.
     """
     return patiently(
         dsn,
@@ -184,17 +184,17 @@ def wide_publications(connection: psycopg.Connection[Any]) -> list[str]:
 def _listening(connection: _Connection, notes: list[str]) -> Iterator[None]:
     """What the files say with RAISE INFO was done; what they say with RAISE WARNING goes to the log."""
 
-    def hear(said: Diagnostic) -> None:
+    def take(said: Diagnostic) -> None:
         if said.severity_nonlocalized == "INFO":
             notes.append(said.message_primary or "")
         elif said.severity_nonlocalized == "WARNING":
             _log.warning(said.message_primary)
 
-    connection.add_notice_handler(hear)
+    connection.add_notice_handler(take)
     try:
         yield
     finally:
-        connection.remove_notice_handler(hear)
+        connection.remove_notice_handler(take)
 
 
 def _run(connection: _Connection, name: str, text: str) -> None:

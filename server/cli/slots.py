@@ -1,7 +1,7 @@
 """``realtime slots``: every slot of the cluster, and dropping one.
 
 A slot that is not one of this database's nodes may be a standby's, a subscription's or another product's. It is dropped
-only for one who has typed its name twice.
+only if its name was typed twice.
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ async def drop(dsn: str, name: str, force: str | None, ask: Callable[[str], str]
         slot = next((slot for slot in await list_slots(connection) if slot.name == name), None)
         if slot is None:
             raise FeedError(f"there is no replication slot {name!r}")
-        if (
-            slot.node is None and not slot.active
-        ):  # what is in use cannot be dropped at all, and who uses it is said below
+        if slot.node is None and not slot.active:  # a slot in use is refused by drop_slot, with its user
             _insist(slot, force, ask)
         await drop_slot(connection, name)
 
@@ -78,7 +76,7 @@ def _insist(slot: SlotInfo, force: str | None, ask: Callable[[str], str]) -> Non
         force = ask(f"{what}. Its consumer loses its place for good{copies}. Type its name to drop it: ")
     if force is None:
         raise ForeignSlotError(
-            f"{what}. If nobody needs it{copies}: realtime slots drop {slot.name} --force {slot.name}"
+            f"{what}. If it is not needed{copies}: realtime slots drop {slot.name} --force {slot.name}"
         )
     if force != slot.name:
         raise ForeignSlotError(f"{what}. It is not dropped: {force!r} is not its name")
