@@ -84,6 +84,7 @@ def fuzzer(pg18: LocalPostgres, fuzz_minutes: float) -> Iterator[Fuzzer]:
         world.check_log()  # the server has ended: nothing more comes
 
 
+@pytest.mark.long
 def test_every_part_of_every_message_can_be_anything(fuzzer: Fuzzer) -> None:
     async def each() -> None:
         for base, path in (*((message, None) for message in MESSAGES), *VALUES_OF_COLUMNS):

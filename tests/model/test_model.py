@@ -15,6 +15,8 @@ import structlog
 from server.cli.local_postgres import LocalPostgres
 from tests.model.machine import Complaints, Machine, machine, run_machine
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def complaints() -> Iterator[Complaints]:

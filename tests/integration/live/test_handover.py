@@ -224,6 +224,7 @@ async def come_and_go(play: Stage, lane: int, stop: asyncio.Event) -> int:
     return visits
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transactions", [1, 50])
 async def test_nothing_of_a_large_transaction_is_shown_before_all_of_it(
     bank: tuple[str, Any], transactions: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +45,7 @@ def expected_rows(plan: IncrementalPlan, rows: Sequence[Row]) -> list[Row]:
     return sorted((row for row in rows if plan.matches(row)), key=plan.sort_key)
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_matches_and_sort_key_agree_with_postgres(oracle: Oracle, data: st.DataObject) -> None:
