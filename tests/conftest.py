@@ -8,6 +8,7 @@ scratch folder of its own, so a test has its servers to itself.
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -94,8 +96,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Being told to end is an interrupt, so that fixtures are torn down and no server is left behind."""
+    """Being told to end is an interrupt, so that fixtures are torn down and no server is left behind. No example of
+    hypothesis has to be quick: the machine may be busy.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    usual = hypothesis.settings.get_profile(hypothesis.settings.get_current_profile_name())
+    hypothesis.settings.register_profile("tests", usual, deadline=None)
+    hypothesis.settings.load_profile("tests")
 
 
 @pytest.hookimpl(trylast=True)
@@ -114,15 +121,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _needs_database(item: pytest.Item) -> bool:
-    """Whether a test uses a PostgreSQL server: by a fixture of this file, by one that picks a server by its name, or by
-    itself (``@pytest.mark.own_database``).
+    """Whether a test uses a PostgreSQL server: by a fixture of this file, by picking a server by its name, as a fixture of
+    its may do, or by itself (``@pytest.mark.own_database``).
     """
     if item.get_closest_marker("own_database"):
         return True
-    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    if not isinstance(item, pytest.Function):
+        return False
+    if "getfixturevalue" in inspect.unwrap(item.obj).__code__.co_names:
+        return True
     return any(
         name in ("scratch", "pg15", "pg18") or "getfixturevalue" in definition.func.__code__.co_names
-        for name, definitions in fixtures.items()
+        for name, definitions in item._fixtureinfo.name2fixturedefs.items()
         for definition in definitions
     )
 
