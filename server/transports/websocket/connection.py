@@ -24,6 +24,7 @@ from server.transports.connection import ClientConnection, close_code_of
 from server.transports.stall import StallTimer
 from server.transports.websocket.assembler import Assembler, InvalidFrameError, Message
 from server.transports.websocket.early import EarlyMessages
+from server.transports.websocket.heartbeat import Heartbeat
 
 __all__ = ["WebSocketConnection"]
 
@@ -46,9 +47,13 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._assembler = Assembler(limits.message_size, limits.message_hard_cap, binary=packed)
         self.early = EarlyMessages(limits.early_size)
         self._clean_close = False
-        self._heard = True
-        self._missed = 0
-        self._ping_timer: asyncio.TimerHandle | None = None
+        self._heartbeat = Heartbeat(
+            limits.ping_interval,
+            limits.missed_pings,
+            ping=self._ping,
+            deaf=lambda: self.reading_paused,
+            drop=self._drop,
+        )
         self._stall = StallTimer(limits.stall_timeout, self._backlog, self._drop)
 
     # What picows calls.
@@ -58,13 +63,13 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._transport = transport
         high = self._limits.buffer_size
         transport.underlying_transport.set_write_buffer_limits(high=high, low=high // 4)
-        self._ping_timer = self._loop.call_later(self._limits.ping_interval, self._ping)
+        self._heartbeat.start()
         if (authentication := self._authenticate()) is not None:
             authentication.add_done_callback(self._authenticated)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame arrived."""
-        self._heard = True
+        self._heartbeat.heard()
         kind = frame.msg_type
         if (frame.rsv1 or frame.rsv2 or frame.rsv3) and not self.closing:
             self.close(CloseCode.PROTOCOL_ERROR, "no extension was agreed on")
@@ -86,8 +91,6 @@ class WebSocketConnection(ClientConnection, WSListener):
         self.queue.clear()
         self.early.take()
         self._stall.stop()
-        if self._ping_timer is not None:
-            self._ping_timer.cancel()
         self._release(left=self._clean_close)
         self._closed(self)
 
@@ -100,6 +103,11 @@ class WebSocketConnection(ClientConnection, WSListener):
         """The transport holds less than a quarter of ``buffer_size``."""
         self._writing_paused = False
         self._flush()
+
+    def _enter(self, state: State) -> None:
+        super()._enter(state)
+        if state.ending:
+            self._heartbeat.stop()
 
     # Writing.
 
@@ -176,21 +184,12 @@ class WebSocketConnection(ClientConnection, WSListener):
         if self.reading_paused:
             self._transport.underlying_transport.pause_reading()
         else:
-            self._heard = True  # nothing could be heard while reading was paused
+            self._heartbeat.heard()  # nothing could be heard while reading was paused
             self._transport.underlying_transport.resume_reading()
 
     def _ping(self) -> None:
-        if self.closing or self._gone():
-            return
-        assert self._transport is not None
-        self._missed = 0 if self._heard or self.reading_paused else self._missed + 1
-        self._heard = False
-        if self._missed >= self._limits.missed_pings:
-            self._drop()
-            return
-        if not self.congested:
+        if self._transport is not None and not self.congested and not self.closing and not self._gone():
             self._transport.send_ping()
-        self._ping_timer = self._loop.call_later(self._limits.ping_interval, self._ping)
 
     def _answer_close(self, transport: WSTransport, frame: WSFrame) -> None:
         if not self.closing:
