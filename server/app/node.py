@@ -33,7 +33,7 @@ from server.version import package_version
 
 __all__ = ["Node"]
 
-_FAREWELL = 5.0  # seconds for what clients asked for before they went
+_BACKGROUND_TIMEOUT = 5.0  # seconds for what clients asked for before their connections closed
 
 _log = structlog.get_logger("realtime.node")
 
@@ -96,7 +96,7 @@ class Node:
             NameRules(self._settings.open_channels),
             AddressAuthenticator(trust_user_parameter=self._settings.trust_user_parameter),
         )
-        self._stack.push_async_callback(services.background.drain, _FAREWELL)
+        self._stack.push_async_callback(services.background.drain, _BACKGROUND_TIMEOUT)
         self._services = services
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
 
@@ -123,7 +123,7 @@ class Node:
         """Wait until something has gone wrong that following the database does not survive; ``failure`` is what."""
         await self._failed.wait()
 
-    def dismiss(self) -> None:
+    def disconnect_all(self) -> None:
         """Close every connection."""
         self._stopping = True
         if self.failure is None:
@@ -145,8 +145,8 @@ class Node:
     def accept(self, upgrade: HandshakeRequest) -> WebSocketConnection:
         """A new socket. Raises ``HandshakeRejectedError``."""
         packed = packed_of(upgrade)
-        connection = WebSocketConnection(self.admit(upgrade, "websocket"), self.left, packed=packed)
-        self.entered(connection)
+        connection = WebSocketConnection(self.admit(upgrade, "websocket"), self.closed, packed=packed)
+        self.accepted(connection)
         return connection
 
     def admit(self, handshake: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
@@ -172,12 +172,12 @@ class Node:
             principal,
         )
 
-    def entered(self, connection: Connection) -> None:
-        """A connection is open."""
+    def accepted(self, connection: Connection) -> None:
+        """A connection was accepted."""
         self._connections.add(connection)
 
-    def left(self, connection: Connection) -> None:
-        """A connection is gone."""
+    def closed(self, connection: Connection) -> None:
+        """A connection is closed."""
         self._connections.discard(connection)
 
     async def recorded(self) -> None:

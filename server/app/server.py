@@ -118,7 +118,7 @@ async def _serve(
             if node.failure is None:
                 await _drain(node, hurry)
     finally:
-        node.dismiss()
+        node.disconnect_all()
         server.should_exit = True
         stopped.cancel()
         failed.cancel()

@@ -19,8 +19,8 @@ from server.protocol.validation import InvalidMessageError, check_storable
 
 __all__ = ["HandshakeRejectedError", "HandshakeRequest", "packed_of", "principal_of", "query_of"]
 
-_LONGEST_USER = 256
-_LONGEST_QUERY = 8192
+_MAX_USER = 256
+_MAX_QUERY = 8192
 _Attributes = dict[str, str | int | Decimal | bool | None]
 _CLIENT = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _attributes: msgspec.json.Decoder[dict[str, Any]] = exact_decoder(dict[str, Any])
@@ -46,9 +46,9 @@ class HandshakeRequest:
 
 def query_of(text: bytes) -> dict[str, str]:
     """The parameters of a query string. Raises ``HandshakeRejectedError`` if they are no text."""
-    if len(text) > _LONGEST_QUERY:
+    if len(text) > _MAX_QUERY:
         raise HandshakeRejectedError(
-            HTTPStatus.REQUEST_URI_TOO_LONG, f"the query string is longer than {_LONGEST_QUERY} bytes"
+            HTTPStatus.REQUEST_URI_TOO_LONG, f"the query string is longer than {_MAX_QUERY} bytes"
         )
     try:
         return dict(parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict"))
@@ -85,8 +85,8 @@ def principal_of(handshake: HandshakeRequest, *, trust_user_parameter: bool) -> 
             HTTPStatus.FORBIDDEN,
             "user and attributes in the address are believed by development servers only (trust_user_parameter)",
         )
-    if user is not None and not (0 < len(user) <= _LONGEST_USER and user.isprintable()):
-        raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, f"user: 1 to {_LONGEST_USER} printable characters")
+    if user is not None and not (0 < len(user) <= _MAX_USER and user.isprintable()):
+        raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, f"user: 1 to {_MAX_USER} printable characters")
     return Principal(user or anonymous, _decoded(attributes))
 
 
@@ -104,7 +104,7 @@ def _decoded(attributes: str | None) -> _Attributes:
         return {}
     try:
         decoded = _attributes.decode(attributes)
-        check_storable(decoded, field="attributes", max_expansion=_LONGEST_QUERY)
+        check_storable(decoded, field="attributes", max_expansion=_MAX_QUERY)
     except InvalidMessageError as wrong:
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, str(wrong)) from wrong
     except (msgspec.MsgspecError, RecursionError) as wrong:

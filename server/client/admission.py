@@ -72,14 +72,14 @@ class Admission:
 
 
 class ConnectionAcceptor(Protocol):
-    """Lets clients in, and knows those who are."""
+    """Accepts connections and keeps those that are open."""
 
     def admit(self, handshake: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
         """Accept a connection. Raises ``HandshakeRejectedError``."""
         ...
 
-    def entered(self, connection: Connection) -> None:
+    def accepted(self, connection: Connection) -> None:
         """The connection was accepted."""
 
-    def left(self, connection: Connection) -> None:
+    def closed(self, connection: Connection) -> None:
         """The connection is closed. May be called again."""

@@ -1,4 +1,4 @@
-"""Work that goes on when the connection that caused it is gone, and is waited for when the server stops."""
+"""Work that goes on when the connection that caused it is closed; the server waits for it when it stops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 
 
 class Background:
-    """Keeps tasks alive; a failure that nobody awaits is logged."""
+    """Keeps tasks alive; a failure that is not awaited is logged."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[object]] = set()
@@ -46,7 +46,7 @@ class Background:
         self._tasks.discard(task)
         if task.cancelled() or (failure := task.exception()) is None:
             return
-        if isinstance(failure, RealtimeError):  # the database is away, or the like: whoever needs it will be told
+        if isinstance(failure, RealtimeError):  # the database is away, or the like: callers get it too
             _log.warning("not_done", error=str(failure))
         else:
             _log.error("task_failed", exc_info=failure)

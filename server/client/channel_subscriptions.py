@@ -1,7 +1,7 @@
 """The channels of one client: carries out what its session decided about them.
 
 Publishes are done in the order in which they came, and many can be on their way at once; when too many are, nothing more
-is read from the client until some are committed. They are carried out also when the client has gone meanwhile. A
+is read from the client until some are committed. They are carried out also if the connection closes meanwhile. A
 subscriber that does not take its messages is closed with a code that tells it to connect again and go on from its last
 position: messages cannot be conflated as live queries are.
 """
@@ -34,7 +34,7 @@ from server.wire.frame import Opened
 __all__ = ["ChannelClient"]
 
 _RECONNECT = 0.5  # seconds before a connection's row is written again that could not be; twice as long each time,
-_RECONNECT_AT_MOST = 10.0  # up to this
+_MAX_RECONNECT = 10.0  # up to this
 
 
 class ChannelClient:
@@ -42,13 +42,13 @@ class ChannelClient:
 
     __slots__ = (
         "_attempts",
-        "_gone",
+        "_closed",
         "_intake",
         "_joining",
         "_known",
         "_member",
         "_owed",
-        "_present_turn",
+        "_presence_lock",
         "_principal",
         "_publishing",
         "_services",
@@ -80,10 +80,10 @@ class ChannelClient:
         self.refused: tuple[str, tuple[int, int]] | None = None  # see Client.refused
         self._to_publish: deque[Publish] = deque()
         self._publishing = 0
-        self._present_turn = asyncio.Lock()
+        self._presence_lock = asyncio.Lock()
         self._known: asyncio.Task[None] | None = None
         self._attempts = 0
-        self._gone = False
+        self._closed = False
 
     @property
     def settled(self) -> str | None:
@@ -104,13 +104,13 @@ class ChannelClient:
         """The connection is open: make it known. Nothing has to wait for that but presence."""
         self._connect()
 
-    def gone(self, left: bool) -> None:
-        """The connection is closed. Its presence may come back within its timeout, unless the client has ``left``."""
-        self._gone = True
+    def closed(self, *, clean: bool) -> None:
+        """The connection is closed. Its presence may come back within its timeout, unless the close was ``clean``."""
+        self._closed = True
         for task in self._joining.values():
             task.cancel()
         self._subscriptions.clear()
-        self._services.background.spawn(self._disconnect(left))
+        self._services.background.spawn(self._disconnect(clean=clean))
 
     # Subscribing.
 
@@ -256,10 +256,10 @@ class ChannelClient:
     async def _present(self, change: UpdatePresence) -> None:
         message, about = change.message, RequestReference(channel=change.message.channel, ref=change.message.ref)
         try:
-            async with self._present_turn:
+            async with self._presence_lock:
                 if (joining := self._joining.get(change.request)) is not None:
                     await asyncio.wait({joining})
-                if change.request.ended or self._gone:
+                if change.request.ended or self._closed:
                     raise PresenceRefusedError(f"this connection is not subscribed to {message.channel!r} any more")
                 await self._services.authorizer.authorize(self._principal, Action.PRESENCE, message.channel)
                 await self._services.channels.set_presence(message.channel, self._member, change.data)
@@ -276,14 +276,14 @@ class ChannelClient:
 
     def _known_or_again(self, attempt: asyncio.Task[None]) -> None:
         """A row that could not be written, because the database was away or read-only, is written later."""
-        if attempt.cancelled() or not isinstance(attempt.exception(), UnavailableError) or self._gone:
+        if attempt.cancelled() or not isinstance(attempt.exception(), UnavailableError) or self._closed:
             return
-        delay = random.uniform(0.5, 1.0) * min(_RECONNECT * 2**self._attempts, _RECONNECT_AT_MOST)
+        delay = random.uniform(0.5, 1.0) * min(_RECONNECT * 2**self._attempts, _MAX_RECONNECT)
         self._attempts += 1
         asyncio.get_running_loop().call_later(delay, self._connect_again, attempt)
 
     def _connect_again(self, attempt: asyncio.Task[None]) -> None:
-        if not self._gone and self._known is attempt:
+        if not self._closed and self._known is attempt:
             self._connect()
 
     async def _connected(self) -> None:
@@ -293,11 +293,11 @@ class ChannelClient:
         assert self._known is not None
         await asyncio.shield(self._known)
 
-    async def _disconnect(self, left: bool) -> None:
+    async def _disconnect(self, *, clean: bool) -> None:
         before = [*self._joining.values(), *([] if self._known is None else [self._known])]
         if before:
             await asyncio.wait(before)
-        await self._services.channels.disconnect(self._member.connection_id, left=left)
+        await self._services.channels.disconnect(self._member.connection_id, left=clean)
 
     def _direct(self, event: ChannelEvent) -> None:
         """Something for this connection itself."""
@@ -316,7 +316,7 @@ class ChannelClient:
         self._transport.write(self._transport.wire.own(payload))
 
     def _answer(self, about: RequestReference, error: RealtimeError) -> None:
-        if not self._gone:
+        if not self._closed:
             self._send(server_messages.error(error.code, str(error), about))
 
 

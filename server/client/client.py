@@ -43,7 +43,7 @@ _log = structlog.get_logger("realtime.client")
 
 
 class Client:
-    """The session and its subscriptions. Transports call ``start``, ``carry_out``, ``congest``, ``relieve`` and ``gone``.
+    """The session and its subscriptions. Transports call ``start``, ``carry_out``, ``congest``, ``relieve`` and ``closed``.
 
     ``principal`` is who the client is, ``member`` how the channels see its connection.
     """
@@ -152,12 +152,12 @@ class Client:
             request.begun = True
             subscription.begin()
 
-    def gone(self, left: bool) -> None:
-        """The connection is closed: give everything back. ``left``: the client has said that it leaves."""
+    def closed(self, *, clean: bool) -> None:
+        """The connection is closed: give everything back. ``clean``: the client ended it on purpose."""
         for request in self.session.finish():
             if isinstance(request, LiveRequest):
                 self._cancel(request)
-        self._channels.gone(left)
+        self._channels.closed(clean=clean)
         for task in self._tasks:
             task.cancel()
 

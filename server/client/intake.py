@@ -13,9 +13,9 @@ from server.client.transport import Transport
 
 __all__ = ["Intake", "SharedIntake"]
 
-_MOST_PUBLISHING: Final = 256
-_MOST_PENDING: Final = 512 * 1024  # bytes of one connection's requests; one more message may have been read already
-_MOST_TOGETHER: Final = 16 << 20  # of all connections' requests
+_MAX_PUBLISHING: Final = 256
+_MAX_PENDING: Final = 512 * 1024  # bytes of one connection's requests; one more message may have been read already
+_MAX_TOGETHER: Final = 16 << 20  # of all connections' requests
 
 
 class SharedIntake:
@@ -23,7 +23,7 @@ class SharedIntake:
 
     __slots__ = ("_held", "_most", "_pending")
 
-    def __init__(self, most: int = _MOST_TOGETHER) -> None:
+    def __init__(self, most: int = _MAX_TOGETHER) -> None:
         self._most = most
         self._pending = 0
         self._held: dict[Intake, None] = {}
@@ -82,8 +82,8 @@ class Intake:
         """Hold the client at its bounds, go on below half of them: to stop and go on reading costs system calls."""
         part = 2 if self._held else 1
         held = (
-            self._publishing >= _MOST_PUBLISHING // part
-            or self._pending >= _MOST_PENDING // part
+            self._publishing >= _MAX_PUBLISHING // part
+            or self._pending >= _MAX_PENDING // part
             or (self._pending > 0 and self._shared.full)
         )
         if held != self._held:

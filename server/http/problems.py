@@ -67,7 +67,7 @@ class ProblemError(Exception):
 
 
 def problem_of(error: Exception) -> ProblemError | None:
-    """What a client is told of ``error``; None: nothing, for it is our fault."""
+    """``error`` as a client may see it; None: a fault of the server, of which the log says more."""
     match error:
         case ProblemError():
             return error

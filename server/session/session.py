@@ -77,7 +77,7 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What a client is told first besides its limits.
+    """What the first message to a client holds besides its limits.
 
     ``epoch``: within which positions can be compared; ``ping_interval`` in seconds; ``secret``: by which the client's
     requests name the session, where it has no socket of its own.
@@ -92,9 +92,9 @@ class Session:
     """The state machine of one connection.
 
     Args:
-        connection_id: told to the client in the first message.
+        connection_id: sent to the client in the first message.
         limits: what this connection may use.
-        greeting: what else the client is told in the first message.
+        greeting: what else the first message holds.
     """
 
     __slots__ = ("_bucket", "_channels", "_greeting", "_limits", "_requests", "connection_id")
@@ -109,7 +109,7 @@ class Session:
 
     @property
     def epoch(self) -> str:
-        """What the client was told that positions belong to."""
+        """What positions belong to."""
         return self._greeting.epoch
 
     @property
@@ -119,15 +119,15 @@ class Session:
 
     def begin(self) -> bytes:
         """The first message to the client."""
-        limits, told = self._limits, self._greeting
+        limits, greeting = self._limits, self._greeting
         return server_messages.connected(
             self.connection_id,
-            told.epoch,
-            told.ping_interval,
+            greeting.epoch,
+            greeting.ping_interval,
             limits.message_rate,
             limits.message_size,
             limits.subscriptions,
-            told.secret,
+            greeting.secret,
         )
 
     def receive(self, data: bytes, now: float) -> list[Output]:
@@ -210,10 +210,10 @@ class Session:
         """The channel is open. None: it was unsubscribed meanwhile, so cancel it and send nothing."""
         if request.ended:
             return None
-        return server_messages.joined(request.channel, request.told, position, recovered, presence_json, epoch)
+        return server_messages.joined(request.channel, request.client_id, position, recovered, presence_json, epoch)
 
     def rejected(self, request: Request, error: RealtimeError) -> bytes | None:
-        """The subscription could not be opened, or ended by itself. None: nobody wants to know any more."""
+        """The subscription could not be opened, or ended by itself. None: it was unsubscribed meanwhile, so send nothing."""
         if request.ended:
             return None
         self._forget(request)
@@ -225,11 +225,11 @@ class Session:
             self._forget(request)
 
     def finish(self) -> list[Request]:
-        """The connection is gone: the requests that are still open, to be cancelled."""
-        left = list(self._requests.values())
-        for request in left:
+        """The connection is closed: the requests that are still open, to be cancelled."""
+        requests = list(self._requests.values())
+        for request in requests:
             self._forget(request)
-        return left
+        return requests
 
     def _forget(self, request: Request) -> None:
         request.ended = True

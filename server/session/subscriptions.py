@@ -43,16 +43,16 @@ class LiveRequest:
 class ChannelRequest:
     """One channel a client asked for; compared by identity.
 
-    A connection has a channel at most once, because its messages name the channel only. ``told`` is the id the client
+    A connection has a channel at most once, because its messages name the channel only. ``client_id`` is the id the client
     gave, which its answers repeat; ``size`` the bytes of the message that asked.
     """
 
-    __slots__ = ("channel", "ended", "id", "options", "size", "told")
+    __slots__ = ("channel", "client_id", "ended", "id", "options", "size")
 
-    def __init__(self, channel: str, told: str | UnsetType, options: ChannelOptions) -> None:
+    def __init__(self, channel: str, client_id: str | UnsetType, options: ChannelOptions) -> None:
         self.channel = channel
-        self.told = told
-        self.id = channel if told is UNSET else told
+        self.client_id = client_id
+        self.id = channel if client_id is UNSET else client_id
         self.options = options
         self.ended = False
         self.size = 0
@@ -60,7 +60,7 @@ class ChannelRequest:
     @property
     def named(self) -> RequestReference:
         """How an error about it names it."""
-        return RequestReference(channel=self.channel, id=self.told)
+        return RequestReference(channel=self.channel, id=self.client_id)
 
 
 Request = LiveRequest | ChannelRequest

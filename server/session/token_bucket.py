@@ -1,4 +1,4 @@
-"""How many messages a connection may send: a token bucket that is told the time.
+"""How many messages a connection may send: a token bucket without a clock.
 
 The ready-made limiters wait for a token, keep their counts in a shared store or read the clock themselves; a
 session's must answer yes or no at once, cost two floats per connection, and take its time from outside, as everything

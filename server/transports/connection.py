@@ -88,11 +88,11 @@ class ClientConnection:
         self._client = Client(self.session, principal, member, self._admission.services, self)
         self._client.start()
 
-    def _release(self, *, left: bool) -> None:
-        """Give back what the client holds, if that was not done. ``left``: the client ended the connection on purpose."""
+    def _release(self, *, clean: bool) -> None:
+        """Give back what the client holds, if that was not done. ``clean``: the client ended the connection on purpose."""
         client, self._client = self._client, None
         if client is not None:
-            client.gone(left)
+            client.closed(clean=clean)
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Write what is waiting, then end the connection."""

@@ -1,6 +1,6 @@
 """The HTTP addresses of the transports that are no sockets: ``/realtime/sse``, ``/send``, ``/poll`` and ``/session``.
 
-Requests are read and checked here, sessions do the rest. Whoever knows a session's secret may use it, so the origin of a
+Requests are read and checked here, sessions do the rest. A session's secret is enough to use it, so the origin of a
 request counts when a session is opened, and cross-origin answers may be read by the origins that may open one.
 """
 
@@ -32,9 +32,9 @@ from server.transports.sse.request import read_request
 
 __all__ = ["transport_routes"]
 
-_MOST_BODY = 1024 * 1024
-_LONGEST_QUERY = 32 * 1024
-_LONGEST_WAIT = 30_000
+_MAX_BODY = 1024 * 1024
+_MAX_QUERY = 32 * 1024
+_MAX_WAIT = 30_000
 _HEADERS = {ErrorCode.AUTHENTICATION_FAILED: {"WWW-Authenticate": 'Bearer realm="realtime"'}}  # RFC 9110, 15.5.2
 _NO_STORE = {"Cache-Control": "no-store"}
 _CODES = {
@@ -163,13 +163,13 @@ class _Transports:
             return _answer(*await connection.wait(0, 0), connection.secret)
         if asked.cursor is UNSET:
             raise ProblemError(ErrorCode.INVALID_MESSAGE, "cursor: say which answer was the last to arrive")
-        timeout = min(asked.timeout, _LONGEST_WAIT) / 1000
+        timeout = min(asked.timeout, _MAX_WAIT) / 1000
         return _answer(*await _while_connected(request, asyncio.create_task(connection.wait(asked.cursor, timeout))))
 
     async def end(self, request: Request, send: Send) -> Response:
         """``DELETE /realtime/session``."""
         asked = await _body(request, _end)
-        self._sessions.find(asked.session).say_goodbye()
+        self._sessions.find(asked.session).close_cleanly()
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=_NO_STORE)
 
 
@@ -202,9 +202,9 @@ def _texts(messages: list[msgspec.Raw]) -> list[bytes]:
 
 def _pairs(request: Request) -> list[tuple[str, str]]:
     text: bytes = request.scope["query_string"]
-    if len(text) > _LONGEST_QUERY:
+    if len(text) > _MAX_QUERY:
         raise ProblemError(
-            ErrorCode.INVALID_MESSAGE, f"the query string is longer than {_LONGEST_QUERY} bytes", HTTPStatus(414)
+            ErrorCode.INVALID_MESSAGE, f"the query string is longer than {_MAX_QUERY} bytes", HTTPStatus(414)
         )
     try:
         return parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict")
@@ -224,8 +224,8 @@ async def _body(request: Request, decoder: msgspec.json.Decoder[_Body]) -> _Body
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > _MOST_BODY:
-            text = f"the body is larger than {_MOST_BODY} bytes"
+        if size > _MAX_BODY:
+            text = f"the body is larger than {_MAX_BODY} bytes"
             raise ProblemError(ErrorCode.MESSAGE_TOO_LARGE, text, headers={"Connection": "close"})
         parts.append(part)
     try:

@@ -23,7 +23,7 @@ _SECRET_BYTES = 24
 
 
 def ended() -> ProblemError:
-    """What a request to a session is told that is not, or not any more."""
+    """The answer to a request whose session does not exist, or has ended."""
     return ProblemError(
         ErrorCode.CONNECTION_FAILED, "there is no such session, or it has ended; open a new one", HTTPStatus.NOT_FOUND
     )
@@ -32,24 +32,24 @@ def ended() -> ProblemError:
 class HttpSessions:
     """Accepts and finds sessions. ``timeout``: seconds that a polling client may stay away."""
 
-    def __init__(self, gate: ConnectionAcceptor, timeout: float) -> None:
-        self._gate = gate
+    def __init__(self, acceptor: ConnectionAcceptor, timeout: float) -> None:
+        self._acceptor = acceptor
         self._timeout = timeout
         self._sessions: dict[str, HttpConnection] = {}
 
     def accept_stream(self, handshake: HandshakeRequest) -> SseConnection:
         """A session that will be a stream, not yet authenticated. Raises ``HandshakeRejectedError``."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        admission = self._gate.admit(handshake, "sse", secret)
+        admission = self._acceptor.admit(handshake, "sse", secret)
         connection = SseConnection(secret, admission, self, admission.session.epoch)
-        self._gate.entered(connection)
+        self._acceptor.accepted(connection)
         return connection
 
     def accept_poll(self, handshake: HandshakeRequest) -> PollConnection:
         """A session that will be polled, not yet authenticated. Raises ``HandshakeRejectedError``."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        connection = PollConnection(secret, self._gate.admit(handshake, "poll", secret), self, self._timeout)
-        self._gate.entered(connection)
+        connection = PollConnection(secret, self._acceptor.admit(handshake, "poll", secret), self, self._timeout)
+        self._acceptor.accepted(connection)
         return connection
 
     async def authenticate(
@@ -84,9 +84,9 @@ class HttpSessions:
             raise ProblemError(ErrorCode.INVALID_MESSAGE, "this session has a stream; it cannot be polled")
         return found
 
-    def left(self, connection: HttpConnection) -> None:
+    def released(self, connection: HttpConnection) -> None:
         """The client was released."""
-        self._gate.left(connection)
+        self._acceptor.closed(connection)
 
     def ended(self, connection: HttpConnection) -> None:
         """Nothing of the session is of use any more."""

@@ -175,8 +175,8 @@ class Door:
 
     def accept(self, handshake: HandshakeRequest) -> WebSocketConnection:
         packed = self.packed or packed_of(handshake)
-        connection = self.kind(self.admit(handshake, "websocket"), self.left, packed=packed)
-        self.entered(connection)
+        connection = self.kind(self.admit(handshake, "websocket"), self.closed, packed=packed)
+        self.accepted(connection)
         return connection
 
     def admit(self, handshake: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
@@ -187,11 +187,11 @@ class Door:
         session = Session(id, self.session_limits, Greeting(secret=secret))
         return Admission(session, handshake, transport, self.services, self.connection_limits, principal)
 
-    def entered(self, connection: Connection) -> None:
+    def accepted(self, connection: Connection) -> None:
         self.connections.add(connection)
         self.changed.set()
 
-    def left(self, connection: Connection) -> None:
+    def closed(self, connection: Connection) -> None:
         self.connections.discard(connection)
         self.changed.set()
 

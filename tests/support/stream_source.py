@@ -24,7 +24,7 @@ from tests.support.serving import Lists
 
 
 class Keeper:
-    def left(self, connection: Any) -> None:
+    def released(self, connection: Any) -> None:
         pass
 
     def ended(self, connection: Any) -> None:

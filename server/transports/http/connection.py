@@ -23,7 +23,7 @@ __all__ = ["HttpConnection", "SessionStore"]
 class SessionStore(Protocol):
     """Keeps the sessions."""
 
-    def left(self, connection: Any) -> None:
+    def released(self, connection: Any) -> None:
         """The client was released; what waits for it may still be fetched. May be called again."""
 
     def ended(self, connection: Any) -> None:
@@ -33,10 +33,10 @@ class SessionStore(Protocol):
 class HttpConnection(ClientConnection):
     """A base; a transport says where the bytes go. ``HttpSessions`` accepts it and has it authenticated."""
 
-    def __init__(self, secret: str, admission: Admission, wire: Wire, keeper: SessionStore) -> None:
+    def __init__(self, secret: str, admission: Admission, wire: Wire, store: SessionStore) -> None:
         super().__init__(admission, wire)
         self.secret = secret
-        self._keeper = keeper
+        self._store = store
         self._clean_close = False
         self._room: asyncio.Future[None] | None = None
         self.inbox = Inbox(self)
@@ -50,7 +50,7 @@ class HttpConnection(ClientConnection):
         self._open(principal)
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Tell the client that this is the end, after what waits."""
+        """Send the close code as the last message, behind what waits."""
         if self.closing:
             return
         opened = self.state is State.OPEN
@@ -62,18 +62,18 @@ class HttpConnection(ClientConnection):
             self._close()
 
     def _close(self) -> None:
-        """The last message waits; see to it that the client is given it, and end."""
+        """The last message waits: have it delivered, then end the session."""
         raise NotImplementedError
 
-    def say_goodbye(self) -> None:
-        """The client ends the session itself: others see it leave at once."""
+    def close_cleanly(self) -> None:
+        """The client ends the session: its presence does not come back."""
         self._clean_close = True
         self.close(CloseCode.NORMAL, "the client has ended the session")
 
     def release(self) -> None:
         """Give back what the client has subscribed to."""
-        self._release(left=self._clean_close)
-        self._keeper.left(self)
+        self._release(clean=self._clean_close)
+        self._store.released(self)
 
     def end(self) -> None:
         """No request will come any more: forget the session."""
@@ -82,12 +82,12 @@ class HttpConnection(ClientConnection):
         self._enter(State.CLOSED)
         self._pause_or_resume_reading()
         self.release()
-        self._keeper.ended(self)
+        self._store.ended(self)
 
     # What the client sends.
 
     async def room(self) -> bool:
-        """Wait until the client may say more; False: the session is at its end, and nothing more is done."""
+        """Wait until the client's next message can be taken; False: the session ends, and none is taken any more."""
         while self.reading_paused and not self.closing:
             if self._room is None:
                 self._room = self._loop.create_future()

@@ -12,14 +12,14 @@ from server.protocol.error_codes import ErrorCode
 
 __all__ = ["Inbox", "Receiver"]
 
-_MOST_BATCHES = 8
+_MAX_BATCHES = 8
 
 
 class Receiver(Protocol):
     """Where the messages go."""
 
     async def room(self) -> bool:
-        """Wait until the client may say more; False: the session is at its end, and nothing more is done."""
+        """Wait until the client's next message can be taken; False: the session ends, and none is taken any more."""
         ...
 
     def receive(self, message: bytes) -> None:
@@ -31,7 +31,7 @@ class Inbox:
 
     def __init__(self, connection: Receiver) -> None:
         self._connection = connection
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._last = 0
         self._batches = 0
 
@@ -46,7 +46,7 @@ class Inbox:
         if number is not None and number != self._last + 1:
             text = f"seq is {number}, but the last batch that came was {self._last}"
             raise ProblemError(ErrorCode.INVALID_MESSAGE, text, HTTPStatus.CONFLICT)
-        if self._batches >= _MOST_BATCHES:
+        if self._batches >= _MAX_BATCHES:
             raise ProblemError(
                 ErrorCode.RATE_LIMITED, f"{self._batches} batches are waiting already", headers={"Retry-After": "1"}
             )
@@ -60,7 +60,7 @@ class Inbox:
         False: the session ended before all was done.
         """
         try:
-            async with self._turn:
+            async with self._lock:
                 for message in messages:
                     if not await self._connection.room():
                         return False

@@ -18,19 +18,19 @@ from server.transports.http.connection import HttpConnection, SessionStore
 
 __all__ = ["PollConnection"]
 
-_MOST_BYTES = 256 * 1024
+_MAX_BYTES = 256 * 1024
 
 
 class PollConnection(HttpConnection):
-    """A client that asks for its messages. ``timeout``: seconds without a request until it counts as gone."""
+    """A client that asks for its messages. ``timeout``: seconds without a request until its session is closed."""
 
-    def __init__(self, secret: str, admission: Admission, keeper: SessionStore, timeout: float) -> None:
-        super().__init__(secret, admission, admission.services.plain, keeper)
+    def __init__(self, secret: str, admission: Admission, store: SessionStore, timeout: float) -> None:
+        super().__init__(secret, admission, admission.services.plain, store)
         self._timeout = timeout
         self._given: deque[bytes] = deque()  # their size is ``_unconfirmed``
         self._acknowledged = 0
         self._handed = 0
-        self._turn = 0
+        self._poll = 0
         self._waiter: asyncio.Future[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -56,15 +56,15 @@ class PollConnection(HttpConnection):
             raise ProblemError(
                 ErrorCode.CONNECTION_FAILED, "the session has ended; open a new one", HTTPStatus.NOT_FOUND
             )
-        self._turn += 1
-        turn = self._turn
+        self._poll += 1
+        poll = self._poll
         self._wake()
         try:
             if not self._given and not self.queue and not self.closing and timeout > 0:
                 await self._pause(timeout)
-            return self._batch() if turn == self._turn else (cursor, [])
+            return self._batch() if poll == self._poll else (cursor, [])
         finally:
-            if turn == self._turn:
+            if poll == self._poll:
                 self._expect()
 
     async def _pause(self, timeout: float) -> None:
@@ -90,7 +90,7 @@ class PollConnection(HttpConnection):
 
     def _batch(self) -> tuple[int, list[bytes]]:
         """What was given and has not arrived, and then what is next, as far as there is room."""
-        frames = self.queue.take(_MOST_BYTES - self._unconfirmed, at_least=0 if self._given else 1)
+        frames = self.queue.take(_MAX_BYTES - self._unconfirmed, at_least=0 if self._given else 1)
         self._given.extend([frame.data for frame in frames])
         self._unconfirmed += sum([frame.size for frame in frames])
         self._wrote(frames, self._unconfirmed)

@@ -1,6 +1,6 @@
 """Server-sent events: the stream is the session.
 
-Blocks are gathered in an outbox, where those of higher priority can overtake others, until the writer takes some, which it
+Blocks wait in the send queue, where those of higher priority can overtake others, until the writer takes some, which it
 does between two transactions. Which ids they have is :mod:`server.transports.sse.progress`'s; here they are put at the
 ends of blocks, and behind what is taken at once. The stream is written as plain ASGI: the ready-made libraries take
 one event at a time, encode it per client, and do not say when the client has taken it.
@@ -39,15 +39,15 @@ _HEADERS = [
 ]
 _RETRY = retry(1.0)
 _PING = comment("ping")
-_MOST_BYTES: Final = 256 * 1024  # that are taken at once: nothing can overtake them any more
+_MAX_BYTES: Final = 256 * 1024  # that are taken at once: nothing can overtake them any more
 _SUBSCRIBED = b"event: subscribed\n"
 
 
 class SseConnection(HttpConnection):
     """A client over one streaming answer. ``epoch``: what the positions of its ids belong to."""
 
-    def __init__(self, secret: str, admission: Admission, keeper: SessionStore, epoch: str) -> None:
-        super().__init__(secret, admission, admission.services.blocks, keeper)
+    def __init__(self, secret: str, admission: Admission, store: SessionStore, epoch: str) -> None:
+        super().__init__(secret, admission, admission.services.blocks, store)
         self._epoch = epoch
         self._progress = Progress(epoch)
         self._counted = self._writing_counted = 0  # bytes of channels' messages: all that wait, those being written
@@ -125,7 +125,7 @@ class SseConnection(HttpConnection):
             self._scheduled = False
             if self.state is State.CLOSED:
                 return
-            frames = self.queue.take(_MOST_BYTES)
+            frames = self.queue.take(_MAX_BYTES)
             data = self._numbered(frames)
             if data:
                 self._unconfirmed = len(data)
@@ -215,7 +215,7 @@ class SseConnection(HttpConnection):
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def _drop(self) -> None:
-        """End the stream without ceremony: the other side takes nothing."""
+        """Abort the stream: the client takes nothing."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -50,11 +50,11 @@ class Progress:
         self._opened: dict[str, Key] = {}  # and not looked at since, nor was everything at one place
 
     def resume(self, places: Mapping[str, StreamPosition | None]) -> None:
-        """The client asks for these channels, and says where it was; None: it was not told of them yet."""
+        """The client asks for these channels, and says where it was; None: it has no position there yet."""
         for channel, place in places.items():
             self._said[channel] = place
             if place is not None:
-                with contextlib.suppress(ValueError):  # then the channel is not opened, and the client is told why
+                with contextlib.suppress(ValueError):  # then the channel is not opened, and the client gets an error
                     self._since[channel] = parse_position(place.position)
 
     @property
@@ -104,13 +104,13 @@ class Progress:
 
     def advance(self, blocks: Iterable[Frame], waiting: Iterable[Frame], handed: WriteState) -> None:
         """Look at each channel by itself: the ``blocks`` have been put in, while ``waiting`` are put in later."""
-        told = {channel: position for channel, position in self._opened.items() if self._place(channel) is None}
-        told |= {block.channel or "": block.key for block in blocks if block.key is not None}
+        reached_by = {channel: position for channel, position in self._opened.items() if self._place(channel) is None}
+        reached_by |= {block.channel or "": block.key for block in blocks if block.key is not None}
         unopened, first = _next(waiting, handed)
         for channel in self._said:
             if channel in unopened:
                 continue
-            reached = told.get(channel)
+            reached = reached_by.get(channel)
             if channel in first:
                 reached = _before(first[channel])
             elif channel in handed.whole:
@@ -128,7 +128,7 @@ class Progress:
     def _open(self, opened: Opened) -> None:
         self._said.setdefault(opened.channel)
         self._opened[opened.channel] = parse_position(opened.position)
-        if opened.recovered is False:  # the client has been told that something is missing
+        if opened.recovered is False:  # the client knows that something is missing
             self._said[opened.channel] = None
             self._since.pop(opened.channel, None)
 
@@ -149,7 +149,7 @@ class Progress:
 
 
 def _next(waiting: Iterable[Frame], handed: WriteState) -> tuple[set[str], dict[str, Key]]:
-    """The channels whose opening has yet to be told, and the next message of each."""
+    """The channels whose opening waits to be written, and the next message of each."""
     unopened: set[str] = set()
     first: dict[str, Key] = {}
     if handed.refused is not None:

@@ -91,7 +91,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         self.queue.clear()
         self.early.take()
         self._stall.stop()
-        self._release(left=self._clean_close)
+        self._release(clean=self._clean_close)
         self._closed(self)
 
     def pause_writing(self) -> None:

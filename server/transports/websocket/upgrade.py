@@ -96,7 +96,7 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
             self._after_close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone."""
+        """The socket is closed."""
         self._connections.discard(self)
         super().connection_lost(exc)
 

@@ -101,11 +101,11 @@ async def test_requests_of_other_connections_hold_only_those_that_have_some_wait
         subscribe(target, "large", "x" * 100_000)
         await asyncio.sleep(0)
     assert [sink.held for sink in sinks] == [False, False, True, False]
-    targets[0].gone(left=True)
+    targets[0].closed(clean=True)
     async with asyncio.timeout(PATIENCE):
         while sinks[2].held:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
     subscribe(targets[3], "small")
     assert not sinks[3].held
     for target in targets[1:]:
-        target.gone(left=True)
+        target.closed(clean=True)

@@ -95,7 +95,7 @@ async def test_every_id_is_true_and_none_goes_back_and_nothing_is_missing_in_the
     for transaction in past:
         archive.say(said(transaction))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sse, "_MOST_BYTES", most)
+        patch.setattr(sse, "_MAX_BYTES", most)
         going_on = asyncio.create_task(happen(archive, iter(script)))
         for cut, pace in cuts:
             await source.listen(cut, pace)
@@ -118,7 +118,7 @@ async def test_what_has_overtaken_is_behind_the_client_too_and_no_id_goes_back_f
     archive = Archive()
     source = Source(archive, CHANNELS, 0, ROOM)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sse, "_MOST_BYTES", 1)
+        patch.setattr(sse, "_MAX_BYTES", 1)
         listening = asyncio.create_task(source.listen(None, 0))
         await _turns(30)
         archive.say([Said("a"), Said("a"), Said("c", priority=5), Said("b")])
