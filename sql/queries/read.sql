@@ -38,12 +38,8 @@ set transaction read only
 set local role realtime_reader
 
 -- name: path_of_role_here
--- Find names where the role or the database says, until the end of the transaction: clients' SQL is read so. "$user" stands for
--- no schema: any role with CREATE on the database can make one of that name. Null is the default (docs: set_config).
-select set_config('search_path', coalesce((
-  select string_agg(part[1], ', ' order by place)
-  from regexp_matches(set_config('search_path', null, true), '"(?:[^"]|"")*"|[^,"\s][^,\s]*', 'g') with ordinality parts (part, place)
-  where lower(part[1]) not in ('"$user"', '$user')), ''), true)
+-- Find names where the role or the database says, until the end of the transaction: clients' SQL is read so.
+select realtime.use_path_of_role()
 
 -- name: granted_columns
 -- The columns of a table that realtime_reader may select, by number: among them are all that the catalog calls exposed.

@@ -6,6 +6,21 @@
 -- only role that may call it: servers become that role first. So it gives no rights to its caller, and the caller's search_path is as
 -- good as one that it would set.
 
+create or replace function realtime.use_path_of_role() returns text
+language plpgsql as $$
+begin
+  return pg_catalog.set_config('search_path', coalesce((  -- inside, null is the default (docs: set_config)
+    select pg_catalog.string_agg(part[1], ', ' order by place)
+    from pg_catalog.regexp_matches(pg_catalog.set_config('search_path', null, true), '"(?:[^"]|"")*"|[^,"\s][^,\s]*', 'g')
+         with ordinality parts (part, place)
+    where pg_catalog.lower(part[1]) operator(pg_catalog.<>) all ('{"\"$user\"","$user"}'::pg_catalog.text[])), ''), true);
+end
+$$;
+revoke all on function realtime.use_path_of_role() from public;
+comment on function realtime.use_path_of_role() is
+  'Names are found where the role or the database says, until the end of the transaction: clients'' SQL is read so. "$user" stands for no schema, '
+  'as any role with CREATE on the database can make one of that name';
+
 drop function if exists realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[]);  -- belongs to realtime_reader by now
 create function realtime.read_as_reader(
   statement text, params text[], by_path boolean, relation oid, name text[], columns text[], attnums integer[]
@@ -20,12 +35,7 @@ begin
     deallocate realtime_read;  -- of a read that failed
   end if;
   if by_path then
-    -- "$user" stands for no schema, see the query path_of_role_here.
-    perform pg_catalog.set_config('search_path', coalesce((
-      select pg_catalog.string_agg(part[1], ', ' order by place)
-      from pg_catalog.regexp_matches(pg_catalog.set_config('search_path', null, true), '"(?:[^"]|"")*"|[^,"\s][^,\s]*', 'g')
-           with ordinality parts (part, place)
-      where pg_catalog.lower(part[1]) operator(pg_catalog.<>) all ('{"\"$user\"","$user"}'::pg_catalog.text[])), ''), true);
+    perform realtime.use_path_of_role();
   end if;
   -- PREPARE resolves names, and locks what they mean until the end of the transaction; EXECUTE runs what was resolved.
   execute 'prepare realtime_read as ' operator(pg_catalog.||) statement;
@@ -56,6 +66,10 @@ begin
     grant usage on schema realtime to realtime_reader;
     changed := true;
   end if;
+  if not has_function_privilege('realtime_reader', 'realtime.use_path_of_role()', 'execute') then
+    grant execute on function realtime.use_path_of_role() to realtime_reader;
+    changed := true;
+  end if;
   if (select p.proowner from pg_proc p where p.oid = reading) <> 'realtime_reader'::regrole then
     grant create on schema realtime to realtime_reader;  -- which a new owner must have (docs: ALTER FUNCTION)
     execute format('alter function %s owner to realtime_reader', reading);
@@ -70,5 +84,5 @@ exception when insufficient_privilege then
 end
 $$;
 comment on function realtime.equip_reader() is
-  'Gives realtime_reader the schema and realtime.read_as_reader(), unless it has them. To be called by the owner of the schema. False: it had them';
+  'Gives realtime_reader the schema, realtime.use_path_of_role() and realtime.read_as_reader(), unless it has them. To be called by the owner of the schema. False: it had them';
 select realtime.equip_reader();

@@ -52,7 +52,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select 'function', p.oid::regprocedure::text, null, 'EXECUTE'
   from pg_proc p
   where purpose = 'serve' and p.pronamespace = 'realtime'::regnamespace and p.prokind = 'f'
-    and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype) and p.proname <> 'read_as_reader'  -- only realtime_reader calls that
+    and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+    and p.proname <> all ('{read_as_reader,use_path_of_role}')  -- only realtime_reader calls these
   union all
   -- Builder queries read a hidden key through a temporary view of the server's own role, and what is streamed is read as that.
   select 'table', c.relation::text, string_agg(quote_ident(a.attname), ', ' order by a.attnum), 'SELECT'

@@ -3,7 +3,7 @@
 do $$
 begin
   if realtime.equip_reader() then
-    raise info 'gave realtime.read_as_reader() to realtime_reader';
+    raise info 'gave realtime_reader the functions of the schema realtime that it reads with';
   end if;
 end
 $$;

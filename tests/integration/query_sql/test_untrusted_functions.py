@@ -153,9 +153,14 @@ async def test_the_path_of_clients_is_the_databases_without_the_schema_of_the_us
         await connect(stage.dsn, "planning", {"search_path": path}, autocommit=True) as connection,
         connection.transaction(),
     ):
+        await connection.execute("set local role realtime_reader")
+        reading = (
+            "realtime.read_as_reader('select current_setting(''search_path'')', '{}', true, null, null, null, null)"
+        )
+        [(read,)] = await (await connection.execute(f"select * from {reading} as (path text)")).fetchall()
         await connection.execute(query("path_of_role_here"))
-        [(found,)] = await (await connection.execute("show search_path")).fetchall()
-    assert found == kept
+        [(planned,)] = await (await connection.execute("show search_path")).fetchall()
+    assert (planned, read) == (kept, kept)
 
 
 async def test_a_check_is_not_used_again_when_what_the_query_calls_has_changed(stage: Stage) -> None:

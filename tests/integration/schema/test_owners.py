@@ -327,8 +327,8 @@ def test_every_function_of_ours_looks_into_temporary_schemas_last_or_names_every
         "broadcast_rooms",
         "payload_of",
     }
-    # Only realtime_reader may call it, as which it runs: it has the caller's own path.
-    assert {name for (name,) in loose} <= inlined | {"read_as_reader"}
+    # Only realtime_reader may call these: they use, or set, the caller's own path.
+    assert {name for (name,) in loose} <= inlined | {"read_as_reader", "use_path_of_role"}
 
 
 def test_commands_of_a_superuser_call_no_function_that_others_have_made(roles: Roles) -> None:

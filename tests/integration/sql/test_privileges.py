@@ -134,6 +134,15 @@ def test_functions_that_run_as_their_owner_are_those_we_know_and_look_only_where
     assert {row["f"] for row in others if not row["open_to"]} == OURS
 
 
+def test_the_function_that_sets_the_path_of_clients_is_for_the_reader_alone(db: Connection) -> None:
+    allowed = run(
+        db,
+        "select x.grantee::regrole::text as role from pg_proc p cross join aclexplode(p.proacl) x"
+        " where p.oid = 'realtime.use_path_of_role()'::regprocedure and x.grantee <> p.proowner",
+    )
+    assert [row["role"] for row in allowed] == ["realtime_reader"]
+
+
 def test_an_overload_of_a_function_for_publishers_is_not_for_publishers(db: Connection, dsn: str) -> None:
     signature = "realtime.broadcast(integer)"
     run(db, f"create function {signature} returns integer language sql security definer as 'select 1'")
