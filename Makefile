@@ -13,7 +13,7 @@ PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo install install-development test check lint format bench docs lock clean system-packages node-packages
+.PHONY: help demo install install-development test check coverage lint format bench docs lock clean system-packages node-packages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,13 @@ test: $(DEVELOPMENT) system-packages lint ## Check and test everything
 
 check: $(DEVELOPMENT) node-packages lint ## Style, types and the tests that need no database: under a minute
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --without-database
+
+# The tests that are about those modules; the others take long under the tracer of Python 3.11 and run no other lines.
+COVERING := tests/unit tests/integration/query tests/integration/query_sql tests/integration/live tests/integration/catalog \
+  tests/integration/channels tests/integration/presence tests/integration/history
+
+coverage: $(DEVELOPMENT) system-packages ## Which lines of the cores and of engine.query tests run: 95 % at least
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --cov --cov-report=term-missing:skip-covered $(COVERING)
 
 lint: $(DEVELOPMENT) ## Style, spelling, imports and types
 	$(BIN)/ruff check .
@@ -80,4 +87,4 @@ lock: $(DEVELOPMENT) ## Bring the two lock files up to date with pyproject.toml
 
 clean: ## Remove what was made here, the demo's database included
 	-[ ! -f .realtime/postgres/postmaster.pid ] || $(BIN)/python -c 'from pathlib import Path; from server.cli.local_postgres import LocalPostgres; LocalPostgres(Path(".realtime/postgres")).stop()'
-	rm -rf $(VENV) .realtime site .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build tests/bench/results
+	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build tests/bench/results
