@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import psycopg
+import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.responses import JSONResponse, Response
 
 from engine.errors import RealtimeError
-from engine.postgres.errors import AWAY, in_words
+from engine.postgres.errors import AWAY, in_words, is_clients, is_raised, reason
 from server.protocol.error_codes import ErrorCode
 
 __all__ = ["BY_CODE", "ProblemDocument", "ProblemError", "problem_of", "wrong_fields"]
+
+_log = structlog.get_logger(__name__)
 
 BY_CODE: Mapping[ErrorCode, HTTPStatus] = {
     ErrorCode.CONNECTION_FAILED: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -97,12 +100,20 @@ def _in_words(wrong: ErrorDetails) -> str:
 
 
 def _refused_by_sql(error: psycopg.Error) -> ProblemError | None:
-    """Our functions raise with SQLSTATE ``RT001`` to ``RT009``; a check or a value PostgreSQL refuses is the request's."""
-    state, said = error.sqlstate or "", error.diag.message_primary or "PostgreSQL refused it"
-    if state.startswith("RT") and (code := f"RT_{state[2:]}") in BY_CODE:
+    """Functions of the schema raise SQLSTATE ``RT001`` to ``RT009``. A value, constraint or trigger that refuses concerns
+    the request; a missing object or privilege concerns the database, until it is there again: 503. None: a server error.
+    """
+    state = error.sqlstate
+    if state is None and not isinstance(error, psycopg.DataError):  # of the driver, not of PostgreSQL
+        return None
+    said = reason(error) or "PostgreSQL refused it"
+    if state is not None and state.startswith("RT") and (code := f"RT_{state[2:]}") in BY_CODE:
         return ProblemError(ErrorCode(code), said)
     if state in ("23505", "42710"):  # unique violation, duplicate object
         return ProblemError(ErrorCode.INVALID_MESSAGE, said, HTTPStatus.CONFLICT)
-    if state[:2] in ("22", "23"):
+    if state == "42501" and is_raised(error):
+        return ProblemError(ErrorCode.PERMISSION_DENIED, said)
+    if is_clients(error):
         return ProblemError(ErrorCode.INVALID_MESSAGE, said)
-    return None
+    _log.warning("database_refuses", sqlstate=state, error=said)
+    return ProblemError(ErrorCode.CONNECTION_FAILED, in_words(error))
