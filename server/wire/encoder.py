@@ -6,7 +6,7 @@ same holds for the other forms: MessagePack frames, blocks of an event stream, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import pack
 
 from server.ports.channels import ChannelEvent, EventBatch
@@ -100,18 +100,32 @@ class ChannelFrames:
     def frame(self, event: ChannelEvent) -> Frame:
         """The frame of ``event``."""
         frames = self._frames.get(event)
-        return (self._keep(event, [self._frame(event)]) if frames is None else frames)[0]
+        if frames is None:
+            frames = self._keep(event, [self._frame(event)])
+        return frames[0]
 
     def batch(self, batch: EventBatch) -> list[Frame]:
         """The frames of all its events."""
         frames = self._frames.get(batch)
         if frames is None:
-            made = [self._frame(event) for event in batch.events]
-            frames = self._keep(batch, [_join(made)] if self._joined else made)
+            events = batch.events
+            frames = [self._join(events)] if self._joined else [self._frame(event) for event in events]
+            self._keep(batch, frames)
         return frames
 
     def _frame(self, event: ChannelEvent) -> Frame:
         return Frame(self._build(event.json), event.channel, event.priority, event.key, event.committed_at)
+
+    def _join(self, events: Sequence[ChannelEvent]) -> Frame:
+        """Events of one channel and one commit in one frame."""
+        build, first = self._build, events[0]
+        return Frame(
+            b"".join([build(event.json) for event in events]),
+            first.channel,
+            max([event.priority for event in events]),
+            committed_at=first.committed_at,
+            count=len(events),
+        )
 
     def _keep(self, key: ChannelEvent | EventBatch, frames: list[Frame]) -> list[Frame]:
         if self._size > _KEPT_BYTES or len(self._frames) >= _KEPT_FRAMES:
@@ -120,18 +134,6 @@ class ChannelFrames:
         self._frames[key] = frames
         self._size += sum([frame.size for frame in frames])
         return frames
-
-
-def _join(frames: list[Frame]) -> Frame:
-    """Events of one channel and one commit in one frame."""
-    first = frames[0]
-    return Frame(
-        b"".join([frame.data for frame in frames]),
-        first.channel,
-        max([frame.priority for frame in frames]),
-        committed_at=first.committed_at,
-        count=len(frames),
-    )
 
 
 class Wire:
