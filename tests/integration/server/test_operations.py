@@ -44,7 +44,7 @@ async def test_what_an_operator_does_to_the_database_is_seen_in_health_and_log(t
                 server
             )
         await server.healthy()
-        assert any("publishing_blocked" in line and "maintenance by hand" in line for line in server.lines)
+        assert any("table_locked" in line and "maintenance by hand" in line for line in server.lines), server.lines
 
         set_read_only(table, table.rsplit("/", 1)[1], "on")
         assert "default_transaction_read_only is on for database t_" in await problem(server)
