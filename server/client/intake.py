@@ -2,7 +2,7 @@
 
 A request that waits (for its turn to be planned, for the database) holds several times what it has as text. So the text
 that waits is bounded for each connection, and for all together. Beyond the latter a connection is not read from while it has
-anything waiting itself, so one that asks for little is let in whatever the others do.
+anything waiting itself, so one that asks for little is read from whatever the others do.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SharedIntake:
         return self._pending >= self._most
 
     def count(self, size: int) -> None:
-        """So many bytes more wait; less, if it is negative. Who waited for room is read from again."""
+        """Add ``size`` bytes to what waits (negative: they are done). Below the bound held ones are read from again."""
         was_full = self.full
         self._pending += size
         if was_full and not self.full:

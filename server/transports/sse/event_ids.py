@@ -46,7 +46,7 @@ class StreamId:
     named: Mapping[str, StreamPosition | None] = field(default_factory=dict)
 
     def of(self, channel: str) -> StreamPosition | None:
-        """From where on ``channel`` is to be told; None: nothing of it counts as told yet."""
+        """The position after which ``channel`` goes on; None: the client has nothing of it yet."""
         return self.named.get(_name(channel), self.rest)
 
 
@@ -108,5 +108,5 @@ def _checked(position: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _name(channel: str) -> str:
-    """Eight characters, 48 bits: names in one address must differ, nobody has to be kept from making two that do not."""
+    """Eight characters, 48 bits: names in one address must differ, a client that makes two alike harms itself only."""
     return urlsafe_b64encode(blake2b(channel.encode(errors="surrogatepass"), digest_size=6).digest()).decode()

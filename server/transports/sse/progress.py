@@ -1,12 +1,12 @@
-"""How far each channel has been put into one event stream, and the ids that may be given because of that.
+"""How far each channel has been written into one event stream, and the ids that this allows.
 
-Invariants: an id says of no channel more than has been put into the stream before it, and no id says less of any channel
+Invariants: an id says of no channel more than was written into the stream before it, and no id says less of any channel
 than one before. So a client that comes back with its last id misses nothing, and what it has taken up to an id is behind
 it for good, whatever ended the stream.
 
 A plain id says the same of every channel. A message has one where no message with a smaller position, of whichever channel,
-is put into the stream after it. Where there can be none, while channels are being opened or given their past, the id behind
-what is put in says of each channel by itself how far it is: the messages of one channel are never reordered. No I/O.
+is written after it. Where there can be none, while channels are being opened or given their past, the id behind
+what is written says of each channel by itself how far it is: the messages of one channel are never reordered. No I/O.
 """
 
 from __future__ import annotations

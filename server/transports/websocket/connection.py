@@ -236,9 +236,12 @@ class WebSocketConnection(ClientConnection, WSListener):
     # Authentication.
 
     def _authenticated(self, task: asyncio.Task[Principal]) -> None:
-        if self.state is not State.AUTHENTICATING or task.cancelled() or self._gone():
+        if task.cancelled():
             return
-        if (refusal := task.exception()) is not None:
+        refusal = task.exception()  # retrieved also where it is of no use any more
+        if self.state is not State.AUTHENTICATING or self._gone():
+            return
+        if refusal is not None:
             self._refuse(refusal)
             return
         paused = self.reading_paused

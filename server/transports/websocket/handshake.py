@@ -74,5 +74,5 @@ def _values(headers: Headers, name: bytes) -> list[bytes]:
 
 def _shown(values: Sequence[bytes]) -> str:
     """Values for a message, cut to a readable length."""
-    text = ", ".join(repr(value.decode("latin-1")) for value in values) or "left out"
+    text = ", ".join(repr(value.decode("latin-1")) for value in values) or "none"
     return text if len(text) <= 80 else f"{text[:77]}..."
