@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Set
 
 import psycopg
 import structlog
@@ -124,17 +125,22 @@ class Definitions:
 
     async def _reload(self) -> None:
         await self._catalog.reload()
-        with contextlib.suppress(*UNREADABLE, psycopg.Error):  # it is looked at again by and by
-            await self._look_at_privileges()
+        # Nothing is awaited in between: a gap that is announced from here on is closed by the snapshot of the next load,
+        # which names the transactions that this one's is too early for.
         gaps, self._gaps = self._gaps, set()
         if gaps != set():
-            self._background.spawn(self.close_gap(gaps))
+            self.close_gap(gaps)
         self._background.moved()
+        with contextlib.suppress(*UNREADABLE, psycopg.Error):  # it is looked at again by and by
+            await self._look_at_privileges()
 
-    async def close_gap(self, oids: set[int] | None = None) -> None:
+    def close_gap(self, oids: set[int] | None = None) -> None:
         """Read the queries over the tables ``oids`` (None: all) again as the transactions end that ran at the last load."""
         assert self._catalog.snapshot is not None
-        async for _ in ends_of(self._reader, self._catalog.snapshot.in_progress):
+        self._background.spawn(self._close_gap(self._catalog.snapshot.in_progress, oids))
+
+    async def _close_gap(self, running: Set[int], oids: set[int] | None) -> None:
+        async for _ in ends_of(self._reader, running):
             for query in self._refresher:
                 if oids is None or not query.tables.isdisjoint(oids):
                     self._refresher.refresh(query)

@@ -119,7 +119,7 @@ class LiveQueries:
         Raises ``CatalogError`` if the database is not migrated, ``psycopg.OperationalError`` if it cannot be reached.
         """
         await self._catalog.load()
-        self._background.spawn(self._definitions.close_gap())
+        self._definitions.close_gap()
         self._background.spawn(self._definitions.watch())
         self._background.spawn(self._tick())
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
 
+from engine.catalog.load import Catalog, load_catalog
 from engine.errors import QueryRejectedError
+from engine.live.definitions import Definitions
 from server.cli.migrate import migrate
 from tests.oracle.queries import Query
 from tests.support.live_stage import PATIENCE, QUICK, Follower, Stage, json_rows, open_transaction, run, stage, until
@@ -148,6 +151,42 @@ async def test_a_transaction_that_is_half_in_the_stream_is_shown_whole(base: str
         await followers[0].until(lambda: "100" in followers[0].ids)
         await followers[1].until(lambda: b"6" in followers[1].list[0][1])
         await play.check(*followers)
+
+
+async def test_a_gap_that_is_announced_while_privileges_are_looked_at_ends_with_its_own_transactions(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, seen, loading, proceed = (asyncio.Event() for _ in range(4))
+
+    async def look(_: Definitions) -> None:
+        looking.set()
+        await seen.wait()
+
+    async def load(*args: Any, **more: Any) -> Catalog:
+        if looking.is_set():
+            loading.set()
+            await proceed.wait()
+        return await load_catalog(*args, **more)
+
+    monkeypatch.setattr("engine.live.definitions.Definitions._look_at_privileges", look)
+    monkeypatch.setattr("engine.catalog.watcher.load_catalog", load)
+    run(dsn, *TABLES)
+    async with asyncio.timeout(PATIENCE), stage(dsn) as play:
+        run(dsn, "alter publication bunbase_realtime drop table t")
+        await looking.wait()
+        with open_transaction(dsn, "insert into t values (100)") as writer:
+            run(dsn, "alter publication bunbase_realtime add table only t")
+            await loading.wait()
+            seen.set()
+            await asyncio.sleep(0)  # the look ends before the catalog is loaded again
+            await asyncio.sleep(0)
+            proceed.set()
+            await until(lambda: play.live.problem is None)
+            follower = await play.follow(EVERYTHING)
+            await play.check(follower)
+            writer.commit()
+        await follower.until(lambda: "100" in follower.ids)
+        await play.check(follower)
 
 
 async def test_a_column_list_is_taken_in(base: str) -> None:
