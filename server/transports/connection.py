@@ -123,7 +123,7 @@ class ClientConnection:
     def _wrote(self, frames: Iterable[Frame], size: int) -> None:
         """``frames`` were written as ``size`` bytes. The one place where bytes and latencies are counted."""
         observer = self._admission.services.observer
-        if observer is not None:
+        if observer is not None and size:
             now = time.time_ns() // 1000
             latencies = [(now - each.committed_at, each.count) for each in frames if each.committed_at is not None]
             observer.wrote(self._admission.transport, size, latencies)
