@@ -128,7 +128,7 @@ async def test_what_is_blocked_or_refused_does_not_reach_the_server(echo: Echo, 
         assert echo.got == b"good"
 
 
-async def test_as_a_process_it_is_told_what_to_do_over_its_control_port(echo: Echo, connect: Connect) -> None:
+async def test_the_process_takes_commands_over_its_control_port(echo: Echo, connect: Connect) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.faultproxy", f"127.0.0.1:{echo.port}", cwd=ROOT, stdout=PIPE
     )

@@ -100,7 +100,7 @@ async def refused(play: Stage) -> QueryRejectedError:
         ),
     ],
 )
-async def test_what_the_stream_may_lack_is_said_and_nothing_is_told_of_it(
+async def test_a_possible_gap_of_the_stream_is_announced_and_no_change_of_it_delivered(
     base: str, change: str, missed: str, back: str, said: str
 ) -> None:
     async with stage(base, live=WATCHFUL) as play:

@@ -35,7 +35,7 @@ def test_blocks_keep_the_order_have_one_channel_each_and_are_not_large(given: li
         assert len(block.events) == 1 or sum(len(event.row.payload) for event in block.events) <= 64 * 1024
 
 
-def test_a_block_knows_whether_something_in_it_is_not_for_everybody() -> None:
+def test_a_batch_knows_whether_a_message_in_it_has_an_audience() -> None:
     (block,) = message_blocks([message(1), message(2, audience=b'{"users": ["ann"]}'), message(3)])
     assert block.addressed
 
@@ -75,7 +75,7 @@ async def listen(at: Node, **options: object) -> Record:
     return record
 
 
-async def test_who_wants_everything_is_told_at_once_and_who_filters_gets_what_it_wants(database: str) -> None:
+async def test_subscribers_without_a_filter_get_whole_batches_and_the_others_what_matches(database: str) -> None:
     async with node(database) as one:
         plain = await listen(one)
         picky = await listen(one, where=(("n", ">", 7),))
@@ -92,7 +92,7 @@ async def test_who_wants_everything_is_told_at_once_and_who_filters_gets_what_it
         assert picky.data == [{"n": 8}, {"n": 9}, {"n": 10}]
 
 
-async def test_a_message_for_others_is_left_out_of_the_middle(database: str) -> None:
+async def test_a_message_for_others_is_skipped_in_the_middle(database: str) -> None:
     async with node(database) as one:
         ann = await listen(one)
         run(

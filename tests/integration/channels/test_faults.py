@@ -136,7 +136,7 @@ async def test_of_a_publisher_and_a_transaction_that_block_each_other_the_publis
         assert listener.data[1] == 1, "b was the transaction's; a was whoever's came first"
 
 
-async def test_a_transaction_that_holds_an_id_holds_up_nobody_else(database: str) -> None:
+async def test_an_open_transaction_with_an_id_delays_no_other_publisher(database: str) -> None:
     async with node(database) as one:
         listener = await one.listen("public:a")
         with open_transaction(database) as business:
@@ -153,7 +153,7 @@ async def test_a_transaction_that_holds_an_id_holds_up_nobody_else(database: str
         assert same.position == listener.positions[2]
 
 
-async def test_a_node_that_was_down_serves_nobody_before_it_has_caught_up(place: Place) -> None:
+async def test_a_restarted_node_serves_no_client_before_it_has_caught_up(place: Place) -> None:
     kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"ephemeral": False}}
     async with node(place.dsn, **kept):
         pass
@@ -229,7 +229,7 @@ async def test_a_change_that_committed_while_the_slot_was_lost_is_acknowledged(d
         assert bob.of("presence:update")[0]["user"]["state"] == {"mood": "good"}
 
 
-async def test_after_a_gap_a_newcomer_is_served_no_earlier_than_those_who_were_there(
+async def test_after_a_gap_a_new_subscriber_is_served_no_earlier_than_the_others(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with node(database) as one:

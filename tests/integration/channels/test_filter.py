@@ -206,7 +206,7 @@ def test_numbers_whose_hashes_are_equal_do_not_meet_in_one_place() -> None:
 @given(
     specs=st.lists(FILTERS, min_size=1, max_size=8), data=st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3)
 )
-def test_filters_that_share_a_document_say_what_each_says_alone(specs: list[Any], data: Any) -> None:
+def test_filters_that_share_a_document_judge_as_each_does_alone(specs: list[Any], data: Any) -> None:
     tests = [compile_filter([spec]) for spec in specs]
     text = json.dumps(data).encode()
     shared = Document(read_json(text))

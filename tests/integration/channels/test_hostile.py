@@ -64,7 +64,7 @@ async def test_messages_that_cannot_be_read_are_delivered_and_meet_no_filter(pla
         assert again.heard == ["huge", "end"]
 
 
-async def test_audiences_and_routes_that_cannot_be_read_are_for_nobody(place: Place) -> None:
+async def test_unreadable_audiences_and_routes_match_no_subscriber(place: Place) -> None:
     async with node(place.dsn, decoder=place.decoder) as one:
         ear, routed = await listen(one, "c", "ann"), await listen(one, "d", "bob")
         for match in (DEEP_LIST, f"jsonb_build_array({DEEP_LIST})", """'[["data.x", "==", [[1e5000]]]]'""", "'[1]'"):
@@ -105,7 +105,7 @@ async def test_presence_and_rooms_that_cannot_be_read_are_shown_as_they_are(plac
         ]
 
 
-async def test_logical_messages_of_others_that_cannot_be_read_are_nobodys(place: Place) -> None:
+async def test_unreadable_logical_messages_of_other_programs_are_ignored(place: Place) -> None:
     async with node(place.dsn, decoder=place.decoder) as one:
         ear = await listen(one, "c", "ann")
         for prefix in ("realtime.message", "realtime.command"):

@@ -21,7 +21,7 @@ class Faulty(Listener):
         super().deliver(event)
 
 
-async def test_a_subscriber_that_cannot_be_told_is_ended_and_the_others_are_told(database: str) -> None:
+async def test_a_subscriber_that_fails_to_receive_is_ended_and_the_others_receive(database: str) -> None:
     async with node(database) as one:
         member = (await one.member("ann")).member
         faulty = Faulty(one, member)
@@ -37,7 +37,7 @@ async def test_a_subscriber_that_cannot_be_told_is_ended_and_the_others_are_told
         await faulty.until(lambda: len(faulty.of("error")) == 2)  # the message is still there, and so is the fault
 
 
-async def test_a_connection_that_cannot_be_told_does_not_keep_a_broadcast_from_the_others(database: str) -> None:
+async def test_a_connection_that_fails_to_receive_does_not_keep_a_broadcast_from_the_others(database: str) -> None:
     async with node(database) as one:
         faulty = Faulty(one, (await one.member()).member)
         await one.channels.connect(faulty.member, faulty.deliver)
@@ -68,7 +68,7 @@ async def test_a_filter_that_fails_ends_its_subscription(database: str, monkeypa
         await again.until(lambda: again.data == [{"x": 4}])
 
 
-async def test_rows_and_messages_that_cannot_be_read_are_counted_and_left_out(place: Place) -> None:
+async def test_unreadable_rows_and_messages_are_counted_and_skipped(place: Place) -> None:
     async with node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("room")
         run(place.dsn, "alter table realtime.messages rename column sender to author")
@@ -93,7 +93,7 @@ async def test_a_presence_row_without_its_identity_does_not_stop_the_others(plac
         assert [event["user"]["id"] for event in bob.of("presence:join")] == ["cid"]
 
 
-async def test_emptying_the_table_of_connections_disconnects_everybody_everywhere(place: Place) -> None:
+async def test_truncating_connections_disconnects_the_clients_of_every_node(place: Place) -> None:
     async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
         ann = await one.listen("room", user="ann", presence={})
         bob = await two.listen("room", user="bob")

@@ -111,7 +111,7 @@ async def test_mutes_begin_and_end_exactly_where_they_committed(place: Place) ->
 
 
 @pytest.mark.parametrize("state", ["53100", "08006", "57014", "P0001"])
-async def test_a_copy_that_a_trigger_refuses_is_left_out_and_holds_up_nothing(database: str, state: str) -> None:
+async def test_a_copy_that_a_trigger_refuses_is_skipped_and_delays_nothing(database: str, state: str) -> None:
     run(
         database,
         "create function refuse() returns trigger language plpgsql as $$ begin if new.channel = 'never' then "

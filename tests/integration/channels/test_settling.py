@@ -189,7 +189,7 @@ async def test_a_trigger_that_changes_the_transaction_of_a_message_leaves_it_in_
         assert read(database, "select position, payload from realtime.history('room')") == [(ack.position, 1)]
 
 
-async def test_a_privilege_that_a_trigger_lacks_is_said_with_the_code_of_a_missing_permission(database: str) -> None:
+async def test_a_privilege_that_a_trigger_lacks_has_the_code_of_a_missing_permission(database: str) -> None:
     run(database, "create table audit (event text)")
     trigger(
         database, "note", "if new.event = 'bad' then insert into public.audit values (new.event); end if; return new;"

@@ -27,7 +27,7 @@ async def store(database: str) -> AsyncIterator[Store]:
     await store.close()
 
 
-async def test_those_who_join_at_the_same_moment_share_a_transaction(store: Store, database: str) -> None:
+async def test_joins_at_the_same_moment_share_a_transaction(store: Store, database: str) -> None:
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(store.join("room:1", Member(name), {}, limited=False) for name in "abcdefgh"))
     assert read(database, "select count(*) from realtime.presence group by xmin") == [(8,)]
@@ -43,7 +43,7 @@ async def test_a_statement_that_fails_is_its_callers_affair_alone(store: Store, 
     assert read(database, "select connection_id from realtime.presence order by 1") == [("a",), ("b",), ("c",)]
 
 
-async def test_a_row_that_somebody_holds_delays_its_own_update_and_no_other(store: Store, database: str) -> None:
+async def test_a_locked_row_delays_its_own_update_and_no_other(store: Store, database: str) -> None:
     async with asyncio.timeout(PATIENCE):
         for name in "abc":
             await store.join("room:1", Member(name), {}, limited=False)

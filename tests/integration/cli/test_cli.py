@@ -68,7 +68,7 @@ def test_no_database_is_a_usage_error_in_one_line() -> None:
     assert done.stderr == ("realtime: no database is given: use --dsn, REALTIME_DSN, or dsn in the --config file\n")
 
 
-def test_a_database_that_cannot_be_reached_is_said_in_one_line() -> None:
+def test_an_unreachable_database_is_one_line() -> None:
     done = realtime("migrate", "--dsn", "postgresql://postgres@127.0.0.1:1/x")
     assert done.returncode == 3
     assert done.stderr.startswith("realtime: connection failed")
@@ -136,7 +136,7 @@ def test_a_table_without_primary_key_is_refused_with_the_way_out(database: str) 
 
 
 @pytest.mark.parametrize("command", [("expose", "nothing"), ("unexpose", "nothing")])
-def test_what_does_not_exist_is_said_in_one_line(database: str, command: tuple[str, str]) -> None:
+def test_a_missing_object_is_one_line(database: str, command: tuple[str, str]) -> None:
     done = realtime(*command, "--dsn", database)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "nothing" in done.stderr
@@ -218,7 +218,7 @@ def test_the_doctor_warns_of_what_might_go_wrong_some_day(database: str) -> None
     assert "no table is exposed" in warnings
 
 
-def test_the_doctor_tells_whether_text_is_ordered_incrementally(database: str, pg15: LocalPostgres) -> None:
+def test_doctor_reports_whether_text_is_ordered_incrementally(database: str, pg15: LocalPostgres) -> None:
     good = levels(realtime("doctor", "--dsn", database).stdout)["ok"]
     assert "the default collation C.UTF-8 is bytewise: text is ordered incrementally" in good
     name = f"icu_{uuid.uuid4().hex[:8]}"

@@ -95,7 +95,7 @@ def test_a_slot_that_is_no_nodes_of_this_database_is_dropped_only_by_its_name_tw
     assert (done.returncode, done.stdout) == (0, f"{foreign_slot} is dropped\n")
 
 
-def test_temporary_failover_and_busy_slots_are_told_apart(database: str) -> None:
+def test_temporary_failover_and_busy_slots_are_distinguished(database: str) -> None:
     name = f"s_{uuid.uuid4().hex[:8]}"
     run_sql(database, f"select pg_create_logical_replication_slot('{name}', 'pgoutput', false, false, true)")
     try:
@@ -184,7 +184,7 @@ def test_slots_are_listed_in_a_database_that_is_not_migrated(empty_database: str
 
 
 @pytest.mark.parametrize("command", [("expose", "t"), ("unexpose", "t"), ("grant", "postgres")])
-def test_a_database_that_is_not_migrated_is_said_to_be(empty_database: str, command: tuple[str, str]) -> None:
+def test_an_unmigrated_database_is_named_as_such(empty_database: str, command: tuple[str, str]) -> None:
     done = realtime(*command, "--dsn", empty_database)
     assert done.returncode == 1
     assert "is not migrated: run `realtime migrate`\n" in done.stderr

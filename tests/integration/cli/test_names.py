@@ -109,7 +109,7 @@ def test_a_collection_is_found_by_its_name_and_by_its_tables(named: psycopg.Conn
         find_collection(named, "orderz")
 
 
-def test_an_owner_who_may_not_read_the_list_of_collections_closes_one_by_its_name(named: psycopg.Connection) -> None:
+def test_an_owner_without_the_list_of_collections_unexposes_one_by_its_name(named: psycopg.Connection) -> None:
     role = f"owner_{uuid.uuid4().hex[:8]}"
     named.execute(f"create role {role} login; alter table orders owner to {role}".encode())
     try:

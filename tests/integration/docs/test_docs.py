@@ -106,7 +106,7 @@ def test_server_messages_have_the_fields_of_the_protocol(block: Block) -> None:
     assert message.keys() <= MESSAGE_KEYS[message["type"]]
 
 
-async def test_queries_get_the_strategy_they_are_said_to_get(database: str) -> None:
+async def test_queries_get_the_documented_strategy(database: str) -> None:
     tables = blocks("sql", "sample tables")
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(tables[0].text.encode())
@@ -140,7 +140,7 @@ def test_sql_can_be_run(page: str, database: str) -> None:
                 connection.execute(block.text.encode())
 
 
-def test_every_setting_is_told_with_its_default() -> None:
+def test_every_setting_is_documented_with_its_default() -> None:
     page = (ROOT / "docs" / "getting-started.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     for name, field in Settings.model_fields.items():

@@ -29,7 +29,7 @@ async def test_inserts_updates_and_deletes_carry_their_rows(place: Place) -> Non
             assert [row(c) for c in await reader.changes()] == [("DELETE", {"id": b"2", "s": None, "n": None}, None)]
 
 
-async def test_a_key_update_tells_the_old_key(place: Place) -> None:
+async def test_a_key_update_carries_the_old_key(place: Place) -> None:
     with place.connect() as sql:
         sql.execute("create table t (a int, b text, c text, primary key (a, b))")
         sql.execute("select realtime.expose('t')")

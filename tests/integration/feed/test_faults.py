@@ -150,7 +150,7 @@ async def _take_transactions(reader: Reader, count: int) -> Any:
             yield event
 
 
-async def test_a_dropped_slot_is_made_again_and_told(spot: Place) -> None:
+async def test_a_dropped_slot_is_made_again_with_a_discontinuity(spot: Place) -> None:
     settings = spot.settings()
     async with reading(spot.dsn, settings) as reader:
         insert(spot, 1)
@@ -163,7 +163,7 @@ async def test_a_dropped_slot_is_made_again_and_told(spot: Place) -> None:
         assert reader.feed.state.status == "streaming"
 
 
-async def test_a_slot_that_somebody_moved_is_told(spot: Place) -> None:
+async def test_a_slot_that_was_advanced_elsewhere_is_a_discontinuity(spot: Place) -> None:
     settings = spot.settings()
     async with reading(spot.dsn, settings) as reader:
         insert(spot, 1)
@@ -210,7 +210,7 @@ async def test_a_slot_that_kept_too_much_wal_is_made_again(spot: Place) -> None:
         assert slot_row(spot, settings.slot_name)[3] in ("reserved", "extended")
 
 
-async def test_a_publication_that_was_dropped_for_a_while_is_told(spot: Place) -> None:
+async def test_a_publication_dropped_for_a_while_is_a_discontinuity(spot: Place) -> None:
     async with reading(spot.dsn, spot.settings(lease=0.3)) as reader:
         insert(spot, 1)
         assert await read_ids(reader, 1) == [1]

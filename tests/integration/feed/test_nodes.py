@@ -158,7 +158,7 @@ async def test_two_nodes_cannot_share_a_slot(place: Place) -> None:
         assert slots(place) == [settings.slot_name]
 
 
-async def test_a_node_waits_for_a_slot_in_use_and_says_by_whom(place: Place) -> None:
+async def test_a_node_waits_for_a_slot_in_use_and_names_the_user(place: Place) -> None:
     settings = place.settings(ephemeral=False)
     async with Feed(place.dsn, settings) as first:
         await first.streaming()

@@ -61,7 +61,7 @@ async def test_wal_level_slots_and_senders_are_asked_for(poor18: LocalPostgres, 
         assert "raise max_wal_senders" in reason or "raise max_replication_slots" in reason
 
 
-async def test_a_database_that_was_not_migrated_is_told_so(place: Place) -> None:
+async def test_an_unmigrated_database_is_reported(place: Place) -> None:
     with database_on(place.server, migrated=False) as bare:
         assert "run `realtime migrate`" in await refusal(bare, place.settings())
     with place.connect() as sql:
@@ -116,12 +116,12 @@ async def test_a_prepared_transaction_that_blocks_the_slot_is_named(place: Place
                 await feed.streaming()
 
 
-async def test_a_role_or_database_that_is_missing_is_told_so(place: Place) -> None:
+async def test_a_missing_role_or_database_is_reported(place: Place) -> None:
     assert "does not exist" in await refusal(place.dsn + "_not", place.settings())
     assert "does not exist" in await refusal(place.dsn.replace("postgres@", "nobody@"), place.settings())
 
 
-async def test_a_plugin_that_is_missing_or_not_allowed_is_told_so(database: str) -> None:
+async def test_a_missing_or_forbidden_plugin_is_reported(database: str) -> None:
     reason = await refusal(database, FeedSettings(slot_name="w", decoder="wal2json"))
     assert "output_plugin_libraries" in reason or "install the output plugin" in reason
 
@@ -187,7 +187,7 @@ async def test_giving_up_while_the_slot_is_blocked_leaves_nothing(place: Place) 
         assert sql.execute("select count(*) from realtime.nodes").fetchone() == (0,)
 
 
-async def test_a_slot_that_was_dropped_while_nobody_looked_is_made_again(place: Place) -> None:
+async def test_a_slot_dropped_while_the_node_was_down_is_made_again(place: Place) -> None:
     settings = place.settings(ephemeral=False)
     async with Feed(place.dsn, settings) as feed:
         await feed.streaming()

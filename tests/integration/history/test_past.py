@@ -92,7 +92,7 @@ SMALL_AS_STORED = " " * 3000 + '"x"'
 
 
 @pytest.mark.parametrize("history", [True, False])
-async def test_the_limit_is_the_same_whoever_publishes(database: str, history: bool) -> None:
+async def test_the_limit_is_the_same_for_every_publisher(database: str, history: bool) -> None:
     run(database, "update realtime.settings set max_payload = 2000")
     run(database, "select realtime.create_channel('room', history => %s)", history)
     async with node(database) as one:
@@ -143,7 +143,7 @@ async def test_a_change_that_is_too_large_is_announced_without_its_values_and_th
         assert read(database, "select count(*) from orders") == [(2,)]
 
 
-async def test_what_history_and_since_bring_is_bounded_in_bytes_and_nothing_is_said_to_be_whole_that_is_not(
+async def test_history_and_since_are_bounded_in_bytes_and_report_what_is_missing(
     database: str,
 ) -> None:
     async with node(database, max_replay_bytes=5_000, max_history_bytes=5_000) as one:

@@ -61,7 +61,7 @@ async def test_queries_on_a_locked_table_leave_others_their_turn(base: str, form
 
 
 @pytest.mark.long
-async def test_a_subscription_to_a_locked_table_is_refused_for_the_moment_and_told_why(base: str) -> None:
+async def test_a_subscription_to_a_locked_table_is_refused_for_the_moment_with_the_reason(base: str) -> None:
     async with stage(base) as play:
         with open_transaction(base, LOCK), capture_logs() as logs:
             pid = read(

@@ -121,7 +121,7 @@ def test_a_list_is_the_one_held_with_the_events_since_whatever_interrupts_them(s
 COUNT = 12
 
 
-async def test_a_pause_while_a_transaction_is_told_loses_nothing_of_it(database: str) -> None:
+async def test_a_pause_while_a_transaction_is_delivered_loses_nothing_of_it(database: str) -> None:
     run(
         database,
         "create table t (id int primary key, n int default 0)",

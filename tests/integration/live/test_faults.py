@@ -133,7 +133,7 @@ async def test_a_dropped_slot_costs_one_difference(base: str) -> None:
         await go_on(play, followers, 100)
 
 
-async def test_a_commit_that_the_new_slot_has_missed_but_nobody_can_see_yet(base: str) -> None:
+async def test_a_commit_that_the_new_slot_missed_before_it_became_visible(base: str) -> None:
     """It is in the WAL before the slot's start, and invisible when everything is read again."""
     async with stage(base) as play:
         followers = await everyone(play)

@@ -31,7 +31,7 @@ class Faulty(Follower):
         super().deliver(subscription, event)
 
 
-async def test_a_subscriber_that_cannot_be_told_is_ended_and_the_others_are_told(dsn: str) -> None:
+async def test_a_subscriber_that_fails_to_receive_is_ended_and_the_others_receive(dsn: str) -> None:
     run(dsn, *MAKE, "insert into item values (1, 'a')")
     async with stage(dsn) as here:
         faulty = Faulty(ALL)

@@ -44,7 +44,7 @@ async def test_the_pauses_between_a_pools_attempts_do_not_grow_with_the_outage(o
     assert max(pauses) <= 3.0
 
 
-async def test_one_dead_connection_tells_of_the_others(dsn: str) -> None:
+async def test_one_dead_connection_has_the_others_checked(dsn: str) -> None:
     pool = Pool(dsn, "realtime test", size=4, timeout=PATIENCE)
     await pool.open()
     async with asyncio.timeout(PATIENCE):

@@ -30,7 +30,9 @@ moves = st.lists(
 
 
 @given(moves, st.randoms(use_true_random=False))
-def test_what_follows_a_told_state_leads_to_the_current_list(history: list[tuple[str, bytes]], chance: object) -> None:
+def test_changes_after_a_delivered_state_lead_to_the_current_list(
+    history: list[tuple[str, bytes]], chance: object
+) -> None:
     log, rows, position = ResumeLog(), list[tuple[str, bytes]](), 10
     told: list[tuple[int, Listed]] = []
     for what, number in history:
@@ -100,7 +102,7 @@ async def test_one_that_comes_back_gets_the_difference_only(database: str) -> No
         assert again.resets == 0
 
 
-async def test_one_that_has_missed_nothing_is_told_nothing(database: str) -> None:
+async def test_a_client_that_missed_nothing_receives_nothing(database: str) -> None:
     run(database, *MAKE, "insert into item values (1, 'one')")
     async with stage(database, live=replace(QUICK, linger=60.0)) as play:
         first = await play.follow(ITEMS)

@@ -15,7 +15,7 @@ def kinds(listener: Listener) -> list[str]:
     return [event["type"] for event in listener.events]
 
 
-async def test_closing_a_room_is_the_last_thing_its_subscribers_hear(place: Place) -> None:
+async def test_closing_a_room_is_the_last_event_of_its_subscribers(place: Place) -> None:
     run(place.dsn, "select realtime.create_channel('room', capacity => 5)")
     async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
         ann = await one.listen("room", user="ann", presence={})

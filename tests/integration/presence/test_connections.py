@@ -101,7 +101,7 @@ async def test_a_connection_ended_while_the_slot_was_lost_is_not_to_come_back(pl
         assert await bob.end() is DisconnectedError
 
 
-async def test_a_connection_whose_row_goes_before_its_writer_has_heard_of_it_is_ended(
+async def test_a_connection_whose_row_is_deleted_before_its_insert_returned_is_ended(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with node(database) as one:
@@ -124,7 +124,7 @@ async def test_a_connection_whose_row_goes_before_its_writer_has_heard_of_it_is_
             await coming
 
 
-async def test_emptying_the_table_ends_those_who_were_in_it_and_none_that_came_later(place: Place) -> None:
+async def test_truncating_connections_ends_those_in_it_and_none_that_came_later(place: Place) -> None:
     async with node(place.dsn, decoder=place.decoder) as one:
         ann = await come(one, "ann")
         with deaf(one):
@@ -134,7 +134,7 @@ async def test_emptying_the_table_ends_those_who_were_in_it_and_none_that_came_l
         await stays_until_removed(one, bob)
 
 
-async def test_removing_the_node_ends_those_who_were_there_and_none_that_came_later(place: Place) -> None:
+async def test_removing_the_node_ends_its_connections_and_none_that_came_later(place: Place) -> None:
     async with node(place.dsn, decoder=place.decoder) as one:
         ann = await come(one, "ann")
         with open_transaction(place.dsn) as lock:

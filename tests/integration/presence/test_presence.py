@@ -54,7 +54,7 @@ def await_count(there: object, channel: str) -> int:
     return count
 
 
-async def test_typing_that_is_said_when_joining_ends_too(database: str) -> None:
+async def test_typing_set_when_joining_ends_too(database: str) -> None:
     run(database, "select realtime.create_channel('r', typing_timeout => '0.3 s')")
     async with node(database) as one:
         ann = await one.listen("r", user="ann", presence={"typing": True})
@@ -75,7 +75,7 @@ async def test_what_updates_add_up_to_is_limited(database: str) -> None:
         ]
 
 
-async def test_last_seen_is_null_while_somebody_is_there_and_then_when_the_connection_broke(database: str) -> None:
+async def test_last_seen_is_null_while_connected_and_then_when_the_connection_broke(database: str) -> None:
     run(database, "select realtime.create_channel('r', presence_timeout => '0.3 s')")
     async with node(database) as one:
         watcher = await one.listen("r", user="w", presence={})
@@ -226,7 +226,7 @@ async def test_who_was_on_a_node_that_was_stopped_leaves_after_the_timeout(datab
         await until(lambda: read(database, "select count(*) from realtime.connections") == [(1,)])
 
 
-async def test_who_goes_while_joining_leaves_nobody_behind(database: str) -> None:
+async def test_a_connection_that_ends_while_joining_leaves_no_presence_behind(database: str) -> None:
     run(database, "update realtime.channel_defaults set presence_timeout = '0.1 s'")
     async with node(database) as one:
         ann = await one.listen(ROOM, user="ann", presence={})
@@ -258,7 +258,7 @@ async def test_who_goes_while_joining_leaves_nobody_behind(database: str) -> Non
         assert read(database, "select count(*) from realtime.presence") == [(0,)]
 
 
-async def test_a_room_tells_its_life_to_subscribers(place: Place) -> None:
+async def test_a_room_sends_its_lifecycle_to_subscribers(place: Place) -> None:
     async with node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("r")
         run(place.dsn, """select realtime.create_channel('r', metadata => '{"title":"R"}')""")
@@ -289,7 +289,7 @@ async def test_a_broadcast_to_users_or_all_reaches_connections(place: Place) -> 
         assert message["timestamp"].endswith("Z")
 
 
-async def test_audiences_filters_preferences_and_routes_choose_who_hears(place: Place) -> None:
+async def test_audiences_filters_mutes_and_routes_choose_the_receivers(place: Place) -> None:
     run(
         place.dsn,
         "insert into realtime.preferences (user_id, channel, event) values ('bob', 'orders:1', 'noise');"

@@ -123,7 +123,7 @@ def test_the_key_changes_with_the_table(oracle: Oracle) -> None:
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_the_matcher_is_told_what_a_row_must_have(
+def test_the_matcher_indexes_what_a_row_must_have(
     oracle: Oracle, spec: dict[str, object], expected: list[tuple[dict[str, object], list[tuple[object, ...]]]]
 ) -> None:
     index = oracle.table.index

@@ -49,7 +49,7 @@ def test_like_and_ilike_match_as_postgres_does(
 @pytest.mark.parametrize(
     ("pattern", "bad"), [("a\\", True), ("a\\\\", False), ("\\", True), ("", False), ("\\%", False)]
 )
-def test_a_pattern_that_ends_in_its_escape_is_told_apart(pattern: str, bad: bool) -> None:
+def test_a_pattern_that_ends_in_its_escape_is_recognised(pattern: str, bad: bool) -> None:
     assert (pattern_problem(pattern) is not None) is bad
 
 

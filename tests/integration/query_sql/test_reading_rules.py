@@ -103,7 +103,7 @@ async def test_a_function_that_the_reader_may_not_execute_is_refused(planner: Pl
             await planner.plan("select app.pure(n) as p, id from messages")
 
 
-async def test_a_role_without_temporary_views_is_told_what_to_grant(planner: Planner) -> None:
+async def test_a_role_without_temporary_views_gets_the_grant_to_run(planner: Planner) -> None:
     async with planner.connection.transaction(force_rollback=True):
         await planner.connection.execute(
             "create role plain_server; grant realtime_reader to plain_server;"

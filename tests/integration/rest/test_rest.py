@@ -117,7 +117,7 @@ async def test_the_api_does_nothing_that_sql_cannot(http: httpx.AsyncClient, dat
         connection.execute("select realtime.disconnect(user_id => 'ada')")
 
 
-async def test_what_is_not_there_is_said_so(http: httpx.AsyncClient) -> None:
+async def test_unknown_paths_are_not_found(http: httpx.AsyncClient) -> None:
     problem(await http.get("/realtime/nothing"), 404, "RT_004")
     problem(await http.get("/realtime/channels/"), 404, "RT_004")
     problem(await http.get("/realtime/channels/none"), 404, "RT_004")
@@ -140,7 +140,7 @@ async def test_a_line_break_in_the_address_is_answered_with_a_code(http: httpx.A
     assert problem(answer, 400, "RT_007") == "names have no control characters"
 
 
-async def test_what_a_name_may_not_have_is_said_in_words(http: httpx.AsyncClient) -> None:
+async def test_invalid_names_are_refused_in_words(http: httpx.AsyncClient) -> None:
     answer = await http.post("/realtime/channels/c/broadcast", json={"event": "a\nb"})
     assert problem(answer, 400, "RT_007") == "event: control characters are not allowed"
     answer = await http.get("/realtime/channels/c/messages", params={"before": "yesterday"})
@@ -162,7 +162,7 @@ async def test_without_a_key_only_this_machine_is_let_in(database: str) -> None:
     await rest.stop()
 
 
-async def test_with_a_key_whoever_has_it_is_let_in(keyed: httpx.AsyncClient) -> None:
+async def test_a_request_with_the_key_is_admitted(keyed: httpx.AsyncClient) -> None:
     for headers in (
         {},
         {"Authorization": "Bearer wrong"},

@@ -111,7 +111,7 @@ async def test_every_reference_in_the_description_leads_somewhere(http: httpx.As
         assert resolve(document, {"$ref": reference})
 
 
-async def test_the_page_tells_every_endpoint_and_loads_nothing(keyed: httpx.AsyncClient) -> None:
+async def test_the_page_lists_every_endpoint_and_loads_nothing(keyed: httpx.AsyncClient) -> None:
     answer = await keyed.get("/realtime/docs")
     assert answer.headers["content-type"].startswith("text/html")
     for endpoint in ENDPOINTS:

@@ -57,7 +57,7 @@ def problems(server: LocalPostgres) -> list[Finding]:
         ("alter database postgres connection limit 5", "connections to database postgres are free"),
     ],
 )
-def test_a_fault_is_said_with_advice_that_mends_it(server: LocalPostgres, damage: str, said: str) -> None:
+def test_a_finding_carries_advice_that_mends_it(server: LocalPostgres, damage: str, said: str) -> None:
     assert problems(server) == []
     run_sql(server.dsn, damage)
     found = problems(server)

@@ -129,7 +129,7 @@ def test_members_of_the_owner_count_and_the_current_role_decides(roles: Roles) -
     assert roles.run(roles.stranger, "select realtime.expose('shop.items')") == [("items",)]
 
 
-def test_a_dba_can_take_exposing_away_from_everybody(roles: Roles) -> None:
+def test_a_dba_can_revoke_exposing_from_public(roles: Roles) -> None:
     roles.run(None, "revoke execute on function realtime.expose from public")
     assert migrate(roles.dsn) == []
     with pytest.raises(REFUSED, match="permission denied for function expose"):
@@ -141,7 +141,7 @@ def test_a_dba_can_take_exposing_away_from_everybody(roles: Roles) -> None:
         )
 
 
-def test_what_the_owner_of_the_schema_lacks_is_said_with_the_grant(pg: LocalPostgres) -> None:
+def test_missing_privileges_of_the_schemas_owner_are_named_with_the_grant(pg: LocalPostgres) -> None:
     tag = uuid.uuid4().hex[:8]
     dba, owner = f"dba_{tag}", f"owner_{tag}"
     with database_on(pg, migrated=False) as dsn:

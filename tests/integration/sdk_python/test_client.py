@@ -93,7 +93,9 @@ async def test_history_comes_first_and_a_filter_leaves_out_what_is_not_wanted(
         assert [(await anext(messages)).data["n"] for _ in range(3)] == [3, 4, 6]
 
 
-async def test_presence_is_told_and_kept_and_leaving_is_seen_at_once(client: MakeClient, channel_name: str) -> None:
+async def test_presence_is_delivered_and_kept_and_leaving_is_seen_at_once(
+    client: MakeClient, channel_name: str
+) -> None:
     events: asyncio.Queue[tuple[str, User]] = asyncio.Queue()
     async with asyncio.timeout(PATIENCE), client("ada") as ada:
         channel = ada.channel(channel_name, presence={"name": "Ada"})
@@ -240,7 +242,7 @@ async def test_too_many_subscriptions_are_refused_and_the_others_stay(client: Ma
         await ada.channel(f"{channel_name}:100").subscribe()
 
 
-async def test_encrypted_messages_are_ciphertext_to_everybody_without_the_key(
+async def test_encrypted_messages_are_ciphertext_without_the_key(
     client: MakeClient, channel_name: str, table: str
 ) -> None:
     keys = {"k1": b"1" * 32, "k2": b"2" * 32}
@@ -297,7 +299,7 @@ async def test_iterators_end_with_their_channel_and_connecting_again_brings_it_b
             await anext(messages)
 
 
-async def test_a_client_that_somebody_has_disconnected_does_not_come_back(
+async def test_a_client_disconnected_by_an_administrator_does_not_reconnect(
     client: MakeClient, server: ServerProcess, table: str, channel_name: str
 ) -> None:
     async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(channel_name):
@@ -310,7 +312,9 @@ async def test_a_client_that_somebody_has_disconnected_does_not_come_back(
         assert (error.code, ada.state) == ("RT_001", "closed")
 
 
-async def test_a_listener_that_fails_is_reported_and_harms_nobody(client: MakeClient, channel_name: str) -> None:
+async def test_a_listener_that_fails_is_reported_and_the_others_still_run(
+    client: MakeClient, channel_name: str
+) -> None:
     reported: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: reported.put_nowait(context))

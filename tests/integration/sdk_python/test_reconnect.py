@@ -117,7 +117,7 @@ async def test_a_list_does_not_flicker_when_the_connection_breaks(
         assert "added" not in {change.type for change in last.changes}
 
 
-async def test_presence_survives_a_short_break_and_is_said_again(client: MakeClient, server: ServerProcess) -> None:
+async def test_presence_survives_a_short_break_and_is_sent_again(client: MakeClient, server: ServerProcess) -> None:
     async with behind(server) as proxy, client("ada", url=proxy.url, **QUICK) as ada, client("bob") as bob:
         mine = await ada.channel("break:1", presence={"name": "Ada"}).subscribe()
         await mine.update_presence(status="busy")
@@ -163,7 +163,7 @@ async def test_the_offline_queue_is_limited(client: MakeClient, server: ServerPr
         await asyncio.gather(*waiting)
 
 
-async def test_unsubscribing_without_a_connection_lets_nobody_wait(client: MakeClient, server: ServerProcess) -> None:
+async def test_unsubscribing_without_a_connection_returns_at_once(client: MakeClient, server: ServerProcess) -> None:
     async with behind(server) as proxy:
         proxy.refuse = True
         ada = client("ada", url=proxy.url, max_reconnect_attempts=math.inf, **QUICK)
@@ -230,7 +230,7 @@ async def test_blocked_transports_are_left_and_come_back_without_losing_or_doubl
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse"], indirect=True)
-async def test_a_draining_server_is_left_before_it_goes_and_nobody_notices(
+async def test_a_client_moves_from_a_draining_server_without_loss(
     client: MakeClient, table: str, server: ServerProcess
 ) -> None:
     async with (

@@ -90,7 +90,7 @@ async def test_a_server_publishes_and_sees_what_it_published(rest: Either, clien
         assert [message.data["id"] for message in older.messages] == [1, 2]
 
 
-async def test_a_server_sees_who_is_there_and_sends_them_away(rest: Either, client: MakeClient) -> None:
+async def test_a_server_lists_connections_and_disconnects_them(rest: Either, client: MakeClient) -> None:
     name = f"room:{id(rest)}"
     async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob:
         channel = await ada.channel(name, presence={"name": "Ada"}).subscribe()
@@ -117,7 +117,7 @@ async def test_a_server_sees_who_is_there_and_sends_them_away(rest: Either, clie
         assert unknown.value.code == "RT_004"
 
 
-async def test_a_server_reaches_everybody_users_and_channels(rest: Either, client: MakeClient) -> None:
+async def test_a_server_broadcasts_to_all_to_users_and_to_channels(rest: Either, client: MakeClient) -> None:
     async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob:
         direct: asyncio.Queue[tuple[str, Message]] = asyncio.Queue()
         ada.on("message", lambda message: direct.put_nowait(("ada", message)))

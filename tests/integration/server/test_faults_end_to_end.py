@@ -89,7 +89,7 @@ async def test_a_server_that_stood_still_until_its_slot_was_lost_sends_one_diffe
 
 
 @pytest.mark.long
-async def test_health_tells_of_silent_connections_until_lists_and_answers_are_right_again(base: str) -> None:
+async def test_health_names_silent_connections_until_lists_and_answers_are_right_again(base: str) -> None:
     address = conninfo_to_dict(base)
     plain = "?sslmode=disable&gssencmode=disable"  # so that the first bytes name the application
     async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:

@@ -41,7 +41,7 @@ async def test_after_a_kill_a_new_process_takes_the_slot_over_and_misses_nothing
         await reader.client.close()
 
 
-async def test_stopping_tells_clients_to_go_and_leaves_no_ephemeral_slot(table: str) -> None:
+async def test_stopping_asks_clients_to_reconnect_and_leaves_no_ephemeral_slot(table: str) -> None:
     slot = slot_name()
     server = await start("serve", "--dsn", table, port=free_port(), config={"slot_name": slot, "ephemeral": True})
     await server.healthy()
@@ -86,7 +86,7 @@ async def test_a_server_that_cannot_go_on_says_so_ends_and_is_followed_by_one_th
             assert json.loads(await client.recv())["event"] == "break"
 
 
-async def test_health_tells_of_an_outage_and_everything_goes_on_afterwards(scratch: Path) -> None:
+async def test_health_reports_an_outage_and_everything_resumes_afterwards(scratch: Path) -> None:
     with started(postgres_18(scratch / "outage18")) as postgres:
         dsn = fresh_database(postgres)
         write(dsn, TABLE)
@@ -139,7 +139,7 @@ async def test_a_query_that_is_reread_is_logged_once_with_the_reason(table: str)
     assert line["reason"] == reason
 
 
-async def test_a_port_that_is_taken_is_said_in_one_line(table: str) -> None:
+async def test_a_port_in_use_is_one_line(table: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         server = await start("serve", "--dsn", table, port=port)
@@ -152,7 +152,7 @@ async def test_a_port_that_is_taken_is_said_in_one_line(table: str) -> None:
     assert f"(process {os.getpid()})" in server.lines[0]
 
 
-async def test_a_database_that_cannot_be_followed_is_said_in_one_line(scratch: Path) -> None:
+async def test_a_database_that_cannot_be_followed_is_one_line(scratch: Path) -> None:
     with started(postgres_18(scratch / "replica18", {"wal_level": "replica"})) as postgres:
         dsn = fresh_database(postgres)
         server = await start("serve", "--dsn", dsn, "--log-level", "error", port=free_port())

@@ -211,7 +211,7 @@ def test_writers_that_lock_rows_in_different_transactions_never_wait_for_the_tri
     assert len(sent(a)) == 10
 
 
-def test_whoever_writes_to_the_table_needs_no_privilege_of_ours(db: Connection) -> None:
+def test_writers_to_the_table_need_no_privilege_on_realtime(db: Connection) -> None:
     run(db, "drop role if exists plain_writer; create role plain_writer")
     table(db, "id int", "room")
     run(db, "grant insert on orders to plain_writer")

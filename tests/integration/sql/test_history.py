@@ -135,7 +135,7 @@ def test_a_message_without_partition_is_stored_and_its_day_left_alone(db: Connec
     assert value(db, "select count(*) from realtime.messages") == 1
 
 
-def test_making_partitions_does_not_wait_for_those_who_publish(connect: Connect) -> None:
+def test_making_partitions_does_not_wait_for_publishers(connect: Connect) -> None:
     db, publisher = connect(), connect()
     run(publisher, "begin")
     run(publisher, "select realtime.broadcast('r', 'e')")
@@ -178,7 +178,7 @@ def test_days_are_dropped_when_all_in_them_is_over_and_the_end_of_what_is_gone_i
     )
 
 
-def test_dropping_gives_up_when_somebody_has_an_open_transaction_that_published(connect: Connect) -> None:
+def test_dropping_gives_up_while_a_publishing_transaction_is_open(connect: Connect) -> None:
     db, publisher = connect(), connect()
     old_partition(db, 9)
     insert(db, "r", "-9 days", 1)

@@ -212,7 +212,7 @@ def test_what_is_nested_less_deep_can_be_sent(db: Connection, levels: int) -> No
 
 
 @pytest.mark.parametrize("name", ["", "*", "db:x", "db:collection:messages", "a\nb", "a\x7f", "x" * 256])
-def test_names_that_nobody_can_subscribe_to_are_refused(db: Connection, name: str) -> None:
+def test_names_that_no_client_can_subscribe_to_are_refused(db: Connection, name: str) -> None:
     with pytest.raises(psycopg.Error) as refused:
         run(db, "select realtime.broadcast(%s, 'e')", name)
     assert refused.value.sqlstate == "RT007"

@@ -136,7 +136,7 @@ def test_the_longest_pattern_says_how_a_channel_without_row_behaves(db: Connecti
     ]
 
 
-def test_twenty_who_join_at_once_fill_a_room_exactly(connect: Connect) -> None:
+def test_twenty_concurrent_joins_fill_a_room_exactly(connect: Connect) -> None:
     db = connect()
     node(db)
     run(db, "select realtime.create_channel('r', capacity => 7)")
@@ -222,7 +222,7 @@ def test_disconnect_removes_one_connection_or_all_of_a_user(db: Connection) -> N
             run(db, f"select {call}")
 
 
-def test_kick_ends_presence_and_tells_the_nodes(db: Connection, stream: Stream) -> None:
+def test_kick_ends_presence_and_notifies_the_nodes(db: Connection, stream: Stream) -> None:
     node(db)
     connection(db, "c1", "ann")
     assert join(db, "r", "c1", "ann")

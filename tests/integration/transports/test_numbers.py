@@ -176,7 +176,7 @@ async def test_the_numbers_of_a_message_and_of_a_presence_stay_as_they_were_writ
         assert json.loads(heard[-1])["data"]["at"] == float(digits)
 
 
-async def test_an_audience_tells_attributes_apart_by_all_their_digits(server: ServerProcess, dsn: str) -> None:
+async def test_an_audience_distinguishes_attributes_by_all_their_digits(server: ServerProcess, dsn: str) -> None:
     def say(digits: str, data: str) -> None:
         where = f'{{"where":[["level","==",{digits}]]}}'
         write(dsn, f"select realtime.broadcast('chat:2', 'e', '{data}', audience => '{where}')")

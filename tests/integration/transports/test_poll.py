@@ -64,7 +64,7 @@ async def test_a_high_message_overtakes_what_waits_and_nothing_that_was_given(da
         assert [message["data"] for message in heard["messages"]] == [3, 1, 2, 4]
 
 
-async def test_a_poll_waits_no_longer_than_it_was_told(database: str) -> None:
+async def test_a_poll_waits_no_longer_than_its_timeout(database: str) -> None:
     async with running(database) as server, rest(server) as http:
         session, cursor = await joined(http)
         assert await ask(http, session=session, cursor=cursor, timeout=50) == {"cursor": cursor, "messages": []}

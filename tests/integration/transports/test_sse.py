@@ -156,7 +156,7 @@ async def test_a_high_message_overtakes_what_waits_and_is_not_lost_when_the_stre
         assert numbers == [str(n) for n in range(102)]
 
 
-async def test_an_id_of_another_history_is_told_and_the_last_messages_come_instead(database: str) -> None:
+async def test_an_id_of_another_history_is_reported_and_the_last_messages_come_instead(database: str) -> None:
     fill(database, 0, 3)
     async with running(database) as server, rest(server) as http:
         headers = {"Last-Event-ID": "0/1;elsewhere"}

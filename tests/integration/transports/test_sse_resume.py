@@ -36,7 +36,7 @@ async def test_a_message_of_one_channel_is_no_gap_in_the_others(database: str) -
             assert (await stream.hear("message"))["data"] == 2
 
 
-async def test_who_has_missed_more_than_the_server_holds_for_it_gets_it_bit_by_bit(database: str) -> None:
+async def test_a_slow_client_resumes_without_loss(database: str) -> None:
     async with (
         running(database, max_buffer_size=65_536, max_backlog=262_144) as server,
         rest(server) as http,
@@ -70,7 +70,7 @@ async def test_who_has_missed_more_than_the_server_holds_for_it_gets_it_bit_by_b
             assert [int(message["data"][:2]) for message in mine] == list(range(10, 50))
 
 
-async def test_who_is_closed_before_the_first_history_is_there_goes_on_where_each_channel_was(database: str) -> None:
+async def test_a_client_closed_before_its_first_history_resumes_each_channel(database: str) -> None:
     unwanted = quote(json.dumps({"channel": "chat:4", "history": 1000, "filter": {"events": ["wanted"]}}))
     say = "realtime.broadcast('{}', 'said', to_jsonb(n || repeat('x', 5000)))"
     said = ", ".join(say.format(name) for name in (*CHANNELS, "chat:4"))
@@ -117,7 +117,7 @@ async def _hear_in_order(source: Source, wanted: int) -> int | None:
     return None
 
 
-async def test_what_is_missing_in_one_channel_is_told_of_that_one_only(database: str) -> None:
+async def test_a_gap_in_one_channel_is_reported_for_that_channel_only(database: str) -> None:
     fill(database, 0, 3)
     async with running(database) as server, rest(server) as http, asyncio.timeout(PATIENCE):
         source = Source(http, f"{EVERYTHING}&history=3")

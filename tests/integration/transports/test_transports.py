@@ -157,7 +157,9 @@ async def test_an_unknown_client_with_a_secret_is_the_same_user_on_every_transpo
         assert secret not in "".join(server.lines)
 
 
-async def test_a_server_that_goes_asks_its_clients_to_move_and_waits_for_them(database: str, transport: str) -> None:
+async def test_a_draining_server_asks_its_clients_to_reconnect_and_waits_for_them(
+    database: str, transport: str
+) -> None:
     async with running(database, drain_time=PATIENCE) as server, talker(server.url, transport) as ada:
         await ada.join()
         server.process.send_signal(signal.SIGTERM)
@@ -174,7 +176,9 @@ async def test_a_server_that_goes_asks_its_clients_to_move_and_waits_for_them(da
             assert await server.process.wait() == 0, server.lines
 
 
-async def test_a_server_that_has_waited_closes_those_who_stay(database: str, transport: str) -> None:
+async def test_a_draining_server_closes_the_remaining_connections_after_drain_time(
+    database: str, transport: str
+) -> None:
     async with running(database, drain_time=0.2) as server, talker(server.url, transport) as ada:
         server.process.send_signal(signal.SIGTERM)
         assert (await ada.hear("close"))["code"] == 1001

@@ -33,5 +33,5 @@ def test_a_remedy_that_has_not_helped_gives_way_to_the_search_for_the_message() 
     assert remedy_for(deadlock, rolled_back=True, spent=frozenset({Remedy.REPEAT})) is Remedy.HALVE
 
 
-def test_messages_of_which_a_trigger_changed_some_and_left_out_others_are_written_one_by_one() -> None:
+def test_messages_of_which_a_trigger_changed_some_and_skipped_others_are_written_one_by_one() -> None:
     assert remedy_for(AmbiguousError(), rolled_back=False, spent=frozenset()) is Remedy.HALVE

@@ -178,7 +178,7 @@ async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection() -
         assert await closed_after(hear_to_the_end(client)) == 4001
 
 
-async def test_clients_of_a_server_that_was_taken_for_dead_are_told_to_resume() -> None:
+async def test_clients_of_a_node_taken_for_dead_are_asked_to_resume() -> None:
     async with open_door() as door, door.connect() as client:
         await greeted(client)
         await subscribed(client)
@@ -187,7 +187,7 @@ async def test_clients_of_a_server_that_was_taken_for_dead_are_told_to_resume() 
         assert await closed_after(hear_to_the_end(client)) == 4008
 
 
-async def test_a_slow_subscriber_is_told_to_resume_and_others_get_every_message() -> None:
+async def test_a_slow_subscriber_is_asked_to_resume_and_others_get_every_message() -> None:
     limits = ConnectionLimits(buffer_size=64 * 1024, backlog=256 * 1024)
     async with open_door(connection_limits=limits) as door, door.connect() as quick:
         await greeted(quick)
@@ -219,7 +219,7 @@ async def test_a_slow_subscriber_is_told_to_resume_and_others_get_every_message(
         writer.close()
 
 
-async def test_a_burst_larger_than_the_buffer_does_not_close_who_reads_it() -> None:
+async def test_a_burst_larger_than_the_buffer_does_not_close_a_reading_client() -> None:
     limits = ConnectionLimits(buffer_size=64 * 1024, backlog=1024 * 1024)
     async with open_door(connection_limits=limits) as door, door.connect() as client:
         await greeted(client)

@@ -75,7 +75,7 @@ def large_transaction() -> Transaction:
     return done
 
 
-def test_many_changed_lists_are_found_and_told_in_slices() -> None:
+def test_many_changed_lists_are_found_and_delivered_in_slices() -> None:
     stage, outcome, found, told = Stage(), Outcome(), [0], [0]
     for _ in stage.router.process(large_transaction(), outcome):
         found.append(stage.encoded)

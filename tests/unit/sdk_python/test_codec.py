@@ -39,7 +39,7 @@ def test_a_number_that_json_does_not_have_is_refused() -> None:
             encode_text({"v": [value]})
 
 
-def test_a_number_that_messagepack_does_not_have_is_said_in_json() -> None:
+def test_a_number_that_messagepack_lacks_is_sent_as_json() -> None:
     assert encode_binary({"v": [Decimal("0.12345678901234567890123")]}) == '{"v":[0.12345678901234567890123]}'
     assert encode_binary({"v": 2**64}) == '{"v":18446744073709551616}'
     assert encode_binary({"v": 2**64 - 1}) == msgspec.msgpack.encode({"v": 2**64 - 1})

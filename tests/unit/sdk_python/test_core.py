@@ -135,7 +135,7 @@ def test_what_is_paced_never_exceeds_the_servers_bucket_however_the_network_bunc
             waiting_answers -= 1
 
 
-def test_the_pacer_says_how_long_to_wait_and_that_an_answer_must_come_first() -> None:
+def test_the_pacer_returns_the_wait_and_that_an_answer_must_come_first() -> None:
     pacer = Pacer(100)
     sent = 0
     while pacer.wait(0.0) == 0:
@@ -193,7 +193,7 @@ def test_messages_that_have_expired_are_a_gap_and_another_history_begins_anew() 
     assert [payload.data for _, payload in state.receive(message(2, "0/6/1"))] == [2]
 
 
-def test_presence_is_told_once_per_real_change() -> None:
+def test_presence_is_sent_once_per_real_change() -> None:
     state = PresenceState()
     ada, bob = {"id": "ada", "name": "Ada"}, {"id": "bob"}
     assert state.replace({"users": [ada]}, first=True) == []

@@ -52,7 +52,7 @@ def test_a_subscribe_asks_for_the_channel_and_is_answered_when_it_is_open() -> N
     assert json.loads(opened) == {"type": "subscribed", "channel": "chat:1", "position": "0/16B3748", "epoch": "e1"}
 
 
-def test_presence_and_recovery_are_told_with_the_answer_and_the_id_is_repeated() -> None:
+def test_presence_and_recovery_come_with_the_answer_and_the_id_is_repeated() -> None:
     target = session()
     request = joining(target, since="0/16B3748/7", presence={"name": "Ada"}, id="s1")
     assert request.options == ChannelOptions(since="0/16B3748/7", presence={"name": "Ada"})
@@ -113,7 +113,7 @@ def test_options_that_cannot_be_are_refused_and_nothing_is_opened(wrong: dict[st
     assert target.subscriptions == 0
 
 
-def test_what_is_wrong_with_a_name_is_said_in_words() -> None:
+def test_an_invalid_name_is_explained() -> None:
     said = answer(receive(session(), type="subscribe", channel="a\nb"))
     assert said["message"] == "invalid message: Expected text without control characters - at `$.channel`"
 
@@ -156,7 +156,7 @@ def test_a_presence_update_is_an_object(data: object) -> None:
     assert answer(receive(target, type="presence:update", channel="chat:1", data=data))["code"] == "RT_009"
 
 
-def test_only_who_is_present_can_update_presence() -> None:
+def test_only_a_present_member_can_update_presence() -> None:
     target = session()
     joining(target)
     assert answer(receive(target, type="presence:update", channel="chat:1", data={}))["code"] == "RT_009"

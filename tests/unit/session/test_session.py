@@ -46,7 +46,7 @@ def opened(target: Session, id: str | None = None, channel: str = "db:collection
     return output.request
 
 
-def test_the_first_message_tells_the_connection_id_and_the_limits() -> None:
+def test_the_first_message_carries_the_connection_id_and_the_limits() -> None:
     assert json.loads(session().begin()) == {
         "type": "connected",
         "connectionId": "c1",
@@ -73,7 +73,7 @@ def test_a_subscribe_asks_for_the_live_query_and_is_answered_when_it_is_open() -
     }
 
 
-def test_the_reason_for_re_reading_is_told() -> None:
+def test_the_reason_for_re_reading_is_reported() -> None:
     target = session()
     answer = target.accepted(opened(target), 1, "re-read", "it has a join", epoch="e1")
     assert answer is not None
@@ -164,9 +164,7 @@ def test_too_many_subscriptions_are_refused() -> None:
         ({"type": "auth", "token": "t"}, "RT_003", {}),
     ],
 )
-def test_what_this_server_does_not_have_is_said_by_an_error(
-    message: dict[str, Any], code: str, named: dict[str, str]
-) -> None:
+def test_an_unsupported_request_is_an_error(message: dict[str, Any], code: str, named: dict[str, str]) -> None:
     [answer] = frames(receive(session(), message))
     assert (answer.pop("type"), answer.pop("code"), bool(answer.pop("message"))) == ("error", code, True)
     assert answer == named

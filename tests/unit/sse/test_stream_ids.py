@@ -54,7 +54,7 @@ def test_what_most_channels_have_in_common_holds_for_channels_that_are_new_in_th
     assert [read_id(unknown).of(channel) for channel in "cax"] == [THERE, None, None]
 
 
-def test_without_anything_to_say_there_is_no_id() -> None:
+def test_without_content_there_is_no_id() -> None:
     assert write_id({}) is None
     assert write_id({"a": None, "b": None}) is None
     assert read_id("").of("a") is None

@@ -198,7 +198,7 @@ def test_no_message_has_an_id_before_the_client_knows_whether_another_channel_ha
         assert progress.number([message("a", 3, 0), *after], [], settled=True) == [None, None, *last]
 
 
-def test_a_place_that_means_nothing_here_is_forgotten_once_the_client_has_been_told() -> None:
+def test_an_unknown_position_is_forgotten_once_the_client_knows() -> None:
     progress = Progress("e")
     elsewhere = StreamPosition("0/FFFFFF", "elsewhere")
     progress.resume(dict.fromkeys("ab", elsewhere))

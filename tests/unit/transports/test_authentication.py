@@ -120,7 +120,7 @@ async def _ping_early(door: Door, transport: str) -> list[dict[str, Any]]:
 
 
 @CLIENT_TRANSPORTS
-async def test_a_refused_client_is_told_why(transport: str) -> None:
+async def test_a_refused_client_gets_the_reason(transport: str) -> None:
     refusal = AuthenticationError("the token has expired")
     async with open_door(authenticator=refusing(refusal)) as door, asyncio.timeout(PATIENCE):
         code, answer = await answer_of(door, transport)
@@ -215,7 +215,7 @@ async def test_the_principal_is_the_one_that_the_authenticator_gave(transport: s
             await client.leave()
 
 
-async def test_what_a_client_says_before_it_is_authenticated_is_kept_within_a_bound() -> None:
+async def test_messages_before_authentication_are_kept_within_a_bound() -> None:
     authenticator, limits = Gatekeeper(), ConnectionLimits(early_size=64 * 1024)
     async with (
         open_door(SessionLimits(message_rate=1e6), limits, authenticator=authenticator) as door,

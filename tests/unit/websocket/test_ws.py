@@ -24,7 +24,7 @@ from tests.support.serving import Door, closed_after, hear, hear_to_the_end, ope
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_client_is_greeted_subscribed_and_told_every_change_in_order() -> None:
+async def test_a_client_is_greeted_subscribed_and_sent_every_change_in_order() -> None:
     async with open_door() as door, door.connect() as client:
         assert await hear(client) == {
             "type": "connected",
@@ -60,7 +60,7 @@ async def test_a_refused_query_is_an_error_and_the_connection_lives_on() -> None
         assert await hear(client) == {"type": "pong"}
 
 
-async def test_a_subscription_that_ends_by_itself_is_told_as_an_error() -> None:
+async def test_a_subscription_that_ends_by_itself_sends_an_error() -> None:
     async with open_door() as door, door.connect() as client:
         await hear(client)
         await subscribe(client)

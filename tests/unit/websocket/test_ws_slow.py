@@ -117,7 +117,7 @@ async def test_a_first_snapshot_larger_than_the_buffer_arrives_whole() -> None:
         assert [(await hear(client))["changes"] for _ in range(2)] == [["after"]] * 2
 
 
-async def test_shutting_down_tells_clients_to_go_after_what_they_are_owed() -> None:
+async def test_shutting_down_asks_clients_to_reconnect_after_their_pending_messages() -> None:
     async with open_door() as door, door.connect() as client:
         await hear(client)
         await subscribe(client)

@@ -19,7 +19,7 @@ def filled(frames: list[tuple[str | None, int, int]]) -> SendQueue:
     return box
 
 
-def test_a_high_message_overtakes_low_ones_of_other_channels_with_what_its_channel_said_before() -> None:
+def test_a_high_message_overtakes_low_ones_of_other_channels_with_its_channels_earlier_messages() -> None:
     box = filled([("low", 0, 1), ("low", 0, 1), ("mixed", 0, 1), ("low", 0, 1), ("mixed", 5, 1), ("high", 7, 1)])
     assert [frame.data.strip() for frame in box.take(10**6)] == [
         b"5:high", b"2:mixed", b"4:mixed", b"0:low", b"1:low", b"3:low",
