@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import psycopg
 import structlog
+from tenacity import RetryCallState, wait_random_exponential
 
 from engine.catalog.load import Catalog, Marks, load_catalog, load_marks
 from engine.errors import SubscriptionFailedError
 from engine.postgres.errors import UNREADABLE
+from engine.postgres.retry import Pause, error_of, until_done
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import Reader
 
@@ -24,6 +27,11 @@ __all__ = ["CatalogKeeper"]
 log = structlog.get_logger(__name__)
 
 _PASSING = 2.0  # seconds of failures that may pass by themselves: a table that is being dropped, a restart
+_PAUSE: Final[Pause] = wait_random_exponential(multiplier=0.02, max=2)  # seconds: most changes are visible at once
+
+
+class _NotVisibleError(Exception):
+    """No snapshot shows an announced change yet."""
 
 
 class CatalogKeeper:
@@ -113,30 +121,32 @@ class CatalogKeeper:
 
     async def reload(self) -> None:
         """Load until nothing newer was announced."""
-        delay = 0.01
         while not self._ready.is_set():
-            version = self.version
-            if not await self._load_what_is_visible():
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 2.0)
-            elif version == self.version:
+            loaded = await until_done(
+                self._load_visible, on=(_NotVisibleError, *UNREADABLE, psycopg.Error), failed=self._note, pause=_PAUSE
+            )
+            if loaded == self.version:
                 self._unseen.clear()
                 self._ready.set()
 
-    async def _load_what_is_visible(self) -> bool:
-        """Load it if a snapshot shows every announced change; False if that has to be tried again."""
-        try:
-            snapshot = await self._reader.snapshot(whole=True)
-            if not all(snapshot.shows(xid) for xid in self._unseen):
-                return False
-            await self._load()
-            self.snapshot = snapshot
-            self._succeeded()
-        except (*UNREADABLE, psycopg.Error) as error:  # also what a table that is being dropped makes Postgres say
+    async def _load_visible(self) -> int:
+        """Load it if a snapshot shows every announced change. Returns the version that is loaded. Raises
+        ``_NotVisibleError``; ``CatalogError`` and ``psycopg.Error`` also for a table that is being dropped.
+        """
+        version = self.version
+        snapshot = await self._reader.snapshot(whole=True)
+        if not all(snapshot.shows(xid) for xid in self._unseen):
+            raise _NotVisibleError
+        await self._load()
+        self.snapshot = snapshot
+        self._succeeded()
+        return version
+
+    def _note(self, attempt: RetryCallState) -> None:
+        error = error_of(attempt)
+        if error is not None and not isinstance(error, _NotVisibleError):
             self._failed(error)
-            log.warning("the catalog cannot be loaded; trying again", error=str(error))
-            return False
-        return True
+            log.warning("catalog_not_loaded", error=str(error).strip())
 
     def _failed(self, error: BaseException) -> None:
         self.obstacle = str(error).strip().split("\n", 1)[0]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import psycopg
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, retry_if_exception_type, wait_random_exponential
+from tenacity import RetryCallState, wait_random_exponential
 
 from engine.channels.core.model import UnavailableError
 from engine.postgres.errors import AWAY, is_raised, is_table_locked, reason
+from engine.postgres.retry import SOON, Pause, error_of, until_done
 
 __all__ = ["REFUSED", "Insistence"]
 
@@ -20,8 +22,7 @@ T = TypeVar("T")
 REFUSED: Final = (UnavailableError, psycopg.Error, OSError)
 """The database is away for a moment, or it refuses: by a trigger that somebody made, or a privilege taken away."""
 
-_AWAY: Final = wait_random_exponential(multiplier=0.5, max=2)  # seconds: what waits is to go on soon after an outage
-_REFUSES: Final = wait_random_exponential(multiplier=1, max=30)  # until the refusal is mended by hand
+_REFUSES: Final[Pause] = wait_random_exponential(multiplier=1, max=30)  # seconds, until the cause is removed by hand
 
 log = structlog.get_logger(__name__)
 
@@ -33,13 +34,14 @@ class Insistence:
         self._refused: dict[object, tuple[str, str]] = {}  # what, and why
 
     async def done(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
-        """Do ``work`` until the database lets it; ``what`` it is, as a noun."""
-        return await self._again(what, work, AsyncRetrying(retry=retry_if_exception_type(REFUSED), wait=_pause))
+        """Do ``work`` until the database accepts it. ``what`` it is, as a noun."""
+        with self._noted(what) as failed:
+            return await until_done(work, on=REFUSED, failed=failed, pause=_pause)
 
     async def unlocked(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
         """Do ``work``, again while a table that it needs is locked. Raises what it raises otherwise."""
-        locked = retry_if_exception(lambda error: is_table_locked(error.__cause__))
-        return await self._again(what, work, AsyncRetrying(retry=locked, wait=_AWAY, reraise=True))
+        with self._noted(what) as failed:
+            return await until_done(work, on=lambda error: is_table_locked(error.__cause__), failed=failed)
 
     @property
     def problem(self) -> str | None:
@@ -51,11 +53,13 @@ class Insistence:
         _, why = list(self._refused.values())[-1]
         return f"the database refuses {found}: {why}. It is tried again, at least twice a minute"
 
-    async def _again(self, what: str, work: Callable[[], Awaitable[T]], retrying: AsyncRetrying) -> T:
+    @contextmanager
+    def _noted(self, what: str) -> Iterator[Callable[[RetryCallState], None]]:
+        """Keep the latest refusal until the work has ended."""
         key = object()
 
-        def note(attempt: RetryCallState) -> None:
-            error = None if attempt.outcome is None else attempt.outcome.exception()
+        def failed(attempt: RetryCallState) -> None:
+            error = error_of(attempt)
             if (refusal := _refusal(error)) is not None:
                 self._refused[key] = what, reason(refusal)
             else:
@@ -63,16 +67,14 @@ class Insistence:
             if attempt.attempt_number == 1:
                 log.warning("not_done_yet", what=what, error=str(error).strip())
 
-        retrying.before_sleep = note
         try:
-            return await retrying(work)
+            yield failed
         finally:
             self._refused.pop(key, None)
 
 
 def _pause(attempt: RetryCallState) -> float:
-    refusal = None if attempt.outcome is None else _refusal(attempt.outcome.exception())
-    return (_AWAY if refusal is None else _REFUSES)(attempt)
+    return (SOON if _refusal(error_of(attempt)) is None else _REFUSES)(attempt)
 
 
 def _refusal(error: BaseException | None) -> psycopg.Error | None:

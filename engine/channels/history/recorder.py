@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import structlog
+from tenacity import RetryCallState
 
 from engine.channels.core.decode import MessageRow
 from engine.channels.core.model import UnavailableError
@@ -24,6 +25,7 @@ from engine.channels.publish.trouble import Trouble
 from engine.lsn import format_lsn
 from engine.postgres.arrays import text_array
 from engine.postgres.errors import function_refuses
+from engine.postgres.retry import SOON, error_of, until_done
 
 __all__ = ["CommitRecorder"]
 
@@ -65,7 +67,7 @@ class CommitRecorder:
         self._wanted = asyncio.Event()
         self._hurry = asyncio.Event()  # somebody waits for it
         self._moved = asyncio.Condition()
-        self._careful = False  # a trigger refuses a copy: it is left out
+        self._careful = False  # a trigger refuses a copy: it is skipped
         self._trouble = Trouble("positions of messages cannot be recorded")
 
     def wake(self) -> None:
@@ -88,35 +90,43 @@ class CommitRecorder:
                     await self._moved.wait()
 
     async def record(self) -> None:
-        """Record whatever comes, at most once per interval."""
+        """Record whatever comes, at most once per interval. What fails is repeated: see :mod:`engine.postgres.retry`."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            entries = self._ledger.unrecorded[:_MOST]
-            if not entries:  # or another history has begun: what is waited for is not there any more
-                await self._tell()
-                continue
-            try:
-                await self._write(entries)
-            except (psycopg.Error, UnavailableError) as error:
-                log.warning("commit positions are not recorded yet", error=str(error))
-                self._trouble.failed(str(error))
-                self._wanted.set()
-                careful, self._careful = self._careful, function_refuses(error)
-                if careful or not self._careful:
-                    await asyncio.sleep(1)
-                continue
-            self._careful = False
-            self._trouble.over()
-            self._ledger.record(entries)
-            self._confirm()
+            recorded = await until_done(
+                self._record_next, on=(psycopg.Error, UnavailableError), failed=self._note, pause=self._pause
+            )
             await self._tell()
+            if not recorded:  # or another history has begun: what is waited for is not there any more
+                continue
             if self._ledger.unrecorded:
                 self._wanted.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._hurry.wait()
             self._hurry.clear()
+
+    async def _record_next(self) -> int:
+        """Record the first entries. Returns how many they are."""
+        entries = self._ledger.unrecorded[:_MOST]
+        if entries:
+            await self._write(entries)
+            self._careful = False
+            self._trouble.over()
+            self._ledger.record(entries)
+            self._confirm()
+        return len(entries)
+
+    def _note(self, attempt: RetryCallState) -> None:
+        error = error_of(attempt)
+        log.warning("commits_not_recorded", error=str(error).strip())
+        self._trouble.failed(str(error))
+
+    def _pause(self, attempt: RetryCallState) -> float:
+        """Seconds until the next attempt: none if a function refused, for then the refused copies are skipped."""
+        careful, self._careful = self._careful, function_refuses(error_of(attempt))
+        return SOON(attempt) if careful or not self._careful else 0.0
 
     async def _tell(self) -> None:
         async with self._moved:
