@@ -73,6 +73,11 @@ def explain(error: psycopg.Error) -> FeedError | None:
                 f"{text}: add it to output_plugin_libraries and reload the configuration, or use decoder pgoutput"
             )
         return FeedError(f"{text}: grant the role what it needs (`realtime doctor` lists it)")
+    if isinstance(error, psycopg.errors.UndefinedColumn):
+        return FeedError(
+            f"{text}: another version has migrated the schema realtime; start this node with that version "
+            "(`realtime doctor` names it)"
+        )
     if state == _FILE_MISSING and names_plugin:
         return FeedError(f"{text}: install the output plugin on the server, or use decoder pgoutput")
     if isinstance(error, psycopg.OperationalError) and not state:

@@ -1,4 +1,4 @@
-"""A node's lease in ``realtime.nodes``, and the removal of nodes whose lease has run out, with their slots."""
+"""A node's lease in ``realtime.nodes`` with its slot in ``realtime.slots``, and the removal of both where it has run out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PASSING: Final = (psycopg.Error, OSError, FeedError)
 
 
 class NodeLease:
-    """This node's row: registered before its slot is made, renewed while the slot is its own, and left in the end.
+    """This node's row and its slot's: registered before the slot is made, renewed while it is its own, and left in the end.
 
     As long as the lease holds, the other nodes leave the slot alone.
 
@@ -84,11 +84,12 @@ class NodeLease:
         _log.warning("node %s: %s", self._settings.node, str(error).strip().split("\n", 1)[0])
 
     async def remove_expired(self) -> None:
-        """Remove the other nodes whose lease has run out, and their slots.
+        """Remove the other nodes whose lease has run out, their slots, and slots whose node is gone.
 
-        A slot that is in use keeps its node's row, so that it is tried again; a slot without a row is never touched.
+        A slot that is in use keeps its row and its node's, so that it is tried again; a slot without a row is never touched.
         """
-        for row in await self._database.rows("feed_nodes_expired", node=self._settings.node):
+        settings = self._settings
+        for row in await self._database.rows("feed_left_slots", node=settings.node, slot=settings.slot_name):
             if row["active"]:
                 continue
             if row["has_slot"]:
@@ -98,8 +99,12 @@ class NodeLease:
                     continue  # it came back this very moment
                 except FeedError as error:
                     _log.info("%s: another node was faster", error)
-            await self._remove(row["id"], always=False)
-            _log.warning("node %s has not renewed its lease: removed, with its slot %s", row["id"], row["slot"])
+            if row["id"] is None:
+                await self._database.rows("feed_slot_remove", slot=row["slot"])
+                _log.warning("slot %s belonged to a node that is gone: removed", row["slot"])
+            else:
+                await self._remove(row["id"], always=False)
+                _log.warning("node %s has not renewed its lease: removed, with its slot %s", row["id"], row["slot"])
 
     async def leave(self, *, for_good: bool) -> None:
         """This node stops on purpose. For good: its row goes. Else it keeps its slot, for ``keep_slot`` seconds."""
@@ -112,26 +117,23 @@ class NodeLease:
     async def _write(self, lease: float) -> bool:
         """Write the row; returns whether there was none."""
         settings = self._settings
-        try:
-            rows = await self._database.rows(
-                "feed_node_register",
-                node=settings.node,
-                slot=settings.slot_name,
-                throw_away=settings.ephemeral,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                lease=lease,
-            )
-        except psycopg.errors.UniqueViolation as error:
-            owners = await self._database.rows("feed_node_owner", node=settings.node, slot=settings.slot_name)
-            if owners and owners[0]["expired"]:
-                await self._remove(owners[0]["id"], always=False)
-                return await self._write(lease)
-            owner = f"node {owners[0]['id']} on {owners[0]['host']}" if owners else "another node"
-            raise FeedError(
-                f"slot {settings.slot_name} belongs to {owner}: give each node a slot name of its own"
-            ) from error
-        return bool(rows[0]["made"])
+        rows = await self._database.rows(
+            "feed_node_register",
+            node=settings.node,
+            slot=settings.slot_name,
+            ephemeral=settings.ephemeral,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            lease=lease,
+        )
+        if rows:
+            return bool(rows[0]["made"])
+        owners = await self._database.rows("feed_node_owner", node=settings.node, slot=settings.slot_name)
+        if owners and owners[0]["expired"]:
+            await self._remove(owners[0]["id"], always=False)
+            return await self._write(lease)
+        owner = f"node {owners[0]['id']} on {owners[0]['host']}" if owners else "another node"
+        raise FeedError(f"slot {settings.slot_name} belongs to {owner}: give each node a slot name of its own")
 
     async def _remove(self, node: str, *, always: bool) -> None:
         await self._database.rows("feed_node_remove", node=node, always=always)

@@ -71,8 +71,8 @@ class SlotInfo:
 
     ``type``: ``logical`` or ``physical``. ``kept``: ``temporary`` for one that goes with its connection, ``failover`` for
     one that is copied to standbys, ``synced`` for such a copy (both PostgreSQL 17 and later), else None. ``plugin`` and
-    ``database`` are None for a physical slot. ``node`` and ``host``: the node of this database whose slot it is, None if it
-    is none of them, or if this role may not read who they are.
+    ``database`` are None for a physical slot. ``ours``: it is in this database's ``realtime.slots``; false also if this role
+    may not read that. ``node`` and ``host``: the node whose slot it is, None if it is not ours, or its node is gone.
     ``lag_bytes``: WAL written since the position that the consumer has confirmed. ``lag_seconds`` is the best estimate
     the server can give: for an active slot how long the last confirmation took (0: up to date), for an inactive one
     since when it is inactive (PostgreSQL 17 and later), else None. ``retained_bytes``: WAL that the slot keeps from
@@ -85,6 +85,7 @@ class SlotInfo:
     plugin: str | None
     database: str | None
     active: bool
+    ours: bool
     node: str | None
     host: str | None
     lag_bytes: int | None
@@ -109,6 +110,7 @@ async def list_slots(connection: psycopg.AsyncConnection[Any]) -> list[SlotInfo]
         if reason:
             row["wal_status"] = f"{row['wal_status']} ({reason})"
         owner = owners.get(row["name"]) if row.pop("here") else None
+        row["ours"] = owner is not None
         row["node"], row["host"] = (owner["id"], owner["host"]) if owner is not None else (None, None)
     return [SlotInfo(**row) for row in rows]
 

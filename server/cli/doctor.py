@@ -179,7 +179,7 @@ def _collation(connection: _Connection) -> Iterator[Finding]:
 
 
 def _slots(connection: _Connection) -> Iterator[Finding]:
-    """Every slot of the cluster: each of them can hold WAL. Only those in ``realtime.nodes`` are ours to drop."""
+    """Every slot of the cluster: each of them can hold WAL. Only those in ``realtime.slots`` are ours to drop."""
     own = own_slots(connection)
     holding, others = [], []
     for slot in connection.execute(query("doctor_slots")).fetchall():

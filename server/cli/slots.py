@@ -39,7 +39,7 @@ def _row(slot: SlotInfo) -> tuple[str, ...]:
         slot.database or "-",
         slot.plugin or "-",
         "yes" if slot.active else "no",
-        f"{slot.node} on {slot.host or '?'}" if slot.node else "-",
+        f"{slot.node} on {slot.host or '?'}" if slot.node else "a node that is gone" if slot.ours else "-",
         size_in_words(slot.lag_bytes),
         "-" if slot.lag_seconds is None else f"{slot.lag_seconds:.1f}",
         size_in_words(slot.retained_bytes),
@@ -62,7 +62,7 @@ async def drop(dsn: str, name: str, force: str | None, ask: Callable[[str], str]
         slot = next((slot for slot in await list_slots(connection) if slot.name == name), None)
         if slot is None:
             raise FeedError(f"there is no replication slot {name!r}")
-        if slot.node is None and not slot.active:  # a slot in use is refused by drop_slot, with its user
+        if not slot.ours and not slot.active:  # a slot in use is refused by drop_slot, with its user
             _insist(slot, force, ask)
         await drop_slot(connection, name)
 

@@ -143,8 +143,9 @@ group by m.channel, m.xid
 -- name: engine_others_behind
 -- Other living nodes that have not yet confirmed everything before a position. One that has lost its stream for a moment counts as long as it has
 -- clients: they will hear from it what the stream says.
-select n.id from realtime.nodes n
-join pg_replication_slots s on s.slot_name = n.slot_name and s.database = current_database()
+select distinct n.id from realtime.nodes n
+join realtime.slots o on o.node = n.id
+join pg_replication_slots s on s.slot_name = o.name and s.database = current_database()
 where n.id <> %(node)s and n.lease_expires_at > clock_timestamp() and s.confirmed_flush_lsn < %(position)s::pg_lsn
   and (s.active or exists (select from realtime.connections c where c.node_id = n.id and c.dropped_at is null))
 

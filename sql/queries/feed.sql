@@ -8,7 +8,7 @@ select current_setting('server_version_num')::int as version,
        pg_is_in_recovery() as in_recovery,
        exists (select from pg_event_trigger where evtname = 'realtime_ddl_end' and evtenabled <> 'D') as announces_ddl,
        (select oid::bigint from pg_publication where pubname = %(publication)s) as publication,
-       exists (select from pg_tables where schemaname = 'realtime' and tablename = 'nodes') as migrated,
+       exists (select from pg_tables where schemaname = 'realtime' and tablename = 'slots') as migrated,
        case when not pg_is_in_recovery() then left(pg_walfile_name(pg_current_wal_lsn()), 8) end as timeline,
        current_database()::text as database
 
@@ -130,27 +130,53 @@ left join pg_stat_replication r on r.pid = s.active_pid
 order by s.slot_name
 
 -- name: feed_node_register
--- This node is alive; made: it has a new row. Refused (unique violation) if another node owns the slot and its lease has not run out.
-insert into realtime.nodes as n (id, slot_name, throw_away, host, pid, lease_expires_at)
-values (%(node)s, %(slot)s, %(throw_away)s, %(host)s, %(pid)s, clock_timestamp() + make_interval(secs => %(lease)s))
+-- This node is alive, and the slot is its own; made: it has a new row. No row, and nothing is written, if the slot belongs to another node.
+-- A slot that was this node's before is left to be dropped. The node's row is locked before the slot's, as it is where a node is removed.
+with locked as materialized (
+  select n.id from realtime.nodes n where n.id = %(node)s for no key update
+), claimed as (
+  insert into realtime.slots as s (name, node, ephemeral)
+  select %(slot)s, %(node)s, %(ephemeral)s from (select count(*) from locked) one
+  on conflict (name) do update set node = excluded.node, ephemeral = excluded.ephemeral
+  where s.node is null or s.node = excluded.node
+  returning s.name
+), released as (
+  update realtime.slots s set node = null from claimed where s.node = %(node)s and s.name <> claimed.name
+)
+insert into realtime.nodes as n (id, host, pid, lease_expires_at)
+select %(node)s, %(host)s, %(pid)s, clock_timestamp() + make_interval(secs => %(lease)s) from claimed
 on conflict (id) do update
-  set slot_name = excluded.slot_name, throw_away = excluded.throw_away, host = excluded.host, pid = excluded.pid,
+  set host = excluded.host, pid = excluded.pid,
       started_at = case when (n.host, n.pid) is distinct from (excluded.host, excluded.pid) then now() else n.started_at end,
       lease_expires_at = excluded.lease_expires_at
 returning xmax = 0 as made
 
 -- name: feed_node_owner
 -- Which other node owns a slot.
-select id, coalesce(host, 'unknown host') as host, lease_expires_at < clock_timestamp() as expired
-from realtime.nodes where slot_name = %(slot)s and id <> %(node)s
+select n.id, coalesce(n.host, 'unknown host') as host, n.lease_expires_at < clock_timestamp() as expired
+from realtime.slots s join realtime.nodes n on n.id = s.node
+where s.name = %(slot)s and n.id <> %(node)s
 
--- name: feed_nodes_expired
--- Other nodes whose lease has run out, with the state of their slots.
-select n.id, n.slot_name::text as slot, s.slot_name is not null as has_slot, coalesce(s.active, false) as active
+-- name: feed_left_slots
+-- Other nodes whose lease has run out, with their slots, and slots whose node is gone. active: the slot, or another one of that node, is in use.
+select n.id, s.name::text as slot, p.slot_name is not null as has_slot, bool_or(coalesce(p.active, false)) over (partition by n.id) as active
 from realtime.nodes n
-left join pg_replication_slots s on s.slot_name = n.slot_name and s.database = current_database()
+left join realtime.slots s on s.node = n.id
+left join pg_replication_slots p on p.slot_name = s.name and p.database = current_database()
 where n.lease_expires_at < clock_timestamp() and n.id <> %(node)s
+union all
+select null, s.name::text, p.slot_name is not null, coalesce(p.active, false)
+from realtime.slots s
+left join pg_replication_slots p on p.slot_name = s.name and p.database = current_database()
+where s.node is null and s.name <> %(slot)s
 
 -- name: feed_node_remove
--- A node is gone. Its lease is checked again: it may have come back.
-delete from realtime.nodes where id = %(node)s and (%(always)s or lease_expires_at < clock_timestamp())
+-- A node is gone, and its slots are dropped or not its own. Its lease is checked again: it may have come back.
+with removed as (
+  delete from realtime.nodes where id = %(node)s and (%(always)s or lease_expires_at < clock_timestamp()) returning id
+)
+delete from realtime.slots where node in (select id from removed)
+
+-- name: feed_slot_remove
+-- A slot without a node was dropped.
+delete from realtime.slots where name = %(slot)s and node is null

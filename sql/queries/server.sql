@@ -116,7 +116,7 @@ with wanted (relation, name, fires) as (
                ('channels', 'check_channel', 'O'), ('channel_defaults', 'check_default', 'O'), ('messages', 'check_size', 'O'), ('messages', 'zzz_own_xid', 'O'),
                ('routes', 'check_route', 'O'),
                ('settings', 'leave_out', 'R'), ('epochs', 'leave_out', 'R'), ('commits', 'leave_out', 'R'), ('expired', 'leave_out', 'R'),
-               ('dropped_days', 'leave_out', 'R'), ('nodes', 'leave_out', 'R'), ('connections', 'leave_out', 'R'), ('presence', 'leave_out', 'R'),
+               ('dropped_days', 'leave_out', 'R'), ('slots', 'leave_out', 'R'), ('nodes', 'leave_out', 'R'), ('connections', 'leave_out', 'R'), ('presence', 'leave_out', 'R'),
                ('messages', 'take_local_xid', 'R'), ('message_ids', 'take_local_xid', 'R')) w (relation, name, fires)
   union all
   select p.relid, 'realtime_truncate', 'A'
@@ -146,13 +146,13 @@ order by 1
 select m.statement from pg_roles r, realtime.missing_privileges(r.rolname, 'publish') m where r.rolname = 'realtime_publisher'
 
 -- name: nodes_readable
--- Whether the table of nodes is there and this role may read it.
-select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-               where n.nspname = 'realtime' and c.relname = 'nodes' and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')) as readable
+-- Whether the tables of nodes and of their slots are there and this role may read them.
+select count(*) = 2 as readable from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = 'realtime' and c.relname in ('nodes', 'slots') and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
 
 -- name: node_slots
--- The slots of this database's nodes, with the nodes.
-select n.slot_name::text as slot, n.id, n.host from realtime.nodes n
+-- The slots of this database's nodes, with the nodes; without one if that is gone.
+select s.name::text as slot, n.id, n.host from realtime.slots s left join realtime.nodes n on n.id = s.node
 
 -- name: doctor_collections
 -- Each exposed table: is it there, published and readable for clients' SQL, which of its members (itself or its partitions) cannot be
@@ -209,7 +209,7 @@ select pg_create_logical_replication_slot('realtime_doctor_' || pg_backend_pid()
 -- name: missing_tables
 -- Which tables of ours are not there, as of the last numbered migration.
 select array(
-  select t.name from unnest(array['migrations', 'collections', 'nodes', 'settings', 'channel_defaults', 'channels', 'messages',
+  select t.name from unnest(array['migrations', 'collections', 'nodes', 'slots', 'settings', 'channel_defaults', 'channels', 'messages',
     'messages_default', 'commits', 'expired', 'dropped_days', 'message_ids', 'connections', 'presence', 'last_seen', 'routes',
     'preferences', 'epochs', 'server_roles']) t (name)
   where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'realtime' and c.relname = t.name)

@@ -36,8 +36,9 @@ begin
   -- For clients that do not tell the epoch: every position they have is before this, or in the future of this cluster.
   insert into realtime.expired (channel, "position", seq) values ('', today - 1, 0);
   -- Servers of the old cluster have no slot here; those that have one are running already, this one among them.
-  delete from realtime.nodes n
-  where not exists (select from pg_replication_slots s where s.slot_name = n.slot_name and s.database = current_database());
+  delete from realtime.slots o
+  where not exists (select from pg_replication_slots s where s.slot_name = o.name and s.database = current_database());
+  delete from realtime.nodes n where not exists (select from realtime.slots o where o.node = n.id);
   update realtime.settings set system_identifier = here, timeline = line, epoch = left(md5(gen_random_uuid()::text), 12);
   return true;
 end

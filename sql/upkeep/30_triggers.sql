@@ -24,7 +24,7 @@ select realtime.keep_trigger('realtime.routes', 'check_route', 'O',
 -- What another cluster says of itself is not for this one (sql/schema/38_replication.sql). Rows of nodes and connections that go there go here, too.
 select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'leave_out', 'R', format(
   'CREATE TRIGGER leave_out BEFORE INSERT OR DELETE OR UPDATE ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.leave_out()', t.name))
-from unnest('{settings,epochs,commits,expired,dropped_days}'::text[]) t (name);
+from unnest('{settings,epochs,commits,expired,dropped_days,slots}'::text[]) t (name);
 select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'leave_out', 'R', format(
   'CREATE TRIGGER leave_out BEFORE INSERT OR UPDATE ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.leave_out()', t.name))
 from unnest('{nodes,connections,presence}'::text[]) t (name);

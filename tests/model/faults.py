@@ -34,7 +34,7 @@ _STATEMENTS = {
     "backends": "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
     " and application_name like %s and pid <> pg_backend_pid()",
     "walsender": "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = %s and active",
-    "node": "delete from realtime.nodes where slot_name = %s returning id",
+    "node": "delete from realtime.nodes where id = (select node from realtime.slots where name = %s) returning id",
     "drop_slot": "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s and not active",
 }
 _EXPECTED = ("42710", "RT004", "40P01")

@@ -14,7 +14,7 @@ from server.rest import Rest
 KEY = "correct horse"
 LOCAL = "http://localhost:8000"
 SOMEBODY = """
-insert into realtime.nodes (id, slot_name, lease_expires_at) values ('n1', 's1', now() + interval '1 hour');
+insert into realtime.nodes (id, lease_expires_at) values ('n1', now() + interval '1 hour');
 insert into realtime.connections (id, node_id, user_id, transport, ip, attributes) values
   ('c1', 'n1', 'ada', 'websocket', '192.0.2.1', '{"team": "red"}'), ('c2', 'n1', 'ada', 'websocket', null, '{}'),
   ('c3', 'n1', null, 'sse', null, '{}');

@@ -204,7 +204,8 @@ async def test_positions_are_not_made_up_while_another_node_with_clients_may_kno
     run(
         database,
         "select pg_create_logical_replication_slot('theirs', 'pgoutput');"
-        "insert into realtime.nodes (id, slot_name, lease_expires_at) values ('they', 'theirs', now() + interval '1 h')",
+        "insert into realtime.nodes (id, lease_expires_at) values ('they', now() + interval '1 h');"
+        "insert into realtime.slots (name, node) values ('theirs', 'they')",
     )
     async with node(database) as one:
         asked = {"node": one.feed.settings.node, "position": "FFFF/0"}

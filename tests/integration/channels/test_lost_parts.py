@@ -129,7 +129,7 @@ async def test_a_node_starts_although_a_trigger_keeps_the_connections_of_an_earl
     database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     node_id = "n_earlier"
-    run(database, "insert into realtime.nodes (id, slot_name, lease_expires_at) values (%s, 'earlier', now())", node_id)
+    run(database, "insert into realtime.nodes (id, lease_expires_at) values (%s, now())", node_id)
     run(database, "insert into realtime.connections (id, node_id, transport) values ('old', %s, 'websocket')", node_id)
     for statement in REFUSES:
         run(database, statement)

@@ -17,7 +17,7 @@ from tests.support.channel_nodes import PATIENCE, read, run
 async def store(database: str) -> AsyncIterator[Store]:
     run(
         database,
-        "insert into realtime.nodes (id, slot_name, lease_expires_at) values ('n', 's', now() + interval '1 h')",
+        "insert into realtime.nodes (id, lease_expires_at) values ('n', now() + interval '1 h')",
     )
     store = Store(database, "n", 2, 10.0)
     await store.open()

@@ -79,8 +79,8 @@ def test_a_slot_that_is_no_nodes_of_this_database_is_dropped_only_by_its_name_tw
     with database_on(pg18) as other:  # where neither slot is a node's, even if a node there has that name
         run_sql(
             other,
-            "insert into realtime.nodes (id, slot_name, lease_expires_at)"
-            f" values ('n', '{foreign_slot}', now()), ('p', '{physical_slot}', now())",
+            "insert into realtime.nodes (id, lease_expires_at) values ('n', now()), ('p', now());"
+            f"insert into realtime.slots (name, node) values ('{foreign_slot}', 'n'), ('{physical_slot}', 'p')",
         )
         for name, kind in ((foreign_slot, "a logical slot of database"), (physical_slot, "a physical slot")):
             for dsn in (database, other):

@@ -41,9 +41,9 @@ def make_dead_node(place: Place, name: str, *, slot: bool = True) -> None:
         if slot:
             sql.execute("select pg_create_logical_replication_slot(%s, %s)", [name, place.decoder])
         sql.execute(
-            "insert into realtime.nodes (id, slot_name, lease_expires_at) values (%s, %s, now() - interval '1 s')",
-            [f"node {name}", name],
+            "insert into realtime.nodes (id, lease_expires_at) values (%s, now() - interval '1 s')", [f"node {name}"]
         )
+        sql.execute("insert into realtime.slots (name, node) values (%s, %s)", [name, f"node {name}"])
 
 
 async def test_an_ephemeral_node_leaves_nothing(place: Place) -> None:
@@ -120,6 +120,53 @@ async def test_the_slot_of_a_dead_node_is_dropped_by_another(place: Place) -> No
         make_dead_node(place, "later")
         await until(lambda: "later" not in slots(place) and list(nodes(place)) == [settings.slot_name])
         assert "not_ours" in slots(place)
+
+
+def owners(place: Place) -> dict[str, str | None]:
+    """The slots in ``realtime.slots`` and their nodes."""
+    with place.connect() as sql:
+        return dict(sql.execute("select name, node from realtime.slots").fetchall())
+
+
+async def test_the_slot_of_a_deleted_node_is_dropped_once_nothing_uses_it(place: Place) -> None:
+    one, other = place.settings(ephemeral=False, node_id="one"), place.settings(lease=0.3)
+    async with reading(place.dsn, other):
+        async with reading(place.dsn, one):
+            with place.connect() as sql:
+                sql.execute("delete from realtime.nodes where id = 'one'")
+                assert owners(place) == {one.slot_name: None, other.slot_name: other.node}
+                make_dead_node(place, "witness")
+                await until(lambda: "witness" not in slots(place))
+                assert one.slot_name in slots(place)  # the stream uses it
+        with place.connect() as sql:
+            sql.execute("delete from realtime.nodes where id = 'one'")
+        await until(lambda: slots(place) == [other.slot_name])
+        await until(lambda: owners(place) == {other.slot_name: other.node})
+
+
+async def test_a_node_that_takes_another_slot_leaves_none_behind(place: Place) -> None:
+    before = place.settings(ephemeral=False, node_id="me")
+    async with reading(place.dsn, before):
+        pass
+    after = place.settings(node_id="me", lease=0.3)
+    async with reading(place.dsn, after):
+        assert slots(place) == [after.slot_name]
+        await until(lambda: owners(place) == {after.slot_name: "me"})
+    assert (slots(place), nodes(place), owners(place)) == ([], {}, {})
+
+
+async def test_a_node_says_that_another_version_has_migrated_its_tables(place: Place) -> None:
+    with place.connect() as sql:
+        async with reading(place.dsn, place.settings()) as reader:
+            sql.execute("alter table realtime.nodes rename lease_expires_at to later")
+            sql.execute("select pg_logical_emit_message(false, 'realtime.test', 'the stream goes on')")
+            assert (await reader.messages())[0].content == b"the stream goes on"
+            sql.execute("select pg_terminate_backend(%s)", [reader.feed.walsender])
+            await until(lambda: "another version has migrated the schema" in (reader.feed.state.reason or ""))
+            assert reader.feed.state.status == "reconnecting"
+            sql.execute("alter table realtime.nodes rename later to lease_expires_at")
+            async with asyncio.timeout(PATIENCE):
+                await reader.feed.streaming()
 
 
 async def test_a_slot_in_use_is_not_dropped_although_its_lease_ran_out(place: Place) -> None:

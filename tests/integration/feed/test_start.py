@@ -77,7 +77,9 @@ async def test_only_the_attempt_decides_whether_a_role_may_replicate(place: Plac
         sql.execute("create role sender login replication in role plain")
         try:
             sql.execute("grant usage on schema realtime to plain")
-            sql.execute("grant select, insert, update, delete on realtime.nodes, realtime.collections to plain")
+            sql.execute(
+                "grant select, insert, update, delete on realtime.nodes, realtime.slots, realtime.collections to plain"
+            )
             settings = place.settings(lease=0.5)
             reason = await refusal(place.dsn.replace("postgres@", "plain@"), settings)
             assert "ALTER ROLE plain REPLICATION" in reason
@@ -85,8 +87,8 @@ async def test_only_the_attempt_decides_whether_a_role_may_replicate(place: Plac
             sql.execute(f"alter role sender in database {sql.info.dbname} set role = 'plain'")
             sql.execute("select pg_create_logical_replication_slot('dead_slot', %s)", [place.decoder])
             sql.execute(
-                "insert into realtime.nodes (id, slot_name, throw_away, lease_expires_at) "
-                "values ('dead', 'dead_slot', true, now() - interval '1 hour')"
+                "insert into realtime.nodes (id, lease_expires_at) values ('dead', now() - interval '1 hour');"
+                "insert into realtime.slots (name, node, ephemeral) values ('dead_slot', 'dead', true)"
             )
             async with Feed(place.dsn.replace("postgres@", "sender@"), settings) as feed:
                 async with asyncio.timeout(PATIENCE):

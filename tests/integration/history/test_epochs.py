@@ -184,7 +184,9 @@ async def test_a_dump_in_another_cluster_keeps_messages_and_starts_positions_ane
         run(target, "select pg_logical_emit_message(false, 'x', repeat('x', 1000000)) from generate_series(1, 200)")
     async with node(target, slot="same_name") as one:
         assert one.channels.epoch != old
-        assert read(target, "select id, slot_name from realtime.nodes") == [("same_name", "same_name")]
+        assert read(
+            target, "select n.id, s.name from realtime.nodes n full join realtime.slots s on s.node = n.id"
+        ) == [("same_name", "same_name")]
         assert read(target, "select count(*) from realtime.connections") == [(0,)]
         for since in (live.positions[1], live.positions[3], began):
             for epoch in (old, None):

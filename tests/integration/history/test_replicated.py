@@ -12,7 +12,7 @@ from tests.support.channel_nodes import node, read, run, until
 
 TABLES = (
     "realtime.messages, realtime.message_ids, realtime.commits, realtime.expired, realtime.epochs, realtime.settings, "
-    "realtime.nodes, realtime.connections, realtime.presence, realtime.channels, realtime.last_seen"
+    "realtime.nodes, realtime.slots, realtime.connections, realtime.presence, realtime.channels, realtime.last_seen"
 )
 
 
@@ -55,4 +55,5 @@ async def test_replicated_messages_are_in_the_order_in_which_they_came_whatever_
             assert (await new.publish("room", "again", id="i1")).id == "i1"
             assert new.channels.presence("room")["users"] == []
             assert read(target, "select count(*) from realtime.nodes") == [(1,)]
+            assert read(target, "select count(*) from realtime.slots") == [(1,)]
             assert read(target, "select epoch from realtime.settings") == [(new.channels.epoch,)]

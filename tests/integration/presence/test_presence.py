@@ -204,7 +204,7 @@ async def test_members_of_a_node_that_died_leave(database: str) -> None:
         watcher = await one.listen(ROOM, user="w", presence={})
         run(
             database,
-            "insert into realtime.nodes (id, slot_name, lease_expires_at) values ('dead', 'dead', now() + interval '1 s');"
+            "insert into realtime.nodes (id, lease_expires_at) values ('dead', now() + interval '1 s');"
             "insert into realtime.connections (id, node_id, transport) values ('c', 'dead', 'websocket');"
             f"insert into realtime.presence (channel, connection_id, user_id) values ('{ROOM}', 'c', 'ann')",
         )

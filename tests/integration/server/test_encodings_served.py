@@ -66,7 +66,7 @@ async def test_a_database_in_another_encoding_is_migrated_exposed_served_and_fol
     assert not any("COLLATE" in finding.remedy for finding in found)  # it would not help there
     run(encoded, f'alter table "{table}" rename to "{text}"')
     assert any(f'public."{text}"' in finding.remedy for finding in diagnose(encoded, Settings()))
-    async with serving(encoded, free_port(), slot_name=slot_name(), throw_away=True) as server:
+    async with serving(encoded, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         async with connect(server.websocket) as client:
             listener = Listener(client)
             query = {"where": [[text, "in", [text, "x"]]]}

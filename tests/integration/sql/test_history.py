@@ -259,12 +259,8 @@ def test_after_a_restore_into_another_cluster_messages_are_kept_and_old_position
     epochs = [value(db, "select realtime.epoch()")]
     run(db, "select pg_create_logical_replication_slot('here', 'pgoutput')")
     for name in ("here", "gone"):
-        run(
-            db,
-            "insert into realtime.nodes (id, slot_name, lease_expires_at) values (%s, %s, now() + '1 hour')",
-            name,
-            name,
-        )
+        run(db, "insert into realtime.nodes (id, lease_expires_at) values (%s, now() + '1 hour')", name)
+        run(db, "insert into realtime.slots (name, node) values (%s, %s)", name, name)
         run(db, "insert into realtime.connections (id, node_id, transport) values (%s, %s, 'x')", name, name)
     run(db, "update realtime.settings set system_identifier = '1'")
     assert named(db, "engine_adopt_cluster") == [{"adopted": True}]
@@ -272,6 +268,7 @@ def test_after_a_restore_into_another_cluster_messages_are_kept_and_old_position
     epochs.append(value(db, "select realtime.epoch()"))
     assert epochs[0] != epochs[1]
     assert run(db, "select id from realtime.nodes") == [{"id": "here"}]
+    assert run(db, "select name, node from realtime.slots") == [{"name": "here", "node": "here"}]
     assert run(db, "select id from realtime.connections") == [{"id": "here"}]
     run(db, "select pg_drop_replication_slot('here')")
     assert texts(db, "'r'") == [1, 2, 3]

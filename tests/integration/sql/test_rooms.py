@@ -13,9 +13,8 @@ from tests.integration.sql.conftest import Connect, Connection, Stream, named, r
 def node(db: Connection, name: str = "n1") -> None:
     run(
         db,
-        "insert into realtime.nodes (id, slot_name, lease_expires_at) values (%s, %s, now() + interval '1 minute')",
+        "insert into realtime.nodes (id, lease_expires_at) values (%s, now() + interval '1 minute')",
         name,
-        f"slot_{name}",
     )
 
 
