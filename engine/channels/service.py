@@ -49,6 +49,7 @@ from engine.channels.presence.connections import Connections
 from engine.channels.publish.batch import storable
 from engine.channels.publish.publisher import Publisher
 from engine.errors import InvalidQueryError
+from engine.feed.leases import NodeLease
 from engine.lsn import Lsn
 from engine.postgres.errors import in_words, reason
 from engine.postgres.pool import LOCK_TIMEOUT
@@ -67,12 +68,18 @@ _LAST_RECORDS = 2.0  # seconds that a stop waits for them
 class Channels:
     """Channels, presence and messages of one node.
 
-    Make it before ``stream.start()``, start it after. ``pooled_dsn``: a pooler before the same database, for all but the
-    publisher, which has to know its session.
+    Make it before ``stream.start()``, start it after. ``lease``: the node's, on whose row its connections hang.
+    ``pooled_dsn``: a pooler before the same database, for all but the publisher, which has to know its session.
     """
 
     def __init__(
-        self, dsn: str, stream: StreamDriver, settings: ChannelSettings, *, pooled_dsn: str | None = None
+        self,
+        dsn: str,
+        stream: StreamDriver,
+        lease: NodeLease,
+        settings: ChannelSettings,
+        *,
+        pooled_dsn: str | None = None,
     ) -> None:
         self.settings = settings
         self._background = Background("channels")
@@ -116,7 +123,7 @@ class Channels:
         )
         self._handover = HandOver(self.core, stream, self._store, HistoryReader(self._reader), self._epochs, settings)
         self._connections = Connections(
-            self.core, self._store, self._background.spawn, stream, settings, self._failures
+            self.core, self._store, self._background.spawn, stream, lease, settings, self._failures
         )
         self._maintenance = Maintenance(self._store, settings)
         self._recovery: asyncio.Task[None] | None = None

@@ -147,10 +147,6 @@ class Feed:
         """
         self._abandoned = True
 
-    async def renew_lease(self) -> None:
-        """Write this node's row now. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
-        await self.lease.renew()
-
     async def streaming(self) -> None:
         """Wait until the feed streams. Raises ``FeedError`` if it cannot start, or is closed."""
         while self.state.status != "streaming":

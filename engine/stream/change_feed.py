@@ -43,7 +43,3 @@ class ChangeFeed(Protocol):
     def on_reconnect(self, tell: Callable[[], None]) -> None:
         """Call ``tell`` when the server was reached again, before an event comes from there."""
         ...
-
-    async def renew_lease(self) -> None:
-        """Write this node's row."""
-        ...

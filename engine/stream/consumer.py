@@ -142,10 +142,6 @@ class StreamDriver:
         """Call ``tell`` when the server was reached again; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
         self._feed.on_reconnect(tell)
 
-    async def renew_lease(self) -> None:
-        """Write this node's row now. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
-        await self._feed.renew_lease()
-
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def _consume(self) -> None:

@@ -77,7 +77,11 @@ class Node:
         stream = StreamDriver(self._feed, reader)
         live = LiveQueries(stream, reader, tuning)
         channels = Channels(
-            self._dsn, stream, ChannelSettings(node_id=_feed_settings(self._settings).node), pooled_dsn=pooled
+            self._dsn,
+            stream,
+            self._feed.lease,
+            ChannelSettings(node_id=_feed_settings(self._settings).node),
+            pooled_dsn=pooled,
         )
         for service in (stream, live, channels):
             service.on_failure(self._fail)

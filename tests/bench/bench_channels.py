@@ -129,7 +129,7 @@ async def measure(postgres: LocalPostgres, dsn: str, rate: int, seconds: float) 
     async with Feed(dsn, settings) as feed:
         await feed.streaming()
         following = StreamAndLive(dsn, feed, trim_interval=1.0)
-        channels = Channels(dsn, following.stream, ChannelSettings(node_id=settings.node))
+        channels = Channels(dsn, following.stream, feed.lease, ChannelSettings(node_id=settings.node))
         await following.start()
         await channels.start()
         subscribers = [Subscriber(number == 0) for number in range(SUBSCRIBERS)]

@@ -134,7 +134,10 @@ async def node(
             await source.streaming()
         following = StreamAndLive(dsn, source, LiveSettings(stream_generated=decoder == "pgoutput"), trim_interval=0.05)
         channels = Channels(
-            through or dsn, following.stream, ChannelSettings(node_id=settings.node, **{"trim_interval": 0.05, **more})
+            through or dsn,
+            following.stream,
+            source.lease,
+            ChannelSettings(node_id=settings.node, **{"trim_interval": 0.05, **more}),
         )
         try:
             await following.start()

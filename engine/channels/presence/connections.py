@@ -39,6 +39,7 @@ from engine.channels.presence.membership import Membership
 from engine.channels.presence.mute_sync import MuteRules
 from engine.channels.presence.registry import ConnectionRegistry, Follower
 from engine.errors import RealtimeError
+from engine.feed.leases import NodeLease
 from engine.lsn import Lsn
 
 __all__ = ["Connections"]
@@ -61,6 +62,7 @@ class Connections:
         store: Store,
         spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
         stream: Follower,
+        lease: NodeLease,
         settings: ChannelSettings,
         failures: FaultBarrier,
     ) -> None:
@@ -68,7 +70,7 @@ class Connections:
         self._failures = failures
         self._store = store
         self._spawn = spawn
-        self.clients = ConnectionRegistry(store, stream, settings.node_id, self._ended)
+        self.clients = ConnectionRegistry(store, stream, lease, settings.node_id, self._ended)
         self.attendance = Membership(core, store, spawn, settings.timeout)
         self._tastes = MuteRules(store, stream.reached)
         self._open: set[tuple[str, str]] = set()  # presence of these that will have to be swept

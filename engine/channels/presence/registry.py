@@ -18,6 +18,7 @@ import psycopg
 from engine.channels.core.model import Deliver, DisconnectedError, Member, NodeRemovedError, UnavailableError
 from engine.channels.db.store import Store
 from engine.errors import FeedError, RealtimeError
+from engine.feed.leases import NodeLease
 from engine.lsn import Lsn
 
 __all__ = ["ConnectionRegistry", "Follower"]
@@ -28,10 +29,6 @@ class Follower(Protocol):
 
     async def reached(self, position: Lsn) -> None:
         """Wait until everything before ``position`` has been taken from the stream."""
-        ...
-
-    async def renew_lease(self) -> None:
-        """Write this node's row. Raises ``FeedError``, ``psycopg.Error`` or ``OSError``."""
         ...
 
 
@@ -47,10 +44,16 @@ class ConnectionRegistry:
     """See the module. ``ended`` is told who has lost its row, and why."""
 
     def __init__(
-        self, store: Store, stream: Follower, node_id: str, ended: Callable[[Member, Deliver, RealtimeError], None]
+        self,
+        store: Store,
+        stream: Follower,
+        lease: NodeLease,
+        node_id: str,
+        ended: Callable[[Member, Deliver, RealtimeError], None],
     ) -> None:
         self._store = store
         self._stream = stream
+        self._lease = lease
         self._node = node_id
         self._ended = ended
         self._clients: dict[str, _Client] = {}
@@ -92,7 +95,7 @@ class ConnectionRegistry:
             await self._store.connect(member)
         except psycopg.errors.ForeignKeyViolation:  # this node was removed, and has not registered again
             try:
-                await self._stream.renew_lease()
+                await self._lease.renew()
                 await self._note_incarnation()
                 await self._store.connect(member)
             except (psycopg.Error, FeedError, OSError) as error:

@@ -45,7 +45,7 @@ async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_w
     async with Feed(database, settings) as feed, asyncio.timeout(PATIENCE):
         await feed.streaming()
         following = StreamAndLive(database, feed)
-        channels = Channels(database, following.stream, ChannelSettings(node_id=settings.node))
+        channels = Channels(database, following.stream, feed.lease, ChannelSettings(node_id=settings.node))
         one = Node(database, feed, following, channels)
         try:
             await following.start()

@@ -40,8 +40,6 @@ class FakeFeed:
 
     def on_reconnect(self, tell: Callable[[], None]) -> None: ...
 
-    async def renew_lease(self) -> None: ...
-
 
 class FakeConsumer:
     """Notes in ``log`` what it is given; does not finish a transaction while ``waits``.."""
