@@ -116,7 +116,7 @@ class Channels:
             self._locks,
             stream.reached,
             self.core.ledger.position_of,
-            gather=settings.gather,
+            linger=settings.linger,
             batch=settings.batch,
             queue=settings.queue,
             timeout=settings.publish_timeout,

@@ -18,7 +18,7 @@ class ChannelSettings:
         max_replay_bytes: bytes of payload that ``since`` brings at most; a client that missed more is told
         ``recovered: false``.
         max_history_bytes: bytes of payload that ``history`` brings at most; beyond it, it brings fewer messages.
-        gather: how long a publish may wait for others to share its commit.
+        linger: how long a publish may wait for others to share its commit.
         batch: messages per commit at most.
         queue: publishes that may wait; beyond it, publishing waits (back-pressure).
         record_interval: how often the commit positions of delivered messages are written.
@@ -35,7 +35,7 @@ class ChannelSettings:
     max_replay: int = 10_000
     max_replay_bytes: int = 64 << 20
     max_history_bytes: int = 16 << 20
-    gather: float = 0.002
+    linger: float = 0.002
     batch: int = 500
     queue: int = 10_000
     record_interval: float = 0.02

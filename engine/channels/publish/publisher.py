@@ -55,7 +55,7 @@ class Publisher:
         store: asked what became of messages; ``locks``: which tables are locked.
         reached: waits until the stream has passed a position.
         position_of: the commit position of a transaction (64-bit id), if the ledger knows it.
-        gather: seconds to wait for others; ``batch``: messages per commit; ``queue``: messages that may wait.
+        linger: seconds to wait for others; ``batch``: messages per commit; ``queue``: messages that may wait.
         timeout: seconds after which a message that has no other answer gets an error.
     """
 
@@ -68,7 +68,7 @@ class Publisher:
         reached: Callable[[Lsn], Awaitable[None]],
         position_of: Callable[[int], Lsn | None],
         *,
-        gather: float,
+        linger: float,
         batch: int,
         queue: int,
         timeout: float,
@@ -76,7 +76,7 @@ class Publisher:
         self._session = PublishSession(dsn, f"realtime publisher {node_id}", store)
         self._store = store
         self._reached = reached
-        self._gather = gather
+        self._linger = linger
         self._timeout = timeout
         self._blockage = Blockage(locks, batch, _RETRY)
         self._trouble = Trouble()
@@ -134,7 +134,7 @@ class Publisher:
                 if not self._queue.wanted.is_set():
                     continue
                 if not self._queue.has_batch:
-                    await self._linger()
+                    await self._fill_batch()
                 await self._commit(self._blockage.pass_by(self._queue.take()))
         finally:
             await self._session.hang_up()
@@ -192,9 +192,9 @@ class Publisher:
             async with asyncio.timeout(self._blockage.wait):
                 await self._queue.wanted.wait()
 
-    async def _linger(self) -> None:
+    async def _fill_batch(self) -> None:
         try:
-            async with asyncio.timeout(self._gather):
+            async with asyncio.timeout(self._linger):
                 await self._queue.full.wait()
         except TimeoutError:
             pass

@@ -103,7 +103,7 @@ CODES = {
 
 async def test_a_message_that_a_trigger_refuses_holds_up_no_other_whatever_the_sqlstate(database: str) -> None:
     trigger(database, "poison", " ".join(RAISES.format(state=state) for state in CODES) + " return new;")
-    async with node(database, gather=0.05) as one:
+    async with node(database, linger=0.05) as one:
         live = await one.listen("room")
         good = [asyncio.create_task(one.publish("room", number)) for number in range(4)]
         bad = {state: asyncio.create_task(one.publish("room", 0, state)) for state in CODES}
@@ -141,7 +141,7 @@ async def test_of_a_batch_in_which_triggers_leave_out_and_rename_each_message_ge
         "elsif new.event = 'renamed' then new.id := 'r';",
     )
     trigger(database, "filter", f"{leaves_out} {renames} end if; return new;")
-    async with node(database, gather=0.05) as one:
+    async with node(database, linger=0.05) as one:
         events = ["left-out", "renamed", "said", "left-out", "said"]
         sent = [one.publish("room", number, event, id=f"i{number}") for number, event in enumerate(events)]
         answers = await asyncio.gather(*sent, return_exceptions=True)
@@ -157,7 +157,7 @@ async def test_an_id_that_cannot_be_released_is_not_claimed_and_takes_no_other_m
 ) -> None:
     trigger(database, "leave_out", "if new.event = 'left-out' then return null; end if; return new;")
     run(database, TRIGGER_ON_RELEASE.format(state=state))
-    async with node(database, gather=0.05) as one:
+    async with node(database, linger=0.05) as one:
         live = await one.listen("room")
         left_out = asyncio.create_task(one.publish("room", 1, "left-out", id="i"))
         stored = [*await asyncio.gather(one.publish("room", 2, id="j"), one.publish("room", 3))]
