@@ -103,7 +103,7 @@ class Channels:
         self._schema = SchemaWatch(self._store)
         self._recorder = CommitRecorder(
             self._store,
-            self.core.ledger,
+            self.core.unrecorded,
             self._epochs,
             stream.confirm,
             settings.record_interval,
@@ -115,7 +115,7 @@ class Channels:
             self._store,
             self._locks,
             stream.reached,
-            self.core.ledger.position_of,
+            self.core.unrecorded.position_of,
             linger=settings.linger,
             batch=settings.batch,
             queue=settings.queue,
@@ -199,7 +199,7 @@ class Channels:
             "subscriptions": len(self.core.router),
             "messages": self.core.messages,
             "publishing": len(self._publisher),
-            "unrecorded": len(self.core.ledger.unrecorded),
+            "unrecorded": len(self.core.unrecorded.pending),
             "malformed": self.core.reader.isolated.count,
             "failures": self._failures.count,
         }
@@ -341,7 +341,7 @@ class Channels:
     @property
     def confirmable(self) -> Lsn | None:
         """How far the slot may be confirmed."""
-        return self.core.ledger.confirmable
+        return self.core.unrecorded.confirmable
 
     # -- effects ---------------------------------------------------------------------------------------------------
 

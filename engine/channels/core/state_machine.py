@@ -53,7 +53,7 @@ class ChannelCore:
     def __init__(self, position: Lsn) -> None:
         self.position = position
         self.reader = RecordReader()
-        self.ledger = UnrecordedMessages()
+        self.unrecorded = UnrecordedMessages()
         self.presence = PresenceState()
         self.rooms = Rooms()
         self.routes = Routes()
@@ -75,7 +75,7 @@ class ChannelCore:
     def seed(self, transactions: Iterable[Transaction]) -> None:
         """Transactions that were delivered before this core listened and that a snapshot might not show."""
         for transaction in transactions:
-            self.ledger.append(self.reader.records(transaction))
+            self.unrecorded.append(self.reader.records(transaction))
 
     def load(self, snapshot: Snapshot, tables: list[Rows], unseen: Iterable[Transaction]) -> None:
         """Start from the rows of presence, channels, channel_defaults and routes that ``snapshot`` shows, and catch up."""
@@ -84,7 +84,7 @@ class ChannelCore:
         room_events = self.rooms.load(rooms, defaults)
         self.routes.load(routes)
         if not known:  # what was delivered before the routes were known
-            for entry in self.ledger.unrecorded:
+            for entry in self.unrecorded.pending:
                 entry.copies = self.routes.copies(entry.messages)
         events = self.presence.load([presence_row(row) for row in presence])
         for transaction in unseen:
@@ -110,7 +110,7 @@ class ChannelCore:
             self._refuse(records, closed)
         if len(self.routes):
             records.copies = self.routes.copies(records.messages)
-        self.ledger.append(records)
+        self.unrecorded.append(records)
         if not records:
             return []
         effects: list[Effect] = []

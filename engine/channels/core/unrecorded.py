@@ -1,12 +1,11 @@
-"""The ledger: messages that were delivered but that a read of the tables might not show yet with their position.
+"""Unrecorded messages: delivered, but a read of the tables may not show them yet with their position.
 
-A replay reads rows and, from ``realtime.commits``, the positions of their transactions. Two things can be missing: a
-row, when the read's snapshot does not show its transaction yet; and its position, when nobody has written it yet.
-Invariant: for every read under way or to come, the ledger holds each delivered transaction with messages of which the
-read may miss either.
+A history read takes rows and, from ``realtime.commits``, the positions of their transactions. It can miss a row, whose
+transaction its snapshot does not show yet, or a position that no node has recorded yet. Invariant: for every read under
+way or to come, each delivered transaction with messages of which the read may miss either is here.
 
-So an entry leaves once its position is recorded and a snapshot taken after that has shown it, and no read that began
-before that snapshot is under way. The slot is confirmed only up to the oldest entry whose position is not recorded.
+An entry is removed once its position is recorded, a snapshot taken after that has shown it, and no read from before that
+snapshot is under way. The slot is confirmed only up to the oldest entry whose position is not recorded (``pending``).
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class UnrecordedMessages:
 
     def __init__(self) -> None:
         self._entries: dict[int, Entry] = {}  # by 32-bit xid, in commit order
-        self._unrecorded: dict[int, Entry] = {}
+        self._pending: dict[int, Entry] = {}
         self._delivered: Lsn = 0
         self._number = 0
         self._trusted = 0  # the number of the first read whose snapshot counts
@@ -57,18 +56,18 @@ class UnrecordedMessages:
         return len(self._entries)
 
     @property
-    def unrecorded(self) -> list[Entry]:
-        """What has yet to be recorded, in commit order."""
-        return list(self._unrecorded.values())
+    def pending(self) -> list[Entry]:
+        """Entries whose position is not recorded, in commit order."""
+        return list(self._pending.values())
 
-    def is_unrecorded(self, entry: Entry) -> bool:
-        """Whether ``entry`` has yet to be recorded."""
-        return self._unrecorded.get(entry.xid) is entry
+    def is_pending(self, entry: Entry) -> bool:
+        """Whether the position of ``entry`` is not recorded."""
+        return self._pending.get(entry.xid) is entry
 
     @property
     def confirmable(self) -> Lsn | None:
         """How far the slot may be confirmed; None: no objection."""
-        for entry in self._unrecorded.values():
+        for entry in self._pending.values():
             return entry.before
         return None
 
@@ -80,7 +79,7 @@ class UnrecordedMessages:
             entry = Entry(records.lsn, records.xid, records.full_xid, self._delivered, stored, records.copies, refused)
             self._entries[entry.xid] = entry
             if entry.full_xid or entry.copies:
-                self._unrecorded[entry.xid] = entry
+                self._pending[entry.xid] = entry
             else:
                 entry.recorded = self._number
         self._delivered = records.end
@@ -89,12 +88,12 @@ class UnrecordedMessages:
         """The positions of ``entries`` are written and committed."""
         for entry in entries:
             entry.recorded = self._number
-            self._unrecorded.pop(entry.xid, None)
+            self._pending.pop(entry.xid, None)
 
     def clear(self) -> None:
         """What was delivered is not in the database any more."""
         self._entries.clear()
-        self._unrecorded.clear()
+        self._pending.clear()
 
     def position_of(self, xid: int) -> Lsn | None:
         """The commit position of a delivered transaction (64-bit id), if it is still here."""

@@ -47,12 +47,12 @@ _COPY = (
 
 
 class CommitRecorder:
-    """Two loops over one ledger; :meth:`wake` after each transaction with messages."""
+    """Two loops over the unrecorded messages; :meth:`wake` after each transaction with messages."""
 
     def __init__(
         self,
         store: Store,
-        ledger: UnrecordedMessages,
+        unrecorded: UnrecordedMessages,
         epochs: Epochs,
         confirm: Callable[[], None],
         interval: float,
@@ -60,7 +60,7 @@ class CommitRecorder:
     ) -> None:
         self._store = store
         self._epochs = epochs
-        self._ledger = ledger
+        self._unrecorded = unrecorded
         self._confirm = confirm
         self._interval = interval
         self._trim_interval = trim
@@ -80,13 +80,13 @@ class CommitRecorder:
         return self._trouble.problem
 
     async def recorded(self) -> None:
-        """Wait until everything that is in the ledger now has been recorded."""
-        waiting = self._ledger.unrecorded
-        while waiting and self._ledger.is_unrecorded(waiting[-1]):
+        """Wait until everything that is pending now has been recorded."""
+        waiting = self._unrecorded.pending
+        while waiting and self._unrecorded.is_pending(waiting[-1]):
             self._hurry.set()
             self._wanted.set()
             async with self._moved:
-                if self._ledger.is_unrecorded(waiting[-1]):
+                if self._unrecorded.is_pending(waiting[-1]):
                     await self._moved.wait()
 
     async def record(self) -> None:
@@ -100,7 +100,7 @@ class CommitRecorder:
             await self._tell()
             if not recorded:  # or another history has begun: what is waited for is not there any more
                 continue
-            if self._ledger.unrecorded:
+            if self._unrecorded.pending:
                 self._wanted.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
@@ -109,12 +109,12 @@ class CommitRecorder:
 
     async def _record_next(self) -> int:
         """Record the first entries. Returns how many they are."""
-        entries = self._ledger.unrecorded[:_MOST]
+        entries = self._unrecorded.pending[:_MOST]
         if entries:
             await self._write(entries)
             self._careful = False
             self._trouble.over()
-            self._ledger.record(entries)
+            self._unrecorded.record(entries)
             self._confirm()
         return len(entries)
 
@@ -156,24 +156,24 @@ class CommitRecorder:
         return row
 
     async def trim(self) -> None:
-        """Let the ledger go of what a snapshot shows."""
+        """Release messages that are recorded and that a snapshot shows."""
         while True:
             await asyncio.sleep(self._trim_interval)
-            if not len(self._ledger):
+            if not len(self._unrecorded):
                 continue
             try:
                 await self.let_go()
             except UnavailableError as error:
-                log.warning("no snapshot to trim the ledger by", error=str(error))
+                log.warning("unrecorded_messages_not_trimmed", error=str(error))
 
     async def let_go(self) -> None:
-        """Let the ledger go of what is recorded and a snapshot shows now. Raises ``UnavailableError``."""
-        ticket = self._ledger.begin_read()
+        """Release messages that are recorded and that a snapshot shows now. Raises ``UnavailableError``."""
+        ticket = self._unrecorded.begin_read()
         snapshot = None
         try:
             snapshot = await self._store.snapshot()
         finally:
-            self._ledger.end_read(ticket, snapshot)
+            self._unrecorded.end_read(ticket, snapshot)
 
 
 def _rows(entry: Entry, messages: list[MessageRow]) -> list[tuple[str, str, str, str, str]]:

@@ -1,9 +1,9 @@
 """From the tables to the stream without a gap: how a subscription gets its past, and how everything is mended after a
 gap in the stream.
 
-A read's rows and the ledger together hold every message up to the stream's position, so at any moment between two
-transactions the past is: rows with a position not later than the stream's, plus the ledger's messages, sorted, each
-once. Everything later comes by the stream.
+A read's rows and the unrecorded messages together are every message up to the stream's position. So between two transactions
+the history is: rows with a position not later than the stream's, plus the unrecorded messages, sorted, each once. Everything
+later comes by the stream.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class HandOver:
         while True:
             await self.loaded()
             generation = self._generation
-            ticket = self._core.ledger.begin_read()
+            ticket = self._core.unrecorded.begin_read()
             past: HistoryPage | None = None
             try:
                 async with self._reads:
@@ -86,7 +86,7 @@ class HandOver:
                 if since is not None and recovered:
                     events = [event for event in events if event.key > since]
                 else:
-                    if past.more:  # cut by its size: what the ledger has from before that is no page without holes
+                    if past.more:  # cut by its size: unrecorded messages from before that would leave a hole
                         events = [event for event in events if event.key >= judged[0].key]
                     events = [event for event in events[-_MOST_EXAMINED:] if subscription.wants(event)]
                     events = events[-history:] if history else []
@@ -97,7 +97,7 @@ class HandOver:
             except AWAY as error:
                 raise UnavailableError(in_words(error)) from error
             finally:
-                self._core.ledger.end_read(ticket, past.snapshot if past is not None else None)
+                self._core.unrecorded.end_read(ticket, past.snapshot if past is not None else None)
 
     async def _reach(self, since: Position | None) -> None:
         """Another node may have shown or acknowledged to the client what this one has yet to receive."""
@@ -116,7 +116,7 @@ class HandOver:
             past = await self._replay.since(channel, since, self._settings.max_replay, self._settings.max_replay_bytes)
             if not past.more and await self._recoverable(channel, since, subscription.options.epoch):
                 return past, await _judged(past, [subscription]), True
-        # Also without history a snapshot is needed: for what the ledger may let go of meanwhile.
+        # Without history a snapshot is needed all the same, for messages that are recorded and released meanwhile.
         count = history
         while True:
             past = await self._replay.last(channel, count, self._core.position, self._settings.max_history_bytes)
@@ -140,15 +140,15 @@ class HandOver:
             return True  # where a subscription began, not a message
         if epoch is not None and self._core.rooms.history(channel):
             return True  # of this history, so it may as well be a message of another channel
-        return check.known or since == check.removed or self._in_ledger(since)
+        return check.known or since == check.removed or self._is_unreleased(since)
 
-    def _in_ledger(self, since: Position) -> bool:
-        return any(entry.lsn == since.lsn for entry in self._core.ledger)
+    def _is_unreleased(self, since: Position) -> bool:
+        return any(entry.lsn == since.lsn for entry in self._core.unrecorded)
 
     def _events(self, channel: str, past: list[MessageEvent]) -> list[MessageEvent]:
         """Everything up to the stream's position, in order, each once."""
         events = {event.key: event for event in past if event.row.lsn <= self._core.position}
-        for entry in self._core.ledger:
+        for entry in self._core.unrecorded:
             for row in entry.messages:
                 if row.channel == channel and (row.lsn, row.seq) not in events:
                     events[row.lsn, row.seq] = MessageEvent(row)
@@ -159,7 +159,7 @@ class HandOver:
     def interrupt(self, position: Lsn) -> Lsn:
         """The stream has a gap and goes on at ``position``. Returns from where on subscribers have to be brought up."""
         self._whole.clear()
-        self._core.ledger.distrust()
+        self._core.unrecorded.distrust()
         self._generation += 1
         self._resume = self._core.position if self._resume is None else min(self._resume, self._core.position)
         # What is in the tables and not in the stream gets a position just before it goes on.
@@ -192,7 +192,7 @@ class HandOver:
     def _start_over(self, position: Lsn) -> None:
         """The database has another history: what was delivered may never have been, and positions begin anew."""
         log.warning("the database was restored or promoted: positions have a new epoch", epoch=self._epochs.current)
-        self._core.ledger.clear()
+        self._core.unrecorded.clear()
         self._core.position = position - 1
         error = UnavailableError(
             "the database was restored to an earlier state, or another one took over; subscribe again"
@@ -213,7 +213,7 @@ class HandOver:
         """The subscribers of ``channel`` all have everything up to ``since``; give them what they miss."""
         while True:
             generation = self._generation
-            ticket = self._core.ledger.begin_read()
+            ticket = self._core.unrecorded.begin_read()
             past: HistoryPage | None = None
             try:
                 past = await self._replay.since(channel, since, 1 << 30)
@@ -231,7 +231,7 @@ class HandOver:
                 _delivered(events)
                 return
             finally:
-                self._core.ledger.end_read(ticket, past.snapshot if past is not None else None)
+                self._core.unrecorded.end_read(ticket, past.snapshot if past is not None else None)
 
     async def _repair(self, position: Lsn) -> None:
         """Messages that committed while nobody followed the WAL get the position just before ``position``.
@@ -243,7 +243,7 @@ class HandOver:
         if not rows:
             return
         await self._stream.reached(await self._store.committed())
-        missing = [row for row in rows if self._core.ledger.position_of(int(row["xid"])) is None]
+        missing = [row for row in rows if self._core.unrecorded.position_of(int(row["xid"])) is None]
         if not missing:
             return
         await self._others(position)

@@ -54,7 +54,7 @@ class Publisher:
         dsn: where to write.
         store: asked what became of messages; ``locks``: which tables are locked.
         reached: waits until the stream has passed a position.
-        position_of: the commit position of a transaction (64-bit id), if the ledger knows it.
+        position_of: the commit position of a transaction (64-bit id), if it was delivered and is not released yet.
         linger: seconds to wait for others; ``batch``: messages per commit; ``queue``: messages that may wait.
         timeout: seconds after which a message that has no other answer gets an error.
     """

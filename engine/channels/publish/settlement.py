@@ -27,7 +27,7 @@ _MOST_LOST: Final = 3  # times that a committed message may vanish before it is 
 
 
 class Settlement:
-    """``position_of``: the commit position of a transaction (64-bit id), if the ledger knows it."""
+    """``position_of``: the commit position of a transaction (64-bit id), if it was delivered and is not released yet."""
 
     def __init__(self, queue: PublishQueue, position_of: Callable[[int], Lsn | None]) -> None:
         self._queue = queue

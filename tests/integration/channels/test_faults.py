@@ -164,7 +164,7 @@ async def test_a_restarted_node_serves_no_client_before_it_has_caught_up(place: 
             "from generate_series(1, 20000) n",
         )
         await other.settled()
-        await until(lambda: not other.channels.core.ledger.unrecorded)
+        await until(lambda: not other.channels.core.unrecorded.pending)
         async with node(place.dsn, **kept) as one:
             live = await one.listen("public:a")
             await one.publish("public:a", "new")

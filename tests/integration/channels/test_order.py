@@ -132,7 +132,7 @@ async def test_a_position_that_expired_or_is_of_another_cluster_is_not_recovered
         for number in range(6):
             await one.publish("room", number)
         await live.until(lambda: len(live.messages) == 6)
-        await until(lambda: not one.channels.core.ledger.unrecorded)
+        await until(lambda: not one.channels.core.unrecorded.pending)
         assert read(place.dsn, "select realtime.expire_messages()") != [(0,)]
         for since, recovered, data in [
             (live.positions[0], False, []),

@@ -36,7 +36,7 @@ async def test_live_replay_and_history_of_a_route_are_the_same_on_every_node_and
         for there in (one, two):
             assert (await there.listen("admin", history=100)).messages == lives[0].messages
             assert (await there.listen("admin", since=lives[0].positions[2])).messages == lives[0].messages[3:]
-        await until(lambda: not one.channels.core.ledger.unrecorded and not two.channels.core.ledger.unrecorded)
+        await until(lambda: not one.channels.core.unrecorded.pending and not two.channels.core.unrecorded.pending)
         positions = [p for (p,) in read(place.dsn, "select position from realtime.history('admin')")]
         assert positions == lives[0].positions
 
@@ -49,7 +49,7 @@ async def test_routes_in_a_circle_pass_a_message_on_once(database: str) -> None:
         await one.publish("b", 2)
         for listener in listeners.values():
             await listener.until(lambda: len(listener.messages) == 2)
-        await until(lambda: not one.channels.core.ledger.unrecorded)
+        await until(lambda: not one.channels.core.unrecorded.pending)
         await one.settled()
         assert {name: sorted(listener.data) for name, listener in listeners.items()} == {key: [1, 2] for key in "abc"}
 
@@ -68,7 +68,7 @@ async def test_routes_lead_from_and_to_channels_without_history(place: Place) ->
         await one.publish("stored", 2)
         await kept.until(lambda: kept.messages)
         await passing.until(lambda: len(passing.messages) == 2)
-        await until(lambda: not one.channels.core.ledger.unrecorded and not two.channels.core.ledger.unrecorded)
+        await until(lambda: not one.channels.core.unrecorded.pending and not two.channels.core.unrecorded.pending)
         await one.settled()
         assert (kept.data, passing.data) == ([1], [1, 2])
         assert (await two.listen("kept", history=5)).messages == kept.messages

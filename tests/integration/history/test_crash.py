@@ -46,8 +46,8 @@ async def test_what_was_acknowledged_is_in_the_history_and_replayed_after_a_cras
         for round_ in range(3):
             for number in range(5):
                 await one.publish("room", round_ * 5 + number)
-            await until(lambda: not one.channels.core.ledger.unrecorded)
-            await until(lambda: not len(one.channels.core.ledger))
+            await until(lambda: not one.channels.core.unrecorded.pending)
+            await until(lambda: not len(one.channels.core.unrecorded))
             await crash(lazy)
         await live.until(lambda: len(live.messages) == 15)
         again = await one.listen("room", since=live.position)

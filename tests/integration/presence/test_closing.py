@@ -83,7 +83,7 @@ async def test_a_publish_that_races_a_close_is_delivered_exactly_if_it_was_ackno
             await listener.until(lambda: listener.of("room:closed"))
             assert all(not isinstance(o, BaseException) or isinstance(o, ChannelClosedError) for o in outcomes)
             assert listener.data == [n for n, o in enumerate(outcomes) if not isinstance(o, BaseException)]
-        await until(lambda: not one.channels.core.ledger.unrecorded)
+        await until(lambda: not one.channels.core.unrecorded.pending)
         stored = read(place.dsn, "select count(*) from realtime.messages")
         assert stored == [(one.channels.core.messages,)]
 

@@ -1,4 +1,4 @@
-"""The presence state against a simple model, and the ledger's promise; no database."""
+"""The presence state against a simple model, and the promise of the unrecorded messages; no database."""
 
 from __future__ import annotations
 
@@ -77,53 +77,53 @@ def test_the_events_turn_the_list_of_users_into_the_list_after(
             assert presence.count(channel) == len(shown)
 
 
-def delivered(ledger: UnrecordedMessages, xid: int) -> None:
+def delivered(unrecorded: UnrecordedMessages, xid: int) -> None:
     message = MessageRow(xid * 8, xid, "a", "e", b"1", None, None, str(xid), None, 0, "")
-    ledger.append(DecodedTransaction(xid * 8, xid * 8 + 4, 0, xid, [message], full_xid=xid))
+    unrecorded.append(DecodedTransaction(xid * 8, xid * 8 + 4, 0, xid, [message], full_xid=xid))
 
 
-def test_the_ledger_keeps_what_a_read_under_way_might_miss() -> None:
-    ledger = UnrecordedMessages()
-    delivered(ledger, 10)
-    delivered(ledger, 11)
+def test_messages_that_a_read_under_way_might_miss_are_kept() -> None:
+    unrecorded = UnrecordedMessages()
+    delivered(unrecorded, 10)
+    delivered(unrecorded, 11)
     everything = Snapshot(100, 100, frozenset())
-    assert ledger.confirmable == 0
-    old = ledger.begin_read()
-    ledger.record(ledger.unrecorded)
-    assert ledger.confirmable is None
-    new = ledger.begin_read()
-    ledger.end_read(new, everything)
-    assert len(ledger) == 2  # the older read may still miss the position
-    ledger.end_read(old, None)
-    assert len(ledger) == 0
+    assert unrecorded.confirmable == 0
+    old = unrecorded.begin_read()
+    unrecorded.record(unrecorded.pending)
+    assert unrecorded.confirmable is None
+    new = unrecorded.begin_read()
+    unrecorded.end_read(new, everything)
+    assert len(unrecorded) == 2  # the older read may still miss the position
+    unrecorded.end_read(old, None)
+    assert len(unrecorded) == 0
 
 
-def test_the_ledger_keeps_what_is_not_recorded_and_what_no_snapshot_shows() -> None:
-    ledger = UnrecordedMessages()
-    delivered(ledger, 10)
-    delivered(ledger, 11)
-    ledger.record(ledger.unrecorded[:1])
-    delivered(ledger, 12)
-    ledger.record(ledger.unrecorded[1:])
-    ledger.end_read(ledger.begin_read(), Snapshot(10, 100, frozenset({10})))
-    assert [entry.xid for entry in ledger] == [10, 11]
-    assert ledger.confirmable == 10 * 8 + 4
+def test_messages_that_are_not_recorded_or_that_no_snapshot_shows_are_kept() -> None:
+    unrecorded = UnrecordedMessages()
+    delivered(unrecorded, 10)
+    delivered(unrecorded, 11)
+    unrecorded.record(unrecorded.pending[:1])
+    delivered(unrecorded, 12)
+    unrecorded.record(unrecorded.pending[1:])
+    unrecorded.end_read(unrecorded.begin_read(), Snapshot(10, 100, frozenset({10})))
+    assert [entry.xid for entry in unrecorded] == [10, 11]
+    assert unrecorded.confirmable == 10 * 8 + 4
 
 
-def test_the_ledger_does_not_go_by_snapshots_of_a_history_that_a_crash_took_back() -> None:
-    ledger = UnrecordedMessages()
+def test_a_snapshot_of_a_history_that_a_crash_took_back_releases_no_message() -> None:
+    unrecorded = UnrecordedMessages()
     everything = Snapshot(100, 100, frozenset())
-    waiting, reading = ledger.begin_read(), ledger.begin_read()
-    ledger.end_read(reading, everything)  # not used before the older read has ended
-    reading = ledger.begin_read()
-    ledger.distrust()
-    delivered(ledger, 10)  # an id that the lost history had given to another transaction
-    ledger.record(ledger.unrecorded)
-    ledger.end_read(waiting, everything)
-    ledger.end_read(reading, everything)
-    assert [entry.xid for entry in ledger] == [10]
-    ledger.end_read(ledger.begin_read(), everything)
-    assert len(ledger) == 0
+    waiting, reading = unrecorded.begin_read(), unrecorded.begin_read()
+    unrecorded.end_read(reading, everything)  # not used before the older read has ended
+    reading = unrecorded.begin_read()
+    unrecorded.distrust()
+    delivered(unrecorded, 10)  # an id that the lost history had given to another transaction
+    unrecorded.record(unrecorded.pending)
+    unrecorded.end_read(waiting, everything)
+    unrecorded.end_read(reading, everything)
+    assert [entry.xid for entry in unrecorded] == [10]
+    unrecorded.end_read(unrecorded.begin_read(), everything)
+    assert len(unrecorded) == 0
 
 
 def test_presence_does_not_go_by_snapshots_of_a_history_that_a_crash_took_back() -> None:
