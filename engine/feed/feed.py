@@ -18,7 +18,6 @@ import psycopg
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
-    retry_if_exception,
     retry_if_exception_type,
     stop_after_attempt,
     wait_exponential,
@@ -39,6 +38,7 @@ from engine.feed.startup import FeedParts, SessionMemory
 from engine.lsn import Lsn
 from engine.postgres.connection import Database
 from engine.postgres.errors import OtherServerError
+from engine.postgres.retry import error_of, until_done
 from engine.tasks import end, every
 from engine.transaction import FeedEvent
 
@@ -199,15 +199,11 @@ class Feed:
 
     async def _stream(self) -> None:
         """Sessions one after the other, with growing pauses while they fail."""
-        retrying = AsyncRetrying(
-            wait=self._pause,
-            retry=retry_if_exception(self._passes_by_itself),
-            before_sleep=self._tell_failure,
-            reraise=True,
-        )
         try:
             while True:
-                await retrying(self._run_session)
+                await until_done(
+                    self._run_session, on=self._passes_by_itself, failed=self._tell_failure, pause=self._pause
+                )
                 self._become("reconnecting", self.state.reason)
         except Exception as error:
             self._become("stopped", str(error))
@@ -255,7 +251,7 @@ class Feed:
         return isinstance(error, FeedError) and self._memory.streamed
 
     def _tell_failure(self, attempt: RetryCallState) -> None:
-        error = attempt.outcome.exception() if attempt.outcome else None
+        error = error_of(attempt)
         reason = self._memory.obstacle.reason or _first_line(error)
         self._become("reconnecting" if self._memory.streamed else "starting", reason)
 
