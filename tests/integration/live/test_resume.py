@@ -63,9 +63,10 @@ def test_the_last_state_can_be_resumed_from_unless_its_position_is_also_anothers
     log = ResumeLog()
     log.told(10)
     assert log.since(Resume(10, log.epoch)) == []
-    later = WindowEvent(20, False, ())
-    log.add(later)
-    assert log.since(Resume(10, log.epoch)) == [later]
+    log.add(WindowEvent(20, False, (), committed_at=1))
+    again = log.since(Resume(10, log.epoch))
+    assert again is not None
+    assert [(event.position, event.changes, event.committed_at) for event in again] == [(20, (), None)]
     assert log.since(Resume(20, log.epoch)) == []
     log.add(WindowEvent(20, False, ()))
     assert log.since(Resume(20, log.epoch)) is None
