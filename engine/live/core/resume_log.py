@@ -4,6 +4,9 @@ A subscriber is in the state it was last told of, named by that event's position
 themselves: rows that were read can show commits a moment ahead of the position they are told with, so two servers (or two
 readings) may tell different lists with the same position. So a position only counts together with the *epoch*, the name
 of this log; and of two states told with the same position neither can be resumed from.
+
+A log begins with its first state. A position below that one's is of another epoch, even if a subscriber names it together
+with the epoch of this log.
 """
 
 from __future__ import annotations
@@ -54,10 +57,12 @@ class ResumeLog:
 
     def told(self, position: Lsn) -> None:
         """Somebody was told the current list with ``position``."""
+        self._begin(position)
         self._told = max(self._told, position)
 
     def add(self, event: WindowEvent) -> None:
         """The list has changed."""
+        self._begin(event.position)
         self._entries.append((event, event.position <= self._told))
         self._told = max(self._told, event.position)
         self._bytes += _size(event)
@@ -65,6 +70,11 @@ class ResumeLog:
             gone, doubtful = self._entries.popleft()
             self._bytes -= _size(gone)
             self._floor = gone.position + 1 if doubtful else gone.position
+
+    def _begin(self, position: Lsn) -> None:
+        """``position`` is told with a state; none was told with one below the first."""
+        if self._told < 0:
+            self._floor = position
 
     def since(self, resume: Resume) -> list[WindowEvent] | None:
         """The events after the state that ``resume`` names; None if that cannot be told."""

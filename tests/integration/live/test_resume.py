@@ -11,7 +11,7 @@ from engine.live.core.diff import WindowEvent, apply_changes, list_changes
 from engine.live.core.resume_log import Resume, ResumeLog
 from engine.principal import Principal
 from tests.oracle.queries import Query
-from tests.support.live_stage import QUICK, Follower, Stage, run, stage
+from tests.support.live_stage import QUICK, Follower, Stage, json_rows, run, stage
 
 Listed = list[tuple[str, bytes]]
 
@@ -63,6 +63,7 @@ def test_the_last_state_can_be_resumed_from_unless_its_position_is_also_anothers
     log = ResumeLog()
     log.told(10)
     assert log.since(Resume(10, log.epoch)) == []
+    assert log.since(Resume(9, log.epoch)) is None, "what was told then was another list"
     log.add(WindowEvent(20, False, (), committed_at=1))
     again = log.since(Resume(10, log.epoch))
     assert again is not None
@@ -112,6 +113,27 @@ async def test_a_client_that_missed_nothing_receives_nothing(database: str) -> N
         assert again.subscription is not None
         again.subscription.begin()
         assert again.events == 0
+        await play.check(again)
+
+
+async def test_a_list_from_before_a_redefinition_is_not_taken_for_one_of_the_epoch_after_it(database: str) -> None:
+    run(database, *MAKE, "insert into item values (1, 'one')")
+    query = Query("item", {}, json_rows("select * from item order by id"))
+    async with stage(database, live=replace(QUICK, linger=60.0)) as play:
+        first = await play.follow(query)
+        position, rows = first.position, list(first.list)
+        run(database, "alter table item add column more int default 7")
+        await play.settled()
+        second = await play.follow(query)
+        assert first.subscription is not None
+        assert second.subscription is not None
+        assert second.subscription.epoch != first.subscription.epoch
+        second.position, second.list = position, rows  # it knows the new epoch, and lost the list that came with it
+        again = await back(play, second)
+        assert again.subscription is not None
+        assert again.subscription.recovered is False
+        again.subscription.begin()
+        assert again.resets == 1
         await play.check(again)
 
 
