@@ -145,7 +145,10 @@ interface Feed {
   _docs: readonly Doc[];
   /** Of the last snapshot that made the list: from where to go on. */
   _since: string | undefined;
+  /** Of that snapshot. */
   _epoch: string | undefined;
+  /** What the server has answered with: of the snapshots that are to come. */
+  _next?: string | undefined;
 }
 
 const CATCH_UP = 1000; // ms in which a link that took over tells what the one before has told already
@@ -183,7 +186,7 @@ class LiveList implements Subscription {
 
   _subscribed({ epoch }: Subscribed, slot: Slot): void {
     const feed = slot._memo as Feed;
-    feed._epoch = epoch;
+    feed._next = epoch;
     this._feed = feed;
     // What it does not tell in a while is not to be expected any more.
     if (this._shown && this._shown._docs !== feed._docs) this._wait();
@@ -197,6 +200,7 @@ class LiveList implements Subscription {
     const before = reset ? undefined : feed._docs;
     feed._docs = apply(before ?? [], changes);
     feed._since = position;
+    feed._epoch = feed._next;
     const ahead = this._shown?._since;
     if (ahead && compare(position, ahead) < 0) {
       if (!this._late) this._wait(); // what goes on behind it is another history

@@ -382,6 +382,22 @@ test("a live query goes on from its last snapshot, and shows nothing if nothing 
   );
 });
 
+test("a live query goes on in the epoch of its last snapshot, not in that of an answer without one", async () => {
+  const stage = new Stage();
+  const { shown } = following(stage);
+  stage.peer.hello().subscribed("db:collection:c");
+  snapshot(stage.peer, "0/10", true, added("a", "b"));
+  const other = { recovered: false, epoch: "other" };
+  (await again(stage)).subscribed("db:collection:c", other); // and the connection breaks before the list comes
+  const third = await again(stage);
+  const resumed = (peer: Peer): unknown[] => peer.of("subscribe").map(({ since, epoch }) => [since, epoch]);
+  assert.deepEqual(resumed(third), [["0/10", "e"]]);
+  third.subscribed("db:collection:c", other);
+  snapshot(third, "0/40", true, added("c"));
+  assert.deepEqual(shown, ["ab", "c"]);
+  assert.deepEqual(resumed(await again(stage)), [["0/40", "other"]]);
+});
+
 /** A list that shows `a`, with a second connection beside the first, which it is to take over from. */
 async function takenOver(): Promise<{ stage: Stage; shown: string[]; old: Peer; next: Peer }> {
   const stage = new Stage();

@@ -243,6 +243,17 @@ def test_a_recovered_list_goes_on_with_differences() -> None:
     assert [doc.id for doc in shown.docs] == ["b"]
 
 
+def test_a_list_is_not_resumed_in_the_epoch_of_an_answer_whose_list_did_not_come() -> None:
+    state = live()
+    state.subscribed({"epoch": "other", "recovered": False})  # and the connection breaks
+    assert "since" not in state.request()
+    state.subscribed({"epoch": "other"})
+    shown = state.receive(snapshot("0/20", True, ("added", "b", -1, 0)))
+    assert shown is not None
+    assert [doc.id for doc in shown.docs] == ["b"]
+    assert (state.request()["since"], state.request()["epoch"]) == ("0/20", "other")
+
+
 def test_a_list_that_moves_to_another_connection_waits_until_that_has_caught_up() -> None:
     state = live()
     base = state.base()
