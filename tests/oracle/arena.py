@@ -26,6 +26,9 @@ from tests.support.stream_and_live import StreamAndLive
 
 __all__ = ["Arena", "Client", "arena"]
 
+State = tuple[str, int, list[tuple[str, bytes]]]
+"""A list, behind the epoch and the position it was told with."""
+
 _PATIENCE = 60  # seconds
 
 
@@ -39,7 +42,7 @@ class Client:
         self.events = 0
         self.error: Exception | None = None
         self.subscription: Subscription | None = None
-        self.states: deque[tuple[int, list[tuple[str, bytes]]]] = deque(maxlen=4)  # the latest, with their positions
+        self.states: deque[State] = deque(maxlen=4)  # the latest
 
     def deliver(self, subscription: Subscription, event: WindowEvent) -> None:
         """Take an event."""
@@ -54,7 +57,7 @@ class Client:
         apply_changes(self.list, event.changes)
         ids = [identifier for identifier, _ in self.list]
         assert len(set(ids)) == len(ids), "ids are unique"
-        self.states.append((self.position, list(self.list)))
+        self.states.append((subscription.epoch, self.position, list(self.list)))
 
     def documents(self) -> list[Any]:
         """The list, comparable with the truth."""
@@ -92,11 +95,12 @@ class Arena:
         """``client``'s connection broke before its last ``lost`` events arrived; it comes back with what it has."""
         gone = client.subscription
         assert gone is not None
-        position, rows = client.states[-1 - lost % len(client.states)]
+        gone.pause()  # nothing arrives any more
+        epoch, position, rows = client.states[-1 - lost % len(client.states)]
         client.position, client.list = position, list(rows)
         client.states.clear()
-        client.states.append((position, rows))
-        query, resume = client.query, Resume(position, gone.epoch)
+        client.states.append((epoch, position, rows))
+        query, resume = client.query, Resume(position, epoch)
         client.subscription = await self.live.subscribe(
             Principal(), query.collection, query.spec, client.deliver, resume
         )
