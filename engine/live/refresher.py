@@ -10,15 +10,12 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import replace
 
 import psycopg
 import structlog
 
 from engine.catalog.watcher import CatalogKeeper
 from engine.errors import (
-    DatabaseUnavailableError,
-    InvalidQueryError,
     PrivilegeLostError,
     QueryRejectedError,
     SubscriptionFailedError,
@@ -26,19 +23,16 @@ from engine.errors import (
 from engine.live.core.diff import list_changes
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery, ResultSet
-from engine.live.core.window import read_size
 from engine.live.plan_cache import Plan, Planner
 from engine.live.planning_budget import PLANNING
+from engine.live.reads import TooSlowError, documents, fits, read_plan, rejection_of
 from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
 from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statements
 from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLargeError
-from engine.postgres.statement import Statement
 from engine.query.compile.plan import IncrementalPlan
-from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.lost_privileges import grants_lacking
 from engine.query.planner import reread_instead
-from engine.query.refusals import rejection, writes
 from engine.stream.consumer import StreamDriver
 from engine.values.labels import UnknownLabelError
 
@@ -96,14 +90,6 @@ class _Wait:
     async def longer(self) -> None:
         await asyncio.sleep(min(0.01 * 2**self.rounds, 1.0))
         self.rounds += 1
-
-
-class _TooSlowError(Exception):
-    """A read was cut off by ``statement_timeout``; ``reason`` is what Postgres said."""
-
-    def __init__(self, reason: psycopg.errors.QueryCanceled) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
 
 
 class Refresher:
@@ -220,7 +206,7 @@ class Refresher:
         """One read and its hand-over; False if it is to be tried again. Raises what ends the query."""
         try:
             return await self._refresh_once(query, state)
-        except _TooSlowError as error:
+        except TooSlowError as error:
             if not state.slow:
                 state.slow = True
             elif not state.ready.done():
@@ -297,7 +283,7 @@ class Refresher:
                 log.info("a live query is re-read instead", key=query.key, error=str(error))
                 state.instead, state.replan = "a value of the table is not valid in the encoding of the database", True
                 return False
-            if not _fits(plan, read):
+            if not fits(plan, read):
                 self._redefined()
                 state.replan = True
                 return False
@@ -307,27 +293,13 @@ class Refresher:
             self._stream.tail.end_read(ticket, read.snapshot if read else None)
 
     async def _read(self, query: LiveQuery, state: _State, plan: Plan) -> ReadResult:
-        """Raises ``_TooSlowError`` for a read that is cut off; remembers how long one took."""
-        most: int | None = self._settings.max_rows
-        if isinstance(plan, ReReadPlan):
-            statement = _at_most(plan.statement, self._settings.max_rows + 1, self._settings.max_bytes)
-        elif plan.limit is None:
-            statement = plan.read(self._settings.max_rows + 1)
-        else:
-            statement, most = plan.read(read_size(plan.limit, self._settings.slack)), None
+        """Raises ``TooSlowError`` for a read that is cut off; remembers how long one took."""
         async with self._reader.turn(query.tables, slow=state.slow):
             began = time.monotonic()
-            try:
-                read = await self._reader.read(statement, most, slow=state.slow)
-            except psycopg.errors.QueryCanceled as error:
-                if is_raised(error):
-                    raise
-                raise _TooSlowError(error) from error
-            except psycopg.errors.ReadOnlySqlTransaction as error:  # it is our transaction that may only read
-                raise writes(error) from error
+            read = await read_plan(self._reader, plan, self._settings, slow=state.slow)
         state.timeouts, state.failing = 0, None
         state.slow = state.slow and time.monotonic() - began > self._settings.quick_timeout_ms / 2000
-        return _sized(read, self._settings.max_bytes) if statement.as_reader else read
+        return read
 
     async def _rest(self, query: LiveQuery, state: _State) -> None:
         """A query that was answered before keeps timing out: its subscribers keep their list, and it gets fewer turns."""
@@ -346,7 +318,7 @@ class Refresher:
         else:
             self._router.hand_over_rows(query, plan, read)
             query.window = None
-            query.rows = ResultSet(_documents(read))
+            query.rows = ResultSet(documents(read))
         committed_at = query.stale_since
         if not query.pending:
             query.stale_since = None
@@ -384,7 +356,7 @@ class Refresher:
     def _fail(self, query: LiveQuery, state: _State, error: Exception) -> None:
         """``query`` cannot be answered any more (or never could)."""
         if not isinstance(error, QueryRejectedError):
-            error = _rejection(error)
+            error = rejection_of(error)
         self.forget(query)
         self._ended(query)
         if not state.ready.done():
@@ -393,53 +365,3 @@ class Refresher:
         else:
             log.warning("a live query has ended", key=query.key, error=str(error))
             query.end(self._position(), error)
-
-
-def _at_most(statement: Statement, rows: int, size: int) -> Statement:
-    """``statement`` cut off after ``rows`` rows, so that no client's SQL can make us hold a table of any size.
-
-    Of clients' own SQL, which can make values of any size, rows beyond ``size`` bytes come as nulls: see :func:`_sized`.
-    """
-    sql = f"select * from (\n{statement.sql}\n) as r limit {rows}"  # columns keep their origin
-    if statement.as_reader:
-        total = "sum(octet_length(r.id) + octet_length(r.doc)) over (rows between unbounded preceding and current row)"
-        fits = f"case when size <= {size} then"
-        sql = (
-            f"select {fits} id end as id, {fits} doc end as doc "
-            f"from (select r.id, r.doc, {total} as size from (\n{statement.sql}\n) as r limit {rows}) as r"
-        )
-    return replace(statement, sql=sql)
-
-
-def _sized(read: ReadResult, size: int) -> ReadResult:
-    """``read``, of a statement that was cut off by size. Raises ``ResultTooLargeError`` if it was."""
-    if any(row[1] is None for row in read.rows):
-        raise ResultTooLargeError(
-            f"the rows of the query have more than {size} bytes together; select less or add a limit"
-        )
-    return read
-
-
-def _fits(plan: Plan, read: ReadResult) -> bool:
-    """Whether the table still is what the plan was made for: no other column has got the name of one, clients may see what
-    they see, and the types are the same (Postgres reports a domain's base type).
-    """
-    if isinstance(plan, ReReadPlan):
-        return read.as_meant
-    return read.as_meant and read.types == tuple(column.type.underlying.oid for column in plan.table.columns)
-
-
-def _documents(read: ReadResult) -> list[tuple[str, bytes]]:
-    ids = unique_ids([(row[0] or b"").decode() for row in read.rows])
-    return [(identifier, row[1] or b"null") for identifier, row in zip(ids, read.rows, strict=True)]
-
-
-def _rejection(error: Exception) -> QueryRejectedError:
-    if isinstance(error, ResultTooLargeError):
-        return error
-    if isinstance(error, psycopg.errors.QueryCanceled) and not is_raised(error):
-        return InvalidQueryError("the query takes too long")
-    if isinstance(error, UNREADABLE) and not is_statements(error):
-        return DatabaseUnavailableError(in_words(error))
-    rejected = rejection(error) if isinstance(error, psycopg.Error) else None
-    return rejected or SubscriptionFailedError("the database failed to answer this query; the server's log says why")

@@ -1,0 +1,103 @@
+"""Reads the rows of a plan, within bounds, and judges what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import psycopg
+
+from engine.errors import DatabaseUnavailableError, InvalidQueryError, QueryRejectedError, SubscriptionFailedError
+from engine.live.core.window import read_size
+from engine.live.plan_cache import Plan
+from engine.live.settings import LiveSettings
+from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statements
+from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLargeError
+from engine.postgres.statement import Statement
+from engine.query.ir.reread_plan import ReReadPlan, unique_ids
+from engine.query.refusals import rejection, writes
+
+__all__ = ["TooSlowError", "documents", "fits", "read_plan", "rejection_of"]
+
+
+class TooSlowError(Exception):
+    """A read was cut off by ``statement_timeout``; ``reason`` is what Postgres said."""
+
+    def __init__(self, reason: psycopg.errors.QueryCanceled) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+async def read_plan(reader: Reader, plan: Plan, settings: LiveSettings, *, slow: bool) -> ReadResult:
+    """The rows of ``plan`` with the snapshot they were read under. ``slow``: in the slow lane, within the longer time.
+
+    Raises ``TooSlowError`` for a read that is cut off, ``ResultTooLargeError``, what ``writes`` makes of a statement that
+    writes, and ``psycopg.Error``.
+    """
+    most: int | None = settings.max_rows
+    if isinstance(plan, ReReadPlan):
+        statement = _at_most(plan.statement, settings.max_rows + 1, settings.max_bytes)
+    elif plan.limit is None:
+        statement = plan.read(settings.max_rows + 1)
+    else:
+        statement, most = plan.read(read_size(plan.limit, settings.slack)), None
+    try:
+        read = await reader.read(statement, most, slow=slow)
+    except psycopg.errors.QueryCanceled as error:
+        if is_raised(error):
+            raise
+        raise TooSlowError(error) from error
+    except psycopg.errors.ReadOnlySqlTransaction as error:  # it is our transaction that may only read
+        raise writes(error) from error
+    return _sized(read, settings.max_bytes) if statement.as_reader else read
+
+
+def _at_most(statement: Statement, rows: int, size: int) -> Statement:
+    """``statement`` cut off after ``rows`` rows, so that no client's SQL can make us hold a table of any size.
+
+    Of clients' own SQL, which can make values of any size, rows beyond ``size`` bytes come as nulls: see :func:`_sized`.
+    """
+    sql = f"select * from (\n{statement.sql}\n) as r limit {rows}"  # columns keep their origin
+    if statement.as_reader:
+        total = "sum(octet_length(r.id) + octet_length(r.doc)) over (rows between unbounded preceding and current row)"
+        fits = f"case when size <= {size} then"
+        sql = (
+            f"select {fits} id end as id, {fits} doc end as doc "
+            f"from (select r.id, r.doc, {total} as size from (\n{statement.sql}\n) as r limit {rows}) as r"
+        )
+    return replace(statement, sql=sql)
+
+
+def _sized(read: ReadResult, size: int) -> ReadResult:
+    """``read``, of a statement that was cut off by size. Raises ``ResultTooLargeError`` if it was."""
+    if any(row[1] is None for row in read.rows):
+        raise ResultTooLargeError(
+            f"the rows of the query have more than {size} bytes together; select less or add a limit"
+        )
+    return read
+
+
+def fits(plan: Plan, read: ReadResult) -> bool:
+    """Whether the table still is what the plan was made for: no other column has got the name of one, clients may see what
+    they see, and the types are the same (Postgres reports a domain's base type).
+    """
+    if isinstance(plan, ReReadPlan):
+        return read.as_meant
+    return read.as_meant and read.types == tuple(column.type.underlying.oid for column in plan.table.columns)
+
+
+def documents(read: ReadResult) -> list[tuple[str, bytes]]:
+    """The rows of a re-read as (id, document), ids made unique."""
+    ids = unique_ids([(row[0] or b"").decode() for row in read.rows])
+    return [(identifier, row[1] or b"null") for identifier, row in zip(ids, read.rows, strict=True)]
+
+
+def rejection_of(error: Exception) -> QueryRejectedError:
+    """What subscribers are told of ``error``, which ended a query."""
+    if isinstance(error, ResultTooLargeError):
+        return error
+    if isinstance(error, psycopg.errors.QueryCanceled) and not is_raised(error):
+        return InvalidQueryError("the query takes too long")
+    if isinstance(error, UNREADABLE) and not is_statements(error):
+        return DatabaseUnavailableError(in_words(error))
+    rejected = rejection(error) if isinstance(error, psycopg.Error) else None
+    return rejected or SubscriptionFailedError("the database failed to answer this query; the server's log says why")

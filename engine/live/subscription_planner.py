@@ -1,0 +1,97 @@
+"""Plans the queries of new subscriptions under current definitions, while the database or the stream may be behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+
+import psycopg
+
+from engine.catalog.watcher import CatalogKeeper
+from engine.errors import (
+    DatabaseUnavailableError,
+    InvalidQueryError,
+    PermissionDeniedError,
+    QueryRejectedError,
+    RealtimeError,
+    UnknownCollectionError,
+)
+from engine.live.plan_cache import Plan, Planner
+from engine.postgres.errors import UNREADABLE, in_words, is_clients, is_statements
+from engine.postgres.snapshot_reader import Reader
+from engine.stream.consumer import StreamDriver
+from engine.visibility import Visibility
+
+__all__ = ["SubscriptionPlanner"]
+
+_RETRY = 0.1  # seconds between two attempts to reach the database
+_PATIENCE = 5.0  # seconds to try to reach the database before a query is refused
+_CUT_OFF = 3  # times the checking of a query may be cut off before it is the query's fault
+_CATCH_UP = 20.0  # seconds to wait for the stream, which may be behind, before what it has not told of is refused
+
+
+class SubscriptionPlanner:
+    """See the module."""
+
+    def __init__(self, planner: Planner, catalog: CatalogKeeper, reader: Reader, stream: StreamDriver) -> None:
+        self._planner = planner
+        self._catalog = catalog
+        self._reader = reader
+        self._stream = stream
+
+    async def plan(self, visibility: Visibility, collection: str, spec: Mapping[str, object]) -> Plan:
+        """A plan under the catalog as it is now.
+
+        A query that is refused may only be ahead of us: what it names was made a moment ago and the stream has yet to say
+        so. So a refusal waits for the stream, and counts if the catalog has not changed meanwhile.
+        """
+        patience = time.monotonic() + _PATIENCE
+        cut_off = 0
+        while True:
+            await self._catalog.current(_CATCH_UP)
+            version = self._catalog.version
+            try:
+                plan = await self._planner.plan(visibility, collection, spec)
+            except QueryRejectedError as refused:
+                caught_up = await self._catch_up()
+                if version != self._catalog.version:
+                    continue
+                if not caught_up and isinstance(refused, UnknownCollectionError | PermissionDeniedError):
+                    raise DatabaseUnavailableError(
+                        f"{refused}; but the server is behind the database: try again"
+                    ) from refused
+                raise
+            except UNREADABLE as error:  # perhaps only the connection that the pool gave us
+                cut_off += isinstance(error, psycopg.errors.QueryCanceled)
+                rejected = _unreadable(error, cut_off, late=time.monotonic() > patience)
+                if rejected is not None:
+                    raise rejected from error
+                await asyncio.sleep(_RETRY)
+                continue
+            except psycopg.Error as error:
+                if not is_clients(error):
+                    raise
+                raise InvalidQueryError(f"the query cannot be read: {error.diag.message_primary}") from error
+            if version == self._catalog.version:
+                return plan
+
+    async def _catch_up(self) -> bool:
+        """Wait until the stream is where the database is now; not for long, it may be down. Returns whether it is."""
+        with contextlib.suppress(TimeoutError, *UNREADABLE):
+            async with asyncio.timeout(_CATCH_UP):
+                position = await self._reader.flushed()
+                while self._stream.passed < position:
+                    await self._stream.changed()
+                return True
+        return False
+
+
+def _unreadable(error: Exception, cut_off: int, *, late: bool) -> RealtimeError | None:
+    """Why a query that met ``error`` as it was planned is rejected; None if it is to be planned again."""
+    if isinstance(error, psycopg.Error) and is_statements(error):
+        return InvalidQueryError(f"the query cannot be read: {error.diag.message_primary}")
+    if cut_off >= _CUT_OFF:
+        return InvalidQueryError("the query takes too long to check; make it simpler")
+    return DatabaseUnavailableError(in_words(error)) if late else None
