@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Final
 
 import psycopg
@@ -35,22 +35,21 @@ class _NotVisibleError(Exception):
 
 
 class CatalogKeeper:
-    """Loads the catalog, and again whenever it was invalidated.
+    """Loads the catalog, and says whether it has to be loaded again.
 
     Args:
         reader: where to load it from.
-        use: takes a loaded catalog.
         stream_generated: whether the decoder sends generated columns.
 
     ``snapshot`` (a whole one) was taken before the last load, and so before any read that waited for it. ``obstacle``: why
     the last attempt to read definitions failed, ``failing_since``: when the first of those attempts did (monotonic seconds).
     """
 
-    def __init__(self, reader: Reader, use: Callable[[Catalog], Awaitable[None]], stream_generated: bool) -> None:
+    def __init__(self, reader: Reader, stream_generated: bool) -> None:
         self._reader = reader
-        self._use = use
         self._stream_generated = stream_generated
         self._ready = asyncio.Event()
+        self._invalid = asyncio.Event()
         self._unseen: set[int] = set()
         self.snapshot: Snapshot | None = None
         self.obstacle: str | None = None
@@ -87,11 +86,12 @@ class CatalogKeeper:
                 f"the definitions of the tables cannot be read now ({reason}); try again"
             ) from None
 
-    async def load(self) -> None:
+    async def load(self) -> Catalog:
         """Load it for the first time. Raises ``CatalogError``, ``psycopg.Error``."""
         self.snapshot = await self._reader.snapshot(whole=True)
-        await self._load()
+        catalog = await self._load()
         self._ready.set()
+        return catalog
 
     async def marks(self) -> Marks:
         """The marks of the definitions as they are now. Raises ``CatalogError``, ``psycopg.Error``, or what a database that
@@ -106,41 +106,47 @@ class CatalogKeeper:
         self._succeeded()
         return marks
 
-    def invalidate(self, xid: int = 0) -> bool:
-        """A definition changed, in transaction ``xid`` (0: unknown); True if :meth:`reload` has to be started."""
+    def invalidate(self, xid: int = 0) -> None:
+        """A definition changed, in transaction ``xid`` (0: unknown)."""
         self.version += 1
         if xid:
             self._unseen.add(xid)
-        start = self._ready.is_set()
         self._ready.clear()
-        return start
+        self._invalid.set()
+
+    async def invalidated(self) -> None:
+        """Wait until :meth:`reload` has something to do."""
+        await self._invalid.wait()
 
     def forget(self) -> None:
         """What was announced may never have been: no snapshot will show it."""
         self._unseen.clear()
 
-    async def reload(self) -> None:
-        """Load until nothing newer was announced."""
+    async def reload(self) -> AsyncIterator[Catalog]:
+        """Load until nothing newer was announced. The catalog is current when the last one that this yields is in use."""
         while not self._ready.is_set():
-            loaded = await until_done(
+            version, catalog, snapshot = await until_done(
                 self._load_visible, on=(_NotVisibleError, *UNREADABLE, psycopg.Error), failed=self._note, pause=_PAUSE
             )
-            if loaded == self.version:
+            yield catalog
+            self.snapshot = snapshot
+            if version == self.version:
                 self._unseen.clear()
+                self._invalid.clear()
                 self._ready.set()
 
-    async def _load_visible(self) -> int:
-        """Load it if a snapshot shows every announced change. Returns the version that is loaded. Raises
-        ``_NotVisibleError``; ``CatalogError`` and ``psycopg.Error`` also for a table that is being dropped.
+    async def _load_visible(self) -> tuple[int, Catalog, Snapshot]:
+        """Load it if a snapshot shows every announced change. Returns it with its version and that snapshot.
+
+        Raises ``_NotVisibleError``; ``CatalogError`` and ``psycopg.Error`` also for a table that is being dropped.
         """
         version = self.version
         snapshot = await self._reader.snapshot(whole=True)
         if not all(snapshot.shows(xid) for xid in self._unseen):
             raise _NotVisibleError
-        await self._load()
-        self.snapshot = snapshot
+        catalog = await self._load()
         self._succeeded()
-        return version
+        return version, catalog, snapshot
 
     def _note(self, attempt: RetryCallState) -> None:
         error = error_of(attempt)
@@ -156,8 +162,8 @@ class CatalogKeeper:
     def _succeeded(self) -> None:
         self.obstacle = self.failing_since = None
 
-    async def _load(self) -> None:
+    async def _load(self) -> Catalog:
         async with self._reader.connection() as connection:
             catalog = await load_catalog(connection, stream_generated=self._stream_generated)
         await self._reader.snapshot()  # later than what was loaded: it shows up to where that can be
-        await self._use(catalog)
+        return catalog

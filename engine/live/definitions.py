@@ -84,7 +84,7 @@ class Definitions:
             concerned |= set(note.oids)  # also tables that the catalog in use does not have yet
         if note.published:
             self._missed(concerned)
-        self.redefined(xid)
+        self._catalog.invalidate(xid)
         self.replan(concerned)
         if note.routines:
             self._replan_calls()
@@ -98,13 +98,8 @@ class Definitions:
             self._missed(None)
         if other_history:
             self._catalog.forget()
-        self.redefined()
+        self._catalog.invalidate()
         self.replan(None)
-
-    def redefined(self, xid: int = 0) -> None:
-        """A definition changed, in transaction ``xid`` if that is known."""
-        if self._catalog.invalidate(xid):
-            self._background.spawn(self._reload())
 
     def replan(self, oids: set[int] | None) -> None:
         """Plan and read again the queries over the tables ``oids``; None: all queries."""
@@ -123,14 +118,25 @@ class Definitions:
 
     # -- the catalog -----------------------------------------------------------------------------------------------
 
-    async def _reload(self) -> None:
-        await self._catalog.reload()
-        # Nothing is awaited in between: a gap that is announced from here on is closed by the snapshot of the next load,
-        # which names the transactions that this one's is too early for.
-        gaps, self._gaps = self._gaps, set()
-        if gaps != set():
-            self.close_gap(gaps)
-        self._background.moved()
+    async def load(self) -> None:
+        """Load the catalog for the first time. Raises ``CatalogError``, ``psycopg.Error``."""
+        await self._use(await self._catalog.load())
+
+    async def keep_current(self) -> None:
+        """Load the catalog again whenever it was invalidated, for ever."""
+        while True:
+            await self._catalog.invalidated()
+            async for catalog in self._catalog.reload():
+                await self._use(catalog)
+            # Nothing is awaited in between: a gap that is announced from here on is closed by the snapshot of the next load,
+            # which names the transactions that this one's is too early for.
+            gaps, self._gaps = self._gaps, set()
+            if gaps != set():
+                self.close_gap(gaps)
+            self._background.spawn(self._look_after_reload())
+            self._background.moved()
+
+    async def _look_after_reload(self) -> None:
         with contextlib.suppress(*UNREADABLE, psycopg.Error):  # it is looked at again by and by
             await self._look_at_privileges()
 
@@ -145,8 +151,7 @@ class Definitions:
                 if oids is None or not query.tables.isdisjoint(oids):
                     self._refresher.refresh(query)
 
-    async def use(self, catalog: Catalog) -> None:
-        """Take a catalog that was loaded."""
+    async def _use(self, catalog: Catalog) -> None:
         async with self._apply_lock:
             changed = self._router.use(catalog)
             self._planner.use(self._router.catalog)
@@ -201,5 +206,5 @@ class Definitions:
         log.info("definitions have changed, and nothing announced it", tables=sorted(concerned) if concerned else "all")
         self._missed(concerned)
         self._router.distrust(concerned)
-        self.redefined()
+        self._catalog.invalidate()
         self.replan(concerned)

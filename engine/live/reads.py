@@ -16,7 +16,10 @@ from engine.postgres.statement import Statement
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.refusals import rejection, writes
 
-__all__ = ["TooSlowError", "documents", "fits", "read_plan", "rejection_of"]
+__all__ = ["UNTRANSLATABLE", "TooSlowError", "documents", "fits", "read_plan", "rejection_of"]
+
+UNTRANSLATABLE = (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)
+"""What a value raises that the server cannot send as UTF-8."""
 
 
 class TooSlowError(Exception):

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 
 import psycopg
 import structlog
 
+from engine.background import Background
 from engine.catalog.watcher import CatalogKeeper
 from engine.errors import (
     PrivilegeLostError,
@@ -25,7 +26,7 @@ from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery, ResultSet
 from engine.live.plan_cache import Plan, Planner
 from engine.live.planning_budget import PLANNING
-from engine.live.reads import TooSlowError, documents, fits, read_plan, rejection_of
+from engine.live.reads import UNTRANSLATABLE, TooSlowError, documents, fits, read_plan, rejection_of
 from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
 from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statements
@@ -43,11 +44,6 @@ log = structlog.get_logger(__name__)
 _PATIENCE = 10.0  # seconds a new subscription waits for a database that cannot be reached
 _TOLD_AFTER = 1.0  # seconds after which a database that cannot be reached is a problem to tell
 _ATTEMPTS = 3  # times a query that Postgres refuses is planned again, in case its tables have just changed
-
-# The server cannot send a value as UTF-8.
-_UNTRANSLATABLE = (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)
-
-Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
 
 
 class _State:
@@ -96,15 +92,12 @@ class Refresher:
     """The queries that are kept, each with at most one read under way.
 
     Args:
+        catalog: is invalidated when a read shows that it is out of date.
         stream: a read is joined to it with its tail, between two transactions.
-        spawn: starts a task that ends with the service.
-        position: the commit LSN to announce differences with.
-        redefined: called when a read shows that the catalog is out of date.
-        moved: called when something has settled.
-        ended: called when a query has ended by itself and been forgotten.
+        background: the service's tasks; those that wait for it are woken when a query has been read.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         *,
         settings: LiveSettings,
@@ -113,11 +106,7 @@ class Refresher:
         planner: Planner,
         catalog: CatalogKeeper,
         stream: StreamDriver,
-        spawn: Spawn,
-        position: Callable[[], Lsn],
-        redefined: Callable[[], None],
-        moved: Callable[[], None],
-        ended: Callable[[LiveQuery], None],
+        background: Background,
     ) -> None:
         self._settings = settings
         self._router = router
@@ -125,16 +114,17 @@ class Refresher:
         self._planner = planner
         self._catalog = catalog
         self._stream = stream
-        self._spawn = spawn
-        self._position = position
-        self._redefined = redefined
-        self._moved = moved
-        self._ended = ended
+        self._background = background
         self._states: dict[LiveQuery, _State] = {}
         self.reads = 0
 
     def __iter__(self) -> Iterator[LiveQuery]:
         return iter(list(self._states))
+
+    @property
+    def position(self) -> Lsn:
+        """The commit LSN of the last transaction applied to the lists; before the first one, where the stream stood."""
+        return self._router.position or self._stream.position
 
     @property
     def busy(self) -> int:
@@ -173,7 +163,7 @@ class Refresher:
         if replan:
             state.unlike, state.instead = 0, None
         if state.task is None:
-            state.task = self._spawn(self._refreshing(query, state))
+            state.task = self._background.spawn(self._refreshing(query, state))
         else:
             state.again = True
 
@@ -200,7 +190,7 @@ class Refresher:
             self._fail(query, state, SubscriptionFailedError("the server failed to read this query; its log says why"))
         finally:
             state.task = None
-            self._moved()
+            self._background.moved()
 
     async def _attempt(self, query: LiveQuery, state: _State, rounds: int) -> bool:
         """One read and its hand-over; False if it is to be tried again. Raises what ends the query."""
@@ -246,7 +236,7 @@ class Refresher:
         if last and not (missing and state.ready.done()):
             raise error
         log.info("a live query is planned again", key=query.key, error=str(error))
-        self._redefined()
+        self._catalog.invalidate()
         state.replan = True
 
     def _go_without(self, query: LiveQuery, state: _State, lost: PrivilegeLostError) -> None:
@@ -258,7 +248,7 @@ class Refresher:
             log.warning("a live query cannot be read until a privilege is back", key=query.key, grants=lost.grants)
             state.failing = time.monotonic(), words
         if lost.outdated:
-            self._redefined()
+            self._catalog.invalidate()
         state.replan = True
 
     async def _refresh_once(self, query: LiveQuery, state: _State) -> bool:
@@ -276,7 +266,7 @@ class Refresher:
             self.reads += 1
             try:
                 read = await self._read(query, state, plan)
-            except _UNTRANSLATABLE as error:
+            except UNTRANSLATABLE as error:
                 if not isinstance(plan, IncrementalPlan):
                     raise
                 # A window has all exposed columns of its rows, whether the query shows them or not.
@@ -284,7 +274,7 @@ class Refresher:
                 state.instead, state.replan = "a value of the table is not valid in the encoding of the database", True
                 return False
             if not fits(plan, read):
-                self._redefined()
+                self._catalog.invalidate()
                 state.replan = True
                 return False
             async with self._stream.apply_lock:
@@ -326,7 +316,7 @@ class Refresher:
             state.ready.set_result(None)
         elif changes := list_changes(before.pairs, query.listing().pairs):
             query.stage(before)
-            query.emit(self._position(), changes, committed_at)
+            query.emit(self.position, changes, committed_at)
         return True
 
     def _writable(self, query: LiveQuery, state: _State, plan: IncrementalPlan, before: ResultSet) -> bool:
@@ -348,7 +338,7 @@ class Refresher:
             if state.unlike >= _ATTEMPTS:
                 state.instead = "a row is not as the catalog describes the table"
             state.replan = True
-            self._redefined()
+            self._catalog.invalidate()
             return False
         state.unlike = 0
         return True
@@ -358,10 +348,9 @@ class Refresher:
         if not isinstance(error, QueryRejectedError):
             error = rejection_of(error)
         self.forget(query)
-        self._ended(query)
         if not state.ready.done():
             state.ready.set_exception(error)
-            state.ready.exception()  # looked at here, so that a query nobody waits for any more is no warning
+            state.ready.exception()  # looked at here, so that a query without subscribers is no warning
         else:
             log.warning("a live query has ended", key=query.key, error=str(error))
-            query.end(self._position(), error)
+        query.end(self.position, error)

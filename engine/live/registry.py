@@ -19,6 +19,7 @@ class QueryRegistry:
 
     ``linger``: seconds that a query without subscribers is kept for the next one; then ``forget`` is called with it.
     ``room``: bytes that such queries may hold together, as estimated; past that the one left first goes at once.
+    A query that has ended is given to no new subscriber.
     """
 
     def __init__(self, linger: float, forget: Callable[[LiveQuery], None], room: int = 64 << 20) -> None:
@@ -38,6 +39,9 @@ class QueryRegistry:
     def obtain(self, plan: Plan, collection: str, spec: Mapping[str, object]) -> tuple[LiveQuery, bool]:
         """The query of that plan, and whether it is new."""
         query = self._queries.get((plan.visibility, plan.key))
+        if query is not None and query.ended:
+            self._remove(query)
+            query = None
         if query is None:
             query = self._queries[plan.visibility, plan.key] = LiveQuery(plan.visibility, plan.key, collection, spec)
             query.plan = plan
@@ -49,19 +53,17 @@ class QueryRegistry:
         """A subscription is over."""
         query = subscription.query
         query.subscriptions.pop(subscription, None)
-        if not query.subscriptions and query not in self._lingering and self._is_kept(query):
+        if query.subscriptions or query in self._lingering or not self._is_kept(query):
+            return
+        if query.ended:
+            self._remove(query)
+        else:
             loop = asyncio.get_running_loop()
             weight = query.weight()
             self._lingering[query] = loop.call_later(self._linger, self._let_go, query), weight
             self.lingering_weight += weight
             while self.lingering_weight > self._room:
                 self._let_go(next(iter(self._lingering)))
-
-    def ended(self, query: LiveQuery) -> None:
-        """The query is over: who asks the same from now on gets a new one."""
-        self._wanted(query)
-        if self._is_kept(query):
-            del self._queries[query.visibility, query.key]
 
     def close(self) -> None:
         """Nothing happens any more."""
@@ -79,4 +81,9 @@ class QueryRegistry:
 
     def _let_go(self, query: LiveQuery) -> None:
         self._forget(query)
-        self.ended(query)
+        self._remove(query)
+
+    def _remove(self, query: LiveQuery) -> None:
+        self._wanted(query)
+        if self._is_kept(query):
+            del self._queries[query.visibility, query.key]

@@ -67,9 +67,7 @@ class LiveQueries:
         self._reader = reader
         self._router = Dispatcher(stream.tail, self.settings.max_rows, self.settings.slack)
         self._planner = Planner(self._reader, self.settings.plan_bytes)
-        self._catalog = CatalogKeeper(
-            self._reader, lambda catalog: self._definitions.use(catalog), self.settings.stream_generated
-        )
+        self._catalog = CatalogKeeper(reader, self.settings.stream_generated)
         self._refresher = Refresher(
             settings=self.settings,
             router=self._router,
@@ -77,11 +75,7 @@ class LiveQueries:
             planner=self._planner,
             catalog=self._catalog,
             stream=stream,
-            spawn=self._background.spawn,
-            position=lambda: self.position,
-            redefined=lambda: self._definitions.redefined(),
-            moved=self._background.moved,
-            ended=lambda query: self._queries.ended(query),
+            background=self._background,
         )
         self._planning = SubscriptionPlanner(self._planner, self._catalog, reader, stream)
         self._definitions = Definitions(
@@ -104,7 +98,8 @@ class LiveQueries:
 
         Raises ``CatalogError`` if the database is not migrated, ``psycopg.OperationalError`` if it cannot be reached.
         """
-        await self._catalog.load()
+        await self._definitions.load()
+        self._background.spawn(self._definitions.keep_current())
         self._definitions.close_gap()
         self._background.spawn(self._definitions.watch())
         self._background.spawn(self._tick())
@@ -126,7 +121,7 @@ class LiveQueries:
     @property
     def position(self) -> Lsn:
         """The commit LSN of the last transaction applied; before the first one, where the stream stood."""
-        return self._router.position or self._stream.position
+        return self._refresher.position
 
     @property
     def problem(self) -> str | None:
@@ -183,7 +178,7 @@ class LiveQueries:
             plan = await self._planning.plan(principal.visibility, collection, spec)
         except PrivilegeLostError as lost:
             if lost.outdated:
-                self._definitions.redefined()
+                self._catalog.invalidate()
             raise
         query, is_new = self._queries.obtain(plan, collection, spec)
         if is_new:

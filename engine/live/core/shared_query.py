@@ -94,6 +94,7 @@ class LiveQuery:
         "collection",
         "committed_at",
         "emissions",
+        "ended",
         "key",
         "log",
         "pending",
@@ -119,6 +120,7 @@ class LiveQuery:
         self.emissions = 0
         self.committed_at: int | None = None  # of the last event
         self.stale_since: int | None = None  # commit time of the first change that only a read can bring
+        self.ended = False
         self.log = ResumeLog()
         self._reset: WindowEvent | None = None
         self._before: ResultSet | None = None
@@ -185,7 +187,8 @@ class LiveQuery:
         self._before = None
 
     def end(self, position: Lsn, error: QueryRejectedError) -> None:
-        """Tell every subscriber that this query has ended, and why."""
+        """Tell every subscriber that this query has ended, and why; their subscriptions are released."""
+        self.ended = True
         event = WindowEvent(position, False, (), error)
         for subscription in list(self.subscriptions):
             subscription.fail(event)
@@ -307,8 +310,9 @@ class Subscription:
             self._deliver(self, event)
 
     def fail(self, event: WindowEvent) -> None:
-        """The query has ended. Does not raise."""
+        """The query or this subscription has ended, which lets go of the query. Does not raise."""
         self._ended = event
+        self._release(self)
         if self._begun and self._held is None:
             self._begun = False
             try:
@@ -321,4 +325,3 @@ class Subscription:
         log.error("a subscription has ended", key=self.query.key, exc_info=problem)
         error = SubscriptionFailedError("the server failed to go on with this subscription; try again")
         self.fail(WindowEvent(position, False, (), error))
-        self._release(self)

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from engine.errors import SubscriptionFailedError
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.plan_cache import Plan
 from engine.live.registry import QueryRegistry
@@ -78,7 +79,7 @@ async def test_the_registry_gives_each_visibility_a_query_of_its_own(plans: dict
     registry.release(subscription)  # nobody is left: it is kept for those of the same visibility only
     assert obtain(BLUE) == (queries[BLUE][0], False)
     assert obtain(RED) == (queries[RED][0], False)
-    registry.ended(queries[RED][0])
+    queries[RED][0].end(0, SubscriptionFailedError("ended"))
     assert obtain(RED)[1]
     assert obtain(BLUE) == (queries[BLUE][0], False)
     registry.close()
