@@ -14,7 +14,8 @@ from engine.live.core.past import Past
 from engine.live.core.places import Places
 
 if TYPE_CHECKING:
-    from engine.live.core.window import Identity, Row, SortKey
+    from engine.live.core.row_index import Identity
+    from engine.live.core.window import Row, SortKey
     from engine.query.compile.plan import IncrementalPlan
 
 __all__ = ["Difference"]

@@ -115,7 +115,7 @@ class Dispatcher:
         self._tables: dict[int, LiveTable] = {}
         self._rereads: dict[int, set[LiveQuery]] = {}
         self._owners: dict[Window, tuple[LiveQuery, LiveTable]] = {}
-        self._journal: list[Window] = []
+        self._dirty: dict[Window, None] = {}  # the windows that the transaction has changed, in order
         self._catching_up: dict[Window, ReadResult] = {}
         self._routes: dict[Relation, _Route] = {}
 
@@ -195,9 +195,10 @@ class Dispatcher:
         """Let each window find what has changed. Yields now and then, between two windows: lists are those before the
         transaction until their subscribers are told.
         """
-        journal, self._journal[:] = list(self._journal), []
+        dirty = list(self._dirty)
+        self._dirty.clear()
         work = 0
-        for window in journal:
+        for window in dirty:
             if work >= _AT_ONCE:
                 yield
                 work = 0
@@ -289,7 +290,7 @@ class Dispatcher:
         False if a transaction that the snapshot does not show could not be applied: then read again.
         """
         live = self._live_table(plan.table)
-        window = Window(plan, live, self._journal, self._slack)
+        window = Window(plan, live.rows, self._dirty, self._slack)
         try:
             window.load(read.rows)
             for transaction in self._tail.unseen_by(read.snapshot, {plan.table.oid}):
@@ -301,7 +302,7 @@ class Dispatcher:
             log.log(level, _READ_AGAIN, plan.table.collection, problem)
             window.mark_broken("the table's definition changed")
         window.commit()
-        self._journal[:] = [other for other in self._journal if other is not window]
+        self._dirty.pop(window, None)
         if window.broken:
             window.unload()
             return False
@@ -339,7 +340,7 @@ class Dispatcher:
         _, live = owner
         self._catching_up.pop(window, None)
         live.remove(window)
-        self._journal[:] = [other for other in self._journal if other is not window]
+        self._dirty.pop(window, None)
         if not live.windows and self._tables.get(live.table.oid) is live:
             del self._tables[live.table.oid]
             self._routes.clear()

@@ -6,17 +6,19 @@ An update concerns the windows that hold the old row (found by replica identity)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.catalog.load import layout
 from engine.live.core.matcher import Matcher
+from engine.live.core.row_index import RowIndex
 from engine.transaction import UNCHANGED, UNKNOWN, Kind
 
 if TYPE_CHECKING:
     from engine.catalog.load import Table
-    from engine.live.core.window import Identity, Row, Window
+    from engine.live.core.row_index import Identity
+    from engine.live.core.window import Row, Window
     from engine.transaction import Change, Relation, Value
 
 __all__ = ["LiveTable", "RelationChangedError", "RowUnknownError"]
@@ -33,13 +35,13 @@ class RowUnknownError(Exception):
 
 
 class LiveTable:
-    """The incremental windows of one table. Plain state, no I/O."""
+    """The incremental windows of one table, and which ``rows`` they hold. Plain state, no I/O."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
         self.windows: set[Window] = set()
+        self.rows = RowIndex()
         self._matcher: Matcher[Window] = Matcher([c.equal for c in table.codecs], [c.sort for c in table.codecs])
-        self._holders: dict[Identity, Window | set[Window]] = {}
         self._arrangements: dict[Relation, Arrange] = {}
         self._identity = _identity_of(table.identity)
 
@@ -57,25 +59,6 @@ class LiveTable:
             self._matcher.remove(window, window.plan.index_terms)
             window.unload()
 
-    def hold(self, identity: Identity, window: Window) -> None:
-        """See :class:`engine.live.core.window.Holders`."""
-        holders = self._holders.setdefault(identity, window)
-        if holders is not window:
-            if isinstance(holders, set):
-                holders.add(window)
-            else:
-                self._holders[identity] = {holders, window}
-
-    def release(self, identity: Identity, window: Window) -> None:
-        """See :class:`engine.live.core.window.Holders`."""
-        holders = self._holders.get(identity)
-        if holders is window:
-            del self._holders[identity]
-        elif isinstance(holders, set):
-            holders.discard(window)
-            if not holders:
-                del self._holders[identity]
-
     # -- changes ---------------------------------------------------------------------------------------------------
 
     def apply(self, change: Change, skip: Collection[Window] = ()) -> None:
@@ -91,7 +74,7 @@ class LiveTable:
             return
         old_identity, identity, row = self._read(change)
         if row is None:
-            for window in [window for window in self._holding(old_identity) if window not in skip]:
+            for window in [window for window in self.rows.windows(old_identity) if window not in skip]:
                 window.delete(old_identity)
             return
         whole = not (UNCHANGED in row or UNKNOWN in row)
@@ -101,7 +84,7 @@ class LiveTable:
                 if window not in skip:
                     window.insert(identity, row, whole=whole)
             return
-        holding = self._holding(old_identity)
+        holding = self.rows.windows(old_identity)
         for window in dict.fromkeys((*holding, *found)) if holding else found:
             if window not in skip:
                 window.update(old_identity, identity, row, whole=whole)
@@ -149,12 +132,6 @@ class LiveTable:
         if not sent:
             raise RowUnknownError(f"the key of a changed row of {self.table.name} was not sent")
         return identity
-
-    def _holding(self, identity: Identity) -> Iterable[Window]:
-        holders = self._holders.get(identity)
-        if holders is None:
-            return ()
-        return list(holders) if isinstance(holders, set) else (holders,)
 
     def _arrange(self, relation: Relation) -> Arrange:
         positions = layout(self.table, relation)

@@ -15,36 +15,24 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from engine.live.core.diff import DocChange
 from engine.live.core.difference import Difference
 from engine.live.core.past import Past
+from engine.live.core.row_index import Identity, RowIndex
 from engine.transaction import UNCHANGED, UNKNOWN, Value
 
 if TYPE_CHECKING:
     from engine.query.compile.plan import IncrementalPlan
 
-__all__ = ["Identity", "RowIndex", "Window", "read_size"]
+__all__ = ["Window", "read_size"]
 
-Identity = bytes | tuple[bytes, ...]
 SortKey = tuple[Any, ...]
 Row = tuple[Value, ...]
 
 _BEYOND_ALL = float("inf")
-
-
-class RowIndex(Protocol):
-    """Who is told which rows a window holds (the table's index of rows to windows)."""
-
-    def hold(self, identity: Identity, window: Window) -> None:
-        """``window`` holds the row from now on."""
-        ...
-
-    def release(self, identity: Identity, window: Window) -> None:
-        """``window`` no longer holds the row."""
-        ...
 
 
 def read_size(limit: int, slack: int = 10) -> int:
@@ -55,17 +43,17 @@ def read_size(limit: int, slack: int = 10) -> int:
 class Window:
     """The rows of one query, changed row by row and told about commit by commit. No I/O.
 
-    ``journal`` is a list that the window appends itself to when a transaction first changes it. ``slack`` is how many rows
-    beyond the limit it keeps at least.
+    ``index``: where it notes which rows it holds, for changes to find it. ``dirty``: the ordered set to which it adds itself
+    when a transaction first changes it. ``slack``: how many rows beyond the limit it keeps at least.
     """
 
     __slots__ = (
         "_before",
         "_by_identity",
         "_capacity",
-        "_holders",
+        "_dirty",
         "_horizon",
-        "_journal",
+        "_index",
         "_keys",
         "_limit",
         "_narrow",
@@ -76,11 +64,11 @@ class Window:
         "plan",
     )
 
-    def __init__(self, plan: IncrementalPlan, holders: RowIndex, journal: list[Window], slack: int = 10) -> None:
+    def __init__(self, plan: IncrementalPlan, index: RowIndex, dirty: dict[Window, None], slack: int = 10) -> None:
         self.plan = plan
         self.broken: str | None = None
-        self._holders = holders
-        self._journal = journal
+        self._index = index
+        self._dirty = dirty
         self._limit = plan.limit
         self._capacity = _BEYOND_ALL if plan.limit is None else read_size(plan.limit, slack)
         self._keys: list[SortKey] = []
@@ -118,14 +106,14 @@ class Window:
         identity = self.plan.identity
         self._by_identity = {identity(row): key for key, row in keyed}
         for held in self._by_identity:
-            self._holders.hold(held, self)
+            self._index.add(held, self)
         self._horizon = self._keys[-1] if keyed and len(rows) >= self._capacity else None
 
     def unload(self) -> None:
         """Forget all rows but those the subscribers were told of."""
         self._begin().fix()
         for identity in self._by_identity:
-            self._holders.release(identity, self)
+            self._index.remove(identity, self)
         self._keys, self._rows, self._by_identity, self._horizon = [], [], {}, None
 
     # -- one change ------------------------------------------------------------------------------------------------
@@ -195,7 +183,7 @@ class Window:
             if (told := self._told()) is not None:
                 told.fix()
             self._before = Past(self._keys, self._rows, self._limit, self._touched, self._by_identity)
-            self._journal.append(self)
+            self._dirty[self] = None
         return self._before
 
     def _touch(self, identity: Identity, key: SortKey | None) -> None:
@@ -216,7 +204,7 @@ class Window:
                 self._begin()
             if identity not in self._touched:
                 self._touched[identity] = (None, None)
-            self._holders.hold(identity, self)
+            self._index.add(identity, self)
         else:
             self._touch(identity, old_key)
             index = bisect_left(keys, old_key)
@@ -246,13 +234,13 @@ class Window:
         if identity not in self._touched:
             self._touched[identity] = (last, row)
         del self._by_identity[identity]
-        self._holders.release(identity, self)
+        self._index.remove(identity, self)
         self._horizon = self._keys[-1]
 
     def _forget(self, identity: Identity, key: SortKey) -> None:
         index = bisect_left(self._keys, key)
         del self._keys[index], self._rows[index], self._by_identity[identity]
-        self._holders.release(identity, self)
+        self._index.remove(identity, self)
 
     # -- values the stream did not send ----------------------------------------------------------------------------
 

@@ -293,6 +293,6 @@ async def gone(play: Stage) -> None:
     assert not router._tables
     assert not router._owners
     assert not router._catching_up
-    assert not router._journal
+    assert not router._dirty
     assert not play.live._refresher._states
     assert not play.live._queries._lingering

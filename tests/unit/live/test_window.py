@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.live.core.diff import apply_changes, list_changes
+from engine.live.core.row_index import RowIndex
 from engine.live.core.window import Window, read_size
 from engine.transaction import UNCHANGED
 
@@ -46,16 +47,23 @@ class Plan:
         return repr(row).encode()
 
 
-class Holders:
+class StrictIndex(RowIndex):
+    """Takes each row once, and gives back only what it has."""
+
     def __init__(self) -> None:
+        super().__init__()
         self.held: set[Any] = set()
 
-    def hold(self, identity: Any, window: Window) -> None:
+    def add(self, identity: Any, window: Window) -> None:
         assert identity not in self.held
         self.held.add(identity)
+        super().add(identity, window)
+        assert list(self.windows(identity)) == [window]
 
-    def release(self, identity: Any, window: Window) -> None:
+    def remove(self, identity: Any, window: Window) -> None:
         self.held.remove(identity)
+        super().remove(identity, window)
+        assert list(self.windows(identity)) == []
 
 
 class Client:
@@ -76,8 +84,8 @@ class Client:
         return [(self.plan.doc_id(row), self.plan.encode(row)) for row in self.answer(self.plan.limit)]
 
     def read(self) -> None:
-        self.holders, self.journal = Holders(), []  # type: ignore[var-annotated]
-        self.window = Window(self.plan, self.holders, self.journal)  # type: ignore[arg-type]
+        self.index = StrictIndex()
+        self.window = Window(self.plan, self.index, {})  # type: ignore[arg-type]
         self.window.load(self.answer(self.plan.limit and read_size(self.plan.limit)))
         after = [(self.plan.doc_id(row), self.plan.encode(row)) for row in self.window.shown]
         apply_changes(self.list, list_changes(list(self.list), after))
@@ -98,7 +106,7 @@ class Client:
             apply_changes(self.list, changes)
             assert [self.plan.doc_id(row) for row in self.window.shown] == [i for i, _ in self.list]
         assert self.list == self.documents()
-        assert self.holders.held == {row[0] for row in self.window._rows}
+        assert self.index.held == {row[0] for row in self.window._rows}
 
 
 ids = st.integers(0, 40).map(lambda n: b"%02d" % n)
@@ -185,7 +193,7 @@ def test_a_row_that_stays_outside_is_ignored_whatever_it_lacks() -> None:
 
 def large_window(limit: int | None = None) -> tuple[Window, list[Row]]:
     table: list[Row] = [(b"%05d" % n, b"a", b"%d" % n, b"x") for n in range(10_000)]
-    window = Window(Plan(limit), Holders(), [])  # type: ignore[arg-type]
+    window = Window(Plan(limit), StrictIndex(), {})  # type: ignore[arg-type]
     window.load(table)
     return window, table
 
