@@ -1,0 +1,65 @@
+"""A query that has ended is shared no more, whether it has subscribers or is kept for the next one."""
+
+from __future__ import annotations
+
+from engine.errors import QueryRejectedError, SubscriptionFailedError
+from engine.live.core.diff import WindowEvent
+from engine.live.core.shared_query import LiveQuery, Subscription
+from engine.live.registry import QueryRegistry
+from tests.bench.bench_match import plan_for
+
+
+class Play:
+    """A registry, and what its subscribers heard last."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[LiveQuery] = []
+        self.registry = QueryRegistry(3600.0, self.forgotten.append)
+        self.heard: list[QueryRejectedError | None] = []
+
+    def query(self) -> tuple[LiveQuery, bool]:
+        return self.registry.obtain(plan_for("room"), "messages", {})
+
+    def subscribe(self, query: LiveQuery) -> Subscription:
+        subscription = Subscription(query, self._deliver, lambda: 0, self.registry.release)
+        query.subscriptions[subscription] = None
+        return subscription
+
+    def _deliver(self, _: Subscription, event: WindowEvent) -> None:
+        self.heard.append(event.error)
+
+
+async def test_the_end_of_a_query_releases_its_subscriptions_and_forgets_it() -> None:
+    play = Play()
+    query, _ = play.query()
+    first, second = play.subscribe(query), play.subscribe(query)
+    first.begin()
+    second.begin()
+    second.pause()
+    play.heard.clear()
+    error = SubscriptionFailedError("the table was dropped")
+    query.end(7, error)
+    assert (len(play.registry), play.registry.lingering_weight, query.subscriptions) == (0, 0, {})
+    assert play.heard == [error], "the paused one hears of it when it resumes"
+    second.resume()
+    assert play.heard == [error, error]
+    for subscription in (first, second):  # as a client does that unsubscribes
+        subscription.cancel()
+    again, is_new = play.query()
+    assert is_new
+    assert again is not query
+
+
+async def test_a_query_that_ends_without_subscribers_is_not_given_to_the_next_one() -> None:
+    play = Play()
+    query, _ = play.query()
+    play.subscribe(query).cancel()
+    assert play.query() == (query, False), "kept for the next one"
+    play.subscribe(query).cancel()
+    query.end(7, SubscriptionFailedError("the table was dropped"))
+    again, is_new = play.query()
+    assert is_new
+    assert (len(play.registry), play.registry.lingering_weight) == (1, 0)
+    play.subscribe(again).cancel()
+    assert play.registry.lingering_weight > 0
+    play.registry.close()
