@@ -17,7 +17,7 @@ from engine.catalog.watcher import CatalogKeeper
 from engine.errors import (
     PrivilegeLostError,
 )
-from engine.live.core.dispatcher import Dispatcher, Outcome
+from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Deliver, Subscription
 from engine.live.definitions import Definitions
@@ -198,8 +198,7 @@ class LiveQueries:
 
     def process(self, transaction: Transaction) -> Iterator[None]:
         """Apply ``transaction`` to the lists and deliver what has changed in them."""
-        outcome = Outcome()
-        yield from self._router.process(transaction, outcome)
+        outcome = yield from self._router.process(transaction)
         yield from outcome.tell(self._router.position)
         for note in outcome.ddl:
             self._definitions.note(note, transaction.xid)

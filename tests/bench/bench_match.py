@@ -18,7 +18,7 @@ from dataclasses import replace
 from engine.catalog.load import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
 from engine.live.core.diff import WindowEvent
-from engine.live.core.dispatcher import Dispatcher, Outcome
+from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import ReadResult
@@ -31,6 +31,7 @@ from server.app.gc_tuning import tune_gc
 from server.wire.encoder import EventFrames
 from tests.bench.report import report
 from tests.bench.stream import MESSAGES, insert, relation, row, transaction
+from tests.support.steps import finished
 
 ROUNDS = 3
 
@@ -86,9 +87,7 @@ class Bench:
             done = feed(payload)
             if done is None:
                 continue
-            outcome = Outcome()
-            for _ in router.process(done, outcome):
-                pass
+            outcome = finished(router.process(done))
             tail.append(done)
             for query, changes in outcome.changed:
                 query.emit(done.position, changes)

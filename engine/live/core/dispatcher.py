@@ -9,7 +9,7 @@ with its transaction tail.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
@@ -121,11 +121,12 @@ class Dispatcher:
 
     # -- the stream ------------------------------------------------------------------------------------------------
 
-    def process(self, transaction: Transaction, outcome: Outcome) -> Iterator[None]:
-        """Apply ``transaction`` and fill ``outcome``. Yields now and then, so that a large one can be interrupted.
+    def process(self, transaction: Transaction) -> Generator[None, None, Outcome]:
+        """Apply ``transaction``; returns what it asks for. Yields now and then, so that a large one can be interrupted.
 
         Until the iterator ends nothing may be handed over and nobody is told anything.
         """
+        outcome = Outcome()
         skip = self._already_shown(transaction)
         outcome.committed_at = transaction.commit_time
         touched: set[int] = set()
@@ -157,6 +158,7 @@ class Dispatcher:
             outcome.refresh.add(query)
         yield from self._commit(outcome)
         self.position = max(self.position, transaction.position)
+        return outcome
 
     def interrupt(self, *, other_history: bool) -> None:
         """Transactions are missing from the stream, or what was read never was: windows are no ground for later changes.

@@ -12,6 +12,7 @@ from engine.stream.tail import TransactionTail
 from engine.transaction import Transaction
 from tests.bench.bench_match import plan_for
 from tests.bench.stream import MESSAGES, insert, relation, transaction
+from tests.support.steps import finished
 
 
 def test_what_a_snapshot_shows_is_not_applied_again_although_positions_begin_lower() -> None:
@@ -23,10 +24,7 @@ def test_what_a_snapshot_shows_is_not_applied_again_although_positions_begin_low
         changes = [relation(), insert(number, "room")]
         [done] = [each for payload in transaction(number, changes) if (each := decoder.feed(payload)) is not None]
         assert isinstance(done, Transaction)
-        outcome = Outcome()
-        for _ in router.process(done, outcome):  # yields when the machine is slow, too
-            pass
-        return outcome
+        return finished(router.process(done))
 
     process(100)
     position = router.position

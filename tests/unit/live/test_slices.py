@@ -9,7 +9,7 @@ from itertools import pairwise
 from engine.catalog.load import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
 from engine.live.core.diff import WindowEvent, apply_changes
-from engine.live.core.dispatcher import Dispatcher, Outcome
+from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import ReadResult
@@ -18,6 +18,7 @@ from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.stream.tail import TransactionTail
 from engine.transaction import Transaction
 from tests.bench.stream import MESSAGES, insert, relation, row, transaction
+from tests.support.steps import finished
 
 QUERIES = 12
 ROWS = 400
@@ -76,9 +77,8 @@ def large_transaction() -> Transaction:
 
 
 def test_many_changed_lists_are_found_and_delivered_in_slices() -> None:
-    stage, outcome, found, told = Stage(), Outcome(), [0], [0]
-    for _ in stage.router.process(large_transaction(), outcome):
-        found.append(stage.encoded)
+    stage, found, told = Stage(), [0], [0]
+    outcome = finished(stage.router.process(large_transaction()), lambda: found.append(stage.encoded))
     found.append(stage.encoded)
     assert (found[-1], stage.told) == (QUERIES * ROWS, 0), "an event came before all lists had changed"
     assert max(after - before for before, after in pairwise(found)) <= AT_ONCE + ROWS
@@ -90,13 +90,15 @@ def test_many_changed_lists_are_found_and_delivered_in_slices() -> None:
 
 
 def test_who_subscribes_between_two_slices_has_the_same_list_as_the_others_afterwards() -> None:
-    stage, outcome = Stage(), Outcome()
-    for _ in stage.router.process(large_transaction(), outcome):
+    stage = Stage()
+
+    def subscribe_to_all() -> None:
         for query in stage.queries:
             stage.subscribe(query)
+
+    outcome = finished(stage.router.process(large_transaction()), subscribe_to_all)
     for _ in outcome.tell(stage.router.position):
-        for query in stage.queries:
-            stage.subscribe(query)
+        subscribe_to_all()
     assert len(stage.lists) > 3 * QUERIES
     for subscription, documents in stage.lists.items():
         assert documents == list(subscription.query.current().pairs)
