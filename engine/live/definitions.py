@@ -21,7 +21,8 @@ import structlog
 from engine.background import Background
 from engine.catalog.load import Catalog, Marks
 from engine.catalog.watcher import CatalogKeeper
-from engine.live.core.dispatcher import DdlNote, Dispatcher
+from engine.live.core.dispatcher import Dispatcher
+from engine.live.core.outcome import DdlNote
 from engine.live.plan_cache import Planner
 from engine.live.refresher import Refresher
 from engine.live.settings import LiveSettings

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import monotonic
 
 import msgspec
 
 from engine.catalog.load import Catalog, Table
-from engine.live.core.diff import DocChange
+from engine.live.core.outcome import AT_ONCE, DISAGREEING, READ_AGAIN, DdlNote, Outcome, work_of
 from engine.live.core.shared_query import LiveQuery
-from engine.live.core.table import LiveTable, RelationChangedError, RowUnknownError
+from engine.live.core.table import LiveTable, RowUnknownError
 from engine.live.core.window import Window
 from engine.lsn import Lsn
 from engine.postgres.snapshot_reader import ReadResult
@@ -29,64 +29,12 @@ from engine.stream.tail import TransactionTail
 from engine.transaction import Message, Relation, Transaction
 from engine.values.labels import UnknownLabelError
 
-__all__ = ["DdlNote", "Dispatcher", "Outcome"]
+__all__ = ["Dispatcher"]
 
 log = logging.getLogger(__name__)
 
 _SLICE = 1_000  # changes between two chances for other work
-_AT_ONCE = (
-    1_000  # changed documents, of a KiB each, that windows find and subscribers are told between two such chances
-)
 _TURN = 0.01  # seconds after which there is one, too: few changes of large rows may concern many windows
-_READ_AGAIN = "live queries over %s are read again: %s"
-# What parsing a value can raise when the stream and the catalog disagree about its type.
-_UNREADABLE = (RelationChangedError, ValueError, ArithmeticError, LookupError, TypeError)
-
-
-class DdlNote(msgspec.Struct):
-    """The logical message ``realtime.ddl``: a definition changed (see ``sql/schema/20_ddl.sql``)."""
-
-    tag: str
-    oids: list[int] = []
-    types: list[int] = []
-    all: bool = False
-    routines: bool = False
-    published: bool = False
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a transaction asks for."""
-
-    changed: list[tuple[LiveQuery, list[DocChange]]] = field(default_factory=list)
-    refresh: set[LiveQuery] = field(default_factory=set)
-    ddl: list[DdlNote] = field(default_factory=list)
-    committed_at: int | None = None
-
-    def disagree(self, table: Table, problem: Exception) -> None:
-        """Values of ``table`` are not as the catalog describes them, which ``problem`` shows: the catalog is to be loaded.
-
-        Said once per transaction. A label that the catalog lacks is nothing to worry about: it is behind.
-        """
-        note = DdlNote("STREAM", [table.oid])
-        if note in self.ddl:
-            return
-        self.ddl.append(note)
-        if isinstance(problem, UnknownLabelError):
-            log.info(_READ_AGAIN, table.collection, problem)
-        else:
-            expected = isinstance(problem, _UNREADABLE)
-            log.warning(_READ_AGAIN, table.collection, problem, exc_info=None if expected else problem)
-
-    def tell(self, position: Lsn) -> Iterator[None]:
-        """Tell the subscribers of each changed query, with one event. Yields now and then, between two queries."""
-        work = 0
-        for query, changes in self.changed:
-            if work >= _AT_ONCE:
-                yield
-                work = 0
-            query.emit(position, changes, self.committed_at)
-            work += _work(changes) + len(query.subscriptions)
 
 
 @dataclass(slots=True)
@@ -126,9 +74,8 @@ class Dispatcher:
 
         Until the iterator ends nothing may be handed over and nobody is told anything.
         """
-        outcome = Outcome()
+        outcome = Outcome(committed_at=transaction.commit_time)
         skip = self._already_shown(transaction)
-        outcome.committed_at = transaction.commit_time
         touched: set[int] = set()
         rereads: set[LiveQuery] = set()
         until = monotonic() + _TURN
@@ -183,7 +130,7 @@ class Dispatcher:
     def _unapplied(self, live: LiveTable, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
         """A change could not be applied to the windows of a table, so they are read again."""
         if isinstance(problem, RowUnknownError):
-            log.warning(_READ_AGAIN, live.table.collection, problem)
+            log.warning(READ_AGAIN, live.table.collection, problem)
         else:
             outcome.disagree(live.table, problem)
         self._break(live, skip, str(problem))
@@ -201,7 +148,7 @@ class Dispatcher:
         self._dirty.clear()
         work = 0
         for window in dirty:
-            if work >= _AT_ONCE:
+            if work >= AT_ONCE:
                 yield
                 work = 0
             owner = self._owners.get(window)
@@ -223,7 +170,7 @@ class Dispatcher:
                 continue
             work += 1
             if changes:
-                work += _work(changes)
+                work += work_of(changes)
                 query.stage(before)
                 outcome.changed.append((query, changes))
             if window.thin:
@@ -299,9 +246,9 @@ class Dispatcher:
                 for change in transaction.changes:
                     if not isinstance(change, Message) and self._is_of(change.relation, plan.table):
                         live.apply_to(window, change)
-        except (RowUnknownError, *_UNREADABLE) as problem:
+        except (RowUnknownError, *DISAGREEING) as problem:
             level = logging.INFO if isinstance(problem, UnknownLabelError) else logging.WARNING
-            log.log(level, _READ_AGAIN, plan.table.collection, problem)
+            log.log(level, READ_AGAIN, plan.table.collection, problem)
             window.mark_broken("the table's definition changed")
         window.commit()
         self._dirty.pop(window, None)
@@ -357,10 +304,6 @@ class Dispatcher:
 
     def _is_of(self, relation: Relation, table: Table) -> bool:
         return relation.oid == table.oid or relation.oid in table.members
-
-
-def _work(changes: list[DocChange]) -> int:
-    return len(changes) + sum([len(change.doc) for change in changes]) // 1024
 
 
 def _facts(table: Table) -> tuple[object, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from engine.catalog.load import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
-from engine.live.core.dispatcher import Dispatcher, Outcome
+from engine.live.core.dispatcher import Dispatcher
+from engine.live.core.outcome import Outcome
 from engine.live.core.shared_query import LiveQuery
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import ReadResult
