@@ -26,6 +26,7 @@ from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery, ResultSet
 from engine.live.plan_cache import Plan, Planner
 from engine.live.planning_budget import PLANNING
+from engine.live.read_state import PATIENCE, ReadState, Wait
 from engine.live.reads import UNTRANSLATABLE, TooSlowError, documents, fits, read_plan, rejection_of
 from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
@@ -41,51 +42,8 @@ __all__ = ["Refresher"]
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE = 10.0  # seconds a new subscription waits for a database that cannot be reached
 _TOLD_AFTER = 1.0  # seconds after which a database that cannot be reached is a problem to tell
 _ATTEMPTS = 3  # times a query that Postgres refuses is planned again, in case its tables have just changed
-
-
-class _State:
-    """What is going on with one query."""
-
-    __slots__ = (
-        "again",
-        "failing",
-        "instead",
-        "last_read",
-        "patience",
-        "ready",
-        "replan",
-        "slow",
-        "task",
-        "timeouts",
-        "unlike",
-    )
-
-    def __init__(self) -> None:
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.task: asyncio.Task[None] | None = None
-        self.again = False
-        self.replan = False
-        self.last_read = 0.0
-        self.patience = time.monotonic() + _PATIENCE
-        self.slow = False  # it was cut off in the quick lane
-        self.unlike = 0  # reads in a row whose rows are not as the catalog describes the table
-        self.instead: str | None = None  # why it is re-read although it could be incremental
-        self.timeouts = 0  # reads in a row that did not end in the slow lane either
-        self.failing: tuple[float, str] | None = None  # since when the database cannot be reached for it, and why
-
-
-class _Wait:
-    """Growing pauses between attempts."""
-
-    def __init__(self) -> None:
-        self.rounds = 0
-
-    async def longer(self) -> None:
-        await asyncio.sleep(min(0.01 * 2**self.rounds, 1.0))
-        self.rounds += 1
 
 
 class Refresher:
@@ -115,7 +73,7 @@ class Refresher:
         self._catalog = catalog
         self._stream = stream
         self._background = background
-        self._states: dict[LiveQuery, _State] = {}
+        self._states: dict[LiveQuery, ReadState] = {}
         self.reads = 0
 
     def __iter__(self) -> Iterator[LiveQuery]:
@@ -140,7 +98,7 @@ class Refresher:
 
     def keep(self, query: LiveQuery) -> None:
         """Read ``query`` and keep it readable."""
-        self._states[query] = _State()
+        self._states[query] = ReadState()
         self.refresh(query)
 
     def forget(self, query: LiveQuery) -> None:
@@ -167,9 +125,9 @@ class Refresher:
         else:
             state.again = True
 
-    async def _refreshing(self, query: LiveQuery, state: _State) -> None:
+    async def _refreshing(self, query: LiveQuery, state: ReadState) -> None:
         PLANNING.set(None)  # a query is shared: to plan it again is not the affair of the connection that asked first
-        wait = _Wait()
+        wait = Wait()
         try:
             while True:
                 if query.strategy == "re-read":
@@ -180,7 +138,7 @@ class Refresher:
                 if done and not state.again and not query.pending:
                     return
                 if done and state.again:
-                    wait = _Wait()
+                    wait = Wait()
                 else:
                     await wait.longer()
         except (QueryRejectedError, ResultTooLargeError, psycopg.Error, *UNREADABLE) as error:
@@ -192,7 +150,7 @@ class Refresher:
             state.task = None
             self._background.moved()
 
-    async def _attempt(self, query: LiveQuery, state: _State, rounds: int) -> bool:
+    async def _attempt(self, query: LiveQuery, state: ReadState, rounds: int) -> bool:
         """One read and its hand-over; False if it is to be tried again. Raises what ends the query."""
         try:
             return await self._refresh_once(query, state)
@@ -211,7 +169,7 @@ class Refresher:
             await self._look_again(query, state, error, last=rounds >= _ATTEMPTS)
         return False
 
-    def _cannot_reach(self, query: LiveQuery, state: _State, error: Exception, rounds: int) -> None:
+    def _cannot_reach(self, query: LiveQuery, state: ReadState, error: Exception, rounds: int) -> None:
         if is_statements(error):
             raise error
         since = state.failing[0] if state.failing else time.monotonic()
@@ -221,7 +179,7 @@ class Refresher:
         tell = log.warning if rounds == 0 else log.debug
         tell("a live query cannot be read; trying again", key=query.key, error=str(error))
 
-    async def _look_again(self, query: LiveQuery, state: _State, error: psycopg.Error, *, last: bool) -> None:
+    async def _look_again(self, query: LiveQuery, state: ReadState, error: psycopg.Error, *, last: bool) -> None:
         """Perhaps the table changed and the stream has yet to say so, or the server has lost a privilege on it.
 
         Whether a table is missing is for the planner to say, which asks the catalog.
@@ -239,7 +197,7 @@ class Refresher:
         self._catalog.invalidate()
         state.replan = True
 
-    def _go_without(self, query: LiveQuery, state: _State, lost: PrivilegeLostError) -> None:
+    def _go_without(self, query: LiveQuery, state: ReadState, lost: PrivilegeLostError) -> None:
         """Subscribers keep their list until the privilege is back; it is looked for again and again."""
         if not state.ready.done():
             raise lost
@@ -251,10 +209,10 @@ class Refresher:
             self._catalog.invalidate()
         state.replan = True
 
-    async def _refresh_once(self, query: LiveQuery, state: _State) -> bool:
+    async def _refresh_once(self, query: LiveQuery, state: ReadState) -> bool:
         """One read and its hand-over; False if it has to be repeated."""
         if state.replan or query.plan is None:
-            await self._catalog.current(None if state.ready.done() else _PATIENCE)
+            await self._catalog.current(None if state.ready.done() else PATIENCE)
             state.replan = False
             query.plan = await self._planner.plan(query.visibility, query.collection, query.spec)
             if state.instead is not None and isinstance(query.plan, IncrementalPlan):
@@ -282,7 +240,7 @@ class Refresher:
         finally:
             self._stream.tail.end_read(ticket, read.snapshot if read else None)
 
-    async def _read(self, query: LiveQuery, state: _State, plan: Plan) -> ReadResult:
+    async def _read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
         """Raises ``TooSlowError`` for a read that is cut off; remembers how long one took."""
         async with self._reader.turn(query.tables, slow=state.slow):
             began = time.monotonic()
@@ -291,14 +249,14 @@ class Refresher:
         state.slow = state.slow and time.monotonic() - began > self._settings.quick_timeout_ms / 2000
         return read
 
-    async def _rest(self, query: LiveQuery, state: _State) -> None:
+    async def _rest(self, query: LiveQuery, state: ReadState) -> None:
         """A query that was answered before keeps timing out: its subscribers keep their list, and it gets fewer turns."""
         state.timeouts += 1
         pause = min(0.5 * 2**state.timeouts, self._settings.slow_pause) * random.uniform(0.75, 1.25)
         log.warning("query_times_out", key=query.key, attempts=state.timeouts, next_attempt_in=round(pause, 1))
         await asyncio.sleep(pause)
 
-    def _hand_over(self, query: LiveQuery, state: _State, plan: Plan, read: ReadResult) -> bool:
+    def _hand_over(self, query: LiveQuery, state: ReadState, plan: Plan, read: ReadResult) -> bool:
         before = query.listing()
         if isinstance(plan, IncrementalPlan):
             if not self._router.hand_over_window(query, plan, read):
@@ -319,7 +277,7 @@ class Refresher:
             query.emit(self.position, changes, committed_at)
         return True
 
-    def _writable(self, query: LiveQuery, state: _State, plan: IncrementalPlan, before: ResultSet) -> bool:
+    def _writable(self, query: LiveQuery, state: ReadState, plan: IncrementalPlan, before: ResultSet) -> bool:
         """Whether the documents of the new window can be written.
 
         If not, a type is another one by now than the catalog says. Nothing is told then: the catalog is loaded and the query
@@ -343,7 +301,7 @@ class Refresher:
         state.unlike = 0
         return True
 
-    def _fail(self, query: LiveQuery, state: _State, error: Exception) -> None:
+    def _fail(self, query: LiveQuery, state: ReadState, error: Exception) -> None:
         """``query`` cannot be answered any more (or never could)."""
         if not isinstance(error, QueryRejectedError):
             error = rejection_of(error)

@@ -1,0 +1,54 @@
+"""What the refresher knows of one query: whether it is being read, has been read, and what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+__all__ = ["PATIENCE", "ReadState", "Wait"]
+
+PATIENCE = 10.0
+"""Seconds a new subscription waits for a database that cannot be reached."""
+
+
+class ReadState:
+    """What is going on with one query."""
+
+    __slots__ = (
+        "again",
+        "failing",
+        "instead",
+        "last_read",
+        "patience",
+        "ready",
+        "replan",
+        "slow",
+        "task",
+        "timeouts",
+        "unlike",
+    )
+
+    def __init__(self) -> None:
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.task: asyncio.Task[None] | None = None
+        self.again = False
+        self.replan = False
+        self.last_read = 0.0
+        self.patience = time.monotonic() + PATIENCE
+        self.slow = False  # it was cut off in the quick lane
+        self.unlike = 0  # reads in a row whose rows are not as the catalog describes the table
+        self.instead: str | None = None  # why it is re-read although it could be incremental
+        self.timeouts = 0  # reads in a row that did not end in the slow lane either
+        self.failing: tuple[float, str] | None = None  # since when the database cannot be reached for it, and why
+
+
+class Wait:
+    """Growing pauses between attempts."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+
+    async def longer(self) -> None:
+        """Wait, twice as long as the time before, up to a second."""
+        await asyncio.sleep(min(0.01 * 2**self.rounds, 1.0))
+        self.rounds += 1
