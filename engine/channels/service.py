@@ -245,9 +245,9 @@ class Channels:
         with self._refusals("the user of this connection"):
             await self._connections.connect(member, deliver)
 
-    async def disconnect(self, connection_id: str, *, left: bool = False) -> None:
-        """The connection is gone; its presence may come back within the channel's timeout, unless it was ``left``."""
-        await self._connections.disconnect(connection_id, left)
+    async def disconnect(self, connection_id: str, *, clean: bool = False) -> None:
+        """The connection has ended. Its presence may return within the channel's timeout, unless the close was ``clean``."""
+        await self._connections.disconnect(connection_id, clean)
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
         """Change what the others see of a member. Raises ``PresenceRefusedError``. Returns when they have been told."""

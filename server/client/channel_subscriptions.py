@@ -297,7 +297,7 @@ class ChannelClient:
         before = [*self._joining.values(), *([] if self._known is None else [self._known])]
         if before:
             await asyncio.wait(before)
-        await self._services.channels.disconnect(self._member.connection_id, left=clean)
+        await self._services.channels.disconnect(self._member.connection_id, clean=clean)
 
     def _direct(self, event: ChannelEvent) -> None:
         """Something for this connection itself."""

@@ -68,10 +68,10 @@ class ChannelService(Protocol):
         Returns when the connection's row is committed.
         """
 
-    async def disconnect(self, connection_id: str, *, left: bool = False) -> None:
-        """The connection is gone, and with it its subscriptions.
+    async def disconnect(self, connection_id: str, *, clean: bool = False) -> None:
+        """The connection has ended, and with it its subscriptions.
 
-        Its presence may come back within the channel's timeout, unless the client ended the connection itself (``left``).
+        Its presence may return within the channel's timeout, unless the client closed the connection (``clean``).
         """
 
     async def subscribe(

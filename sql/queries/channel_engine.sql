@@ -394,8 +394,8 @@ select realtime.adopt_cluster() as adopted
 -- Partitions for the days to come.
 select realtime.make_partitions(%(days)s)
 
--- name: engine_goodbye
--- A client has ended its connection: its presence ends with it.
+-- name: engine_close_connection
+-- A client has closed its connection: its presence ends with it.
 delete from realtime.connections where id = %(id)s
 
 -- name: engine_drop_partitions

@@ -109,7 +109,7 @@ class Archive:
     async def connect(self, member: Member, deliver: Deliver) -> None:
         self.members.add(member.connection_id)
 
-    async def disconnect(self, connection_id: str, *, left: bool = False) -> None:
+    async def disconnect(self, connection_id: str, *, clean: bool = False) -> None:
         self.members.discard(connection_id)
         self.holds.clear()
 

@@ -94,7 +94,7 @@ class Rooms:
     async def connect(self, member: Member, deliver: Deliver) -> None:
         self.members[member.connection_id] = deliver
 
-    async def disconnect(self, connection_id: str, *, left: bool = False) -> None:
+    async def disconnect(self, connection_id: str, *, clean: bool = False) -> None:
         del self.members[connection_id]
         for subscription in [s for s in self.subscriptions if s.member.connection_id == connection_id]:
             subscription.end("dropped")

@@ -254,9 +254,9 @@ class Store:
         rows = await self._together.rows("engine_is_limited", channel=channel)
         return bool(rows[0]["limited"])
 
-    async def drop(self, connection_id: str, left: bool) -> None:
-        """The connection is over: if it broke, its presence stays until its timeout; if it was ``left``, it ends."""
-        await self.rows("engine_goodbye" if left else "engine_drop", id=connection_id)
+    async def drop(self, connection_id: str, clean: bool) -> None:
+        """The connection has ended. ``clean``: the client closed it, so its presence ends; else its timeout begins."""
+        await self.rows("engine_close_connection" if clean else "engine_drop", id=connection_id)
 
     async def leave(self, channel: str, connection_id: str) -> None:
         """Leave at once."""

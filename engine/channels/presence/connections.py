@@ -81,16 +81,16 @@ class Connections:
         """Write the connection's row and remember whom to tell."""
         await self.clients.connect(member, deliver)
 
-    async def disconnect(self, connection_id: str, left: bool) -> None:
-        """The connection broke, or was ``left``; see ``Store.drop``. Tried again until the database has it."""
-        self.clients.gone(connection_id)
+    async def disconnect(self, connection_id: str, clean: bool) -> None:
+        """The connection broke, or its close was ``clean``; see ``Store.drop``. Repeated until the database has it."""
+        self.clients.closed(connection_id)
         for subscription in self._core.router.of_connection(connection_id):
             subscription.joined = False
             subscription.cancel()
         try:
-            await self._store.drop(connection_id, left)
+            await self._store.drop(connection_id, clean)
         except REFUSED:
-            drop = partial(self._store.drop, connection_id, left)
+            drop = partial(self._store.drop, connection_id, clean)
             self._spawn(self._store.insistence.done("the removal of a connection", drop))
 
     async def admit(self, subscription: Subscription) -> None:

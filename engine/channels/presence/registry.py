@@ -110,7 +110,7 @@ class ConnectionRegistry:
         [row] = await self._store.rows("engine_own_connections", node=self._node, ids=ids)
         return row["incarnation"], set(row["ids"])
 
-    def gone(self, connection_id: str) -> None:
+    def closed(self, connection_id: str) -> None:
         """The connection broke. Its row stays this node's until the stream says that it is deleted."""
         self._clients.pop(connection_id, None)
 

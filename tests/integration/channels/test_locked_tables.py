@@ -104,7 +104,7 @@ async def stand(here: Node, dsn: str, table: str, waiting: list[Coroutine[Any, A
         assert await asyncio.gather(*map(refused, waiting)) == [LOCKED] * len(waiting)
         await until(partial(named, here, table, pid))
         await here.publish("chat:1", table)
-        await here.channels.disconnect(leaving.member.connection_id, left=True)
+        await here.channels.disconnect(leaving.member.connection_id, clean=True)
     await until(lambda: not here.channels.problems)
     await until(lambda: not read(dsn, "select from realtime.connections where id = %s", leaving.member.connection_id))
     await eventually(here)
