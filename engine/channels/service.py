@@ -131,7 +131,7 @@ class Channels:
     # -- life ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Load who is present, mend what no stream will bring any more, and begin to write.
+        """Load presence, apply what the stream will not show any more, and begin to write.
 
         Raises ``UnavailableError`` if the database cannot be reached.
         """
@@ -157,7 +157,7 @@ class Channels:
         self._background.spawn(self._publisher.expire())
         self._background.spawn(self._schema.run())
         self._background.spawn(self._publisher.watch_blockage())
-        self._connections.look_again()
+        self._connections.rescan()
         self._background.spawn(self._connections.sweep())
         self._background.spawn(self._maintenance.run())
         self._background.spawn(self._maintenance.clear())
@@ -252,7 +252,7 @@ class Channels:
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
         """Change what the others see of a member. Raises ``PresenceRefusedError``. Returns when they have been told."""
         with self._refusals("presence"):
-            await self._connections.attendance.change(channel, member, data)
+            await self._connections.membership.change(channel, member, data)
 
     def presence(self, channel: str) -> dict[str, Any]:
         """Who is present, as of the stream's position."""
@@ -305,7 +305,7 @@ class Channels:
             self.core.rooms.check(channel)  # it may have been closed meanwhile
         except BaseException:
             self.core.router.remove(subscription)
-            self._connections.left(subscription)
+            self._connections.leave(subscription)
             raise
         return subscription
 
@@ -314,7 +314,7 @@ class Channels:
 
     def _release(self, subscription: Subscription) -> None:
         if self.core.router.remove(subscription):
-            self._connections.left(subscription)
+            self._connections.leave(subscription)
 
     # -- the stream (see engine.stream.interfaces) ------------------------------------------------------------------
 
@@ -336,7 +336,7 @@ class Channels:
     async def _recover(self, position: Lsn, resume: Lsn) -> None:
         await self._handover.recover(position, resume)
         self._recorder.wake()
-        await self._connections.mend()
+        await self._connections.reconcile()
 
     @property
     def confirmable(self) -> Lsn | None:

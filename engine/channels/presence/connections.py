@@ -1,4 +1,16 @@
-"""This node's connections: their rows, their presence, and what is addressed to them rather than to a channel."""
+"""This node's connections: their rows, their presence, and messages addressed to them rather than to a channel.
+
+Theory of operation. A connection is connecting (its row of ``realtime.connections`` is being inserted), open (the row is
+committed, and is shown by the stream soon after), or broken (the client is away; the row stays until the presence timeouts
+of its channels have passed, so that the client may resume). It ends when its row is deleted: by a clean close, by the
+sweep, by ``realtime.disconnect()`` or with its node. The stream shows the deletion, and ``_ended`` sends the reason to the
+client if it is still here. :class:`~engine.channels.presence.registry.ConnectionRegistry` keeps the rows,
+:class:`~engine.channels.presence.membership.Membership` the presence in channels.
+
+``sweep`` is the only clock: it waits until presence is *open* (a typing indicator or a broken connection of this node, in
+``_open``, or a broken connection of another node, in ``_theirs``), lets the database remove what has timed out, and waits
+for as long as the database says. After a discontinuity ``reconcile`` compares everything with the tables.
+"""
 
 from __future__ import annotations
 
@@ -71,14 +83,14 @@ class Connections:
         self._store = store
         self._spawn = spawn
         self.clients = ConnectionRegistry(store, stream, lease, settings.node_id, self._ended)
-        self.attendance = Membership(core, store, spawn, settings.timeout)
-        self._tastes = MuteRules(store, stream.reached)
+        self.membership = Membership(core, store, spawn, settings.timeout)
+        self._mute_rules = MuteRules(store, stream.reached)
         self._open: set[tuple[str, str]] = set()  # presence of these that will have to be swept
         self._theirs: set[tuple[str, str]] = set()  # presence of other nodes' broken connections
         self._due = asyncio.Event()
 
     async def connect(self, member: Member, deliver: Deliver) -> None:
-        """Write the connection's row and remember whom to tell."""
+        """Insert the connection's row and keep ``deliver`` for its events."""
         await self.clients.connect(member, deliver)
 
     async def disconnect(self, connection_id: str, clean: bool) -> None:
@@ -94,14 +106,14 @@ class Connections:
             self._spawn(self._store.insistence.done("the removal of a connection", drop))
 
     async def admit(self, subscription: Subscription) -> None:
-        """Give the subscription its user's preferences, and make the member present where that is to be seen or counted."""
-        await self._tastes.load(subscription)
-        await self.attendance.come(subscription)
+        """Give the subscription its user's mute rules, and insert the member's presence if it is visible or counted."""
+        await self._mute_rules.load(subscription)
+        await self.membership.join(subscription)
 
-    def left(self, subscription: Subscription) -> None:
+    def leave(self, subscription: Subscription) -> None:
         """A subscription has ended, the connection goes on: its presence ends now."""
-        self.attendance.left(subscription)
-        self._tastes.release(subscription)
+        self.membership.leave(subscription)
+        self._mute_rules.release(subscription)
 
     # -- from the stream -------------------------------------------------------------------------------------------
 
@@ -117,9 +129,9 @@ class Connections:
             case TableTruncated("connections"):
                 self.clients.emptied()
             case TableTruncated("presence"):
-                self.look_again()
+                self.rescan()
             case MutesChanged(change):
-                self._tastes.apply(change)
+                self._mute_rules.apply(change)
             case ControlReceived(message):
                 self._control(message, self._core.position)
 
@@ -128,7 +140,7 @@ class Connections:
         row = change.row
         connection = row.get("connection_id") or ""
         key = (row.get("channel") or "", connection)
-        self.attendance.shown(key, change)
+        self.membership.shown(key, change)
         if connection not in self.clients:
             self._note_theirs(key, broken=change.new is not None and row.get("left_at") is not None)
         elif change.new is not None and (row.get("left_at") is not None or row.get("typing_until") is not None):
@@ -150,18 +162,18 @@ class Connections:
         for subscription in self._core.router.of_connection(member.connection_id):
             subscription.joined = False  # its presence went with the row
             subscription.cancel()
-        self._told(deliver, EndEvent(why))
+        self._deliver(deliver, EndEvent(why))
 
-    async def mend(self) -> None:
-        """The stream had a gap and everything was read again: do what the changes in it would have made us do."""
-        written = self.attendance.written()
-        await self.clients.mend()  # which comes to where the stream is now
-        self.attendance.mend(written)
-        await self._store.insistence.done("the look for preferences", self._tastes.reload)
-        self.look_again()
+    async def reconcile(self) -> None:
+        """After a discontinuity, when all tables are read again: apply the changes that the stream did not show."""
+        written = self.membership.written()
+        await self.clients.reconcile()  # waits until the stream has caught up
+        self.membership.reconcile(written)
+        await self._store.insistence.done("the look for preferences", self._mute_rules.reload)
+        self.rescan()
 
-    def look_again(self) -> None:
-        """Everybody's presence has been read: somebody may have dropped, or begun to type."""
+    def rescan(self) -> None:
+        """All presence was read: find the broken connections and typing indicators that the sweep has to remove."""
         rows = {(row.channel, row.connection_id): row for row in self._core.presence.rows()}
         self._open &= rows.keys()
         self._theirs = {key for key, row in rows.items() if row.left_at is not None and key[1] not in self.clients}
@@ -195,28 +207,28 @@ class Connections:
         text = bytes(command.audience)
         audience = None if text == b"null" else audience_of(text)
         users = None if command.users is None else set(command.users)
-        for member, deliver in self.clients.everybody():
+        for member, deliver in self.clients.connected():
             if users is not None and member.user_id not in users:
                 continue
             if audience is None or audience.includes(member, attributes_of(member), command.sender, None):
-                self._told(deliver, event)
+                self._deliver(deliver, event)
 
-    def _told(self, deliver: Deliver, event: ChannelEvent) -> None:
-        """One connection that fails to be told is no reason not to tell the others."""
+    def _deliver(self, deliver: Deliver, event: ChannelEvent) -> None:
+        """Deliver to one connection. Its failure does not stop the delivery to others."""
         with self._failures.at(self._core.position, "an event for a connection"):
             deliver(event)
 
     async def sweep(self) -> None:
-        """Take back typing and remove members whose timeout has run out, when it is time."""
+        """Clear typing indicators and remove members whose timeouts have passed, when they are due."""
         wait: float | None = None
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._due.wait()
             self._due.clear()
-            wait = await self._store.insistence.done("the removal of members that have left", self._store.sweep)
+            wait = await self._store.insistence.done("the removal of members after their timeout", self._store.sweep)
             if self._open:
-                # The stream may show a row before a statement does: what is open and not seen is looked for again.
+                # The stream may show a row before a statement does, so look again soon.
                 wait = _LOOK if wait is None else min(wait, _LOOK_AT_MOST)
             elif self._theirs:
                 wait = _LOOK_AT_THEIRS if wait is None else min(wait, _LOOK_AT_THEIRS)

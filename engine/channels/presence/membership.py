@@ -1,8 +1,19 @@
-"""Coming into a channel, changing there and leaving it: rows of ``realtime.presence`` that are written here and come back by
-the stream.
+"""Joining a channel, changing presence there, and leaving it: rows of ``realtime.presence``, written here and shown by the
+stream.
 
-Whoever writes one waits until the stream has shown it, so that nobody is told of a list that the next event contradicts. A
-stream with a gap does not show everything: :meth:`Membership.mend` settles what it would have.
+Theory of operation. A membership, by channel and connection, is in one of these states:
+
+- absent: no row. ``join`` inserts one.
+- joining (``_joining``): the INSERT is under way, or committed (``written``) and not shown by the stream. ``join`` returns
+  when ``shown`` gets the row, so that a client never reads a list that the next event contradicts. A room that is full, a
+  refusal or a timeout ends it with an error; if the row may be written all the same, the membership is leaving.
+- present (``Subscription.joined``): ``change`` updates the row, and returns when the stream shows the update
+  (``_changing``).
+- leaving (``_leaving``): the DELETE is repeated until the database accepts it. A new ``join`` waits for it, else the DELETE
+  would remove the new row.
+
+A discontinuity of the stream may hide rows and deletions. Recovery reads all presence again, then ``reconcile`` gives every
+waiting call and every joined subscription the result that the stream would have given.
 """
 
 from __future__ import annotations
@@ -35,7 +46,7 @@ Key = tuple[str, str]  # channel and connection
 class _Joining:
     member: Member
     shown: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    written: bool = False  # the database has said so
+    written: bool = False  # the insert is committed
 
     def settle(self, error: Exception | None = None) -> None:
         if self.shown.done():
@@ -64,7 +75,7 @@ class Membership:
         self._changing: dict[Key, tuple[str, asyncio.Future[None]]] = {}
         self._leaving: dict[Key, asyncio.Task[None]] = {}
 
-    async def come(self, subscription: Subscription) -> None:
+    async def join(self, subscription: Subscription) -> None:
         """Make the member present, if it asked for it or the room counts its members. Returns when the stream shows it."""
         channel, member = subscription.channel, subscription.member
         limited = self._core.rooms.limited(channel) or await self._is_limited(channel)
@@ -86,16 +97,18 @@ class Membership:
                 del self._joining[key]
 
     async def _is_limited(self, channel: str) -> bool:
-        """Ask the table: the room may be younger than what the stream has told."""
+        """Ask the table: the stream may not have shown a new room yet."""
         try:
             return await self._store.is_limited(channel)
         except psycopg.errors.UntranslatableCharacter:
             raise
-        except REFUSED:  # without the database, what the stream has said counts
+        except REFUSED:  # without the database, the stream's state counts
             return False
 
     async def _enter(self, subscription: Subscription, limited: bool) -> None:
-        """Write the member's row. Whoever does not wait for that to end leaves nobody behind."""
+        """Insert the presence row. If the caller is cancelled while the insert is in flight, the row is deleted again once
+        it completes.
+        """
         channel, member = subscription.channel, subscription.member
         join = self._store.join(channel, member, subscription.options.presence or {}, limited)
         entering = asyncio.create_task(join)
@@ -105,25 +118,25 @@ class Membership:
         except (ChannelFullError, PresenceRefusedError):
             raise
         except BaseException:  # perhaps it is written
-            self._leave((channel, member.connection_id), entering)
+            self._remove((channel, member.connection_id), entering)
             raise
 
-    def left(self, subscription: Subscription) -> None:
+    def leave(self, subscription: Subscription) -> None:
         """A subscription has ended, the connection goes on: its presence ends now."""
         if subscription.joined:
             subscription.joined = False
-            self._leave((subscription.channel, subscription.member.connection_id))
+            self._remove((subscription.channel, subscription.member.connection_id))
 
-    def _leave(self, key: Key, entering: asyncio.Task[None] | None = None) -> None:
-        task = self._leaving[key] = self._spawn(self._leave_after(entering, key))
-        task.add_done_callback(lambda done: self._left(key, done))
+    def _remove(self, key: Key, entering: asyncio.Task[None] | None = None) -> None:
+        task = self._leaving[key] = self._spawn(self._remove_after(entering, key))
+        task.add_done_callback(lambda done: self._row_removed(key, done))
 
-    async def _leave_after(self, entering: asyncio.Task[None] | None, key: Key) -> None:
+    async def _remove_after(self, entering: asyncio.Task[None] | None, key: Key) -> None:
         if entering is not None:
             await asyncio.gather(entering, return_exceptions=True)
         await self._store.insistence.done("the removal of a member", partial(self._store.leave, *key))
 
-    def _left(self, key: Key, task: asyncio.Task[None]) -> None:
+    def _row_removed(self, key: Key, task: asyncio.Task[None]) -> None:
         if self._leaving.get(key) is task:
             del self._leaving[key]
 
@@ -140,7 +153,7 @@ class Membership:
             async with asyncio.timeout(self._timeout):
                 await shown
         except TimeoutError:
-            log.warning("the stream does not show a change of presence", channel=channel)
+            log.warning("presence_change_not_shown", channel=channel)
         finally:
             if self._changing.get(key) == (at, shown):
                 del self._changing[key]
@@ -160,12 +173,12 @@ class Membership:
             changing.set_result(None)
 
     def written(self) -> list[object]:
-        """Who waits for a row that is written: for :meth:`mend`, to be asked before the stream's end is."""
+        """Joins whose row is committed, for :meth:`reconcile`. Call it before the stream's end is read."""
         return [joining for joining in self._joining.values() if joining.written]
 
-    def mend(self, written: list[object]) -> None:
-        """The stream had a gap. It has come by now to a place behind everything in ``written``: a row that is not there any
-        more was removed in the gap.
+    def reconcile(self, written: list[object]) -> None:
+        """Settle what a discontinuity hid. The stream has passed everything in ``written`` by now: if such a row is absent,
+        it was removed meanwhile.
         """
         for subscription in list(self._core.router):
             if subscription.joined and not self._is_present(subscription.channel, subscription.member):
@@ -173,7 +186,7 @@ class Membership:
                 subscription.finish(EndEvent(_removed(subscription.channel), subscription.channel))
         for (channel, _), joining in list(self._joining.items()):
             if self._is_present(channel, joining.member) or (joining in written and self._core.rooms.closed(channel)):
-                joining.settle()  # who subscribes looks at the room afterwards
+                joining.settle()  # subscribe() checks the room afterwards
             elif joining in written:
                 joining.settle(_removed(channel))
         present = {(row.channel, row.connection_id): row for row in self._core.presence.rows()}

@@ -20,7 +20,7 @@ __all__ = ["MuteRules"]
 class _Known:
     mutes: Mutes = field(default_factory=Mutes)
     holders: set[Subscription] = field(default_factory=set)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     loaded: bool = False
 
 
@@ -41,16 +41,16 @@ class MuteRules:
             return
         known = self._users.setdefault(user, _Known())
         known.holders.add(subscription)
-        async with known.turn:
+        async with known.loading:
             if not known.loaded:
                 await self._read(user, known)
                 known.loaded = True
         subscription.mutes = known.mutes
 
     async def reload(self) -> None:
-        """Changes may be missing in the stream: read everybody's again."""
+        """Changes may be missing in the stream: read the rules of all users again."""
         for user, known in list(self._users.items()):
-            async with known.turn:
+            async with known.loading:
                 if known.loaded:
                     known.mutes.read_again()
                     await self._read(user, known)

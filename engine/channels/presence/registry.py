@@ -1,8 +1,9 @@
-"""This node's connections as rows of ``realtime.connections``: whose row was taken away is told so, in the stream's order.
+"""This node's connections as rows of ``realtime.connections``. A connection whose row is deleted ends, in the stream's
+order.
 
 A row stands from its INSERT in the stream to its DELETE. What removes all rows (TRUNCATE, the removal of this node by the
-others) ends those connections whose INSERT came before, and no other. Only ``mend``, after a gap in the stream, asks the
-table.
+others) ends those connections whose INSERT came before, and no other. Only ``reconcile``, after a gap in the stream, asks
+the table.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ class Follower(Protocol):
 class _Client:
     member: Member
     deliver: Deliver
-    written: bool = False  # the database has said so
+    written: bool = False  # the insert is committed
     shown: bool = False  # the stream has shown it, or never will
 
 
 class ConnectionRegistry:
-    """See the module. ``ended`` is told who has lost its row, and why."""
+    """See the module. ``ended`` is called with each connection that lost its row, and the reason."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class ConnectionRegistry:
         self._ended = ended
         self._clients: dict[str, _Client] = {}
         self._writing: set[asyncio.Future[None]] = set()
-        self._mine: set[str] = set()  # whose rows are this node's, also those that broke
+        self._mine: set[str] = set()  # rows of this node, also of broken connections
         self._incarnation: str | None = None  # of this node's own row, on which the others hang; None: not known
 
     def __contains__(self, connection_id: object) -> bool:
@@ -66,16 +67,16 @@ class ConnectionRegistry:
         return connection_id in self._mine
 
     def find(self, connection_id: str) -> Member | None:
-        """Who it is, as long as the connection is here."""
+        """The member, while the connection is here."""
         client = self._clients.get(connection_id)
         return None if client is None else client.member
 
-    def everybody(self) -> list[tuple[Member, Deliver]]:
-        """Who is connected here and is known to the others."""
+    def connected(self) -> list[tuple[Member, Deliver]]:
+        """Connections that other nodes can see."""
         return [(client.member, client.deliver) for client in self._clients.values() if client.written or client.shown]
 
     async def connect(self, member: Member, deliver: Deliver) -> None:
-        """Write the connection's row, and remember whom to tell. May be repeated. Raises ``UnavailableError``."""
+        """Insert the connection's row, and keep ``deliver``. May be repeated. Raises ``UnavailableError``."""
         self._mine.add(member.connection_id)
         client = self._clients.setdefault(member.connection_id, _Client(member, deliver))
         client.deliver = deliver
@@ -102,7 +103,7 @@ class ConnectionRegistry:
                 raise UnavailableError("this server is about to take its place again; try again") from error
 
     async def _note_incarnation(self) -> None:
-        """Before a row is written: if this node is removed in between, the others' word is what counts."""
+        """Call before a row is written: a removal of this node in between then counts."""
         self._incarnation = (await self._own([]))[0]
 
     async def _own(self, ids: list[str]) -> tuple[str | None, set[str]]:
@@ -130,11 +131,11 @@ class ConnectionRegistry:
             self._end(client, _deleted())
 
     def emptied(self) -> None:
-        """Somebody emptied the table."""
+        """The table was truncated."""
         self._end_shown(_deleted)
 
     def node_removed(self, node_id: str | None) -> None:
-        """A node's row was deleted, and with it those of its connections. Its clients are to come back."""
+        """A node's row was deleted, and with it those of its connections. Its clients reconnect."""
         if node_id == self._node:
             self._incarnation = None
             self._end_shown(_removed)
@@ -148,11 +149,11 @@ class ConnectionRegistry:
         del self._clients[client.member.connection_id]
         self._ended(client.member, client.deliver, why)
 
-    async def mend(self) -> None:
-        """The stream had a gap: end what it would have ended. ``persist`` does something until it works.
+    async def reconcile(self) -> None:
+        """After a discontinuity: end the connections that the stream would have ended.
 
-        Rows that are written from now on will be in the stream. When it has come to where the table is read, every other row
-        was in it, or in the gap; so from there on nothing has to be waited for any more.
+        The stream will show rows that are written from now on. Once it has reached the position where the table is read, it
+        has shown every other row, or missed it; so no row is waited for any more.
         """
         if self._writing:
             await asyncio.wait(set(self._writing))
@@ -162,7 +163,7 @@ class ConnectionRegistry:
             client.shown = True
         ids = [client.member.connection_id for client in known]
         incarnation, there = await self._store.insistence.done("the look for connections", partial(self._own, ids))
-        # Which of them somebody had ended before this node was removed, nobody can say: all come back.
+        # Which of them were disconnected before this node was removed is not known: all may reconnect.
         why, self._incarnation = _removed if incarnation != self._incarnation else _deleted, incarnation
         for client in known:
             id = client.member.connection_id
