@@ -44,7 +44,9 @@ LOCK_TIMEOUT: Final = 2.0
 longer is missed by statements that need other tables, and a client that waits can be answered.
 """
 
-_AT_MOST: Final = 3.0  # seconds for which a pool goes on with one attempt, and so between two of its attempts at most
+_MAX_ATTEMPT: Final = (
+    3.0  # seconds for which a pool goes on with one attempt, and so between two of its attempts at most
+)
 _READ_ONLY: Final = "default_transaction_read_only"
 _MARGIN: Final = 5.0  # seconds beyond its own limit in which the server has to answer
 _SUSPECT: Final = 2.0  # seconds beyond it after which no answer is a problem to tell
@@ -117,7 +119,7 @@ class Pool:
             min_size=idle,
             max_size=size,
             timeout=timeout,
-            reconnect_timeout=_AT_MOST,
+            reconnect_timeout=_MAX_ATTEMPT,
             reconnect_failed=self._again,
             configure=self._prepare,
             check=self._look,

@@ -19,7 +19,7 @@ __all__ = ["Rooms"]
 
 Row = Mapping[str, str | None]
 
-_MOST_FOUND = 10_000
+_MAX_FOUND = 10_000
 
 
 class Rooms:
@@ -98,7 +98,7 @@ class Rooms:
 
     def _default(self, channel: str, setting: str) -> str | None:
         if channel not in self._found:
-            if len(self._found) >= _MOST_FOUND:
+            if len(self._found) >= _MAX_FOUND:
                 self._found.clear()
             matching = [pattern for pattern in self._defaults if matches_pattern(pattern, channel)]
             self._found[channel] = self._defaults[max(matching, key=len)] if matching else None

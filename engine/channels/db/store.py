@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 _FINAL = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, PoolTimeout)
 _METADATA = frozenset(("name", "avatar"))
-_MOST_PRESENCE = 8192  # bytes of JSON, as PostgreSQL prints it, that updates can add up to
+_MAX_PRESENCE = 8192  # bytes of JSON, as PostgreSQL prints it, that updates can add up to
 _GRACE = 2.0  # seconds
 
 
@@ -273,7 +273,7 @@ class Store:
                 metadata=_json(metadata),
                 state=_json(state),
                 typing=typing,
-                most=_MOST_PRESENCE,
+                most=_MAX_PRESENCE,
             )
         except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
             raise PresenceRefusedError(f"presence cannot be stored: {reason(error)}") from error
@@ -282,7 +282,7 @@ class Store:
         at: str | None = changed[0]["changed"]
         if at is None:
             raise PresenceRefusedError(
-                f"presence would have more than {_MOST_PRESENCE} bytes of JSON with what was said before"
+                f"presence would have more than {_MAX_PRESENCE} bytes of JSON with what was said before"
             )
         return at
 

@@ -26,7 +26,7 @@ T = TypeVar("T")
 Rows = list[dict[str, Any]]
 Connection = psycopg.AsyncConnection[DictRow]
 
-_MOST: Final = 256  # statements per transaction
+_MAX_STATEMENTS: Final = 256  # statements per transaction
 
 
 class Runner(Protocol):
@@ -79,7 +79,7 @@ class WriteBatcher:
     async def _run(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+                batch, self._waiting = self._waiting[:_MAX_STATEMENTS], self._waiting[_MAX_STATEMENTS:]
                 await self._commit([asked for asked in batch if not asked.done.done()])
         finally:
             self._task = None

@@ -31,7 +31,7 @@ __all__ = ["CommitRecorder"]
 
 log = structlog.get_logger(__name__)
 
-_MOST = 2_000  # transactions per statement
+_MAX_TRANSACTIONS = 2_000  # transactions per statement
 _COPY = (
     "targets",
     "sources",
@@ -109,7 +109,7 @@ class CommitRecorder:
 
     async def _record_next(self) -> int:
         """Record the first entries. Returns how many they are."""
-        entries = self._unrecorded.pending[:_MOST]
+        entries = self._unrecorded.pending[:_MAX_TRANSACTIONS]
         if entries:
             await self._write(entries)
             self._careful = False

@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 _TABLES = ("engine_presence_rows", "engine_rooms", "engine_defaults", "engine_routes")
 _OTHERS = 30.0  # seconds to wait for other nodes before a position is made up
 _LOOK = 0.2
-_MOST_EXAMINED = 10_000  # messages looked at in search of those that a subscriber wants
+_MAX_EXAMINED = 10_000  # messages looked at in search of those that a subscriber wants
 _READS = 4  # pasts read at once: each may be as large as max_replay_bytes
 
 
@@ -88,7 +88,7 @@ class HandOver:
                 else:
                     if past.more:  # cut by its size: unrecorded messages from before that would leave a hole
                         events = [event for event in events if event.key >= judged[0].key]
-                    events = [event for event in events[-_MOST_EXAMINED:] if subscription.wants(event)]
+                    events = [event for event in events[-_MAX_EXAMINED:] if subscription.wants(event)]
                     events = events[-history:] if history else []
                 subscription.recovered = None if since is None else recovered
                 subscription.replay(events)
@@ -122,9 +122,9 @@ class HandOver:
             past = await self._replay.last(channel, count, self._core.position, self._settings.max_history_bytes)
             judged = await _judged(past, [subscription])
             wanted = sum(map(subscription.wants, judged))
-            if wanted >= history or len(past.rows) < count or count >= _MOST_EXAMINED:
+            if wanted >= history or len(past.rows) < count or count >= _MAX_EXAMINED:
                 return past, judged, False
-            count = min(count * 8, _MOST_EXAMINED)
+            count = min(count * 8, _MAX_EXAMINED)
 
     async def _recoverable(self, channel: str, since: Position, epoch: str | None) -> bool:
         if not await self._epochs.covers(epoch, since.lsn):

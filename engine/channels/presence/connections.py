@@ -60,7 +60,7 @@ log = structlog.get_logger(__name__)
 
 _SWEEP_PAUSE: Final = 0.05
 _LOOK: Final = 0.1
-_LOOK_AT_MOST: Final = 1.0
+_MAX_LOOK: Final = 1.0
 _LOOK_AT_THEIRS: Final = 5.0
 _ALL: Final = "*"  # the channel of what is sent to connections
 
@@ -229,7 +229,7 @@ class Connections:
             wait = await self._store.insistence.done("the removal of members after their timeout", self._store.sweep)
             if self._open:
                 # The stream may show a row before a statement does, so look again soon.
-                wait = _LOOK if wait is None else min(wait, _LOOK_AT_MOST)
+                wait = _LOOK if wait is None else min(wait, _MAX_LOOK)
             elif self._theirs:
                 wait = _LOOK_AT_THEIRS if wait is None else min(wait, _LOOK_AT_THEIRS)
             await asyncio.sleep(_SWEEP_PAUSE)

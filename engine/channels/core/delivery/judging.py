@@ -19,7 +19,7 @@ AT_ONCE: Final = 1_000_000
 """Steps of :class:`~engine.channels.core.filters.document.Document` between two yields, about 10 ms."""
 
 _LARGE: Final = 4_096  # bytes of payload; what is smaller costs little, and is judged when it is delivered
-_MOST_KEPT: Final = 200_000  # verdicts, about 20 MiB; beyond that messages are judged when they are delivered
+_MAX_KEPT: Final = 200_000  # verdicts, about 20 MiB; beyond that messages are judged when they are delivered
 
 
 def judge_ahead(
@@ -38,7 +38,7 @@ def judge_ahead(
             with contextlib.suppress(Exception):  # raised again when it is delivered, and ends that subscription alone
                 event.meets(test)
             steps, kept = steps + event.steps - before, kept + 1
-            if kept > _MOST_KEPT:
+            if kept > _MAX_KEPT:
                 return
             if steps > AT_ONCE:
                 steps = 0
