@@ -71,13 +71,10 @@ class CatalogKeeper:
             "missing, `realtime migrate` makes it again and `realtime grant` gives the server's role its privileges"
         )
 
-    async def current(self, patience: float | None = None) -> None:
-        """Wait until the catalog is current, for ``patience`` seconds at most if that is given.
-
-        Raises ``SubscriptionFailedError`` when they are over.
-        """
+    async def current(self, timeout: float | None = None) -> None:
+        """Wait until the catalog is current. Raises ``SubscriptionFailedError`` after ``timeout`` seconds."""
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 while not self._ready.is_set():  # it may be cleared again before a waiter gets to run
                     await self._ready.wait()
         except TimeoutError:

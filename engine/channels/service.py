@@ -61,7 +61,7 @@ __all__ = ["ChannelSettings", "Channels"]
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE = 5.0
+_STREAM_TIMEOUT = 5.0  # seconds that recorded() waits for the stream
 _LAST_RECORDS = 2.0  # seconds that a stop waits for them
 
 
@@ -219,7 +219,7 @@ class Channels:
     async def recorded(self) -> None:
         """Wait until everything that is committed now can be read by ``realtime.history()``. Raises ``UnavailableError``."""
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_STREAM_TIMEOUT):
                 await self._stream.reached(await self._store.committed())
                 await self._recorder.recorded()
         except TimeoutError as error:

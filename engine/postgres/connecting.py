@@ -6,7 +6,7 @@ its own
 ``options``) is kept.
 
 TCP notices a machine that is gone, but not a proxy or an address translation on the way that has forgotten the connection.
-So a connection may be given a ``patience``: one that is not answered within it is ended.
+So a connection may have an ``answer_timeout``, after which it is closed.
 """
 
 from __future__ import annotations
@@ -147,13 +147,13 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
     """A connection to a pooler such as PgBouncer: nothing is set in its session, which other clients get next.
 
     Attributes:
-        patience: seconds without a word in which an answer is awaited; then the connection is ended and ``UnansweredError``
-            raised; None: no limit.
+        answer_timeout: seconds to wait for the server while nothing arrives; then the connection is closed and
+            ``UnansweredError`` raised. None: no limit.
         asked: since when an answer, or more of it, is awaited, by the event loop's clock; None if none is.
         heard: when the last answer came, by the same clock; ``opened``: when it was opened.
     """
 
-    patience: float | None = None
+    answer_timeout: float | None = None
     asked: float | None = None
     heard: float = 0.0
     opened: float = 0.0
@@ -162,11 +162,11 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
 
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-        """Open it, with ``patience`` if that is among ``kwargs``, the rest of which goes to psycopg.
+        """Open it, with ``answer_timeout`` if that is among ``kwargs``, the rest of which goes to psycopg.
 
         Raises ``psycopg.OperationalError``, and ``ConnectionTimeout`` if nothing answers in time.
         """
-        patience: float | None = kwargs.pop("patience", None)
+        answer_timeout: float | None = kwargs.pop("answer_timeout", None)
         loop = asyncio.get_running_loop()
         word = loop.call_later(_WORD_AFTER, _say_what_is_waited_for, conninfo, kwargs)
         try:
@@ -175,20 +175,20 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
             raise _explained(error, conninfo, kwargs) from error
         finally:
             word.cancel()
-        connection.patience = patience
+        connection.answer_timeout = answer_timeout
         connection.opened = connection.heard = loop.time()
         return connection
 
     async def wait(self, gen: PQGen[RV], interval: float = _LOOK_EVERY, timeout: float | None = None) -> RV:
         """Do what psycopg asks of the server: everything that waits for an answer comes through here.
 
-        Raises ``UnansweredError`` after ``patience`` seconds. Cancelling the statement would not help: psycopg then
+        Raises ``UnansweredError`` after ``answer_timeout`` seconds. Cancelling the statement would not help: psycopg then
         waits for the server's answer to that.
         """
         loop = asyncio.get_running_loop()
         self.asked = loop.time()
-        if self.patience is not None:
-            self._ending = loop.call_later(self.patience, self._look, self.patience)
+        if self.answer_timeout is not None:
+            self._ending = loop.call_later(self.answer_timeout, self._look, self.answer_timeout)
         try:
             return await super().wait(self._heard(gen, loop.time), interval, timeout)
         except psycopg.OperationalError as error:
@@ -214,13 +214,13 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
             result: RV = end.value
             return result
 
-    def _look(self, patience: float) -> None:
+    def _look(self, answer_timeout: float) -> None:
         loop = asyncio.get_running_loop()
-        left = patience if self.asked is None else self.asked + patience - loop.time()
+        left = answer_timeout if self.asked is None else self.asked + answer_timeout - loop.time()
         if left > 0:
-            self._ending = loop.call_later(left, self._look, patience)
+            self._ending = loop.call_later(left, self._look, answer_timeout)
         else:
-            self.hang_up(f"not within {patience:g} s")
+            self.hang_up(f"not within {answer_timeout:g} s")
 
     def hang_up(self, reason: str) -> None:
         """The answer that is awaited will not come: what waits for it gets ``UnansweredError``, and the connection is
@@ -240,14 +240,14 @@ class Connection(PooledConnection[Row]):
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
         """Open it. Raises as :meth:`PooledConnection.connect`."""
-        patience: float | None = kwargs.pop("patience", None)
-        connection = await super().connect(conninfo, patience=CONNECT_TIMEOUT, **kwargs)
+        answer_timeout: float | None = kwargs.pop("answer_timeout", None)
+        connection = await super().connect(conninfo, answer_timeout=CONNECT_TIMEOUT, **kwargs)
         try:
             await _begin(connection)
         except BaseException:
             await connection.close()
             raise
-        connection.patience = patience
+        connection.answer_timeout = answer_timeout
         return connection
 
     async def restore(self, more: str = "") -> None:
@@ -281,31 +281,31 @@ async def _begin(connection: psycopg.AsyncConnection[Any]) -> None:
 
 
 async def connect(dsn: str, name: str, settings: Mapping[str, str] | None = None, **more: Any) -> Connection[Any]:
-    """An asynchronous connection; ``more`` (its ``patience``, and what psycopg takes) goes to :meth:`Connection.connect`,
-    which says what is raised.
+    """An asynchronous connection. ``more``, such as ``answer_timeout``, goes to :meth:`Connection.connect`, which documents
+    the errors.
     """
     return await Connection.connect(dsn, **parameters(dsn, name, settings), **more)
 
 
 class CommandConnection(psycopg.Connection[Row]):
-    """A blocking connection, whose ``patience`` is that of :class:`PooledConnection`."""
+    """A blocking connection, whose ``answer_timeout`` is that of :class:`PooledConnection`."""
 
-    patience: float | None = None
+    answer_timeout: float | None = None
 
     def wait(self, gen: PQGen[RV], interval: float = _LOOK_EVERY, timeout: float | None = None) -> RV:
         """As :meth:`PooledConnection.wait`."""
         try:
-            return super().wait(gen, interval, self.patience if timeout is None else timeout)
+            return super().wait(gen, interval, self.answer_timeout if timeout is None else timeout)
         except psycopg.errors._WaitTimeout as error:
             if timeout is not None:
                 raise
             name = self.info.get_parameters().get("application_name", "unnamed")
             self.pgconn.finish()
-            raise UnansweredError(_unanswered(name, f"not within {self.patience:g} s")) from error
+            raise UnansweredError(_unanswered(name, f"not within {self.answer_timeout:g} s")) from error
 
 
 def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, **more: Any) -> CommandConnection[Any]:
-    """A blocking connection, for commands; ``more`` goes to psycopg. Its ``patience`` is :func:`answer_timeout`.
+    """A blocking connection, for commands; ``more`` goes to psycopg. Its ``answer_timeout`` is :func:`answer_timeout`.
 
     Raises as :meth:`Connection.connect`.
     """
@@ -319,7 +319,7 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
         raise _explained(error, dsn, given) from error
     finally:
         word.cancel()
-    connection.patience = answer_timeout(dsn)
+    connection.answer_timeout = answer_timeout(dsn)
     try:
         autocommit, connection.autocommit = connection.autocommit, True
         connection.execute(_first_statements(connection.info.server_version))
@@ -336,7 +336,7 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
 
 def answer_timeout(dsn: str) -> float:
     """Seconds within which a command wants each of its statements answered: three times ``connect_timeout``."""
-    return 3.0 * (float(str(_patience(dsn, parameters(dsn, "")))) or CONNECT_TIMEOUT)
+    return 3.0 * (float(str(_connect_timeout(dsn, parameters(dsn, "")))) or CONNECT_TIMEOUT)
 
 
 def address(dsn: str) -> str:
@@ -348,7 +348,9 @@ def address(dsn: str) -> str:
 
 
 def _say_what_is_waited_for(dsn: str, given: Mapping[str, Any]) -> None:
-    _log.warning("waiting for the database at %s to answer; giving up after %s s", address(dsn), _patience(dsn, given))
+    _log.warning(
+        "waiting for the database at %s to answer; giving up after %s s", address(dsn), _connect_timeout(dsn, given)
+    )
 
 
 def _explained(error: psycopg.OperationalError, dsn: str, given: Mapping[str, Any]) -> psycopg.OperationalError:
@@ -361,12 +363,12 @@ def _explained(error: psycopg.OperationalError, dsn: str, given: Mapping[str, An
             return error.with_traceback(None)
         return psycopg.OperationalError(f"{' '.join(str(error).split())}: {remedy}")
     return psycopg.errors.ConnectionTimeout(
-        f"the database at {address(dsn)} did not answer within {_patience(dsn, given)} s (connect_timeout): "
+        f"the database at {address(dsn)} did not answer within {_connect_timeout(dsn, given)} s (connect_timeout): "
         "check host and port, and that PostgreSQL and what is between do answer"
     )
 
 
-def _patience(dsn: str, given: Mapping[str, Any]) -> object:
+def _connect_timeout(dsn: str, given: Mapping[str, Any]) -> object:
     return (
         given.get("connect_timeout") or conninfo_to_dict(dsn).get("connect_timeout") or os.environ["PGCONNECT_TIMEOUT"]
     )

@@ -23,21 +23,21 @@ _LOCK_TIMEOUT: Final = 1.0  # seconds
 
 class Database:
     """One lazily opened autocommit connection, for statements that take no time: a server that does not answer one within
-    ``patience`` seconds is given up, and the connection replaced. A lock is waited for half as long, a second at most.
+    ``answer_timeout`` seconds is given up, and the connection replaced. A lock is waited for half as long, a second at most.
     """
 
     def __init__(
         self,
         dsn: str,
         application_name: str,
-        patience: float = 10.0,
+        answer_timeout: float = 10.0,
         silent: Callable[[], None] = lambda: None,
     ) -> None:
         """``silent``: called when the connection has died without a word."""
         self.dsn = dsn
         self._application_name = application_name
-        self._patience = patience
-        self._lock_timeout = min(_LOCK_TIMEOUT, patience / 2)
+        self._answer_timeout = answer_timeout
+        self._lock_timeout = min(_LOCK_TIMEOUT, answer_timeout / 2)
         self._silent = silent
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
         self._opening = asyncio.Lock()  # tasks that find the connection broken at the same time open one, not two
@@ -51,7 +51,7 @@ class Database:
                     self._application_name,
                     # A lease must not wait for a synchronous standby: while that is away the stream goes on, and so do we.
                     READS_ANYWAY | {"synchronous_commit": "local", "lock_timeout": f"{self._lock_timeout * 1000:.0f}"},
-                    patience=self._patience,
+                    answer_timeout=self._answer_timeout,
                     autocommit=True,
                     row_factory=dict_row,
                 )

@@ -109,7 +109,7 @@ class Pool:
         self._replaced = float("-inf")  # when the idle connections were replaced last
         self._no_more: str | None = None
         more = {**parameters(dsn, name, settings, pooled=pooled), "autocommit": True, **more}
-        more["patience"] = limit + _MARGIN
+        more["answer_timeout"] = limit + _MARGIN
         if pooled:
             more["prepare_threshold"] = None
         self._pool: AsyncConnectionPool[_Own] = AsyncConnectionPool(
@@ -157,8 +157,8 @@ class Pool:
             now - used.asked
             for used in self._in_use
             if used.asked is not None
-            and used.patience is not None
-            and now - used.asked > max(used.patience - _MARGIN + _SUSPECT, 1.0)
+            and used.answer_timeout is not None
+            and now - used.asked > max(used.answer_timeout - _MARGIN + _SUSPECT, 1.0)
         ]
         if waits:
             return f"the database has not answered for {max(waits):.0f} s over a connection ({self._pool.name})"
@@ -175,7 +175,7 @@ class Pool:
         async with self._pool.connection() as connection:
             self._no_more = None
             # A pooler may have us wait for our turn.
-            connection.patience = (self._limit if limit is None or self._pooled else limit) + _MARGIN
+            connection.answer_timeout = (self._limit if limit is None or self._pooled else limit) + _MARGIN
             self._in_use.add(connection)
             if not self._pooled:
                 self._lifeline.watch(connection)
@@ -223,7 +223,7 @@ class Pool:
         """Raise unless ``connection``, which is about to be handed out, works."""
         if asyncio.get_running_loop().time() - connection.heard < self._fresh:
             return
-        connection.patience = self._limit + _MARGIN if self._pooled else self._quick
+        connection.answer_timeout = self._limit + _MARGIN if self._pooled else self._quick
         self._in_use.add(connection)
         try:
             await connection.execute("")
@@ -285,7 +285,7 @@ class Pool:
         if connection.closed:  # by a use that was cancelled
             return
         assert isinstance(connection, Connection), connection
-        connection.patience = self._quick
+        connection.answer_timeout = self._quick
         await connection.restore()
         if self._configure is not None:
             await self._configure(connection)

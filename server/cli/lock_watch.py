@@ -62,7 +62,7 @@ class LockWatch:
         the statement).
         """
         watcher = threading.Thread(target=self._watch, daemon=True)
-        patience, self.connection.patience = self.connection.patience, None
+        answer_timeout, self.connection.answer_timeout = self.connection.answer_timeout, None
         watcher.start()
         try:
             yield
@@ -75,7 +75,7 @@ class LockWatch:
                 raise
             raise UnansweredError(self._silent) from error
         finally:
-            self.connection.patience = patience
+            self.connection.answer_timeout = answer_timeout
             self._done.set()
             watcher.join(_ENDED_WITHIN)
 

@@ -27,7 +27,7 @@ class ForeignSlotError(RealtimeError):
 
 async def print_slots(dsn: str) -> None:
     """Print every slot of the cluster. Raises ``psycopg.Error``."""
-    async with await connect(dsn, "realtime slots", patience=answer_timeout(dsn)) as connection:
+    async with await connect(dsn, "realtime slots", answer_timeout=answer_timeout(dsn)) as connection:
         found = await list_slots(connection)
     print_table(_HEADS, [_row(slot) for slot in found])
 
@@ -58,7 +58,7 @@ async def drop(dsn: str, name: str, force: str | None, ask: Callable[[str], str]
 
     Raises ``ForeignSlotError``, ``SlotBusyError``, ``FeedError`` if there is none, ``psycopg.Error``.
     """
-    async with await connect(dsn, "realtime slots", patience=answer_timeout(dsn)) as connection:
+    async with await connect(dsn, "realtime slots", answer_timeout=answer_timeout(dsn)) as connection:
         slot = next((slot for slot in await list_slots(connection) if slot.name == name), None)
         if slot is None:
             raise FeedError(f"there is no replication slot {name!r}")

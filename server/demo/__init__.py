@@ -40,7 +40,7 @@ def seed(dsn: str) -> None:
     Raises ``psycopg.Error`` if the database is not migrated, or has tables of these names with other columns.
     """
     with connect_now(dsn, "realtime demo seed") as connection:
-        connection.patience = None  # filling tables takes its time, and another start may be doing it
+        connection.answer_timeout = None  # filling tables takes its time, and another start may be doing it
         connection.execute(query("path_of_role"))  # the demo's tables are where the role's tables are
         connection.execute(query("demo_seed_lock"))
         for name in _SEED_FILES:

@@ -29,7 +29,7 @@ class Waiting:
         brought: the ack with the position that the stream has brought.
         lost: how often it was committed and then neither in the stream nor in the tables.
         cut: how often the connection ended while it was being written; ``alone``: how often when nothing else was.
-        patience: until when (the loop's time) to wait for somebody else's transaction that claims the same id.
+        give_up_at: until when (the loop's time) to wait for somebody else's transaction that claims the same id.
         since: when it was handed in (the loop's time).
     """
 
@@ -44,7 +44,7 @@ class Waiting:
     lost: int = 0
     cut: int = 0
     alone: int = 0
-    patience: float | None = None
+    give_up_at: float | None = None
     since: float = 0.0
 
     @property

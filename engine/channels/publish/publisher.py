@@ -44,7 +44,7 @@ _RETRY: Final = 0.2
 _OVERDUE: Final = 1.0  # seconds after its commit: from then on a message that the stream has not brought is looked for
 _MOST_CONFLICTS: Final = 5  # times in succession that a batch is written again as a whole after a conflict
 _BEING_WRITTEN: Final = 2.0  # seconds beyond its timeout in which a message that was sent may still get its outcome
-_PATIENCE: Final = 5.0  # seconds that a message waits for a transaction that claims the same id
+_CLAIM_TIMEOUT: Final = 5.0  # seconds that a message waits for a transaction that claims the same id
 
 
 class Publisher:
@@ -283,9 +283,9 @@ class Publisher:
     def _set_aside(self, waiting: Waiting) -> None:
         """A transaction that has not ended claims this id: the others do not wait for it."""
         loop = asyncio.get_running_loop()
-        if waiting.patience is None:
-            waiting.patience = loop.time() + _PATIENCE
-        if loop.time() > waiting.patience:
+        if waiting.give_up_at is None:
+            waiting.give_up_at = loop.time() + _CLAIM_TIMEOUT
+        if loop.time() > waiting.give_up_at:
             self._queue.fail(
                 waiting, UnavailableError("another transaction is publishing a message with this id; try again")
             )

@@ -138,7 +138,7 @@ class PublishSession:
                 self._dsn,
                 self._name,
                 {"lock_timeout": _LOCK_TIMEOUT},
-                patience=CONNECT_TIMEOUT,
+                answer_timeout=CONNECT_TIMEOUT,
                 autocommit=True,
                 row_factory=dict_row,
             )
@@ -148,7 +148,7 @@ class PublishSession:
             await connection.execute(self._flushes.encode())
             row = await (await connection.execute(query("engine_backend").encode())).fetchone()
             self._backend = dict(row or {})
-            connection.patience = None  # a commit may wait for a synchronous standby
+            connection.answer_timeout = None  # a commit may wait for a synchronous standby
             self._store.watch(connection)
             self._connection, self._is_used = connection, False
         return self._connection

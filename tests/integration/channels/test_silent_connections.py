@@ -28,4 +28,6 @@ async def test_channels_go_on_although_every_connection_has_gone_silent(database
             await listener.until(lambda: listener.data == [1, 2])
             resumed = await server.listen("chat:1", user="eve", since=first.position)
             await resumed.until(lambda: resumed.data == [2])
-            await until(lambda: server.channels.problems == [])  # the last silent connection is ended by its patience
+            await until(
+                lambda: server.channels.problems == []
+            )  # the last silent connection is ended by its answer_timeout

@@ -57,7 +57,7 @@ async def test_lists_become_right_although_every_reading_connection_has_gone_sil
         run(dsn, "delete from t where id > 5", "update t set s = 'b' where id = 1", "alter table t add column n int")
         await until(lambda: play.live.problem)
         await play.check(*followers)
-        await until(lambda: play.live.problem is None)  # the last silent connection is ended by its patience
+        await until(lambda: play.live.problem is None)  # the last silent connection is ended by its answer_timeout
 
 
 async def test_a_silent_connection_is_no_problem_any_more_once_it_is_ended(dsn: str, proxy: FaultProxy) -> None:
