@@ -1,6 +1,6 @@
 """The channel service: joins the stream, the core and the writers. One per process, all calls in its event loop.
 
-What clients do is written to tables and comes back through the stream; nothing is told to anybody before it did.
+What clients do is written to tables and returns through the stream; clients get events only from there.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class Channels:
         # What committed while this node was down may have got its position from others: the table says it, not our stream.
         await self._stream.reached(await self._store.flushed())
         await self._recorder.recorded()
-        await self._recorder.let_go()
+        await self._recorder.release_shown()
         self._background.spawn(self._publisher.run())
         self._background.spawn(self._publisher.watch())
         self._background.spawn(self._publisher.expire())
@@ -200,13 +200,13 @@ class Channels:
             "messages": self.core.messages,
             "publishing": len(self._publisher),
             "unrecorded": len(self.core.unrecorded.pending),
-            "malformed": self.core.reader.isolated.count,
+            "malformed": self.core.reader.faults.count,
             "failures": self._failures.count,
         }
 
     @property
     def problems(self) -> list[str]:
-        """What somebody has to do something about, in words."""
+        """Problems that an operator has to solve, in words."""
         parts = self._schema, self._locks, self._publisher, self._recorder, self._store, self._reader
         found = [part.problem for part in parts]
         return [each for each in found if each is not None]
@@ -250,7 +250,7 @@ class Channels:
         await self._connections.disconnect(connection_id, clean)
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
-        """Change what the others see of a member. Raises ``PresenceRefusedError``. Returns when they have been told."""
+        """Change a member's presence. Raises ``PresenceRefusedError``. Returns when the stream has shown the change."""
         with self._refusals("presence"):
             await self._connections.membership.change(channel, member, data)
 

@@ -150,12 +150,12 @@ class RecordReader:
     """Reads transactions; keeps one layout per relation.
 
     ``key`` must be in logical messages (``realtime.settings.stream_key``): anybody may emit one. None: not known yet.
-    What cannot be read is left out; ``isolated`` counts it.
+    What cannot be read is skipped; ``faults`` counts it.
     """
 
     def __init__(self) -> None:
         self._layouts: dict[Relation, tuple[int, ...] | bool] = {}
-        self.isolated = FaultBarrier()
+        self.faults = FaultBarrier()
         self.key: str | None = None
 
     def read(self, transaction: Transaction, into: DecodedTransaction) -> Iterator[None]:
@@ -168,7 +168,7 @@ class RecordReader:
                     self._row(change, into)
             except Exception as problem:  # noqa: BLE001 - anybody may emit a message; one row is not worth the stream
                 what = change.prefix if isinstance(change, Message) else f"a row of {change.relation.name}"
-                self.isolated.note(into.lsn, what, problem)
+                self.faults.note(into.lsn, what, problem)
             if number % _SLICE == 0:
                 yield
         if len(into.messages) > 1:

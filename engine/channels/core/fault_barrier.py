@@ -1,4 +1,4 @@
-"""Where one thing that goes wrong must not stop the stream: it is logged with its position, counted, and left out."""
+"""A step that fails and must not stop the stream: it is logged with its position, counted and skipped."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ log = structlog.get_logger(__name__)
 
 
 class FaultBarrier:
-    """``with isolated.at(position, what):`` ends quietly when something inside goes wrong.
+    """``with faults.at(position, what):`` logs an exception of its body and suppresses it.
 
-    What is inside must be one small step about one row, message or connection. ``count``: how often it went wrong.
+    The body must be one small step about one row, message or connection. ``count``: how many steps failed.
     """
 
     __slots__ = ("count",)
@@ -25,20 +25,20 @@ class FaultBarrier:
         self.count = 0
 
     def at(self, position: Lsn, what: str) -> _Step:
-        """Say what is about to be done, and where in the stream."""
+        """The step ``what``, at ``position`` of the stream."""
         return _Step(self, position, what)
 
     def note(self, position: Lsn, what: str, problem: Exception) -> None:
-        """The same for what is done so often that it has a ``try`` of its own."""
+        """Log and count a failure. For steps that are so frequent that they have a ``try`` of their own."""
         self.count += 1
-        log.error("left out", what=what, position=format_lsn(position), exc_info=problem)
+        log.error("step_skipped", what=what, position=format_lsn(position), exc_info=problem)
 
 
 class _Step:
-    __slots__ = ("_isolated", "_position", "_what")
+    __slots__ = ("_faults", "_position", "_what")
 
-    def __init__(self, isolated: FaultBarrier, position: Lsn, what: str) -> None:
-        self._isolated = isolated
+    def __init__(self, faults: FaultBarrier, position: Lsn, what: str) -> None:
+        self._faults = faults
         self._position = position
         self._what = what
 
@@ -50,5 +50,5 @@ class _Step:
     ) -> bool:
         if not isinstance(problem, Exception):  # cancellation is no failure
             return False
-        self._isolated.note(self._position, self._what, problem)
+        self._faults.note(self._position, self._what, problem)
         return True

@@ -72,9 +72,7 @@ class Routes:
         except Exception as problem:
             unexpected = None if isinstance(problem, InvalidQueryError) else problem
             why = str(problem)
-            log.warning(
-                "a route's match cannot be read; it routes nothing", route=row["id"], problem=why, exc_info=unexpected
-            )
+            log.warning("route_disabled", route=row["id"], error=why, exc_info=unexpected)
             return
         self._routes[row["id"] or ""] = Route(row.get("from_channel") or "*", row.get("to_channel") or "", test)
 
@@ -101,5 +99,5 @@ def _takes(route: Route, row: MessageRow, event: MessageEvent) -> bool:
     try:
         return route.takes(row, event)
     except Exception as problem:
-        log.error("a route failed", to=route.to_channel, position=event.position, exc_info=problem)
+        log.error("route_failed", to=route.to_channel, position=event.position, exc_info=problem)
         return False

@@ -142,7 +142,7 @@ class ChannelCore:
 
     def _changes(self, records: DecodedTransaction) -> None:
         for change in records.changes:
-            with self.reader.isolated.at(records.lsn, f"a row of {change.table}"):
+            with self.reader.faults.at(records.lsn, f"a row of {change.table}"):
                 if change.table in ("channels", "channel_defaults"):
                     for event in self.rooms.apply(change):
                         event.committed_at = records.commit_time
@@ -158,7 +158,7 @@ class ChannelCore:
 
     def _alone(self, records: DecodedTransaction) -> Callable[[], AbstractContextManager[bool | None]]:
         """For each row of presence: what goes wrong with it is that row's affair."""
-        return lambda: self.reader.isolated.at(records.lsn, "a row of presence")
+        return lambda: self.reader.faults.at(records.lsn, "a row of presence")
 
     def _room(self, event: PlainEvent) -> None:
         """Tell the subscribers of a room; that it is closed comes last, behind the transaction's messages."""

@@ -11,7 +11,7 @@ from engine.lsn import Lsn, parse_lsn
 
 __all__ = ["OTHER_HISTORY", "Epochs"]
 
-OTHER_HISTORY = "the database was restored or another one took over, and this server has yet to notice"
+OTHER_HISTORY = "the database was restored or another one took over, and this server has not noticed yet"
 """Why nothing is written that is known from the stream: it may never have been in this history."""
 
 

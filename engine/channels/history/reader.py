@@ -66,7 +66,7 @@ class HistoryReader:
     async def last(self, channel: str, count: int, position: Lsn, size: int) -> HistoryPage:
         """The last ``count`` messages up to ``position``, fewer if they have more than ``size`` bytes of payload together.
 
-        Another node may have recorded what this one has yet to be sent.
+        Another node may have recorded what this one has not received yet.
         """
         read = await self._read("engine_replay_last", channel, str(count), format_lsn(position), str(size))
         rows = _rows(read)[::-1]

@@ -1,8 +1,15 @@
-"""Writes where transactions with messages committed, and lets go of what is written.
+"""Records where transactions with messages committed, and releases messages that are recorded.
 
-Replay needs it, so the slot is not confirmed past a transaction before its row is there: after a crash the stream
-brings it again. What the stream brought is only written into the history it came from: after a failover the connections
-of the store may be at the new primary before the stream has noticed.
+Theory of operation. An unrecorded transaction is *pending*, then *recorded*, then released:
+
+- pending -> recorded: ``record`` writes a row of ``realtime.commits`` for each pending transaction and channel, with copies
+  for other channels, and then confirms the stream. The slot is not confirmed past a pending transaction: after a crash the
+  stream brings it again. A failed write is repeated; where a function of the database refuses a copy, the next attempt is
+  *careful* and skips the copies that are refused.
+- recorded -> released: ``trim`` takes a snapshot now and then, and releases the messages that it shows.
+
+A transaction is recorded only in the epoch it came from: after a failover the store's connections may lead to the new
+primary before the stream has noticed.
 """
 
 from __future__ import annotations
@@ -65,13 +72,13 @@ class CommitRecorder:
         self._interval = interval
         self._trim_interval = trim
         self._wanted = asyncio.Event()
-        self._hurry = asyncio.Event()  # somebody waits for it
-        self._moved = asyncio.Condition()
+        self._hurry = asyncio.Event()  # recorded() waits
+        self._changed = asyncio.Condition()
         self._careful = False  # a trigger refuses a copy: it is skipped
         self._trouble = Trouble("positions of messages cannot be recorded")
 
     def wake(self) -> None:
-        """There is something to record."""
+        """A transaction is pending."""
         self._wanted.set()
 
     @property
@@ -85,20 +92,20 @@ class CommitRecorder:
         while waiting and self._unrecorded.is_pending(waiting[-1]):
             self._hurry.set()
             self._wanted.set()
-            async with self._moved:
+            async with self._changed:
                 if self._unrecorded.is_pending(waiting[-1]):
-                    await self._moved.wait()
+                    await self._changed.wait()
 
     async def record(self) -> None:
-        """Record whatever comes, at most once per interval. What fails is repeated: see :mod:`engine.postgres.retry`."""
+        """Record pending transactions, at most once per interval."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
             recorded = await until_done(
                 self._record_next, on=(psycopg.Error, UnavailableError), failed=self._note, pause=self._pause
             )
-            await self._tell()
-            if not recorded:  # or another history has begun: what is waited for is not there any more
+            await self._notify()
+            if not recorded:  # or the epoch changed, and what recorded() waited for is dropped
                 continue
             if self._unrecorded.pending:
                 self._wanted.set()
@@ -128,9 +135,9 @@ class CommitRecorder:
         careful, self._careful = self._careful, function_refuses(error_of(attempt))
         return SOON(attempt) if careful or not self._careful else 0.0
 
-    async def _tell(self) -> None:
-        async with self._moved:
-            self._moved.notify_all()
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
     async def _write(self, entries: list[Entry]) -> None:
         if refused := [row for entry in entries for row in _rows(entry, entry.refused)]:
@@ -162,11 +169,11 @@ class CommitRecorder:
             if not len(self._unrecorded):
                 continue
             try:
-                await self.let_go()
+                await self.release_shown()
             except UnavailableError as error:
                 log.warning("unrecorded_messages_not_trimmed", error=str(error))
 
-    async def let_go(self) -> None:
+    async def release_shown(self) -> None:
         """Release messages that are recorded and that a snapshot shows now. Raises ``UnavailableError``."""
         ticket = self._unrecorded.begin_read()
         snapshot = None

@@ -1,9 +1,19 @@
-"""From the tables to the stream without a gap: how a subscription gets its past, and how everything is mended after a
-gap in the stream.
+"""From the tables to the stream: how a subscription gets its history, and how channels recover from a discontinuity.
 
 A read's rows and the unrecorded messages together are every message up to the stream's position. So between two transactions
 the history is: rows with a position not later than the stream's, plus the unrecorded messages, sorted, each once. Everything
 later comes by the stream.
+
+Theory of operation. Channels are *synced* (rooms, presence and routes are those of the stream's position) or *recovering*:
+
+- synced -> recovering: the stream reports a discontinuity, also at its start. ``interrupt`` marks all subscriptions as
+  waiting, so that they queue events, and remembers from which position they miss messages.
+- recovering: ``recover`` checks the epoch (another one ends all subscriptions), gives transactions that no node has recorded
+  a position, reads rooms, presence and routes again, and sends each channel's waiting subscriptions what they miss. What
+  fails is repeated. New subscriptions wait.
+- recovering -> recovering: another discontinuity. ``_generation`` tells the older recovery to stop; the new one begins at
+  the older one's position.
+- recovering -> synced: all channels have caught up.
 """
 
 from __future__ import annotations
@@ -38,7 +48,7 @@ _READS = 4  # pasts read at once: each may be as large as max_replay_bytes
 
 
 class HandOver:
-    """See the module. ``interrupt`` and ``recover`` are for a stream that has a gap."""
+    """See the module. ``interrupt`` and ``recover`` are called at a discontinuity of the stream."""
 
     def __init__(
         self,
@@ -55,14 +65,14 @@ class HandOver:
         self._store = store
         self._replay = replay
         self._settings = settings
-        self._whole = asyncio.Event()
+        self._synced = asyncio.Event()
         self._generation = 0
         self._reads = asyncio.Semaphore(_READS)
         self._resume: Lsn | None = None
 
     async def loaded(self) -> None:
         """Wait until rooms and presence are those of the stream's position."""
-        await self._whole.wait()
+        await self._synced.wait()
 
     # -- one subscription ------------------------------------------------------------------------------------------
 
@@ -100,7 +110,7 @@ class HandOver:
                 self._core.unrecorded.end_read(ticket, past.snapshot if past is not None else None)
 
     async def _reach(self, since: Position | None) -> None:
-        """Another node may have shown or acknowledged to the client what this one has yet to receive."""
+        """Another node may have delivered or acknowledged a message that this one has not received yet."""
         if since is None:
             await self._stream.reached(await self._store.flushed())
         elif since.lsn > self._core.position:
@@ -154,23 +164,23 @@ class HandOver:
                     events[row.lsn, row.seq] = MessageEvent(row)
         return [events[key] for key in sorted(events)]
 
-    # -- a gap in the stream ---------------------------------------------------------------------------------------
+    # -- discontinuities of the stream -----------------------------------------------------------------------------
 
     def interrupt(self, position: Lsn) -> Lsn:
-        """The stream has a gap and goes on at ``position``. Returns from where on subscribers have to be brought up."""
-        self._whole.clear()
+        """The stream continues at ``position``. Returns the position from which subscribers have to catch up."""
+        self._synced.clear()
         self._core.unrecorded.distrust()
         self._generation += 1
         self._resume = self._core.position if self._resume is None else min(self._resume, self._core.position)
-        # What is in the tables and not in the stream gets a position just before it goes on.
+        # What is in the tables and not in the stream gets a position just before that.
         self._core.position = max(self._core.position, position - 1)
         for subscription in self._core.router:
             subscription.waiting = True
         return self._resume
 
     async def recover(self, position: Lsn, resume: Lsn) -> None:
-        """Give messages that no stream will bring a position; read everything again; bring subscribers up from
-        ``resume``. Returns early if the stream is interrupted meanwhile: the recovery that follows has the rest to do.
+        """Recover as the module says; subscribers catch up from ``resume``. Returns early if the stream is interrupted
+        meanwhile: the next recovery completes it.
         """
         generation = self._generation
 
@@ -182,16 +192,16 @@ class HandOver:
             await self._repair(position)
             await self._load()
             for channel in self._core.router.channels:
-                await self._bring_up(channel, Position(resume))
+                await self._catch_up(channel, Position(resume))
             if generation == self._generation:
                 self._resume = None
-                self._whole.set()  # not before: a newcomer would hear what earlier subscribers still miss
+                self._synced.set()  # not before: a new subscriber would get what earlier ones still miss
 
         await self._store.insistence.done("the recovery of channels", attempt)
 
     def _start_over(self, position: Lsn) -> None:
         """The database has another history: what was delivered may never have been, and positions begin anew."""
-        log.warning("the database was restored or promoted: positions have a new epoch", epoch=self._epochs.current)
+        log.warning("epoch_changed", epoch=self._epochs.current)
         self._core.unrecorded.clear()
         self._core.position = position - 1
         error = UnavailableError(
@@ -209,8 +219,8 @@ class HandOver:
         finally:
             self._stream.tail.end_read(ticket, snapshot)
 
-    async def _bring_up(self, channel: str, since: Position) -> None:
-        """The subscribers of ``channel`` all have everything up to ``since``; give them what they miss."""
+    async def _catch_up(self, channel: str, since: Position) -> None:
+        """Deliver to the subscribers of ``channel`` what they miss after ``since``."""
         while True:
             generation = self._generation
             ticket = self._core.unrecorded.begin_read()
@@ -234,10 +244,10 @@ class HandOver:
                 self._core.unrecorded.end_read(ticket, past.snapshot if past is not None else None)
 
     async def _repair(self, position: Lsn) -> None:
-        """Messages that committed while nobody followed the WAL get the position just before ``position``.
+        """Messages that committed while no node followed the WAL get the position just before ``position``.
 
-        What was written down before is earlier, what the stream brings is later; among themselves they are in the order
-        of their numbers, the best that is known.
+        What is recorded already is earlier, what the stream brings is later; among themselves they are ordered by their
+        numbers, the best order that is known.
         """
         rows = await self._store.rows("engine_unrecorded")
         if not rows:
@@ -247,7 +257,7 @@ class HandOver:
         if not missing:
             return
         await self._others(position)
-        log.warning("messages had no commit position; they get one", transactions=len(missing))
+        log.warning("commit_positions_assigned", transactions=len(missing))
         [written] = await self._store.keep(
             "engine_record_commits",
             epoch=self._epochs.current,

@@ -64,7 +64,7 @@ class Maintenance:
                     pass
                 await self._expire()
             except (psycopg.Error, UnavailableError) as error:
-                log.warning("messages are not maintained", error=str(error).strip())
+                log.warning("maintenance_failed", error=str(error).strip())
             await asyncio.sleep(self._settings.maintenance_interval)
 
     async def _expire(self) -> None:

@@ -144,7 +144,7 @@ class Subscription:
             try:
                 self._deliver(event)
             except Exception as problem:
-                log.error("a subscription's end could not be told", channel=self.channel, exc_info=problem)
+                log.error("subscription_end_not_delivered", channel=self.channel, exc_info=problem)
 
     def finish(self, event: ChannelEvent) -> None:
         """The last event, after whatever waits; then the subscription is let go of."""
@@ -152,8 +152,8 @@ class Subscription:
         self._release(self)
 
     def give_up(self, problem: Exception) -> None:
-        """Telling it failed, so it has a gap: it ends, and the client may subscribe again from where it was."""
-        log.error("a subscription has ended", channel=self.channel, exc_info=problem)
+        """A delivery failed, so events are missing: end it. The client may subscribe again from its last position."""
+        log.error("subscription_failed", channel=self.channel, exc_info=problem)
         self._backlog = []
         self.finish(
             EndEvent(UnavailableError("the server failed to go on with this subscription; try again"), self.channel)
