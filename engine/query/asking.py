@@ -20,6 +20,7 @@ from engine.postgres.errors import is_raised
 from engine.postgres.one_statement import describe
 from engine.query.compile.to_sql import calls_own, render_documents, used_columns
 from engine.query.ir.model import Query
+from engine.query.refusals import changes_session
 from engine.query.sql.dry_run import SqlSession, sql_session
 from engine.query.sql.functions import refuse_unsafe
 
@@ -76,7 +77,7 @@ class _Directly:
 
     async def values(self, types: Sequence[str], texts: Sequence[str]) -> list[str | None]:
         async with self._guarded(), psycopg.AsyncRawCursor(self._connection) as cursor:
-            await cursor.execute(_cast(types).encode(), list(texts), prepare=False)
+            await cursor.execute(f"select {', '.join(_casts(types))}".encode(), list(texts), prepare=False)
             result = cursor.pgresult
             found = [result.get_value(0, column) for column in range(len(texts))] if result else []
         if len(found) != len(texts):  # a connection that is out of step with its answers
@@ -102,9 +103,9 @@ class _AsReader:
         self.version = version
 
     async def values(self, types: Sequence[str], texts: Sequence[str]) -> list[str | None]:
+        # format() gives a value's own output, too
         with _ours():
-            async with self._session.undone():
-                return await self._session.values(_cast(types), texts)
+            return await self._session.values([f"pg_catalog.format('%s', {value})" for value in _casts(types)], texts)
 
     async def describe(self, sql: str) -> None:
         with _ours():
@@ -117,11 +118,11 @@ def _ours() -> Iterator[None]:
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
-        if is_raised(error):
+        if is_raised(error) or changes_session(error):
             raise
         raise PrivilegeLostError from error
 
 
-def _cast(types: Sequence[str]) -> str:
+def _casts(types: Sequence[str]) -> list[str]:
     # the type's own output, as in the stream; a cast to text is another spelling for bool and char(n)
-    return "select " + ", ".join(f"${number}::{name}" for number, name in enumerate(types, 1))
+    return [f"${number}::{name}" for number, name in enumerate(types, 1)]

@@ -33,7 +33,7 @@ from engine.query.lost_privileges import grants_lacking
 from engine.query.off_loop import aside
 from engine.query.refusals import refuse_problem, rejecting
 from engine.query.sql.check import Bound, CheckedSql, SqlCache, bind, check_sql
-from engine.query.sql.dry_run import sql_session
+from engine.query.sql.dry_run import SqlSession, sql_session
 from engine.query.sql.lexer import tokenize
 from engine.query.sql.reread import reread_sql
 from engine.query.sql.to_predicate import NotOneTableError, is_number
@@ -161,10 +161,11 @@ async def _plan_sql(
     sql = spec["sql"]
     if not isinstance(sql, str):
         raise InvalidQueryError(f'"sql" must be a string, not {type(sql).__name__}')
-    checked = await _checked(sql, catalog, connection, cache)
-    if table.oid not in checked.dependencies:
-        raise InvalidQueryError(f'the query does not read the collection of its channel, "{table.collection}"')
-    bound = await bind(connection, checked, spec.get("params", []))
+    async with sql_session(connection) as session:
+        checked = await _checked(session, sql, catalog, cache)
+        if table.oid not in checked.dependencies:
+            raise InvalidQueryError(f'the query does not read the collection of its channel, "{table.collection}"')
+        bound = await bind(session, checked, spec.get("params", []))
     try:
         query = await aside(lambda: _as_query(checked, bound, table), len(checked.sql))
     except NotOneTableError as error:
@@ -173,19 +174,16 @@ async def _plan_sql(
     return _plan_query(await canonicalise(query, table, connection), table)
 
 
-async def _checked(
-    sql: str, catalog: Catalog, connection: psycopg.AsyncConnection[Any], cache: SqlCache | None
-) -> CheckedSql:
+async def _checked(session: SqlSession, sql: str, catalog: Catalog, cache: SqlCache | None) -> CheckedSql:
     """The check of ``sql``: one from ``cache`` if nothing that it can call has changed since.
 
     The stream announces such changes, too, but only when it has got there.
     """
     checked = cache.get(sql) if cache is not None else None
-    async with sql_session(connection) as session:
-        if checked is None or checked.callables != await session.callables():
-            checked = await check_sql(session, sql, catalog)
-            if cache is not None:
-                cache.put(sql, checked)
+    if checked is None or checked.callables != await session.callables():
+        checked = await check_sql(session, sql, catalog)
+        if cache is not None:
+            cache.put(sql, checked)
     return checked
 
 

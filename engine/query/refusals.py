@@ -27,6 +27,7 @@ from engine.query.sql.functions import object_name
 from engine.query.sql.lexer import place
 
 __all__ = [
+    "changes_session",
     "is_of_literal",
     "is_servers",
     "not_exposed",
@@ -44,7 +45,8 @@ _TEXT_SEARCH = ("get_ts_config_oid", "get_ts_dict_oid", "regconfigin", "regdicti
 _ROW_TEXT = "record_in"
 _UNSUPPORTED = "0A000"
 _NO_LOOK_UPS = ("pseudotypes.c", "rowtypes.c", "xml.c")  # what has no input, or none in this build
-_SET_ROLE = ("42501", "call_string_check_hook")  # of SET ROLE, which only the server does
+_SET_ROLE = ("42501", "call_string_check_hook")  # of SET ROLE that the server's role may not do
+_SETTINGS = ("42501", "guc.c")
 _LITERAL = re.compile(r"[eEbBxX]?'|\$")
 _LOOK_UPS = ("lsyscache.c", "relation.c", "relcache.c", "syscache.c", "typcache.c")
 _OURS: Final = ("08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX")
@@ -94,6 +96,12 @@ def is_of_literal(error: psycopg.Error, sql: str) -> bool:
     return _LITERAL.match(sql, position - 1) is not None
 
 
+def changes_session(error: psycopg.Error) -> bool:
+    """Whether a function that a query calls was refused to change a setting, such as the role."""
+    known = (error.sqlstate, error.diag.source_file)
+    return known == _SETTINGS and (error.sqlstate, error.diag.source_function) != _SET_ROLE
+
+
 def rejection(error: psycopg.Error, sql: str = "") -> QueryRejectedError | None:
     """What an error of Postgres means to the client whose SQL caused it; None if it is not the SQL's fault.
 
@@ -107,6 +115,11 @@ def rejection(error: psycopg.Error, sql: str = "") -> QueryRejectedError | None:
     where = f" ({place(sql, position - 1)})" if position else ""
     if (state, error.diag.source_function) == _SET_ROLE:
         return PrivilegeLostError()
+    if changes_session(error):
+        return InvalidQueryError(
+            "the query calls a function, maybe in an index, a statistic or a check of its tables, "
+            f"that changes a setting of the session, and may only read: {message}"
+        )
     if is_of_literal(error, sql):
         plain = error.diag.source_function in _TEXT_SEARCH and "." not in message  # says nothing of a schema
         return InvalidQueryError(f"{message}{where}") if plain else object_name()

@@ -149,14 +149,14 @@ def _privileges(connection: _Connection) -> Iterator[Finding]:
 
 
 def _other_owners(connection: _Connection) -> Iterator[Finding]:
-    """Functions in a table's index expressions run in the server's session (docs: Security model)."""
+    """Checks of domains can run with the server's rights while a query is analysed (docs: Security model)."""
     rows = connection.execute(query("doctor_other_owners")).fetchall()
     if rows:
         tables = ", ".join(f"{row['relation']} of {row['owner']}" for row in rows)
         yield Finding(
             "warn",
             f"the connected role is a superuser, and exposed tables belong to other roles ({tables}): "
-            "functions in their index expressions can take its rights",
+            "a check of their domains that is replaced while a query is analysed has its rights",
             "Run the server as a role of its own: CREATE ROLE realtime_server LOGIN REPLICATION; "
             "then `realtime grant realtime_server`.",
         )

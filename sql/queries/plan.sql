@@ -126,9 +126,15 @@ select pg_catalog.set_config('search_path', %(search_path)s, true)
 -- Back to the connection's own role.
 select set_config('role', %(owner)s, true)
 
--- name: plan_only
--- From now on the transaction, or savepoint, writes nothing.
-select set_config('transaction_read_only', 'on', true)
+-- name: plan_values
+-- The one row of a statement, an array, as realtime_reader, in the schemas that are set.
+select found
+from realtime.read_as_reader(%(sql)s, %(params)s::pg_catalog.text[], false, null, null, null, null) as (found pg_catalog.text[])
+
+-- name: plan_explain
+-- Plan the statement as realtime_reader, in the schemas that are set: what planning calls cannot leave that role.
+select line
+from realtime.read_as_reader(%(sql)s, %(params)s::pg_catalog.text[], false, null, null, null, null, true) as (line pg_catalog.text)
 
 -- name: plan_types
 -- Names of parameter types, in order, as they can be written in a cast (modifier -1: bpchar, not character, which would be

@@ -1,4 +1,4 @@
--- Where queries of clients are run: as realtime_reader, in a function from which that role cannot be left.
+-- Where queries of clients are planned and run: as realtime_reader, in a function from which that role cannot be left.
 --
 -- What a query calls may be made by the owners of tables: casts, operators, functions in indexes and views, also after the query was judged.
 -- A role that was set in the session can be left by any of it (SET ROLE NONE); in a SECURITY DEFINER function PostgreSQL refuses that
@@ -21,9 +21,11 @@ comment on function realtime.use_path_of_role() is
   'Names are found where the role or the database says, until the end of the transaction: clients'' SQL is read so. "$user" stands for no schema, '
   'as any role with CREATE on the database can make one of that name';
 
-drop function if exists realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[]);  -- belongs to realtime_reader by now
+drop function if exists realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[]);  -- of versions before
+drop function if exists realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[], boolean);  -- belongs to realtime_reader by now
 create function realtime.read_as_reader(
-  statement text, params text[], by_path boolean, relation oid, name text[], columns text[], attnums integer[]
+  statement text, params text[], by_path boolean, relation oid, name text[], columns text[], attnums integer[],
+  explained boolean default false
 ) returns setof record
 language plpgsql security definer as $$
 begin
@@ -31,6 +33,7 @@ begin
     raise exception 'realtime.read_as_reader() must belong to realtime_reader' using errcode = 'insufficient_privilege',
       hint = 'Run: realtime migrate';
   end if;
+  perform pg_catalog.set_config('transaction_read_only', 'on', true);
   if exists (select from pg_catalog.pg_prepared_statements p where p.name operator(pg_catalog.=) 'realtime_read') then
     deallocate realtime_read;  -- of a read that failed
   end if;
@@ -46,20 +49,22 @@ begin
   ) then
     raise exception 'the names of a query mean other columns by now' using errcode = 'RT011';
   end if;
-  return query execute 'execute realtime_read' operator(pg_catalog.||) coalesce((
+  return query execute case when explained then 'explain (costs off) ' else '' end operator(pg_catalog.||)
+    'execute realtime_read' operator(pg_catalog.||) coalesce((
     select '(' operator(pg_catalog.||) pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ', ' order by p.place) operator(pg_catalog.||) ')'
     from pg_catalog.unnest(params) with ordinality p (value, place)), '');
   deallocate realtime_read;
 end
 $$;
-comment on function realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[]) is
-  'The rows of a statement, as realtime_reader. With a relation: RT011 unless its columns of these names have these numbers';
-revoke all on function realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[]) from public;
+comment on function realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[], boolean) is
+  'The rows of a statement, or the lines of its EXPLAIN, as realtime_reader; the transaction writes nothing from then on. '
+  'With a relation: RT011 unless its columns of these names have these numbers';
+revoke all on function realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[], boolean) from public;
 
 create or replace function realtime.equip_reader() returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  reading constant regprocedure := 'realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[])';
+  reading constant regprocedure := 'realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[], boolean)';
   changed boolean := false;
 begin
   if not has_schema_privilege('realtime_reader', 'realtime', 'usage') then

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
 
 import psycopg
 from sqlglot import exp
@@ -22,7 +21,7 @@ from engine.fair_cache import FairCache
 from engine.query.off_loop import aside
 from engine.query.refusals import not_exposed, refuse_problem, rejecting, system_columns
 from engine.query.sql.conceal import Read, concealed
-from engine.query.sql.dry_run import SqlSession, sql_session
+from engine.query.sql.dry_run import SqlSession
 from engine.query.sql.from_clause import named_in_from
 from engine.query.sql.functions import Function, reads_clock, refuse_types, refuse_unsafe
 from engine.query.sql.hidden import Verdict, candidates, describe, find_hidden, hidden_type, unreadable
@@ -230,7 +229,7 @@ def _read(sql: str) -> tuple[str, list[Token], Syntax, list[Reference], list[int
     return text, tokens, syntax, found, named
 
 
-async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, params: object) -> Bound:
+async def bind(session: SqlSession, checked: CheckedSql, params: object) -> Bound:
     """The parameters' values, each read as the type that Postgres inferred. Raises ``InvalidQueryError`` for a wrong one."""
     values = check_params(params, len(checked.types))
     if not values:
@@ -238,7 +237,7 @@ async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, pa
     pairs = list(zip(values, checked.types, strict=True))
     texts = [text_of(value, kind, number) for number, (value, kind) in enumerate(pairs, 1)]
     check_length(texts)
-    canonical = await _canonical(connection, texts, checked.types)
+    canonical = await _canonical(session, texts, checked.types)
     check_length(canonical)
     bound, moments = [], False
     for text, same, (_, kind) in zip(texts, canonical, pairs, strict=True):
@@ -249,19 +248,17 @@ async def bind(connection: psycopg.AsyncConnection[Any], checked: CheckedSql, pa
 
 
 async def _canonical(
-    connection: psycopg.AsyncConnection[Any], texts: Sequence[str | None], types: Sequence[ParameterType]
+    session: SqlSession, texts: Sequence[str | None], types: Sequence[ParameterType]
 ) -> list[str | None]:
     """The values as Postgres prints them. Raises ``InvalidQueryError`` naming the parameter whose value it refuses."""
     try:
         with rejecting():
-            async with sql_session(connection) as session:
-                return await session.canonical(texts, types)
+            return await session.canonical(texts, types)
     except InvalidQueryError:
         for number, (text, kind) in enumerate(zip(texts, types, strict=True), 1):
             try:
                 with rejecting():
-                    async with sql_session(connection) as session:
-                        await session.canonical([text], [kind])
+                    await session.canonical([text], [kind])
             except InvalidQueryError as refused:
                 raise InvalidQueryError(f"the value of ${number} ({kind.name}): {refused}") from refused
         raise

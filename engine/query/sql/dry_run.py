@@ -175,14 +175,17 @@ class SqlSession:
         """The parameters' values as Postgres prints them. An error is the fault of a value."""
         if not texts:
             return []
-        columns = ", ".join(f"cast(cast(${i} as {kind.name}) as text)" for i, kind in enumerate(types, 1))
-        return await self.values(f"select {columns}", texts)
+        return await self.values([f"cast(cast(${i} as {kind.name}) as text)" for i, kind in enumerate(types, 1)], texts)
 
-    async def values(self, sql: str, params: Sequence[str | None]) -> list[str | None]:
-        """The one row of a statement as Postgres prints it."""
-        result = await self._run(sql, params)
-        values = [result.get_value(0, i) for i in range(result.nfields)]
-        return [None if value is None else value.decode() for value in values]
+    async def values(self, expressions: Sequence[str], params: Sequence[str | None]) -> list[str | None]:
+        """The values of expressions of type text. What they call cannot leave the role of the reader.
+
+        Raises ``InvalidQueryError`` if that writes. What is refused spoils nothing.
+        """
+        async with self.undone():
+            sql = f"select array[{', '.join(expressions)}]"
+            [(found,)] = await self._as_reader("plan_values", sql, params)
+            return list(found)
 
     async def analyse(self, sql: str) -> Tree:
         """The references of ``sql`` (without placeholders), as Postgres resolves them for the reader.
@@ -246,12 +249,17 @@ class SqlSession:
     async def explain(self, sql: str, params: Sequence[str | None] = ()) -> None:
         """Plan ``sql`` as the reader: Postgres checks the privileges on every table and column, and runs nothing.
 
-        Except calls of IMMUTABLE functions with constants. Raises ``InvalidQueryError`` if one of them writes.
+        Except calls of IMMUTABLE functions with constants, also in indexes, statistics and checks of its tables: they cannot
+        leave the role of the reader. Raises ``InvalidQueryError`` if one of them writes. After :meth:`describe`.
         """
         await self.enter()
-        await self._rows("plan_only", {})
+        await self._as_reader("plan_explain", sql, params)
+
+    async def _as_reader(self, name: str, sql: str, params: Sequence[str | None]) -> list[Any]:
+        """The rows of a query of ours that has Postgres read ``sql``, a client's, in ``realtime.read_as_reader()``."""
+        await self._find_names(self._client_path)
         try:
-            await self._run(f"explain (costs off) {sql}", params)
+            return await self._fetched(name, {"sql": sql, "params": list(params)})
         except psycopg.errors.ReadOnlySqlTransaction as error:
             raise writes(error) from error
 

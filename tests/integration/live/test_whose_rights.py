@@ -91,7 +91,10 @@ async def test_a_grant_by_the_owner_of_a_table_does_not_vouch_for_a_function(dat
         ):
             await plan_query("t", spec, catalog, connection)
         run(database, "alter function public.leave() owner to current_user")
-        assert await plan_query("t", spec, catalog, connection)
+        with pytest.raises(
+            InvalidQueryError, match="changes a setting of the session"
+        ):  # it is called, and cannot leave
+            await plan_query("t", spec, catalog, connection)
 
 
 async def test_every_connection_finds_names_in_pg_catalog_only_and_can_return_to_the_path_of_its_role(
@@ -271,3 +274,60 @@ async def test_what_a_read_calls_cannot_replace_a_statement_of_the_server(databa
             assert (await reader.read(reread)).rows == [(b"1", b'{"id":1,"tint":1}')]
     finally:
         await reader.close()
+
+
+def leaving(signature: str, result: str) -> str:
+    """A function that tries to have the rights of whoever has logged in, and tells whose it has."""
+    return (
+        f"create or replace function {signature} returns {result} language plpgsql immutable as $$ begin "
+        "perform set_config('role', 'none', true); raise exception 'ran as %', current_user; end $$"
+    )
+
+
+@pytest.mark.parametrize(
+    "looked_at",
+    [
+        "create index on t (id, planned(1))",
+        "create statistics s on id, (planned(1)) from t",
+        "alter table t add constraint c check (id > 0 and planned(1) = 1)",
+    ],
+)
+async def test_what_the_planner_evaluates_cannot_leave_the_role_of_the_reader(
+    database: str, owner: str, looked_at: str
+) -> None:
+    run(database, "alter database " + database.rsplit("/", 1)[1] + " set constraint_exclusion = on")
+    innocent = "create function planned(int) returns int language plpgsql immutable as $$ begin return 1; end $$"
+    as_owner(database, owner, innocent, looked_at, leaving("planned(int)", "int"))
+    for sql in (
+        "select max(id) as most from t where id > 0",
+        "select id, row_number() over () as n from t where id = 1",
+    ):
+        async with planning(database) as connection:  # whose session has not looked at the table yet
+            catalog = await load_catalog(connection)
+            with pytest.raises(InvalidQueryError, match="within security-definer function"):
+                await plan_query("t", {"sql": sql}, catalog, connection)
+
+
+async def test_what_reading_a_value_calls_cannot_leave_the_role_of_the_reader(database: str, owner: str) -> None:
+    as_owner(database, owner, *OWN_TYPES)
+    # Of a trusted owner, who vouches for it: others are not called at all.
+    run(
+        database,
+        "drop function tint_check(int) cascade",
+        leaving("tint_check(int)", "boolean"),
+        "grant execute on function tint_check(int) to realtime_reader",
+        "alter domain checked add check (tint_check(value)) not valid",
+        "select realtime.expose('pairs')",
+    )
+    specs: tuple[dict[str, object], ...] = (
+        {"where": [["pair", "==", "(1,2)"]]},
+        {"orderBy": ["pair"], "startAt": ["(1,2)"]},
+        {"sql": "select id from pairs where pair = $1::pair", "params": ["(1,2)"]},
+        {"sql": "select id from pairs where id = $1::checked", "params": [1]},
+        {"sql": "select max(id) as most from pairs where id < $1::checked", "params": [1]},
+    )
+    async with planning(database) as connection:
+        catalog = await load_catalog(connection)
+        for spec in specs:
+            with pytest.raises(InvalidQueryError, match="within security-definer function"):
+                await plan_query("pairs", spec, catalog, connection)
