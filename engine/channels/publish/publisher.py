@@ -21,6 +21,7 @@ from typing import Final
 import psycopg
 import structlog
 from psycopg.rows import DictRow
+from tenacity import RetryCallState, wait_random_exponential
 
 from engine.channels.core.decode import MessageRow
 from engine.channels.core.model import Ack, ChannelClosedError, Publication, UnavailableError, format_position
@@ -35,14 +36,16 @@ from engine.channels.publish.settlement import Settlement
 from engine.channels.publish.trouble import Trouble
 from engine.lsn import Lsn
 from engine.postgres.errors import is_clients, is_raised
+from engine.postgres.retry import Pause, error_of, until_done
 
 __all__ = ["Publisher"]
 
 log = structlog.get_logger(__name__)
 
 _RETRY: Final = 0.2
+_RECONNECT: Final[Pause] = wait_random_exponential(multiplier=_RETRY, max=1)  # seconds
 _OVERDUE: Final = 1.0  # seconds after its commit: from then on a message that the stream has not brought is looked for
-_MOST_CONFLICTS: Final = 5  # times in succession that a batch is written again as a whole after a conflict
+_MAX_CONFLICTS: Final = 5  # times in succession that a batch is written again as a whole after a conflict
 _BEING_WRITTEN: Final = 2.0  # seconds beyond its timeout in which a message that was sent may still get its outcome
 _CLAIM_TIMEOUT: Final = 5.0  # seconds that a message waits for a transaction that claims the same id
 
@@ -229,13 +232,13 @@ class Publisher:
                 return await self._account(batch, missing)
 
     def _spent(self, conflicts: int) -> frozenset[Remedy]:
-        spent = {Remedy.REPEAT: conflicts >= _MOST_CONFLICTS, Remedy.RELEASE: self._session.leaves_out}
+        spent = {Remedy.REPEAT: conflicts >= _MAX_CONFLICTS, Remedy.RELEASE: self._session.leaves_out}
         return frozenset(remedy for remedy, is_spent in spent.items() if is_spent)
 
     # Each remedy returns what is still to be written.
 
     async def _look(self, batch: list[Waiting], error: BaseException) -> list[Waiting]:
-        log.warning("published messages are written again", messages=len(batch), error=str(error).strip())
+        log.warning("publishes_repeated", messages=len(batch), error=str(error).strip())
         for waiting in batch:
             waiting.cut += 1
             waiting.alone += len(batch) == 1
@@ -324,11 +327,16 @@ class Publisher:
         its end, and settle everything that was sent: also earlier batches may be lost, if the server crashed.
         """
         old = await self._session.lose()
-        while True:
+
+        async def attempt() -> None:
             try:
                 await self._reached(await self._session.begin_anew(old))
-                return await self._settlement.settle(self._queue.open(), self._session.ask)
-            except (psycopg.Error, OSError) as error:
-                self._trouble.failed(str(error))
+                await self._settlement.settle(self._queue.open(), self._session.ask)
+            except (psycopg.Error, OSError):
                 await self._session.hang_up()
-                await asyncio.sleep(_RETRY)
+                raise
+
+        await until_done(attempt, on=(psycopg.Error, OSError), failed=self._note_failure, pause=_RECONNECT)
+
+    def _note_failure(self, attempt: RetryCallState) -> None:
+        self._trouble.failed(str(error_of(attempt)))

@@ -22,8 +22,8 @@ __all__ = ["Settlement"]
 log = structlog.get_logger(__name__)
 
 _SLACK: Final = 60  # seconds: a message may be that much older than this process thinks
-_MOST_ALONE: Final = 3  # connections that may end over one message
-_MOST_LOST: Final = 3  # times that a committed message may vanish before it is refused
+_MAX_ALONE: Final = 3  # connections that may end over one message
+_MAX_LOST: Final = 3  # times that a committed message may vanish before it is refused
 
 
 class Settlement:
@@ -52,11 +52,11 @@ class Settlement:
         if waiting.written is not None:
             waiting.lost += 1
             log.warning("message_lost_after_commit", channel=waiting.publication.channel, id=waiting.id)
-        if waiting.alone >= _MOST_ALONE:
+        if waiting.alone >= _MAX_ALONE:
             self._queue.fail(
                 waiting, UnavailableError("the connection to the database ended each time the message was written")
             )
-        elif waiting.lost < _MOST_LOST:
+        elif waiting.lost < _MAX_LOST:
             self._queue.put(waiting)
         else:
             self._queue.fail(

@@ -7,7 +7,7 @@ from typing import Final
 
 __all__ = ["Trouble"]
 
-_MOST: Final = 3  # failures in succession that are no problem yet
+_MAX_FAILURES: Final = 3  # failures in succession that are no problem yet
 _FORGET: Final = 60.0  # seconds after the last failure: nothing may be published that would end the problem
 
 
@@ -35,6 +35,6 @@ class Trouble:
     @property
     def problem(self) -> str | None:
         """What keeps messages from being stored, in words; None: nothing that lasts."""
-        if self._count <= _MOST or time.monotonic() - self._last > _FORGET:
+        if self._count <= _MAX_FAILURES or time.monotonic() - self._last > _FORGET:
             return None
         return f"{self._what}, {self._count} times in succession: {self._reason}"
