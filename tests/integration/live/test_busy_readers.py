@@ -92,7 +92,8 @@ async def test_queries_that_have_become_slow_leave_others_their_turn(base: str) 
             for number in range(8)
         ]
         run(base, "insert into a select i, i from generate_series(100, 4000) i")
-        await until(lambda: read(base, f"{READERS} and state = 'active' and query like '%read_as_reader%'")[0][0] > 0)
+        reading = f"{READERS} and state = 'active' and query like 'select * from realtime.read_as_reader%'"
+        await until(lambda: read(base, reading)[0][0] > 0)
         # Each of them is read again and cut off; then there are so many that take their time.
         await until(lambda: play.live.status()["reads"] >= 8 + 8 + 2)
         for number in range(3):
