@@ -1,7 +1,7 @@
 """Reading the catalog: one statement that describes every exposed table, turned into plain data.
 
 ``Catalog`` and its parts live in ``engine.catalog.model`` and ``engine.values.pg_types`` and are exported here too. Nothing
-is cached: whoever sees a ``realtime.ddl`` message loads a new catalog and compares ``Table.signature``.
+is cached: the watcher of ``realtime.ddl`` messages loads a new catalog and compares ``Table.signature``.
 """
 
 from __future__ import annotations

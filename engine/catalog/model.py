@@ -1,4 +1,4 @@
-"""What the database says about the exposed tables, as plain data: tables and their row layouts.
+"""The exposed tables as the database describes them, as plain data: tables and their row layouts.
 
 A table's *layout* is the fixed order in which rows are handled everywhere: in windows, predicates, order keys and
 reads. ``layout()`` says where a streamed row carries each layout column, or that the table has changed since.
@@ -28,7 +28,7 @@ class Table:
     ``unstreamed`` are exposed columns which the stream lacks. ``stream_columns`` are (name, type oid) of everything
     streamed, by attnum; ``generated`` the names of all generated columns, hidden ones too. ``members``: its own oid and
     those of all partitions. ``problem``: why it cannot be subscribed to, in plain words; ``mendable``: because the stream
-    does not bring all of its changes until somebody mends the publication or the replica identity, so it passes.
+    does not bring all of its changes until the publication is corrected or the replica identity, so it passes.
     ``withheld``: because ``realtime_reader`` has lost its privilege on all that was exposed.
     """
 
@@ -135,7 +135,7 @@ def layout(table: Table, relation: Relation) -> tuple[int, ...] | None:
 
     None if the relation no longer has the streamed columns of ``table`` (by name, type and order, and by number if the
     stream says it): the catalog is older or newer than the stream there. Columns in another order have swapped their names,
-    and one may be hidden. Generated columns may be left out by the output plugin as long as the layout does not use them.
+    and one may be hidden. The output plugin may omit generated columns as long as the layout does not use them.
     """
     expected = dict(table.stream_columns)
     sent = {column.name: position for position, column in enumerate(relation.columns)}

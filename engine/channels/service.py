@@ -173,7 +173,7 @@ class Channels:
         await latest
 
     async def stop(self) -> None:
-        """Stop everything; subscribers are told nothing, publishers that the server stops."""
+        """Stop everything; subscribers get no event, publishers an error."""
         await self._publisher.close()
         with contextlib.suppress(TimeoutError):  # what subscribers have heard is to be known to the other nodes
             async with asyncio.timeout(_LAST_RECORDS):
@@ -187,9 +187,9 @@ class Channels:
         """What ended the service by itself, if anything has."""
         return self._background.failure
 
-    def on_failure(self, tell: Callable[[BaseException], None]) -> None:
-        """Call ``tell`` if something ends the service by itself."""
-        self._background.on_failure(tell)
+    def on_failure(self, call: Callable[[BaseException], None]) -> None:
+        """Call ``call`` with the error that ends the service."""
+        self._background.on_failure(call)
 
     def status(self) -> Mapping[str, int]:
         """Figures for ``/health``. ``malformed``: rows and logical messages that made no sense;

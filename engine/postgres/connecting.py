@@ -1,11 +1,11 @@
 """How every connection of ours is opened: the feed's, the walsender's, those of pools, and those of the command line.
 
 Each starts with :data:`engine.postgres.session_settings.SESSION_SETTINGS`, gives up on a server that accepts it and
-stays silent, and notices a server whose machine is gone. What the DSN says (``connect_timeout``, ``keepalives_idle``,
+stays silent, and notices a server whose machine is down. What the DSN says (``connect_timeout``, ``keepalives_idle``,
 its own
 ``options``) is kept.
 
-TCP notices a machine that is gone, but not a proxy or an address translation on the way that has forgotten the connection.
+TCP notices a machine that is down, but not a proxy or an address translation on the way that has forgotten the connection.
 So a connection may have an ``answer_timeout``, after which it is closed.
 """
 
@@ -65,7 +65,7 @@ REFUSALS: Final = {
     "is not permitted to log in": "run ALTER ROLE … LOGIN for the role of the DSN",
     "does not have CONNECT privilege": "run `realtime grant ROLE` as the owner of the database (GRANT CONNECT ON DATABASE)",
 }
-"""What to do about a login that PostgreSQL refuses until somebody mends it, by its words.
+"""What to do about a login that PostgreSQL refuses until its cause is removed, by its words.
 
 A refused login carries no SQLSTATE in libpq. Words of another language are shown as they are.
 """

@@ -1,4 +1,4 @@
-"""What the database says when it is away, overloaded or locked: it passes by itself, and is no fault of a client's.
+"""Errors of a database that is away, overloaded or locked: they pass by themselves, and are no fault of a client.
 
 One place decides that, by exception type where the caller has to catch it and by SQLSTATE class (docs: "PostgreSQL Error
 Codes") where it has an error already.
@@ -44,7 +44,7 @@ AWAY: Final = (
 UNREADABLE: Final = (*AWAY, CatalogError)
 """The same where rows and definitions are read: a catalog that cannot be used passes, too."""
 
-# Classes of errors that say something of the server, its state or its objects, not of a value it was given.
+# Classes of errors about the server, its state or its objects, not about a value.
 _SERVERS: Final = (
     "08",
     "0A",
@@ -68,7 +68,7 @@ _SERVERS: Final = (
 
 
 # Where the server says that an error was raised on purpose by a function (RAISE and ASSERT of PL/pgSQL, plpy.error, elog of
-# PL/Perl and PL/Tcl). Such an error has whatever SQLSTATE its author chose, so the SQLSTATE says nothing of the server.
+# PL/Perl and PL/Tcl). Such an error has whatever SQLSTATE its author chose, so the SQLSTATE does not describe the server.
 _RAISING: Final = frozenset(
     (
         "exec_stmt_raise",
@@ -93,7 +93,7 @@ class OtherServerError(psycopg.OperationalError):
 
 
 class TableLockedError(errors.LockNotAvailable):
-    """A lock was not to be had in time. The text says who holds it, which is for the log, not for clients."""
+    """A lock was not to be had in time. The text names the holder, which is for the log, not for clients."""
 
 
 def is_raised(error: BaseException) -> bool:
@@ -184,7 +184,7 @@ def in_words(error: BaseException) -> str:
 
 
 def reason(error: psycopg.Error) -> str:
-    """What the database says, on one line. Its detail names the encoding that lacks a character."""
+    """The error message, on one line. Its detail names the encoding that lacks a character."""
     said = error.diag.message_primary or str(error).strip()
     if isinstance(error, psycopg.errors.UntranslatableCharacter) and error.diag.message_detail:
         said = f"{said}: {error.diag.message_detail}"

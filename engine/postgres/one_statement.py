@@ -14,7 +14,7 @@ __all__ = ["describe", "run"]
 
 
 async def describe(connection: psycopg.AsyncConnection[Any], sql: str) -> PGresult:
-    """What PostgreSQL says of a statement that it analyses and does not run. Raises ``psycopg.Error``."""
+    """PostgreSQL's analysis of a statement that is not run. Raises ``psycopg.Error``."""
     async with connection.lock:
         return await connection.wait(_describe(connection.pgconn, sql.encode()))
 

@@ -49,7 +49,7 @@ _MAX_ATTEMPT: Final = (
 )
 _READ_ONLY: Final = "default_transaction_read_only"
 _MARGIN: Final = 5.0  # seconds beyond its own limit in which the server has to answer
-_SUSPECT: Final = 2.0  # seconds beyond it after which no answer is a problem to tell
+_SUSPECT: Final = 2.0  # seconds beyond it after which a missing answer is a problem
 _FRESH: Final = 1.0  # seconds for which a connection that has answered is trusted
 _Connection = psycopg.AsyncConnection[Any]
 _Own = PooledConnection[Any]
@@ -197,7 +197,7 @@ class Pool:
     @asynccontextmanager
     async def session(self, limit: float | None = None) -> AsyncIterator[_Connection]:
         """A connection as it is. Through a pooler our settings are not set, and each transaction may be another session's:
-        whoever needs them begins a transaction and calls :meth:`settle`.
+        a caller that needs them begins a transaction and calls :meth:`settle`.
 
         ``limit``: seconds for which the server lets a statement run, if that is another one than the pool's.
         Raises ``PoolTimeout`` or what ``psycopg`` raises.

@@ -1,4 +1,4 @@
-"""What ``sql/schema`` makes: its files, their checksum, and which functions, views and triggers of theirs are gone."""
+"""What ``sql/schema`` makes: its files, their checksum, and which functions, views and triggers of theirs are missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _IN_LOOP = 3  # signatures: what is indented stands in the loop over json, text 
 
 
 def lost_objects(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """What is gone, in words; ``rows`` are those of the query ``schema_objects``. A migrate makes it again."""
+    """What is missing, in words; ``rows`` are those of the query ``schema_objects``. A migrate makes it again."""
     present = Counter((row["kind"], row["name"]) for row in rows)
     return tuple(f"{kind} realtime.{name}" for kind, name in sorted((_schema_objects() - present).keys()))
 

@@ -1,7 +1,7 @@
 """Per type, what can be done with a value's text: compare for equality, sort, write as JSON - or honestly not.
 
-A capability that is not *exactly* PostgreSQL's is None, and whoever needs it sends the query to re-reading. Types are
-told apart by oid: those of ``pg_catalog`` are fixed.
+A capability that is not *exactly* PostgreSQL's is None, and a query that needs it is re-read. Types are
+distinguished by oid: those of ``pg_catalog`` are fixed.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class Collation:
     """How text of a column is compared.
 
     ``bytewise``: order is that of the UTF-8 bytes. ``deterministic``: equal means equal bytes. ``ascii_case``:
-    upper and lower case are told apart for ASCII letters only (the C locale's character classes).
+    upper and lower case are distinguished for ASCII letters only (the C locale's character classes).
 
     What the encoding of the database makes of the UTF-8 that it is sent as: ``injective``: no two texts become the same;
     ``c_is_utf8``: ``COLLATE "C"`` orders as the UTF-8 bytes do; ``characters``: a character there is a character in UTF-8.

@@ -1,7 +1,7 @@
 """Who of a channel's subscribers a message is for: ``audience`` of a message.
 
 ``{"users": […], "connections": […], "exclude": {"users": […], "connections": […], "sender": true}, "where": […]}``:
-named users or connections (both missing: everybody), minus the excluded ones, minus those whose attributes ``where``
+named users or connections (both missing: all), minus the excluded ones, minus those whose attributes ``where``
 does not hold for.
 """
 
@@ -36,7 +36,7 @@ _decode = msgspec.json.Decoder(_Audience).decode
 
 
 class Audience:
-    """A compiled audience. Invariant: one that cannot be read is for nobody, never for everybody."""
+    """A compiled audience. Invariant: one that cannot be read is for no member, never for all."""
 
     __slots__ = ("_connections", "_exclude", "_nobody", "_users", "_where")
 
@@ -55,7 +55,9 @@ class Audience:
         self._exclude = spec.exclude
 
     def includes(self, member: Member, attributes: Document, sender: str | None, connection_id: str | None) -> bool:
-        """Whether ``member`` (with these ``attributes``) is told; ``sender`` and ``connection_id`` are the message's."""
+        """Whether ``member`` (with these ``attributes``) gets the message; ``sender`` and ``connection_id`` are the
+        message's.
+        """
         if self._nobody:
             return False
         if (

@@ -115,7 +115,7 @@ class RowChange:
 
     @property
     def row(self) -> dict[str, str | None]:
-        """The row after the change, or the one that is gone."""
+        """The row after the change, or the deleted row."""
         return self.new or self.old or {}
 
 

@@ -68,7 +68,7 @@ class Member:
 
     @property
     def presence_id(self) -> str:
-        """Whom the others see; somebody who is not known is a user of his own."""
+        """The user that others see; a connection without a user is one of its own."""
         return self.user_id or self.connection_id
 
 
@@ -121,7 +121,7 @@ class ChannelEvent(Protocol):
 
     @property
     def key(self) -> tuple[int, int] | None:
-        """A message's position; None: an event that is not told again to a subscriber who resumes."""
+        """A message's position; None: an event that is not delivered again on resume."""
         ...
 
     @property
@@ -191,19 +191,19 @@ class MessageTooLargeError(RealtimeError):
 
 
 class PresenceRefusedError(RealtimeError):
-    """A presence update that is not valid, or by somebody who is not there."""
+    """A presence update that is not valid, or by a member that is not present."""
 
     code = ErrorCode.PRESENCE_REJECTED
 
 
 class KickedError(RealtimeError):
-    """Somebody removed this member from the channel."""
+    """This member was removed from the channel."""
 
     code = ErrorCode.PERMISSION_DENIED
 
 
 class DisconnectedError(RealtimeError):
-    """Somebody deleted the connection's row: the client is not to come back by itself."""
+    """The connection's row was deleted: the client does not reconnect by itself."""
 
     code = ErrorCode.CONNECTION_FAILED
 

@@ -1,4 +1,4 @@
-"""Who is present in each channel, as the stream tells: rows in, joins, leaves and updates out. No I/O.
+"""Who is present in each channel, as the stream shows: rows in, joins, leaves and updates out. No I/O.
 
 Several connections of one user are one user: ``join`` with the first row, ``leave`` with the last. Invariant: after
 each transaction a channel's users are exactly those with a row in ``realtime.presence``, and the events since any
@@ -57,7 +57,7 @@ def presence_row(row: Mapping[str, str | None]) -> PresenceRow:
 
 
 def _name_in(metadata: str) -> str | None:
-    """The name in somebody's metadata, if there is a text; SQL may have put anything there."""
+    """The name in a member's metadata, if there is a text; SQL may have put anything there."""
     try:
         name = _named(metadata).name
         return None if name is msgspec.UNSET else _text(name)
@@ -108,7 +108,7 @@ class PresenceState:
         return len(self._channels.get(channel, ()))
 
     def rows(self) -> Iterator[PresenceRow]:
-        """Everybody's rows."""
+        """All rows."""
         for users in self._channels.values():
             for user in users.values():
                 yield from user.rows.values()
@@ -119,7 +119,7 @@ class PresenceState:
         return user.rows.get(connection_id) if user is not None else None
 
     def json(self, channel: str) -> bytes:
-        """``{"users":[…],"count":n}``, encoded once until somebody comes, goes or changes."""
+        """``{"users":[…],"count":n}``, encoded once until a member joins, leaves or changes."""
         encoded = self._encoded.get(channel)
         if encoded is None:
             users = self.users(channel)

@@ -1,4 +1,4 @@
-"""What holds for a channel by its name, as the stream tells: rows of ``realtime.channels`` and
+"""What holds for a channel by its name, as the stream shows: rows of ``realtime.channels`` and
 ``realtime.channel_defaults``. No I/O.
 """
 
@@ -69,7 +69,7 @@ class Rooms:
         return room is not None and room.get("capacity") is not None
 
     def apply(self, change: RowChange) -> list[PlainEvent]:
-        """A row changed; what the subscribers of its channel are told."""
+        """A row changed. Returns the event for the subscribers of its channel."""
         self._found.clear()
         if change.table == "channel_defaults":
             self._default_changed(change)

@@ -77,7 +77,7 @@ class Routes:
         self._routes[row["id"] or ""] = Route(row.get("from_channel") or "*", row.get("to_channel") or "", test)
 
     def remove(self, identifier: str | None) -> None:
-        """A route is gone."""
+        """A route was deleted."""
         self._routes.pop(identifier or "", None)
 
     def clear(self) -> None:

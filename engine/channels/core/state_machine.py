@@ -105,7 +105,7 @@ class ChannelCore:
         closed = {row.channel for row in records.messages if self.rooms.closed(row.channel)}
         if records.changes and not shown:
             self._changes(records)
-        # While the rooms are those of a later snapshot, it cannot be said whether they were closed already.
+        # While the rooms are those of a later snapshot, it is not known whether they were closed already.
         if closed and self._base is None:
             self._refuse(records, closed)
         if len(self.routes):
@@ -161,7 +161,7 @@ class ChannelCore:
         return lambda: self.reader.faults.at(records.lsn, "a row of presence")
 
     def _room(self, event: PlainEvent) -> None:
-        """Tell the subscribers of a room; that it is closed comes last, behind the transaction's messages."""
+        """Events for the subscribers of a room; its close comes last, behind the transaction's messages."""
         channel = event.body["channel"]
         if event.ends:
             self._closings[channel] = event
@@ -169,7 +169,7 @@ class ChannelCore:
             self.router.to_channel(channel, event)
 
     def _close(self) -> None:
-        """End the subscriptions to rooms that were closed. Nothing is said of their members leaving."""
+        """End the subscriptions to rooms that were closed. Their members cause no leave events."""
         while self._closings:
             channel, event = self._closings.popitem()
             for subscription in self.router.of(channel):

@@ -1,4 +1,4 @@
-"""Work that has to be done in the end, whatever the database says meanwhile: tried again with growing, random pauses."""
+"""Work that is repeated with growing, random pauses until the database accepts it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["REFUSED", "Insistence"]
 T = TypeVar("T")
 
 REFUSED: Final = (UnavailableError, psycopg.Error, OSError)
-"""The database is away for a moment, or it refuses: by a trigger that somebody made, or a privilege taken away."""
+"""The database is away for a moment, or a trigger or a missing privilege refuses."""
 
 _REFUSES: Final[Pause] = wait_random_exponential(multiplier=1, max=30)  # seconds, until the cause is removed by hand
 
@@ -78,7 +78,7 @@ def _pause(attempt: RetryCallState) -> float:
 
 
 def _refusal(error: BaseException | None) -> psycopg.Error | None:
-    """What the database refuses until that is mended; None for what passes by itself."""
+    """The refusal that lasts until its cause is removed; None for an error that passes by itself."""
     cause = error.__cause__ if isinstance(error, UnavailableError) else None
     if isinstance(cause, psycopg.Error) and is_raised(cause):
         return cause

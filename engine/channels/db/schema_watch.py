@@ -32,7 +32,7 @@ _SHOWN: Final = 3  # statements that are spelled out
 class SchemaWatch:
     """``problem``: what is missing, and what to do, in words. ``realtime doctor`` looks at the same.
 
-    A table that is gone stops the node, so that is seen within a second, with one cheap query. Privileges, functions, views,
+    A missing table stops the node, so that is seen within a second, with one cheap query. Privileges, functions, views,
     triggers and a read-only database need five more, two of them over the whole schema.
     """
 
@@ -79,7 +79,7 @@ class SchemaWatch:
         found = read_only_reason(row)
         if found is None:
             return None
-        self._store.renew()  # a session keeps what the database said as it began
+        self._store.renew()  # a session keeps the settings that it began with
         return f"{found.reason} ({_READ_ONLY}): {found.remedy}"
 
     async def _privileges(self) -> str | None:

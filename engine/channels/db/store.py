@@ -244,7 +244,7 @@ class Store:
             else:
                 await self._together.rows("engine_join", **parameters)
         except psycopg.errors.ForeignKeyViolation as error:
-            # Somebody deleted its row, or this node's: the client is being told, and whether to come back.
+            # Its row or this node's was deleted; the stream brings that, and the client gets the reason.
             raise UnavailableError("this connection is about to be closed") from error
         except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
             raise PresenceRefusedError(f"presence cannot be stored: {reason(error)}") from error
@@ -282,12 +282,14 @@ class Store:
         at: str | None = changed[0]["changed"]
         if at is None:
             raise PresenceRefusedError(
-                f"presence would have more than {_MAX_PRESENCE} bytes of JSON with what was said before"
+                f"presence would have more than {_MAX_PRESENCE} bytes of JSON with its earlier fields"
             )
         return at
 
     async def sweep(self) -> float | None:
-        """Take back what is over; returns in how many seconds to look again. Other nodes have ``_GRACE`` to do it first."""
+        """Remove what has timed out. Returns in how many seconds to look again. Other nodes have ``_GRACE`` to do it
+        first.
+        """
         rows = await self.rows("engine_sweep", node=self._node, grace=_GRACE)
         await self.rows("engine_sweep_connections", node=self._node, grace=_GRACE)
         wait: float | None = rows[0]["wait"]

@@ -1,7 +1,7 @@
 """Locks that other sessions hold on the tables of the schema ``realtime``: what needs the table waits, or is refused.
 
-A lock that is found twice in succession is named in the log and in ``/health``, until it is gone. A lock is taken for the
-same while its session is in the same transaction.
+A lock that is found twice in succession is named in the log and in ``/health``, until it is released. A lock is taken for
+the same while its session is in the same transaction.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class TableLocks:
             return False
         found = {(row["name"], row["pid"]): row for row in rows}
         named = {key: row for key, row in found.items() if key[0] in stalled or self._is_known(key, row)}
-        self._tell(named)
+        self._note(named)
         self._seen = found
         return any(name in stalled for name, _ in named)
 
@@ -76,7 +76,7 @@ class TableLocks:
         before = self._seen.get(key)
         return before is not None and before["since"] == row["since"]
 
-    def _tell(self, named: Mapping[_Key, Mapping[str, Any]]) -> None:
+    def _note(self, named: Mapping[_Key, Mapping[str, Any]]) -> None:
         before, self._named = self._named, named
         for key in named.keys() - before.keys():
             log.warning("table_locked", reason=holder_in_words(named[key]))

@@ -1,4 +1,4 @@
-"""Which history positions belong to. A position says where something is in the WAL, not in which WAL.
+"""Which history positions belong to. A position is a place in the WAL, without the WAL's identity.
 
 The epoch is a short text that nobody has to understand: another one in another cluster, and after a restore to an earlier
 moment or the promotion of a standby (then the WAL goes on along another timeline). ``realtime.adopt_cluster()`` changes it.
@@ -29,7 +29,7 @@ class Epochs:
         return before not in ("", self.current)
 
     async def covers(self, epoch: str | None, position: Lsn) -> bool:
-        """Whether ``position`` of ``epoch`` means the same today; None: it was not said, so it is believed.
+        """Whether ``position`` of ``epoch`` means the same today; None: the client named none, so the position is accepted.
 
         An earlier epoch of this cluster is good up to where it was recorded when the histories parted.
         """

@@ -281,7 +281,7 @@ class HandOver:
 
 
 async def _judged(past: HistoryPage, subscriptions: Sequence[Subscription]) -> list[MessageEvent]:
-    """The messages of the past, with what the subscribers' filters say of them; the loop goes on meanwhile."""
+    """The messages of the past, judged by the subscribers' filters; the event loop runs meanwhile."""
     events = [MessageEvent(row) for row in past.rows]
     for _ in judge_ahead(events, lambda _: subscriptions, smallest=0):
         await asyncio.sleep(0)

@@ -25,11 +25,11 @@ class Waiting:
     Attributes:
         number: its place in the order of the calls.
         sent: its batch has been given to the database.
-        written: when the database said that it is committed; None: not yet.
+        written: when its commit returned; None: not yet.
         brought: the ack with the position that the stream has brought.
         lost: how often it was committed and then neither in the stream nor in the tables.
         cut: how often the connection ended while it was being written; ``alone``: how often when nothing else was.
-        give_up_at: until when (the loop's time) to wait for somebody else's transaction that claims the same id.
+        give_up_at: until when (the loop's time) to wait for another transaction that claims the same id.
         since: when it was handed in (the loop's time).
     """
 

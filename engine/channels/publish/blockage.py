@@ -1,7 +1,7 @@
-"""A lock on the table of messages, by somebody else: stored messages wait for it, all others go on.
+"""A lock on the table of messages, held by another session: stored messages wait for it, all others go on.
 
-While it is held, what is to be stored stands aside and is tried now and then. After a moment it is said, in the log and
-in ``/health``, and by whom the lock is held (:mod:`engine.channels.db.table_locks`).
+While it is held, what is to be stored stands aside and is tried now and then. After a moment the log and ``/health``
+name the lock and its holder (:mod:`engine.channels.db.table_locks`).
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class Publisher:
         return await (waiting.done if is_new else asyncio.shield(waiting.done))  # its first caller may give up
 
     def delivered(self, row: MessageRow) -> None:
-        """The stream brought a message: if it is one of ours, its publisher is told once its commit has returned."""
+        """The stream brought a message: if it is one of ours, its publisher gets the ack once its commit has returned."""
         waiting = self._queue.get(row.channel, row.id)
         if waiting is not None:
             waiting.brought = Ack(waiting.id, format_position(row.lsn, row.seq))
@@ -112,7 +112,7 @@ class Publisher:
                 self._queue.resolve(waiting, waiting.brought)
 
     def refused(self, row: MessageRow) -> None:
-        """The stream brought a message behind the end of its room: nobody was shown it."""
+        """The stream brought a message behind the end of its room: it was delivered to no subscriber."""
         waiting = self._queue.get(row.channel, row.id)
         if waiting is not None:
             self._queue.fail(waiting, ChannelClosedError(f"channel {row.channel!r} is closed"))
@@ -203,7 +203,7 @@ class Publisher:
             pass
 
     async def close(self) -> None:
-        """Tell everybody who still waits that nothing more will happen."""
+        """Fail all messages that still wait."""
         for waiting in self._queue:
             self._queue.fail(waiting, UnavailableError("the server is stopping; try again"))
         await self._session.hang_up()
@@ -260,7 +260,7 @@ class Publisher:
         for waiting in batch:
             if waiting.history:
                 self._refuse(waiting, error)
-        await self._session.hang_up()  # a session keeps what the database said as it began
+        await self._session.hang_up()  # a session keeps the settings that it began with
         return batch
 
     async def _halve(self, batch: list[Waiting], error: BaseException) -> list[Waiting]:

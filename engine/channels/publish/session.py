@@ -31,7 +31,7 @@ _LOOK_AGAIN: Final = 0.02  # seconds between two looks at whether a backend has 
 
 
 class AmbiguousError(Exception):
-    """Of several messages a trigger left out some and gave others another channel or id: which is which is not known."""
+    """Of several messages a trigger skipped some and gave others another channel or id: which is which is not known."""
 
 
 class PublishSession:
@@ -95,7 +95,7 @@ class PublishSession:
         return missing
 
     async def _release(self, connection: Connection[DictRow], missing: list[DictRow]) -> None:
-        """Release the ids of messages that a trigger left out, in the transaction that claimed them. Raises
+        """Release the ids of messages that a trigger skipped, in the transaction that claimed them. Raises
         ``AmbiguousError`` if others were stored under another channel or id: each is then written by itself.
         """
         fresh = [row for row in missing if row["fresh"]]

@@ -19,7 +19,7 @@ _BYTES: Final = 64 * 1024  # of payload; so a block is little more than the larg
 
 
 class EventBlock(Generic[Event]):
-    """``addressed``: some of the events are not for everybody."""
+    """``addressed``: some of the events are not for all subscribers."""
 
     __slots__ = ("addressed", "channel", "events", "size")
 

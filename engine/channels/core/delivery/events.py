@@ -1,4 +1,4 @@
-"""What subscribers are told: one object per event, encoded once however many subscribers there are."""
+"""Events for subscribers: one object per event, encoded once for all of them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class MessageEvent:
         return test(self._envelope) is True
 
     def let_go(self) -> None:
-        """Keep what filters said, but nothing of what they looked at: it is several times as large as the message."""
+        """Keep the verdicts of filters, but not the documents they read: it is several times as large as the message."""
         self._document = self._envelope = None
         self._unread = True
 

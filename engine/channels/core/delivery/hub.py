@@ -1,7 +1,7 @@
 """From a transaction to its subscribers: which event goes to whom, in which order. No I/O.
 
-Invariant: every subscriber of a channel is given the channel's messages in commit order, each exactly once, or its end:
-whom telling fails, for whatever reason, is told nothing more, and the others do not notice. Within one transaction channels
+Invariant: every subscriber of a channel gets the channel's messages in commit order, each exactly once, or its end. A
+subscriber to which a delivery fails gets nothing more; the others are not affected. Within one transaction channels
 with messages of higher priority come first; a channel's own messages never change their order.
 """
 
@@ -39,7 +39,7 @@ class ChannelRouter:
 
     @property
     def channels(self) -> list[str]:
-        """The channels that somebody is subscribed to here."""
+        """The channels with subscribers on this node."""
         return list(self._channels)
 
     def of(self, channel: str) -> list[Subscription]:
@@ -51,12 +51,12 @@ class ChannelRouter:
         return list(self._by_connection.get(connection_id, ()))
 
     def add(self, subscription: Subscription) -> None:
-        """From the next transaction on ``subscription`` is told."""
+        """Deliver to ``subscription`` from the next transaction on."""
         self._channels.setdefault(subscription.channel, {})[subscription] = None
         self._by_connection.setdefault(subscription.member.connection_id, {})[subscription] = None
 
     def remove(self, subscription: Subscription) -> bool:
-        """Tell ``subscription`` nothing more; False if it was gone already."""
+        """Stop delivery to ``subscription``. False if it was removed already."""
         subscriptions = self._channels.get(subscription.channel, {})
         if subscription not in subscriptions:
             return False
@@ -86,18 +86,18 @@ class ChannelRouter:
                 event.delivered()
 
     def presence(self, events: Iterable[PlainEvent]) -> None:
-        """Tell those who asked for presence."""
+        """Deliver to the subscribers that asked for presence."""
         for block in presence_blocks(events):
             self._each(block.channel, Subscription.presences, block)
 
     def to_channel(self, channel: str, event: ChannelEvent) -> None:
-        """Tell every subscriber of a channel."""
+        """Deliver to every subscriber of a channel."""
         self._each(channel, Subscription.offer, event)
 
-    def _each(self, channel: str, tell: Callable[[Subscription, T], None], what: T) -> None:
+    def _each(self, channel: str, deliver: Callable[[Subscription, T], None], what: T) -> None:
         for subscription in self.of(channel):
             try:
-                tell(subscription, what)
+                deliver(subscription, what)
             except Exception as problem:  # noqa: BLE001 - whatever one subscriber's filter or connection does
                 subscription.give_up(problem)
 

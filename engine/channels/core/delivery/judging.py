@@ -1,4 +1,5 @@
-"""What filters say of messages, found ahead of their delivery and in slices, so that the event loop is not held meanwhile.
+"""Verdicts of filters on messages, found ahead of their delivery and in slices, so that the event loop is not held
+meanwhile.
 
 A message as large as may be, and the filters of many subscribers about it, are much work together, and a delivery is one
 step. A verdict depends on nothing but the message and the filter, so it may be found before and kept until then.

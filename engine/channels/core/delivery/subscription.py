@@ -102,7 +102,7 @@ class Subscription:
         try:
             for event in backlog:
                 self.offer(event)
-        except Exception as problem:  # noqa: BLE001 - as when it is told later
+        except Exception as problem:  # noqa: BLE001 - as for a later delivery
             self.give_up(problem)
             return
         if self._ended is not None:
@@ -122,7 +122,7 @@ class Subscription:
             self._backlog.append(event)
 
     def presence(self, event: ChannelEvent) -> None:
-        """A change of who is present. Before ``begin()`` it is part of the list that is told then."""
+        """A change of presence. Before ``begin()`` it is part of the list that ``begin()`` delivers."""
         if self._begun and self.options.presence is not None:
             self._deliver(event)
 
