@@ -268,6 +268,18 @@ def test_a_list_that_moves_to_another_connection_waits_until_that_has_caught_up(
     assert not state.behind
 
 
+def test_a_list_goes_on_from_what_was_asked_with_although_the_other_connection_began_anew() -> None:
+    state = live()
+    base = state.base()
+    state.subscribed({"epoch": "other", "recovered": False})
+    state.receive(snapshot("0/30", True, ("added", "c", -1, 0)))
+    state.subscribed({"epoch": "x", "recovered": True}, base)
+    shown = state.receive(snapshot("0/40", False, ("removed", "a", 0, -1)))
+    assert shown is not None
+    assert [doc.id for doc in shown.docs] == ["b"]
+    assert (state.request()["since"], state.request()["epoch"]) == ("0/40", "x")
+
+
 def test_a_stream_of_events_may_be_cut_anywhere() -> None:
     text = b'retry: 1\n\n: ping\n\nevent: message\r\ndata: {"a":\ndata: \xc3\xa4}\nid: 0/1\n\n'
     text += b"event: pong\ndata: {}\n\nid: 0/2\n\n"

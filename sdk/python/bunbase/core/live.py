@@ -15,7 +15,8 @@ from bunbase.model import Change, Doc, Snapshot
 
 __all__ = ["Base", "LiveState"]
 
-Base = tuple[list[Doc], str | None]
+Base = tuple[list[Doc], str | None, str | None]
+"""A list, its position and its epoch."""
 
 
 class LiveState:
@@ -42,18 +43,18 @@ class LiveState:
         return message
 
     def base(self) -> Base:
-        """The list that ``request`` speaks of, and its position; ``subscribed`` wants it back."""
-        return list(self.docs), self._shown
+        """What ``request`` speaks of; ``subscribed`` wants it back."""
+        return list(self.docs), self._shown, self._epoch
 
     def subscribed(self, message: Mapping[str, Any], base: Base | None = None) -> None:
         """A connection begins. ``base``: the list as it was when it was asked for, if that is not the current one."""
         self.strategy = message.get("strategy")
         epoch = message.get("epoch")
-        if message.get("recovered") and epoch == self._epoch:
-            self._feed, self._feed_position = (self.docs, self._shown) if base is None else base
+        docs, position, asked = (self.docs, self._shown, self._epoch) if base is None else base
+        if message.get("recovered") and epoch == asked:
+            self._feed, self._feed_position = docs, position
         else:
-            self._feed = []
-            self._feed_position = None
+            self._feed, self._feed_position = [], None
         if epoch != self._epoch and self._shown is not None:
             self._shown = ""  # of another history: nothing to compare with
         self._epoch = epoch
