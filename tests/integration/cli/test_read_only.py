@@ -64,8 +64,12 @@ def test_doctor_names_the_setting_that_makes_a_database_read_only_and_its_advice
 
 def test_every_command_that_writes_says_what_is_read_only_and_what_to_do(database: str, owner: str) -> None:
     name = database.rsplit("/", 1)[1]
-    run_sql(database, f"create table t (id int primary key); alter database {name} set {SETTING} = on")
-    commands = [("expose", "t"), ("unexpose", "t"), ("grant", "postgres")]
+    run_sql(
+        database,
+        "create table t (id int primary key); create table u (id int primary key); select realtime.expose('u')",
+    )
+    run_sql(database, f"alter database {name} set {SETTING} = on")
+    commands = [("expose", "t"), ("unexpose", "u"), ("grant", "postgres")]
     for command in commands:
         done = realtime(*command, "--dsn", owner)
         assert done.returncode == 1, command
