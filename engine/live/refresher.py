@@ -21,6 +21,7 @@ from engine.errors import (
     QueryRejectedError,
     SubscriptionFailedError,
 )
+from engine.live.catch_up import catch_up
 from engine.live.core.diff import list_changes
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery, ResultSet
@@ -214,7 +215,14 @@ class Refresher:
         if state.replan or query.plan is None:
             await self._catalog.current(None if state.ready.done() else PATIENCE)
             state.replan = False
-            query.plan = await self._planner.plan(query.visibility, query.collection, query.spec)
+            version = self._catalog.version
+            try:
+                query.plan = await self._planner.plan(query.visibility, query.collection, query.spec)
+            except QueryRejectedError:
+                if not await self._outdated(version):
+                    raise
+                state.replan = True
+                return False
             if state.instead is not None and isinstance(query.plan, IncrementalPlan):
                 query.plan = reread_instead(query.plan, state.instead)
         plan = query.plan
@@ -239,6 +247,17 @@ class Refresher:
                 return not state.replan and query in self._states and self._hand_over(query, state, plan, read)
         finally:
             self._stream.tail.end_read(ticket, read.snapshot if read else None)
+
+    async def _outdated(self, version: int) -> bool:
+        """Whether the catalog of ``version``, under which a query was refused, is not that of the database any more: another
+        definition was changed meanwhile, which the stream or, where nothing announces it, the marks show.
+        """
+        await catch_up(self._reader, self._stream)
+        if version == self._catalog.version and self._catalog.is_current:
+            known = self._router.catalog.marks
+            if known is not None and (await self._catalog.marks()).changed(known) != set():
+                self._catalog.invalidate()
+        return version != self._catalog.version
 
     async def _read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
         """Raises ``TooSlowError`` for a read that is cut off; remembers how long one took."""

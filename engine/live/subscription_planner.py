@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping
 
@@ -18,6 +17,7 @@ from engine.errors import (
     RealtimeError,
     UnknownCollectionError,
 )
+from engine.live.catch_up import CATCH_UP, catch_up
 from engine.live.plan_cache import Plan, Planner
 from engine.postgres.errors import UNREADABLE, in_words, is_clients, is_statements
 from engine.postgres.snapshot_reader import Reader
@@ -29,7 +29,6 @@ __all__ = ["SubscriptionPlanner"]
 _RETRY = 0.1  # seconds between two attempts to reach the database
 _PATIENCE = 5.0  # seconds to try to reach the database before a query is refused
 _CUT_OFF = 3  # times the checking of a query may be cut off before it is the query's fault
-_CATCH_UP = 20.0  # seconds to wait for the stream, which may be behind, before what it has not told of is refused
 
 
 class SubscriptionPlanner:
@@ -50,12 +49,12 @@ class SubscriptionPlanner:
         patience = time.monotonic() + _PATIENCE
         cut_off = 0
         while True:
-            await self._catalog.current(_CATCH_UP)
+            await self._catalog.current(CATCH_UP)
             version = self._catalog.version
             try:
                 plan = await self._planner.plan(visibility, collection, spec)
             except QueryRejectedError as refused:
-                caught_up = await self._catch_up()
+                caught_up = await catch_up(self._reader, self._stream)
                 if version != self._catalog.version:
                     continue
                 if not caught_up and isinstance(refused, UnknownCollectionError | PermissionDeniedError):
@@ -76,16 +75,6 @@ class SubscriptionPlanner:
                 raise InvalidQueryError(f"the query cannot be read: {error.diag.message_primary}") from error
             if version == self._catalog.version:
                 return plan
-
-    async def _catch_up(self) -> bool:
-        """Wait until the stream is where the database is now; not for long, it may be down. Returns whether it is."""
-        with contextlib.suppress(TimeoutError, *UNREADABLE):
-            async with asyncio.timeout(_CATCH_UP):
-                position = await self._reader.flushed()
-                while self._stream.passed < position:
-                    await self._stream.changed()
-                return True
-        return False
 
 
 def _unreadable(error: Exception, cut_off: int, *, late: bool) -> RealtimeError | None:

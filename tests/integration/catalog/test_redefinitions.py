@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -110,6 +112,44 @@ async def test_a_query_that_has_no_answer_any_more_ends_with_an_error(
         run(base, "insert into other values (1)")
         await play.check(other)
         assert play.live.status()["queries"] == 1
+
+
+MOODS = Query("t", {"where": [["m", "==", "low"]]}, json_rows("select * from t where m = 'low' order by id"))
+STAR = Query("t", {"sql": "select * from t order by id"}, json_rows("select * from t order by id"))
+
+
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize(
+    ("definition", "next_definition", "query"),
+    [
+        ("alter type mood rename to temper", "alter type temper rename to mood", MOODS),
+        ("alter table t rename column y to z", "alter table t rename column z to y", STAR),
+        ("alter table t drop column y", "alter table t add column y text default 'new'", STAR),
+    ],
+)
+async def test_a_query_outlives_a_definition_that_changes_again_before_it_is_planned(
+    base: str, definition: str, next_definition: str, query: Query, announced: bool
+) -> None:
+    if not announced:
+        run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+    async with stage(base, live=replace(QUICK, watch_interval=0.1)) as play:
+        follower = await play.follow(query)
+        changing = asyncio.Event()
+        plan = play.live._planner.plan
+
+        async def plan_after_the_next(*given: Any) -> Any:
+            if not changing.is_set():
+                changing.set()
+                await asyncio.to_thread(run, base, next_definition)
+            return await plan(*given)
+
+        play.live._planner.plan = plan_after_the_next  # type: ignore[method-assign,assignment]
+        run(base, definition)
+        await until(changing.is_set)
+        await play.check(follower)
+        run(base, "insert into t (id, x) values (30, 1)")
+        await play.check(follower)
+        assert follower.error is None
 
 
 async def test_a_renamed_table_keeps_its_collection(base: str) -> None:
