@@ -198,7 +198,7 @@ comment on function realtime.shown_columns(jsonb, text[], regclass) is 'A row''s
 create or replace function realtime.broadcast_changes() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
   set datestyle = 'ISO, MDY' set timezone = 'UTC' set intervalstyle = 'postgres' set extra_float_digits = 1 set bytea_output = 'hex'
-  set lc_monetary = 'C' set xmlbinary = 'base64' set xmloption = 'content' set quote_all_identifiers = off
+  set lc_monetary = 'C' set xmlbinary = 'base64' set xmloption = 'content' set quote_all_identifiers = off set array_nulls = on
 as $$
 declare
   event text := coalesce(nullif(tg_argv[1], ''), tg_op);

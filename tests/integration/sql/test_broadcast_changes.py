@@ -94,6 +94,19 @@ def test_values_are_written_the_same_way_whatever_the_session_has_set(db: Connec
     assert plain["record"]["tr"] == '["2026-01-01 00:00:00+00",)'
 
 
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+def test_nulls_in_arrays_are_null_although_the_writer_reads_none(db: Connection, isolation: str) -> None:
+    run(db, "create type kind as enum ('a'); create type pair as (k kind, n numeric)")
+    table(db, "id int, k kind, n numeric[], x text[], j json[], p pair[]", "orders")
+    run(db, "set array_nulls = off")
+    run(db, f"set default_transaction_isolation = '{isolation}'")
+    run(db, "insert into orders values (1, 'a', array[1, null], array['x', null], array['{}'::json, null],"
+            " array[row('a', 1)::pair, null])")  # fmt: skip
+    [(_, _, payload)] = sent(db)
+    expected = {"n": [1, None], "x": ["x", None], "j": [{}, None], "p": [{"k": "a", "n": 1}, None]}
+    assert {name: payload["record"][name] for name in expected} == expected
+
+
 def test_a_row_that_moves_is_sent_to_both_channels(db: Connection) -> None:
     table(db, "id int, room text", "room:{room}")
     run(db, "insert into orders values (1, 'a')")
