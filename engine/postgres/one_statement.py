@@ -1,4 +1,4 @@
-"""One statement over the extended protocol, which takes exactly one: to be described, or run with its values as text."""
+"""One statement over the extended protocol, which takes exactly one, to be described."""
 
 from __future__ import annotations
 
@@ -10,37 +10,35 @@ from psycopg import generators
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-__all__ = ["describe", "run"]
+__all__ = ["Setting", "describe"]
+
+Setting = tuple[bytes, Sequence[str]]
+"""A statement that sets something, and the values of its ``$1``, ``$2`` and so on."""
 
 
-async def describe(connection: psycopg.AsyncConnection[Any], sql: str) -> PGresult:
-    """PostgreSQL's analysis of a statement that is not run. Raises ``psycopg.Error``."""
+async def describe(connection: psycopg.AsyncConnection[Any], sql: str, settings: Sequence[Setting] = ()) -> PGresult:
+    """PostgreSQL's analysis of a statement that is not run, after ``settings``; in one round trip.
+
+    Raises ``psycopg.Error``.
+    """
     async with connection.lock:
-        return await connection.wait(_describe(connection.pgconn, sql.encode()))
+        return await connection.wait(_describe(connection.pgconn, sql.encode(), settings))
 
 
-async def run(connection: psycopg.AsyncConnection[Any], sql: str, params: Sequence[str | None]) -> PGresult:
-    """The result of a statement, values in and out as text. Raises ``psycopg.Error``."""
-    values = [None if value is None else value.encode() for value in params]
-    async with connection.lock:
-        return await connection.wait(_execute(connection.pgconn, sql.encode(), values))
-
-
-def _describe(pgconn: PGconn, sql: bytes) -> Any:
+def _describe(pgconn: PGconn, sql: bytes, settings: Sequence[Setting]) -> Any:
+    pgconn.enter_pipeline_mode()
+    for text, values in settings:
+        pgconn.send_query_params(text, [value.encode() for value in values])
     pgconn.send_prepare(b"", sql)
-    yield from _single(pgconn)
     pgconn.send_describe_prepared(b"")
-    return (yield from _single(pgconn))
-
-
-def _execute(pgconn: PGconn, sql: bytes, params: Sequence[bytes | None]) -> Any:
-    pgconn.send_query_params(sql, params)
-    return (yield from _single(pgconn))
-
-
-def _single(pgconn: PGconn) -> Any:
-    """The result of one command; raises what Postgres answered instead."""
-    [result] = yield from generators.execute(pgconn)
-    if result.status in (ExecStatus.FATAL_ERROR, ExecStatus.EMPTY_QUERY):
-        raise psycopg.errors.error_from_result(result)
-    return result
+    pgconn.pipeline_sync()
+    yield from generators.send(pgconn)
+    results = []
+    for _ in range(len(settings) + 2):
+        results += yield from generators.fetch_many(pgconn)
+    yield from generators.fetch_many(pgconn)  # that of the sync
+    pgconn.exit_pipeline_mode()
+    for result in results:  # the first that failed says why; what came after it was not looked at
+        if result.status in (ExecStatus.FATAL_ERROR, ExecStatus.EMPTY_QUERY):
+            raise psycopg.errors.error_from_result(result)
+    return results[-1]

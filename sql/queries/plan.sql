@@ -1,10 +1,10 @@
 -- name: plan_enter
--- Become the role that clients' queries run as, until the end of the transaction.
-select current_setting('role'),
-       set_config('role', 'realtime_reader', true),
-       set_config('statement_timeout', %(statement_timeout)s, true),
-       set_config('lock_timeout', %(lock_timeout)s, true),
-       set_config('standard_conforming_strings', 'on', true)
+-- Become the role that clients' queries run as, until the end of the transaction. Timeouts: of statements, and for locks.
+select pg_catalog.current_setting('role'),
+       pg_catalog.set_config('role', 'realtime_reader', true),
+       pg_catalog.set_config('statement_timeout', $1, true),
+       pg_catalog.set_config('lock_timeout', $2, true),
+       pg_catalog.set_config('standard_conforming_strings', 'on', true)
 
 -- name: plan_callables
 -- A digest of everything not built in that a call can mean: functions, operators, casts, operator classes, domains and the like.
@@ -120,11 +120,11 @@ select pg_catalog.current_schemas(true)::pg_catalog.text[]
 
 -- name: plan_path
 -- Find names in these schemas until this is called again.
-select pg_catalog.set_config('search_path', %(search_path)s, true)
+select pg_catalog.set_config('search_path', $1, true)
 
 -- name: plan_leave
 -- Back to the connection's own role.
-select set_config('role', %(owner)s, true)
+select pg_catalog.set_config('role', $1, true)
 
 -- name: plan_values
 -- The one row of a statement, an array, as realtime_reader, in the schemas that are set.

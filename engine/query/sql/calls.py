@@ -17,18 +17,20 @@ from engine.errors import InvalidQueryError
 from engine.query.sql.functions import Function, Opaque, names_objects, problem_of
 from engine.query.sql.references import Tree, read_tree
 
-__all__ = ["CallTree"]
+__all__ = ["Asked", "CallTree"]
 
 _MOST_OWN = 200
 _SEEN_THROUGH = frozenset({"c", "internal"})  # written by who administers the server; they call nothing by name
 
-Rows = Callable[[str, Mapping[str, object]], Awaitable[list[Any]]]
+Asked = tuple[str, Mapping[str, object]]
+"""A named query and its values."""
+Rows = Callable[..., Awaitable[list[list[Any]]]]
 Analyse = Callable[[str], Awaitable["str | None"]]
 
 
 @dataclass(slots=True)
 class CallTree:
-    """Collects the functions. ``rows`` runs a named query; ``analyse`` gives the node tree of a function's body.
+    """Collects the functions. ``rows`` runs named queries together; ``analyse`` gives the node tree of a function's body.
 
     ``analyse`` takes the statement that makes a function with this body; it gives None if Postgres does not accept it.
     """
@@ -40,21 +42,30 @@ class CallTree:
     _made: set[int] = field(default_factory=set)
     _operators: set[int] = field(default_factory=set)
 
-    async def collect(self, tree: Tree) -> list[Function]:
-        """The functions below ``tree``. What a function calls that is refused itself is not looked for."""
-        await self._visit([tree], (), "")
+    async def collect(self, found: Sequence[list[Any]]) -> list[Function]:
+        """The functions below a tree, given what was ``found`` of what was :meth:`asked` of it.
+
+        What a function calls that is refused itself is not looked for.
+        """
+        await self._take(found, "")
         return list(self._found.values())
 
     async def collect_checks(self, types: Iterable[int]) -> list[Function]:
         """The functions that reading values of these types from text calls."""
-        parts = await self.rows("plan_parts", {"types": list(types)})
-        await self._visit([read_tree(check, 0) for _, check in parts if check], (), "")
+        await self._take(await self.rows(("plan_parts", {"types": list(types)})), "")
         return list(self._found.values())
 
     async def _visit(
         self, trees: Sequence[Tree], types: Iterable[int], through: str, cast: frozenset[int] = frozenset()
     ) -> None:
         """Collect what ``trees`` and values of ``types`` call. ``cast``: types among which values are cast in planning."""
+        if asked := self.asked(trees, types, cast):
+            await self._take(await self.rows(*asked), through)
+
+    def asked(
+        self, trees: Sequence[Tree], types: Iterable[int] = (), cast: frozenset[int] = frozenset()
+    ) -> list[Asked]:
+        """The queries that tell what ``trees`` and values of ``types`` call, as far as not asked for yet; parts first."""
         made = (
             set(types).union(*(tree.types for tree in trees)) - self._made
         )  # casting to a domain calls its constraints
@@ -65,14 +76,17 @@ class CallTree:
         self._made |= made
         self._types |= every
         self._operators |= operators
-        if made:
-            parts = await self.rows("plan_parts", {"types": list(made)})
-            await self._visit([read_tree(check, 0) for _, check in parts if check], (), through)
+        parts: Asked = ("plan_parts", {"types": list(made)})
         if not (every or functions or operators or cast):
-            return
+            return [parts] if made else []
         wanted = {"functions": functions, "operators": operators, "types": every, "cast": cast}
-        rows = await self.rows("plan_functions", {name: list(oids) for name, oids in wanted.items()})
-        for row in rows:
+        return [parts, ("plan_functions", {name: list(oids) for name, oids in wanted.items()})]
+
+    async def _take(self, found: Sequence[list[Any]], through: str) -> None:
+        parts, functions = [*found, [], []][:2]
+        if checks := [read_tree(check, 0) for _, check in parts if check]:
+            await self._visit(checks, (), through)
+        for row in functions:
             await self._add(row, through)
 
     async def _add(self, row: Any, through: str) -> None:

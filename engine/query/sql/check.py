@@ -21,7 +21,7 @@ from engine.fair_cache import FairCache
 from engine.query.off_loop import aside
 from engine.query.refusals import not_exposed, refuse_problem, rejecting, system_columns
 from engine.query.sql.conceal import Read, concealed
-from engine.query.sql.dry_run import SqlSession
+from engine.query.sql.dry_run import SqlSession, Uses
 from engine.query.sql.from_clause import named_in_from
 from engine.query.sql.functions import Function, reads_clock, refuse_types, refuse_unsafe
 from engine.query.sql.hidden import Verdict, candidates, describe, find_hidden, hidden_type, unreadable
@@ -118,9 +118,10 @@ async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedS
     """
     text, tokens, syntax, found, named = await aside(lambda: _read(sql), len(sql))
     wanted = placeholders(tokens)
-    read = await _tables(session, found, catalog)
+    oids, callables = await session.resolve([(reference.schema, reference.name) for reference in found])
+    read = _tables(found, oids, catalog)
     try:
-        return await _check(session, _Statement(text, tokens, syntax, read, named, wanted), catalog)
+        return await _check(session, _Statement(text, tokens, syntax, read, named, wanted), catalog, callables)
     except PermissionDeniedError as refused:
         if syntax.error:
             raise unreadable(syntax) from refused  # as for a name that does not exist
@@ -147,8 +148,7 @@ class _Statement:
         return {id(reference.node): table for reference, table in self.read if reference.node is not None}
 
 
-async def _check(session: SqlSession, given: _Statement, catalog: Catalog) -> CheckedSql:
-    callables = await session.callables()
+async def _check(session: SqlSession, given: _Statement, catalog: Catalog, callables: str) -> CheckedSql:
     exposed = catalog.by_oid.keys()
     forms = await concealed(session, given.text, given.tokens, given.syntax.tree, given.read)
     shown = {column.name for _, table in given.read for column in table.exposed_columns}
@@ -166,9 +166,10 @@ async def _check(session: SqlSession, given: _Statement, catalog: Catalog) -> Ch
         without = with_nulls(sql.text, tokens, types)
         tree = await session.analyse(without)
         dependencies = await _dependencies(session, tree, catalog)
-        await _refuse_hidden(session, tree, catalog, given, verdict.doubt)
+        uses = await session.uses(tree, catalog.by_oid.keys())
+        _refuse_hidden(uses, tree, given, verdict.doubt)
         _refuse_columns(described.columns)
-        functions = await session.functions(tree)
+        functions = await uses.functions()
         _refuse_content(tree, functions)
         await _explain(session, without, verdict)
     return CheckedSql(
@@ -277,9 +278,8 @@ def placeholders(tokens: Sequence[Token]) -> int:
     return len(numbers)
 
 
-async def _tables(session: SqlSession, found: list[Reference], catalog: Catalog) -> list[Read]:
-    """The exposed tables behind the names in FROM. Raises ``PermissionDeniedError`` for any other."""
-    oids = await session.resolve([(reference.schema, reference.name) for reference in found])
+def _tables(found: Sequence[Reference], oids: Sequence[int | None], catalog: Catalog) -> list[Read]:
+    """The exposed tables behind the names in FROM, given what they mean. Raises ``PermissionDeniedError`` for any other."""
     read = []
     for reference, oid in zip(found, oids, strict=True):
         if oid is None or oid not in catalog.by_oid or catalog.by_oid[oid].oid != oid:  # a partition is not its root
@@ -307,13 +307,9 @@ async def _dependencies(session: SqlSession, tree: Tree, catalog: Catalog) -> fr
     return frozenset(table.oid for table in tables)
 
 
-async def _refuse_hidden(
-    session: SqlSession, tree: Tree, catalog: Catalog, given: _Statement, doubt: QueryRejectedError | None
-) -> None:
+def _refuse_hidden(uses: Uses, tree: Tree, given: _Statement, doubt: QueryRejectedError | None) -> None:
     """Refuse what uses types that are not for clients, in a way that does not depend on whether there are such types."""
-    exposed = catalog.by_oid.keys()
-    hidden = await session.hidden_types(tree.types, exposed)
-    hidden |= await session.hidden_in_functions(tree.functions, exposed)
+    hidden = uses.hidden
     if hidden and doubt is not None:
         raise doubt
     for token in given.tokens if hidden else ():
@@ -321,7 +317,7 @@ async def _refuse_hidden(
             raise hidden_type(token.name, f" ({place(given.text, token.start)})")
     if hidden:  # the statement does not name it, so the refusal does not either
         raise PermissionDeniedError("a function or operator of the query takes or gives a type that is not exposed")
-    refuse_types(await session.parts(tree.types))
+    refuse_types(uses.parts)
     if not tree.relations <= {table.oid for _, table in given.read}:
         raise unreadable(given.syntax)  # it names a table at a place that we do not know
 

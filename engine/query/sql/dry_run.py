@@ -6,7 +6,7 @@ client's text is only ever sent through the extended protocol, which takes exact
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,12 +16,12 @@ from psycopg.pq.abc import PGresult
 
 from engine.errors import CatalogError, PrivilegeLostError
 from engine.postgres.named_queries import query
-from engine.postgres.one_statement import describe, run
+from engine.postgres.one_statement import Setting, describe
 from engine.postgres.session_settings import OWN_NAMES
 from engine.query.compile.where_to_sql import quote
 from engine.query.off_loop import aside
 from engine.query.refusals import is_servers, writes
-from engine.query.sql.calls import CallTree
+from engine.query.sql.calls import Asked, CallTree
 from engine.query.sql.functions import Function
 from engine.query.sql.parameters import ParameterType
 from engine.query.sql.references import Tree, read_tree
@@ -33,7 +33,12 @@ LOCK_TIMEOUT_MS = 1_000
 _NO_TEMPORARY = "InitTempTableNamespace"  # in PostgreSQL's namespace.c
 _WORDY = 50  # characters of a node tree that are read in the time of one of SQL
 
+_ENTER: Setting = query("plan_enter").encode(), [str(STATEMENT_TIMEOUT_MS), str(LOCK_TIMEOUT_MS)]
+FIRST_OWN = 16_384  # the lowest oid of what did not come with PostgreSQL (access/transam.h, FirstNormalObjectId)
+
 _Key = TypeVar("_Key")
+Name = tuple[str | None, str]
+"""Schema, if given, and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,41 @@ class Described:
     parameter_oids: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class HiddenNames:
+    """Names that mean things which are not for clients, as the reader finds them.
+
+    Attributes:
+        types: schema and name of types; the category of keyword that the name is, if any; whether there is a function of
+            that name which does not make such values; and whether the type is the row type of a relation.
+        functions: of functions all of which take or give types that are not for clients.
+        operators: as ``functions``.
+    """
+
+    types: list[tuple[str | None, str, str | None, bool, bool]]
+    functions: list[Name]
+    operators: list[str]
+
+
+class Uses:
+    """What a tree makes use of.
+
+    Attributes:
+        hidden: the types that are not for clients among its own and those of its functions, and their names.
+        parts: its types and all that values of them consist of.
+    """
+
+    def __init__(self, hidden: dict[int, str], calls: CallTree, found: Sequence[list[Any]]) -> None:
+        self.hidden = hidden
+        self.parts = frozenset(oid for oid, _ in found[0]) if found else frozenset[int]()
+        self._calls = calls
+        self._found = found
+
+    async def functions(self) -> list[Function]:
+        """As :meth:`SqlSession.functions` of the tree."""
+        return await self._calls.collect(self._found)
+
+
 class SqlSession:
     """The open transaction. Errors of Postgres come out as ``psycopg.Error`` (see ``engine.query.refusals``)."""
 
@@ -51,36 +91,42 @@ class SqlSession:
         self._connection = connection
         self._owner = ""
         self._schemas: list[str] = []  # in which the reader finds names without schema
-        self._path = OWN_NAMES  # that is set; of a client's text only while Postgres reads or plans that
+        self._path = OWN_NAMES  # of a client's text only while Postgres reads or plans that
+        self._settings: list[Setting] = []  # that are sent with the next statement, before it
 
     async def begin(self) -> None:
         """Become the reader, and see where it finds names."""
-        await self.enter()
-        await self._connection.execute(query("path_of_role_here"))
-        [(self._schemas,)] = await self._fetched("plan_schemas", {})
+        entered = psycopg.AsyncRawCursor(self._connection)
+        async with self._connection.pipeline():
+            await entered.execute(*_ENTER, prepare=False)
+            await self._connection.execute(query("path_of_role_here"))
+            schemas = await self._connection.execute(query("plan_schemas"))
+        [(self._owner, *_)] = await entered.fetchall()
+        [(self._schemas,)] = await schemas.fetchall()
         self._path = self._client_path
-
-    async def enter(self) -> None:
-        """Become the reader."""
-        timeouts = {"statement_timeout": str(STATEMENT_TIMEOUT_MS), "lock_timeout": str(LOCK_TIMEOUT_MS)}
-        [(role, *_)] = await self._rows("plan_enter", timeouts)
-        self._owner = self._owner or role
 
     @property
     def _client_path(self) -> str:
         return ", ".join(map(quote, self._schemas))
 
-    async def _find_names(self, search_path: str) -> None:
-        """Names without schema are found there from now on."""
+    def _enter(self) -> None:
+        """Become the reader, with the next statement."""
+        self._settings.append(_ENTER)
+
+    def _leave(self) -> None:
+        """Become the connection's own role, with the next statement."""
+        self._settings.append((query("plan_leave").encode(), [self._owner]))
+
+    def _find_names(self, search_path: str) -> None:
+        """Names without schema are found there from the next statement on."""
         if search_path != self._path:
-            await self._fetched("plan_path", {"search_path": search_path})
+            self._settings.append((query("plan_path").encode(), [search_path]))
             self._path = search_path
 
-    async def resolve(self, names: Sequence[tuple[str | None, str]]) -> list[int | None]:
-        """The oids that (schema, name) pairs mean to the reader; None for those that mean nothing."""
-        if not names:
-            return []
-        return [oid for (oid,) in await self._rows("plan_relations", self._named(names))]
+    async def resolve(self, names: Sequence[tuple[str | None, str]]) -> tuple[list[int | None], str]:
+        """The oids that (schema, name) pairs mean to the reader; None for those that mean nothing. And :meth:`callables`."""
+        [(digest,)], found = await self._together(("plan_callables", {}), ("plan_relations", self._named(names)))
+        return [oid for (oid,) in found], str(digest)
 
     def _named(self, names: Sequence[tuple[str | None, str]]) -> dict[str, object]:
         """(schema, name) pairs and the reader's path, for a query that says what they mean to the reader."""
@@ -89,8 +135,9 @@ class SqlSession:
 
     async def describe(self, sql: str) -> Described:
         """Prepare ``sql``: Postgres's verdict on syntax, names and types."""
-        await self._find_names(self._client_path)
-        result = await describe(self._connection, sql)
+        self._find_names(self._client_path)
+        settings, self._settings = self._settings, []
+        result = await describe(self._connection, sql, settings)
         return Described(
             tuple((result.fname(i) or b"").decode() for i in range(result.nfields)),
             tuple(result.param_type(i) for i in range(result.nparams)),
@@ -99,12 +146,12 @@ class SqlSession:
     @asynccontextmanager
     async def undone(self) -> AsyncIterator[None]:
         """A savepoint: what is done in it, and what fails in it, leaves the transaction as it was."""
-        path = self._path
+        path, settings = self._path, list(self._settings)
         try:
             async with self._connection.transaction(force_rollback=True):
                 yield
         finally:
-            self._path = path
+            self._path, self._settings = path, settings
 
     async def describe_only(self, sql: str) -> None:
         """As :meth:`describe`, but a refusal leaves the transaction as it was."""
@@ -118,54 +165,37 @@ class SqlSession:
             found[oid].append((name, visible))
         return found
 
-    async def hidden_type_names(
-        self, names: Sequence[tuple[str | None, str]], exposed: Collection[int]
-    ) -> list[tuple[str | None, str, str | None, bool, bool]]:
-        """Those of the (schema, name) pairs that mean a type which is not for clients, as the reader finds types.
-
-        With the category of keyword that the name is, if any; whether there is a function of that name which does not make
-        such values; and whether the type is the row type of a relation.
-        """
-        values = {"exposed": list(exposed), "types": [], **self._named(names)}
-        rows = await self._rows("plan_hidden_types", values)
-        return [(schema, name, *rest) for schema, name, _, _, *rest in rows]
-
-    async def hidden_types(self, types: Collection[int], exposed: Collection[int]) -> dict[int, str]:
-        """Those among ``types`` that are not for clients, and their names."""
-        if not types:
-            return {}
-        values = {"exposed": list(exposed), "types": list(types), **self._named(())}
-        return {oid: name for _, _, oid, name, *_ in await self._rows("plan_hidden_types", values)}
-
-    async def hidden_functions(
-        self, names: Sequence[tuple[str | None, str]], exposed: Collection[int]
-    ) -> list[tuple[str | None, str]]:
-        """Those of the (schema, name) pairs that mean functions only which take or give types that are not for clients."""
-        rows = await self._rows("plan_named_functions", self._named(names)) if names else []
-        return await self._only_hidden([((schema, name), types) for schema, name, types in rows], exposed)
-
-    async def hidden_operators(self, names: Collection[str], exposed: Collection[int]) -> list[str]:
-        """Those of the names that mean operators only which take or give types that are not for clients."""
-        rows = await self._rows("plan_named_operators", {"names": list(names)}) if names else []
-        return await self._only_hidden(rows, exposed)
-
-    async def _only_hidden(self, found: Sequence[tuple[_Key, list[int]]], exposed: Collection[int]) -> list[_Key]:
-        hidden = await self.hidden_types({oid for _, types in found for oid in types}, exposed)
-        usable = {key for key, types in found if hidden.keys().isdisjoint(types)}
-        return list({key for key, _ in found} - usable)
-
-    async def hidden_in_functions(self, functions: Collection[int], exposed: Collection[int]) -> dict[int, str]:
-        """The types that are not for clients among those which these functions take and give, and their names."""
-        rows = await self._rows("plan_function_types", {"functions": list(functions)}) if functions else []
-        return await self.hidden_types({oid for (oid,) in rows}, exposed)
-
-    async def parts(self, types: Collection[int]) -> frozenset[int]:
-        """``types`` and all that values of them consist of."""
-        return (
-            frozenset(oid for oid, _ in await self._rows("plan_parts", {"types": list(types)}))
-            if types
-            else frozenset()
+    async def hidden_names(
+        self, names: Sequence[Name], called: Sequence[Name], operators: Collection[str], exposed: Collection[int]
+    ) -> HiddenNames:
+        """What is not for clients among the things that ``names`` of types, ``called`` ones and ``operators`` can mean."""
+        types, named, of_operators = await self._together(
+            ("plan_hidden_types", {"exposed": list(exposed), "types": [], **self._named(names)}),
+            ("plan_named_functions", self._named(called)),
+            ("plan_named_operators", {"names": list(operators)}),
         )
+        functions = [((schema, name), taken) for schema, name, taken in named]
+        used = {oid for _, taken in [*functions, *of_operators] for oid in taken}
+        hidden = await self._rows(*self._hidden_types(used, exposed)) if used else []
+        oids = {row[2] for row in hidden}
+        return HiddenNames(
+            [(schema, name, *rest) for schema, name, _, _, *rest in types],
+            _only_hidden(functions, oids),
+            _only_hidden(of_operators, oids),
+        )
+
+    def _hidden_types(self, types: Collection[int], exposed: Collection[int]) -> Asked:
+        return "plan_hidden_types", {"exposed": list(exposed), "types": list(types), **self._named(())}
+
+    async def uses(self, tree: Tree, exposed: Collection[int]) -> Uses:
+        """What ``tree`` makes use of. After :meth:`analyse`: the owner's role is needed."""
+        types = set(tree.types)
+        own = [oid for oid in tree.functions if oid >= FIRST_OWN]
+        if own:
+            types |= {oid for (oid,) in await self._rows("plan_function_types", {"functions": own})}
+        calls = CallTree(self._together, self._body)
+        hidden, *found = await self._together(self._hidden_types(types, exposed), *calls.asked([tree]))
+        return Uses({oid: name for _, _, oid, name, *_ in hidden}, calls, found)
 
     async def parameter_types(self, oids: Sequence[int]) -> list[ParameterType]:
         """Names and kinds of inferred parameter types, in order."""
@@ -193,22 +223,27 @@ class SqlSession:
         The reader may not create a view, so the connection's own role does, with the reader's search path. Raises
         ``CatalogError`` if that role may not either, ``PrivilegeLostError`` if it may not use what the reader may.
         """
-        await self._rows("plan_leave", {"owner": self._owner})
+        view = f"create temporary view pg_temp.realtime_plan as select 1 as one from (\n{sql}\n) as query"
+        self._leave()
+        self._find_names(self._client_path)
         try:
-            await self._run(
-                f"create temporary view pg_temp.realtime_plan as select 1 as one from (\n{sql}\n) as query", ()
-            )
+            async with self._pipeline():
+                await self._connection.execute(view.encode(), prepare=False)
+                self._find_names(OWN_NAMES)
+                await self._settle()
+                found = await self._connection.execute(query("plan_tree"))
         except psycopg.errors.InsufficientPrivilege as error:
             if error.diag.source_function != _NO_TEMPORARY:
                 raise PrivilegeLostError from error
             message = error.diag.message_primary or str(error)
             raise CatalogError(f"SQL cannot be checked: {message}; grant TEMPORARY on the database") from error
-        [(text, view)] = await self._rows("plan_tree", {})
-        return await aside(lambda: read_tree(text, int(view)), len(text) // _WORDY)
+        [(text, oid)] = await found.fetchall()
+        return await aside(lambda: read_tree(text, int(oid)), len(text) // _WORDY)
 
     async def functions(self, tree: Tree) -> list[Function]:
         """Everything that ``tree`` can call, by whatever way. After :meth:`analyse`: the owner's role is needed."""
-        return await CallTree(self._rows, self._body).collect(tree)
+        calls = CallTree(self._together, self._body)
+        return await calls.collect(await self._together(*calls.asked([tree])))
 
     async def reading(
         self, sql: str, names: Collection[str], relations: Collection[int], *, hidden_rows: bool
@@ -220,9 +255,11 @@ class SqlSession:
         """
         values = {"sql": sql, "names": list(names), "relations": list(relations), "hidden_rows": hidden_rows}
         types = [oid for (oid,) in await self._rows("plan_read_types", values)]
-        await self._rows("plan_leave", {"owner": self._owner})
-        found = await CallTree(self._rows, self._body).collect_checks(types)
-        await self.enter()
+        if not types:
+            return []
+        self._leave()
+        found = await CallTree(self._together, self._body).collect_checks(types)
+        self._enter()
         return found
 
     async def _body(self, statement: str) -> str | None:
@@ -252,30 +289,60 @@ class SqlSession:
         Except calls of IMMUTABLE functions with constants, also in indexes, statistics and checks of its tables: they cannot
         leave the role of the reader. Raises ``InvalidQueryError`` if one of them writes. After :meth:`describe`.
         """
-        await self.enter()
+        self._enter()
         await self._as_reader("plan_explain", sql, params)
 
     async def _as_reader(self, name: str, sql: str, params: Sequence[str | None]) -> list[Any]:
         """The rows of a query of ours that has Postgres read ``sql``, a client's, in ``realtime.read_as_reader()``."""
-        await self._find_names(self._client_path)
+        self._find_names(self._client_path)
         try:
-            return await self._fetched(name, {"sql": sql, "params": list(params)})
+            async with self._pipeline():
+                cursor = await self._connection.execute(query(name).encode(), {"sql": sql, "params": list(params)})
+            return await cursor.fetchall()
         except psycopg.errors.ReadOnlySqlTransaction as error:
             raise writes(error) from error
 
     async def _rows(self, name: str, values: Mapping[str, object]) -> list[Any]:
         """The rows of a query of ours, which finds nothing by name that others could have made."""
-        await self._find_names(OWN_NAMES)
-        return await self._fetched(name, values)
+        [rows] = await self._together((name, values))
+        return rows
 
-    async def _fetched(self, name: str, values: Mapping[str, object]) -> list[Any]:
-        cursor = await self._connection.execute(query(name).encode(), values)
-        return await cursor.fetchall()
+    async def _together(self, *asked: Asked) -> list[list[Any]]:
+        """As :meth:`_rows`, of several queries in one round trip: none of them needs the answer of another."""
+        if not asked:
+            return []
+        self._find_names(OWN_NAMES)
+        async with self._pipeline():
+            cursors = [await self._connection.execute(query(name).encode(), values) for name, values in asked]
+        return [await cursor.fetchall() for cursor in cursors]
 
     async def _run(self, sql: str, params: Sequence[str | None]) -> PGresult:
         """Run a text of a client's, which finds names as the reader does."""
-        await self._find_names(self._client_path)
-        return await run(self._connection, sql, params)
+        self._find_names(self._client_path)
+        cursor = psycopg.AsyncRawCursor(self._connection)
+        async with self._pipeline():  # takes the extended protocol, also without values
+            await cursor.execute(sql.encode(), list(params) or None, prepare=False)
+        assert cursor.pgresult is not None
+        return cursor.pgresult
+
+    @asynccontextmanager
+    async def _pipeline(self) -> AsyncIterator[None]:
+        """One round trip for the settings that wait and what is executed inside."""
+        async with self._connection.pipeline():
+            await self._settle()
+            yield
+
+    async def _settle(self) -> None:
+        """Send the settings that wait, in a pipeline."""
+        settings, self._settings = self._settings, []
+        for sql, values in settings:
+            await psycopg.AsyncRawCursor(self._connection).execute(sql, list(values) or None, prepare=False)
+
+
+def _only_hidden(found: Sequence[tuple[_Key, list[int]]], hidden: Set[int]) -> list[_Key]:
+    """The keys all of whose types have a hidden one among them."""
+    usable = {key for key, types in found if hidden.isdisjoint(types)}
+    return list({key for key, _ in found} - usable)
 
 
 @asynccontextmanager

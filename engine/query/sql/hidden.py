@@ -86,22 +86,23 @@ async def find_hidden(
         qualified = index > 1 and tokens[index - 1].text == "." and tokens[index - 2].kind in ("word", "quoted")
         schema = tokens[index - 2].name if qualified else None
         names.setdefault((schema, token.name), []).append(index)
-    found: set[int] = set()
-    for schema, name, keyword, function, is_row in await session.hidden_type_names(list(names), exposed):
-        for index in names[schema, name]:
-            bare_keyword = keyword in _NOT_A_TYPE and tokens[index].kind == "word"
-            called = function and _is_call(tokens, index) and (is_row or not _is_of_literal(tokens, index))
-            if not bare_keyword and not called:
-                found.add(index)
     calls = {
         key: [index for index in indexes if _is_call(tokens, index) or tokens[index - 1].text == "."]
         for key, indexes in names.items()
     }
-    for key in await session.hidden_functions([key for key, indexes in calls.items() if indexes], exposed):
-        found |= set(calls[key])
     operators = _operators(tokens)
-    unusable = set(await session.hidden_operators(set(operators.values()), exposed))
-    return sorted(found.union(index for index, name in operators.items() if name in unusable))
+    called = [key for key, indexes in calls.items() if indexes]
+    hidden = await session.hidden_names(list(names), called, set(operators.values()), exposed)
+    found: set[int] = set()
+    for schema, name, keyword, function, is_row in hidden.types:
+        for index in names[schema, name]:
+            bare_keyword = keyword in _NOT_A_TYPE and tokens[index].kind == "word"
+            is_call = function and _is_call(tokens, index) and (is_row or not _is_of_literal(tokens, index))
+            if not bare_keyword and not is_call:
+                found.add(index)
+    for key in hidden.functions:
+        found |= set(calls[key])
+    return sorted(found.union(index for index, name in operators.items() if name in hidden.operators))
 
 
 def _operators(tokens: Sequence[Token]) -> dict[int, str]:
