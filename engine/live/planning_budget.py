@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from psycopg import errors
 
@@ -24,6 +25,13 @@ _RATE = 0.25
 _MOST = 5.0  # for one query: a statement is cut off after so many seconds, so what takes longer is the database
 
 
+@dataclass(slots=True, eq=False)
+class _Planning:
+    """A planning under way, and the seconds that it has cost so far."""
+
+    seconds: float = 0.0
+
+
 class PlanningBudget:
     """Planning time of one connection, in seconds: 5 at once, and a quarter of a second per second after that.
 
@@ -31,15 +39,21 @@ class PlanningBudget:
 
     Args:
         clock: seconds, on a clock that never goes back.
+        processor: seconds that the event loop has computed.
     """
 
-    __slots__ = ("_at", "_clock", "_left", "_turns")
+    __slots__ = ("_at", "_clock", "_left", "_processor", "_shared", "_turns", "_under_way")
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, processor: Callable[[], float] = time.thread_time
+    ) -> None:
         self._clock = clock
+        self._processor = processor
         self._at = clock()
         self._left = _BURST
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._under_way: list[_Planning] = []
+        self._shared = clock(), processor()  # up to when time is shared out among those under way
 
     @property
     def wait(self) -> float:
@@ -58,16 +72,30 @@ class PlanningBudget:
 
         Only what the query itself may have caused: 5 seconds at most, nothing if the database was away or a table locked.
         A planning that an outage held up for a minute would otherwise make its connection wait for minutes afterwards.
+        Two plannings side by side wait for one event loop, so the time that it computes is shared out between them; the
+        database works for both at once, and that time counts for each.
         """
-        began, passes = self._clock(), False
+        self._share_out()
+        planning, passes = _Planning(), False
+        self._under_way.append(planning)
         try:
             yield
         except AWAY as error:
             passes = not isinstance(error, errors.QueryCanceled)
             raise
         finally:
+            self._share_out()
+            self._under_way.remove(planning)
             if not passes:
-                self.charge(min(self._clock() - began, _MOST))
+                self.charge(min(planning.seconds, _MOST))
+
+    def _share_out(self) -> None:
+        """Count the time since the last call for the plannings under way."""
+        (began, computed), self._shared = self._shared, (self._clock(), self._processor())
+        passed = self._shared[0] - began
+        computing = min(self._shared[1] - computed, passed)
+        for planning in self._under_way:
+            planning.seconds += passed - computing + computing / len(self._under_way)
 
     def _gain(self) -> None:
         now = self._clock()

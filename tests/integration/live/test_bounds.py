@@ -187,6 +187,23 @@ async def test_time_that_a_locked_table_takes_is_not_charged_to_the_connection_t
         await reader.close()
 
 
+async def test_plannings_side_by_side_are_not_charged_for_waiting_for_each_other() -> None:
+    now = computed = 100.0
+    budget = PlanningBudget(lambda: now, lambda: computed)
+    budget.charge(5.0)
+    with budget.charging(), budget.charging():  # each needs the event loop for two seconds, in turns
+        now, computed = now + 4.0, computed + 4.0
+    assert budget.wait == pytest.approx(4 * (4.0 - 1.0))  # two seconds each, of which one second is gained
+    now += 12.0
+    with budget.charging(), budget.charging():  # the database works for both at once
+        now += 4.0
+    assert budget.wait == pytest.approx(4 * (8.0 - 1.0))
+    now += 28.0
+    with budget.charging():  # alone: all that it took
+        now, computed = now + 2.0, computed + 1.0
+    assert budget.wait == pytest.approx(4 * (2.0 - 0.5))
+
+
 async def test_an_outage_while_a_query_is_planned_costs_its_connection_no_more_than_the_slowest_query() -> None:
     now = 100.0
     budget = PlanningBudget(lambda: now)
