@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
+CODE = ("engine", "server", "tests", "sdk")
+MODULE = re.compile(r"`([\w/]+\.py)(?::[\w.]+)?`")
 # Not what stands for a name: `NNNN_what.sql`.
 PLACE = re.compile(r"`((?:engine|server|tests|sdk|sql|migrations)/(?![\w/]*[A-Z]{2})[\w./-]*\w)(?::([\w.]+))?`")
 
@@ -28,6 +30,14 @@ def defined(path: Path, name: str) -> bool:
             return False
         body = getattr(found[0], "body", [])
     return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_module_that_a_page_names_by_its_end_exists(page: Path) -> None:
+    """Within a section on one folder a page says `decoders/base.py` for `engine/feed/decoders/base.py`."""
+    modules = [f"/{path.relative_to(ROOT)}" for top in CODE for path in (ROOT / top).rglob("*.py")]
+    named = {match[1] for match in MODULE.finditer(page.read_text())}
+    assert [name for name in sorted(named) if not any(module.endswith(f"/{name}") for module in modules)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -140,6 +140,17 @@ def test_sql_can_be_run(page: str, database: str) -> None:
                 connection.execute(block.text.encode())
 
 
+def test_the_page_for_dbas_names_the_tables_of_the_schema_that_are_published(database: str) -> None:
+    page = (ROOT / "docs" / "replication-slots.md").read_text()
+    [row] = [line for line in page.splitlines() if line.startswith("| publication `bunbase_realtime`")]
+    listed = row.split("of the schema `realtime`")[1].split(";")[0]
+    with psycopg.connect(database) as connection:
+        published = connection.execute(
+            "select tablename from pg_publication_tables where pubname = 'bunbase_realtime' and schemaname = 'realtime'"
+        ).fetchall()
+    assert set(re.findall(r"`(\w+)`", listed)) == {name for (name,) in published}
+
+
 def test_every_setting_is_documented_with_its_default() -> None:
     page = (ROOT / "docs" / "getting-started.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| `")]

@@ -37,8 +37,20 @@ async def degraded(server: ServerProcess) -> dict[str, Any]:
             await asyncio.sleep(0.05)
 
 
+def fields(answer: dict[str, Any]) -> dict[str, Any]:
+    """The names in an answer of ``/health``, without the values."""
+    return {name: fields(value) if isinstance(value, dict) else None for name, value in answer.items()}
+
+
+def documented_health() -> dict[str, Any]:
+    page = (ROOT / "docs" / "getting-started.md").read_text()
+    example: dict[str, Any] = json.loads(page.split("## Health")[1].split("```json")[1].split("```")[0])
+    return example
+
+
 async def test_what_an_operator_does_to_the_database_is_seen_in_health_and_log(table: str) -> None:
     async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
+        assert fields(await server.healthy()) == fields(documented_health())
         with holding(table, "lock table realtime.messages in access exclusive mode") as blocker:
             assert f"locked by process {blocker.info.backend_pid} (maintenance by hand" in await publish_and_wait(
                 server
