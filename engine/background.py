@@ -1,4 +1,4 @@
-"""The tasks of a service: started, ended together, and never failing unnoticed; and waiting for the service to get on."""
+"""The background tasks of a service: one lifetime, reported failures, and a signal that the service has changed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ log = structlog.get_logger(__name__)
 class Background:
     """Tasks that end with the service called ``name``.
 
-    ``failure`` is what the first task to fail raised. Whoever waits with :meth:`next_move` is woken by it, too; whoever
-    asked with :meth:`on_failure` is told.
+    ``failure`` is the exception of the first task that failed. It is raised in tasks that wait with :meth:`next_move`, and
+    passed to the callbacks of :meth:`on_failure`.
     """
 
     def __init__(self, name: str) -> None:
         self.failure: BaseException | None = None
         self._name = name
-        self._told: list[Callable[[BaseException], None]] = []
+        self._callbacks: list[Callable[[BaseException], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._watchers: list[asyncio.Future[None]] = []
 
@@ -36,22 +36,22 @@ class Background:
         return task
 
     def on_failure(self, tell: Callable[[BaseException], None]) -> None:
-        """Call ``tell`` with what ends the service by itself, if anything does."""
-        self._told.append(tell)
+        """Call ``tell`` with the exception of the first task that fails."""
+        self._callbacks.append(tell)
 
     async def stop(self) -> None:
         """Cancel all tasks and wait for their end."""
         await end(self._tasks)
 
     def moved(self) -> None:
-        """Something has changed that somebody may be waiting for."""
+        """The service has changed: wake the tasks that wait with :meth:`next_move`."""
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             if not watcher.done():
                 watcher.set_result(None)
 
     async def next_move(self) -> None:
-        """Wait for :meth:`moved`. Raises what ended the service, if anything has."""
+        """Wait for :meth:`moved`. Raises ``failure`` if a task has failed."""
         if self.failure is not None:
             raise self.failure
         moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -62,9 +62,9 @@ class Background:
         self._tasks.discard(task)
         if task.cancelled() or (failure := task.exception()) is None:
             return
-        log.error("a task failed", service=self._name, exc_info=failure)
+        log.error("task_failed", service=self._name, exc_info=failure)
         if self.failure is None:
             self.failure = failure
-            for tell in self._told:
-                tell(failure)
+            for callback in self._callbacks:
+                callback(failure)
         self.moved()

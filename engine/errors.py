@@ -1,4 +1,4 @@
-"""Typed errors. Those a client may see carry the ``RT_00x`` code of the protocol."""
+"""Typed errors. Errors that a client may see carry the ``RT_00x`` code of the protocol."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = [
 
 
 class ErrorCode(StrEnum):
-    """The protocol's error codes; ``meaning`` says what each stands for.
+    """The protocol's error codes, each with its ``meaning``.
 
-    Part of the protocol, and kept with the errors because the engine's carry them. The SDKs' lists are generated from
-    this one (``sdk/generate_codes.py``).
+    Defined here because the engine's errors carry them. The SDKs' lists are generated from this one
+    (``sdk/generate_codes.py``).
     """
 
     meaning: str
@@ -58,22 +58,22 @@ class RealtimeError(Exception):
 
 
 class QueryRejectedError(RealtimeError):
-    """A subscription's query cannot be accepted; the message says which part and why."""
+    """A subscription's query cannot be accepted; the message names the part and the reason."""
 
     code = ErrorCode.INVALID_MESSAGE
 
 
 class DatabaseUnavailableError(QueryRejectedError):
-    """The database cannot answer the query now: it is away, overloaded, or a table is locked. The client may try again."""
+    """The database is unreachable or overloaded, or a table is locked. The client may retry the query."""
 
     code = ErrorCode.CONNECTION_FAILED
 
 
 class PrivilegeLostError(DatabaseUnavailableError):
-    """The server, or ``realtime_reader`` as which it reads, has lost a privilege; the query can be answered when it is back.
+    """The server, or its role ``realtime_reader``, has lost a privilege; the query can be answered once it is restored.
 
-    ``grants``: the statements that give it back, which are for who runs the database, not for clients. ``outdated``: the
-    privilege is there, and the catalog in use does not know it yet.
+    ``grants``: the statements that restore it, for the operator, not for clients. ``outdated``: the privilege exists, but
+    the catalog in use was loaded before it was granted.
     """
 
     def __init__(self, grants: Sequence[str] = (), *, outdated: bool = False) -> None:
@@ -83,7 +83,7 @@ class PrivilegeLostError(DatabaseUnavailableError):
 
 
 class SubscriptionFailedError(QueryRejectedError):
-    """The server failed to go on with a subscription; its log says why. The client may subscribe again."""
+    """The server ended a subscription because of a fault; its log has the reason. The client may subscribe again."""
 
     code = ErrorCode.CONNECTION_FAILED
 
@@ -107,7 +107,7 @@ class UnknownCollectionError(QueryRejectedError):
 
 
 class FeedError(RealtimeError):
-    """The replication stream cannot be started or read; the message tells the DBA how to mend it."""
+    """The replication stream cannot be started or read; the message names the remedy for the operator."""
 
 
 class CatalogError(RealtimeError):

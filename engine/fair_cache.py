@@ -1,8 +1,8 @@
-"""A cache for what clients can fill: bounded by weight, and a flood of entries that are asked for once cannot empty it.
+"""A cache that clients can fill: bounded by weight, and a flood of entries that are read once cannot empty it.
 
-Entries that were asked for again since they were kept are the *proven* ones (segmented LRU, as in Karedla, Love and Wherry,
-"Caching strategies to improve disk system performance", 1994): they have three quarters of the room to themselves, whatever
-else comes. Neither cachetools nor functools has a cache that is bounded by weight and shared in this way.
+Entries that were read again since they were stored are the *proven* ones (segmented LRU, as in Karedla, Love and Wherry,
+"Caching strategies to improve disk system performance", 1994): three quarters of the room are reserved for them. Neither
+cachetools nor functools has a cache that is bounded by weight and segmented.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ V = TypeVar("V")
 
 
 class FairCache(Generic[K, V]):
-    """Keeps values by key, at most ``room`` of weight together; weights are estimates in bytes.
+    """Values by key, with a total weight of at most ``room``; weights are estimates in bytes.
 
-    Invariants: ``weight <= room``; proven entries weigh at most three quarters of it; no entry weighs more than an eighth,
-    what does is not kept. Of each kind the one not asked for the longest goes first, and fresh ones before proven ones.
+    Invariants: ``weight <= room``; proven entries weigh at most three quarters of it; an entry heavier than an eighth of it
+    is not stored. Eviction takes fresh entries before proven ones, the least recently read first.
     """
 
     __slots__ = ("_fresh", "_proven", "_proven_weight", "_room", "weight")
@@ -37,7 +37,7 @@ class FairCache(Generic[K, V]):
         return len(self._fresh) + len(self._proven)
 
     def get(self, key: K) -> V | None:
-        """The value kept for ``key``, which is proven by this; None if there is none."""
+        """The value of ``key``, or None; the read makes the entry a proven one."""
         entry = self._proven.get(key)
         if entry is not None:
             self._proven.move_to_end(key)
@@ -54,7 +54,7 @@ class FairCache(Generic[K, V]):
         return entry[0]
 
     def put(self, key: K, value: V, weight: int) -> None:
-        """Keep ``value``, which weighs ``weight``, unless it is too heavy; others go to make room."""
+        """Store ``value`` with its ``weight``, unless it is too heavy; evicts other entries to make room."""
         self._drop(key)
         if weight > self._room // 8:
             return
@@ -64,7 +64,7 @@ class FairCache(Generic[K, V]):
             self._drop(next(iter(self._fresh)))
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Remove all entries."""
         self._fresh.clear()
         self._proven.clear()
         self._proven_weight = self.weight = 0

@@ -21,7 +21,7 @@ def format_lsn(lsn: Lsn) -> str:
 
 
 def parse_lsn(text: str) -> Lsn:
-    """Return the number behind ``0/16B3748``. Raises ``ValueError`` for anything else."""
+    """Return the number that ``0/16B3748`` stands for. Raises ``ValueError`` for any other text."""
     if not _LSN.fullmatch(text):  # int() would also take signs, spaces and underscores
         raise ValueError(f"not a log sequence number: {text!r}")
     high, _, low = text.partition("/")

@@ -1,4 +1,4 @@
-"""Who acts: the identity that a connection was authenticated as."""
+"""The identity that a connection was authenticated as."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Principal"]
 
 @dataclass(eq=False, slots=True)
 class Principal:
-    """An identity. A connection has one, which is referenced and never copied: replacing its fields changes it everywhere.
+    """An identity. It is referenced and never copied: replacing its fields changes it for the whole connection.
 
-    ``user_id``: None if anonymous. ``attributes``: plain values by name, which audiences of messages can ask for.
-    ``visibility``: what it may see of the rows of live queries.
+    ``user_id``: None if anonymous. ``attributes``: plain values by name, which audiences of messages are matched against.
+    ``visibility``: which rows of live queries it may see.
     """
 
     user_id: str | None = None

@@ -1,4 +1,4 @@
-"""Tasks: doing something again and again, and ending for certain."""
+"""Periodic actions, and task cancellation that is repeated until the tasks have ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def every(
     failed: Callable[[Exception], None],
     passing: tuple[type[Exception], ...],
 ) -> None:
-    """Do ``action`` every ``interval`` seconds, for ever. Errors in ``passing`` go to ``failed``; others are raised."""
+    """Run ``action`` every ``interval`` seconds, forever. Errors in ``passing`` go to ``failed``; others are raised."""
     while True:
         await asyncio.sleep(interval)
         try:
@@ -27,10 +27,10 @@ async def every(
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel ``tasks`` and return when all have ended, however they did.
+    """Cancel ``tasks`` and return when all have ended, with whatever result.
 
     A cancellation can get lost: a database driver that is cancelled while its query fails may raise the query's error,
-    and a loop that tries again after errors goes on. So whoever is still there after a moment is cancelled again.
+    and a loop that retries after errors continues. So tasks that are still running after a moment are cancelled again.
     """
     left = set(tasks)
     while left:
@@ -39,4 +39,4 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         done, left = await asyncio.wait(left, timeout=_AGAIN)
         for task in done:
             if not task.cancelled():
-                task.exception()  # looked at, so that asyncio does not complain
+                task.exception()  # retrieved, so that asyncio does not log it

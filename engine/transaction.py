@@ -1,10 +1,10 @@
-"""What the feed yields and everything downstream consumes. Plain data: no I/O, no behaviour to mock.
+"""The events of the feed, which everything downstream consumes. Plain data, no I/O.
 
 Values are PostgreSQL's own text output (``bytes``), exactly as the stream and a text-format result carry
 them under the session settings of ``engine.postgres.session_settings``. They stay bytes until a predicate, an order
-key or a payload needs them. ``None`` is SQL NULL. Two more stand for values
-the stream did not send although the row has them: ``UNCHANGED``, what it was before (an out-of-line, TOASTed value that
-an UPDATE left alone), and ``UNKNOWN``, anything (wal2json before 2.6 prints NaN and infinities as null).
+key or a payload needs them. ``None`` is SQL NULL. Two markers stand for values that the row has and the stream did not
+send: ``UNCHANGED``, the value from before (an out-of-line, TOASTed value that an UPDATE did not set), and ``UNKNOWN``, any
+value (wal2json before 2.6 prints NaN and infinities as null).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _NotSent:
         return self._name
 
 
-# Typed as values so that rows stay plain sequences of values; they are no bytes, so whoever forgets them fails loudly.
+# Typed as values so that rows stay plain sequences of values; they are not bytes, so code that ignores them raises.
 UNCHANGED: Final[bytes] = cast(bytes, _NotSent("UNCHANGED"))
 UNKNOWN: Final[bytes] = cast(bytes, _NotSent("UNKNOWN"))
 
@@ -56,7 +56,7 @@ Row = Sequence[Value]
 
 
 class Kind(IntEnum):
-    """What a change did to its row."""
+    """The operation of a change."""
 
     INSERT = 1
     UPDATE = 2
@@ -75,7 +75,7 @@ class RelationColumn(msgspec.Struct, frozen=True, gc=False):
 
 
 class Relation(msgspec.Struct, frozen=True, cache_hash=True):
-    """A table as the stream describes it at one moment: a value, equal to another one that says the same.
+    """A table as the stream describes it at one moment: a value, equal to every other one with the same content.
 
     A decoder keeps one object per definition, and the hash is computed once, so a lookup by relation costs no more than
     one by object identity.
@@ -93,7 +93,7 @@ class Relation(msgspec.Struct, frozen=True, cache_hash=True):
 
 
 class Change(Protocol):
-    """One row change; decoded when asked, so a change nobody needs costs next to nothing.
+    """One row change, decoded on access: a change that no query needs costs next to nothing.
 
     * INSERT: ``new()`` is the whole row, ``old()`` is None.
     * UPDATE: ``new()`` may hold ``UNCHANGED``; ``old()`` is None when the replica identity did not change
@@ -104,7 +104,7 @@ class Change(Protocol):
 
     @property
     def kind(self) -> Kind:
-        """What happened."""
+        """The operation."""
         ...
 
     @property
@@ -138,8 +138,8 @@ class Transaction:
     the slot is confirmed with; ``xid`` the 32-bit top-level transaction id of the stream; ``commit_time``
     microseconds since the Unix epoch. ``changes`` may be iterated many times and may live in a spill file: a
     million rows never need a million objects. A non-transactional message comes as a transaction of its own
-    with ``xid`` 0. ``tables``: oids of the tables that it changed (a partition's exposed root), noted by the live queries
-    as they go through the changes, for which an index by table is worth its place.
+    with ``xid`` 0. ``tables``: oids of the tables that it changed (a partition's exposed root), filled in by the live
+    queries while they process the changes, so that later reads can select transactions by table.
     """
 
     position: Lsn
@@ -159,12 +159,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Discontinuity:
-    """What was read before this point may be wrong: read everything again.
+    """Results that were read before this point may be wrong: all of them have to be read again.
 
-    ``missing``: transactions may be missing from the stream, too (a new slot was made). If not, the stream is whole, but
-    the server may have lost transactions that snapshots have shown already, and may give their ids to others.
-    ``other_history``: the server has another history (a standby was promoted, a backup restored), so transactions that
-    were delivered may never have been. Those that are part of it are visible to each snapshot from now on.
+    ``missing``: transactions may be missing from the stream, too (a new slot was made). If false, the stream is complete,
+    but the server may have lost transactions that snapshots have shown, and may assign their ids to others.
+    ``other_history``: the server has another history (a standby was promoted, a backup restored), which may lack
+    transactions that were delivered. Delivered transactions that it contains are visible to every later snapshot.
     """
 
     reason: str

@@ -1,9 +1,8 @@
-"""What a subscriber may see of the rows.
+"""Which rows a subscriber may see.
 
-Results are shared among subscribers: one plan, one window or one read for all that ask the same. So a visibility is part of
-every key under which something is shared. It has the role and just those claims that policies read, and not the user: a
-thousand users of one organisation whose policies read ``org`` share a window, and no row of another organisation can get
-into it.
+Subscribers with the same query share one plan, one window and one read. So a visibility is part of every key under which
+results are shared. It consists of the role and the claims that policies read, without the user: a thousand users of one
+organisation whose policies read ``org`` share a window, which never holds a row of another organisation.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ class Visibility:
 
     @classmethod
     def of(cls, role: str, claims: Mapping[str, object], read: Collection[str]) -> Visibility:
-        """That of ``role`` with ``claims`` where policies read the claims named in ``read``.
+        """The visibility of ``role`` with ``claims`` where policies read the claims named in ``read``.
 
-        A claim that is null and one that is missing are different. Raises ``TypeError`` for a claim that JSON does not have.
+        A null claim and a missing claim are different. Raises ``TypeError`` for a claim that JSON cannot represent.
         """
         return cls(role, write_exact({name: claims[name] for name in read if name in claims}, in_order=True))
 
 
 ANONYMOUS: Final = Visibility("anonymous")
-"""That of every connection as long as there are no tokens and no policies: all exposed rows."""
+"""The visibility of every connection while there are no tokens and no policies: all exposed rows."""

@@ -1,1 +1,1 @@
-"""Between feed and consumers: the driver, recent transactions, those still in flight, and the interfaces of both ends."""
+"""The stream driver between feed and consumers, the transaction tail, and the interfaces of feed and consumers."""

@@ -1,4 +1,4 @@
-"""What the stream driver needs of the feed."""
+"""The interface of the feed, as the stream driver uses it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ChangeFeed"]
 
 
 class ChangeFeed(Protocol):
-    """What is needed of :class:`engine.feed.feed.Feed`."""
+    """The part of :class:`engine.feed.feed.Feed` that the stream driver uses."""
 
     def __aiter__(self) -> AsyncIterator[FeedEvent]:
         """The events, in order."""
@@ -20,26 +20,26 @@ class ChangeFeed(Protocol):
 
     @property
     def received(self) -> Lsn:
-        """How far the stream has come."""
+        """The server has sent everything that committed before this position."""
         ...
 
     @property
     def confirmed(self) -> Lsn:
-        """What the slot may advance to; at first and after a discontinuity where it begins."""
+        """The position the slot may advance to; at first and after a discontinuity the slot's start."""
         ...
 
     def confirm(self, position: Lsn) -> None:
-        """Everything before ``position`` is done with."""
+        """The consumers need nothing before ``position`` any more."""
         ...
 
     def saw(self, position: Lsn, timeline: int) -> None:
-        """A snapshot was read that may show commits up to ``position`` of ``timeline``. Raises ``OtherServerError``."""
+        """A snapshot that may show commits up to ``position`` of ``timeline`` was read. Raises ``OtherServerError``."""
         ...
 
     def doubt(self) -> None:
-        """Another connection to the server has died without a word."""
+        """Another connection to the server was found dead, without an error from the server."""
         ...
 
     def on_reconnect(self, tell: Callable[[], None]) -> None:
-        """Call ``tell`` when the server was reached again, before an event comes from there."""
+        """Call ``tell`` after each reconnect to the server, before the first event of the new stream."""
         ...

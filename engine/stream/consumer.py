@@ -1,17 +1,23 @@
-"""The stream driver: takes the events of the change feed, one after the other, and gives each to every consumer.
+"""The stream driver: takes the events of the change feed in order and delivers each to every consumer.
 
-The live queries and the channels are consumers; neither knows of the other. For each transaction the driver
+Theory of operation
+-------------------
+The live queries and the channels are consumers, independent of each other. One task reads the feed. For each transaction it
 
-1. takes ``apply_lock``;
-2. lets each consumer process it, in the order in which they were added;
-3. adds it to the transaction tail, and releases the lock;
-4. confirms the slot up to what neither the tail nor a consumer holds back.
+1. acquires ``apply_lock``;
+2. lets each consumer process the transaction, in the order in which the consumers were added;
+3. appends the transaction to the transaction tail, and releases the lock;
+4. confirms the slot up to the first position that the tail or a consumer still needs.
 
-So whatever holds the lock sees all consumers before the transaction or after it, and a position that was reached was reached
-by all of them. The feed is not asked for another event meanwhile: a slow consumer holds back the walsender.
+A task that holds the lock sees all consumers before the transaction or all of them after it, and ``passed`` is a position
+that every consumer has reached. No event is requested from the feed meanwhile: a slow consumer holds back the walsender.
 
-A discontinuity is passed on between two transactions. What waits for a position goes on then, because the position may be
-one of a history that was lost.
+A ``Progress`` event only advances ``passed``. A ``Discontinuity`` is delivered between two transactions, and every result is
+read again. Earlier snapshots no longer remove tail entries; if the server has another history, the tail is emptied. If
+transactions are missing, tasks that wait for a position continue, because the position may belong to a history that was
+lost, and ``passed`` restarts at the new slot's position, which can be lower. ``position`` never goes back.
+
+An exception in this task ends the driver: ``failure`` is set, and waiting tasks raise it.
 """
 
 from __future__ import annotations
@@ -35,18 +41,18 @@ __all__ = ["StreamDriver"]
 
 log = structlog.get_logger(__name__)
 
-_YIELD_INTERVAL = 0.005  # seconds of work between two chances for other tasks
+_YIELD_INTERVAL = 0.005  # seconds of work between two yields to other tasks
 
 
 class StreamDriver:
-    """See the module. One per process, all calls in its event loop.
+    """The driver, one per process. All calls are made in its event loop.
 
     Args:
         feed: the events.
         reader: takes the snapshots that let the tail release transactions; its connections are renewed after a reconnect.
         trim_interval: seconds between two such snapshots.
 
-    ``tail``: what a snapshot might not show yet; a consumer that reads under a snapshot joins it to the stream with this.
+    ``tail``: the transactions that a snapshot might not show; consumers use it to join a snapshot to the stream.
     ``apply_lock``: held while a transaction is being applied.
     """
 
@@ -66,21 +72,21 @@ class StreamDriver:
     # -- life ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to consume the feed. The reader is open, and every consumer ready for the first transaction."""
+        """Begin to consume the feed. The reader must be open, and every consumer ready for the first transaction."""
         self._background.spawn(self._consume())
         self._background.spawn(self._trimmer.run())
 
     async def stop(self) -> None:
-        """Consume nothing more. Stop the driver before its consumers."""
+        """Stop consuming the feed. Stop the driver before its consumers."""
         await self._background.stop()
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended the driver by itself, if anything has."""
+        """The exception that ended the driver; None while it runs."""
         return self._background.failure
 
     def on_failure(self, tell: Callable[[BaseException], None]) -> None:
-        """Call ``tell`` if something ends the driver by itself: nothing follows the stream any more then."""
+        """Call ``tell`` if an exception ends the driver; the consumers get no further event then."""
         self._background.on_failure(tell)
 
     # -- positions -------------------------------------------------------------------------------------------------
@@ -98,22 +104,21 @@ class StreamDriver:
         return self._passed
 
     async def changed(self) -> None:
-        """Wait until the stream has got on or has had a discontinuity. Raises what ended the driver, if anything has."""
+        """Wait until the stream has advanced or was discontinuous. Raises ``failure`` if the driver has failed."""
         await self._background.next_move()
 
     async def reached(self, position: Lsn) -> None:
-        """Wait until every commit before ``position`` has been applied, or until the stream has a discontinuity with missing
-        transactions: the consumers know of it by then, everything is read again, and the position may be one of a history
-        that was lost.
+        """Wait until every commit before ``position`` has been applied, or until a discontinuity with missing transactions
+        has been delivered to the consumers: the position may belong to a history that was lost.
 
-        Raises what ended the driver, if anything has.
+        Raises ``failure`` if the driver has failed.
         """
         discontinuities = self._discontinuities
         while self._passed < position and self._discontinuities == discontinuities:
             await self._background.next_move()
 
     def confirm(self) -> None:
-        """Confirm what neither the tail nor a consumer needs any more."""
+        """Confirm the slot up to the first position that the tail or a consumer still needs."""
         position = self.tail.confirmable
         for consumer in self._consumers:
             held = consumer.confirmable
@@ -124,10 +129,10 @@ class StreamDriver:
     # -- consumers -------------------------------------------------------------------------------------------------
 
     def add_consumer(self, consumer: StreamConsumer) -> Lsn:
-        """Give every transaction from now on to ``consumer``, after those that were added before.
+        """Deliver every later transaction to ``consumer``, after the consumers that were added before it.
 
-        Returns the position from which on it sees every commit. What came before and is in the tail it has to take from
-        there.
+        Returns the position from which it sees every commit. Earlier transactions are in the tail, where the consumer has to
+        read them.
         """
         self._consumers.append(consumer)
         return self._passed or self._feed.confirmed
@@ -139,7 +144,7 @@ class StreamDriver:
         self._feed.saw(position, timeline)
 
     def on_reconnect(self, tell: Callable[[], None]) -> None:
-        """Call ``tell`` when the server was reached again; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
+        """Call ``tell`` after each reconnect; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
         self._feed.on_reconnect(tell)
 
     # -- the loop --------------------------------------------------------------------------------------------------
@@ -158,8 +163,7 @@ class StreamDriver:
                 began = time.monotonic()
 
     async def _apply(self, transaction: Transaction) -> None:
-        # Taken before the first change, also by a small transaction: what waits for the lock hands over before it or after
-        # it, never in its middle.
+        # Acquired before the first change: a hand-over that waits for the lock happens before the transaction or after it.
         async with self.apply_lock:
             for consumer in self._consumers:
                 for _ in consumer.process(transaction):
@@ -170,7 +174,7 @@ class StreamDriver:
         self._pass(transaction.end)
 
     def _interrupt(self, event: Discontinuity) -> None:
-        log.warning("everything is read again", reason=event.reason)
+        log.warning("rereading_all", reason=event.reason)
         self.tail.distrust()
         if event.other_history:
             self.tail.forget()

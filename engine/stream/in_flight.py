@@ -1,8 +1,8 @@
-"""What a new slot cannot tell: commits before its start that no snapshot showed yet when the queries were read.
+"""Commits before the start of a new slot that no snapshot showed when the queries were read.
 
 A slot starts after some commit record, but a transaction becomes visible later than its commit record is written (while it
-waits for a synchronous standby, for as long as one likes). So whatever ran when the queries were read may turn out to have
-committed before the slot's start: as such transactions end, everything has to be read once more.
+waits for a synchronous standby, for an unlimited time). So a transaction that ran when the queries were read may have
+committed before the slot's start: when such transactions end, every query has to be read once more.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def ends_of(reader: Reader, running: Set[int]) -> AsyncIterator[None]:
         try:
             snapshot = await reader.snapshot()
         except UNREADABLE as error:
-            log.warning("it cannot be seen which transactions run; trying again", error=str(error))
+            log.warning("running_transactions_unreadable", error=str(error))
             continue
         still = running & snapshot.in_progress
         if still != running:

@@ -1,12 +1,12 @@
-"""The transaction tail: what the stream has delivered but a snapshot might not show yet.
+"""The transaction tail: delivered transactions that a snapshot might not show yet.
 
 Invariant: for every read that is under way or will start, the tail holds each delivered transaction that the read's
 snapshot does not show. A window made from that read plus those transactions, in order, is therefore exact at the
-stream's position. A transaction leaves once a snapshot has shown it and no read that began before that snapshot was
-known is still under way; there is no time constant anywhere.
+stream's position. A transaction is removed once a snapshot has shown it and no read that began before that snapshot was
+known is still under way; no time constant is involved.
 
-The slot is confirmed only up to the oldest transaction in the tail, so a restarted server is sent again whatever a
-snapshot might still not show.
+The slot is confirmed only up to the oldest transaction in the tail, so after a restart the server receives again every
+transaction that a snapshot might not show.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ReadTicket:
 @dataclass(slots=True)
 class _Entry:
     transaction: Transaction
-    confirmable: Lsn  # everything before this entry ends here
+    confirmable: Lsn  # the end of the transactions before this entry
 
 
 class TransactionTail:
@@ -65,7 +65,7 @@ class TransactionTail:
 
     @property
     def confirmable(self) -> Lsn:
-        """How far the slot may be confirmed."""
+        """The position up to which the slot may be confirmed."""
         return self._entries[0].confirmable if self._entries else self._delivered
 
     def unseen_by(self, snapshot: Snapshot, tables: Set[int] | None = None) -> Iterator[Transaction]:
@@ -76,18 +76,18 @@ class TransactionTail:
                 yield transaction
 
     def distrust(self) -> None:
-        """What snapshots have shown up to now may never have been: transactions leave by later ones only."""
+        """Earlier snapshots may have shown commits that were lost: only later snapshots remove transactions."""
         for ticket in self._reads:
             ticket.stale = True
         self._waiting.clear()
 
     def forget(self) -> None:
-        """What was delivered may never have been: a later read is the whole truth, and positions may begin lower."""
+        """Delivered transactions may not be in the new history: drop them all. Positions may restart at a lower value."""
         self._entries.clear()
         self._delivered = 0
 
     def begin_read(self) -> ReadTicket:
-        """Call before a read takes its snapshot; keeps what that snapshot might not show."""
+        """Call before a read takes its snapshot; retains the transactions that the snapshot might not show."""
         ticket = ReadTicket()
         self._reads.add(ticket)
         return ticket

@@ -1,4 +1,4 @@
-"""Lets the transaction tail go of what a snapshot shows, so that it stays short and the slot can be confirmed."""
+"""Removes transactions that a snapshot shows from the tail, so that it stays short and the slot can be confirmed."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Trimmer:
         self._now = asyncio.Event()
 
     def look(self) -> None:
-        """A transaction was added: do not wait if the tail has become long."""
+        """A transaction was added: trim at once if the tail has become long."""
         if len(self._tail) > _LONG:
             self._now.set()
 
     async def run(self) -> None:
-        """Trim, for ever."""
+        """Trim, forever."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._now.wait(), self._interval)
@@ -50,7 +50,7 @@ class Trimmer:
         try:
             snapshot = await self._reader.snapshot()
         except UNREADABLE as error:
-            log.warning("no snapshot to trim the transaction tail by", error=str(error))
+            log.warning("tail_snapshot_failed", error=str(error))
             await asyncio.sleep(self._interval)
         finally:
             self._tail.end_read(ticket, snapshot)
