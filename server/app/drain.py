@@ -1,5 +1,5 @@
-"""Leaving without a crowd at the next door: clients are told to connect again one after the other, then the rest is
-closed.
+"""Draining: the clients are asked to reconnect one after the other, so the next server gets no burst; the remaining ones
+are closed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Connections:
         self._open.add(connection)
 
     def discard(self, connection: Connection) -> None:
-        """One is gone."""
+        """Remove a closed connection."""
         self._open.discard(connection)
         self._changed.set()
 
@@ -51,20 +51,20 @@ class Connections:
             connection.close(code, reason)
 
     def close_unopened(self, code: CloseCode, reason: str) -> None:
-        """End those whose client was not authenticated."""
+        """Close the connections whose client was not authenticated."""
         for connection in list(self._open):
             if connection.state is State.CONNECTING or connection.state is State.AUTHENTICATING:
                 connection.close(code, reason)
 
     async def emptied(self) -> None:
-        """Wait until none is left."""
+        """Wait until every connection is closed."""
         while self._open:
             self._changed.clear()
             await self._changed.wait()
 
 
 async def drain(connections: Connections, seconds: float) -> None:
-    """Ask every client to come back elsewhere, spread over ``seconds``; returns when they have left or the time is over."""
+    """Ask every client to reconnect elsewhere, spread over ``seconds``; return when all are closed or the time is over."""
     clients = connections.shuffled()
     if not clients or seconds <= 0:
         return
@@ -75,4 +75,4 @@ async def drain(connections: Connections, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             await connections.emptied()
     except TimeoutError:
-        _log.info("drained", left=len(connections))
+        _log.info("drained", remaining=len(connections))

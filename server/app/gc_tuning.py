@@ -1,8 +1,8 @@
-"""Python's cyclic garbage collector, told what this process is like.
+"""Settings of Python's cyclic garbage collector that fit this process.
 
 Windows and rows are millions of long-lived objects without cycles: reference counting frees them, and a full collection
-only walks over them, for seconds if there are enough, while every client waits. What does form cycles (tasks, exceptions,
-connections) is little. So collections are made rare, and what exists when serving begins is left out of them.
+only walks over them, for seconds if there are enough, while every client waits. Few objects form cycles (tasks, exceptions,
+connections). So collections are made rare, and the objects that exist when serving begins are frozen.
 """
 
 from __future__ import annotations

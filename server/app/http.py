@@ -1,4 +1,4 @@
-"""The HTTP end: health, whatever routes are added (the demo page), and errors as problem documents (RFC 9457)."""
+"""The HTTP application: health, further routes (the demo page), and errors as problem documents (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_app(status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute
     """The HTTP application.
 
     Args:
-        status: what ``GET /health`` says; its ``status`` is ``ok`` if requests should come here.
+        status: the body of ``GET /health``; its ``status`` is ``ok`` if requests should come here.
         routes: more routes, for instance the demo page's.
     """
 

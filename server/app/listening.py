@@ -1,4 +1,4 @@
-"""The socket that a server listens on: opened before anything slow is done, and explained where it cannot be."""
+"""The socket that a server listens on: opened before any slow step; an error explains why it cannot be."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _NEARBY = 20  # ports after the wanted one that are tried
 
 
 class ServeError(RealtimeError):
-    """The server cannot listen; the message says where and why."""
+    """The server cannot listen; the message names the address and the cause."""
 
 
-def listen(host: str, port: int, patience: float) -> socket.socket:
-    """A listening socket. ``patience``: seconds that a client may leave unacknowledged what was sent to it.
+def listen(host: str, port: int, user_timeout: float) -> socket.socket:
+    """A listening socket. ``user_timeout``: seconds for which sent data may stay unacknowledged by a client.
 
-    Raises ``ServeError``, which names the process that has the port where that can be found out.
+    Raises ``ServeError``, which names the process that holds the port where the system shows it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -30,19 +30,19 @@ def listen(host: str, port: int, patience: float) -> socket.socket:
     except OSError as error:
         raise ServeError(_explained(host, port, error)) from error
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted sockets inherit it
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience * 1000))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(user_timeout * 1000))
     return listener
 
 
-def listen_near(host: str, port: int, patience: float) -> socket.socket:
+def listen_near(host: str, port: int, user_timeout: float) -> socket.socket:
     """As :func:`listen`, on the first free port from ``port`` on. Raises ``ServeError`` if twenty are taken."""
     for candidate in range(port, min(port + _NEARBY, 65535)):
         try:
-            return listen(host, candidate, patience)
+            return listen(host, candidate, user_timeout)
         except ServeError as taken:
             if not isinstance(taken.__cause__, OSError) or taken.__cause__.errno != errno.EADDRINUSE:
                 raise
-    return listen(host, port, patience)
+    return listen(host, port, user_timeout)
 
 
 def url_of(listener: socket.socket) -> str:

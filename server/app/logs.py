@@ -1,4 +1,4 @@
-"""One log, whoever writes: structlog's own events and the standard library's (uvicorn, psycopg) in the same format."""
+"""One log format for structlog's own events and the standard library's (uvicorn, psycopg)."""
 
 from __future__ import annotations
 

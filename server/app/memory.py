@@ -1,8 +1,8 @@
-"""Memory that was freed goes back to the system.
+"""Return freed memory to the system.
 
-glibc keeps what is freed between pieces still in use: after a burst of large requests a process holds several times what it
-needs, for good. ``malloc_trim`` (malloc_trim(3)) gives whole pages of it back, in about 30 ms for 150 MB. Other C libraries
-need none of this, and there nothing is done.
+glibc keeps freed memory that lies between allocations still in use: after a burst of large requests a process holds several
+times the memory it needs. ``malloc_trim`` (malloc_trim(3)) returns whole pages of it, in about 30 ms for 150 MB. Other C
+libraries do not need this; with them the module does nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import structlog
 
 __all__ = ["give_back", "resident"]
 
-_SOON: Final = 5.0  # seconds between two attempts while they find something
+_SOON: Final = 5.0  # seconds between two attempts while they free memory
 _SELDOM: Final = 60.0
 _WORTH: Final = 8 << 20  # bytes that an attempt frees, or by which the process grows, for the next one to come soon
 
@@ -26,7 +26,7 @@ _log = structlog.get_logger("realtime.memory")
 
 
 def resident() -> int:
-    """Bytes of this process in memory; 0 where the system does not say (it is no Linux)."""
+    """Bytes of this process in memory; 0 where the system has no such figure (outside Linux)."""
     try:
         pages = Path("/proc/self/statm").read_text().split()[1]
     except OSError:
@@ -35,8 +35,8 @@ def resident() -> int:
 
 
 async def give_back(soon: float = _SOON, seldom: float = _SELDOM) -> None:
-    """Give freed memory back, until cancelled: every ``soon`` seconds while that finds something or the process grows; then
-    more and more seldom, down to once in ``seldom`` seconds.
+    """Return freed memory until cancelled: every ``soon`` seconds while an attempt frees memory or the process grows; then
+    at growing intervals, up to ``seldom`` seconds.
     """
     trim = _malloc_trim()
     if trim is None:
@@ -53,7 +53,7 @@ async def give_back(soon: float = _SOON, seldom: float = _SELDOM) -> None:
         last, waited = resident(), 0.0
         freed = before - last
         if freed >= _WORTH:
-            _log.debug("memory_given_back", bytes=freed, resident=last)
+            _log.debug("memory_released", bytes=freed, resident=last)
         pause = soon if grown or freed >= _WORTH else min(2 * pause, seldom)
 
 

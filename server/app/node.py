@@ -33,7 +33,7 @@ from server.version import package_version
 
 __all__ = ["Node"]
 
-_BACKGROUND_TIMEOUT = 5.0  # seconds for what clients asked for before their connections closed
+_BACKGROUND_TIMEOUT = 5.0  # seconds for requests that outlast their connections
 
 _log = structlog.get_logger("realtime.node")
 
@@ -64,8 +64,8 @@ class Node:
     async def start(self) -> None:
         """Begin to follow the database.
 
-        Raises ``FeedError`` or ``CatalogError`` if that cannot work until somebody mends something, and ``psycopg.Error`` if
-        the database cannot be read.
+        Raises ``FeedError`` or ``CatalogError`` if an operator must repair the setup first, and ``psycopg.Error`` if the
+        database cannot be read.
         """
         await self._stack.enter_async_context(self._feed)
         await self._feed.streaming()
@@ -104,16 +104,16 @@ class Node:
         self._services = services
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
 
-    def on_reconnect(self, tell: Callable[[], None]) -> None:
-        """Call ``tell`` when the database was reached again; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
-        self._feed.on_reconnect(tell)
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when the database was reached again; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
+        self._feed.on_reconnect(callback)
 
     def abandon(self) -> None:
-        """The start has failed: nothing that it made in the database is to stay."""
+        """The start has failed: remove everything that it created in the database."""
         self._feed.abandon()
 
     async def drain(self) -> None:
-        """Accept no connection any more and ask the clients to connect elsewhere; returns when they have, or in the end."""
+        """Stop accepting connections and ask the clients to reconnect; return when all are closed or it times out."""
         self._draining = True
         self._connections.close_unopened(CloseCode.TRY_AGAIN_LATER, "the server is stopping; try again")
         await drain(self._connections, self._settings.drain_time)
@@ -124,7 +124,7 @@ class Node:
         self._failed.set()
 
     async def failed(self) -> None:
-        """Wait until something has gone wrong that following the database does not survive; ``failure`` is what."""
+        """Wait until the node fails for good; ``failure`` holds the cause."""
         await self._failed.wait()
 
     def disconnect_all(self) -> None:
@@ -190,7 +190,7 @@ class Node:
             await self._services.channels.recorded()
 
     def status(self) -> dict[str, Any]:
-        """What ``GET /health`` says; ``status`` is ``ok``, ``starting``, ``degraded`` or ``draining``."""
+        """The body of ``GET /health``; ``status`` is ``ok``, ``starting``, ``degraded`` or ``draining``."""
         state, lag, live = self._feed.state, self._feed.lag, self._live
         channels, failure = self._channels, self.failure
         problem = live.problem if live is not None else None

@@ -1,11 +1,11 @@
-"""Run a node behind one port until it is told to stop.
+"""Run a node behind one port until a signal stops it.
 
-The port answers from the first moment (``/health`` says ``starting``). SIGINT, SIGTERM and SIGHUP end it in order: clients
-are asked to move, spread over a while (``/health`` says ``draining``; a second signal cuts that short), those left are
-closed (close code 1001), then the node stops following the database.
+The port answers from the first moment (``/health`` shows ``starting``). SIGINT, SIGTERM and SIGHUP stop it in order: the
+clients are asked to reconnect, spread over ``drain`` seconds (``/health`` shows ``draining``; a second signal ends the
+wait), the remaining connections are closed (close code 1001), then the node stops following the database.
 
-A node that cannot go on, because something went wrong that nobody foresaw, is not kept: its clients are closed (1011), and
-``serve`` raises ``NodeFailedError``. Whoever supervises the process starts it again, and the slot has what was missed.
+A node with an unexpected failure is stopped: its clients are closed (1011), and ``serve`` raises ``NodeFailedError``. The
+supervisor of the process restarts it, and the slot has kept the missed changes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from server.version import package_version
 __all__ = ["NodeFailedError", "serve"]
 
 _SHUTDOWN_TIMEOUT = 8  # seconds for connections to close; above the close timeout of a WebSocket
-_MOST_DATA = 1024 * 1024  # what realtime.settings.max_payload can be at most
+_MOST_DATA = 1024 * 1024  # upper bound of realtime.settings.max_payload
 _SIGNALS = tuple(
     each
     for name in (
@@ -49,7 +49,7 @@ _SIGNALS = tuple(
 
 
 class NodeFailedError(RealtimeError):
-    """The server had to stop; the message says because of what."""
+    """The server had to stop; the message names the cause."""
 
 
 def serve(
@@ -71,10 +71,10 @@ def serve(
     Raises:
         ServeError: the address cannot be listened on.
         FeedError: the database cannot be followed.
-        NodeFailed: something went wrong that following the database does not survive.
+        NodeFailedError: the node failed for good.
     """
     if listener is None:
-        listener = listen(settings.host, settings.port, settings.patience)
+        listener = listen(settings.host, settings.port, settings.user_timeout)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, dsn, routes, ready, listener))
 
@@ -102,9 +102,9 @@ async def _serve(
             timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
         )
     )
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    stop, force_stop = asyncio.Event(), asyncio.Event()
     for each in _SIGNALS:
-        loop.add_signal_handler(each, lambda: (hurry if stop.is_set() else stop).set())
+        loop.add_signal_handler(each, lambda: (force_stop if stop.is_set() else stop).set())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     starting = asyncio.create_task(_start(node, rest))
     stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(node.failed())
@@ -116,7 +116,7 @@ async def _serve(
             ready(url_of(listener))
             await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
             if node.failure is None:
-                await _drain(node, hurry)
+                await _drain(node, force_stop)
     finally:
         node.disconnect_all()
         server.should_exit = True
@@ -150,11 +150,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _drain(node: Node, hurry: asyncio.Event) -> None:
-    draining, hurried = asyncio.create_task(node.drain()), asyncio.create_task(hurry.wait())
-    await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+async def _drain(node: Node, force_stop: asyncio.Event) -> None:
+    draining, forced = asyncio.create_task(node.drain()), asyncio.create_task(force_stop.wait())
+    await asyncio.wait({draining, forced}, return_when=asyncio.FIRST_COMPLETED)
     await _finish(draining)
-    await _finish(hurried)
+    await _finish(forced)
     if not draining.cancelled():
         draining.result()
 

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     heartbeat_interval: float = Field(
         10.0, gt=0, description="seconds between looks at whether the slot must be moved on"
     )
-    lease: float = Field(30.0, ge=3, description="seconds after which other nodes take a silent node for dead")
+    lease: float = Field(30.0, ge=3, description="seconds after which the other nodes take over from a silent node")
     pool_size: int = Field(8, ge=1, le=100, description="database connections that read rows for live queries")
 
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -82,15 +82,15 @@ class Settings(BaseSettings):
         description="bytes that may wait for one connection before it is closed because of its channels",
     )
     stall_timeout: float = Field(
-        60.0, gt=0, description="seconds after which a connection that takes nothing is dropped"
+        60.0, gt=0, description="seconds without progress after which a congested connection is dropped"
     )
     ping_interval: float = Field(25.0, gt=0, description="seconds between pings")
     missed_pings: int = Field(2, ge=1, description="unanswered pings after which a connection is dropped")
     session_timeout: float = Field(
-        30.0, gt=0, description="seconds without a request after which a polling client counts as gone"
+        30.0, gt=0, description="seconds without a request after which a polling client counts as disconnected"
     )
     drain_time: float = Field(
-        10.0, ge=0, description="seconds over which clients are told to move before the server stops; 0: at once"
+        10.0, ge=0, description="seconds over which clients are asked to reconnect before the server stops; 0: at once"
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages to log")
@@ -117,13 +117,13 @@ class Settings(BaseSettings):
         return tuple(origin.strip().rstrip("/").lower() for origin in origins)
 
     @property
-    def patience(self) -> float:
-        """Seconds for which a client may leave unacknowledged what was sent to it."""
+    def user_timeout(self) -> float:
+        """Seconds for which sent data may stay unacknowledged by a client."""
         return 2 * self.ping_interval
 
     @property
     def session_limits(self) -> SessionLimits:
-        """Limits of what a client may ask for."""
+        """Limits of one client's requests."""
         return SessionLimits(self.max_subscriptions, self.max_message_rate, self.max_message_size)
 
     @property

@@ -1,11 +1,11 @@
 """uvicorn's HTTP protocol, with its transport within the application's reach, and with our WebSockets.
 
-ASGI has no way to drop a client that takes nothing: returning waits until everything has been sent. So each request finds
-its transport in ``scope["state"]["transport"]``, for an event stream to look at and, at worst, abort.
+ASGI has no way to drop a client that does not read: returning waits until everything has been sent. So each request finds
+its transport in ``scope["state"]["transport"]``; an event stream watches it and aborts it if the client stalls.
 
-A request that asks for a WebSocket is checked and let in here, before anything is answered. Where that fails it goes to the
-application as any other request does, with the reason in ``scope["state"]["refused"]``: so a refusal is an HTTP answer like
-all others. What is no HTTP at all is answered by a problem document, too, and the client gets the time to read it.
+A WebSocket handshake is checked and accepted here, before any answer. A rejected handshake goes to the application as any
+other request does, with the reason in ``scope["state"]["refused"]``: so the rejection is an ordinary HTTP answer. Input that
+is no HTTP is answered by a problem document, too, and the client gets the time to read it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LONGEST_HEAD: Final = 64 * 1024
 _MOST_HEADERS: Final = 500
 
 _LINGER: Final = 2.0
-"""Seconds in which a refused client may go on sending: what is unread at a close destroys the answer (TCP's RST)."""
+"""Seconds in which a refused client may go on sending: unread bytes at a close destroy the answer (TCP's RST)."""
 
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 _DETAILS: Final = {
@@ -59,7 +59,7 @@ class HandshakeHandler(Protocol):
 
 
 class HttpProtocol(H11Protocol):
-    """See the module. ``acceptor`` is bound with ``functools.partial``; the rest is what uvicorn gives."""
+    """See the module. ``acceptor`` is bound with ``functools.partial``; uvicorn passes the other arguments."""
 
     def __init__(
         self,
@@ -112,10 +112,10 @@ class HttpProtocol(H11Protocol):
         protocol.begin(key, self.conn.trailing_data[0])
         self.transport.set_protocol(protocol)
 
-    # What is no HTTP.
+    # Input that is no HTTP.
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be read, if nothing else is being answered, and close."""
+        """Answer an unreadable request, unless another answer is under way, and close."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()
             return

@@ -1,1 +1,1 @@
-"""Who a connection is, and what it may do."""
+"""Authentication and authorization of connections."""

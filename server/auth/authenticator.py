@@ -22,9 +22,9 @@ class Authenticator(Protocol):
     """Authenticates handshakes: ``identify`` before a connection is accepted, ``authenticate`` where that is not enough."""
 
     def identify(self, handshake: HandshakeRequest) -> Principal | None:
-        """The principal, if it can be found without waiting; None: ``authenticate`` finds it, or refuses the client.
+        """The principal, if it can be found without waiting; None: ``authenticate`` finds it, or rejects the client.
 
-        Raises ``HandshakeRejectedError`` for what no credentials could make right.
+        Raises ``HandshakeRejectedError`` for a request that no credentials could make valid.
         """
         ...
 

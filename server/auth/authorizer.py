@@ -1,7 +1,7 @@
-"""Who may do what: the one place that is asked before anything is done for a client.
+"""Authorization: every action of a client is checked here first.
 
-Tokens and rules per channel come with a later version; until then there are names. A channel's name says of which kind it
-is, and the kind decides (:class:`NameRules`). Collections are open to live queries as far as they are exposed.
+Tokens and rules per channel come with a later version; until then the name decides. The prefix of a channel's name is its
+kind, and the kind determines the permissions (:class:`NameRules`). Live queries may read the exposed columns of collections.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ChannelNotFoundError(QueryRejectedError):
 
 
 class Action(Enum):
-    """What a client can ask to do with a resource: ``QUERY`` with a collection, the others with a channel."""
+    """The actions of a client on a resource: ``QUERY`` on a collection, the others on a channel."""
 
     QUERY = "query"
     SUBSCRIBE = "subscribe to"
@@ -44,10 +44,10 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The permission to do what was asked for.
+    """The permission for one action.
 
-    ``expires_at``: until when, in seconds since the Unix epoch; None: it does not expire. What a connection has open then
-    stays open as yet: no authorizer of this version gives a grant that expires.
+    ``expires_at``: end of the permission, in seconds since the Unix epoch; None: it does not expire. Open subscriptions are
+    not closed when it expires: no authorizer of this version issues a grant that expires.
     """
 
     expires_at: float | None = None

@@ -1,4 +1,4 @@
-"""What a handshake request says, and the principal that its address names: anonymous, or a user where that is trusted."""
+"""The fields of a handshake request, and the principal that its address names: anonymous, or a user if that is trusted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _attributes: msgspec.json.Decoder[dict[str, Any]] = exact_decoder(dict[str, Any]
 
 
 class HandshakeRejectedError(Exception):
-    """The upgrade is refused with an HTTP status; the text says why. ``headers``: what the answer needs besides."""
+    """The upgrade is refused with an HTTP status; the text gives the reason. ``headers``: further headers of the answer."""
 
     def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -37,7 +37,7 @@ class HandshakeRejectedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRequest:
-    """What an upgrade request says. ``query``: its parameters, the last one of each name; ``ip``: the peer's address."""
+    """The fields of an upgrade request. ``query``: its parameters, the last one of each name; ``ip``: the peer's address."""
 
     origin: str | None = None
     query: Mapping[str, str] = field(default_factory=dict)
@@ -91,7 +91,7 @@ def principal_of(handshake: HandshakeRequest, *, trust_user_parameter: bool) -> 
 
 
 def _anonymous(client: str | None) -> str | None:
-    """The user that is known by nothing but a secret of its own. The others see it, so it must not tell the secret."""
+    """The user id of a client known only by its secret. Other clients see the id, so it must not reveal the secret."""
     if client is None:
         return None
     if not _CLIENT.fullmatch(client):

@@ -51,8 +51,8 @@ def run_dev(settings: Settings, data_dir: Path, *, open_page: bool = False) -> N
 def _listen(settings: Settings) -> socket.socket:
     """The port that was asked for; where none was, the first free one from the default on."""
     if "port" in settings.model_fields_set:
-        return listen(settings.host, settings.port, settings.patience)
-    listener = listen_near(settings.host, settings.port, settings.patience)
+        return listen(settings.host, settings.port, settings.user_timeout)
+    listener = listen_near(settings.host, settings.port, settings.user_timeout)
     if (port := listener.getsockname()[1]) != settings.port:
         print(f"port {settings.port} is taken; using {port} (another: --port, or make demo PORT=...)", file=sys.stderr)
     return listener

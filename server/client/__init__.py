@@ -1,1 +1,1 @@
-"""One client, whatever its transport: carries out what its session decides."""
+"""One client, on any transport: carries out the actions of its session."""

@@ -1,6 +1,6 @@
-"""What a new connection is given, whatever its transport; and how the transports ask for it.
+"""Admission of new connections, the same for every transport.
 
-Admission has two steps. The acceptor checks what the handshake itself says and accepts the connection or rejects it with an
+Admission has two steps. The acceptor checks the handshake itself and accepts the connection or rejects it with an
 HTTP status. Then the authenticator, which may need a round trip, finds the principal; until then there is no ``Client``.
 """
 
@@ -35,12 +35,12 @@ class Connection(Protocol):
         """Send a message."""
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Send what is waiting, then end the connection."""
+        """Send the queued frames, then end the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What a connection was accepted with.
+    """The parameters of an accepted connection.
 
     ``transport``: ``websocket``, ``sse`` or ``poll``. ``principal``: None if it has to be authenticated first.
     """

@@ -1,4 +1,4 @@
-"""Work that goes on when the connection that caused it is closed; the server waits for it when it stops."""
+"""Tasks that outlast the connection that started them; the server waits for them when it stops."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Background:
         return task
 
     async def drain(self, timeout: float) -> None:
-        """Wait for what is going on; cancel what has not ended after ``timeout`` seconds."""
+        """Wait for the running tasks; cancel those that have not ended after ``timeout`` seconds."""
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=timeout)

@@ -1,9 +1,9 @@
-"""The channels of one client: carries out what its session decided about them.
+"""The channels of one client: carries out the actions of its session on them.
 
-Publishes are done in the order in which they came, and many can be on their way at once; when too many are, nothing more
-is read from the client until some are committed. They are carried out also if the connection closes meanwhile. A
-subscriber that does not take its messages is closed with a code that tells it to connect again and go on from its last
-position: messages cannot be conflated as live queries are.
+Publishes are done in the order of their arrival, and several can be in flight; when too many are, reading from the client
+pauses until some are committed. They are carried out also if the connection closes meanwhile. A subscriber that does not
+read its messages is closed with a code after which it reconnects and resumes from its last position: messages cannot be
+conflated as live queries are.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MAX_RECONNECT = 10.0  # up to this
 
 
 class ChannelClient:
-    """See the module. ``principal`` is who the client is, ``member`` how the channels see its connection."""
+    """See the module. ``principal`` is the authenticated client, ``member`` its connection as a member of channels."""
 
     __slots__ = (
         "_attempts",
@@ -76,7 +76,7 @@ class ChannelClient:
         self._intake = intake
         self._subscriptions: dict[ChannelRequest, ChannelSubscription] = {}
         self._joining: dict[ChannelRequest, asyncio.Task[None]] = {}
-        self._owed: set[str] = set()  # channels that the client asked for and was not given, by no fault of its own
+        self._owed: set[str] = set()  # requested channels that could not be opened because of a fault of the server
         self.refused: tuple[str, tuple[int, int]] | None = None  # see Client.refused
         self._to_publish: deque[Publish] = deque()
         self._publishing = 0
@@ -87,7 +87,7 @@ class ChannelClient:
 
     @property
     def settled(self) -> str | None:
-        """See ``Client.settled``: not while a channel is being opened or has yet to be given its past, nor without any."""
+        """See ``Client.settled``: None while a channel is being opened or awaits its history, and without channels."""
         if self._owed or any(request not in self._subscriptions and not request.ended for request in self._joining):
             return None
         if not self._subscriptions or any(held.waiting for held in self._subscriptions.values()):
@@ -101,11 +101,11 @@ class ChannelClient:
         return next((held.position for held in self._subscriptions.values()), "0/0"), channels
 
     def start(self) -> None:
-        """The connection is open: make it known. Nothing has to wait for that but presence."""
+        """The connection is open: register it. Only presence waits for that."""
         self._connect()
 
     def closed(self, *, clean: bool) -> None:
-        """The connection is closed. Its presence may come back within its timeout, unless the close was ``clean``."""
+        """The connection is closed. Its presence may resume within its timeout, unless the close was ``clean``."""
         self._closed = True
         for task in self._joining.values():
             task.cancel()
@@ -144,7 +144,7 @@ class ChannelClient:
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._reject(request, client_error(error, "subscribe_failed", channel=request.channel))
             return
-        # No await from here on: who is present, and every change after that.
+        # No await from here on: the presence list is followed by every later change.
         answer = self._session.joined(
             request,
             subscription.position,
@@ -287,7 +287,7 @@ class ChannelClient:
             self._connect()
 
     async def _connected(self) -> None:
-        """Wait until the connection is known; try again if that failed before."""
+        """Wait until the connection is registered; retry if that failed before."""
         if self._known is None or (self._known.done() and (self._known.cancelled() or self._known.exception())):
             self._connect()
         assert self._known is not None
@@ -300,7 +300,7 @@ class ChannelClient:
         await self._services.channels.disconnect(self._member.connection_id, clean=clean)
 
     def _direct(self, event: ChannelEvent) -> None:
-        """Something for this connection itself."""
+        """An event for this connection itself."""
         if event.error is not None:
             self._answer(RequestReference(), event.error)
             if isinstance(event.error, DisconnectedError):

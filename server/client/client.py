@@ -1,9 +1,9 @@
-"""One client: carries out what its session decides, whatever the transport.
+"""One client: carries out the actions of its session, on any transport.
 
-Channels are :mod:`server.client.channel_subscriptions`'s. This opens and cancels live queries and writes their events to the
-transport. While the transport is congested the live queries are paused, and when it has drained each is resumed with one
-event, the difference to the current rows. A slow client thus costs one remembered list per query, never a growing queue, and
-other clients are not delayed.
+:mod:`server.client.channel_subscriptions` handles channels. This module opens and cancels live queries and writes their
+events to the transport. While the transport is congested the live queries are paused, and when it has drained each is
+resumed with one event, the difference to the current rows. A slow client thus costs one stored list per query, never a
+growing queue, and other clients are not delayed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _log = structlog.get_logger("realtime.client")
 class Client:
     """The session and its subscriptions. Transports call ``start``, ``carry_out``, ``congest``, ``relieve`` and ``closed``.
 
-    ``principal`` is who the client is, ``member`` how the channels see its connection.
+    ``principal`` is the authenticated client, ``member`` its connection as a member of channels.
     """
 
     __slots__ = (
@@ -74,14 +74,14 @@ class Client:
         self._channels = ChannelClient(session, principal, member, services, transport, self._intake)
         self._transport = transport
         self._live: dict[LiveRequest, LiveSubscription] = {}
-        self._paused: dict[LiveRequest, None] = {}  # an ordered set: who waited longest comes first
+        self._paused: dict[LiveRequest, None] = {}  # an ordered set: the longest waiting first
         self._relieving = False  # the next one is resumed in the next turn of the loop
         self._tasks: set[asyncio.Task[None]] = set()
         self._budget: PlanningBudget | None = None  # made with the first live query: most connections have none
 
     @property
     def settled(self) -> str | None:
-        """The position up to which the transport was given everything of all channels; None while that cannot be said."""
+        """The position up to which the transport has all messages of all channels; None while there is no such position."""
         return self._channels.settled
 
     @property
@@ -100,7 +100,7 @@ class Client:
         self._channels.start()
 
     def carry_out(self, outputs: list[Output]) -> None:
-        """Do what the session decided."""
+        """Carry out the actions of the session."""
         for output in outputs:
             match output:
                 case bytes():
@@ -122,14 +122,14 @@ class Client:
                     self._transport.close(code, reason)
 
     def congest(self) -> None:
-        """The transport has become congested: pause what is not paused yet."""
+        """The transport has become congested: pause the live queries that are not paused yet."""
         for request, subscription in self._live.items():
             if request not in self._paused:
                 subscription.pause()
                 self._paused[request] = None
 
     def relieve(self) -> None:
-        """The transport has drained: resume until it is congested again. The others come first next time.
+        """The transport has drained: resume until it is congested again. The remaining queries are first next time.
 
         One in each turn of the event loop, because each is two lists of up to 10,000 rows to write and to compare.
         """
@@ -206,7 +206,7 @@ class Client:
         self._tasks.discard(task)
         self._intake.done(request.size)
         if not task.cancelled() and (failure := task.exception()) is not None:
-            _log.error("subscribe_broke", collection=request.collection, exc_info=failure)
+            _log.error("subscribe_crashed", collection=request.collection, exc_info=failure)
             self._reject(request, UnavailableError("the server failed to open this subscription"))
 
     def _send(self, payload: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a client is shown of an error, and what only the log is."""
+"""Errors as a client sees them, and the details that only the log gets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _log = structlog.get_logger("realtime.client")
 
 
 def client_error(error: Exception, event: str, **context: object) -> RealtimeError:
-    """``error`` as a client may see it. What it must not see is logged as ``event`` with ``context``."""
+    """``error`` as a client may see it. An internal error is logged as ``event`` with ``context``."""
     if isinstance(error, RealtimeError):
         return error
     if isinstance(error, AWAY):

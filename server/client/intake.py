@@ -1,8 +1,8 @@
-"""How much of what clients have asked for is still to be done; where that is too much, nothing more is read from a client.
+"""The bytes of pending requests; above a bound, reading from clients is paused.
 
-A request that waits (for its turn to be planned, for the database) holds several times what it has as text. So the text
-that waits is bounded for each connection, and for all together. Beyond the latter a connection is not read from while it has
-anything waiting itself, so one that asks for little is read from whatever the others do.
+A pending request (it waits to be planned, or for the database) takes several times the memory of its text. So the text of
+pending requests is bounded for each connection, and for all together. Beyond the latter bound reading is paused for each
+connection that has a pending request, so a connection without one is never held back by others.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SharedIntake:
         return self._pending >= self._most
 
     def count(self, size: int) -> None:
-        """Add ``size`` bytes to what waits (negative: they are done). Below the bound held ones are read from again."""
+        """Add ``size`` bytes to the pending ones (negative: done). Below the bound held connections are read from again."""
         was_full = self.full
         self._pending += size
         if was_full and not self.full:

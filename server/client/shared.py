@@ -1,4 +1,4 @@
-"""What all connections of a server share."""
+"""The state that all connections of a server share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["SharedServices"]
 
 @dataclass(frozen=True, slots=True)
 class SharedServices:
-    """The engine's two services, who may use them, and what is built once for everybody who speaks the same form.
+    """The engine's two services, the authorizer, and one encoder per form.
 
     ``text`` and ``packed`` are WebSocket frames, ``blocks`` those of an event stream, ``plain`` the JSON of poll answers.
     ``observer`` is called for every write.

@@ -20,17 +20,17 @@ class Transport(Protocol):
 
     @property
     def congested(self) -> bool:
-        """True from the moment too much is waiting to be sent until enough of it has gone."""
+        """True from the moment too many bytes are queued until enough of them are sent."""
 
     @property
     def over_limit(self) -> bool:
-        """True while so much is waiting that what cannot be conflated must not be added."""
+        """True while so many bytes are queued that messages that cannot be conflated must not be added."""
 
     def write(self, frame: Frame) -> None:
-        """Write a frame, behind what waits. Nothing is written once the connection is being closed."""
+        """Write a frame behind the queued ones. A closing connection drops it."""
 
     def hold(self, held: bool) -> None:
-        """Take nothing more from the client while ``held``: what it has sent is still being worked on."""
+        """Pause reading from the client while ``held``: its messages are still being carried out."""
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Write what is waiting, then end the connection."""
+        """Write the queued frames, then end the connection."""

@@ -1,1 +1,1 @@
-"""What all HTTP ends share: problem documents and the check of origins."""
+"""The common part of all HTTP routes: problem documents and the check of origins."""

@@ -1,7 +1,7 @@
-"""Which requests another web site could have caused.
+"""Detection of requests that another web site could have caused.
 
-A page from elsewhere can make the developer's browser send requests here. Two things stop it: the request must come
-from our own origin, and our host name must be one that no stranger's DNS can point at this machine (DNS rebinding):
+A page of another site can make the developer's browser send requests here. Two checks prevent it: the request must have
+the server's own origin, and its host name must be one that foreign DNS cannot point at this machine (DNS rebinding):
 ``localhost``, an IP address, or a name that was allowed.
 """
 
@@ -16,7 +16,7 @@ __all__ = ["why_refused"]
 
 
 def why_refused(request: Request, allowed_hosts: frozenset[str]) -> str | None:
-    """Why this request may come from another site, in plain words; None if it cannot."""
+    """The reason why this request may come from another site, as a text; None if it cannot."""
     host = request.headers.get("host", "")
     name = _host_name(host)
     if not _is_ours(name) and name not in allowed_hosts:

@@ -30,7 +30,7 @@ BY_CODE: Mapping[ErrorCode, HTTPStatus] = {
     ErrorCode.CHANNEL_FULL: HTTPStatus.CONFLICT,
     ErrorCode.PRESENCE_REJECTED: HTTPStatus.BAD_REQUEST,
 }
-"""The HTTP status of each code, unless a problem says otherwise."""
+"""The HTTP status of each code, unless a problem sets another one."""
 
 
 class ProblemDocument(BaseModel):
@@ -70,7 +70,7 @@ class ProblemError(Exception):
 
 
 def problem_of(error: Exception) -> ProblemError | None:
-    """``error`` as a client may see it; None: a fault of the server, of which the log says more."""
+    """``error`` as a client may see it; None: a fault of the server, with details in the log."""
     match error:
         case ProblemError():
             return error
@@ -92,7 +92,7 @@ def wrong_fields(error: ValidationError) -> ProblemError:
 
 
 def _in_words(wrong: ErrorDetails) -> str:
-    """What pydantic says, but not with a regular expression: ours are of names and texts, and of positions."""
+    """pydantic's message, without a regular expression: those of this API match names, texts and positions."""
     if wrong["type"] != "string_pattern_mismatch":
         return wrong["msg"]
     excludes = wrong["ctx"]["pattern"].startswith("^[^")

@@ -1,1 +1,1 @@
-"""What connections need of the engine, as interfaces."""
+"""Interfaces of the engine that connections use."""

@@ -1,4 +1,4 @@
-"""What the server needs of the channels: the seam between a connection and ``engine.channels``.
+"""The channel service as connections use it: the interface between ``server`` and ``engine.channels``.
 
 Everything is called in the event loop; ``deliver`` is called synchronously. An event is a whole message of the protocol,
 encoded once: the same bytes go to every subscriber.
@@ -39,31 +39,31 @@ class ChannelSubscription(Protocol):
 
     @property
     def position(self) -> str:
-        """Nothing after this one can be missed."""
+        """The position after which no message can be missed."""
 
     @property
     def waiting(self) -> bool:
-        """True while messages of the past are still to come, and later ones with them."""
+        """True while messages of the history, and later ones behind them, are still to be delivered."""
 
     @property
     def recovered(self) -> bool | None:
-        """Whether everything after ``since`` follows; None if it was not asked for."""
+        """Whether all messages after ``since`` follow; None if ``since`` was not given."""
 
     def presence_json(self) -> bytes | None:
-        """``{"users":[…],"count":n}`` as of now; None if presence was not asked for."""
+        """``{"users":[…],"count":n}`` as of now; None if presence was not requested."""
 
     def begin(self) -> None:
-        """Deliver what was asked for of the past, and everything after it in order."""
+        """Deliver the requested history, and every message after it in order."""
 
     def cancel(self) -> None:
-        """Deliver nothing more; a member with presence leaves. After ``disconnect`` there is nothing to cancel."""
+        """Stop delivering; a member with presence leaves. Not needed after ``disconnect``."""
 
 
 class ChannelService(Protocol):
     """The channel service. Every method raises ``RealtimeError`` with the protocol's code if it is refused."""
 
     async def connect(self, member: Member, deliver: Deliver) -> None:
-        """Make the connection known. ``deliver`` gets what is sent to it without a subscription, and why it must end.
+        """Register the connection. ``deliver`` gets its messages without a subscription, and the reason if it must end.
 
         Returns when the connection's row is committed.
         """
@@ -82,12 +82,12 @@ class ChannelService(Protocol):
         deliver: Deliver,
         deliver_block: DeliverBlock | None = None,
     ) -> ChannelSubscription:
-        """Open a subscription; nothing is delivered before ``begin()``. ``deliver_block`` takes several events at once."""
+        """Open a subscription; delivery starts with ``begin()``. ``deliver_block`` takes several events at once."""
         ...
 
     @property
     def epoch(self) -> str:
-        """What the positions it gives out belong to."""
+        """The epoch of its positions."""
         ...
 
     async def recorded(self) -> None:
@@ -98,7 +98,7 @@ class ChannelService(Protocol):
         ...
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
-        """Change what the others see of a member that is present in ``channel``. Returns when they were told."""
+        """Change the visible state of a member that is present in ``channel``. Returns when it was delivered."""
 
     def status(self) -> Mapping[str, int]:
         """Figures for ``/health``."""

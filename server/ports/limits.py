@@ -1,4 +1,4 @@
-"""What one connection may cost, whatever carries it."""
+"""Limits of one connection, the same for every transport."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ __all__ = ["ConnectionLimits"]
 class ConnectionLimits:
     """Sizes in bytes, times in seconds.
 
-    A message above ``message_size`` is thrown away and answered with an error; above ``message_hard_cap`` the
-    connection is closed. ``stall_timeout``: a congested connection from which nothing could be sent for so long is
-    dropped. ``ping_interval``, ``missed_pings``: silence for so many pings in a row drops it as well. ``close_timeout``: so
-    long the other side has to answer a close frame. ``authentication_timeout``: a client that was not authenticated within
-    this time is refused. ``early_size``: when the client has sent more than this before it was authenticated, nothing more
-    is read from it until it is.
+    A message above ``message_size`` is discarded and answered with an error; above ``message_hard_cap`` the connection is
+    closed. ``stall_timeout``: drop a congested connection after this many seconds without progress. ``ping_interval``,
+    ``missed_pings``: drop a connection after this many unanswered pings in a row. ``close_timeout``: time for the peer to
+    answer a close frame. ``authentication_timeout``: reject a client that is not authenticated within this time.
+    ``early_size``: pause reading from a client that has sent more than this before it is authenticated.
     """
 
     message_size: int = 128 * 1024

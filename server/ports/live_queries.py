@@ -1,4 +1,4 @@
-"""What the server needs of the live queries: the seam between a connection and ``engine.live``.
+"""The live query service as connections use it: the interface between ``server`` and ``engine.live``.
 
 Everything is called in the event loop; ``deliver`` is called synchronously.
 """
@@ -25,7 +25,7 @@ class LiveEvent(Protocol):
 
     @property
     def reset(self) -> bool:
-        """True: forget the list, the changes build a new one."""
+        """True: discard the list, the changes build a new one."""
 
     @property
     def changes_json(self) -> bytes:
@@ -33,7 +33,7 @@ class LiveEvent(Protocol):
 
     @property
     def error(self) -> QueryRejectedError | None:
-        """Why the subscription ended by itself; None: it goes on."""
+        """The reason why the server ended the subscription; None: it continues."""
 
     @property
     def committed_at(self) -> int | None:
@@ -57,17 +57,17 @@ class LiveSubscription(Protocol):
 
     @property
     def epoch(self) -> str:
-        """What positions to resume from count within."""
+        """The epoch of the positions to resume from."""
 
     @property
     def recovered(self) -> bool | None:
-        """Whether it goes on where the client was; None if that was not asked for."""
+        """Whether it resumes from the client's position; None if no position was given."""
 
     def begin(self) -> None:
-        """Deliver the current rows (or what the client has missed) now, and everything after them in order."""
+        """Deliver the current rows (or the missed changes) now, and every later change in order."""
 
     def cancel(self) -> None:
-        """Deliver nothing more."""
+        """Stop delivering."""
 
     def pause(self) -> None:
         """Stop delivering; the list delivered so far is remembered."""

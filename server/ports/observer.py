@@ -1,4 +1,4 @@
-"""What the server reports about its writing: the port that metrics plug into."""
+"""The interface through which the server reports its writes to metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["WriteObserver"]
 
 
 class WriteObserver(Protocol):
-    """Observes what is written to clients. Called in the event loop for every write, so it must be quick and not raise."""
+    """Observes writes to clients. Called in the event loop for every write, so it must be quick and not raise."""
 
     def wrote(self, transport: str, size: int, latencies: Sequence[tuple[int, int]]) -> None:
         """Messages were handed to the socket of a ``transport`` (``websocket``, ``sse`` or ``poll``).

@@ -1,4 +1,4 @@
-"""The REST API, for servers: endpoints over named queries, their description, and who may use them."""
+"""The REST API, for servers: endpoints over named queries, their OpenAPI description, and access control."""
 
 from server.rest.app import ENDPOINTS, Rest
 

@@ -1,8 +1,8 @@
-"""Who may use the REST API: whoever has the key; without a key, programs on this machine.
+"""Access to the REST API: by the key; without a configured key, from this machine only.
 
-The API is for servers: it sees everything and may do everything. A request that came through a proxy looks as if it
-came from this machine, so without a key such requests are refused, and so is what another web site could have made a
-browser on this machine send.
+The API is for servers: it reads and writes everything. A request through a proxy looks as if it came from this machine, so
+without a key such requests are refused, and so are requests that another web site could have made a browser on this
+machine send.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
 class Access:
-    """``key``: what requests must carry as ``Authorization: Bearer KEY``; None: only this machine is let in."""
+    """``key``: what requests must carry as ``Authorization: Bearer KEY``; None: only this machine has access."""
 
     def __init__(self, key: str | None) -> None:
         self._key = key

@@ -60,7 +60,7 @@ class Rest:
         key: see :class:`server.rest.access.Access`.
         pool_size: database connections at most.
         message_size: bytes of a message's data that are read at all; the database has the limit.
-        recorded: waits until what is committed now can be read back; else the history lags by a moment.
+        recorded: waits until the messages committed by now can be read back; else the history lags by a moment.
         pooled: ``dsn`` is that of a pooler.
     """
 
@@ -93,14 +93,14 @@ class Rest:
             configure=_configure if pooled else _configure_own,
             row_factory=psycopg.rows.dict_row,
             restored=True,
-            fresh=0.0,  # a request is not tried again: whatever died while idle is replaced before it is used
+            fresh=0.0,  # a request is not retried: connections that broke while idle are replaced before use
         )
 
     @property
     def mount(self) -> Mount:
-        """The API below ``/realtime``, whatever characters the rest of the path has."""
+        """The API below ``/realtime``, for any characters in the rest of the path."""
         mount = Mount("/realtime", self)
-        # Starlette's own pattern stops at a line break, and what it does not match gets an answer without a code.
+        # Starlette's own pattern stops at a line break, and a path that it does not match gets an answer without a code.
         mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
         return mount
 
@@ -202,7 +202,7 @@ class _Time(Loader):
 
 
 async def _flush(connection: psycopg.AsyncConnection[DictRow], *, transaction: bool) -> None:
-    """What a request is told to be stored survives a crash."""
+    """An acknowledged write survives a crash."""
     await connection.execute(query("engine_at_least_local").encode(), {"transaction": transaction})
 
 
@@ -224,7 +224,7 @@ def _encoded(answer: Answer) -> bytes | None:
 
 
 def _segments(scope: Scope) -> tuple[str, ...]:
-    """What comes after ``/realtime``, each part decoded. Raises ``ProblemError`` if it is no UTF-8."""
+    """The parts of the path after ``/realtime``, each decoded. Raises ``ProblemError`` if it is no UTF-8."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     try:
         parts = [unquote_to_bytes(part).decode() for part in raw.partition(b"?")[0].split(b"/")[2:]]

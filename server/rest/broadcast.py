@@ -1,4 +1,4 @@
-"""The endpoint for what is not for one channel: everybody, some users, several channels."""
+"""The endpoint for messages to all connections, to users, or to several channels."""
 
 from __future__ import annotations
 

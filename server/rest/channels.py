@@ -83,14 +83,12 @@ async def _kick(call: Call) -> Kicked:
 
 
 async def _messages(call: Call) -> dict[str, object]:
-    asked, channel = call.query_as(MessageQuery), call.path["id"]
+    query, channel = call.query_as(MessageQuery), call.path["id"]
     await call.recorded()
     rows = await call.rows(
-        "rest_messages", channel=channel, before=asked.before, limit=asked.limit + 1, bytes=_PAGE_BYTES
+        "rest_messages", channel=channel, before=query.before, limit=query.limit + 1, bytes=_PAGE_BYTES
     )
-    page = rows[
-        -asked.limit :
-    ]  # one more than asked for was looked for: then there are earlier ones, and it is the first
+    page = rows[-query.limit :]  # the query reads one row more than the limit: if it is there, earlier messages exist
     messages = [shown(StoredMessage, {"type": "message", "channel": channel, **row}) for row in page]
     before = page[0]["position"] if page and page[0]["found"] > len(page) else None
     [now] = await call.rows("rest_epoch")
@@ -98,10 +96,10 @@ async def _messages(call: Call) -> dict[str, object]:
 
 
 async def _list(call: Call) -> dict[str, object]:
-    asked = call.query_as(ChannelQuery)
-    rows = await call.rows("rest_channels", after=asked.after, limit=asked.limit + 1, closed=asked.closed)
-    page = rows[: asked.limit]
-    following = page[-1]["name"] if len(rows) > asked.limit else None
+    query = call.query_as(ChannelQuery)
+    rows = await call.rows("rest_channels", after=query.after, limit=query.limit + 1, closed=query.closed)
+    page = rows[: query.limit]
+    following = page[-1]["name"] if len(rows) > query.limit else None
     return shown(ChannelList, {"channels": [shown(Channel, row) for row in page], "next": following})
 
 
@@ -128,7 +126,7 @@ async def _close(call: Call) -> None:
 
 
 def _settings(body: BaseModel) -> str:
-    """What was given, under the columns' names; seconds as PostgreSQL reads intervals."""
+    """The given fields under the columns' names; seconds as PostgreSQL reads intervals."""
     given: dict[str, Any] = body.model_dump(exclude_unset=True, exclude={"name", "created_by"})
     for name in ("ttl", "presence_timeout", "typing_timeout"):
         if given.get(name) is not None:

@@ -34,10 +34,10 @@ class UserQuery(BaseModel):
 
 
 async def _list(call: Call) -> dict[str, object]:
-    asked = call.query_as(ConnectionQuery)
-    rows = await call.rows("rest_connections", user_id=asked.userId, after=asked.after, limit=asked.limit + 1)
-    page = rows[: asked.limit]
-    following = page[-1]["id"] if len(rows) > asked.limit else None
+    query = call.query_as(ConnectionQuery)
+    rows = await call.rows("rest_connections", user_id=query.userId, after=query.after, limit=query.limit + 1)
+    page = rows[: query.limit]
+    following = page[-1]["id"] if len(rows) > query.limit else None
     return shown(ConnectionList, {"connections": [shown(Connection, row) for row in page], "next": following})
 
 

@@ -1,4 +1,4 @@
-"""The API's description as a page, made once from the OpenAPI document; no scripts, and nothing from elsewhere."""
+"""The API's description as a page, made once from the OpenAPI document; no scripts, no external resources."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _table(rows: Sequence[tuple[str, _Schema, str, bool]], schemas: _Schema) -> 
 
 
 def _type(schema: _Schema, schemas: _Schema, depth: int = 0) -> str:
-    """A schema in a few words; objects of our own are told by their fields."""
+    """A schema in a few words; an object of the API is described by its fields."""
     if "$ref" in schema:
         resolved = _resolved(schema, schemas)
         names = ", ".join(resolved.get("properties", ()))

@@ -1,4 +1,4 @@
-"""What an endpoint is: everything that serving it and describing it need, said once."""
+"""The definition of an endpoint: one source for serving it and for describing it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["Answer", "Call", "Endpoint", "shown"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 Answer = BaseModel | Mapping[str, object] | None
-"""What a handler returns: the described model, the same as a mapping made by :func:`shown`, or nothing."""
+"""The result of a handler: the described model, the same as a mapping made by :func:`shown`, or None."""
 
 
 def shown(model: type[BaseModel], row: Mapping[str, object]) -> dict[str, object]:
-    """A row as ``model`` describes it. Not validated: what is in the tables is to be seen, whoever put it there."""
+    """A row as ``model`` describes it. Not validated: rows that other programs wrote are shown as they are."""
     return {said.serialization_alias or name: row[name] for name, said in model.model_fields.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, checked. ``raw``: the body's fields as the JSON text they came in. ``recorded`` waits until what is
-    committed now can be read back.
+    """One request, checked. ``raw``: the body's fields as the JSON text they came in. ``recorded`` waits until the
+    messages committed by now can be read back.
     """
 
     connection: psycopg.AsyncConnection[DictRow]

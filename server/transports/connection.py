@@ -1,10 +1,10 @@
-"""What the connections of all transports share: state, authentication, the client, and the queue of what it is sent.
+"""The common part of the connections of all transports: state, authentication, the client, and its send queue.
 
-A transport says how bytes are written: it takes frames from ``queue`` when it can write, and reports them with ``_wrote``.
+A transport writes the bytes: it takes frames from ``queue`` when it can write, and reports them with ``_wrote``.
 When more than ``buffer_size`` bytes wait, the connection is congested: its live queries are paused and nothing more is read
-from the client, so a client that does not take its answers cannot ask for more either. Below a quarter of that both go on.
-Messages of channels cannot be paused: they are added up to ``backlog`` bytes, and past that the connection is closed. Each
-client can thus make the server hold ``backlog`` bytes plus one event, whatever happens in the database.
+from the client, so a client that does not read its answers cannot send more requests. Below a quarter of that both resume.
+Messages of channels cannot be paused: they are queued up to ``backlog`` bytes, and past that the connection is closed. Each
+client can thus make the server hold ``backlog`` bytes plus one event at most.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ClientConnection:
     """A base. The theory of operation of ``state`` is in :mod:`server.session.lifecycle`.
 
     A transport calls ``_authenticate`` when it is ready, ``_open`` when that has succeeded, ``_release`` when it is closed.
-    ``congested``: too much waits to be written. ``held``: what the client has sent is still being worked on.
+    ``congested``: too much waits to be written. ``held``: messages of the client are still being carried out.
     """
 
     def __init__(self, admission: Admission, wire: Wire) -> None:
@@ -69,7 +69,7 @@ class ClientConnection:
             self._authentication.cancel()
 
     def _authenticate(self) -> asyncio.Task[Principal] | None:
-        """Open the connection, if its principal is known; else the task that finds it.
+        """Open the connection, if its principal is known; else return the task that finds it.
 
         The task raises ``RealtimeError``, and is cancelled if the connection ends meanwhile.
         """
@@ -89,13 +89,13 @@ class ClientConnection:
         self._client.start()
 
     def _release(self, *, clean: bool) -> None:
-        """Give back what the client holds, if that was not done. ``clean``: the client ended the connection on purpose."""
+        """Release the client's subscriptions, once. ``clean``: the client ended the connection on purpose."""
         client, self._client = self._client, None
         if client is not None:
             client.closed(clean=clean)
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Write what is waiting, then end the connection."""
+        """Write the queued frames, then end the connection."""
         raise NotImplementedError
 
     # Writing.
@@ -105,7 +105,7 @@ class ClientConnection:
         self.write(self.wire.own(payload))
 
     def write(self, frame: Frame) -> None:
-        """Write a frame, behind what waits. Nothing is written once the connection is being closed."""
+        """Write a frame behind the queued ones. A closing connection drops it."""
         if self.state is not State.OPEN:
             return
         queue = self.queue
@@ -156,11 +156,11 @@ class ClientConnection:
 
     @property
     def reading_paused(self) -> bool:
-        """Whether nothing is read from the client now."""
+        """Whether reading from the client is paused."""
         return self.congested or self.held
 
     def hold(self, held: bool) -> None:
-        """Take nothing more from the client while ``held``."""
+        """Pause reading from the client while ``held``."""
         if held != self.held and not self.closing:
             self.held = held
             self._pause_or_resume_reading()

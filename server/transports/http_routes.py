@@ -69,7 +69,7 @@ _end = msgspec.json.Decoder(_End)
 
 
 def transport_routes(sessions: HttpSessions, allowed_origins: Sequence[str]) -> list[BaseRoute]:
-    """The routes. ``allowed_origins``: whose pages may read the answers; ``*`` is any."""
+    """The routes. ``allowed_origins``: origins whose pages may read the answers; ``*`` is any."""
     transports = _Transports(sessions)
     return [
         Route(f"/realtime/{name}", _cross_origin(_Endpoint(method, handler), method, allowed_origins))
@@ -90,7 +90,7 @@ _Handler = Callable[[Request, Send], Awaitable[Response | None]]
 
 
 class _Endpoint:
-    """One address: what goes wrong in ``handler`` becomes a problem document."""
+    """One address: an error in ``handler`` becomes a problem document."""
 
     def __init__(self, method: str, handler: _Handler) -> None:
         self._method = method
@@ -122,7 +122,7 @@ class _Endpoint:
 
 
 class _Transports:
-    """What is done at each address."""
+    """The handler of each address."""
 
     def __init__(self, sessions: HttpSessions) -> None:
         self._sessions = sessions

@@ -89,5 +89,5 @@ class HttpSessions:
         self._acceptor.closed(connection)
 
     def ended(self, connection: HttpConnection) -> None:
-        """Nothing of the session is of use any more."""
+        """Remove the session."""
         self._sessions.pop(connection.secret, None)

@@ -1,4 +1,4 @@
-"""Notices that a client takes nothing of what was written."""
+"""Detects a client that does not read the written bytes."""
 
 from __future__ import annotations
 

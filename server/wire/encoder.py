@@ -1,4 +1,4 @@
-"""What goes over the wire, built once however many connections it goes to.
+"""Encoders: each message is built once for all its receivers.
 
 A server's WebSocket frames are not masked (RFC 6455, 5.1), so the bytes of a message are the same for every receiver. The
 same holds for the other forms: MessagePack frames, blocks of an event stream, and the plain JSON of poll answers.
@@ -53,8 +53,8 @@ def _text_snapshot(head: bytes, tail: bytes) -> bytes:
 class EventFrames:
     """The frames of the event being delivered: subscribers with the same head share one.
 
-    A window hands an event to all its subscribers before the next event begins, so remembering one event is enough.
-    ``share`` makes of the tail what all of them share, ``build`` the frame of a head and that.
+    A window delivers an event to all its subscribers before the next event begins, so a cache of one event is enough.
+    ``share`` encodes the common tail, ``build`` the frame of a head and that tail.
     """
 
     __slots__ = ("_build", "_event", "_frames", "_share", "_tail")

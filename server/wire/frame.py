@@ -1,4 +1,4 @@
-"""A message in a transport's own form: what connections queue and write."""
+"""A message in a transport's own form, as connections queue and write it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Frame", "Opened"]
 
 
 class Opened(NamedTuple):
-    """What a client is sent when a channel is open. ``recovered``: whether everything after its place follows."""
+    """The message to a client when a channel is open. ``recovered``: whether everything after its place follows."""
 
     channel: str
     position: str
@@ -20,7 +20,7 @@ class Frame:
 
     Args:
         data: the bytes.
-        channel: the channel they are about, which keeps its order; None: nothing overtakes the frame, in either direction.
+        channel: the channel they belong to, which keeps its order; None: no frame overtakes this one, nor this one another.
         priority: of the highest of them; higher is not queued behind lower of other channels.
         key: a channel message's position as numbers.
         committed_at: when they were committed, in microseconds since 1970; None: they are no commit's effect.

@@ -1,8 +1,8 @@
-"""What waits to be written to a connection: higher priority overtakes lower of other channels.
+"""The frames that wait to be written to a connection: higher priority overtakes lower of other channels.
 
-Invariant: what is about one channel keeps its order. So a channel moves forward as a whole, as far as its highest message
-lets it. A client's own answers and the events of live queries are about anything: nothing overtakes them, in either
-direction.
+Invariant: the frames of one channel keep their order. So a channel moves forward as a whole, as far as the priority of its
+highest message allows. Answers to requests and events of live queries belong to no channel: no frame overtakes them, and
+they overtake none.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SendQueue:
         return bool(self._frames)
 
     def __iter__(self) -> Iterator[Frame]:
-        """What waits; in no order."""
+        """The queued frames, in no order."""
         return iter(self._frames)
 
     def add(self, frame: Frame) -> None:
@@ -63,7 +63,7 @@ class SendQueue:
         return taken
 
     def clear(self) -> None:
-        """Forget what waits."""
+        """Drop the queued frames."""
         self._frames.clear()
         self.size = 0
 

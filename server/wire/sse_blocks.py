@@ -1,7 +1,6 @@
-"""Blocks of an event stream (WHATWG HTML, 9.2), built once for all who are sent them.
+"""Blocks of an event stream (WHATWG HTML, 9.2), built once for all their receivers.
 
-A block is built without its end, because only the stream it goes to knows whether it may carry an id: ``END`` or ``mark``
-completes it.
+A block is built without its end, because each stream decides whether it may carry an id: ``END`` or ``mark`` completes it.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def _type_of(payload: bytes) -> bytes:
 
 
 def mark(id: str) -> bytes:
-    """Ends a block, or is one of its own, with an id: what the client says when it comes back."""
+    """Ends a block, or is one of its own, with an id: the client returns it when it reconnects."""
     return f"id: {id}\n\n".encode()
 
 
@@ -52,7 +51,7 @@ def comment(text: str) -> bytes:
 
 
 def retry(delay: float) -> bytes:
-    """How many seconds a client shall wait before it comes back."""
+    """The seconds for which a client shall wait before it reconnects."""
     return f"retry: {round(delay * 1000)}\n\n".encode()
 
 

@@ -1,1 +1,1 @@
-"""What server-sent events and long polling share: connections that send by POST."""
+"""The common part of server-sent events and long polling: connections that send by POST."""

@@ -1,6 +1,6 @@
-"""The connection of a client without a socket of its own: what an event stream and long polling have in common.
+"""The connection of a client without a socket of its own: the common part of event streams and long polling.
 
-What the client sends comes by POST, and waits while nothing is to be read from it.
+The client's messages arrive by POST, and wait while reading from it is paused.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class SessionStore(Protocol):
     """Keeps the sessions."""
 
     def released(self, connection: Any) -> None:
-        """The client was released; what waits for it may still be fetched. May be called again."""
+        """The client was released; its queued messages may still be fetched. May be called again."""
 
     def ended(self, connection: Any) -> None:
-        """The session can be forgotten."""
+        """The session can be removed."""
 
 
 class HttpConnection(ClientConnection):
-    """A base; a transport says where the bytes go. ``HttpSessions`` accepts it and has it authenticated."""
+    """A base; a transport writes the bytes. ``HttpSessions`` accepts it and has it authenticated."""
 
     def __init__(self, secret: str, admission: Admission, wire: Wire, store: SessionStore) -> None:
         super().__init__(admission, wire)
@@ -42,7 +42,7 @@ class HttpConnection(ClientConnection):
         self.inbox = Inbox(self)
 
     def authenticate(self) -> asyncio.Task[Principal] | None:
-        """Open the session, if its principal is known; else the task that finds it, to be followed by ``open``."""
+        """Open the session, if its principal is known; else return the task that finds it, to be followed by ``open``."""
         return self._authenticate()
 
     def open(self, principal: Principal) -> None:
@@ -50,7 +50,7 @@ class HttpConnection(ClientConnection):
         self._open(principal)
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Send the close code as the last message, behind what waits."""
+        """Send the close code as the last message, behind the queued ones."""
         if self.closing:
             return
         opened = self.state is State.OPEN
@@ -71,12 +71,12 @@ class HttpConnection(ClientConnection):
         self.close(CloseCode.NORMAL, "the client has ended the session")
 
     def release(self) -> None:
-        """Give back what the client has subscribed to."""
+        """Release the client's subscriptions."""
         self._release(clean=self._clean_close)
         self._store.released(self)
 
     def end(self) -> None:
-        """No request will come any more: forget the session."""
+        """No request will follow: remove the session."""
         if self.state is State.CLOSED:
             return
         self._enter(State.CLOSED)
@@ -84,7 +84,7 @@ class HttpConnection(ClientConnection):
         self.release()
         self._store.ended(self)
 
-    # What the client sends.
+    # Messages of the client.
 
     async def room(self) -> bool:
         """Wait until the client's next message can be taken; False: the session ends, and none is taken any more."""
@@ -104,6 +104,6 @@ class HttpConnection(ClientConnection):
             self._room = None
 
     def _taken(self) -> None:
-        """The client has taken something."""
+        """The client has read some bytes."""
         if self.queue.size + self._unconfirmed <= self._limits.buffer_size // 4:
             self._relieve()

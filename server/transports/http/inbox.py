@@ -1,4 +1,4 @@
-"""What a client without a socket sends: batches of messages, each carried out once and in order."""
+"""The messages of a client without a socket: batches of messages, each carried out once and in order."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class Inbox:
         return True
 
     async def carry_out(self, messages: Sequence[bytes]) -> bool:
-        """Do what an accepted batch says, after the batches before it; waits while the client is held back.
+        """Carry out an accepted batch after the batches before it; waits while reading from the client is paused.
 
-        False: the session ended before all was done.
+        False: the session ended before the batch was done.
         """
         try:
             async with self._lock:

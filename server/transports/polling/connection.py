@@ -1,7 +1,7 @@
-"""Long polling: messages wait, numbered, until a request fetches them and a later one says that they arrived.
+"""Long polling: messages wait, numbered, until a request fetches them and a later one acknowledges them.
 
-The cursor is the number of the last message that an answer holds. A request acknowledges all up to its cursor and gets what
-comes after, so an answer that was lost is simply given again, and nothing is doubled. One request waits at a time. Until a
+The cursor is the number of the last message that an answer holds. A request acknowledges all up to its cursor and gets the
+messages after it, so a lost answer is sent again and no message is delivered twice. One request waits at a time. Until a
 message has been given its number, those of higher priority can overtake it.
 """
 
@@ -22,7 +22,7 @@ _MAX_BYTES = 256 * 1024
 
 
 class PollConnection(HttpConnection):
-    """A client that asks for its messages. ``timeout``: seconds without a request until its session is closed."""
+    """A client that fetches its messages. ``timeout``: seconds without a request until its session is closed."""
 
     def __init__(self, secret: str, admission: Admission, store: SessionStore, timeout: float) -> None:
         super().__init__(secret, admission, admission.services.plain, store)
@@ -36,13 +36,13 @@ class PollConnection(HttpConnection):
 
     @property
     def finished(self) -> bool:
-        """True when the client has been given the last message and has said so."""
+        """True when the client has acknowledged the last message."""
         return self.closing and not self._given and not self.queue
 
     async def wait(self, cursor: int, timeout: float) -> tuple[int, list[bytes]]:
         """Answer a request: the new cursor and the messages; none after ``timeout`` seconds, or if a later request comes.
 
-        Raises ``ProblemError`` for a cursor that was never given. When cancelled, nothing counts as given.
+        Raises ``ProblemError`` for a cursor that no answer had. When cancelled, no message counts as sent.
         """
         if cursor > self._handed:
             raise ProblemError(
@@ -89,7 +89,7 @@ class PollConnection(HttpConnection):
         self._taken()
 
     def _batch(self) -> tuple[int, list[bytes]]:
-        """What was given and has not arrived, and then what is next, as far as there is room."""
+        """The unacknowledged messages, then the next ones, as far as there is room."""
         frames = self.queue.take(_MAX_BYTES - self._unconfirmed, at_least=0 if self._given else 1)
         self._given.extend([frame.data for frame in frames])
         self._unconfirmed += sum([frame.size for frame in frames])
@@ -98,7 +98,7 @@ class PollConnection(HttpConnection):
         return self._handed, list(self._given)
 
     def _expect(self) -> None:
-        """No request waits; the next one must come in time."""
+        """No request waits; the next one must arrive in time."""
         if self._expiry is not None:
             self._expiry.cancel()
         self._expiry = self._loop.call_later(self._timeout, self.end)

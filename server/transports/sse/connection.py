@@ -1,9 +1,9 @@
 """Server-sent events: the stream is the session.
 
 Blocks wait in the send queue, where those of higher priority can overtake others, until the writer takes some, which it
-does between two transactions. Which ids they have is :mod:`server.transports.sse.progress`'s; here they are put at the
-ends of blocks, and behind what is taken at once. The stream is written as plain ASGI: the ready-made libraries take
-one event at a time, encode it per client, and do not say when the client has taken it.
+does between two transactions. :mod:`server.transports.sse.progress` determines their ids; this module puts them at the
+ends of blocks, and behind the blocks of one write. The stream is written as plain ASGI: the ready-made libraries take
+one event at a time, encode it per client, and do not report when the client has read it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from server.wire.sse_blocks import END, comment, mark, retry
 __all__ = ["GONE_ID", "SseConnection"]
 
 GONE_ID: Final = "disconnected"
-"""The id of the last block if the client shall not come back by itself."""
+"""The id of the last block if the client shall not reconnect by itself."""
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -39,12 +39,12 @@ _HEADERS = [
 ]
 _RETRY = retry(1.0)
 _PING = comment("ping")
-_MAX_BYTES: Final = 256 * 1024  # that are taken at once: nothing can overtake them any more
+_MAX_BYTES: Final = 256 * 1024  # of one write: no other block can overtake them
 _SUBSCRIBED = b"event: subscribed\n"
 
 
 class SseConnection(HttpConnection):
-    """A client over one streaming answer. ``epoch``: what the positions of its ids belong to."""
+    """A client over one streaming answer. ``epoch``: the epoch of the positions in its ids."""
 
     def __init__(self, secret: str, admission: Admission, store: SessionStore, epoch: str) -> None:
         super().__init__(secret, admission, admission.services.blocks, store)
@@ -132,7 +132,7 @@ class SseConnection(HttpConnection):
                 self._stall.start()
                 await send(_body(data))
                 self._wrote(frames, len(data))
-                await send(_body(b""))  # writes nothing, and returns when most of it has gone
+                await send(_body(b""))  # writes nothing, and returns when most of it is sent
                 self._unconfirmed = 0
                 self._counted -= self._writing_counted
                 self._stall.stop()
@@ -164,7 +164,7 @@ class SseConnection(HttpConnection):
             if not parts:
                 parts.append(_PING)
         id = self._id_behind(blocks, numbered, position)
-        if self.closing and blocks and not self.queue:  # the last is the one that says so
+        if self.closing and blocks and not self.queue:  # the last one marks the opening
             parts[-1] = self._last if id is None or self._last is not END else mark(id)
         elif id is not None:
             parts.append(mark(id))
@@ -215,7 +215,7 @@ class SseConnection(HttpConnection):
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def _drop(self) -> None:
-        """Abort the stream: the client takes nothing."""
+        """Abort the stream: the client does not read."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -1,9 +1,9 @@
-"""The ids of an event stream as text: from where each channel of an address goes on.
+"""The ids of an event stream as text: the position after which each channel of an address resumes.
 
-Where every channel is at the same position, an id is that position with its epoch: ``POSITION;EPOCH``. Else those that are
-elsewhere are named behind it: ``([POSITION;EPOCH]|EPOCH;NAME:POSITION,NAME.NAME:POSITION|…)``. What comes first then holds
-for every channel that is not named; nothing there, or no position behind a name: the channel begins as its address says.
-A name is a hash, so an id says what it means also to an address whose channels are others, or in another order, by now.
+Where every channel is at the same position, an id is that position with its epoch: ``POSITION;EPOCH``. Else the
+channels at other positions are named behind it: ``([POSITION;EPOCH]|EPOCH;NAME:POSITION,NAME.NAME:POSITION|…)``. The first
+part holds for every channel that is not named; where it is empty, or no position follows a name, the channel begins as its
+address requests. A name is a hash, so an id stays valid for an address with other channels or in another order.
 No I/O.
 """
 
@@ -22,7 +22,7 @@ from engine.channels.core.model import parse_position
 __all__ = ["LONGEST", "StreamId", "StreamPosition", "read_id", "write_id"]
 
 LONGEST: Final = 6000
-"""Characters of an id. It comes back in a header, and 8 KiB are what servers and proxies commonly accept of one."""
+"""Characters of an id. The client returns it in a header, and servers and proxies commonly accept 8 KiB of one."""
 
 _NAMES = r"[\w-]{8}(?:\.[\w-]{8})*"
 _LIST = re.compile(rf"(?P<epoch>[^;|]*);{_NAMES}:[^,:]*(?:,{_NAMES}:[^,:]*)*", re.ASCII)
@@ -40,18 +40,18 @@ class StreamPosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StreamId:
-    """What an id says: ``named`` for some channels, by the hashes of their names, ``rest`` for all others."""
+    """A parsed id: ``named`` for some channels, by the hashes of their names, ``rest`` for all others."""
 
     rest: StreamPosition | None = None
     named: Mapping[str, StreamPosition | None] = field(default_factory=dict)
 
     def of(self, channel: str) -> StreamPosition | None:
-        """The position after which ``channel`` goes on; None: the client has nothing of it yet."""
+        """The position after which ``channel`` resumes; None: the client has no message of it yet."""
         return self.named.get(_name(channel), self.rest)
 
 
 def read_id(text: str) -> StreamId:
-    """What :func:`write_id` wrote; the position of a plain id is not looked at. Raises ``ValueError`` for anything else."""
+    """Parse an id of :func:`write_id`; the position of a plain id is not checked. Raises ``ValueError`` for other texts."""
     if not text.startswith("("):
         return StreamId(_plain(text))
     first, *lists = text[1:-1].split("|")
@@ -71,9 +71,9 @@ def read_id(text: str) -> StreamId:
 
 
 def write_id(places: Mapping[str, StreamPosition | None]) -> str | None:
-    """The id that says it of each channel; None: there is nothing to say, or no way to.
+    """The id with the place of each channel; None: no channel has one, or they cannot be written.
 
-    There is none if two channels have the same hash, or if the id would be longer than ``LONGEST``.
+    They cannot if two channels have the same hash, or if the id would be longer than ``LONGEST``.
     """
     channels: dict[StreamPosition | None, list[str]] = {}
     for channel, place in places.items():

@@ -1,12 +1,11 @@
-"""How far each channel has been written into one event stream, and the ids that this allows.
+"""The position up to which each channel has been written into one event stream, and the ids that follow from it.
 
-Invariants: an id says of no channel more than was written into the stream before it, and no id says less of any channel
-than one before. So a client that comes back with its last id misses nothing, and what it has taken up to an id is behind
-it for good, whatever ended the stream.
+Invariants: for no channel is an id ahead of the messages written into the stream before it, and for no channel is an id
+behind an earlier one. So a client that resumes with its last id misses no message and gets none up to that id again.
 
-A plain id says the same of every channel. A message has one where no message with a smaller position, of whichever channel,
-is written after it. Where there can be none, while channels are being opened or given their past, the id behind
-what is written says of each channel by itself how far it is: the messages of one channel are never reordered. No I/O.
+A plain id holds one position for every channel. A message has one if no message with a smaller position, of any channel, is
+written after it. While channels are being opened or get their history there is no such position, and the id behind the
+blocks holds one position per channel: the messages of one channel are never reordered. No I/O.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ Key = tuple[int, int]
 
 
 class WriteState(NamedTuple):
-    """What the stream has been given, put in or not: everything up to ``position`` of the channels that are ``whole``.
+    """The messages queued for the stream, written or not: all up to ``position`` of the channels that are ``whole``.
 
-    ``refused``: the message, by its channel, that was the first to find no room; nothing that came later was taken.
+    ``refused``: per channel, the first message for which there was no room; no later one was queued.
     """
 
     position: Key
@@ -36,9 +35,9 @@ class WriteState(NamedTuple):
 
 
 class Progress:
-    """The places of one stream. ``epoch``: of the positions that it is given.
+    """The places of one stream. ``epoch``: the epoch of its positions.
 
-    A channel is at its own place if it has one, else where all were at last, else where the client said it was.
+    A channel is at its own place if it has one, else at the last common place, else at the place that the client gave.
     """
 
     def __init__(self, epoch: str) -> None:
@@ -50,7 +49,7 @@ class Progress:
         self._opened: dict[str, Key] = {}  # and not looked at since, nor was everything at one place
 
     def resume(self, places: Mapping[str, StreamPosition | None]) -> None:
-        """The client asks for these channels, and says where it was; None: it has no position there yet."""
+        """Set the channels of the client and its place in each; None: it has no position there yet."""
         for channel, place in places.items():
             self._said[channel] = place
             if place is not None:
@@ -64,22 +63,22 @@ class Progress:
 
     @property
     def resuming(self) -> bool:
-        """Whether the client has an id, which says of every channel where it was."""
+        """Whether the client has an id, which holds a place for every channel."""
         return self._all is not None or all(self._said.values())
 
     def number(
         self, blocks: Sequence[Frame], waiting: Iterable[Frame], settled: bool, closed: WriteState | None = None
     ) -> list[Key | None]:
-        """The ``blocks`` are put in now, while ``waiting`` are put in later: the plain ids that they may have.
+        """The plain ids of ``blocks``, which are written now, before ``waiting``.
 
-        ``settled``: all channels are open and have been given their past; else there are none. ``closed``: what the stream
-        had been given when it ended; that may have been in the middle of a transaction, of which the rest is missing.
+        ``settled``: all channels are open and have their history; else there are no plain ids. ``closed``: the messages
+        queued when the stream ended, possibly in the middle of a transaction whose rest is missing.
         """
         keys: list[Key | None] = [None] * len(blocks)
         least, last = _end(closed), None
         for block in waiting:
             if block.opened is not None:
-                settled = False  # the client has yet to hear whether something is missing there
+                settled = False  # the client does not have the answer yet whether messages are missing there
             elif block.key is not None and (least is None or block.key < least):
                 least = block.key
         most = self._furthest()
@@ -98,7 +97,7 @@ class Progress:
         return keys
 
     def reach(self, position: str) -> str:
-        """Everything of every channel up to ``position`` has been put in. Returns the id that says so."""
+        """Every channel has been written up to ``position``. Returns the id for that."""
         self._reach(parse_position(position))
         return str(StreamPosition(position, self._epoch))
 
@@ -122,18 +121,18 @@ class Progress:
 
     @property
     def id(self) -> str | None:
-        """The id that says where each channel is. None: there is nothing to say, or it would be too long."""
+        """The id with the place of each channel. None: no channel has one, or the id would be too long."""
         return write_id({channel: self._place(channel) for channel in self._said})
 
     def _open(self, opened: Opened) -> None:
         self._said.setdefault(opened.channel)
         self._opened[opened.channel] = parse_position(opened.position)
-        if opened.recovered is False:  # the client knows that something is missing
+        if opened.recovered is False:  # the client has the answer that messages are missing
             self._said[opened.channel] = None
             self._since.pop(opened.channel, None)
 
     def _furthest(self) -> Key | None:
-        """Where the channel is that is further than all others; None: they are at one place, and nothing is before that."""
+        """The furthest place of a channel; None: all channels are at one place, and none is before that."""
         if self._all is None:
             return max((self._since | self._own).values(), default=None)
         return max(self._own.values()) if self._own else None

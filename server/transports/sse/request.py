@@ -1,7 +1,7 @@
-"""What the address of an event stream asks for: its subscriptions, and from where on after a reconnect.
+"""The request of an event stream: its subscriptions, and their positions after a reconnect.
 
-An ``EventSource`` cannot send anything, so all it wants is in its address, and always the same; where it was before is in
-the ``Last-Event-ID`` that the browser adds. So what that says of a channel goes before whatever the address says.
+An ``EventSource`` cannot send messages, so its subscriptions are in its address, which never changes; the browser adds the
+position as ``Last-Event-ID``. So the position of a channel in that id takes precedence over one in the address.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _objects: msgspec.json.Decoder[dict[str, Any]] = exact_decoder(dict[str, Any])
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """The ``subscribe`` messages of a request, and from where each of their channels goes on; None: as they say."""
+    """The ``subscribe`` messages of a request, and the position of each of their channels; None: as in the message."""
 
     messages: list[bytes]
     places: dict[str, StreamPosition | None]
 
 
 def read_request(pairs: Sequence[tuple[str, str]], last_id: str | None) -> StreamRequest:
-    """What the query parameters stand for. Raises ``ProblemError`` for what cannot be a message, or an id.
+    """Parse the query parameters. Raises ``ProblemError`` for an invalid message or id.
 
     Args:
-        pairs: the parameters; ``channel`` (with ``history``, which counts for all) and ``subscribe`` are looked at.
-        last_id: where the client was, see :mod:`server.transports.sse.event_ids`; None or empty: it was not here before.
+        pairs: the parameters; ``channel`` (with ``history``, which applies to all) and ``subscribe`` are read.
+        last_id: the last id of the client, see :mod:`server.transports.sse.event_ids`; None or empty: it has none.
     """
     wanted = [*_channels(pairs), *(_subscribe(text) for name, text in pairs if name == "subscribe")]
     try:

@@ -27,8 +27,8 @@ class InvalidFrameError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A whole message. ``data`` is empty where it was not kept: ``too_large`` and in fragments, or binary where that is not
-    spoken.
+    """A whole message. ``data`` is empty where it was not kept: ``too_large`` and in fragments, or binary where the
+    connection uses text.
     """
 
     data: bytes
@@ -37,7 +37,7 @@ class Message:
 
 
 class Assembler:
-    """A message beyond ``message_size`` is not kept, unless it has come whole already: its error can then name the request.
+    """A message beyond ``message_size`` is not kept, unless it arrived in one frame: its error can then name the request.
     Beyond ``hard_cap`` it is not even read.
 
     ``binary``: whether binary messages are kept.

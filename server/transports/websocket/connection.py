@@ -56,7 +56,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         )
         self._stall = StallTimer(limits.stall_timeout, self._backlog, self._drop)
 
-    # What picows calls.
+    # Callbacks of picows.
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The upgrade is done."""
@@ -118,7 +118,7 @@ class WebSocketConnection(ClientConnection, WSListener):
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Write what waits, a part at a time: what comes before the rest is written may overtake it."""
+        """Write the queue a part at a time: a later frame of higher priority may overtake the rest."""
         self._scheduled = False
         while self.queue and not self._writing_paused and not self._gone():
             self._put(self._limits.buffer_size // 4)
@@ -143,7 +143,7 @@ class WebSocketConnection(ClientConnection, WSListener):
             super()._relieve()
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Write what waits and a close frame; the socket closes when the other side answers, or after some seconds."""
+        """Write the queue and a close frame; the socket closes when the peer answers, or after ``close_timeout``."""
         if self.closing or self._gone():
             return
         assert self._transport is not None
@@ -156,7 +156,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._loop.call_later(self._limits.close_timeout, self._transport.disconnect, False)
 
     def _drop(self) -> None:
-        """End the connection without ceremony: the other side takes nothing."""
+        """Abort the connection: the peer does not read."""
         if self._transport is not None and not self._gone():
             if not self.closing:
                 self._enter(State.DRAINING)
@@ -184,7 +184,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         if self.reading_paused:
             self._transport.underlying_transport.pause_reading()
         else:
-            self._heartbeat.heard()  # nothing could be heard while reading was paused
+            self._heartbeat.heard()  # no bytes could arrive while reading was paused
             self._transport.underlying_transport.resume_reading()
 
     def _ping(self) -> None:

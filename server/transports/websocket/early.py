@@ -1,4 +1,4 @@
-"""What a client sends before it was authenticated, kept within a bound."""
+"""Messages that a client sends before it is authenticated, kept within a bound."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MESSAGE = 200  # bytes that a message takes besides its text
 
 
 class EarlyMessages:
-    """Messages and when they arrived. ``full``: nothing more is to be read. ``size`` and ``bound`` in bytes."""
+    """Messages and when they arrived. ``full``: reading is to be paused. ``size`` and ``bound`` in bytes."""
 
     __slots__ = ("_bound", "_messages", "size")
 

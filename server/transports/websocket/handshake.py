@@ -1,4 +1,4 @@
-"""What makes a request a WebSocket handshake, and what is wrong with one that is none (RFC 6455, 4.2). No I/O."""
+"""Validation of WebSocket handshakes (RFC 6455, 4.2). No I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 """Names in lower case, as ASGI has them."""
 
 HEADERS_OF_426: Final = {"Upgrade": "websocket", "Connection": "Upgrade"}
-"""What RFC 9110, 15.5.22, wants with that status."""
+"""The header that RFC 9110, 15.5.22, requires with that status."""
 
 _VERSION: Final = b"13"
 _KEY_BYTES: Final = 16
@@ -35,7 +35,7 @@ def asks_for_websocket(headers: Headers) -> bool:
 
 
 def handshake_key(method: bytes, http_version: bytes, headers: Headers) -> bytes:
-    """The ``Sec-WebSocket-Key`` of a handshake. Raises ``HandshakeRejectedError`` for what is none."""
+    """The ``Sec-WebSocket-Key`` of a handshake. Raises ``HandshakeRejectedError`` for an invalid one."""
     if method != b"GET":
         raise HandshakeRejectedError(
             HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket handshake is a GET request", {"Allow": "GET"}

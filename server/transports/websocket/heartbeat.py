@@ -11,7 +11,7 @@ __all__ = ["Heartbeat"]
 class Heartbeat:
     """Calls ``ping`` every ``interval`` seconds from ``start`` to ``stop``, and ``drop`` after ``allowed`` silent ones.
 
-    ``deaf``: whether nothing could be heard because nothing is read.
+    ``deaf``: whether reading is paused, so that no pong can arrive.
     """
 
     def __init__(

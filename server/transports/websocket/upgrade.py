@@ -1,8 +1,8 @@
-"""The WebSocket end of the port uvicorn serves: :mod:`server.app.uvicorn_http` reads the handshake, and picows speaks
-WebSocket from there on.
+"""WebSocket connections on the port of uvicorn: :mod:`server.app.uvicorn_http` reads the handshake, and picows handles the
+frames after it.
 
-picows wants to read a handshake itself, so it is given one: always the same but for the key, as everything else in the
-client's own has been looked at. A picows protocol is a buffered one: bytes go into its buffer straight from the event loop.
+picows reads a handshake itself, so it gets one that differs in the key only, as the rest of the client's handshake has been
+checked. A picows protocol is a buffered one: bytes go into its buffer straight from the event loop.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _log = _Log(logging.getLogger("realtime.ws"), {})
 
 
 class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
-    """One connection that was let in. ``connections``: what uvicorn closes when it shuts down."""
+    """One accepted connection. ``connections``: the set that uvicorn closes when it shuts down."""
 
     def __init__(self, connection: WebSocketConnection, connections: set[Any], message_hard_cap: int) -> None:
         self._connection = connection
@@ -80,7 +80,7 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
         super().connection_made(transport)
 
     def begin(self, key: bytes, frames: bytes) -> None:
-        """Answer the handshake with this key, and read what of the client's ``frames`` has come with it."""
+        """Answer the handshake with this key, and read the client's ``frames`` that arrived with it."""
         rest = memoryview(_REQUEST % key + frames)
         while rest:
             room = self.get_buffer(len(rest))
