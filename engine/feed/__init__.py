@@ -1,9 +1,9 @@
-"""Where the rows come from: the replication stream, decoded into transactions.
+"""The source of row changes: the replication stream, decoded into transactions.
 
-* ``feed``          the driver and its public face: ``Feed``, ``FeedSettings``, ``FeedState``;
-* ``startup``, ``session``, ``replication_stream``  one streaming session: made ready, pumped, and its frames;
+* ``feed``          the driver and its public interface: ``Feed``, ``FeedSettings``, ``FeedState``;
+* ``startup``, ``session``, ``replication_stream``  one streaming session: its start, its tasks, and its frames;
 * ``decoders``      bytes into transactions, without I/O;
-* ``buffer``, ``positions``, ``obstacle``  what waits for the consumer, what the slot may forget, what stands in the way;
-* ``slots``, ``leases``, ``table_lookup``, ``diagnostics``  what is asked of the database, and what it refuses, in
-  plain words.
+* ``buffer``, ``positions``, ``obstacle``  events that wait for the consumer, stream positions, undecodable WAL;
+* ``slots``, ``leases``, ``table_lookup``, ``diagnostics``  queries and commands to the database, and explanations of its
+  errors.
 """

@@ -1,4 +1,4 @@
-"""What waits between the socket and the consumer, bounded by bytes. One reader, one writer, one event loop."""
+"""The events that wait between socket and consumer, bounded by bytes. One reader, one writer, one event loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVENT_OVERHEAD: Final = 512
 
 
 class EventBuffer:
-    """Events in order. A Progress replaces the one before it; one event always fits, however large."""
+    """Events in order. A Progress replaces a Progress before it; an empty buffer accepts an event of any size."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -50,12 +50,12 @@ class EventBuffer:
         self._filled.set()
 
     def close(self, error: BaseException | None = None) -> None:
-        """No more events: the consumer gets what is there, then ``error`` or the end."""
+        """End the events: the consumer gets the buffered ones, then ``error`` or the end."""
         self._closed, self._error = True, error
         self._filled.set()
 
     async def get(self) -> FeedEvent | None:
-        """The next event; None at the end. Raises what :meth:`close` was given."""
+        """The next event; None at the end. Raises the ``error`` of :meth:`close`."""
         while not self._events:
             if self._closed:
                 if self._error is not None:

@@ -1,4 +1,4 @@
-"""What can stand in a feed's way, in plain words and with the remedy."""
+"""Explanations of the errors that keep a feed from streaming, each with its remedy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SlotUnusableError(FeedError):
 
 
 def check_server(server: dict[str, Any]) -> None:
-    """Raise ``FeedError`` if this server cannot feed us. ``server`` is the row of the query ``feed_server``."""
+    """Raise ``FeedError`` if this server cannot be streamed from. ``server`` is the row of the query ``feed_server``."""
     if server["version"] < 140000:
         raise FeedError(f"PostgreSQL {server['version'] // 10000} is too old: 14 or later is needed")
     if server["in_recovery"]:
@@ -57,7 +57,7 @@ def check_encoding(plugin: str, encoding: str) -> None:
 
 
 def explain(error: psycopg.Error) -> FeedError | None:
-    """The error as something a DBA can mend; None for one that may pass by itself (an outage, a slot still in use)."""
+    """The error with a remedy for the operator; None for a transient one (an outage, a slot still in use)."""
     if isinstance(error, ReplicaRoleError):
         return FeedError(str(error))
     state, text = error.sqlstate or "", error.diag.message_primary or str(error).strip()
@@ -100,14 +100,14 @@ def sender_remedy(facts: dict[str, Any]) -> str | None:
 
 
 def explain_start(error: psycopg.Error) -> Exception:
-    """What an error of START_REPLICATION means: a slot that is gone or invalidated is to be made again."""
+    """The typed form of an error of START_REPLICATION: a dropped or invalidated slot has to be created again."""
     if isinstance(error, psycopg.errors.UndefinedObject | psycopg.errors.ObjectNotInPrerequisiteState):
         return SlotUnusableError(f"the slot cannot be used ({error.diag.message_primary})")
     return error
 
 
 def explain_stream(error: psycopg.Error) -> Exception:
-    """What an error in the stream means: a history that is lost, a place that cannot be decoded, or an outage.
+    """The typed form of an error in the stream: a lost history, WAL that cannot be decoded, or an outage.
 
     pgoutput looks the publication up as it was at that point of the stream; until PostgreSQL 17 a missing one is an
     error (UndefinedObject).
@@ -121,10 +121,10 @@ def explain_stream(error: psycopg.Error) -> Exception:
 
 
 def _explain_connection(text: str) -> FeedError | None:
-    """A refused connection carries no SQLSTATE in libpq, only the server's words.
+    """A refused connection carries no SQLSTATE in libpq, only the server's message.
 
-    In English they have got a remedy when the connection was opened, and end a start at once. In another language they are
-    shown as they are and the start is tried again: that is slower, and never wrong.
+    An English message gets a remedy and ends the start at once. A message in another language is shown unchanged, and the
+    start is retried.
     """
     if POOLER_IN_THE_WAY in text or any(words in text for words in REFUSALS):
         return FeedError(text.strip())

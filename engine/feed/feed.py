@@ -1,8 +1,8 @@
-"""The feed: PostgreSQL's WAL in, ordered events out, for as long as it is open.
+"""The feed: PostgreSQL's WAL in, ordered events out.
 
-One task keeps a streaming session alive through restarts, terminated walsenders and lost slots; another keeps the slot
-moving. ``state`` says in words what happens in between. The node's row is the matter of its lease
-(:mod:`engine.feed.leases`), which runs as long as the feed is open.
+Three tasks run while the feed is open. The first runs streaming sessions (:mod:`engine.feed.session`), one after the other,
+through restarts, terminated walsenders and lost slots. The second writes heartbeats, so that the slot can advance in an idle
+database. The third renews the node's lease (:mod:`engine.feed.leases`). ``state`` describes the current session.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ __all__ = ["Feed", "FeedSettings", "FeedState"]
 
 _log = logging.getLogger(__name__)
 
-_HEALTHY_AFTER: Final = 10.0  # seconds of streaming after which the next failure is a new one
+_HEALTHY_AFTER: Final = 10.0  # seconds of streaming after which a failure is not counted with earlier ones
 _PAUSE: Final = wait_exponential(multiplier=0.1, max=10.0) + wait_random(0, 0.3)  # seconds between two attempts
-_LEAVING: Final = AsyncRetrying(  # the connection may have been terminated meanwhile: once more with a new one
+_LEAVING: Final = AsyncRetrying(  # the connection may have been terminated meanwhile: retry once with a new one
     stop=stop_after_attempt(2), retry=retry_if_exception_type(psycopg.OperationalError), reraise=True
 )
 
 
 @dataclass(frozen=True, slots=True)
 class FeedState:
-    """``reason`` says in plain words why the feed is not streaming, None when there is nothing to say."""
+    """``reason``: why the feed is not streaming, in words; None if there is no known problem."""
 
     status: Literal["starting", "streaming", "reconnecting", "stopped"]
     reason: str | None = None
@@ -64,8 +64,8 @@ class FeedState:
 class Feed:
     """An async context manager and iterator over :data:`engine.transaction.FeedEvent`.
 
-    Iterating raises ``FeedError`` if the feed cannot start for a reason that somebody has to mend. Once it has streamed
-    it never gives up by itself. Each transaction comes once; after a ``Discontinuity`` some may be missing.
+    Iterating raises ``FeedError`` if the feed cannot start for a reason that the operator has to remove. Once it has
+    streamed it retries forever. Each transaction comes once; after a ``Discontinuity`` some may be missing.
     """
 
     def __init__(self, dsn: str, settings: FeedSettings | None = None) -> None:
@@ -87,7 +87,7 @@ class Feed:
 
     @property
     def confirmed(self) -> Lsn:
-        """What the consumer has confirmed, and so what the slot may advance to."""
+        """The position that the consumer has confirmed, which the slot may advance to."""
         return self._positions.confirmed
 
     @property
@@ -106,7 +106,7 @@ class Feed:
         return self._memory.walsender
 
     def confirm(self, end: Lsn) -> None:
-        """Say that everything up to ``end`` (a transaction's ``end`` or a Progress' ``position``) is done.
+        """Confirm that everything up to ``end`` (a transaction's ``end`` or a Progress' ``position``) was processed.
 
         The slot never advances beyond it. A later position includes the earlier ones.
         """
@@ -114,12 +114,12 @@ class Feed:
             self._session.confirmed()
 
     def saw(self, position: Lsn, timeline: int) -> None:
-        """A snapshot was read that may show commits up to ``position``, also such as are not on the server's disk yet.
+        """A snapshot was read that may show commits up to ``position``, including commits not yet on the server's disk.
 
-        If the server crashes before they are, what the snapshot has shown never was: then a ``Discontinuity`` says so.
+        If the server crashes before they are on disk, these commits are lost, and the feed yields a ``Discontinuity``.
 
         Raises ``OtherServerError`` for a snapshot of another ``timeline`` than the stream's: a standby was promoted,
-        and either the stream or the snapshot is of the server before. If it is the stream, that ends and begins anew.
+        and either the stream or the snapshot is of the previous server. If it is the stream, the session is replaced.
         """
         ours = self._memory.timeline
         if ours not in (None, timeline):
@@ -130,20 +130,20 @@ class Feed:
         self._memory.seen = max(self._memory.seen, position)
 
     def doubt(self) -> None:
-        """Another connection to the server has died without a word: look at the stream's soon."""
+        """Another connection to the server was found dead: check the stream's connection soon."""
         if self._session is not None:
             self._session.doubt()
 
     def on_reconnect(self, tell: Callable[[], None]) -> None:
-        """Call ``tell`` whenever the server was reached again, before an event comes from there: other connections may have
-        died without a word, or lead to another server.
+        """Call ``tell`` after each reconnect, before the first event of the new stream: other connections may be dead
+        without an error, or lead to another server.
         """
         self._memory.reconnected.append(tell)
 
     def abandon(self) -> None:
-        """The node could not start: when it is closed, the feed drops the slot that it made, and its row.
+        """The node could not start: on closing, the feed drops its row, and the slot if this process created it.
 
-        A slot that was there before stays.
+        A slot that existed before stays.
         """
         self._abandoned = True
 
@@ -180,7 +180,7 @@ class Feed:
         try:
             await _LEAVING.copy()(self._leave)
         except (psycopg.Error, OSError, FeedError) as failure:
-            _log.warning("slot %s and its node could not be cleaned up: %s", self.settings.slot_name, failure)
+            _log.warning("slot_not_released", extra={"slot": self.settings.slot_name, "error": str(failure).strip()})
         await self._database.close()
         self._become("stopped", self.state.reason)
         self._buffer.close()
@@ -190,15 +190,15 @@ class Feed:
             self._well = True
         if FeedState(status, reason) != self.state:
             self.state = FeedState(status, reason)
-            _log.info("feed %s: %s%s", self.settings.slot_name, status, f" ({reason})" if reason else "")
+            _log.info("feed_state", extra={"slot": self.settings.slot_name, "status": status, "reason": reason})
         self._changed.set()
 
     def _say(self, reason: str | None) -> None:
-        """What the session reports: None: it streams; else what it is waiting for."""
+        """Take the session's report: None while it streams, else the reason why it waits."""
         self._become("streaming" if reason is None else self.state.status, reason)
 
     async def _stream(self) -> None:
-        """Sessions one after the other, with growing pauses while they fail."""
+        """Run sessions one after the other, with growing pauses while they fail."""
         try:
             while True:
                 await until_done(
@@ -234,16 +234,16 @@ class Feed:
         obstacle = self._memory.obstacle
         if obstacle.hit(error, self._positions.received):
             self._memory.lost = obstacle.reason
-            _log.error("feed %s: %s; a new slot is made beyond it", self.settings.slot_name, obstacle.reason)
+            _log.error("wal_skipped", extra={"slot": self.settings.slot_name, "reason": obstacle.reason})
 
     def _pause(self, attempt: RetryCallState) -> float:
-        """Seconds until the next attempt: longer from failure to failure, short again once it has streamed."""
+        """Seconds until the next attempt: growing with each failure, reset once the feed has streamed."""
         if self._well:
             self._well, attempt.attempt_number = False, 1
         return _PAUSE(attempt)
 
     def _passes_by_itself(self, error: BaseException) -> bool:
-        """Whether to try again: always for outages; once the feed has streamed, for whatever the server says."""
+        """Whether to retry: outages always; every error of the server once the feed has streamed."""
         if isinstance(
             error, SlotBusyError | SlotUnusableError | StreamEndedError | UndecodableError | OSError | psycopg.Error
         ):
@@ -256,7 +256,7 @@ class Feed:
         self._become("reconnecting" if self._memory.streamed else "starting", reason)
 
     def _note(self, error: Exception) -> None:
-        _log.warning("feed %s: %s", self.settings.slot_name, _first_line(error))
+        _log.warning("heartbeat_failed", extra={"slot": self.settings.slot_name, "error": _first_line(error)})
 
     async def _heartbeat(self) -> None:
         if self.state.status != "streaming":
@@ -266,7 +266,7 @@ class Feed:
             await self._database.rows("feed_heartbeat", prefix=HEARTBEAT_PREFIX)
 
     async def _leave(self) -> None:
-        """Drop the slot, or keep it for a while. What this feed has not made, and never streamed from, stays as it is."""
+        """Drop the slot, or keep it for ``keep_slot``. A slot that this feed neither made nor streamed from stays."""
         memory, slot = self._memory, self.settings.slot_name
         if (memory.streamed and self.settings.ephemeral) or (
             memory.made_slot and (self._abandoned or not memory.streamed)
@@ -276,7 +276,7 @@ class Feed:
         elif memory.streamed:
             await self.lease.leave(for_good=False)
         elif self.lease.registered and (self.lease.made or await find_slot(self._database, slot) is None):
-            # The slot, if there is one, is another's, and a row of ours would have it dropped when the lease runs out.
+            # An existing slot belongs to another node; with a row of this node it would be dropped when the lease expires.
             await self.lease.leave(for_good=True)
 
 

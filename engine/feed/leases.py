@@ -1,4 +1,4 @@
-"""A node's lease in ``realtime.nodes`` with its slot in ``realtime.slots``, and the removal of both where it has run out."""
+"""A node's lease in ``realtime.nodes`` with its slot in ``realtime.slots``, and the removal of both when it has expired."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _PASSING: Final = (psycopg.Error, OSError, FeedError)
 
 
 class NodeLease:
-    """This node's row and its slot's: registered before the slot is made, renewed while it is its own, and left in the end.
+    """The rows of this node and its slot: registered before the slot is made, renewed while the slot belongs to this node.
 
-    As long as the lease holds, the other nodes leave the slot alone.
+    Other nodes do not touch the slot before the lease has expired.
 
     Attributes:
         registered: this process has written the row.
-        made: the row was not there before.
+        made: the row did not exist before.
     """
 
     def __init__(self, database: Database, settings: FeedSettings) -> None:
@@ -50,7 +50,7 @@ class NodeLease:
         self.registered = True
 
     def hold(self) -> None:
-        """The slot is this node's: the lease is renewed from now on."""
+        """The slot belongs to this node: renew the lease from now on."""
         self._held = True
 
     async def renew(self) -> None:
@@ -62,12 +62,13 @@ class NodeLease:
             await self.register()
 
     async def run(self) -> None:
-        """Renew the lease three times in its length, for ever, and remove nodes that did not."""
+        """Renew the lease three times per lease period, and remove nodes whose lease has expired; forever."""
         await every(self._settings.lease / 3, self._look, self._failed, _PASSING)
 
     async def _look(self) -> None:
-        """While ``realtime.nodes`` is locked the renewal waits for the lock without a pause. The leases of other nodes may
-        have run out meanwhile for the same reason: they are looked at the next time.
+        """Renew the lease, waiting for the lock while ``realtime.nodes`` is locked, then remove expired nodes.
+
+        After a wait the removal is skipped once: the leases of other nodes may have expired because of the same lock.
         """
         if self._held:
             waiting = AsyncRetrying(retry=retry_if_exception_type(TableLockedError), before_sleep=self._note_lock)
@@ -77,16 +78,17 @@ class NodeLease:
 
     def _note_lock(self, attempt: RetryCallState) -> None:
         if attempt.attempt_number == 1 and attempt.outcome is not None:
-            error = attempt.outcome.exception()
-            _log.warning("node %s: the lease waits for a lock: %s", self._settings.node, error)
+            error = str(attempt.outcome.exception())
+            _log.warning("lease_waits_for_lock", extra={"node": self._settings.node, "error": error})
 
     def _failed(self, error: Exception) -> None:
-        _log.warning("node %s: %s", self._settings.node, str(error).strip().split("\n", 1)[0])
+        reason = str(error).strip().split("\n", 1)[0]
+        _log.warning("lease_not_renewed", extra={"node": self._settings.node, "error": reason})
 
     async def remove_expired(self) -> None:
-        """Remove the other nodes whose lease has run out, their slots, and slots whose node is gone.
+        """Remove other nodes whose lease has expired, their slots, and slots without a node.
 
-        A slot that is in use keeps its row and its node's, so that it is tried again; a slot without a row is never touched.
+        A slot in use keeps its row and its node's row, and is checked again later; a slot without a row is never touched.
         """
         settings = self._settings
         for row in await self._database.rows("feed_left_slots", node=settings.node, slot=settings.slot_name):
@@ -96,18 +98,18 @@ class NodeLease:
                 try:
                     await drop_own_slot(self._database, row["slot"])
                 except SlotBusyError:
-                    continue  # it came back this very moment
+                    continue  # its node has just come back
                 except FeedError as error:
-                    _log.info("%s: another node was faster", error)
+                    _log.info("expired_slot_already_dropped", extra={"slot": row["slot"], "error": str(error)})
             if row["id"] is None:
                 await self._database.rows("feed_slot_remove", slot=row["slot"])
-                _log.warning("slot %s belonged to a node that is gone: removed", row["slot"])
+                _log.warning("orphaned_slot_removed", extra={"slot": row["slot"]})
             else:
                 await self._remove(row["id"], always=False)
-                _log.warning("node %s has not renewed its lease: removed, with its slot %s", row["id"], row["slot"])
+                _log.warning("expired_node_removed", extra={"node": row["id"], "slot": row["slot"]})
 
     async def leave(self, *, for_good: bool) -> None:
-        """This node stops on purpose. For good: its row goes. Else it keeps its slot, for ``keep_slot`` seconds."""
+        """This node stops cleanly. ``for_good``: delete its row; else keep its slot for ``keep_slot`` seconds."""
         self._held = False
         if for_good:
             await self._remove(self._settings.node, always=True)
@@ -115,7 +117,7 @@ class NodeLease:
             await self._write(self._settings.keep_slot)
 
     async def _write(self, lease: float) -> bool:
-        """Write the row; returns whether there was none."""
+        """Write the row; returns whether it is new."""
         settings = self._settings
         rows = await self._database.rows(
             "feed_node_register",

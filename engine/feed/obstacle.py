@@ -1,7 +1,7 @@
-"""An error that returns at the same place of the stream. Counts, nothing else.
+"""Detects an error that recurs at the same position of the stream. Plain state, no I/O.
 
 A row that PostgreSQL cannot decode (larger than 1 GB as text, or not valid in its encoding) ends each session at the same
-commit. After some attempts the feed gives up on that stretch of WAL: a new slot begins beyond it.
+commit. After some attempts the feed skips that stretch of WAL: a new slot begins beyond it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _POOR: Final = ("53", "58")  # insufficient resources, system error (docs: "Post
 
 
 class Obstacle:
-    """What the stream breaks off at. ``reason`` says it in plain words, None while nothing is in the way.
+    """The position at which sessions break off. ``reason`` describes it in words; None while there is no obstacle.
 
-    Invariant: it is in the way until a transaction beyond it has been delivered, the server has sent everything up to
-    ``clear_at`` (where it wrote its WAL after the failure), or a new slot was made.
+    Invariant: an obstacle exists until a transaction beyond it has been delivered, the server has sent everything up to
+    ``clear_at`` (its WAL position after the failure), or a new slot was made.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Obstacle:
         self._attempts = 0
 
     def hit(self, error: UndecodableError, received: Lsn) -> bool:
-        """The stream broke off with ``error`` after position ``received``; True: it is no use to try again."""
+        """The stream broke off with ``error`` after position ``received``. Returns True if a retry is useless."""
         self._attempts += 1
         most = _ATTEMPTS_OF_A_POOR_SERVER if (error.sqlstate or "")[:2] in _POOR else _ATTEMPTS
         self.reason = f"the WAL after {format_lsn(received)} cannot be decoded: {error}"
@@ -45,6 +45,6 @@ class Obstacle:
             self.passed()
 
     def passed(self) -> None:
-        """Nothing is in the way."""
+        """Clear the obstacle."""
         self.reason = None
         self._attempts = 0

@@ -1,7 +1,7 @@
-"""How far a feed has come: received, delivered, handed out, confirmed. Numbers and their order, nothing else.
+"""The positions of a feed: received, delivered, handed out, confirmed. Plain state, no I/O.
 
-``confirmed <= handed_out <= delivered`` always: the slot never passes what the consumer said it has done. After a
-discontinuity the numbers start again at the new slot's position, whatever the consumer still confirms of the time before.
+Invariant: ``confirmed <= handed_out <= delivered``, so the slot never advances beyond the consumer's confirmations. After a
+discontinuity the positions restart at the new slot's, and confirmations of earlier events are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Positions:
     Attributes:
         received: the server has sent everything that committed before this.
         delivered: everything up to this is in the buffer, or past it; after a reconnect the stream is asked for from here.
-        confirmed: the consumer has done everything up to this; what the slot may advance to.
+        confirmed: the consumer has processed everything up to this, which the slot may advance to.
     """
 
     def __init__(self) -> None:
@@ -46,12 +46,12 @@ class Positions:
         self._unconfirmed.clear()
 
     def start_over(self, position: Lsn) -> None:
-        """As :meth:`start`, after a discontinuity: confirmations do not count until the consumer has been told."""
+        """As :meth:`start`, after a discontinuity: confirmations are ignored until the consumer has taken its event."""
         self.start(position)
         self._starting_over = True
 
     def deliver(self, end: Lsn, commit_time: int | None = None) -> None:
-        """Something that ends at ``end`` went to the buffer; ``commit_time`` in microseconds since 1970 if it committed."""
+        """An event that ends at ``end`` was buffered; ``commit_time``: microseconds since 1970, None for a Progress."""
         self.delivered = max(self.delivered, end)
         self.received = max(self.received, end)
         if commit_time:
@@ -66,7 +66,7 @@ class Positions:
             self._handed_out = max(self._handed_out, end)
 
     def confirm(self, end: Lsn) -> bool:
-        """The consumer has done everything up to ``end``; returns whether that is news."""
+        """The consumer has processed everything up to ``end``; returns whether ``confirmed`` has advanced."""
         end = min(end, self._handed_out)
         if self._starting_over or end <= self.confirmed:
             return False
@@ -76,7 +76,7 @@ class Positions:
         return True
 
     def lag(self) -> Lag:
-        """The lag now, against what the server has told so far."""
+        """The current lag behind the position that the server has reported."""
         oldest = self._unconfirmed[0][1] if self._unconfirmed else None
         seconds = 0.0 if oldest is None else max(0.0, time.time() - oldest / 1e6)
         return Lag(max(0, self.received - self.confirmed), seconds)

@@ -1,7 +1,7 @@
-"""One walsender session: START_REPLICATION over psycopg's ``pq`` layer, non-blocking. Knows frames, not what is in them.
+"""One walsender session: START_REPLICATION over psycopg's ``pq`` layer, non-blocking. Reads frames without decoding them.
 
-The format is PostgreSQL's "Streaming Replication Protocol". Reading is pull: whoever reads too slowly stops the server by
-TCP back-pressure, while status updates go on, so ``wal_sender_timeout`` never strikes a slow consumer.
+The format is PostgreSQL's "Streaming Replication Protocol". Reading is pull: a slow reader stops the server by TCP
+back-pressure, while status updates continue, so ``wal_sender_timeout`` does not end the stream of a slow consumer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Keepalive", "ReplicationStream", "StreamEndedError"]
 _KEEPALIVE: Final = struct.Struct("!xQq?")
 _STATUS: Final = struct.Struct("!cQQQq?")
 _XLOG_HEADER: Final = 25  # 'w', WAL start, WAL end, time
-_POLL: Final = 1.0  # seconds after which psycopg looks again, whatever the event loop says
+_POLL: Final = 1.0  # seconds after which psycopg polls the socket without an event of the loop
 
 
 class StreamEndedError(Exception):
@@ -34,7 +34,7 @@ class StreamEndedError(Exception):
 
 
 class Keepalive(NamedTuple):
-    """The server has sent everything up to ``position``; ``reply``: it wants to hear from us at once."""
+    """The server has sent everything up to ``position``; ``reply``: it requests a status update at once."""
 
     position: Lsn
     reply: bool
@@ -43,7 +43,7 @@ class Keepalive(NamedTuple):
 class ReplicationStream:
     """A replication connection, from connecting to the end of the stream.
 
-    ``heard``: the stream has brought something.
+    ``heard``: a message was received since the flag was last reset.
     """
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
@@ -101,7 +101,7 @@ class ReplicationStream:
         """The payload of the next message, a keepalive, or None when nothing has arrived.
 
         Raises ``StreamEndedError`` when the server ends the stream, ``SlotUnusableError`` or ``UndecodableError`` when
-        it cannot go on with it, and ``psycopg.Error`` when the connection breaks.
+        it cannot continue it, and ``psycopg.Error`` when the connection breaks.
         """
         length, view = self._pq.get_copy_data(1)
         if length == 0:
@@ -122,7 +122,7 @@ class ReplicationStream:
         await self._wait(_until_readable(once=timeout is not None), _POLL if timeout is None else timeout)
 
     async def send_status(self, written: Lsn, flushed: Lsn, *, want_reply: bool = False) -> None:
-        """Tell the server how far we are. ``flushed`` is what the slot may advance to. Raises ``psycopg.Error``."""
+        """Send a status update. ``flushed``: the position the slot may advance to. Raises ``psycopg.Error``."""
         now = time.time_ns() // 1000 - POSTGRES_EPOCH_US
         await self._wait(generators.copy_to(self._pq, _STATUS.pack(b"r", written, flushed, flushed, now, want_reply)))
 
@@ -131,7 +131,7 @@ class ReplicationStream:
         await self._connection.close()
 
     async def _answer(self, text: str) -> pq.abc.PGresult:
-        """The answer to a command that takes no time. Raises ``StreamEndedError`` if none comes: the connection is dead."""
+        """The answer to a fast command. Raises ``StreamEndedError`` if there is none: the connection is dead."""
         try:
             return await self._command(text, CONNECT_TIMEOUT)
         except psycopg.errors._WaitTimeout:
@@ -156,8 +156,8 @@ class ReplicationStream:
     async def _wait(self, generator: PQGen[None], interval: float = _POLL) -> None:
         """Wait as psycopg does while it copies.
 
-        Not ``connection.wait``: that cancels the command under way when the task is cancelled, and the command is the
-        stream, which another task may go on with.
+        Not ``connection.wait``: that cancels the running command when the task is cancelled, and the command is the stream,
+        which another task may still use.
         """
         await wait_async(generator, self._pq.socket, interval)
 

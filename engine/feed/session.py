@@ -1,4 +1,23 @@
-"""One streaming session: from the opened stream through the decoder into the buffer, until the stream breaks."""
+"""One streaming session: frames from the opened stream, through the decoder, into the buffer.
+
+Theory of operation
+-------------------
+A session is opened (:class:`engine.feed.startup.Opening`), streams, and ends with an exception; the feed then starts the
+next one. It is *streaming* once the stream has brought a message and no obstacle (:mod:`engine.feed.obstacle`) is left;
+until then the feed's state has the reason. :meth:`Session.doubt` resets it to not streaming.
+
+Four tasks run until the first of them raises:
+
+* the pump reads frames in time slices, decodes them and puts transactions into the buffer. While the buffer is full it does
+  not read (back-pressure) and ends the stream when the server shuts down or is about to invalidate the slot;
+* the report sends status updates: after a confirmation, on request, and every ``status_interval``;
+* the silence watch ends a stream whose connection is dead without an error;
+* the publication watch ends a stream whose publication was dropped.
+
+Transactions up to ``positions.delivered`` are dropped: after a reconnect the server sends again from a confirmed position.
+Positions without changes for the buffer are passed on as ``Progress``, at most every 0.1 s or when the server requests a
+status update.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +47,18 @@ __all__ = ["Session"]
 _SLICE: Final = 0.005  # seconds for which the event loop may be held
 _CLOCK_EVERY: Final = 64  # messages between two looks at the clock
 _PROGRESS_EVERY: Final = 0.1  # seconds between two Progress events, unless the server asks
-_LOOK_WHILE_FULL: Final = 1.0  # seconds between two looks at the server while the buffer is full
-_ASK_EVERY: Final = 0.5  # seconds between two questions how far the server is, until it is known to stream
+_LOOK_WHILE_FULL: Final = 1.0  # seconds between two checks of the server while the buffer is full
+_ASK_EVERY: Final = 0.5  # seconds between two requests for a keepalive, until the session is streaming
 _STATUS_GAP: Final = 0.02  # seconds between two status updates
-_PING_GAP: Final = 0.1  # seconds; a server that asks for replies faster than this, one after the other,
-_PATIENCE: Final = 1.0  # and for this long, is shutting down
+_PING_GAP: Final = 0.1  # seconds; a server that requests replies in shorter intervals than this
+_SHUTDOWN_AFTER: Final = 1.0  # for this many seconds is shutting down
 _DOUBTED: Final = 5.0  # seconds of silence after which a stream is dead when another connection was found dead
 _DOUBT: Final = "another connection to the server died without a word, and the stream has brought nothing since"
-_SETTLED: Final = 2.0  # seconds after which a stream may be ended for another's sake
+_SETTLED: Final = 2.0  # seconds after which a stream may be replaced by one to another server
 
 
 class Session:
-    """Lives from one connection attempt to the end of its stream. :meth:`run` always ends by raising."""
+    """One connection attempt and its stream. :meth:`run` always ends by raising."""
 
     def __init__(self, parts: FeedParts, say: Callable[[str | None], None]) -> None:
         self._parts = parts
@@ -49,13 +68,13 @@ class Session:
         self._positions = parts.positions
         self._memory = parts.memory
         self._say = say
-        self._streams = False  # said already
+        self._streams = False  # reported to the feed as streaming
         self._wake = asyncio.Event()
-        self._seen = 0  # the server is past this position and sent nothing for us since
+        self._seen = 0  # the server has passed this position without a change for the buffer
         self._reply_wanted = False
         self._pinged = self._pinged_since = 0.0
         self._next_progress = 0.0
-        self._heard = 0.0  # when the server last sent anything, or was not listened to
+        self._heard = 0.0  # when a message was last received, or reading was suspended
         self._status_interval = parts.settings.status_interval
         self._end: str | None = None
         self._doubt = asyncio.Event()
@@ -63,19 +82,19 @@ class Session:
         self._stream: ReplicationStream | None = None
 
     def confirmed(self) -> None:
-        """The consumer confirmed something: tell the server soon."""
+        """The consumer has confirmed a position: send a status update soon."""
         self._wake.set()
 
     def end(self, reason: str) -> None:
-        """End the stream soon: it is not the one to follow any more. One that has just begun goes on for a while."""
+        """End the stream soon, because another server has to be followed. A stream that has just begun is not ended."""
         if time.monotonic() - self._began > _SETTLED:
             self._end = reason
             self._wake.set()
 
     def doubt(self) -> None:
-        """Another connection to the server has died without a word: see whether this one has, too.
+        """Another connection to the server was found dead: check this one.
 
-        Until the stream brings something, it is not said to be well.
+        Until the next message the feed's state is not streaming.
         """
         if self._stream is not None and self._streams:
             self._stream.heard = self._streams = False
@@ -84,7 +103,7 @@ class Session:
         self._wake.set()
 
     async def run(self) -> None:
-        """Stream until something ends it, and raise that."""
+        """Stream until one of the tasks raises, and raise that exception."""
         opening = Opening(self._parts, self._say)
         stream, decoder = await opening.open()
         self._stream, self._status_interval = stream, opening.status_interval
@@ -121,16 +140,16 @@ class Session:
                 await asyncio.sleep(0)
 
     def _note_streaming(self) -> None:
-        """The stream has brought something: say that it streams, unless it may yet break off where it did before."""
+        """A message was received: report the session as streaming, unless it may break off at the same obstacle again."""
         if self._memory.obstacle.reason is None:
             self._streams = True
             self._say(None)
 
     async def _wait_for_room(self) -> None:
-        """Leave the socket alone until the consumer has caught up: back-pressure. But not for ever.
+        """Do not read until the consumer has caught up (back-pressure), or the server has to end the stream.
 
-        A walsender that is told to end while its socket is full cannot: it blocks sending its last words, and with it a
-        shutdown, or the checkpoint that wants to invalidate its slot. So look, and hang up on it in time.
+        A walsender cannot end while its socket is full: it blocks on its last message, and with it a shutdown, or the
+        checkpoint that invalidates its slot. So the slot is checked meanwhile, and the connection closed in time.
         """
         if await self._buffer.drained(_LOOK_WHILE_FULL):
             return
@@ -173,7 +192,7 @@ class Session:
                 need = another
 
     async def _describe(self, need: RelationNeededError) -> TableDescription | None:
-        """While a table with definitions is locked, the stream waits for that, and is no dead one."""
+        """The table's description. While a catalog table is locked, the stream waits for the lock and counts as alive."""
         waiting = AsyncRetrying(retry=retry_if_exception_type(TableLockedError), before_sleep=self._tell_lock)
         found: TableDescription | None = await waiting(describe_table, self._database, need.schema, need.table)
         if self._streams and waiting.statistics["attempt_number"] > 1:
@@ -185,7 +204,7 @@ class Session:
         self._say(f"the stream waits for a lock: {attempt.outcome.exception() if attempt.outcome else None}")
 
     def _deliver(self, transaction: Transaction) -> bool:
-        """Returns whether the buffer takes more."""
+        """Put ``transaction`` into the buffer, unless it was delivered before. Returns whether the buffer has room."""
         if transaction.end <= self._positions.delivered:
             return not self._buffer.full  # delivered before a reconnect
         changes = transaction.changes
@@ -196,7 +215,7 @@ class Session:
         self._positions.deliver(transaction.end, transaction.commit_time)
         self._memory.obstacle.passed()
         if not self._streams:
-            self._note_streaming()  # before the consumer can have it
+            self._note_streaming()  # before the consumer can take it
         self._buffer.put(transaction, size + EVENT_OVERHEAD)
         return not self._buffer.full
 
@@ -210,16 +229,19 @@ class Session:
             self._notice_shutdown()
 
     def _notice_shutdown(self) -> None:
-        """A server that shuts down asks until all is confirmed (WalSndDone); what no snapshot shows never will be."""
+        """Raise if the server is shutting down: it requests replies until all WAL is confirmed (WalSndDone).
+
+        Transactions that no snapshot shows are not confirmed, so it would wait forever.
+        """
         now = time.monotonic()
         if now - self._pinged > _PING_GAP:
             self._pinged_since = now
         self._pinged = now
-        if now - self._pinged_since > _PATIENCE:
+        if now - self._pinged_since > _SHUTDOWN_AFTER:
             raise StreamEndedError("the server is shutting down")
 
     def _note_progress(self) -> float | None:
-        """Say how far the stream is, if that is news; returns in how many seconds to call again, if so."""
+        """Buffer a Progress if the stream has advanced; returns the seconds until it is due, None if none is pending."""
         if self._seen <= self._positions.delivered:
             return None
         wait = self._next_progress - time.monotonic()
@@ -232,9 +254,9 @@ class Session:
         return None
 
     async def _report(self, stream: ReplicationStream) -> None:
-        """Status updates: when something was confirmed, when the server asks, and every so often.
+        """Send status updates: after a confirmation, when the server requests one, and every ``status_interval``.
 
-        A quiet server is asked to say how far it is, and so is one whose stream is not known to flow yet.
+        The update requests a keepalive if the server is quiet, or if the session is not streaming yet.
         """
         quiet = False
         while True:
@@ -252,10 +274,10 @@ class Session:
                 quiet = True
 
     async def _watch_silence(self, stream: ReplicationStream) -> None:
-        """Notice a connection whose other end is gone without a word.
+        """Detect a connection that is dead without an error.
 
-        The server does not look by itself under ``wal_sender_timeout = 0``, and TCP does not if a proxy or an address
-        translation on the way has forgotten the connection. So a quiet server is asked to reply (:meth:`_report`).
+        With ``wal_sender_timeout = 0`` the server does not check it, and TCP does not if a proxy or an address translation
+        on the path has dropped the connection. So a quiet server is requested to reply (:meth:`_report`).
         """
         while True:
             with contextlib.suppress(TimeoutError):
@@ -274,7 +296,7 @@ class Session:
                 raise StreamEndedError(f"the server has sent nothing for {silent:.0f} s: the connection is dead")
 
     async def _watch_publication(self) -> None:
-        """Without its publication, pgoutput sends nothing and (since PostgreSQL 18) does not complain."""
+        """Raise if the publication was dropped: pgoutput then sends nothing and (since PostgreSQL 18) raises no error."""
         while True:
             await asyncio.sleep(self._settings.lease / 3)
             found = await self._database.rows("feed_publication", publication=PUBLICATION)

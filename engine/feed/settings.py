@@ -1,4 +1,4 @@
-"""What can be set about a feed."""
+"""The settings of a feed."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class FeedSettings:
     Attributes:
         slot_name: the replication slot, this node's own; made if it is missing.
         decoder: the output plugin. ``auto``: what the slot already uses, else ``pgoutput``.
-        ephemeral: slot and node row go when the feed closes. Otherwise they stay for ``keep_slot``.
+        ephemeral: slot and node row are removed when the feed closes. Otherwise they stay for ``keep_slot``.
         node_id: this node's name in ``realtime.nodes``; the slot's name if None.
-        heartbeat_interval: how often to see to it that the slot can advance.
+        heartbeat_interval: time between two checks whether the slot needs a heartbeat to advance.
         heartbeat_bytes: WAL beyond the confirmed position that is worth a heartbeat; an idle database stays idle.
-        lease: a node that has not renewed its lease for this long is taken for dead, and its slot is dropped.
-        keep_slot: the lease that a node with a lasting slot leaves behind at a clean shutdown.
-        status_interval: how often the server hears from us at least (more often if ``wal_sender_timeout`` needs it).
-        silence: after this long without a word from a server that has nothing else to do, the connection is dead.
-        buffer_bytes: what may wait between the socket and the consumer; beyond it nothing is read.
+        lease: a node that has not renewed its lease for this time counts as dead, and its slot is dropped.
+        keep_slot: the lease that a node with a lasting slot keeps after a clean shutdown.
+        status_interval: longest time between two status updates (shorter if ``wal_sender_timeout`` requires it).
+        silence: after this time without a message from a server that is not busy, the connection counts as dead.
+        buffer_bytes: size of the events between socket and consumer; beyond it reading is suspended.
         transaction_memory: a transaction larger than this goes to a spill file.
         spill_dir: where; the system's temporary folder if None.
     """

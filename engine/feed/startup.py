@@ -39,7 +39,7 @@ _DECODERS: Final[dict[str, type[PgOutputDecoder] | type[Wal2JsonDecoder]]] = {
 
 
 class SessionMemory:
-    """What outlives a session: the decoder with its relations, and what tells a broken connection from a lost history."""
+    """State that outlives a session: the decoder with its relations, and facts to detect a lost history by."""
 
     def __init__(self) -> None:
         self.decoder: Decoder | None = None
@@ -48,18 +48,18 @@ class SessionMemory:
         self.timeline: int | None = None
         self.obstacle = Obstacle()
         self.lost: str | None = None
-        self.other_history = False  # with ``lost``: what was delivered may never have been
+        self.other_history = False  # with ``lost``: the history may lack transactions that were delivered
         self.publication: int | None = None
         self.seen: Lsn = 0  # up to where snapshots may have shown commits
-        self.reconnected: list[Callable[[], None]] = []  # called when the server was reached again
-        self.processes: tuple[object, frozenset[int]] | None = None  # of the server, as the last session began
+        self.reconnected: list[Callable[[], None]] = []  # called after each reconnect
+        self.processes: tuple[object, frozenset[int]] | None = None  # of the server, at the start of the last session
         self.streamed = False
         self.made_slot = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeedParts:
-    """What all sessions of one feed work with."""
+    """The parts that all sessions of one feed share."""
 
     settings: FeedSettings
     database: Database
@@ -70,9 +70,9 @@ class FeedParts:
 
 
 class Opening:
-    """One attempt to open the stream. ``say`` is given what it waits for.
+    """One attempt to open the stream. ``say`` is called with the reason of each wait.
 
-    ``status_interval``: how often the server must hear from us, known once it is open.
+    ``status_interval``: longest time between two status updates in seconds, final once the stream is open.
     """
 
     def __init__(self, parts: FeedParts, say: Callable[[str], None]) -> None:
@@ -90,7 +90,8 @@ class Opening:
         server = (await self._database.rows("feed_server", publication=PUBLICATION))[0]
         check_server(server)
         if server["encoding"] == "SQL_ASCII" and not self._lease.registered:
-            _log.warning("the database is SQL_ASCII: values that are not UTF-8 end live queries, and cost a new slot")
+            # values that are not UTF-8 end the live queries that read them, and the slot is made again
+            _log.warning("database_encoding_unchecked", extra={"encoding": server["encoding"]})
         if self._memory.publication not in (None, server["publication"]):
             self._memory.lost = f"publication {PUBLICATION} was dropped and made again"
         self._memory.publication = server["publication"]
@@ -139,12 +140,12 @@ class Opening:
                 return
 
     async def _check_history(self, stream: ReplicationStream, timeline: int) -> None:
-        """A server restored from elsewhere, or one whose WAL ends before what we have seen, has another history.
+        """Detect another history: another system identifier, another timeline, or WAL that ends before ``delivered``.
 
-        So has one on another timeline: it was a standby or a backup, and what it had not replayed when it was promoted
-        never was. That its WAL, or a slot of the same name, is beyond what was delivered proves nothing. Where the
-        timelines parted (TIMELINE_HISTORY) would prove it for the stream, but not for what snapshots have shown, nor for
-        what other nodes have delivered; ``realtime.adopt_cluster()`` goes by the timeline too.
+        A server on another timeline was a standby or a backup, and lacks the transactions that it had not replayed when it
+        was promoted. WAL, or a slot of the same name, beyond ``delivered`` does not disprove that. The branch point of the
+        timelines (TIMELINE_HISTORY) would for the stream, but not for snapshots, nor for the deliveries of other nodes;
+        ``realtime.adopt_cluster()`` compares timelines too.
         """
         system, line, position = await stream.identify()
         assert line is not None
@@ -165,11 +166,12 @@ class Opening:
         self._memory.obstacle.clear_at = flushed
 
     async def _check_survival(self) -> None:
-        """Transactions that committed without waiting for the disk (``synchronous_commit = off``) are lost in a crash.
+        """Detect a crash in which commits that were not on disk (``synchronous_commit = off``) were lost.
 
-        The stream brings none before it is on the disk, but snapshots show them at once. PostgreSQL gives the ids of those
-        that were lost to others, so a snapshot from before would be taken to show what it has never seen. What the stream
-        has come past is safe. For the rest the server must not have crashed: no process of its own survives that.
+        The stream carries no transaction before it is on disk, but snapshots show it at once. After a crash PostgreSQL
+        assigns the ids of lost transactions again, so an earlier snapshot would seem to show transactions it lacks.
+        Positions that the stream has passed are safe. Beyond them, a server process that has survived proves that there was
+        no crash.
         """
         row = (await self._database.rows("feed_processes"))[0]
         before, now = self._memory.processes, (row["started"], frozenset(row["pids"]))
@@ -181,11 +183,11 @@ class Opening:
             self._memory.seen = 0
 
     async def _ready_slot(self, stream: ReplicationStream, server: dict[str, Any]) -> Decoder:
-        """See to it that the slot exists, is ours and continues what was delivered; else make a new one."""
+        """Ensure that the slot exists, is this node's and continues at ``delivered``; else make a new one."""
         name = self._settings.slot_name
         slot = await find_slot(self._database, name)
         if slot is not None and slot.active_pid is not None and slot.active_pid == self._memory.walsender:
-            # Ours: the server has not noticed that we are gone.
+            # The previous session's walsender: the server has not noticed that its connection is closed.
             await self._database.rows("feed_terminate", pid=slot.active_pid)
             slot = await find_slot(self._database, name)
         if slot is not None:
@@ -223,7 +225,7 @@ class Opening:
         if slot.lost is not None:
             return f"slot {name} was invalidated ({slot.lost})"
         if self._memory.streamed and slot.confirmed > self._positions.delivered:
-            return f"slot {name} was moved or made again by somebody else"
+            return f"slot {name} was moved or made again by another program"
         return None
 
     async def _make_slot(self, stream: ReplicationStream, slot: Slot | None, plugin: str, lost: str | None) -> None:

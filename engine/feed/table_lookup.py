@@ -10,9 +10,9 @@ __all__ = ["describe_table"]
 
 
 async def describe_table(database: Database, schema: str, table: str) -> TableDescription | None:
-    """What the catalog says now about a table or partition; None if it does not belong to an exposed table.
+    """The current description of a table or partition; None if it does not belong to an exposed table.
 
-    The answer can be newer than the stream. It heals: a definition that differs is followed by its ``realtime.ddl`` message.
+    The description can be newer than the stream. The ``realtime.ddl`` message of the newer definition then corrects it.
     """
     rows = await database.rows("feed_relation", schema=schema, table=table)
     if not rows:

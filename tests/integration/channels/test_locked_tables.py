@@ -131,7 +131,7 @@ async def test_a_lease_outlives_a_lock_that_is_held_for_longer(database: str, ca
         with locked(database, "realtime.nodes") as pid:
             await until(partial(named, here, "nodes", pid))
             assert await refused(here.listen("chat:2")) == LOCKED
-            await until(partial(said, caplog, f"the lease waits for a lock: realtime.nodes is locked by process {pid}"))
+            await until(partial(lease_waits, caplog, f"realtime.nodes is locked by process {pid}"))
             await here.publish("chat:1", 1)
             await until(partial(is_over, database, pid, 3.5))
         await until(lambda: expired(database) == 0)
@@ -143,8 +143,9 @@ async def test_a_lease_outlives_a_lock_that_is_held_for_longer(database: str, ca
         assert read(database, "select id, started_at from realtime.nodes order by id") == rows
 
 
-def said(caplog: pytest.LogCaptureFixture, text: str) -> bool:
-    return any(text in record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
+def lease_waits(caplog: pytest.LogCaptureFixture, error: str) -> bool:
+    waits = [vars(record) for record in caplog.records if record.getMessage() == "lease_waits_for_lock"]
+    return any(error in event["error"] and event["levelno"] >= logging.WARNING for event in waits)
 
 
 def has(listener: Listener, data: list[Any]) -> bool:
