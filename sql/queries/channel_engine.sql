@@ -89,8 +89,8 @@ with history as materialized (
 select ours from history
 
 -- name: engine_record_and_route
--- The same, and in the same transaction copies of messages for the channels they are routed to, made by the node that was first. Of messages that
--- are not stored nothing is recorded; their copies are claimed by the message's id instead. careful: a copy that fails is left out.
+-- The same, and in the same transaction copies of messages for the channels they are routed to, made by the first node. For messages that
+-- are not stored nothing is recorded; their copies are claimed by the message's id instead. careful: a copy that fails is skipped.
 with history as materialized (
   select coalesce(realtime.epoch() = %(epoch)s, false) as ours
 ), recorded as materialized (
@@ -119,8 +119,8 @@ with history as materialized (
 select h.ours, (select count(outcome) from routed) as copies, (select count(*) from routed where outcome = 'refused') as refused from history h
 
 -- name: engine_remove_refused
--- Messages that committed after their room was closed: nobody was shown them, and whoever published them was told so. Says whether it saw all of
--- these transactions: the stream brings a commit a moment before other statements see its rows.
+-- Remove messages that committed after their room was closed: they were delivered to no subscriber, and their publishers got an error. Returns whether it
+-- saw all of these transactions: the stream brings a commit a moment before other statements see its rows.
 with history as materialized (
   select coalesce(realtime.epoch() = %(epoch)s, false) as ours
 ), refused as materialized (
@@ -134,7 +134,7 @@ with history as materialized (
 select h.ours, coalesce((select bool_and(pg_visible_in_snapshot(r.xid, pg_current_snapshot())) from refused r), true) as seen from history h
 
 -- name: engine_unrecorded
--- Messages whose commit nobody has written down, with the snapshot's place: the stream may still bring them.
+-- Messages without a recorded commit, with the snapshot's place: the stream may still bring them.
 select m.channel, m.xid::text as xid, min(m.inserted_at)::text as first_at, max(m.inserted_at)::text as last_at
 from realtime.messages m
 where not exists (select from realtime.commits c where c.channel = m.channel and c.xid = m.xid)
@@ -150,9 +150,9 @@ where n.id <> %(node)s and n.lease_expires_at > clock_timestamp() and s.confirme
   and (s.active or exists (select from realtime.connections c where c.node_id = n.id and c.dropped_at is null))
 
 -- name: engine_publish
--- Many messages in one commit, in their order. An id that a client gave is claimed first: who comes second stores nothing. Returns what is not stored
+-- Many messages in one commit, in their order. An id that a client gave is claimed first: the second publisher of an id stores nothing. Returns what is not stored
 -- under its channel and id. fresh: not because of the id, so a trigger left it out or changed it; elsewhere: how many messages this commit stored
--- under another channel or id. whole: a statement in which a trigger leaves something out fails (SQLSTATE RTX01), because the id of that is then
+-- under another channel or id. whole: a statement in which a trigger skips a message fails (SQLSTATE RTX01), because the id of that is then
 -- claimed and has to be released in the same transaction (engine_release_ids).
 with input as materialized (
   select * from unnest(%(channels)s::text[], %(events)s::text[], %(payloads)s::text[], %(senders)s::text[], %(connections)s::text[],
@@ -237,12 +237,12 @@ select pg_logical_emit_message(true, %(prefix)s, '')::text as position, set_conf
 select set_config('synchronous_commit', 'local', %(transaction)s) where current_setting('synchronous_commit') = 'off'
 
 -- name: engine_backend_gone
--- Whether a backend has ended; it is told to.
+-- Terminate a backend; returns whether it has ended.
 select not exists (select from pg_stat_activity where pid = %(pid)s and backend_start = %(started)s::timestamptz
                    and (pg_terminate_backend(pid) or true)) as gone
 
 -- name: engine_backend
--- Who a connection's backend is.
+-- The process and start time of a connection's backend.
 select pg_backend_pid() as pid, backend_start::text as started from pg_stat_activity where pid = pg_backend_pid()
 
 -- name: engine_settings
@@ -254,7 +254,7 @@ select stream_key, epoch, clock_timestamp() as now from realtime.settings
 select ended::text as ended from realtime.epochs where epoch = %(epoch)s
 
 -- name: engine_presence_rows
--- Everybody who is present anywhere.
+-- All presence, of every channel.
 select channel, connection_id, user_id, metadata::text as metadata, state::text as state, joined_at::text as joined_at,
        left_at::text as left_at, typing_until::text as typing_until, updated_at::text as updated_at
 from realtime.presence order by joined_at, channel, connection_id
@@ -308,11 +308,11 @@ with gone as (
 delete from realtime.connections where id = %(id)s and not exists (select from gone)
 
 -- name: engine_room_lock
--- The capacity of a room, if it has one; whoever wants to join waits here for whoever was first.
+-- The capacity of a room, if it has one; a join waits here for the one before it.
 select capacity from realtime.channels where name = %(channel)s and capacity is not null for update
 
 -- name: engine_is_limited
--- Whether a room counts its members, also one that was made a moment ago and has yet to come by the stream.
+-- Whether a room counts its members, also one that was just created and did not come by the stream yet.
 select exists (select from realtime.channels where name = %(channel)s and capacity is not null and closed_at is null) as limited
 
 -- name: engine_join
@@ -329,7 +329,7 @@ on conflict (channel, connection_id) do update
 returning 1
 
 -- name: engine_impatient
--- Not to wait long for locks while holding many, in this transaction: less than anybody's deadlock_timeout.
+-- Not to wait long for locks while holding many, in this transaction: less than any deadlock_timeout.
 set local lock_timeout = '100ms'
 
 -- name: engine_leave
@@ -356,8 +356,8 @@ with fresh as (
 select (select c.updated_at::text from changed c) as changed from fresh
 
 -- name: engine_sweep
--- Take back typing that is over and remove members of this node whose timeout has run out; a moment later also those of other nodes, which
--- may have been stopped since. Says when to look again: one time for the whole statement, so that nothing falls between what is over and what
+-- Clear typing that has timed out and remove members of this node whose timeout has run out; a moment later also those of other nodes, which
+-- may have been stopped since. Says when to look again: one time for the whole statement, so that nothing falls between what has expired and what
 -- is due.
 with over as (
   update realtime.presence p
@@ -399,7 +399,7 @@ select realtime.make_partitions(%(days)s)
 delete from realtime.connections where id = %(id)s
 
 -- name: engine_drop_partitions
--- The oldest day that is over for every channel; 0: there is none, or somebody is publishing for too long just now.
+-- Drop the oldest day that has expired for every channel; 0: there is none, or a transaction that publishes is open for too long.
 select realtime.drop_partitions() as dropped
 
 -- name: engine_expire_messages

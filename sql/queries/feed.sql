@@ -29,12 +29,12 @@ select (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint as position
 
 -- name: feed_processes
 -- When the postmaster started, and its auxiliary processes (checkpointer, WAL writer and others: they have no role). When one backend crashes
--- the postmaster stays and all other processes are started anew. Everybody may see these columns.
+-- the postmaster stays and all other processes are started anew. Every role may see these columns.
 select pg_postmaster_start_time() as started,
        array(select pid from pg_stat_activity where usesysid is null and datid is null) as pids
 
 -- name: feed_heartbeat
--- A record of our own in the WAL, so that the slot can advance although nobody writes to exposed tables.
+-- A record of our own in the WAL, so that the slot can advance while exposed tables are idle.
 select pg_logical_emit_message(false, %(prefix)s, '')
 
 -- name: feed_relation

@@ -3,7 +3,7 @@
 select pg_advisory_xact_lock(hashtext('bunbase realtime migrate'))
 
 -- name: migration_lock_holders
--- Who migrates: holds migration_lock. A lock on a number of 32 bits has it in objid.
+-- The session that migrates: it holds migration_lock. A lock on a number of 32 bits has it in objid.
 select l.pid, coalesce(a.usename::text, '') as role, coalesce(nullif(a.application_name, ''), 'no application name') as application,
        coalesce(a.state, 'state not visible') as state, extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
 from pg_locks l left join pg_stat_activity a on a.pid = l.pid
@@ -111,7 +111,7 @@ select name, checksum, (to_jsonb(m) ->> 'version')::int as version, to_jsonb(m) 
 from realtime.migrations m order by applied_at, name
 
 -- name: migration_record
--- A migration has been applied, or sql/schema as a whole replaced; its checksum tells whether a later version changed it.
+-- A migration has been applied, or sql/schema as a whole replaced; its checksum shows whether a later version changed it.
 insert into realtime.migrations (name, checksum, version, applied_by) values (%s, %s, %s, %s)
 on conflict (name) do update
   set checksum = excluded.checksum, version = excluded.version, applied_by = excluded.applied_by, applied_at = now()

@@ -157,7 +157,7 @@ select r.ev_action::text, r.ev_class from pg_rewrite r where r.ev_class = 'pg_te
 -- it is: the default arguments (as a node tree), the stored body, or a statement that has PostgreSQL analyse the body.
 -- The planner puts calls of its own in: NOT (a op b) becomes the negator, sides change places by the commutator, min and max
 -- become a sort, and columns of set operations and results of SQL functions are cast among the types "cast". (Estimators and
--- support functions of the planner take internal arguments: they are in C, by who administers the server.)
+-- support functions of the planner take internal arguments: they are in C, installed by an administrator of the server.)
 -- What PostgreSQL cannot analyse can do anything, also SET ROLE NONE, so only superusers and the owner of this schema vouch for it.
 -- GRANT by a superuser is recorded as one by the function's owner (docs: GRANT), so that has to be one of these. A member of an
 -- extension counts only if one of these owns it: the owner of a trusted extension can add functions to it (docs: ALTER EXTENSION).

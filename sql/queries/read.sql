@@ -59,7 +59,7 @@ rollback
 select set_config('statement_timeout', %(statement)s, true)
 
 -- name: lock_holders
--- Who holds, or waits for, a lock of one of these modes on these tables (oids or names; null: all tables of the schema realtime) or a partition of
+-- The sessions that hold, or wait for, a lock of one of these modes on these tables (oids or names; null: all tables of the schema realtime) or a partition of
 -- theirs. Role and state of the sessions of others are not always to be seen. A prepared transaction has no process.
 with recursive part (root, oid) as (
   select t.oid::oid, t.oid::oid from unnest(%(tables)s::regclass[]) t (oid)

@@ -1,5 +1,5 @@
 -- Triggers are made by sql/upkeep: CREATE OR REPLACE TRIGGER takes SHARE ROW EXCLUSIVE, which waits for every open transaction that has written to
--- the table and holds back all that want to. On realtime.messages that is everybody who publishes.
+-- the table and holds back new ones. On realtime.messages these are all publishers.
 
 create or replace function realtime.leaves(root regclass) returns setof regclass
 language sql stable set search_path = pg_catalog, pg_temp as $$

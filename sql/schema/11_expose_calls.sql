@@ -1,9 +1,9 @@
--- realtime.expose() and realtime.unexpose(): for the owner of a table, who need not own the schema realtime or the publication.
+-- realtime.expose() and realtime.unexpose(): for the owner of a table, which need not own the schema realtime or the publication.
 --
--- The work needs the rights of the schema's owner, and a check of who asks. A SECURITY DEFINER function cannot make that check: in it
+-- The work needs the rights of the schema's owner, and a check of the caller. A SECURITY DEFINER function cannot make that check: in it
 -- current_user is its owner, and session_user is wrong wherever PostgreSQL runs code of a table's owner in another's session (functions in
 -- indexes while autovacuum analyses, triggers in an apply worker). So the call goes through a view: its column "caller" has the
--- default current_user, evaluated with the caller's rights, and nobody has INSERT on that column. The INSTEAD OF trigger then runs as the owner.
+-- default current_user, evaluated with the caller's rights, and no role has INSERT on that column. The INSTEAD OF trigger then runs as the owner.
 
 create or replace view realtime.collection_calls as
 select null::name as caller, null::text as call, null::regclass as relation, null::text as collection, null::name[] as columns,

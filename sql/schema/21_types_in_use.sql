@@ -1,4 +1,4 @@
--- Which types the values of exposed tables are made of. The catalog describes them, and its marks tell when one of them changes.
+-- The types of which values of exposed tables consist. The catalog describes them, and its marks show when one of them changes.
 
 create or replace view realtime.types_in_use as
 with recursive types (oid) as (

@@ -42,7 +42,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     when name = '*' then quote_literal(name) || ' is no name for a channel: it stands for everybody'
   end
 $$;
-comment on function realtime.name_problem(text) is 'Why nobody could subscribe to a channel of that name; null: it is a name';
+comment on function realtime.name_problem(text) is 'Why a text cannot be the name of a channel; null: it can';
 
 create or replace function realtime.settings_problem(
   history boolean, ttl interval, max_messages integer, presence_timeout interval, typing_timeout interval
@@ -181,7 +181,7 @@ end
 $$;
 comment on function realtime.update_channel(text, jsonb) is
   'Change settings of a room: {"capacity": 20, "metadata": {…}}. What is not mentioned stays, null takes a limit away, metadata and '
-  'permissions are replaced whole. Who is in already stays in when the capacity shrinks. Subscribers get room:updated';
+  'permissions are replaced whole. Members stay when the capacity shrinks. Subscribers get room:updated';
 
 create or replace function realtime.close_channel(name text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -196,5 +196,5 @@ begin
 end
 $$;
 comment on function realtime.close_channel(text) is
-  'Close a room: members leave, subscribers get room:closed, and nobody can subscribe or publish until it is created again. Its '
+  'Close a room: members leave, subscribers get room:closed, and subscribing and publishing are refused until it is created again. Its '
   'messages stay until they expire. False: there is no such open room';

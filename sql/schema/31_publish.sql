@@ -52,7 +52,7 @@ begin
   return new;
 end
 $$;
-comment on function realtime.check_size() is 'Trigger function: a payload over realtime.settings.max_payload is refused with RT005, whoever inserts it';
+comment on function realtime.check_size() is 'Trigger function: a payload over realtime.settings.max_payload is refused with RT005, on every way in';
 -- The setting is at least 1024, so small messages need not ask for it.
 
 drop function if exists realtime.send(text, text, jsonb, text, text, jsonb, integer, text);
@@ -94,7 +94,7 @@ begin
   if kept then
     insert into realtime.messages (channel, event, payload, sender, id, audience, priority, connection_id, routed_from)
     values (channel, event, payload, sender, coalesce(id, made_id, gen_random_uuid()::text), audience, priority, connection_id, routed_from);
-    if not found then  -- a trigger of others left it out, so the id stands for nothing
+    if not found then  -- another trigger skipped it, so the id stands for nothing
       delete from realtime.message_ids i where i.channel = send.channel and i.id = send.id;
       return 'left out';
     end if;
@@ -107,7 +107,7 @@ begin
 end
 $$;
 comment on function realtime.send(text, text, jsonb, text, text, jsonb, integer, text, text, text) is
-  'Publish one message and say what became of it: stored, emitted (a channel without history), duplicate, left out (by a trigger), closed, unknown, '
+  'Publish one message and return the outcome: stored, emitted (a channel without history), duplicate, left out (by a trigger), closed, unknown, '
   'too large, too deep. '
   'Not for others to call: realtime.broadcast() raises errors';
 

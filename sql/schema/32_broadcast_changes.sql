@@ -3,7 +3,7 @@
 --   create trigger announce after insert or update or delete on orders
 --     for each row execute function realtime.broadcast_changes('orders:{customer_id}');
 --
--- It runs for whoever writes to the table, who need not have any privilege here, so it runs as its owner. It takes no lock that another
+-- Roles that write to the table need no privilege here, so it runs as its owner. It takes no lock that another
 -- transaction could wait for, and it never makes the write fail because of a channel: what cannot be sent is not sent.
 
 create or replace function realtime.value_as_json(value text, type oid) returns jsonb

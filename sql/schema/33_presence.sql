@@ -1,4 +1,4 @@
--- What happens when connections end, and how to end them. Presence hangs on connections, connections on nodes: when a node's row goes, so do its members.
+-- The end of connections, and functions that end them. Presence hangs on connections, connections on nodes: when a node's row goes, so do its members.
 
 create or replace function realtime.presence_removed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -13,7 +13,7 @@ $$;
 create or replace function realtime.node_removed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  -- Before the rows go: if the node lives after all, its clients are to come back, unlike one whose connection somebody deletes.
+  -- Before the rows are deleted: if the node lives after all, its clients are to reconnect, unlike one whose connection was deleted on purpose.
   perform realtime.emit('realtime.command', jsonb_build_object('command', 'node_removed', 'node', old.id));
   -- All at once, so that realtime.last_seen is written in one order: the cascade would go connection by connection, and two nodes
   -- removed at the same moment could wait for each other.

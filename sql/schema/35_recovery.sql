@@ -33,7 +33,7 @@ begin
   truncate realtime.commits, realtime.expired, realtime.message_ids, realtime.dropped_days, realtime.epochs;
   insert into realtime.commits (channel, xid, "position", first_at, last_at)
   select m.channel, '2', today, min(m.inserted_at), max(m.inserted_at) from realtime.messages m group by 1;
-  -- For clients that do not tell the epoch: every position they have is before this, or in the future of this cluster.
+  -- For clients that do not send the epoch: every position they have is before this, or in the future of this cluster.
   insert into realtime.expired (channel, "position", seq) values ('', today - 1, 0);
   -- Servers of the old cluster have no slot here; those that have one are running already, this one among them.
   delete from realtime.slots o

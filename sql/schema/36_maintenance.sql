@@ -1,6 +1,6 @@
--- Making partitions ahead and removing what is over. A server calls these now and then; each call is a short transaction, does a limited
+-- Makes partitions ahead and removes expired messages. Servers call these at intervals; each call is a short transaction, does a limited
 -- amount of work, and gives up rather than make publishers wait. Days are days in UTC, whatever the time zone of the session.
--- Those that a server calls run as their owner, who owns the tables; they take no names from the caller.
+-- The functions that a server calls run as their owner, the owner of the tables; they take no names from the caller.
 
 create or replace function realtime.partition_days() returns table (partition regclass, from_at timestamptz, to_at timestamptz)
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -21,7 +21,7 @@ declare
   made integer := 0;
 begin
   if not pg_try_advisory_xact_lock(hashtextextended('bunbase realtime partitions', 0)) then
-    return 0;  -- somebody else is at it
+    return 0;  -- another session makes them
   end if;
   for day in select today + n from generate_series(0, least(days, 366)) n loop
     name := 'messages_' || to_char(day, 'YYYYMMDD');
@@ -31,7 +31,7 @@ begin
       select from realtime.messages_default m
       where m.inserted_at >= day::timestamp at time zone 'UTC' and m.inserted_at < (day + 1)::timestamp at time zone 'UTC'
     );
-    -- Attached, not created in place: that would lock out everybody who publishes.
+    -- Attached, not created in place: that would lock out all publishers.
     execute format('create table realtime.%I (like realtime.messages including defaults including constraints)', name);
     execute format('alter table realtime.messages attach partition realtime.%I for values from (%L) to (%L)', name,
       day::text || ' 00:00:00+00', (day + 1)::text || ' 00:00:00+00');
@@ -70,8 +70,8 @@ begin
   on conflict on constraint expired_pkey do update
     set "position" = greatest(e."position", excluded."position"), seq = excluded.seq;
   insert into realtime.dropped_days values (drop_partition.from_at, drop_partition.to_at) on conflict do nothing;
-  -- Who publishes waits behind us while we wait for whoever has published and not committed yet. Not so with DETACH CONCURRENTLY, but
-  -- PostgreSQL has that only for tables without a default partition.
+  -- While this lock waits for open transactions that have published, new publishers wait behind it. DETACH CONCURRENTLY would avoid that, but
+  -- PostgreSQL has it only for tables without a default partition.
   execute format('drop table %s', partition);
   return true;
 exception when lock_not_available then
@@ -180,7 +180,7 @@ begin
 end
 $$;
 comment on function realtime.trim_channel(text, integer, integer) is
-  'Keep the newest messages of a channel and remove the others, at most so many. Those whose commit nobody has seen yet are the newest';
+  'Keep the newest messages of a channel and remove the others, at most so many. Messages without a recorded commit count as the newest';
 
 create or replace function realtime.expire_messages(most integer default 10000) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp set jit = off as $$
@@ -194,7 +194,7 @@ begin
     return 0;
   end if;
   shortest := (select min(t.ttl) from (select ttl from realtime.channels union all select ttl from realtime.channel_defaults) t);
-  -- Days that are over for a channel while others need them for longer, and what came before its partition.
+  -- Days that have expired for one channel but not for others, and messages that came before their partition.
   for part in
     select d.partition, d.to_at from realtime.partition_days() d where d.to_at <= now() - shortest
     union all select 'realtime.messages_default', '-infinity'

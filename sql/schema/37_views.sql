@@ -1,4 +1,4 @@
--- What is going on now, to look at.
+-- Views of the present state: presence, connections, channels.
 
 create or replace view realtime.presence_now as
 select p.channel, p.user_id, p.metadata ->> 'name' as name, p.metadata, p.state, p.typing_until is not null as typing,
@@ -14,7 +14,7 @@ from (
 ) p
 left join realtime.last_seen l on l.user_id = p.user_id and l.channel = p.channel;
 comment on view realtime.presence_now is
-  'Who is where: one row per channel and user, as the other members see it. connected false: all connections broke, and the user may still come '
+  'Present users: one row per channel and user, as the other members see it. connected false: all connections broke, and the user may still come '
   'back within the presence_timeout; last_seen: when the user was here the last time before';
 
 create or replace view realtime.connection_list as
@@ -32,4 +32,4 @@ from realtime.channels c
 full join (
   select channel, count(distinct user_id) as users, count(*) as connections from realtime.presence group by channel
 ) p on p.channel = c.name;
-comment on view realtime.channel_list is 'Rooms, open and closed, and the other channels that somebody is present in, with the number of users present';
+comment on view realtime.channel_list is 'Rooms, open and closed, and the other channels with presence, with the number of users present';

@@ -1,6 +1,6 @@
 -- Privileges are not in a dump of another cluster's roles, and a function that was dropped and made again has lost its own.
 
--- Functions are for everybody unless that is taken away. Those that stay open check privileges by what they do.
+-- PUBLIC may execute functions unless that is revoked. Those that stay open check privileges by what they do.
 do $$
 declare
   one record;

@@ -1,4 +1,4 @@
--- A dump that is restored where the role realtime_reader is missing leaves the function it reads with to who restores it.
+-- Where a dump is restored without the role realtime_reader, the restoring role owns the function that realtime_reader reads with.
 
 do $$
 begin
