@@ -52,7 +52,7 @@ where p.before is null or p.before <= $4::bigint
 order by p.position desc, p.seq desc
 
 -- name: engine_replay_check
--- What can be said of a position ($2) of some channels: up to where messages have been removed or are over their ttl, whether a transaction
+-- The state of a position ($2) of some channels: up to where messages have been removed or are older than their ttl, whether a transaction
 -- committed there, how far the WAL is flushed, and the epoch of the database's history.
 select (select g.position::text || '/' || g.seq
         from (
@@ -337,7 +337,7 @@ set local lock_timeout = '100ms'
 delete from realtime.presence where channel = %(channel)s and connection_id = %(connection)s
 
 -- name: engine_set_presence
--- What the others see of a member: given keys replace those there were, as long as all of it has at most so many bytes. Says whether it was
+-- Change a member's visible state: the given keys replace existing ones, if the result is within the limit of bytes. Returns whether it was
 -- changed, and when; no row: there is no such member, or its connection has broken since.
 with fresh as (
   select p.channel, p.connection_id, p.metadata || %(metadata)s::jsonb as metadata,
@@ -403,7 +403,7 @@ delete from realtime.connections where id = %(id)s
 select realtime.drop_partitions() as dropped
 
 -- name: engine_expire_messages
--- What is over where whole days cannot be dropped; how many rows that were.
+-- Remove expired messages where whole days cannot be dropped; returns the number of rows.
 select realtime.expire_messages(%(most)s) as removed
 
 -- name: begin_write

@@ -38,7 +38,7 @@ language sql immutable parallel safe as $$
   select size operator(pg_catalog.>) 1024 and content operator(pg_catalog.@?) '$.**{512}'
 $$;
 comment on function realtime.is_too_deep(jsonb, integer) is
-  'Whether JSON (of so many bytes as text) is nested more than 512 levels deep. PostgreSQL keeps that; many programs cannot read it, the servers among them';
+  'Whether JSON (with its length as text, in bytes) is nested more than 512 levels deep. PostgreSQL keeps that; many programs cannot read it, the servers among them';
 
 create or replace function realtime.check_size() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -103,7 +103,7 @@ begin
 end
 $$;
 comment on function realtime.drop_partitions() is
-  'Drop the oldest day of realtime.messages in which every message is over the ttl of its channel. Gives up after 10 ms of waiting for '
+  'Drop the oldest day of realtime.messages in which every message is older than the ttl of its channel. Gives up after 10 ms of waiting for '
   'transactions that published; to be called again. Returns how many were dropped: 1 if there may be more';
 
 create or replace function realtime.note_expired(channel text, "position" pg_lsn, seq bigint) returns void
@@ -145,7 +145,7 @@ begin
   return removed;
 end
 $$;
-comment on function realtime.expire_channel(text, timestamptz, integer) is 'Remove messages of one channel that are older than that, at most so many';
+comment on function realtime.expire_channel(text, timestamptz, integer) is 'Remove messages of one channel older than a time; at most "most" of them';
 
 create or replace function realtime.trim_channel(channel text, keep integer, most integer) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set jit = off as $$
@@ -180,7 +180,7 @@ begin
 end
 $$;
 comment on function realtime.trim_channel(text, integer, integer) is
-  'Keep the newest messages of a channel and remove the others, at most so many. Messages without a recorded commit count as the newest';
+  'Keep the newest messages of a channel and remove at most "most" of the others. Messages without a recorded commit count as the newest';
 
 create or replace function realtime.expire_messages(most integer default 10000) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp set jit = off as $$
@@ -240,8 +240,8 @@ begin
 end
 $$;
 comment on function realtime.expire_messages(integer) is
-  'Remove messages that are over the ttl or the max_messages of their channel where dropping a whole day does not do it, with what '
-  'belongs to them; at most so many of each kind. Returns how many; to be called again soon if that is so many';
+  'Remove messages beyond the ttl or the max_messages of their channel where dropping a whole day does not do it, with what '
+  'belongs to them; at most "most" of each kind. Returns the number; call it again soon if that is "most"';
 
 create or replace function realtime.expire_commits(most integer) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set jit = off as $$
@@ -268,7 +268,7 @@ begin
   return removed;
 end
 $$;
-comment on function realtime.expire_commits(integer) is 'Remove the commits of dropped days, at most so many';
+comment on function realtime.expire_commits(integer) is 'Remove the commits of dropped days, at most "most"';
 
 create or replace function realtime.expire_ids(most integer) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set jit = off as $$
@@ -292,7 +292,7 @@ begin
   return removed;
 end
 $$;
-comment on function realtime.expire_ids(integer) is 'Forget the message ids that are as old as their channel''s messages get, at most so many';
+comment on function realtime.expire_ids(integer) is 'Forget the message ids that are as old as their channel''s messages get, at most "most"';
 
 -- So that the first message has its partition; the servers go on from here.
 select realtime.make_partitions();
