@@ -1,12 +1,12 @@
-"""Definitions that change while queries are followed: the catalog is loaded again, and what it concerns is read again.
+"""Changes of definitions: the catalog is loaded again, and the queries over changed tables are planned and read again.
 
-Most changes are announced in the stream (``sql/schema/20_ddl.sql``). Some cannot be: event triggers need a superuser, and
-can be disabled. So every now and then marks of the definitions are compared with those of the catalog in use.
+Most changes are announced in the stream (``sql/schema/20_ddl.sql``). Some are not: event triggers need a superuser, and
+can be disabled. So the definitions are periodically compared with those of the catalog in use, by their marks.
 
-What the publication did not send is missing from the stream for good. A transaction that wrote while a table was not
-published, or was published in part, can commit later than that ends, half in the stream. So after a change of the
-publication the tables it concerns are read again as the transactions that ran at that time end, as after a lost slot
-(:mod:`engine.stream.in_flight`).
+Changes that the publication did not include are missing from the stream. A transaction that wrote while a table was not
+published, or only in part, can commit after the publication is complete again, with only some of its changes in the stream.
+So after a change of the publication its tables are read again when the transactions that ran at that time end, as after a
+lost slot (:mod:`engine.stream.in_flight`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["Definitions"]
 
 log = structlog.get_logger(__name__)
 
-_AGAIN = 1.0  # seconds between two looks for changes while they fail
+_AGAIN = 1.0  # seconds between two comparisons while they fail
 
 
 class Definitions:
@@ -64,7 +64,7 @@ class Definitions:
         self._background = background
         self._gaps: set[int] | None = set()  # tables whose changes the stream may lack since the last load; None: all
         self._unfollowed: str | None = None
-        self._withheld: tuple[str, ...] = ()  # what realtime_reader lacked when that was last looked at
+        self._withheld: tuple[str, ...] = ()  # the grants that realtime_reader lacked at the last check
 
     @property
     def problem(self) -> str | None:
@@ -76,7 +76,7 @@ class Definitions:
     # -- what is announced -----------------------------------------------------------------------------------------
 
     def note(self, note: DdlNote, xid: int) -> None:
-        """``note`` came in the stream, in transaction ``xid``; what concerns no exposed table costs nothing."""
+        """Process ``note`` of transaction ``xid``; a note about tables that are not exposed has no effect."""
         concerned = self._router.concerned(note)
         known = self._catalog.is_current
         if known and concerned == set() and not note.routines and not note.tag.endswith("COLLECTION"):
@@ -91,9 +91,10 @@ class Definitions:
             self._replan_calls()
 
     def interrupt(self, *, missing: bool, other_history: bool) -> None:
-        """Everything is read again.
+        """Read every query again.
 
-        ``missing``: transactions may be missing from the stream; ``other_history``: what it brought may never have been.
+        ``missing``: transactions may be missing from the stream; ``other_history``: the database may lack transactions that
+        the stream delivered.
         """
         if missing:
             self._missed(None)
@@ -109,7 +110,7 @@ class Definitions:
                 self._refresher.refresh(query, replan=True)
 
     def _replan_calls(self) -> None:
-        """Plan and read again the queries whose SQL may call another function now; an incremental one calls none."""
+        """Plan and read again the queries whose SQL may now call another function; incremental queries call none."""
         for query in self._refresher:
             if not isinstance(query.plan, IncrementalPlan):
                 self._refresher.refresh(query, replan=True)
@@ -124,7 +125,7 @@ class Definitions:
         await self._use(await self._catalog.load())
 
     async def keep_current(self) -> None:
-        """Load the catalog again whenever it was invalidated, for ever."""
+        """Load the catalog again after each invalidation, forever."""
         while True:
             await self._catalog.invalidated()
             async for catalog in self._catalog.reload():
@@ -138,7 +139,7 @@ class Definitions:
             self._background.moved()
 
     async def _look_after_reload(self) -> None:
-        with contextlib.suppress(*UNREADABLE, psycopg.Error):  # it is looked at again by and by
+        with contextlib.suppress(*UNREADABLE, psycopg.Error):  # checked again by ``watch``
             await self._look_at_privileges()
 
     def close_gap(self, oids: set[int] | None = None) -> None:
@@ -167,21 +168,21 @@ class Definitions:
         if problem != self._unfollowed:
             self._unfollowed = problem
             if problem is None:
-                log.info("all exposed tables can be followed again")
+                log.info("tables_followed_again")
             else:
-                log.error("tables cannot be followed", problem=problem)
+                log.error("tables_not_followed", problem=problem)
 
     async def _look_at_privileges(self) -> None:
         async with self._reader.connection() as connection:
             grants = await grants_lacking(connection, None)
         if grants != self._withheld:
             self._withheld = grants
-            log.error("privileges were lost", grants=grants) if grants else log.info("lost privileges are back")
+            log.error("privileges_lost", grants=grants) if grants else log.info("privileges_restored")
 
     # -- what is not announced -------------------------------------------------------------------------------------
 
     async def watch(self) -> None:
-        """Look for changes that nothing announced, for ever."""
+        """Detect changes that were not announced, forever."""
         wait = self._settings.watch_interval
         while True:
             await asyncio.sleep(wait)
@@ -194,7 +195,7 @@ class Definitions:
                 await self._look_at_privileges()
             except (*UNREADABLE, psycopg.Error) as error:
                 wait = min(wait, _AGAIN)
-                log.info("it cannot be seen whether definitions have changed", error=str(error))
+                log.info("definitions_unreadable", error=str(error))
                 continue
             if version == self._catalog.version and self._catalog.is_current:
                 self._compare(marks)
@@ -204,7 +205,7 @@ class Definitions:
         concerned = set() if known is None else marks.changed(known)
         if concerned == set():
             return
-        log.info("definitions have changed, and nothing announced it", tables=sorted(concerned) if concerned else "all")
+        log.info("unannounced_definition_change", tables=sorted(concerned) if concerned else "all")
         self._missed(concerned)
         self._router.distrust(concerned)
         self._catalog.invalidate()

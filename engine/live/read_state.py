@@ -1,25 +1,25 @@
-"""What the refresher knows of one query: whether it is being read, has been read, and what went wrong."""
+"""The refresher's state of one query: its current read, and its last errors."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 
-__all__ = ["PATIENCE", "ReadState", "Wait"]
+__all__ = ["READ_TIMEOUT", "ReadState", "Wait"]
 
-PATIENCE = 10.0
+READ_TIMEOUT = 10.0
 """Seconds a new subscription waits for a database that cannot be reached."""
 
 
 class ReadState:
-    """What is going on with one query."""
+    """The state of one query's reads; see :mod:`engine.live.refresher`."""
 
     __slots__ = (
         "again",
+        "deadline",
         "failing",
         "instead",
         "last_read",
-        "patience",
         "ready",
         "replan",
         "slow",
@@ -34,7 +34,7 @@ class ReadState:
         self.again = False
         self.replan = False
         self.last_read = 0.0
-        self.patience = time.monotonic() + PATIENCE
+        self.deadline = time.monotonic() + READ_TIMEOUT
         self.slow = False  # it was cut off in the quick lane
         self.unlike = 0  # reads in a row whose rows are not as the catalog describes the table
         self.instead: str | None = None  # why it is re-read although it could be incremental

@@ -1,4 +1,4 @@
-"""Reads the rows of a plan, within bounds, and judges what came of it."""
+"""Reads the rows of a plan, within bounds, and checks the result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNTRANSLATABLE = (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.Untran
 
 
 class TooSlowError(Exception):
-    """A read was cut off by ``statement_timeout``; ``reason`` is what Postgres said."""
+    """A read was cut off by ``statement_timeout``; ``reason`` is Postgres' error."""
 
     def __init__(self, reason: psycopg.errors.QueryCanceled) -> None:
         super().__init__(str(reason))
@@ -95,7 +95,7 @@ def documents(read: ReadResult) -> list[tuple[str, bytes]]:
 
 
 def rejection_of(error: Exception) -> QueryRejectedError:
-    """What subscribers are told of ``error``, which ended a query."""
+    """The error for subscribers of a query that ``error`` ended."""
     if isinstance(error, ResultTooLargeError):
         return error
     if isinstance(error, psycopg.errors.QueryCanceled) and not is_raised(error):

@@ -1,7 +1,21 @@
-"""Reads live queries: the first time, and again whenever asked. One path for every reason.
+"""Reads live queries, the first time and again on request.
 
-The first read of a query, a window whose slack ran out, a re-read query whose table changed, a changed definition, a lost
-slot: plan if need be, read together with a snapshot, hand over between two transactions, tell subscribers the difference.
+Theory of operation
+-------------------
+Reasons for a read: a new query, a window that needs a refill or was invalidated, a re-read query whose table changed, a
+changed definition, a lost slot. All take the same path. Each query has a :class:`ReadState` and at most one task:
+
+* *idle*: no task. ``refresh`` starts one;
+* *reading*: the task plans the query if necessary, reads rows together with a snapshot, and hands them over under
+  ``apply_lock``, between two transactions, joined to the stream by the transaction tail. Subscribers get the difference;
+* *requested again*: a ``refresh`` during the read sets ``again``, and the task repeats;
+* *retrying*: the read failed and may succeed later. The task waits with growing pauses. A read that is cut off moves to the
+  slow lane; an unreachable database or a lost privilege is retried, and the subscribers keep their list; an error that a
+  changed definition explains invalidates the catalog and plans the query again;
+* *failed*: any other error ends the query, and its subscribers get the error.
+
+``ready`` is set by the first hand-over. Before it, errors that are retried later on reject the query: a read that the slow
+lane cuts off, a lost privilege, a database that is unreachable for ``READ_TIMEOUT`` seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +41,7 @@ from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery, ResultSet
 from engine.live.plan_cache import Plan, Planner
 from engine.live.planning_budget import PLANNING
-from engine.live.read_state import PATIENCE, ReadState, Wait
+from engine.live.read_state import READ_TIMEOUT, ReadState, Wait
 from engine.live.reads import UNTRANSLATABLE, TooSlowError, documents, fits, read_plan, rejection_of
 from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
@@ -43,17 +57,17 @@ __all__ = ["Refresher"]
 
 log = structlog.get_logger(__name__)
 
-_TOLD_AFTER = 1.0  # seconds after which a database that cannot be reached is a problem to tell
-_ATTEMPTS = 3  # times a query that Postgres refuses is planned again, in case its tables have just changed
+_REPORTED_AFTER = 1.0  # seconds after which an unreachable database is reported as a problem
+_ATTEMPTS = 3  # times a query that Postgres rejects is planned again, in case its tables have just changed
 
 
 class Refresher:
-    """The queries that are kept, each with at most one read under way.
+    """The registered queries, each with at most one read under way.
 
     Args:
-        catalog: is invalidated when a read shows that it is out of date.
-        stream: a read is joined to it with its tail, between two transactions.
-        background: the service's tasks; those that wait for it are woken when a query has been read.
+        catalog: invalidated when a read shows that it is out of date.
+        stream: reads are joined to it by its tail, between two transactions.
+        background: runs the read tasks; tasks that wait for it are woken when a query has been read.
     """
 
     def __init__(
@@ -87,13 +101,13 @@ class Refresher:
 
     @property
     def busy(self) -> int:
-        """How many queries are being read, or have yet to be."""
+        """How many queries are being read or wait for a read."""
         return sum(1 for state in self._states.values() if state.task is not None)
 
     @property
     def problem(self) -> str | None:
-        """Why lists of subscribers have been out of date for a moment, in words; None if they are not."""
-        late = time.monotonic() - _TOLD_AFTER
+        """Why result sets of subscribers are out of date, in words; None if they are current."""
+        late = time.monotonic() - _REPORTED_AFTER
         failing = [s.failing[1] for s in self._states.values() if s.failing and s.failing[0] < late and s.ready.done()]
         return f"{len(failing)} live queries cannot be read again: {failing[0]}" if failing else None
 
@@ -114,7 +128,7 @@ class Refresher:
         await asyncio.shield(self._states[query].ready)
 
     def refresh(self, query: LiveQuery, *, replan: bool = False) -> None:
-        """Read ``query`` again, soon; asking many times is asking once."""
+        """Read ``query`` again, soon. Requests during a read are merged into one."""
         state = self._states.get(query)
         if state is None:
             return
@@ -127,7 +141,9 @@ class Refresher:
             state.again = True
 
     async def _refreshing(self, query: LiveQuery, state: ReadState) -> None:
-        PLANNING.set(None)  # a query is shared: to plan it again is not the affair of the connection that asked first
+        PLANNING.set(
+            None
+        )  # a query is shared: planning it again is not charged to the connection that subscribed first
         wait = Wait()
         try:
             while True:
@@ -145,21 +161,21 @@ class Refresher:
         except (QueryRejectedError, ResultTooLargeError, psycopg.Error, *UNREADABLE) as error:
             self._fail(query, state, error)
         except Exception as problem:
-            log.error("a live query failed", key=query.key, exc_info=problem)
+            log.error("query_failed", key=query.key, exc_info=problem)
             self._fail(query, state, SubscriptionFailedError("the server failed to read this query; its log says why"))
         finally:
             state.task = None
             self._background.moved()
 
     async def _attempt(self, query: LiveQuery, state: ReadState, rounds: int) -> bool:
-        """One read and its hand-over; False if it is to be tried again. Raises what ends the query."""
+        """One read and its hand-over; False if it has to be retried. Raises the error that ends the query."""
         try:
             return await self._refresh_once(query, state)
         except TooSlowError as error:
             if not state.slow:
                 state.slow = True
             elif not state.ready.done():
-                raise error.reason from None  # too slow a query is refused; one that has become slow is tried again
+                raise error.reason from None  # a new query that is too slow is rejected; an accepted one is retried
             else:
                 await self._rest(query, state)
         except PrivilegeLostError as error:
@@ -175,36 +191,36 @@ class Refresher:
             raise error
         since = state.failing[0] if state.failing else time.monotonic()
         state.failing = since, in_words(error)
-        if not state.ready.done() and time.monotonic() > state.patience:
+        if not state.ready.done() and time.monotonic() > state.deadline:
             raise error
-        tell = log.warning if rounds == 0 else log.debug
-        tell("a live query cannot be read; trying again", key=query.key, error=str(error))
+        level = log.warning if rounds == 0 else log.debug
+        level("query_unreadable", key=query.key, error=str(error))
 
     async def _look_again(self, query: LiveQuery, state: ReadState, error: psycopg.Error, *, last: bool) -> None:
-        """Perhaps the table changed and the stream has yet to say so, or the server has lost a privilege on it.
+        """Handle an error that a change of the table ahead of the stream, or a lost privilege, may explain.
 
-        Whether a table is missing is for the planner to say, which asks the catalog.
+        The planner decides by the catalog whether a table is missing.
         """
         if isinstance(error, psycopg.errors.InsufficientPrivilege) and not is_raised(error):
             async with self._reader.connection() as connection:
                 grants = await grants_lacking(connection, query.tables)
-            if grants or (last and "sql" not in query.spec):  # a builder query asks for nothing that is forbidden
+            if grants or (last and "sql" not in query.spec):  # a builder query reads only exposed columns
                 self._go_without(query, state, PrivilegeLostError(grants))
                 return
         missing = isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
         if last and not (missing and state.ready.done()):
             raise error
-        log.info("a live query is planned again", key=query.key, error=str(error))
+        log.info("query_replanned", key=query.key, error=str(error))
         self._catalog.invalidate()
         state.replan = True
 
     def _go_without(self, query: LiveQuery, state: ReadState, lost: PrivilegeLostError) -> None:
-        """Subscribers keep their list until the privilege is back; it is looked for again and again."""
+        """Keep the subscribers' list until the privilege is restored, which each retry checks."""
         if not state.ready.done():
             raise lost
         words = " ".join(("a privilege was lost:", *lost.grants))
         if state.failing is None or state.failing[1] != words:
-            log.warning("a live query cannot be read until a privilege is back", key=query.key, grants=lost.grants)
+            log.warning("query_privilege_lost", key=query.key, grants=lost.grants)
             state.failing = time.monotonic(), words
         if lost.outdated:
             self._catalog.invalidate()
@@ -213,7 +229,7 @@ class Refresher:
     async def _refresh_once(self, query: LiveQuery, state: ReadState) -> bool:
         """One read and its hand-over; False if it has to be repeated."""
         if state.replan or query.plan is None:
-            await self._catalog.current(None if state.ready.done() else PATIENCE)
+            await self._catalog.current(None if state.ready.done() else READ_TIMEOUT)
             state.replan = False
             version = self._catalog.version
             try:
@@ -236,7 +252,7 @@ class Refresher:
                 if not isinstance(plan, IncrementalPlan):
                     raise
                 # A window has all exposed columns of its rows, whether the query shows them or not.
-                log.info("a live query is re-read instead", key=query.key, error=str(error))
+                log.info("query_made_reread", key=query.key, error=str(error))
                 state.instead, state.replan = "a value of the table is not valid in the encoding of the database", True
                 return False
             if not fits(plan, read):
@@ -249,8 +265,8 @@ class Refresher:
             self._stream.tail.end_read(ticket, read.snapshot if read else None)
 
     async def _outdated(self, version: int) -> bool:
-        """Whether the catalog of ``version``, under which a query was refused, is not that of the database any more: another
-        definition was changed meanwhile, which the stream or, where nothing announces it, the marks show.
+        """Whether the catalog of ``version``, under which a query was rejected, is out of date: the stream or, for a change
+        that was not announced, the marks show a newer definition.
         """
         await catch_up(self._reader, self._stream)
         if version == self._catalog.version and self._catalog.is_current:
@@ -260,7 +276,7 @@ class Refresher:
         return version != self._catalog.version
 
     async def _read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
-        """Raises ``TooSlowError`` for a read that is cut off; remembers how long one took."""
+        """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""
         async with self._reader.turn(query.tables, slow=state.slow):
             began = time.monotonic()
             read = await read_plan(self._reader, plan, self._settings, slow=state.slow)
@@ -269,7 +285,7 @@ class Refresher:
         return read
 
     async def _rest(self, query: LiveQuery, state: ReadState) -> None:
-        """A query that was answered before keeps timing out: its subscribers keep their list, and it gets fewer turns."""
+        """Pause an accepted query that keeps timing out, longer with each timeout; its subscribers keep their list."""
         state.timeouts += 1
         pause = min(0.5 * 2**state.timeouts, self._settings.slow_pause) * random.uniform(0.75, 1.25)
         log.warning("query_times_out", key=query.key, attempts=state.timeouts, next_attempt_in=round(pause, 1))
@@ -297,18 +313,18 @@ class Refresher:
         return True
 
     def _writable(self, query: LiveQuery, state: ReadState, plan: IncrementalPlan, before: ResultSet) -> bool:
-        """Whether the documents of the new window can be written.
+        """Whether the documents of the new window can be encoded.
 
-        If not, a type is another one by now than the catalog says. Nothing is told then: the catalog is loaded and the query
-        planned again, and if that does not help it is re-read.
+        If not, a type differs from the catalog. Nothing is delivered then: the catalog is loaded and the query planned
+        again, and after some attempts the query becomes a re-read one.
         """
         if not any(part.kind in ("composite", "enum") for column in plan.table.columns for part in column.type.parts()):
             return True
         try:
-            query.current().pairs  # noqa: B018 - writes them
-        except Exception as problem:  # noqa: BLE001 - whatever a value that is not as described makes of its encoder
-            tell = log.info if isinstance(problem, UnknownLabelError) else log.warning
-            tell("a live query is planned again", key=query.key, error=str(problem))
+            query.current().pairs  # noqa: B018 - encodes them
+        except Exception as problem:  # noqa: BLE001 - an encoder may raise anything for a value of another type
+            level = log.info if isinstance(problem, UnknownLabelError) else log.warning
+            level("query_replanned", key=query.key, error=str(problem))
             self._router.forget(query)
             query.window, query.rows = None, before
             state.unlike += 1
@@ -321,13 +337,13 @@ class Refresher:
         return True
 
     def _fail(self, query: LiveQuery, state: ReadState, error: Exception) -> None:
-        """``query`` cannot be answered any more (or never could)."""
+        """End ``query`` with ``error``; before the first read this rejects it."""
         if not isinstance(error, QueryRejectedError):
             error = rejection_of(error)
         self.forget(query)
         if not state.ready.done():
             state.ready.set_exception(error)
-            state.ready.exception()  # looked at here, so that a query without subscribers is no warning
+            state.ready.exception()  # retrieved, so that asyncio logs nothing for a query without subscribers
         else:
-            log.warning("a live query has ended", key=query.key, error=str(error))
+            log.warning("query_ended", key=query.key, error=str(error))
         query.end(self.position, error)

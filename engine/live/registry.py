@@ -18,8 +18,8 @@ class QueryRegistry:
     """The live queries that are kept, by visibility and plan key.
 
     ``linger``: seconds that a query without subscribers is kept for the next one; then ``forget`` is called with it.
-    ``room``: bytes that such queries may hold together, as estimated; past that the one left first goes at once.
-    A query that has ended is given to no new subscriber.
+    ``room``: bytes that such queries may hold together, as estimated; beyond it the oldest one is forgotten at once.
+    A query that has ended gets no new subscribers.
     """
 
     def __init__(self, linger: float, forget: Callable[[LiveQuery], None], room: int = 64 << 20) -> None:
@@ -50,7 +50,7 @@ class QueryRegistry:
         return query, False
 
     def release(self, subscription: Subscription) -> None:
-        """A subscription is over."""
+        """Remove a subscription from its query; a query without subscribers is kept for ``linger`` seconds."""
         query = subscription.query
         query.subscriptions.pop(subscription, None)
         if query.subscriptions or query in self._lingering or not self._is_kept(query):
@@ -66,7 +66,7 @@ class QueryRegistry:
                 self._let_go(next(iter(self._lingering)))
 
     def close(self) -> None:
-        """Nothing happens any more."""
+        """Cancel all timers."""
         for handle, _ in self._lingering.values():
             handle.cancel()
 

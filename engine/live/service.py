@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 
 def make_reader(dsn: str, feed: ChangeFeed, settings: LiveSettings, *, pooled: bool = False) -> Reader:
-    """The reader of the live queries over ``dsn`` (of a pooler if ``pooled``), whose snapshots ``feed`` is told of."""
+    """The reader of the live queries over ``dsn`` (of a pooler if ``pooled``), which reports its snapshots to ``feed``."""
     return Reader(
         dsn,
         size=settings.readers,
@@ -105,17 +105,17 @@ class LiveQueries:
         self._background.spawn(self._tick())
 
     async def stop(self) -> None:
-        """Stop everything; subscribers are told nothing. The stream has been stopped before."""
+        """Stop all tasks, without an event to subscribers. The stream must be stopped before."""
         await self._background.stop()
         self._queries.close()
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended the service by itself, if anything has."""
+        """The exception that ended the service; None while it runs."""
         return self._background.failure
 
     def on_failure(self, tell: Callable[[BaseException], None]) -> None:
-        """Call ``tell`` if something ends the service by itself: nothing is read again then."""
+        """Call ``tell`` if an exception ends the service; queries are not read again then."""
         self._background.on_failure(tell)
 
     @property
@@ -143,9 +143,9 @@ class LiveQueries:
         }
 
     async def settled(self, position: Lsn) -> None:
-        """Wait until every commit before ``position`` has been applied and no query has yet to be read.
+        """Wait until every commit before ``position`` has been applied and no query waits for a read.
 
-        Raises what ended the service, if anything has.
+        Raises ``failure`` if the service has failed.
         """
         while self._stream.passed < position or self._refresher.busy or not self._catalog.is_current:
             if self._stream.passed < position:
@@ -170,7 +170,7 @@ class LiveQueries:
             collection: an exposed collection's name.
             spec: the query: builder JSON (``where``, ``orderBy``, ``limit``, cursors) or ``{"sql": …, "params": […]}``.
             deliver: called in the event loop with each event.
-            resume: where the subscriber was; it gets the changes since then if they can be told (``recovered``).
+            resume: the subscriber's last state; it gets the changes since then if they are still known (``recovered``).
 
         Raises ``QueryRejectedError`` (with the protocol's code) if the query cannot be accepted.
         """
@@ -199,7 +199,7 @@ class LiveQueries:
     def process(self, transaction: Transaction) -> Iterator[None]:
         """Apply ``transaction`` to the lists and deliver what has changed in them."""
         outcome = yield from self._router.process(transaction)
-        yield from outcome.tell(self._router.position)
+        yield from outcome.deliver(self._router.position)
         for note in outcome.ddl:
             self._definitions.note(note, transaction.xid)
         for query in outcome.refresh:
@@ -212,7 +212,7 @@ class LiveQueries:
 
     @property
     def confirmable(self) -> Lsn | None:
-        """No objection: what a list may still need is in the tail."""
+        """None: the transactions that a list may need are in the tail."""
         return None
 
     # -- in the background -----------------------------------------------------------------------------------------

@@ -11,14 +11,14 @@ __all__ = ["LiveSettings"]
 class LiveSettings:
     """Tuning.
 
-    ``linger``: seconds a query stays warm after its last subscriber left; ``linger_bytes``: what such queries may hold
-    together. ``plan_bytes``: what plans, and as much again what checked SQL, may take; all three as estimated.
+    ``linger``: seconds a query is kept after its last subscriber left; ``linger_bytes``: bytes of such queries together.
+    ``plan_bytes``: bytes of plans, and as many again of checked SQL; all three as estimated.
     ``reread_interval``: a re-read query runs at most once per this many seconds. ``clock_interval``: seconds between
     re-runs of a query that depends on the time. ``max_rows``: rows a query without limit may have; ``max_bytes``: what
-    those of clients' own SQL may have together. ``slack``: rows kept beyond a limit, at least; more (half the limit, up
-    to 500) for larger limits. ``readers``: database connections for reads. ``read_timeout_ms``: how long a read may
-    take at most; ``quick_timeout_ms``: how long before it goes on in the slow lane (see
-    :mod:`engine.postgres.read_lanes`); ``lock_timeout_ms``: how long it waits for a lock at a time. ``slow_pause``:
+    those of clients' own SQL may have together. ``slack``: spare rows beyond a limit, at least; more (half the limit, up
+    to 500) for larger limits. ``readers``: database connections for reads. ``read_timeout_ms``: longest time of a read;
+    ``quick_timeout_ms``: longest time before it is moved to the slow lane (see
+    :mod:`engine.postgres.read_lanes`); ``lock_timeout_ms``: longest time of one wait for a lock. ``slow_pause``:
     seconds at most between two attempts of a query that does not end within ``read_timeout_ms`` any more.
     ``stream_generated``: whether the decoder sends generated columns. ``watch_interval``: seconds between two looks at
     definitions whose changes were not announced.

@@ -27,8 +27,8 @@ from engine.visibility import Visibility
 __all__ = ["SubscriptionPlanner"]
 
 _RETRY = 0.1  # seconds between two attempts to reach the database
-_PATIENCE = 5.0  # seconds to try to reach the database before a query is refused
-_CUT_OFF = 3  # times the checking of a query may be cut off before it is the query's fault
+_DATABASE_TIMEOUT = 5.0  # seconds to try to reach the database before a query is refused
+_CUT_OFF = 3  # times the check of a query may be cut off before the query is rejected
 
 
 class SubscriptionPlanner:
@@ -43,10 +43,10 @@ class SubscriptionPlanner:
     async def plan(self, visibility: Visibility, collection: str, spec: Mapping[str, object]) -> Plan:
         """A plan under the catalog as it is now.
 
-        A query that is refused may only be ahead of us: what it names was made a moment ago and the stream has yet to say
-        so. So a refusal waits for the stream, and counts if the catalog has not changed meanwhile.
+        A query may be rejected because it names an object newer than the catalog, whose announcement is still in the stream.
+        So a rejection first waits for the stream, and is final if the catalog has not changed meanwhile.
         """
-        patience = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _DATABASE_TIMEOUT
         cut_off = 0
         while True:
             await self._catalog.current(CATCH_UP)
@@ -64,7 +64,7 @@ class SubscriptionPlanner:
                 raise
             except UNREADABLE as error:  # perhaps only the connection that the pool gave us
                 cut_off += isinstance(error, psycopg.errors.QueryCanceled)
-                rejected = _unreadable(error, cut_off, late=time.monotonic() > patience)
+                rejected = _unreadable(error, cut_off, late=time.monotonic() > deadline)
                 if rejected is not None:
                     raise rejected from error
                 await asyncio.sleep(_RETRY)

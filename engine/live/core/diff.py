@@ -1,4 +1,4 @@
-"""What subscribers are told: document changes and the events that carry them.
+"""The events of subscribers, and the document changes in them.
 
 Applied in order to the list before, the changes give the list after, exactly: remove at ``old_index``, then insert at
 ``new_index`` (-1: absent). These are the semantics of Firestore's ``docChanges()``. At most one change per document.
@@ -50,7 +50,7 @@ class DocChange(msgspec.Struct, frozen=True, gc=False):
 
 
 class WindowEvent:
-    """What one step of a live query means to its subscribers; the same object goes to all of them.
+    """One change of a live query's list; all subscribers get the same object.
 
     ``reset``: the changes start from the empty list. ``error``: the query has ended, nothing follows. ``committed_at``: when
     the change was committed, in microseconds since 1970 by the clock of the database; None if the event is no commit's: a
@@ -82,7 +82,7 @@ class WindowEvent:
         return self._json
 
     def again(self) -> WindowEvent:
-        """The same event for a subscriber that comes back: how long ago it was committed says nothing about its delivery."""
+        """The same event without ``committed_at``, for a subscriber that resumes: its age is not a delivery time."""
         event = WindowEvent(self.position, self.reset, self.changes, self.error)
         event._json = self._json
         return event

@@ -1,9 +1,9 @@
 """Transactions in, events out: the synchronous heart of live queries. No I/O, no event loop.
 
-The dispatcher owns the tables with their windows and the re-read queries' dependencies. It is given each transaction once,
-in commit order, and answers with what has to happen: events to deliver, windows to read again, queries to re-run,
-definitions to reload. Reads hand their results over between transactions, never inside one, and join them to the stream
-with its transaction tail.
+The dispatcher owns the tables with their windows and the re-read queries' dependencies. It processes each transaction once,
+in commit order, and returns an :class:`Outcome`: events to deliver, windows to read again, queries to re-run, definitions to
+reload. Results of reads are handed over between transactions, never inside one, joined to the stream by the transaction
+tail.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ __all__ = ["Dispatcher"]
 
 log = logging.getLogger(__name__)
 
-_SLICE = 1_000  # changes between two chances for other work
-_TURN = 0.01  # seconds after which there is one, too: few changes of large rows may concern many windows
+_BATCH = 1_000  # changes between two yields to other tasks
+_YIELD_INTERVAL = 0.01  # seconds between two yields: few changes of large rows may concern many windows
 
 
 @dataclass(slots=True)
@@ -70,15 +70,15 @@ class Dispatcher:
     # -- the stream ------------------------------------------------------------------------------------------------
 
     def process(self, transaction: Transaction) -> Generator[None, None, Outcome]:
-        """Apply ``transaction``; returns what it asks for. Yields now and then, so that a large one can be interrupted.
+        """Apply ``transaction``; returns its outcome. Yields between batches, so that other tasks can run.
 
-        Until the iterator ends nothing may be handed over and nobody is told anything.
+        Until the iterator ends no read may be handed over, and no event is delivered.
         """
         outcome = Outcome(committed_at=transaction.commit_time)
         skip = self._already_shown(transaction)
         touched: set[int] = set()
         rereads: set[LiveQuery] = set()
-        until = monotonic() + _TURN
+        until = monotonic() + _YIELD_INTERVAL
         for number, change in enumerate(transaction.changes, 1):
             if isinstance(change, Message):
                 self._note(change, outcome)
@@ -93,9 +93,9 @@ class Dispatcher:
                     self._unapplied(live, skip, outcome, problem)
             if route.rereads:
                 rereads |= route.rereads
-            if number % _SLICE == 0 or monotonic() > until:
+            if number % _BATCH == 0 or monotonic() > until:
                 yield
-                until = monotonic() + _TURN
+                until = monotonic() + _YIELD_INTERVAL
         latest.forget()
         transaction.tables = frozenset(touched)
         self._passed = transaction.position
@@ -108,9 +108,9 @@ class Dispatcher:
         return outcome
 
     def interrupt(self, *, other_history: bool) -> None:
-        """Transactions are missing from the stream, or what was read never was: windows are no ground for later changes.
+        """Invalidate all windows: transactions are missing from the stream, or rows that were read were lost in a crash.
 
-        With ``other_history`` what the stream delivered may never have been either.
+        With ``other_history`` the database may also lack transactions that the stream delivered.
         """
         if other_history:
             self._passed = 0
@@ -121,7 +121,7 @@ class Dispatcher:
             self._retire(window)
 
     def distrust(self, oids: set[int] | None) -> None:
-        """The definitions of the tables ``oids`` (None: of all) are others now: windows are no ground for later changes."""
+        """Invalidate the windows over the tables ``oids`` (None: all), whose definitions have changed."""
         for window in list(self._owners):
             if oids is None or window.plan.table.oid in oids:
                 window.mark_broken("the table's definition changed")
@@ -130,7 +130,7 @@ class Dispatcher:
     def _unapplied(self, live: LiveTable, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
         """A change could not be applied to the windows of a table, so they are read again."""
         if isinstance(problem, RowUnknownError):
-            log.warning(READ_AGAIN, live.table.collection, problem)
+            log.warning(READ_AGAIN, extra={"collection": live.table.collection, "error": str(problem)})
         else:
             outcome.disagree(live.table, problem)
         self._break(live, skip, str(problem))
@@ -141,8 +141,8 @@ class Dispatcher:
                 window.mark_broken(reason)
 
     def _commit(self, outcome: Outcome) -> Iterator[None]:
-        """Let each window find what has changed. Yields now and then, between two windows: lists are those before the
-        transaction until their subscribers are told.
+        """Compute the changes of each window. Yields between two windows after each batch; until its event is delivered, a
+        query's list is the one before the transaction.
         """
         dirty = list(self._dirty)
         self._dirty.clear()
@@ -173,7 +173,7 @@ class Dispatcher:
                 work += work_of(changes)
                 query.stage(before)
                 outcome.changed.append((query, changes))
-            if window.thin:
+            if window.needs_refill:
                 outcome.refresh.add(query)
 
     def _already_shown(self, transaction: Transaction) -> set[Window]:
@@ -193,11 +193,11 @@ class Dispatcher:
             try:
                 note = msgspec.json.decode(message.content, type=DdlNote)
             except msgspec.DecodeError as problem:
-                log.warning("a realtime.ddl message is not ours: %s", problem)
+                log.warning("ddl_message_invalid", extra={"error": str(problem)})
                 return
             outcome.ddl.append(note)
             concerned = self.concerned(note)
-            for window in self._owners:  # what follows in this transaction may mean something else
+            for window in self._owners:  # later changes of this transaction have the new definition
                 if concerned is None or window.plan.table.oid in concerned:
                     window.mark_broken("the table's definition changed")
 
@@ -248,14 +248,14 @@ class Dispatcher:
                         live.apply_to(window, change)
         except (RowUnknownError, *DISAGREEING) as problem:
             level = logging.INFO if isinstance(problem, UnknownLabelError) else logging.WARNING
-            log.log(level, READ_AGAIN, plan.table.collection, problem)
+            log.log(level, READ_AGAIN, extra={"collection": plan.table.collection, "error": str(problem)})
             window.mark_broken("the table's definition changed")
         window.commit()
         self._dirty.pop(window, None)
         if window.broken:
             window.unload()
             return False
-        live.add(window)  # before the old window goes: a table without windows is let go of
+        live.add(window)  # before the old window is removed: a table without windows is released
         self.forget(query)
         self._owners[window] = (query, live)
         if read.snapshot.position > self._passed:

@@ -64,7 +64,7 @@ class IntervalIndex(Generic[T]):
         return handle
 
     def remove(self, handle: int) -> None:
-        """Remove the range ``handle``. Raises ``KeyError`` if it is gone already."""
+        """Remove the range ``handle``. Raises ``KeyError`` if it was removed before."""
         del self._live[handle]
         self._removed += 1
         if self._removed > len(self._live) + 16:

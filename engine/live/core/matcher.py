@@ -1,6 +1,6 @@
-"""Which queries might a row belong to, without asking each of them.
+"""An index of queries by the rows they may match.
 
-A query tells what it needs as alternatives (:class:`engine.query.compile.plan.IndexTerms`): a row that matches satisfies at
+A query is indexed by its alternatives (:class:`engine.query.compile.plan.IndexTerms`): a row that matches satisfies at
 least one. An alternative with equalities goes into a hash index over its columns, one with only ranges into an interval
 index, the rest into a scan list. The cost of a lookup grows with the number of *shapes* (sets of columns compared for
 equality) and hits, never with the number of unrelated queries.

@@ -1,4 +1,4 @@
-"""What a transaction asks of the live queries: events to deliver, windows to read again, definitions to load."""
+"""The outcome of a transaction: events to deliver, windows to read again, definitions to load."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ __all__ = ["AT_ONCE", "DISAGREEING", "READ_AGAIN", "DdlNote", "Outcome", "work_o
 log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 1_000
-"""Changed documents, of a KiB each, that windows find and subscribers are sent between two chances for other work."""
+"""Batch size between two yields to other tasks: changed documents, of a KiB each, that are computed or delivered."""
 
 DISAGREEING: Final = (RelationChangedError, ValueError, ArithmeticError, LookupError, TypeError)
 """What parsing a value can raise when the stream and the catalog disagree about its type."""
 
-READ_AGAIN: Final = "live queries over %s are read again: %s"
+READ_AGAIN: Final = "collection_reread"
+"""Log event: the live queries over ``collection`` are read again because of ``error``."""
 
 
 class DdlNote(msgspec.Struct):
@@ -42,7 +43,7 @@ class DdlNote(msgspec.Struct):
 
 @dataclass(slots=True)
 class Outcome:
-    """What a transaction asks for."""
+    """The work that results from a transaction."""
 
     changed: list[tuple[LiveQuery, list[DocChange]]] = field(default_factory=list)
     refresh: set[LiveQuery] = field(default_factory=set)
@@ -50,22 +51,23 @@ class Outcome:
     committed_at: int | None = None
 
     def disagree(self, table: Table, problem: Exception) -> None:
-        """Values of ``table`` are not as the catalog describes them, which ``problem`` shows: the catalog is to be loaded.
+        """Values of ``table`` differ from the catalog, as ``problem`` shows: the catalog has to be loaded again.
 
-        Said once per transaction. A label that the catalog lacks is nothing to worry about: it is behind.
+        Logged once per transaction; at level info for an enum label that is newer than the catalog.
         """
         note = DdlNote("STREAM", [table.oid])
         if note in self.ddl:
             return
         self.ddl.append(note)
+        fields = {"collection": table.collection, "error": str(problem)}
         if isinstance(problem, UnknownLabelError):
-            log.info(READ_AGAIN, table.collection, problem)
+            log.info(READ_AGAIN, extra=fields)
         else:
             expected = isinstance(problem, DISAGREEING)
-            log.warning(READ_AGAIN, table.collection, problem, exc_info=None if expected else problem)
+            log.warning(READ_AGAIN, extra=fields, exc_info=None if expected else problem)
 
-    def tell(self, position: Lsn) -> Iterator[None]:
-        """Tell the subscribers of each changed query, with one event. Yields now and then, between two queries."""
+    def deliver(self, position: Lsn) -> Iterator[None]:
+        """Deliver one event per changed query to its subscribers. Yields between two queries after each batch."""
         work = 0
         for query, changes in self.changed:
             if work >= AT_ONCE:
@@ -76,5 +78,5 @@ class Outcome:
 
 
 def work_of(changes: list[DocChange]) -> int:
-    """What it costs to find or deliver ``changes``, in documents of a KiB each."""
+    """The cost of computing or delivering ``changes``, in documents of a KiB each."""
     return len(changes) + sum([len(change.doc) for change in changes]) // 1024

@@ -63,7 +63,7 @@ class Past(Sequence[Row]):
         new = [key for identity in self._touched if (key := self._now.get(identity)) is not None]
         old = [(key, row) for key, row in self._touched.values() if key is not None and row is not None and key <= last]
         old.sort(key=_key)
-        # Where the store differs: an old row goes in before a place, the new row at a place is left out.
+        # Differences to the store: an old row is inserted before a place, the new row at a place is skipped.
         steps: list[tuple[int, int, Row | None]] = [
             (bisect_left(keys, key), rank, row) for rank, (key, row) in enumerate(old)
         ]

@@ -1,9 +1,9 @@
-"""What lets a subscriber that lost its connection go on with the difference: the latest events of one live query.
+"""The latest events of one live query, from which a subscriber resumes after it lost its connection.
 
-A subscriber is in the state it was last told of, named by that event's position. Positions do not name states by
-themselves: rows that were read can show commits a moment ahead of the position they are told with, so two servers (or two
-readings) may tell different lists with the same position. So a position only counts together with the *epoch*, the name
-of this log; and of two states told with the same position neither can be resumed from.
+The state of a subscriber is named by the position of the last event it applied. A position alone does not identify a state:
+rows that were read can include commits ahead of the position they are delivered with, so two servers (or two reads) may
+deliver different lists with the same position. So a position is valid only together with the *epoch*, the identifier of this
+log; and if two states were delivered with the same position, neither can be resumed from.
 
 A log begins with its first state. A position below that one's is of another epoch, even if a subscriber names it together
 with the epoch of this log.
@@ -20,13 +20,13 @@ from engine.lsn import Lsn
 
 __all__ = ["Resume", "ResumeLog"]
 
-_MOST_EVENTS = 64
-_MOST_BYTES = 32 * 1024
+_MAX_EVENTS = 64
+_MAX_BYTES = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Where a subscriber wants to go on: the position of the last event it applied, and the epoch it was told."""
+    """The state a subscriber resumes from: the position of the last event it applied, and the epoch of its subscription."""
 
     position: Lsn
     epoch: str
@@ -39,7 +39,7 @@ class ResumeLog:
     current list.
     """
 
-    __slots__ = ("_bytes", "_entries", "_floor", "_told", "epoch")
+    __slots__ = ("_bytes", "_delivered", "_entries", "_floor", "epoch")
 
     def __init__(self) -> None:
         self.epoch = secrets.token_hex(8)
@@ -48,38 +48,38 @@ class ResumeLog:
         )  # with: does its position name the state before it, too?
         self._bytes = 0
         self._floor: Lsn = 0  # the earliest position that can be resumed from
-        self._told: Lsn = -1
+        self._delivered: Lsn = -1
 
     @property
     def weight(self) -> int:
         """Bytes of the documents in the events."""
         return self._bytes
 
-    def told(self, position: Lsn) -> None:
-        """Somebody was told the current list with ``position``."""
+    def delivered(self, position: Lsn) -> None:
+        """The current list was delivered with ``position``."""
         self._begin(position)
-        self._told = max(self._told, position)
+        self._delivered = max(self._delivered, position)
 
     def add(self, event: WindowEvent) -> None:
-        """The list has changed."""
+        """Add the event of a change of the list."""
         self._begin(event.position)
-        self._entries.append((event, event.position <= self._told))
-        self._told = max(self._told, event.position)
+        self._entries.append((event, event.position <= self._delivered))
+        self._delivered = max(self._delivered, event.position)
         self._bytes += _size(event)
-        while len(self._entries) > _MOST_EVENTS or self._bytes > _MOST_BYTES:
-            gone, doubtful = self._entries.popleft()
-            self._bytes -= _size(gone)
-            self._floor = gone.position + 1 if doubtful else gone.position
+        while len(self._entries) > _MAX_EVENTS or self._bytes > _MAX_BYTES:
+            oldest, doubtful = self._entries.popleft()
+            self._bytes -= _size(oldest)
+            self._floor = oldest.position + 1 if doubtful else oldest.position
 
     def _begin(self, position: Lsn) -> None:
-        """``position`` is told with a state; none was told with one below the first."""
-        if self._told < 0:
+        """A state is delivered with ``position``; the first such position is the log's lowest."""
+        if self._delivered < 0:
             self._floor = position
 
     def since(self, resume: Resume) -> list[WindowEvent] | None:
-        """The events after the state that ``resume`` names; None if that cannot be told."""
+        """The events after the state that ``resume`` names; None if they are unknown."""
         position = resume.position
-        if resume.epoch != self.epoch or not self._floor <= position <= self._told:
+        if resume.epoch != self.epoch or not self._floor <= position <= self._delivered:
             return None
         if any(doubtful and event.position == position for event, doubtful in self._entries):
             return None

@@ -4,9 +4,10 @@ Subscribers with the same visibility and canonical query share one :class:`LiveQ
 rows), one difference, one encoding. A subscription that cannot keep up is paused; on resuming it gets the difference between
 the list it has and the current one, however many changes lie between.
 
-A transaction changes the windows of many queries at once, and their subscribers are told one after the other. Telling one
-can pause, resume, begin or cancel any other. So a query keeps the list from before its change (:meth:`LiveQuery.stage`)
-until its last subscriber was told, and each subscription knows which of the query's events its list includes.
+A transaction changes the windows of many queries at once, and their events are delivered to one subscriber after the other.
+A delivery can pause, resume, begin or cancel any other subscription. So a query keeps the list from before its change
+(:meth:`LiveQuery.stage`) until the last delivery, and each subscription records which of the query's events its list
+includes.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _COPIES = 8  # times that the literals of a query are held, in its plan and the 
 
 
 class ResultSet:
-    """A list of documents at one moment. Rows are only encoded when somebody needs to compare or send them."""
+    """A list of documents at one moment. Rows are encoded on first access, to compare or send them."""
 
     __slots__ = ("_pairs", "_plan", "_rows")
 
@@ -71,7 +72,7 @@ def _sample(items: Sequence[Any]) -> Sequence[Any]:
 
 
 def _weight(sample: Sequence[Row], rows: int) -> int:
-    """Bytes of so many rows like these; an object takes about 100 besides its content, a row and its keys 200."""
+    """Bytes of ``rows`` rows like ``sample``; an object takes about 100 besides its content, a row and its keys 200."""
     size = sum(100 + len(value) for row in sample for value in row if isinstance(value, bytes))
     return rows * (200 + size // max(1, len(sample)))
 
@@ -155,7 +156,7 @@ class LiveQuery:
 
     def listing_after(self, emission: int) -> ResultSet:
         """The list that a subscriber has whose last event was number ``emission``: the last one, or the one before it
-        while that is being given out.
+        while that is being delivered.
         """
         if emission == self.emissions:
             return self.listing()
@@ -187,7 +188,7 @@ class LiveQuery:
         self._before = None
 
     def end(self, position: Lsn, error: QueryRejectedError) -> None:
-        """Tell every subscriber that this query has ended, and why; their subscriptions are released."""
+        """Deliver ``error`` to every subscriber as the last event, and release the subscriptions."""
         self.ended = True
         event = WindowEvent(position, False, (), error)
         for subscription in list(self.subscriptions):
@@ -195,7 +196,7 @@ class LiveQuery:
 
     def reset_event(self, position: Lsn) -> WindowEvent:
         """The whole list as an event; several subscribers share it, and its encoding, until the list changes."""
-        self.log.told(position)
+        self.log.delivered(position)
         changes = self._reset.changes if self._reset else list_changes((), self.listing().pairs)
         if self._reset is not None and self._reset.position == position:
             return self._reset
@@ -254,13 +255,13 @@ class Subscription:
 
     @property
     def recovered(self) -> bool | None:
-        """Whether the changes since the state asked for can be told; None if none was asked for."""
+        """Whether the changes since the resume state are known; None if the subscriber did not resume."""
         return None if self._resume is None else self.query.log.since(self._resume) is not None
 
     def begin(self) -> None:
         """Deliver the list as it is (an event with ``reset``), and from then on every change of it.
 
-        Where a state to resume from was given and the changes since then can still be told, they are delivered instead.
+        If the subscriber resumes and the changes since its state are known, they are delivered instead.
         """
         if self._ended is not None:
             self._deliver(self, self._ended)
@@ -272,21 +273,21 @@ class Subscription:
                 missed = [self.query.reset_event(self._position())]
             for event in missed:
                 self._deliver(self, event)
-        except Exception as problem:  # noqa: BLE001 - as when it is told later
+        except Exception as problem:  # noqa: BLE001 - as in LiveQuery.emit
             self.give_up(self._position(), problem)
 
     def cancel(self) -> None:
-        """Deliver nothing more and let go of the query."""
+        """Stop delivering and release the query."""
         self._begun = False
         self._release(self)
 
     def pause(self) -> None:
-        """Stop delivering, also an event that is being given out right now; what the subscriber has is remembered."""
+        """Stop delivering, including an event in delivery; the subscriber's current list is kept."""
         if self._held is None and self._begun:
             self._held = self.query.listing_after(self._has)
 
     def resume(self) -> None:
-        """Deliver what has changed since :meth:`pause` as one event (none if nothing has), and go on."""
+        """Deliver what has changed since :meth:`pause` as one event (none if nothing has), and continue."""
         held, self._held = self._held, None
         if held is None or not self._begun:
             return
@@ -298,19 +299,19 @@ class Subscription:
         try:
             changes = list_changes(held.pairs, self.query.listing().pairs)
             if changes:
-                self.query.log.told(position)
+                self.query.log.delivered(position)
                 self._deliver(self, WindowEvent(position, False, changes, None, self.query.committed_at))
-        except Exception as problem:  # noqa: BLE001 - as when it is told each change
+        except Exception as problem:  # noqa: BLE001 - as in LiveQuery.emit
             self.give_up(position, problem)
 
     def receive(self, event: WindowEvent, emission: int) -> None:
-        """The query's event with the number ``emission``; left out if paused, or if the list includes it already."""
+        """Deliver the query's event number ``emission``, unless paused, or the list already includes it."""
         if self._begun and self._held is None and self._has < emission:
             self._has = emission
             self._deliver(self, event)
 
     def fail(self, event: WindowEvent) -> None:
-        """The query or this subscription has ended, which lets go of the query. Does not raise."""
+        """The query or this subscription has ended: deliver ``event`` and release the query. Does not raise."""
         self._ended = event
         self._release(self)
         if self._begun and self._held is None:
@@ -318,10 +319,10 @@ class Subscription:
             try:
                 self._deliver(self, event)
             except Exception as problem:
-                log.error("a subscription's end could not be told", key=self.query.key, exc_info=problem)
+                log.error("subscription_end_not_delivered", key=self.query.key, exc_info=problem)
 
     def give_up(self, position: Lsn, problem: Exception) -> None:
-        """Telling it failed, so its list is not right any more: it ends, and the client may subscribe again."""
-        log.error("a subscription has ended", key=self.query.key, exc_info=problem)
+        """A delivery failed, so the subscriber's list is wrong: end the subscription; the client may subscribe again."""
+        log.error("subscription_failed", key=self.query.key, exc_info=problem)
         error = SubscriptionFailedError("the server failed to go on with this subscription; try again")
         self.fail(WindowEvent(position, False, (), error))

@@ -1,14 +1,14 @@
-"""One incremental live query: the ordered rows it shows and, beyond its limit, some slack.
+"""One incremental live query: the ordered rows it shows and, beyond its limit, some spare rows.
 
 Invariants, at every commit the stream has passed:
 
 * the store (``_keys``, ``_rows``) is sorted by the plan's sort key, which ends with the primary key and so is unique;
-* if ``_horizon`` is None the store holds every matching row; else it holds exactly the matching rows whose key is not
-  beyond the horizon, and at least ``limit`` of them: what is shown never depends on a row that is not here;
+* if ``_bound`` is None the store holds every matching row; else it holds exactly the matching rows whose key is not
+  beyond the bound, and at least ``limit`` of them: the shown rows never depend on a row outside the store;
 * the changes returned by :meth:`Window.commit`, applied to what was shown before, give what is shown now.
 
-A window that can no longer keep them (the slack is used up, a value was not sent) says so with ``broken``; it is then read
-again and rebased. It never guesses.
+A window that can no longer keep them (the spare rows are used up, a value was not sent) is invalidated: ``broken`` has the
+reason, and the query is read again into a new window.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ _BEYOND_ALL = float("inf")
 
 
 def read_size(limit: int, slack: int = 10) -> int:
-    """How many rows a window with this limit keeps: the limit and half as many again (``slack`` to 500)."""
+    """How many rows a window with this limit keeps: the limit, and ``slack`` to 500 spare rows (half the limit)."""
     return limit + min(500, max(slack, limit // 2))
 
 
 class Window:
-    """The rows of one query, changed row by row and told about commit by commit. No I/O.
+    """The rows of one query, changed row by row; each commit returns the changes of the shown rows. No I/O.
 
-    ``index``: where it notes which rows it holds, for changes to find it. ``dirty``: the ordered set to which it adds itself
-    when a transaction first changes it. ``slack``: how many rows beyond the limit it keeps at least.
+    ``index``: the table's row index, in which it registers its rows. ``dirty``: the ordered set to which it adds itself
+    when a transaction first changes it. ``slack``: spare rows beyond the limit, at least.
     """
 
     __slots__ = (
         "_before",
+        "_bound",
         "_by_identity",
         "_capacity",
         "_dirty",
-        "_horizon",
         "_index",
         "_keys",
         "_limit",
@@ -74,7 +74,7 @@ class Window:
         self._keys: list[SortKey] = []
         self._rows: list[Row] = []
         self._by_identity: dict[Identity, SortKey] = {}
-        self._horizon: SortKey | None = None
+        self._bound: SortKey | None = None
         self._before: Past[Row] | None = None  # inside a transaction
         self._told: Callable[[], Past[Row] | None] = _nothing  # the one before, while it is in use
         self._touched: dict[Identity, tuple[SortKey | None, Row | None]] = {}
@@ -87,14 +87,14 @@ class Window:
     def shown(self) -> Sequence[Row]:
         """The rows of the last commit, in order; no later change touches them.
 
-        Inside a transaction, and for good once the window is broken, those before it.
+        Inside a transaction, and once the window is broken, the rows before that transaction.
         """
         return self._before if self._before is not None else self._rows[: self._limit]
 
     @property
-    def thin(self) -> bool:
-        """True when half the slack is gone: time to read again before it runs out."""
-        if self._horizon is None or self._limit is None:
+    def needs_refill(self) -> bool:
+        """True if half of the spare rows are used up: the query should be read again before all are."""
+        if self._bound is None or self._limit is None:
             return False
         return len(self._keys) < (self._limit + self._capacity) / 2 - 1
 
@@ -107,14 +107,14 @@ class Window:
         self._by_identity = {identity(row): key for key, row in keyed}
         for held in self._by_identity:
             self._index.add(held, self)
-        self._horizon = self._keys[-1] if keyed and len(rows) >= self._capacity else None
+        self._bound = self._keys[-1] if keyed and len(rows) >= self._capacity else None
 
     def unload(self) -> None:
-        """Forget all rows but those the subscribers were told of."""
+        """Remove all rows from the store; ``shown`` stays as subscribers have it."""
         self._begin().fix()
         for identity in self._by_identity:
             self._index.remove(identity, self)
-        self._keys, self._rows, self._by_identity, self._horizon = [], [], {}, None
+        self._keys, self._rows, self._by_identity, self._bound = [], [], {}, None
 
     # -- one change ------------------------------------------------------------------------------------------------
 
@@ -146,22 +146,22 @@ class Window:
         """All rows ceased to be."""
         for identity in list(self._by_identity):
             self._drop(identity)
-        self._horizon = None
+        self._bound = None
 
     def mark_broken(self, reason: str) -> None:
-        """Stop trusting the store; ``shown`` stays what the subscribers were told."""
+        """Invalidate the store; ``shown`` stays as subscribers have it."""
         self._begin().fix()
         self.broken = reason
 
     # -- one commit ------------------------------------------------------------------------------------------------
 
     def commit(self) -> list[DocChange]:
-        """End the transaction: what it changed in what is shown, as changes in the order to apply them.
+        """End the transaction. Returns the changes of the shown rows, in the order to apply them.
 
-        Empty if the window is ``broken``: it has then used up its slack, or could not decide where a row belongs.
+        Empty if the window is ``broken``: its spare rows are used up, or the place of a row could not be decided.
         """
         before = self._before
-        if self._horizon is not None and self._limit is not None and len(self._keys) < self._limit:
+        if self._bound is not None and self._limit is not None and len(self._keys) < self._limit:
             self.mark_broken("the rows kept beyond the limit are used up")
         if self.broken:
             return []
@@ -172,7 +172,7 @@ class Window:
             self.plan, before, self._touched, self._keys, self._rows, self._by_identity, shown, self._narrow
         )
         changes = difference.changes()
-        # Only now: should that fail, what the subscribers were told must still be known.
+        # Reset last: if ``changes`` fails, the rows that subscribers have must still be known.
         self._before, self._told, self._touched = None, ref(before), {}
         return changes
 
@@ -195,7 +195,7 @@ class Window:
     def _put(self, identity: Identity, row: Row) -> None:
         key = self.plan.sort_key(row)
         old_key = self._by_identity.get(identity)
-        beyond = self._horizon is not None and key > self._horizon
+        beyond = self._bound is not None and key > self._bound
         keys, rows = self._keys, self._rows
         if old_key is None:
             if beyond:
@@ -235,7 +235,7 @@ class Window:
             self._touched[identity] = (last, row)
         del self._by_identity[identity]
         self._index.remove(identity, self)
-        self._horizon = self._keys[-1]
+        self._bound = self._keys[-1]
 
     def _forget(self, identity: Identity, key: SortKey) -> None:
         index = bisect_left(self._keys, key)
@@ -260,7 +260,7 @@ class Window:
         if missing.isdisjoint(self.plan.needs):
             if not self.plan.matches(row):
                 return False
-            if self._horizon is not None and self.plan.sort_key(row) > self._horizon:
+            if self._bound is not None and self.plan.sort_key(row) > self._bound:
                 return False
         self.mark_broken("a row entered with values that the stream did not send")
         return True

@@ -112,9 +112,9 @@ async def test_a_label_that_nothing_announced_is_no_fault(base: str, caplog: pyt
             caplog.clear()
             run(base, change, write)
             await play.check(*followers)
-            behind = [record for record in caplog.records if "are read again" in record.getMessage()]
-            assert [record.levelno for record in behind] == [logging.INFO], caplog.text
-            assert "in the catalog in use" in behind[0].getMessage()
+            rereads = [vars(record) for record in caplog.records if record.getMessage() == "collection_reread"]
+            assert [event["levelno"] for event in rereads] == [logging.INFO], caplog.text
+            assert "in the catalog in use" in rereads[0]["error"]
             assert not [record for record in caplog.records if record.exc_info or record.levelno > logging.INFO], (
                 caplog.text
             )

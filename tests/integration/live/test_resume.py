@@ -39,7 +39,7 @@ def test_changes_after_a_delivered_state_lead_to_the_current_list(
         if what == "stream moves":
             position += 1
         elif what == "tell":
-            log.told(position)
+            log.delivered(position)
             told.append((position, list(rows)))
         else:
             doc = number * (9_000 if what == "large change" else 1)
@@ -61,7 +61,7 @@ def test_changes_after_a_delivered_state_lead_to_the_current_list(
 
 def test_the_last_state_can_be_resumed_from_unless_its_position_is_also_anothers() -> None:
     log = ResumeLog()
-    log.told(10)
+    log.delivered(10)
     assert log.since(Resume(10, log.epoch)) == []
     assert log.since(Resume(9, log.epoch)) is None, "what was told then was another list"
     log.add(WindowEvent(20, False, (), committed_at=1))

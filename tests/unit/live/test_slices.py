@@ -82,7 +82,7 @@ def test_many_changed_lists_are_found_and_delivered_in_slices() -> None:
     found.append(stage.encoded)
     assert (found[-1], stage.told) == (QUERIES * ROWS, 0), "an event came before all lists had changed"
     assert max(after - before for before, after in pairwise(found)) <= AT_ONCE + ROWS
-    for _ in outcome.tell(stage.router.position):
+    for _ in outcome.deliver(stage.router.position):
         told.append(stage.told)
     told.append(stage.told)
     assert told[-1] == QUERIES * ROWS
@@ -97,7 +97,7 @@ def test_who_subscribes_between_two_slices_has_the_same_list_as_the_others_after
             stage.subscribe(query)
 
     outcome = finished(stage.router.process(large_transaction()), subscribe_to_all)
-    for _ in outcome.tell(stage.router.position):
+    for _ in outcome.deliver(stage.router.position):
         subscribe_to_all()
     assert len(stage.lists) > 3 * QUERIES
     for subscription, documents in stage.lists.items():

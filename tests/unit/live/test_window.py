@@ -173,7 +173,7 @@ def test_the_slack_spares_reads() -> None:
         play(client, ("delete", b"%02d" % n))
         client.commit()
     assert client.rebases == 0
-    assert client.window.thin
+    assert client.window.needs_refill
 
 
 def test_a_row_that_enters_without_all_its_values_breaks_the_window() -> None:
