@@ -34,13 +34,14 @@ class DevServer:
     def start(self) -> None:
         """Returns when it has printed the page's address."""
         command = "from server.cli.main import main; main()"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", command, "dev", "--data-dir", str(self._data_dir), "--port", str(self._port)],
-            stdout=subprocess.PIPE,
-            stderr=self._log.open("a"),
-            cwd=HERE.parent.parent,
-            text=True,
-        )
+        with self._log.open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", command, "dev", "--data-dir", str(self._data_dir), "--port", str(self._port)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=HERE.parent.parent,
+                text=True,
+            )
         for line in self._output:
             if "Demo page" in line:
                 return

@@ -70,7 +70,10 @@ async def test_a_publication_made_again_while_the_node_was_down_is_a_lost_histor
 
 async def test_a_refused_replication_connection_is_explained_in_each_language(base: str) -> None:
     run(
-        base, "create role plain login", "grant all on schema realtime to plain", "grant all on realtime.nodes to plain"
+        base,
+        "create role plain login",
+        "grant all on schema realtime to plain",
+        "grant all on realtime.nodes, realtime.slots to plain",
     )
     run(base, "grant select on realtime.collections, realtime.migrations to plain")
     plain = base.replace("postgres@", "plain@")
