@@ -55,10 +55,10 @@ test("WebSockets blocked, then event streams held back, then both free again: ev
   await eventually(() => assert.deepEqual(leaves, ["join"]));
 
   let count = 0;
+  const done = [];
   const chatter = setInterval(() => {
-    void seen.send("n", count++);
-    void channel.send("n", count++);
-    void sql(`insert into messages (room_id, body) values ('r', '${count}')`);
+    done.push(seen.send("n", count++), channel.send("n", count++));
+    done.push(sql(`insert into messages (room_id, body) values ('r', '${count}')`));
   }, 20);
   try {
     for (const [blocked, wanted] of [
@@ -76,6 +76,7 @@ test("WebSockets blocked, then event streams held back, then both free again: ev
   } finally {
     clearInterval(chatter);
   }
+  await Promise.all(done);
   await eventually(() =>
     assert.deepEqual(
       [...heard].sort((a, b) => a - b),
@@ -128,7 +129,7 @@ test("members of an encrypted channel read each other; the server and its tables
   there.on("n", ({ data }) => heard.push(data));
   stranger.on("n", () => assert.fail("without the key"));
   stranger.on("error", ({ code }) => refused.push(code));
-  for (const n of upTo(10)) void (n % 2 ? here : there).send("n", { secret: n });
+  const acks = upTo(10).map((n) => (n % 2 ? here : there).send("n", { secret: n }));
   await eventually(() => assert.deepEqual(heard.map(({ secret }) => secret).sort(), upTo(10)));
   await eventually(() => assert.deepEqual(refused, Array(10).fill("RT_007")));
   const stored = await sql(
@@ -138,4 +139,5 @@ test("members of an encrypted channel read each other; the server and its tables
     ...Array(5).fill("k1 True False"),
     ...Array(5).fill("k2 True False"),
   ]);
+  await Promise.all(acks);
 });
