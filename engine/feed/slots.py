@@ -1,4 +1,4 @@
-"""Replication slots: make, inspect, list and drop them, and say in plain words what is in the way."""
+"""Replication slots: make, inspect, list and drop them, with errors that name the obstacle."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DEAD: Final = 3  # looks in a row at which the server has nothing to do and its
 
 
 class SlotBusyError(FeedError):
-    """The slot is in use by another connection; it can be dropped or used when that has ended."""
+    """The slot is in use by another connection; it can be dropped or used once that connection has ended."""
 
 
 _DROPPING: Final = AsyncRetrying(
@@ -72,7 +72,7 @@ class SlotInfo:
     ``type``: ``logical`` or ``physical``. ``kept``: ``temporary`` for one that goes with its connection, ``failover`` for
     one that is copied to standbys, ``synced`` for such a copy (both PostgreSQL 17 and later), else None. ``plugin`` and
     ``database`` are None for a physical slot. ``ours``: it is in this database's ``realtime.slots``; false also if this role
-    may not read that. ``node`` and ``host``: the node whose slot it is, None if it is not ours, or its node is gone.
+    may not read that. ``node`` and ``host``: the node whose slot it is, None if ``ours`` is false or the node was removed.
     ``lag_bytes``: WAL written since the position that the consumer has confirmed. ``lag_seconds`` is the best estimate
     the server can give: for an active slot how long the last confirmation took (0: up to date), for an inactive one
     since when it is inactive (PostgreSQL 17 and later), else None. ``retained_bytes``: WAL that the slot keeps from
@@ -145,7 +145,7 @@ async def drop_left_slot(database: Database, name: str, walsender: int | None) -
     """Drop the slot of a stream that was just closed, whose server's end was ``walsender``.
 
     The walsender ends when it notices that the connection is closed, which takes it a moment. Raises as :func:`drop_slot`,
-    ``SlotBusyError`` only if another connection goes on using the slot.
+    ``SlotBusyError`` only if another connection uses the slot.
     """
     async for attempt in _DROPPING.copy():
         with attempt:
@@ -194,7 +194,7 @@ async def create_slot(
 ) -> Lsn:
     """Make the slot over ``stream``; returns where it starts. ``failover`` needs PostgreSQL 17 or later.
 
-    PostgreSQL waits for every transaction under way that has written something; who that is goes to ``say`` meanwhile.
+    PostgreSQL waits for every running transaction that has written; ``say`` is called with their description meanwhile.
     Raises ``psycopg.Error``, or ``StreamEndedError`` if the connection is found dead.
     """
     creating = asyncio.ensure_future(stream.create_slot(name, plugin, failover=failover))
@@ -206,7 +206,7 @@ async def create_slot(
                 raise StreamEndedError("the server has answered, and nothing arrived: the connection is dead")
             say(_waiting_for(name, await database.rows("feed_blockers", pid=stream.pid)))
     except BaseException:
-        creating.cancel()  # and with it the command: else the server would go on waiting
+        creating.cancel()  # cancels the command too: else the server would continue to wait
         await asyncio.gather(creating, return_exceptions=True)
         raise
     return await creating

@@ -1,8 +1,8 @@
-"""Asking PostgreSQL about a builder query's values and operators, with nobody's functions running as the server's role.
+"""Asks PostgreSQL about a builder query's values and operators; user-defined functions never run as the server's role.
 
-Of types that came with PostgreSQL, and those made of them, reading a value and finding an operator calls built-in functions
-only. Other types have functions of their own: checks of domains, operators, casts to json. Queries that use such types are
-judged first, as if they had been written in SQL, and are then asked about as ``realtime_reader``.
+For built-in types, and types composed of them, reading a value and finding an operator calls built-in functions only. Other
+types have functions of their own: checks of domains, operators, casts to json. Queries that use such types are first checked
+as SQL queries are, and PostgreSQL is then asked as ``realtime_reader``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ async def asking(query: Query, table: Table, types: Sequence[str], connection: C
             await _judge(session, "select " + ", ".join(f"null::{name} as c{n}" for n, name in enumerate(types)))
         try:
             await _judge(session, render_documents(query, table, nulls=True).sql)
-        except psycopg.ProgrammingError as error:  # an operator that PostgreSQL does not have; who asks finds it, too
+        except (
+            psycopg.ProgrammingError
+        ) as error:  # an operator that PostgreSQL does not have; the caller's query fails too
             log.debug("query_not_analysed", error=str(error))
         yield _AsReader(session, connection.info.server_version)
 
@@ -96,7 +98,7 @@ class _Directly:
 
 
 class _AsReader:
-    """As ``realtime_reader``, whose names are found where the operator's search path says."""
+    """As ``realtime_reader``, with names resolved by the operator's search path."""
 
     def __init__(self, session: SqlSession, version: int) -> None:
         self._session = session
@@ -114,7 +116,7 @@ class _AsReader:
 
 @contextmanager
 def _ours() -> Iterator[None]:
-    """The statements are ours, so a privilege that lacks for one is the server's affair, not the client's."""
+    """The engine writes these statements, so a missing privilege is an error of the server, not of the client."""
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:

@@ -13,7 +13,7 @@ __all__ = ["grants_lacking"]
 
 
 async def grants_lacking(connection: psycopg.AsyncConnection[Any], tables: Collection[int] | None) -> tuple[str, ...]:
-    """The GRANTs that give back what lacks for reading these exposed tables (oids; None: all of them).
+    """The GRANTs that restore the privileges missing for reading these exposed tables (oids; None: all of them).
 
     ``connection`` is in no transaction, or in one that has not failed. Raises ``psycopg.Error``.
     """

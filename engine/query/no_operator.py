@@ -1,6 +1,6 @@
-"""The words for a type that lacks an operator, an order or an equality in PostgreSQL.
+"""Error messages for a type that lacks an operator, an order or an equality in PostgreSQL.
 
-The same for a builder query, which names a field, and for clients' SQL, where PostgreSQL says at which place it looked.
+The same for a builder query, which names a field, and for clients' SQL, for which PostgreSQL reports the position.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def lacks_order(subject: str, where: str = "") -> InvalidQueryError:
 
 
 def no_operator(error: psycopg.Error, sql: str, where: str) -> InvalidQueryError | None:
-    """The refusal of SQL for which PostgreSQL found no operator; None if ``error`` says something else.
+    """The rejection of SQL for which PostgreSQL found no operator; None if ``error`` is another one.
 
     ``sql``: the text sent if the position in ``error`` counts in it, else nothing. ``where``: the place in words.
     """

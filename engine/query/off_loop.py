@@ -1,7 +1,7 @@
-"""Work on a client's SQL that takes long, done beside the event loop so that others are served meanwhile.
+"""Runs long work on a client's SQL in a thread, so that the event loop stays responsive.
 
-Reading 20,000 characters of SQL takes some tenths of a second. One thread does it for all connections, so a flood of such
-queries takes one place in the interpreter's turns, not as many as there are queries.
+Parsing 20,000 characters of SQL takes some tenths of a second. One thread does it for all connections, so many such queries
+compete with the event loop for the interpreter as a single thread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Does PostgreSQL have the operators of a query that is going to be re-read? What it has not is refused in words of ours.
+"""Checks that PostgreSQL has the operators of a query that will be re-read, and rejects the query otherwise.
 
-Most of it PostgreSQL says when it is asked to plan the query. But whether arrays and composites can be compared it finds out
-when it compares two, and then in the words of some element type; so of those the types inside are asked for beforehand.
+PostgreSQL reports most missing operators when it plans the query. For arrays and composites it does so only when it compares
+two values, and names an element type; so the element types of those are checked beforehand.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ async def _check_inside(column: Column, operator: str | None, postgres: Asking) 
 
 
 def _leaves(type_: TypeInfo) -> Iterator[TypeInfo]:
-    """The types of which an array or composite is made in the end."""
+    """The scalar types that an array or composite consists of."""
     base = type_.underlying
     if base.kind == "array" and base.element is not None:
         yield from _leaves(base.element)

@@ -1,7 +1,7 @@
-"""From what a client asked for to how it is answered: the one entrance for the builder's JSON and for SQL.
+"""Plans a client's query: the single entry point for the builder's JSON and for SQL.
 
-A query is kept up to date incrementally if that is exact, else it is re-read; never is a wrong answer risked. The plan says
-which and why.
+A query is kept up to date incrementally if the result is exact, else it is re-read. The plan has the strategy and its
+reason.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ async def plan_query(
         UnknownCollection: no such collection.
         PermissionDenied: the query reads something that is not exposed, or the table cannot be followed.
         PrivilegeLost: the server lacks a privilege without which the query cannot be answered.
-        SubscriptionFailed: the stream does not bring all of the table's changes, until somebody mends the publication or the
-            replica identity.
+        SubscriptionFailed: the stream lacks changes of the table until the operator repairs the publication or the replica
+            identity.
         InvalidQuery: anything else that is wrong with it.
         CatalogError: the connection's role lacks a privilege that checking SQL needs.
         psycopg.Error: Postgres failed for reasons of its own.
@@ -89,7 +89,7 @@ async def plan_query(
             raise lost from refused
         if not isinstance(refused.__cause__, psycopg.errors.InsufficientPrivilege):
             raise
-    # What it lacked may have come back in between.
+    # The missing privilege may have been restored meanwhile.
     return replace(await _plan(table, spec, catalog, connection, cache), visibility=visibility)
 
 
@@ -113,7 +113,7 @@ async def _lost(
     catalog: Catalog,
     connection: psycopg.AsyncConnection[Any],
 ) -> PrivilegeLostError | None:
-    """What was ``refused``, if the reason is that the server has lost a privilege on a table that the query may name."""
+    """The error for ``refused`` if the server has lost a privilege on a table that the query may name."""
     tables = {table.oid}
     sql = spec.get("sql")
     if isinstance(sql, str):
@@ -136,7 +136,7 @@ def _plan_query(query: Query, table: Table) -> IncrementalPlan | ReReadPlan:
 
 
 def _reread_query(query: Query, table: Table, reason: str) -> ReReadPlan:
-    """Any query over one table, read again through the same SQL that its incremental plan would stand for."""
+    """A re-read plan for a query over one table, with the SQL that its incremental plan stands for."""
     digest = blake2b(repr(normalise(query)).encode(), digest_size=16, key=table.signature.encode()).hexdigest()
     return ReReadPlan(
         key=f"re-read:{table.oid}:{digest}",
@@ -177,7 +177,7 @@ async def _plan_sql(
 async def _checked(session: SqlSession, sql: str, catalog: Catalog, cache: SqlCache | None) -> CheckedSql:
     """The check of ``sql``: one from ``cache`` if nothing that it can call has changed since.
 
-    The stream announces such changes, too, but only when it has got there.
+    The stream announces such changes too, but only once it has reached them.
     """
     checked = cache.get(sql) if cache is not None else None
     if checked is None or checked.callables != await session.callables():

@@ -1,7 +1,7 @@
-"""What an error of PostgreSQL means to the client whose query caused it.
+"""The rejection that an error of PostgreSQL means for the client whose query caused it.
 
-An error is read by its SQLSTATE and by where in PostgreSQL's source it was raised: messages have many languages. A refusal
-says the same whether something does not exist or is not for clients.
+An error is identified by its SQLSTATE and its place in PostgreSQL's source, because messages are translated. A rejection is
+the same for an object that does not exist and one that is not exposed to clients.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _OURS: Final = ("08", "25", "40", "53", "55", "57", "58", "F0", "HV", "XX")
 
 
 def is_servers(error: psycopg.Error) -> bool:
-    """Whether ``error`` tells of the server or its state, by its class."""
+    """Whether ``error`` is caused by the server or its state, judged by its class."""
     return (error.sqlstate or "")[:2] in _OURS
 
 
@@ -121,7 +121,7 @@ def rejection(error: psycopg.Error, sql: str = "") -> QueryRejectedError | None:
             f"that changes a setting of the session, and may only read: {message}"
         )
     if is_of_literal(error, sql):
-        plain = error.diag.source_function in _TEXT_SEARCH and "." not in message  # says nothing of a schema
+        plain = error.diag.source_function in _TEXT_SEARCH and "." not in message  # names no schema
         return InvalidQueryError(f"{message}{where}") if plain else object_name()
     if state == "42501":
         return PermissionDeniedError(
@@ -139,10 +139,10 @@ def rejection(error: psycopg.Error, sql: str = "") -> QueryRejectedError | None:
 
 
 def _of_the_query(error: psycopg.Error, state: str) -> bool:
-    """Whether an error of a class that tells of the server is of the query: a temporary file or a value that is too large.
+    """Whether an error of a server class is caused by the query: a temporary file or a value that is too large.
 
-    What PostgreSQL calls internal comes of what the query does with its values, unless the place that raises it looks up
-    definitions, which may have been dropped a moment ago.
+    An internal error is caused by the query's values, unless it was raised while looking up definitions, which may have been
+    dropped meanwhile.
     """
     return state == "53400" or (state == "XX000" and error.diag.source_file not in _LOOK_UPS)
 

@@ -1,7 +1,7 @@
-"""What a decoder is: the payloads of one replication stream in, finished transactions out. No I/O.
+"""The interface of a decoder: the payloads of one replication stream in, complete transactions out. No I/O.
 
-Two exist, one per output plugin (``pgoutput``, ``wal2json``). What a decoder cannot know from the stream it asks for by
-raising :class:`RelationNeededError`; the driver looks it up, calls :meth:`Decoder.provide` and feeds the same payload again.
+Two exist, one per output plugin (``pgoutput``, ``wal2json``). For a definition that the stream does not carry, a decoder
+raises :class:`RelationNeededError`; the driver looks it up, calls :meth:`Decoder.provide` and feeds the same payload again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PUBLICATION: Final = "bunbase_realtime"
 """The publication that ``realtime.expose()`` fills."""
 
 MESSAGE_PREFIX: Final = "realtime."
-"""Logical messages with any other prefix are somebody else's and are dropped by the decoders."""
+"""Logical messages with any other prefix belong to other programs; the decoders drop them."""
 
 DDL_PREFIX: Final = "realtime.ddl"
 HEARTBEAT_PREFIX: Final = "realtime.heartbeat"
@@ -54,12 +54,12 @@ class UndecodableError(FeedError):
 
 
 class MalformedStreamError(UndecodableError):
-    """A message of the stream is not what the output plugin's documentation says."""
+    """A message of the stream differs from the output plugin's documentation."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableDescription:
-    """What the catalog says about a table of the stream.
+    """The catalog's description of a table of the stream.
 
     ``relation`` is the exposed table; for a partition its exposed root, then ``partition`` is true. ``full``: the table
     itself (the partition, not the root) has REPLICA IDENTITY FULL.
@@ -99,7 +99,7 @@ class Decoder(Protocol):
         ...
 
     def expect_ddl_messages(self, announced: bool) -> None:
-        """Whether changes of definition come as ``realtime.ddl`` messages: nobody may be allowed event triggers."""
+        """Whether changes of definition come as ``realtime.ddl`` messages; false if event triggers cannot be created."""
         ...
 
     def feed(self, payload: bytes) -> Transaction | None:
@@ -131,5 +131,5 @@ class Truncate(msgspec.Struct, gc=False):
         return None
 
     def old(self) -> tuple[Value, ...] | None:
-        """The stream does not say which rows there were."""
+        """The stream does not carry the old rows."""
         return None

@@ -34,7 +34,7 @@ FORMAT: Final = 1
 """The version of the serialised form. Another version is refused."""
 
 _FILED: Final = (Truncate, *ROW_CHANGES.values())
-_BOUNDS: Final = (b"B", b"C")  # Begin and Commit: the fields of the frames say what they say
+_BOUNDS: Final = (b"B", b"C")  # Begin and Commit: the frames carry their contents as fields
 
 
 class FramesError(FeedError):
@@ -89,7 +89,7 @@ def unpack(data: bytes) -> WalFrames:
 def frames_of(transaction: Transaction, limit: int | None = None) -> Iterator[WalFrames]:
     """The frames of ``transaction``, in as many parts as ``limit`` bytes of payload each make necessary (None: one).
 
-    Raises ``FramesError`` for a transaction that another plugin than pgoutput sent: what wal2json leaves out came from the
+    Raises ``FramesError`` for a transaction of another plugin than pgoutput: wal2json messages need definitions from the
     catalog.
     """
     known: dict[int, Relation] = {}
@@ -144,7 +144,7 @@ class FramesDecoder:
         """Take one part; the transaction if it is complete with it, else None.
 
         Raises ``FramesError`` for a part that does not follow the one before, and ``MalformedStreamError`` for a message
-        that is not pgoutput's. The transaction under way is dropped then: go on with the first part of one.
+        that is not pgoutput's. The unfinished transaction is then dropped; the next part must be the first of one.
         """
         wanted, self._wanted = self._wanted, None
         if wanted is None or frames.part == 0:

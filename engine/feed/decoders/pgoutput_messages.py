@@ -129,10 +129,10 @@ def read_message(raw: bytes) -> Message:
 
 
 def redefined_message(relation: Relation) -> bytes:
-    """What stands for the message of an event trigger where there is none.
+    """A substitute for the message of an event trigger where there is none.
 
-    pgoutput describes a relation again after each change of its definition (``rel_sync_cache_relation_cb``), and does not
-    say which column has been dropped and made again under its name. It also does after ANALYZE, so this is only a hint.
+    pgoutput sends a relation again after each change of its definition (``rel_sync_cache_relation_cb``), and does not mark
+    columns that were dropped and added again. It also does so after ANALYZE, so this is only a hint.
     """
     content = msgspec.json.encode({"tag": "RELATION", "oids": [relation.oid]})
     head = b"M" + struct.pack("!BQ", _TRANSACTIONAL, 0)

@@ -102,7 +102,7 @@ class Wal2JsonDecoder:
         self._asked_for: tuple[bytes, ...] = ()
 
     def options(self) -> Sequence[dict[str, str]]:
-        """With numbers as strings (wal2json 2.6 and later: NaN can be told from NULL), else without."""
+        """With numbers as strings (wal2json 2.6 and later: distinguishes NaN from NULL), else without."""
         plain = {
             "format-version": "2",
             "include-transaction": "true",
@@ -120,11 +120,11 @@ class Wal2JsonDecoder:
         self._exact_numbers = choice == 0
 
     def expect_ddl_messages(self, announced: bool) -> None:
-        """Without them, what the catalog said holds for one transaction."""
+        """Without them, a description from the catalog is valid for one transaction."""
         self._ddl_announced = announced
 
     def provide(self, need: RelationNeededError, found: TableDescription | None) -> None:
-        """File what the catalog says; the layout that was asked for is then taken as it is."""
+        """Store the catalog's description; the layout that was requested is then used unchanged."""
         before = self._tables.get(self._asked)
         forgiven = frozenset((self._asked_for,)) | (before.forgiven if before else frozenset())
         if found is not None:
@@ -135,7 +135,7 @@ class Wal2JsonDecoder:
         self._tables[self._asked] = None if found is None else _Table(found, forgiven)
 
     def reset(self) -> None:
-        """The catalog may have changed while nobody was listening."""
+        """Drop the descriptions: the catalog may have changed while there was no stream."""
         self._log = None
         self._tables.clear()
 

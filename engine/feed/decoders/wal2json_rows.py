@@ -67,7 +67,7 @@ def _read_bytea(raw: bytes) -> Value:
 
 
 def _read_number(raw: bytes) -> Value:
-    # Before wal2json 2.6, NaN and the infinities are printed as null. Nobody can tell, so nobody may guess.
+    # Before wal2json 2.6, NaN and the infinities are printed as null, so a null is not certain.
     return UNKNOWN if raw == b"null" else _read(raw)
 
 
@@ -81,8 +81,8 @@ def _reader(type_oid: int, exact_numbers: bool) -> Reader:
 class Layout:
     """How the columns of one shape of message become rows of ``relation``.
 
-    ``positions`` and ``readers`` go with the streamed columns, in their order. ``as_expected``: the message's columns
-    are those that the catalog told of.
+    ``positions`` and ``readers`` belong to the streamed columns, in their order. ``as_expected``: the message's columns
+    are those of the catalog.
     """
 
     relation: Relation

@@ -1,6 +1,4 @@
-"""What a transaction has changed in the list of a window, as a client has to apply it. No I/O, and no work for rows that
-nothing touched.
-"""
+"""The changes of a transaction in the list of a window, as a client applies them. No I/O, and no work for untouched rows."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ __all__ = ["Difference"]
 
 
 class Difference:
-    """Between the list before a transaction and the store after it.
+    """The difference between the list before a transaction and the store after it.
 
     Args:
         plan: whose documents the list has.

@@ -1,7 +1,7 @@
 """A window's list as it was before a transaction, without a copy of it.
 
-A transaction touches few rows of a large list. So the list before it is the window's store now, without what was touched,
-and with what that was. It is made when it is first looked at, or at the latest before the store changes again.
+A transaction touches few rows of a large list. So the list before it is the window's current store with the touched rows
+replaced by their old versions. It is built on first access, or at the latest before the store changes again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ Key = tuple[Any, ...]
 
 
 class Past(Sequence[Row]):
-    """The rows that were shown, in order. ``keys`` and ``rows`` are the window's own lists, which go on changing: the window
-    calls :meth:`fix` before it changes them for another reason than ``touched``.
+    """The rows that were shown, in order. ``keys`` and ``rows`` are the window's own lists, which continue to change.
+
+    The window calls :meth:`fix` before it changes them for another reason than ``touched``.
 
     Args:
         keys, rows: the store, both sorted by key.

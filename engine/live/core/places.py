@@ -1,7 +1,7 @@
-"""Where documents stand in a client's list while the changes of a transaction are played on it.
+"""Indexes of documents in a client's list while the changes of a transaction are applied to it.
 
-The client's list is not kept: a place in it is that in the list after the transaction, without the documents that are not
-there yet, and with those that are still there. So a step costs as much as few documents change, however long the list.
+The client's list is not stored: an index is computed from the list after the transaction, minus the documents that are not
+inserted yet, plus those that are not removed yet. So the cost of a step depends on the number of changes, not on the list.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Key = tuple[Any, ...]
 
 
 class Places:
-    """First all that leaves is taken out, the last first; then each that comes, changes or moves is put, the first first.
+    """Removed documents are taken out first, from the end; then new, changed and moved ones are put in, from the start.
 
     Args:
         keys: of the store after the transaction, sorted; ``shown``: how many of them the list has.

@@ -1,8 +1,8 @@
 """JSON values of a builder query as PostgreSQL text, with the type the comparison is made in.
 
-Strict: a value of the wrong JSON type is refused here, naming field and value, rather than coerced. Whether a string is a
-valid ``uuid`` or ``date`` is for PostgreSQL to say (``engine.query.literals``). Numbers keep every digit; where a language
-or format has no exact decimals, a string with the same digits says the same.
+Strict: a value of the wrong JSON type is rejected, naming field and value, and never coerced. PostgreSQL decides whether a
+string is a valid ``uuid`` or ``date`` (``engine.query.literals``). Numbers keep every digit; clients without exact decimals
+may send a string with the same digits.
 """
 
 from __future__ import annotations

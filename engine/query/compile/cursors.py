@@ -1,4 +1,4 @@
-"""Cursors: is a row at or behind where the query starts, and not behind where it ends?
+"""Cursors: tests whether a row lies between a query's start and its end.
 
 A cursor is a prefix of the sort key, so the question is one comparison of tuples, nulls and directions included.
 """
@@ -54,9 +54,9 @@ def _before_end(bound: Bound, keys: Sequence[SortKey], parts: Sequence[KeyPart])
 
 
 def bound_range(query: Query, keys: Sequence[SortKey], parts: Sequence[KeyPart]) -> RangeTerm | None:
-    """What the cursors say about the first sort key, as a range for the matcher; None if that cannot be said.
+    """The range of the first sort key that the cursors allow, for the matcher; None if there is no such range.
 
-    Rows whose first key is null have no place in a range, so a cursor that lets them in gives none.
+    A row whose first key is null is in no range, so a cursor that admits such rows gives None.
     """
     if not keys or keys[0].codec.sort is None:
         return None

@@ -1,4 +1,4 @@
-"""A row as what clients see: its document (a JSON object) and its id."""
+"""The client's form of a row: its document (a JSON object) and its id."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a row must have to match: the predicate in a disjunctive form that an index can hold.
+"""Index terms: a predicate in a disjunctive form that an index can hold.
 
-Invariant: a row that matches satisfies at least one :class:`IndexTerms`. The reverse need not hold: whatever an index
-cannot use (``!=``, ``like``, null tests, too many combinations) is left out, which only makes the form wider.
+Invariant: a row that matches satisfies at least one :class:`IndexTerms`. The reverse need not hold: conditions that an index
+cannot use (``!=``, ``like``, null tests, too many combinations) are skipped, which only makes the form wider.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _unite(parts: Sequence[list[IndexTerms]]) -> list[IndexTerms]:
 
 
 def _intersect(parts: Sequence[list[IndexTerms]]) -> list[IndexTerms]:
-    """The product of all parts, smallest first; a part that would make it too large is left out."""
+    """The product of all parts, smallest first; a part that would make it too large is skipped."""
     result = [_EVERY_ROW]
     for part in sorted(parts, key=len):
         if len(part) * len(result) <= _MOST:

@@ -32,7 +32,7 @@ __all__ = ["IncrementalPlan", "IndexTerms", "NotIncremental", "RangeTerm", "comp
 
 @dataclass(frozen=True, slots=True)
 class NotIncremental:
-    """The query has to be re-read; ``reason`` says why, for the user."""
+    """The query has to be re-read; ``reason``: why, in words for the user."""
 
     reason: str
 
@@ -70,7 +70,7 @@ class IncrementalPlan:
 
 
 def compile_incremental(query: Query, table: Table) -> IncrementalPlan | NotIncremental:
-    """Compile a query whose values are canonical; or say why it cannot be kept up to date incrementally.
+    """Compile a query whose values are canonical, or return the reason why it cannot be kept up to date incrementally.
 
     Raises ``InvalidQueryError`` for a column the table does not have, or a cursor with too many values.
     """

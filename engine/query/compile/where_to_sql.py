@@ -78,7 +78,7 @@ def null_sql(column: Column) -> str:
 
 
 def key_sql(key: SortKey) -> str:
-    """One entry of ORDER BY. Null placement is left out where it is the default or no null can be, for the indexes."""
+    """One entry of ORDER BY. Null placement is omitted if it is the default or nulls are impossible, for the indexes."""
     nulls = "" if key.column.not_null or key.nulls_first is key.descending else " nulls first"
     if nulls and not key.nulls_first:
         nulls = " nulls last"
@@ -139,7 +139,7 @@ def _compare_sql(compare: Compare, column: Column, parameters: Parameters) -> st
 def cursor_sql(bound: Bound, keys: Sequence[SortKey], parameters: Parameters, *, at_start: bool) -> str:
     """Rows behind (``at_start``) or before the cursor: key by key, the first difference decides.
 
-    Where no null can be and all keys go the same way, a row comparison says the same and can use an index.
+    If nulls are impossible and all keys have the same direction, a row comparison is equivalent and can use an index.
     """
     used = keys[: len(bound.values)]
     types = bound.types or tuple(key.column.type.compared.name for key in used)

@@ -1,1 +1,1 @@
-"""The model of a query that both forms are parsed into, and what can be said of it: normal form, order, comparisons."""
+"""The model of a query that both forms are parsed into, with its normal form, order and comparisons."""

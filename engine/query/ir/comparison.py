@@ -45,7 +45,7 @@ _AGAINST_NUMERIC = Codec(equal=int, sort=int)
 
 
 class NotIncrementalError(Exception):
-    """Python cannot decide this exactly as PostgreSQL does; the message says what, for the user."""
+    """Python cannot decide a condition exactly as PostgreSQL does; the message names it, for the user."""
 
 
 @dataclass(frozen=True, slots=True)

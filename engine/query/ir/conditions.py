@@ -1,4 +1,4 @@
-"""The grammar of conditions, said once: builder queries and channel filters are read through it.
+"""The grammar of conditions, shared by builder queries and channel filters.
 
     condition = [field, operator]  |  [field, operator, value]
               |  {"and": [condition, ...]}  |  {"or": [condition, ...]}  |  {"not": condition}
@@ -39,8 +39,8 @@ Parsed = TypeVar("Parsed")
 class ConditionParser(ABC, Generic[Field, Parsed]):
     """Reads the conditions of one query or filter, counting them, their values and the length of their patterns.
 
-    A subclass says what a field is and what a condition becomes. Every method raises ``InvalidQueryError``, naming what is
-    wrong.
+    A subclass defines the fields and the result of a condition. Every method raises ``InvalidQueryError`` that names the
+    invalid part.
     """
 
     noun: ClassVar[str]
@@ -129,7 +129,7 @@ class ConditionParser(ABC, Generic[Field, Parsed]):
         return list(value)
 
     def count(self, values: int) -> None:
-        """Count so many values."""
+        """Add ``values`` to the number of values."""
         self._values += values
         if self._values > MAX_VALUES:
             raise InvalidQueryError(f"{self.noun} has at most {MAX_VALUES} values")

@@ -1,5 +1,5 @@
-"""What was derived of long values a moment ago: the conditions and queries about one row look at the same values one after
-the other, and a client may write a hundred conditions about one.
+"""A cache of objects derived from long values: the conditions and queries over one row read the same values in succession,
+and a client may write a hundred conditions on one value.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 __all__ = ["LONG", "Latest", "latest"]
 
 LONG: Final = 1_024
-"""Bytes from which on it pays to keep what is derived of a value."""
+"""Smallest size of a value, in bytes, for which derived objects are cached."""
 
 _KEPT: Final = 1 << 20
 
@@ -21,7 +21,7 @@ class Latest:
     """Derived things by value and by what derives them.
 
     Invariant: the values they are of have at most ``_KEPT`` bytes together (a value counts once for each thing), but for the
-    newest. ``forget`` lets go of all.
+    newest. ``forget`` removes all.
     """
 
     __slots__ = ("_derived", "_size")
@@ -33,7 +33,7 @@ class Latest:
         self._size = 0
 
     def of(self, value: bytes, derive: Callable[[bytes], T]) -> T:
-        """``derive(value)``, which must not be changed; ``derive`` is the same object for all who are to share."""
+        """``derive(value)``, which must not be modified; callers that share results pass the same ``derive`` object."""
         key = (id(value), derive)
         found = self._derived.get(key)
         if found is None:
@@ -46,10 +46,10 @@ class Latest:
         return derived
 
     def forget(self) -> None:
-        """Keep nothing: the rows that are looked at next are others."""
+        """Remove all: the next rows have other values."""
         self._derived.clear()
         self._size = 0
 
 
 latest: Final = Latest()
-"""Those of this process."""
+"""The cache of this process."""

@@ -1,4 +1,4 @@
-"""What a live query is, whichever way it was written down.
+"""The model of a live query, independent of the form it was written in.
 
 The builder's JSON and a single-table SQL ``SELECT`` both end as a :class:`Query`. Columns are named as the table names them;
 values are text in PostgreSQL's own output form (``None``: SQL NULL), made canonical by Postgres itself before a query is

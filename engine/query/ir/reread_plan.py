@@ -1,8 +1,8 @@
-"""The re-read strategy: whatever Postgres can answer and we do not reproduce, Postgres answers again.
+"""The re-read strategy: a query that the engine cannot reproduce exactly is run again by PostgreSQL.
 
-A :class:`ReReadPlan` is only a description. Whoever runs it reads ``statement`` when one of ``dependencies`` changed and
-sends the keyed difference. The statement returns two text columns per row, in the query's order: the document's id and the
-document, a JSON object made by Postgres under TimeZone UTC. Columns that only show an origin may follow (see
+A :class:`ReReadPlan` is only a description. Its caller reads ``statement`` when one of ``dependencies`` has changed and
+delivers the keyed difference. The statement returns two text columns per row, in the query's order: the document's id and
+the document, a JSON object made by Postgres under TimeZone UTC. Columns that only show an origin may follow (see
 :class:`engine.query.ir.model.Origin`).
 """
 
