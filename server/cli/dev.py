@@ -49,7 +49,7 @@ def run_dev(settings: Settings, data_dir: Path, *, open_page: bool = False) -> N
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """The port that was asked for; where none was, the first free one from the default on."""
+    """The requested port; without one, the first free port from the default on."""
     if "port" in settings.model_fields_set:
         return listen(settings.host, settings.port, settings.user_timeout)
     listener = listen_near(settings.host, settings.port, settings.user_timeout)

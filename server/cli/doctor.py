@@ -1,7 +1,7 @@
-"""``realtime doctor``: is this database ready, and what is the remedy where it is not.
+"""``realtime doctor``: checks whether a database is ready, and names the remedies if it is not.
 
-Only looks (a temporary slot, if wal2json is asked for, is the one thing it makes). Each check is a function that
-yields findings; a problem would stop the service, a warning might some day.
+Read-only, except for a temporary slot if wal2json is selected. Each check is a function that yields findings; a problem
+stops the service, a warning may stop it later.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _role(connection: _Connection) -> Iterator[Finding]:
 
 
 def _sender(dsn: str, connection: _Connection) -> Iterator[Finding]:
-    """The role, pg_hba.conf and poolers in between decide this, so the only way to know is to try."""
+    """The role, pg_hba.conf and poolers in between decide this, so only an attempt shows it."""
     try:
         with connect_now(dsn, "realtime doctor", READS_ANYWAY, autocommit=True, replication="database") as sender:
             sender.execute("IDENTIFY_SYSTEM")

@@ -1,6 +1,6 @@
 """``realtime doctor`` inside a database: the schema ``realtime``, privileges, triggers, the publication, collections.
 
-The connected role may have no rights at all: what it may not look at is a finding like any other.
+The connected role may have no rights at all: a missing privilege to look is a finding like any other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What ``realtime doctor`` finds."""
+"""Findings of ``realtime doctor``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Finding", "grouped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. ``remedy``: what to do about it, in one line or several."""
+    """One line of the report. ``remedy``: the steps that repair it, in one line or several."""
 
     level: Literal["ok", "warn", "problem"]
     text: str

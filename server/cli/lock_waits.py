@@ -20,7 +20,7 @@ from engine.postgres.named_queries import query
 from engine.postgres.read_only import WRITES_ANYWAY, ReadOnly, read_only_reason
 from server.cli.lock_watch import DeadlineExceededError, LockWatch
 
-__all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockTimeoutError", "ReadOnlyDatabaseError", "patiently", "refuse_standby"]
+__all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockTimeoutError", "ReadOnlyDatabaseError", "refuse_standby", "retry_on_locks"]
 
 LOCK_TIMEOUT = 3.0
 """Seconds after which a transaction stops waiting for locks."""
@@ -29,23 +29,23 @@ ATTEMPTS = 10
 """How often it is tried."""
 
 _NOT_FREE: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, DeadlineExceededError)
-_log = logging.getLogger("realtime.patience")
+_log = logging.getLogger("realtime.locks")
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 _Result = TypeVar("_Result")
 
 
 class LockTimeoutError(RealtimeError):
-    """A lock was not to be had; the message names what holds it."""
+    """A lock was not granted in time; the message names its holder."""
 
 
 class ReadOnlyDatabaseError(RealtimeError):
-    """Nothing can be written here; the message says why and what to do."""
+    """The database is read-only; the message gives the cause and the remedy."""
 
 
 def refuse_standby(connection: Connection) -> None:
-    """Raise ``ReadOnlyDatabaseError`` on a standby. Where only transactions are read-only by default, what has nothing to
-    write goes on.
+    """Raise ``ReadOnlyDatabaseError`` on a standby. Where only transactions are read-only by default, work without
+    writes continues.
     """
     found = _read_only(connection)
     if found is not None and found.standby:
@@ -58,20 +58,20 @@ def _read_only(connection: psycopg.Connection[Any]) -> ReadOnly | None:
     return read_only_reason(row)
 
 
-def patiently(
+def retry_on_locks(
     dsn: str,
     application_name: str,
     work: Callable[[Connection], _Result],
     *,
     lock_timeout: float = LOCK_TIMEOUT,
     attempts: int = ATTEMPTS,
-    say: Callable[[str], None] = _log.warning,
+    report: Callable[[str], None] = _log.warning,
 ) -> _Result:
-    """Run ``work`` in one transaction, again if the locks that it needs are not free within ``lock_timeout`` seconds.
+    """Run ``work`` in one transaction; retry if the locks that it needs are not free within ``lock_timeout`` seconds.
 
-    ``work`` gets a connection with that ``lock_timeout``. ``say`` gets the blocking process and each new attempt. Raises
-    ``LockTimeoutError`` after so many ``attempts``, ``ReadOnlyDatabaseError`` where nothing can be written,
-    ``psycopg.OperationalError`` if the server does not answer, and what ``work`` raises.
+    ``work`` gets a connection with that ``lock_timeout``. ``report`` gets the blocking process and each new attempt.
+    Raises ``LockTimeoutError`` after ``attempts`` attempts, ``ReadOnlyDatabaseError`` for a read-only database,
+    ``psycopg.OperationalError`` if the server does not answer, and the errors of ``work``.
     """
     waited_for: list[str] = []
 
@@ -79,7 +79,7 @@ def patiently(
         with connect_now(dsn, application_name) as connection:
             refuse_standby(connection)
             connection.execute(query("migration_lock_timeout"), [f"{round(lock_timeout * 1000)}ms"])
-            with LockWatch(dsn, connection, lock_timeout, say, waited_for).watching():
+            with LockWatch(dsn, connection, lock_timeout, report, waited_for).watching():
                 try:
                     result = work(connection)
                     connection.commit()
@@ -93,7 +93,7 @@ def patiently(
 
     def before_sleep(attempt: RetryCallState) -> None:
         number = attempt.attempt_number
-        say(f"the locks were not free within {lock_timeout:g} s; attempt {number} of {attempts}, trying again")
+        report(f"the locks were not free within {lock_timeout:g} s; attempt {number} of {attempts}, trying again")
 
     try:
         return Retrying(

@@ -1,8 +1,8 @@
-"""A second connection that finds out what a statement waits for: a lock and its holder, or an answer that is lost.
+"""A second connection that watches why a statement waits: for a lock and its holder, or for a lost answer.
 
 A requested lock blocks all later requests for it, and a transaction may wait for one table after the other
 while it holds the first. So the waits of a transaction together get a limit, which ``lock_timeout`` sets for each of them
-only. A statement of our own may take its time as long as the server says that it works on it.
+only. The watched statement may run for as long as the server reports that it is working on it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ __all__ = ["DeadlineExceededError", "LockWatch"]
 
 _LOOK_EVERY: Final = 1.0  # seconds
 _LOOK_AT_LEAST: Final = 0.2
-_REPEAT_AFTER: Final = 10  # looks: what has been said already is said again
+_REPEAT_AFTER: Final = 10  # number of looks after which an unchanged report is repeated
 _ENDED_WITHIN: Final = 5.0
-_OTHER_MIGRATOR: Final = "advisory"  # nothing is held while that lock is waited for
+_OTHER_MIGRATOR: Final = "advisory"  # no lock is held while waiting for that one
 
 
 class DeadlineExceededError(Exception):
@@ -39,16 +39,16 @@ class DeadlineExceededError(Exception):
 
 @dataclass(slots=True)
 class LockWatch:
-    """Watches ``connection``, whose database is at ``dsn``; ``say`` gets the blocking process.
+    """Watches ``connection``, whose database is at ``dsn``; ``report`` gets the blocking process.
 
-    ``limit``: seconds from the first wait for a lock after which a wait is ended. ``said``: what was said.
+    ``limit``: seconds from the first wait for a lock after which a wait is ended. ``reported``: the last report.
     """
 
     dsn: str
     connection: CommandConnection[Any]
     limit: float
-    say: Callable[[str], None]
-    said: list[str]
+    report: Callable[[str], None]
+    reported: list[str]
     _done: threading.Event = field(init=False, default_factory=threading.Event)
     _too_long: bool = field(init=False, default=False)
     _known: bool = field(init=False, default=False)  # behind a pooler the process is not that of our statement
@@ -58,8 +58,8 @@ class LockWatch:
     def watching(self) -> Iterator[None]:
         """While the block runs, its statements may take as long as the server works on them.
 
-        Raises ``DeadlineExceededError``, and ``UnansweredError`` if the server does not answer (or does not know of
-        the statement).
+        Raises ``DeadlineExceededError``, and ``UnansweredError`` if the server does not answer (or has no such
+        statement).
         """
         watcher = threading.Thread(target=self._watch, daemon=True)
         answer_timeout, self.connection.answer_timeout = self.connection.answer_timeout, None
@@ -83,7 +83,7 @@ class LockWatch:
         every = min(_LOOK_EVERY, max(_LOOK_AT_LEAST, self.limit / 3))
         own = self.connection.info
         same_server = make_conninfo(self.dsn, host=own.host, hostaddr=own.hostaddr, port=own.port)
-        while not self._done.wait(every):  # mostly: nothing to wait for, and no second connection
+        while not self._done.wait(every):  # usually there is no wait, and no second connection
             try:
                 with connect_now(same_server, "realtime locks", autocommit=True, row_factory=dict_row) as looker:
                     self._look_on(looker, every)
@@ -114,7 +114,7 @@ class LockWatch:
             self._done.wait(every)
 
     def _expect_work(self, looker: CommandConnection[DictRow], pid: int) -> None:
-        """A server that has long finished with a statement whose answer is awaited has sent it into a void."""
+        """Whether the server has finished the statement some time ago: its answer is lost."""
         row = looker.execute(query("backend_idle"), [pid]).fetchone()
         limit = answer_timeout(self.dsn)
         self._known = self._known or row is not None
@@ -129,5 +129,5 @@ class LockWatch:
                 own.shutdown(socket.SHUT_RDWR)
 
     def _say(self, text: str) -> None:
-        self.said.append(text)
-        self.say(text)
+        self.reported.append(text)
+        self.report(text)

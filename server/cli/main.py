@@ -1,7 +1,7 @@
 """The ``realtime`` command. An error is one line on stderr, never a traceback.
 
 Exit codes: 0 done; 1 it failed, or ``doctor`` found a problem; 2 wrong usage or settings; 3 the database cannot be
-reached or refused what was asked; 130 interrupted.
+reached or rejected the request; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from server.app.settings import Settings, SettingsError, load_settings, unknown_
 from server.cli import options
 from server.cli import slots as slots_command
 from server.cli.doctor import diagnose
-from server.cli.lock_waits import LOCK_TIMEOUT, Connection, patiently, refuse_standby
+from server.cli.lock_waits import LOCK_TIMEOUT, Connection, refuse_standby, retry_on_locks
 from server.cli.migrate import MigrationError, check_migrated, check_served, migrate
 from server.cli.names import find_collection, find_columns, find_role, find_table
 from server.version import package_version
@@ -163,8 +163,8 @@ def serve(  # noqa: PLR0913
 
     database = _dsn(settings)
     if run_migrations:
-        for line in migrate(database, say=_say):
-            _say(line)
+        for line in migrate(database, report=_report):
+            _report(line)
     else:
         check_served(database)
     serve_until_stopped(settings, database, ready=lambda url: print(f"serving {url}", file=sys.stderr, flush=True))
@@ -175,7 +175,7 @@ def migrate_command(
     config: options.ConfigFile = None, dsn: options.Dsn = None, lock_timeout: _LockTimeout = LOCK_TIMEOUT
 ) -> None:
     """Bring the database to this version."""
-    done = migrate(_dsn(_settings(config, dsn=dsn)), lock_timeout=lock_timeout, say=_say)
+    done = migrate(_dsn(_settings(config, dsn=dsn)), lock_timeout=lock_timeout, report=_report)
     print("\n".join(done) or "already up to date")
 
 
@@ -206,7 +206,7 @@ def expose(  # noqa: PLR0913
         assert row is not None
         return str(row[0])
 
-    collection = patiently(address, "realtime expose", work, lock_timeout=lock_timeout, say=_say)
+    collection = retry_on_locks(address, "realtime expose", work, lock_timeout=lock_timeout, report=_report)
     print(f"clients can subscribe to db:collection:{collection}")
 
 
@@ -226,7 +226,7 @@ def unexpose(
     def work(connection: Connection) -> None:
         connection.execute(query("unexpose"), [collection])
 
-    patiently(address, "realtime unexpose", work, lock_timeout=lock_timeout, say=_say)
+    retry_on_locks(address, "realtime unexpose", work, lock_timeout=lock_timeout, report=_report)
     print(f"{collection} is closed")
 
 
@@ -248,7 +248,7 @@ def grant(
     dsn: options.Dsn = None,
     lock_timeout: _LockTimeout = LOCK_TIMEOUT,
 ) -> None:
-    """Give a role every privilege that serving needs in this database; each migrate gives it what is new."""
+    """Give a role every privilege that serving needs in this database; each migrate adds new ones."""
     address = _migrated(config, dsn)
     with connect_now(address, "realtime grant", autocommit=True) as connection:
         refuse_standby(connection)
@@ -258,7 +258,7 @@ def grant(
         return [str(row[0]) for row in connection.execute(query("grant_server"), [grantee]).fetchall()]
 
     try:
-        granted = patiently(address, "realtime grant", work, lock_timeout=lock_timeout, say=_say)
+        granted = retry_on_locks(address, "realtime grant", work, lock_timeout=lock_timeout, report=_report)
     except psycopg.errors.InsufficientPrivilege as error:
         raise MigrationError(
             f"{_database_error(error)}. `realtime grant` is for the owner of the schema realtime, or a superuser"
@@ -303,7 +303,7 @@ def _settings(config: Path | None, **flags: object) -> Settings:
     settings = load_settings(config, **flags)
     configure_logs(settings.log_level, settings.log_format)
     for unknown in unknown_variables():
-        _say(f"ignored: {unknown}")
+        _report(f"ignored: {unknown}")
     return settings
 
 
@@ -326,8 +326,8 @@ def _dsn(settings: Settings) -> str:
     return settings.dsn
 
 
-def _say(text: str) -> None:
-    """Progress: beside the output, as it comes."""
+def _report(text: str) -> None:
+    """Progress, on stderr beside the output."""
     print(f"realtime: {text}", file=sys.stderr, flush=True)
 
 

@@ -2,8 +2,8 @@
 
 All of it happens in one transaction under an advisory lock, so several nodes may start at once and a failure leaves
 the database as it was. An applied migration whose file has changed since is refused by its checksum. ``sql/schema`` is
-replaced whole if its checksum differs, and left alone if not; ``sql/upkeep`` looks at each migrate whether privileges,
-triggers and the publication are as they must be, and takes a lock only for what is not.
+replaced whole if its checksum differs, and kept if not; ``sql/upkeep`` checks privileges, triggers and the publication at
+each migrate, and locks only objects that need a change.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from engine.postgres.lock_holders import session_in_words
 from engine.postgres.missing_tables import REMEDY
 from engine.postgres.named_queries import folder, query
 from engine.postgres.schema_objects import SCHEMA, schema_checksum, schema_files
-from server.cli.lock_waits import LOCK_TIMEOUT, LockTimeoutError, patiently
+from server.cli.lock_waits import LOCK_TIMEOUT, LockTimeoutError, retry_on_locks
 from server.cli.migration_state import (
     DatabaseState,
     MigrationError,
@@ -39,7 +39,7 @@ __all__ = ["MigrationError", "check_migrated", "check_served", "migrate", "migra
 OTHERS_TIMEOUT: Final = 60.0
 """Seconds that a migrate waits for another one to end."""
 
-_HANDLED_BY_CALLER: Final = (  # tried again or explained by patiently()
+_HANDLED_BY_CALLER: Final = (  # tried again or explained by retry_on_locks()
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
     psycopg.errors.QueryCanceled,
@@ -49,21 +49,21 @@ _log = logging.getLogger("realtime.migrate")
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-def migrate(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT, say: Callable[[str], None] = _log.warning) -> list[str]:
-    """Migrate the database behind ``dsn``; returns what was done, in words, empty if nothing was to be done.
+def migrate(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT, report: Callable[[str], None] = _log.warning) -> list[str]:
+    """Migrate the database behind ``dsn``; returns the steps taken, as texts, empty if it was up to date.
 
-    ``say`` gets the process that holds a lock while the migrate waits for it. Raises ``MigrationError`` if the schema
+    ``report`` gets the process that holds a lock while the migrate waits for it. Raises ``MigrationError`` if the schema
     ``realtime`` is another product's, if a newer version has migrated the database, or if a file fails or was changed
     after it was applied; ``ReadOnlyDatabaseError`` if something is to be written and cannot be; ``LockTimeoutError``
     if tables stay locked or another migrate does not end; ``psycopg.OperationalError`` if the database cannot be
     reached or does not answer.
     """
-    return patiently(
+    return retry_on_locks(
         dsn,
         "realtime migrate",
         lambda connection: _migrate(connection, lock_timeout),
         lock_timeout=lock_timeout,
-        say=say,
+        report=report,
     )
 
 
@@ -136,7 +136,7 @@ def _apply_schema(connection: _Connection, state: DatabaseState, notes: list[str
 
 
 def migrated_state(dsn: str) -> DatabaseState:
-    """What ``dsn``'s database says about itself. Raises ``MigrationError`` if that is another product's schema, or one
+    """The migration state of ``dsn``'s database. Raises ``MigrationError`` if the schema is another product's, or one
     that a newer version has migrated, or the role may not look.
     """
     with connect_now(dsn, "realtime migrate") as connection:
@@ -174,7 +174,7 @@ def check_served(dsn: str) -> None:
 
 
 def wide_publications(connection: psycopg.Connection[Any]) -> list[str]:
-    """Publications of others that take in the tables of the schema ``realtime`` without naming them."""
+    """Foreign publications that include the tables of the schema ``realtime`` without naming them."""
     name = "wide_publications" if connection.info.server_version >= 150000 else "wide_publications_14"
     cursor = connection.cursor(row_factory=tuple_row)
     return [str(row[0]) for row in cursor.execute(query(name)).fetchall()]
@@ -182,13 +182,13 @@ def wide_publications(connection: psycopg.Connection[Any]) -> list[str]:
 
 @contextmanager
 def _listening(connection: _Connection, notes: list[str]) -> Iterator[None]:
-    """What the files say with RAISE INFO was done; what they say with RAISE WARNING goes to the log."""
+    """Collect RAISE INFO of the files as steps taken; log RAISE WARNING."""
 
-    def take(said: Diagnostic) -> None:
-        if said.severity_nonlocalized == "INFO":
-            notes.append(said.message_primary or "")
-        elif said.severity_nonlocalized == "WARNING":
-            _log.warning(said.message_primary)
+    def take(notice: Diagnostic) -> None:
+        if notice.severity_nonlocalized == "INFO":
+            notes.append(notice.message_primary or "")
+        elif notice.severity_nonlocalized == "WARNING":
+            _log.warning(notice.message_primary)
 
     connection.add_notice_handler(take)
     try:
@@ -208,7 +208,7 @@ def _run(connection: _Connection, name: str, text: str) -> None:
 
 
 def _remedy(error: psycopg.Error) -> str:
-    """What to do about a file that failed."""
+    """The remedy for a failed file."""
     if error.diag.message_hint:
         return error.diag.message_hint
     if isinstance(error, psycopg.errors.InsufficientPrivilege):

@@ -1,7 +1,7 @@
-"""What a database says about itself: whose the schema ``realtime`` is, and which version migrated it.
+"""The migration state of a database: the owner of the schema ``realtime``, and the version that migrated it.
 
-``sql/schema`` carries a number in ``sql/schema/VERSION`` beside its checksum: a checksum tells that the functions are
-others, the number which of the two are later.
+``sql/schema`` carries a number in ``sql/schema/VERSION`` beside its checksum: the checksum shows that the functions
+differ, the number which ones are later.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class MigrationError(RealtimeError):
-    """The database cannot be migrated or used; the message says why and what to do."""
+    """The database cannot be migrated or used; the message gives the cause and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,13 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
-    """What :func:`read_state` finds.
+    """The result of :func:`read_state`.
 
     Attributes:
         readable: the role may read ``applied``.
-        objects: the first few things in the schema, None if it is empty.
-        missing: tables that a migration once made and that are gone.
-        lost: functions, views and triggers of ``sql/schema`` that are gone, in words; a migrate makes them again.
+        objects: the first few objects of the schema, None if it is empty.
+        missing: tables that a migration created and that no longer exist.
+        lost: functions, views and triggers of ``sql/schema`` that no longer exist, as texts; a migrate recreates them.
     """
 
     exists: bool
@@ -81,7 +81,7 @@ class DatabaseState:
 
     @property
     def pending(self) -> list[str]:
-        """What ``migrate`` would apply, ``sql/schema`` being the part that is replaced whole; empty: up to date."""
+        """The parts that ``migrate`` would apply, including ``sql/schema`` if it is replaced; empty: up to date."""
         return [*self.numbered, *self.lost] if self.schema_current else [*self.numbered, SCHEMA]
 
     def refuse_foreign(self) -> None:
@@ -98,7 +98,7 @@ class DatabaseState:
             raise MigrationError(problem)
 
     def refuse_unreadable(self) -> None:
-        """Raise ``MigrationError`` if the role may not see what was migrated."""
+        """Raise ``MigrationError`` if the role may not read the applied migrations."""
         if self.ours and not self.readable:
             raise MigrationError(
                 f"role {self.role} has no privileges in the schema realtime: run `realtime grant {self.role}` "
@@ -112,7 +112,7 @@ class DatabaseState:
 
     @property
     def changed(self) -> str | None:
-        """Which numbered migrations were others when they were applied, and what to do; None if none were."""
+        """The numbered migrations that changed after they were applied, with the remedy; None if none did."""
         known = migration_checksums()
         names = [name for name, row in self.applied.items() if row.checksum != known.get(name, row.checksum)]
         if not names:
@@ -125,7 +125,7 @@ class DatabaseState:
 
     @property
     def newer(self) -> str | None:
-        """What a newer version did to this database, and which version is needed; None if none did."""
+        """The changes of a newer version to this database, and the version that is needed; None if there are none."""
         known = {*migration_checksums(), SCHEMA}
         what = {f"migration {name}": row for name, row in self.applied.items() if name not in known}
         schema = self.applied.get(SCHEMA)
@@ -142,7 +142,7 @@ class DatabaseState:
 
 
 def not_at_this_version(state: DatabaseState) -> str | None:
-    """What ``migrate`` would have to apply or make again, in words; None if nothing."""
+    """The parts that ``migrate`` would apply or recreate, as a text; None if there are none."""
     if not state.pending:
         return None
     if state.schema_current and not state.numbered:
@@ -167,7 +167,7 @@ def read_state(connection: psycopg.Connection[Any]) -> DatabaseState:
                 applied[str(done["name"])] = Applied(done["checksum"], done["version"], done["applied_by"])
         lost = lost_objects(cursor.execute(query("schema_objects")).fetchall())
         state = DatabaseState(**row, applied=applied, lost=lost)
-    # What a pending migration is to make is not missing.
+    # Objects of a pending migration are not missing.
     return replace(state, missing=missing if not (recorded and state.numbered) else ())
 
 

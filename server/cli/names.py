@@ -111,7 +111,7 @@ def find_collection(connection: _Connection, text: str) -> str:
 
 
 def _search_path(connection: _Connection) -> list[str]:
-    """The schemas in which the role finds names. Nothing else is run under that path: see ``OWN_NAMES``."""
+    """The schemas in which the role finds names. No other statement runs under that path: see ``OWN_NAMES``."""
     with connection.transaction(force_rollback=True):
         connection.execute(query("path_of_role"))
         row = connection.execute(query("schemas_in_path")).fetchone()
@@ -150,7 +150,7 @@ def _items(text: str) -> list[str]:
 
 
 def _one_of(text: str, names: Sequence[str], what: str, where: str = "") -> str:
-    """That of ``names`` which ``text`` spells; ``what`` they are, and ``where``, in words."""
+    """The one of ``names`` that ``text`` spells; ``what`` and ``where`` describe them in errors."""
     parts = identifier(text) or []
     found = [name for name in names if name == text or [name] == parts]
     if len(found) > 1:

@@ -15,7 +15,7 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def size_in_words(size: int | None) -> str:
-    """A number of bytes for people, e.g. ``1.5 MiB``; ``-`` if it is not known."""
+    """A number of bytes for people, e.g. ``1.5 MiB``; ``-`` if it is unknown."""
     if size is None:
         return "-"
     amount = float(size)

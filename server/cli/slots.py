@@ -22,7 +22,7 @@ _HEADS = (
 
 
 class ForeignSlotError(RealtimeError):
-    """The slot belongs to no node of this database; the message says what it is and how to drop it all the same."""
+    """The slot belongs to no node of this database; the message describes it and how to drop it nevertheless."""
 
 
 async def print_slots(dsn: str) -> None:
@@ -51,9 +51,9 @@ async def drop(dsn: str, name: str, force: str | None, ask: Callable[[str], str]
     """Drop the slot ``name``.
 
     Args:
-        dsn: the database whose nodes are ours.
+        dsn: the database of this service's nodes.
         name: the slot.
-        force: the name again, for one that is not ours.
+        force: the name again, for a foreign slot.
         ask: puts a question to the user; called only at a terminal, when ``force`` is not given.
 
     Raises ``ForeignSlotError``, ``SlotBusyError``, ``FeedError`` if there is none, ``psycopg.Error``.

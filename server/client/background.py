@@ -46,7 +46,7 @@ class Background:
         self._tasks.discard(task)
         if task.cancelled() or (failure := task.exception()) is None:
             return
-        if isinstance(failure, RealtimeError):  # the database is away, or the like: callers get it too
-            _log.warning("not_done", error=str(failure))
+        if isinstance(failure, RealtimeError):  # such as an unreachable database; callers get it too
+            _log.warning("background_task_rejected", error=str(failure))
         else:
-            _log.error("task_failed", exc_info=failure)
+            _log.error("background_task_failed", exc_info=failure)

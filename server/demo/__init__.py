@@ -51,7 +51,7 @@ def routes(dsn: str, *, allowed_hosts: frozenset[str] = frozenset()) -> list[Bas
     """The page at ``/``, its files below ``/demo/static``, and ``POST /demo/sql``.
 
     Args:
-        dsn: the development database; statements run as whoever it names.
+        dsn: the development database; statements run as its user.
         allowed_hosts: host names, besides ``localhost`` and IP addresses, under which the page may be opened.
     """
 
@@ -70,7 +70,7 @@ def routes(dsn: str, *, allowed_hosts: frozenset[str] = frozenset()) -> list[Bas
 
 
 class _PageFiles(StaticFiles):
-    """Static files that a browser asks for again each time, so that an upgrade never mixes versions."""
+    """Static files that a browser revalidates each time, so that an upgrade never mixes versions."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -80,7 +80,7 @@ class _PageFiles(StaticFiles):
 
 
 def _without_password(dsn: str) -> str:
-    """``dsn`` as one would hand it to psql, with the password left out."""
+    """``dsn`` as an argument of psql, without the password."""
     parts = {name: value for name, value in conninfo_to_dict(dsn).items() if name not in {"password", "passfile"}}
     if "password" not in conninfo_to_dict(dsn) and dsn.startswith(("postgres://", "postgresql://")):
         return dsn

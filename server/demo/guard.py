@@ -17,7 +17,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def refuse_cross_site(endpoint: Endpoint, allowed_hosts: frozenset[str] = frozenset()) -> Endpoint:
-    """``endpoint``, but 403 for what another site could have caused, and 415 for a body that is not JSON."""
+    """``endpoint``, but 403 for requests that another site could have caused, and 415 for a body that is not JSON."""
 
     async def guarded(request: Request) -> Response:
         reason = why_refused(request, allowed_hosts)

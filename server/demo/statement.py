@@ -1,4 +1,4 @@
-"""``POST /demo/sql``: run what was typed in one transaction, and say where and when it was committed.
+"""``POST /demo/sql``: run the typed statements in one transaction, and return the position and time of its commit.
 
 The position and the moment of the commit let the page measure how long a change takes from COMMIT to its own paint.
 Each request has a connection of its own, so ``SET``, temporary tables and locks never leak into the next one, and
@@ -38,14 +38,14 @@ _COPY: Final = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 
 
 class Statement(msgspec.Struct, forbid_unknown_fields=True):
-    """What the page sends. With ``params`` (``$1`` and so on) it must be one statement, else it may be several."""
+    """The request of the page. With ``params`` (``$1`` and so on) it must be one statement, else it may be several."""
 
     sql: str
     params: list[str | int | float | bool | None] = []
 
 
 class Result(msgspec.Struct):
-    """What one command gave: its tag without the count, rows returned or changed, and the first rows as text."""
+    """The result of one command: its tag without the count, rows returned or changed, and the first rows as text."""
 
     command: str = ""
     rows: int | None = None
@@ -54,7 +54,7 @@ class Result(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct, rename="camel"):
-    """What the statements did.
+    """The result of the statements.
 
     ``outcome`` is ``committed``, ``nothing to commit`` (they wrote nothing) or ``own transaction`` (they ended the
     transaction themselves, so the moment of the commit is not known and ``commit_ms`` is None). The commit record lies
@@ -103,7 +103,7 @@ def endpoint(dsn: str) -> Endpoint:
 async def run(dsn: str, statement: Statement, arrived: float, results: list[Result]) -> Outcome:
     """Run ``statement`` in a transaction and commit it; ``results`` is filled as its parts finish.
 
-    Raises ``psycopg.Error`` if Postgres refuses any part of it; then nothing of it has happened, except what it
+    Raises ``psycopg.Error`` if Postgres refuses any part of it; then it had no effect, except for the parts that it
     committed itself.
     """
     connection = await connect(dsn, "realtime demo", {"statement_timeout": _TIMEOUT}, autocommit=True)
@@ -183,7 +183,7 @@ async def _one_row(connection: psycopg.AsyncConnection, name: str) -> tuple[obje
 
 
 def _describe(error: psycopg.Error, finished: list[Result]) -> dict[str, object]:
-    """The parts of Postgres's own message that help. ``at`` counts characters from 1; ``undone``: nothing has changed."""
+    """The parts of Postgres's own message that help. ``at`` counts characters from 1; ``undone``: all was rolled back."""
     diag = error.diag
     return {
         "message": diag.message_primary or str(error).strip() or type(error).__name__,

@@ -1,7 +1,7 @@
-"""A client's messages as typed structs, and nothing about connections.
+"""A client's messages as typed structs, independent of connections.
 
-Each is a JSON object whose ``type`` says which struct it is; unknown types, unknown fields and wrong value types are
-refused with ``RT_007``, never ignored. What the server says is in :mod:`server.protocol.server_messages`.
+Each is a JSON object whose ``type`` names its struct; unknown types, unknown fields and wrong value types are
+refused with ``RT_007``, never ignored. The messages of the server are in :mod:`server.protocol.server_messages`.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _MAX_NAME = 255
 _MAX_HISTORY = 1000
 _MAX_FILTER_EVENTS = 100
 
-# No control characters: PostgreSQL's text cannot hold NUL, and the others only serve to make names look alike.
+# No control characters: PostgreSQL's text cannot hold NUL, and any other only makes two names look alike.
 _NO_CONTROL: Final = r"^[^\x00-\x1f\x7f]*$"
 _Name = Annotated[str, Meta(min_length=1, max_length=_MAX_NAME, pattern=_NO_CONTROL)]
-# Every other text that is not checked by what it is for.
+# Every other text without a check of its own.
 _Position = Annotated[str, Meta(max_length=64, pattern=_NO_CONTROL)]
 _Epoch = Annotated[str, Meta(max_length=128, pattern=_NO_CONTROL)]
 _Token = Annotated[str, Meta(pattern=_NO_CONTROL)]
@@ -48,14 +48,14 @@ _Object = dict[str, Any]
 
 
 class Filter(Struct, forbid_unknown_fields=True, frozen=True):
-    """Which messages of a channel are wanted: those with one of ``events`` and whose data meets ``where``."""
+    """The messages of a channel to deliver: those with one of ``events`` and whose data meets ``where``."""
 
     events: Annotated[tuple[_Name, ...], Meta(max_length=_MAX_FILTER_EVENTS)] | UnsetType = UNSET
     where: tuple[Any, ...] | UnsetType = UNSET
 
 
 class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True, frozen=True):
-    """Start a subscription. ``id`` tells it from others on the connection; the channel's name if it is not given."""
+    """Start a subscription. ``id`` identifies it on the connection; the channel's name if it is not given."""
 
     channel: _Name
     id: _Name | UnsetType = UNSET
@@ -101,14 +101,14 @@ class Auth(Struct, tag="auth", forbid_unknown_fields=True, frozen=True):
 
 
 class Ping(Struct, tag="ping", forbid_unknown_fields=True, frozen=True):
-    """Is anybody there? Answered by ``pong``."""
+    """A liveness check, answered by ``pong``."""
 
 
 ClientMessage = Subscribe | Unsubscribe | Publish | PresenceUpdate | Auth | Ping
 
 
 class RequestReference(Struct, frozen=True):
-    """What an error frame says about the request it answers; ``UNSET`` where the request did not say it."""
+    """The fields of a request that its error message repeats; ``UNSET`` where the request has none."""
 
     channel: _Name | UnsetType = UNSET
     id: _Name | UnsetType = UNSET
@@ -121,7 +121,7 @@ _name: msgspec.json.Decoder[str] = msgspec.json.Decoder(_Name)
 
 
 def decode(data: bytes) -> ClientMessage:
-    """Read one client message. Raises ``InvalidMessageError``, and nothing else, if it is not one."""
+    """Read one client message. Raises only ``InvalidMessageError``, if it is invalid."""
     try:
         message = _decoder.decode(data)
     except UnicodeDecodeError as wrong:
@@ -140,7 +140,7 @@ def decode(data: bytes) -> ClientMessage:
 
 
 def _in_words(problem: str) -> str:
-    """What msgspec says, without its regular expression: they all exclude control characters."""
+    """msgspec's message without the regular expression: each of them excludes control characters."""
     if "matching regex" not in problem:
         return problem
     _, at, where = problem.partition(" - at ")

@@ -1,4 +1,4 @@
-"""The codes with which a connection is closed, and whether the client is to come back.
+"""The codes with which a connection is closed, and whether the client reconnects.
 
 1000 to 1015 are those of RFC 6455, 7.4.1; 4000 to 4999 are the application's. SSE and long polling carry the same
 numbers in a last message. The lists of the SDKs are generated from these (``sdk/generate_codes.py``).
@@ -13,7 +13,7 @@ __all__ = ["CloseCode", "Reconnect", "may_be_sent"]
 
 
 class Reconnect(Enum):
-    """What a client does after its connection was closed."""
+    """The client's reaction to the close of its connection."""
 
     NEVER = "stay closed until the application reconnects"
     AT_ONCE = "reconnect at once"
@@ -22,7 +22,7 @@ class Reconnect(Enum):
 
 
 class CloseCode(IntEnum):
-    """Why a connection was closed. ``when`` says it in words, ``reconnect`` what the client does next."""
+    """The reason for a close. ``when`` describes it, ``reconnect`` is the client's reaction."""
 
     when: str
     reconnect: Reconnect

@@ -1,9 +1,9 @@
 """MessagePack for clients that ask for it: the same objects as in JSON, in both directions.
 
-JSON stays the one form in which messages are made and checked; this translates at the edge. What JSON cannot say is not
-accepted (binary values, extension types, keys that are no strings, NaN). What a ``json`` column can say and MessagePack
-cannot becomes what is nearest: integers beyond 64 bits become floats, as they do for ``JSON.parse``, and half of a surrogate
-pair becomes U+FFFD. No row is too odd to be sent.
+JSON stays the one form in which messages are made and checked; this module translates at the edge. Values without a form in
+JSON are rejected (binary values, extension types, keys that are no strings, NaN). Values of a ``json`` column without a form
+in MessagePack become the nearest one: integers beyond 64 bits become floats, as in ``JSON.parse``, and half of a surrogate
+pair becomes U+FFFD. So every row can be sent.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _writer = msgspec.json.Encoder()
 
 
 def json_of(data: bytes) -> bytes:
-    """The JSON text of one MessagePack object. Raises ``InvalidMessageError``, and nothing else."""
+    """The JSON text of one MessagePack object. Raises only ``InvalidMessageError``."""
     try:
         value = _unpacker.decode(data)
     except RecursionError as wrong:
@@ -101,7 +101,7 @@ def packed(payload: bytes) -> bytes:
 def _packed_by_token(payload: bytes) -> bytes:
     """As :func:`packed`, for numbers beyond 64 bits, lone surrogates and any nesting: one token after the other."""
     parts: list[bytes] = []
-    open_: list[tuple[int, bool]] = []  # of each container: where its head goes, and whether it is a map
+    open_: list[tuple[int, bool]] = []  # of each container: the offset of its head, and whether it is a map
     counts = [0]
     for token in _TOKEN.findall(payload):
         if token in (b"{", b"["):

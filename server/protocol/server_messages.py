@@ -1,4 +1,4 @@
-"""What the server says: its messages, always as complete JSON payloads (bytes).
+"""The messages of the server, always as complete JSON payloads (bytes).
 
 So WebSocket frames, SSE events and long-poll answers can carry the same ones.
 """
@@ -158,18 +158,18 @@ def joined(
     presence_json: bytes | None,
     epoch: str,
 ) -> bytes:
-    """The subscription to a channel is open. ``presence_json``: who is there, if that was asked for."""
+    """The subscription to a channel is open. ``presence_json``: the present users, if requested."""
     presence = UNSET if presence_json is None else msgspec.Raw(presence_json)
     return _encode(_Joined(channel, id, position, epoch, UNSET if recovered is None else recovered, presence))
 
 
 def ack(channel: str, ref: str | UnsetType, id: str | None, position: str | None) -> bytes:
-    """What was asked for is committed."""
+    """The request is committed."""
     return _encode(_Ack(channel, ref, UNSET if id is None else id, UNSET if position is None else position))
 
 
 def unsubscribed(channel: str, id: str | UnsetType) -> bytes:
-    """Nothing more comes for that subscription."""
+    """The last message of a subscription."""
     return _encode(_Unsubscribed(channel, id))
 
 

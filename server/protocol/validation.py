@@ -1,6 +1,6 @@
-"""What clients may send as data: JSON that PostgreSQL can keep as ``jsonb``, and not nested beyond reason.
+"""Validation of clients' data: JSON that PostgreSQL can store as ``jsonb``, with bounded nesting.
 
-Many publishes go into one statement, so what PostgreSQL would refuse must be refused here, where it is one client's error.
+Many publishes go into one statement, so data that PostgreSQL would reject is rejected here, as the error of one client.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _any: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 class InvalidMessageError(RealtimeError):
-    """What a client sent is not of the protocol, or cannot be stored; the text says where it is wrong."""
+    """A message violates the protocol, or cannot be stored; the text names the field."""
 
     code = ErrorCode.INVALID_MESSAGE
 
 
 def check_payload(data: bytes) -> Any:
-    """Decode what is to be stored as ``jsonb``. Raises ``InvalidMessageError`` for JSON that PostgreSQL would refuse."""
+    """Decode JSON for a ``jsonb`` column. Raises ``InvalidMessageError`` for JSON that PostgreSQL would refuse."""
     try:
         value = _any.decode(data)
     except RecursionError as wrong:
@@ -45,7 +45,7 @@ def check_storable(
     """Raise ``InvalidMessageError`` if ``value`` is nested too deeply, has numbers that become long when PostgreSQL writes
     them out, or, where that is suspected, has text with NUL in it.
 
-    ``field``: what the error calls it. ``max_expansion``: how many digits the numbers may gain (see ``expansion``).
+    ``field``: its name in the error. ``max_expansion``: how many digits the numbers may gain (see ``expansion``).
     """
     if deeper_than(value, MAX_DEPTH):
         raise InvalidMessageError(f"{field}: nested more than {MAX_DEPTH} levels deep")

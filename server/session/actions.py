@@ -1,4 +1,4 @@
-"""What a session asks the owner of its connection to do."""
+"""The actions of a session that the owner of its connection carries out."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SubscribeQuery:
-    """Ask the live queries for this one, then call ``accepted`` or ``rejected``."""
+    """Open this live query, then call ``accepted`` or ``rejected``."""
 
     request: LiveRequest
 
 
 @dataclass(frozen=True, slots=True)
 class SubscribeChannel:
-    """Ask for this channel, then call ``joined`` or ``rejected``."""
+    """Open this channel, then call ``joined`` or ``rejected``."""
 
     request: ChannelRequest
 

@@ -8,23 +8,23 @@ A connection goes through these states in this order, and never back::
     CONNECTING → AUTHENTICATING → OPEN → DRAINING → CLOSED
 
 CONNECTING
-    The handshake was accepted: its form is right, its origin is allowed, the server takes connections. No answer has been
+    The handshake was accepted: its form is right, its origin is allowed, the server accepts connections. No answer has been
     written. Ends when the transport is ready.
 AUTHENTICATING
-    The authenticator decides who the client is, which may take a round trip. Nothing is sent but the transport's control
-    frames. What the client sends is kept within a bound and carried out after the greeting. Goes to OPEN with a principal,
+    The authenticator identifies the client, which may take a round trip. Only the transport's control frames are sent.
+    The client's messages are kept within a bound and carried out after the greeting. Goes to OPEN with a principal,
     to DRAINING with a refusal, after a timeout, or when the server stops, to CLOSED if the client disconnects.
 OPEN
     There is a ``Client``. It was greeted, its messages are carried out and events are delivered to it.
 DRAINING
-    The connection has its close code. Nothing is added to what waits to be sent, and nothing that the client sends is
-    carried out. What waits is still written (or polled for), then the transport closes. Also the state of a connection
-    that was given up because its client takes nothing: what waits is thrown away.
+    The connection has its close code. No frame is added to the send queue, and no message of the client is carried
+    out. The queue is still written (or polled for), then the transport closes. Also the state of a connection that is
+    dropped because its client does not read: the queue is discarded.
 CLOSED
-    The transport is closed and everything the client held was given back. Nothing follows.
+    The transport is closed and the client's subscriptions are released. The final state.
 
 Any state but CLOSED can go to CLOSED, because a socket can break at any time. Every other step is listed in ``_NEXT``;
-``advance`` raises for what is not.
+``advance`` raises for any other.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class State(Enum):
 
     @property
     def ending(self) -> bool:
-        """Whether nothing more is taken from the client, nor sent to it besides what waits."""
+        """Whether no message of the client is accepted and no frame is added to the send queue."""
         return self is State.DRAINING or self is State.CLOSED
 
 

@@ -1,9 +1,9 @@
-"""What one client may do and is owed: a state machine over messages, without sockets, tasks or a clock.
+"""The requests and answers of one client: a state machine over messages, without sockets, tasks or a clock.
 
-The owner of a connection (WebSocket now; server-sent events and long polling can be others) hands in what arrived,
-and carries out what comes back: payloads to send, live queries and channels to open or cancel, messages to publish, a
-reason to close. It then reports how opening went. The invariant: every request is answered exactly once, by what it
-asked for or by an error that names it, and nothing is sent for a subscription before ``subscribed`` or after its end.
+The owner of a connection (WebSocket, server-sent events or long polling) passes in the received messages, and
+carries out the returned actions: payloads to send, live queries and channels to open or cancel, messages to publish, a
+reason to close. It then reports whether opening succeeded. The invariant: every request is answered exactly once, by its
+result or by an error that names it, and no message is sent for a subscription before ``subscribed`` or after its end.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What the first message to a client holds besides its limits.
+    """The fields of the first message to a client besides its limits.
 
-    ``epoch``: within which positions can be compared; ``ping_interval`` in seconds; ``secret``: by which the client's
-    requests name the session, where it has no socket of its own.
+    ``epoch``: positions are comparable within it; ``ping_interval`` in seconds; ``secret``: names the session in the
+    requests of a client that has no socket of its own.
     """
 
     epoch: str = ""
@@ -93,8 +93,8 @@ class Session:
 
     Args:
         connection_id: sent to the client in the first message.
-        limits: what this connection may use.
-        greeting: what else the first message holds.
+        limits: the limits of this connection.
+        greeting: further fields of the first message.
     """
 
     __slots__ = ("_bucket", "_channels", "_greeting", "_limits", "_requests", "connection_id")
@@ -109,7 +109,7 @@ class Session:
 
     @property
     def epoch(self) -> str:
-        """What positions belong to."""
+        """The epoch of positions."""
         return self._greeting.epoch
 
     @property
@@ -131,7 +131,7 @@ class Session:
         )
 
     def receive(self, data: bytes, now: float) -> list[Output]:
-        """One text message arrived at ``now`` (seconds, monotonic). Never raises, whatever the bytes are."""
+        """One text message arrived at ``now`` (seconds, monotonic). Never raises, for any bytes."""
         if len(data) > self._limits.message_size:
             return self.receive_oversized(now, data)
         if not self._bucket.take(now):
@@ -139,7 +139,7 @@ class Session:
         return self._read(data)
 
     def receive_packed(self, data: bytes, now: float) -> list[Output]:
-        """One MessagePack message arrived at ``now``. Never raises, whatever the bytes are."""
+        """One MessagePack message arrived at ``now``. Never raises, for any bytes."""
         if not self._bucket.take(now):
             return self._refused(client_messages.names_in(names_text(data)))
         try:
@@ -178,7 +178,7 @@ class Session:
         return [self._too_large("", client_messages.names_in(data))]
 
     def admit(self, now: float) -> list[Close] | None:
-        """Count something that is not a message but costs like one (a WebSocket ping). None: go ahead."""
+        """Count an input that is no message but costs like one (a WebSocket ping). None: it is within the limit."""
         if self._bucket.take(now):
             return None
         return [Close(CloseCode.POLICY_VIOLATION, "too many messages")] if self._flooding() else []
@@ -193,7 +193,7 @@ class Session:
         epoch: str,
         recovered: bool | None = None,
     ) -> bytes | None:
-        """The live query is open. None: it was unsubscribed meanwhile, so cancel it and send nothing."""
+        """The live query is open. None: it was unsubscribed meanwhile; cancel it without a message."""
         if request.ended:
             return None
         return server_messages.subscribed(request.channel, request.id, position, strategy, reason, epoch, recovered)
@@ -207,20 +207,20 @@ class Session:
         *,
         epoch: str,
     ) -> bytes | None:
-        """The channel is open. None: it was unsubscribed meanwhile, so cancel it and send nothing."""
+        """The channel is open. None: it was unsubscribed meanwhile; cancel it without a message."""
         if request.ended:
             return None
         return server_messages.joined(request.channel, request.client_id, position, recovered, presence_json, epoch)
 
     def rejected(self, request: Request, error: RealtimeError) -> bytes | None:
-        """The subscription could not be opened, or ended by itself. None: it was unsubscribed meanwhile, so send nothing."""
+        """The subscription could not be opened, or was ended. None: it was unsubscribed meanwhile; no message."""
         if request.ended:
             return None
         self._forget(request)
         return server_messages.error(error.code, str(error), request.named)
 
     def ended(self, request: Request) -> None:
-        """The subscription has ended by itself, and what was sent last said so."""
+        """The server ended the subscription, and the last message announced that."""
         if not request.ended:
             self._forget(request)
 
@@ -292,7 +292,7 @@ class Session:
     def _unsubscribe(self, message: Unsubscribe) -> list[Output]:
         about = RequestReference(channel=message.channel, id=message.id)
         request: Request | None
-        if message.id is UNSET:  # a channel is known by its name, also if an id was given
+        if message.id is UNSET:  # a channel is identified by its name, also if an id was given
             request = self._channels.get(message.channel) or self._requests.get(message.channel)
         else:
             request = self._requests.get(message.id)
@@ -324,7 +324,7 @@ class _TooManyError(QueryRejectedError):
 
 
 def _request(message: Subscribe) -> Request:
-    """What a subscribe message asks for. Raises ``QueryRejectedError``."""
+    """The query of a subscribe message. Raises ``QueryRejectedError``."""
     if not message.channel.startswith(COLLECTION_PREFIX):
         return ChannelRequest(message.channel, message.id, channel_options(message))
     check_live(message)

@@ -1,4 +1,4 @@
-"""The part of a session that knows what a client may say about channels: options, presence, and what is wrong with them."""
+"""Validation of a client's channel options and presence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WrongFieldError(QueryRejectedError):
 
 
 class PresenceRejectedError(QueryRejectedError):
-    """The presence cannot be what the client asks for."""
+    """The presence of the client's request is invalid."""
 
     code = ErrorCode.PRESENCE_REJECTED
 
@@ -71,7 +71,7 @@ def resume_of(message: Subscribe) -> Resume | None:
 
 
 def channel_options(message: Subscribe) -> ChannelOptions:
-    """What a subscribe message asks of a channel. Raises ``QueryRejectedError``."""
+    """The channel options of a subscribe message. Raises ``QueryRejectedError``."""
     _check_auth(message)
     if message.query is not UNSET:
         raise WrongFieldError(f"query: only live queries ({COLLECTION_PREFIX}NAME) have one; a channel has filter")
@@ -89,7 +89,7 @@ def channel_options(message: Subscribe) -> ChannelOptions:
 
 
 def presence_data(data: object) -> Mapping[str, Any]:
-    """Check what a client wants to be seen as. Raises ``PresenceRejectedError``."""
+    """Check the presence that a client sets. Raises ``PresenceRejectedError``."""
     if not isinstance(data, dict):
         raise PresenceRejectedError('presence is a JSON object, such as {"status": "online"}')
     if (size := len(write_exact(data))) > _PRESENCE_SIZE:

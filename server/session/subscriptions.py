@@ -1,4 +1,4 @@
-"""What a connection has subscribed to: live queries and channels, each from ``subscribe`` to its end."""
+"""The subscriptions of a connection: live queries and channels, each from ``subscribe`` to its end."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["ChannelRequest", "LiveRequest", "Request"]
 
 
 class LiveRequest:
-    """One live query a client asked for; compared by identity.
+    """One live query of a client; compared by identity.
 
-    ``head`` is what all its snapshot messages begin with; ``begun`` whether the first of them has been asked for; ``resume``
-    where the client was before; ``size`` the bytes of the message that asked.
+    ``head`` is the common start of its snapshot messages; ``begun``: the first of them was requested; ``resume``: the
+    client's position before; ``size``: the bytes of the subscribe message.
     """
 
     __slots__ = ("begun", "channel", "collection", "ended", "head", "id", "query", "resume", "size")
@@ -41,10 +41,10 @@ class LiveRequest:
 
 
 class ChannelRequest:
-    """One channel a client asked for; compared by identity.
+    """One channel of a client; compared by identity.
 
-    A connection has a channel at most once, because its messages name the channel only. ``client_id`` is the id the client
-    gave, which its answers repeat; ``size`` the bytes of the message that asked.
+    A connection has a channel at most once, because its messages name the channel only. ``client_id`` is the id that
+    the client gave, which its answers repeat; ``size``: the bytes of the subscribe message.
     """
 
     __slots__ = ("channel", "client_id", "ended", "id", "options", "size")

@@ -14,7 +14,7 @@ import pytest
 from server.app.settings import Settings
 from server.cli.doctor import diagnose
 from server.cli.local_postgres import LocalPostgres
-from server.cli.lock_waits import LockTimeoutError, patiently
+from server.cli.lock_waits import LockTimeoutError, retry_on_locks
 from server.cli.migrate import MigrationError, check_migrated, check_served, migrate
 from tests.conftest import database_on
 from tests.support.processes import ROOT
@@ -63,7 +63,7 @@ def test_a_migrate_that_needs_a_lock_lets_others_pass_and_names_the_process_in_t
                 named.set()
 
         def run() -> None:
-            migrate(database, lock_timeout=1.5, say=say)
+            migrate(database, lock_timeout=1.5, report=say)
             done.set()
 
         migrating = threading.Thread(target=run)
@@ -209,7 +209,7 @@ def test_a_lock_that_stays_taken_is_given_up_with_the_process_that_holds_it(data
         with pytest.raises(
             LockTimeoutError, match=rf"gave up after 2 attempts .*process {busy.info.backend_pid} \(postgres"
         ):
-            patiently(database, "test", work, lock_timeout=1.5, attempts=2, say=lambda text: None)
+            retry_on_locks(database, "test", work, lock_timeout=1.5, attempts=2, report=lambda text: None)
 
 
 def test_a_numbered_migration_that_was_another_when_it_was_applied_is_refused_by_every_command(database: str) -> None:

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from engine.postgres.named_queries import query
 from server.cli import migrate as migrating
-from server.cli.lock_waits import LockTimeoutError, patiently
+from server.cli.lock_waits import LockTimeoutError, retry_on_locks
 from server.cli.migrate import migrate
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.cli.test_cli import run_sql
@@ -44,7 +44,7 @@ def test_the_lock_waits_of_one_expose_are_together_no_longer_than_the_limit(data
     def expose(connection: psycopg.Connection[tuple[object, ...]]) -> None:
         connection.execute("select realtime.expose('public.parts')")
 
-    patiently(database, "test", expose, lock_timeout=1.2, say=free_the_one_that_is_waited_for)
+    retry_on_locks(database, "test", expose, lock_timeout=1.2, report=free_the_one_that_is_waited_for)
     assert any("the locks were not free within 1.2 s; attempt 1 of 10" in line for line in said), said
     assert writers == {}
 
@@ -59,7 +59,7 @@ def test_a_migrate_beside_one_that_does_not_end_gives_up_and_names_it(
         with pytest.raises(
             LockTimeoutError, match="another `realtime migrate` of this database has not ended"
         ) as refused:
-            migrate(database, lock_timeout=0.2, say=said.append)
+            migrate(database, lock_timeout=0.2, report=said.append)
         holder = f"process {other.info.backend_pid} (postgres, realtime migrate elsewhere, idle in transaction"
         assert holder in str(refused.value)
         assert f"pg_terminate_backend({other.info.backend_pid})" in str(refused.value)
@@ -123,7 +123,7 @@ async def test_a_migrate_whose_connection_alone_goes_silent_ends_with_a_word(
 
         with pytest.raises(psycopg.OperationalError, match=r"answer of the database did not arrive within 3 s"):
             async with asyncio.timeout(PATIENCE):
-                await asyncio.to_thread(patiently, dsn, "test", work)
+                await asyncio.to_thread(retry_on_locks, dsn, "test", work)
         assert silent.is_set()
 
 
@@ -134,4 +134,4 @@ def test_a_statement_that_the_server_works_on_is_waited_for(database: str) -> No
         connection.execute("select pg_sleep(4)")
         return "done"
 
-    assert patiently(dsn, "test", work, lock_timeout=0.5) == "done"
+    assert retry_on_locks(dsn, "test", work, lock_timeout=0.5) == "done"
