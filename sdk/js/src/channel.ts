@@ -1,7 +1,7 @@
 /**
- * A channel: what it is asked for, what comes, and what is new in it.
+ * A channel: its requests, its position, and which received messages are new.
  *
- * The invariant: listeners hear messages in order of their positions, each once, whatever is delivered again.
+ * The invariant: listeners get messages in order of their positions, each once, even if the server delivers some again.
  */
 
 import { ErrorCode } from "./codes.js";
@@ -20,17 +20,17 @@ import type { Delivered, PresenceMessage, RoomMessage, Subscribed, WireMessage }
 
 /** How to subscribe to a channel. */
 export interface ChannelOptions {
-  /** Be seen, and see the others: `true`, or what is to be seen. In `presence:*` channels it is on unless it is `false`. */
+  /** Join the presence list and receive it: `true`, or the own state. In `presence:*` channels it is on unless it is `false`. */
   presence?: boolean | PresenceData;
-  /** So many of the last messages first (up to 1000), also when not everything that was missed is there any more. */
+  /** The number of last messages to get first (up to 1000), also when some of the missed ones are no longer stored. */
   history?: number;
   /** Only messages with one of these events, and whose data meets the conditions. */
   filter?: { events?: string[]; where?: Condition[] };
-  /** Encrypt what is sent, and decrypt what comes. */
+  /** Encrypt sent data, and decrypt received data. */
   encryption?: Encryption;
 }
 
-/** Events of a channel besides its messages. A message of such a name is heard under `*` only. */
+/** Events of a channel besides its messages. A message of such a name is delivered under `*` only. */
 const RESERVED = /^(error|gap|subscribed|\*)$|^(presence|room):/;
 const REMEMBERED = 1000; // ids of messages
 
@@ -65,7 +65,7 @@ export class Channel {
     return this._subscription._start();
   }
 
-  /** Leave the channel; others see it at once. Listeners stay. */
+  /** Leave the channel; other clients see it at once. Listeners stay. */
   async unsubscribe(): Promise<void> {
     await this._subscription._stop();
   }
@@ -97,13 +97,13 @@ export class Channel {
     return { id, position };
   }
 
-  /** Somebody has come, has changed, has gone. */
+  /** A user has joined, changed, or left. */
   on(event: "presence:join" | "presence:update" | "presence:leave", listener: (user: User) => void): () => void;
   /** The room was made, changed, closed. When it is closed the subscription has ended. */
   on(event: "room:created" | "room:updated" | "room:closed", listener: (room: Room) => void): () => void;
   /** The subscription has ended, or a message could not be decrypted. */
   on(event: "error", listener: (error: RealtimeError) => void): () => void;
-  /** After a reconnect: some messages are not there any more. Read what you show anew. */
+  /** After a reconnect: some messages are no longer stored. Reload the displayed data. */
   on(event: "gap", listener: () => void): () => void;
   /** Subscribed, also after a reconnect. */
   on(event: "subscribed", listener: () => void): () => void;
@@ -119,7 +119,7 @@ export class Channel {
   }
 
   /**
-   * Change what others see of oneself. What is not mentioned stays, and is said again after a reconnect (but not `typing`).
+   * Change the own presence. Other fields stay. It is sent again after a reconnect (but not `typing`).
    *
    * @returns when the server has accepted it.
    * @throws {@link RealtimeError} `RT_009` if one has not subscribed with presence, or it cannot be.
@@ -129,7 +129,7 @@ export class Channel {
   }
 
   /**
-   * Who is in the channel now, as kept from what the server tells.
+   * The users in the channel now, kept from the server's messages.
    *
    * @throws {@link RealtimeError} `RT_009` if one has not subscribed.
    */
@@ -173,7 +173,7 @@ class ChannelSubscription implements Subscription {
   _stop(): Promise<void> {
     const ready = this._ready;
     this._forget();
-    this._jobs = []; // what was not told yet is not told any more
+    this._jobs = []; // pending deliveries are dropped
     ready?.reject(
       new RealtimeError(ErrorCode.ConnectionFailed, "unsubscribed before it was subscribed", { channel: this._name }),
     );
@@ -193,7 +193,7 @@ class ChannelSubscription implements Subscription {
     if (lasting.status === "typing") delete lasting.status;
     Object.assign(this._said, lasting);
     const message = { type: "presence:update", channel: this._name } as const;
-    // Sent again it says what is true then, and typing is not any more.
+    // A repeated update has the current state, without typing.
     await this._manager._send({ ...message, data }, () => ({ ...message, data: this._said }));
   }
 
@@ -219,7 +219,7 @@ class ChannelSubscription implements Subscription {
     const said = { ...(typeof presence === "object" ? presence : {}), ...this._said };
     return {
       ...(since && { since, ...(this._epoch && { epoch: this._epoch }) }),
-      // Together with since it is for when that is not there any more; servers without epochs do not take both.
+      // With since, it applies when that position is no longer stored; servers without epochs reject both together.
       ...(history && (!since || this._epoch) && { history }),
       ...(filter && { filter }),
       ...(Object.keys(said).length ? { presence: said } : presence !== undefined && { presence }),
@@ -230,7 +230,7 @@ class ChannelSubscription implements Subscription {
     const foreign = epoch !== this._epoch;
     const gap = this._begun && (recovered === false || foreign) && !(seamless && !foreign);
     if (foreign) this._last = this._start0 = undefined;
-    // Together with history, older messages are still to come.
+    // With history, older messages are still to follow.
     if (!this._start0) this._start0 = position;
     this._epoch = epoch;
     const first = !this._begun;
@@ -241,7 +241,7 @@ class ChannelSubscription implements Subscription {
       if (!first) this._tell(events);
       this._ready?.resolve();
       this._events._emit("subscribed");
-      // Whoever waits for it gets to add listeners before they hear anything.
+      // The caller that awaits it can add listeners before the first message.
       return first ? new Promise((resolve) => setTimeout(resolve)) : undefined;
     });
   }
@@ -271,13 +271,13 @@ class ChannelSubscription implements Subscription {
     const { position, id } = message;
     if (this._last && compare(position, this._last) <= 0) return;
     this._last = position;
-    // What is not stored is not recognised by the server when it is sent again.
+    // The server does not recognise a repeated message that it has not stored.
     if (this._seen.has(id)) return;
     this._seen.add(id);
     if (this._seen.size > REMEMBERED) this._seen.delete(this._seen.values().next().value!);
     const data = this._sealer()?._open(message.event, message.data);
-    data?.catch(() => {}); // told below, in its turn
-    const jobs = this._jobs; // others after unsubscribing
+    data?.catch(() => {}); // reported below, in its order
+    const jobs = this._jobs; // another list after unsubscribing
     this._do(() => {
       if (!data) return this._deliver(message);
       return data.then(
@@ -289,16 +289,16 @@ class ChannelSubscription implements Subscription {
 
   private _deliver(message: Message<unknown>): void {
     const { channel, event, data, timestamp, sender, id, position } = message;
-    const told: Message<unknown> = { channel, event, data, timestamp, sender, id, position };
-    if (!RESERVED.test(event)) this._events._emit(event, told);
-    this._events._emit("*", told);
+    const emitted: Message<unknown> = { channel, event, data, timestamp, sender, id, position };
+    if (!RESERVED.test(event)) this._events._emit(event, emitted);
+    this._events._emit("*", emitted);
   }
 
   private _tell(events: PresenceEvent[]): void {
     for (const [event, user] of events) this._events._emit(event, user);
   }
 
-  /** Do one thing after the other, at once if nothing is under way. */
+  /** Run jobs one after the other, at once if none is running. */
   private _do(job: () => unknown): void {
     this._jobs.push(job);
     if (!this._busy) void this._work();

@@ -1,8 +1,8 @@
-/** Time and chance, as something that tests can replace. */
+/** Time and random numbers, replaceable in tests. */
 
 /** @internal */
 export interface Clock {
-  /** Milliseconds; never goes back. */
+  /** Milliseconds; monotonic. */
   now(): number;
   /** Call `run` after `ms` milliseconds; the result cancels it. */
   after(ms: number, run: () => void): () => void;

@@ -14,7 +14,7 @@ import type { Address, Transport } from "./transports/transport.js";
 import type { ConnectionState } from "./types.js";
 import type { Incoming } from "./wire.js";
 
-/** What the connection is told by its options. @internal */
+/** The options of the connection. @internal */
 export interface ConnectionSettings extends Vigilance {
   _transports: Transport[];
   _address: Address;
@@ -26,21 +26,21 @@ export interface ConnectionSettings extends Vigilance {
   _clock: Clock;
 }
 
-/** What uses the connection: told of its state and its messages. @internal */
+/** The user of the connection: gets its state and its messages. @internal */
 export interface ConnectionHandler {
-  /** The link is the one in use now; `seamless`: it took over from another, and nothing was missed. */
+  /** The link is the one in use now; `seamless`: it took over from another, and no message was missed. */
   _begin(link: Link, seamless: boolean): void;
   /** Prepare the link while another is in use: subscribe to everything on it, then call `ready`. */
   _prepare(link: Link, ready: () => void): void;
   _receive(link: Link, message: Incoming): void;
   /** No link is in use. */
   _interrupted(ending: Ending): void;
-  /** Given up; `told`: the server has said why. */
-  _failed(error: RealtimeError, told: boolean): void;
+  /** Failed for good; `reported`: the server has sent the reason. */
+  _failed(error: RealtimeError, reported: boolean): void;
   _stateChanged(state: ConnectionState): void;
 }
 
-const OFFLINE_TIMEOUT = 2000; // ms in which a link has to answer when the browser says that the network is gone
+const OFFLINE_TIMEOUT = 2000; // ms in which a link has to answer when the browser reports no network
 const PREPARE_TIMEOUT = 30_000; // ms in which a link that is to take over has to be ready
 
 /** @internal */
@@ -75,7 +75,7 @@ export class ConnectionManager implements LinkOwner {
     this._set(state);
   }
 
-  /** The network is there again, or somebody looks: do not wait any longer. */
+  /** The network is back, or the page became visible: end the wait. */
   _reconnectNow(): void {
     if (this._active) {
       this._active._ping();
@@ -83,7 +83,7 @@ export class ConnectionManager implements LinkOwner {
     } else if (this._cancelRetry) this._attempt();
   }
 
-  /** The network is gone: nothing is tried until `_reconnectNow`, and the link in use has to show soon that it is not concerned. */
+  /** The network is down: no attempts until `_reconnectNow`, and the link in use has to answer a ping soon. */
   _sleep(): void {
     if (this._active) return this._active._ping(undefined, OFFLINE_TIMEOUT);
     if (!this._next && !this._cancelRetry) return;
@@ -91,7 +91,7 @@ export class ConnectionManager implements LinkOwner {
     this._cancelRetry = () => {};
   }
 
-  /** The server goes away in `delay` milliseconds: move to another one before. */
+  /** The server stops in `delay` milliseconds: move to another one before. */
   _drain(delay: number): void {
     this._replace(delay, false);
   }
@@ -126,16 +126,16 @@ export class ConnectionManager implements LinkOwner {
     this._drop(link);
     this._active = link;
     this._set("connected");
-    if (this._active !== link) return; // somebody who heard it has disconnected
+    if (this._active !== link) return; // a listener has disconnected
     this._handler._begin(link, seamless);
     if (link._index > 0) this._replace(this._settings._upgradeInterval, true);
   }
 
   private _activeEnded(link: Link, ending: Ending): void {
     this._active = undefined;
-    if (this._refuses(ending, link._told)) return;
+    if (this._refuses(ending, link._reported)) return;
     const staged = this._next;
-    // What was being prepared takes over at once. What it lacks will come: it has asked for it already.
+    // The prepared link takes over at once. Its missing answers follow: the requests are sent.
     if (staged?._staged) return this._use(staged, false);
     this._drop();
     this._set(this._settings._reconnect ? "reconnecting" : "closed");
@@ -155,8 +155,8 @@ export class ConnectionManager implements LinkOwner {
     else this._retry();
   }
 
-  /** Whether the server has said that we are not to come back. */
-  private _refuses({ _code, _reason, _refused }: Ending, told = false): boolean {
+  /** Whether the server forbids a reconnect. */
+  private _refuses({ _code, _reason, _refused }: Ending, reported = false): boolean {
     const unknown = _code === CloseCode.AuthenticationFailed;
     if (_code !== CloseCode.Disconnected && !unknown && !_refused) return false;
     const error =
@@ -166,7 +166,7 @@ export class ConnectionManager implements LinkOwner {
         `the server has ended this connection: ${_reason}`,
       );
     this._handler._interrupted({ _code, _reason });
-    this._giveUp(error, told);
+    this._giveUp(error, reported);
     return true;
   }
 
@@ -176,14 +176,14 @@ export class ConnectionManager implements LinkOwner {
       return this._giveUp(new RealtimeError(ErrorCode.ConnectionFailed, `cannot connect: ${this._reason}`));
     }
     const delay = fullJitter(this._attempts++, _delay, _maxDelay, _clock.random);
-    // Offline: `_reconnectNow` will come. Where nothing tells that, `onLine` is not false.
+    // Offline: `_reconnectNow` will be called. Without such an event, `onLine` is not false.
     if (globalThis.navigator?.onLine === false) this._cancelRetry = () => {};
     else this._cancelRetry = _clock.after(delay, () => this._attempt());
   }
 
-  private _giveUp(error: RealtimeError, told = false): void {
+  private _giveUp(error: RealtimeError, reported = false): void {
     this._disconnect("failed");
-    this._handler._failed(error, told);
+    this._handler._failed(error, reported);
   }
 
   /** Try to connect: as the last time; from the second attempt on, every other way too. */

@@ -48,7 +48,7 @@ export class Sealer {
     return { e2ee: 1, kid, iv: toBase64(iv), ct: toBase64(new Uint8Array(sealed)) };
   }
 
-  /** What is in the envelope. Fails if it cannot be opened, or if there is none. */
+  /** The data of the envelope. Fails if it cannot be opened, or if there is none. */
   async _open(event: string, data: unknown): Promise<unknown> {
     if (!isEnvelope(data)) {
       if (this._encryption.allowPlaintext) return data;
@@ -59,7 +59,7 @@ export class Sealer {
       const algorithm = this._algorithm(event, data.kid, fromBase64(data.iv));
       return JSON.parse(new TextDecoder().decode(await crypto.subtle.decrypt(algorithm, key, fromBase64(data.ct))));
     } catch {
-      // WebCrypto does not say why, on purpose.
+      // WebCrypto gives no reason, on purpose.
       throw this._error(`the message cannot be decrypted with the key ${JSON.stringify(data.kid)}`);
     }
   }
@@ -87,7 +87,7 @@ export class Sealer {
   }
 }
 
-/** What encrypted data looks like from outside. */
+/** The envelope of encrypted data. */
 interface Envelope {
   e2ee: 1;
   kid: string;

@@ -1,11 +1,11 @@
-/** Listeners by the name of an event. One that throws does not keep the others from hearing. */
+/** Listeners by the name of an event. An exception in one does not affect the other ones. */
 
 import type { Untyped } from "./types.js";
 
 /** @internal */
 export type Listener = (value: Untyped) => void;
 
-/** Run what an application gave us; what it throws is reported as uncaught, and does not disturb us. @internal */
+/** Call a function of the application; its exceptions are reported as uncaught. @internal */
 export function guarded(run: () => void): void {
   try {
     run();

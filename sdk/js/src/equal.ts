@@ -1,6 +1,6 @@
 type Indexed = Record<string, unknown>;
 
-/** Whether two JSON values are the same, whatever the order of their keys. @internal */
+/** Whether two JSON values are the same, in any order of their keys. @internal */
 export function equal(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (!a || !b || typeof a !== "object" || typeof b !== "object" || Array.isArray(a) !== Array.isArray(b)) return false;

@@ -1,8 +1,8 @@
-/** Errors as the protocol tells them: a code, and words. */
+/** Errors of the protocol: a code and a message. */
 
 import type { ErrorCode } from "./codes.js";
 
-/** What went wrong. */
+/** A description of the error. */
 export class RealtimeError extends Error {
   /** An {@link ErrorCode}; another string where the server is newer than this package. */
   readonly code: ErrorCode | (string & {});

@@ -1,6 +1,6 @@
-/** Names that nobody else has, and that nobody can guess. */
+/** Unique ids that cannot be guessed. */
 
-/** So many random bytes as hexadecimal digits. `crypto.randomUUID` is not there on pages without TLS; this is. @internal */
+/** Random bytes as hexadecimal digits. Pages without TLS have no `crypto.randomUUID`. @internal */
 export const randomHex = (bytes: number): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 

@@ -49,8 +49,8 @@ export type {
 let client: Realtime | undefined;
 
 /**
- * Say where the service is, for {@link db}, {@link realtime}, and every `new Realtime()` that is not told. Otherwise it is
- * `BUNBASE_REALTIME_URL` and `BUNBASE_REALTIME_KEY` in the environment, or where the page came from.
+ * Set the address of the service for {@link db}, {@link realtime}, and every `new Realtime()` without one. The default is
+ * `BUNBASE_REALTIME_URL` and `BUNBASE_REALTIME_KEY` in the environment, or the origin of the page.
  */
 export function configure(given: Defaults): void {
   setDefaults(given);

@@ -5,7 +5,7 @@ export function stringify(value: unknown): string {
   try {
     return JSON.stringify(value);
   } catch {
-    // `JSON.rawJSON` would do it, but not everywhere yet. What is not about a bigint fails again, and says why.
+    // `JSON.rawJSON` is not available everywhere yet. An error without a bigint is thrown again, with its reason.
     const mark = `bigint ${Math.random()}`.replace(".", "");
     const text = JSON.stringify(value, (_key, each: unknown) => (typeof each === "bigint" ? mark + "n" + each : each));
     return text.replace(new RegExp(`"${mark}n(-?\\d+)"`, "g"), "$1");

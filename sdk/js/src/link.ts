@@ -19,15 +19,15 @@ export interface Ending {
 
 /** One subscription on one link. @internal */
 export interface Slot {
-  /** Under which it was asked for; every request has another one, so late answers are not mistaken. */
+  /** The id of the request; every request has another one, so late answers are recognised. */
   readonly _id: string;
   /** The server has answered. */
   _answered: boolean;
-  /** What the subscription wants to remember with it. */
+  /** The state that the subscription keeps with it. */
   _memo?: unknown;
 }
 
-/** Who gets to know what happens on a link. @internal */
+/** The owner of a link. @internal */
 export interface LinkOwner {
   _connected(link: Link): void;
   _received(link: Link, message: Incoming): void;
@@ -36,9 +36,9 @@ export interface LinkOwner {
 
 /** @internal */
 export interface Vigilance {
-  /** Milliseconds in which `connected` has to come. */
+  /** Milliseconds in which `connected` has to arrive. */
   _connectTimeout: number;
-  /** Milliseconds of silence after which the server is asked whether it is there. */
+  /** Milliseconds of silence after which a ping is sent. */
   _interval: number;
   /** Milliseconds in which it has to show a sign of life then. */
   _timeout: number;
@@ -48,20 +48,20 @@ const PING = '{"type":"ping"}';
 
 /** @internal */
 export class Link {
-  /** What the server said first. */
+  /** The first message of the server. */
   _hello: Connected | undefined;
   _pacer!: Pacer;
-  /** Requests about subscriptions that are to be sent, made when their turn comes; null: no longer needed. */
+  /** Subscription requests to send, each built when it is sent; null: no longer needed. */
   readonly _control: (() => ControlMessage | null)[] = [];
-  /** Who waits for the answer to an `unsubscribe`, by its id. */
+  /** The callbacks for the answers to `unsubscribe`, by id. */
   readonly _leaving = new Map<string, () => void>();
-  /** What came while another link is still the one in use; undefined: this one is. */
+  /** The messages received while another link is in use; undefined: this one is in use. */
   _staged: Routed[] | undefined;
-  /** The server has said that something is wrong with it, and that was passed on. */
-  _told = false;
+  /** The server has sent an error about the connection, and that was passed on. */
+  _reported = false;
   /** The timer of the next send. */
   _pump: (() => void) | undefined;
-  /** The timer after which what could not be subscribed to is asked for again. */
+  /** The timer after which rejected subscriptions are requested again. */
   _again: (() => void) | undefined;
   private _carrier: Carrier;
   private _open = true;
@@ -94,7 +94,7 @@ export class Link {
   }
 
   /**
-   * Ask whether the server is there; without a sign of life in time the link ends.
+   * Send a ping; without any data in time the link ends.
    *
    * @param then when it has answered everything.
    * @param most milliseconds to wait, if that is less than usual.
@@ -120,7 +120,7 @@ export class Link {
     this._leaving.delete(id);
   }
 
-  /** End it without a word to the owner. `leave`: for good, so that others see it at once; else as if it had broken. */
+  /** End it without a call to the owner. `leave`: for good, so that other clients see it at once; else as if it had broken. */
   _close(leave = true): void {
     if (!this._open) return;
     this._open = false;

@@ -1,4 +1,4 @@
-/** MessagePack, as far as JSON goes: the same values, in fewer bytes. */
+/** MessagePack for the values of JSON, in fewer bytes. */
 
 /** A JSON value as MessagePack. @internal */
 export function pack(value: unknown): Uint8Array {
@@ -23,7 +23,7 @@ function bytes(head: number, size: number, set: (view: DataView) => void): Uint8
   return part;
 }
 
-/** The head of something with a length: in the head itself if it is below `small`, else behind the first of `heads` that fits. */
+/** The head of a value with a length: in the head itself if it is below `small`, else behind the first of `heads` that fits. */
 function sized(length: number, fix: number, small: number, head8: number, head16: number): Uint8Array {
   if (length < small) return Uint8Array.of(fix | length);
   if (length < 256 && head8) return Uint8Array.of(head8, length);

@@ -1,7 +1,7 @@
 /**
- * Stays below the server's rate limit, so that nothing is refused and the order of messages never suffers.
+ * Stays below the server's rate limit, so that no message is rejected and the order of messages is kept.
  *
- * The server has a bucket of *L* tokens that gains *L* per second. What was sent evenly can arrive at once, when a network holds it
+ * The server has a bucket of *L* tokens that gains *L* per second. Messages sent evenly can arrive at once, when a network delays
  * up. So two bounds together: at most half of *L* messages are unanswered, and sends pass a bucket of half of *L* that gains 0.9 *L* per
  * second. In any *t* seconds at most half of *L* (under way before) + half of *L* + 0.9 *L t* can then arrive: never more than the server takes.
  */
@@ -18,10 +18,10 @@ export class Pacer {
     private _rate: number,
     private _at: number,
   ) {
-    this._capacity = this._tokens = Math.max(1, Math.floor(_rate / 2) - 1); // one less: heartbeats do not ask
+    this._capacity = this._tokens = Math.max(1, Math.floor(_rate / 2) - 1); // one less: heartbeats bypass the pacer
   }
 
-  /** Milliseconds until the next message may go; `Infinity` while an answer has to come first. */
+  /** Milliseconds until the next message may be sent; `Infinity` while an answer must arrive first. */
   _wait(now: number): number {
     this._tokens = Math.min(this._capacity, this._tokens + ((now - this._at) / 1000) * 0.9 * this._rate);
     this._at = now;
@@ -36,12 +36,12 @@ export class Pacer {
     this._unanswered++;
   }
 
-  /** An answer came in. */
+  /** An answer arrived. */
   _answered(): void {
     this._unanswered = Math.max(0, this._unanswered - 1);
   }
 
-  /** The server refused because of its limit all the same: nothing is sent before `until`. */
+  /** The server rejected a message because of its limit nevertheless: pause until `until`. */
   _block(until: number): void {
     this._blockedUntil = until;
   }

@@ -1,4 +1,4 @@
-/** Who is in a channel, kept from what the server tells. Each real change becomes an event, once. */
+/** The users in a channel, kept from the server's messages. Each real change is one event. */
 
 import { equal } from "./equal.js";
 import type { Presence, User } from "./types.js";
@@ -11,19 +11,19 @@ export type PresenceEvent = [event: string, user: User];
 export class PresenceState {
   private _users = new Map<string, User>();
 
-  /** Who is there now. */
+  /** The users present now. */
   _current(): Presence {
     return { users: [...this._users.values()], count: this._users.size };
   }
 
-  /** The whole state, with which a subscription begins; the result is what it changed. */
+  /** The whole state, with which a subscription begins; returns the changes. */
   _replace(users: User[]): PresenceEvent[] {
     const before = this._users;
     this._users = new Map(users.map((user) => [user.id, user]));
     const gone = [...before.values()].filter((user) => !this._users.has(user.id));
     return [
       ...gone.map((user): PresenceEvent => ["presence:leave", user]),
-      ...users.flatMap((user) => told(before.get(user.id), user)),
+      ...users.flatMap((user) => changed(before.get(user.id), user)),
     ];
   }
 
@@ -33,12 +33,12 @@ export class PresenceState {
     const before = this._users.get(user.id);
     if (message.type === "presence:leave") return this._users.delete(user.id) ? [["presence:leave", user]] : [];
     this._users.set(user.id, user);
-    return told(before, user);
+    return changed(before, user);
   }
 }
 
-function told(before: User | undefined, now: User): PresenceEvent[] {
+function changed(before: User | undefined, now: User): PresenceEvent[] {
   if (!before) return [["presence:join", now]];
-  // Not by lastSeen: that changes while a connection is broken, of which nobody is told.
+  // Not by lastSeen: that changes while a connection is broken, which is no event.
   return equal([before.metadata, before.state], [now.metadata, now.state]) ? [] : [["presence:update", now]];
 }

@@ -1,10 +1,10 @@
-/** What a problem document (RFC 9457) of the server says. @internal */
+/** The fields of a problem document (RFC 9457) of the server. @internal */
 export interface Problem {
   code?: string;
   detail?: string;
 }
 
-/** The problem document in an answer; empty if something else than the server has answered. @internal */
+/** The problem document in an answer; empty if the answer is not the server's. @internal */
 export function problemOf(text: string): Problem {
   try {
     return (JSON.parse(text) ?? {}) as Problem;

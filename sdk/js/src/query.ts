@@ -10,7 +10,7 @@ import { apply, difference, readChanges, type Change, type Doc, type Snapshot } 
 import type { Untyped } from "./types.js";
 import type { Delivered, Subscribed } from "./wire.js";
 
-/** What a field is compared by. They mean what they mean in SQL. */
+/** Comparison operators, with the meaning they have in SQL. */
 export type Operator =
   | "==" | "!=" | "<" | "<=" | ">" | ">=" // prettier-ignore
   | "in" | "not-in" | "array-contains" | "array-contains-any" | "like" | "ilike" | "is-null" | "is-not-null"; // prettier-ignore
@@ -22,7 +22,7 @@ export type Condition =
   | { or: Condition[] }
   | { not: Condition };
 
-/** A query as it goes over the wire. */
+/** A query in the form of the protocol. */
 interface Spec {
   readonly where?: readonly unknown[];
   readonly orderBy?: readonly unknown[];
@@ -31,24 +31,24 @@ interface Spec {
 
 /** Ends a live query. */
 export interface QuerySubscription {
-  /** Nothing more is heard of it. */
+  /** The listener gets no further snapshots. */
   unsubscribe(): void;
 }
 
-/** Something with a result that can be followed. `T` is the type of its documents. */
+/** A query whose result can be followed. `T` is the type of its documents. */
 export class LiveQuery<T = Untyped> {
   /** @internal */
   constructor(
     private _getManager: () => SubscriptionManager,
     private _collection: string,
-    /** What goes over the wire. @internal */
+    /** The form of the protocol. @internal */
     readonly _spec: Spec,
   ) {}
 
   /**
-   * Follow the result: called with all documents first, then whenever some have changed, with what has changed.
+   * Follow the result: called with all documents first, then at each change, with the changes.
    *
-   * @param onError the query was refused, or cannot be answered any more. Without it, the client's `error` event tells.
+   * @param onError the query was rejected, or was ended by the server. Without it, the client emits `error`.
    */
   onSnapshot(onNext: (snapshot: Snapshot<T>) => void, onError?: (error: RealtimeError) => void): QuerySubscription {
     const manager = this._getManager();
@@ -63,9 +63,9 @@ export class LiveQuery<T = Untyped> {
   }
 }
 
-/** A query on one collection. Each method makes a new one; it does nothing until it is followed. */
+/** A query on one collection. Each method returns a new one; a query is sent when it is followed. */
 export class Query<T = Untyped> extends LiveQuery<T> {
-  /** Only documents whose `field` compares so. Several conditions must all hold. */
+  /** Only documents whose `field` meets the condition. Several conditions must all hold. */
   where(field: keyof T & string, operator: Operator, value?: unknown): Query<T>;
   where(field: string, operator: Operator, value?: unknown): Query<T>;
   /** Only documents that meet the condition. */
@@ -76,7 +76,7 @@ export class Query<T = Untyped> extends LiveQuery<T> {
     return this._with({ where: [...(this._spec.where ?? []), condition] });
   }
 
-  /** Sort by `field`, after what it is sorted by already. Without `nulls` they stand where PostgreSQL puts them. */
+  /** Sort by `field`, after the earlier sort keys. Without `nulls`, nulls are sorted as in PostgreSQL. */
   orderBy(
     field: (keyof T & string) | (string & {}),
     direction: "asc" | "desc" = "asc",
@@ -140,20 +140,20 @@ export class Database {
   }
 }
 
-/** The list as one link tells it. */
+/** The list as one link sends it. */
 interface Feed {
   _docs: readonly Doc[];
   /** Of the last snapshot that made the list: from where to go on. */
   _since: string | undefined;
   /** Of that snapshot. */
   _epoch: string | undefined;
-  /** What the server has answered with: of the snapshots that are to come. */
+  /** The server's answer: of the snapshots to follow. */
   _next?: string | undefined;
 }
 
-const CATCH_UP = 1000; // ms in which a link that took over tells what the one before has told already
+const CATCH_UP = 1000; // ms in which a new link repeats the snapshots of the previous one
 
-/** One live query over all connections. What the listener has been shown never goes back. */
+/** One live query over all connections. The list of the listener never goes back. */
 class LiveList implements Subscription {
   readonly _isChannel = false;
   _begun = false;
@@ -178,7 +178,7 @@ class LiveList implements Subscription {
   }
 
   _request(slot: Slot): object {
-    // What was shown last may be ahead of the link in use, if that took over just now; then its own list is the one to go on with.
+    // The shown list may be ahead of the link in use, if that took over just now; then the link's own list is the base.
     const { _docs = [], _since, _epoch } = this._feed ?? {};
     slot._memo = { _docs, _since, _epoch } satisfies Feed;
     return { query: this._spec, ...(_since && _epoch && { since: _since, epoch: _epoch }) };
@@ -188,7 +188,7 @@ class LiveList implements Subscription {
     const feed = slot._memo as Feed;
     feed._next = epoch;
     this._feed = feed;
-    // What it does not tell in a while is not to be expected any more.
+    // After that time no repeated snapshot is expected any more.
     if (this._shown && this._shown._docs !== feed._docs) this._wait();
   }
 
@@ -203,7 +203,7 @@ class LiveList implements Subscription {
     feed._epoch = feed._next;
     const ahead = this._shown?._since;
     if (ahead && compare(position, ahead) < 0) {
-      if (!this._late) this._wait(); // what goes on behind it is another history
+      if (!this._late) this._wait(); // its continuation is another history
     } else this._show(before && before === this._shown?._docs ? changes : undefined);
   }
 
@@ -220,7 +220,7 @@ class LiveList implements Subscription {
     this._late = this._manager._after(CATCH_UP, () => this._show());
   }
 
-  /** Show the list. `known`: the changes since it was shown last, if they are known. */
+  /** Show the list. `known`: the changes since it was shown last, if available. */
   private _show(known?: Change[]): void {
     this._late?.();
     this._late = undefined;

@@ -1,4 +1,4 @@
-/** The client: its options, its events, and what is made with it. */
+/** The client: its options, its events, and its channels and queries. */
 
 import { Channel, type ChannelOptions } from "./channel.js";
 import { systemClock, type Clock } from "./clock.js";
@@ -17,7 +17,7 @@ import type { ConnectionState, Disconnection, Message, TransportName, Untyped } 
 
 /** Options of a client. Times are in milliseconds. */
 export interface RealtimeOptions {
-  /** The server's address. Default: `configure()`, `BUNBASE_REALTIME_URL`, or where the page came from. */
+  /** The server's address. Default: `configure()`, `BUNBASE_REALTIME_URL`, or the origin of the page. */
   url?: string;
   /** The application's key. */
   apiKey?: string;
@@ -25,33 +25,33 @@ export interface RealtimeOptions {
   autoConnect?: boolean;
   /** Connect again when the connection is lost. Default: true. */
   reconnect?: boolean;
-  /** Before the first new attempt: at random up to so long; doubled with each further one. Default: 1000. */
+  /** Upper bound of the random wait before the first new attempt; doubled with each further one. Default: 1000. */
   reconnectDelay?: number;
   /** The longest pause between attempts. Default: 30,000. */
   maxReconnectDelay?: number;
   /** After so many failures in a row it is given up; `Infinity` is possible. Default: 10. */
   maxReconnectAttempts?: number;
-  /** What to try, the best first. Default: all three. */
+  /** The transports to try, best first. Default: all three. */
   transports?: TransportName[];
   /** How long a transport may take to connect. Default: 10,000. */
   connectTimeout?: number;
-  /** After so much silence the server is asked whether it is there. Default: 25,000. */
+  /** Silence after which the client sends a ping. Default: 25,000. */
   heartbeatInterval?: number;
   /** How long it may take to answer that. Default: 10,000. */
   heartbeatTimeout?: number;
   /** How often a better transport is tried while on another. Default: 30,000. */
   upgradeInterval?: number;
-  /** How many messages may wait while there is no connection. Default: 1000. */
+  /** The number of messages that may wait while there is no connection. Default: 1000. */
   queueLimit?: number;
   /** `msgpack` saves bytes over WebSockets. Default: `json`. */
   format?: "json" | "msgpack";
-  /** Where there is none of its own (Node before 22): the class of the package `ws`. Without one, server-sent events are used. */
+  /** For platforms without one (Node before 22): the class of the package `ws`. Without one, server-sent events are used. */
   WebSocket?: new (url: string) => Untyped;
   /** Instead of the global one. */
   fetch?: typeof fetch;
-  /** Who one is; believed by development servers only. */
+  /** The user id; trusted by development servers only. */
   user?: string;
-  /** What one is; believed by development servers only. */
+  /** The user's metadata; trusted by development servers only. */
   attributes?: Record<string, string | number | boolean | null>;
 }
 
@@ -91,7 +91,7 @@ export class Realtime {
     if (options.autoConnect !== false) this.connect();
   }
 
-  /** What the connection is doing. */
+  /** The state of the connection. */
   get state(): ConnectionState {
     return this._manager._connection._state;
   }
@@ -118,7 +118,7 @@ export class Realtime {
   }
 
   /**
-   * Close the connection; others see this client leave at once. Subscriptions come back with {@link connect}; messages that wait, and calls of `subscribe()` that have not
+   * Close the connection; other clients see this one leave at once. {@link connect} restores the subscriptions; waiting messages, and calls of `subscribe()` that have not
    * been answered yet, are refused with `RT_001`.
    */
   disconnect(): void {
@@ -131,7 +131,7 @@ export class Realtime {
   on(event: "connected", listener: () => void): () => void;
   /** The connection is lost, or was closed. */
   on(event: "disconnected", listener: (how: Disconnection) => void): () => void;
-  /** Given up (`RT_001`), or something that concerns no channel in particular. */
+  /** The connection failed for good (`RT_001`), or an error that concerns no channel. */
   on(event: "error", listener: (error: RealtimeError) => void): () => void;
   /** The state has changed. */
   on(event: "state", listener: (state: ConnectionState) => void): () => void;
@@ -190,7 +190,7 @@ function settingsOf(options: RealtimeOptions & Internals, names: TransportName[]
   };
 }
 
-/** Tell when the network goes (`sleep`), and when it comes back or somebody looks at the page again (`wake`). */
+/** Call `sleep` when the network goes down, and `wake` when it is back or the page becomes visible. */
 function watchBrowser(wake: () => void, sleep: () => void): () => void {
   const looked = (): void => {
     if (document.visibilityState === "visible") wake();

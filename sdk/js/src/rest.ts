@@ -14,7 +14,7 @@ export interface BroadcastOptions {
   id?: string;
   /** The user it is from. */
   sender?: string;
-  /** Who of the subscribers gets it; left out: all. */
+  /** The subscribers that get it; all by default. */
   audience?: {
     users?: string[];
     connections?: string[];
@@ -32,11 +32,11 @@ export interface ConnectionInfo {
   [field: string]: Untyped;
 }
 
-/** Somebody in a channel, as servers see it. */
+/** A user in a channel, as servers see it. */
 export interface ServerUser extends User {
-  /** False: its connections have dropped, and it may still come back. */
+  /** False: its connections have dropped, and it may still reconnect. */
   connected: boolean;
-  /** How many connections it has there. */
+  /** The number of its connections there. */
   connections: number;
   /** ISO 8601. */
   joinedAt: string;
@@ -73,13 +73,13 @@ export class ServerChannel {
     return { id };
   }
 
-  /** End a user's subscriptions to the channel, on whichever server they are. Returns how many there were. */
+  /** End a user's subscriptions to the channel, on all servers. Returns their number. */
   async kick(userId: string, reason?: string): Promise<number> {
     const body = { userId, ...(reason !== undefined && { reason }) };
     return (await this._call<{ connections: number }>("POST", "/kick", body)).connections;
   }
 
-  /** Who is in the channel. */
+  /** The users in the channel. */
   getPresence(): Promise<Presence & { users: ServerUser[] }> {
     return this._call("GET", "/presence");
   }
@@ -104,7 +104,7 @@ export class RealtimeServer {
     return new ServerChannel(this, name);
   }
 
-  /** Who is connected, on all servers. */
+  /** The connected clients of all servers. */
   async getConnections(filter: { userId?: string } = {}): Promise<ConnectionInfo[]> {
     const found: ConnectionInfo[] = [];
     let after: string | null = null;
@@ -117,12 +117,12 @@ export class RealtimeServer {
     return found;
   }
 
-  /** Close a connection. It does not come back by itself. */
+  /** Close a connection. Its client does not reconnect by itself. */
   async disconnect(connectionId: string): Promise<void> {
     await this._call("DELETE", `/connections/${encodeURIComponent(connectionId)}`);
   }
 
-  /** Close all connections of a user. Returns how many there were. */
+  /** Close all connections of a user. Returns their number. */
   async disconnectUser(userId: string): Promise<number> {
     const query = new URLSearchParams({ userId });
     return (await this._call<{ count: number }>("DELETE", `/connections?${query}`)).count;

@@ -1,8 +1,8 @@
 /**
- * What was sent and is not answered yet, in the order in which it was given.
+ * Messages that are not answered yet, in the order of their sends.
  *
  * The invariant: on every connection messages go out in that order, each once, beginning with the oldest unanswered one. As the
- * server stores a message's id once, what several connections bring together is still every message once, in order.
+ * server stores a message's id once, sends over several connections still store every message once, in order.
  */
 
 import { ErrorCode } from "./codes.js";
@@ -34,12 +34,12 @@ export class SendQueue {
   /**
    * Take a message; it is given its `ref`. The result is the server's `ack`, or an error.
    *
-   * @param online is there a connection? Without one only so many may wait.
+   * @param online whether there is a connection. Without one, the number of waiting messages is limited.
    */
   _add(message: ClientMessage, online: boolean, renew?: () => ClientMessage): Promise<Acknowledged> {
     const ref = String(++this._refs);
     const wire = { ...message, ref };
-    // As text at once: what the application does to its object afterwards is not sent.
+    // As text at once: later changes of the application's object are not sent.
     const text = stringify(wire);
     const about = { channel: message.channel, ref };
     if (!online && this._entries.size >= this._limit)

@@ -1,6 +1,6 @@
-/** Where the service is when nobody says: `configure()`, the environment, or where the page came from. */
+/** The default address of the service: `configure()`, the environment, or the origin of the page. */
 
-/** What is used where nothing else is given. */
+/** The defaults. */
 export interface Defaults {
   /** The server's address, such as `https://realtime.example.com`. */
   url?: string;

@@ -1,4 +1,4 @@
-/** What one link has been asked for: its slots, by what messages name them with. */
+/** The requests of one link: its slots, by the names in messages. */
 
 import type { Slot } from "./link.js";
 import type { Subscription } from "./subscription.js";
@@ -25,7 +25,7 @@ export class Slots {
     return this._byId.has(id);
   }
 
-  /** What a message is about. A channel's messages have ids of their own. */
+  /** The slot of a message. A channel's messages have ids of their own. */
   _find({
     id,
     channel,

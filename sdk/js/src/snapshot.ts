@@ -40,11 +40,11 @@ export interface Change<T = Untyped> {
   newIndex: number;
 }
 
-/** A live query's list, and how it came about from the one before. */
+/** A live query's list, and its difference to the one before. */
 export interface Snapshot<T = Untyped> {
   /** All documents, in the query's order. */
   docs: readonly Doc<T>[];
-  /** What has changed since the last snapshot; in the first one, every document is added. */
+  /** The changes since the last snapshot; in the first one, every document is added. */
   changes: readonly Change<T>[];
   /** How far the database was (an LSN). */
   position: string;

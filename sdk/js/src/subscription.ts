@@ -1,16 +1,16 @@
-/** What the subscription manager keeps alive over all connections, as it sees it. */
+/** The interface of a subscription to the subscription manager. */
 
 import type { RealtimeError } from "./errors.js";
 import type { Slot } from "./link.js";
 import type { Delivered, Subscribed } from "./wire.js";
 
-/** Something that is subscribed to: a channel or a live query. @internal */
+/** A channel or a live query. @internal */
 export interface Subscription {
   /** The name in the protocol. */
   readonly _name: string;
   /** Messages name only the channel, so there is one subscription to it. */
   readonly _isChannel: boolean;
-  /** The fields of the `subscribe` message besides type, channel and id; from now on answers come for `slot`. */
+  /** The fields of the `subscribe` message besides type, channel and id; from now on answers belong to `slot`. */
   _request(slot: Slot): object;
   /** `seamless`: the link before has delivered everything up to here. */
   _subscribed(message: Subscribed, slot: Slot, seamless: boolean): void;

@@ -1,8 +1,8 @@
 /**
- * What the client wants of the server, whatever connection there is: subscriptions, and messages on their way.
+ * The subscriptions and unacknowledged messages of a client, independent of the current connection.
  *
- * The invariant: every link is asked for exactly what is wanted. When one is lost, or replaced, the next is asked for the same from where
- * the last one ended, and what is not acknowledged is sent again.
+ * The invariant: every link has exactly these subscriptions. When one is lost, or replaced, the next one subscribes from the position
+ * at which the last one ended, and unacknowledged messages are sent again.
  */
 
 import { CloseCode, ErrorCode } from "./codes.js";
@@ -20,13 +20,13 @@ import type { Acknowledged, ClientMessage, Incoming, Rejected, Routed } from "./
 
 const BLOCKED = 1000; // ms without sending after the server has refused because of its limit
 const IDLE = 1000; // ms
-const HANDOVER = 2000; // ms in which the old link has to say what it still has to say
+const HANDOVER = 2000; // ms in which the old link has to deliver its last messages
 const RETRY_CAP = 30_000; // ms
 
 /** @internal */
 export class SubscriptionManager implements ConnectionHandler {
   readonly _connection: ConnectionManager;
-  /** Called when nothing has been subscribed to for a while. */
+  /** Called after a time without subscriptions. */
   _idle: (() => void) | undefined;
   private _sendQueue: SendQueue;
   private _wanted = new Set<Subscription>();
@@ -44,20 +44,20 @@ export class SubscriptionManager implements ConnectionHandler {
     this._connection = new ConnectionManager(_settings, this);
   }
 
-  /** Ask for something, now and on every connection to come. */
+  /** Open a subscription, on this and every later connection. */
   _want(subscription: Subscription): void {
     if (this._connection._state === "failed") return subscription._ended(notConnected());
     this._wanted.add(subscription);
     this._sync();
   }
 
-  /** Done when the server has let go, or at once if it was not asked. */
+  /** Resolves when the server has ended the subscription, or at once if it was not requested. */
   _unwant(subscription: Subscription): Promise<void> {
     const { _active: link, _next: next } = this._connection;
     const slot = link && this._slots.get(link)?._of.get(subscription);
     this._drop(subscription);
     if (next?._staged) {
-      this._release(next); // what it has brought of it is not to be heard when it takes over
+      this._release(next); // its buffered messages are not delivered when it takes over
       this._checkPrepared(next);
     }
     if (!link || !slot) return Promise.resolve();
@@ -67,7 +67,7 @@ export class SubscriptionManager implements ConnectionHandler {
     });
   }
 
-  /** Send until it is acknowledged. `renew`: what to send instead when it has to be sent again. */
+  /** Send until it is acknowledged. `renew`: the form in which it is sent again. */
   _send(message: ClientMessage, renew?: () => ClientMessage): Promise<Acknowledged> {
     if (this._connection._state === "failed") return Promise.reject(notConnected());
     const sent = this._sendQueue._add(message, this._connection._state === "connected", renew);
@@ -75,7 +75,7 @@ export class SubscriptionManager implements ConnectionHandler {
     return sent;
   }
 
-  /** Tell what concerns nobody else. */
+  /** Emit an error without a subscription. */
   _report(error: RealtimeError): void {
     this._events._emit("error", error);
   }
@@ -96,7 +96,7 @@ export class SubscriptionManager implements ConnectionHandler {
     if (before) this._interrupted({ _code: CloseCode.Normal, _reason: "disconnected by the application" });
   }
 
-  // What the connection tells.
+  // Called by the connection.
 
   _begin(link: Link, seamless: boolean): void {
     this._prepared = undefined;
@@ -110,7 +110,7 @@ export class SubscriptionManager implements ConnectionHandler {
   }
 
   _prepare(link: Link, ready: () => void): void {
-    // When the new link has answered everything, and then the old one too, nothing is on its way that only the old one brings.
+    // When the new link and then the old one have answered, no message is in flight on the old one only.
     this._prepared = () => {
       this._prepared = undefined;
       link._ping(() => {
@@ -149,10 +149,10 @@ export class SubscriptionManager implements ConnectionHandler {
     this._events._emit("disconnected", { code, reason });
   }
 
-  _failed(error: RealtimeError, told: boolean): void {
+  _failed(error: RealtimeError, reported: boolean): void {
     this._sendQueue._fail(error.message);
     this._refuse(error, () => true);
-    if (!told) this._report(error);
+    if (!reported) this._report(error);
   }
 
   _stateChanged(state: ConnectionState): void {
@@ -162,7 +162,7 @@ export class SubscriptionManager implements ConnectionHandler {
 
   // Subscriptions.
 
-  /** End those of these that have not begun yet: somebody waits for them. */
+  /** End those of these that have not begun yet: a caller waits for them. */
   private _refuse(error: RealtimeError, these: (subscription: Subscription) => boolean): void {
     for (const subscription of [...this._wanted]) {
       if (subscription._begun || !these(subscription)) continue;
@@ -183,7 +183,7 @@ export class SubscriptionManager implements ConnectionHandler {
     this._release(link);
   }
 
-  /** Leave what is not wanted any more. */
+  /** End the subscriptions that are no longer needed. */
   private _release(link: Link): void {
     const slots = this._slotsOf(link);
     for (const [subscription, slot] of slots._of) {
@@ -205,7 +205,7 @@ export class SubscriptionManager implements ConnectionHandler {
     const slot: Slot = { _id, _answered: false };
     slots._add(subscription, slot);
     link._control.push(() =>
-      // Unsubscribed before it was asked for: then there is also an `unsubscribe` behind it, to which RT_004 is no harm.
+      // Unsubscribed before it was requested: the `unsubscribe` behind it is answered by RT_004, which is ignored.
       slots._has(_id)
         ? { type: "subscribe", channel: subscription._name, id: _id, ...subscription._request(slot) }
         : null,
@@ -286,10 +286,10 @@ export class SubscriptionManager implements ConnectionHandler {
     if (ref !== undefined)
       return isLimit(message) ? this._sendQueue._again(ref) : this._sendQueue._answered(ref, error);
     const subscription = this._slotsOf(link)._find(message);
-    // With an id that is not known any more it answers an `unsubscribe`; with none it is about the connection.
+    // With an id without an entry it answers an `unsubscribe`; without an id it concerns the connection.
     if (!subscription && id !== undefined) return link._left(id);
     if (!subscription) {
-      link._told = true;
+      link._reported = true;
       return this._report(error);
     }
     const tooMany = this._wanted.size > (link._hello!.limits?.subscriptions ?? Infinity);

@@ -1,6 +1,6 @@
 /** The values that applications see. */
 
-/** What an application has put there and reads again: it knows the type, this package does not. */
+/** Data of the application, whose type this package does not know. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- with `unknown` every reader would have to cast
 export type Untyped = any;
 
@@ -22,34 +22,34 @@ export interface Message<T = Untyped> {
   position: string;
 }
 
-/** The server has stored what was sent. */
+/** The server has stored the message. */
 export interface Ack {
   /** The message's id. */
   id: string;
-  /** Its place in the channel; undefined where the server does not know it any more. */
+  /** Its place in the channel; undefined where the server has no record of it. */
   position: string | undefined;
 }
 
-/** Somebody who is in a channel. */
+/** A user in a channel. */
 export interface User {
   id: string;
   /** From the metadata. */
   name?: string | null;
   /** Name, avatar and the like. */
   metadata: Record<string, Untyped>;
-  /** Status, typing, and what else the user says of itself. */
+  /** Status, typing, and other fields that the user sets. */
   state: Record<string, Untyped>;
-  /** When it was there the last time before: ISO 8601, UTC. */
+  /** The end of its last presence before: ISO 8601, UTC. */
   lastSeen?: string | null;
 }
 
-/** Who is in a channel. Several connections of a user count once. */
+/** The users in a channel. Several connections of a user count once. */
 export interface Presence {
   users: User[];
   count: number;
 }
 
-/** What can be said of oneself: these fields have a meaning, any other is one's own and seen in `state`. */
+/** The own presence: these fields have a meaning, any other one is free and appears in `state`. */
 export interface PresenceData {
   /** Up to 64 characters; `typing` is taken back by the server. */
   status?: string | null;
@@ -71,7 +71,7 @@ export interface Room {
 
 /** The connection was lost, or closed. */
 export interface Disconnection {
-  /** The WebSocket close code, whatever the transport; 1006 if there was none. */
+  /** The WebSocket close code, for every transport; 1006 if there was none. */
   code: number;
   reason: string;
 }
@@ -80,7 +80,7 @@ export interface Disconnection {
 export type TransportName = "websocket" | "sse" | "polling";
 
 /**
- * `closed`: not connected, and nothing is tried; `connecting`: the first attempt; `reconnecting`: the connection is lost and is
+ * `closed`: not connected, and no attempt is made; `connecting`: the first attempt; `reconnecting`: the connection is lost and is
  * tried again; `failed`: given up, call `connect()`.
  */
 export type ConnectionState = "closed" | "connecting" | "connected" | "reconnecting" | "failed";

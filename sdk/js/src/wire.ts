@@ -61,7 +61,7 @@ export interface WireSnapshot {
   changes: WireChange[];
 }
 
-/** A user came, changed or left. @internal */
+/** A user joined, changed or left. @internal */
 export interface PresenceMessage {
   type: "presence:join" | "presence:update" | "presence:leave";
   channel: string;
@@ -80,16 +80,16 @@ export interface RoomMessage {
 /** A message of a channel. @internal */
 export type WireMessage = { type: "message" } & Message<unknown>;
 
-/** What a subscription is sent while it is open. @internal */
+/** The messages of an open subscription. @internal */
 export type Delivered = WireMessage | PresenceMessage | RoomMessage | WireSnapshot;
 
-/** The server goes away in `delay` milliseconds. @internal */
+/** The server stops in `delay` milliseconds. @internal */
 export interface Reconnect {
   type: "reconnect";
   delay: number;
 }
 
-/** A subscription has ended because the client asked for it. @internal */
+/** A subscription has ended on request of the client. @internal */
 export interface Unsubscribed {
   type: "unsubscribed";
   channel: string;
@@ -99,7 +99,7 @@ export interface Unsubscribed {
 /** Everything that concerns a subscription or a request. @internal */
 export type Routed = Subscribed | Unsubscribed | Acknowledged | Rejected | Delivered;
 
-/** What a link passes on. @internal */
+/** The messages that a link passes on. @internal */
 export type Incoming = Routed | Reconnect;
 
 /** The end of a connection that has no close frames. @internal */

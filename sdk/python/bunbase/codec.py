@@ -1,6 +1,6 @@
-"""Messages as bytes: JSON, or MessagePack (``bunbase[msgpack]``) where it was asked for.
+"""Messages as bytes: JSON, or MessagePack (``bunbase[msgpack]``) where it is selected.
 
-Numbers that the application gives keep their digits: a ``Decimal`` is written as a number, an ``int`` may be of any size.
+Numbers of the application keep their digits: a ``Decimal`` is written as a number, an ``int`` may be of any size.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["Format", "decode_binary", "decode_text", "encode_binary", "encode_te
 
 Format = Literal["json", "msgpack"]
 
-_SMALLEST, _LARGEST = -(2**63), 2**64 - 1  # what MessagePack has integers for
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1  # the range of MessagePack's integers
 
 
 def encode_text(message: object) -> str:

@@ -1,7 +1,7 @@
 """Keeps a connection: opens it by the best transport that works, opens it again when it is lost, moves to a better one.
 
-A move opens the new connection fully before the old one is given up. It happens when a better transport than the current one
-works again, and when the server asks for it because it is about to go.
+A move opens the new connection fully before it closes the old one. It happens when a better transport than the current one
+works again, and when the server asks for it because it is about to stop.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ _BARRIER_TIMEOUT = 2.0
 
 
 class ConnectionManager:
-    """See the module. ``told`` is called with a state and, where there is one, the reason for it."""
+    """See the module. ``on_state`` is called with a state and, where there is one, the reason for it."""
 
     def __init__(
         self,
         address: Address,
         options: Options,
         subscriptions: SubscriptionManager,
-        told: Callable[[str, RealtimeError | None], None],
+        on_state: Callable[[str, RealtimeError | None], None],
     ) -> None:
         self.current: Link | None = None
         self._address = address
         self._options = options
         self._subscriptions = subscriptions
-        self._told = told
-        self._level = 0  # index into options.transports: what worked last
+        self._on_state = on_state
+        self._level = 0  # index into options.transports: the last that worked
         self._shaky = 0  # connections in a row that did not last
         self._retry_now = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
 
     def reconnect_now(self) -> None:
-        """The network may be back: do not wait any longer, and see whether the connection lives."""
+        """The network may be back: end the wait, and check the connection."""
         self._retry_now.set()
         if self.current is not None:
             self.current.probe()
 
     async def run(self) -> None:
-        """Keep a connection until it must not or cannot be kept; returns after having told why. Cancel to stop."""
+        """Keep a connection until it must not or cannot be kept; reports the reason and returns. Cancel to stop."""
         try:
             wait = False
             while (link := await self._establish(wait)) is not None:
@@ -77,7 +77,7 @@ class ConnectionManager:
                 self.current = None
 
     def _report(self, state: str, reason: str, code: ErrorCode = ErrorCode.CONNECTION_FAILED) -> None:
-        self._told(state, RealtimeError(code, reason))
+        self._on_state(state, RealtimeError(code, reason))
 
     async def closed(self) -> None:
         """Wait until all connections that are being closed are."""
@@ -107,7 +107,7 @@ class ConnectionManager:
         return None
 
     def _order(self) -> list[str]:
-        """What worked last, then the others from the best on."""
+        """The transport that worked last, then the other ones from the best on."""
         last = self._options.transports[self._level]
         return [last, *(name for name in self._options.transports if name != last)]
 
@@ -130,14 +130,14 @@ class ConnectionManager:
         """Use a connection, and those it is moved to, until it is lost."""
         self.current = link
         self._subscriptions.activate(link)
-        self._told("connected", None)
+        self._on_state("connected", None)
         began = time.monotonic()
         while True:
             new = await self._moved(link)
             if new is not None:
                 self.current = new
                 self._drop(link)
-                self._told("moved", None)
+                self._on_state("moved", None)
                 link = new
                 continue
             ended = link.ended.result()
@@ -166,7 +166,7 @@ class ConnectionManager:
         """Wait until there is a reason to move and a connection to move to; it has taken over when this returns."""
         level = self._options.transports.index(link.name)
         while True:
-            # Never done with for a connection that is the best already and whose server stays.
+            # Never set for a connection that is the best already and whose server stays.
             timeout = self._options.upgrade_interval if level else None
             await asyncio.wait({link.moving}, timeout=timeout)
             asked = link.moving.done()
@@ -177,7 +177,7 @@ class ConnectionManager:
                 if new is not None:
                     self._level = self._options.transports.index(name)
                     return new
-            if asked:  # the old one goes anyway, and is then replaced as any lost one
+            if asked:  # the old one ends anyway, and is then replaced as any lost one
                 await link.ended
 
     async def _try_to_move(self, old: Link, name: str) -> Link | None:

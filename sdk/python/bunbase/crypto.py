@@ -21,7 +21,7 @@ _NONCE_SIZE = 12
 
 
 class DecryptionError(Exception):
-    """A message is not encrypted, was encrypted with a key that is not known, or was changed on its way."""
+    """A message is not encrypted, was encrypted with an unknown key, or was changed in transit."""
 
 
 class Encryption:
@@ -54,7 +54,7 @@ class Encryption:
         return {"e2ee": 1, "kid": self.key_id, "iv": _to_text(iv), "ct": _to_text(sealed)}
 
     def decrypt(self, channel: str, event: str, envelope: object) -> Any:
-        """The data in ``envelope``. Raises ``DecryptionError``; what is no envelope passes if that is allowed."""
+        """The data in ``envelope``. Raises ``DecryptionError``; plain data passes if that is allowed."""
         if not (isinstance(envelope, Mapping) and "e2ee" in envelope):
             if self.allow_plaintext:
                 return envelope

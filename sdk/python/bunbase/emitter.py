@@ -1,8 +1,8 @@
 """Listeners: ``on`` and ``off``, for functions and coroutine functions.
 
 Functions are called at once. Coroutines of one emitter run one after the other, in the order of the events, so a listener
-may await a send without holding up the connection. A listener that raises is reported to the event loop's exception handler
-and nobody else notices.
+may await a send without holding up the connection. The exception of a listener goes to the event loop's exception
+handler and affects no other listener.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ L = TypeVar("L", bound=Listener)
 
 
 class Emitter:
-    """Base of what has events."""
+    """Base of classes with events."""
 
     def __init__(self) -> None:
         self._listeners: dict[str, list[Listener]] = {}

@@ -1,4 +1,4 @@
-"""What can go wrong, as one exception that carries the protocol's code."""
+"""The exception of the SDK; it carries the protocol's error code."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class RealtimeError(Exception):
 
     Attributes:
         code: an ``ErrorCode``; a string where the server is newer than this package.
-        message: what was wrong, in words.
-        channel: the channel it is about, if it is about one.
+        message: a description of the error.
+        channel: the channel it concerns, if any.
         ref: the request it answers, if it answers one.
     """
 
@@ -29,7 +29,7 @@ class RealtimeError(Exception):
 
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> RealtimeError:
-        """The error that an ``error`` message of the server tells of."""
+        """The error of an ``error`` message of the server."""
         code = str(message.get("code", ErrorCode.CONNECTION_FAILED))
         text = str(message.get("message", "the server reported an error"))
         return cls(code, text, message.get("channel"), message.get("ref"))

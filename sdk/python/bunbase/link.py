@@ -1,7 +1,7 @@
-"""One connection: a transport with its reader, its writer and its heartbeat. Knows nothing of channels.
+"""One connection: a transport with its reader, its writer and its heartbeat. Independent of channels.
 
-Messages that concern the connection itself (``pong``, ``close``, ``reconnect``) end here; the others go to the handler. What
-is to be sent comes from ``post`` (requests of this connection) and, if the link is the active one, from the handler.
+Messages that concern the connection itself (``pong``, ``close``, ``reconnect``) end here; the handler gets the other ones.
+The messages to send come from ``post`` (requests of this connection) and, if the link is the active one, from the handler.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RETRY_LIMITED = 1.0  # seconds after which a server's bucket is full again
 
 
 class LinkHandler(Protocol):
-    """Who owns the link."""
+    """The owner of a link."""
 
     def received(self, link: Link, message: Message) -> None:
         """A message came."""
@@ -40,7 +40,7 @@ class LinkHandler(Protocol):
 
 
 class Heartbeat(Protocol):
-    """Seconds: after ``heartbeat_interval`` of silence ask, after ``heartbeat_timeout`` more without a sign, give up."""
+    """Seconds: ping after ``heartbeat_interval`` of silence, end the link after ``heartbeat_timeout`` more."""
 
     @property
     def heartbeat_interval(self) -> float:
@@ -52,7 +52,7 @@ class Heartbeat(Protocol):
 
     @property
     def connect_timeout(self) -> float:
-        """Seconds in which ``connected`` must have come."""
+        """Seconds in which ``connected`` must arrive."""
 
 
 class Link:
@@ -80,7 +80,7 @@ class Link:
         return self.transport.name
 
     async def open(self) -> None:
-        """Connect, and wait for ``connected``. Raises ``ConnectionEndedError``; then nothing is left open."""
+        """Connect, and wait for ``connected``. Raises ``ConnectionEndedError``; then the transport is closed."""
         try:
             async with asyncio.timeout(self._times.connect_timeout):
                 await self.transport.open()
@@ -97,7 +97,7 @@ class Link:
         self._tasks = [asyncio.create_task(part()) for part in (self._read, self._write, self._beat)]
 
     async def _first(self) -> list[Message]:
-        """The first messages. An error in place of ``connected`` says why the server closes the connection."""
+        """The first messages. An error in place of ``connected`` is the reason why the server closes the connection."""
         first = await self.transport.receive()
         if first[0].get("type") != "error":
             return first
@@ -107,12 +107,12 @@ class Link:
             raise ConnectionEndedError(str(first[0].get("message", ended)), ended.code) from ended
 
     def post(self, *messages: Message) -> None:
-        """Send something on this connection, before the messages of the send queue."""
+        """Send a message on this connection, before those of the send queue."""
         self._control.extend(messages)
         self._wake.set()
 
     def wake(self) -> None:
-        """The handler has something to send."""
+        """The handler has messages to send."""
         self._wake.set()
 
     def probe(self) -> None:
@@ -120,7 +120,7 @@ class Link:
         self._probe.set()
 
     async def barrier(self, timeout: float) -> bool:
-        """Wait until everything the server had sent has been received; False if that is not known in time."""
+        """Wait until every message sent by the server so far is received; False on a timeout."""
         pong = asyncio.get_running_loop().create_future()
         self._pongs.append(pong)
         self.post({"type": "ping"})
@@ -128,7 +128,7 @@ class Link:
         return pong in done
 
     async def close(self) -> None:
-        """End the connection. If it is not over by itself already, others see this client leave."""
+        """End the connection. Unless it has ended by itself, other clients see this client leave."""
         leave = not self.ended.done()
         self._end(ConnectionEndedError("closed by this side", CloseCode.NORMAL))
         tasks = [*self._tasks, *([] if self._asking is None else [self._asking])]
@@ -158,7 +158,7 @@ class Link:
                     self._receive(message)
         except ConnectionEndedError as ended:
             self._end(ended)
-        except Exception as error:  # noqa: BLE001 - reported; a server that says the impossible is left
+        except Exception as error:  # noqa: BLE001 - reported; a connection with an invalid server message ends
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "a message of the server could not be handled", "exception": error}
             )
@@ -196,7 +196,7 @@ class Link:
             self._end(ended)
 
     async def _write_what_may_go(self) -> float | None:
-        """Send until nothing is left (None), or nothing may go for so many seconds."""
+        """Send until the queue is empty (returns None), or return the seconds until the next send is allowed."""
         while True:
             batch: list[Message] = []
             while len(batch) < _MOST_IN_BATCH and (wait := self.pacer.wait(time.monotonic())) == 0:
@@ -230,10 +230,10 @@ class Link:
         return None
 
     async def _beat(self) -> None:
-        """Ask when nothing was heard for a while; end the connection when nothing was heard in spite of that."""
+        """Ping after a time of silence; end the connection if no answer arrives."""
         while True:
             interval = min(self._times.heartbeat_interval, self.silence)
-            quiet = self.transport.heard_at + interval - time.monotonic()
+            quiet = self.transport.received_at + interval - time.monotonic()
             if quiet > 0 and not self._probe.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(quiet):
@@ -244,10 +244,8 @@ class Link:
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.create_task(self._ask())
             await asyncio.sleep(self._times.heartbeat_timeout)
-            if self.transport.heard_at < asked:
-                self._end(
-                    ConnectionEndedError(f"nothing was heard for {time.monotonic() - self.transport.heard_at:.1f} s")
-                )
+            if self.transport.received_at < asked:
+                self._end(ConnectionEndedError(f"no data for {time.monotonic() - self.transport.received_at:.1f} s"))
                 return
 
     async def _ask(self) -> None:

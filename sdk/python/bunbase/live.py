@@ -49,7 +49,7 @@ class LiveQuery(Emitter):
         """No more snapshots."""
         await self._manager.unsubscribe(self)
 
-    # What the subscription manager calls.
+    # Called by the subscription manager.
 
     @property
     def key(self) -> str:

@@ -45,7 +45,7 @@ class Messages:
         self._changed.set()
 
     def end(self, error: RealtimeError | None) -> None:
-        """Nothing more comes."""
+        """The last message."""
         self._over, self._error = True, error
         self._readers.discard(self)
         self._changed.set()

@@ -47,7 +47,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What was sent is committed. ``position`` is None where the server does not know it (any more)."""
+    """The message is committed. ``position`` is None where the server has no record of it."""
 
     id: str | None
     position: str | None
@@ -55,14 +55,14 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who is present.
+    """A present user.
 
     Attributes:
         id: the user's id; anonymous ones have one too.
         name: from its metadata.
         metadata: name, avatar and the like.
-        state: status, typing and what else the client said of itself.
-        last_seen: when it was there the last time before, ISO 8601.
+        state: status, typing and other fields that the client set.
+        last_seen: the end of its last presence before, ISO 8601.
     """
 
     id: str
@@ -79,7 +79,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Who is in a channel. Several connections of a user count once."""
+    """The users in a channel. Several connections of a user count once."""
 
     users: tuple[User, ...]
     count: int
@@ -97,8 +97,8 @@ class Doc:
 class Change:
     """One step from the list before to the list after: remove at ``old_index``, then insert at ``new_index``.
 
-    -1: it was not in the list (``old_index``), or leaves it (``new_index``). Indexes count in the list as the earlier
-    changes of the same snapshot have left it.
+    -1: it was not in the list (``old_index``), or leaves it (``new_index``). Indexes refer to the list after the
+    earlier changes of the same snapshot.
     """
 
     type: Literal["added", "modified", "removed"]

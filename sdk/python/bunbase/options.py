@@ -1,4 +1,4 @@
-"""How a client connects, reconnects and notices that a connection is dead. Times in seconds."""
+"""How a client connects, reconnects and detects a dead connection. Times in seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Options"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """See ``Realtime`` for what they mean. Raises ``ValueError`` for what cannot be."""
+    """See ``Realtime`` for their meaning. Raises ``ValueError`` for an invalid value."""
 
     reconnect: bool
     reconnect_delay: float

@@ -15,7 +15,7 @@ Operator = Literal[
     "==", "!=", "<", "<=", ">", ">=", "in", "not-in", "array-contains", "array-contains-any", "like", "ilike",
     "is-null", "is-not-null",
 ]  # fmt: skip
-"""What a condition can ask, see the guide to live queries."""
+"""The operators of conditions, see the guide to live queries."""
 
 
 class Query:
@@ -37,7 +37,7 @@ class Query:
         Args:
             field: a field's name, or a group such as ``{"or": [["author", "==", "ada"], ["likes", ">", 9]]}``.
             operator: how to compare; not with a group.
-            value: what with; none with ``is-null`` and ``is-not-null``.
+            value: the operand; none with ``is-null`` and ``is-not-null``.
         """
         condition: object = field
         if operator is not None:
@@ -50,7 +50,7 @@ class Query:
         direction: Literal["asc", "desc"] = "asc",
         nulls: Literal["nulls-first", "nulls-last"] | None = None,
     ) -> Query:
-        """One more sort key. Nulls are last ascending and first descending, unless ``nulls`` says otherwise."""
+        """One more sort key. Nulls are last ascending and first descending, unless ``nulls`` is set."""
         key = [field, direction] if nulls is None else [field, direction, nulls]
         return self._with(orderBy=[*self._spec.get("orderBy", ()), key])
 
@@ -81,7 +81,7 @@ class Query:
     def on_snapshot(self, callback: Callback) -> LiveQuery:
         """Subscribe; ``callback`` is called with every ``Snapshot``, the first with all rows as ``added``.
 
-        ``error`` listeners of the result are told if the query is refused or ends.
+        ``error`` listeners of the result are called if the query is rejected or ends.
         """
         return self._realtime._live(self._collection, self._spec, callback)
 

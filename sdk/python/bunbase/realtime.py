@@ -30,7 +30,7 @@ State = Literal["closed", "connecting", "connected", "reconnecting", "failed"]
 
 
 class Realtime(Emitter):
-    """A connection to a server, kept up, with everything that goes over it.
+    """A client with one connection, kept up, for all its channels and live queries.
 
     ``async with Realtime(url) as realtime:`` connects and disconnects. It belongs to the event loop in which it is used.
 
@@ -41,11 +41,11 @@ class Realtime(Emitter):
         reconnect_delay: bound of the first wait in seconds, which is at random; it doubles with every attempt.
         max_reconnect_delay: the largest bound.
         max_reconnect_attempts: attempts in a row that may fail before the state becomes ``failed``; ``math.inf`` for ever.
-        transports: what to use, best first.
+        transports: the transports to use, best first.
         format: ``msgpack`` for smaller WebSocket messages (needs ``bunbase[msgpack]``).
-        connect_timeout: seconds after which an attempt, or a request, is given up.
-        heartbeat_interval: seconds of silence after which the server is asked whether it is there.
-        heartbeat_timeout: seconds in which it has to answer; then the connection is dead.
+        connect_timeout: seconds after which an attempt, or a request, fails.
+        heartbeat_interval: seconds of silence after which the client sends a ping.
+        heartbeat_timeout: seconds in which the server has to answer it; then the connection is dead.
         upgrade_interval: seconds between attempts to get back to a better transport.
         queue_limit: how many sends may wait while there is no connection.
         parameters: further query parameters, such as ``user`` on a development server.
@@ -85,7 +85,7 @@ class Realtime(Emitter):
         known = {"client": secrets.token_urlsafe(24), **({} if api_key is None else {"apikey": api_key})}
         self._address = Address(url, {**known, **(parameters or {})}, headers or {}, format)
         self._manager = _Manager(self, queue_limit)
-        self._connection = ConnectionManager(self._address, self._options, self._manager, self._told)
+        self._connection = ConnectionManager(self._address, self._options, self._manager, self._on_state)
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._state: State = "closed"
@@ -112,9 +112,9 @@ class Realtime(Emitter):
         return None if link is None else link.connected.get("connectionId")
 
     async def connect(self) -> None:
-        """Connect, and wait until that is done. Raises ``RealtimeError`` (RT_001) when it is given up.
+        """Connect, and wait until that is done. Raises ``RealtimeError`` (RT_001) when it fails for good.
 
-        Whatever needs a connection connects by itself; this is for waiting.
+        Other calls connect by themselves; this one waits for the connection.
         """
         while self._ending is not None:
             await asyncio.wait({self._ending})
@@ -126,7 +126,7 @@ class Realtime(Emitter):
             raise self._reason or RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected")
 
     async def disconnect(self) -> None:
-        """End the connection. Others see this client leave at once. What is subscribed to comes back with ``connect``."""
+        """End the connection. Other clients see this client leave at once. ``connect`` restores the subscriptions."""
         if self._ending is None and self._task is not None:
             self._ending = asyncio.create_task(self._end(self._task))
             self._ending.add_done_callback(self._ended)
@@ -139,14 +139,14 @@ class Realtime(Emitter):
         self._manager.lost()
         await self._connection.closed()
         if self._state not in ("closed", "failed"):
-            self._told("closed", None)
+            self._on_state("closed", None)
         self._manager.fail(RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected"))
 
     def _ended(self, ending: asyncio.Task[None]) -> None:
         self._ending = self._task = None
 
     def reconnect_now(self) -> None:
-        """The network has changed or come back: try at once instead of waiting, and check the connection there is."""
+        """The network has changed or returned: reconnect at once, and check an open connection."""
         self._connection.reconnect_now()
 
     def channel(
@@ -158,13 +158,13 @@ class Realtime(Emitter):
         filter: Mapping[str, Any] | None = None,
         encryption: Encryption | None = None,
     ) -> Channel:
-        """A channel. Asking again by name alone gives the same object.
+        """A channel. A second call with the name alone returns the same object.
 
         Args:
             name: such as ``chat:room-123``.
-            presence: be seen and see the others; a mapping says something of oneself. On in ``presence:*``.
+            presence: join the presence list and receive it; a mapping sets the own state. On in ``presence:*``.
             history: how many of the last messages to get first.
-            filter: ``events`` and ``where``: only those messages are sent to this client.
+            filter: ``events`` and ``where``: only matching messages are sent to this client.
             encryption: keys for end-to-end encryption of ``data``.
 
         Raises:
@@ -207,7 +207,7 @@ class Realtime(Emitter):
         return live
 
     def _start(self) -> None:
-        if self._ending is not None:  # what begins now is refused when the connection has ended
+        if self._ending is not None:  # requests made from now on are rejected when the connection has ended
             return
         if self._task is None or self._task.done():
             self._reason = None
@@ -219,9 +219,9 @@ class Realtime(Emitter):
         """The connection manager has ended. If by a mistake of its own, that is not kept from the application."""
         if not task.cancelled() and (failure := task.exception()) is not None:
             task.get_loop().call_exception_handler({"message": "the connection failed", "exception": failure})
-            self._told("failed", RealtimeError(ErrorCode.CONNECTION_FAILED, f"the client failed: {failure!r}"))
+            self._on_state("failed", RealtimeError(ErrorCode.CONNECTION_FAILED, f"the client failed: {failure!r}"))
 
-    def _told(self, state: str, reason: RealtimeError | None) -> None:
+    def _on_state(self, state: str, reason: RealtimeError | None) -> None:
         if state == "moved":
             self._emit("moved", self.transport)
             return
@@ -239,7 +239,7 @@ class Realtime(Emitter):
 
 
 class _Manager(SubscriptionManager):
-    """Hands what belongs to no subscription to the client's listeners, and connects when there is need."""
+    """Passes messages without a subscription to the client's listeners, and connects when needed."""
 
     def __init__(self, realtime: Realtime, queue_limit: int) -> None:
         super().__init__(queue_limit)

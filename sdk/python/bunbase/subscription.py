@@ -1,4 +1,4 @@
-"""What the subscription manager asks of a channel or a live query."""
+"""The interface of a channel or a live query to the subscription manager."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Subscription(Protocol):
         """The ``unsubscribe`` message."""
 
     def base(self) -> object:
-        """What the request speaks of; given back to ``subscribed``."""
+        """The state that the request refers to; passed back to ``subscribed``."""
 
     def subscribed(self, message: Raw, base: object, *, seamless: bool) -> None:
         """A connection has begun to serve it."""

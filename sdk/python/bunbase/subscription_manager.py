@@ -1,8 +1,8 @@
-"""Subscriptions and unanswered messages, whichever connection serves them at the moment.
+"""Subscriptions and unanswered messages, independent of the current connection.
 
-One link is active: it alone delivers, and gets what is to be sent. A second one can be prepared beside it: it subscribes to
-everything, and what it brings is kept, until it takes over; then it is as if the first one had been lost and the second had
-connected and said all that at once. So nothing is lost and nothing comes twice, with the same code as for a reconnect.
+One link is active: only that one delivers messages and sends them. A second one can be prepared beside it: it opens every
+subscription, and its messages are buffered until it takes over; then the first one counts as lost and the buffer is
+delivered. So no message is lost or delivered twice, with the same code as for a reconnect.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Prepared:
 
 
 class SubscriptionManager:
-    """See the module. ``direct`` gets messages for this connection itself, ``failed`` errors that belong to nothing."""
+    """See the module. ``direct`` gets messages for this connection itself, ``failed`` errors without a subscription."""
 
     def __init__(self, queue_limit: int) -> None:
         self.active: Link | None = None
@@ -50,7 +50,7 @@ class SubscriptionManager:
         self._leaving: dict[str, asyncio.Future[None]] = {}
         self._failures: dict[str, int] = {}  # by subscription: refusals for the moment in a row
         self._limits: Raw = {}
-        self._heard: dict[str, None] = {}
+        self._seen: dict[str, None] = {}
 
     def direct(self, message: Message) -> None:
         """A message for this connection itself. To be overridden."""
@@ -59,7 +59,7 @@ class SubscriptionManager:
         """An error that belongs to no request. To be overridden."""
 
     def needed(self) -> None:
-        """Something wants a connection. To be overridden."""
+        """A connection is needed. To be overridden."""
 
     # Connections.
 
@@ -167,13 +167,13 @@ class SubscriptionManager:
         await future
 
     def fail(self, error: RealtimeError) -> None:
-        """The connection is given up: nothing is sent any more, and nobody waits for ever."""
+        """The connection failed for good: sending stops, and every waiting call fails."""
         self.send_queue.fail(error)
         for subscription in list(self.subscriptions.values()):
             if not subscription.begun:
                 self._drop(subscription, error)
 
-    # What the links call.
+    # Called by the links.
 
     def next_message(self, link: Link) -> Raw | None:
         """See ``LinkHandler``."""
@@ -222,18 +222,18 @@ class SubscriptionManager:
                     self._drop(subscription, RealtimeError(ErrorCode.NOT_FOUND, "the room was closed", channel))
 
     def _direct(self, message: Message) -> None:
-        """It has no subscription whose positions would tell what is new, so the ids of the last ones are remembered."""
+        """There is no subscription whose positions identify new messages, so the ids of the last ones are kept."""
         if message.id is not None:
-            if message.id in self._heard:
+            if message.id in self._seen:
                 return
-            self._heard[message.id] = None
-            if len(self._heard) > _REMEMBERED:
-                del self._heard[next(iter(self._heard))]
+            self._seen[message.id] = None
+            if len(self._seen) > _REMEMBERED:
+                del self._seen[next(iter(self._seen))]
         self.direct(message)
 
     def _error(self, message: Raw) -> None:
         error, ref = RealtimeError.of(message), message.get("ref", "")
-        if ref:  # about a message; one that is not known any more was answered before
+        if ref:  # about a message; one without an entry was answered before
             if not (error.code == ErrorCode.RATE_LIMITED and self.send_queue.refused(ref)):
                 self.send_queue.answered(ref, error)
             return

@@ -1,4 +1,4 @@
-/** What server-sent events and long polling share: requests, what their failures mean, and sending by `POST`. */
+/** The common part of server-sent events and long polling: requests, their failures, and sending by `POST`. */
 
 import { CloseCode, ErrorCode } from "../codes.js";
 import { problemOf } from "../problem.js";
@@ -16,7 +16,7 @@ export class Failure extends Error {
   }
 }
 
-/** Fetch; anything but a success is thrown as `Failure`. @internal */
+/** Fetch; throws a `Failure` unless the answer is a success. @internal */
 export async function request(address: Address, url: string, init: RequestInit): Promise<Response> {
   let response;
   try {
@@ -31,7 +31,7 @@ export async function request(address: Address, url: string, init: RequestInit):
 /** Only the server itself answers with a code; a proxy's error page is no reason to stop trying. */
 async function failureOf(response: Response): Promise<Failure> {
   const { status } = response;
-  const text = await response.text().catch(() => ""); // the connection broke meanwhile: the status says enough
+  const text = await response.text().catch(() => ""); // the connection broke meanwhile: the status is sufficient
   const { code, detail: reason = `HTTP status ${status}` } = problemOf(text);
   const final = status === 204 || (code && (status === 401 || status === 403));
   return new Failure(status, reason, final ? new RealtimeError(code ?? ErrorCode.ConnectionFailed, reason) : undefined);
@@ -54,7 +54,7 @@ const RETRY_DELAY = 300; // ms, doubled each time
 const LEAVE_TIMEOUT = 2000; // ms
 const MOST_BYTES = 900_000; // of one batch; the server takes 1 MiB
 
-/** Do `once` again if there was no answer, or the server could not: some times, then throw. @internal */
+/** Repeat `once` if there was no answer, or the server failed: several times, then throw. @internal */
 export async function insist<T>(once: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
@@ -73,9 +73,9 @@ export function broken(events: Events, error: unknown): void {
   events._closed(CloseCode.Abnormal, error instanceof Error ? error.message : String(error), refused);
 }
 
-/** Sends messages of a session in order: what comes while a request is under way goes with the next one. @internal */
+/** Sends messages of a session in order: messages that are added during a request are sent with the next one. @internal */
 export class Poster {
-  /** Set when the server has told it. */
+  /** Set by the first answer of the server. */
   _session = "";
   private _waiting: string[] = [];
   private _busy = false;
@@ -92,7 +92,7 @@ export class Poster {
     if (!this._busy) void this._drain();
   }
 
-  /** `abort` ends whatever is under way. */
+  /** `abort` ends the current request. */
   _carrier(abort: AbortController): Carrier {
     return {
       _send: (text) => this._send(text),
@@ -105,7 +105,7 @@ export class Poster {
     };
   }
 
-  /** End the session, so that others see the client leave at once. Only a courtesy: without it the session ends by its timeout. */
+  /** End the session, so that other clients see this one leave at once. Optional: without it the session ends by its timeout. */
   private _leave(): Promise<unknown> {
     const body = JSON.stringify({ session: this._session });
     const init = { method: "DELETE", body, keepalive: true, signal: AbortSignal.timeout(LEAVE_TIMEOUT) };

@@ -1,6 +1,6 @@
 /**
- * Long polling: a request waits at the server until there is something. Its `cursor` acknowledges what came before, so an answer
- * that was lost on the way is given again, and nothing is given twice.
+ * Long polling: a request waits at the server until there are messages. Its `cursor` acknowledges the earlier ones, so a lost
+ * answer is sent again, and no message is delivered twice.
  */
 
 import type { ServerMessage } from "../wire.js";
@@ -10,7 +10,7 @@ import type { Address, Carrier, Events } from "./transport.js";
 const TIMEOUT = 25_000; // ms that the server may hold a request
 const GRACE = 10_000; // ms more after which the request is taken for lost
 
-/** What a poll is answered with; `session` the first time. */
+/** The answer to a poll; with `session` the first time. */
 interface Answer {
   cursor: number;
   session?: string;
@@ -43,7 +43,7 @@ export function polling(address: Address, events: Events): Carrier {
       if (answer.session) poster._session = answer.session;
       return answer.messages;
     } finally {
-      // There are as many polls as there are messages: none may leave anything behind.
+      // There are as many polls as there are messages: each one must remove its listener.
       clearTimeout(timer);
       signal.removeEventListener("abort", stop);
     }

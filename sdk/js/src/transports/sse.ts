@@ -41,8 +41,8 @@ export function sse(address: Address, events: Events): Carrier {
   return poster._carrier(abort);
 }
 
-/** Feed it text; `receive` gets the data of each event, `heard` is called for comments. Unfinished lines wait. @internal */
-export function parser(receive: (data: string) => void, heard: () => void): (chunk: string) => void {
+/** Feed it text; `receive` gets the data of each event, `comment` is called for comments. Unfinished lines wait. @internal */
+export function parser(receive: (data: string) => void, comment: () => void): (chunk: string) => void {
   let rest = "";
   let data: string[] = [];
   return (chunk) => {
@@ -50,7 +50,7 @@ export function parser(receive: (data: string) => void, heard: () => void): (chu
     rest = lines.pop()!;
     for (const line of lines) {
       if (line.startsWith("data:")) data.push(line.slice(line[5] === " " ? 6 : 5));
-      else if (line.startsWith(":")) heard();
+      else if (line.startsWith(":")) comment();
       else if (!line && data.length) {
         const whole = data.join("\n");
         data = [];

@@ -1,9 +1,9 @@
-/** What the three transports have in common: they carry whole messages, in order, until they are closed. */
+/** The common interface of the three transports: they carry whole messages, in order, until they are closed. */
 
 import type { RealtimeError } from "../errors.js";
 import type { ServerMessage } from "../wire.js";
 
-/** Where to connect, and with what. @internal */
+/** The address and parameters of a connection. @internal */
 export interface Address {
   /** `https://host/realtime`, without a query. */
   _url: string;
@@ -15,13 +15,13 @@ export interface Address {
   _fetch: typeof fetch;
 }
 
-/** What a transport reports. Nothing comes after `_closed`. @internal */
+/** The events of a transport. `_closed` is the last one. @internal */
 export interface Events {
   /** A message of the server. */
   _message(message: ServerMessage): void;
   /** A sign of life that is not a message. */
   _heard(): void;
-  /** The end, with a WebSocket close code; `refused` if the server said in so many words that it does not want us. */
+  /** The end, with a WebSocket close code; `refused` if the server rejected the connection explicitly. */
   _closed(code: number, reason: string, refused?: RealtimeError): void;
 }
 
@@ -29,9 +29,9 @@ export interface Events {
 export interface Carrier {
   /** Send a message: JSON. */
   _send(text: string): void;
-  /** End it. Nothing is reported any more. `leave`: others see at once that this client has gone; else as if it had broken. */
+  /** End it without further events. `leave`: other clients see at once that this client leaves; else as if it had broken. */
   _close(leave: boolean): void;
 }
 
-/** Begin a connection. Reports nothing before it has returned. @internal */
+/** Begin a connection. The first event follows after the return. @internal */
 export type Transport = (address: Address, events: Events) => Carrier;

@@ -28,7 +28,7 @@ export function websocket({ _url, _query, _packed, _WebSocket }: Address, events
     try {
       message = (typeof data === "string" ? JSON.parse(data) : unpack(data)) as ServerMessage;
     } catch {
-      // Not our protocol: something is between us and the server. The connection is of no use.
+      // Another protocol, for instance of a proxy. The connection is unusable.
       end(CloseCode.ProtocolError, "what came is not a message");
       return socket.close();
     }
@@ -36,7 +36,7 @@ export function websocket({ _url, _query, _packed, _WebSocket }: Address, events
   };
   socket.onclose = ({ code, reason }) => end(code, reason);
   socket.onerror = () => {
-    // Always followed by close, which says more.
+    // Always followed by close, which has the code.
   };
   return {
     _send(text) {

@@ -1,1 +1,1 @@
-"""What the client knows and decides, as plain objects: no sockets, no tasks, no clock of their own."""
+"""The client's state and decisions as plain objects: no sockets, no tasks, no clock of their own."""

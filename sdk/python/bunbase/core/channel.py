@@ -1,6 +1,6 @@
-"""One channel's subscription: what to ask for, what came, what is new in it.
+"""One channel's subscription: its requests, its position, and which received messages are new.
 
-The invariant: messages are handed on in order of their positions, each once, whatever is delivered again by the server.
+The invariant: messages are delivered in order of their positions, each once, even if the server delivers some again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Event = tuple[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ChannelOptions:
-    """What a channel was opened with, see ``Realtime.channel``."""
+    """The options of a channel, see ``Realtime.channel``."""
 
     presence: bool | Mapping[str, Any] | None = None
     history: int = 0
@@ -67,20 +67,20 @@ class ChannelState:
         return message
 
     def say(self, data: Mapping[str, Any]) -> None:
-        """Remember what was said of oneself, to say it again after a reconnect; but not that one is typing."""
+        """Keep the own presence, to send it again after a reconnect; without ``typing``."""
         lasting = {name: value for name, value in data.items() if name != "typing"}
         if lasting.get("status") == "typing":
             del lasting["status"]
         self._said.update(lasting)
 
     def forget(self) -> None:
-        """Unsubscribed: the next subscription begins anew. What was said of oneself stays."""
+        """Unsubscribed: the next subscription begins anew. The own presence stays."""
         self.begun = False
         self._last = self._epoch = None
         self.presence = PresenceState()
 
     def subscribed(self, message: Mapping[str, Any], *, seamless: bool = False) -> list[Event]:
-        """``seamless``: another connection has delivered everything up to here, so nothing can be missing."""
+        """``seamless``: another connection has delivered all messages up to here, so none can be missing."""
         events: list[Event] = []
         epoch = message.get("epoch")
         if self._last is not None and (message.get("recovered") is False or epoch != self._epoch):
@@ -89,7 +89,7 @@ class ChannelState:
             if epoch != self._epoch:
                 self._last = None
         if self._last is None:
-            # Until the first message of the history has come, a new subscription asks for the history again.
+            # Until the first message of the history has arrived, a new subscription requests the history again.
             self._last = None if self._options.history else message.get("position")
         self._epoch = epoch
         if "presence" in message:
@@ -98,19 +98,19 @@ class ChannelState:
         return events
 
     def receive(self, message: Mapping[str, Any]) -> list[Event]:
-        """Anything else that came for this channel."""
+        """Any other message of this channel."""
         kind = message["type"]
         if kind == "message":
             return self._message(message)
         if kind.startswith("presence:"):
             return list(self.presence.receive(message))
-        if message == self._room:  # another connection has told it already
+        if message == self._room:  # another connection has reported it already
             return []
         self._room = message
         return [(kind, message.get("room", message))]
 
     def encrypt(self, event: str, data: object) -> object:
-        """What is sent in place of ``data``."""
+        """The form in which ``data`` is sent."""
         encryption = self._options.encryption
         return data if encryption is None else encryption.encrypt(self.name, event, data)
 

@@ -1,7 +1,7 @@
-"""One live query's list: what the application sees, and what the current connection has said.
+"""One live query's list: as the application sees it, and as the current connection has sent it.
 
-The two are the same until a connection begins anew. Then the new connection's list is built beside, and the application is
-told the difference, so that a reconnect shows only what really changed.
+The two are the same until a connection begins anew. Then the new connection's list is built separately, and the application
+gets the difference, so that a reconnect shows only real changes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class LiveState:
         self.strategy: str | None = None
         self.docs: list[Doc] = []
         self._query = dict(query)
-        self._shown: str | None = None  # position of what the application sees; None: nothing yet
-        self._feed: list[Doc] = self.docs  # the very same object while there is nothing to reconcile
+        self._shown: str | None = None  # position of the application's list; None: it has no list yet
+        self._feed: list[Doc] = self.docs  # the same object unless a list is to be reconciled
         self._feed_position: str | None = None
         self._epoch: str | None = None
 
@@ -43,11 +43,11 @@ class LiveState:
         return message
 
     def base(self) -> Base:
-        """What ``request`` speaks of; ``subscribed`` wants it back."""
+        """The state that ``request`` refers to; to be passed to ``subscribed``."""
         return list(self.docs), self._shown, self._epoch
 
     def subscribed(self, message: Mapping[str, Any], base: Base | None = None) -> None:
-        """A connection begins. ``base``: the list as it was when it was asked for, if that is not the current one."""
+        """A connection begins. ``base``: the list at the time of the request, if that is not the current one."""
         self.strategy = message.get("strategy")
         epoch = message.get("epoch")
         docs, position, asked = (self.docs, self._shown, self._epoch) if base is None else base
@@ -56,7 +56,7 @@ class LiveState:
         else:
             self._feed, self._feed_position = [], None
         if epoch != self._epoch and self._shown is not None:
-            self._shown = ""  # of another history: nothing to compare with
+            self._shown = ""  # of another history: not comparable
         self._epoch = epoch
 
     def receive(self, message: Mapping[str, Any], *, quiet: bool = False) -> Snapshot | None:
@@ -80,7 +80,7 @@ class LiveState:
         return self._feed_position is None or is_later(self._shown, self._feed_position)
 
     def settle(self) -> Snapshot | None:
-        """Show the connection's list. None if nothing changed, or it has not come yet."""
+        """Show the connection's list. None if there is no change, or no list yet."""
         if self._feed is self.docs or self._feed_position is None:
             return None
         changes = difference(self.docs, self._feed)

@@ -1,7 +1,7 @@
-"""Stays below the server's rate limit, so that nothing is ever refused and the order of messages never suffers.
+"""Stays below the server's rate limit, so that no message is rejected and the order of messages is kept.
 
-The server has a bucket of *L* tokens that gains *L* per second. What was sent evenly can arrive at once, when a network
-holds it up. So two bounds together: at most *L*/2 messages are unanswered, and sends pass a bucket of *L*/2 that gains
+The server has a bucket of *L* tokens that gains *L* per second. Messages sent evenly can arrive at once, when a network
+delays them. So two bounds together: at most *L*/2 messages are unanswered, and sends pass a bucket of *L*/2 that gains
 0.9 *L* per second. In any *t* seconds at most *L*/2 (under way before) + *L*/2 + 0.9 *L t* messages can then arrive, which
 the server's bucket always holds.
 """
@@ -14,10 +14,10 @@ __all__ = ["Pacer"]
 
 
 class Pacer:
-    """One connection's. ``now`` is seconds on any clock that never goes back."""
+    """The pacer of one connection. ``now``: seconds on any monotonic clock."""
 
     def __init__(self, rate: float) -> None:
-        self._capacity = max(1.0, math.floor(rate / 2) - 1)  # one less: heartbeats do not ask
+        self._capacity = max(1.0, math.floor(rate / 2) - 1)  # one less: heartbeats bypass the pacer
         self._rate = 0.9 * rate
         self._tokens = self._capacity
         self._at: float | None = None
@@ -25,7 +25,7 @@ class Pacer:
         self.unanswered = 0
 
     def wait(self, now: float) -> float:
-        """Seconds until the next message may go; infinite while an answer has to come first."""
+        """Seconds until the next message may be sent; infinite while an answer must arrive first."""
         if now < self._blocked_until:
             return self._blocked_until - now
         if self.unanswered >= self._capacity:
@@ -44,7 +44,7 @@ class Pacer:
         self.unanswered = max(0, self.unanswered - 1)
 
     def block(self, until: float) -> None:
-        """The server refused because of its limit all the same: send nothing before ``until``."""
+        """The server rejected a message because of its limit nevertheless: pause until ``until``."""
         self._blocked_until = max(self._blocked_until, until)
 
     def _refill(self, now: float) -> None:

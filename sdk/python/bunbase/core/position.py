@@ -18,5 +18,5 @@ def parse(position: str) -> tuple[int, ...]:
 
 
 def is_later(position: str, than: str | None) -> bool:
-    """Whether ``position`` comes after ``than``; everything comes after None."""
+    """Whether ``position`` is after ``than``; every position is after None."""
     return than is None or parse(position) > parse(than)

@@ -1,4 +1,4 @@
-"""Who is in a channel, kept from what the server tells; each real change is an event, once."""
+"""The users in a channel, kept from the server's messages; each real change is one event."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class PresenceState:
 
     @property
     def current(self) -> Presence:
-        """Who is there now."""
+        """The users present now."""
         users = tuple(self._users.values())
         return Presence(users, len(users))
 
     def replace(self, raw: Mapping[str, Any], *, first: bool) -> list[Event]:
-        """The state with which a subscription begins. What it changed is returned, nothing if it is the ``first``."""
+        """The state with which a subscription begins. Returns the changes, none if it is the ``first``."""
         before, self._users = self._users, {user.id: user for user in map(User.of, raw["users"])}
         if first:
             return []
         gone = [("presence:leave", user) for id, user in before.items() if id not in self._users]
-        there = [event for user in self._users.values() if (event := _told(before.get(user.id), user))]
+        there = [event for user in self._users.values() if (event := _change(before.get(user.id), user))]
         return [*gone, *there]
 
     def receive(self, message: Mapping[str, Any]) -> list[Event]:
@@ -38,14 +38,14 @@ class PresenceState:
         user = User.of(message["user"])
         if message["type"] == "presence:leave":
             return [("presence:leave", user)] if self._users.pop(user.id, None) is not None else []
-        event = _told(self._users.get(user.id), user)
+        event = _change(self._users.get(user.id), user)
         self._users[user.id] = user
         return [event] if event else []
 
 
-def _told(before: User | None, now: User) -> Event | None:
+def _change(before: User | None, now: User) -> Event | None:
     if before is None:
         return "presence:join", now
-    # Not by last_seen: that changes while a connection is broken, of which nobody is told.
+    # Not by last_seen: that changes while a connection is broken, which is no event.
     changed = (before.metadata, before.state) != (now.metadata, now.state)
     return ("presence:update", now) if changed else None

@@ -1,7 +1,7 @@
-"""Messages that are not answered yet, in the order in which they were given.
+"""Messages that are not answered yet, in the order of their sends.
 
 The invariant: on every connection they are sent in that order, each once, beginning with the oldest unanswered one. As the
-server stores a message's id once, what several connections bring together is still every message once, in order.
+server stores a message's id once, sends over several connections still store every message once, in order.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class SendQueue:
             self._again(entry)
 
     def withdraw(self, entry: Entry) -> bool:
-        """Forget a message that was not sent; False if it was, and may be stored."""
+        """Drop an unsent message; False if it was sent, and may be stored."""
         if entry.sent:
             return False
         return self._entries.pop(entry.number, None) is not None

@@ -1,4 +1,4 @@
-"""Every request of the REST API as a value: what to send, how to read the answer, whether repeating it is harmless."""
+"""Every request of the REST API as a value: the request, the reader of its answer, and whether it is idempotent."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def worth_repeating(call: Call[Any], error: BaseException) -> bool:
 
 
 def client_options(url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
-    """What an HTTP client of httpx is made with, be it synchronous or not."""
+    """The arguments of an HTTP client of httpx, synchronous or not."""
     headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
     return {"base_url": Address(url).http, "headers": headers, "timeout": timeout}
 
@@ -119,7 +119,7 @@ def retry_options(call: Call[Any], attempts: int) -> dict[str, Any]:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """What went wrong inside is raised as ``RealtimeError``."""
+    """Raise errors of the HTTP client as ``RealtimeError``."""
     try:
         yield
     except RateLimitedError as busy:
@@ -164,14 +164,14 @@ def broadcast_widely(
     sender: str | None,
     audience: Mapping[str, Any] | None,
 ) -> Call[None]:
-    """To everybody, to users or to several channels. Has no id: repeating would say it twice."""
+    """To all connections, to users or to several channels. Has no id: repeating would deliver it twice."""
     body = {"event": event, "data": data, "users": users, "channels": channels, "sender": sender, "audience": audience}
     given = {name: value for name, value in body.items() if value is not None}
     return Call("POST", "/broadcast", _nothing, given, repeatable=False)
 
 
 def presence(channel: str) -> Call[Presence]:
-    """Who is there."""
+    """The present users."""
     return Call("GET", _channel(channel, "/presence"), _read_presence)
 
 
@@ -203,7 +203,7 @@ def _read_connections(raw: Any) -> tuple[list[Connection], str | None]:
 
 
 def disconnect(connection_id: str) -> Call[None]:
-    """End a connection. Not repeated once it may have arrived: the second one would find nothing."""
+    """End a connection. Not repeated once it may have arrived: a repeated one would get an error."""
     return Call("DELETE", f"/connections/{quote(connection_id, safe='')}", _nothing, repeatable=False)
 
 

@@ -1,4 +1,4 @@
-"""What the REST API answers with, as immutable values. Times are ISO 8601 in UTC, durations seconds."""
+"""The answers of the REST API as immutable values. Times are ISO 8601 in UTC, durations seconds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Connection:
     Attributes:
         id: unique.
         node_id: the server that holds it.
-        user_id: whose it is; None if that is not known.
-        attributes: what the server knows about the user.
+        user_id: its user; None if unknown.
+        attributes: the server's attributes of the user.
         transport: ``websocket``, ``sse`` or ``poll``.
-        ip: where it comes from.
-        connected_at: since when.
-        present_in: the channels in which others see it.
+        ip: its address.
+        connected_at: the start of the connection.
+        present_in: the channels in which it is present.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What a transport is: messages out, messages in, and when something was heard last."""
+"""The interface of transports: messages out, messages in, and the time of the last received data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the server is, and what every opening request says.
+    """The server's address, and the parameters of every opening request.
 
     ``url`` may be ``http``, ``https``, ``ws`` or ``wss``, with or without ``/realtime`` at its end.
     """
@@ -58,7 +58,7 @@ class Transport(ABC):
         self._address = address
         self._timeout = timeout
         self._silence = timeout
-        self.heard_at = time.monotonic()
+        self.received_at = time.monotonic()
 
     @abstractmethod
     async def open(self) -> None:
@@ -76,12 +76,12 @@ class Transport(ABC):
     async def close(self, *, leave: bool) -> None:
         """End the connection; never raises, and does not wait for a dead peer.
 
-        ``leave``: for good, so that others see it at once; else as if it had broken.
+        ``leave``: for good, so that other clients see it at once; else as if it had broken.
         """
 
     def configure(self, connected: Message, silence: float) -> None:
-        """The ``connected`` message came. ``silence``: seconds without a sign of life that mean a dead connection."""
+        """The ``connected`` message arrived. ``silence``: seconds without a sign of life that mean a dead connection."""
         self._silence = silence
 
-    def _heard(self) -> None:
-        self.heard_at = time.monotonic()
+    def _received(self) -> None:
+        self.received_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""Long polling: each answer brings what has come meanwhile. What a lost answer held comes again."""
+"""Long polling: each answer holds the messages since the last one. Those of a lost answer are sent again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_POLL = 25.0
 
 
 class PollingTransport(PostingTransport):
-    """See the module. ``cursor`` tells the server which answer arrived last."""
+    """See the module. ``cursor`` acknowledges the last answer."""
 
     name = "polling"
 
@@ -66,4 +66,4 @@ class PollingTransport(PostingTransport):
             self._waiting += body["messages"]
         except (ValueError, KeyError, TypeError) as error:
             raise ConnectionEndedError(f"the server answered with what is no batch: {error!r}") from error
-        self._heard()
+        self._received()

@@ -1,4 +1,4 @@
-"""What one-way transports share: sending by POST, in numbered batches that can be repeated without harm."""
+"""The common part of one-way transports: sending by POST, in numbered batches that can be repeated without harm."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class PostingTransport(Transport):
         session, self._session = self._session, None
         if leave and session is not None:
             body = codec.encode_text({"session": session}).encode()
-            # If nobody can be told, the session expires by itself.
+            # If the server cannot be reached, the session expires by itself.
             with contextlib.suppress(httpx.HTTPError):
                 await self._http.request("DELETE", self._url("session"), content=body, timeout=_CLOSE_TIMEOUT, **_JSON)
         await self._http.aclose()
@@ -83,7 +83,7 @@ class PostingTransport(Transport):
         return f"{self._address.http}/{name}"
 
     async def _again_and_again(self, name: str, body: bytes, timeout: httpx.Timeout | None = None) -> httpx.Response:
-        """POST something that is harmless to repeat, until there is an answer or the silence counts as death."""
+        """Repeat an idempotent POST until there is an answer or the connection counts as dead."""
         until = time.monotonic() + self._silence
         attempt = 0
         while True:
@@ -121,7 +121,7 @@ def _default_certificates() -> ssl.SSLContext:
 
 
 def _certificates(url: str) -> ssl.SSLContext | bool:
-    """What to check certificates against. Loading them takes long, so it is done once, and not at all without TLS."""
+    """The trusted certificates. Loading them is slow, so they are loaded once, and not without TLS."""
     return _default_certificates() if url.startswith("https:") else False
 
 
@@ -129,7 +129,7 @@ _JSON: dict[str, Any] = {"headers": {"Content-Type": "application/json"}}
 
 
 def refused(what: str, answer: httpx.Response) -> ConnectionEndedError:
-    """An HTTP answer that is not what was wanted."""
+    """An unexpected HTTP answer."""
     if answer.status_code == httpx.codes.NO_CONTENT:
         return ConnectionEndedError(f"{what}: the server asks not to come back", CloseCode.DISCONNECTED)
     if answer.status_code == httpx.codes.UNAUTHORIZED:

@@ -27,7 +27,7 @@ class SseTransport(PostingTransport):
     async def open(self) -> None:
         """See ``Transport``."""
         self._parser = EventParser()
-        # Silence is judged by the link above, from heard_at.
+        # The link above measures silence from received_at.
         timeout = httpx.Timeout(self._timeout, read=None)
         stream = self._http.stream(
             "GET",
@@ -45,7 +45,7 @@ class SseTransport(PostingTransport):
             await answer.aread()
             raise refused("SSE", answer)
         self._pieces = answer.aiter_bytes()
-        self._heard()
+        self._received()
 
     async def receive(self) -> list[Message]:
         """See ``Transport``."""
@@ -53,7 +53,7 @@ class SseTransport(PostingTransport):
         while not messages:
             try:
                 piece = await anext(self._pieces)
-                self._heard()
+                self._received()
                 messages = [codec.decode_text(event.data) for event in self._parser.feed(piece)]
             except StopAsyncIteration as end:
                 raise ConnectionEndedError("the stream ended") from end

@@ -37,7 +37,7 @@ class WebSocketTransport(Transport):
             )
         except (OSError, TimeoutError, WebSocketException) as error:
             raise ConnectionEndedError(f"WebSocket: {error or type(error).__name__}") from error
-        self._heard()
+        self._received()
 
     async def send(self, messages: list[Message]) -> None:
         """See ``Transport``."""
@@ -58,7 +58,7 @@ class WebSocketTransport(Transport):
             data = await self._socket.recv()
         except ConnectionClosed as closed:
             raise _ended(closed) from closed
-        self._heard()
+        self._received()
         try:
             message: Any = codec.decode_text(data) if isinstance(data, str) else codec.decode_binary(data)
         except ValueError as error:
