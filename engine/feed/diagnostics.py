@@ -112,12 +112,12 @@ def explain_stream(error: psycopg.Error) -> Exception:
     pgoutput looks the publication up as it was at that point of the stream; until PostgreSQL 17 a missing one is an
     error (UndefinedObject).
     """
-    state, said = error.sqlstate, error.diag.message_primary or str(error).strip()
+    state, message = error.sqlstate, error.diag.message_primary or str(error).strip()
     if isinstance(error, psycopg.errors.UndefinedObject | psycopg.errors.ObjectNotInPrerequisiteState):
-        return SlotUnusableError(f"the slot's WAL cannot be decoded ({said})")
+        return SlotUnusableError(f"the slot's WAL cannot be decoded ({message})")
     if state is None or state[:2] in _OUTAGES:
         return error
-    return UndecodableError(said, state)
+    return UndecodableError(message, state)
 
 
 def _explain_connection(text: str) -> FeedError | None:

@@ -193,7 +193,7 @@ class Feed:
             _log.info("feed_state", extra={"slot": self.settings.slot_name, "status": status, "reason": reason})
         self._changed.set()
 
-    def _say(self, reason: str | None) -> None:
+    def _report_state(self, reason: str | None) -> None:
         """Take the session's report: None while it streams, else the reason why it waits."""
         self._become("streaming" if reason is None else self.state.status, reason)
 
@@ -213,7 +213,7 @@ class Feed:
     async def _run_session(self) -> None:
         """One session. Returns if it was healthy before it ended, so that the next attempt is made at once."""
         loop = asyncio.get_running_loop()
-        self._session = Session(self._parts, self._say)
+        self._session = Session(self._parts, self._report_state)
         started = loop.time()
         try:
             await self._session.run()

@@ -60,14 +60,14 @@ _SETTLED: Final = 2.0  # seconds after which a stream may be replaced by one to 
 class Session:
     """One connection attempt and its stream. :meth:`run` always ends by raising."""
 
-    def __init__(self, parts: FeedParts, say: Callable[[str | None], None]) -> None:
+    def __init__(self, parts: FeedParts, report: Callable[[str | None], None]) -> None:
         self._parts = parts
         self._settings = parts.settings
         self._database = parts.database
         self._buffer = parts.buffer
         self._positions = parts.positions
         self._memory = parts.memory
-        self._say = say
+        self._report_state = report
         self._streams = False  # reported to the feed as streaming
         self._wake = asyncio.Event()
         self._seen = 0  # the server has passed this position without a change for the buffer
@@ -98,13 +98,13 @@ class Session:
         """
         if self._stream is not None and self._streams:
             self._stream.heard = self._streams = False
-            self._say(_DOUBT)
+            self._report_state(_DOUBT)
         self._doubt.set()
         self._wake.set()
 
     async def run(self) -> None:
         """Stream until one of the tasks raises, and raise that exception."""
-        opening = Opening(self._parts, self._say)
+        opening = Opening(self._parts, self._report_state)
         stream, decoder = await opening.open()
         self._stream, self._status_interval = stream, opening.status_interval
         try:
@@ -143,7 +143,7 @@ class Session:
         """A message was received: report the session as streaming, unless it may break off at the same obstacle again."""
         if self._memory.obstacle.reason is None:
             self._streams = True
-            self._say(None)
+            self._report_state(None)
 
     async def _wait_for_room(self) -> None:
         """Do not read until the consumer has caught up (back-pressure), or the server has to end the stream.
@@ -196,12 +196,12 @@ class Session:
         waiting = AsyncRetrying(retry=retry_if_exception_type(TableLockedError), before_sleep=self._tell_lock)
         found: TableDescription | None = await waiting(describe_table, self._database, need.schema, need.table)
         if self._streams and waiting.statistics["attempt_number"] > 1:
-            self._say(None)
+            self._report_state(None)
         return found
 
     def _tell_lock(self, attempt: RetryCallState) -> None:
         self._heard = time.monotonic()
-        self._say(f"the stream waits for a lock: {attempt.outcome.exception() if attempt.outcome else None}")
+        self._report_state(f"the stream waits for a lock: {attempt.outcome.exception() if attempt.outcome else None}")
 
     def _deliver(self, transaction: Transaction) -> bool:
         """Put ``transaction`` into the buffer, unless it was delivered before. Returns whether the buffer has room."""

@@ -190,11 +190,17 @@ async def find_slot(database: Database, name: str) -> Slot | None:
 
 
 async def create_slot(
-    stream: ReplicationStream, database: Database, name: str, plugin: str, say: Callable[[str], None], *, failover: bool
+    stream: ReplicationStream,
+    database: Database,
+    name: str,
+    plugin: str,
+    report: Callable[[str], None],
+    *,
+    failover: bool,
 ) -> Lsn:
     """Make the slot over ``stream``; returns where it starts. ``failover`` needs PostgreSQL 17 or later.
 
-    PostgreSQL waits for every running transaction that has written; ``say`` is called with their description meanwhile.
+    PostgreSQL waits for every running transaction that has written; ``report`` is called with their description meanwhile.
     Raises ``psycopg.Error``, or ``StreamEndedError`` if the connection is found dead.
     """
     creating = asyncio.ensure_future(stream.create_slot(name, plugin, failover=failover))
@@ -204,7 +210,7 @@ async def create_slot(
             idle = idle + 1 if await database.rows("idle_backends", pids=[stream.pid]) else 0
             if idle == _DEAD:
                 raise StreamEndedError("the server has answered, and nothing arrived: the connection is dead")
-            say(_waiting_for(name, await database.rows("feed_blockers", pid=stream.pid)))
+            report(_waiting_for(name, await database.rows("feed_blockers", pid=stream.pid)))
     except BaseException:
         creating.cancel()  # cancels the command too: else the server would continue to wait
         await asyncio.gather(creating, return_exceptions=True)

@@ -70,19 +70,19 @@ class FeedParts:
 
 
 class Opening:
-    """One attempt to open the stream. ``say`` is called with the reason of each wait.
+    """One attempt to open the stream. ``report`` is called with the reason of each wait.
 
     ``status_interval``: longest time between two status updates in seconds, final once the stream is open.
     """
 
-    def __init__(self, parts: FeedParts, say: Callable[[str], None]) -> None:
+    def __init__(self, parts: FeedParts, report: Callable[[str], None]) -> None:
         self._settings = parts.settings
         self._database = parts.database
         self._lease = parts.lease
         self._buffer = parts.buffer
         self._positions = parts.positions
         self._memory = parts.memory
-        self._say = say
+        self._report_state = report
         self.status_interval = parts.settings.status_interval
 
     async def open(self) -> tuple[ReplicationStream, Decoder]:
@@ -233,7 +233,7 @@ class Opening:
         if slot is not None:
             await drop_own_slot(self._database, name)
         failover = slot is not None and slot.failover
-        position = await create_slot(stream, self._database, name, plugin, self._say, failover=failover)
+        position = await create_slot(stream, self._database, name, plugin, self._report_state, failover=failover)
         self._memory.made_slot = self._memory.made_slot or slot is None
         self._memory.lost = None
         self._memory.seen = 0

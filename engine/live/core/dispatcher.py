@@ -202,7 +202,7 @@ class Dispatcher:
                     window.mark_broken("the table's definition changed")
 
     def concerned(self, note: DdlNote) -> set[int] | None:
-        """The oids of the exposed tables whose definition, or whose rows' meaning, ``note`` says has changed; None: all."""
+        """The oids of the exposed tables whose definition, or whose rows' meaning, ``note`` changes; None: all."""
         return None if note.all else self.catalog.concerned(note.oids, note.types)
 
     def _route(self, relation: Relation) -> _Route:

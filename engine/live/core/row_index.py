@@ -1,4 +1,4 @@
-"""Which windows hold a row: how a change finds the windows that show its old row."""
+"""An index of windows by the rows they hold, by which a change finds the windows that hold its old row."""
 
 from __future__ import annotations
 

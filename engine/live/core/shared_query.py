@@ -174,7 +174,7 @@ class LiveQuery:
         return _QUERY + _COPIES * len(repr(self.spec)) + self.log.weight + self.listing().weight()
 
     def emit(self, position: Lsn, changes: Sequence[DocChange], committed_at: int | None = None) -> None:
-        """Deliver what has changed since the list that was staged to every subscriber that keeps up."""
+        """Deliver ``changes`` since the staged list to every subscriber that is not paused."""
         self._reset, self._staged = None, False
         self.emissions += 1
         self.committed_at = committed_at

@@ -31,7 +31,7 @@ class RelationChangedError(Exception):
 
 
 class RowUnknownError(Exception):
-    """The stream does not say which row changed."""
+    """The stream does not identify the row that changed."""
 
 
 class LiveTable:
@@ -65,7 +65,7 @@ class LiveTable:
         """Apply ``change`` to every window it affects but those in ``skip``.
 
         Raises ``RelationChangedError`` if the stream's columns are not the catalog's, ``RowUnknownError`` if it does
-        not say which row it was.
+        not identify the row.
         """
         kind = change.kind
         if kind is Kind.TRUNCATE:

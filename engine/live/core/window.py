@@ -57,8 +57,8 @@ class Window:
         "_keys",
         "_limit",
         "_narrow",
+        "_previous",
         "_rows",
-        "_told",
         "_touched",
         "broken",
         "plan",
@@ -76,7 +76,7 @@ class Window:
         self._by_identity: dict[Identity, SortKey] = {}
         self._bound: SortKey | None = None
         self._before: Past[Row] | None = None  # inside a transaction
-        self._told: Callable[[], Past[Row] | None] = _nothing  # the one before, while it is in use
+        self._previous: Callable[[], Past[Row] | None] = _nothing  # the one before, while it is in use
         self._touched: dict[Identity, tuple[SortKey | None, Row | None]] = {}
         self._narrow = plan.query.projection is not None or not all(c.exposed for c in plan.table.columns)
 
@@ -173,15 +173,15 @@ class Window:
         )
         changes = difference.changes()
         # Reset last: if ``changes`` fails, the rows that subscribers have must still be known.
-        self._before, self._told, self._touched = None, ref(before), {}
+        self._before, self._previous, self._touched = None, ref(before), {}
         return changes
 
     # -- the store -------------------------------------------------------------------------------------------------
 
     def _begin(self) -> Past[Row]:
         if self._before is None:
-            if (told := self._told()) is not None:
-                told.fix()
+            if (previous := self._previous()) is not None:
+                previous.fix()
             self._before = Past(self._keys, self._rows, self._limit, self._touched, self._by_identity)
             self._dirty[self] = None
         return self._before
