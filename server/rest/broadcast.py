@@ -38,7 +38,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         "POST",
         "/broadcast",
         "broadcastWidely",
-        "Send a message to everybody, to users, or to several channels",
+        "Send a message to all connections, to users, or to several channels",
         _broadcast,
         "With `channels` it is published to each of them, in one transaction. Otherwise it reaches connections, whatever "
         "they are subscribed to, in the channel `*`, and is not stored: those of `users`, or all.",

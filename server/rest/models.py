@@ -46,7 +46,7 @@ class _Body(BaseModel):
 
 
 class Exclusions(_Body):
-    """Who does not get the message."""
+    """The subscribers that do not get the message."""
 
     users: list[Name] = Field([], max_length=10_000, description="Ids of users.")
     connections: list[Name] = Field([], max_length=10_000, description="Ids of connections.")
@@ -54,7 +54,7 @@ class Exclusions(_Body):
 
 
 class Audience(_Body):
-    """Which of the channel's subscribers get the message; left out: all."""
+    """The subscribers of the channel that get the message; all by default."""
 
     users: list[Name] | None = Field(None, max_length=10_000, description="Only these users.")
     connections: list[Name] | None = Field(None, max_length=10_000, description="Only these connections.")
@@ -148,7 +148,7 @@ class Kick(_Body):
     """Whom to remove from a channel."""
 
     user_id: Name = Field(description="The user; all of its connections leave.", examples=["user-456"])
-    reason: Text | None = Field(None, description="What the client is told.")
+    reason: Text | None = Field(None, description="The reason that the client receives.")
 
 
 class Kicked(_Body):
@@ -208,7 +208,7 @@ class NewChannel(_Settings):
 
 
 class ChannelChanges(_Settings):
-    """What is to change; what is left out stays."""
+    """The fields to change; omitted fields stay."""
 
 
 class Channel(_Body):
@@ -228,7 +228,7 @@ class Channel(_Body):
     created_by: str | None
     created_at: datetime
     updated_at: datetime
-    closed_at: datetime | None = Field(description="Since then nobody can subscribe or publish.")
+    closed_at: datetime | None = Field(description="The time since which subscriptions and publishes are rejected.")
 
 
 class ChannelList(_Body):

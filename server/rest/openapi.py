@@ -18,7 +18,7 @@ __all__ = ["openapi"]
 _REF = "#/components/schemas/{model}"
 _SAID = {
     "id": "The channel's name, percent-encoded where it must be: `chat:room-123` or `chat%3Aroom-123`.",
-    "connectionId": "The connection's id, as its client was told in `connected`.",
+    "connectionId": "The connection's id, as sent to its client in `connected`.",
 }
 _NAME = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]+$"}
 _ALWAYS = (ErrorCode.CONNECTION_FAILED, ErrorCode.INVALID_MESSAGE)
