@@ -340,4 +340,8 @@ def _database_error(error: psycopg.Error) -> str:
     """PostgreSQL's message in one line, with its hint, or where there is none with its detail."""
     text = error.diag.message_primary or " ".join(str(error).split())
     more = error.diag.message_hint or error.diag.message_detail
+    if not more and isinstance(error, psycopg.errors.InsufficientPrivilege):
+        more = (
+            "`realtime doctor` lists the privileges that the role lacks, `realtime grant ROLE` gives those of serving"
+        )
     return f"{text}. {' '.join(more.split())}" if more else text

@@ -157,7 +157,7 @@ class _Transports:
             await self._sessions.authenticate(connection, partial(_while_connected, request))
         else:
             connection = self._sessions.find_poll(asked.session)
-        if asked.messages and connection.inbox.accept(asked.seq):
+        if (asked.messages or asked.seq is not None) and connection.inbox.accept(asked.seq):
             self._background.spawn(connection.inbox.carry_out(_texts(asked.messages)))
         if asked.session is UNSET:
             return _answer(*await connection.wait(0, 0), connection.secret)

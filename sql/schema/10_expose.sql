@@ -235,7 +235,9 @@ declare
   target pg_class;
 begin
   select * into target from pg_class c where c.oid = relation;
-  if not found then
+  if relation is null then
+    raise exception 'no table is given' using errcode = 'null_value_not_allowed';
+  elsif not found then
     raise exception 'there is no table with oid %', relation::oid using errcode = 'undefined_table';
   elsif target.relkind not in ('r', 'p') then
     raise exception '% is not a table', relation
@@ -312,6 +314,10 @@ begin
   collection := coalesce(expose_table.name, target.relname);
   perform realtime.refuse_collection_name(collection, expose_table.relation);
 
+  if cardinality(expose_table.columns) = 0 or array_position(expose_table.columns, null) is not null then
+    raise exception 'columns of % are an empty list, or one of them is null', expose_table.relation
+      using errcode = 'invalid_parameter_value', hint = 'Name at least one column, or give no list: that exposes all.';
+  end if;
   select string_agg(quote_ident(wanted), ', ') into unknown
   from unnest(expose_table.columns) wanted
   where not exists (

@@ -51,7 +51,7 @@ class StreamId:
 
 
 def read_id(text: str) -> StreamId:
-    """Parse an id of :func:`write_id`; the position of a plain id is not checked. Raises ``ValueError`` for other texts."""
+    """Parse an id of :func:`write_id`. Raises ``ValueError`` for other texts."""
     if not text.startswith("("):
         return StreamId(_plain(text))
     first, *lists = text[1:-1].split("|")
@@ -66,8 +66,7 @@ def read_id(text: str) -> StreamId:
             names, _, position = entry.partition(":")
             place = StreamPosition(_checked(position), found["epoch"]) if position else None
             named |= dict.fromkeys(names.split("."), place)
-    rest = _plain(first)
-    return StreamId(None if rest is None else StreamPosition(_checked(rest.position), rest.epoch), named)
+    return StreamId(_plain(first), named)
 
 
 def write_id(places: Mapping[str, StreamPosition | None]) -> str | None:
@@ -98,7 +97,7 @@ def write_id(places: Mapping[str, StreamPosition | None]) -> str | None:
 
 def _plain(text: str) -> StreamPosition | None:
     position, _, epoch = text.partition(";")
-    return StreamPosition(position, epoch) if text else None
+    return StreamPosition(_checked(position), epoch) if text else None
 
 
 def _checked(position: str) -> str:

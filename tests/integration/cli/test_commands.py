@@ -59,6 +59,15 @@ def as_role(dsn: str, role: str) -> str:
     return dsn.replace("postgres@", f"{role.replace(' ', '%20')}@")
 
 
+def test_a_server_that_lacks_a_privilege_ends_with_the_command_that_gives_it(database: str, role: str) -> None:
+    assert realtime("grant", f'"{role}"', "--dsn", database).returncode == 0
+    run_sql(database, f'revoke execute on function realtime.adopt_cluster() from "{role}"')
+    refused = realtime("serve", "--port", "0", "--dsn", as_role(database, role))
+    assert refused.returncode == 3
+    assert "permission denied for function adopt_cluster" in refused.stderr
+    assert "`realtime grant ROLE`" in refused.stderr
+
+
 def test_every_slot_of_the_cluster_is_listed_with_its_type_and_database(
     database: str, foreign_slot: str, physical_slot: str
 ) -> None:

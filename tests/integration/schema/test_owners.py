@@ -263,6 +263,20 @@ def test_exposing_again_takes_no_lock_when_nothing_changes(roles: Roles) -> None
 
 
 @pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("realtime.expose('shop.parts', columns => '{}')", "an empty list, or one of them is null"),
+        ("realtime.expose('shop.parts', columns => array[null])", "an empty list, or one of them is null"),
+        ("realtime.expose('shop.parts', columns => array['id', null])", "an empty list, or one of them is null"),
+        ("realtime.expose(null)", "no table is given"),
+    ],
+)
+def test_an_empty_list_of_columns_and_no_table_at_all_are_refused_in_words(roles: Roles, call: str, words: str) -> None:
+    with pytest.raises(psycopg.Error, match=words):
+        roles.run(roles.owner, f"select {call}")
+
+
+@pytest.mark.parametrize(
     ("table", "call"),
     [
         ("My Table", "realtime.expose('public.\"My Table\"', name => 'my-table')"),

@@ -64,6 +64,16 @@ async def test_a_high_message_overtakes_what_waits_and_nothing_that_was_given(da
         assert [message["data"] for message in heard["messages"]] == [3, 1, 2, 4]
 
 
+async def test_a_missing_batch_is_noticed_whether_or_not_the_next_one_has_messages(database: str) -> None:
+    async with running(database) as server, rest(server) as http:
+        session, cursor = await joined(http)
+        for messages in ([], [{"type": "ping"}]):
+            body = {"session": session, "cursor": cursor, "timeout": 0, "seq": 3, "messages": messages}
+            assert (await http.post("/poll", json=body)).status_code == 409
+        assert (await http.post("/poll", json={"seq": 2, "messages": []})).status_code == 409
+        assert (await ask(http, session=session, cursor=cursor, timeout=0, seq=1))["cursor"] == cursor
+
+
 async def test_a_poll_waits_no_longer_than_its_timeout(database: str) -> None:
     async with running(database) as server, rest(server) as http:
         session, cursor = await joined(http)

@@ -100,6 +100,9 @@ def test_an_id_of_which_a_part_is_missing_is_not_read_as_another_one() -> None:
         "(0/1;e|e;äbcdefgh:0/1)",
         "(later;e|e;abcdefgh:0/1)",
         "(0/1;e|e;abcdefgh:0/1))",
+        "later",
+        ";e",
+        "0/1/x;e",
     ],
 )
 def test_what_is_no_id_is_refused_before_the_stream(wrong: str) -> None:
