@@ -2,6 +2,6 @@
 
 * ``core``      plain state without I/O: what a transaction means, and what subscribers receive;
 * ``db``        statements over the pool, and small writes that share commits;
-* ``publish``, ``history``, ``presence``  messages in, messages again, and members;
+* ``publish`` stores the messages of clients, ``history`` replays stored ones, ``presence`` keeps connections and members;
 * ``service``   joins them.
 """

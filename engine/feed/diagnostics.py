@@ -65,7 +65,7 @@ def explain(error: psycopg.Error) -> FeedError | None:
     names_plugin = any(plugin in text for plugin in _PLUGINS)
     if isinstance(error, psycopg.errors.ConfigurationLimitExceeded):
         return FeedError(
-            f"{text}: raise max_replication_slots and restart PostgreSQL, or drop a slot nobody uses (`realtime slots`)"
+            f"{text}: raise max_replication_slots and restart PostgreSQL, or drop an unused slot (`realtime slots`)"
         )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         if names_plugin:

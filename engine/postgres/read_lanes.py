@@ -1,4 +1,4 @@
-"""Who may read now: slow queries and locked tables leave room for all others.
+"""Schedules reads on the connection pool, so that slow queries and locked tables cannot use up all connections.
 
 Two lanes share the connections. Every query begins in the quick one, where a read is cut off after a short time. One that
 was cut off goes on in the slow lane, which has a quarter of the connections and lets a read take its full time. So

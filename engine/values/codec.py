@@ -1,6 +1,6 @@
-"""Per type, what can be done with a value's text: compare for equality, sort, write as JSON - or honestly not.
+"""Per PostgreSQL type, the functions that compare, sort and JSON-encode the text of a value.
 
-A capability that is not *exactly* PostgreSQL's is None, and a query that needs it is re-read. Types are
+A function whose result could differ from PostgreSQL's is None, and a query that needs it is re-read. Types are
 distinguished by oid: those of ``pg_catalog`` are fixed.
 """
 

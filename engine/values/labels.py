@@ -1,4 +1,6 @@
-"""What belongs to each label of an enum, and the error for a label that is newer than the catalog."""
+"""A mapping from the labels of an enum to values (its place in the order, its JSON); an unknown label, newer than the
+catalog, raises :class:`UnknownLabelError`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""One running server: its feed, its live queries, its connections, and how they are doing."""
+"""One running server: starts and stops the feed and the services, admits connections (origin, identity, state of the
+server), and reports its health.
+"""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Announcement(_Body):
     @model_validator(mode="after")
     def _one_kind(self) -> Announcement:
         if self.users is not None and self.channels is not None:
-            raise ValueError("users and channels: give one of them, or none for everybody")
+            raise ValueError("users and channels: give one of them, or none for all connections")
         return self
 
 

@@ -76,10 +76,10 @@ class Member:
 class ChannelOptions:
     """How a channel is subscribed to.
 
-    ``presence``: None: neither seen nor told; else what the others see of this member (``status``, ``typing`` and what else
-    is given under ``state``; ``name``, ``avatar`` and the like are metadata). ``history``: so many of the last messages
-    first; ``since``: everything after that position first, which belongs to ``epoch`` if one is given. ``events`` and
-    ``where`` filter messages.
+    ``presence``: None: not visible to others, and no presence events; else what the others see of this member (``status``,
+    ``typing`` and what else is given under ``state``; ``name``, ``avatar`` and the like are metadata). ``history``: so many
+    of the last messages first; ``since``: everything after that position first, which belongs to ``epoch`` if one is given.
+    ``events`` and ``where`` filter messages.
     """
 
     presence: Mapping[str, Any] | None = None

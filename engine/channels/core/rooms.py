@@ -1,5 +1,5 @@
-"""What holds for a channel by its name, as the stream shows: rows of ``realtime.channels`` and
-``realtime.channel_defaults``. No I/O.
+"""The settings in force for each channel, as of the stream: its row of ``realtime.channels``, else the longest matching
+pattern of ``realtime.channel_defaults``. No I/O.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Rooms:
         self._found: dict[str, Row | None] = {}  # what holds for a channel, until something changes
 
     def load(self, rooms: Iterable[Row], defaults: Iterable[Row]) -> list[PlainEvent]:
-        """Start from the tables' rows; returns what is different from before, for those who were told of the rooms
-        before.
+        """Start from the tables' rows; returns what is different from before, for subscribers that have received
+        the rooms.
         """
         before, self._rooms = self._rooms, {row["name"] or "": row for row in rooms}
         self._defaults = {row["pattern"] or "": row for row in defaults}

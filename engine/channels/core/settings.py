@@ -15,7 +15,7 @@ class ChannelSettings:
         node_id: this node's name in ``realtime.nodes``; its connections go when its lease has run out.
         max_history: messages that ``history`` brings at most; the rest is read by REST.
         max_replay: messages that ``since`` brings at most; a client that missed more gets ``recovered: false``.
-        max_replay_bytes: bytes of payload that ``since`` brings at most; a client that missed more is told
+        max_replay_bytes: bytes of payload that ``since`` brings at most; a client that missed more gets
         ``recovered: false``.
         max_history_bytes: bytes of payload that ``history`` brings at most; beyond it, it brings fewer messages.
         linger: how long a publish may wait for others to share its commit.

@@ -1,4 +1,4 @@
-"""Unrecorded messages: delivered, but a read of the tables may not show them yet with their position.
+"""Delivered messages whose position a history read may not find in the tables yet, kept so that the read can be completed.
 
 A history read takes rows and, from ``realtime.commits``, the positions of their transactions. It can miss a row, whose
 transaction its snapshot does not show yet, or a position that no node has recorded yet. Invariant: for every read under

@@ -1,7 +1,7 @@
 """Group commit of small writes: statements of many callers become one transaction, so one flush, and one step in the stream.
 
-The first goes at once; those that come while it is under way share the next. What happens to one statement is its caller's
-affair alone: if a transaction fails, each of its statements is run again by itself.
+The first goes at once; those that come while it is under way share the next. If a transaction fails, each of its
+statements is run again alone, so only the caller of the faulty one gets the error.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class _Asked:
 
 
 class WriteBatcher:
-    """One transaction at a time. It holds locks on many rows, so it never waits long for one: whoever else wants them in
-    another order must not become the victim of a deadlock.
+    """One transaction at a time. It holds locks on many rows, so it never waits long for one: a transaction of others
+    that takes them in another order must not become the victim of a deadlock.
     """
 
     def __init__(self, runner: Runner, locked: LockedQueries) -> None:

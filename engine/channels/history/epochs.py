@@ -1,6 +1,6 @@
 """Which history positions belong to. A position is a place in the WAL, without the WAL's identity.
 
-The epoch is a short text that nobody has to understand: another one in another cluster, and after a restore to an earlier
+The epoch is an opaque text: another one in another cluster, and after a restore to an earlier
 moment or the promotion of a standby (then the WAL goes on along another timeline). ``realtime.adopt_cluster()`` changes it.
 """
 

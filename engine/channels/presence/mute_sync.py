@@ -1,4 +1,6 @@
-"""The preferences of the users who are subscribed here: read once per user, then kept up by the stream."""
+"""The mutes (of channels and events) of the users subscribed on this node: read once per user, then updated from the
+stream.
+"""
 
 from __future__ import annotations
 

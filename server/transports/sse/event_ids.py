@@ -1,4 +1,4 @@
-"""The ids of an event stream as text: the position after which each channel of an address resumes.
+"""Encodes the resume position of every channel in a stream's address as the text of the SSE ``id:`` field.
 
 Where every channel is at the same position, an id is that position with its epoch: ``POSITION;EPOCH``. Else the
 channels at other positions are named behind it: ``([POSITION;EPOCH]|EPOCH;NAME:POSITION,NAME.NAME:POSITION|…)``. The first

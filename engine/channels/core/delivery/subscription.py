@@ -25,7 +25,7 @@ class Subscription:
     """Nothing is delivered before :meth:`begin`; from then on every event, in order, until :meth:`cancel` or one with
     ``error``.
 
-    Messages are never missed in between: from the hand-over to ``begin()`` they wait in order. Presence is told as of
+    Messages are never missed in between: from the hand-over to ``begin()`` they wait in order. Presence starts at
     ``begin()``. ``recovered``: whether everything after ``since`` follows; None if it was not asked for.
     """
 

@@ -50,7 +50,7 @@ class UnreadableFilterError(InvalidQueryError):
 def read_json(text: bytes) -> Any:
     """JSON as PostgreSQL prints it, with exact numbers in their canonical form, as a ``Document`` wants them.
 
-    Whoever may write to a table decides what is in it, so nothing but ``UnreadableFilterError`` may come of what jsonb
+    Any writer to a table decides what is in it, so nothing but ``UnreadableFilterError`` may come of what jsonb
     can hold: numbers of 131,072 digits and any nesting.
     """
     try:
