@@ -38,7 +38,8 @@ from engine.errors import (
 from engine.live.catch_up import catch_up
 from engine.live.core.diff import list_changes
 from engine.live.core.dispatcher import Dispatcher
-from engine.live.core.shared_query import LiveQuery, ResultSet
+from engine.live.core.result_set import ResultSet
+from engine.live.core.shared_query import LiveQuery
 from engine.live.plan_cache import Plan, Planner
 from engine.live.planning_budget import PLANNING
 from engine.live.read_state import READ_TIMEOUT, ReadState, Wait
@@ -146,7 +147,7 @@ class Refresher:
         )  # a query is shared: planning it again is not charged to the connection that subscribed first
         wait = Wait()
         try:
-            while True:
+            while query in self._states:
                 if query.strategy == "re-read":
                     await asyncio.sleep(state.last_read + self._settings.reread_interval - time.monotonic())
                 state.again = False
@@ -292,6 +293,10 @@ class Refresher:
         await asyncio.sleep(pause)
 
     def _hand_over(self, query: LiveQuery, state: ReadState, plan: Plan, read: ReadResult) -> bool:
+        """Join ``read`` to the stream and deliver what it changes; False if it has to be repeated.
+
+        Raises ``DocumentTooDeepError`` for a first list that may not be delivered.
+        """
         before = query.listing()
         if isinstance(plan, IncrementalPlan):
             if not self._router.hand_over_window(query, plan, read):
@@ -306,10 +311,13 @@ class Refresher:
         if not query.pending:
             query.stale_since = None
         if not state.ready.done():
+            query.current().check_nesting()
             state.ready.set_result(None)
         elif changes := list_changes(before.pairs, query.listing().pairs):
             query.stage(before)
             query.emit(self.position, changes, committed_at)
+            if query.ended:
+                self.forget(query)
         return True
 
     def _writable(self, query: LiveQuery, state: ReadState, plan: IncrementalPlan, before: ResultSet) -> bool:

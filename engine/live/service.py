@@ -200,6 +200,8 @@ class LiveQueries:
         """Apply ``transaction`` to the lists and deliver what has changed in them."""
         outcome = yield from self._router.process(transaction)
         yield from outcome.deliver(self._router.position)
+        for query in outcome.ended:
+            self._refresher.forget(query)
         for note in outcome.ddl:
             self._definitions.note(note, transaction.xid)
         for query in outcome.refresh:

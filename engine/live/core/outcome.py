@@ -43,10 +43,11 @@ class DdlNote(msgspec.Struct):
 
 @dataclass(slots=True)
 class Outcome:
-    """The work that results from a transaction."""
+    """The work that results from a transaction. ``ended``: the queries that :meth:`deliver` has ended."""
 
     changed: list[tuple[LiveQuery, list[DocChange]]] = field(default_factory=list)
     refresh: set[LiveQuery] = field(default_factory=set)
+    ended: list[LiveQuery] = field(default_factory=list)
     ddl: list[DdlNote] = field(default_factory=list)
     committed_at: int | None = None
 
@@ -74,6 +75,8 @@ class Outcome:
                 yield
                 work = 0
             query.emit(position, changes, self.committed_at)
+            if query.ended:
+                self.ended.append(query)
             work += work_of(changes) + len(query.subscriptions)
 
 

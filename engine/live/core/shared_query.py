@@ -18,63 +18,25 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from engine.errors import QueryRejectedError, SubscriptionFailedError
-from engine.live.core.diff import DocChange, WindowEvent, list_changes
+from engine.live.core.diff import REMOVED, DocChange, WindowEvent, list_changes
+from engine.live.core.result_set import DocumentTooDeepError, ResultSet, check_nesting
 from engine.live.core.resume_log import Resume, ResumeLog
 from engine.lsn import Lsn
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.visibility import Visibility
 
 if TYPE_CHECKING:
-    from engine.live.core.window import Row, Window
+    from engine.live.core.window import Window
     from engine.query.compile.plan import IncrementalPlan
 
-__all__ = ["Deliver", "LiveQuery", "ResultSet", "Subscription"]
+__all__ = ["Deliver", "LiveQuery", "Subscription"]
 
 Deliver = Callable[["Subscription", WindowEvent], None]
-Documents = Sequence[tuple[str, bytes]]
 
 log = structlog.get_logger(__name__)
 
 _QUERY = 8 * 1024  # bytes that any query takes: plan, window, tasks
 _COPIES = 8  # times that the literals of a query are held, in its plan and the matcher
-
-
-class ResultSet:
-    """A list of documents at one moment. Rows are encoded on first access, to compare or send them."""
-
-    __slots__ = ("_pairs", "_plan", "_rows")
-
-    def __init__(
-        self, pairs: Documents | None = None, plan: IncrementalPlan | None = None, rows: Sequence[Row] = ()
-    ) -> None:
-        self._pairs = pairs
-        self._plan = plan
-        self._rows = rows
-
-    @property
-    def pairs(self) -> Documents:
-        """``(id, JSON object)`` in order."""
-        if self._pairs is None:
-            assert self._plan is not None
-            doc_id, encode = self._plan.doc_id, self._plan.encode
-            self._pairs = [(doc_id(row), encode(row)) for row in self._rows]
-        return self._pairs
-
-    def weight(self) -> int:
-        """About how many bytes the list holds, from a sample of its rows."""
-        if self._pairs is not None:
-            return _weight([(doc,) for _, doc in _sample(self._pairs)], len(self._pairs))
-        return _weight(_sample(self._rows), len(self._rows))
-
-
-def _sample(items: Sequence[Any]) -> Sequence[Any]:
-    return items[:: max(1, len(items) // 16)]
-
-
-def _weight(sample: Sequence[Row], rows: int) -> int:
-    """Bytes of ``rows`` rows like ``sample``; an object takes about 100 besides its content, a row and its keys 200."""
-    size = sum(100 + len(value) for row in sample for value in row if isinstance(value, bytes))
-    return rows * (200 + size // max(1, len(sample)))
 
 
 _EMPTY = ResultSet(())
@@ -174,7 +136,17 @@ class LiveQuery:
         return _QUERY + _COPIES * len(repr(self.spec)) + self.log.weight + self.listing().weight()
 
     def emit(self, position: Lsn, changes: Sequence[DocChange], committed_at: int | None = None) -> None:
-        """Deliver ``changes`` since the staged list to every subscriber that is not paused."""
+        """Deliver ``changes`` since the staged list to every subscriber that is not paused.
+
+        If one of them has a document that is nested too deeply, the query ends instead (``ended``). So every list has only
+        documents that may be delivered, if the first one had (:meth:`ResultSet.check_nesting`).
+        """
+        try:
+            check_nesting((change.id, change.doc) for change in changes if change.type != REMOVED)
+        except DocumentTooDeepError as error:
+            log.warning("query_ended", key=self.key, error=str(error))
+            self.end(position, error)
+            return
         self._reset, self._staged = None, False
         self.emissions += 1
         self.committed_at = committed_at

@@ -1,0 +1,87 @@
+"""The list of a live query at one moment, and which documents it may have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import QueryRejectedError
+from engine.values.nesting import MAX_LEVELS, may_be_too_deep, too_deep_field
+
+if TYPE_CHECKING:
+    from engine.live.core.window import Row
+    from engine.query.compile.plan import IncrementalPlan
+    from engine.transaction import Value
+
+__all__ = ["DocumentTooDeepError", "ResultSet", "check_nesting"]
+
+Documents = Sequence[tuple[str, bytes]]
+
+_LONGEST_ID = 200  # characters of a row's id in an error; an id of an SQL query may be of any length
+
+
+class DocumentTooDeepError(QueryRejectedError):
+    """A document of the query has a value that is nested more deeply than clients can read."""
+
+
+def check_nesting(documents: Iterable[tuple[str, bytes]]) -> None:
+    """Raise ``DocumentTooDeepError`` for the first of ``documents`` that is nested too deeply."""
+    for identifier, doc in documents:
+        field = too_deep_field(doc)
+        if field is not None:
+            raise DocumentTooDeepError(
+                f"the field {field!r} of the row {identifier[:_LONGEST_ID]!r} is nested more than {MAX_LEVELS} levels deep, "
+                "which many programs cannot read; select rows or fields without it"
+            )
+
+
+class ResultSet:
+    """A list of documents at one moment. Rows are encoded on first access, to compare or send them."""
+
+    __slots__ = ("_pairs", "_plan", "_rows")
+
+    def __init__(
+        self, pairs: Documents | None = None, plan: IncrementalPlan | None = None, rows: Sequence[Row] = ()
+    ) -> None:
+        self._pairs = pairs
+        self._plan = plan
+        self._rows = rows
+
+    @property
+    def pairs(self) -> Documents:
+        """``(id, JSON object)`` in order."""
+        if self._pairs is None:
+            assert self._plan is not None
+            doc_id, encode = self._plan.doc_id, self._plan.encode
+            self._pairs = [(doc_id(row), encode(row)) for row in self._rows]
+        return self._pairs
+
+    def check_nesting(self) -> None:
+        """Raise ``DocumentTooDeepError`` if a document of the list is nested too deeply. Of rows that are not encoded, only
+        those are that have a value with enough brackets.
+        """
+        if self._pairs is None and self._plan is not None:
+            doc_id, encode = self._plan.doc_id, self._plan.encode
+            check_nesting((doc_id(row), encode(row)) for row in self._rows if any(map(_value_may_be_too_deep, row)))
+        else:
+            check_nesting(self.pairs)
+
+    def weight(self) -> int:
+        """About how many bytes the list holds, from a sample of its rows."""
+        if self._pairs is not None:
+            return _weight([(doc,) for _, doc in _sample(self._pairs)], len(self._pairs))
+        return _weight(_sample(self._rows), len(self._rows))
+
+
+def _value_may_be_too_deep(value: Value) -> bool:
+    return isinstance(value, bytes) and may_be_too_deep(value)
+
+
+def _sample(items: Sequence[Any]) -> Sequence[Any]:
+    return items[:: max(1, len(items) // 16)]
+
+
+def _weight(sample: Sequence[Row], rows: int) -> int:
+    """Bytes of ``rows`` rows like ``sample``; an object takes about 100 besides its content, a row and its keys 200."""
+    size = sum(100 + len(value) for row in sample for value in row if isinstance(value, bytes))
+    return rows * (200 + size // max(1, len(sample)))
