@@ -252,7 +252,8 @@ class Feed:
 
     def _tell_failure(self, attempt: RetryCallState) -> None:
         error = error_of(attempt)
-        reason = self._memory.obstacle.reason or _first_line(error)
+        obstacle = self._memory.obstacle.reason if isinstance(error, UndecodableError) else None
+        reason = obstacle or _first_line(error)
         self._become("reconnecting" if self._memory.streamed else "starting", reason)
 
     def _note(self, error: Exception) -> None:

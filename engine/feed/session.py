@@ -103,7 +103,11 @@ class Session:
         self._wake.set()
 
     async def run(self) -> None:
-        """Stream until one of the tasks raises, and raise that exception."""
+        """Stream until one of the tasks raises, and raise that exception: the pump's, if several have ended.
+
+        Once the pump has read the server's error, sending a status update fails too. Only the pump's exception has the
+        server's error in its typed form.
+        """
         opening = Opening(self._parts, self._report_state)
         stream, decoder = await opening.open()
         self._stream, self._status_interval = stream, opening.status_interval
@@ -118,8 +122,9 @@ class Session:
             tasks = [asyncio.create_task(part) for part in parts]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
+                for task in tasks:  # in their order: that of the set ``done`` is arbitrary
+                    if task in done:
+                        task.result()
             finally:
                 await end(tasks)
         finally:

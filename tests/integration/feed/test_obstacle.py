@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 import psycopg
 import pytest
 
 from engine.errors import FeedError, QueryRejectedError
-from engine.feed.feed import Feed, FeedSettings
+from engine.feed.buffer import EventBuffer
+from engine.feed.decoders.base import PUBLICATION, UndecodableError
+from engine.feed.feed import Feed, FeedSettings, FeedState
+from engine.feed.leases import NodeLease
+from engine.feed.positions import Positions
+from engine.feed.session import Session
+from engine.feed.startup import FeedParts, SessionMemory
+from engine.postgres.connection import Database
 from server.app.settings import Settings
 from server.cli.doctor import diagnose
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import drop_database
+from tests.integration.feed.conftest import Reader, reading
 from tests.oracle.queries import Query
-from tests.support.live_stage import json_rows, run, stage, until
+from tests.support.live_stage import json_rows, read, run, stage, until
 
 LATER = Query("later", {}, json_rows("select * from later order by id"))
 TORN = Query("torn", {}, json_rows("select * from torn order by id"))
@@ -42,6 +51,24 @@ def encoded_database(server: LocalPostgres, encoding: str) -> Iterator[str]:
         yield dsn
     finally:
         drop_database(server, dsn)
+
+
+def write_undecodable_rows(dsn: str) -> None:
+    """Two transactions, each with a row that is not valid UTF-8."""
+    with psycopg.connect(dsn, autocommit=True, client_encoding="SQL_ASCII") as sql:
+        sql.execute(rb"insert into torn values (2, E'caf\xe9')")
+        sql.execute(rb"insert into later values (2, E'\xe9')")
+
+
+@asynccontextmanager
+async def obstructed(server: LocalPostgres) -> AsyncIterator[tuple[str, FeedSettings]]:
+    """A database, and the settings of a stopped node in whose slot there are rows that cannot be decoded."""
+    with encoded_database(server, "SQL_ASCII") as dsn:
+        settings = FeedSettings(slot_name=f"s_{uuid.uuid4().hex[:16]}")
+        async with reading(dsn, settings):
+            pass
+        write_undecodable_rows(dsn)
+        yield dsn, settings
 
 
 async def test_a_row_that_cannot_be_decoded_costs_a_new_slot_and_ends_the_queries_that_read_it(
@@ -77,6 +104,44 @@ async def test_a_row_that_cannot_be_decoded_costs_a_new_slot_and_ends_the_querie
             assert any("SQL_ASCII" in finding.text for finding in diagnose(dsn, Settings()) if finding.level == "warn")
             again = await play.follow(TORN)
             await asyncio.gather(play.check(later, again))
+
+
+async def test_a_node_restarted_in_the_middle_of_an_obstacle_makes_a_new_slot(pg: LocalPostgres) -> None:
+    async with obstructed(pg) as (dsn, settings):
+        async with Feed(dsn, settings) as feed:
+            await until(lambda: "cannot be decoded" in (feed.state.reason or ""))
+        async with Feed(dsn, replace(settings, ephemeral=True)) as feed:
+            reader = Reader(feed)
+            assert "cannot be decoded" in (await reader.discontinuity()).reason
+            run(dsn, "insert into later values (1, 'behind it')")
+            assert [change.new() for change in await reader.changes()] == [(b"1", b"behind it")]
+            assert feed.state == FeedState("streaming")
+
+
+async def test_every_session_that_reaches_an_obstacle_ends_with_the_error_of_the_decoding(pg: LocalPostgres) -> None:
+    async with obstructed(pg) as (dsn, settings):
+        free = f"select not active from pg_replication_slots where slot_name = '{settings.slot_name}'"
+        async with Database(dsn, "sessions") as database:
+            lease, buffer = NodeLease(database, settings), EventBuffer(settings.buffer_bytes)
+            parts = FeedParts(settings, database, lease, buffer, Positions(), SessionMemory())
+            for _ in range(30):  # the error of a status update, sent at the same time, must never replace it
+                with pytest.raises(UndecodableError, match="invalid byte sequence"):
+                    await Session(parts, lambda _: None).run()
+                await until(lambda: read(dsn, free) == [(True,)])
+        async with Feed(dsn, replace(settings, ephemeral=True)):
+            pass
+
+
+async def test_an_outage_in_the_middle_of_an_obstacle_is_the_reason_that_the_feed_states(pg: LocalPostgres) -> None:
+    with encoded_database(pg, "SQL_ASCII") as dsn:
+        settings = FeedSettings(slot_name=f"s_{uuid.uuid4().hex[:16]}", ephemeral=True)
+        async with reading(dsn, settings) as reader:
+            write_undecodable_rows(dsn)
+            await until(lambda: "cannot be decoded" in (reader.feed.state.reason or ""))
+            run(dsn, f"alter publication {PUBLICATION} rename to away")
+            await until(lambda: f"no publication {PUBLICATION}" in (reader.feed.state.reason or ""))
+            run(dsn, f"alter publication away rename to {PUBLICATION}")
+            await reader.discontinuity()
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
