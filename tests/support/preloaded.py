@@ -95,6 +95,7 @@ def _control() -> socket.socket:
 
 def main() -> None:
     """Fork a server for each request, and tell how it ended."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background inherits that it is ignored
     for name in LOADED:
         __import__(name)
     control = socket.socket(fileno=os.dup(0))
