@@ -42,8 +42,8 @@ test: $(DEVELOPMENT) system-packages lint ## Check and test everything
 	$(MAKE) node-packages
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
-check: $(DEVELOPMENT) node-packages lint ## Style, types and the tests that need no database: under a minute
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --without-database
+check: $(DEVELOPMENT) node-packages lint ## Style, types and the short tests that need no database: under a minute
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --without-database -m "not long"
 
 # The tests that are about those modules; the others take long under the tracer of Python 3.11 and run no other lines.
 COVERING := tests/unit tests/integration/query tests/integration/query_sql tests/integration/live tests/integration/catalog \

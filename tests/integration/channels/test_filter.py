@@ -165,6 +165,7 @@ LARGE = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("word", "value", "literals"), LARGE)
 def test_a_hundred_conditions_about_one_large_value_look_at_it_once(
     word: str, value: object, literals: list[object]

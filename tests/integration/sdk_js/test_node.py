@@ -30,6 +30,7 @@ def test_the_parts_of_the_sdk_each_by_itself() -> None:
     npm("test")
 
 
+@pytest.mark.long
 def test_the_types_are_right_and_the_package_is_as_small_as_promised() -> None:
     for script in ("typecheck", "size"):
         npm(script)

@@ -63,6 +63,7 @@ async def happen(archive: Archive, script: Iterator[tuple[str, object]]) -> None
     await archive.mend()
 
 
+@pytest.mark.long
 @given(
     past=st.lists(transactions, max_size=12),
     script=st.lists(happenings, max_size=25),

@@ -6,6 +6,7 @@ framing, fragments, UTF-8, control frames and closing are those of every connect
 
 from __future__ import annotations
 
+import pytest
 from kosoku import FailureError, run_fuzzingclient
 
 from server.ports.limits import ConnectionLimits
@@ -59,6 +60,7 @@ def imperfect(found: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
     return {case: verdict for case, verdict in found.items() if IMPERFECT & set(verdict) and case not in KNOWN}
 
 
+@pytest.mark.long
 async def test_the_autobahn_test_suite_finds_nothing_but_what_is_known() -> None:
     async with open_door(SessionLimits(message_rate=1e9), LIMITS, kind=Echo, packed=True) as door:
         url = f"ws://127.0.0.1:{door.port}/realtime"
