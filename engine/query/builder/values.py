@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 from decimal import Decimal
 from typing import Final
 
@@ -27,6 +26,10 @@ _BOOL_OID = 16
 _OID_OID = 26
 _INTEGER_LIMITS = {21: 2**15, 23: 2**31, 20: 2**63}
 _FLOAT4_OID = 700
+_FLOAT4_INFINITY = (
+    2**25 - 1
+) * 2**103  # half way from the largest real to the next power of two: it rounds to infinity
+_FLOAT4_ZERO = Decimal(math.ldexp(1.0, -150))  # half of the smallest real: it rounds to zero
 _DECIMAL_OIDS = frozenset({_FLOAT4_OID, 701, 1700})
 _JSON_OIDS = frozenset({114, 3802})
 _SPECIAL_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})
@@ -109,12 +112,9 @@ def _decimal(value: object, base: TypeInfo, column: Column) -> tuple[str, str]:
 
 
 def _fits_float4(number: int | Decimal) -> bool:
-    """Whether float4in takes the number: it rounds neither to infinity nor to zero."""
-    try:
-        [rounded] = struct.unpack("f", struct.pack("f", float(number)))
-    except OverflowError:
-        return False
-    return math.isfinite(rounded) and (rounded != 0 or number == 0)
+    """Whether float4in takes the number: it rounds neither to infinity nor to zero. (A double would be rounded twice.)"""
+    size = abs(number) if isinstance(number, int) else number.copy_abs()  # abs() rounds a Decimal
+    return size == 0 or _FLOAT4_ZERO < size < _FLOAT4_INFINITY
 
 
 def _number(value: object, column: Column, wanted: str) -> int | Decimal:
