@@ -21,6 +21,7 @@ class ReadState:
         "instead",
         "last_read",
         "ready",
+        "refusals",
         "replan",
         "slow",
         "task",
@@ -38,6 +39,7 @@ class ReadState:
         self.slow = False  # it was cut off in the quick lane
         self.unlike = 0  # reads in a row whose rows are not as the catalog describes the table
         self.instead: str | None = None  # why it is re-read although it could be incremental
+        self.refusals = 0  # reads in a row that PostgreSQL refused although no privilege was lost
         self.timeouts = 0  # reads in a row that did not end in the slow lane either
         self.failing: tuple[float, str] | None = None  # since when the database cannot be reached for it, and why
 

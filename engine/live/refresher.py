@@ -184,7 +184,7 @@ class Refresher:
         except UNREADABLE as error:
             self._cannot_reach(query, state, error, rounds)
         except (psycopg.ProgrammingError, psycopg.InternalError) as error:
-            await self._look_again(query, state, error, last=rounds >= _ATTEMPTS)
+            await self._look_again(query, state, error)
         return False
 
     def _cannot_reach(self, query: LiveQuery, state: ReadState, error: Exception, rounds: int) -> None:
@@ -197,11 +197,13 @@ class Refresher:
         level = log.warning if rounds == 0 else log.debug
         level("query_unreadable", key=query.key, error=str(error))
 
-    async def _look_again(self, query: LiveQuery, state: ReadState, error: psycopg.Error, *, last: bool) -> None:
-        """Handle an error that a change of the table ahead of the stream, or a lost privilege, may explain.
+    async def _look_again(self, query: LiveQuery, state: ReadState, error: psycopg.Error) -> None:
+        """Handle an error that a change of the table ahead of the stream, or a lost privilege, may explain. Raises ``error``
+        when it has come too often in a row.
 
         The planner decides by the catalog whether a table is missing.
         """
+        last = state.refusals >= _ATTEMPTS
         if isinstance(error, psycopg.errors.InsufficientPrivilege) and not is_raised(error):
             async with self._reader.connection() as connection:
                 grants = await grants_lacking(connection, query.tables)
@@ -214,6 +216,7 @@ class Refresher:
         log.info("query_replanned", key=query.key, error=str(error))
         self._catalog.invalidate()
         state.replan = True
+        state.refusals += 1
 
     def _go_without(self, query: LiveQuery, state: ReadState, lost: PrivilegeLostError) -> None:
         """Keep the subscribers' list until the privilege is restored, which each retry checks."""
@@ -226,6 +229,7 @@ class Refresher:
         if lost.outdated:
             self._catalog.invalidate()
         state.replan = True
+        state.refusals = 0  # the next one may be from just before the privilege was restored
 
     async def _refresh_once(self, query: LiveQuery, state: ReadState) -> bool:
         """One read and its hand-over; False if it has to be repeated."""
@@ -281,7 +285,7 @@ class Refresher:
         async with self._reader.turn(query.tables, slow=state.slow):
             began = time.monotonic()
             read = await read_plan(self._reader, plan, self._settings, slow=state.slow)
-        state.timeouts, state.failing = 0, None
+        state.timeouts, state.refusals, state.failing = 0, 0, None
         state.slow = state.slow and time.monotonic() - began > self._settings.quick_timeout_ms / 2000
         return read
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -114,3 +115,26 @@ async def test_a_privilege_that_is_back_before_it_is_looked_for_is_no_refusal(
     monkeypatch.setattr("engine.query.planner.grants_lacking", late)
     async with stage(database) as play:
         await play.check(await play.follow(COUNT))
+
+
+async def test_a_privilege_that_is_back_right_after_a_refused_read_does_not_end_the_query(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(database, *SETUP)
+    async with stage(database) as play:
+        follower = await play.follow(COUNT)
+        run(database, "revoke usage on schema shop from realtime_reader", *_write(2))
+        refused = 0
+        restored = asyncio.Event()
+
+        async def late(*given: Any) -> tuple[str, ...]:
+            nonlocal refused
+            refused += 1
+            if refused > 6 and not restored.is_set():  # after more attempts than an error of the query's own gets
+                restored.set()
+                run(database, "grant usage on schema shop to realtime_reader")
+            return await grants_lacking(*given)
+
+        monkeypatch.setattr("engine.live.refresher.grants_lacking", late)
+        await until(restored.is_set)
+        await play.check(follower)
