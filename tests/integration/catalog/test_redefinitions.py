@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from engine.errors import InvalidQueryError
 from tests.oracle.queries import Query
-from tests.support.live_stage import QUICK, Follower, json_rows, run, stage, until
+from tests.support.live_stage import QUICK, Follower, json_rows, read, run, stage, until
 
 TABLES = """
 create type mood as enum ('low', 'high');
@@ -118,6 +119,14 @@ MOODS = Query("t", {"where": [["m", "==", "low"]]}, json_rows("select * from t w
 STAR = Query("t", {"sql": "select * from t order by id"}, json_rows("select * from t order by id"))
 
 
+def shown(follower: Follower) -> list[Any]:
+    return [json.loads(doc) for _, doc in follower.list]
+
+
+def truth(dsn: str, query: Query) -> list[Any]:
+    return [row[0] for row in read(dsn, query.truth)]
+
+
 @pytest.mark.parametrize("announced", [True, False])
 @pytest.mark.parametrize(
     ("definition", "next_definition", "query"),
@@ -146,8 +155,12 @@ async def test_a_query_outlives_a_definition_that_changes_again_before_it_is_pla
         play.live._planner.plan = plan_after_the_next  # type: ignore[method-assign,assignment]
         run(base, definition)
         await until(changing.is_set)
-        await play.check(follower)
         run(base, "insert into t (id, x) values (30, 1)")
+        await until(
+            lambda: follower.error or shown(follower) == truth(base, query)
+        )  # noticed by and by if not announced
+        assert follower.error is None
+        run(base, "insert into t (id, x) values (31, 1)")
         await play.check(follower)
         assert follower.error is None
 
