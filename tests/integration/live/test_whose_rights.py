@@ -277,7 +277,7 @@ async def test_what_a_read_calls_cannot_replace_a_statement_of_the_server(databa
 
 
 def leaving(signature: str, result: str) -> str:
-    """A function that tries to have the rights of whoever has logged in, and tells whose it has."""
+    """A function that tries to get the rights of the login role, and returns the role that it has."""
     return (
         f"create or replace function {signature} returns {result} language plpgsql immutable as $$ begin "
         "perform set_config('role', 'none', true); raise exception 'ran as %', current_user; end $$"

@@ -76,7 +76,7 @@ async def test_the_registry_gives_each_visibility_a_query_of_its_own(plans: dict
     assert [query.visibility for query, _ in queries.values()] == list(plans)
     assert obtain(RED) == (queries[RED][0], False)
     subscription = Subscription(queries[RED][0], lambda *_: None, lambda: 0, registry.release)
-    registry.release(subscription)  # nobody is left: it is kept for those of the same visibility only
+    registry.release(subscription)  # without subscribers it is kept for the same visibility only
     assert obtain(BLUE) == (queries[BLUE][0], False)
     assert obtain(RED) == (queries[RED][0], False)
     queries[RED][0].end(0, SubscriptionFailedError("ended"))
