@@ -105,7 +105,7 @@ class Channels:
             self._store,
             self.core.unrecorded,
             self._epochs,
-            stream.confirm,
+            stream.claim_recording("the channel service"),
             settings.record_interval,
             settings.trim_interval,
         )

@@ -29,6 +29,7 @@ from collections.abc import Callable
 import structlog
 
 from engine.background import Background
+from engine.errors import RealtimeError
 from engine.lsn import Lsn
 from engine.postgres.snapshot_reader import Reader
 from engine.stream.change_feed import ChangeFeed
@@ -37,11 +38,15 @@ from engine.stream.tail import TransactionTail
 from engine.stream.trimmer import Trimmer
 from engine.transaction import Discontinuity, Progress, Transaction
 
-__all__ = ["StreamDriver"]
+__all__ = ["RecorderTakenError", "StreamDriver"]
 
 log = structlog.get_logger(__name__)
 
 _YIELD_INTERVAL = 0.005  # seconds of work between two yields to other tasks
+
+
+class RecorderTakenError(RealtimeError):
+    """Another consumer records the commits of this slot already: a fault of the program that made both."""
 
 
 class StreamDriver:
@@ -67,6 +72,7 @@ class StreamDriver:
         self._passed: Lsn = 0
         self._position: Lsn = 0
         self._discontinuities = 0
+        self._recorder = ""
         feed.on_reconnect(reader.renew)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -136,6 +142,20 @@ class StreamDriver:
         """
         self._consumers.append(consumer)
         return self._passed or self._feed.confirmed
+
+    def claim_recording(self, recorder: str) -> Callable[[], None]:
+        """Make the caller the one commit recorder of this slot. ``recorder``: its name, for the error of the next claim.
+
+        A slot is not confirmed past a message that has not been recorded. Two recorders would write each commit twice, and
+        each would release what the other still has to write. So the call that confirms the slot is given to one of them
+        only, and is the return value. Raises ``RecorderTakenError`` for a second claim.
+        """
+        if self._recorder:
+            raise RecorderTakenError(
+                f"{recorder} cannot record the commits of this slot: {self._recorder} records them"
+            )
+        self._recorder = recorder
+        return self.confirm
 
     # -- the feed, for consumers with connections of their own -------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 from engine.lsn import Lsn
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import Reader
-from engine.stream.consumer import StreamDriver
+from engine.stream.consumer import RecorderTakenError, StreamDriver
 from engine.transaction import Discontinuity, FeedEvent, Progress, Transaction
 
 TIMEOUT = 40
@@ -162,3 +162,15 @@ async def test_a_consumer_that_fails_ends_the_driver_and_whatever_waits_for_it(p
         await asyncio.wait_for(waiting, TIMEOUT)
     assert play.driver.failure is failures[0]
     assert play.feed.confirmed == 80, "the transaction comes again after a restart"
+
+
+async def test_the_commits_of_a_slot_are_recorded_by_one_consumer(play: Play) -> None:
+    confirm = play.driver.claim_recording("the first")
+    with pytest.raises(RecorderTakenError, match="the first records them"):
+        play.driver.claim_recording("the second")
+    play.feed.events.put_nowait(transaction(100))
+    await play.passed(105)
+    tail = play.driver.tail
+    tail.end_read(tail.begin_read(), Snapshot(101, 101, frozenset()))
+    confirm()
+    assert play.feed.confirmed == 105
