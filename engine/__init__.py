@@ -4,6 +4,7 @@ Folders, in the order in which they may import one another (an import-linter con
 
 * ``postgres``  connections, pools, sessions, snapshots, named queries, the meaning of the database's errors;
 * ``values``    per type: equality, order and JSON form exactly as PostgreSQL has them;
+* ``identity``  the principal of a connection and its visibility: which rows it may see;
 * ``catalog``   the definitions of the exposed tables, kept in step with the stream;
 * ``feed``      the replication stream, decoded into ordered ``Transaction`` objects;
 * ``stream``    the driver that delivers each transaction to its consumers, and the tail of recent transactions;

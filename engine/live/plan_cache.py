@@ -9,6 +9,7 @@ from hashlib import blake2b
 from engine.catalog.load import Catalog
 from engine.errors import InvalidQueryError
 from engine.fair_cache import FairCache
+from engine.identity.visibility import Visibility
 from engine.live.planning_budget import PLANNING
 from engine.postgres.snapshot_reader import Reader
 from engine.query.compile.plan import IncrementalPlan
@@ -16,7 +17,6 @@ from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.literals import literals
 from engine.query.planner import SqlCache, plan_query
 from engine.values.exact_json import write_exact
-from engine.visibility import Visibility
 
 __all__ = ["Plan", "Planner"]
 

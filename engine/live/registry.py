@@ -7,9 +7,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 
+from engine.identity.visibility import Visibility
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.plan_cache import Plan
-from engine.visibility import Visibility
 
 __all__ = ["QueryRegistry"]
 

@@ -17,6 +17,7 @@ from engine.catalog.watcher import CatalogKeeper
 from engine.errors import (
     PrivilegeLostError,
 )
+from engine.identity.principal import Principal
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Deliver, Subscription
@@ -28,7 +29,6 @@ from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
 from engine.lsn import Lsn
 from engine.postgres.snapshot_reader import Reader
-from engine.principal import Principal
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.change_feed import ChangeFeed
 from engine.stream.consumer import StreamDriver

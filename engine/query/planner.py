@@ -21,6 +21,7 @@ from engine.errors import (
     QueryRejectedError,
     UnknownCollectionError,
 )
+from engine.identity.visibility import ANONYMOUS, Visibility
 from engine.query.builder.parse import parse_query
 from engine.query.compile.documents import projection
 from engine.query.compile.plan import IncrementalPlan, NotIncremental, compile_incremental
@@ -38,7 +39,6 @@ from engine.query.sql.lexer import tokenize
 from engine.query.sql.reread import reread_sql
 from engine.query.sql.to_predicate import NotOneTableError, is_number
 from engine.query.sql.to_query import query_of
-from engine.visibility import ANONYMOUS, Visibility
 
 __all__ = ["SqlCache", "plan_query", "reread_instead"]
 

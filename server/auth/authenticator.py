@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from engine.errors import RealtimeError
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest, principal_of
 from server.protocol.error_codes import ErrorCode
 

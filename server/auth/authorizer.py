@@ -14,7 +14,7 @@ from re import compile as compile_pattern
 from typing import Protocol
 
 from engine.errors import QueryRejectedError
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from server.protocol.client_messages import COLLECTION_PREFIX
 from server.protocol.error_codes import ErrorCode
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from engine.values.exact_json import exact_decoder
 from server.protocol.validation import InvalidMessageError, check_storable
 

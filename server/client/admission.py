@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.channels.core.model import UnavailableError
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest
 from server.client.failures import client_error
 from server.client.shared import SharedServices

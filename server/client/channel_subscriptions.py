@@ -17,7 +17,7 @@ from msgspec import UNSET
 
 from engine.channels.core.model import DisconnectedError, PresenceRefusedError, UnavailableError
 from engine.errors import RealtimeError
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from server.auth.authorizer import Action
 from server.client.failures import client_error
 from server.client.intake import Intake

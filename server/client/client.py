@@ -16,8 +16,8 @@ import structlog
 
 from engine.channels.core.model import UnavailableError
 from engine.errors import RealtimeError
+from engine.identity.principal import Principal
 from engine.live.planning_budget import PLANNING, PlanningBudget
-from engine.principal import Principal
 from server.auth.authorizer import Action
 from server.client.channel_subscriptions import ChannelClient
 from server.client.intake import Intake

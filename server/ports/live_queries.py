@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from engine.errors import QueryRejectedError
+from engine.identity.principal import Principal
 from engine.live.core.resume_log import Resume
 from engine.lsn import Lsn
-from engine.principal import Principal
 
 __all__ = ["LiveEvent", "LiveQueryService", "LiveSubscription"]
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 
 from engine.errors import ErrorCode, RealtimeError
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from server.client.admission import Admission
 from server.client.client import Client
 from server.protocol.close_codes import CloseCode

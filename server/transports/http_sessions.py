@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest
 from server.client.admission import ConnectionAcceptor
 from server.http.problems import ProblemError

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from engine.catalog.load import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
+from engine.identity.visibility import ANONYMOUS, Visibility
 from engine.live.core.diff import WindowEvent
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery, Subscription
@@ -26,7 +27,6 @@ from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.stream.tail import TransactionTail
 from engine.transaction import Message
-from engine.visibility import ANONYMOUS, Visibility
 from server.app.gc_tuning import tune_gc
 from server.wire.encoder import EventFrames
 from tests.bench.report import report

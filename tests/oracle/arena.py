@@ -14,13 +14,13 @@ import psycopg
 
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
+from engine.identity.principal import Principal
 from engine.live.core.diff import WindowEvent, apply_changes
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
 from engine.live.service import LiveQueries, LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.session_settings import connection_options
-from engine.principal import Principal
 from tests.oracle.queries import Query
 from tests.support.stream_and_live import StreamAndLive
 

@@ -14,12 +14,12 @@ import psycopg
 
 from engine.feed.feed import Feed
 from engine.feed.settings import DecoderName, FeedSettings
+from engine.identity.principal import Principal
 from engine.live.core.diff import WindowEvent
 from engine.live.core.shared_query import Subscription
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.session_settings import connection_options
-from engine.principal import Principal
 from tests.oracle.arena import Client
 from tests.oracle.queries import Query
 from tests.support.stream_and_live import StreamAndLive

@@ -17,8 +17,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from engine.errors import InvalidQueryError, QueryRejectedError
+from engine.identity.principal import Principal
 from engine.live.core.resume_log import Resume
-from engine.principal import Principal
 from server.app.http import make_app
 from server.app.uvicorn_http import HttpProtocol
 from server.auth.authenticator import AddressAuthenticator, Authenticator

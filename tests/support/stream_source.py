@@ -10,7 +10,7 @@ from typing import Any
 from starlette.types import Message
 
 from engine.channels.core.model import Position, parse_position
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest
 from server.client.admission import Admission
 from server.client.shared import SharedServices

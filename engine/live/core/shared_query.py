@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from engine.errors import QueryRejectedError, SubscriptionFailedError
+from engine.identity.visibility import Visibility
 from engine.live.core.diff import REMOVED, DocChange, WindowEvent, list_changes
 from engine.live.core.result_set import DocumentTooDeepError, ResultSet, check_nesting
 from engine.live.core.resume_log import Resume, ResumeLog
 from engine.lsn import Lsn
 from engine.query.ir.reread_plan import ReReadPlan
-from engine.visibility import Visibility
 
 if TYPE_CHECKING:
     from engine.live.core.window import Window

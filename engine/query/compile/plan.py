@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from engine.catalog.model import Table
+from engine.identity.visibility import ANONYMOUS, Visibility
 from engine.postgres.statement import Statement
 from engine.query.compile.cursors import bound_range, inside_bounds
 from engine.query.compile.documents import document_encoder, document_id
@@ -25,7 +26,6 @@ from engine.query.ir.model import Query
 from engine.query.ir.normalise import normalise
 from engine.query.ir.sort_order import KeyPart, SortKey, key_parts, row_key, sort_keys
 from engine.transaction import Row
-from engine.visibility import ANONYMOUS, Visibility
 
 __all__ = ["IncrementalPlan", "IndexTerms", "NotIncremental", "RangeTerm", "compile_incremental"]
 

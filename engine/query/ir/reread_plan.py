@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from engine.identity.visibility import ANONYMOUS, Visibility
 from engine.postgres.statement import Statement
-from engine.visibility import ANONYMOUS, Visibility
 
 __all__ = ["ReReadPlan", "unique_ids"]
 

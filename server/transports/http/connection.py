@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from server.client.admission import Admission
 from server.protocol import server_messages
 from server.protocol.close_codes import CloseCode

@@ -14,7 +14,7 @@ from typing import cast
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from engine.errors import RealtimeError
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from server.client.admission import Admission
 from server.protocol import server_messages
 from server.protocol.client_messages import RequestReference

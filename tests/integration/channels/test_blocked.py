@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from engine.channels.core.model import UnavailableError
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from tests.support.channel_nodes import PATIENCE, node, read, run, until
 
 

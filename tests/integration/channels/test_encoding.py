@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from engine.errors import RealtimeError
+from engine.identity.principal import Principal
 from engine.live.core.shared_query import Subscription
-from engine.principal import Principal
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import drop_database

@@ -11,9 +11,9 @@ import pytest
 from psycopg import sql
 
 from engine.channels.core.model import Member
+from engine.identity.principal import Principal
 from engine.live.core.diff import WindowEvent
 from engine.live.core.shared_query import Subscription
-from engine.principal import Principal
 from server.cli.migrate import migrate, migrated_state
 from tests.support.channel_nodes import PATIENCE, connect, node, read, run, until
 

@@ -13,9 +13,9 @@ import pytest
 from engine.catalog.load import load_catalog
 from engine.errors import FeedError, InvalidQueryError, PermissionDeniedError
 from engine.feed.feed import Feed, FeedSettings
+from engine.identity.visibility import ANONYMOUS
 from engine.live.plan_cache import Planner
 from engine.postgres.snapshot_reader import Reader as LiveReader
-from engine.visibility import ANONYMOUS
 from server.app.settings import Settings
 from server.cli.doctor import diagnose
 from server.cli.local_postgres import LocalPostgres

@@ -12,12 +12,12 @@ import pytest
 
 from engine.catalog.load import load_catalog
 from engine.errors import InvalidQueryError, QueryRejectedError
+from engine.identity.principal import Principal
+from engine.identity.visibility import ANONYMOUS
 from engine.live.plan_cache import Planner
 from engine.live.planning_budget import PLANNING, PlanningBudget
 from engine.postgres.errors import TableLockedError
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
-from engine.principal import Principal
-from engine.visibility import ANONYMOUS
 from tests.oracle.queries import Query
 from tests.support.live_stage import QUICK, json_rows, open_transaction, run, stage
 

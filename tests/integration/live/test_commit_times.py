@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from engine.identity.principal import Principal
 from engine.live.core.diff import WindowEvent
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
-from engine.principal import Principal
 from tests.integration.conftest import Place
 from tests.oracle.queries import Query
 from tests.support.live_stage import Follower, read, run, stage

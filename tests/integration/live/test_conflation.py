@@ -10,11 +10,11 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.identity.visibility import ANONYMOUS
 from engine.live.core.diff import WindowEvent, apply_changes, list_changes
 from engine.live.core.result_set import ResultSet
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import LiveQuery, Subscription
-from engine.visibility import ANONYMOUS
 from tests.oracle.queries import Query
 from tests.support.live_stage import Follower, json_rows, run, stage
 

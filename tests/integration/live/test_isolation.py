@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from engine.identity.principal import Principal
 from engine.live.core.diff import WindowEvent
 from engine.live.core.shared_query import Subscription
 from engine.live.core.window import Window
-from engine.principal import Principal
 from tests.oracle.queries import Query
 from tests.support.live_stage import Follower, run, stage
 

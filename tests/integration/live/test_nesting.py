@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from engine.identity.principal import Principal
 from engine.live.core.result_set import DocumentTooDeepError
-from engine.principal import Principal
 from tests.oracle.queries import Query
 from tests.support.live_stage import QUICK, Stage, json_rows, run, stage
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.identity.principal import Principal
 from engine.live.core.diff import WindowEvent, apply_changes, list_changes
 from engine.live.core.resume_log import Resume, ResumeLog
-from engine.principal import Principal
 from tests.oracle.queries import Query
 from tests.support.live_stage import QUICK, Follower, Stage, json_rows, run, stage
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.principal import Principal
-from engine.visibility import Visibility
+from engine.identity.principal import Principal
+from engine.identity.visibility import Visibility
 from tests.oracle.queries import Query
 from tests.support.live_stage import Follower, Stage, json_rows, run, stage, until
 

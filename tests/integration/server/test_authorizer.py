@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from server.auth.authorizer import Action, Grant, NameRules, NotAllowedError
 from tests.model.nodes import NodeHere
 from tests.support.listener import write

@@ -6,7 +6,7 @@ import asyncio
 import json
 from itertools import pairwise
 
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from server.client.client import Client
 from server.client.intake import SharedIntake
 from server.client.shared import SharedServices

@@ -9,8 +9,8 @@ from typing import Any
 from bunbase import Realtime, RealtimeError, Snapshot
 
 from engine.errors import DatabaseUnavailableError
+from engine.identity.principal import Principal
 from engine.live.core.resume_log import Resume
-from engine.principal import Principal
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from tests.support.processes import PATIENCE
 from tests.support.serving import Lists, ListSubscription, open_door

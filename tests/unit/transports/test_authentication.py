@@ -13,7 +13,7 @@ from bunbase import RealtimeError as ClientError
 from websockets.asyncio.client import connect
 
 from engine.errors import RealtimeError
-from engine.principal import Principal
+from engine.identity.principal import Principal
 from server.auth.authenticator import AddressAuthenticator, AuthenticationError
 from server.auth.identity import HandshakeRequest
 from server.ports.limits import ConnectionLimits

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.visibility import ANONYMOUS, Visibility
+from engine.identity.visibility import ANONYMOUS, Visibility
 
 __all__ = ["Principal"]
 
