@@ -1,9 +1,9 @@
 """Real Postgres servers for the tests, one of each version per process, a fresh database per test that asks.
 
-``pg18`` is the embedded server, or a container (``--image``, see :mod:`tests.support.containers`); ``pg15`` Debian's
-PostgreSQL 15 with wal2json (a failure under CI when missing, else a skip). ``pg`` is both in turn. ``database`` makes
-a migrated database on ``pg18``. Tests run in several processes at once (pytest-xdist); each has servers, ports and a
-scratch folder of its own, so a test has its servers to itself.
+``pg18`` is the embedded server, or a container (``--image``, see :mod:`tests.support.postgres.containers`); ``pg15``
+Debian's PostgreSQL 15 with wal2json (a failure under CI when missing, else a skip). ``pg`` is both in turn. ``database``
+makes a migrated database on ``pg18``. Tests run in several processes at once (pytest-xdist); each has servers, ports and
+a scratch folder of its own, so a test has its servers to itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.support.ordering import dealt
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:
-    from tests.support.containers import ContainerPostgres
+    from tests.support.postgres.containers import ContainerPostgres
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15")
 SHARED_MEMORY = Path("/dev/shm")
@@ -189,7 +189,7 @@ def pg18(request: pytest.FixtureRequest) -> Iterator[LocalPostgres | ContainerPo
     """The embedded PostgreSQL 18, or the container of ``--image``."""
     image: str | None = request.config.getoption("--image")
     if image is not None:
-        from tests.support.containers import started_container  # Docker's client takes half a second to import
+        from tests.support.postgres.containers import started_container  # Docker's client takes half a second to import
 
         with started_container(image, DEFAULTS | FAST | {"listen_addresses": "*"}) as container:
             yield container

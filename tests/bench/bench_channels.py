@@ -25,7 +25,7 @@ from engine.feed.settings import FeedSettings
 from server.cli.local_postgres import LocalPostgres
 from tests.bench.report import report
 from tests.conftest import fresh_database
-from tests.support.stream_and_live import StreamAndLive
+from tests.support.nodes.stream_and_live import StreamAndLive
 
 CHANNEL = "bench"  # without a colon: pgbench would take it for a variable
 PUBLISHERS = 10

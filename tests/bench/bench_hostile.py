@@ -26,10 +26,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from server.cli.local_postgres import LocalPostgres
 from tests.bench.report import report
 from tests.conftest import fresh_database
-from tests.support.hostile_client import TABLES, Hostile
-from tests.support.listener import TABLE, slot_name, write
+from tests.support.clients.hostile import TABLES, Hostile
+from tests.support.clients.list_client import TABLE, slot_name, write
 from tests.support.ports import free_port
-from tests.support.processes import ServerProcess, serving
+from tests.support.servers.processes import ServerProcess, serving
 
 _LINGER = 25.0  # seconds: what lingers goes within 15 s, and freed memory goes back within some more
 _ROWS = "insert into messages select g, 'r', repeat('x', 900), g from generate_series(1, 2000) g"

@@ -28,7 +28,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.bench.report import report
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
-from tests.support.processes import serving
+from tests.support.servers.processes import serving
 
 ROOMS = 20
 _INSERT = "insert into messages (room_id, body) values (%s, 'a message of the usual length, more or less, in a chat')"

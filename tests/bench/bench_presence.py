@@ -17,7 +17,7 @@ from tests.bench.processes import Child, Cpu, local_postgres, percentile, postma
 from tests.bench.report import report
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
-from tests.support.processes import serving
+from tests.support.servers.processes import serving
 
 CHANNEL = "bench"
 

@@ -19,9 +19,9 @@ from typing import Any
 from tests.bench.processes import Child, Cpu, local_postgres, percentile
 from tests.bench.report import report
 from tests.conftest import fresh_database
-from tests.support.listener import TABLE, slot_name, write
+from tests.support.clients.list_client import TABLE, slot_name, write
 from tests.support.ports import free_port
-from tests.support.processes import ServerProcess, serving
+from tests.support.servers.processes import ServerProcess, serving
 
 CHANNELS = 50
 SAMPLE = 0.1

@@ -29,7 +29,7 @@ from tests.bench.report import report
 from tests.bench.sockets import pad
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
-from tests.support.processes import ServerProcess, serving
+from tests.support.servers.processes import ServerProcess, serving
 
 CHANNEL = "bench"  # without a colon: pgbench would take it for a variable
 PUBLISHERS = 10

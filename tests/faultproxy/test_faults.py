@@ -26,9 +26,9 @@ from tests.conftest import database_on
 from tests.faultproxy.actors import CHANNEL, Actor, NodeActor, PythonActor
 from tests.faultproxy.chaos import misbehave
 from tests.faultproxy.proxy import FaultProxy
-from tests.support.listener import TABLE, slot_name
+from tests.support.clients.list_client import TABLE, slot_name
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, ServerProcess, serving
+from tests.support.servers.processes import PATIENCE, ServerProcess, serving
 
 ALL = ("websocket", "sse", "polling")
 BLOCKABLE = (b"Upgrade: websocket", b"GET /realtime/sse")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest_asyncio
 
 from tests.faultproxy.proxy import FaultProxy
-from tests.support.processes import PATIENCE, ROOT
+from tests.support.servers.processes import PATIENCE, ROOT
 
 Ends = tuple[StreamReader, StreamWriter]
 Connect = Callable[[int], Awaitable[Ends]]

@@ -15,10 +15,10 @@ import psycopg
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.listener import slot_name
+from tests.support.clients.list_client import slot_name
+from tests.support.clients.transports import Message, SocketTalker
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, ServerProcess, serving
-from tests.support.talkers import Message, SocketTalker
+from tests.support.servers.processes import PATIENCE, ServerProcess, serving
 
 __all__ = ["ITEMS", "BrokenError", "World"]
 

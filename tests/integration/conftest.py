@@ -14,8 +14,8 @@ import pytest
 from engine.feed.settings import DecoderName
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, postgres_18, started
-from tests.support.listener import TABLE, write
-from tests.support.rest_api import KEY, started_api
+from tests.support.clients.list_client import TABLE, write
+from tests.support.servers.rest_api import KEY, started_api
 
 SETTINGS = {
     "max_prepared_transactions": "20",

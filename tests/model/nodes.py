@@ -20,9 +20,9 @@ from server.app.settings import Settings
 from server.app.uvicorn_http import HttpProtocol
 from server.rest import Rest
 from server.transports.http_routes import transport_routes
-from tests.support.listener import slot_name
+from tests.support.clients.list_client import slot_name
 from tests.support.ports import free_port
-from tests.support.processes import ServerProcess, start
+from tests.support.servers.processes import ServerProcess, start
 
 __all__ = ["LEASE", "ModelNode", "NodeHere", "NodeOutside"]
 

@@ -12,8 +12,8 @@ from engine.channels.core.model import Position, parse_position
 from engine.postgres.session_settings import connection_options
 from tests.model.client import Client
 from tests.model.stay import Stay
-from tests.support.listener import slot_name
-from tests.support.wal import control
+from tests.support.clients.list_client import slot_name
+from tests.support.postgres.wal import control
 
 __all__ = ["MUTED", "ROOM", "ROUTED", "Truth", "Wal", "check_acks", "check_stay", "wanted"]
 

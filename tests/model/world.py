@@ -20,7 +20,7 @@ from tests.model.faults import Faults
 from tests.model.nodes import ModelNode, NodeHere, NodeOutside
 from tests.model.oracle import MUTED, ROOM, ROUTED, Truth, Wal, check_acks, check_stay
 from tests.model.writers import Writer
-from tests.support.wal import begin_control
+from tests.support.postgres.wal import begin_control
 
 __all__ = ["CHANNELS", "PATIENCE", "ROOM", "World"]
 

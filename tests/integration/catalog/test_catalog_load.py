@@ -12,7 +12,7 @@ from engine.postgres.named_queries import query
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.oracle.queries import Query
-from tests.support.live_stage import QUICK, connect, json_rows, open_transaction, run, stage
+from tests.support.nodes.live_node import QUICK, connect, json_rows, open_transaction, run, stage
 
 TABLES = (
     "create table a (id int primary key)",

@@ -15,7 +15,7 @@ from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import database_on
 from tests.oracle.queries import Query
-from tests.support.live_stage import QUICK, Follower, connect, json_rows, run, stage, until
+from tests.support.nodes.live_node import QUICK, Follower, connect, json_rows, run, stage, until
 
 # Nothing is noticed by looking now and then: what is announced is, or what a row or a read itself gives away.
 BLIND = replace(QUICK, watch_interval=3600.0)

@@ -9,7 +9,7 @@ import pytest
 
 from engine.catalog.load import load_marks
 from tests.oracle.queries import Query
-from tests.support.live_stage import QUICK, json_rows, run, stage
+from tests.support.nodes.live_node import QUICK, json_rows, run, stage
 
 TABLES = (
     "create table p (id int, k int, x text, primary key (id, k)) partition by list (k)",

@@ -14,8 +14,18 @@ from engine.errors import QueryRejectedError
 from engine.live.definitions import Definitions
 from server.cli.migrate import migrate
 from tests.oracle.queries import Query
-from tests.support.live_stage import PATIENCE, QUICK, Follower, Stage, json_rows, open_transaction, run, stage, until
-from tests.support.people import running
+from tests.support.clients.users import running
+from tests.support.nodes.live_node import (
+    PATIENCE,
+    QUICK,
+    Follower,
+    Stage,
+    json_rows,
+    open_transaction,
+    run,
+    stage,
+    until,
+)
 
 TABLES = (
     "create table t (id int primary key, x int not null default 0)",

@@ -11,7 +11,7 @@ import pytest
 
 from engine.errors import InvalidQueryError
 from tests.oracle.queries import Query
-from tests.support.live_stage import QUICK, Follower, json_rows, read, run, stage, until
+from tests.support.nodes.live_node import QUICK, Follower, json_rows, read, run, stage, until
 
 TABLES = """
 create type mood as enum ('low', 'high');

@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from engine.errors import UnknownCollectionError
 from tests.oracle.queries import Query
-from tests.support.live_stage import json_rows, run, stage
+from tests.support.nodes.live_node import json_rows, run, stage
 
 TABLES = (
     "create table part (id int primary key) partition by range (id)",

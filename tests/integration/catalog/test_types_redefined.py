@@ -11,7 +11,7 @@ import pytest
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.oracle.queries import Query
-from tests.support.live_stage import QUICK, json_rows, read, run, stage
+from tests.support.nodes.live_node import QUICK, json_rows, read, run, stage
 
 # Marks are not looked at here: what is announced is, or what a value itself gives away.
 BLIND = replace(QUICK, watch_interval=3600.0)

@@ -12,7 +12,7 @@ import pytest
 
 from engine.channels.core.model import UnavailableError
 from engine.identity.principal import Principal
-from tests.support.channel_nodes import PATIENCE, node, read, run, until
+from tests.support.nodes.channel_node import PATIENCE, node, read, run, until
 
 
 @contextmanager

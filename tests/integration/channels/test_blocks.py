@@ -15,7 +15,7 @@ from engine.channels.core.delivery.event_batch import message_blocks
 from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.model import ChannelEvent, ChannelOptions, EventBatch
 from engine.postgres.arrays import plain_array, text_array
-from tests.support.channel_nodes import PATIENCE, Node, node, run
+from tests.support.nodes.channel_node import PATIENCE, Node, node, run
 
 
 def message(seq: int, channel: str = "room:1", payload: bytes = b"1", audience: bytes | None = None) -> MessageEvent:

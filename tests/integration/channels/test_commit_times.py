@@ -6,8 +6,8 @@ import json
 
 from engine.channels.core.model import ChannelEvent, Member
 from tests.integration.conftest import Place
-from tests.support.channel_nodes import Listener, Node, node, read
-from tests.support.live_stage import run
+from tests.support.nodes.channel_node import Listener, Node, node, read
+from tests.support.nodes.live_node import run
 
 NOW = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint"
 

@@ -16,7 +16,7 @@ from engine.live.core.shared_query import Subscription
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import drop_database
-from tests.support.channel_nodes import node, run, until
+from tests.support.nodes.channel_node import node, run, until
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from engine.channels.history.reader import HistoryPage, HistoryReader
 from engine.lsn import parse_lsn
 from engine.postgres.snapshot_reader import Reader
 from tests.integration.conftest import Place
-from tests.support.channel_nodes import PATIENCE, Listener, Node, node, open_transaction, read, run, until
-from tests.support.live_stage import drop_slot, terminate
+from tests.support.nodes.channel_node import PATIENCE, Listener, Node, node, open_transaction, read, run, until
+from tests.support.nodes.live_node import drop_slot, terminate
 
 
 async def keep_publishing(one: Node, count: int, ids: bool) -> None:

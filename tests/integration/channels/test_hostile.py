@@ -14,7 +14,7 @@ from engine.channels.core.filters.filter import UnreadableFilterError, compile_f
 from engine.channels.core.model import ChannelEvent
 from engine.errors import InvalidQueryError
 from tests.integration.conftest import Place
-from tests.support.channel_nodes import Listener, Node, node, read, run
+from tests.support.nodes.channel_node import Listener, Node, node, read, run
 
 HUGE = """'{"x": 1e5000}'::jsonb"""
 DEEP = """('{"x": ' || repeat('[', 3000) || repeat(']', 3000) || '}')::jsonb"""

@@ -9,7 +9,7 @@ import pytest
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.model import ChannelEvent
 from tests.integration.conftest import Place
-from tests.support.channel_nodes import Listener, node, read, run
+from tests.support.nodes.channel_node import Listener, node, read, run
 
 
 class Faulty(Listener):

@@ -19,7 +19,7 @@ from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import compile_filter, read_json
 from engine.channels.core.model import ChannelEvent, ChannelOptions, Member
-from tests.support.channel_nodes import node, run
+from tests.support.nodes.channel_node import node, run
 
 Where = tuple[object, ...]
 

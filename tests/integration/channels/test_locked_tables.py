@@ -15,7 +15,7 @@ import pytest
 from engine.channels.core.model import UnavailableError
 from engine.channels.db.table_locks import TableLocks
 from engine.postgres.named_queries import query
-from tests.support.channel_nodes import PATIENCE, Listener, Node, node, read, run, until
+from tests.support.nodes.channel_node import PATIENCE, Listener, Node, node, read, run, until
 
 HOLDER = "maintenance by hand"
 

@@ -8,7 +8,7 @@ import pytest
 
 from engine.channels.core.model import MessageTooLargeError, UnknownChannelError
 from tests.integration.conftest import Place
-from tests.support.channel_nodes import node, open_transaction, read, run
+from tests.support.nodes.channel_node import node, open_transaction, read, run
 
 
 async def test_a_published_message_reaches_subscribers_and_is_acknowledged_with_its_position(place: Place) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from engine.channels.core.model import parse_position
 from tests.integration.conftest import Place
-from tests.support.channel_nodes import Listener, Node, connect, node, open_transaction, read, run, until
-from tests.support.wal import begin_control, control
+from tests.support.nodes.channel_node import Listener, Node, connect, node, open_transaction, read, run, until
+from tests.support.postgres.wal import begin_control, control
 
 WRITERS = 6
 TRANSACTIONS = 25

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.integration.conftest import Place
-from tests.support.channel_nodes import Listener, node, read, run, until
+from tests.support.nodes.channel_node import Listener, node, read, run, until
 
 ROUTE = """insert into realtime.routes (from_channel, to_channel, match)
 values ('orders:*', 'admin', '[["data", ">", 100]]')"""

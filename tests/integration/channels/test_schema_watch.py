@@ -10,7 +10,7 @@ import pytest
 from engine.channels.db import schema_watch
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
-from tests.support.channel_nodes import Node, node, run, until
+from tests.support.nodes.channel_node import Node, node, run, until
 
 CHANGES = (
     (

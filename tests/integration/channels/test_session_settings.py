@@ -15,7 +15,7 @@ from engine.identity.principal import Principal
 from engine.live.core.diff import WindowEvent
 from engine.live.core.shared_query import Subscription
 from server.cli.migrate import migrate, migrated_state
-from tests.support.channel_nodes import PATIENCE, connect, node, read, run, until
+from tests.support.nodes.channel_node import PATIENCE, connect, node, read, run, until
 
 HOSTILE = {
     "statement_timeout": "30ms",

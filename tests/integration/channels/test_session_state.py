@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.channel_nodes import node, read, run
-from tests.support.rest_api import started_api
+from tests.support.nodes.channel_node import node, read, run
+from tests.support.servers.rest_api import started_api
 
 ROLE = "left_behind"
 LEFT = {

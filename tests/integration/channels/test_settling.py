@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from engine.errors import RealtimeError
-from tests.support.channel_nodes import node, read, run, until
+from tests.support.nodes.channel_node import node, read, run, until
 
 TRIGGER = (
     "create function {name}() returns trigger language plpgsql as $$ begin {body} end $$;"

@@ -7,7 +7,7 @@ import asyncio
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.faultproxy.proxy import FaultProxy
-from tests.support.channel_nodes import node, until
+from tests.support.nodes.channel_node import node, until
 
 
 async def test_channels_go_on_although_every_connection_has_gone_silent(database: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from engine.channels.core.model import Member, UnavailableError
 from engine.channels.db.store import Store
-from tests.support.channel_nodes import PATIENCE, read, run
+from tests.support.nodes.channel_node import PATIENCE, read, run
 
 
 @pytest.fixture

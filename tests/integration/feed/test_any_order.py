@@ -15,7 +15,7 @@ from server.cli.migrate import migrate
 from tests.conftest import postgres_15, postgres_18, started
 from tests.integration.feed.test_obstacle import LATER, encoded_database
 from tests.oracle.queries import Query
-from tests.support.live_stage import drop_slot, json_rows, read, run, stage, terminate, until
+from tests.support.nodes.live_node import drop_slot, json_rows, read, run, stage, terminate, until
 
 SUM = "select count(*) as n, sum(id) as ids from later"
 

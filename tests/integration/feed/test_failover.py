@@ -14,7 +14,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database, postgres_15, postgres_18, started
 from tests.faultproxy.proxy import FaultProxy
 from tests.oracle.queries import Query
-from tests.support.live_stage import json_rows, read, run, stage
+from tests.support.nodes.live_node import json_rows, read, run, stage
 
 SLOT = "permanent"
 

@@ -18,7 +18,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.feed.conftest import PATIENCE, Place, Reader, reading
 from tests.integration.feed.test_conformance_types import OWN_TYPES, SAMPLES, known_types
-from tests.support.frames_reader import MEMORY_LIMIT, described, read_block, write_block
+from tests.support.programs.frames_reader import MEMORY_LIMIT, described, read_block, write_block
 
 ROWS = 5_000  # of the large transaction
 PART = 32 << 10  # bytes of payload in a part
@@ -115,7 +115,7 @@ def in_another_process(frames: list[WalFrames]) -> list[bytes]:
     data = io.BytesIO()
     for part in frames:
         write_block(data, pack(part))
-    command = [sys.executable, "-m", "tests.support.frames_reader"]
+    command = [sys.executable, "-m", "tests.support.programs.frames_reader"]
     answer = io.BytesIO(
         subprocess.run(command, input=data.getvalue(), stdout=subprocess.PIPE, check=True, timeout=PATIENCE).stdout
     )

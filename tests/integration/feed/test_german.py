@@ -21,7 +21,7 @@ from server.cli.doctor import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, started
 from tests.integration.feed.conftest import PATIENCE, Reader, until
-from tests.support.live_stage import run
+from tests.support.nodes.live_node import run
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from server.cli.migrate import migrate
 from tests.conftest import drop_database
 from tests.integration.feed.conftest import Reader, reading
 from tests.oracle.queries import Query
-from tests.support.live_stage import json_rows, read, run, stage, until
+from tests.support.nodes.live_node import json_rows, read, run, stage, until
 
 LATER = Query("later", {}, json_rows("select * from later order by id"))
 TORN = Query("torn", {}, json_rows("select * from torn order by id"))

@@ -12,7 +12,7 @@ from tests.conftest import fresh_database
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.feed.test_failover import SLOT, primary, standby_of
 from tests.oracle.queries import Query
-from tests.support.live_stage import Stage, json_rows, read, run, stage, until
+from tests.support.nodes.live_node import Stage, json_rows, read, run, stage, until
 
 __all__ = ["primary"]
 

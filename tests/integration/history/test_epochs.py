@@ -16,8 +16,8 @@ from engine.lsn import format_lsn, parse_lsn
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
 from tests.integration.conftest import Place
-from tests.support.channel_nodes import PATIENCE, connect, node, read, run, until
-from tests.support.live_stage import drop_slot
+from tests.support.nodes.channel_node import PATIENCE, connect, node, read, run, until
+from tests.support.nodes.live_node import drop_slot
 
 
 async def test_a_position_only_counts_in_its_epoch(place: Place) -> None:

@@ -10,7 +10,7 @@ import pytest
 from engine.channels.core.model import Member, MessageTooLargeError, Publication
 from engine.errors import InvalidQueryError
 from tests.integration.conftest import Place
-from tests.support.channel_nodes import connect, node, read, run
+from tests.support.nodes.channel_node import connect, node, read, run
 
 
 async def test_history_with_a_filter_brings_so_many_that_match(place: Place) -> None:

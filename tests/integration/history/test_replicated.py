@@ -8,7 +8,7 @@ import pytest
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.support.channel_nodes import node, read, run, until
+from tests.support.nodes.channel_node import node, read, run, until
 
 TABLES = (
     "realtime.messages, realtime.message_ids, realtime.commits, realtime.expired, realtime.epochs, realtime.settings, "

@@ -19,7 +19,7 @@ from engine.live.planning_budget import PLANNING, PlanningBudget
 from engine.postgres.errors import TableLockedError
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from tests.oracle.queries import Query
-from tests.support.live_stage import QUICK, json_rows, open_transaction, run, stage
+from tests.support.nodes.live_node import QUICK, json_rows, open_transaction, run, stage
 
 TABLE = """
 create table t (id int primary key, body text, n int);

@@ -14,7 +14,7 @@ from engine.errors import RealtimeError
 from engine.postgres.errors import TableLockedError
 from engine.postgres.read_lanes import Lanes
 from tests.oracle.queries import Query
-from tests.support.live_stage import PATIENCE, QUICK, json_rows, open_transaction, read, run, stage, until
+from tests.support.nodes.live_node import PATIENCE, QUICK, json_rows, open_transaction, read, run, stage, until
 
 TABLES = """
 create table a (id int primary key, x int not null);

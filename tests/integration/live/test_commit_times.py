@@ -8,7 +8,7 @@ from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
 from tests.integration.conftest import Place
 from tests.oracle.queries import Query
-from tests.support.live_stage import Follower, read, run, stage
+from tests.support.nodes.live_node import Follower, read, run, stage
 
 WINDOW = Query(
     "item", {"orderBy": [["id", "asc"]]}, "select to_jsonb(r) from (select id, name from item order by id) r"

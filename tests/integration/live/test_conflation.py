@@ -16,7 +16,7 @@ from engine.live.core.result_set import ResultSet
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import LiveQuery, Subscription
 from tests.oracle.queries import Query
-from tests.support.live_stage import Follower, json_rows, run, stage
+from tests.support.nodes.live_node import Follower, json_rows, run, stage
 
 Pairs = list[tuple[str, bytes]]
 

@@ -8,7 +8,7 @@ import pytest
 from server.cli.local_postgres import LocalPostgres
 from tests.integration.feed.test_obstacle import encoded_database
 from tests.oracle.queries import Query
-from tests.support.live_stage import json_rows, run, stage
+from tests.support.nodes.live_node import json_rows, run, stage
 
 TABLE = (
     "create table t (id int primary key, n int, s text, list text[], doc jsonb)",

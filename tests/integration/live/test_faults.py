@@ -11,7 +11,7 @@ import pytest
 from engine.errors import QueryRejectedError
 from server.cli.local_postgres import LocalPostgres
 from tests.oracle.queries import Query
-from tests.support.live_stage import (
+from tests.support.nodes.live_node import (
     PATIENCE,
     QUICK,
     Follower,

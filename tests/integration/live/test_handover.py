@@ -14,7 +14,17 @@ from engine.live.service import LiveSettings
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.oracle.queries import Query
-from tests.support.live_stage import PATIENCE, Follower, Stage, connect, json_rows, open_transaction, run, stage, until
+from tests.support.nodes.live_node import (
+    PATIENCE,
+    Follower,
+    Stage,
+    connect,
+    json_rows,
+    open_transaction,
+    run,
+    stage,
+    until,
+)
 
 ACCOUNTS = 40
 WRITERS = 4

@@ -13,7 +13,7 @@ import pytest
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from tests.oracle.queries import Query
-from tests.support.live_stage import PATIENCE, QUICK, Stage, connect, held, json_rows, read, run, stage
+from tests.support.nodes.live_node import PATIENCE, QUICK, Stage, connect, held, json_rows, read, run, stage
 
 TABLE = """
 create table t (id int primary key, x int not null);

@@ -11,7 +11,7 @@ from engine.live.core.diff import WindowEvent
 from engine.live.core.shared_query import Subscription
 from engine.live.core.window import Window
 from tests.oracle.queries import Query
-from tests.support.live_stage import Follower, run, stage
+from tests.support.nodes.live_node import Follower, run, stage
 
 ALL = Query("item", {"orderBy": [["id", "asc"]]}, "select to_jsonb(r) from (select id, name from item order by id) r")
 FIRST = Query(

@@ -19,7 +19,7 @@ from engine.postgres.session_settings import connection_options
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
 from tests.oracle.queries import Query
-from tests.support.live_stage import Follower, Stage, json_rows, run, stage, terminate, until
+from tests.support.nodes.live_node import Follower, Stage, json_rows, run, stage, terminate, until
 
 # Nothing is written to the disk but by who waits for it: what the others committed is lost for certain.
 LAZY = {"synchronous_commit": "off", "wal_writer_delay": "10s", "checkpoint_timeout": "1h", "wal_buffers": "16MB"}

@@ -11,7 +11,7 @@ import pytest
 from engine.errors import PermissionDeniedError, PrivilegeLostError
 from engine.query.lost_privileges import grants_lacking
 from tests.oracle.queries import Query
-from tests.support.live_stage import QUICK, json_rows, run, stage, until
+from tests.support.nodes.live_node import QUICK, json_rows, run, stage, until
 
 SETUP = (
     "create schema shop",

@@ -9,7 +9,7 @@ import pytest
 from engine.identity.principal import Principal
 from engine.live.core.result_set import DocumentTooDeepError
 from tests.oracle.queries import Query
-from tests.support.live_stage import QUICK, Stage, json_rows, run, stage
+from tests.support.nodes.live_node import QUICK, Stage, json_rows, run, stage
 
 TABLE = """
 create type pair as (n int, body json);

@@ -15,7 +15,7 @@ from psycopg_pool import PoolTimeout
 from engine.postgres.connection import Database
 from engine.postgres.pool import Pool
 from server.cli.local_postgres import LocalPostgres
-from tests.support.live_stage import PATIENCE, run, terminate, until
+from tests.support.nodes.live_node import PATIENCE, run, terminate, until
 
 
 async def test_the_pauses_between_a_pools_attempts_do_not_grow_with_the_outage(own18: LocalPostgres, dsn: str) -> None:

@@ -11,7 +11,7 @@ from engine.identity.principal import Principal
 from engine.live.core.diff import WindowEvent, apply_changes, list_changes
 from engine.live.core.resume_log import Resume, ResumeLog
 from tests.oracle.queries import Query
-from tests.support.live_stage import QUICK, Follower, Stage, json_rows, run, stage
+from tests.support.nodes.live_node import QUICK, Follower, Stage, json_rows, run, stage
 
 Listed = list[tuple[str, bytes]]
 

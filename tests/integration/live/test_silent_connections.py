@@ -13,7 +13,7 @@ from engine.postgres.connecting import UnansweredError
 from engine.postgres.pool import Pool
 from tests.faultproxy.proxy import FaultProxy
 from tests.oracle.queries import Query
-from tests.support.live_stage import PATIENCE, QUICK, json_rows, run, stage, until
+from tests.support.nodes.live_node import PATIENCE, QUICK, json_rows, run, stage, until
 
 TABLE = (
     "create table t (id int primary key, s text)",

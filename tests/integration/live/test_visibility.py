@@ -9,7 +9,7 @@ import pytest
 from engine.identity.principal import Principal
 from engine.identity.visibility import Visibility
 from tests.oracle.queries import Query
-from tests.support.live_stage import Follower, Stage, json_rows, run, stage, until
+from tests.support.nodes.live_node import Follower, Stage, json_rows, run, stage, until
 
 RED, BLUE = Visibility.of("member", {"org": "red"}, ["org"]), Visibility.of("member", {"org": "blue"}, ["org"])
 INCREMENTAL = Query("t", {"where": [["n", ">", 0]]}, json_rows("select * from t where n > 0 order by id"))

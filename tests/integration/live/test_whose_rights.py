@@ -16,7 +16,7 @@ from engine.postgres.pool import Pool
 from engine.postgres.snapshot_reader import Reader
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.planner import plan_query, reread_instead
-from tests.support.live_stage import run
+from tests.support.nodes.live_node import run
 
 SAFE = "pg_catalog, pg_temp"
 TRAP = "language plpgsql immutable as $$ begin raise exception 'ran as %', current_user; end $$"

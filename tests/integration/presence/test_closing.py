@@ -8,7 +8,7 @@ import pytest
 
 from engine.channels.core.model import ChannelClosedError
 from tests.integration.conftest import Place
-from tests.support.channel_nodes import Listener, node, open_transaction, read, run, until
+from tests.support.nodes.channel_node import Listener, node, open_transaction, read, run, until
 
 
 def kinds(listener: Listener) -> list[str]:

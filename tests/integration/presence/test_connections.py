@@ -17,8 +17,8 @@ from engine.channels.core.model import (
     NodeRemovedError,
 )
 from tests.integration.conftest import Place
-from tests.support.channel_nodes import Listener, Node, node, open_transaction, read, run, until
-from tests.support.live_stage import drop_slot, terminate
+from tests.support.nodes.channel_node import Listener, Node, node, open_transaction, read, run, until
+from tests.support.nodes.live_node import drop_slot, terminate
 
 
 class Ended(Listener):

@@ -10,7 +10,7 @@ import pytest
 from engine.channels.core.delivery.events import iso_time
 from engine.channels.core.model import ChannelFullError, PresenceRefusedError, UnavailableError
 from tests.integration.conftest import Place
-from tests.support.channel_nodes import Listener, node, open_transaction, read, run, until
+from tests.support.nodes.channel_node import Listener, node, open_transaction, read, run, until
 
 ROOM = "presence:lobby"
 

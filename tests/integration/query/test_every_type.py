@@ -24,7 +24,7 @@ from engine.values.nested import array_tokens
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.query.conftest import Oracle, connected
-from tests.support.every_type import KINDS, SETUP, Kind
+from tests.support.values.every_type import KINDS, SETUP, Kind
 
 pytestmark = pytest.mark.long
 

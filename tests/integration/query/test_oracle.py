@@ -14,7 +14,7 @@ from engine.query.compile.to_sql import render_documents
 from engine.query.ir.model import Query
 from engine.query.ir.normalise import normalise
 from tests.integration.query.conftest import Oracle, Row
-from tests.support.query_strategies import predicates, queries
+from tests.support.values.query_strategies import predicates, queries
 
 
 def satisfies(row: Row, conjunction: IndexTerms, table: Table) -> bool:

@@ -17,7 +17,7 @@ from engine.postgres.named_queries import query
 from engine.postgres.snapshot_reader import Reader
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import SqlCache, plan_query
-from tests.support.live_stage import run
+from tests.support.nodes.live_node import run
 
 EVIL = """
 create function {name}(text) returns text language plpgsql immutable as $$ declare r text; begin

@@ -6,8 +6,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.support.listener import write
-from tests.support.rest_api import problem
+from tests.support.clients.list_client import write
+from tests.support.servers.rest_api import problem
 
 REFUSED = "the database refuses it for a reason of its own, which the server's log names; try again later"
 LOCKED = "a table it needs is locked by another session; try again"

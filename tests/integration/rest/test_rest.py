@@ -8,8 +8,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.support.listener import read, write
-from tests.support.rest_api import KEY, LOCAL, api, problem, rest_over
+from tests.support.clients.list_client import read, write
+from tests.support.servers.rest_api import KEY, LOCAL, api, problem, rest_over
 
 
 @pytest.mark.parametrize("path", ["chat:room-123", "chat%3Aroom-123", "a%2Fb", "caf%C3%A9", "with%20space", "100%25"])

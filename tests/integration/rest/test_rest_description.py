@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 
 from server.rest import ENDPOINTS
-from tests.support.listener import write
-from tests.support.rest_api import SOMEBODY
+from tests.support.clients.list_client import write
+from tests.support.servers.rest_api import SOMEBODY
 
 
 def resolve(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

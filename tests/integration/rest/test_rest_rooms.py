@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.support.listener import read, write
-from tests.support.rest_api import SOMEBODY, problem
+from tests.support.clients.list_client import read, write
+from tests.support.servers.rest_api import SOMEBODY, problem
 
 
 async def test_a_room_is_made_read_changed_listed_and_closed(http: httpx.AsyncClient) -> None:

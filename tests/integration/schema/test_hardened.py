@@ -15,7 +15,7 @@ from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import database_on
 from tests.integration.cli.test_cli import realtime, run_sql
-from tests.support.people import company
+from tests.support.clients.users import company
 
 
 @dataclass

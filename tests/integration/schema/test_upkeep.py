@@ -17,7 +17,7 @@ from server.cli.local_postgres import LocalPostgres
 from server.cli.lock_waits import LockTimeoutError, retry_on_locks
 from server.cli.migrate import MigrationError, check_migrated, check_served, migrate
 from tests.conftest import database_on
-from tests.support.processes import ROOT
+from tests.support.servers.processes import ROOT
 
 TABLES = """create table items (id int primary key, title text, secret text);
     create table parts (id int primary key) partition by range (id);

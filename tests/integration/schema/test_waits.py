@@ -17,7 +17,7 @@ from server.cli.lock_waits import LockTimeoutError, retry_on_locks
 from server.cli.migrate import migrate
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.cli.test_cli import run_sql
-from tests.support.processes import PATIENCE, ROOT
+from tests.support.servers.processes import PATIENCE, ROOT
 
 PARTS = 6
 PARTITIONED = "create table parts (id int primary key) partition by range (id);" + ";".join(

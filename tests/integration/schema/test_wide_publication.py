@@ -10,8 +10,8 @@ from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import database_on
 from tests.integration.cli.test_cli import realtime, run_sql
-from tests.support.live_stage import read
-from tests.support.people import company
+from tests.support.clients.users import company
+from tests.support.nodes.live_node import read
 
 
 @pytest.mark.parametrize("what", ["all tables", "tables in schema shop, realtime", "tables in schema realtime"])

@@ -17,9 +17,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.support.listener import slot_name
+from tests.support.clients.list_client import slot_name
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, ServerProcess, start
+from tests.support.servers.processes import PATIENCE, ServerProcess, start
 
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent

@@ -11,9 +11,9 @@ from bunbase import Realtime
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.support.listener import TABLE, slot_name
+from tests.support.clients.list_client import TABLE, slot_name
 from tests.support.ports import free_port
-from tests.support.processes import ServerProcess, serving
+from tests.support.servers.processes import ServerProcess, serving
 
 MakeClient = Callable[..., Realtime]
 

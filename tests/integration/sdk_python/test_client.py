@@ -11,8 +11,8 @@ import pytest
 from bunbase import Encryption, Message, Realtime, RealtimeError, Snapshot, User
 
 from tests.integration.sdk_python.conftest import MakeClient
-from tests.support.listener import read, write
-from tests.support.processes import PATIENCE, ServerProcess
+from tests.support.clients.list_client import read, write
+from tests.support.servers.processes import PATIENCE, ServerProcess
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,9 @@ import pytest_asyncio
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.support.listener import slot_name
+from tests.support.clients.list_client import slot_name
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, ServerProcess, serving
+from tests.support.servers.processes import PATIENCE, ServerProcess, serving
 
 ROOT = Path(__file__).parents[3]
 TABLES = """

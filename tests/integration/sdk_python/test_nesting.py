@@ -7,8 +7,8 @@ import asyncio
 from bunbase import RealtimeError
 
 from tests.integration.sdk_python.conftest import MakeClient
-from tests.support.listener import write
-from tests.support.processes import PATIENCE
+from tests.support.clients.list_client import write
+from tests.support.servers.processes import PATIENCE
 
 
 def nested(levels: int) -> str:

@@ -14,9 +14,9 @@ from bunbase import Channel, Realtime, RealtimeError, Snapshot
 
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.sdk_python.conftest import MakeClient
-from tests.support.listener import slot_name, write
+from tests.support.clients.list_client import slot_name, write
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, ServerProcess, serving
+from tests.support.servers.processes import PATIENCE, ServerProcess, serving
 
 QUICK: dict[str, Any] = {"reconnect_delay": 0.05, "heartbeat_interval": 0.3, "heartbeat_timeout": 0.5}
 

@@ -15,9 +15,9 @@ from bunbase import AsyncRealtimeServer, Encryption, Message, RealtimeError, Rea
 
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.sdk_python.conftest import MakeClient
-from tests.support.listener import read, slot_name
+from tests.support.clients.list_client import read, slot_name
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, ServerProcess, serving
+from tests.support.servers.processes import PATIENCE, ServerProcess, serving
 
 KEY = "a key of these tests"
 

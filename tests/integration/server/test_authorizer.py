@@ -11,9 +11,9 @@ import pytest
 from engine.identity.principal import Principal
 from server.auth.authorizer import Action, Grant, NameRules, NotAllowedError
 from tests.model.nodes import NodeHere
-from tests.support.listener import write
-from tests.support.processes import PATIENCE
-from tests.support.talkers import TRANSPORTS, talker
+from tests.support.clients.list_client import write
+from tests.support.clients.transports import TRANSPORTS, talker
+from tests.support.servers.processes import PATIENCE
 
 
 class SecretsClosed(NameRules):

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.listener import read, write
-from tests.support.people import company, person, rest, running
-from tests.support.processes import PATIENCE
+from tests.support.clients.list_client import read, write
+from tests.support.clients.users import company, person, rest, running
+from tests.support.servers.processes import PATIENCE
 
 
 async def listed(http: httpx.AsyncClient, count: int) -> list[str]:

@@ -16,9 +16,9 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import drop_database
 from tests.integration.cli.test_cli import realtime
 from tests.integration.server.test_replica_database import answer
-from tests.support.listener import Listener, slot_name
+from tests.support.clients.list_client import Listener, slot_name
 from tests.support.ports import free_port
-from tests.support.processes import serving
+from tests.support.servers.processes import serving
 
 ENCODINGS = [
     ("WIN1252", "Œuvre™ €", "Straße", "日"),

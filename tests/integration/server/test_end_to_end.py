@@ -12,9 +12,9 @@ import pytest
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.support.listener import TABLE, TOP, listener, read, slot_name, write
+from tests.support.clients.list_client import TABLE, TOP, listener, read, slot_name, write
 from tests.support.ports import free_port
-from tests.support.processes import serving
+from tests.support.servers.processes import serving
 
 
 @pytest.fixture(params=[("pg18", "pgoutput"), ("pg15", "pgoutput"), ("pg15", "wal2json")], ids="-".join)

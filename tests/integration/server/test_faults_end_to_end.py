@@ -15,10 +15,10 @@ from websockets.exceptions import ConnectionClosed
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
 from tests.faultproxy.proxy import FaultProxy
-from tests.support.listener import TABLE, TOP, listener, slot_name
-from tests.support.live_stage import PATIENCE, held, read, run, until
+from tests.support.clients.list_client import TABLE, TOP, listener, slot_name
+from tests.support.nodes.live_node import PATIENCE, held, read, run, until
 from tests.support.ports import free_port
-from tests.support.processes import serving, start
+from tests.support.servers.processes import serving, start
 
 SETTINGS = {
     "fsync": "off",

@@ -8,10 +8,10 @@ import json
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.support.hostile_client import TABLES, Hostile
-from tests.support.listener import TOP, listener, slot_name, write
+from tests.support.clients.hostile import TABLES, Hostile
+from tests.support.clients.list_client import TOP, listener, slot_name, write
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, serving
+from tests.support.servers.processes import PATIENCE, serving
 
 
 @pytest.mark.long

@@ -12,9 +12,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from server.app.memory import give_back, resident
-from tests.support.listener import slot_name
+from tests.support.clients.list_client import slot_name
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, ServerProcess, serving
+from tests.support.servers.processes import PATIENCE, ServerProcess, serving
 
 CONNECTIONS = 4
 CHANNEL = "db:collection:messages"

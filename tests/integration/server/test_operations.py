@@ -17,10 +17,10 @@ from websockets.asyncio.client import connect
 
 from server.cli.migrate import MigrationError, check_served, migrate
 from tests.integration.channels.test_blocked import holding, set_read_only
-from tests.support.listener import listener, slot_name
-from tests.support.live_stage import read, run, until
+from tests.support.clients.list_client import listener, slot_name
+from tests.support.nodes.live_node import read, run, until
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, ROOT, ServerProcess, serving, start
+from tests.support.servers.processes import PATIENCE, ROOT, ServerProcess, serving, start
 
 
 async def problem(server: ServerProcess) -> str:

@@ -17,10 +17,10 @@ import psycopg
 import pytest
 
 from tests.integration.channels.test_session_settings import HOSTILE, set_all
-from tests.support.listener import TOP, listener, slot_name
-from tests.support.live_stage import read, run
+from tests.support.clients.list_client import TOP, listener, slot_name
+from tests.support.nodes.live_node import read, run
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, serving, start
+from tests.support.servers.processes import PATIENCE, serving, start
 
 
 @pytest.fixture

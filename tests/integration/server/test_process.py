@@ -17,9 +17,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from server.app.listening import ServeError, listen, listen_near
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database, postgres_18, started
-from tests.support.listener import TABLE, TOP, listener, read, slot_name, write
+from tests.support.clients.list_client import TABLE, TOP, listener, read, slot_name, write
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, serving, start
+from tests.support.servers.processes import PATIENCE, serving, start
 
 
 async def test_after_a_kill_a_new_process_takes_the_slot_over_and_misses_nothing(table: str) -> None:
@@ -62,7 +62,7 @@ async def test_a_server_that_cannot_go_on_says_so_ends_and_is_followed_by_one_th
     port, slot = free_port(), slot_name()
     subscribe = {"type": "subscribe", "channel": "room"}
     faulty = await start(
-        "serve", "--dsn", database, port=port, config={"slot_name": slot}, module="tests.support.failing"
+        "serve", "--dsn", database, port=port, config={"slot_name": slot}, module="tests.support.servers.failing"
     )
     await faulty.healthy()
     async with asyncio.timeout(PATIENCE), connect(faulty.websocket) as client:

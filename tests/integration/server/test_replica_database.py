@@ -15,9 +15,9 @@ from websockets.asyncio.client import ClientConnection
 from engine.postgres.connecting import ReplicaRoleError, connect, connect_now
 from server.app.settings import Settings
 from server.cli.doctor import diagnose
-from tests.support.listener import TABLE, TOP, listener, slot_name, write
+from tests.support.clients.list_client import TABLE, TOP, listener, slot_name, write
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, serving
+from tests.support.servers.processes import PATIENCE, serving
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from websockets.asyncio.client import connect
 from websockets.frames import CloseCode
 
 from tests.integration.conftest import Place
-from tests.support.listener import read, write
-from tests.support.people import Person, company, person, rest, running
-from tests.support.processes import ServerProcess
+from tests.support.clients.list_client import read, write
+from tests.support.clients.users import Person, company, person, rest, running
+from tests.support.servers.processes import ServerProcess
 
 
 @asynccontextmanager

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.listener import write
-from tests.support.people import running
-from tests.support.talkers import TRANSPORTS, Talker, talker
+from tests.support.clients.list_client import write
+from tests.support.clients.transports import TRANSPORTS, Talker, talker
+from tests.support.clients.users import running
 
 LISTS = 12
 ROWS = 40

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from server.protocol.msgpack import json_of, packed, packed_fields, packed_snapshot
 from server.protocol.server_messages import snapshot_head, snapshot_tail
 from server.protocol.validation import InvalidMessageError
-from tests.support.listener import write
-from tests.support.people import running
-from tests.support.talkers import SocketTalker, talker
+from tests.support.clients.list_client import write
+from tests.support.clients.transports import SocketTalker, talker
+from tests.support.clients.users import running
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none()

@@ -12,10 +12,18 @@ from websockets.asyncio.client import connect
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.support.listener import write
-from tests.support.people import running
-from tests.support.processes import PATIENCE, ServerProcess
-from tests.support.talkers import Message, PollTalker, SocketTalker, StreamTalker, Talker, open_stream, talker
+from tests.support.clients.list_client import write
+from tests.support.clients.transports import (
+    Message,
+    PollTalker,
+    SocketTalker,
+    StreamTalker,
+    Talker,
+    open_stream,
+    talker,
+)
+from tests.support.clients.users import running
+from tests.support.servers.processes import PATIENCE, ServerProcess
 
 TABLE = """
 create table n (id int primary key, v numeric, b bigint not null, j jsonb);

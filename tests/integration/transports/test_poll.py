@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.listener import write
-from tests.support.people import rest, running
-from tests.support.processes import PATIENCE
-from tests.support.talkers import PollTalker, talker
+from tests.support.clients.list_client import write
+from tests.support.clients.transports import PollTalker, talker
+from tests.support.clients.users import rest, running
+from tests.support.servers.processes import PATIENCE
 
 
 async def ask(http: httpx.AsyncClient, **body: object) -> dict[str, Any]:

@@ -16,10 +16,10 @@ import pytest
 
 from engine.channels.core.model import Position, parse_position
 from server.transports.sse.event_ids import read_id
-from tests.support.listener import TOP, write
-from tests.support.people import rest, running
-from tests.support.processes import PATIENCE, ServerProcess
-from tests.support.talkers import StreamTalker, open_stream, talker
+from tests.support.clients.list_client import TOP, write
+from tests.support.clients.transports import StreamTalker, open_stream, talker
+from tests.support.clients.users import rest, running
+from tests.support.servers.processes import PATIENCE, ServerProcess
 
 CHANNELS = ("chat:1", "chat:2", "chat:3")
 

@@ -9,9 +9,9 @@ from urllib.parse import quote
 from engine.channels.core.model import Position, parse_position
 from server.transports.sse.event_ids import StreamPosition, write_id
 from tests.integration.transports.test_sse import CHANNELS, Source, fill, positions
-from tests.support.listener import write
-from tests.support.people import rest, running
-from tests.support.processes import PATIENCE
+from tests.support.clients.list_client import write
+from tests.support.clients.users import rest, running
+from tests.support.servers.processes import PATIENCE
 
 EVERYTHING = "&".join(f"channel={name}" for name in CHANNELS)
 

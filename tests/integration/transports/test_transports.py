@@ -9,11 +9,11 @@ import signal
 import httpx
 import pytest
 
-from tests.support.channel_nodes import until
-from tests.support.listener import TOP, read, write
-from tests.support.people import rest, running
-from tests.support.processes import PATIENCE
-from tests.support.talkers import TRANSPORTS, talker
+from tests.support.clients.list_client import TOP, read, write
+from tests.support.clients.transports import TRANSPORTS, talker
+from tests.support.clients.users import rest, running
+from tests.support.nodes.channel_node import until
+from tests.support.servers.processes import PATIENCE
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
 

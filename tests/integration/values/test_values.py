@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.integration.values.conftest import Typed
-from tests.support.value_strategies import EQUATABLE, JSON_ONLY, SORTABLE
+from tests.support.values.value_strategies import EQUATABLE, JSON_ONLY, SORTABLE
 
 _EVERY = SORTABLE | EQUATABLE | JSON_ONLY
 

@@ -17,7 +17,7 @@ from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.filters.filter import compile_filter
 from engine.query.builder.where import WhereParser
 from engine.values.pg_types import Column, TypeInfo
-from tests.support.hostile_client import HUNDREDS
+from tests.support.clients.hostile import HUNDREDS
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from websockets.frames import Opcode
 from engine.channels.core.model import DisconnectedError, KickedError, NodeRemovedError
 from server.ports.limits import ConnectionLimits
 from server.session.session import SessionLimits
-from tests.support.raw_socket import masked, read_frame, reading, slow_client
-from tests.support.rooms import Event, FullError
-from tests.support.serving import Door, closed_after, hear, hear_to_the_end, open_door, say
+from tests.support.clients.raw_socket import masked, read_frame, reading, slow_client
+from tests.support.fakes.channels import Event, FullError
+from tests.support.fakes.server import Door, closed_after, hear, hear_to_the_end, open_door, say
 
 PATIENCE = 60
 

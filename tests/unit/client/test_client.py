@@ -14,8 +14,8 @@ from server.ports.channels import Member
 from server.session.session import Session, SessionLimits
 from server.wire.frame import Frame
 from server.wire.sse_blocks import plain_wire
-from tests.support.rooms import Rooms
-from tests.support.serving import Lists
+from tests.support.fakes.channels import Rooms
+from tests.support.fakes.server import Lists
 
 PATIENCE = 60
 

@@ -12,8 +12,8 @@ from engine.errors import DatabaseUnavailableError
 from engine.identity.principal import Principal
 from engine.live.core.resume_log import Resume
 from server.ports.live_queries import LiveEvent, LiveSubscription
-from tests.support.processes import PATIENCE
-from tests.support.serving import Lists, ListSubscription, open_door
+from tests.support.fakes.server import Lists, ListSubscription, open_door
+from tests.support.servers.processes import PATIENCE
 
 
 class Away(Lists):

@@ -15,8 +15,8 @@ from server.transports.sse import connection as sse
 from server.transports.sse.event_ids import StreamPosition, read_id, write_id
 from server.transports.sse.progress import Key, Progress, WriteState
 from server.wire.frame import Frame, Opened
-from tests.support.archive import Archive, Said
-from tests.support.stream_source import Source
+from tests.support.clients.event_source import Source
+from tests.support.fakes.history import Archive, Said
 
 CHANNELS = ["a", "b", "c"]
 LAST = Position(10**9)

@@ -20,9 +20,9 @@ from server.ports.limits import ConnectionLimits
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State
 from server.session.session import SessionLimits
-from tests.support.processes import PATIENCE
-from tests.support.serving import Door, open_door
-from tests.support.talkers import TRANSPORTS, PollTalker, SocketTalker, StreamTalker, Talker, talker
+from tests.support.clients.transports import TRANSPORTS, PollTalker, SocketTalker, StreamTalker, Talker, talker
+from tests.support.fakes.server import Door, open_door
+from tests.support.servers.processes import PATIENCE
 
 CLIENT_TRANSPORTS = pytest.mark.parametrize("transport", TRANSPORTS)
 

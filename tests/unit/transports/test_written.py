@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.support.processes import PATIENCE
-from tests.support.rooms import Event
-from tests.support.serving import Door, Lists, open_door
-from tests.support.serving import Event as ListEvent
-from tests.support.talkers import TRANSPORTS, talker
+from tests.support.clients.transports import TRANSPORTS, talker
+from tests.support.fakes.channels import Event
+from tests.support.fakes.server import Door, Lists, open_door
+from tests.support.fakes.server import Event as ListEvent
+from tests.support.servers.processes import PATIENCE
 
 
 class Written:

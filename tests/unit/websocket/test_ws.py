@@ -18,8 +18,8 @@ from websockets.frames import Opcode
 from engine.errors import UnknownCollectionError
 from server.ports.limits import ConnectionLimits
 from server.session.session import SessionLimits
-from tests.support.raw_socket import handshake, masked, read_frame
-from tests.support.serving import Door, closed_after, hear, hear_to_the_end, open_door, say, subscribe
+from tests.support.clients.raw_socket import handshake, masked, read_frame
+from tests.support.fakes.server import Door, closed_after, hear, hear_to_the_end, open_door, say, subscribe
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -15,7 +15,7 @@ from server.transports.websocket.assembler import Message
 from server.transports.websocket.connection import WebSocketConnection
 from server.wire.encoder import binary_frame, text_frame
 from server.wire.frame import Frame
-from tests.support.serving import open_door
+from tests.support.fakes.server import open_door
 
 LARGEST = 20 * 1024 * 1024
 LIMITS = ConnectionLimits(message_size=LARGEST, message_hard_cap=LARGEST, buffer_size=2 * LARGEST, backlog=4 * LARGEST)

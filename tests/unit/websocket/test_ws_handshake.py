@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import pytest
 from websockets.frames import Opcode
 
-from tests.support.processes import PATIENCE
-from tests.support.raw_socket import masked, read_frame
-from tests.support.serving import Door, open_door
+from tests.support.clients.raw_socket import masked, read_frame
+from tests.support.fakes.server import Door, open_door
+from tests.support.servers.processes import PATIENCE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

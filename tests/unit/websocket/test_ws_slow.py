@@ -9,8 +9,8 @@ import pytest
 from websockets.frames import Opcode
 
 from server.ports.limits import ConnectionLimits
-from tests.support.raw_socket import handshake, masked, read_frame, reading, slow_client
-from tests.support.serving import closed_after, hear, hear_to_the_end, open_door, subscribe
+from tests.support.clients.raw_socket import handshake, masked, read_frame, reading, slow_client
+from tests.support.fakes.server import closed_after, hear, hear_to_the_end, open_door, subscribe
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,9 +6,9 @@ import asyncio
 import json
 
 from server.ports.limits import ConnectionLimits
-from tests.support.raw_socket import read_frame, reading, slow_client
-from tests.support.rooms import Event
-from tests.support.serving import open_door
+from tests.support.clients.raw_socket import read_frame, reading, slow_client
+from tests.support.fakes.channels import Event
+from tests.support.fakes.server import open_door
 
 
 async def test_a_high_message_overtakes_a_backlog_of_low_ones_and_each_channel_keeps_its_order() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 
-from tests.support.processes import PATIENCE
+from tests.support.servers.processes import PATIENCE
 
 __all__ = ["TABLES", "Hostile"]
 

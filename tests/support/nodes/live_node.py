@@ -22,7 +22,7 @@ from engine.lsn import parse_lsn
 from engine.postgres.session_settings import connection_options
 from tests.oracle.arena import Client
 from tests.oracle.queries import Query
-from tests.support.stream_and_live import StreamAndLive
+from tests.support.nodes.stream_and_live import StreamAndLive
 
 PATIENCE = 60
 """Seconds after which a test that waits for something has failed."""

@@ -19,8 +19,8 @@ from server.session.session import Greeting, Session, SessionLimits
 from server.transports.sse.connection import SseConnection
 from server.transports.sse.event_ids import read_id
 from server.transports.sse.request import read_request
-from tests.support.archive import EPOCH, Archive
-from tests.support.serving import Lists
+from tests.support.fakes.history import EPOCH, Archive
+from tests.support.fakes.server import Lists
 
 
 class Keeper:

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from tests.support.processes import PATIENCE
+from tests.support.servers.processes import PATIENCE
 
 TRANSPORTS = ("websocket", "msgpack", "sse", "poll")
 Message = dict[str, Any]

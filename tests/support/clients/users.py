@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.support.listener import slot_name
+from tests.support.clients.list_client import slot_name
+from tests.support.clients.transports import Message, SocketTalker
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, ServerProcess, serving
-from tests.support.talkers import Message, SocketTalker
+from tests.support.servers.processes import PATIENCE, ServerProcess, serving
 
 
 class Person(SocketTalker):

@@ -32,7 +32,7 @@ from server.session.session import Greeting, Session, SessionLimits
 from server.transports.http_routes import transport_routes
 from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.connection import WebSocketConnection
-from tests.support.rooms import Rooms
+from tests.support.fakes.channels import Rooms
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.support.processes import PATIENCE, ServerProcess
+from tests.support.servers.processes import PATIENCE, ServerProcess
 
 TABLE = """
 create table messages (id int primary key, room text not null, body text, likes int not null default 0);

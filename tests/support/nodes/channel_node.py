@@ -19,7 +19,7 @@ from engine.feed.settings import DecoderName, FeedSettings
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.session_settings import connection_options
-from tests.support.stream_and_live import StreamAndLive
+from tests.support.nodes.stream_and_live import StreamAndLive
 
 PATIENCE = 60
 """Seconds after which a test that waits for something has failed."""

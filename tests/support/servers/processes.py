@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.preloaded import ROOT, Forked, fork
+from tests.support.servers.preloaded import ROOT, Forked, fork
 
 __all__ = ["PATIENCE", "ROOT", "ServerProcess", "serving", "start"]
 

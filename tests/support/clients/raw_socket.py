@@ -10,7 +10,7 @@ from typing import cast
 
 from websockets.frames import Opcode
 
-from tests.support.serving import Door
+from tests.support.fakes.server import Door
 
 
 async def handshake(door: Door, query: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

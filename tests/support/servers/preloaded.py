@@ -3,8 +3,8 @@
 Starting an interpreter and loading the modules takes most of the processor time of a short test. A fork of a process that
 has done so is as new as any other: its own memory, descriptors, environment and signal handlers.
 
-Run as ``python -m tests.support.preloaded`` this module is that process. It reads requests from the socket on its standard
-input and ends, with every server it has forked, when that is closed. See :func:`fork`.
+Run as ``python -m tests.support.servers.preloaded`` this module is that process. It reads requests from the socket on its
+standard input and ends, with every server it has forked, when that is closed. See :func:`fork`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LOADED = ("server.cli.main", "server.app.server", "server.cli.migrate", "server.demo")
 """What is loaded before there is anything to do, with all that these import."""
 

@@ -1,0 +1,1 @@
+"""Clients of a server, over each transport, with and without a library."""

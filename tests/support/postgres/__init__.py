@@ -1,0 +1,1 @@
+"""PostgreSQL in a container, and what its WAL holds."""

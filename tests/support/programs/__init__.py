@@ -1,0 +1,1 @@
+"""What tests run as a process of its own that is no server."""

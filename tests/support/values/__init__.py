@@ -1,0 +1,1 @@
+"""Values and queries of every type, all of them or at random."""
