@@ -18,7 +18,7 @@ import msgspec
 from engine.catalog.load import Catalog, Table
 from engine.live.core.outcome import AT_ONCE, DISAGREEING, READ_AGAIN, DdlNote, Outcome, work_of
 from engine.live.core.shared_query import LiveQuery
-from engine.live.core.table import LiveTable, RowUnknownError
+from engine.live.core.table_windows import RowUnknownError, TableWindows
 from engine.live.core.window import Window
 from engine.lsn import Lsn
 from engine.postgres.snapshot_reader import ReadResult
@@ -42,7 +42,7 @@ class _Route:
     """Where changes of one relation go."""
 
     oid: int
-    live: LiveTable | None
+    live: TableWindows | None
     rereads: set[LiveQuery]
 
 
@@ -60,9 +60,9 @@ class Dispatcher:
         self._tail = tail
         self.position: Lsn = 0
         self._passed: Lsn = 0  # the same in this history, which may have begun below what another had reached
-        self._tables: dict[int, LiveTable] = {}
+        self._tables: dict[int, TableWindows] = {}
         self._rereads: dict[int, set[LiveQuery]] = {}
-        self._owners: dict[Window, tuple[LiveQuery, LiveTable]] = {}
+        self._owners: dict[Window, tuple[LiveQuery, TableWindows]] = {}
         self._dirty: dict[Window, None] = {}  # the windows that the transaction has changed, in order
         self._catching_up: dict[Window, ReadResult] = {}
         self._routes: dict[Relation, _Route] = {}
@@ -127,7 +127,7 @@ class Dispatcher:
                 window.mark_broken("the table's definition changed")
                 self._retire(window)
 
-    def _unapplied(self, live: LiveTable, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
+    def _unapplied(self, live: TableWindows, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
         """A change could not be applied to the windows of a table, so they are read again."""
         if isinstance(problem, RowUnknownError):
             log.warning(READ_AGAIN, extra={"collection": live.table.collection, "error": str(problem)})
@@ -135,7 +135,7 @@ class Dispatcher:
             outcome.disagree(live.table, problem)
         self._break(live, skip, str(problem))
 
-    def _break(self, live: LiveTable, skip: set[Window], reason: str) -> None:
+    def _break(self, live: TableWindows, skip: set[Window], reason: str) -> None:
         for window in list(live.windows):
             if window not in skip:
                 window.mark_broken(reason)
@@ -294,10 +294,10 @@ class Dispatcher:
             del self._tables[live.table.oid]
             self._routes.clear()
 
-    def _live_table(self, table: Table) -> LiveTable:
+    def _live_table(self, table: Table) -> TableWindows:
         live = self._tables.get(table.oid)
         if live is None or live.table is not table:
-            live = LiveTable(table)
+            live = TableWindows(table)
             self._tables[table.oid] = live
             self._routes.clear()
         return live

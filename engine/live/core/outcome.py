@@ -12,7 +12,7 @@ import msgspec
 from engine.catalog.load import Table
 from engine.live.core.diff import DocChange
 from engine.live.core.shared_query import LiveQuery
-from engine.live.core.table import RelationChangedError
+from engine.live.core.table_windows import RelationChangedError
 from engine.lsn import Lsn
 from engine.values.labels import UnknownLabelError
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine.live.core.window import Row, Window
     from engine.transaction import Change, Relation, Value
 
-__all__ = ["LiveTable", "RelationChangedError", "RowUnknownError"]
+__all__ = ["RelationChangedError", "RowUnknownError", "TableWindows"]
 
 Arrange = Callable[[tuple["Value", ...]], "Row"]
 
@@ -34,7 +34,7 @@ class RowUnknownError(Exception):
     """The stream does not identify the row that changed."""
 
 
-class LiveTable:
+class TableWindows:
     """The incremental windows of one table, and which ``rows`` they hold. Plain state, no I/O."""
 
     def __init__(self, table: Table) -> None:
