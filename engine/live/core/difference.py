@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from engine.live.core.diff import ADDED, MODIFIED, REMOVED, DocChange
 from engine.live.core.past import Past
 from engine.live.core.places import Places
+from engine.live.core.rows import Identity, Row, SortKey
 
 if TYPE_CHECKING:
-    from engine.live.core.row_index import Identity
-    from engine.live.core.window import Row, SortKey
     from engine.query.compile.plan import IncrementalPlan
 
 __all__ = ["Difference"]

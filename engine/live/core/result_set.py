@@ -9,7 +9,7 @@ from engine.errors import QueryRejectedError
 from engine.values.nesting import MAX_LEVELS, may_be_too_deep, too_deep_field
 
 if TYPE_CHECKING:
-    from engine.live.core.window import Row
+    from engine.live.core.rows import Row
     from engine.query.compile.plan import IncrementalPlan
     from engine.transaction import Value
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
-if TYPE_CHECKING:
-    from engine.live.core.window import Window
+from engine.live.core.rows import Identity
 
-__all__ = ["Identity", "RowIndex"]
+__all__ = ["RowIndex"]
 
-Identity = bytes | tuple[bytes, ...]
+WindowT = TypeVar("WindowT")
 
 
-class RowIndex:
+class RowIndex(Generic[WindowT]):
     """Windows by the replica identity of the rows they hold. Most rows are in one window, which then stands for itself."""
 
     __slots__ = ("_windows",)
 
     def __init__(self) -> None:
-        self._windows: dict[Identity, Window | set[Window]] = {}
+        self._windows: dict[Identity, WindowT | set[WindowT]] = {}
 
-    def add(self, identity: Identity, window: Window) -> None:
+    def add(self, identity: Identity, window: WindowT) -> None:
         """``window`` holds the row from now on."""
         found = self._windows.setdefault(identity, window)
         if found is not window:
@@ -30,7 +29,7 @@ class RowIndex:
             else:
                 self._windows[identity] = {found, window}
 
-    def remove(self, identity: Identity, window: Window) -> None:
+    def remove(self, identity: Identity, window: WindowT) -> None:
         """``window`` no longer holds the row."""
         found = self._windows.get(identity)
         if found is window:
@@ -40,7 +39,7 @@ class RowIndex:
             if not found:
                 del self._windows[identity]
 
-    def windows(self, identity: Identity) -> Iterable[Window]:
+    def windows(self, identity: Identity) -> Iterable[WindowT]:
         """The windows that hold the row, as they are now."""
         found = self._windows.get(identity)
         if found is None:

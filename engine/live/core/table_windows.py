@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, cast
 from engine.catalog.load import layout
 from engine.live.core.matcher import Matcher
 from engine.live.core.row_index import RowIndex
+from engine.live.core.rows import Identity, Row
 from engine.transaction import UNCHANGED, UNKNOWN, Kind
 
 if TYPE_CHECKING:
     from engine.catalog.load import Table
-    from engine.live.core.row_index import Identity
-    from engine.live.core.window import Row, Window
+    from engine.live.core.window import Window
     from engine.transaction import Change, Relation, Value
 
 __all__ = ["RelationChangedError", "RowUnknownError", "TableWindows"]
 
-Arrange = Callable[[tuple["Value", ...]], "Row"]
+Arrange = Callable[[tuple["Value", ...]], Row]
 
 
 class RelationChangedError(Exception):
@@ -40,7 +40,7 @@ class TableWindows:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.windows: set[Window] = set()
-        self.rows = RowIndex()
+        self.rows: RowIndex[Window] = RowIndex()
         self._matcher: Matcher[Window] = Matcher([c.equal for c in table.codecs], [c.sort for c in table.codecs])
         self._arrangements: dict[Relation, Arrange] = {}
         self._identity = _identity_of(table.identity)

@@ -15,22 +15,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import ref
 
 from engine.live.core.diff import DocChange
 from engine.live.core.difference import Difference
 from engine.live.core.past import Past
-from engine.live.core.row_index import Identity, RowIndex
-from engine.transaction import UNCHANGED, UNKNOWN, Value
+from engine.live.core.row_index import RowIndex
+from engine.live.core.rows import Identity, Row, SortKey
+from engine.transaction import UNCHANGED, UNKNOWN
 
 if TYPE_CHECKING:
     from engine.query.compile.plan import IncrementalPlan
 
 __all__ = ["Window", "read_size"]
-
-SortKey = tuple[Any, ...]
-Row = tuple[Value, ...]
 
 _BEYOND_ALL = float("inf")
 
@@ -64,7 +62,9 @@ class Window:
         "plan",
     )
 
-    def __init__(self, plan: IncrementalPlan, index: RowIndex, dirty: dict[Window, None], slack: int = 10) -> None:
+    def __init__(
+        self, plan: IncrementalPlan, index: RowIndex[Window], dirty: dict[Window, None], slack: int = 10
+    ) -> None:
         self.plan = plan
         self.broken: str | None = None
         self._index = index

@@ -47,7 +47,7 @@ class Plan:
         return repr(row).encode()
 
 
-class StrictIndex(RowIndex):
+class StrictIndex(RowIndex[Window]):
     """Takes each row once, and gives back only what it has."""
 
     def __init__(self) -> None:
