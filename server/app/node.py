@@ -22,6 +22,7 @@ from engine.postgres.pool import check_pooler
 from engine.stream.consumer import StreamDriver
 from server.app.drain import Connections, drain
 from server.app.settings import Settings
+from server.app.version import package_version
 from server.auth.authenticator import AddressAuthenticator
 from server.auth.authorizer import NameRules
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packed_of
@@ -30,8 +31,7 @@ from server.client.shared import SharedServices
 from server.protocol.close_codes import CloseCode
 from server.session.session import Greeting, Session
 from server.transports.http_sessions import HttpSessions
-from server.transports.websocket.connection import WebSocketConnection
-from server.version import package_version
+from server.transports.websocket.websocket_connection import WebSocketConnection
 
 __all__ = ["Node"]
 

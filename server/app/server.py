@@ -23,15 +23,15 @@ from starlette.routing import BaseRoute
 
 from engine.errors import RealtimeError
 from server.app.gc_tuning import tune_gc
-from server.app.http import make_app
+from server.app.http_app import make_app
 from server.app.listening import listen, url_of
 from server.app.memory import give_back
 from server.app.node import Node
 from server.app.settings import Settings
 from server.app.uvicorn_http import HttpProtocol
+from server.app.version import package_version
 from server.rest import Rest
 from server.transports.http_routes import transport_routes
-from server.version import package_version
 
 __all__ = ["NodeFailedError", "serve"]
 

@@ -22,9 +22,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, query_of
-from server.transports.websocket.connection import WebSocketConnection
 from server.transports.websocket.handshake import asks_for_websocket, handshake_key
 from server.transports.websocket.upgrade import RealtimeProtocol
+from server.transports.websocket.websocket_connection import WebSocketConnection
 
 __all__ = ["WEBSOCKET_PATH", "HandshakeHandler", "HttpProtocol"]
 

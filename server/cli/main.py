@@ -20,13 +20,13 @@ from engine.postgres.connecting import connect_now
 from engine.postgres.named_queries import query
 from server.app.logs import configure_logs
 from server.app.settings import Settings, SettingsError, load_settings, unknown_variables
+from server.app.version import package_version
 from server.cli import options
 from server.cli import slots as slots_command
 from server.cli.doctor import diagnose
 from server.cli.lock_waits import LOCK_TIMEOUT, Connection, refuse_standby, retry_on_locks
 from server.cli.migrate import MigrationError, check_migrated, check_served, migrate
 from server.cli.names import find_collection, find_columns, find_role, find_table
-from server.version import package_version
 
 __all__ = ["main"]
 

@@ -27,8 +27,8 @@ from server.client.background import Background
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
 from server.transports.http_sessions import HttpSessions, ended
-from server.transports.sse.connection import GONE_ID
 from server.transports.sse.request import read_request
+from server.transports.sse.sse_connection import GONE_ID
 
 __all__ = ["transport_routes"]
 

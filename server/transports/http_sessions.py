@@ -13,9 +13,9 @@ from server.client.admission import ConnectionAcceptor
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
 from server.session.lifecycle import State
-from server.transports.http.connection import HttpConnection
-from server.transports.polling.connection import PollConnection
-from server.transports.sse.connection import SseConnection
+from server.transports.base.http_connection import HttpConnection
+from server.transports.polling.poll_connection import PollConnection
+from server.transports.sse.sse_connection import SseConnection
 
 __all__ = ["HttpSessions", "ended"]
 

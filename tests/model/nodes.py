@@ -14,7 +14,7 @@ import uvicorn
 
 from engine.feed.settings import DecoderName
 from engine.postgres.errors import UNREADABLE
-from server.app.http import make_app
+from server.app.http_app import make_app
 from server.app.node import Node
 from server.app.settings import Settings
 from server.app.uvicorn_http import HttpProtocol

@@ -16,7 +16,7 @@ from picows import WSAutoPingStrategy, WSUpgradeRequest
 from picows.api import WSProtocol  # type: ignore[attr-defined]
 
 from server.protocol.close_codes import CloseCode
-from server.transports.websocket.connection import WebSocketConnection
+from server.transports.websocket.websocket_connection import WebSocketConnection
 
 __all__ = ["RealtimeProtocol"]
 

@@ -16,9 +16,9 @@ from server.client.admission import Admission
 from server.client.shared import SharedServices
 from server.ports.limits import ConnectionLimits
 from server.session.session import Greeting, Session, SessionLimits
-from server.transports.sse.connection import SseConnection
 from server.transports.sse.event_ids import read_id
 from server.transports.sse.request import read_request
+from server.transports.sse.sse_connection import SseConnection
 from tests.support.fakes.history import EPOCH, Archive
 from tests.support.fakes.server import Lists
 

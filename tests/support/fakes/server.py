@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from engine.errors import InvalidQueryError, QueryRejectedError
 from engine.identity.principal import Principal
 from engine.live.core.resume_log import Resume
-from server.app.http import make_app
+from server.app.http_app import make_app
 from server.app.uvicorn_http import HttpProtocol
 from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.identity import HandshakeRequest, packed_of
@@ -31,7 +31,7 @@ from server.ports.observer import WriteObserver
 from server.session.session import Greeting, Session, SessionLimits
 from server.transports.http_routes import transport_routes
 from server.transports.http_sessions import HttpSessions
-from server.transports.websocket.connection import WebSocketConnection
+from server.transports.websocket.websocket_connection import WebSocketConnection
 from tests.support.fakes.channels import Rooms
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.channels.core.model import Position
 from server.ports.limits import ConnectionLimits
-from server.transports.sse import connection as sse
+from server.transports.sse import sse_connection as sse
 from server.transports.sse.event_ids import StreamPosition, read_id, write_id
 from server.transports.sse.progress import Key, Progress, WriteState
 from server.wire.frame import Frame, Opened

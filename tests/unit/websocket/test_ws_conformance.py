@@ -12,7 +12,7 @@ from kosoku import FailureError, run_fuzzingclient
 from server.ports.limits import ConnectionLimits
 from server.session.session import SessionLimits
 from server.transports.websocket.assembler import Message
-from server.transports.websocket.connection import WebSocketConnection
+from server.transports.websocket.websocket_connection import WebSocketConnection
 from server.wire.encoder import binary_frame, text_frame
 from server.wire.frame import Frame
 from tests.support.fakes.server import open_door

@@ -35,7 +35,7 @@ def make_app(status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute
         return JSONResponse(now, code, headers={"Cache-Control": "no-store"})
 
     async def upgrade_required(request: Request) -> Response:
-        refused = request.scope.get("state", {}).get("refused")  # by server.http_protocol
+        refused = request.scope.get("state", {}).get("refused")  # by server.app.uvicorn_http
         if refused is None:
             text = "this is the WebSocket endpoint, and the request does not ask for a WebSocket"
             refused = HandshakeRejectedError(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426)

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from server.client.admission import Admission
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
-from server.transports.http.connection import HttpConnection, SessionStore
+from server.transports.base.http_connection import HttpConnection, SessionStore
 
 __all__ = ["PollConnection"]
 

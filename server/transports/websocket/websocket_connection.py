@@ -20,8 +20,8 @@ from server.protocol import server_messages
 from server.protocol.client_messages import RequestReference
 from server.protocol.close_codes import CloseCode, may_be_sent
 from server.session.lifecycle import State
-from server.transports.connection import ClientConnection, close_code_of
-from server.transports.stall import StallTimer
+from server.transports.base.client_connection import ClientConnection, close_code_of
+from server.transports.base.stall_timer import StallTimer
 from server.transports.websocket.assembler import Assembler, InvalidFrameError, Message
 from server.transports.websocket.early import EarlyMessages
 from server.transports.websocket.heartbeat import Heartbeat

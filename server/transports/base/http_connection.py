@@ -13,8 +13,8 @@ from server.client.admission import Admission
 from server.protocol import server_messages
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State
-from server.transports.connection import ClientConnection
-from server.transports.http.inbox import Inbox
+from server.transports.base.client_connection import ClientConnection
+from server.transports.base.inbox import Inbox
 from server.wire.encoder import Wire
 
 __all__ = ["HttpConnection", "SessionStore"]

@@ -19,11 +19,11 @@ from engine.channels.core.model import Position, format_position, parse_position
 from server.client.admission import Admission
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State
-from server.transports.http.connection import HttpConnection, SessionStore
+from server.transports.base.http_connection import HttpConnection, SessionStore
+from server.transports.base.stall_timer import StallTimer
 from server.transports.sse.event_ids import StreamPosition
 from server.transports.sse.progress import Key, Progress, WriteState
 from server.transports.sse.request import StreamRequest
-from server.transports.stall import StallTimer
 from server.wire.frame import Frame
 from server.wire.sse_blocks import END, comment, mark, retry
 
