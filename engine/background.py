@@ -17,8 +17,8 @@ log = structlog.get_logger(__name__)
 class Background:
     """Tasks that end with the service called ``name``.
 
-    ``failure`` is the exception of the first task that failed. It is raised in tasks that wait with :meth:`next_move`, and
-    passed to the callbacks of :meth:`on_failure`.
+    ``failure`` is the exception of the first task that failed. It is raised in tasks that wait with :meth:`wait_changed`,
+    and passed to the callbacks of :meth:`on_failure`.
     """
 
     def __init__(self, name: str) -> None:
@@ -35,28 +35,28 @@ class Background:
         task.add_done_callback(self._finished)
         return task
 
-    def on_failure(self, tell: Callable[[BaseException], None]) -> None:
-        """Call ``tell`` with the exception of the first task that fails."""
-        self._callbacks.append(tell)
+    def on_failure(self, callback: Callable[[BaseException], None]) -> None:
+        """Call ``callback`` with the exception of the first task that fails."""
+        self._callbacks.append(callback)
 
     async def stop(self) -> None:
         """Cancel all tasks and wait for their end."""
         await end(self._tasks)
 
-    def moved(self) -> None:
-        """The service has changed: wake the tasks that wait with :meth:`next_move`."""
+    def changed(self) -> None:
+        """The service has changed: wake the tasks that wait with :meth:`wait_changed`."""
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             if not watcher.done():
                 watcher.set_result(None)
 
-    async def next_move(self) -> None:
-        """Wait for :meth:`moved`. Raises ``failure`` if a task has failed."""
+    async def wait_changed(self) -> None:
+        """Wait for :meth:`changed`. Raises ``failure`` if a task has failed."""
         if self.failure is not None:
             raise self.failure
-        moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._watchers.append(moved)
-        await moved
+        watcher: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watchers.append(watcher)
+        await watcher
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -67,4 +67,4 @@ class Background:
             self.failure = failure
             for callback in self._callbacks:
                 callback(failure)
-        self.moved()
+        self.changed()

@@ -203,7 +203,7 @@ def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], publ
         unstreamed=tuple(c for c in every if c.exposed and not c.streamed),
         generated=frozenset(c.name for c in every if c.generated),
         problem=problem,
-        mendable=passing is not None,
+        remediable=passing is not None,
         withheld=withheld,
     )
 

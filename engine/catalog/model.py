@@ -27,7 +27,7 @@ class Table:
     by which UPDATE and DELETE find the old row; empty: rows cannot be followed and only re-reading is possible.
     ``unstreamed`` are exposed columns which the stream lacks. ``stream_columns`` are (name, type oid) of everything
     streamed, by attnum; ``generated`` the names of all generated columns, hidden ones too. ``members``: its own oid and
-    those of all partitions. ``problem``: why it cannot be subscribed to, in plain words; ``mendable``: because the stream
+    those of all partitions. ``problem``: why it cannot be subscribed to, in plain words; ``remediable``: because the stream
     does not bring all of its changes until the publication is corrected or the replica identity, so it passes.
     ``withheld``: because ``realtime_reader`` has lost its privilege on all that was exposed.
     """
@@ -46,7 +46,7 @@ class Table:
     unstreamed: tuple[Column, ...] = ()
     generated: frozenset[str] = frozenset()
     problem: str | None = None
-    mendable: bool = False
+    remediable: bool = False
     withheld: bool = False
     index: Mapping[str, int] = field(init=False, repr=False)
     by_field: Mapping[str, Column] = field(init=False, repr=False)

@@ -22,7 +22,7 @@ from engine.postgres.retry import Pause, error_of, until_done
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import Reader
 
-__all__ = ["CatalogKeeper"]
+__all__ = ["CatalogWatcher"]
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ class _NotVisibleError(Exception):
     """No snapshot shows an announced change yet."""
 
 
-class CatalogKeeper:
+class CatalogWatcher:
     """Loads the catalog, and says whether it has to be loaded again.
 
     Args:

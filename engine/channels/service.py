@@ -175,7 +175,7 @@ class Channels:
     async def stop(self) -> None:
         """Stop everything; subscribers get no event, publishers an error."""
         await self._publisher.close()
-        with contextlib.suppress(TimeoutError):  # what subscribers have heard is to be known to the other nodes
+        with contextlib.suppress(TimeoutError):  # what subscribers have received is to be known to the other nodes
             async with asyncio.timeout(_LAST_RECORDS):
                 await self._recorder.recorded()
         await self._background.stop()
@@ -235,7 +235,7 @@ class Channels:
                 yield
         except psycopg.Error as error:
             log.warning("database_refuses", what=what, error=reason(error))
-            self._schema.hurry()
+            self._schema.look_at_all()
             raise UnavailableError(in_words(error)) from error
 
     # -- connections and presence ----------------------------------------------------------------------------------

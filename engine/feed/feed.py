@@ -134,11 +134,11 @@ class Feed:
         if self._session is not None:
             self._session.doubt()
 
-    def on_reconnect(self, tell: Callable[[], None]) -> None:
-        """Call ``tell`` after each reconnect, before the first event of the new stream: other connections may be dead
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` after each reconnect, before the first event of the new stream: other connections may be dead
         without an error, or lead to another server.
         """
-        self._memory.reconnected.append(tell)
+        self._memory.reconnected.append(callback)
 
     def abandon(self) -> None:
         """The node could not start: on closing, the feed drops its row, and the slot if this process created it.

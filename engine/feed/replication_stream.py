@@ -43,11 +43,11 @@ class Keepalive(NamedTuple):
 class ReplicationStream:
     """A replication connection, from connecting to the end of the stream.
 
-    ``heard``: a message was received since the flag was last reset.
+    ``received``: a message was received since the flag was last reset.
     """
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        self.heard = False
+        self.received = False
         self._connection = connection
         self._pq = connection.pgconn
 
@@ -110,7 +110,7 @@ class ReplicationStream:
             if length == 0:
                 return None
         if length > 0:
-            self.heard = True
+            self.received = True
             if view[0] == 0x77:  # 'w'
                 return bytes(view[_XLOG_HEADER:])
             position, _, reply = _KEEPALIVE.unpack(view)

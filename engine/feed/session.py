@@ -97,7 +97,7 @@ class Session:
         Until the next message the feed's state is not streaming.
         """
         if self._stream is not None and self._streams:
-            self._stream.heard = self._streams = False
+            self._stream.received = self._streams = False
             self._report_state(_DOUBT)
         self._doubt.set()
         self._wake.set()
@@ -136,7 +136,7 @@ class Session:
                 await self._wait_for_room()
                 self._heard = time.monotonic()
             drained = await self._read_slice(stream, decoder)
-            if not self._streams and stream.heard:
+            if not self._streams and stream.received:
                 self._note_streaming()
             wait = self._note_progress()
             if drained:

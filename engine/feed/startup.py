@@ -103,8 +103,8 @@ class Opening:
         try:
             await self._check_history(stream, int(server["timeline"], 16))
             if self._memory.streamed:
-                for tell in self._memory.reconnected:
-                    tell()
+                for callback in self._memory.reconnected:
+                    callback()
             decoder = await self._ready_slot(stream, server)
             decoder.reset()
             await self._check_survival()

@@ -20,7 +20,7 @@ import structlog
 
 from engine.background import Background
 from engine.catalog.load import Catalog, Marks
-from engine.catalog.watcher import CatalogKeeper
+from engine.catalog.watcher import CatalogWatcher
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.outcome import DdlNote
 from engine.live.plan_cache import Planner
@@ -46,7 +46,7 @@ class Definitions:
         self,
         *,
         settings: LiveSettings,
-        catalog: CatalogKeeper,
+        catalog: CatalogWatcher,
         router: Dispatcher,
         planner: Planner,
         refresher: Refresher,
@@ -130,13 +130,13 @@ class Definitions:
             await self._catalog.invalidated()
             async for catalog in self._catalog.reload():
                 await self._use(catalog)
-            # Nothing is awaited in between: a gap that is announced from here on is closed by the snapshot of the next load,
+            # Nothing is awaited in between: what is announced from here on is closed by the snapshot of the next load,
             # which names the transactions that this one's is too early for.
             gaps, self._gaps = self._gaps, set()
             if gaps != set():
                 self.close_gap(gaps)
             self._background.spawn(self._look_after_reload())
-            self._background.moved()
+            self._background.changed()
 
     async def _look_after_reload(self) -> None:
         with contextlib.suppress(*UNREADABLE, psycopg.Error):  # checked again by ``watch``
@@ -161,7 +161,7 @@ class Definitions:
         self._tell(catalog)
 
     def _tell(self, catalog: Catalog) -> None:
-        lacking = [table.problem for table in catalog.by_collection.values() if table.mendable and table.problem]
+        lacking = [table.problem for table in catalog.by_collection.values() if table.remediable and table.problem]
         problem = catalog.problem or (lacking[0] if lacking else None)
         if len(lacking) > 1 and catalog.problem is None:
             problem = f"{problem} (and {len(lacking) - 1} more)"

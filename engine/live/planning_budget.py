@@ -22,7 +22,7 @@ __all__ = ["PLANNING", "PlanningBudget"]
 _AT_ONCE = 2
 _BURST = 5.0
 _RATE = 0.25
-_MOST = 5.0  # for one query: a statement is cut off after so many seconds, so what takes longer is the database
+_MAX_SECONDS = 5.0  # for one query: a statement is cut off after so many seconds, so what takes longer is the database
 
 
 @dataclass(slots=True, eq=False)
@@ -87,7 +87,7 @@ class PlanningBudget:
             self._share_out()
             self._under_way.remove(planning)
             if not passes:
-                self.charge(min(planning.seconds, _MOST))
+                self.charge(min(planning.seconds, _MAX_SECONDS))
 
     def _share_out(self) -> None:
         """Count the time since the last call for the plannings under way."""

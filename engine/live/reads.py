@@ -42,7 +42,7 @@ async def read_plan(reader: Reader, plan: Plan, settings: LiveSettings, *, slow:
     elif plan.limit is None:
         statement = plan.read(settings.max_rows + 1)
     else:
-        statement, most = plan.read(read_size(plan.limit, settings.slack)), None
+        statement, most = plan.read(read_size(plan.limit, settings.spare_rows)), None
     try:
         read = await reader.read(statement, most, slow=slow)
     except psycopg.errors.QueryCanceled as error:

@@ -29,7 +29,7 @@ import psycopg
 import structlog
 
 from engine.background import Background
-from engine.catalog.watcher import CatalogKeeper
+from engine.catalog.watcher import CatalogWatcher
 from engine.errors import (
     PrivilegeLostError,
     QueryRejectedError,
@@ -78,7 +78,7 @@ class Refresher:
         router: Dispatcher,
         reader: Reader,
         planner: Planner,
-        catalog: CatalogKeeper,
+        catalog: CatalogWatcher,
         stream: StreamDriver,
         background: Background,
     ) -> None:
@@ -166,7 +166,7 @@ class Refresher:
             self._fail(query, state, SubscriptionFailedError("the server failed to read this query; its log says why"))
         finally:
             state.task = None
-            self._background.moved()
+            self._background.changed()
 
     async def _attempt(self, query: LiveQuery, state: ReadState, rounds: int) -> bool:
         """One read and its hand-over; False if it has to be retried. Raises the error that ends the query."""
@@ -319,7 +319,7 @@ class Refresher:
             state.ready.set_result(None)
         elif changes := list_changes(before.pairs, query.listing().pairs):
             query.stage(before)
-            query.emit(self.position, changes, committed_at)
+            query.deliver(self.position, changes, committed_at)
             if query.ended:
                 self.forget(query)
         return True

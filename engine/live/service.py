@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 import structlog
 
 from engine.background import Background
-from engine.catalog.watcher import CatalogKeeper
+from engine.catalog.watcher import CatalogWatcher
 from engine.errors import (
     PrivilegeLostError,
 )
@@ -65,9 +65,9 @@ class LiveQueries:
         self._background = Background("live queries")
         self._stream = stream
         self._reader = reader
-        self._router = Dispatcher(stream.tail, self.settings.max_rows, self.settings.slack)
+        self._router = Dispatcher(stream.tail, self.settings.max_rows, self.settings.spare_rows)
         self._planner = Planner(self._reader, self.settings.plan_bytes)
-        self._catalog = CatalogKeeper(reader, self.settings.stream_generated)
+        self._catalog = CatalogWatcher(reader, self.settings.stream_generated)
         self._refresher = Refresher(
             settings=self.settings,
             router=self._router,
@@ -114,9 +114,9 @@ class LiveQueries:
         """The exception that ended the service; None while it runs."""
         return self._background.failure
 
-    def on_failure(self, tell: Callable[[BaseException], None]) -> None:
-        """Call ``tell`` if an exception ends the service; queries are not read again then."""
-        self._background.on_failure(tell)
+    def on_failure(self, callback: Callable[[BaseException], None]) -> None:
+        """Call ``callback`` if an exception ends the service; queries are not read again then."""
+        self._background.on_failure(callback)
 
     @property
     def position(self) -> Lsn:
@@ -142,7 +142,7 @@ class LiveQueries:
             "linger_bytes": self._queries.lingering_weight,
         }
 
-    async def settled(self, position: Lsn) -> None:
+    async def caught_up(self, position: Lsn) -> None:
         """Wait until every commit before ``position`` has been applied and no query waits for a read.
 
         Raises ``failure`` if the service has failed.
@@ -151,7 +151,7 @@ class LiveQueries:
             if self._stream.passed < position:
                 await self._stream.changed()
             else:
-                await self._background.next_move()
+                await self._background.wait_changed()
 
     # -- subscribing -----------------------------------------------------------------------------------------------
 

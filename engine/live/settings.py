@@ -15,8 +15,8 @@ class LiveSettings:
     ``plan_bytes``: bytes of plans, and as many again of checked SQL; all three as estimated.
     ``reread_interval``: a re-read query runs at most once per this many seconds. ``clock_interval``: seconds between
     re-runs of a query that depends on the time. ``max_rows``: rows a query without limit may have; ``max_bytes``: what
-    those of clients' own SQL may have together. ``slack``: spare rows beyond a limit, at least; more (half the limit, up
-    to 500) for larger limits. ``readers``: database connections for reads. ``read_timeout_ms``: longest time of a read;
+    those of clients' own SQL may have together. ``spare_rows``: rows kept beyond a limit, at least; more (half the limit,
+    up to 500) for larger limits. ``readers``: database connections for reads. ``read_timeout_ms``: longest time of a read;
     ``quick_timeout_ms``: longest time before it is moved to the slow lane (see
     :mod:`engine.postgres.read_lanes`); ``lock_timeout_ms``: longest time of one wait for a lock. ``slow_pause``:
     seconds at most between two attempts of a query that does not end within ``read_timeout_ms`` any more.
@@ -31,7 +31,7 @@ class LiveSettings:
     clock_interval: float = 1.0
     max_rows: int = 10_000
     max_bytes: int = 32 << 20
-    slack: int = 10
+    spare_rows: int = 10
     watch_interval: float = 10.0
     readers: int = 8
     read_timeout_ms: int = 30_000

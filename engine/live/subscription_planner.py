@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import psycopg
 
-from engine.catalog.watcher import CatalogKeeper
+from engine.catalog.watcher import CatalogWatcher
 from engine.errors import (
     DatabaseUnavailableError,
     InvalidQueryError,
@@ -34,7 +34,7 @@ _CUT_OFF = 3  # times the check of a query may be cut off before the query is re
 class SubscriptionPlanner:
     """See the module."""
 
-    def __init__(self, planner: Planner, catalog: CatalogKeeper, reader: Reader, stream: StreamDriver) -> None:
+    def __init__(self, planner: Planner, catalog: CatalogWatcher, reader: Reader, stream: StreamDriver) -> None:
         self._planner = planner
         self._catalog = catalog
         self._reader = reader

@@ -123,7 +123,7 @@ class UnansweredError(psycopg.OperationalError):
 class ReplicaRoleError(psycopg.OperationalError):
     """The session has ``session_replication_role = replica``, and its role may not change that.
 
-    ``reason``: that in words; ``remedy``: the SQL that mends it.
+    ``reason``: that in words; ``remedy``: the SQL that removes the cause.
     """
 
     def __init__(self, role: str) -> None:
@@ -150,12 +150,12 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
         answer_timeout: seconds to wait for the server while nothing arrives; then the connection is closed and
             ``UnansweredError`` raised. None: no limit.
         asked: since when an answer, or more of it, is awaited, by the event loop's clock; None if none is.
-        heard: when the last answer came, by the same clock; ``opened``: when it was opened.
+        answered: when the last answer came, by the same clock; ``opened``: when it was opened.
     """
 
     answer_timeout: float | None = None
     asked: float | None = None
-    heard: float = 0.0
+    answered: float = 0.0
     opened: float = 0.0
     _ending: asyncio.TimerHandle | None = None
     _silent: str | None = None  # why it was ended
@@ -176,7 +176,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
         finally:
             word.cancel()
         connection.answer_timeout = answer_timeout
-        connection.opened = connection.heard = loop.time()
+        connection.opened = connection.answered = loop.time()
         return connection
 
     async def wait(self, gen: PQGen[RV], interval: float = _LOOK_EVERY, timeout: float | None = None) -> RV:
@@ -199,7 +199,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
             if self._ending is not None:
                 self._ending.cancel()
             self.asked = None
-            self.heard = loop.time()
+            self.answered = loop.time()
 
     def _heard(self, gen: PQGen[RV], clock: Callable[[], float]) -> PQGen[RV]:
         """``gen``, noting when something arrives: a large answer may take long on a slow way."""

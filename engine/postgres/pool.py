@@ -221,7 +221,7 @@ class Pool:
 
     async def _look(self, connection: _Own) -> None:
         """Raise unless ``connection``, which is about to be handed out, works."""
-        if asyncio.get_running_loop().time() - connection.heard < self._fresh:
+        if asyncio.get_running_loop().time() - connection.answered < self._fresh:
             return
         connection.answer_timeout = self._limit + _MARGIN if self._pooled else self._quick
         self._in_use.add(connection)

@@ -26,6 +26,7 @@ from engine.query.builder.parse import parse_query
 from engine.query.compile.documents import projection
 from engine.query.compile.plan import IncrementalPlan, NotIncremental, compile_incremental
 from engine.query.compile.to_sql import render_reread
+from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.model import Query
 from engine.query.ir.normalise import normalise
 from engine.query.ir.reread_plan import ReReadPlan
@@ -37,7 +38,7 @@ from engine.query.sql.check import Bound, CheckedSql, SqlCache, bind, check_sql
 from engine.query.sql.dry_run import SqlSession, sql_session
 from engine.query.sql.lexer import tokenize
 from engine.query.sql.reread import reread_sql
-from engine.query.sql.to_predicate import NotOneTableError, is_number
+from engine.query.sql.to_predicate import is_number
 from engine.query.sql.to_query import query_of
 
 __all__ = ["SqlCache", "plan_query", "reread_instead"]
@@ -47,7 +48,7 @@ _LITERAL_CASTS = frozenset({"int8", "int4", "float8", "numeric"})
 
 
 # As many as the builder allows.
-_MOST_VALUES = 1_000
+_MAX_VALUES = 1_000
 
 
 async def plan_query(
@@ -168,7 +169,7 @@ async def _plan_sql(
         bound = await bind(session, checked, spec.get("params", []))
     try:
         query = await aside(lambda: _as_query(checked, bound, table), len(checked.sql))
-    except NotOneTableError as error:
+    except NotIncrementalError as error:
         reason = str(error)
         return await _reread_sql(await aside(lambda: reread_sql(checked, bound, reason), len(checked.sql)), connection)
     return _plan_query(await canonicalise(query, table, connection), table)
@@ -188,24 +189,24 @@ async def _checked(session: SqlSession, sql: str, catalog: Catalog, cache: SqlCa
 
 
 def _as_query(checked: CheckedSql, bound: Bound, table: Table) -> Query:
-    """The SQL as a :class:`Query`. Raises ``NotOneTableError`` if it is more, or if its operators are not the built-in
+    """The SQL as a :class:`Query`. Raises ``NotIncrementalError`` if it is more, or if its operators are not the built-in
     ones.
     """
-    if checked.reads_clock or bound.moments:
-        raise NotOneTableError("the query depends on the clock")
+    if checked.reads_clock or bound.special_times:
+        raise NotIncrementalError("the query depends on the clock")
     unusual = next((token for token in checked.tokens if token.kind == "number" and not is_number(token.text)), None)
     if unusual is not None:  # 0x1F and 1_000 are read as something else by sqlglot
-        raise NotOneTableError(f"the query has the number {unusual.text}")
+        raise NotIncrementalError(f"the query has the number {unusual.text}")
     query = query_of(checked.select, checked.tables, checked.types, bound.values, bound.params)
     if checked.dependencies != {table.oid}:
-        raise NotOneTableError("the query does not read exactly one table")
+        raise NotIncrementalError("the query does not read exactly one table")
     for function in checked.functions:
         if not function.built_in:
-            raise NotOneTableError(f"the query calls {function.name}()")
+            raise NotIncrementalError(f"the query calls {function.name}()")
         if function.oid in checked.tree.calls and function.name not in _LITERAL_CASTS:
-            raise NotOneTableError(f"the query calls {function.name}()")
-    if len(literals(query, table)) > _MOST_VALUES:
-        raise NotOneTableError(f"the query has more than {_MOST_VALUES} values")
+            raise NotIncrementalError(f"the query calls {function.name}()")
+    if len(literals(query, table)) > _MAX_VALUES:
+        raise NotIncrementalError(f"the query has more than {_MAX_VALUES} values")
     return query
 
 

@@ -71,7 +71,7 @@ def refuse_problem(table: Table) -> None:
         return
     if table.withheld:
         raise PrivilegeLostError
-    refused = SubscriptionFailedError if table.mendable else PermissionDeniedError
+    refused = SubscriptionFailedError if table.remediable else PermissionDeniedError
     raise refused(f'"{table.collection}" cannot be subscribed to: {table.problem}')
 
 

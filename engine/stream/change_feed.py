@@ -40,6 +40,6 @@ class ChangeFeed(Protocol):
         """Another connection to the server was found dead, without an error from the server."""
         ...
 
-    def on_reconnect(self, tell: Callable[[], None]) -> None:
-        """Call ``tell`` after each reconnect to the server, before the first event of the new stream."""
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` after each reconnect to the server, before the first event of the new stream."""
         ...

@@ -91,9 +91,9 @@ class StreamDriver:
         """The exception that ended the driver; None while it runs."""
         return self._background.failure
 
-    def on_failure(self, tell: Callable[[BaseException], None]) -> None:
-        """Call ``tell`` if an exception ends the driver; the consumers get no further event then."""
-        self._background.on_failure(tell)
+    def on_failure(self, callback: Callable[[BaseException], None]) -> None:
+        """Call ``callback`` if an exception ends the driver; the consumers get no further event then."""
+        self._background.on_failure(callback)
 
     # -- positions -------------------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class StreamDriver:
 
     async def changed(self) -> None:
         """Wait until the stream has advanced or was discontinuous. Raises ``failure`` if the driver has failed."""
-        await self._background.next_move()
+        await self._background.wait_changed()
 
     async def reached(self, position: Lsn) -> None:
         """Wait until every commit before ``position`` has been applied, or until a discontinuity with missing transactions
@@ -121,7 +121,7 @@ class StreamDriver:
         """
         discontinuities = self._discontinuities
         while self._passed < position and self._discontinuities == discontinuities:
-            await self._background.next_move()
+            await self._background.wait_changed()
 
     def confirm(self) -> None:
         """Confirm the slot up to the first position that the tail or a consumer still needs."""
@@ -163,9 +163,9 @@ class StreamDriver:
         """A consumer has read a snapshot; see :meth:`engine.feed.feed.Feed.saw`."""
         self._feed.saw(position, timeline)
 
-    def on_reconnect(self, tell: Callable[[], None]) -> None:
-        """Call ``tell`` after each reconnect; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
-        self._feed.on_reconnect(tell)
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` after each reconnect; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
+        self._feed.on_reconnect(callback)
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -204,10 +204,10 @@ class StreamDriver:
         if event.missing:
             self._discontinuities += 1
             self._passed = self._feed.confirmed  # another history may begin below what the last one had reached
-            self._background.moved()
+            self._background.changed()
 
     def _pass(self, position: Lsn) -> None:
         self._passed = max(self._passed, position)
         self.tail.advance(position)
         self.confirm()
-        self._background.moved()
+        self._background.changed()

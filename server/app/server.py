@@ -36,7 +36,7 @@ from server.transports.http_routes import transport_routes
 __all__ = ["NodeFailedError", "serve"]
 
 _SHUTDOWN_TIMEOUT = 8  # seconds for connections to close; above the close timeout of a WebSocket
-_MOST_DATA = 1024 * 1024  # upper bound of realtime.settings.max_payload
+_MAX_DATA = 1024 * 1024  # upper bound of realtime.settings.max_payload
 _SIGNALS = tuple(
     each
     for name in (
@@ -176,7 +176,7 @@ def _rest(settings: Settings, dsn: str, node: Node) -> Rest:
         package_version(),
         key=key,
         pool_size=settings.rest_pool_size,
-        message_size=_MOST_DATA,
+        message_size=_MAX_DATA,
         recorded=node.recorded,
         pooled=settings.pooled_dsn is not None,
     )

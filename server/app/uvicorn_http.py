@@ -33,7 +33,7 @@ WEBSOCKET_PATH: Final = "/realtime"
 _LONGEST_HEAD: Final = 64 * 1024
 """Bytes of a request line with its headers."""
 
-_MOST_HEADERS: Final = 500
+_MAX_HEADERS: Final = 500
 
 _LINGER: Final = 2.0
 """Seconds in which a refused client may go on sending: unread bytes at a close destroy the answer (TCP's RST)."""
@@ -183,6 +183,6 @@ def _problem_of(request: h11.Request) -> HTTPStatus | None:
     if not request.http_version.startswith(b"1."):
         return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
     size = len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
-    if size > _LONGEST_HEAD or len(request.headers) > _MOST_HEADERS:
+    if size > _LONGEST_HEAD or len(request.headers) > _MAX_HEADERS:
         return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     return None

@@ -24,7 +24,7 @@ __all__ = ["json_of", "names_text", "packed", "packed_fields", "packed_snapshot"
 
 _INT64_DIGITS = 18  # so many digits surely fit
 _LARGEST, _SMALLEST = 2**64 - 1, -(2**63)
-_MOST_LEVELS = MAX_DEPTH + 8  # a query is a few levels deep in its message; its own depth is checked with the message
+_MAX_LEVELS = MAX_DEPTH + 8  # a query is a few levels deep in its message; its own depth is checked with the message
 _FIXMAP = 0x80
 _FIX = 16  # a map or array of fewer entries has their number in its head
 _MAP, _ARRAY = (_FIXMAP, 0xDE, 0xDF), (0x90, 0xDC, 0xDD)
@@ -70,7 +70,7 @@ def names_text(data: bytes) -> bytes:
 
 def _check(value: object) -> None:
     level: list[object] = [value]
-    for _ in range(_MOST_LEVELS):
+    for _ in range(_MAX_LEVELS):
         below: list[object] = []
         for item in level:
             if isinstance(item, dict):

@@ -90,7 +90,7 @@ class Bench:
             outcome = finished(router.process(done))
             tail.append(done)
             for query, changes in outcome.changed:
-                query.emit(done.position, changes)
+                query.deliver(done.position, changes)
             if len(tail) > 1000:
                 xid = done.xid + 1
                 tail.end_read(tail.begin_read(), Snapshot(xid, xid, frozenset()))

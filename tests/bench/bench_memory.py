@@ -1,7 +1,7 @@
 """What a live query costs in memory: one more subscriber of a shared window, and one more window of 50 rows.
 
 Measured as the growth of resident memory. The reference in the same run is the rows themselves: the same 50 rows (and the
-25 of the slack) as plain tuples of bytes. Run with ``python -m tests.bench.bench_memory``.
+25 of the spare rows) as plain tuples of bytes. Run with ``python -m tests.bench.bench_memory``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _growth(make: Callable[[int], object], count: int) -> float:
 
 
 def windows(count: int) -> tuple[Dispatcher, list[LiveQuery]]:
-    """A router with ``count`` distinct windows of 50 rows and their slack."""
+    """A router with ``count`` distinct windows of 50 rows and their spare rows."""
     router = Dispatcher(TransactionTail())
     router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
     size = read_size(50)

@@ -38,17 +38,17 @@ _decode = msgspec.json.Decoder(_Audience).decode
 class Audience:
     """A compiled audience. Invariant: one that cannot be read is for no member, never for all."""
 
-    __slots__ = ("_connections", "_exclude", "_nobody", "_users", "_where")
+    __slots__ = ("_connections", "_empty", "_exclude", "_users", "_where")
 
     def __init__(self, text: bytes) -> None:
-        self._nobody = False
+        self._empty = False
         self._where: Test | None = None
         try:
             spec = _decode(text)
             if bytes(spec.where) != b"null":
                 self._where = compile_filter(read_json(bytes(spec.where)))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidQueryError):
-            spec, self._nobody = _Audience(), True
+            spec, self._empty = _Audience(), True
         named = spec.users is not None or spec.connections is not None
         self._users = frozenset(spec.users or ()) if named else None
         self._connections = frozenset(spec.connections or ())
@@ -58,7 +58,7 @@ class Audience:
         """Whether ``member`` (with these ``attributes``) gets the message; ``sender`` and ``connection_id`` are the
         message's.
         """
-        if self._nobody:
+        if self._empty:
             return False
         if (
             self._users is not None

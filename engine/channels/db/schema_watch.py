@@ -47,7 +47,7 @@ class SchemaWatch:
             await asyncio.sleep(EVERY)
             await self.look()
 
-    def hurry(self) -> None:
+    def look_at_all(self) -> None:
         """A statement was refused: look at everything the next time."""
         self._looks_until_thorough = 0
 

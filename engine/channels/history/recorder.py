@@ -72,7 +72,7 @@ class CommitRecorder:
         self._interval = interval
         self._trim_interval = trim
         self._wanted = asyncio.Event()
-        self._hurry = asyncio.Event()  # recorded() waits
+        self._requested = asyncio.Event()  # recorded() waits: no interval before the next
         self._changed = asyncio.Condition()
         self._careful = False  # a trigger refuses a copy: it is skipped
         self._trouble = Trouble("positions of messages cannot be recorded")
@@ -90,7 +90,7 @@ class CommitRecorder:
         """Wait until everything that is pending now has been recorded."""
         waiting = self._unrecorded.pending
         while waiting and self._unrecorded.is_pending(waiting[-1]):
-            self._hurry.set()
+            self._requested.set()
             self._wanted.set()
             async with self._changed:
                 if self._unrecorded.is_pending(waiting[-1]):
@@ -111,8 +111,8 @@ class CommitRecorder:
                 self._wanted.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
-                    await self._hurry.wait()
-            self._hurry.clear()
+                    await self._requested.wait()
+            self._requested.clear()
 
     async def _record_next(self) -> int:
         """Record the first entries. Returns how many they are."""

@@ -2,8 +2,8 @@
 order.
 
 A row stands from its INSERT in the stream to its DELETE. What removes all rows (TRUNCATE, the removal of this node by the
-others) ends those connections whose INSERT came before, and no other. Only ``reconcile``, after a gap in the stream, asks
-the table.
+others) ends those connections whose INSERT came before, and no other. Only ``reconcile``, after a discontinuity of the
+stream, asks the table.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ class Publisher:
                 await self._reached(await self._store.committed())
                 await self._settlement.settle(overdue, self._store.rows)
             except (UnavailableError, psycopg.Error) as error:
-                log.warning("publishes_unsettled", messages=len(overdue), error=str(error).strip())
+                log.warning("publishes_unanswered", messages=len(overdue), error=str(error).strip())
 
     async def expire(self) -> None:
         """Answer what has waited too long; see ``timeout``."""
@@ -319,7 +319,7 @@ class Publisher:
                 [(by_key[row["channel"], row["id"]], row) for row in missing], self._session.ask
             )
         except (psycopg.Error, OSError) as error:
-            log.warning("publishes_unsettled", messages=len(missing), error=str(error).strip())
+            log.warning("publishes_unanswered", messages=len(missing), error=str(error).strip())
             await self._recover()
 
     async def _recover(self) -> None:

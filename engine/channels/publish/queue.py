@@ -28,7 +28,7 @@ class PublishQueue:
     def __init__(self, places: int, batch: int) -> None:
         self._free = places
         self._batch = batch
-        self._turns: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._heap: list[tuple[int, int, Waiting]] = []
         self._number = 0
         self._pending: dict[tuple[str, str], Waiting] = {}
@@ -57,7 +57,7 @@ class PublishQueue:
         identifier = publication.id or os.urandom(16).hex()
         if (same := self.get(publication.channel, identifier)) is not None:
             return same, False
-        await self._turn()
+        await self._wait_for_room()
         if (same := self.get(publication.channel, identifier)) is not None:  # another caller was faster with it
             self._release()
             return same, False
@@ -69,17 +69,17 @@ class PublishQueue:
         self.put(waiting)
         return waiting, True
 
-    async def _turn(self) -> None:
+    async def _wait_for_room(self) -> None:
         """Take a place, if need be after waiting for one, in the order of the calls."""
         if self._free > 0:
             self._free -= 1
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._turns.append(turn)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
         try:
-            await turn
+            await waiter
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if waiter.done() and not waiter.cancelled():
                 self._release()  # the place was given to us at this very moment
             raise
 
@@ -136,26 +136,26 @@ class PublishQueue:
 
     def resolve(self, waiting: Waiting, ack: Ack) -> None:
         """Acknowledge a message, unless it has its answer."""
-        self._settled(waiting)
+        self._remove(waiting)
         if not waiting.done.done():
             waiting.done.set_result(ack)
 
     def fail(self, waiting: Waiting, error: Exception) -> None:
         """Refuse a message, unless it has its answer."""
-        self._settled(waiting)
+        self._remove(waiting)
         if not waiting.done.done():
             waiting.done.set_exception(error)
 
-    def _settled(self, waiting: Waiting) -> None:
-        # Else it was settled before, and another may have come under its id.
+    def _remove(self, waiting: Waiting) -> None:
+        # Else it was answered before, and another may have come under its id.
         if self._pending.get(waiting.key) is waiting:
             del self._pending[waiting.key]
             self._release()
 
     def _release(self) -> None:
         """A place is free: it goes to the caller that waits first."""
-        while self._turns:
-            turn = self._turns.popleft()
-            if not turn.done():
-                return turn.set_result(None)
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                return waiter.set_result(None)
         self._free += 1

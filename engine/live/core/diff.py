@@ -138,8 +138,8 @@ def list_changes(before: Sequence[tuple[str, bytes]], after: Sequence[tuple[str,
 class ListOrder:
     """Where documents stand in the client's list while it is put in order, without a list that is searched.
 
-    Ranks are settled in ascending order, each directly behind the one before it. So before a settled document stand all
-    settled ones of lower rank, and those still to be moved that stood before its *anchor*: the last document up to it that
+    Ranks are placed in ascending order, each directly behind the one before it. So before a placed document stand all
+    placed ones of lower rank, and those still to be moved that stood before its *anchor*: the last document up to it that
     stays in its place. Only the latter change, and are counted in a Fenwick tree. ``steps`` counts its work.
     """
 
@@ -149,9 +149,9 @@ class ListOrder:
         self.staying = _longest_increasing(ranks)
         self.steps = 0
         self._waiting = len(ranks) - len(self.staying)
-        self._anchor = 0  # place of the last settled document that stays, counted from 1; 0: there is none
+        self._anchor = 0  # place of the last placed document that stays, counted from 1; 0: there is none
         self._places = {rank: place for place, rank in enumerate(ranks, 1)} if self._waiting else {}
-        # How many ranks below each are moved or added, once all below it are settled; of places, how many before stay.
+        # How many ranks below each are moved or added, once all below it are placed; of places, how many before stay.
         self._moved, self._stays, self._tree = [0], [(0, size)], [0]
         if self._waiting:
             self._prepare(ranks, size)
@@ -176,7 +176,7 @@ class ListOrder:
                 self._tree[above] += self._tree[place]
 
     def keep(self, rank: int) -> int:
-        """Settle a document that stays; its index now."""
+        """Place a document that stays; its index now."""
         if not self._waiting:
             return rank
         self._anchor = self._places[rank]

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from engine.live.core.diff import ADDED, MODIFIED, REMOVED, DocChange
-from engine.live.core.past import Past
+from engine.live.core.past import PreviousRows
 from engine.live.core.places import Places
 from engine.live.core.rows import Identity, Row, SortKey
 
@@ -34,7 +34,7 @@ class Difference:
     def __init__(  # noqa: PLR0913
         self,
         plan: IncrementalPlan,
-        before: Past[Row],
+        before: PreviousRows[Row],
         touched: Mapping[Identity, tuple[SortKey | None, Row | None]],
         keys: list[SortKey],
         rows: list[Row],

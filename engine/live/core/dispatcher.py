@@ -53,9 +53,9 @@ class Dispatcher:
     begins below what the last one had reached, it stands still until that is passed.
     """
 
-    def __init__(self, tail: TransactionTail, max_rows: int = 10_000, slack: int = 10) -> None:
+    def __init__(self, tail: TransactionTail, max_rows: int = 10_000, spare_rows: int = 10) -> None:
         self.catalog = Catalog({}, {})
-        self._slack = slack
+        self._spare_rows = spare_rows
         self.max_rows = max_rows
         self._tail = tail
         self.position: Lsn = 0
@@ -163,7 +163,7 @@ class Dispatcher:
             except Exception as problem:  # noqa: BLE001 - one query is read again, whatever it is
                 outcome.disagree(window.plan.table, problem)
                 window.mark_broken(str(problem))
-            if window.broken:
+            if window.invalidated:
                 self._retire(window)
                 query.stale_since = query.stale_since or outcome.committed_at
                 outcome.refresh.add(query)
@@ -239,7 +239,7 @@ class Dispatcher:
         False if a transaction that the snapshot does not show could not be applied: then read again.
         """
         live = self._live_table(plan.table)
-        window = Window(plan, live.rows, self._dirty, self._slack)
+        window = Window(plan, live.rows, self._dirty, self._spare_rows)
         try:
             window.load(read.rows)
             for transaction in self._tail.unseen_by(read.snapshot, {plan.table.oid}):
@@ -252,7 +252,7 @@ class Dispatcher:
             window.mark_broken("the table's definition changed")
         window.commit()
         self._dirty.pop(window, None)
-        if window.broken:
+        if window.invalidated:
             window.unload()
             return False
         live.add(window)  # before the old window is removed: a table without windows is released
@@ -307,4 +307,4 @@ class Dispatcher:
 
 
 def _facts(table: Table) -> tuple[object, ...]:
-    return table.signature, table.members, table.problem, table.mendable, table.withheld
+    return table.signature, table.members, table.problem, table.remediable, table.withheld

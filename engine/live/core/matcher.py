@@ -1,7 +1,7 @@
 """An index of queries by the rows they may match.
 
-A query is indexed by its alternatives (:class:`engine.query.compile.plan.IndexTerms`): a row that matches satisfies at
-least one. An alternative with equalities goes into a hash index over its columns, one with only ranges into an interval
+A query is indexed by its terms (:class:`engine.query.compile.plan.IndexTerms`): a row that matches satisfies at
+least one. A term with equalities goes into a hash index over its columns, one with only ranges into an interval
 index, the rest into a scan list. The cost of a lookup grows with the number of *shapes* (sets of columns compared for
 equality) and hits, never with the number of unrelated queries.
 
@@ -41,30 +41,30 @@ class Matcher(Generic[T]):
         self._scan: dict[T, None] = {}
         self._range_handles: dict[T, list[tuple[int, int]]] = {}
 
-    def add(self, target: T, alternatives: Sequence[IndexTerms]) -> None:
+    def add(self, target: T, terms: Sequence[IndexTerms]) -> None:
         """Index ``target``; a target is added once."""
-        for alternative in alternatives:
-            if alternative.equalities:
-                columns = tuple(index for index, _ in alternative.equalities)
-                values = tuple(value for _, value in alternative.equalities)
+        for term in terms:
+            if term.equalities:
+                columns = tuple(index for index, _ in term.equalities)
+                values = tuple(value for _, value in term.equalities)
                 self._hashes.setdefault(columns, {}).setdefault(values, {})[target] = None
-            elif alternative.ranges:
-                term = alternative.ranges[0]
-                handle = self._ranges.setdefault(term.index, IntervalIndex()).add(
-                    low_end(term.low, inclusive=term.low_inclusive),
-                    high_end(term.high, inclusive=term.high_inclusive),
+            elif term.ranges:
+                bounds = term.ranges[0]
+                handle = self._ranges.setdefault(bounds.index, IntervalIndex()).add(
+                    low_end(bounds.low, inclusive=bounds.low_inclusive),
+                    high_end(bounds.high, inclusive=bounds.high_inclusive),
                     target,
                 )
-                self._range_handles.setdefault(target, []).append((term.index, handle))
+                self._range_handles.setdefault(target, []).append((bounds.index, handle))
             else:
                 self._scan[target] = None
 
-    def remove(self, target: T, alternatives: Sequence[IndexTerms]) -> None:
-        """Take ``target`` out again; ``alternatives`` as they were added."""
-        for alternative in alternatives:
-            if alternative.equalities:
-                columns = tuple(index for index, _ in alternative.equalities)
-                values = tuple(value for _, value in alternative.equalities)
+    def remove(self, target: T, terms: Sequence[IndexTerms]) -> None:
+        """Take ``target`` out again; ``terms`` as they were added."""
+        for term in terms:
+            if term.equalities:
+                columns = tuple(index for index, _ in term.equalities)
+                values = tuple(value for _, value in term.equalities)
                 buckets = self._hashes.get(columns, {})
                 bucket = buckets.get(values)
                 if bucket is not None:

@@ -74,7 +74,7 @@ class Outcome:
             if work >= AT_ONCE:
                 yield
                 work = 0
-            query.emit(position, changes, self.committed_at)
+            query.deliver(position, changes, self.committed_at)
             if query.ended:
                 self.ended.append(query)
             work += work_of(changes) + len(query.subscriptions)

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, overload
 
-__all__ = ["Past"]
+__all__ = ["PreviousRows"]
 
 Row = TypeVar("Row")
 Key = tuple[Any, ...]
 
 
-class Past(Sequence[Row]):
+class PreviousRows(Sequence[Row]):
     """The rows that were shown, in order. ``keys`` and ``rows`` are the window's own lists, which continue to change.
 
     The window calls :meth:`fix` before it changes them for another reason than ``touched``.

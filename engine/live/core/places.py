@@ -24,7 +24,7 @@ class Places:
         coming: the new keys of what comes, changes or moves, sorted.
     """
 
-    __slots__ = ("_coming", "_keys", "_leaving", "_settled", "_shown", "_waiting")
+    __slots__ = ("_coming", "_keys", "_leaving", "_placed", "_shown", "_waiting")
 
     def __init__(self, keys: list[Key], shown: int, leaving: list[Key], moving: list[Key], coming: list[Key]) -> None:
         self._keys = keys
@@ -32,7 +32,7 @@ class Places:
         self._leaving = leaving
         self._waiting = sorted(moving)
         self._coming = coming
-        self._settled = 0
+        self._placed = 0
 
     def leave(self, key: Key) -> int:
         """Take the last of what leaves out of the list; its index."""
@@ -43,11 +43,11 @@ class Places:
         """Take what moves out of the list, to be put at once; the index at which it stood."""
         place = bisect_left(self._waiting, key)
         del self._waiting[place]
-        return self._standing(key) + place + min(bisect_left(self._coming, key), self._settled)
+        return self._standing(key) + place + min(bisect_left(self._coming, key), self._placed)
 
     def put(self, key: Key) -> int:
         """Put the next of what comes into the list; its index."""
-        self._settled += 1
+        self._placed += 1
         return bisect_left(self._keys, key) + bisect_left(self._waiting, key)
 
     def _standing(self, key: Key) -> int:

@@ -128,14 +128,14 @@ class LiveQuery:
         return self._before
 
     def stage(self, before: ResultSet) -> None:
-        """The list has changed from ``before``; until :meth:`emit` subscribers have ``before``."""
+        """The list has changed from ``before``; until :meth:`deliver` subscribers have ``before``."""
         self._before, self._staged = before, True
 
     def weight(self) -> int:
         """About how many bytes the query holds."""
         return _QUERY + _COPIES * len(repr(self.spec)) + self.log.weight + self.listing().weight()
 
-    def emit(self, position: Lsn, changes: Sequence[DocChange], committed_at: int | None = None) -> None:
+    def deliver(self, position: Lsn, changes: Sequence[DocChange], committed_at: int | None = None) -> None:
         """Deliver ``changes`` since the staged list to every subscriber that is not paused.
 
         If one of them has a document that is nested too deeply, the query ends instead (``ended``). So every list has only
@@ -245,7 +245,7 @@ class Subscription:
                 missed = [self.query.reset_event(self._position())]
             for event in missed:
                 self._deliver(self, event)
-        except Exception as problem:  # noqa: BLE001 - as in LiveQuery.emit
+        except Exception as problem:  # noqa: BLE001 - as in LiveQuery.deliver
             self.give_up(self._position(), problem)
 
     def cancel(self) -> None:
@@ -273,7 +273,7 @@ class Subscription:
             if changes:
                 self.query.log.delivered(position)
                 self._deliver(self, WindowEvent(position, False, changes, None, self.query.committed_at))
-        except Exception as problem:  # noqa: BLE001 - as in LiveQuery.emit
+        except Exception as problem:  # noqa: BLE001 - as in LiveQuery.deliver
             self.give_up(position, problem)
 
     def receive(self, event: WindowEvent, emission: int) -> None:

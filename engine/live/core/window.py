@@ -7,8 +7,8 @@ Invariants, at every commit the stream has passed:
   beyond the bound, and at least ``limit`` of them: the shown rows never depend on a row outside the store;
 * the changes returned by :meth:`Window.commit`, applied to what was shown before, give what is shown now.
 
-A window that can no longer keep them (the spare rows are used up, a value was not sent) is invalidated: ``broken`` has the
-reason, and the query is read again into a new window.
+A window that can no longer keep them (the spare rows are used up, a value was not sent) is invalidated: ``invalidated``
+has the reason, and the query is read again into a new window.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from weakref import ref
 
 from engine.live.core.diff import DocChange
 from engine.live.core.difference import Difference
-from engine.live.core.past import Past
+from engine.live.core.past import PreviousRows
 from engine.live.core.row_index import RowIndex
 from engine.live.core.rows import Identity, Row, SortKey
 from engine.transaction import UNCHANGED, UNKNOWN
@@ -33,16 +33,16 @@ __all__ = ["Window", "read_size"]
 _BEYOND_ALL = float("inf")
 
 
-def read_size(limit: int, slack: int = 10) -> int:
-    """How many rows a window with this limit keeps: the limit, and ``slack`` to 500 spare rows (half the limit)."""
-    return limit + min(500, max(slack, limit // 2))
+def read_size(limit: int, spare_rows: int = 10) -> int:
+    """How many rows a window with this limit keeps: the limit, and ``spare_rows`` to 500 spare rows (half the limit)."""
+    return limit + min(500, max(spare_rows, limit // 2))
 
 
 class Window:
     """The rows of one query, changed row by row; each commit returns the changes of the shown rows. No I/O.
 
     ``index``: the table's row index, in which it registers its rows. ``dirty``: the ordered set to which it adds itself
-    when a transaction first changes it. ``slack``: spare rows beyond the limit, at least.
+    when a transaction first changes it. ``spare_rows``: spare rows beyond the limit, at least.
     """
 
     __slots__ = (
@@ -58,25 +58,25 @@ class Window:
         "_previous",
         "_rows",
         "_touched",
-        "broken",
+        "invalidated",
         "plan",
     )
 
     def __init__(
-        self, plan: IncrementalPlan, index: RowIndex[Window], dirty: dict[Window, None], slack: int = 10
+        self, plan: IncrementalPlan, index: RowIndex[Window], dirty: dict[Window, None], spare_rows: int = 10
     ) -> None:
         self.plan = plan
-        self.broken: str | None = None
+        self.invalidated: str | None = None
         self._index = index
         self._dirty = dirty
         self._limit = plan.limit
-        self._capacity = _BEYOND_ALL if plan.limit is None else read_size(plan.limit, slack)
+        self._capacity = _BEYOND_ALL if plan.limit is None else read_size(plan.limit, spare_rows)
         self._keys: list[SortKey] = []
         self._rows: list[Row] = []
         self._by_identity: dict[Identity, SortKey] = {}
         self._bound: SortKey | None = None
-        self._before: Past[Row] | None = None  # inside a transaction
-        self._previous: Callable[[], Past[Row] | None] = _nothing  # the one before, while it is in use
+        self._before: PreviousRows[Row] | None = None  # inside a transaction
+        self._previous: Callable[[], PreviousRows[Row] | None] = _nothing  # the one before, while it is in use
         self._touched: dict[Identity, tuple[SortKey | None, Row | None]] = {}
         self._narrow = plan.query.projection is not None or not all(c.exposed for c in plan.table.columns)
 
@@ -87,7 +87,7 @@ class Window:
     def shown(self) -> Sequence[Row]:
         """The rows of the last commit, in order; no later change touches them.
 
-        Inside a transaction, and once the window is broken, the rows before that transaction.
+        Inside a transaction, and once the window is invalidated, the rows before that transaction.
         """
         return self._before if self._before is not None else self._rows[: self._limit]
 
@@ -151,19 +151,19 @@ class Window:
     def mark_broken(self, reason: str) -> None:
         """Invalidate the store; ``shown`` stays as subscribers have it."""
         self._begin().fix()
-        self.broken = reason
+        self.invalidated = reason
 
     # -- one commit ------------------------------------------------------------------------------------------------
 
     def commit(self) -> list[DocChange]:
         """End the transaction. Returns the changes of the shown rows, in the order to apply them.
 
-        Empty if the window is ``broken``: its spare rows are used up, or the place of a row could not be decided.
+        Empty if the window is ``invalidated``: its spare rows are used up, or the place of a row could not be decided.
         """
         before = self._before
         if self._bound is not None and self._limit is not None and len(self._keys) < self._limit:
             self.mark_broken("the rows kept beyond the limit are used up")
-        if self.broken:
+        if self.invalidated:
             return []
         if before is None:
             return []
@@ -178,11 +178,11 @@ class Window:
 
     # -- the store -------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> Past[Row]:
+    def _begin(self) -> PreviousRows[Row]:
         if self._before is None:
             if (previous := self._previous()) is not None:
                 previous.fix()
-            self._before = Past(self._keys, self._rows, self._limit, self._touched, self._by_identity)
+            self._before = PreviousRows(self._keys, self._rows, self._limit, self._touched, self._by_identity)
             self._dirty[self] = None
         return self._before
 

@@ -36,8 +36,8 @@ _SPECIAL_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})
 _TIME_CATEGORIES = frozenset("DR")  # dates and times, and ranges, which may be of them
 _CLOCK_WORD = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")  # RFC 8259, section 6
-_MOST_DIGITS = 20_000  # written out; numeric can have 16,383 behind the point
-_MOST_DEPTH = 64
+_MAX_DIGITS = 20_000  # written out; numeric can have 16,383 behind the point
+_MAX_DEPTH = 64
 
 
 def value_text(value: object, type_: TypeInfo, column: Column) -> tuple[str, str]:
@@ -119,7 +119,7 @@ def _fits_float4(number: int | Decimal) -> bool:
 
 def _number(value: object, column: Column, wanted: str) -> int | Decimal:
     """The number that a JSON number is, or a string that writes one as JSON does. Raises ``InvalidQueryError``."""
-    if isinstance(value, str) and len(value) <= _MOST_DIGITS and _NUMBER.fullmatch(value):
+    if isinstance(value, str) and len(value) <= _MAX_DIGITS and _NUMBER.fullmatch(value):
         try:
             value = exact_number(value)
         except ValueError as wrong:
@@ -132,7 +132,7 @@ def _number(value: object, column: Column, wanted: str) -> int | Decimal:
         return value
     number = Decimal(value)  # str() refuses integers of thousands of digits
     digits = len(number.as_tuple().digits) + abs(number.adjusted())
-    if digits > _MOST_DIGITS:
+    if digits > _MAX_DIGITS:
         raise InvalidQueryError(f"field {column.field!r} is compared with a number of {digits} digits ({shown(value)})")
     return number
 
@@ -152,7 +152,7 @@ def _string(value: object, column: Column) -> str:
 
 
 def _array(value: list[object], element: TypeInfo, column: Column, depth: int) -> str:
-    if depth > _MOST_DEPTH:
+    if depth > _MAX_DEPTH:
         raise InvalidQueryError(f"field {column.field!r}: the array is nested too deep")
     return "{" + element.delimiter.join(_array_item(item, element, column, depth) for item in value) + "}"
 

@@ -16,7 +16,7 @@ from engine.values.json_form import Encoder
 
 __all__ = ["document_encoder", "document_id", "projection"]
 
-_MOST_KEPT = 100  # columns of a document whose encoder is kept for other queries
+_MAX_KEPT = 100  # columns of a document whose encoder is kept for other queries
 
 
 def projection(query: Query, table: Table) -> tuple[tuple[str, str], ...]:
@@ -32,7 +32,7 @@ def document_encoder(query: Query, table: Table) -> Callable[[Row], bytes]:
     One function for all queries that show the same columns: among 100,000 windows it then stays in the processor cache.
     """
     shown = projection(query, table)
-    if len(shown) > _MOST_KEPT:  # a client chooses the names, so the memory these would take
+    if len(shown) > _MAX_KEPT:  # a client chooses the names, so the memory these would take
         return _make_encoder(table, shown)
     return _encoder(table, shown)
 

@@ -17,7 +17,7 @@ from engine.query.ir.model import And, Compare, Not, Or, Predicate
 
 __all__ = ["IndexTerms", "RangeTerm", "index_terms"]
 
-_MOST = 256
+_MAX_TERMS = 256
 _SINGLE = frozenset({"==", "!=", "<", "<=", ">", ">=", "like", "ilike"})
 
 
@@ -47,20 +47,20 @@ _EVERY_ROW = IndexTerms()
 
 
 def index_terms(where: Predicate | None, table: Table, extra: RangeTerm | None = None) -> tuple[IndexTerms, ...]:
-    """The alternatives of ``where``, each narrowed by ``extra`` (from the cursors). None at all: no row can match."""
-    found = [_EVERY_ROW] if where is None else _alternatives(where, table, wanted=True)
+    """The disjuncts of ``where``, each narrowed by ``extra`` (from the cursors). None at all: no row can match."""
+    found = [_EVERY_ROW] if where is None else _terms(where, table, wanted=True)
     if extra is not None:
         found = _product(found, [IndexTerms(ranges=(extra,))])
     return tuple(dict.fromkeys(found))
 
 
-def _alternatives(predicate: Predicate, table: Table, *, wanted: bool) -> list[IndexTerms]:
+def _terms(predicate: Predicate, table: Table, *, wanted: bool) -> list[IndexTerms]:
     """Alternatives for the predicate being true (``wanted``) or false."""
     match predicate:
         case Not(item):
-            return _alternatives(item, table, wanted=not wanted)
+            return _terms(item, table, wanted=not wanted)
         case And(items) | Or(items):
-            parts = [_alternatives(item, table, wanted=wanted) for item in items]
+            parts = [_terms(item, table, wanted=wanted) for item in items]
             return _intersect(parts) if isinstance(predicate, And) is wanted else _unite(parts)
         case Compare():
             return _compare(predicate, table, wanted=wanted)
@@ -70,14 +70,14 @@ def _alternatives(predicate: Predicate, table: Table, *, wanted: bool) -> list[I
 
 def _unite(parts: Sequence[list[IndexTerms]]) -> list[IndexTerms]:
     united = list(dict.fromkeys(conjunction for part in parts for conjunction in part))
-    return [_EVERY_ROW] if _EVERY_ROW in united or len(united) > _MOST else united
+    return [_EVERY_ROW] if _EVERY_ROW in united or len(united) > _MAX_TERMS else united
 
 
 def _intersect(parts: Sequence[list[IndexTerms]]) -> list[IndexTerms]:
     """The product of all parts, smallest first; a part that would make it too large is skipped."""
     result = [_EVERY_ROW]
     for part in sorted(parts, key=len):
-        if len(part) * len(result) <= _MOST:
+        if len(part) * len(result) <= _MAX_TERMS:
             result = _product(result, part)
     return result
 

@@ -45,7 +45,9 @@ _AGAINST_NUMERIC = Codec(equal=int, sort=int)
 
 
 class NotIncrementalError(Exception):
-    """Python cannot decide a condition exactly as PostgreSQL does; the message names it, for the user."""
+    """The query cannot be followed from the stream: Python cannot decide a condition exactly as PostgreSQL does, or the SQL
+    is more than filter, order and limit over one table. The message has the reason, for the user.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from engine.query.sql.references import Tree, read_tree
 
 __all__ = ["Asked", "CallTree"]
 
-_MOST_OWN = 200
+_MAX_OWN = 200
 _SEEN_THROUGH = frozenset({"c", "internal"})  # written by who administers the server; they call nothing by name
 
 Asked = tuple[str, Mapping[str, object]]
@@ -95,8 +95,8 @@ class CallTree:
         if function.oid in self._found:
             return
         self._found[function.oid] = function
-        if sum(not found.built_in for found in self._found.values()) > _MOST_OWN:
-            raise InvalidQueryError(f"the query can call more than {_MOST_OWN} functions that are not built in")
+        if sum(not found.built_in for found in self._found.values()) > _MAX_OWN:
+            raise InvalidQueryError(f"the query can call more than {_MAX_OWN} functions that are not built in")
         if problem_of(function) or (function.built_in and not defaults):
             return
         trees = [read_tree(defaults, 0)] if defaults else []

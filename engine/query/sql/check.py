@@ -26,7 +26,7 @@ from engine.query.sql.from_clause import named_in_from
 from engine.query.sql.functions import Function, reads_clock, refuse_types, refuse_unsafe
 from engine.query.sql.hidden import Verdict, candidates, describe, find_hidden, hidden_type, unreadable
 from engine.query.sql.lexer import Token, place, statement, tokenize
-from engine.query.sql.parameters import ParameterType, check_length, check_params, names_a_moment, text_of
+from engine.query.sql.parameters import ParameterType, check_length, check_params, is_special_time, text_of
 from engine.query.sql.references import Tree
 from engine.query.sql.rewrite import with_nulls
 from engine.query.sql.syntax import Reference, Syntax, detach, parse, references
@@ -39,7 +39,7 @@ DATE_AND_TIME = frozenset(
 )
 
 
-_MOST_PLACEHOLDER_DIGITS = 6
+_MAX_PLACEHOLDER_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,11 +75,11 @@ class CheckedSql:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The values of a query's parameters: as JSON, and as canonical text. ``moments``: one says ``now`` or the like."""
+    """The values of a query's parameters: as JSON, and as canonical text. ``special_times``: one is ``now`` or the like."""
 
     values: tuple[object, ...]
     params: tuple[str | None, ...]
-    moments: bool
+    special_times: bool
 
 
 class SqlCache:
@@ -240,12 +240,12 @@ async def bind(session: SqlSession, checked: CheckedSql, params: object) -> Boun
     check_length(texts)
     canonical = await _canonical(session, texts, checked.types)
     check_length(canonical)
-    bound, moments = [], False
+    bound, special_times = [], False
     for text, same, (_, kind) in zip(texts, canonical, pairs, strict=True):
-        moment = text is not None and kind.oid in DATE_AND_TIME and names_a_moment(text)
+        moment = text is not None and kind.oid in DATE_AND_TIME and is_special_time(text)
         bound.append(text if moment else same)  # what 'now' is now must not be kept
-        moments = moments or moment
-    return Bound(tuple(values), tuple(bound), moments)
+        special_times = special_times or moment
+    return Bound(tuple(values), tuple(bound), special_times)
 
 
 async def _canonical(
@@ -268,7 +268,7 @@ async def _canonical(
 def placeholders(tokens: Sequence[Token]) -> int:
     """How many parameters there are. Raises ``InvalidQueryError`` if their numbers have gaps."""
     texts = {token.text[1:] for token in tokens if token.kind == "param"}
-    if (longest := max(map(len, texts), default=0)) > _MOST_PLACEHOLDER_DIGITS:
+    if (longest := max(map(len, texts), default=0)) > _MAX_PLACEHOLDER_DIGITS:
         raise InvalidQueryError(
             f"the parameters must be numbered $1, $2 and so on without gaps, not by {longest} digits"
         )
@@ -339,5 +339,5 @@ def _reads_clock(tree: Tree, functions: list[Function], tokens: Sequence[Token])
         return True
     # 'today' as a literal is a constant in the tree, but another one tomorrow.
     return bool(tree.types & DATE_AND_TIME) and any(
-        token.kind == "string" and names_a_moment(token.text) for token in tokens
+        token.kind == "string" and is_special_time(token.text) for token in tokens
     )

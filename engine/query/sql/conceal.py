@@ -28,7 +28,7 @@ from engine.query.sql.syntax import Reference
 
 __all__ = ["Read", "concealed"]
 
-_MOST_TEXT = 1_000_000
+_MAX_TEXT = 1_000_000
 
 Columns = Sequence[tuple[str, bool]]
 """All columns of a table in its order: name, and whether clients may see it."""
@@ -47,7 +47,7 @@ async def concealed(
     nodes = {id(reference.node): table for reference, table in read if reference.node is not None}
     stars = star_edits(tokens, tree, nodes)
     forms = [Rewritten(sql, stars + _conceal(tokens, read, columns))]
-    if len(forms[0].text) > _MOST_TEXT:
+    if len(forms[0].text) > _MAX_TEXT:
         raise InvalidQueryError("the SQL names tables with many columns too often")
     # What PUBLIC may read is kept back by the first form alone, not by privileges.
     guarded = all(columns.get(oid, found) == found for oid, found in every.items())

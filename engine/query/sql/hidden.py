@@ -34,7 +34,7 @@ _MISSING_OBJECT = "42704"
 _SCHEMA = ("3F000", "42501")  # while names are looked up no other privilege counts
 _NOT_A_TYPE = ("R", "C")  # categories of keywords that are no type's name unless quoted (docs: "SQL Key Words")
 _SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
-_MOST_ATTEMPTS = 20
+_MAX_ATTEMPTS = 20
 _NO_OPERATOR = ("#~", "@~")  # pairs of characters that an operator may have anywhere; no comment begins with them
 
 
@@ -171,7 +171,7 @@ async def _describe(
     """
     left = list(occurrences)
     doubt: QueryRejectedError | None = None
-    for _ in range(_MOST_ATTEMPTS if left else 0):
+    for _ in range(_MAX_ATTEMPTS if left else 0):
         renamed = _Renamed(sql, tokens, left)
         try:
             await session.describe_only(renamed.sql.text)

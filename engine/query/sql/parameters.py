@@ -17,14 +17,14 @@ __all__ = [
     "check_length",
     "check_params",
     "element_texts",
-    "names_a_moment",
+    "is_special_time",
     "text_of",
 ]
 
 MAX_PARAMS = 100
 MAX_VALUE = 100_000
 """Characters of one value, and of all values of a query together."""
-_MOST_DIGITS = 1_000
+_MAX_DIGITS = 1_000
 _NEEDS_QUOTES = re.compile(r'[{}",\\\s]|^null$|^$', re.IGNORECASE)
 _MOMENT = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 
@@ -113,8 +113,8 @@ def _scalar(value: object) -> str | None:
 def _number(value: float | Decimal) -> str:
     """A number with all its digits. JSON has one kind of number: 5.0 is also an integer."""
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if len(number.as_tuple().digits) > _MOST_DIGITS:
-        raise InvalidQueryError(f"a parameter is a number of more than {_MOST_DIGITS} digits")
+    if len(number.as_tuple().digits) > _MAX_DIGITS:
+        raise InvalidQueryError(f"a parameter is a number of more than {_MAX_DIGITS} digits")
     if number.is_finite() and abs(number) < 2**63 and number == number.to_integral_value():
         return str(int(number))
     return str(number)
@@ -145,6 +145,6 @@ def element_texts(value: object) -> tuple[str, ...] | None:
     return tuple(text for text in map(_scalar, value) if text is not None)
 
 
-def names_a_moment(text: str) -> bool:
+def is_special_time(text: str) -> bool:
     """True if a date or time written as ``text`` depends on when it is read (``now``, ``today``)."""
     return len(text) < 100 and _MOMENT.search(text) is not None

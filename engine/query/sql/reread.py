@@ -32,7 +32,7 @@ def reread_sql(checked: CheckedSql, bound: Bound, reason: str) -> ReReadPlan:
         statement=Statement(_statement(checked), bound.params, as_reader=True),
         dependencies=checked.dependencies,
         reason=reason,
-        time_dependent=checked.reads_clock or bound.moments,
+        time_dependent=checked.reads_clock or bound.special_times,
         columns=checked.columns,
     )
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from engine.catalog.load import Column, Table, TypeInfo
+from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.model import And, Compare, IsNull, Not, Or, Predicate
-from engine.query.sql.parameters import ParameterType, element_texts, names_a_moment
+from engine.query.sql.parameters import ParameterType, element_texts, is_special_time
 from engine.query.sql.syntax import name_of, only_args
 
-__all__ = ["Columns", "NotOneTableError", "is_number", "where_of"]
+__all__ = ["Columns", "is_number", "where_of"]
 
 _OPERATORS: dict[type[exp.Expr], str] = {
     exp.EQ: "==",
@@ -30,10 +31,6 @@ _DATE_AND_TIME = frozenset({1082, 1083, 1114, 1184, 1266})
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?")
 
 
-class NotOneTableError(Exception):
-    """The SQL is more than filter, order and limit over one table; the message is for the user."""
-
-
 @dataclass(frozen=True, slots=True)
 class Columns:
     """What names and placeholders of one SELECT mean. ``params`` are the parameters' canonical texts."""
@@ -45,26 +42,26 @@ class Columns:
     params: Sequence[str | None]
 
     def find(self, node: exp.Expr) -> Column:
-        """The exposed column that ``node`` is. Raises ``NotOneTableError`` if it is anything else."""
+        """The exposed column that ``node`` is. Raises ``NotIncrementalError`` if it is anything else."""
         if not isinstance(node, exp.Column) or not only_args(node, "this", "table"):
-            raise NotOneTableError(f"the query computes {node.sql('postgres')[:60]}")
+            raise NotIncrementalError(f"the query computes {node.sql('postgres')[:60]}")
         if name_of(node.args.get("table")) not in ("", self.alias):
-            raise NotOneTableError("the query names a column of another table")
+            raise NotIncrementalError("the query names a column of another table")
         column = self.table.by_name.get(name_of(node.this))
         if column is None or not column.exposed:
-            raise NotOneTableError(f"{name_of(node.this)!r} is not a column of the collection")
+            raise NotIncrementalError(f"{name_of(node.this)!r} is not a column of the collection")
         return column
 
     def parameter(self, node: exp.Expr) -> tuple[ParameterType, object, str | None]:
         """Type, JSON value and canonical text of a placeholder."""
         if not isinstance(node, exp.Parameter) or not isinstance(node.this, exp.Literal) or not only_args(node, "this"):
-            raise NotOneTableError("the query has an unusual placeholder")
+            raise NotIncrementalError("the query has an unusual placeholder")
         number = int(node.this.this) - 1
         return self.types[number], self.values[number], self.params[number]
 
 
 def where_of(node: exp.Expr, columns: Columns) -> Predicate:
-    """The predicate that ``node`` is. Raises ``NotOneTableError``."""
+    """The predicate that ``node`` is. Raises ``NotIncrementalError``."""
     if isinstance(node, exp.Paren) and only_args(node, "this"):
         return where_of(node.this, columns)
     if isinstance(node, exp.And | exp.Or) and only_args(node, "this", "expression"):
@@ -85,7 +82,7 @@ def where_of(node: exp.Expr, columns: Columns) -> Predicate:
         return _negated(node, _is(node, columns))
     column = columns.find(node)
     if column.type.underlying.oid != _BOOL:
-        raise NotOneTableError(f"{column.name!r} is not boolean")
+        raise NotIncrementalError(f"{column.name!r} is not boolean")
     return Compare(column.name, "==", ("true",), column.type.underlying.name)
 
 
@@ -106,19 +103,19 @@ def _is(node: exp.Expr, columns: Columns) -> Predicate:
     column, wanted = columns.find(node.this), node.args["expression"]
     if isinstance(wanted, exp.Null):
         if column.type.underlying.kind == "composite":  # IS NULL looks into the row there
-            raise NotOneTableError(f"{column.name!r} is composite")
+            raise NotIncrementalError(f"{column.name!r} is composite")
         return IsNull(column.name)
     if isinstance(wanted, exp.Boolean) and column.type.underlying.oid == _BOOL:
         text = "true" if wanted.this else "false"
         equal = Compare(column.name, "==", (text,), column.type.underlying.name)
         return And((equal, Not(IsNull(column.name))))
-    raise NotOneTableError("the query has an IS that only Postgres understands")
+    raise NotIncrementalError("the query has an IS that only Postgres understands")
 
 
 def _like(node: exp.Expr, columns: Columns) -> Predicate:
     column = columns.find(node.this)
     if column.type.underlying.oid not in (_TEXT, _VARCHAR):
-        raise NotOneTableError(f"{column.name!r} is not text")
+        raise NotIncrementalError(f"{column.name!r} is not text")
     operator = "ilike" if isinstance(node, exp.ILike) else "like"
     found = _compare(column, operator, [node.args["expression"]], columns)
     return Compare(column.name, operator, found.values, "text")
@@ -141,9 +138,9 @@ def _any(column: Column, node: exp.Expr, columns: Columns) -> Predicate:
     texts = element_texts(value)
     own = column.type.underlying
     if texts is None or text is None or not _same(own, kind.element_oid):
-        raise NotOneTableError("= ANY is not over a plain list")
-    if own.oid in _DATE_AND_TIME and any(map(names_a_moment, texts)):
-        raise NotOneTableError("the query depends on the clock")
+        raise NotIncrementalError("= ANY is not over a plain list")
+    if own.oid in _DATE_AND_TIME and any(map(is_special_time, texts)):
+        raise NotIncrementalError("the query depends on the clock")
     return Compare(column.name, "in", texts, own.name)
 
 
@@ -152,7 +149,7 @@ def _compare(column: Column, operator: str, nodes: Sequence[exp.Expr], columns: 
     kinds = {kind for kind, _, _ in found}
     # Postgres reads all members of an IN list as one common type; a parameter's type has been compared already.
     if len({type_ for _, type_, _ in found}) != 1 or (len(kinds) > 1 and kinds != {"?", "0"}):
-        raise NotOneTableError("an IN list mixes types")
+        raise NotIncrementalError("an IN list mixes types")
     return Compare(column.name, operator, tuple(text for _, _, text in found), found[0][1])
 
 
@@ -162,13 +159,13 @@ def _literal(column: Column, node: exp.Expr, columns: Columns) -> tuple[str, str
     if (
         own.name != column.type.compared.name
     ):  # an array of a domain: Postgres reads a literal as the domain, and rounds it
-        raise NotOneTableError(f"{column.name!r} ({own.name}) is an array of a domain")
+        raise NotIncrementalError(f"{column.name!r} ({own.name}) is an array of a domain")
     if isinstance(node, exp.Parameter):
         kind, _, text = columns.parameter(node)
         if text is None:
-            raise NotOneTableError("the query compares with null")
+            raise NotIncrementalError("the query compares with null")
         if not _same(own, kind.oid):
-            raise NotOneTableError(f"{column.name!r} ({own.name}) is compared with a {kind.name}")
+            raise NotIncrementalError(f"{column.name!r} ({own.name}) is compared with a {kind.name}")
         return "?", own.name, _timeless(own, text)
     if isinstance(node, exp.Literal) and node.is_string and own.kind != "composite":
         return "'", own.name, _timeless(own, str(node.this))
@@ -178,8 +175,8 @@ def _literal(column: Column, node: exp.Expr, columns: Columns) -> tuple[str, str
 
 
 def _timeless(own: TypeInfo, text: str) -> str:
-    if own.oid in _DATE_AND_TIME and names_a_moment(text):
-        raise NotOneTableError("the query depends on the clock")
+    if own.oid in _DATE_AND_TIME and is_special_time(text):
+        raise NotIncrementalError("the query depends on the clock")
     return text
 
 
@@ -189,7 +186,7 @@ def _number(column: Column, own: TypeInfo, node: exp.Expr) -> tuple[str, str]:
         sign, literal = "-", node.this
     text = str(literal.this) if isinstance(literal, exp.Literal) and not literal.is_string else ""
     if not is_number(text):
-        raise NotOneTableError(f"{column.name!r} is compared with {node.sql('postgres')[:60]}")
+        raise NotIncrementalError(f"{column.name!r} is compared with {node.sql('postgres')[:60]}")
     if own.oid in (_NUMERIC, _FLOAT8):
         return own.name, sign + text
     if own.oid in _INTEGERS and not text.isdigit():
@@ -197,7 +194,7 @@ def _number(column: Column, own: TypeInfo, node: exp.Expr) -> tuple[str, str]:
     bits = _INTEGERS.get(own.oid, 0)
     if bits and len(text) < 20 and -(2**bits) <= int(sign + text) < 2**bits:
         return own.name, sign + text
-    raise NotOneTableError(f"{column.name!r} ({own.name}) is compared with the number {sign}{text}")
+    raise NotIncrementalError(f"{column.name!r} ({own.name}) is compared with the number {sign}{text}")
 
 
 def is_number(text: str) -> bool:

@@ -1,8 +1,8 @@
 """From a simple SELECT over one table to a :class:`Query`, so that it can be kept up to date incrementally.
 
-Conservative by rule: every node must say nothing but what is understood here, and a comparison must certainly be
+Conservative by rule: a node may hold nothing but what is understood here, and a comparison must certainly be
 ``column's type operator column's type`` as Postgres resolves it (docs: "Type Conversion / Operators"). Everything else is
-:class:`NotOneTableError`, and the SQL is re-read.
+:class:`NotIncrementalError`, and the SQL is re-read.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from engine.catalog.load import Column, Table
+from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.model import OrderBy, Predicate, Query
 from engine.query.sql.parameters import ParameterType
 from engine.query.sql.rewrite import single_source
 from engine.query.sql.syntax import name_of, only_args
-from engine.query.sql.to_predicate import Columns, NotOneTableError, where_of
+from engine.query.sql.to_predicate import Columns, where_of
 
-__all__ = ["NotOneTableError", "query_of"]
+__all__ = ["query_of"]
 
 _PARTS = {
     "with_": "WITH",
@@ -42,18 +43,18 @@ def query_of(
 ) -> Query:
     """The query that ``select`` is. ``values`` are the parameters as JSON, ``params`` their canonical texts.
 
-    Raises ``NotOneTableError`` with the reason, if it is more than filter, order and limit over one table.
+    Raises ``NotIncrementalError`` with the reason, if it is more than filter, order and limit over one table.
     """
     if not isinstance(select, exp.Select):
-        raise NotOneTableError("the query is not a plain SELECT")
+        raise NotIncrementalError("the query is not a plain SELECT")
     for name, part in _PARTS.items():
         if select.args.get(name):
-            raise NotOneTableError(f"the query has {part}")
+            raise NotIncrementalError(f"the query has {part}")
     if not only_args(select, "expressions", "from_", "where", "order", "limit"):
-        raise NotOneTableError("the query has a clause that only Postgres understands")
+        raise NotIncrementalError("the query has a clause that only Postgres understands")
     source = single_source(select, tables)
     if source is None or not only_args(select.args["from_"].this, "this", "db", "alias"):
-        raise NotOneTableError("the query does not read exactly one table")
+        raise NotIncrementalError("the query does not read exactly one table")
     alias, table = source
     columns = Columns(alias, table, types, values, params)
     projection = _projection(select, columns)
@@ -92,10 +93,10 @@ def _order_by(select: exp.Select, columns: Columns, projection: Sequence[tuple[C
     order = select.args.get("order")
     keys: dict[str, OrderBy] = {}
     if order is not None and not only_args(order, "expressions"):
-        raise NotOneTableError("ORDER BY is not over plain columns")
+        raise NotIncrementalError("ORDER BY is not over plain columns")
     for item in order.expressions if order is not None else ():
         if not isinstance(item, exp.Ordered) or not only_args(item, "this", "desc", "nulls_first"):
-            raise NotOneTableError("ORDER BY is not over plain columns")
+            raise NotIncrementalError("ORDER BY is not over plain columns")
         column = _sort_column(item.this, columns, projection)
         key = OrderBy(column.name, bool(item.args.get("desc")), bool(item.args.get("nulls_first")))
         keys.setdefault(column.name, key)  # sorted by it already: a second time changes nothing
@@ -119,7 +120,7 @@ def _limit(node: exp.Expr | None, columns: Columns) -> int | None:
     if node is None:
         return None
     if not isinstance(node, exp.Limit) or not only_args(node, "expression"):
-        raise NotOneTableError("LIMIT is not a plain number")
+        raise NotIncrementalError("LIMIT is not a plain number")
     count = node.args["expression"]
     if isinstance(count, exp.Null) or (isinstance(count, exp.Var) and str(count.this).upper() == "ALL"):
         return None
@@ -129,7 +130,7 @@ def _limit(node: exp.Expr | None, columns: Columns) -> int | None:
         if text is None:
             return None
     elif not isinstance(count, exp.Literal) or count.is_string:
-        raise NotOneTableError("LIMIT is not a plain number")
+        raise NotIncrementalError("LIMIT is not a plain number")
     if text is None or not text.isdigit() or len(text) > 10 or not 0 < int(text) < 2**31:
-        raise NotOneTableError("LIMIT is not a positive number")
+        raise NotIncrementalError("LIMIT is not a positive number")
     return int(text)

@@ -23,7 +23,7 @@ __all__ = ["Heartbeat", "Link", "LinkHandler"]
 Message = dict[str, Any]
 
 _ANSWERS = frozenset(("ack", "error", "subscribed", "unsubscribed", "pong"))
-_MOST_IN_BATCH = 50
+_MAX_BATCH = 50
 _DEFAULT_RATE = 100.0
 _DEFAULT_SIZE = 128 * 1024  # bytes of one message
 _RETRY_LIMITED = 1.0  # seconds after which a server's bucket is full again
@@ -199,7 +199,7 @@ class Link:
         """Send until the queue is empty (returns None), or return the seconds until the next send is allowed."""
         while True:
             batch: list[Message] = []
-            while len(batch) < _MOST_IN_BATCH and (wait := self.pacer.wait(time.monotonic())) == 0:
+            while len(batch) < _MAX_BATCH and (wait := self.pacer.wait(time.monotonic())) == 0:
                 message = self._next_control() if self._control else self._handler.next_message(self)
                 if message is None:
                     if self._control:

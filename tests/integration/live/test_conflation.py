@@ -42,7 +42,7 @@ class Theatre:
                 query.stage(before)
                 changed.append((query, changes))
         for query, changes in changed:
-            query.emit(self.position, changes)
+            query.deliver(self.position, changes)
 
     def new_rows(self, before: object) -> Pairs:
         identifiers = self.chance.sample("abcdef", self.chance.randint(0, 6))

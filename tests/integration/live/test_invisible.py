@@ -69,7 +69,7 @@ async def test_a_window_that_is_read_again_meanwhile_keeps_the_change(base: str,
             for id in (11, 10, 9, 8):
                 run(base, f"delete from t where id = {id}")
             await play.settled()
-            assert play.live.status()["reads"] > reads, "the slack was used up"
+            assert play.live.status()["reads"] > reads, "the spare rows were used up"
             expected = ["1", "12", "7"] if "update" in change else ["7", "6", "5"]
             assert top.ids == expected
             events = top.events

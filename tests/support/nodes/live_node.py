@@ -27,7 +27,7 @@ from tests.support.nodes.stream_and_live import StreamAndLive
 PATIENCE = 60
 """Seconds after which a test that waits for something has failed."""
 
-QUICK = LiveSettings(reread_interval=0.0, linger=0.0, slack=2)
+QUICK = LiveSettings(reread_interval=0.0, linger=0.0, spare_rows=2)
 
 
 class Follower(Client):
@@ -98,7 +98,7 @@ class Stage:
         """Wait until everything committed so far has reached the followers."""
         position = parse_lsn(read(self.dsn, "select pg_current_wal_flush_lsn()::text")[0][0])
         async with asyncio.timeout(PATIENCE):
-            await self.live.settled(position)
+            await self.live.caught_up(position)
 
     async def check(self, *followers: Follower) -> None:
         """Every follower's list equals its query, and nothing was wrong on the way."""

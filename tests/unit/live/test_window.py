@@ -96,7 +96,7 @@ class Client:
             "not before the commit"
         )
         changes = self.window.commit()
-        if self.window.broken:
+        if self.window.invalidated:
             assert changes == []
             assert len(self.window.shown) == shown, "a broken window goes on showing what it showed"
             self.rebases += 1
@@ -159,7 +159,7 @@ def test_after_every_commit_the_list_is_the_query_run_again(
         client.commit()
 
 
-def test_deletes_that_use_up_the_slack_ask_for_another_read() -> None:
+def test_deletes_that_use_up_the_spare_rows_ask_for_another_read() -> None:
     client = Client(10, [(b"%02d" % n, b"a", b"1", b"") for n in range(41)])
     for n in range(11):
         play(client, ("delete", b"%02d" % n))
@@ -167,7 +167,7 @@ def test_deletes_that_use_up_the_slack_ask_for_another_read() -> None:
     assert client.rebases == 1
 
 
-def test_the_slack_spares_reads() -> None:
+def test_spare_rows_save_reads() -> None:
     client = Client(10, [(b"%02d" % n, b"a", b"1", b"") for n in range(41)])
     for n in range(9):
         play(client, ("delete", b"%02d" % n))
@@ -180,7 +180,7 @@ def test_a_row_that_enters_without_all_its_values_breaks_the_window() -> None:
     client = Client(None, [])
     client.table[b"01"] = (b"01", b"a", b"1", b"large")
     client.window.update(b"01", b"01", (b"01", b"a", b"1", UNCHANGED), whole=False)
-    assert client.window.broken
+    assert client.window.invalidated
     client.commit()
     assert client.rebases == 1
 
@@ -188,7 +188,7 @@ def test_a_row_that_enters_without_all_its_values_breaks_the_window() -> None:
 def test_a_row_that_stays_outside_is_ignored_whatever_it_lacks() -> None:
     client = Client(None, [])
     client.window.update(b"01", b"01", (b"01", b"b", b"1", UNCHANGED), whole=False)
-    assert not client.window.broken
+    assert not client.window.invalidated
 
 
 def large_window(limit: int | None = None) -> tuple[Window, list[Row]]:

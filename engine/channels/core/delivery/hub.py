@@ -92,7 +92,7 @@ class ChannelRouter:
 
     def to_channel(self, channel: str, event: ChannelEvent) -> None:
         """Deliver to every subscriber of a channel."""
-        self._each(channel, Subscription.offer, event)
+        self._each(channel, Subscription.event, event)
 
     def _each(self, channel: str, deliver: Callable[[Subscription, T], None], what: T) -> None:
         for subscription in self.of(channel):

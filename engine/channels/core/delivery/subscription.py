@@ -1,4 +1,4 @@
-"""One subscriber's hold on a channel: what it wants to hear, and what waits until it is ready to hear it."""
+"""One subscriber's hold on a channel: what is delivered to it, and what waits until it has begun."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Subscription:
         backlog, self._backlog = self._backlog, []
         try:
             for event in backlog:
-                self.offer(event)
+                self.event(event)
         except Exception as problem:  # noqa: BLE001 - as for a later delivery
             self.give_up(problem)
             return
@@ -114,7 +114,7 @@ class Subscription:
         self._backlog = []
         self._release(self)
 
-    def offer(self, event: ChannelEvent) -> None:
+    def event(self, event: ChannelEvent) -> None:
         """A message this subscriber wants, or an event of the channel itself."""
         if self._begun:
             self._deliver(event)
@@ -169,7 +169,7 @@ class Subscription:
             if self._begun:
                 self._deliver(event)
             else:
-                self.offer(event)
+                self.event(event)
 
     def messages(self, block: EventBlock[MessageEvent]) -> None:
         """The next messages of the channel, in order; at once, if they are all wanted here."""
@@ -187,7 +187,7 @@ class Subscription:
             if event.key > self.last:
                 self.last = event.key
                 if self.wants(event):
-                    self.offer(event)
+                    self.event(event)
 
     def tests(self, event: MessageEvent) -> tuple[Test, ...]:
         """The filter that decides about the message, if it comes to that; for :func:`judge_ahead`."""
