@@ -1,7 +1,8 @@
 """Changes of definitions: the catalog is loaded again, and the queries over changed tables are planned and read again.
 
-Most changes are announced in the stream (``sql/schema/20_ddl.sql``). Some are not: event triggers need a superuser, and
-can be disabled. So the definitions are periodically compared with those of the catalog in use, by their marks.
+Most changes are announced in the stream (``sql/schema/1_collections/70_definitions.sql``). Some are not: event triggers
+need a superuser, and can be disabled. So the definitions are periodically compared with those of the catalog in use, by
+their marks.
 
 Changes that the publication did not include are missing from the stream. A transaction that wrote while a table was not
 published, or only in part, can commit after the publication is complete again, with only some of its changes in the stream.

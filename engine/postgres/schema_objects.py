@@ -52,5 +52,5 @@ def schema_checksum() -> str:
 
 
 def schema_files() -> Iterator[Path]:
-    """The files of ``sql/schema`` in the order in which they are run."""
-    yield from sorted((folder("sql") / "schema").glob("*.sql"))
+    """The files of ``sql/schema`` in the order in which they run: by folder, then by name."""
+    yield from sorted((folder("sql") / "schema").glob("*/*.sql"))

@@ -31,7 +31,7 @@ READ_AGAIN: Final = "collection_reread"
 
 
 class DdlNote(msgspec.Struct):
-    """The logical message ``realtime.ddl``: a definition changed (see ``sql/schema/20_ddl.sql``)."""
+    """The logical message ``realtime.ddl``: a definition changed (``sql/schema/1_collections/70_definitions.sql``)."""
 
     tag: str
     oids: list[int] = []

@@ -1,0 +1,107 @@
+-- name: engine_forget_connections
+-- A node that starts has no connections: those from before it started are of an earlier run.
+delete from realtime.connections where node_id = %(node)s and connected_at < %(before)s
+
+-- name: engine_own_connections
+-- Which of these connections still have a row; and since when this node has had its own, on which they hang.
+select (select n.started_at::text from realtime.nodes n where n.id = %(node)s) as incarnation,
+       array(select c.id from realtime.connections c where c.id = any (%(ids)s::text[])) as ids
+
+-- name: engine_connect
+-- A client is connected here.
+insert into realtime.connections (id, node_id, user_id, attributes, transport, ip)
+values (%(id)s, %(node)s, %(user)s, %(attributes)s::jsonb, %(transport)s, %(ip)s::inet)
+on conflict (id) do nothing
+
+-- name: engine_drop
+-- A connection broke: without presence it is gone, else its presence waits for its timeout.
+with gone as (
+  update realtime.presence set left_at = clock_timestamp(), typing_until = null where connection_id = %(id)s and left_at is null
+  returning channel
+), kept as (
+  update realtime.connections set dropped_at = clock_timestamp() where id = %(id)s and exists (select from gone)
+)
+delete from realtime.connections where id = %(id)s and not exists (select from gone)
+
+-- name: engine_close_connection
+-- A client has closed its connection: its presence ends with it.
+delete from realtime.connections where id = %(id)s
+
+-- name: engine_room_lock
+-- The capacity of a room, if it has one; a join waits here for the one before it.
+select capacity from realtime.channels where name = %(channel)s and capacity is not null for update
+
+-- name: engine_is_limited
+-- Whether a room counts its members, also one that was just created and did not come by the stream yet.
+select exists (select from realtime.channels where name = %(channel)s and capacity is not null and closed_at is null) as limited
+
+-- name: engine_join
+-- Become present, if there is room; several connections of a user count once.
+insert into realtime.presence as p (channel, connection_id, user_id, metadata, state, typing_until)
+select %(channel)s, %(connection)s, %(user)s, %(metadata)s::jsonb, %(state)s::jsonb,
+       case when %(typing)s::bool then clock_timestamp() + (select r.typing_timeout from realtime.channel_rules(array[%(channel)s]) r) end
+where %(capacity)s::int is null
+   or exists (select from realtime.presence o where o.channel = %(channel)s and o.user_id = %(user)s)
+   or (select count(distinct o.user_id) from realtime.presence o where o.channel = %(channel)s) < %(capacity)s::int
+on conflict (channel, connection_id) do update
+  set metadata = excluded.metadata, state = excluded.state, left_at = null, typing_until = excluded.typing_until,
+      updated_at = clock_timestamp()
+returning 1
+
+-- name: engine_impatient
+-- Not to wait long for locks while holding many, in this transaction: less than any deadlock_timeout.
+set local lock_timeout = '100ms'
+
+-- name: engine_leave
+-- A connection leaves a channel at once.
+delete from realtime.presence where channel = %(channel)s and connection_id = %(connection)s
+
+-- name: engine_set_presence
+-- Change a member's visible state: the given keys replace existing ones, if the result is within the limit of bytes. Returns whether it was
+-- changed, and when; no row: there is no such member, or its connection has broken since.
+with fresh as (
+  select p.channel, p.connection_id, p.metadata || %(metadata)s::jsonb as metadata,
+         case when %(typing)s::bool is false then p.state - 'typing' else p.state end || %(state)s::jsonb as state
+  from realtime.presence p where p.channel = %(channel)s and p.connection_id = %(connection)s and p.left_at is null for update
+), changed as (
+  update realtime.presence p
+  set metadata = f.metadata, state = f.state, updated_at = clock_timestamp(),
+      typing_until = case when %(typing)s::bool then clock_timestamp() + (select r.typing_timeout from realtime.channel_rules(array[p.channel]) r)
+                          when %(typing)s::bool is false then null else p.typing_until end
+  from fresh f
+  where p.channel = f.channel and p.connection_id = f.connection_id
+    and octet_length(f.metadata::text) + octet_length(f.state::text) <= %(most)s::int
+  returning p.updated_at
+)
+select (select c.updated_at::text from changed c) as changed from fresh
+
+-- name: engine_sweep
+-- Clear typing that has timed out and remove members of this node whose timeout has run out; a moment later also those of other nodes, which
+-- may have been stopped since. Says when to look again: one time for the whole statement, so that nothing falls between what has expired and what
+-- is due.
+with over as (
+  update realtime.presence p
+  set typing_until = null,
+      state = case when p.state ->> 'status' = 'typing' then p.state || '{"status": "online"}' else p.state end - 'typing'
+  from realtime.connections c
+  where c.id = p.connection_id and c.node_id = %(node)s and p.left_at is null and p.typing_until <= statement_timestamp()
+), timeouts as (
+  select p.channel, p.connection_id,
+         p.left_at + (select r.presence_timeout from realtime.channel_rules(array[p.channel]) r)
+           + make_interval(secs => case when c.node_id = %(node)s then 0 else %(grace)s end) as until
+  from realtime.presence p join realtime.connections c on c.id = p.connection_id
+  where p.left_at is not null
+), left_for_good as (
+  delete from realtime.presence p using timeouts t
+  where p.channel = t.channel and p.connection_id = t.connection_id and p.left_at is not null and t.until <= statement_timestamp()
+)
+select extract(epoch from least(
+  (select min(t.until) from timeouts t where t.until > statement_timestamp()),
+  (select min(p.typing_until) from realtime.presence p join realtime.connections c on c.id = p.connection_id
+   where c.node_id = %(node)s and p.left_at is null and p.typing_until > statement_timestamp())) - statement_timestamp())::float8 as wait
+
+-- name: engine_sweep_connections
+-- Broken connections whose presence is gone; those of other nodes too, see engine_sweep.
+delete from realtime.connections c
+where c.dropped_at is not null and (c.node_id = %(node)s or c.dropped_at < now() - make_interval(secs => %(grace)s))
+  and not exists (select from realtime.presence p where p.connection_id = c.id)

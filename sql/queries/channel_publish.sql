@@ -1,0 +1,103 @@
+-- name: begin_write
+-- What a node has to write down, whatever default_transaction_read_only says.
+begin read write
+
+-- name: end_write
+-- Committed with all of it, or not at all.
+commit
+
+-- name: engine_publish
+-- Many messages in one commit, in their order. An id that a client gave is claimed first: the second publisher of an id stores nothing. Returns what is not stored
+-- under its channel and id. fresh: not because of the id, so a trigger left it out or changed it; elsewhere: how many messages this commit stored
+-- under another channel or id. whole: a statement in which a trigger skips a message fails (SQLSTATE RTX01), because the id of that is then
+-- claimed and has to be released in the same transaction (engine_release_ids).
+with input as materialized (
+  select * from unnest(%(channels)s::text[], %(events)s::text[], %(payloads)s::text[], %(senders)s::text[], %(connections)s::text[],
+                       %(ids)s::text[], %(claims)s::bool[], %(priorities)s::int[])
+           with ordinality as i (channel, event, payload, sender, connection_id, id, claim, priority, n)
+), claimed as (
+  insert into realtime.message_ids (channel, id)
+  select channel, id from input where claim order by channel, id
+  on conflict do nothing
+  returning channel, id
+), stored as (
+  insert into realtime.messages (channel, event, payload, sender, connection_id, id, priority)
+  select i.channel, i.event, i.payload::jsonb, i.sender, i.connection_id, i.id, i.priority
+  from input i
+  where not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id)
+  order by i.n
+  returning channel, id
+), missing as (
+  select i.channel, i.id, not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id) as fresh
+  from input i
+  where not exists (select from stored s where s.channel = i.channel and s.id = i.id)
+), counted as (
+  select (select count(*) from missing m where m.fresh) as fresh,
+         (select count(*) from stored s where not exists (select from input i where i.channel = s.channel and i.id = s.id)) as elsewhere
+)
+select m.channel, m.id, m.fresh, c.elsewhere, case when %(whole)s::bool and c.fresh > c.elsewhere then realtime.refuse_left_out() end as refused
+from missing m, counted c
+
+-- name: engine_release_ids
+-- Ids that were claimed, in this transaction, for messages that are not stored after all.
+delete from realtime.message_ids i
+using unnest(%(channels)s::text[], %(ids)s::text[]) as w (channel, id)
+where i.channel = w.channel and i.id = w.id and not exists (select from realtime.messages m where m.channel = i.channel and m.xid = i.xid and m.id = i.id)
+
+-- name: engine_emit
+-- Messages without history: in the stream and nowhere else. Only we know the key. As bytes in UTF-8: see realtime.emit().
+select case when octet_length((i.note::jsonb -> 'payload')::text) > s.max_payload
+            then realtime.refuse_size(octet_length((i.note::jsonb -> 'payload')::text), s.max_payload)
+            else pg_logical_emit_message(true, 'realtime.message',
+                                         convert_to((i.note::jsonb || jsonb_build_object('key', s.stream_key))::text, 'UTF8')) end
+from unnest(%(notes)s::text[]) with ordinality as i (note, n), realtime.settings s
+order by n
+
+-- name: engine_outcome
+-- The messages that are stored under these ids, with their positions as far as they are known. Without a claim of the id: those inserted within that
+-- many seconds.
+select i.channel, i.id, m.xid::text as xid, m.seq, c.position::text as position
+from (
+  select w.channel, w.id, w.age, k.xid
+  from unnest(%(channels)s::text[], %(ids)s::text[], %(ages)s::int[]) as w (channel, id, age)
+  left join realtime.message_ids k on k.channel = w.channel and k.id = w.id
+) i
+left join lateral (
+  (select m.xid, m.seq from realtime.messages m where m.channel = i.channel and m.xid = i.xid and m.id = i.id limit 1)
+  union all
+  (select m.xid, m.seq from realtime.messages m
+   where i.xid is null and m.channel = i.channel and m.id = i.id and m.inserted_at > statement_timestamp() - make_interval(secs => i.age) limit 1)
+  limit 1
+) m on true
+left join realtime.commits c on c.channel = i.channel and c.xid = m.xid
+where i.xid is not null or m.seq is not null
+
+-- name: engine_flushed
+-- Up to where the WAL is flushed, as text.
+select pg_current_wal_flush_lsn()::text as position
+
+-- name: engine_inserted
+-- Up to where the WAL is flushed, and whether that is all of it. Where the next record would begin a page, its place is behind the page's header
+-- (24 bytes, at the beginning of a segment 40; src/include/access/xlog_internal.h), the flushed position before it.
+select p.flushed::text as position,
+       p.inserted - p.flushed <= case when mod(p.flushed - '0/0', current_setting('wal_block_size')::int) = 0 then 40 else 0 end as whole
+from (select pg_current_wal_insert_lsn() as inserted, pg_current_wal_flush_lsn() as flushed) p
+
+-- name: engine_flush
+-- A position behind everything that has committed, also with synchronous_commit = off: this transaction writes behind it, and its own commit
+-- is flushed, and with it all WAL before. No decoder delivers a heartbeat.
+select pg_logical_emit_message(true, %(prefix)s, '')::text as position, set_config('synchronous_commit', 'local', true)
+
+-- name: engine_at_least_local
+-- What is answered is to survive a crash: a session (or one transaction) whose commits would not be flushed flushes them. Other settings of the
+-- DBA stay.
+select set_config('synchronous_commit', 'local', %(transaction)s) where current_setting('synchronous_commit') = 'off'
+
+-- name: engine_backend
+-- The process and start time of a connection's backend.
+select pg_backend_pid() as pid, backend_start::text as started from pg_stat_activity where pid = pg_backend_pid()
+
+-- name: engine_backend_gone
+-- Terminate a backend; returns whether it has ended.
+select not exists (select from pg_stat_activity where pid = %(pid)s and backend_start = %(started)s::timestamptz
+                   and (pg_terminate_backend(pid) or true)) as gone

@@ -1,0 +1,32 @@
+-- name: engine_settings
+-- The database's settings, and its time.
+select stream_key, epoch, clock_timestamp() as now from realtime.settings
+
+-- name: engine_rooms
+-- All channels with a row.
+select name, metadata::text as metadata, permissions::text as permissions, capacity::text as capacity,
+       case when history then 't' else 'f' end as history,
+       ttl::text as ttl, max_messages::text as max_messages, presence_timeout::text as presence_timeout,
+       typing_timeout::text as typing_timeout, created_by, created_at::text as created_at, updated_at::text as updated_at,
+       closed_at::text as closed_at
+from realtime.channels
+
+-- name: engine_defaults
+-- How channels without a row behave.
+select pattern, case when dynamic then 't' else 'f' end as dynamic, case when history then 't' else 'f' end as history
+from realtime.channel_defaults
+
+-- name: engine_routes
+-- The routes, as the stream writes them.
+select id::text as id, from_channel, to_channel, match::text as match, case when enabled then 't' else 'f' end as enabled
+from realtime.routes
+
+-- name: engine_preferences
+-- What a user does not want.
+select channel, event, muted from realtime.preferences where user_id = %(user)s
+
+-- name: engine_presence_rows
+-- All presence, of every channel.
+select channel, connection_id, user_id, metadata::text as metadata, state::text as state, joined_at::text as joined_at,
+       left_at::text as left_at, typing_until::text as typing_until, updated_at::text as updated_at
+from realtime.presence order by joined_at, channel, connection_id

@@ -1,0 +1,54 @@
+-- TRUNCATE of single partitions, which pgoutput does not send: the triggers that announce it.
+
+create or replace function realtime.partition_truncated() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  -- pgoutput does not send TRUNCATE of a partition whose changes are published through the root (pgoutput.c,
+  -- pgoutput_truncate), so the partition says it itself, in the same transaction.
+  perform pg_logical_emit_message(true, 'realtime.ddl',
+    jsonb_build_object('tag', 'TRUNCATE', 'oids', jsonb_build_array(tg_relid::bigint), 'all', false)::text);
+  return null;
+end
+$$;
+
+create or replace function realtime.unwatched_partitions(root regclass) returns setof regclass
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- ALWAYS, because a subscription's apply worker truncates with session_replication_role = replica, in which ordinary triggers do not fire.
+  -- DISABLE TRIGGER ALL and ENABLE TRIGGER ALL (pg_restore --disable-triggers) change that.
+  select t.relid
+  from realtime.leaves(root) t (relid) left join pg_trigger g on g.tgrelid = t.relid and g.tgname = 'realtime_truncate'
+  where t.relid <> root and g.tgenabled is distinct from 'A'
+$$;
+comment on function realtime.unwatched_partitions(regclass) is 'Partitions of a table whose TRUNCATE is not announced: without the trigger for it, or with one that does not always fire';
+
+create or replace function realtime.watch_partitions(root regclass) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  leaf regclass;
+begin
+  -- Locks are taken only where something is missing. A partition that is attached later may belong to another role than the table: ATTACH PARTITION
+  -- asks for the rights of both owners, and PostgreSQL itself makes the row triggers of a partitioned table on partitions of any owner.
+  for leaf in select * from realtime.unwatched_partitions(root) loop
+    if not exists (select from pg_trigger g where g.tgrelid = leaf and g.tgname = 'realtime_truncate') then
+      execute format('create trigger realtime_truncate after truncate on %s '
+                     'for each statement execute function realtime.partition_truncated()', leaf);
+    end if;
+    execute format('alter table %s enable always trigger realtime_truncate', leaf);
+  end loop;
+end
+$$;
+comment on function realtime.watch_partitions(regclass) is 'Makes TRUNCATE of single partitions visible to live queries; expose() and the DDL trigger call it';
+
+create or replace function realtime.try_to_watch_partitions(root regclass) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform realtime.watch_partitions(root);
+  return true;
+exception when insufficient_privilege then
+  raise warning 'realtime: %: TRUNCATE of single partitions of % is not announced to live queries', sqlerrm, root
+    using hint = format('As a superuser, or a role with the rights of all owners: select realtime.watch_partitions(%L);', root);
+  return false;
+end
+$$;
+comment on function realtime.try_to_watch_partitions(regclass) is
+  'As realtime.watch_partitions(), for what must go on although the owner of a partition has not given the right: a warning, and false';

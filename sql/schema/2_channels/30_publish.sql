@@ -1,0 +1,126 @@
+-- Publishing. No statement here waits for another transaction, except for one that publishes the same id in the same channel.
+
+create or replace function realtime.emit(prefix text, content jsonb) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+  -- The content of a message is not converted on its way, unlike values of rows, so it is given as bytes: UTF-8, whatever the database's encoding.
+  select pg_logical_emit_message(true, prefix, convert_to((content || jsonb_build_object('key', s.stream_key))::text, 'UTF8'))
+  from realtime.settings s
+$$;
+comment on function realtime.emit(text, jsonb) is 'A logical message that the servers believe: it carries the stream key. Not for others to call';
+
+create or replace function realtime.refuse_size(size integer, most integer) returns pg_lsn
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'the payload has % bytes', size using errcode = 'RT005', hint = format('At most %s.', most);
+end
+$$;
+comment on function realtime.refuse_size(integer, integer) is 'Raises RT005. Returns a type so that it can stand in place of pg_logical_emit_message()';
+
+create or replace function realtime.refuse_depth() returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'the payload is nested too deeply' using errcode = 'RT007', hint = 'At most 512 levels.';
+end
+$$;
+comment on function realtime.refuse_depth() is 'Raises RT007';
+
+create or replace function realtime.refuse_left_out() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'a trigger on realtime.messages left out a message' using errcode = 'RTX01';
+end
+$$;
+comment on function realtime.refuse_left_out() is 'Raises RTX01, upon which a server writes the statement again in a transaction with others';
+
+create or replace function realtime.is_too_deep(content jsonb, size integer) returns boolean
+language sql immutable parallel safe as $$
+  -- No search_path is set so that it can be inlined. What is so deep has two brackets per level, so small messages need not be looked at.
+  select size operator(pg_catalog.>) 1024 and content operator(pg_catalog.@?) '$.**{512}'
+$$;
+comment on function realtime.is_too_deep(jsonb, integer) is
+  'Whether JSON (with its length as text, in bytes) is nested more than 512 levels deep. PostgreSQL keeps that; many programs cannot read it, the servers among them';
+
+create or replace function realtime.check_size() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  size integer := octet_length(new.payload::text);
+  most integer := (select s.max_payload from realtime.settings s);
+begin
+  if size > most then
+    perform realtime.refuse_size(size, most);
+  end if;
+  return new;
+end
+$$;
+comment on function realtime.check_size() is 'Trigger function: a payload over realtime.settings.max_payload is refused with RT005, on every way in';
+
+drop function if exists realtime.send(text, text, jsonb, text, text, jsonb, integer, text);
+create or replace function realtime.send(
+  channel text, event text, payload jsonb, sender text, id text, audience jsonb, priority integer, made_id text default null,
+  connection_id text default null, routed_from text default null
+) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+  room boolean;
+  closed timestamptz;
+  available boolean := true;
+  kept boolean;
+  size integer := octet_length(payload::text);
+begin
+  -- What realtime.channel_rules() says, in statements whose plans are kept: this runs for every message.
+  select true, c.closed_at, c.history into room, closed, kept from realtime.channels c where c.name = channel;
+  if closed is not null then
+    return 'closed';
+  elsif room is null then
+    select d.dynamic, d.history into available, kept
+    from realtime.channel_defaults d where realtime.name_matches(channel, d.pattern) order by length(d.pattern) desc limit 1;
+    if not found or not available then
+      return 'unknown';
+    end if;
+  end if;
+  if size > (select s.max_payload from realtime.settings s) then
+    return 'too large';
+  elsif realtime.is_too_deep(payload, size) then
+    return 'too deep';
+  end if;
+  if send.id is not null then
+    insert into realtime.message_ids (channel, id) values (send.channel, send.id) on conflict do nothing;
+    if not found then
+      return 'duplicate';
+    end if;
+  end if;
+  if kept then
+    insert into realtime.messages (channel, event, payload, sender, id, audience, priority, connection_id, routed_from)
+    values (channel, event, payload, sender, coalesce(id, made_id, gen_random_uuid()::text), audience, priority, connection_id, routed_from);
+    if not found then  -- another trigger skipped it, so the id stands for nothing
+      delete from realtime.message_ids i where i.channel = send.channel and i.id = send.id;
+      return 'left out';
+    end if;
+    return 'stored';
+  end if;
+  perform realtime.emit('realtime.message', jsonb_build_object('channel', channel, 'event', event, 'payload', payload,
+    'sender', sender, 'id', coalesce(id, made_id, gen_random_uuid()::text), 'audience', audience, 'priority', priority,
+    'connection_id', connection_id, 'routed_from', routed_from));
+  return 'emitted';
+end
+$$;
+comment on function realtime.send(text, text, jsonb, text, text, jsonb, integer, text, text, text) is
+  'Publish one message and return the outcome: stored, emitted (a channel without history), duplicate, left out (by a trigger), closed, unknown, '
+  'too large, too deep. '
+  'Not for others to call: realtime.broadcast() raises errors';
+
+create or replace function realtime.try_send(
+  channel text, event text, payload jsonb, sender text, id text, audience jsonb, priority integer, made_id text,
+  connection_id text, routed_from text
+) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return realtime.send(channel, event, payload, sender, id, audience, priority, made_id, connection_id, routed_from);
+exception when others or query_canceled or assert_failure then
+  raise warning 'realtime: a copy for channel % was refused: %', quote_literal(channel), sqlerrm;
+  return 'refused';
+end
+$$;
+comment on function realtime.try_send(text, text, jsonb, text, text, jsonb, integer, text, text, text) is
+  'The same, with "refused" and a warning in place of any error. For copies of routes: one that a trigger refuses holds up no other';
