@@ -14,7 +14,7 @@ from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statement
 from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLargeError
 from engine.postgres.statement import Statement
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
-from engine.query.refusals import rejection, writes
+from engine.query.sql.safety.refusals import rejection, writes
 
 __all__ = ["UNTRANSLATABLE", "TooSlowError", "documents", "fits", "read_plan", "rejection_of"]
 

@@ -20,9 +20,9 @@ from engine.postgres.errors import is_raised
 from engine.postgres.one_statement import describe
 from engine.query.compile.to_sql import calls_own, render_documents, used_columns
 from engine.query.ir.model import Query
-from engine.query.refusals import changes_session
-from engine.query.sql.dry_run import SqlSession, sql_session
-from engine.query.sql.functions import refuse_unsafe
+from engine.query.sql.safety.dry_run import SqlSession, sql_session
+from engine.query.sql.safety.functions import refuse_unsafe
+from engine.query.sql.safety.refusals import changes_session
 
 __all__ = ["Asking", "asking"]
 

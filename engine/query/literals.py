@@ -19,7 +19,7 @@ from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.query.ir.model import And, Bound, Compare, Not, Or, Predicate, Query
 from engine.query.ir.sort_order import sort_keys
 from engine.query.operators import check_operators, compares
-from engine.query.sql.parameters import check_length
+from engine.query.sql.parsing.parameters import check_length
 from engine.values.exact_json import shown
 
 __all__ = ["canonicalise", "literals", "with_literals"]

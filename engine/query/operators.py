@@ -18,7 +18,7 @@ from engine.query.asking import Asking
 from engine.query.compile.to_sql import render_documents
 from engine.query.ir.model import And, Bound, Compare, Not, Or, OrderBy, Predicate, Query
 from engine.query.ir.sort_order import SortKey, sort_keys
-from engine.query.no_operator import lacks_operator, lacks_order
+from engine.query.sql.safety.no_operator import lacks_operator, lacks_order
 from engine.values.pg_types import Column, TypeInfo
 
 __all__ = ["check_operators", "compares"]

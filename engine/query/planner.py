@@ -32,12 +32,12 @@ from engine.query.ir.normalise import normalise
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.literals import canonicalise, literals
 from engine.query.lost_privileges import grants_lacking
-from engine.query.off_loop import aside
-from engine.query.refusals import refuse_problem, rejecting
-from engine.query.sql.check import Bound, CheckedSql, SqlCache, bind, check_sql
-from engine.query.sql.dry_run import SqlSession, sql_session
-from engine.query.sql.lexer import tokenize
+from engine.query.sql.parsing.lexer import tokenize
+from engine.query.sql.parsing.off_loop import aside
 from engine.query.sql.reread import reread_sql
+from engine.query.sql.safety.check import Bound, CheckedSql, SqlCache, bind, check_sql
+from engine.query.sql.safety.dry_run import SqlSession, sql_session
+from engine.query.sql.safety.refusals import refuse_problem, rejecting
 from engine.query.sql.to_predicate import is_number
 from engine.query.sql.to_query import query_of
 

@@ -1,1 +1,1 @@
-"""Clients' SQL: judged safe or refused, and recognised as incremental where it can be."""
+"""Clients' SQL: judged safe or refused (``safety``), and recognised as incremental where it can be (``to_query``)."""

@@ -16,10 +16,10 @@ from sqlglot import exp
 from engine.catalog.load import Column, Table
 from engine.postgres.statement import Statement
 from engine.query.ir.reread_plan import ReReadPlan
-from engine.query.sql.check import Bound, CheckedSql
-from engine.query.sql.lexer import normalise
-from engine.query.sql.rewrite import add_key, quoted, single_source
-from engine.query.sql.syntax import name_of
+from engine.query.sql.parsing.lexer import normalise
+from engine.query.sql.parsing.rewrite import add_key, quoted, single_source
+from engine.query.sql.parsing.syntax import name_of
+from engine.query.sql.safety.check import Bound, CheckedSql
 
 __all__ = ["reread_sql"]
 

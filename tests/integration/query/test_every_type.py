@@ -19,7 +19,7 @@ from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.query.compile.to_sql import render_documents
 from engine.query.literals import canonicalise
 from engine.query.planner import plan_query
-from engine.query.refusals import rejection
+from engine.query.sql.safety.refusals import rejection
 from engine.values.nested import array_tokens
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on

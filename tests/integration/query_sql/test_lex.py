@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InvalidQueryError
-from engine.query.sql.lexer import Edit, apply, normalise, place, statement, tokenize
+from engine.query.sql.parsing.lexer import Edit, apply, normalise, place, statement, tokenize
 
 
 @pytest.mark.parametrize(

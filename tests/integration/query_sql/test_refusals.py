@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import InvalidQueryError, PermissionDeniedError, UnknownCollectionError
 from engine.query.planner import plan_query
-from engine.query.refusals import rejection
+from engine.query.sql.safety.refusals import rejection
 from tests.integration.query_sql.conftest import Planner
 
 NOT_A_SELECT = [

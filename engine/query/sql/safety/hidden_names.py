@@ -4,7 +4,7 @@ Postgres resolves names before privileges count, and its messages tell a type th
 fields of a row type. So a statement that has the name of such a thing in it is first described with that name replaced by
 one that does not exist: the answer then is the one for something that does not exist, whatever it is. If Postgres accepts
 the statement, or makes nothing of the thing in the statement as it came, the name means something else there (an alias, a
-column, a keyword). Hidden columns need none of this: ``sql_conceal`` takes them out of the tables.
+column, a keyword). Hidden columns need none of this: ``hidden_columns`` takes them out of the tables.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import psycopg
 from sqlglot import exp
 
 from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
-from engine.query.refusals import is_of_literal, rejection, system_columns
-from engine.query.sql.dry_run import Described, SqlSession
-from engine.query.sql.lexer import Edit, Rewritten, Token, place
-from engine.query.sql.rewrite import quoted
-from engine.query.sql.syntax import Syntax
+from engine.query.sql.parsing.lexer import Edit, Rewritten, Token, place
+from engine.query.sql.parsing.rewrite import quoted
+from engine.query.sql.parsing.syntax import Syntax
+from engine.query.sql.safety.dry_run import Described, SqlSession
+from engine.query.sql.safety.refusals import is_of_literal, rejection, system_columns
 
 __all__ = ["Verdict", "candidates", "describe", "find_hidden", "hidden_type", "unreadable"]
 

@@ -18,18 +18,18 @@ from sqlglot import exp
 from engine.catalog.load import Catalog, Table
 from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
 from engine.fair_cache import FairCache
-from engine.query.off_loop import aside
-from engine.query.refusals import not_exposed, refuse_problem, rejecting, system_columns
-from engine.query.sql.conceal import Read, concealed
-from engine.query.sql.dry_run import SqlSession, Uses
-from engine.query.sql.from_clause import named_in_from
-from engine.query.sql.functions import Function, reads_clock, refuse_types, refuse_unsafe
-from engine.query.sql.hidden import Verdict, candidates, describe, find_hidden, hidden_type, unreadable
-from engine.query.sql.lexer import Token, place, statement, tokenize
-from engine.query.sql.parameters import ParameterType, check_length, check_params, is_special_time, text_of
-from engine.query.sql.references import Tree
-from engine.query.sql.rewrite import with_nulls
-from engine.query.sql.syntax import Reference, Syntax, detach, parse, references
+from engine.query.sql.parsing.from_clause import named_in_from
+from engine.query.sql.parsing.lexer import Token, place, statement, tokenize
+from engine.query.sql.parsing.off_loop import aside
+from engine.query.sql.parsing.parameters import ParameterType, check_length, check_params, is_special_time, text_of
+from engine.query.sql.parsing.rewrite import with_nulls
+from engine.query.sql.parsing.syntax import Reference, Syntax, detach, parse, references
+from engine.query.sql.safety.dry_run import SqlSession, Uses
+from engine.query.sql.safety.functions import Function, reads_clock, refuse_types, refuse_unsafe
+from engine.query.sql.safety.hidden_columns import Read, concealed
+from engine.query.sql.safety.hidden_names import Verdict, candidates, describe, find_hidden, hidden_type, unreadable
+from engine.query.sql.safety.references import Tree
+from engine.query.sql.safety.refusals import not_exposed, refuse_problem, rejecting, system_columns
 
 __all__ = ["Bound", "CheckedSql", "SqlCache", "bind", "check_sql", "placeholders"]
 

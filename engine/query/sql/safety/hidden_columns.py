@@ -20,11 +20,11 @@ from sqlglot import exp
 
 from engine.catalog.load import Table
 from engine.errors import InvalidQueryError
-from engine.query.refusals import not_exposed
-from engine.query.sql.dry_run import SqlSession
-from engine.query.sql.lexer import Edit, Rewritten, Token
-from engine.query.sql.rewrite import quoted, star_edits
-from engine.query.sql.syntax import Reference
+from engine.query.sql.parsing.lexer import Edit, Rewritten, Token
+from engine.query.sql.parsing.rewrite import quoted, star_edits
+from engine.query.sql.parsing.syntax import Reference
+from engine.query.sql.safety.dry_run import SqlSession
+from engine.query.sql.safety.refusals import not_exposed
 
 __all__ = ["Read", "concealed"]
 

@@ -19,12 +19,12 @@ from engine.postgres.named_queries import query
 from engine.postgres.one_statement import Setting, describe
 from engine.postgres.session_settings import OWN_NAMES
 from engine.query.compile.where_to_sql import quote
-from engine.query.off_loop import aside
-from engine.query.refusals import is_servers, writes
-from engine.query.sql.calls import Asked, CallTree
-from engine.query.sql.functions import Function
-from engine.query.sql.parameters import ParameterType
-from engine.query.sql.references import Tree, read_tree
+from engine.query.sql.parsing.off_loop import aside
+from engine.query.sql.parsing.parameters import ParameterType
+from engine.query.sql.safety.calls import Asked, CallTree
+from engine.query.sql.safety.functions import Function
+from engine.query.sql.safety.references import Tree, read_tree
+from engine.query.sql.safety.refusals import is_servers, writes
 
 __all__ = ["Described", "SqlSession", "sql_session"]
 
@@ -85,7 +85,7 @@ class Uses:
 
 
 class SqlSession:
-    """The open transaction. Errors of Postgres come out as ``psycopg.Error`` (see ``engine.query.refusals``)."""
+    """The open transaction. Errors of Postgres come out as ``psycopg.Error`` (see ``engine.query.sql.safety.refusals``)."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.errors import InvalidQueryError
-from engine.query.sql.lexer import Token
-from engine.query.sql.syntax import Reference
+from engine.query.sql.parsing.lexer import Token
+from engine.query.sql.parsing.syntax import Reference
 
 __all__ = ["named_in_from"]
 

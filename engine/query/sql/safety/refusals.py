@@ -22,9 +22,9 @@ from engine.errors import (
     SubscriptionFailedError,
 )
 from engine.postgres.errors import is_raised
-from engine.query.no_operator import no_operator
-from engine.query.sql.functions import object_name
-from engine.query.sql.lexer import place
+from engine.query.sql.parsing.lexer import place
+from engine.query.sql.safety.functions import object_name
+from engine.query.sql.safety.no_operator import no_operator
 
 __all__ = [
     "changes_session",

@@ -1,6 +1,6 @@
 """The shape of a client's SQL, as sqlglot understands it: enough to recognise simple queries and to name their parts.
 
-Nothing here decides what is allowed: Postgres does (``sql_check``). A misunderstanding costs at most the incremental
+Nothing here decides what is allowed: Postgres does (``safety.check``). A misunderstanding costs at most the incremental
 strategy.
 """
 
@@ -15,7 +15,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from engine.errors import InvalidQueryError
-from engine.query.sql.lexer import MAX_DEPTH, Token, identifier
+from engine.query.sql.parsing.lexer import MAX_DEPTH, Token, identifier
 
 __all__ = ["Reference", "Syntax", "detach", "name_of", "only_args", "parse", "references"]
 

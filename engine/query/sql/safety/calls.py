@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.errors import InvalidQueryError
-from engine.query.sql.functions import Function, Opaque, names_objects, problem_of
-from engine.query.sql.references import Tree, read_tree
+from engine.query.sql.safety.functions import Function, Opaque, names_objects, problem_of
+from engine.query.sql.safety.references import Tree, read_tree
 
 __all__ = ["Asked", "CallTree"]
 

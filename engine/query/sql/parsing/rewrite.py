@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from engine.catalog.load import Column, Table
-from engine.query.sql.lexer import Edit, Token, apply
-from engine.query.sql.parameters import ParameterType
-from engine.query.sql.syntax import name_of, only_args
+from engine.query.sql.parsing.lexer import Edit, Token, apply
+from engine.query.sql.parsing.parameters import ParameterType
+from engine.query.sql.parsing.syntax import name_of, only_args
 
 __all__ = ["add_key", "quoted", "single_source", "star_edits", "with_nulls"]
 
