@@ -4,15 +4,15 @@
 and manage by the REST API.
 """
 
-from bunbase.channel import Channel
-from bunbase.codes import CloseCode, ErrorCode
-from bunbase.crypto import Encryption
-from bunbase.errors import RealtimeError
-from bunbase.live import LiveQuery, Snapshots
-from bunbase.messages import Messages
-from bunbase.model import Ack, Change, Doc, Message, Presence, Snapshot, User
-from bunbase.query import Database, Query
-from bunbase.realtime import Realtime
+from bunbase.client.channel import Channel
+from bunbase.client.live_query import LiveQuery, Snapshots
+from bunbase.client.messages import Messages
+from bunbase.client.query import Database, Query
+from bunbase.client.realtime import Realtime
+from bunbase.protocol.codes import CloseCode, ErrorCode
+from bunbase.protocol.crypto import Encryption
+from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.model import Ack, Change, Doc, Message, Presence, Snapshot, User
 from bunbase.rest import (
     AsyncRealtimeServer,
     AsyncServerChannel,

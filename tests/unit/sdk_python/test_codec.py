@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from bunbase.codec import decode_text, encode_binary, encode_text
+from bunbase.protocol.codec import decode_text, encode_binary, encode_text
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from bunbase import Doc, RealtimeError
 from bunbase.core.backoff import full_jitter
-from bunbase.core.channel import ChannelOptions, ChannelState
+from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.core.lists import apply, difference
-from bunbase.core.live import LiveState
+from bunbase.core.live_state import LiveState
 from bunbase.core.pacing import Pacer
 from bunbase.core.position import is_later
 from bunbase.core.presence import PresenceState

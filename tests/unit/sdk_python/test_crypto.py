@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from bunbase import Encryption
-from bunbase.crypto import DecryptionError
+from bunbase.protocol.crypto import DecryptionError
 
 SHARED = json.loads((Path(__file__).parents[2] / "support" / "e2ee_vectors.json").read_text())
 VECTORS: list[dict[str, Any]] = SHARED["vectors"]

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bunbase.model import Change, Doc
+from bunbase.protocol.model import Change, Doc
 
 __all__ = ["apply", "difference", "read_changes"]
 

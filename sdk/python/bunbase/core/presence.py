@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bunbase.model import Presence, User
+from bunbase.protocol.model import Presence, User
 
 __all__ = ["PresenceState"]
 

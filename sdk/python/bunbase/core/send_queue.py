@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bunbase.codes import ErrorCode
-from bunbase.errors import RealtimeError
+from bunbase.protocol.codes import ErrorCode
+from bunbase.protocol.errors import RealtimeError
 
 __all__ = ["Entry", "SendQueue"]
 

@@ -9,10 +9,10 @@ from typing import Any, Self, TypeVar
 import httpx
 from tenacity import AsyncRetrying
 
-from bunbase.crypto import Encryption
-from bunbase.model import Presence
+from bunbase.protocol.crypto import Encryption
+from bunbase.protocol.model import Presence
 from bunbase.rest import calls
-from bunbase.rest.model import Connection, History, Room
+from bunbase.rest.resources import Connection, History, Room
 
 __all__ = ["AsyncRealtimeServer", "AsyncServerChannel"]
 

@@ -12,12 +12,12 @@ from urllib.parse import quote
 import httpx
 from tenacity import retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from bunbase.codec import decode_text, encode_text
-from bunbase.codes import ErrorCode
-from bunbase.crypto import Encryption
-from bunbase.errors import RealtimeError
-from bunbase.model import Presence, User
-from bunbase.rest.model import Connection, History, Room
+from bunbase.protocol.codec import decode_text, encode_text
+from bunbase.protocol.codes import ErrorCode
+from bunbase.protocol.crypto import Encryption
+from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.model import Presence, User
+from bunbase.rest.resources import Connection, History, Room
 from bunbase.transports.base import Address
 
 __all__ = [

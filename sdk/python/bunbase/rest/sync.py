@@ -12,10 +12,10 @@ from typing import Any, Self, TypeVar
 import httpx
 from tenacity import Retrying
 
-from bunbase.crypto import Encryption
-from bunbase.model import Presence
+from bunbase.protocol.crypto import Encryption
+from bunbase.protocol.model import Presence
 from bunbase.rest import calls
-from bunbase.rest.model import Connection, History, Room
+from bunbase.rest.resources import Connection, History, Room
 
 __all__ = ["RealtimeServer", "ServerChannel"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from bunbase.codec import Format
+from bunbase.protocol.codec import Format
 
 __all__ = ["Address", "Transport"]
 

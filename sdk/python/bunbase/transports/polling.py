@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from bunbase import codec
-from bunbase.errors import ConnectionEndedError
+from bunbase.protocol import codec
+from bunbase.protocol.errors import ConnectionEndedError
 from bunbase.transports.base import Address, Message
 from bunbase.transports.posting import _JSON, PostingTransport, refused
 

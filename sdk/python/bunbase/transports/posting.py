@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 
-from bunbase import codec
-from bunbase.codes import CloseCode
 from bunbase.core.backoff import full_jitter
-from bunbase.errors import ConnectionEndedError
+from bunbase.protocol import codec
+from bunbase.protocol.codes import CloseCode
+from bunbase.protocol.errors import ConnectionEndedError
 from bunbase.transports.base import Address, Message, Transport
 
 __all__ = ["PostingTransport", "refused"]

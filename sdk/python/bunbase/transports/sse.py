@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager
 
 import httpx
 
-from bunbase import codec
-from bunbase.errors import ConnectionEndedError
+from bunbase.protocol import codec
+from bunbase.protocol.errors import ConnectionEndedError
 from bunbase.transports.base import Message
 from bunbase.transports.events import EventParser
 from bunbase.transports.posting import PostingTransport, refused

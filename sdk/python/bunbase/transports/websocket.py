@@ -7,9 +7,9 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from bunbase import codec
-from bunbase.codes import CloseCode
-from bunbase.errors import ConnectionEndedError
+from bunbase.protocol import codec
+from bunbase.protocol.codes import CloseCode
+from bunbase.protocol.errors import ConnectionEndedError
 from bunbase.transports.base import Message, Transport
 
 __all__ = ["WebSocketTransport"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bunbase.model import Message
+from bunbase.protocol.model import Message
 
 __all__ = ["Connection", "History", "Room"]
 

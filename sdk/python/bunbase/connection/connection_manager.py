@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bunbase.codes import CloseCode, ErrorCode
+from bunbase.connection.link import Link
+from bunbase.connection.options import Options
+from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.core.backoff import full_jitter
-from bunbase.errors import ConnectionEndedError, RealtimeError
-from bunbase.link import Link
-from bunbase.options import Options
-from bunbase.subscription_manager import SubscriptionManager
+from bunbase.protocol.codes import CloseCode, ErrorCode
+from bunbase.protocol.errors import ConnectionEndedError, RealtimeError
 from bunbase.transports import TRANSPORTS, Address
 
 __all__ = ["ConnectionManager"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from bunbase.errors import RealtimeError
+from bunbase.protocol.errors import RealtimeError
 
 __all__ = ["Raw", "Subscription"]
 

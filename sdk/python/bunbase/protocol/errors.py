@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bunbase.codes import CloseCode, ErrorCode
+from bunbase.protocol.codes import CloseCode, ErrorCode
 
 __all__ = ["ConnectionEndedError", "RealtimeError"]
 

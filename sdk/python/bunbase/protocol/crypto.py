@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from bunbase.codec import decode_text, encode_text
+from bunbase.protocol.codec import decode_text, encode_text
 
 __all__ = ["DecryptionError", "Encryption"]
 

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self, cast
 
+from bunbase.client.emitter import Emitter
+from bunbase.connection.subscription import Raw
+from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.core.lists import difference
-from bunbase.core.live import Base, LiveState
-from bunbase.emitter import Emitter
-from bunbase.errors import RealtimeError
-from bunbase.model import Doc, Snapshot
-from bunbase.subscription import Raw
-from bunbase.subscription_manager import SubscriptionManager
+from bunbase.core.live_state import Base, LiveState
+from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.model import Doc, Snapshot
 
 __all__ = ["Callback", "LiveQuery", "Snapshots"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bunbase.core.lists import apply, difference, read_changes
 from bunbase.core.position import is_later
-from bunbase.model import Change, Doc, Snapshot
+from bunbase.protocol.model import Change, Doc, Snapshot
 
 __all__ = ["Base", "LiveState"]
 

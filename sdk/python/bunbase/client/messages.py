@@ -6,9 +6,9 @@ import asyncio
 from collections import deque
 from typing import Literal, Self
 
-from bunbase.codes import ErrorCode
-from bunbase.errors import RealtimeError
-from bunbase.model import Message
+from bunbase.protocol.codes import ErrorCode
+from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.model import Message
 
 __all__ = ["Messages"]
 

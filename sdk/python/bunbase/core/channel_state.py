@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bunbase.codes import ErrorCode
 from bunbase.core.position import is_later
 from bunbase.core.presence import PresenceState
-from bunbase.crypto import DecryptionError, Encryption
-from bunbase.errors import RealtimeError
-from bunbase.model import Message
+from bunbase.protocol.codes import ErrorCode
+from bunbase.protocol.crypto import DecryptionError, Encryption
+from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.model import Message
 
 __all__ = ["ChannelOptions", "ChannelState", "Event"]
 

@@ -11,14 +11,14 @@ import asyncio
 from dataclasses import dataclass, field
 from functools import partial
 
-from bunbase import codec
-from bunbase.codes import ErrorCode
+from bunbase.connection.link import Link
+from bunbase.connection.subscription import Raw, Subscription
 from bunbase.core.backoff import full_jitter
 from bunbase.core.send_queue import SendQueue
-from bunbase.errors import ConnectionEndedError, RealtimeError
-from bunbase.link import Link
-from bunbase.model import Message
-from bunbase.subscription import Raw, Subscription
+from bunbase.protocol import codec
+from bunbase.protocol.codes import ErrorCode
+from bunbase.protocol.errors import ConnectionEndedError, RealtimeError
+from bunbase.protocol.model import Message
 
 __all__ = ["SubscriptionManager"]
 

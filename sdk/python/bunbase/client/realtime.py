@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from bunbase.channel import Channel
-from bunbase.codec import Format
-from bunbase.codes import ErrorCode
-from bunbase.connection_manager import ConnectionManager
-from bunbase.core.channel import ChannelOptions, ChannelState
-from bunbase.core.live import LiveState
-from bunbase.crypto import Encryption
-from bunbase.emitter import Emitter
-from bunbase.errors import RealtimeError
-from bunbase.live import Callback, LiveQuery
-from bunbase.model import Message
-from bunbase.options import Options
-from bunbase.query import Database
-from bunbase.subscription_manager import SubscriptionManager
+from bunbase.client.channel import Channel
+from bunbase.client.emitter import Emitter
+from bunbase.client.live_query import Callback, LiveQuery
+from bunbase.client.query import Database
+from bunbase.connection.connection_manager import ConnectionManager
+from bunbase.connection.options import Options
+from bunbase.connection.subscription_manager import SubscriptionManager
+from bunbase.core.channel_state import ChannelOptions, ChannelState
+from bunbase.core.live_state import LiveState
+from bunbase.protocol.codec import Format
+from bunbase.protocol.codes import ErrorCode
+from bunbase.protocol.crypto import Encryption
+from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.model import Message
 from bunbase.transports import Address
 
 __all__ = ["Realtime", "State"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from bunbase.live import Callback, LiveQuery, Snapshots
-    from bunbase.realtime import Realtime
+    from bunbase.client.live_query import Callback, LiveQuery, Snapshots
+    from bunbase.client.realtime import Realtime
 
 __all__ = ["Database", "Query"]
 
@@ -90,7 +90,7 @@ class Query:
 
         A consumer that is slower than the changes gets fewer snapshots, each with the difference to the one before.
         """
-        from bunbase.live import Snapshots
+        from bunbase.client.live_query import Snapshots
 
         return Snapshots(self._realtime._live(self._collection, self._spec, None))
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from bunbase.codes import ErrorCode
-from bunbase.core.channel import ChannelState
-from bunbase.emitter import Emitter
-from bunbase.errors import RealtimeError
-from bunbase.messages import Messages
-from bunbase.model import Ack, Presence
-from bunbase.subscription import Raw
-from bunbase.subscription_manager import SubscriptionManager
+from bunbase.client.emitter import Emitter
+from bunbase.client.messages import Messages
+from bunbase.connection.subscription import Raw
+from bunbase.connection.subscription_manager import SubscriptionManager
+from bunbase.core.channel_state import ChannelState
+from bunbase.protocol.codes import ErrorCode
+from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.model import Ack, Presence
 
 __all__ = ["Channel"]
 

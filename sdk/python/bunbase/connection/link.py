@@ -12,10 +12,10 @@ import time
 from collections import deque
 from typing import Any, Protocol
 
-from bunbase import codec
-from bunbase.codes import CloseCode, ErrorCode
 from bunbase.core.pacing import Pacer
-from bunbase.errors import ConnectionEndedError
+from bunbase.protocol import codec
+from bunbase.protocol.codes import CloseCode, ErrorCode
+from bunbase.protocol.errors import ConnectionEndedError
 from bunbase.transports import Transport
 
 __all__ = ["Heartbeat", "Link", "LinkHandler"]

@@ -1,0 +1,1 @@
+"""One connection, the one that is kept, and the subscriptions on it."""

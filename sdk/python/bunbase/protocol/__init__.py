@@ -1,0 +1,1 @@
+"""The protocol as data: codes, errors, values and their JSON forms, encryption."""
