@@ -64,7 +64,7 @@ class Connections:
 
 
 async def drain(connections: Connections, seconds: float) -> None:
-    """Ask every client to reconnect elsewhere, spread over ``seconds``; return when all are closed or the time is over."""
+    """Ask every client to reconnect elsewhere, spread over ``seconds``; return when all are closed or the time is up."""
     clients = connections.shuffled()
     if not clients or seconds <= 0:
         return

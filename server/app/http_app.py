@@ -54,7 +54,7 @@ async def _http_problem(request: Request, error: Exception) -> Response:
 
 async def _server_problem(request: Request, error: Exception) -> Response:
     # Starlette raises the error again after this answer, so it is logged with its traceback.
-    return _problem(500, "the server failed to answer; its log says why", None)
+    return _problem(500, "the server failed to answer; see its log", None)
 
 
 def _problem(status: int, detail: str, headers: Mapping[str, str] | None) -> Response:

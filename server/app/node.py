@@ -43,7 +43,7 @@ _log = structlog.get_logger("realtime.node")
 class Node:
     """Made before the database is reached, so that ``/health`` can answer at once.
 
-    The acceptor of ``server.transports.websocket.upgrade`` and the gate of ``sessions``, those of clients without a socket.
+    Accepts the connections of ``server.transports.websocket.upgrade`` and of ``sessions`` (SSE, long polling).
     """
 
     def __init__(self, settings: Settings, dsn: str) -> None:

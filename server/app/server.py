@@ -66,7 +66,7 @@ def serve(
         dsn: the database.
         routes: HTTP routes besides the server's own.
         ready: called with the server's URL once it follows the database.
-        listener: the socket to accept connections on; opened as the settings say if None.
+        listener: the socket to accept connections on; None: opened according to the settings.
 
     Raises:
         ServeError: the address cannot be listened on.
@@ -138,7 +138,7 @@ async def _serve(
 
 def _explained(failure: BaseException) -> NodeFailedError:
     what = " ".join(f"{type(failure).__name__}: {failure}".split())
-    return NodeFailedError(f"the server stopped because it could not go on ({what}); its log says more. Start it again")
+    return NodeFailedError(f"the server stopped because it could not go on ({what}); see its log, then start it again")
 
 
 class _Server(uvicorn.Server):

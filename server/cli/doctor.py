@@ -148,10 +148,10 @@ def _sender(dsn: str, connection: _Connection) -> Iterator[Finding]:
         with connect_now(dsn, "realtime doctor", READS_ANYWAY, autocommit=True, replication="database") as sender:
             sender.execute("IDENTIFY_SYSTEM")
     except psycopg.Error as error:
-        said = error.diag.message_primary or " ".join(str(error).split())
+        message = error.diag.message_primary or " ".join(str(error).split())
         yield Finding(
             "problem",
-            f"a replication connection is not possible: {said}",
+            f"a replication connection is not possible: {message}",
             sender_remedy(_one(connection, "feed_sender_facts"))
             or "Connect to PostgreSQL itself (not a pooler), as a role with REPLICATION that pg_hba.conf lets in.",
         )

@@ -44,8 +44,8 @@ slots_app = typer.Typer(help="List replication slots, or drop one.", invoke_with
 app.add_typer(slots_app, name="slots")
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(package_version())
         raise typer.Exit
 

@@ -86,8 +86,8 @@ class ChannelClient:
         self._closed = False
 
     @property
-    def settled(self) -> str | None:
-        """See ``Client.settled``: None while a channel is being opened or awaits its history, and without channels."""
+    def caught_up(self) -> str | None:
+        """See ``Client.caught_up``: None while a channel is being opened or awaits its history, and without channels."""
         if self._owed or any(request not in self._subscriptions and not request.ended for request in self._joining):
             return None
         if not self._subscriptions or any(held.waiting for held in self._subscriptions.values()):
@@ -95,8 +95,8 @@ class ChannelClient:
         return next(iter(self._subscriptions.values())).position
 
     @property
-    def whole(self) -> tuple[str, list[str]]:
-        """See ``Client.whole``."""
+    def synced(self) -> tuple[str, list[str]]:
+        """See ``Client.synced``."""
         channels = [request.channel for request, held in self._subscriptions.items() if not held.waiting]
         return next((held.position for held in self._subscriptions.values()), "0/0"), channels
 
@@ -207,7 +207,7 @@ class ChannelClient:
         self._hold()
 
     async def _publish_waiting(self) -> None:
-        """One message after the other is allowed and handed over; their commits are awaited side by side."""
+        """One message after the other is allowed and submitted; their commits are awaited side by side."""
         alone = True
         while self._to_publish:
             message = self._to_publish[0]

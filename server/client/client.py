@@ -43,7 +43,8 @@ _log = structlog.get_logger("realtime.client")
 
 
 class Client:
-    """The session and its subscriptions. Transports call ``start``, ``carry_out``, ``congest``, ``relieve`` and ``closed``.
+    """The session and its subscriptions. Transports call ``start``, ``carry_out``, ``pause_queries``, ``resume_queries``
+    and ``closed``.
 
     ``principal`` is the authenticated client, ``member`` its connection as a member of channels.
     """
@@ -57,7 +58,7 @@ class Client:
         "_live_queries",
         "_paused",
         "_principal",
-        "_relieving",
+        "_resuming",
         "_tasks",
         "_transport",
         "session",
@@ -75,19 +76,19 @@ class Client:
         self._transport = transport
         self._live: dict[LiveRequest, LiveSubscription] = {}
         self._paused: dict[LiveRequest, None] = {}  # an ordered set: the longest waiting first
-        self._relieving = False  # the next one is resumed in the next turn of the loop
+        self._resuming = False  # the next one is resumed in the next turn of the loop
         self._tasks: set[asyncio.Task[None]] = set()
         self._budget: PlanningBudget | None = None  # made with the first live query: most connections have none
 
     @property
-    def settled(self) -> str | None:
+    def caught_up(self) -> str | None:
         """The position up to which the transport has all messages of all channels; None while there is no such position."""
-        return self._channels.settled
+        return self._channels.caught_up
 
     @property
-    def whole(self) -> tuple[str, list[str]]:
+    def synced(self) -> tuple[str, list[str]]:
         """The position of the stream, and the channels of which the transport was given everything up to it."""
-        return self._channels.whole
+        return self._channels.synced
 
     @property
     def refused(self) -> tuple[str, tuple[int, int]] | None:
@@ -121,29 +122,29 @@ class Client:
                 case Close(code, reason):
                     self._transport.close(code, reason)
 
-    def congest(self) -> None:
+    def pause_queries(self) -> None:
         """The transport has become congested: pause the live queries that are not paused yet."""
         for request, subscription in self._live.items():
             if request not in self._paused:
                 subscription.pause()
                 self._paused[request] = None
 
-    def relieve(self) -> None:
+    def resume_queries(self) -> None:
         """The transport has drained: resume until it is congested again. The remaining queries are first next time.
 
         One in each turn of the event loop, because each is two lists of up to 10,000 rows to write and to compare.
         """
-        if not self._relieving:
+        if not self._resuming:
             self._resume_next()
 
     def _resume_next(self) -> None:
-        self._relieving = False
+        self._resuming = False
         if not self._paused or self._transport.congested:
             return
         request = next(iter(self._paused))
         del self._paused[request]
-        self._relieving = bool(self._paused)
-        if self._relieving:
+        self._resuming = bool(self._paused)
+        if self._resuming:
             asyncio.get_running_loop().call_soon(self._resume_next)
         subscription = self._live[request]
         if request.begun:
@@ -200,7 +201,7 @@ class Client:
         self._send(answer)
         # Behind those that wait already, and held back with them while the transport is congested.
         self._paused[request] = None
-        self.relieve()
+        self.resume_queries()
 
     def _opened(self, request: LiveRequest, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -1,4 +1,4 @@
--- Fills the tables if nobody has written to them yet, and lets clients subscribe to them.
+-- Fills the tables if they are empty, and lets clients subscribe to them.
 
 do $$
 begin

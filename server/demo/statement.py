@@ -112,7 +112,7 @@ async def run(dsn: str, statement: Statement, arrived: float, results: list[Resu
         (position,) = await _one_row(connection, "demo_before")
         await connection.execute("begin")
         started = time.perf_counter()
-        await connection.wait(_gather(connection.pgconn, statement, results))
+        await connection.wait(_read_results(connection.pgconn, statement, results))
         run_ms = _ms_since(started)
         outcome, commit_ms = "own transaction", None
         if connection.info.transaction_status == TransactionStatus.INTRANS:
@@ -125,8 +125,8 @@ async def run(dsn: str, statement: Statement, arrived: float, results: list[Resu
     return Outcome(last.command, last.rows, results, outcome, str(position), str(end), str(now), run_ms, commit_ms)
 
 
-def _gather(pgconn: PGconn, statement: Statement, results: list[Result]) -> PQGen[None]:
-    """Send the statement and gather its results one row at a time. Raises the first error."""
+def _read_results(pgconn: PGconn, statement: Statement, results: list[Result]) -> PQGen[None]:
+    """Send the statement and read its results one row at a time. Raises the first error."""
     if statement.params:
         values = [None if p is None else _text(p).encode() for p in statement.params]
         pgconn.send_query_params(statement.sql.encode(), values)

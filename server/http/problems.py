@@ -85,10 +85,10 @@ def problem_of(error: Exception) -> ProblemError | None:
 
 def wrong_fields(error: ValidationError) -> ProblemError:
     """Which fields are wrong, and why."""
-    said = "; ".join(
+    message = "; ".join(
         f"{'.'.join(map(str, each['loc'])) or 'body'}: {_in_words(each)}" for each in error.errors(include_url=False)
     )
-    return ProblemError(ErrorCode.INVALID_MESSAGE, said)
+    return ProblemError(ErrorCode.INVALID_MESSAGE, message)
 
 
 def _in_words(wrong: ErrorDetails) -> str:
@@ -106,14 +106,14 @@ def _refused_by_sql(error: psycopg.Error) -> ProblemError | None:
     state = error.sqlstate
     if state is None and not isinstance(error, psycopg.DataError):  # of the driver, not of PostgreSQL
         return None
-    said = reason(error) or "PostgreSQL refused it"
+    message = reason(error) or "PostgreSQL refused it"
     if state is not None and state.startswith("RT") and (code := f"RT_{state[2:]}") in BY_CODE:
-        return ProblemError(ErrorCode(code), said)
+        return ProblemError(ErrorCode(code), message)
     if state in ("23505", "42710"):  # unique violation, duplicate object
-        return ProblemError(ErrorCode.INVALID_MESSAGE, said, HTTPStatus.CONFLICT)
+        return ProblemError(ErrorCode.INVALID_MESSAGE, message, HTTPStatus.CONFLICT)
     if state == "42501" and is_raised(error):
-        return ProblemError(ErrorCode.PERMISSION_DENIED, said)
+        return ProblemError(ErrorCode.PERMISSION_DENIED, message)
     if is_clients(error):
-        return ProblemError(ErrorCode.INVALID_MESSAGE, said)
-    _log.warning("database_refuses", sqlstate=state, error=said)
+        return ProblemError(ErrorCode.INVALID_MESSAGE, message)
+    _log.warning("database_refuses", sqlstate=state, error=message)
     return ProblemError(ErrorCode.CONNECTION_FAILED, in_words(error))

@@ -83,7 +83,7 @@ def _check(value: object) -> None:
                 if not math.isfinite(item):
                     raise InvalidMessageError("NaN and infinity are no JSON numbers")
             elif not (item is None or isinstance(item, str | int)):
-                raise InvalidMessageError("binary values and extension types cannot be said in JSON")
+                raise InvalidMessageError("binary values and extension types cannot be written in JSON")
         if not below:
             return
         level = below

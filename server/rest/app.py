@@ -130,7 +130,7 @@ class Rest:
             if problem is None:
                 _log.error("request_failed", method=request.method, path=scope["path"], exc_info=error)
                 problem = ProblemError(
-                    ErrorCode.CONNECTION_FAILED, "the server failed to do this; its log says why", HTTPStatus(500)
+                    ErrorCode.CONNECTION_FAILED, "the server failed to do this; see its log", HTTPStatus(500)
                 )
             response = problem.response()
         await response(scope, receive, send)
@@ -249,7 +249,7 @@ def _find(method: str, segments: tuple[str, ...]) -> tuple[Endpoint, dict[str, s
         raise ProblemError(
             ErrorCode.INVALID_MESSAGE, text, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(allowed)}
         )
-    raise ProblemError(ErrorCode.NOT_FOUND, "there is nothing at this address; /realtime/docs says what there is")
+    raise ProblemError(ErrorCode.NOT_FOUND, "there is nothing at this address; /realtime/docs lists the addresses")
 
 
 def _checked(model: type[BaseModel], given: bytes | Mapping[str, str]) -> BaseModel:

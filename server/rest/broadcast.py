@@ -14,7 +14,7 @@ __all__ = ["ENDPOINTS"]
 
 async def _broadcast(call: Call) -> Announced:
     body = call.body_as(Announcement)
-    said = {
+    parameters = {
         "event": body.event,
         "payload": call.raw.get("data", b"null").decode(),
         "sender": body.sender,
@@ -24,12 +24,12 @@ async def _broadcast(call: Call) -> Announced:
         "priority": body.priority,
     }
     if body.channels is not None:
-        [row] = await call.rows("rest_broadcast_rooms", rooms=body.channels, **said)
+        [row] = await call.rows("rest_broadcast_rooms", rooms=body.channels, **parameters)
         return Announced(id=None, channels=row["channels"])
     if body.users is not None:
-        [row] = await call.rows("rest_broadcast_users", users=body.users, **said)
+        [row] = await call.rows("rest_broadcast_users", users=body.users, **parameters)
     else:
-        [row] = await call.rows("rest_broadcast_all", **said)
+        [row] = await call.rows("rest_broadcast_all", **parameters)
     return Announced(id=row["id"], channels=None)
 
 

@@ -165,7 +165,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         "Read a channel's history",
         _messages,
         "The latest messages, or those before a position, oldest first: at most `limit`, and at most 16 MiB of data "
-        "together. Whether there are earlier ones says `before`, not how many messages the page has.",
+        "together. `before`, not the number of messages on the page, shows whether there are earlier ones.",
         query=MessageQuery,
         answer=MessageList,
     ),

@@ -81,15 +81,17 @@ def _content(part: _Schema) -> _Schema:
 def _fields(schema: _Schema, schemas: _Schema) -> str:
     schema = _resolved(schema, schemas)
     required = schema.get("required", ())
-    rows = [(name, said, said.get("description", ""), name in required) for name, said in schema["properties"].items()]
+    rows = [
+        (name, field, field.get("description", ""), name in required) for name, field in schema["properties"].items()
+    ]
     return _table(rows, schemas)
 
 
 def _table(rows: Sequence[tuple[str, _Schema, str, bool]], schemas: _Schema) -> str:
     lines = "".join(
         f'<tr><th scope="row"><code>{escape(name)}</code></th><td>{escape(_type(schema, schemas))}'
-        f"{', required' if required else ''}</td><td>{_prose(said)}</td></tr>"
-        for name, schema, said, required in rows
+        f"{', required' if required else ''}</td><td>{_prose(field)}</td></tr>"
+        for name, schema, field, required in rows
     )
     return f'<div class="wide"><table><tbody>{lines}</tbody></table></div>'
 

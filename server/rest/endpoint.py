@@ -23,7 +23,7 @@ Answer = BaseModel | Mapping[str, object] | None
 
 def shown(model: type[BaseModel], row: Mapping[str, object]) -> dict[str, object]:
     """A row as ``model`` describes it. Not validated: rows that other programs wrote are shown as they are."""
-    return {said.serialization_alias or name: row[name] for name, said in model.model_fields.items()}
+    return {field.serialization_alias or name: row[name] for name, field in model.model_fields.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class Broadcast(_Body):
     id: Name | None = Field(
         None, description="An id of your choice: the same id in the same channel is stored and delivered once."
     )
-    audience: Audience | None = Field(None, description="Who gets it; left out: all subscribers.")
+    audience: Audience | None = Field(None, description="Who gets it; omitted: all subscribers.")
     priority: int = Field(0, ge=-100, le=100, description="Higher is not queued behind lower under load.")
 
 
@@ -106,7 +106,7 @@ class Announcement(_Body):
         description="To these channels; a name that ends with `*` means the open rooms that match. Not with `users`.",
     )
     sender: Name | None = Field(None, description="The id of the user it is from.")
-    audience: Audience | None = Field(None, description="Who of them gets it; left out: all.")
+    audience: Audience | None = Field(None, description="Who of them gets it; omitted: all.")
     priority: int = Field(0, ge=-100, le=100, description="Higher is not queued behind lower under load.")
 
     @model_validator(mode="after")
@@ -129,7 +129,7 @@ class User(_Body):
     id: str
     name: str | None = Field(description="From the metadata.")
     metadata: dict[str, Any] = Field(description="Name, avatar and the like.")
-    state: dict[str, Any] = Field(description="Status, typing and what else the client said of itself.")
+    state: dict[str, Any] = Field(description="Status, typing and what else the client has set.")
     connected: bool = Field(description="False: its connections have dropped, and it may still come back.")
     connections: int = Field(description="How many connections it has there.")
     joined_at: datetime
@@ -190,8 +190,8 @@ class _Settings(_Body):
     permissions: dict[str, Any] = Field({}, description="Who may do what; kept for later versions.")
     capacity: Whole | None = Field(None, description="How many users may be in at once; null: no limit.")
     history: bool = Field(True, description="Whether messages are kept.")
-    ttl: Seconds | None = Field(None, description="Seconds that messages are kept; null: as the default says.")
-    max_messages: Whole | None = Field(None, description="How many messages are kept; null: as the default says.")
+    ttl: Seconds | None = Field(None, description="Seconds that messages are kept; null: the default.")
+    max_messages: Whole | None = Field(None, description="How many messages are kept; null: the default.")
     presence_timeout: Annotated[float, Field(ge=0, le=86400)] = Field(
         10, description="Seconds in which a dropped connection may come back without having left."
     )
@@ -219,8 +219,8 @@ class Channel(_Body):
     permissions: dict[str, Any] = Field(description="Who may do what; kept for later versions.")
     capacity: int | None = Field(description="How many users may be in at once; null: no limit.")
     history: bool = Field(description="Whether messages are kept.")
-    ttl: float | None = Field(description="Seconds that messages are kept; null: as the default says.")
-    max_messages: int | None = Field(description="How many messages are kept; null: as the default says.")
+    ttl: float | None = Field(description="Seconds that messages are kept; null: the default.")
+    max_messages: int | None = Field(description="How many messages are kept; null: the default.")
     presence_timeout: float = Field(
         description="Seconds in which a dropped connection may come back without having left."
     )

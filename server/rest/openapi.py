@@ -86,8 +86,8 @@ def _responses(endpoint: Endpoint, models: _Models, *, keyed: bool) -> dict[str,
         by_status.setdefault(BY_CODE[code], []).append(code)
     problem = {"application/problem+json": {"schema": models[ProblemDocument, "serialization"]}}
     failures = {
-        str(int(status)): {"description": ", ".join(said), "content": problem}
-        for status, said in sorted(by_status.items())
+        str(int(status)): {"description": ", ".join(reasons), "content": problem}
+        for status, reasons in sorted(by_status.items())
     }
     if endpoint.body is not None:
         failures["415"] = {
@@ -111,14 +111,14 @@ def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         return []
     schema = endpoint.query.model_json_schema()
     parameters = []
-    for name, said in schema["properties"].items():
-        rest = {key: value for key, value in said.items() if key not in ("description", "title")}
+    for name, field in schema["properties"].items():
+        rest = {key: value for key, value in field.items() if key not in ("description", "title")}
         parameters.append(
             {
                 "name": name,
                 "in": "query",
                 "required": name in schema.get("required", ()),
-                "description": said.get("description", ""),
+                "description": field.get("description", ""),
                 "schema": rest,
             }
         )

@@ -61,7 +61,7 @@ def resume_of(message: Subscribe) -> Resume | None:
     """Where a client that was connected before wants to go on with a live query. Raises ``QueryRejectedError``."""
     if message.since is UNSET:
         if message.epoch is not UNSET:
-            raise WrongFieldError("epoch: it says what since means; give both")
+            raise WrongFieldError("epoch: it is the epoch of since; give both")
         return None
     try:
         position = parse_lsn(message.since)
@@ -76,7 +76,7 @@ def channel_options(message: Subscribe) -> ChannelOptions:
     if message.query is not UNSET:
         raise WrongFieldError(f"query: only live queries ({COLLECTION_PREFIX}NAME) have one; a channel has filter")
     if message.epoch is not UNSET and message.since is UNSET:
-        raise WrongFieldError("epoch: it says what since means; give both")
+        raise WrongFieldError("epoch: it is the epoch of since; give both")
     wanted = message.filter
     return ChannelOptions(
         presence=_presence(message),
@@ -112,10 +112,10 @@ def presence_data(data: object) -> Mapping[str, Any]:
 
 
 def _presence(message: Subscribe) -> Mapping[str, Any] | None:
-    asked = message.channel.startswith(PRESENCE_PREFIX) if message.presence is UNSET else message.presence
-    if isinstance(asked, bool):
-        return {} if asked else None
-    return presence_data(asked)
+    wanted = message.channel.startswith(PRESENCE_PREFIX) if message.presence is UNSET else message.presence
+    if isinstance(wanted, bool):
+        return {} if wanted else None
+    return presence_data(wanted)
 
 
 def _check_auth(message: Subscribe) -> None:

@@ -135,41 +135,41 @@ class _Transports:
         last_id = request.headers.get("last-event-id") or upgrade.query.get("lastEventId")
         if last_id == GONE_ID:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=_NO_STORE)  # an EventSource then gives up
-        asked = read_request(pairs, last_id)
+        stream_request = read_request(pairs, last_id)
         connection = self._sessions.accept_stream(upgrade)
         await self._sessions.authenticate(connection, partial(_while_connected, request))
-        await connection.run(request.scope, request.receive, send, asked)
+        await connection.run(request.scope, request.receive, send, stream_request)
         return None
 
     async def send(self, request: Request, send: Send) -> Response:
         """``POST /realtime/send``."""
-        asked = await _body(request, _send)
-        connection = self._sessions.find(asked.session)
-        if connection.inbox.accept(asked.seq) and not await connection.inbox.carry_out(_texts(asked.messages)):
+        body = await _body(request, _send)
+        connection = self._sessions.find(body.session)
+        if connection.inbox.accept(body.seq) and not await connection.inbox.carry_out(_texts(body.messages)):
             raise ended()
-        return _json(b"{}" if asked.seq is None else b'{"seq":%d}' % asked.seq, HTTPStatus.ACCEPTED)
+        return _json(b"{}" if body.seq is None else b'{"seq":%d}' % body.seq, HTTPStatus.ACCEPTED)
 
     async def poll(self, request: Request, send: Send) -> Response:
         """``POST /realtime/poll``."""
-        asked = await _body(request, _poll)
-        if asked.session is UNSET:
+        body = await _body(request, _poll)
+        if body.session is UNSET:
             connection = self._sessions.accept_poll(_upgrade(request, _pairs(request)))
             await self._sessions.authenticate(connection, partial(_while_connected, request))
         else:
-            connection = self._sessions.find_poll(asked.session)
-        if (asked.messages or asked.seq is not None) and connection.inbox.accept(asked.seq):
-            self._background.spawn(connection.inbox.carry_out(_texts(asked.messages)))
-        if asked.session is UNSET:
+            connection = self._sessions.find_poll(body.session)
+        if (body.messages or body.seq is not None) and connection.inbox.accept(body.seq):
+            self._background.spawn(connection.inbox.carry_out(_texts(body.messages)))
+        if body.session is UNSET:
             return _answer(*await connection.wait(0, 0), connection.secret)
-        if asked.cursor is UNSET:
-            raise ProblemError(ErrorCode.INVALID_MESSAGE, "cursor: say which answer was the last to arrive")
-        timeout = min(asked.timeout, _MAX_WAIT) / 1000
-        return _answer(*await _while_connected(request, asyncio.create_task(connection.wait(asked.cursor, timeout))))
+        if body.cursor is UNSET:
+            raise ProblemError(ErrorCode.INVALID_MESSAGE, "cursor: give that of the last answer that arrived")
+        timeout = min(body.timeout, _MAX_WAIT) / 1000
+        return _answer(*await _while_connected(request, asyncio.create_task(connection.wait(body.cursor, timeout))))
 
     async def end(self, request: Request, send: Send) -> Response:
         """``DELETE /realtime/session``."""
-        asked = await _body(request, _end)
-        self._sessions.find(asked.session).close_cleanly()
+        body = await _body(request, _end)
+        self._sessions.find(body.session).close_cleanly()
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=_NO_STORE)
 
 

@@ -69,14 +69,14 @@ class HttpSessions:
                 connection.end()
 
     def find(self, secret: str) -> HttpConnection:
-        """The session. Raises ``ProblemError`` if there is none, or it is over."""
+        """The session. Raises ``ProblemError`` if there is none, or it has ended."""
         found = self._sessions.get(secret)
         if found is None or found.closing:
             raise ended()
         return found
 
     def find_poll(self, secret: str) -> PollConnection:
-        """The polled session, also if it is over but has messages yet to be fetched. Raises ``ProblemError``."""
+        """The polled session, also if it has ended but has messages yet to be fetched. Raises ``ProblemError``."""
         found = self._sessions.get(secret)
         if found is None:
             raise ended()

@@ -250,7 +250,7 @@ step("two tabs talk in the chat, each sees who is there and who is typing, and S
   await here.click("#run");
   await eventually(async () => assert.deepEqual((await shownChat(there)).at(-1), ["Postgres", "Hello from plain SQL"]));
   for (const page of both) await sameChat(page, url);
-  assert.equal(await there.locator(".said.sending").count(), 0);
+  assert.equal(await there.locator(".chat-message.sending").count(), 0);
 });
 
 once("who comes later reads what was said, and who leaves is gone", async () => {
@@ -346,7 +346,7 @@ for (const { name, ...size } of SIZES) {
       };
       await check("start");
       await page.click('.views [data-view="chat"]');
-      await page.waitForSelector("#chat-list .said");
+      await page.waitForSelector("#chat-list .chat-message");
       await check("chat");
       await page.click('.views [data-view="messages"]');
       if (name === "phone") {

@@ -29,7 +29,7 @@ export function applyChanges(list, changes) {
 }
 
 /**
- * A position as a number that can be compared: "0/16B3748" (or "0/16B3748/3", whose index is left out).
+ * A position as a number that can be compared: "0/16B3748" (or "0/16B3748/3", whose index is ignored).
  * @param {string} text
  * @returns {bigint}
  */

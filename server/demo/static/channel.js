@@ -8,7 +8,7 @@ import { parsePosition } from "./changes.js";
 /**
  * @typedef {object} Handlers
  * @property {(messages: Message[], how: {fresh: boolean, past: boolean}) => void} onMessages in commit order; `fresh`: what was shown before
- *   is to be forgotten; `past`: they were said before we subscribed
+ *   is to be forgotten; `past`: they were sent before we subscribed
  * @property {(users: User[]) => void} onPresence everybody who is there
  * @property {(id: string) => void} [onAck] a message is committed
  * @property {(message: string, id: string|undefined) => void} [onError] the channel, or the message with that id, was refused
@@ -23,7 +23,7 @@ export class Channel {
   #handlers;
   /** @type {Map<string, User>} */ #users = new Map();
   /** What was sent and is not known to be committed; the id makes sending it again harmless. @type {Map<string, object>} */
-  #outbox = new Map();
+  #pending = new Map();
   #position = "";
   #fresh = true;
   #open = false;
@@ -51,7 +51,7 @@ export class Channel {
     this.#open = false;
     this.#changed = false;
     this.#live.send({ type: "subscribe", channel: this.name, presence: this.me, ...from });
-    for (const message of this.#outbox.values()) this.#live.send(message);
+    for (const message of this.#pending.values()) this.#live.send(message);
   }
 
   /**
@@ -62,7 +62,7 @@ export class Channel {
   publish(event, data) {
     const id = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`; // only there on secure origins
     const message = { type: "message", channel: this.name, event, data, id };
-    this.#outbox.set(id, message);
+    this.#pending.set(id, message);
     this.#live.send(message);
     return id;
   }
@@ -79,12 +79,12 @@ export class Channel {
     switch (message.type) {
       case "message":
         this.#position = message.position;
-        this.#outbox.delete(message.id);
+        this.#pending.delete(message.id);
         this.#handlers.onMessages([message], { fresh: this.#fresh, past: parsePosition(message.position) <= this.#since });
         this.#fresh = false;
         break;
       case "ack":
-        if (!message.id || !this.#outbox.delete(message.id)) break;
+        if (!message.id || !this.#pending.delete(message.id)) break;
         this.#handlers.onAck?.(message.id);
         break;
       case "subscribed":
@@ -92,43 +92,43 @@ export class Channel {
         else if (this.#fresh) this.#handlers.onMessages([], { fresh: true, past: true });
         this.#since = parsePosition(message.position);
         this.#users = new Map((message.presence?.users ?? []).map((/** @type {User} */ user) => [user.id, user]));
-        this.#tellPresence();
+        this.#publishPresence();
         this.#open = true;
         if (this.#changed) this.present(this.me);
         break;
       case "presence:join":
       case "presence:update":
         this.#users.set(message.user.id, message.user);
-        this.#tellPresence();
+        this.#publishPresence();
         break;
       case "presence:leave":
         this.#users.delete(message.user.id);
-        this.#tellPresence();
+        this.#publishPresence();
         break;
       case "error":
         this.#failed(message);
     }
   }
 
-  /** What we missed is gone: begin with the latest messages, as a newcomer does. */
+  /** What we missed has expired: begin with the latest messages, as a newcomer does. */
   #startAgain() {
     this.#position = "";
     this.#live.send({ type: "unsubscribe", channel: this.name });
     this.connected();
   }
 
-  #tellPresence() {
+  #publishPresence() {
     this.#handlers.onPresence([...this.#users.values()]);
   }
 
   /** @param {{code: string, message: string, id?: string}} error */
   #failed({ code, message, id }) {
-    const sent = id && this.#outbox.get(id);
+    const sent = id && this.#pending.get(id);
     if (sent && TRANSIENT.has(code)) {
-      setTimeout(() => this.#outbox.has(id) && this.#live.send(sent), RETRY_AFTER);
+      setTimeout(() => this.#pending.has(id) && this.#live.send(sent), RETRY_AFTER);
       return;
     }
-    if (sent) this.#outbox.delete(id);
+    if (sent) this.#pending.delete(id);
     else if (TRANSIENT.has(code)) setTimeout(() => this.connected(), RETRY_AFTER);
     this.#handlers.onError?.(message, sent ? id : undefined);
   }

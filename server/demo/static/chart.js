@@ -13,7 +13,7 @@ const LEFT = 40;
 /**
  * @param {HTMLElement} box
  * @param {HTMLElement} readout
- * @param {string} nothing what to say when there are no days
+ * @param {string} nothing what to show when there are no days
  */
 export function dayChart(box, readout, nothing) {
   /** @type {Day[]} */

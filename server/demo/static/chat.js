@@ -1,4 +1,4 @@
-// The chat room: a channel with history, presence and typing. Each tab is somebody else.
+// The chat room: a channel with history, presence and typing. Each tab is another person.
 
 import { Channel } from "./channel.js";
 import { byId, h, setText } from "./dom.js";
@@ -13,7 +13,7 @@ import { whoAmI } from "./who.js";
 export const CHAT = "chat:lounge";
 const KEPT = 200;
 const SHOWN_FACES = 6;
-/** The server takes typing back after 5 seconds; while somebody goes on, it is said again before that. */
+/** The server takes typing back after 5 seconds; while a person goes on, it is sent again before that. */
 const TYPING_EVERY = 3_000;
 
 /** @param {{live: import("./live.js").Live, latency: import("./latency.js").Latency}} page */
@@ -79,7 +79,7 @@ export function startChat({ live, latency }) {
     const at = timestamp ?? new Date().toISOString();
     const mine = sender === myId;
     return h(
-      `li.said${mine ? ".mine" : ""}${sending ? ".sending" : ""}`,
+      `li.chat-message${mine ? ".mine" : ""}${sending ? ".sending" : ""}`,
       { "data-id": id },
       h("span.avatar", { "aria-hidden": "true", "data-tone": bucket(name, 6) }, initials(name)),
       h("div.content", {}, h("p.byline", {}, h("b.author", {}, name), mine ? h("span", {}, "you · ") : "", h("time", { datetime: at, title: fullMoment(at) }, moment(at))), h("p.body", {}, text)),
@@ -114,7 +114,7 @@ const nameOf = (/** @type {User} */ user) => user.name ?? user.metadata?.name ??
 const isTyping = (/** @type {User} */ { state }) => state?.typing === true || state?.status === "typing";
 
 /**
- * Enter sends; while somebody writes, the others are told.
+ * Enter sends; while a person writes, the others see it.
  * @param {Channel} channel
  * @param {(text: string) => void} send
  */

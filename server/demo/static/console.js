@@ -105,11 +105,11 @@ function inWords(/** @type {Run} */ { answer }) {
   const { results, outcome } = answer;
   // ROLLBACK TO a savepoint has the same tag, but then the transaction goes on and is committed.
   const rolledBack = outcome === "own transaction" && results[results.length - 1]?.command === "ROLLBACK";
-  if (rolledBack && !committedInside(results)) return "Rolled back. Nothing was changed, and nobody was sent anything.";
-  const said = results.filter(({ command }) => command && !["BEGIN", "COMMIT", "SET"].includes(command)).map(commandInWords);
-  if (!said.length) return "Nothing to do.";
-  if (said.length > 3) said.splice(2, said.length - 2, `and ${said.length - 2} more`);
-  const sentence = said.join(", ");
+  if (rolledBack && !committedInside(results)) return "Rolled back. Nothing was changed, and no client was sent anything.";
+  const parts = results.filter(({ command }) => command && !["BEGIN", "COMMIT", "SET"].includes(command)).map(commandInWords);
+  if (!parts.length) return "Nothing to do.";
+  if (parts.length > 3) parts.splice(2, parts.length - 2, `and ${parts.length - 2} more`);
+  const sentence = parts.join(", ");
   return sentence[0].toUpperCase() + sentence.slice(1) + (outcome === "committed" ? ", committed." : ".");
 }
 

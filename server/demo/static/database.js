@@ -45,17 +45,17 @@ export class Database extends EventTarget {
   async run(sql, params = [], { typed = false } = {}) {
     /** @type {Run} */
     const run = { id: this.#nextId++, sql: withParams(sql, params), typed, paints: new Map() };
-    this.#tell("started", run);
+    this.#notify("started", run);
     const sentAt = performance.now();
     const { answer, failure } = await post({ sql, params });
     const receivedAt = performance.now();
     run.answer = answer;
     run.failure = failure;
-    this.#tell("finished", run);
+    this.#notify("finished", run);
     if (answer) {
       this.#latency.measure(answer, sentAt, receivedAt, (paints) => {
         run.paints = paints;
-        this.#tell("painted", run);
+        this.#notify("painted", run);
       });
     }
     return run;
@@ -65,7 +65,7 @@ export class Database extends EventTarget {
    * @param {string} name
    * @param {Run} run
    */
-  #tell(name, run) {
+  #notify(name, run) {
     this.dispatchEvent(new CustomEvent(name, { detail: run }));
   }
 }
@@ -85,7 +85,7 @@ async function post(body) {
     if (!response.ok) return { failure: { message: content.detail ?? `the server answered ${response.status}` } };
     return content.error ? { failure: content.error } : { answer: content };
   } catch {
-    return { failure: { message: "The server does not answer.", hint: "Whether the statement was carried out is not known; the lists will tell once the page is connected again." } };
+    return { failure: { message: "The server does not answer.", hint: "Whether the statement was carried out is not known; the lists will show it once the page is connected again." } };
   }
 }
 

@@ -68,7 +68,7 @@ export function setText(element, text) {
 export const icon = (path) => s("svg", { viewBox: "0 0 16 16", "aria-hidden": "true", class: "icon" }, s("path", { d: path }));
 
 /**
- * A table row that says why there are no others.
+ * A table row that explains why there are no others.
  * @param {HTMLTableSectionElement} body
  * @param {boolean} empty
  * @param {number} columns

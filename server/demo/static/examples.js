@@ -31,7 +31,7 @@ export const EXAMPLES = [
   },
   {
     title: "Roll back",
-    sql: () => "begin;\ndelete from messages;\nupdate orders set amount = 0;\nrollback;  -- nobody ever saw it",
+    sql: () => "begin;\ndelete from messages;\nupdate orders set amount = 0;\nrollback;  -- no client ever saw it",
   },
   {
     title: "1,000 orders",

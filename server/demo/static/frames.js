@@ -18,7 +18,7 @@ export function drawSoon(key, draw) {
 
 /**
  * Call back when what was asked to be drawn so far is on screen. The first animation frame draws; when the second one
- * begins, the browser has handed the first to the screen. Hidden pages do not paint, so then it waits.
+ * begins, the browser has given the first to the screen. Hidden pages do not paint, so then it waits.
  * @param {(paintedAt: number) => void} callback gets `performance.now()` time
  */
 export function whenPainted(callback) {

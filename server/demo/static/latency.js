@@ -1,6 +1,6 @@
 // How long a change takes from COMMIT to this page's paint. Durations only: no clock of another machine is read.
 //
-// The server says how long after the request's arrival it sent COMMIT, and between which positions the commit record lies.
+// The server reports how long after the request's arrival it sent COMMIT, and between which positions the commit record lies.
 // On our own clock that moment is
 //     sent + (time on the way) / 2 + commitMs,   where time on the way = (answer received − sent) − totalMs
 // and it is wrong by at most half the time on the way. An event is the statement's own if its position lies between the two;
@@ -23,7 +23,7 @@ export class Latency extends EventTarget {
   /** @type {Statement[]} */ #statements = [];
 
   /**
-   * An event has been handed to a list, which draws it in the next frame.
+   * An event has been given to a list, which draws it in the next frame.
    * @param {string} label what the list is called
    * @param {{position: string, reset: boolean}} event
    */

@@ -1,5 +1,5 @@
 // A keyed list on screen: rows are reused, and slide to where they belong (FLIP: first, last, invert, play).
-// Motion is left out for visitors who ask for less of it, for long jumps, and while they read further down.
+// No motion for visitors who ask for less of it, for long jumps, and while they read further down.
 
 /** @typedef {import("./changes.js").Doc} Doc */
 /** @typedef {{element: HTMLElement, update: (doc: Doc, before: Doc|null) => void}} RowView */
@@ -11,7 +11,7 @@
  * @property {string} [name] of the rows' elements, set as data-id
  */
 
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const MOST_MOVES = 60;
 const EASE = "cubic-bezier(0.2, 0.8, 0.2, 1)";
 
@@ -53,7 +53,7 @@ export class AnimatedList {
     if (document.hidden || !this.#container.offsetParent) return null;
     /** @type {Map<string, DOMRect>} */
     const places = new Map();
-    if (calm.matches || (this.#options.scroller?.scrollTop ?? 0) > 8 || this.#rows.size > 200) return places;
+    if (reducedMotion.matches || (this.#options.scroller?.scrollTop ?? 0) > 8 || this.#rows.size > 200) return places;
     for (const [id, { view }] of this.#rows) places.set(id, view.element.getBoundingClientRect());
     return places;
   }

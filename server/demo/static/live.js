@@ -92,13 +92,13 @@ export class Live extends EventTarget {
     this.#send({ type: "unsubscribe", channel: subscription.channel, id: subscription.id });
   }
 
-  /** Messages that name the channel are handed to it. @param {import("./channel.js").Channel} channel */
+  /** Messages that name the channel are given to it. @param {import("./channel.js").Channel} channel */
   addChannel(channel) {
     this.#channels.set(channel.name, channel);
     if (this.state.name === "connected") channel.connected();
   }
 
-  /** What is said while there is no connection is lost. @param {object} message */
+  /** What is sent while there is no connection is lost. @param {object} message */
   send(message) {
     this.#send(message);
   }
@@ -195,7 +195,7 @@ export class Live extends EventTarget {
     this.dispatchEvent(new CustomEvent("event", { detail: { channel: subscription.channel, position, reset } }));
   }
 
-  /** Ask again under a new id: events of the old one that are still on their way then belong to nobody. */
+  /** Ask again under a new id: events of the old one that are still on their way are ignored then. */
   #renew(/** @type {Subscription} */ subscription) {
     this.cancel(subscription);
     subscription.id = `q${this.#nextId++}`;

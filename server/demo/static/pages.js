@@ -1,6 +1,6 @@
 // A long list as a chain of live pages, each with its own cursors, so that "load older" never leaves a gap or a double row.
 // Every page but the last reaches from its cursor to the next one and has no limit: a row that is added among them makes its
-// page longer. Only the last page has a limit, and tells whether there is more.
+// page longer. Only the last page has a limit, and shows whether there is more.
 
 /** @typedef {import("./changes.js").Doc} Doc */
 /** @typedef {import("./live.js").Live} Live */

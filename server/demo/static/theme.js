@@ -1,4 +1,4 @@
-// Light or dark, as the system says until the visitor chooses. A classic script in <head>, so that the page never flashes.
+// Light or dark, as the system is set until the visitor chooses. A classic script in <head>, so that the page never flashes.
 (() => {
   const KEY = "bunbase-theme";
   const system = matchMedia("(prefers-color-scheme: dark)");

@@ -1,4 +1,4 @@
-// One view is shown at a time (on wide screens the sales stay beside it); a dot tells that another one has changed meanwhile.
+// One view is shown at a time (on wide screens the sales stay beside it); a dot shows that another one has changed meanwhile.
 
 import { CHAT } from "./chat.js";
 import { byId } from "./dom.js";

@@ -1,4 +1,4 @@
-// Each tab is somebody else, so that two of them can talk.
+// Each tab is another person, so that two of them can talk.
 
 const KEY = "bunbase-author";
 const NAMES = ["Ada", "Bela", "Chidi", "Dana", "Emre", "Femi", "Grete", "Hana", "Ivo", "Jun", "Kaya", "Lior", "Mina", "Noor", "Otto", "Pia"];

@@ -114,7 +114,7 @@ class ClientConnection:
             self._scheduled = True
             self._schedule()
         if not self.congested and queue.size + self._unconfirmed > self._limits.buffer_size:
-            self._congest()
+            self._pause_queries()
 
     def _schedule(self) -> None:
         """Frames wait: see to it that they are written. Called again after ``_scheduled`` was made False."""
@@ -138,19 +138,19 @@ class ClientConnection:
     def _backlog(self) -> int:
         return self.queue.size + self._unconfirmed
 
-    def _congest(self) -> None:
+    def _pause_queries(self) -> None:
         """Too much waits."""
         if not self.congested and self.state is State.OPEN:
             self.congested = True
             self._pause_or_resume_reading()
-            self.client.congest()
+            self.client.pause_queries()
 
-    def _relieve(self) -> None:
+    def _resume_queries(self) -> None:
         """Enough has been written."""
         if self.congested and self.state is State.OPEN:
             self.congested = False
             self._pause_or_resume_reading()
-            self.client.relieve()
+            self.client.resume_queries()
 
     # Reading.
 

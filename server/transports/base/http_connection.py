@@ -106,4 +106,4 @@ class HttpConnection(ClientConnection):
     def _taken(self) -> None:
         """The client has read some bytes."""
         if self.queue.size + self._unconfirmed <= self._limits.buffer_size // 4:
-            self._relieve()
+            self._resume_queries()

@@ -29,7 +29,7 @@ class PollConnection(HttpConnection):
         self._timeout = timeout
         self._given: deque[bytes] = deque()  # their size is ``_unconfirmed``
         self._acknowledged = 0
-        self._handed = 0
+        self._sent = 0
         self._poll = 0
         self._waiter: asyncio.Future[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -44,9 +44,9 @@ class PollConnection(HttpConnection):
 
         Raises ``ProblemError`` for a cursor that no answer had. When cancelled, no message counts as sent.
         """
-        if cursor > self._handed:
+        if cursor > self._sent:
             raise ProblemError(
-                ErrorCode.INVALID_MESSAGE, f"cursor {cursor} was never given; the last one was {self._handed}"
+                ErrorCode.INVALID_MESSAGE, f"cursor {cursor} was never given; the last one was {self._sent}"
             )
         if cursor < self._acknowledged:
             return cursor, []  # overtaken by its successor
@@ -94,8 +94,8 @@ class PollConnection(HttpConnection):
         self._given.extend([frame.data for frame in frames])
         self._unconfirmed += sum([frame.size for frame in frames])
         self._wrote(frames, self._unconfirmed)
-        self._handed = self._acknowledged + len(self._given)
-        return self._handed, list(self._given)
+        self._sent = self._acknowledged + len(self._given)
+        return self._sent, list(self._given)
 
     def _expect(self) -> None:
         """No request waits; the next one must arrive in time."""
@@ -115,7 +115,7 @@ class PollConnection(HttpConnection):
         self._wake()
 
     def _close(self) -> None:
-        # The messages stay until they are fetched or the time for that is over.
+        # The messages stay until they are fetched or the time for that is up.
         self._loop.call_soon(self.release)
 
 

@@ -24,13 +24,13 @@ Key = tuple[int, int]
 
 
 class WriteState(NamedTuple):
-    """The messages queued for the stream, written or not: all up to ``position`` of the channels that are ``whole``.
+    """The messages queued for the stream, written or not: all up to ``position`` of the channels that are ``synced``.
 
     ``refused``: per channel, the first message for which there was no room; no later one was queued.
     """
 
     position: Key
-    whole: Collection[str]
+    synced: Collection[str]
     refused: tuple[str, Key] | None = None
 
 
@@ -67,18 +67,18 @@ class Progress:
         return self._all is not None or all(self._said.values())
 
     def number(
-        self, blocks: Sequence[Frame], waiting: Iterable[Frame], settled: bool, closed: WriteState | None = None
+        self, blocks: Sequence[Frame], waiting: Iterable[Frame], caught_up: bool, closed: WriteState | None = None
     ) -> list[Key | None]:
         """The plain ids of ``blocks``, which are written now, before ``waiting``.
 
-        ``settled``: all channels are open and have their history; else there are no plain ids. ``closed``: the messages
+        ``caught_up``: all channels are open and have their history; else there are no plain ids. ``closed``: the messages
         queued when the stream ended, possibly in the middle of a transaction whose rest is missing.
         """
         keys: list[Key | None] = [None] * len(blocks)
         least, last = _end(closed), None
         for block in waiting:
             if block.opened is not None:
-                settled = False  # the client does not have the answer yet whether messages are missing there
+                caught_up = False  # the client does not have the answer yet whether messages are missing there
             elif block.key is not None and (least is None or block.key < least):
                 least = block.key
         most = self._furthest()
@@ -86,8 +86,8 @@ class Progress:
             key, opened = blocks[place].key, blocks[place].opened
             if opened is not None:
                 self._open(opened)
-                settled = False
-            elif settled and key is not None and (least is None or key < least):
+                caught_up = False
+            elif caught_up and key is not None and (least is None or key < least):
                 least = key
                 if most is None or key >= most:
                     keys[place] = key
@@ -101,19 +101,19 @@ class Progress:
         self._reach(parse_position(position))
         return str(StreamPosition(position, self._epoch))
 
-    def advance(self, blocks: Iterable[Frame], waiting: Iterable[Frame], handed: WriteState) -> None:
+    def advance(self, blocks: Iterable[Frame], waiting: Iterable[Frame], state: WriteState) -> None:
         """Look at each channel by itself: the ``blocks`` have been put in, while ``waiting`` are put in later."""
         reached_by = {channel: position for channel, position in self._opened.items() if self._place(channel) is None}
         reached_by |= {block.channel or "": block.key for block in blocks if block.key is not None}
-        unopened, first = _next(waiting, handed)
+        unopened, first = _next(waiting, state)
         for channel in self._said:
             if channel in unopened:
                 continue
             reached = reached_by.get(channel)
             if channel in first:
                 reached = _before(first[channel])
-            elif channel in handed.whole:
-                reached = max(reached or handed.position, handed.position)
+            elif channel in state.synced:
+                reached = max(reached or state.position, state.position)
             if reached is not None:
                 before = None if channel in self._opened else self._own.get(channel, self._all)
                 self._own[channel] = max(reached, before or self._since.get(channel, reached))
@@ -147,12 +147,12 @@ class Progress:
         return self._said[channel] if position is None else StreamPosition(_text(position), self._epoch)
 
 
-def _next(waiting: Iterable[Frame], handed: WriteState) -> tuple[set[str], dict[str, Key]]:
+def _next(waiting: Iterable[Frame], state: WriteState) -> tuple[set[str], dict[str, Key]]:
     """The channels whose opening waits to be written, and the next message of each."""
     unopened: set[str] = set()
     first: dict[str, Key] = {}
-    if handed.refused is not None:
-        channel, key = handed.refused
+    if state.refused is not None:
+        channel, key = state.refused
         first[channel] = key
     for block in waiting:
         if block.opened is not None:
@@ -168,7 +168,7 @@ def _end(closed: WriteState | None) -> Key | None:
     if closed is None:
         return None
     ends = [] if closed.refused is None else [closed.refused[1]]
-    if len(closed.whole) > 1:  # a single channel is put in without a gap up to where it ends
+    if len(closed.synced) > 1:  # a single channel is put in completely up to where it ends
         ends.append((closed.position[0] + 1, 0))
     return min(ends, default=None)
 

@@ -57,21 +57,21 @@ class SseConnection(HttpConnection):
         self._ping_due = False
         self._last = END
         self._closed: WriteState | None = None
-        self._closed_settled = False
+        self._closed_caught_up = False
         self._transport: asyncio.Transport | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._stall = StallTimer(self._limits.stall_timeout, self._unsent, self._drop)
 
-    async def run(self, scope: Scope, receive: Receive, send: Send, asked: StreamRequest) -> None:
+    async def run(self, scope: Scope, receive: Receive, send: Send, stream_request: StreamRequest) -> None:
         """Answer the request with the stream, until either side ends it."""
-        self._progress.resume(asked.places)
+        self._progress.resume(stream_request.places)
         self._transport = scope.get("state", {}).get("transport")
         watching = asyncio.create_task(self._watch(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             await send(_body(_RETRY))
             self._later("ping", self._limits.ping_interval, self._ping)
-            for message in asked.messages:
+            for message in stream_request.messages:
                 if self.state is State.OPEN:
                     self.receive(message)
             await self._write(send)
@@ -100,10 +100,10 @@ class SseConnection(HttpConnection):
         if code == CloseCode.DISCONNECTED:
             self._last = mark(GONE_ID)
         if self.state is State.OPEN:
-            handed = self._handed()
+            state = self._write_state()
             # The rest of the transaction at hand may be missing.
-            self._closed = handed._replace(position=Position(handed.position[0] - 1))
-            self._closed_settled = self.client.settled is not None
+            self._closed = state._replace(position=Position(state.position[0] - 1))
+            self._closed_caught_up = self.client.caught_up is not None
         super().close(code, reason)
 
     def _close(self) -> None:
@@ -145,9 +145,9 @@ class SseConnection(HttpConnection):
 
     def _numbered(self, blocks: Sequence[Frame]) -> bytes:
         """The bytes of ``blocks``, with ids where there may be some."""
-        position = None if self.closing else self.client.settled
-        settled = position is not None or (self.closing and self._closed_settled)
-        keys = self._progress.number(blocks, self.queue, settled, self._closed)
+        position = None if self.closing else self.client.caught_up
+        caught_up = position is not None or (self.closing and self._closed_caught_up)
+        keys = self._progress.number(blocks, self.queue, caught_up, self._closed)
         parts: list[bytes] = []
         numbered: bool | None = None  # the last message
         self._writing_counted = 0
@@ -181,7 +181,7 @@ class SseConnection(HttpConnection):
             self._unmarked = False
             id: str | None = self._progress.reach(position)
         elif blocks and (numbered is False or not self._progress.even):
-            self._progress.advance(blocks, self.queue, self._closed or self._handed())
+            self._progress.advance(blocks, self.queue, self._closed or self._write_state())
             # While nothing but answers is put in, the client's last id is as good, and much shorter.
             if numbered is None and not self.closing and self._progress.resuming:
                 return None
@@ -193,9 +193,9 @@ class SseConnection(HttpConnection):
         self._marked = id
         return id
 
-    def _handed(self) -> WriteState:
-        position, whole = self.client.whole
-        return WriteState(parse_position(position), whole, self.client.refused)
+    def _write_state(self) -> WriteState:
+        position, synced = self.client.synced
+        return WriteState(parse_position(position), synced, self.client.refused)
 
     # Watching for dead peers.
 

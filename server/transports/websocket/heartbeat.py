@@ -11,7 +11,7 @@ __all__ = ["Heartbeat"]
 class Heartbeat:
     """Calls ``ping`` every ``interval`` seconds from ``start`` to ``stop``, and ``drop`` after ``allowed`` silent ones.
 
-    ``deaf``: whether reading is paused, so that no pong can arrive.
+    ``reading_paused``: whether reading is paused, so that no pong can arrive.
     """
 
     def __init__(
@@ -20,16 +20,16 @@ class Heartbeat:
         allowed: int,
         *,
         ping: Callable[[], None],
-        deaf: Callable[[], bool],
+        reading_paused: Callable[[], bool],
         drop: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._interval = interval
         self._allowed = allowed
         self._ping = ping
-        self._deaf = deaf
+        self._reading_paused = reading_paused
         self._drop = drop
-        self._heard = True
+        self._received = True
         self._missed = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -43,13 +43,13 @@ class Heartbeat:
             self._timer.cancel()
             self._timer = None
 
-    def heard(self) -> None:
+    def received(self) -> None:
         """The other side has shown a sign of life, or could not."""
-        self._heard = True
+        self._received = True
 
     def _beat(self) -> None:
-        self._missed = 0 if self._heard or self._deaf() else self._missed + 1
-        self._heard = False
+        self._missed = 0 if self._received or self._reading_paused() else self._missed + 1
+        self._received = False
         if self._missed >= self._allowed:
             self._drop()
             return

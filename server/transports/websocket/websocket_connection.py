@@ -1,6 +1,6 @@
 """One WebSocket connection: frames in, frames out, pings.
 
-What one turn of the event loop produces is written at once. The transport says when it holds more than ``buffer_size``;
+What one turn of the event loop produces is written at once. The transport reports when it holds more than ``buffer_size``;
 from then on frames wait in the queue, where those of higher priority can overtake others, until it has drained below a
 quarter of that. TCP holds a client back that is not read from.
 """
@@ -51,7 +51,7 @@ class WebSocketConnection(ClientConnection, WSListener):
             limits.ping_interval,
             limits.missed_pings,
             ping=self._ping,
-            deaf=lambda: self.reading_paused,
+            reading_paused=lambda: self.reading_paused,
             drop=self._drop,
         )
         self._stall = StallTimer(limits.stall_timeout, self._backlog, self._drop)
@@ -69,7 +69,7 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame arrived."""
-        self._heartbeat.heard()
+        self._heartbeat.received()
         kind = frame.msg_type
         if (frame.rsv1 or frame.rsv2 or frame.rsv3) and not self.closing:
             self.close(CloseCode.PROTOCOL_ERROR, "no extension was agreed on")
@@ -97,7 +97,7 @@ class WebSocketConnection(ClientConnection, WSListener):
     def pause_writing(self) -> None:
         """The transport holds more than ``buffer_size``."""
         self._writing_paused = True
-        self._congest()
+        self._pause_queries()
 
     def resume_writing(self) -> None:
         """The transport holds less than a quarter of ``buffer_size``."""
@@ -120,10 +120,10 @@ class WebSocketConnection(ClientConnection, WSListener):
     def _flush(self) -> None:
         """Write the queue a part at a time: a later frame of higher priority may overtake the rest."""
         self._scheduled = False
-        while self.queue and not self._writing_paused and not self._gone():
+        while self.queue and not self._writing_paused and not self._disconnected():
             self._put(self._limits.buffer_size // 4)
         if not self._writing_paused:
-            self._relieve()
+            self._resume_queries()
 
     def _put(self, most: int) -> None:
         assert self._transport is not None
@@ -132,19 +132,19 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._transport.underlying_transport.write(data)
         self._wrote(frames, len(data))
 
-    def _congest(self) -> None:
-        if not self.congested and not self._gone():
-            super()._congest()
+    def _pause_queries(self) -> None:
+        if not self.congested and not self._disconnected():
+            super()._pause_queries()
             self._stall.start()
 
-    def _relieve(self) -> None:
-        if self.congested and not self._gone():
+    def _resume_queries(self) -> None:
+        if self.congested and not self._disconnected():
             self._stall.stop()
-            super()._relieve()
+            super()._resume_queries()
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Write the queue and a close frame; the socket closes when the peer answers, or after ``close_timeout``."""
-        if self.closing or self._gone():
+        if self.closing or self._disconnected():
             return
         assert self._transport is not None
         if self.queue:
@@ -157,17 +157,17 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     def _drop(self) -> None:
         """Abort the connection: the peer does not read."""
-        if self._transport is not None and not self._gone():
+        if self._transport is not None and not self._disconnected():
             if not self.closing:
                 self._enter(State.DRAINING)
             self._transport.disconnect(False)
 
-    def _gone(self) -> bool:
+    def _disconnected(self) -> bool:
         """True when the transport takes no calls any more; ``on_ws_disconnected`` follows, but later."""
         return self._transport is None or self._transport.underlying_transport.is_closing()
 
     def _backlog(self) -> int:
-        if self._transport is None or self._gone():
+        if self._transport is None or self._disconnected():
             return 0
         return self.queue.size + self._transport.underlying_transport.get_write_buffer_size()
 
@@ -179,21 +179,21 @@ class WebSocketConnection(ClientConnection, WSListener):
         return self.congested or self.held or self.early.full
 
     def _pause_or_resume_reading(self) -> None:
-        if self._transport is None or self._gone():
+        if self._transport is None or self._disconnected():
             return
         if self.reading_paused:
             self._transport.underlying_transport.pause_reading()
         else:
-            self._heartbeat.heard()  # no bytes could arrive while reading was paused
+            self._heartbeat.received()  # no bytes could arrive while reading was paused
             self._transport.underlying_transport.resume_reading()
 
     def _ping(self) -> None:
-        if self._transport is not None and not self.congested and not self.closing and not self._gone():
+        if self._transport is not None and not self.congested and not self.closing and not self._disconnected():
             self._transport.send_ping()
 
     def _answer_close(self, transport: WSTransport, frame: WSFrame) -> None:
         if not self.closing:
-            if self.queue and not self._writing_paused and not self._gone():
+            if self.queue and not self._writing_paused and not self._disconnected():
                 self._put(self.queue.size)
             self._enter(State.DRAINING)
             code = int.from_bytes(frame.get_payload_as_bytes()[:2], "big")
@@ -239,7 +239,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         if task.cancelled():
             return
         refusal = task.exception()  # retrieved also where it is of no use any more
-        if self.state is not State.AUTHENTICATING or self._gone():
+        if self.state is not State.AUTHENTICATING or self._disconnected():
             return
         if refusal is not None:
             self._refuse(refusal)

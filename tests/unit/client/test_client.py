@@ -62,13 +62,13 @@ async def test_a_drained_connection_resumes_one_live_query_in_each_turn_of_the_l
         while len(sink.events) < 10:  # noqa: ASYNC110 - turns of the loop are what the test is about
             await asyncio.sleep(0)
     sink.congested = True
-    target.congest()
+    target.pause_queries()
     lists.change(["new"])
     sink.congested = False
-    target.relieve()
+    target.resume_queries()
     seen = [len(sink.events)]
     while seen[-1] < 20:
-        target.relieve()  # as a transport does that drains in every turn
+        target.resume_queries()  # as a transport does that drains in every turn
         await asyncio.sleep(0)
         seen.append(len(sink.events))
     assert {after - before for before, after in pairwise(seen)} == {1}

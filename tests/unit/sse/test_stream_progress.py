@@ -176,7 +176,7 @@ def test_of_messages_in_order_each_has_its_position_as_its_id() -> None:
     progress = Progress("e")
     progress.resume(dict.fromkeys(CHANNELS))
     blocks = [message("a", 1, 0), message("b", 1, 1), message("a", 2, 0), Frame(b"")]
-    assert progress.number(blocks, [], settled=True) == [(1, 0), (1, 1), (2, 0), None]
+    assert progress.number(blocks, [], caught_up=True) == [(1, 0), (1, 1), (2, 0), None]
     assert progress.even
     assert progress.id == "0/2/0;e"
     assert progress.reach("0/9") == "0/9;e" == progress.id
@@ -186,24 +186,24 @@ def test_a_message_that_overtakes_has_no_id_until_what_it_has_overtaken_is_put_i
     progress = Progress("e")
     progress.resume(dict.fromkeys(CHANNELS))
     high, low = message("b", 5, 9), [message("a", 5, 0), message("a", 5, 1), message("a", 5, 2)]
-    assert progress.number([high, *low[:2]], low[2:], settled=True) == [None, (5, 0), (5, 1)]
-    assert progress.number([high], low, settled=True) == [None]
+    assert progress.number([high, *low[:2]], low[2:], caught_up=True) == [None, (5, 0), (5, 1)]
+    assert progress.number([high], low, caught_up=True) == [None]
 
 
 def test_no_message_has_an_id_before_the_client_knows_whether_another_channel_has_lost_something() -> None:
     for after in ([opened("b", False)], [opened("b", False), message("b", 7, 0)]):
         progress = Progress("e")
         progress.resume({"a": StreamPosition("0/1", "e"), "b": StreamPosition("0/2", "e")})
-        assert progress.number([message("a", 3, 0)], after, settled=True) == [None]
+        assert progress.number([message("a", 3, 0)], after, caught_up=True) == [None]
         last: list[Key | None] = [(7, 0)] if after[1:] else []
-        assert progress.number([message("a", 3, 0), *after], [], settled=True) == [None, None, *last]
+        assert progress.number([message("a", 3, 0), *after], [], caught_up=True) == [None, None, *last]
 
 
 def test_an_unknown_position_is_forgotten_once_the_client_knows() -> None:
     progress = Progress("e")
     elsewhere = StreamPosition("0/FFFFFF", "elsewhere")
     progress.resume(dict.fromkeys("ab", elsewhere))
-    progress.number([opened("a", False)], [], settled=False)
+    progress.number([opened("a", False)], [], caught_up=False)
     progress.advance([], [message("a", 8, 0)], WriteState(Position(9), ["a"]))
     assert (places(progress)["a"], places(progress)["b"]) == (StreamPosition("0/7", "e"), elsewhere)
 
@@ -212,7 +212,7 @@ def test_a_channel_of_which_nothing_waits_is_as_far_as_the_stream_and_another_on
     progress = Progress("e")
     progress.resume(dict.fromkeys(CHANNELS, StreamPosition("0/1", "e")))
     blocks = [opened("a", True), message("a", 2, 0), opened("b", True)]
-    assert progress.number(blocks, [message("b", 4, 5)], settled=False) == [None] * 3
+    assert progress.number(blocks, [message("b", 4, 5)], caught_up=False) == [None] * 3
     progress.advance(blocks, [message("b", 4, 5)], WriteState(Position(9), ["a", "b"]))
     assert list(places(progress).values()) == [
         StreamPosition("0/9", "e"),
@@ -227,7 +227,7 @@ def test_a_stream_that_ends_for_want_of_room_gives_no_id_beyond_what_it_had_no_r
     progress.reach("0/2")
     closed = WriteState(Position(20), ["a", "b"], refused=("b", (5, 0)))
     blocks = [message("a", 4, 0), message("a", 6, 0)]
-    assert progress.number(blocks, [], settled=True, closed=closed) == [(4, 0), None]
+    assert progress.number(blocks, [], caught_up=True, closed=closed) == [(4, 0), None]
     progress.advance(blocks, [], closed)
     assert (places(progress)["a"], places(progress)["b"]) == (StreamPosition("0/14", "e"), StreamPosition("0/4", "e"))
 
@@ -237,11 +237,11 @@ def test_of_a_transaction_that_a_stream_ended_in_no_message_has_an_id_that_other
     progress.resume(dict.fromkeys("ab", StreamPosition("0/1", "e")))
     blocks = [message("a", 4, 0), message("a", 5, 7)]
     closed = WriteState(Position(4), ["a", "b"], refused=("a", (5, 8)))
-    assert progress.number(blocks, [], settled=True, closed=closed) == [(4, 0), None]
+    assert progress.number(blocks, [], caught_up=True, closed=closed) == [(4, 0), None]
     progress.advance(blocks, [], closed)
     assert (places(progress)["a"], places(progress)["b"]) == (StreamPosition("0/5/7", "e"), StreamPosition("0/4", "e"))
     alone = WriteState(Position(4), ["a"], refused=("a", (5, 8)))
-    assert Progress("e").number(blocks, [], settled=True, closed=alone) == [(4, 0), (5, 7)]
+    assert Progress("e").number(blocks, [], caught_up=True, closed=alone) == [(4, 0), (5, 7)]
 
 
 def test_a_channel_that_is_waited_for_in_vain_stays_where_it_was_and_the_others_go_on() -> None:
