@@ -21,8 +21,8 @@ from engine.channels.core.effects import (
     MessagesDelivered,
     MessagesRefused,
 )
-from engine.channels.core.fault_barrier import FaultBarrier
-from engine.channels.core.model import (
+from engine.channels.core.messages.fault_barrier import FaultBarrier
+from engine.channels.core.messages.model import (
     Ack,
     ChannelOptions,
     Deliver,
@@ -45,7 +45,7 @@ from engine.channels.history.reader import HistoryReader
 from engine.channels.history.recorder import CommitRecorder
 from engine.channels.history.recovery import HandOver
 from engine.channels.history.retention import Maintenance
-from engine.channels.presence.connections import Connections
+from engine.channels.presence.client_lifecycle import ClientLifecycle
 from engine.channels.publish.batch import storable
 from engine.channels.publish.publisher import Publisher
 from engine.errors import InvalidQueryError
@@ -122,7 +122,7 @@ class Channels:
             timeout=settings.publish_timeout,
         )
         self._handover = HandOver(self.core, stream, self._store, HistoryReader(self._reader), self._epochs, settings)
-        self._connections = Connections(
+        self._connections = ClientLifecycle(
             self.core, self._store, self._background.spawn, stream, lease, settings, self._failures
         )
         self._maintenance = Maintenance(self._store, settings)

@@ -1,8 +1,8 @@
 """The feed: PostgreSQL's WAL in, ordered events out.
 
-Three tasks run while the feed is open. The first runs streaming sessions (:mod:`engine.feed.session`), one after the other,
-through restarts, terminated walsenders and lost slots. The second writes heartbeats, so that the slot can advance in an idle
-database. The third renews the node's lease (:mod:`engine.feed.leases`). ``state`` describes the current session.
+Three tasks run while the feed is open. The first runs streaming sessions (:mod:`engine.feed.streaming_session`), one after
+the other, through restarts, terminated walsenders and lost slots. The second writes heartbeats, so that the slot can advance
+in an idle database. The third renews the node's lease (:mod:`engine.feed.leases`). ``state`` describes the current session.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from engine.feed.diagnostics import SlotUnusableError, explain
 from engine.feed.leases import NodeLease
 from engine.feed.positions import Lag, Positions
 from engine.feed.replication_stream import StreamEndedError
-from engine.feed.session import Session
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import SlotBusyError, drop_left_slot, find_slot
 from engine.feed.startup import FeedParts, SessionMemory
+from engine.feed.streaming_session import StreamingSession
 from engine.lsn import Lsn
 from engine.postgres.connection import Database
 from engine.postgres.errors import OtherServerError
@@ -75,7 +75,7 @@ class Feed:
         self.lease = NodeLease(self._database, self.settings)
         self._positions = Positions()
         self._memory = SessionMemory()
-        self._session: Session | None = None
+        self._session: StreamingSession | None = None
         self._abandoned = False
         self._well = False  # it has streamed since the last failure
         self._tasks: list[asyncio.Task[None]] = []
@@ -213,7 +213,7 @@ class Feed:
     async def _run_session(self) -> None:
         """One session. Returns if it was healthy before it ended, so that the next attempt is made at once."""
         loop = asyncio.get_running_loop()
-        self._session = Session(self._parts, self._report_state)
+        self._session = StreamingSession(self._parts, self._report_state)
         started = loop.time()
         try:
             await self._session.run()

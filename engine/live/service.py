@@ -23,8 +23,8 @@ from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Deliver, Subscription
 from engine.live.definitions import Definitions
 from engine.live.plan_cache import Planner
+from engine.live.query_registry import QueryRegistry
 from engine.live.refresher import Refresher
-from engine.live.registry import QueryRegistry
 from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
 from engine.lsn import Lsn

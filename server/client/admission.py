@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.channels.core.model import UnavailableError
+from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest
 from server.client.failures import client_error

@@ -15,7 +15,7 @@ from functools import partial
 
 from msgspec import UNSET
 
-from engine.channels.core.model import DisconnectedError, PresenceRefusedError, UnavailableError
+from engine.channels.core.messages.model import DisconnectedError, PresenceRefusedError, UnavailableError
 from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from server.auth.authorizer import Action

@@ -14,7 +14,7 @@ from functools import partial
 import psycopg
 import structlog
 
-from engine.channels.core.model import UnavailableError
+from engine.channels.core.messages.model import UnavailableError
 from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from engine.live.planning_budget import PLANNING, PlanningBudget

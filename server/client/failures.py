@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from engine.channels.core.model import UnavailableError
+from engine.channels.core.messages.model import UnavailableError
 from engine.errors import RealtimeError
 from engine.postgres.errors import AWAY, in_words
 

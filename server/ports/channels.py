@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from engine.channels.core.model import (
+from engine.channels.core.messages.model import (
     Ack,
     ChannelEvent,
     ChannelOptions,

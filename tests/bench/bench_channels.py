@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from engine.channels.core.model import ChannelEvent, ChannelOptions, Member, Publication
+from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, Member, Publication
 from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from engine.channels.core.model import Position, parse_position
+from engine.channels.core.messages.model import Position, parse_position
 from engine.postgres.session_settings import connection_options
 from tests.model.client import Client
 from tests.model.stay import Stay

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.channels.core.model import Position, format_position, parse_position
+from engine.channels.core.messages.model import Position, format_position, parse_position
 from tests.model.nodes import ModelNode
 
 __all__ = ["Stay"]

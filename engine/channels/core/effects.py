@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from engine.channels.core.decode import ControlMessage, MessageRow, RowChange
+from engine.channels.core.messages.decode import ControlMessage, MessageRow, RowChange
 
 __all__ = [
     "ConnectionDeleted",

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from engine.channels.core.decode import RowChange
 from engine.channels.core.delivery.events import PlainEvent, iso_time
-from engine.channels.core.model import ChannelClosedError, UnknownChannelError
+from engine.channels.core.messages.decode import RowChange
+from engine.channels.core.messages.model import ChannelClosedError, UnknownChannelError
 from engine.channels.core.routing import matches_pattern
 from engine.transaction import Kind
 

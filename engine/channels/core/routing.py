@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from engine.channels.core.decode import MessageRow
 from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.filters.filter import Test, compile_filter, read_json
+from engine.channels.core.messages.decode import MessageRow
 from engine.errors import InvalidQueryError
 
 __all__ = ["Route", "Routes", "matches_pattern"]

@@ -20,7 +20,6 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from engine.channels.core.decode import DecodedTransaction, RecordReader, RowChange, start
 from engine.channels.core.delivery.events import MessageEvent, PlainEvent
 from engine.channels.core.delivery.hub import ChannelRouter
 from engine.channels.core.effects import (
@@ -34,7 +33,8 @@ from engine.channels.core.effects import (
     PresenceChanged,
     TableTruncated,
 )
-from engine.channels.core.presence import PresenceState, presence_row
+from engine.channels.core.messages.decode import DecodedTransaction, RecordReader, RowChange, start
+from engine.channels.core.presence_lists import PresenceState, presence_row
 from engine.channels.core.rooms import Rooms
 from engine.channels.core.routing import Routes
 from engine.channels.core.unrecorded import UnrecordedMessages

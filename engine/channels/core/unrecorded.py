@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from engine.channels.core.decode import DecodedTransaction, MessageRow
+from engine.channels.core.messages.decode import DecodedTransaction, MessageRow
 from engine.lsn import Lsn
 from engine.postgres.snapshot import Snapshot
 

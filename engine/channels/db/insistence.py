@@ -11,7 +11,7 @@ import psycopg
 import structlog
 from tenacity import RetryCallState, wait_random_exponential
 
-from engine.channels.core.model import UnavailableError
+from engine.channels.core.messages.model import UnavailableError
 from engine.postgres.errors import AWAY, is_raised, is_table_locked, reason
 from engine.postgres.retry import SOON, Pause, error_of, until_done
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import psycopg
 
-from engine.channels.core.model import UnavailableError
+from engine.channels.core.messages.model import UnavailableError
 from engine.postgres.errors import in_words, is_table_locked
 from engine.postgres.pool import LOCK_TIMEOUT
 

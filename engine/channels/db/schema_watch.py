@@ -8,7 +8,7 @@ from typing import Final
 import psycopg
 import structlog
 
-from engine.channels.core.model import UnavailableError
+from engine.channels.core.messages.model import UnavailableError
 from engine.channels.db.store import Store
 from engine.postgres.errors import reason
 from engine.postgres.missing_tables import tables_missing

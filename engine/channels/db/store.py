@@ -14,7 +14,7 @@ import structlog
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import PoolTimeout
 
-from engine.channels.core.model import ChannelFullError, Member, PresenceRefusedError, UnavailableError
+from engine.channels.core.messages.model import ChannelFullError, Member, PresenceRefusedError, UnavailableError
 from engine.channels.db.insistence import Insistence
 from engine.channels.db.locked_queries import LockedQueries
 from engine.channels.db.write_batcher import WriteBatcher

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 import psycopg
 from psycopg.rows import DictRow
 
-from engine.channels.core.model import UnavailableError
+from engine.channels.core.messages.model import UnavailableError
 from engine.channels.db.locked_queries import LockedQueries
 from engine.postgres.named_queries import query
 

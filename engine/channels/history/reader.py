@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import psycopg
 
-from engine.channels.core.decode import MessageRow, message_row
-from engine.channels.core.model import Position, parse_position
+from engine.channels.core.messages.decode import MessageRow, message_row
+from engine.channels.core.messages.model import Position, parse_position
 from engine.lsn import Lsn, format_lsn, parse_lsn
 from engine.postgres.named_queries import query
 from engine.postgres.snapshot import Snapshot

@@ -23,8 +23,8 @@ import psycopg
 import structlog
 from tenacity import RetryCallState
 
-from engine.channels.core.decode import MessageRow
-from engine.channels.core.model import UnavailableError
+from engine.channels.core.messages.decode import MessageRow
+from engine.channels.core.messages.model import UnavailableError
 from engine.channels.core.unrecorded import Entry, UnrecordedMessages
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import OTHER_HISTORY, Epochs

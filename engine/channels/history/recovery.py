@@ -26,7 +26,7 @@ import structlog
 from engine.channels.core.delivery.events import EndEvent, MessageEvent
 from engine.channels.core.delivery.judging import judge_ahead
 from engine.channels.core.delivery.subscription import Subscription
-from engine.channels.core.model import Position, UnavailableError
+from engine.channels.core.messages.model import Position, UnavailableError
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.store import Store

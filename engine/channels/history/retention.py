@@ -10,8 +10,8 @@ from datetime import datetime
 import psycopg
 import structlog
 
-from engine.channels.core.decode import RecordReader
-from engine.channels.core.model import UnavailableError
+from engine.channels.core.messages.decode import RecordReader
+from engine.channels.core.messages.model import UnavailableError
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.db.store import Store
 from engine.postgres.errors import function_refuses, reason

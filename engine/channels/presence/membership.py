@@ -27,10 +27,16 @@ from typing import Any
 import psycopg
 import structlog
 
-from engine.channels.core.decode import RowChange
 from engine.channels.core.delivery.events import EndEvent
 from engine.channels.core.delivery.subscription import Subscription
-from engine.channels.core.model import ChannelFullError, KickedError, Member, PresenceRefusedError, UnavailableError
+from engine.channels.core.messages.decode import RowChange
+from engine.channels.core.messages.model import (
+    ChannelFullError,
+    KickedError,
+    Member,
+    PresenceRefusedError,
+    UnavailableError,
+)
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.insistence import REFUSED
 from engine.channels.db.store import Store

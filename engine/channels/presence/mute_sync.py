@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from engine.channels.core.decode import RowChange
 from engine.channels.core.delivery.subscription import Subscription
-from engine.channels.core.mutes import Mutes
+from engine.channels.core.filters.mutes import Mutes
+from engine.channels.core.messages.decode import RowChange
 from engine.channels.db.store import Store
 from engine.lsn import Lsn
 from engine.transaction import Kind

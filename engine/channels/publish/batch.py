@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import orjson
 import psycopg
 
-from engine.channels.core.model import Ack, MessageTooLargeError, Publication, UnavailableError
+from engine.channels.core.messages.model import Ack, MessageTooLargeError, Publication, UnavailableError
 from engine.errors import InvalidQueryError, PermissionDeniedError, RealtimeError
 from engine.postgres.arrays import plain_array, text_array
 from engine.postgres.errors import in_words, is_clients, is_raised, reason

@@ -23,15 +23,15 @@ import structlog
 from psycopg.rows import DictRow
 from tenacity import RetryCallState, wait_random_exponential
 
-from engine.channels.core.decode import MessageRow
-from engine.channels.core.model import Ack, ChannelClosedError, Publication, UnavailableError, format_position
+from engine.channels.core.messages.decode import MessageRow
+from engine.channels.core.messages.model import Ack, ChannelClosedError, Publication, UnavailableError, format_position
 from engine.channels.db.store import Store
 from engine.channels.db.table_locks import TableLocks
 from engine.channels.publish.batch import Waiting, refusal
 from engine.channels.publish.blockage import Blockage
+from engine.channels.publish.publisher_session import AmbiguousError, PublishSession
 from engine.channels.publish.queue import PublishQueue
 from engine.channels.publish.remedies import Remedy, remedy_for
-from engine.channels.publish.session import AmbiguousError, PublishSession
 from engine.channels.publish.settlement import Settlement
 from engine.channels.publish.trouble import Trouble
 from engine.lsn import Lsn

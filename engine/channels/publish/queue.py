@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from engine.channels.core.model import Ack, Publication
+from engine.channels.core.messages.model import Ack, Publication
 from engine.channels.publish.batch import Waiting
 
 __all__ = ["PublishQueue"]

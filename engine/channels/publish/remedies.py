@@ -8,7 +8,7 @@ from typing import Final
 
 import psycopg
 
-from engine.channels.publish.session import AmbiguousError
+from engine.channels.publish.publisher_session import AmbiguousError
 from engine.postgres.errors import is_raised, is_table_locked
 
 __all__ = ["Remedy", "remedy_for"]

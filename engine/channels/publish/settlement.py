@@ -9,10 +9,10 @@ from typing import Final
 import structlog
 from psycopg.rows import DictRow
 
-from engine.channels.core.model import Ack, Position, UnavailableError, format_position
+from engine.channels.core.messages.model import Ack, Position, UnavailableError, format_position
 from engine.channels.publish.batch import Waiting
+from engine.channels.publish.publisher_session import Ask
 from engine.channels.publish.queue import PublishQueue
-from engine.channels.publish.session import Ask
 from engine.errors import InvalidQueryError
 from engine.lsn import Lsn, parse_lsn
 from engine.postgres.arrays import plain_array, text_array

@@ -17,7 +17,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from engine.channels.core.model import parse_position
+from engine.channels.core.messages.model import parse_position
 
 __all__ = ["LONGEST", "StreamId", "StreamPosition", "read_id", "write_id"]
 

@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from engine.channels.core.model import Position, format_position, parse_position
+from engine.channels.core.messages.model import Position, format_position, parse_position
 from server.transports.sse.event_ids import StreamPosition, write_id
 from server.wire.frame import Frame, Opened
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
-from engine.channels.core.model import Position, format_position, parse_position
+from engine.channels.core.messages.model import Position, format_position, parse_position
 from server.client.admission import Admission
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.channels.core.model import UnavailableError
+from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
 from tests.support.nodes.channel_node import PATIENCE, node, read, run, until
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from engine.channels.core.model import ChannelEvent, Member
+from engine.channels.core.messages.model import ChannelEvent, Member
 from tests.integration.conftest import Place
 from tests.support.nodes.channel_node import Listener, Node, node, read
 from tests.support.nodes.live_node import run

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.channels.core.model import Position, parse_position
+from engine.channels.core.messages.model import Position, parse_position
 from engine.channels.history.reader import HistoryPage, HistoryReader
 from engine.lsn import parse_lsn
 from engine.postgres.snapshot_reader import Reader

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.channels.core.filters.filter import UnreadableFilterError, compile_filter, read_json
-from engine.channels.core.model import ChannelEvent
+from engine.channels.core.messages.model import ChannelEvent
 from engine.errors import InvalidQueryError
 from tests.integration.conftest import Place
 from tests.support.nodes.channel_node import Listener, Node, node, read, run

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.channels.core.delivery.subscription import Subscription
-from engine.channels.core.model import ChannelEvent
+from engine.channels.core.messages.model import ChannelEvent
 from tests.integration.conftest import Place
 from tests.support.nodes.channel_node import Listener, node, read, run
 

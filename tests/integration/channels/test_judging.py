@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.channels.core.decode import MessageRow
 from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.delivery.hub import ChannelRouter
 from engine.channels.core.delivery.judging import AT_ONCE, judge_ahead
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import compile_filter, read_json
-from engine.channels.core.model import ChannelEvent, ChannelOptions, Member
+from engine.channels.core.messages.decode import MessageRow
+from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, Member
 from tests.support.nodes.channel_node import node, run
 
 Where = tuple[object, ...]

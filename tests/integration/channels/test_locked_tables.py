@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.channels.core.model import UnavailableError
+from engine.channels.core.messages.model import UnavailableError
 from engine.channels.db.table_locks import TableLocks
 from engine.postgres.named_queries import query
 from tests.support.nodes.channel_node import PATIENCE, Listener, Node, node, read, run, until

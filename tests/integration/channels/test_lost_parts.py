@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.channels.core.model import UnavailableError
+from engine.channels.core.messages.model import UnavailableError
 from tests.support.nodes.channel_node import PATIENCE, Listener, Node, node, read, run, until
 
 Call = Callable[[Node, Listener], Coroutine[Any, Any, object]]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.channels.core.model import MessageTooLargeError, UnknownChannelError
+from engine.channels.core.messages.model import MessageTooLargeError, UnknownChannelError
 from tests.integration.conftest import Place
 from tests.support.nodes.channel_node import node, open_transaction, read, run
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from engine.channels.core.model import parse_position
+from engine.channels.core.messages.model import parse_position
 from tests.integration.conftest import Place
 from tests.support.nodes.channel_node import Listener, Node, connect, node, open_transaction, read, run, until
 from tests.support.postgres.wal import begin_control, control

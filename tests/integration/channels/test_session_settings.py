@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from engine.channels.core.model import Member
+from engine.channels.core.messages.model import Member
 from engine.identity.principal import Principal
 from engine.live.core.diff import WindowEvent
 from engine.live.core.shared_query import Subscription

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from engine.channels.core.model import Member, UnavailableError
+from engine.channels.core.messages.model import Member, UnavailableError
 from engine.channels.db.store import Store
 from tests.support.nodes.channel_node import PATIENCE, read, run
 

@@ -18,8 +18,8 @@ from engine.feed.decoders.base import PUBLICATION, UndecodableError
 from engine.feed.feed import Feed, FeedSettings, FeedState
 from engine.feed.leases import NodeLease
 from engine.feed.positions import Positions
-from engine.feed.session import Session
 from engine.feed.startup import FeedParts, SessionMemory
+from engine.feed.streaming_session import StreamingSession
 from engine.postgres.connection import Database
 from server.app.settings import Settings
 from server.cli.doctor import diagnose
@@ -126,7 +126,7 @@ async def test_every_session_that_reaches_an_obstacle_ends_with_the_error_of_the
             parts = FeedParts(settings, database, lease, buffer, Positions(), SessionMemory())
             for _ in range(30):  # the error of a status update, sent at the same time, must never replace it
                 with pytest.raises(UndecodableError, match="invalid byte sequence"):
-                    await Session(parts, lambda _: None).run()
+                    await StreamingSession(parts, lambda _: None).run()
                 await until(lambda: read(dsn, free) == [(True,)])
         async with Feed(dsn, replace(settings, ephemeral=True)):
             pass

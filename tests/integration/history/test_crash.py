@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.channels.core.model import Member, Publication
+from engine.channels.core.messages.model import Member, Publication
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
 from tests.support.nodes.channel_node import node, read, run, until

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.channels.core.model import Member, MessageTooLargeError, Publication
+from engine.channels.core.messages.model import Member, MessageTooLargeError, Publication
 from engine.errors import InvalidQueryError
 from tests.integration.conftest import Place
 from tests.support.nodes.channel_node import connect, node, read, run

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.channels.core.model import ChannelClosedError
+from engine.channels.core.messages.model import ChannelClosedError
 from tests.integration.conftest import Place
 from tests.support.nodes.channel_node import Listener, node, open_transaction, read, run, until
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from engine.channels.core.model import (
+from engine.channels.core.messages.model import (
     ChannelClosedError,
     ChannelEvent,
     DisconnectedError,

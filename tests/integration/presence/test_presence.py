@@ -8,7 +8,7 @@ import json
 import pytest
 
 from engine.channels.core.delivery.events import iso_time
-from engine.channels.core.model import ChannelFullError, PresenceRefusedError, UnavailableError
+from engine.channels.core.messages.model import ChannelFullError, PresenceRefusedError, UnavailableError
 from tests.integration.conftest import Place
 from tests.support.nodes.channel_node import Listener, node, open_transaction, read, run, until
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from engine.channels.core.model import Position, parse_position
+from engine.channels.core.messages.model import Position, parse_position
 from server.transports.sse.event_ids import read_id
 from tests.support.clients.list_client import TOP, write
 from tests.support.clients.transports import StreamTalker, open_stream, talker

@@ -6,7 +6,7 @@ import asyncio
 import json
 from urllib.parse import quote
 
-from engine.channels.core.model import Position, parse_position
+from engine.channels.core.messages.model import Position, parse_position
 from server.transports.sse.event_ids import StreamPosition, write_id
 from tests.integration.transports.test_sse import CHANNELS, Source, fill, positions
 from tests.support.clients.list_client import write

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Message
 
-from engine.channels.core.model import Position, parse_position
+from engine.channels.core.messages.model import Position, parse_position
 from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest
 from server.client.admission import Admission

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.channels.core.model import Position, UnavailableError, format_position, parse_position
+from engine.channels.core.messages.model import Position, UnavailableError, format_position, parse_position
 from engine.errors import RealtimeError
 from server.ports.channels import Ack, ChannelOptions, Deliver, DeliverBlock, Member, Publication
 

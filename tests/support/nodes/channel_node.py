@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from engine.channels.core.delivery.subscription import Subscription
-from engine.channels.core.model import Ack, ChannelEvent, ChannelOptions, Member, Publication
+from engine.channels.core.messages.model import Ack, ChannelEvent, ChannelOptions, Member, Publication
 from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import DecoderName, FeedSettings

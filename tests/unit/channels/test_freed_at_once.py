@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import pytest
 
 from engine.catalog.model import Table
-from engine.channels.core.decode import MessageRow
 from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.filters.filter import compile_filter
+from engine.channels.core.messages.decode import MessageRow
 from engine.query.builder.where import WhereParser
 from engine.values.pg_types import Column, TypeInfo
 from tests.support.clients.hostile import HUNDREDS

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.channels.core.decode import DecodedTransaction, MessageRow, RowChange
-from engine.channels.core.presence import PresenceState
+from engine.channels.core.messages.decode import DecodedTransaction, MessageRow, RowChange
+from engine.channels.core.presence_lists import PresenceState
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.core.unrecorded import UnrecordedMessages
 from engine.postgres.snapshot import Snapshot

@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from engine.channels.publish.publisher_session import AmbiguousError
 from engine.channels.publish.remedies import Remedy, remedy_for
-from engine.channels.publish.session import AmbiguousError
 
 RESOLVED = [
     (psycopg.errors.DeadlockDetected(), Remedy.REPEAT),

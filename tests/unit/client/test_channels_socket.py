@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
-from engine.channels.core.model import DisconnectedError, KickedError, NodeRemovedError
+from engine.channels.core.messages.model import DisconnectedError, KickedError, NodeRemovedError
 from server.ports.limits import ConnectionLimits
 from server.session.session import SessionLimits
 from tests.support.clients.raw_socket import masked, read_frame, reading, slow_client

@@ -10,7 +10,7 @@ from engine.errors import SubscriptionFailedError
 from engine.identity.visibility import ANONYMOUS, Visibility
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.plan_cache import Plan
-from engine.live.registry import QueryRegistry
+from engine.live.query_registry import QueryRegistry
 from engine.query.planner import reread_instead
 from tests.bench.bench_match import plan_for
 

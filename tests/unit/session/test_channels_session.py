@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.channels.core.model import ChannelOptions
+from engine.channels.core.messages.model import ChannelOptions
 from engine.values.exact_json import write_exact
 from server.session.session import (
     CancelSubscription,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.channels.core.model import Position
+from engine.channels.core.messages.model import Position
 from server.ports.limits import ConnectionLimits
 from server.transports.sse import sse_connection as sse
 from server.transports.sse.event_ids import StreamPosition, read_id, write_id

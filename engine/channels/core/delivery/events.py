@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from engine.channels.core.decode import MessageRow
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import Test, UnreadableFilterError, read_json
-from engine.channels.core.model import format_position
+from engine.channels.core.messages.decode import MessageRow
+from engine.channels.core.messages.model import format_position
 from engine.errors import RealtimeError
 from engine.lsn import format_lsn
 

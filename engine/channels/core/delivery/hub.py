@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from engine.channels.core.decode import ControlMessage
 from engine.channels.core.delivery.event_batch import message_blocks, presence_blocks
 from engine.channels.core.delivery.events import EndEvent, MessageEvent, PlainEvent
 from engine.channels.core.delivery.judging import judge_ahead
 from engine.channels.core.delivery.subscription import Subscription
-from engine.channels.core.model import ChannelEvent, KickedError, Member
+from engine.channels.core.messages.decode import ControlMessage
+from engine.channels.core.messages.model import ChannelEvent, KickedError, Member
 
 __all__ = ["ChannelRouter"]
 

@@ -6,13 +6,20 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from engine.channels.core.audience import attributes_of, audience_of
 from engine.channels.core.delivery.event_batch import EventBlock
 from engine.channels.core.delivery.events import EndEvent, MessageEvent, PlainEvent
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import Test, compile_filter
-from engine.channels.core.model import ChannelEvent, ChannelOptions, Deliver, DeliverBlock, Member, UnavailableError
-from engine.channels.core.mutes import Mutes
+from engine.channels.core.filters.mutes import Mutes
+from engine.channels.core.messages.audience import attributes_of, audience_of
+from engine.channels.core.messages.model import (
+    ChannelEvent,
+    ChannelOptions,
+    Deliver,
+    DeliverBlock,
+    Member,
+    UnavailableError,
+)
 
 __all__ = ["Subscription"]
 

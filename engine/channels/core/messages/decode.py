@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from engine.channels.core.fault_barrier import FaultBarrier
+from engine.channels.core.messages.fault_barrier import FaultBarrier
 from engine.lsn import Lsn
 from engine.transaction import UNCHANGED, Change, Kind, Message, Relation, Transaction, Value
 

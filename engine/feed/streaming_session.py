@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 A session is opened (:class:`engine.feed.startup.Opening`), streams, and ends with an exception; the feed then starts the
 next one. It is *streaming* once the stream has brought a message and no obstacle (:mod:`engine.feed.obstacle`) is left;
-until then the feed's state has the reason. :meth:`Session.doubt` resets it to not streaming.
+until then the feed's state has the reason. :meth:`StreamingSession.doubt` resets it to not streaming.
 
 Four tasks run until the first of them raises:
 
@@ -42,7 +42,7 @@ from engine.postgres.errors import TableLockedError
 from engine.tasks import end
 from engine.transaction import Progress, Transaction
 
-__all__ = ["Session"]
+__all__ = ["StreamingSession"]
 
 _SLICE: Final = 0.005  # seconds for which the event loop may be held
 _CLOCK_EVERY: Final = 64  # messages between two looks at the clock
@@ -57,7 +57,7 @@ _DOUBT: Final = "another connection to the server died without a word, and the s
 _SETTLED: Final = 2.0  # seconds after which a stream may be replaced by one to another server
 
 
-class Session:
+class StreamingSession:
     """One connection attempt and its stream. :meth:`run` always ends by raising."""
 
     def __init__(self, parts: FeedParts, report: Callable[[str | None], None]) -> None:

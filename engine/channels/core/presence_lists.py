@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from engine.channels.core.decode import RowChange, commit_text
 from engine.channels.core.delivery.events import PlainEvent, iso_time
+from engine.channels.core.messages.decode import RowChange, commit_text
 from engine.transaction import Kind
 
 __all__ = ["PresenceRow", "PresenceState", "presence_row"]

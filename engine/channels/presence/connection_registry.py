@@ -16,7 +16,7 @@ from typing import Protocol
 
 import psycopg
 
-from engine.channels.core.model import Deliver, DisconnectedError, Member, NodeRemovedError, UnavailableError
+from engine.channels.core.messages.model import Deliver, DisconnectedError, Member, NodeRemovedError, UnavailableError
 from engine.channels.db.store import Store
 from engine.errors import FeedError, RealtimeError
 from engine.feed.leases import NodeLease

@@ -11,7 +11,7 @@ import msgspec
 
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import Test, compile_filter, read_json
-from engine.channels.core.model import Member
+from engine.channels.core.messages.model import Member
 from engine.errors import InvalidQueryError
 from engine.fair_cache import FairCache
 from engine.values.exact_json import write_exact

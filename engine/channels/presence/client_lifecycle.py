@@ -4,7 +4,7 @@ Theory of operation. A connection is connecting (its row of ``realtime.connectio
 committed, and is shown by the stream soon after), or broken (the client is away; the row stays until the presence timeouts
 of its channels have passed, so that the client may resume). It ends when its row is deleted: by a clean close, by the
 sweep, by ``realtime.disconnect()`` or with its node. The stream shows the deletion, and ``_ended`` sends the reason to the
-client if it is still here. :class:`~engine.channels.presence.registry.ConnectionRegistry` keeps the rows,
+client if it is still here. :class:`~engine.channels.presence.connection_registry.ConnectionRegistry` keeps the rows,
 :class:`~engine.channels.presence.membership.Membership` the presence in channels.
 
 ``sweep`` is the only clock: it waits until presence is *open* (a typing indicator or a broken connection of this node, in
@@ -23,8 +23,6 @@ from typing import Final
 import orjson
 import structlog
 
-from engine.channels.core.audience import attributes_of, audience_of
-from engine.channels.core.decode import ControlMessage, RowChange, commit_text
 from engine.channels.core.delivery.events import EndEvent, PlainEvent, iso_time
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.effects import (
@@ -36,8 +34,10 @@ from engine.channels.core.effects import (
     PresenceChanged,
     TableTruncated,
 )
-from engine.channels.core.fault_barrier import FaultBarrier
-from engine.channels.core.model import (
+from engine.channels.core.messages.audience import attributes_of, audience_of
+from engine.channels.core.messages.decode import ControlMessage, RowChange, commit_text
+from engine.channels.core.messages.fault_barrier import FaultBarrier
+from engine.channels.core.messages.model import (
     ChannelEvent,
     Deliver,
     Member,
@@ -47,14 +47,14 @@ from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.insistence import REFUSED
 from engine.channels.db.store import Store
+from engine.channels.presence.connection_registry import ConnectionRegistry, Follower
 from engine.channels.presence.membership import Membership
 from engine.channels.presence.mute_sync import MuteRules
-from engine.channels.presence.registry import ConnectionRegistry, Follower
 from engine.errors import RealtimeError
 from engine.feed.leases import NodeLease
 from engine.lsn import Lsn
 
-__all__ = ["Connections"]
+__all__ = ["ClientLifecycle"]
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ _LOOK_AT_THEIRS: Final = 5.0
 _ALL: Final = "*"  # the channel of what is sent to connections
 
 
-class Connections:
+class ClientLifecycle:
     """See the module. ``spawn`` runs a coroutine as a task of the service; ``clients``: the connections' rows."""
 
     def __init__(
