@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from bunbase.client.live_query import Callback, LiveQuery, Snapshots
-    from bunbase.client.realtime import Realtime
+from bunbase.client.live_query import Callback, LiveQuery, Snapshots
 
 __all__ = ["Database", "Query"]
 
@@ -17,12 +15,15 @@ Operator = Literal[
 ]  # fmt: skip
 """The operators of conditions, see the guide to live queries."""
 
+Subscribe = Callable[[str, Mapping[str, Any], Callback | None], LiveQuery]
+"""Opens a live query: of a collection, for a query in the protocol's form, with a listener to its snapshots."""
+
 
 class Query:
     """A query over one collection. Each method returns a new query; the old one stays as it is."""
 
-    def __init__(self, realtime: Realtime, collection: str, spec: Mapping[str, Any] | None = None) -> None:
-        self._realtime = realtime
+    def __init__(self, subscribe: Subscribe, collection: str, spec: Mapping[str, Any] | None = None) -> None:
+        self._subscribe = subscribe
         self._collection = collection
         self._spec = dict(spec or {})
 
@@ -76,34 +77,32 @@ class Query:
 
     def sql(self, text: str, params: list[object] | tuple[object, ...] = ()) -> Query:
         """One ``SELECT`` in place of conditions; ``$1`` … are ``params``."""
-        return Query(self._realtime, self._collection, {"sql": text, "params": list(params)})
+        return Query(self._subscribe, self._collection, {"sql": text, "params": list(params)})
 
     def on_snapshot(self, callback: Callback) -> LiveQuery:
         """Subscribe; ``callback`` is called with every ``Snapshot``, the first with all rows as ``added``.
 
         ``error`` listeners of the result are called if the query is rejected or ends.
         """
-        return self._realtime._live(self._collection, self._spec, callback)
+        return self._subscribe(self._collection, self._spec, callback)
 
     def snapshots(self) -> Snapshots:
         """Subscribe, as an async iterator (and context manager) of ``Snapshot``.
 
         A consumer that is slower than the changes gets fewer snapshots, each with the difference to the one before.
         """
-        from bunbase.client.live_query import Snapshots
-
-        return Snapshots(self._realtime._live(self._collection, self._spec, None))
+        return Snapshots(self._subscribe(self._collection, self._spec, None))
 
     def _with(self, **more: object) -> Query:
-        return Query(self._realtime, self._collection, {**self._spec, **more})
+        return Query(self._subscribe, self._collection, {**self._spec, **more})
 
 
 class Database:
     """Where live queries begin."""
 
-    def __init__(self, realtime: Realtime) -> None:
-        self._realtime = realtime
+    def __init__(self, subscribe: Subscribe) -> None:
+        self._subscribe = subscribe
 
     def collection(self, name: str) -> Query:
         """All rows of a table that was exposed under ``name``."""
-        return Query(self._realtime, name)
+        return Query(self._subscribe, name)

@@ -183,7 +183,7 @@ class Realtime(Emitter):
 
     def database(self) -> Database:
         """Where live queries begin."""
-        return Database(self)
+        return Database(self._live)
 
     async def __aenter__(self) -> Self:
         try:
