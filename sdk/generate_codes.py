@@ -19,7 +19,7 @@ ERRORS = "The protocol's error codes."
 
 def generated() -> dict[Path, str]:
     """The content of each generated file."""
-    return {SDK / "python/bunbase/protocol/codes.py": _python(), SDK / "js/src/codes.ts": _typescript()}
+    return {SDK / "python/bunbase/protocol/codes.py": _python(), SDK / "js/src/protocol/codes.ts": _typescript()}
 
 
 def _sentence(code: CloseCode) -> str:

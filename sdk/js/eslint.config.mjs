@@ -12,6 +12,19 @@ const GLOBALS = [
   ...["structuredClone", "NodeFilter", "SVGElement", "EventSource", "dispatchEvent", "window", "localStorage", "innerWidth", "innerHeight", "navigator"],
 ];
 
+/** The folders of the source, in their order: each imports only from those before it. */
+const FOLDERS = ["protocol", "core", "transports", "connection", "client"];
+
+/** A rule for `folder`: nothing from those that come after it, nor from the package's index. */
+function orderOf(folder, place) {
+  const later = FOLDERS.slice(place + 1).map((each) => `../${each}/*`);
+  const message = `${folder}/ imports only from folders before it: ${FOLDERS.join(", ")}`;
+  return {
+    files: [`sdk/js/src/${folder}/*.ts`],
+    rules: { "no-restricted-imports": ["error", { patterns: [{ group: ["../index.js", ...later], message }] }] },
+  };
+}
+
 export default defineConfig(
   js.configs.recommended,
   { languageOptions: { globals: Object.fromEntries(GLOBALS.map((name) => [name, "readonly"])) } },
@@ -29,6 +42,7 @@ export default defineConfig(
       "@typescript-eslint/no-unused-vars": ["error", { ignoreRestSiblings: true }],
     },
   },
+  ...FOLDERS.map(orderOf),
   {
     // Tests look into recorded JSON of any shape; a wrong field there fails the assertion.
     files: ["sdk/js/test/**/*.ts"],

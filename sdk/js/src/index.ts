@@ -4,15 +4,15 @@
  * @packageDocumentation
  */
 
-import { Database } from "./query.js";
-import { Realtime } from "./realtime.js";
-import { RealtimeServer } from "./rest.js";
-import { setDefaults, type Defaults } from "./settings.js";
+import { Database } from "./client/query.js";
+import { Realtime } from "./client/realtime.js";
+import { RealtimeServer } from "./client/rest.js";
+import { setDefaults, type Defaults } from "./client/settings.js";
 
-export { Channel, type ChannelOptions } from "./channel.js";
-export { CloseCode, ErrorCode } from "./codes.js";
-export type { Encryption } from "./crypto.js";
-export { RealtimeError } from "./errors.js";
+export { Channel, type ChannelOptions } from "./client/channel.js";
+export { CloseCode, ErrorCode } from "./protocol/codes.js";
+export type { Encryption } from "./protocol/crypto.js";
+export { RealtimeError } from "./protocol/errors.js";
 export {
   Collection,
   Database,
@@ -21,8 +21,8 @@ export {
   type Condition,
   type Operator,
   type QuerySubscription,
-} from "./query.js";
-export { Realtime, type RealtimeOptions } from "./realtime.js";
+} from "./client/query.js";
+export { Realtime, type RealtimeOptions } from "./client/realtime.js";
 export {
   RealtimeServer,
   ServerChannel,
@@ -30,9 +30,9 @@ export {
   type ConnectionInfo,
   type ServerOptions,
   type ServerUser,
-} from "./rest.js";
-export type { Defaults } from "./settings.js";
-export { Doc, type Change, type Snapshot } from "./snapshot.js";
+} from "./client/rest.js";
+export type { Defaults } from "./client/settings.js";
+export { Doc, type Change, type Snapshot } from "./core/snapshot.js";
 export type {
   Ack,
   ConnectionState,
@@ -44,7 +44,7 @@ export type {
   TransportName,
   Untyped,
   User,
-} from "./types.js";
+} from "./protocol/types.js";
 
 let client: Realtime | undefined;
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { RealtimeError } from "../src/errors.js";
+import { RealtimeError } from "../src/protocol/errors.js";
 import { settle, Stage } from "./fake.js";
 
 test("the first transport that works is used", async () => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { Sealer } from "../src/crypto.js";
+import { Sealer } from "../src/protocol/crypto.js";
 import { settle, Stage } from "./fake.js";
 
 const raw = new Uint8Array(32).fill(7);

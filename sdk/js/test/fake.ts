@@ -1,11 +1,11 @@
 /** A clock and a server in memory: time passes when a test says so, and the test is the server. */
 
-import type { Clock } from "../src/clock.js";
-import { Realtime, type Internals, type RealtimeOptions } from "../src/realtime.js";
-import type { RealtimeError } from "../src/errors.js";
+import type { Clock } from "../src/connection/clock.js";
+import { Realtime, type Internals, type RealtimeOptions } from "../src/client/realtime.js";
+import type { RealtimeError } from "../src/protocol/errors.js";
 import type { Events, Transport } from "../src/transports/transport.js";
-import type { Untyped } from "../src/types.js";
-import type { ServerMessage } from "../src/wire.js";
+import type { Untyped } from "../src/protocol/types.js";
+import type { ServerMessage } from "../src/protocol/wire.js";
 
 /** A message as a test writes it: also one that a server would not send. */
 export type Wire = { type: string; [field: string]: Untyped };

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { pack, unpack } from "../src/msgpack.js";
+import { pack, unpack } from "../src/protocol/msgpack.js";
 import { randomOf } from "./random.js";
 
 const back = (value: unknown): unknown => unpack(pack(value).buffer as ArrayBuffer);

@@ -3,16 +3,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { fullJitter } from "../src/backoff.js";
-import { equal } from "../src/equal.js";
-import { randomHex, uuid } from "../src/ids.js";
-import { stringify } from "../src/json.js";
-import { SendQueue } from "../src/send_queue.js";
-import type { ClientMessage } from "../src/wire.js";
-import { Pacer } from "../src/pacer.js";
-import { compare } from "../src/position.js";
-import { PresenceState } from "../src/presence.js";
-import { endpoint } from "../src/settings.js";
+import { fullJitter } from "../src/core/backoff.js";
+import { equal } from "../src/core/equal.js";
+import { randomHex, uuid } from "../src/core/ids.js";
+import { stringify } from "../src/protocol/json.js";
+import { SendQueue } from "../src/core/send_queue.js";
+import type { ClientMessage } from "../src/protocol/wire.js";
+import { Pacer } from "../src/core/pacer.js";
+import { compare } from "../src/core/position.js";
+import { PresenceState } from "../src/core/presence.js";
+import { endpoint } from "../src/client/settings.js";
 import { parser } from "../src/transports/sse.js";
 import { randomOf } from "./random.js";
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { apply, difference, Doc } from "../src/snapshot.js";
+import { apply, difference, Doc } from "../src/core/snapshot.js";
 import { randomOf } from "./random.js";
 
 const list = (ids: string): Doc[] => [...ids].map((id) => new Doc(id.toLowerCase(), { id }));

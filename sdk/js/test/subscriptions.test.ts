@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { Channel, ChannelOptions } from "../src/channel.js";
-import type { RealtimeOptions } from "../src/realtime.js";
-import type { Snapshot } from "../src/snapshot.js";
+import type { Channel, ChannelOptions } from "../src/client/channel.js";
+import type { RealtimeOptions } from "../src/client/realtime.js";
+import type { Snapshot } from "../src/core/snapshot.js";
 import { Peer, settle, Stage } from "./fake.js";
 import { randomOf } from "./random.js";
 

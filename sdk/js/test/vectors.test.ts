@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { compare } from "../src/position.js";
-import { PresenceState } from "../src/presence.js";
-import { difference, Doc } from "../src/snapshot.js";
-import type { User } from "../src/types.js";
-import type { PresenceMessage } from "../src/wire.js";
+import { compare } from "../src/core/position.js";
+import { PresenceState } from "../src/core/presence.js";
+import { difference, Doc } from "../src/core/snapshot.js";
+import type { User } from "../src/protocol/types.js";
+import type { PresenceMessage } from "../src/protocol/wire.js";
 
 // The tests run in the package's folder.
 const vectors = <T>(name: string): T =>

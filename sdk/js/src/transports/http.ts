@@ -1,8 +1,8 @@
 /** The common part of server-sent events and long polling: requests, their failures, and sending by `POST`. */
 
-import { CloseCode, ErrorCode } from "../codes.js";
-import { problemOf } from "../problem.js";
-import { RealtimeError } from "../errors.js";
+import { CloseCode, ErrorCode } from "../protocol/codes.js";
+import { problemOf } from "../protocol/problem.js";
+import { RealtimeError } from "../protocol/errors.js";
 import { type Address, type Carrier, type Events } from "./transport.js";
 
 /** An answer that is not a success. `status` 0: there was none. @internal */

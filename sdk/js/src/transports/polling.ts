@@ -3,7 +3,7 @@
  * answer is sent again, and no message is delivered twice.
  */
 
-import type { ServerMessage } from "../wire.js";
+import type { ServerMessage } from "../protocol/wire.js";
 import { broken, insist, Poster, request } from "./http.js";
 import type { Address, Carrier, Events } from "./transport.js";
 

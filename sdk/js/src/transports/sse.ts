@@ -1,7 +1,7 @@
 /** Server-sent events, read from `fetch` (so that it works in Node, too, and errors can be seen); sending is by `POST`. */
 
-import { CloseCode } from "../codes.js";
-import type { ServerMessage } from "../wire.js";
+import { CloseCode } from "../protocol/codes.js";
+import type { ServerMessage } from "../protocol/wire.js";
 import { broken, Poster, request } from "./http.js";
 import { type Address, type Carrier, type Events } from "./transport.js";
 

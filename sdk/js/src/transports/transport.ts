@@ -1,7 +1,7 @@
 /** The common interface of the three transports: they carry whole messages, in order, until they are closed. */
 
-import type { RealtimeError } from "../errors.js";
-import type { ServerMessage } from "../wire.js";
+import type { RealtimeError } from "../protocol/errors.js";
+import type { ServerMessage } from "../protocol/wire.js";
 
 /** The address and parameters of a connection. @internal */
 export interface Address {

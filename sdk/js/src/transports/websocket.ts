@@ -1,8 +1,8 @@
 /** Messages over a WebSocket: text frames of JSON, or binary ones of MessagePack. */
 
-import { CloseCode } from "../codes.js";
-import type { ServerMessage } from "../wire.js";
-import { pack, unpack } from "../msgpack.js";
+import { CloseCode } from "../protocol/codes.js";
+import type { ServerMessage } from "../protocol/wire.js";
+import { pack, unpack } from "../protocol/msgpack.js";
 import { type Address, type Carrier, type Events } from "./transport.js";
 
 /** @internal */

@@ -5,8 +5,8 @@
  */
 
 import { equal } from "./equal.js";
-import type { Untyped } from "./types.js";
-import type { WireChange } from "./wire.js";
+import type { Untyped } from "../protocol/types.js";
+import type { WireChange } from "../protocol/wire.js";
 
 /** A document of a live query. `T` is the type of its data. */
 export class Doc<T = Untyped> {

@@ -1,6 +1,6 @@
 /** Listeners by the name of an event. An exception in one does not affect the other ones. */
 
-import type { Untyped } from "./types.js";
+import type { Untyped } from "../protocol/types.js";
 
 /** @internal */
 export type Listener = (value: Untyped) => void;

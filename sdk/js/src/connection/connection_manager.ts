@@ -5,14 +5,14 @@
  * from one that still works is opened and subscribed completely first; only then does it become the one in use.
  */
 
-import { CloseCode, ErrorCode } from "./codes.js";
-import { fullJitter } from "./backoff.js";
+import { CloseCode, ErrorCode } from "../protocol/codes.js";
+import { fullJitter } from "../core/backoff.js";
 import type { Clock } from "./clock.js";
-import { RealtimeError } from "./errors.js";
+import { RealtimeError } from "../protocol/errors.js";
 import { Link, type Ending, type LinkOwner, type Vigilance } from "./link.js";
-import type { Address, Transport } from "./transports/transport.js";
-import type { ConnectionState } from "./types.js";
-import type { Incoming } from "./wire.js";
+import type { Address, Transport } from "../transports/transport.js";
+import type { ConnectionState } from "../protocol/types.js";
+import type { Incoming } from "../protocol/wire.js";
 
 /** The options of the connection. @internal */
 export interface ConnectionSettings extends Vigilance {

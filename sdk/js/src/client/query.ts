@@ -1,14 +1,14 @@
 /** Live queries: how they are written, and the list that each of them keeps. */
 
-import { guarded } from "./emitter.js";
-import type { RealtimeError } from "./errors.js";
-import type { Slot } from "./link.js";
-import { compare } from "./position.js";
-import type { SubscriptionManager } from "./subscription_manager.js";
-import type { Subscription } from "./subscription.js";
-import { apply, difference, readChanges, type Change, type Doc, type Snapshot } from "./snapshot.js";
-import type { Untyped } from "./types.js";
-import type { Delivered, Subscribed } from "./wire.js";
+import { guarded } from "../core/emitter.js";
+import type { RealtimeError } from "../protocol/errors.js";
+import type { Slot } from "../connection/link.js";
+import { compare } from "../core/position.js";
+import type { SubscriptionManager } from "../connection/subscription_manager.js";
+import type { Subscription } from "../connection/subscription.js";
+import { apply, difference, readChanges, type Change, type Doc, type Snapshot } from "../core/snapshot.js";
+import type { Untyped } from "../protocol/types.js";
+import type { Delivered, Subscribed } from "../protocol/wire.js";
 
 /** Comparison operators, with the meaning they have in SQL. */
 export type Operator =

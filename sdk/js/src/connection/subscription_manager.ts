@@ -5,18 +5,18 @@
  * at which the last one ended, and unacknowledged messages are sent again.
  */
 
-import { CloseCode, ErrorCode } from "./codes.js";
-import { fullJitter } from "./backoff.js";
+import { CloseCode, ErrorCode } from "../protocol/codes.js";
+import { fullJitter } from "../core/backoff.js";
 import { ConnectionManager, type ConnectionSettings, type ConnectionHandler } from "./connection_manager.js";
-import type { Emitter } from "./emitter.js";
-import { RealtimeError } from "./errors.js";
-import { stringify } from "./json.js";
+import type { Emitter } from "../core/emitter.js";
+import { RealtimeError } from "../protocol/errors.js";
+import { stringify } from "../protocol/json.js";
 import type { Ending, Link, Slot } from "./link.js";
-import { SendQueue } from "./send_queue.js";
+import { SendQueue } from "../core/send_queue.js";
 import { Slots } from "./slots.js";
 import type { Subscription } from "./subscription.js";
-import type { ConnectionState } from "./types.js";
-import type { Acknowledged, ClientMessage, Incoming, Rejected, Routed } from "./wire.js";
+import type { ConnectionState } from "../protocol/types.js";
+import type { Acknowledged, ClientMessage, Incoming, Rejected, Routed } from "../protocol/wire.js";
 
 const BLOCKED = 1000; // ms without sending after the server has refused because of its limit
 const IDLE = 1000; // ms

@@ -4,19 +4,19 @@
  * The invariant: listeners get messages in order of their positions, each once, even if the server delivers some again.
  */
 
-import { ErrorCode } from "./codes.js";
-import { Sealer, type Encryption } from "./crypto.js";
-import { Emitter } from "./emitter.js";
-import { RealtimeError } from "./errors.js";
-import { uuid } from "./ids.js";
-import type { Slot } from "./link.js";
-import { compare } from "./position.js";
-import { PresenceState, type PresenceEvent } from "./presence.js";
+import { ErrorCode } from "../protocol/codes.js";
+import { Sealer, type Encryption } from "../protocol/crypto.js";
+import { Emitter } from "../core/emitter.js";
+import { RealtimeError } from "../protocol/errors.js";
+import { uuid } from "../core/ids.js";
+import type { Slot } from "../connection/link.js";
+import { compare } from "../core/position.js";
+import { PresenceState, type PresenceEvent } from "../core/presence.js";
 import type { Condition } from "./query.js";
-import type { SubscriptionManager } from "./subscription_manager.js";
-import type { Subscription } from "./subscription.js";
-import type { Ack, Message, Presence, PresenceData, Room, Untyped, User } from "./types.js";
-import type { Delivered, PresenceMessage, RoomMessage, Subscribed, WireMessage } from "./wire.js";
+import type { SubscriptionManager } from "../connection/subscription_manager.js";
+import type { Subscription } from "../connection/subscription.js";
+import type { Ack, Message, Presence, PresenceData, Room, Untyped, User } from "../protocol/types.js";
+import type { Delivered, PresenceMessage, RoomMessage, Subscribed, WireMessage } from "../protocol/wire.js";
 
 /** How to subscribe to a channel. */
 export interface ChannelOptions {

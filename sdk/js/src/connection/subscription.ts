@@ -1,8 +1,8 @@
 /** The interface of a subscription to the subscription manager. */
 
-import type { RealtimeError } from "./errors.js";
+import type { RealtimeError } from "../protocol/errors.js";
 import type { Slot } from "./link.js";
-import type { Delivered, Subscribed } from "./wire.js";
+import type { Delivered, Subscribed } from "../protocol/wire.js";
 
 /** A channel or a live query. @internal */
 export interface Subscription {

@@ -3,12 +3,12 @@
  * whether it is still alive.
  */
 
-import { CloseCode } from "./codes.js";
+import { CloseCode } from "../protocol/codes.js";
 import type { Clock } from "./clock.js";
-import type { RealtimeError } from "./errors.js";
-import { Pacer } from "./pacer.js";
-import type { Carrier, Address, Transport } from "./transports/transport.js";
-import type { Connected, ControlMessage, Incoming, Routed, ServerMessage } from "./wire.js";
+import type { RealtimeError } from "../protocol/errors.js";
+import { Pacer } from "../core/pacer.js";
+import type { Carrier, Address, Transport } from "../transports/transport.js";
+import type { Connected, ControlMessage, Incoming, Routed, ServerMessage } from "../protocol/wire.js";
 
 /** Why a link ended. @internal */
 export interface Ending {

@@ -1,19 +1,19 @@
 /** The client: its options, its events, and its channels and queries. */
 
 import { Channel, type ChannelOptions } from "./channel.js";
-import { systemClock, type Clock } from "./clock.js";
-import type { ConnectionSettings } from "./connection_manager.js";
-import { Emitter } from "./emitter.js";
-import type { RealtimeError } from "./errors.js";
-import { randomHex } from "./ids.js";
+import { systemClock, type Clock } from "../connection/clock.js";
+import type { ConnectionSettings } from "../connection/connection_manager.js";
+import { Emitter } from "../core/emitter.js";
+import type { RealtimeError } from "../protocol/errors.js";
+import { randomHex } from "../core/ids.js";
 import { Database } from "./query.js";
-import { SubscriptionManager } from "./subscription_manager.js";
+import { SubscriptionManager } from "../connection/subscription_manager.js";
 import { defaults, endpoint } from "./settings.js";
-import { polling } from "./transports/polling.js";
-import { sse } from "./transports/sse.js";
-import type { Transport } from "./transports/transport.js";
-import { websocket } from "./transports/websocket.js";
-import type { ConnectionState, Disconnection, Message, TransportName, Untyped } from "./types.js";
+import { polling } from "../transports/polling.js";
+import { sse } from "../transports/sse.js";
+import type { Transport } from "../transports/transport.js";
+import { websocket } from "../transports/websocket.js";
+import type { ConnectionState, Disconnection, Message, TransportName, Untyped } from "../protocol/types.js";
 
 /** Options of a client. Times are in milliseconds. */
 export interface RealtimeOptions {

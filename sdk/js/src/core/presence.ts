@@ -1,8 +1,8 @@
 /** The users in a channel, kept from the server's messages. Each real change is one event. */
 
 import { equal } from "./equal.js";
-import type { Presence, User } from "./types.js";
-import type { PresenceMessage } from "./wire.js";
+import type { Presence, User } from "../protocol/types.js";
+import type { PresenceMessage } from "../protocol/wire.js";
 
 /** @internal */
 export type PresenceEvent = [event: string, user: User];

@@ -1,12 +1,12 @@
 /** For servers: publish, look and manage over the REST API, without a connection. */
 
-import { ErrorCode } from "./codes.js";
-import { problemOf } from "./problem.js";
-import { RealtimeError } from "./errors.js";
-import { uuid } from "./ids.js";
-import { stringify } from "./json.js";
+import { ErrorCode } from "../protocol/codes.js";
+import { problemOf } from "../protocol/problem.js";
+import { RealtimeError } from "../protocol/errors.js";
+import { uuid } from "../core/ids.js";
+import { stringify } from "../protocol/json.js";
 import { defaults, endpoint } from "./settings.js";
-import type { Presence, Untyped, User } from "./types.js";
+import type { Presence, Untyped, User } from "../protocol/types.js";
 
 /** How to broadcast. */
 export interface BroadcastOptions {

@@ -5,10 +5,10 @@
  * server stores a message's id once, sends over several connections still store every message once, in order.
  */
 
-import { ErrorCode } from "./codes.js";
-import { RealtimeError } from "./errors.js";
-import { stringify } from "./json.js";
-import type { Acknowledged, ClientMessage } from "./wire.js";
+import { ErrorCode } from "../protocol/codes.js";
+import { RealtimeError } from "../protocol/errors.js";
+import { stringify } from "../protocol/json.js";
+import type { Acknowledged, ClientMessage } from "../protocol/wire.js";
 
 interface Entry {
   _message: ClientMessage;
