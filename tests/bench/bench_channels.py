@@ -23,7 +23,7 @@ from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
 from server.cli.local_postgres import LocalPostgres
-from tests.bench.report import report
+from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.nodes.stream_and_live import StreamAndLive
 

@@ -23,8 +23,8 @@ import psycopg
 from engine.postgres.arrays import plain_array, text_array
 from engine.postgres.named_queries import query
 from server.cli.migrate import migrate
-from tests.bench.processes import local_postgres
-from tests.bench.report import report
+from tests.bench.parts.processes import local_postgres
+from tests.bench.parts.report import report
 
 _TABLE = """
 create table items (id int primary key, room text collate "C" not null, body text not null, price numeric, at timestamptz);

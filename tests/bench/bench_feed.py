@@ -24,7 +24,7 @@ from engine.feed.feed import Feed, FeedSettings
 from engine.lsn import format_lsn
 from engine.transaction import Kind, Message, Relation, Transaction
 from server.cli.local_postgres import LocalPostgres
-from tests.bench.report import report
+from tests.bench.parts.report import report
 from tests.conftest import DEBIAN_15, allow_wal2json, fresh_database
 
 ROUNDS = 3

@@ -24,7 +24,7 @@ import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 
 from server.cli.local_postgres import LocalPostgres
-from tests.bench.report import report
+from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.clients.hostile import TABLES, Hostile
 from tests.support.clients.list_client import TABLE, slot_name, write

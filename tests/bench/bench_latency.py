@@ -25,7 +25,7 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
 from server.cli.local_postgres import LocalPostgres
-from tests.bench.report import report
+from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
 from tests.support.servers.processes import serving

@@ -29,8 +29,8 @@ from engine.stream.tail import TransactionTail
 from engine.transaction import Message
 from server.app.gc_tuning import tune_gc
 from server.wire.encoder import EventFrames
-from tests.bench.report import report
-from tests.bench.stream import MESSAGES, insert, relation, row, transaction
+from tests.bench.parts.report import report
+from tests.bench.parts.stream import MESSAGES, insert, relation, row, transaction
 from tests.support.steps import finished
 
 ROUNDS = 3

@@ -19,8 +19,8 @@ from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import ReadResult
 from engine.stream.tail import TransactionTail
 from tests.bench.bench_match import plan_for
-from tests.bench.report import report
-from tests.bench.stream import MESSAGES, resident_kib, row
+from tests.bench.parts.report import report
+from tests.bench.parts.stream import MESSAGES, resident_kib, row
 
 _SNAPSHOT = Snapshot(1000, 1000, frozenset())
 

@@ -1,7 +1,7 @@
 """Presence through real sockets: 1,000 members join one channel at once, then 500 updates a second that all are told.
 
 Clients in one process, ``realtime serve`` in another, PostgreSQL with ``fsync`` on; beside it a bare picows server that
-sends the same bytes to the same clients (``tests.bench.relay``). Run with ``python -m tests.bench.bench_presence``.
+sends the same bytes to the same clients (``tests.bench.parts.relay``). Run with ``python -m tests.bench.bench_presence``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import uvloop
 
 from server.cli.local_postgres import LocalPostgres
-from tests.bench.processes import Child, Cpu, local_postgres, percentile, postmaster
-from tests.bench.report import report
+from tests.bench.parts.processes import Child, Cpu, local_postgres, percentile, postmaster
+from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
 from tests.support.servers.processes import serving
@@ -35,7 +35,7 @@ class Bench:
     async def run(self, dsn: str) -> None:
         """Measure both."""
         port = free_port()
-        relay = await Child.start("tests.bench.relay", port=port)
+        relay = await Child.start("tests.bench.parts.relay", port=port)
         await relay.hear()
         await self._measure("bare picows", f"ws://127.0.0.1:{port}/realtime", relay.pid)
         await relay.end()
@@ -44,7 +44,7 @@ class Bench:
 
     async def _measure(self, what: str, url: str, pid: int) -> None:
         load = await Child.start(
-            "tests.bench.load_presence",
+            "tests.bench.parts.load_presence",
             url=url,
             channel=CHANNEL,
             members=self._members,

@@ -16,8 +16,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.bench.processes import Child, Cpu, local_postgres, percentile
-from tests.bench.report import report
+from tests.bench.parts.processes import Child, Cpu, local_postgres, percentile
+from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.clients.list_client import TABLE, slot_name, write
 from tests.support.ports import free_port
@@ -68,7 +68,7 @@ async def one(dsn: str, what: str, transport: str, delay: float, most: float, cl
             "channels": CHANNELS,
             "transport": transport,
         }
-        load = await Child.start("tests.bench.load_reconnect", **arguments, delay=delay, most=most)
+        load = await Child.start("tests.bench.parts.load_reconnect", **arguments, delay=delay, most=most)
         assert await load.hear() == {"ready": clients}
         await server.end(signal.SIGKILL)
     write(dsn, f"select realtime.broadcast('bench:' || n, 'after', '1') from generate_series(0, {CHANNELS - 1}) n")

@@ -1,7 +1,7 @@
 """Channels through real sockets: clients in one process, ``realtime serve`` in another, PostgreSQL with ``fsync`` on.
 
 Each part stands beside what its parts allow in the same run: pgbench doing the same insert, and a bare picows server
-sending the same bytes to the same clients (``tests.bench.relay``). Run with ``python -m tests.bench.bench_sockets``.
+sending the same bytes to the same clients (``tests.bench.parts.relay``). Run with ``python -m tests.bench.bench_sockets``.
 
 * *clients*: 10 WebSocket clients publish into one channel with 20 WebSocket subscribers.
 * *SQL*: 8 writers, one message per transaction, by ``realtime.broadcast()`` and by a plain insert.
@@ -24,9 +24,9 @@ import psycopg
 import uvloop
 
 from server.cli.local_postgres import LocalPostgres
-from tests.bench.processes import Child, Cpu, local_postgres, percentile, pgbench, postmaster
-from tests.bench.report import report
-from tests.bench.sockets import pad
+from tests.bench.parts.processes import Child, Cpu, local_postgres, percentile, pgbench, postmaster
+from tests.bench.parts.report import report
+from tests.bench.parts.sockets import pad
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
 from tests.support.servers.processes import ServerProcess, serving
@@ -73,7 +73,7 @@ class Bench:
     @asynccontextmanager
     async def _relay(self) -> AsyncIterator[tuple[Child, str]]:
         port = free_port()
-        relay = await Child.start("tests.bench.relay", port=port)
+        relay = await Child.start("tests.bench.parts.relay", port=port)
         await relay.hear()
         yield relay, f"ws://127.0.0.1:{port}/realtime"
         await relay.end()
@@ -95,7 +95,7 @@ class Bench:
 
     async def _publish(self, url: str, pid: int) -> dict[str, Any]:
         load = await Child.start(
-            "tests.bench.load",
+            "tests.bench.parts.load",
             url=url,
             channel=CHANNEL,
             subscribers=SUBSCRIBERS,
@@ -128,7 +128,7 @@ class Bench:
 
     async def _follow(self, server: ServerProcess, script: str, rate: float | None) -> dict[str, Any]:
         load = await Child.start(
-            "tests.bench.load", url=server.websocket, channel=CHANNEL, subscribers=SUBSCRIBERS, every=SUBSCRIBERS
+            "tests.bench.parts.load", url=server.websocket, channel=CHANNEL, subscribers=SUBSCRIBERS, every=SUBSCRIBERS
         )
         await load.hear()
         cpu, database = Cpu(server.process.pid), Cpu(postmaster(self._postgres))
@@ -176,7 +176,9 @@ class Bench:
             await load.end()
 
     async def _alone(self, url: str) -> Child:
-        load = await Child.start("tests.bench.load", url=url, channel=CHANNEL, subscribers=1, every=16, check=False)
+        load = await Child.start(
+            "tests.bench.parts.load", url=url, channel=CHANNEL, subscribers=1, every=16, check=False
+        )
         await load.hear()
         return load
 

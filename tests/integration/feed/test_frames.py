@@ -16,8 +16,8 @@ from engine.feed.decoders.pgoutput_messages import read_relation, relation_messa
 from engine.transaction import UNCHANGED, Kind, Message, Relation, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
+from tests.integration.feed.conformance.test_types import OWN_TYPES, SAMPLES, known_types
 from tests.integration.feed.conftest import PATIENCE, Place, Reader, reading
-from tests.integration.feed.test_conformance_types import OWN_TYPES, SAMPLES, known_types
 from tests.support.programs.frames_reader import MEMORY_LIMIT, described, read_block, write_block
 
 ROWS = 5_000  # of the large transaction

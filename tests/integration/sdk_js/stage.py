@@ -22,7 +22,7 @@ from tests.support.ports import free_port
 from tests.support.servers.processes import PATIENCE, ServerProcess, start
 
 ROOT = Path(__file__).parents[3]
-HERE = Path(__file__).parent
+SCENARIOS = Path(__file__).parent / "scenarios"
 SDK = ROOT / "sdk" / "js"
 BROWSERS = {
     "chromium": Path(os.environ.get("CHROMIUM", "/usr/bin/chromium")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.sdk_js.stage import BROWSERS, HERE, need_browser, play, stage
+from tests.integration.sdk_js.stage import BROWSERS, SCENARIOS, need_browser, play, stage
 
 
 @pytest.mark.long
@@ -12,4 +12,4 @@ from tests.integration.sdk_js.stage import BROWSERS, HERE, need_browser, play, s
 async def test_the_sdk_in_a_browser(database: str, browser: str) -> None:
     need_browser(browser)
     async with stage(database) as one:
-        await play(one, str(HERE / "browser.test.mjs"), BROWSER=browser)
+        await play(one, str(SCENARIOS / "browser.test.mjs"), BROWSER=browser)

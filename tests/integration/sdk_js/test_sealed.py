@@ -11,7 +11,7 @@ from typing import Any
 
 from bunbase import Encryption, Realtime
 
-from tests.integration.sdk_js.stage import HERE, stage
+from tests.integration.sdk_js.stage import SCENARIOS, stage
 from tests.support.nodes.live_node import read
 
 PATIENCE = 60
@@ -22,7 +22,7 @@ SECRET: dict[str, Any] = {"text": "für deine Augen 😀", "numbers": [1, -2.5, 
 async def test_python_and_javascript_understand_each_other(database: str) -> None:
     async with stage(database) as one, asyncio.timeout(PATIENCE):
         environment = {**os.environ, "REALTIME_URL": one.url, "CONTROL_URL": one.control, "KEYS": json.dumps(KEYS)}
-        node = await asyncio.create_subprocess_exec("node", str(HERE / "sealed.mjs"), env=environment, stdout=PIPE)
+        node = await asyncio.create_subprocess_exec("node", str(SCENARIOS / "sealed.mjs"), env=environment, stdout=PIPE)
         assert node.stdout is not None
         assert await node.stdout.readline() == b"ready\n"
         async with Realtime(one.url) as realtime:

@@ -16,7 +16,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from server.cli.migrate import MigrationError, check_served, migrate
-from tests.integration.channels.test_blocked import holding, set_read_only
+from tests.integration.channels.faults.test_blocked import holding, set_read_only
 from tests.support.clients.list_client import listener, slot_name
 from tests.support.nodes.live_node import read, run, until
 from tests.support.ports import free_port

@@ -16,7 +16,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.integration.channels.test_session_settings import HOSTILE, set_all
+from tests.integration.channels.publish.test_session_settings import HOSTILE, set_all
 from tests.support.clients.list_client import TOP, listener, slot_name
 from tests.support.nodes.live_node import read, run
 from tests.support.ports import free_port

@@ -12,7 +12,7 @@ from engine.postgres.snapshot_reader import ReadResult
 from engine.stream.tail import TransactionTail
 from engine.transaction import Transaction
 from tests.bench.bench_match import plan_for
-from tests.bench.stream import MESSAGES, insert, relation, transaction
+from tests.bench.parts.stream import MESSAGES, insert, relation, transaction
 from tests.support.steps import finished
 
 

@@ -17,7 +17,7 @@ from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.stream.tail import TransactionTail
 from engine.transaction import Transaction
-from tests.bench.stream import MESSAGES, insert, relation, row, transaction
+from tests.bench.parts.stream import MESSAGES, insert, relation, row, transaction
 from tests.support.steps import finished
 
 QUERIES = 12

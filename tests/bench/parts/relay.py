@@ -1,4 +1,4 @@
-"""The reference: a bare picows server that only passes bytes on. ``python -m tests.bench.relay '{"port": …}'``.
+"""The reference: a bare picows server that only passes bytes on. ``python -m tests.bench.parts.relay '{"port": …}'``.
 
 No database, no checks, no protocol beyond what the clients of the benchmarks look at: a message that comes in goes out
 to all subscribers in the form and size in which the real server sends it, the frame built once, one write per connection
@@ -17,8 +17,8 @@ import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
 from server.wire.encoder import text_frame
-from tests.bench.load import say
-from tests.bench.sockets import publication
+from tests.bench.parts.load import say
+from tests.bench.parts.sockets import publication
 
 _DATA = b'"data":'
 _FLOOD_BLOCK = 64

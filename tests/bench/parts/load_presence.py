@@ -1,4 +1,4 @@
-"""The members of a presence channel, in a process of their own: ``python -m tests.bench.load_presence '{…}'``.
+"""The members of a presence channel, in a process of their own: ``python -m tests.bench.parts.load_presence '{…}'``.
 
 Joins all at once, says how long that took, then changes members' presence at a steady rate, and says how long every
 member waited for it. All members get the same bytes; each takes the time of one in so many.
@@ -17,7 +17,7 @@ import msgspec
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from tests.bench.load import say
+from tests.bench.parts.load import say
 
 __all__ = ["PresencePlan"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["report"]
 
-_RESULTS = Path(__file__).parent / "results"
+_RESULTS = Path(__file__).parents[1] / "results"
 
 
 def report(name: str, rows: list[dict[str, object]]) -> Path:

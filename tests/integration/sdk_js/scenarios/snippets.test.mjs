@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { eventually, restKey as key, sql, url } from "./support.mjs";
 import { runAll } from "./examples.mjs";
-import * as snippets from "../../../sdk/js/build/snippets.mjs";
+import * as snippets from "../../../../sdk/js/build/snippets.mjs";
 
 test("every documented example does what it says, in Node", () =>
   runAll(snippets, { url, key, sql, eventually, equal: assert.deepEqual }));

@@ -1,6 +1,6 @@
 // Runs in the browser: somebody in a chat room, and what the examples need.
 
-export { eventually } from "../../support/eventually.mjs"; // served to the browser as "/support/eventually.mjs"
+export { eventually } from "../../../support/eventually.mjs"; // served to the browser as "/support/eventually.mjs"
 
 export function equal(actual, expected) {
   const [one, other] = [actual, expected].map((value) => JSON.stringify(value));

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
-import { Realtime } from "../../../sdk/js/dist/index.js";
+import { Realtime } from "../../../../sdk/js/dist/index.js";
 
-export { eventually } from "../../support/eventually.mjs";
+export { eventually } from "../../../support/eventually.mjs";
 
 // Of the SDK's own packages: nothing is installed here.
-export const ws = createRequire(new URL("../../../sdk/js/package.json", import.meta.url))("ws");
+export const ws = createRequire(new URL("../../../../sdk/js/package.json", import.meta.url))("ws");
 
 export const url = process.env.REALTIME_URL;
 export const restKey = process.env.REST_KEY;

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 
-import { BROWSER, launch } from "../../browser/launch.mjs";
+import { BROWSER, launch } from "../../../browser/launch.mjs";
 import { Gate } from "./gate.mjs";
 import { eventually, name, restKey as key, sql, url } from "./support.mjs";
 
-const SDK = new URL("../../../sdk/js/", import.meta.url);
+const SDK = new URL("../../../../sdk/js/", import.meta.url);
 const upTo = (count) => Array.from({ length: count }, (_, index) => index);
 
 let browser;
@@ -21,7 +21,7 @@ before(async () => {
     "/snippets.mjs": await readFile(new URL("build/snippets.mjs", SDK)),
     "/examples.mjs": await readFile(new URL("examples.mjs", import.meta.url)),
     "/page.mjs": await readFile(new URL("page.mjs", import.meta.url)),
-    "/support/eventually.mjs": await readFile(new URL("../../support/eventually.mjs", import.meta.url)),
+    "/support/eventually.mjs": await readFile(new URL("../../../support/eventually.mjs", import.meta.url)),
   };
   gate = await newGate();
   browser = await launch();

@@ -1,4 +1,4 @@
-"""The clients of a benchmark, in a process of their own: ``python -m tests.bench.load '{…}'`` (see :class:`Plan`).
+"""The clients of a benchmark, in a process of their own: ``python -m tests.bench.parts.load '{…}'`` (see :class:`Plan`).
 
 Says ``"ready"`` when everybody has subscribed, publishes when it is told to (if there are publishers), receives until
 everything has come, and says what it has seen.
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from tests.bench.sockets import Checker, Publisher, Subscriber
+from tests.bench.parts.sockets import Checker, Publisher, Subscriber
 
 __all__ = ["Plan"]
 

@@ -1,6 +1,6 @@
 // What each documented example does, asserted; the same in Node and in Chromium.
 
-/** @param {typeof import("../../../sdk/js/test/snippets.ts")} snippets @param {(text: string) => Promise<any[][]>} sql */
+/** @param {typeof import("../../../../sdk/js/test/snippets.ts")} snippets @param {(text: string) => Promise<any[][]>} sql */
 export async function runAll(snippets, { url, key, sql, eventually, equal }) {
   const { configure, logged, Realtime } = snippets;
   const texts = () => logged.map(([first]) => first);

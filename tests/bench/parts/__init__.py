@@ -1,0 +1,1 @@
+"""What several benchmarks share: clients, a reference server, processes, reports."""

@@ -1,0 +1,1 @@
+"""What subscribers of channels receive: order, filters, routes, times."""

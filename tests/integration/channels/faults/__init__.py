@@ -1,0 +1,1 @@
+"""Channels when the database or a connection fails."""

@@ -1,0 +1,1 @@
+"""The change feed brings what PostgreSQL commits, the same through every decoder."""

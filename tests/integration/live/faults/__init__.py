@@ -1,0 +1,1 @@
+"""Live queries when the database, a connection or a subscriber fails."""
