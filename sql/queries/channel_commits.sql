@@ -68,7 +68,7 @@ group by m.channel, m.xid
 
 -- name: engine_others_behind
 -- Other living nodes that have not yet confirmed everything before a position. One that has lost its stream for a moment counts as long as it has
--- clients: they will hear from it what the stream says.
+-- clients: it will deliver to them what the stream brings.
 select distinct n.id from realtime.nodes n
 join realtime.slots o on o.node = n.id
 join pg_replication_slots s on s.slot_name = o.name and s.database = current_database()

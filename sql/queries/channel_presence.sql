@@ -77,7 +77,7 @@ select (select c.updated_at::text from changed c) as changed from fresh
 
 -- name: engine_sweep
 -- Clear typing that has timed out and remove members of this node whose timeout has run out; a moment later also those of other nodes, which
--- may have been stopped since. Says when to look again: one time for the whole statement, so that nothing falls between what has expired and what
+-- may have been stopped since. Returns when to look again: one time for the whole statement, so that nothing falls between what has expired and what
 -- is due.
 with over as (
   update realtime.presence p

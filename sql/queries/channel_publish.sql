@@ -1,5 +1,5 @@
 -- name: begin_write
--- What a node has to write down, whatever default_transaction_read_only says.
+-- What a node has to write down, whatever default_transaction_read_only is.
 begin read write
 
 -- name: end_write
@@ -35,7 +35,7 @@ with input as materialized (
   select (select count(*) from missing m where m.fresh) as fresh,
          (select count(*) from stored s where not exists (select from input i where i.channel = s.channel and i.id = s.id)) as elsewhere
 )
-select m.channel, m.id, m.fresh, c.elsewhere, case when %(whole)s::bool and c.fresh > c.elsewhere then realtime.refuse_left_out() end as refused
+select m.channel, m.id, m.fresh, c.elsewhere, case when %(whole)s::bool and c.fresh > c.elsewhere then realtime.refuse_skipped() end as refused
 from missing m, counted c
 
 -- name: engine_release_ids

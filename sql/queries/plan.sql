@@ -186,7 +186,7 @@ operators(oid) as (
   select other.oid from operators join pg_operator o on o.oid = operators.oid
   cross join unnest(array[o.oprcom, o.oprnegate]) other(oid) where other.oid >= 16384
 ),
-cast_among(oid) as (  -- with the types that a node of a tree can have without saying so: arrays, bool, int, xml
+cast_among(oid) as (  -- with the types that a node of a tree can have without naming them: arrays, bool, int, xml
   select oid from types union select t.typarray from types join pg_type t on t.oid = types.oid
   union select unnest(array['bool'::regtype, 'int'::regtype, 'xml'::regtype])::oid
 ),

@@ -38,7 +38,7 @@ set transaction read only
 set local role realtime_reader
 
 -- name: path_of_role_here
--- Find names where the role or the database says, until the end of the transaction: clients' SQL is read so.
+-- Resolve names by the search_path of the role or the database until the end of the transaction: clients' SQL is read so.
 select realtime.use_path_of_role()
 
 -- name: granted_columns

@@ -24,7 +24,7 @@ select realtime.broadcast_rooms(rooms => %(rooms)s::text[], event => %(event)s::
 select coalesce(realtime.epoch(), '') as epoch
 
 -- name: rest_channel_create
--- Make a room. What is not among the settings is as the function's defaults say.
+-- Make a room. What is not among the settings is the function's default.
 select c.name, c.metadata, c.permissions, c.capacity, c.history, extract(epoch from c.ttl)::float8 as ttl, c.max_messages,
        extract(epoch from c.presence_timeout)::float8 as presence_timeout,
        extract(epoch from c.typing_timeout)::float8 as typing_timeout,

@@ -1,5 +1,5 @@
 -- name: path_of_role
--- Find names where the role or the database says, from now on: what is not ours runs so.
+-- Resolve names by the search_path of the role or the database from now on: what is not ours runs so.
 set search_path to default
 
 -- name: schemas_in_path
@@ -156,7 +156,7 @@ select s.name::text as slot, n.id, n.host from realtime.slots s left join realti
 
 -- name: doctor_collections
 -- Each exposed table: is it there, published and readable for clients' SQL, which of its members (itself or its partitions) cannot be
--- followed, why, and what mends that, and has it got another name since.
+-- followed, why, and what corrects that, and has it got another name since.
 select c.name,
        c.relation::regclass::text as relation,
        k.oid is null as gone,

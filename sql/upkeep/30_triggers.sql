@@ -21,7 +21,7 @@ select realtime.keep_trigger('realtime.messages', 'zzz_own_xid', 'O',
 select realtime.keep_trigger('realtime.routes', 'check_route', 'O',
   'CREATE TRIGGER check_route BEFORE INSERT OR UPDATE ON realtime.routes FOR EACH ROW EXECUTE FUNCTION realtime.check_route()');
 
--- What another cluster says of itself is not for this one (sql/schema/3_history/40_replicated_rows.sql). Rows of nodes and connections that go there go here, too.
+-- What another cluster records of itself is not for this one (sql/schema/3_history/40_replicated_rows.sql). Rows of nodes and connections that go there go here, too.
 select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'leave_out', 'R', format(
   'CREATE TRIGGER leave_out BEFORE INSERT OR DELETE OR UPDATE ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.leave_out()', t.name))
 from unnest('{settings,epochs,commits,expired,dropped_days,slots}'::text[]) t (name);

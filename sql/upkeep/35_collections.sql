@@ -3,7 +3,7 @@
 do $$
 declare
   one record;
-  said text;
+  notice text;
 begin
   for one in
     select c.name from realtime.collections c where not exists (select from pg_catalog.pg_class t where t.oid = c.relation)
@@ -22,9 +22,9 @@ begin
       raise info 'made or enabled the trigger realtime_truncate on partitions of %', one.relation;
     end if;
     perform realtime.grant_type_schemas(one.relation);
-    said := realtime.restore_reader(one.name);
-    if said is not null then
-      raise info '%', said;
+    notice := realtime.restore_reader(one.name);
+    if notice is not null then
+      raise info '%', notice;
     end if;
   end loop;
 end

@@ -13,7 +13,7 @@ from engine.postgres.errors import is_raised, is_table_locked
 
 __all__ = ["Remedy", "remedy_for"]
 
-_LEFT_OUT: Final = "RTX01"  # see the query engine_publish
+_SKIPPED: Final = "RTX01"  # see the query engine_publish
 
 
 class Remedy(enum.Enum):
@@ -21,7 +21,7 @@ class Remedy(enum.Enum):
 
     RECOVER = "whether it is stored is not known: connect again and look"
     REPEAT = "another transaction was in the way: write the same batch again"
-    RELEASE = "a trigger left messages out: write the batch as a transaction that can release their ids"
+    RELEASE = "a trigger skipped messages: write the batch as a transaction that can release their ids"
     SET_ASIDE = "a table is locked: what needs a row stands aside, the others are written"
     REFUSE_ROWS = "the database is read-only: what needs a row is refused, the others are written"
     HALVE = "a message of the batch is the reason: write its halves, down to that message, which is refused"
@@ -31,8 +31,8 @@ def _is_conflict(error: BaseException) -> bool:
     return isinstance(error, (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure))
 
 
-def _is_left_out(error: BaseException) -> bool:
-    return isinstance(error, psycopg.Error) and error.sqlstate == _LEFT_OUT
+def _is_skipped(error: BaseException) -> bool:
+    return isinstance(error, psycopg.Error) and error.sqlstate == _SKIPPED
 
 
 def _is_read_only(error: BaseException) -> bool:
@@ -41,7 +41,7 @@ def _is_read_only(error: BaseException) -> bool:
 
 _TABLE: Final[tuple[tuple[Callable[[BaseException], bool], Remedy], ...]] = (
     (_is_conflict, Remedy.REPEAT),
-    (_is_left_out, Remedy.RELEASE),
+    (_is_skipped, Remedy.RELEASE),
     (is_table_locked, Remedy.SET_ASIDE),
     (_is_read_only, Remedy.REFUSE_ROWS),
 )

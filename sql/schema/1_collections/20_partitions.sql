@@ -4,7 +4,7 @@ create or replace function realtime.partition_truncated() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   -- pgoutput does not send TRUNCATE of a partition whose changes are published through the root (pgoutput.c,
-  -- pgoutput_truncate), so the partition says it itself, in the same transaction.
+  -- pgoutput_truncate), so the partition announces it itself, in the same transaction.
   perform pg_logical_emit_message(true, 'realtime.ddl',
     jsonb_build_object('tag', 'TRUNCATE', 'oids', jsonb_build_array(tg_relid::bigint), 'all', false)::text);
   return null;

@@ -158,7 +158,7 @@ begin
 end
 $$;
 comment on function realtime.record_collection(text, regclass, name[], boolean) is
-  'Writes the row of realtime.collections, which announces it to the servers; nothing if it says so already';
+  'Writes the row of realtime.collections, which announces it to the servers; nothing if the row is the same already';
 
 create or replace function realtime.unexpose_table(collection text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

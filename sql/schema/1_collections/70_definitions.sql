@@ -1,6 +1,6 @@
 -- Changes of definition travel in the stream, in their transaction, as the logical message `realtime.ddl`:
 --   {"tag": "ALTER TABLE", "oids": [16384], "all": false}
--- "oids" are the relations concerned, "types" the types; "all" says that a schema, operator or the like changed, so any table, and
+-- "oids" are the relations concerned, "types" the types; "all" means that a schema, operator or the like changed, so any table, and
 -- any query, may be concerned; "routines" that a function did, which any query that is re-read may call.
 
 create or replace function realtime.collections_changed() returns trigger
@@ -64,7 +64,7 @@ comment on function realtime.follow_columns(oid[]) is
 
 create or replace function realtime.changed_privileges() returns oid[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  -- GRANT and REVOKE do not say what they were about, so what is granted is compared with what expose() has granted.
+  -- GRANT and REVOKE do not name what they were about, so what is granted is compared with what expose() has granted.
   select array_agg(k.relation::oid)
   from realtime.collections k
   join pg_class c on c.oid = k.relation
@@ -78,7 +78,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   end
 $$;
 comment on function realtime.changed_privileges() is
-  'Exposed tables of which realtime_reader may select something else than realtime.collections says; null: none';
+  'Exposed tables of which realtime_reader may select something else than realtime.collections lists; null: none';
 
 create or replace function realtime.note_ddl() returns event_trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -104,7 +104,7 @@ begin
            || array_agg(distinct (select k.relation::oid from realtime.collections k join pg_class e on e.oid = k.relation
                                   where e.relname = o.object_name limit 1))
               filter (where o.object_type in ('table', 'view', 'materialized view', 'foreign table'))
-           -- with an index a replica identity can go, which says nothing about its table
+           -- with an index a replica identity can go, which does not name its table
            || case when bool_or(o.object_type = 'index') then array(
                 select c.oid from pg_class c
                 where c.relreplident = 'i' and c.relkind in ('r', 'p')

@@ -83,7 +83,7 @@ begin
   return new;
 end
 $$;
-comment on function realtime.check_channel() is 'Trigger function: a room that makes no sense is refused with RT007, before a constraint says so in its own words';
+comment on function realtime.check_channel() is 'Trigger function: a room that makes no sense is refused with RT007, before a constraint does in its own words';
 
 create or replace function realtime.check_default() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -139,7 +139,7 @@ begin
 end
 $$;
 comment on function realtime.create_channel(text, jsonb, jsonb, integer, boolean, interval, integer, interval, interval, text) is
-  'Make a room (or open a closed one again, with these settings). ttl and max_messages null: what realtime.channel_defaults says. '
+  'Make a room (or open a closed one again, with these settings). ttl and max_messages null: those of realtime.channel_defaults. '
   'Subscribers of the name get room:created';
 
 create or replace function realtime.update_channel(name text, changes jsonb) returns realtime.channels

@@ -24,13 +24,14 @@ end
 $$;
 comment on function realtime.refuse_depth() is 'Raises RT007';
 
-create or replace function realtime.refuse_left_out() returns void
+drop function if exists realtime.refuse_left_out();  -- of versions before
+create or replace function realtime.refuse_skipped() returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  raise exception 'a trigger on realtime.messages left out a message' using errcode = 'RTX01';
+  raise exception 'a trigger on realtime.messages skipped a message' using errcode = 'RTX01';
 end
 $$;
-comment on function realtime.refuse_left_out() is 'Raises RTX01, upon which a server writes the statement again in a transaction with others';
+comment on function realtime.refuse_skipped() is 'Raises RTX01, upon which a server writes the statement again in a transaction with others';
 
 create or replace function realtime.is_too_deep(content jsonb, size integer) returns boolean
 language sql immutable parallel safe as $$
@@ -68,7 +69,7 @@ declare
   kept boolean;
   size integer := octet_length(payload::text);
 begin
-  -- What realtime.channel_rules() says, in statements whose plans are kept: this runs for every message.
+  -- As realtime.channel_rules(), in statements whose plans are kept: this runs for every message.
   select true, c.closed_at, c.history into room, closed, kept from realtime.channels c where c.name = channel;
   if closed is not null then
     return 'closed';
@@ -95,7 +96,7 @@ begin
     values (channel, event, payload, sender, coalesce(id, made_id, gen_random_uuid()::text), audience, priority, connection_id, routed_from);
     if not found then  -- another trigger skipped it, so the id stands for nothing
       delete from realtime.message_ids i where i.channel = send.channel and i.id = send.id;
-      return 'left out';
+      return 'skipped';
     end if;
     return 'stored';
   end if;
@@ -106,7 +107,7 @@ begin
 end
 $$;
 comment on function realtime.send(text, text, jsonb, text, text, jsonb, integer, text, text, text) is
-  'Publish one message and return the outcome: stored, emitted (a channel without history), duplicate, left out (by a trigger), closed, unknown, '
+  'Publish one message and return the outcome: stored, emitted (a channel without history), duplicate, skipped (by a trigger), closed, unknown, '
   'too large, too deep. '
   'Not for others to call: realtime.broadcast() raises errors';
 

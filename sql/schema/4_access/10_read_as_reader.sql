@@ -18,7 +18,7 @@ end
 $$;
 revoke all on function realtime.use_path_of_role() from public;
 comment on function realtime.use_path_of_role() is
-  'Names are found where the role or the database says, until the end of the transaction: clients'' SQL is read so. "$user" stands for no schema, '
+  'Names are resolved by the search_path of the role or the database until the end of the transaction: clients'' SQL is read so. "$user" stands for no schema, '
   'as any role with CREATE on the database can make one of that name';
 
 drop function if exists realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[]);  -- of versions before
