@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import eq
 from pathlib import Path
@@ -107,11 +107,11 @@ class ChangeLog:
         """What was appended, in order."""
         return chain.from_iterable(self._parts())
 
-    def _parts(self) -> Iterator[Iterable[tuple[Maker, bytes]]]:
-        yield zip(*self._head, strict=True)
-        if self._file is not None:
-            yield self._read_back(self._file)
-        yield zip(self._rows, self._raws, strict=True)
+    def _parts(self) -> Sequence[Iterable[tuple[Maker, bytes]]]:
+        last = zip(self._rows, self._raws, strict=True)
+        if self._file is None:
+            return (last,)
+        return zip(*self._head, strict=True), self._read_back(self._file), last
 
     def _overflow(self) -> None:
         if self._file is None:
