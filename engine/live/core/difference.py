@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Difference"]
 
+_NONE_PLACED = (None, None, ())
+
 
 class Difference:
     """The difference between the list before a transaction and the store after it.
@@ -53,7 +55,8 @@ class Difference:
     def changes(self) -> list[DocChange]:
         """The changes in the order to apply them."""
         self._classify()
-        return self._sequence()
+        few = len(self._removed) <= 1 and len(self._placed) <= 1
+        return self._pair() if few else self._sequence()
 
     def _classify(self) -> None:
         """Find what left the list, and what came or changed."""
@@ -77,14 +80,14 @@ class Difference:
                     self._placed.append((new_key, old_key, row))
             elif was and old_key is not None and old_row is not None:
                 self._removed.append((old_key, old_row))
-        self._cross((self._before.size - old_shown) - (self._shown - new_shown))
+        crossing = (self._before.size - old_shown) - (self._shown - new_shown)
+        if crossing:
+            self._cross(crossing)
 
     def _cross(self, crossing: int) -> None:
         """Rows that nothing touched cross the limit when the number of touched rows above it changes; they are the last
         ones. ``crossing``: how many leave; below 0: how many come.
         """
-        if not crossing:
-            return
         keys, rows, last_before = self._keys, self._rows, self._before.last
         new_keys = {self._now.get(identity) for identity in self._touched}
         end = self._shown if crossing < 0 or last_before is None else bisect_right(keys, last_before)
@@ -93,6 +96,24 @@ class Difference:
             self._removed.extend((keys[index], rows[index]) for index in islice(crossed, crossing))
         else:
             self._placed.extend((keys[index], None, rows[index]) for index in islice(crossed, -crossing))
+
+    def _pair(self) -> list[DocChange]:
+        """The changes if one document leaves at most, and one comes, changes or moves: as :meth:`_sequence` has them."""
+        doc_id, encode, keys = self._plan.doc_id, self._plan.encode, self._keys
+        key, old_key, row = self._placed[0] if self._placed else _NONE_PLACED
+        changes: list[DocChange] = []
+        if self._removed:
+            leaving, was = self._removed[0]
+            index = min(bisect_left(keys, leaving), self._shown)
+            index += (old_key is not None and old_key < leaving) - (key is not None and key < leaving)
+            changes.append(DocChange(REMOVED, index, -1, doc_id(was), encode(was)))
+        if key is not None:
+            index = bisect_left(keys, key)
+            kind, old_index = ADDED, -1
+            if old_key is not None:
+                kind, old_index = MODIFIED, min(bisect_left(keys, old_key), self._shown) - (key < old_key)
+            changes.append(DocChange(kind, old_index, index, doc_id(row), encode(row)))
+        return changes
 
     def _sequence(self) -> list[DocChange]:
         """The changes, with indexes as a client will see them."""
