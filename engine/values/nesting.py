@@ -12,10 +12,13 @@ from typing import Final
 
 import orjson
 
-__all__ = ["MAX_LEVELS", "may_be_too_deep", "too_deep_field"]
+__all__ = ["MAX_LEVELS", "SHALLOW", "may_be_too_deep", "too_deep_field"]
 
 MAX_LEVELS: Final = 512
 """Levels of lists and objects that a value of a document may have."""
+
+SHALLOW: Final = 2 * MAX_LEVELS
+"""Bytes of a text that is too short for more levels, each of which has two brackets."""
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _STRINGS = re.compile(_STRING, re.DOTALL)
@@ -26,7 +29,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 def may_be_too_deep(text: bytes) -> bool:
     """Whether ``text``, a document or a value as PostgreSQL prints it, has enough brackets; parentheses become objects."""
-    if len(text) <= 2 * MAX_LEVELS:
+    if len(text) <= SHALLOW:
         return False
     return text.count(b"[") + text.count(b"{") + text.count(b"(") > MAX_LEVELS
 

@@ -54,10 +54,10 @@ class WindowEvent:
 
     ``reset``: the changes start from the empty list. ``error``: the query has ended, nothing follows. ``committed_at``: when
     the change was committed, in microseconds since 1970 by the clock of the database; None if the event is no commit's: a
-    list that was read, or changes that are delivered again.
+    list that was read, or changes that are delivered again. ``size``: bytes of the documents.
     """
 
-    __slots__ = ("_json", "changes", "committed_at", "error", "position", "reset")
+    __slots__ = ("_json", "changes", "committed_at", "error", "position", "reset", "size")
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class WindowEvent:
         self.changes = changes
         self.error = error
         self.committed_at = committed_at
+        self.size = sum([len(change.doc) for change in changes])
         self._json: bytes | None = None
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -41,15 +40,17 @@ class DdlNote(msgspec.Struct):
     published: bool = False
 
 
-@dataclass(slots=True)
 class Outcome:
     """The work that results from a transaction. ``ended``: the queries that :meth:`deliver` has ended."""
 
-    changed: list[tuple[LiveQuery, list[DocChange]]] = field(default_factory=list)
-    refresh: set[LiveQuery] = field(default_factory=set)
-    ended: list[LiveQuery] = field(default_factory=list)
-    ddl: list[DdlNote] = field(default_factory=list)
-    committed_at: int | None = None
+    __slots__ = ("changed", "committed_at", "ddl", "ended", "refresh")
+
+    def __init__(self, committed_at: int | None = None) -> None:
+        self.changed: list[tuple[LiveQuery, list[DocChange]]] = []
+        self.refresh: set[LiveQuery] = set()
+        self.ended: list[LiveQuery] = []
+        self.ddl: list[DdlNote] = []
+        self.committed_at = committed_at
 
     def disagree(self, table: Table, problem: Exception) -> None:
         """Values of ``table`` differ from the catalog, as ``problem`` shows: the catalog has to be loaded again.

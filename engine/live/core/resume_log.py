@@ -47,8 +47,8 @@ class ResumeLog:
             deque()
         )  # with: does its position name the state before it, too?
         self._bytes = 0
-        self._floor: Lsn = 0  # the earliest position that can be resumed from
-        self._delivered: Lsn = -1
+        self._floor: Lsn = 0  # the earliest position that can be resumed from; at first that of the first state
+        self._delivered: Lsn = -1  # the last position that a state was delivered with
 
     @property
     def weight(self) -> int:
@@ -57,24 +57,23 @@ class ResumeLog:
 
     def delivered(self, position: Lsn) -> None:
         """The current list was delivered with ``position``."""
-        self._begin(position)
+        if self._delivered < 0:
+            self._floor = position
         self._delivered = max(self._delivered, position)
 
     def add(self, event: WindowEvent) -> None:
         """Add the event of a change of the list."""
-        self._begin(event.position)
-        self._entries.append((event, event.position <= self._delivered))
-        self._delivered = max(self._delivered, event.position)
-        self._bytes += _size(event)
+        position, delivered = event.position, self._delivered
+        if delivered < 0:
+            self._floor = position
+        self._entries.append((event, position <= delivered))
+        if position > delivered:
+            self._delivered = position
+        self._bytes += event.size
         while len(self._entries) > _MAX_EVENTS or self._bytes > _MAX_BYTES:
             oldest, doubtful = self._entries.popleft()
-            self._bytes -= _size(oldest)
+            self._bytes -= oldest.size
             self._floor = oldest.position + 1 if doubtful else oldest.position
-
-    def _begin(self, position: Lsn) -> None:
-        """A state is delivered with ``position``; the first such position is the log's lowest."""
-        if self._delivered < 0:
-            self._floor = position
 
     def since(self, resume: Resume) -> list[WindowEvent] | None:
         """The events after the state that ``resume`` names; None if they are unknown."""
@@ -84,7 +83,3 @@ class ResumeLog:
         if any(doubtful and event.position == position for event, doubtful in self._entries):
             return None
         return [event.again() for event, _ in self._entries if event.position > position]
-
-
-def _size(event: WindowEvent) -> int:
-    return sum(len(change.doc) for change in event.changes)

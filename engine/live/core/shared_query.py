@@ -24,6 +24,7 @@ from engine.live.core.result_set import DocumentTooDeepError, ResultSet, check_n
 from engine.live.core.resume_log import Resume, ResumeLog
 from engine.lsn import Lsn
 from engine.query.ir.reread_plan import ReReadPlan
+from engine.values.nesting import SHALLOW
 
 if TYPE_CHECKING:
     from engine.live.core.window import Window
@@ -141,16 +142,17 @@ class LiveQuery:
         If one of them has a document that is nested too deeply, the query ends instead (``ended``). So every list has only
         documents that may be delivered, if the first one had (:meth:`ResultSet.check_nesting`).
         """
-        try:
-            check_nesting((change.id, change.doc) for change in changes if change.type != REMOVED)
-        except DocumentTooDeepError as error:
-            log.warning("query_ended", key=self.key, error=str(error))
-            self.end(position, error)
-            return
+        event = WindowEvent(position, False, changes, None, committed_at)
+        if event.size > SHALLOW:
+            try:
+                check_nesting((change.id, change.doc) for change in changes if change.type != REMOVED)
+            except DocumentTooDeepError as error:
+                log.warning("query_ended", key=self.key, error=str(error))
+                self.end(position, error)
+                return
         self._reset, self._staged = None, False
-        self.emissions += 1
         self.committed_at = committed_at
-        event, number = WindowEvent(position, False, changes, None, committed_at), self.emissions
+        self.emissions = number = self.emissions + 1
         self.log.add(event)
         for subscription in list(self.subscriptions):
             try:
