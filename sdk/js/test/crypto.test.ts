@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { Sealer } from "../src/protocol/crypto.js";
-import { settle, Stage } from "./fake.js";
+import { flush, FakeServer } from "./fake_server.js";
 
 const raw = new Uint8Array(32).fill(7);
 const base64 = Buffer.alloc(32, 9).toString("base64");
@@ -63,23 +63,23 @@ test("another channel, event or key, a changed byte and plain text are refused",
 });
 
 test("messages keep their order, and one that cannot be read does not stop the others", async () => {
-  const stage = new Stage();
-  const channel = stage.realtime.channel("room", { encryption: { keyId: "k1", keys } });
+  const server = new FakeServer();
+  const channel = server.realtime.channel("room", { encryption: { keyId: "k1", keys } });
   void channel.subscribe();
-  stage.peer.hello().subscribed("room");
-  await settle();
-  const heard: unknown[] = [];
-  channel.on("n", ({ data }) => heard.push(data));
-  channel.on("error", ({ code }) => heard.push(code));
+  server.peer.hello().subscribed("room");
+  await flush();
+  const received: unknown[] = [];
+  channel.on("n", ({ data }) => received.push(data));
+  channel.on("error", ({ code }) => received.push(code));
   const sealer = new Sealer("room", { keyId: "k2", keys });
   const sealed = await Promise.all([1, 2].map((data) => sealer._seal("n", data)));
-  stage.peer.message("room", 1, { data: sealed[0] });
-  stage.peer.message("room", 2, { data: "plain" });
-  stage.peer.message("room", 3, { data: sealed[1] });
+  server.peer.message("room", 1, { data: sealed[0] });
+  server.peer.message("room", 2, { data: "plain" });
+  server.peer.message("room", 3, { data: sealed[1] });
   for (const data of ["x".repeat(50_000), "y", "z"]) void channel.send("n", data);
-  while (heard.length < 3 || stage.peer.of("message").length < 3) await settle();
-  assert.deepEqual(heard, [1, "RT_007", 2]);
-  const opened = await Promise.all(stage.peer.of("message").map(({ event, data }) => sealer._open(event, data)));
+  while (received.length < 3 || server.peer.of("message").length < 3) await flush();
+  assert.deepEqual(received, [1, "RT_007", 2]);
+  const opened = await Promise.all(server.peer.of("message").map(({ event, data }) => sealer._open(event, data)));
   assert.deepEqual(
     opened.map((data: any) => data[0]),
     ["x", "y", "z"],

@@ -3,31 +3,31 @@
 import type { Channel, ChannelOptions } from "../src/client/channel.js";
 import type { RealtimeOptions } from "../src/client/realtime.js";
 import type { Snapshot } from "../src/core/snapshot.js";
-import { Peer, settle, Stage } from "./fake.js";
+import { Peer, flush, FakeServer } from "./fake_server.js";
 
 /** A channel that is subscribed to, and the data of its messages. */
-export async function joined(
+export async function subscribedChannel(
   options: ChannelOptions = {},
   more: RealtimeOptions = {},
   answer: object = {},
-): Promise<{ stage: Stage; channel: Channel; heard: unknown[] }> {
-  const stage = new Stage(more);
-  const channel = stage.realtime.channel("room", options);
+): Promise<{ server: FakeServer; channel: Channel; received: unknown[] }> {
+  const server = new FakeServer(more);
+  const channel = server.realtime.channel("room", options);
   const subscribed = channel.subscribe();
-  stage.peer.hello().subscribed("room", answer);
+  server.peer.hello().subscribed("room", answer);
   await subscribed;
-  await settle();
-  const heard: unknown[] = [];
-  channel.on("n", ({ data }) => heard.push(data));
-  channel.on("gap", () => heard.push("gap"));
-  return { stage, channel, heard };
+  await flush();
+  const received: unknown[] = [];
+  channel.on("n", ({ data }) => received.push(data));
+  channel.on("gap", () => received.push("gap"));
+  return { server, channel, received };
 }
 
 /** Lose the connection, and be connected again. */
-export async function again(stage: Stage): Promise<Peer> {
-  stage.peer.end();
-  await stage.clock.pass(1000);
-  return stage.peer.hello();
+export async function reconnect(server: FakeServer): Promise<Peer> {
+  server.peer.end();
+  await server.clock.pass(1000);
+  return server.peer.hello();
 }
 
 /** The changes of a first snapshot. */
@@ -35,10 +35,10 @@ export const added = (...ids: string[]): object[] =>
   ids.map((id, newIndex) => ({ type: "added", oldIndex: -1, newIndex, doc: { id, data: { id } } }));
 
 /** A live query: the ids of each snapshot, and the snapshots. */
-export function following(stage: Stage): { shown: string[]; snapshots: Snapshot[] } {
+export function followQuery(server: FakeServer): { shown: string[]; snapshots: Snapshot[] } {
   const snapshots: Snapshot[] = [];
   const shown: string[] = [];
-  stage.realtime
+  server.realtime
     .database()
     .collection("c")
     .onSnapshot((snapshot) => {
@@ -49,7 +49,7 @@ export function following(stage: Stage): { shown: string[]; snapshots: Snapshot[
 }
 
 /** The server sends a snapshot of the last live query. */
-export function snapshot(peer: Peer, position: string, reset: boolean, changes: object[]): void {
+export function sendSnapshot(peer: Peer, position: string, reset: boolean, changes: object[]): void {
   const { id } = peer.of("subscribe").at(-1)!;
-  peer.say({ type: "snapshot", channel: "db:collection:c", id, position, reset, changes });
+  peer.send({ type: "snapshot", channel: "db:collection:c", id, position, reset, changes });
 }

@@ -3,51 +3,53 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type Peer, Stage } from "./fake.js";
-import { added, again, following, snapshot } from "./helpers.js";
+import { type Peer, FakeServer } from "./fake_server.js";
+import { added, reconnect, followQuery, sendSnapshot } from "./helpers.js";
 
-test("a live query goes on from its last snapshot, and shows nothing if nothing has changed", async () => {
-  const stage = new Stage();
-  const { shown, snapshots } = following(stage);
-  stage.peer.hello().subscribed("db:collection:c");
-  snapshot(stage.peer, "0/10", true, added("a", "b"));
-  const peer = await again(stage);
+test("a live query resumes from its last snapshot and emits nothing if nothing has changed", async () => {
+  const server = new FakeServer();
+  const { shown, snapshots } = followQuery(server);
+  server.peer.hello().subscribed("db:collection:c");
+  sendSnapshot(server.peer, "0/10", true, added("a", "b"));
+  const peer = await reconnect(server);
   const { since, epoch, query } = peer.of("subscribe")[0]!;
   assert.deepEqual([since, epoch, query], ["0/10", "e", {}]);
   peer.subscribed("db:collection:c", { recovered: true, position: "0/30" });
   assert.deepEqual(shown, ["ab"]);
-  snapshot(peer, "0/40", false, [{ type: "removed", oldIndex: 0, newIndex: -1, doc: { id: "a", data: { id: "a" } } }]);
+  sendSnapshot(peer, "0/40", false, [
+    { type: "removed", oldIndex: 0, newIndex: -1, doc: { id: "a", data: { id: "a" } } },
+  ]);
   assert.deepEqual([shown, snapshots[1]!.changes.length], [["ab", "b"], 1]);
-  const third = await again(stage);
+  const third = await reconnect(server);
   third.subscribed("db:collection:c", { recovered: false });
-  snapshot(third, "0/50", true, added("b"));
+  sendSnapshot(third, "0/50", true, added("b"));
   assert.deepEqual(shown, ["ab", "b"]);
-  snapshot(third, "0/60", true, added("c", "b"));
+  sendSnapshot(third, "0/60", true, added("c", "b"));
   assert.deepEqual(
     [shown.at(-1), snapshots[2]!.changes.map(({ type, doc }) => `${type} ${doc.id}`)],
     ["cb", ["added c"]],
   );
 });
 
-test("a live query goes on in the epoch of its last snapshot, not in that of an answer without one", async () => {
-  const stage = new Stage();
-  const { shown } = following(stage);
-  stage.peer.hello().subscribed("db:collection:c");
-  snapshot(stage.peer, "0/10", true, added("a", "b"));
+test("a live query resumes in the epoch of its last snapshot, not in that of an answer without one", async () => {
+  const server = new FakeServer();
+  const { shown } = followQuery(server);
+  server.peer.hello().subscribed("db:collection:c");
+  sendSnapshot(server.peer, "0/10", true, added("a", "b"));
   const other = { recovered: false, epoch: "other" };
-  (await again(stage)).subscribed("db:collection:c", other); // and the connection breaks before the list comes
-  const third = await again(stage);
+  (await reconnect(server)).subscribed("db:collection:c", other); // and the connection breaks before the list comes
+  const third = await reconnect(server);
   const resumed = (peer: Peer): unknown[] => peer.of("subscribe").map(({ since, epoch }) => [since, epoch]);
   assert.deepEqual(resumed(third), [["0/10", "e"]]);
   third.subscribed("db:collection:c", other);
-  snapshot(third, "0/40", true, added("c"));
+  sendSnapshot(third, "0/40", true, added("c"));
   assert.deepEqual(shown, ["ab", "c"]);
-  assert.deepEqual(resumed(await again(stage)), [["0/40", "other"]]);
+  assert.deepEqual(resumed(await reconnect(server)), [["0/40", "other"]]);
 });
 
 test("a query is written as the protocol has it", () => {
-  const stage = new Stage();
-  const collection = stage.realtime.database().collection<{ roomId: string; at: number }>("c");
+  const server = new FakeServer();
+  const collection = server.realtime.database().collection<{ roomId: string; at: number }>("c");
   const specs = [
     collection.where("roomId", "==", "r").where({ not: ["at", "is-null"] }).where("at", "is-not-null").orderBy("at", "desc").orderBy("roomId", "asc", "nulls-last").limit(5).startAfter(1, "x"),
     collection.startAt(1).endAt(2), collection.endBefore(3), collection,

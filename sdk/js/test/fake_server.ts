@@ -1,4 +1,4 @@
-/** A clock and a server in memory: time passes when a test says so, and the test is the server. */
+/** A clock and a server in memory: a test moves the clock and sends the server's messages. */
 
 import type { Clock } from "../src/connection/clock.js";
 import { Realtime, type Internals, type RealtimeOptions } from "../src/client/realtime.js";
@@ -43,18 +43,19 @@ export class FakeClock implements Clock {
       this.timers = this.timers.filter((each) => each !== next);
       this.time = Math.max(this.time, next.at);
       next.run();
-      await settle();
+      await flush();
     }
     this.time = end;
   }
 }
 
 /** Let everything that waits for no time and no server run. */
-export const settle = (): Promise<void> => new Promise((resolve) => setTimeout(() => setImmediate(resolve)));
+export const flush = (): Promise<void> => new Promise((resolve) => setTimeout(() => setImmediate(resolve)));
 
 /** The server's end of one connection. */
 export class Peer {
-  readonly sent: Wire[] = [];
+  /** The client's messages. */
+  readonly received: Wire[] = [];
   open = true;
 
   constructor(
@@ -62,13 +63,13 @@ export class Peer {
     private events: Events,
   ) {}
 
-  /** Say something to the client. */
-  say(...messages: Wire[]): void {
+  /** Send messages to the client. */
+  send(...messages: Wire[]): void {
     for (const message of messages) if (this.open) this.events._message(message as ServerMessage);
   }
 
   hello(more: object = {}): this {
-    this.say({ type: "connected", connectionId: "c", epoch: "e", pingInterval: 25_000, ...more });
+    this.send({ type: "connected", connectionId: "c", epoch: "e", pingInterval: 25_000, ...more });
     return this;
   }
 
@@ -78,21 +79,22 @@ export class Peer {
     this.events._closed(code, reason, refused);
   }
 
-  heard(): void {
+  /** A sign of life without a message. */
+  alive(): void {
     this.events._heard();
   }
 
   receive(text: string): void {
-    this.sent.push(JSON.parse(text) as Wire);
+    this.received.push(JSON.parse(text) as Wire);
   }
 
   closed(): void {
     this.open = false;
   }
 
-  /** What the client has said of this kind. */
+  /** The client's messages of this type. */
   of(type: string): Wire[] {
-    return this.sent.filter((message) => message.type === type);
+    return this.received.filter((message) => message.type === type);
   }
 
   /** Accept the last subscription to a channel. */
@@ -101,13 +103,13 @@ export class Peer {
       .filter((message) => message.channel === channel)
       .at(-1)!;
     const message = { type: "subscribed", channel, id, position: "0/10", epoch: "e", ...more };
-    this.say(message);
+    this.send(message);
     return message;
   }
 
   /** A message of a channel; its number is its position. */
   message(channel: string, number: number, more: object = {}): void {
-    this.say({
+    this.send({
       type: "message", channel, event: "n", data: number, id: `m${number}`, sender: null, timestamp: "2026-01-01T00:00:00Z",
       position: `0/${(16 + number).toString(16).toUpperCase()}/0`, ...more,
     }); // prettier-ignore
@@ -117,22 +119,23 @@ export class Peer {
   acknowledge(): void {
     for (const { channel, ref, id } of this.of("message").splice(this.acknowledged)) {
       this.acknowledged++;
-      this.say({ type: "ack", channel, ref, id, position: "0/20/0" });
+      this.send({ type: "ack", channel, ref, id, position: "0/20/0" });
     }
   }
   private acknowledged = 0;
 
   pong(): void {
-    this.say({ type: "pong" });
+    this.send({ type: "pong" });
   }
 }
 
-/** A client between a clock and servers of the test's own. */
-export class Stage {
+/** A server in memory with one `Peer` per connection; `realtime` is a client that knows only it and the clock. */
+export class FakeServer {
   readonly clock = new FakeClock();
   readonly peers: Peer[] = [];
   readonly realtime: Realtime;
-  readonly told: string[] = [];
+  /** The events of the client, in order. */
+  readonly events: string[] = [];
 
   constructor(options: RealtimeOptions = {}) {
     const transport =
@@ -153,8 +156,8 @@ export class Stage {
       ...internals,
     });
     for (const event of ["connected", "disconnected"] as const)
-      this.realtime.on(event as "connected", () => this.told.push(event));
-    this.realtime.on("error", (error) => this.told.push(`error ${error.code}`));
+      this.realtime.on(event as "connected", () => this.events.push(event));
+    this.realtime.on("error", (error) => this.events.push(`error ${error.code}`));
   }
 
   /** The connection that was opened last. */
