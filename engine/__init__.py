@@ -2,7 +2,7 @@
 
 Folders, in the order in which they may import one another (an import-linter contract checks it):
 
-* ``postgres``  connections, pools, sessions, snapshots, named queries, the meaning of the database's errors;
+* ``postgres``  connections, pools, named queries, snapshots, the meaning of the database's errors;
 * ``values``    per type: equality, order and JSON form exactly as PostgreSQL has them;
 * ``identity``  the principal of a connection and its visibility: which rows it may see;
 * ``catalog``   the definitions of the exposed tables, kept in step with the stream;

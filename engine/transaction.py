@@ -1,10 +1,10 @@
 """The events of the feed, which everything downstream consumes. Plain data, no I/O.
 
 Values are PostgreSQL's own text output (``bytes``), exactly as the stream and a text-format result carry
-them under the session settings of ``engine.postgres.session_settings``. They stay bytes until a predicate, an order
-key or a payload needs them. ``None`` is SQL NULL. Two markers stand for values that the row has and the stream did not
-send: ``UNCHANGED``, the value from before (an out-of-line, TOASTed value that an UPDATE did not set), and ``UNKNOWN``, any
-value (wal2json before 2.6 prints NaN and infinities as null).
+them under the session settings of ``engine.postgres.connections.session_settings``. They stay bytes until a predicate, an
+order key or a payload needs them. ``None`` is SQL NULL. Two markers stand for values that the row has and the stream did
+not send: ``UNCHANGED``, the value from before (an out-of-line, TOASTed value that an UPDATE did not set), and ``UNKNOWN``,
+any value (wal2json before 2.6 prints NaN and infinities as null).
 """
 
 from __future__ import annotations

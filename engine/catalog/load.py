@@ -14,7 +14,7 @@ import psycopg
 from engine.catalog.build import build_catalog
 from engine.catalog.model import Catalog, Marks, Table, layout
 from engine.errors import CatalogError
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 from engine.values.pg_types import Collation, Column, TypeInfo
 
 __all__ = ["Catalog", "Collation", "Column", "Marks", "Table", "TypeInfo", "layout", "load_catalog", "load_marks"]

@@ -51,8 +51,8 @@ from engine.channels.publish.publisher import Publisher
 from engine.errors import InvalidQueryError
 from engine.feed.leases import NodeLease
 from engine.lsn import Lsn
+from engine.postgres.connections.pool import LOCK_TIMEOUT
 from engine.postgres.errors import in_words, reason
-from engine.postgres.pool import LOCK_TIMEOUT
 from engine.postgres.snapshot_reader import Reader
 from engine.stream.consumer import StreamDriver
 from engine.transaction import Discontinuity, Transaction

@@ -36,8 +36,8 @@ from engine.feed.slots import SlotBusyError, drop_left_slot, find_slot
 from engine.feed.startup import FeedParts, SessionMemory
 from engine.feed.streaming_session import StreamingSession
 from engine.lsn import Lsn
-from engine.postgres.connection import Database
 from engine.postgres.errors import OtherServerError
+from engine.postgres.reconnecting import Database
 from engine.postgres.retry import error_of, until_done
 from engine.tasks import end, every
 from engine.transaction import FeedEvent

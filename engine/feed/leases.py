@@ -13,8 +13,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from engine.errors import FeedError
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import SlotBusyError, drop_own_slot
-from engine.postgres.connection import Database
 from engine.postgres.errors import TableLockedError
+from engine.postgres.reconnecting import Database
 from engine.tasks import every
 
 __all__ = ["NodeLease"]

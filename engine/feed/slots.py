@@ -15,8 +15,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from engine.errors import FeedError
 from engine.feed.replication_stream import ReplicationStream, StreamEndedError
 from engine.lsn import Lsn
-from engine.postgres.connection import Database
-from engine.postgres.named_queries import query
+from engine.postgres.reconnecting import Database
+from engine.postgres.statements.named_queries import query
 
 __all__ = [
     "Slot",

@@ -25,7 +25,7 @@ from engine.feed.replication_stream import ReplicationStream
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import Slot, SlotBusyError, create_slot, drop_own_slot, find_slot
 from engine.lsn import Lsn, parse_lsn
-from engine.postgres.connection import Database
+from engine.postgres.reconnecting import Database
 from engine.transaction import Discontinuity
 
 __all__ = ["FeedParts", "Opening", "SessionMemory"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.feed.decoders.base import TableDescription
-from engine.postgres.connection import Database
+from engine.postgres.reconnecting import Database
 from engine.transaction import Relation, RelationColumn
 
 __all__ = ["describe_table"]

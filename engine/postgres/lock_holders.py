@@ -8,7 +8,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import dict_row
 
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 
 __all__ = ["BLOCKS_INSERTS", "BLOCKS_READS", "holder_in_words", "holders_of", "session_in_words"]
 

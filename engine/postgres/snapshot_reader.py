@@ -15,15 +15,15 @@ from psycopg import pq
 
 from engine.errors import QueryRejectedError
 from engine.lsn import Lsn, parse_lsn
-from engine.postgres.arrays import plain_array, text_array
+from engine.postgres.connections.pool import Pool
+from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.errors import OtherServerError, TableLockedError
 from engine.postgres.lock_holders import BLOCKS_READS, holder_in_words, holders_of
-from engine.postgres.named_queries import query
-from engine.postgres.pool import Pool
 from engine.postgres.read_lanes import Lanes
-from engine.postgres.session_settings import READS_ANYWAY
 from engine.postgres.snapshot import Snapshot
-from engine.postgres.statement import Origin, Statement
+from engine.postgres.statements.arrays import plain_array, text_array
+from engine.postgres.statements.named_queries import query
+from engine.postgres.statements.statement import Origin, Statement
 from engine.transaction import Value
 
 __all__ = ["ReadResult", "Reader", "ResultTooLargeError"]

@@ -17,7 +17,7 @@ import structlog
 from engine.catalog.model import Table
 from engine.errors import PrivilegeLostError
 from engine.postgres.errors import is_raised
-from engine.postgres.one_statement import describe
+from engine.postgres.statements.one_statement import describe
 from engine.query.compile.to_sql import calls_own, render_documents, used_columns
 from engine.query.ir.model import Query
 from engine.query.sql.safety.dry_run import SqlSession, sql_session

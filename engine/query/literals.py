@@ -57,9 +57,9 @@ def with_literals(query: Query, canonical: Sequence[str]) -> Query:
 async def canonicalise(query: Query, table: Table, connection: Connection) -> Query:
     """The query with values in PostgreSQL's own spelling; one round trip, two if it cannot be incremental.
 
-    ``connection`` must have the settings of ``engine.postgres.session_settings``. An open transaction of the caller
-    survives a refusal. Raises ``InvalidQueryError`` for a value its type does not accept, or a comparison PostgreSQL has no
-    operator for.
+    ``connection`` must have the settings of ``engine.postgres.connections.session_settings``. An open transaction of the
+    caller survives a refusal. Raises ``InvalidQueryError`` for a value its type does not accept, or a comparison PostgreSQL
+    has no operator for.
     """
     found = literals(query, table)
     check_length(literal.text for literal in found)

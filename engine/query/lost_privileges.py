@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 
 __all__ = ["grants_lacking"]
 

@@ -14,10 +14,10 @@ from psycopg.rows import dict_row
 
 from engine.catalog.build import is_bytewise
 from engine.feed.diagnostics import sender_remedy
-from engine.postgres.connecting import ReplicaRoleError, connect_now
-from engine.postgres.named_queries import query
+from engine.postgres.connections.opening import ReplicaRoleError, connect_now
+from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.read_only import read_only_reason
-from engine.postgres.session_settings import READS_ANYWAY
+from engine.postgres.statements.named_queries import query
 from server.app.settings import Settings
 from server.cli.doctor_connections import connection_findings
 from server.cli.doctor_schema import own_slots, schema_findings

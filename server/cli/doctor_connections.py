@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 from server.app.settings import Settings
 from server.cli.finding import Finding
 

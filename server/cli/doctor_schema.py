@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 
 from engine.postgres.missing_tables import REMEDY, tables_in_words
-from engine.postgres.named_queries import query
-from engine.postgres.schema_objects import lost_trigger
+from engine.postgres.statements.named_queries import query
+from engine.postgres.statements.schema_objects import lost_trigger
 from server.cli.finding import Finding
 from server.cli.migrate import wide_publications
 from server.cli.migration_state import DatabaseState, not_at_this_version, read_state

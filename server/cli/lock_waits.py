@@ -15,9 +15,9 @@ from psycopg.rows import dict_row
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from engine.errors import RealtimeError
-from engine.postgres.connecting import connect_now
-from engine.postgres.named_queries import query
+from engine.postgres.connections.opening import connect_now
 from engine.postgres.read_only import WRITES_ANYWAY, ReadOnly, read_only_reason
+from engine.postgres.statements.named_queries import query
 from server.cli.lock_watch import DeadlineExceededError, LockWatch
 
 __all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockTimeoutError", "ReadOnlyDatabaseError", "refuse_standby", "retry_on_locks"]

@@ -20,9 +20,9 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
-from engine.postgres.connecting import CommandConnection, UnansweredError, answer_timeout, connect_now
+from engine.postgres.connections.opening import CommandConnection, UnansweredError, answer_timeout, connect_now
 from engine.postgres.lock_holders import session_in_words
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 
 __all__ = ["DeadlineExceededError", "LockWatch"]
 

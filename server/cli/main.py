@@ -16,8 +16,8 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 
 from engine.errors import RealtimeError
-from engine.postgres.connecting import connect_now
-from engine.postgres.named_queries import query
+from engine.postgres.connections.opening import connect_now
+from engine.postgres.statements.named_queries import query
 from server.app.logs import configure_logs
 from server.app.settings import Settings, SettingsError, load_settings, unknown_variables
 from server.app.version import package_version

@@ -17,11 +17,11 @@ import psycopg
 from psycopg.errors import Diagnostic
 from psycopg.rows import dict_row, tuple_row
 
-from engine.postgres.connecting import connect_now
+from engine.postgres.connections.opening import connect_now
 from engine.postgres.lock_holders import session_in_words
 from engine.postgres.missing_tables import REMEDY
-from engine.postgres.named_queries import folder, query
-from engine.postgres.schema_objects import SCHEMA, schema_checksum, schema_files
+from engine.postgres.statements.named_queries import folder, query
+from engine.postgres.statements.schema_objects import SCHEMA, schema_checksum, schema_files
 from server.cli.lock_waits import LOCK_TIMEOUT, LockTimeoutError, retry_on_locks
 from server.cli.migration_state import (
     DatabaseState,

@@ -18,8 +18,8 @@ from psycopg.rows import dict_row
 
 from engine.errors import RealtimeError
 from engine.postgres.missing_tables import tables_missing
-from engine.postgres.named_queries import folder, query
-from engine.postgres.schema_objects import SCHEMA, lost_objects, schema_checksum
+from engine.postgres.statements.named_queries import folder, query
+from engine.postgres.statements.schema_objects import SCHEMA, lost_objects, schema_checksum
 
 __all__ = [
     "DatabaseState",

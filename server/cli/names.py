@@ -18,7 +18,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from engine.errors import RealtimeError
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 
 __all__ = ["NameRefusedError", "Table", "find_collection", "find_columns", "find_role", "find_table", "identifier"]
 

@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from engine.postgres.connecting import connect_now
-from engine.postgres.named_queries import query
+from engine.postgres.connections.opening import connect_now
+from engine.postgres.statements.named_queries import query
 from server.demo.guard import refuse_cross_site
 from server.demo.statement import endpoint
 

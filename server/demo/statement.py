@@ -20,8 +20,8 @@ from psycopg.pq.abc import PGconn, PGresult
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from engine.postgres.connecting import connect
-from engine.postgres.named_queries import query
+from engine.postgres.connections.opening import connect
+from engine.postgres.statements.named_queries import query
 from server.demo.guard import Endpoint
 
 __all__ = ["Outcome", "Result", "Statement", "endpoint", "run"]

@@ -27,8 +27,8 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from engine.channels.core.delivery.events import iso_time
-from engine.postgres.named_queries import query
-from engine.postgres.pool import Pool
+from engine.postgres.connections.pool import Pool
+from engine.postgres.statements.named_queries import query
 from server.http.problems import ProblemError, problem_of, wrong_fields
 from server.protocol.error_codes import ErrorCode
 from server.protocol.validation import InvalidMessageError, check_storable

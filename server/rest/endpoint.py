@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import DictRow
 from pydantic import BaseModel
 
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 from server.protocol.error_codes import ErrorCode
 
 __all__ = ["Answer", "Call", "Endpoint", "shown"]

@@ -20,8 +20,8 @@ from typing import Any
 import asyncpg
 import psycopg
 
-from engine.postgres.arrays import plain_array, text_array
-from engine.postgres.named_queries import query
+from engine.postgres.statements.arrays import plain_array, text_array
+from engine.postgres.statements.named_queries import query
 from server.cli.migrate import migrate
 from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from engine.postgres.session_settings import connection_options
+from engine.postgres.connections.session_settings import connection_options
 from tests.model.nodes import ModelNode
 
 __all__ = ["Faults"]

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from engine.channels.core.messages.model import Position, parse_position
-from engine.postgres.session_settings import connection_options
+from engine.postgres.connections.session_settings import connection_options
 from tests.model.client import Client
 from tests.model.stay import Stay
 from tests.support.clients.list_client import slot_name

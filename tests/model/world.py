@@ -14,7 +14,7 @@ import psycopg
 from websockets.exceptions import WebSocketException
 
 from engine.feed.settings import DecoderName
-from engine.postgres.session_settings import connection_options
+from engine.postgres.connections.session_settings import connection_options
 from tests.model.client import Client
 from tests.model.faults import Faults
 from tests.model.nodes import ModelNode, NodeHere, NodeOutside

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from engine.postgres.session_settings import connection_options
+from engine.postgres.connections.session_settings import connection_options
 
 __all__ = ["Writer"]
 

@@ -20,7 +20,7 @@ from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
 from engine.live.service import LiveQueries, LiveSettings
 from engine.lsn import parse_lsn
-from engine.postgres.session_settings import connection_options
+from engine.postgres.connections.session_settings import connection_options
 from tests.oracle.queries import Query
 from tests.support.nodes.stream_and_live import StreamAndLive
 

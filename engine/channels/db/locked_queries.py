@@ -14,8 +14,8 @@ from typing import Final
 import psycopg
 
 from engine.channels.core.messages.model import UnavailableError
+from engine.postgres.connections.pool import LOCK_TIMEOUT
 from engine.postgres.errors import in_words, is_table_locked
-from engine.postgres.pool import LOCK_TIMEOUT
 
 __all__ = ["LockedQueries"]
 

@@ -13,7 +13,7 @@ from engine.channels.db.store import Store
 from engine.postgres.errors import reason
 from engine.postgres.missing_tables import tables_missing
 from engine.postgres.read_only import read_only_reason
-from engine.postgres.schema_objects import SCHEMA, lost_objects, lost_trigger, schema_checksum
+from engine.postgres.statements.schema_objects import SCHEMA, lost_objects, lost_trigger, schema_checksum
 
 __all__ = ["EVERY", "THOROUGH_EVERY", "SchemaWatch"]
 

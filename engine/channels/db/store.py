@@ -20,11 +20,11 @@ from engine.channels.db.locked_queries import LockedQueries
 from engine.channels.db.write_batcher import WriteBatcher
 from engine.feed.decoders.base import HEARTBEAT_PREFIX
 from engine.lsn import Lsn, parse_lsn
-from engine.postgres.connecting import PooledConnection
+from engine.postgres.connections.opening import PooledConnection
+from engine.postgres.connections.pool import Pool
 from engine.postgres.errors import AWAY, OtherServerError, in_words, is_raised, reason
-from engine.postgres.named_queries import query
-from engine.postgres.pool import Pool
 from engine.postgres.snapshot import Snapshot
+from engine.postgres.statements.named_queries import query
 from engine.values.exact_json import write_exact
 
 __all__ = ["Store", "split_presence"]
@@ -115,7 +115,7 @@ class Store:
     ) -> T:
         """Do ``work`` with a connection in autocommit mode; connections that turn out to be dead are replaced.
 
-        ``begins``: it begins a transaction of its own, and settles it (see :class:`engine.postgres.pool.Pool`).
+        ``begins``: it begins a transaction of its own, and settles it (see :class:`engine.postgres.connections.pool.Pool`).
         So ``work`` may be done again although it was committed. Raises ``UnavailableError`` if the database cannot be
         reached.
         """

@@ -18,7 +18,7 @@ from psycopg.rows import DictRow
 
 from engine.channels.core.messages.model import UnavailableError
 from engine.channels.db.locked_queries import LockedQueries
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 
 __all__ = ["WriteBatcher"]
 

@@ -9,10 +9,10 @@ import psycopg
 from engine.channels.core.messages.decode import MessageRow, message_row
 from engine.channels.core.messages.model import Position, parse_position
 from engine.lsn import Lsn, format_lsn, parse_lsn
-from engine.postgres.named_queries import query
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import Reader, ReadResult
-from engine.postgres.statement import Statement
+from engine.postgres.statements.named_queries import query
+from engine.postgres.statements.statement import Statement
 
 __all__ = ["HistoryPage", "HistoryReader", "ResumeCheck"]
 

@@ -30,9 +30,9 @@ from engine.channels.db.store import Store
 from engine.channels.history.epochs import OTHER_HISTORY, Epochs
 from engine.channels.publish.trouble import Trouble
 from engine.lsn import format_lsn
-from engine.postgres.arrays import text_array
 from engine.postgres.errors import function_refuses
 from engine.postgres.retry import SOON, error_of, until_done
+from engine.postgres.statements.arrays import text_array
 
 __all__ = ["CommitRecorder"]
 

@@ -12,8 +12,8 @@ import psycopg
 
 from engine.channels.core.messages.model import Ack, MessageTooLargeError, Publication, UnavailableError
 from engine.errors import InvalidQueryError, PermissionDeniedError, RealtimeError
-from engine.postgres.arrays import plain_array, text_array
 from engine.postgres.errors import in_words, is_clients, is_raised, reason
+from engine.postgres.statements.arrays import plain_array, text_array
 
 __all__ = ["Waiting", "columns", "note", "refusal", "storable"]
 

@@ -15,7 +15,7 @@ from engine.channels.publish.publisher_session import Ask
 from engine.channels.publish.queue import PublishQueue
 from engine.errors import InvalidQueryError
 from engine.lsn import Lsn, parse_lsn
-from engine.postgres.arrays import plain_array, text_array
+from engine.postgres.statements.arrays import plain_array, text_array
 
 __all__ = ["Settlement"]
 

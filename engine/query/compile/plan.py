@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.catalog.model import Table
 from engine.identity.visibility import ANONYMOUS, Visibility
-from engine.postgres.statement import Statement
+from engine.postgres.statements.statement import Statement
 from engine.query.compile.cursors import bound_range, inside_bounds
 from engine.query.compile.documents import document_encoder, document_id
 from engine.query.compile.index_terms import IndexTerms, RangeTerm, index_terms

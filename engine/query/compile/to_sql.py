@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
-from engine.postgres.statement import Origin, Statement
+from engine.postgres.statements.statement import Origin, Statement
 from engine.query.compile.documents import projection
 from engine.query.compile.predicate import predicate_columns
 from engine.query.compile.where_to_sql import Nulls, Parameters, column_sql, cursor_sql, key_sql, predicate_sql, quote

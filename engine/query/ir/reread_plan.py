@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.identity.visibility import ANONYMOUS, Visibility
-from engine.postgres.statement import Statement
+from engine.postgres.statements.statement import Statement
 
 __all__ = ["ReReadPlan", "unique_ids"]
 

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from sqlglot import exp
 
 from engine.catalog.load import Column, Table
-from engine.postgres.statement import Statement
+from engine.postgres.statements.statement import Statement
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.sql.parsing.lexer import normalise
 from engine.query.sql.parsing.rewrite import add_key, quoted, single_source

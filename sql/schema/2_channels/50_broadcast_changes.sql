@@ -194,7 +194,7 @@ end
 $$;
 comment on function realtime.shown_columns(jsonb, text[], regclass) is 'A row''s values of these columns; raises undefined_column if it lacks one';
 
--- Values are written as live queries write them (engine/postgres/session_settings.py), whatever the writer's session has set.
+-- Values are written as live queries write them (engine/postgres/connections/session_settings.py), whatever the writer's session has set.
 create or replace function realtime.broadcast_changes() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
   set datestyle = 'ISO, MDY' set timezone = 'UTC' set intervalstyle = 'postgres' set extra_float_digits = 1 set bytea_output = 'hex'

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.oracle.queries import Query

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from engine.postgres.named_queries import query
 from engine.postgres.read_only import read_only_reason
+from engine.postgres.statements.named_queries import query
 from server.app.settings import Settings
 from server.cli.doctor import diagnose
 from server.cli.finding import Finding

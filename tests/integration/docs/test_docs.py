@@ -20,7 +20,7 @@ import pytest
 
 from engine.catalog.load import load_catalog
 from engine.errors import QueryRejectedError
-from engine.postgres.session_settings import connection_options
+from engine.postgres.connections.session_settings import connection_options
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import plan_query
 from server.app.settings import Settings

@@ -14,7 +14,7 @@ import pytest
 
 from engine.feed.feed import Feed, FeedSettings
 from engine.feed.settings import DecoderName
-from engine.postgres.session_settings import connection_options
+from engine.postgres.connections.session_settings import connection_options
 from engine.transaction import Change, Discontinuity, FeedEvent, Message, Progress, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on

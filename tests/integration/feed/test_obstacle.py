@@ -20,7 +20,7 @@ from engine.feed.leases import NodeLease
 from engine.feed.positions import Positions
 from engine.feed.startup import FeedParts, SessionMemory
 from engine.feed.streaming_session import StreamingSession
-from engine.postgres.connection import Database
+from engine.postgres.reconnecting import Database
 from server.app.settings import Settings
 from server.cli.doctor import diagnose
 from server.cli.local_postgres import LocalPostgres

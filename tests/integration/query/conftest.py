@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from engine.catalog.load import Catalog, Table, load_catalog
-from engine.postgres.session_settings import connection_options
-from engine.postgres.statement import Statement
+from engine.postgres.connections.session_settings import connection_options
+from engine.postgres.statements.statement import Statement
 from engine.query.ir.model import Query
 from engine.query.literals import canonicalise
 from engine.transaction import Value

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from engine.errors import InvalidQueryError
-from engine.postgres.statement import Statement
+from engine.postgres.statements.statement import Statement
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.query.compile.to_sql import render_documents

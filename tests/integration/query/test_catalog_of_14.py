@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from engine.catalog.build import build_catalog
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 

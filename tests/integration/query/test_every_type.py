@@ -12,8 +12,8 @@ import pytest
 
 from engine.catalog.load import Table
 from engine.errors import InvalidQueryError
-from engine.postgres.one_statement import describe
-from engine.postgres.statement import Statement
+from engine.postgres.statements.one_statement import describe
+from engine.postgres.statements.statement import Statement
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.query.compile.to_sql import render_documents

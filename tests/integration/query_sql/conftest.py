@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from engine.catalog.load import Catalog, load_catalog
-from engine.postgres.session_settings import connection_options
+from engine.postgres.connections.session_settings import connection_options
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import plan_query

@@ -12,9 +12,9 @@ import pytest
 
 from engine.catalog.load import Catalog, load_catalog
 from engine.errors import InvalidQueryError
-from engine.postgres.connecting import connect
-from engine.postgres.named_queries import query
+from engine.postgres.connections.opening import connect
 from engine.postgres.snapshot_reader import Reader
+from engine.postgres.statements.named_queries import query
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import SqlCache, plan_query
 from tests.support.nodes.live_node import run

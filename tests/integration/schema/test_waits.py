@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 from server.cli import migrate as migrating
 from server.cli.lock_waits import LockTimeoutError, retry_on_locks
 from server.cli.migrate import migrate

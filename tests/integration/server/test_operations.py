@@ -105,7 +105,7 @@ def test_every_table_of_the_schema_is_looked_for(database: str) -> None:
         with psycopg.connect(database) as connection:
             connection.execute(f"drop table {name} cascade".encode())
             if name != "realtime.migrations":
-                from engine.postgres.named_queries import query
+                from engine.postgres.statements.named_queries import query
 
                 assert connection.execute(query("missing_tables")).fetchone()[0] != [], name  # type: ignore[index]
             connection.rollback()

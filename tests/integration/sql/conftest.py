@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow, dict_row
 
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 from tests.integration.sql.conftest import Connect, Connection, named, record, run, value
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 from server.cli.migrate import migrate
 from tests.integration.sql.conftest import Connection, named, run, value
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from engine.catalog.load import Table, load_catalog
-from engine.postgres.session_settings import connection_options
+from engine.postgres.connections.session_settings import connection_options
 from engine.values import Codec
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on

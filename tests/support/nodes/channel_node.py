@@ -18,7 +18,7 @@ from engine.feed.feed import Feed
 from engine.feed.settings import DecoderName, FeedSettings
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
-from engine.postgres.session_settings import connection_options
+from engine.postgres.connections.session_settings import connection_options
 from tests.support.nodes.stream_and_live import StreamAndLive
 
 PATIENCE = 60

@@ -19,7 +19,7 @@ from engine.live.core.diff import WindowEvent
 from engine.live.core.shared_query import Subscription
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
-from engine.postgres.session_settings import connection_options
+from engine.postgres.connections.session_settings import connection_options
 from tests.oracle.arena import Client
 from tests.oracle.queries import Query
 from tests.support.nodes.stream_and_live import StreamAndLive

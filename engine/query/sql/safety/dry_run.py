@@ -15,9 +15,9 @@ import psycopg
 from psycopg.pq.abc import PGresult
 
 from engine.errors import CatalogError, PrivilegeLostError
-from engine.postgres.named_queries import query
-from engine.postgres.one_statement import Setting, describe
-from engine.postgres.session_settings import OWN_NAMES
+from engine.postgres.connections.session_settings import OWN_NAMES
+from engine.postgres.statements.named_queries import query
+from engine.postgres.statements.one_statement import Setting, describe
 from engine.query.compile.where_to_sql import quote
 from engine.query.sql.parsing.off_loop import aside
 from engine.query.sql.parsing.parameters import ParameterType

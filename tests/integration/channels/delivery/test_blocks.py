@@ -14,7 +14,7 @@ from engine.channels.core.delivery.event_batch import message_blocks
 from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, EventBatch
-from engine.postgres.arrays import plain_array, text_array
+from engine.postgres.statements.arrays import plain_array, text_array
 from tests.support.nodes.channel_node import PATIENCE, Node, node, run
 
 

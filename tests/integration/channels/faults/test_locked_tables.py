@@ -14,7 +14,7 @@ import pytest
 
 from engine.channels.core.messages.model import UnavailableError
 from engine.channels.db.table_locks import TableLocks
-from engine.postgres.named_queries import query
+from engine.postgres.statements.named_queries import query
 from tests.support.nodes.channel_node import PATIENCE, Listener, Node, node, read, run, until
 
 HOLDER = "maintenance by hand"

@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.postgres.named_queries import query
-from engine.postgres.session_settings import connection_options
+from engine.postgres.connections.session_settings import connection_options
+from engine.postgres.statements.named_queries import query
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
 from tests.oracle.queries import Query

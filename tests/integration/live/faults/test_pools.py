@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from engine.postgres.connection import Database
-from engine.postgres.pool import Pool
+from engine.postgres.connections.pool import Pool
+from engine.postgres.reconnecting import Database
 from server.cli.local_postgres import LocalPostgres
 from tests.support.nodes.live_node import PATIENCE, run, terminate, until
 

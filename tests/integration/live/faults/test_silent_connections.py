@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from engine.postgres.connecting import UnansweredError
-from engine.postgres.pool import Pool
+from engine.postgres.connections.opening import UnansweredError
+from engine.postgres.connections.pool import Pool
 from tests.faultproxy.proxy import FaultProxy
 from tests.oracle.queries import Query
 from tests.support.nodes.live_node import PATIENCE, QUICK, json_rows, run, stage, until

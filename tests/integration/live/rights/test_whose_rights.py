@@ -11,8 +11,8 @@ import pytest
 
 from engine.catalog.load import load_catalog
 from engine.errors import InvalidQueryError
-from engine.postgres.connecting import connect, connect_now
-from engine.postgres.pool import Pool
+from engine.postgres.connections.opening import connect, connect_now
+from engine.postgres.connections.pool import Pool
 from engine.postgres.snapshot_reader import Reader
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.planner import plan_query, reread_instead

@@ -1,9 +1,8 @@
 """How every connection of ours is opened: the feed's, the walsender's, those of pools, and those of the command line.
 
-Each starts with :data:`engine.postgres.session_settings.SESSION_SETTINGS`, gives up on a server that accepts it and
-stays silent, and notices a server whose machine is down. What the DSN says (``connect_timeout``, ``keepalives_idle``,
-its own
-``options``) is kept.
+Each starts with :data:`engine.postgres.connections.session_settings.SESSION_SETTINGS`, gives up on a server that accepts it
+and stays silent, and notices a server whose machine is down. What the DSN says (``connect_timeout``, ``keepalives_idle``,
+its own ``options``) is kept.
 
 TCP notices a machine that is down, but not a proxy or an address translation on the way that has forgotten the connection.
 So a connection may have an ``answer_timeout``, after which it is closed.
@@ -26,7 +25,7 @@ from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.waiting import Ready
 
-from engine.postgres.session_settings import (
+from engine.postgres.connections.session_settings import (
     FROM_ENVIRONMENT,
     ORIGIN,
     OWN_NAMES,

@@ -20,11 +20,11 @@ def folder(name: str) -> Path:
 
     Raises ``FileNotFoundError`` if the installation is incomplete.
     """
-    here = Path(__file__).parent
-    for candidate in (here.parent / f"_{name}", here.parent.parent / name):
+    engine = Path(__file__).parents[2]
+    for candidate in (engine / f"_{name}", engine.parent / name):
         if candidate.is_dir():
             return candidate
-    raise FileNotFoundError(f"the {name}/ folder is missing beside or inside {here.parent}")
+    raise FileNotFoundError(f"the {name}/ folder is missing beside or inside {engine}")
 
 
 @cache

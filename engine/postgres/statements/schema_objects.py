@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from engine.postgres.named_queries import folder
+from engine.postgres.statements.named_queries import folder
 
 __all__ = ["SCHEMA", "lost_objects", "lost_trigger", "schema_checksum", "schema_files"]
 

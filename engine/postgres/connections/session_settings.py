@@ -44,7 +44,7 @@ SESSION_SETTINGS: dict[str, str] = {
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "gin_fuzzy_search_limit": "0",
-    # how long they may take: a connection with a limit sets it (transaction_timeout: see engine.postgres.connecting)
+    # how long they may take: a connection with a limit sets it (transaction_timeout: see `opening`)
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",

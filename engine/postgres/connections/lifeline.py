@@ -18,8 +18,8 @@ import structlog
 from psycopg.rows import tuple_row
 from psycopg_pool import PoolTimeout
 
-from engine.postgres.connecting import PooledConnection
-from engine.postgres.named_queries import query
+from engine.postgres.connections.opening import PooledConnection
+from engine.postgres.statements.named_queries import query
 
 __all__ = ["Lifeline"]
 

@@ -10,11 +10,11 @@ from typing import Any, Final, Self
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from engine.postgres.connecting import UnansweredError, connect
+from engine.postgres.connections.opening import UnansweredError, connect
+from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.errors import TableLockedError
 from engine.postgres.lock_holders import BLOCKS_INSERTS, holder_in_words, holders_of
-from engine.postgres.named_queries import query
-from engine.postgres.session_settings import READS_ANYWAY
+from engine.postgres.statements.named_queries import query
 
 __all__ = ["Database"]
 

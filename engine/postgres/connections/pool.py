@@ -3,8 +3,8 @@
 A connection can die without a word: a proxy or firewall on the way has forgotten it, and what is sent arrives nowhere. The
 server ends a statement after ``limit`` seconds, so whatever is not answered some seconds later never will be: the connection
 is closed, and the caller gets an ``OperationalError`` as in any outage, and tries again. Mostly it is found dead sooner (see
-:mod:`engine.postgres.lifeline`). One dead connection is not alone: the idle ones are replaced, too. One that has been
-idle is looked at before it is handed out.
+:mod:`engine.postgres.connections.lifeline`). One dead connection is not alone: the idle ones are replaced, too. One that
+has been idle is looked at before it is handed out.
 
 A pool may lead through a pooler that gives each *transaction* another session (PgBouncer's ``pool_mode = transaction``).
 Then nothing may rest on the session: our settings are set anew in each transaction, and no statement stays prepared.
@@ -23,7 +23,8 @@ from psycopg.pq import PipelineStatus
 from psycopg_pool import AsyncConnectionPool
 
 from engine.errors import FeedError
-from engine.postgres.connecting import (
+from engine.postgres.connections.lifeline import Lifeline
+from engine.postgres.connections.opening import (
     Connection,
     PooledConnection,
     ReplicaRoleError,
@@ -32,9 +33,8 @@ from engine.postgres.connecting import (
     connect,
     parameters,
 )
-from engine.postgres.lifeline import Lifeline
-from engine.postgres.named_queries import query
-from engine.postgres.session_settings import ORIGIN, OWN_NAMES, SESSION_SETTINGS
+from engine.postgres.connections.session_settings import ORIGIN, OWN_NAMES, SESSION_SETTINGS
+from engine.postgres.statements.named_queries import query
 from engine.tasks import end
 
 __all__ = ["LOCK_TIMEOUT", "Pool", "check_pooler"]
@@ -64,8 +64,8 @@ class Pool:
     Args:
         dsn: the database, or the pooler before it.
         name: the ``application_name``.
-        settings: session settings beside :data:`engine.postgres.session_settings.SESSION_SETTINGS` and a ``lock_timeout`` of
-            :data:`LOCK_TIMEOUT`, or half of ``limit`` if that is less.
+        settings: session settings beside ``SESSION_SETTINGS`` and a ``lock_timeout`` of :data:`LOCK_TIMEOUT`, or half of
+            ``limit`` if that is less.
         size: connections at most; ``idle``: those that are kept.
         timeout: seconds to wait for a connection; ``limit``: for which the server lets a statement run.
         pooled: ``dsn`` is a pooler's.
