@@ -34,6 +34,7 @@ __all__ = ["Dispatcher"]
 log = logging.getLogger(__name__)
 
 _BATCH = 1_000  # changes between two yields to other tasks
+_MAX_ROUTES = 10_000  # relations that are remembered; temporary tables come and go
 _YIELD_INTERVAL = 0.01  # seconds between two yields: few changes of large rows may concern many windows
 
 
@@ -208,7 +209,7 @@ class Dispatcher:
     def _route(self, relation: Relation) -> _Route:
         table = self.catalog.by_oid.get(relation.oid)
         oid = table.oid if table else relation.oid
-        if len(self._routes) > 10_000:
+        if len(self._routes) > _MAX_ROUTES:
             self._routes.clear()
         route = _Route(oid, self._tables.get(oid), self._rereads.setdefault(oid, set()))
         self._routes[relation] = route

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine.live.core.diff import apply_changes, list_changes
 from engine.live.core.row_index import RowIndex
 from engine.live.core.window import Window, read_size
-from engine.transaction import UNCHANGED
+from engine.transaction import UNCHANGED, UNKNOWN
 
 Row = tuple[Any, ...]
 
@@ -69,8 +69,9 @@ class StrictIndex(RowIndex[Window]):
 class Client:
     """A table in a dict, a window over it, and a client's list made of the changes alone."""
 
-    def __init__(self, limit: int | None, rows: list[Row]) -> None:
+    def __init__(self, limit: int | None, rows: list[Row], slack: int = 10) -> None:
         self.plan = Plan(limit)
+        self.slack = slack
         self.table = {row[0]: row for row in rows}
         self.list: list[tuple[str, bytes]] = []
         self.rebases = 0
@@ -85,8 +86,8 @@ class Client:
 
     def read(self) -> None:
         self.index = StrictIndex()
-        self.window = Window(self.plan, self.index, {})  # type: ignore[arg-type]
-        self.window.load(self.answer(self.plan.limit and read_size(self.plan.limit)))
+        self.window = Window(self.plan, self.index, {}, self.slack)  # type: ignore[arg-type]
+        self.window.load(self.answer(self.plan.limit and read_size(self.plan.limit, self.slack)))
         after = [(self.plan.doc_id(row), self.plan.encode(row)) for row in self.window.shown]
         apply_changes(self.list, list_changes(list(self.list), after))
 
@@ -147,11 +148,16 @@ def play(client: Client, operation: tuple[Any, ...]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.one_of(st.none(), st.integers(1, 12)), st.lists(rows, max_size=60, unique_by=lambda r: r[0]), transactions)
+@given(
+    st.one_of(st.none(), st.integers(1, 12)),
+    st.sampled_from([1, 10]),
+    st.lists(rows, max_size=60, unique_by=lambda r: r[0]),
+    transactions,
+)
 def test_after_every_commit_the_list_is_the_query_run_again(
-    limit: int | None, start: list[Row], history: list[list[tuple[Any, ...]]]
+    limit: int | None, slack: int, start: list[Row], history: list[list[tuple[Any, ...]]]
 ) -> None:
-    client = Client(limit, start)
+    client = Client(limit, start, slack)
     assert client.list == client.documents()
     for transaction in history:
         for operation in transaction:
@@ -174,6 +180,40 @@ def test_spare_rows_save_reads() -> None:
         client.commit()
     assert client.rebases == 0
     assert client.window.needs_refill
+
+
+def test_rows_beyond_the_spare_ones_are_not_kept() -> None:
+    client = Client(2, [], slack=2)
+    for number in range(10):  # each comes first
+        play(client, ("write", (b"%02d" % number, b"a", b"%d" % number, b"x")))
+        client.commit()
+    assert (len(client.window), client.rebases) == (4, 0)
+    play(client, ("write", (b"00", b"a", b"0", b"y")))  # far beyond: it is not even looked up
+    assert client.window.commit() == []
+    for number in (9, 8):
+        play(client, ("write", (b"%02d" % number, b"a", b"0", b"x")))  # moves beyond the bound, so it leaves
+        client.commit()
+    assert (len(client.window), client.rebases) == (2, 0)
+    play(client, ("delete", b"07"))
+    client.commit()
+    assert client.rebases == 1, "which row comes next is not known here"
+
+
+def test_a_row_that_is_evicted_by_the_transaction_that_moved_it_is_removed_from_the_list() -> None:
+    client = Client(1, [(b"05", b"a", b"5", b"x")], slack=1)
+    for number in (9, 8, 7):
+        play(client, ("write", (b"%02d" % number, b"a", b"%d" % number, b"x")))
+    client.commit()
+    assert [identifier for identifier, _ in client.list] == ["09"]
+
+
+def test_a_row_beyond_the_bound_is_ignored_whatever_it_lacks() -> None:
+    client = Client(1, [(b"%02d" % number, b"a", b"%d" % number, b"x") for number in range(9)], slack=1)
+    client.table[b"20"] = (b"20", b"a", b"0", b"large")
+    client.window.insert(b"20", (b"20", b"a", b"0", UNKNOWN), whole=False)
+    assert not client.window.broken
+    client.window.insert(b"21", (b"21", b"a", b"9", UNKNOWN), whole=False)
+    assert client.window.broken
 
 
 def test_a_row_that_enters_without_all_its_values_breaks_the_window() -> None:
