@@ -24,7 +24,7 @@ from engine.query.planner import reread_instead
 from engine.stream.tail import TransactionTail
 from engine.transaction import UNCHANGED, Change, Message, Value
 from engine.values.labels import UnknownLabelError
-from tests.bench.stream import MESSAGES, row
+from tests.bench.parts.stream import MESSAGES, row
 from tests.support.steps import finished
 from tests.support.values.changes import deleted, inserted, relation_of, transaction_of, truncated, updated
 
@@ -322,7 +322,7 @@ def test_tables_that_are_the_same_in_a_new_catalog_keep_their_windows() -> None:
     assert live.process(2, new(3)).changed != [], "another table is meant"
     live.dispatcher.distrust({MESSAGES.oid})
     assert query.window is not None
-    assert query.window.broken == "the table's definition changed"
+    assert query.window.invalidated == "the table's definition changed"
     assert live.process(3, new(4)).changed == []
     assert live.use() == {MESSAGES.oid}
 
@@ -332,15 +332,15 @@ def test_distrust_of_all_tables_invalidates_every_window() -> None:
     query = live.query("a", [1])
     live.dispatcher.distrust(None)
     assert query.window is not None
-    assert query.window.broken
+    assert query.window.invalidated
     assert live.ids(query) == [1]
 
 
 def test_changes_reach_the_windows_of_the_table_in_use_and_those_of_its_former_definition() -> None:
-    """Between a new catalog and the read of each query over it, both definitions have windows."""
+    """A new catalog is in use before each query has been read over it: until then both definitions have windows."""
     live = Live()
     live.query("a", [1])
-    live.use(replace(MESSAGES, mendable=True))
+    live.use(replace(MESSAGES, remediable=True))
     query = live.query("a", [1])
     assert [changed for changed, _ in live.process(1, new(2)).changed] == [query]
 
@@ -355,7 +355,7 @@ def test_an_interrupted_stream_invalidates_every_window(other_history: bool) -> 
     live.process(1, new(2))
     live.dispatcher.interrupt(other_history=other_history)
     assert query.window is not None
-    assert query.window.broken == "the stream was interrupted"
+    assert query.window.invalidated == "the stream was interrupted"
     assert reread.pending == (set() if other_history else {1001}), "another history has not got those transactions"
     assert live.process(2, new(3)).changed == []
     assert live.ids(query) == [1, 2]

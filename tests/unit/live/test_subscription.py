@@ -14,7 +14,7 @@ from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.query.planner import reread_instead
 from engine.values.nesting import MAX_LEVELS
 from tests.bench.bench_match import plan_for
-from tests.bench.stream import MESSAGES, row
+from tests.bench.parts.stream import MESSAGES, row
 
 Documents = list[tuple[str, bytes]]
 DEEP = b'{"deep":' + b"[" * (MAX_LEVELS + 1) + b"]" * (MAX_LEVELS + 1) + b"}"
@@ -75,7 +75,7 @@ class Shared:
             self.emit(before.pairs, after)
 
     def emit(self, before: object, after: Documents) -> None:
-        self.query.emit(self.position, list_changes(before, after), self.position * 1_000)  # type: ignore[arg-type]
+        self.query.deliver(self.position, list_changes(before, after), self.position * 1_000)  # type: ignore[arg-type]
 
 
 # -- what a query is -----------------------------------------------------------------------------------------------

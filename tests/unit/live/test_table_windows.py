@@ -202,7 +202,7 @@ def test_a_value_left_alone_is_taken_from_the_old_row_where_the_stream_sends_all
     windows, notes = Windows(table, rooms="b"), relation_of(table)
     old = row("1", "a", "large" if replica_identity == "f" else None)
     windows.live.apply(updated(notes, (b"1", b"b", UNCHANGED), old))
-    assert (windows.windows["b"].broken is not None) is broken
+    assert (windows.windows["b"].invalidated is not None) is broken
     windows.windows["b"].commit()
     assert windows.shown("b") == ([] if broken else [row("1", "b", "large")])
 

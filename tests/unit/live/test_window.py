@@ -211,9 +211,9 @@ def test_a_row_beyond_the_bound_is_ignored_whatever_it_lacks() -> None:
     client = Client(1, [(b"%02d" % number, b"a", b"%d" % number, b"x") for number in range(9)], slack=1)
     client.table[b"20"] = (b"20", b"a", b"0", b"large")
     client.window.insert(b"20", (b"20", b"a", b"0", UNKNOWN), whole=False)
-    assert not client.window.broken
+    assert not client.window.invalidated
     client.window.insert(b"21", (b"21", b"a", b"9", UNKNOWN), whole=False)
-    assert client.window.broken
+    assert client.window.invalidated
 
 
 def test_a_row_that_enters_without_all_its_values_breaks_the_window() -> None:
