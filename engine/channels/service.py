@@ -157,8 +157,8 @@ class Channels:
         self._background.spawn(self._publisher.expire())
         self._background.spawn(self._schema.run())
         self._background.spawn(self._publisher.watch_blockage())
-        self._connections.rescan()
-        self._background.spawn(self._connections.sweep())
+        self._connections.sweeper.rescan()
+        self._background.spawn(self._connections.sweeper.run())
         self._background.spawn(self._maintenance.run())
         self._background.spawn(self._maintenance.clear())
 

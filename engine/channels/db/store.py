@@ -36,7 +36,6 @@ log = structlog.get_logger(__name__)
 _FINAL = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, PoolTimeout)
 _METADATA = frozenset(("name", "avatar"))
 _MAX_PRESENCE = 8192  # bytes of JSON, as PostgreSQL prints it, that updates can add up to
-_GRACE = 2.0  # seconds
 
 
 def split_presence(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], bool | None]:
@@ -285,15 +284,6 @@ class Store:
                 f"presence would have more than {_MAX_PRESENCE} bytes of JSON with its earlier fields"
             )
         return at
-
-    async def sweep(self) -> float | None:
-        """Remove what has timed out. Returns in how many seconds to look again. Other nodes have ``_GRACE`` to do it
-        first.
-        """
-        rows = await self.rows("engine_sweep", node=self._node, grace=_GRACE)
-        await self.rows("engine_sweep_connections", node=self._node, grace=_GRACE)
-        wait: float | None = rows[0]["wait"]
-        return wait
 
 
 def _json(value: Mapping[str, Any]) -> str:

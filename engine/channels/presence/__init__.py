@@ -1,1 +1,1 @@
-"""Connections and members as rows: written, followed, swept."""
+"""Connections and members as rows: written, followed, and removed after their presence timeout."""

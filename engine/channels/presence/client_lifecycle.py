@@ -4,18 +4,16 @@ Theory of operation. A connection is connecting (its row of ``realtime.connectio
 committed, and is shown by the stream soon after), or broken (the client is away; the row stays until the presence timeouts
 of its channels have passed, so that the client may resume). It ends when its row is deleted: by a clean close, by the
 sweep, by ``realtime.disconnect()`` or with its node. The stream shows the deletion, and ``_ended`` sends the reason to the
-client if it is still here. :class:`~engine.channels.presence.connection_registry.ConnectionRegistry` keeps the rows,
-:class:`~engine.channels.presence.membership.Membership` the presence in channels.
+client if it is still here. After a discontinuity ``reconcile`` compares everything with the tables.
 
-``sweep`` is the only clock: it waits until presence is *open* (a typing indicator or a broken connection of this node, in
-``_open``, or a broken connection of another node, in ``_theirs``), lets the database remove what has timed out, and waits
-for as long as the database says. After a discontinuity ``reconcile`` compares everything with the tables.
+:class:`~engine.channels.presence.connection_registry.ConnectionRegistry` keeps the rows,
+:class:`~engine.channels.presence.membership.Membership` the presence in channels, and
+:class:`~engine.channels.presence.sweeper.PresenceSweeper` removes it after the presence timeout.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Final
@@ -50,6 +48,7 @@ from engine.channels.db.store import Store
 from engine.channels.presence.connection_registry import ConnectionRegistry, Follower
 from engine.channels.presence.membership import Membership
 from engine.channels.presence.mute_sync import MuteRules
+from engine.channels.presence.sweeper import PresenceSweeper
 from engine.errors import RealtimeError
 from engine.feed.leases import NodeLease
 from engine.lsn import Lsn
@@ -58,10 +57,6 @@ __all__ = ["ClientLifecycle"]
 
 log = structlog.get_logger(__name__)
 
-_SWEEP_PAUSE: Final = 0.05
-_LOOK: Final = 0.1
-_MAX_LOOK: Final = 1.0
-_LOOK_AT_THEIRS: Final = 5.0
 _ALL: Final = "*"  # the channel of what is sent to connections
 
 
@@ -85,9 +80,7 @@ class ClientLifecycle:
         self.clients = ConnectionRegistry(store, stream, lease, settings.node_id, self._ended)
         self.membership = Membership(core, store, spawn, settings.timeout)
         self._mute_rules = MuteRules(store, stream.reached)
-        self._open: set[tuple[str, str]] = set()  # presence of these that will have to be swept
-        self._theirs: set[tuple[str, str]] = set()  # presence of other nodes' broken connections
-        self._due = asyncio.Event()
+        self.sweeper = PresenceSweeper(core.presence, self.clients, store, settings.node_id)
 
     async def connect(self, member: Member, deliver: Deliver) -> None:
         """Insert the connection's row and keep ``deliver`` for its events."""
@@ -129,34 +122,17 @@ class ClientLifecycle:
             case TableTruncated("connections"):
                 self.clients.emptied()
             case TableTruncated("presence"):
-                self.rescan()
+                self.sweeper.rescan()
             case MutesChanged(change):
                 self._mute_rules.apply(change)
             case ControlReceived(message):
                 self._control(message, self._core.position)
 
     def _presence(self, change: RowChange) -> None:
-        """A presence row changed."""
         row = change.row
-        connection = row.get("connection_id") or ""
-        key = (row.get("channel") or "", connection)
+        key = (row.get("channel") or "", row.get("connection_id") or "")
         self.membership.shown(key, change)
-        if connection not in self.clients:
-            self._note_theirs(key, broken=change.new is not None and row.get("left_at") is not None)
-        elif change.new is not None and (row.get("left_at") is not None or row.get("typing_until") is not None):
-            self._open.add(key)
-            self._due.set()
-        else:
-            self._open.discard(key)
-
-    def _note_theirs(self, key: tuple[str, str], *, broken: bool) -> None:
-        """Another node's member; that node may be stopped before the timeout has run out, so we look as well."""
-        if not broken:
-            self._theirs.discard(key)
-        elif key not in self._theirs:
-            if not self._theirs:
-                self._due.set()
-            self._theirs.add(key)
+        self.sweeper.apply(key, change)
 
     def _ended(self, member: Member, deliver: Deliver, why: RealtimeError) -> None:
         for subscription in self._core.router.of_connection(member.connection_id):
@@ -170,14 +146,7 @@ class ClientLifecycle:
         await self.clients.reconcile()  # waits until the stream has caught up
         self.membership.reconcile(written)
         await self._store.insistence.done("the look for preferences", self._mute_rules.reload)
-        self.rescan()
-
-    def rescan(self) -> None:
-        """All presence was read: find the broken connections and typing indicators that the sweep has to remove."""
-        rows = {(row.channel, row.connection_id): row for row in self._core.presence.rows()}
-        self._open &= rows.keys()
-        self._theirs = {key for key, row in rows.items() if row.left_at is not None and key[1] not in self.clients}
-        self._due.set()
+        self.sweeper.rescan()
 
     def _control(self, command: ControlMessage, position: Lsn) -> None:
         """A kick, a message to connections, or the removal of a node."""
@@ -217,19 +186,3 @@ class ClientLifecycle:
         """Deliver to one connection. Its failure does not stop the delivery to others."""
         with self._failures.at(self._core.position, "an event for a connection"):
             deliver(event)
-
-    async def sweep(self) -> None:
-        """Clear typing indicators and remove members whose timeouts have passed, when they are due."""
-        wait: float | None = None
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._due.wait()
-            self._due.clear()
-            wait = await self._store.insistence.done("the removal of members after their timeout", self._store.sweep)
-            if self._open:
-                # The stream may show a row before a statement does, so look again soon.
-                wait = _LOOK if wait is None else min(wait, _MAX_LOOK)
-            elif self._theirs:
-                wait = _LOOK_AT_THEIRS if wait is None else min(wait, _LOOK_AT_THEIRS)
-            await asyncio.sleep(_SWEEP_PAUSE)
