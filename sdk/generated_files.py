@@ -12,7 +12,7 @@ SDK = Path(__file__).resolve().parent
 
 
 def write_or_check(files: Mapping[Path, str]) -> int:
-    """Returns the exit status: 1 if a file is not current and only a check was asked for."""
+    """Returns the exit status: 1 if a file is not current and only a check was wanted."""
     script = Path(sys.argv[0]).name
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     if "--check" not in sys.argv:

@@ -81,7 +81,7 @@ export class Peer {
 
   /** A sign of life without a message. */
   alive(): void {
-    this.events._heard();
+    this.events._received();
   }
 
   receive(text: string): void {

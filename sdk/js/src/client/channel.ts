@@ -144,7 +144,7 @@ class ChannelSubscription implements Subscription {
   _begun = false;
   private _ready: { promise: Promise<void>; resolve: () => void; reject: (error: RealtimeError) => void } | undefined;
   private _presence = new PresenceState();
-  private _said: PresenceData = {};
+  private _own: PresenceData = {};
   private _start0: string | undefined; // how far the stream was when we began
   private _last: string | undefined; // the last message
   private _epoch: string | undefined;
@@ -191,10 +191,10 @@ class ChannelSubscription implements Subscription {
     await this._subscribed0();
     const { typing, ...lasting } = data;
     if (lasting.status === "typing") delete lasting.status;
-    Object.assign(this._said, lasting);
+    Object.assign(this._own, lasting);
     const message = { type: "presence:update", channel: this._name } as const;
     // A repeated update has the current state, without typing.
-    await this._manager._send({ ...message, data }, () => ({ ...message, data: this._said }));
+    await this._manager._send({ ...message, data }, () => ({ ...message, data: this._own }));
   }
 
   async _getPresence(): Promise<Presence> {
@@ -216,13 +216,13 @@ class ChannelSubscription implements Subscription {
   _request(): object {
     const { presence, history, filter } = this._options;
     const since = this._last ?? this._start0;
-    const said = { ...(typeof presence === "object" ? presence : {}), ...this._said };
+    const own = { ...(typeof presence === "object" ? presence : {}), ...this._own };
     return {
       ...(since && { since, ...(this._epoch && { epoch: this._epoch }) }),
       // With since, it applies when that position is no longer stored; servers without epochs reject both together.
       ...(history && (!since || this._epoch) && { history }),
       ...(filter && { filter }),
-      ...(Object.keys(said).length ? { presence: said } : presence !== undefined && { presence }),
+      ...(Object.keys(own).length ? { presence: own } : presence !== undefined && { presence }),
     };
   }
 
@@ -238,7 +238,7 @@ class ChannelSubscription implements Subscription {
     this._do(() => {
       if (gap) this._events._emit("gap");
       const events = presence ? this._presence._replace(presence.users) : [];
-      if (!first) this._tell(events);
+      if (!first) this._emitPresence(events);
       this._ready?.resolve();
       this._events._emit("subscribed");
       // The caller that awaits it can add listeners before the first message.
@@ -249,7 +249,7 @@ class ChannelSubscription implements Subscription {
   _receive(message: Delivered): void {
     if (!this._begun) return;
     if (message.type === "message") this._message(message);
-    else if (isPresence(message)) this._do(() => this._tell(this._presence._receive(message)));
+    else if (isPresence(message)) this._do(() => this._emitPresence(this._presence._receive(message)));
     else this._do(() => this._events._emit(message.type, (message as RoomMessage).room ?? message));
   }
 
@@ -294,7 +294,7 @@ class ChannelSubscription implements Subscription {
     this._events._emit("*", emitted);
   }
 
-  private _tell(events: PresenceEvent[]): void {
+  private _emitPresence(events: PresenceEvent[]): void {
     for (const [event, user] of events) this._events._emit(event, user);
   }
 

@@ -1,5 +1,5 @@
 /**
- * One connection over one transport, from dialling to its end: that it says `connected` in time, what it has been asked for, and
+ * One connection over one transport, from dialling to its end: that `connected` comes in time, what was requested over it, and
  * whether it is still alive.
  */
 
@@ -65,7 +65,7 @@ export class Link {
   _again: (() => void) | undefined;
   private _carrier: Carrier;
   private _open = true;
-  private _heardAt = 0;
+  private _receivedAt = 0;
   private _probing = false;
   private _timer: () => void;
   private _pongs: (() => void)[] = [];
@@ -84,7 +84,7 @@ export class Link {
     );
     this._carrier = transport(address, {
       _message: (message) => this._message(message),
-      _heard: () => (this._heardAt = _clock.now()),
+      _received: () => (this._receivedAt = _clock.now()),
       _closed: (_code, _reason, _refused) => this._end({ _code, _reason, _refused }),
     });
   }
@@ -105,10 +105,10 @@ export class Link {
     this._send(PING);
     if (this._probing && !most) return;
     this._probing = true;
-    const asked = (this._heardAt = this._clock.now() - 1);
+    const sent = (this._receivedAt = this._clock.now() - 1);
     this._timer();
     this._timer = this._clock.after(Math.min(this._vigilance._timeout, most ?? Infinity), () => {
-      if (this._heardAt === asked) return this._end({ _code: CloseCode.Abnormal, _reason: "the server is silent" });
+      if (this._receivedAt === sent) return this._end({ _code: CloseCode.Abnormal, _reason: "the server is silent" });
       this._probing = false;
       this._watch();
     });
@@ -133,14 +133,14 @@ export class Link {
 
   private _watch(): void {
     const interval = Math.min(this._vigilance._interval, this._hello!.pingInterval ?? Infinity);
-    const rest = this._heardAt + interval - this._clock.now();
+    const rest = this._receivedAt + interval - this._clock.now();
     if (rest > 0) this._timer = this._clock.after(rest, () => this._watch());
     else this._ping();
   }
 
   private _message(message: ServerMessage): void {
     if (!this._open) return;
-    this._heardAt = this._clock.now();
+    this._receivedAt = this._clock.now();
     if (message.type === "connected") this._greet(message);
     else if (message.type === "pong") this._pongs.splice(0).forEach((then) => then());
     else if (message.type !== "close") this._owner._received(this, message);

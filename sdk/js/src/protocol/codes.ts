@@ -31,7 +31,7 @@ export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
 /**
  * Why a connection was closed, whatever the transport, and what the client then does.
- * Where nothing else is said: reconnect after a random pause that grows with each failed attempt.
+ * By default: reconnect after a random pause that grows with each failed attempt.
  */
 export const CloseCode = {
   /** The client ended the session. */

@@ -50,7 +50,7 @@ export function polling(address: Address, events: Events): Carrier {
   }
 
   function receive(messages: ServerMessage[]): void {
-    events._heard();
+    events._received();
     for (const message of messages) {
       if (signal.aborted) return;
       if (message.type === "close") {

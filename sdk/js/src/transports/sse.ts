@@ -26,7 +26,7 @@ export function sse(address: Address, events: Events): Carrier {
     const init = { headers: { Accept: "text/event-stream" }, signal: abort.signal };
     const response = await request(address, `${address._url}/sse?${address._query}`, init);
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-    const parse = parser(receive, () => events._heard());
+    const parse = parser(receive, () => events._received());
     for (;;) {
       const { done, value } = await reader.read();
       if (abort.signal.aborted) return;

@@ -20,7 +20,7 @@ export interface Events {
   /** A message of the server. */
   _message(message: ServerMessage): void;
   /** A sign of life that is not a message. */
-  _heard(): void;
+  _received(): void;
   /** The end, with a WebSocket close code; `refused` if the server rejected the connection explicitly. */
   _closed(code: number, reason: string, refused?: RealtimeError): void;
 }

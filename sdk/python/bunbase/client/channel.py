@@ -125,9 +125,9 @@ class Channel(Emitter):
         Raises:
             RealtimeError: ``RT_009``: not subscribed with presence, or the data is invalid.
         """
-        said = {**(data or {}), **fields}
-        await self._manager.send({"type": "presence:update", "channel": self.name, "data": said})
-        self._state.say(said)
+        update = {**(data or {}), **fields}
+        await self._manager.send({"type": "presence:update", "channel": self.name, "data": update})
+        self._state.keep_presence(update)
 
     @property
     def presence(self) -> Presence:

@@ -89,7 +89,7 @@ class Realtime(Emitter):
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._state: State = "closed"
-        self._settled = asyncio.Event()
+        self._state_changed = asyncio.Event()
         self._reason: RealtimeError | None = None
         self._channels: dict[str, tuple[ChannelOptions, Channel]] = {}
         self._queries = 0
@@ -120,8 +120,8 @@ class Realtime(Emitter):
             await asyncio.wait({self._ending})
         self._start()
         while self._state in ("connecting", "reconnecting"):
-            self._settled.clear()
-            await self._settled.wait()
+            self._state_changed.clear()
+            await self._state_changed.wait()
         if self._state != "connected":
             raise self._reason or RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected")
 
@@ -227,7 +227,7 @@ class Realtime(Emitter):
             return
         before, self._state = self._state, state  # type: ignore[assignment]
         self._reason = reason
-        self._settled.set()
+        self._state_changed.set()
         if before == "connected" and state != "connected":
             self._emit("disconnected", reason)
         if state in ("connected", "reconnecting"):

@@ -169,15 +169,15 @@ class ConnectionManager:
             # Never set for a connection that is the best already and whose server stays.
             timeout = self._options.upgrade_interval if level else None
             await asyncio.wait({link.moving}, timeout=timeout)
-            asked = link.moving.done()
-            if asked:
+            must_move = link.moving.done()
+            if must_move:
                 await asyncio.sleep(link.moving.result())
-            for name in self._options.transports[: level + asked]:
+            for name in self._options.transports[: level + must_move]:
                 new = await self._try_to_move(link, name)
                 if new is not None:
                     self._level = self._options.transports.index(name)
                     return new
-            if asked:  # the old one ends anyway, and is then replaced as any lost one
+            if must_move:  # the old one ends anyway, and is then replaced as any lost one
                 await link.ended
 
     async def _try_to_move(self, old: Link, name: str) -> Link | None:

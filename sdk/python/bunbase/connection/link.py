@@ -56,7 +56,7 @@ class Heartbeat(Protocol):
 
 
 class Link:
-    """See the module. ``ended`` is done, with the reason, when the connection is over."""
+    """See the module. ``ended`` is done, with the reason, when the connection has ended."""
 
     def __init__(self, transport: Transport, times: Heartbeat, handler: LinkHandler) -> None:
         self.transport = transport
@@ -240,11 +240,11 @@ class Link:
                         await self._probe.wait()
                 continue
             self._probe.clear()
-            asked = time.monotonic()
+            sent = time.monotonic()
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.create_task(self._ask())
             await asyncio.sleep(self._times.heartbeat_timeout)
-            if self.transport.received_at < asked:
+            if self.transport.received_at < sent:
                 self._end(ConnectionEndedError(f"no data for {time.monotonic() - self.transport.received_at:.1f} s"))
                 return
 

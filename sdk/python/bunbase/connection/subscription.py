@@ -38,7 +38,7 @@ class Subscription(Protocol):
         """After quiet messages: show the outcome. False: the connection is still behind."""
 
     def ended(self, error: RealtimeError) -> None:
-        """It was refused, or is over."""
+        """It was refused, or has ended."""
 
     @property
     def begun(self) -> bool:

@@ -24,7 +24,7 @@ __all__ = ["SubscriptionManager"]
 
 _TRANSIENT = frozenset((ErrorCode.CONNECTION_FAILED, ErrorCode.RATE_LIMITED))
 _RETRY_AFTER = 1.0
-_RETRY_AT_MOST = 10.0
+_MAX_RETRY_DELAY = 10.0
 _SETTLE_AFTER = 1.0
 _MESSAGE_SIZE = 128 * 1024
 _REMEMBERED = 1000
@@ -244,7 +244,7 @@ class SubscriptionManager:
             self.failed(error)
         elif self._passing(error, subscription):
             attempt = self._failures[key] = self._failures.get(key, -1) + 1
-            delay = full_jitter(attempt, _RETRY_AFTER, _RETRY_AT_MOST)
+            delay = full_jitter(attempt, _RETRY_AFTER, _MAX_RETRY_DELAY)
             asyncio.get_running_loop().call_later(delay, self._retry, subscription, self.active)
         else:
             self._drop(subscription, error)

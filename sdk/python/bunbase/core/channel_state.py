@@ -42,13 +42,13 @@ class ChannelState:
         self._last: str | None = None
         self._epoch: str | None = None
         self._room: Mapping[str, Any] | None = None
-        self._said: dict[str, Any] = dict(options.presence) if isinstance(options.presence, Mapping) else {}
+        self._own: dict[str, Any] = dict(options.presence) if isinstance(options.presence, Mapping) else {}
 
     @property
     def with_presence(self) -> bool:
         """Whether this client is seen there."""
-        asked = self._options.presence
-        return self.name.startswith("presence:") if asked is None else asked is not False
+        wanted = self._options.presence
+        return self.name.startswith("presence:") if wanted is None else wanted is not False
 
     def request(self) -> dict[str, Any]:
         """The ``subscribe`` message: from the beginning the first time, afterwards from the last message."""
@@ -62,16 +62,16 @@ class ChannelState:
             message["history"] = self._options.history
         if self._options.filter is not None:
             message["filter"] = dict(self._options.filter)
-        if self._options.presence is not None or self._said:
-            message["presence"] = self._said or bool(self.with_presence)
+        if self._options.presence is not None or self._own:
+            message["presence"] = self._own or bool(self.with_presence)
         return message
 
-    def say(self, data: Mapping[str, Any]) -> None:
+    def keep_presence(self, data: Mapping[str, Any]) -> None:
         """Keep the own presence, to send it again after a reconnect; without ``typing``."""
         lasting = {name: value for name, value in data.items() if name != "typing"}
         if lasting.get("status") == "typing":
             del lasting["status"]
-        self._said.update(lasting)
+        self._own.update(lasting)
 
     def forget(self) -> None:
         """Unsubscribed: the next subscription begins anew. The own presence stays."""

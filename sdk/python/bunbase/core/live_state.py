@@ -50,8 +50,8 @@ class LiveState:
         """A connection begins. ``base``: the list at the time of the request, if that is not the current one."""
         self.strategy = message.get("strategy")
         epoch = message.get("epoch")
-        docs, position, asked = (self.docs, self._shown, self._epoch) if base is None else base
-        if message.get("recovered") and epoch == asked:
+        docs, position, epoch_sent = (self.docs, self._shown, self._epoch) if base is None else base
+        if message.get("recovered") and epoch == epoch_sent:
             self._feed, self._feed_position = docs, position
         else:
             self._feed, self._feed_position = [], None

@@ -36,7 +36,7 @@ class ErrorCode(StrEnum):
 class CloseCode(IntEnum):
     """Why a connection was closed, whatever the transport, and what the client then does.
 
-    Where nothing else is said: reconnect after a random pause that grows with each failed attempt.
+    By default: reconnect after a random pause that grows with each failed attempt.
     """
 
     NORMAL = 1000

@@ -36,7 +36,7 @@ class RealtimeError(Exception):
 
 
 class ConnectionEndedError(Exception):
-    """A connection could not be opened, or is over. Only the reconnecting loop sees it.
+    """A connection could not be opened, or has ended. Only the reconnecting loop sees it.
 
     ``code`` is the WebSocket close code, also for the other transports; ``ABNORMAL``: it ended without one.
     """

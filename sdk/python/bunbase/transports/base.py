@@ -49,7 +49,7 @@ class Address:
 
 
 class Transport(ABC):
-    """One connection. All methods raise ``ConnectionEndedError`` when it cannot be opened, or is over."""
+    """One connection. All methods raise ``ConnectionEndedError`` when it cannot be opened, or has ended."""
 
     name: str
 
@@ -66,7 +66,7 @@ class Transport(ABC):
 
     @abstractmethod
     async def send(self, messages: list[Message]) -> None:
-        """Send messages in this order; returns when they have been handed over."""
+        """Send messages in this order; returns when they have been written."""
 
     @abstractmethod
     async def receive(self) -> list[Message]:
