@@ -1,17 +1,17 @@
 // Wires the page together. What each part does is in its own file.
 
-import { startBoard } from "./board.js";
-import { startChat } from "./chat.js";
-import { startConsole } from "./console.js";
-import { Database } from "./database.js";
-import { byId, setText } from "./dom.js";
-import { startHeader } from "./header.js";
-import { Latency } from "./latency.js";
-import { Live } from "./live.js";
-import { startSales } from "./sales.js";
-import { startTips } from "./tips.js";
-import { startViews } from "./views.js";
-import { whoAmI } from "./who.js";
+import { startBoard } from "./views/board.js";
+import { startChat } from "./views/chat.js";
+import { startConsole } from "./views/console.js";
+import { Database } from "./data/database.js";
+import { byId, setText } from "./lib/dom.js";
+import { startHeader } from "./views/header.js";
+import { Latency } from "./data/latency.js";
+import { Live } from "./data/live.js";
+import { startSales } from "./views/sales.js";
+import { startTips } from "./parts/tips.js";
+import { startViews } from "./views/tabs.js";
+import { whoAmI } from "./data/who.js";
 
 const latency = new Latency();
 const database = new Database(latency);

@@ -1,6 +1,6 @@
 // Explanations on hover, focus and tap: any element with data-tip. One tooltip, kept inside the window.
 
-import { byId, setText } from "./dom.js";
+import { byId, setText } from "../lib/dom.js";
 
 export function startTips() {
   const tooltip = byId("tooltip");

@@ -1,7 +1,7 @@
 // A bar chart of days, drawn on whole pixels so that it stays crisp, usable with the pointer and with arrow keys.
 
-import { s, setText } from "./dom.js";
-import { compact, count, day, euros, plural, shortDay, wholeEuros } from "./format.js";
+import { s, setText } from "../lib/dom.js";
+import { compact, count, day, euros, plural, shortDay, wholeEuros } from "../lib/format.js";
 
 /** @typedef {{day: string, revenue: number, orders: number}} Day */
 

@@ -1,14 +1,14 @@
 // The sales board: totals, charts and lists, each its own live query. Aggregates and joins are SQL.
 
-import { dayChart } from "./chart.js";
-import { byId, emptyRow, h, setText } from "./dom.js";
-import { count, euros, plural, wholeEuros } from "./format.js";
-import { AnimatedList, lightUp } from "./list.js";
+import { dayChart } from "../parts/chart.js";
+import { byId, emptyRow, h, setText } from "../lib/dom.js";
+import { count, euros, plural, wholeEuros } from "../lib/format.js";
+import { AnimatedList, lightUp } from "../parts/list.js";
 import { startOrders } from "./orders.js";
-import { handlers, Panel } from "./panel.js";
+import { handlers, Panel } from "../parts/panel.js";
 
-/** @typedef {import("./changes.js").Doc} Doc */
-/** @typedef {{live: import("./live.js").Live, latency: import("./latency.js").Latency}} Page */
+/** @typedef {import("../data/changes.js").Doc} Doc */
+/** @typedef {{live: import("../data/live.js").Live, latency: import("../data/latency.js").Latency}} Page */
 
 const TOTALS = `select count(*) as orders,
        coalesce(sum(amount) filter (where status <> 'refunded'), 0) as revenue,
@@ -87,7 +87,7 @@ function tiles() {
 
 function days() {
   const chart = dayChart(byId("days"), byId("day-readout"), NOTHING);
-  return (/** @type {Doc[]} */ docs) => chart.draw(docs.map(({ data }) => /** @type {import("./chart.js").Day} */ (data)).reverse());
+  return (/** @type {Doc[]} */ docs) => chart.draw(docs.map(({ data }) => /** @type {import("../parts/chart.js").Day} */ (data)).reverse());
 }
 
 function regions() {

@@ -1,12 +1,12 @@
 // One view is shown at a time (on wide screens the sales stay beside it); a dot shows that another one has changed meanwhile.
 
 import { CHAT } from "./chat.js";
-import { byId } from "./dom.js";
+import { byId } from "../lib/dom.js";
 
 /** Which view shows a channel's lists. @type {Record<string, string>} */
 const VIEW_OF = { "db:collection:messages": "messages", "db:collection:orders": "sales", [CHAT]: "chat" };
 
-/** @param {{live: import("./live.js").Live}} page */
+/** @param {{live: import("../data/live.js").Live}} page */
 export function startViews({ live }) {
   const main = byId("main");
   const buttons = [...document.querySelectorAll(".views [data-view]")].map((button) => /** @type {HTMLButtonElement} */ (button));

@@ -1,9 +1,9 @@
 // One message on the board, with its buttons. Each button is one SQL statement.
 
-import { h, icon, setText } from "./dom.js";
-import { bucket, fullMoment, initials, moment } from "./format.js";
+import { h, icon, setText } from "../lib/dom.js";
+import { bucket, fullMoment, initials, moment } from "../lib/format.js";
 
-/** @typedef {import("./changes.js").Doc} Doc */
+/** @typedef {import("../data/changes.js").Doc} Doc */
 
 const HEART = "M8 13.5 3 8.6a3.2 3.2 0 0 1 4.5-4.5l.5.5.5-.5A3.2 3.2 0 0 1 13 8.6z";
 const PEN = "m3 13 .7-3L10.5 3.2l2.3 2.3L6 12.3zM9.2 4.5l2.3 2.3";

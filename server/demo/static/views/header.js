@@ -1,14 +1,14 @@
 // The top bar: is the page connected, where in the log is it, how many events, how fast.
 
-import { byId, s, setText } from "./dom.js";
-import { count, milliseconds, plural } from "./format.js";
-import { drawSoon } from "./frames.js";
-import { parsePosition } from "./changes.js";
+import { byId, s, setText } from "../lib/dom.js";
+import { count, milliseconds, plural } from "../lib/format.js";
+import { drawSoon } from "../lib/frames.js";
+import { parsePosition } from "../data/changes.js";
 
 const WIDTH = 88;
 const HEIGHT = 22;
 
-/** @param {{live: import("./live.js").Live, latency: import("./latency.js").Latency}} page */
+/** @param {{live: import("../data/live.js").Live, latency: import("../data/latency.js").Latency}} page */
 export function startHeader({ live, latency }) {
   showConnection(live);
   showFeed(live);
@@ -20,7 +20,7 @@ export function startHeader({ live, latency }) {
   });
 }
 
-/** @param {import("./live.js").Live} live */
+/** @param {import("../data/live.js").Live} live */
 function showConnection(live) {
   const box = byId("connection");
   const text = box.querySelector("[data-text]");
@@ -52,7 +52,7 @@ function showConnection(live) {
   update();
 }
 
-/** @param {import("./live.js").Live} live */
+/** @param {import("../data/live.js").Live} live */
 function showFeed(live) {
   let events = 0;
   let furthest = -1n;

@@ -1,7 +1,7 @@
 // The head of a live panel: which strategy its query got and why, and the query itself for those who want to see it.
 
-import { h, icon, setText } from "./dom.js";
-import { drawSoon } from "./frames.js";
+import { h, icon, setText } from "../lib/dom.js";
+import { drawSoon } from "../lib/frames.js";
 
 const EXPLAIN = {
   incremental: "Incremental: the server works out from each committed row what changes in this list, without asking Postgres again.",
@@ -65,8 +65,8 @@ const builderText = (/** @type {object} */ query) =>
 
 /**
  * What every panel does with a subscription: badge, problem, measuring, and a draw in the next frame.
- * @param {{panel: Panel, latency: import("./latency.js").Latency, label: string, draw: (docs: import("./changes.js").Doc[]) => void}} options
- * @returns {import("./live.js").Handlers}
+ * @param {{panel: Panel, latency: import("../data/latency.js").Latency, label: string, draw: (docs: import("../data/changes.js").Doc[]) => void}} options
+ * @returns {import("../data/live.js").Handlers}
  */
 export function handlers({ panel, latency, label, draw }) {
   return {

@@ -1,14 +1,14 @@
 // The chat room: a channel with history, presence and typing. Each tab is another person.
 
-import { Channel } from "./channel.js";
-import { byId, h, setText } from "./dom.js";
-import { bucket, fullMoment, initials, moment, plural } from "./format.js";
-import { drawSoon } from "./frames.js";
-import { lightUp } from "./list.js";
-import { whoAmI } from "./who.js";
+import { Channel } from "../data/channel.js";
+import { byId, h, setText } from "../lib/dom.js";
+import { bucket, fullMoment, initials, moment, plural } from "../lib/format.js";
+import { drawSoon } from "../lib/frames.js";
+import { lightUp } from "../parts/list.js";
+import { whoAmI } from "../data/who.js";
 
-/** @typedef {import("./channel.js").Message} Message */
-/** @typedef {import("./channel.js").User} User */
+/** @typedef {import("../data/channel.js").Message} Message */
+/** @typedef {import("../data/channel.js").User} User */
 
 export const CHAT = "chat:lounge";
 const KEPT = 200;
@@ -16,7 +16,7 @@ const SHOWN_FACES = 6;
 /** The server takes typing back after 5 seconds; while a person goes on, it is sent again before that. */
 const TYPING_EVERY = 3_000;
 
-/** @param {{live: import("./live.js").Live, latency: import("./latency.js").Latency}} page */
+/** @param {{live: import("../data/live.js").Live, latency: import("../data/latency.js").Latency}} page */
 export function startChat({ live, latency }) {
   const { id: myId, name: myName } = whoAmI();
   const box = byId("chat-log");

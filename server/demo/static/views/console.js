@@ -1,17 +1,17 @@
 // The SQL box: type, run, and read in plain words what happened and when it was on screen.
 
-import { byId, h, setText } from "./dom.js";
+import { byId, h, setText } from "../lib/dom.js";
 import { EXAMPLES } from "./examples.js";
-import { count, milliseconds, plural } from "./format.js";
+import { count, milliseconds, plural } from "../lib/format.js";
 
-/** @typedef {import("./database.js").Run} Run */
-/** @typedef {import("./database.js").Result} Result */
+/** @typedef {import("../data/database.js").Run} Run */
+/** @typedef {import("../data/database.js").Result} Result */
 
 const LOG_LENGTH = 8;
 const VERBS = { INSERT: "inserted", UPDATE: "changed", DELETE: "deleted", MERGE: "merged" };
 
 /**
- * @param {{database: import("./database.js").Database, room: () => string}} page
+ * @param {{database: import("../data/database.js").Database, room: () => string}} page
  */
 export function startConsole({ database, room }) {
   const box = byId("statement");

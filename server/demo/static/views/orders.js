@@ -1,11 +1,11 @@
 // The orders table: a builder query made from the filters above it.
 
-import { byId, emptyRow, h, setText } from "./dom.js";
-import { count, euros, fullMoment, moment } from "./format.js";
-import { AnimatedList } from "./list.js";
-import { handlers, Panel } from "./panel.js";
+import { byId, emptyRow, h, setText } from "../lib/dom.js";
+import { count, euros, fullMoment, moment } from "../lib/format.js";
+import { AnimatedList } from "../parts/list.js";
+import { handlers, Panel } from "../parts/panel.js";
 
-/** @param {{live: import("./live.js").Live, latency: import("./latency.js").Latency}} page */
+/** @param {{live: import("../data/live.js").Live, latency: import("../data/latency.js").Latency}} page */
 export function startOrders({ live, latency }) {
   const form = byId("order-filters");
   const body = byId("orders").tBodies[0];
@@ -23,7 +23,7 @@ export function startOrders({ live, latency }) {
     subscription = live.subscribe("orders", query, handlers({ panel, latency, label: "Orders", draw }));
   }
 
-  function draw(/** @type {import("./changes.js").Doc[]} */ docs) {
+  function draw(/** @type {import("../data/changes.js").Doc[]} */ docs) {
     emptyRow(body, false, 7);
     list.draw(docs, { still: fresh });
     emptyRow(body, docs.length === 0, 7, "No order matches these filters.");
@@ -45,7 +45,7 @@ function queryFrom(filters) {
   return { ...(where.length ? { where } : {}), orderBy, limit: Number(filters.get("limit")) };
 }
 
-/** @returns {import("./list.js").RowView} */
+/** @returns {import("../parts/list.js").RowView} */
 function orderView() {
   const number = h("td.num.quiet");
   const customer = h("th", { scope: "row" });

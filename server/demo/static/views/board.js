@@ -1,13 +1,13 @@
 // The message board: one room's messages, newest or most liked first, as a chain of live pages.
 
-import { byId, h, setText } from "./dom.js";
-import { count, plural } from "./format.js";
-import { drawSoon } from "./frames.js";
-import { AnimatedList } from "./list.js";
-import { messageView } from "./message.js";
-import { Pages } from "./pages.js";
-import { Panel } from "./panel.js";
-import { whoAmI } from "./who.js";
+import { byId, h, setText } from "../lib/dom.js";
+import { count, plural } from "../lib/format.js";
+import { drawSoon } from "../lib/frames.js";
+import { AnimatedList } from "../parts/list.js";
+import { messageView } from "../parts/message.js";
+import { Pages } from "../parts/pages.js";
+import { Panel } from "../parts/panel.js";
+import { whoAmI } from "../data/who.js";
 
 const PAGE = 20;
 const ROOMS = ["general", "roastery", "shipping", "support"];
@@ -20,7 +20,7 @@ const ORDERS = {
 };
 
 /**
- * @param {{live: import("./live.js").Live, database: import("./database.js").Database, latency: import("./latency.js").Latency}} page
+ * @param {{live: import("../data/live.js").Live, database: import("../data/database.js").Database, latency: import("../data/latency.js").Latency}} page
  * @returns {{room: () => string}}
  */
 export function startBoard({ live, database, latency }) {
@@ -75,7 +75,7 @@ export function startBoard({ live, database, latency }) {
 
 /**
  * The choice of room, with live counts.
- * @param {{live: import("./live.js").Live, latency: import("./latency.js").Latency, onPick: () => void}} options
+ * @param {{live: import("../data/live.js").Live, latency: import("../data/latency.js").Latency, onPick: () => void}} options
  */
 function startRooms({ live, latency, onPick }) {
   const box = byId("rooms");
