@@ -8,7 +8,7 @@ import psycopg
 
 from engine.errors import FeedError
 from engine.feed.decoders.base import PUBLICATION, UndecodableError
-from engine.postgres.connections.opening import POOLER_IN_THE_WAY, REFUSALS, ReplicaRoleError
+from engine.postgres.connections.refused_logins import POOLER_IN_THE_WAY, REFUSALS, ReplicaRoleError
 
 __all__ = [
     "SlotUnusableError",

@@ -18,7 +18,8 @@ from psycopg.waiting import Wait, wait_async
 from engine.feed.decoders.base import POSTGRES_EPOCH_US
 from engine.feed.diagnostics import explain_start, explain_stream
 from engine.lsn import Lsn, format_lsn, parse_lsn
-from engine.postgres.connections.opening import CONNECT_TIMEOUT, connect
+from engine.postgres.connections.conninfo import CONNECT_TIMEOUT
+from engine.postgres.connections.opening import connect
 from engine.postgres.connections.session_settings import READS_ANYWAY
 
 __all__ = ["Keepalive", "ReplicationStream", "StreamEndedError"]

@@ -14,7 +14,8 @@ from psycopg.rows import dict_row
 
 from engine.catalog.build import is_bytewise
 from engine.feed.diagnostics import sender_remedy
-from engine.postgres.connections.opening import ReplicaRoleError, connect_now
+from engine.postgres.connections.opening import connect_now
+from engine.postgres.connections.refused_logins import ReplicaRoleError
 from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.read_only import read_only_reason
 from engine.postgres.statements.named_queries import query

@@ -20,7 +20,8 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
-from engine.postgres.connections.opening import CommandConnection, UnansweredError, answer_timeout, connect_now
+from engine.postgres.connections.conninfo import answer_timeout
+from engine.postgres.connections.opening import CommandConnection, UnansweredError, connect_now
 from engine.postgres.lock_holders import session_in_words
 from engine.postgres.statements.named_queries import query
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from engine.errors import FeedError, RealtimeError
 from engine.feed.slots import SlotInfo, drop_slot, list_slots
-from engine.postgres.connections.opening import answer_timeout, connect
+from engine.postgres.connections.conninfo import answer_timeout
+from engine.postgres.connections.opening import connect
 from server.cli.output import print_table, size_in_words
 
 __all__ = ["ForeignSlotError", "drop", "print_slots"]

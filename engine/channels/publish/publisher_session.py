@@ -15,7 +15,8 @@ from engine.channels.db.store import Store
 from engine.channels.publish.batch import Waiting, columns, note
 from engine.feed.decoders.base import HEARTBEAT_PREFIX
 from engine.lsn import Lsn, parse_lsn
-from engine.postgres.connections.opening import CONNECT_TIMEOUT, Connection, connect
+from engine.postgres.connections.conninfo import CONNECT_TIMEOUT
+from engine.postgres.connections.opening import Connection, connect
 from engine.postgres.errors import rolled_back
 from engine.postgres.statements.arrays import text_array
 from engine.postgres.statements.named_queries import query

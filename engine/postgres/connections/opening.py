@@ -20,68 +20,18 @@ from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
-from psycopg import sql
 from psycopg.abc import RV, PQGen
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.waiting import Ready
 
-from engine.postgres.connections.session_settings import (
-    FROM_ENVIRONMENT,
-    ORIGIN,
-    OWN_NAMES,
-    SESSION_SETTINGS,
-    connection_options,
-)
+from engine.postgres.connections.conninfo import CONNECT_TIMEOUT, address, answer_timeout, connect_timeout, parameters
+from engine.postgres.connections.refused_logins import ReplicaRoleError, explained
+from engine.postgres.connections.session_settings import FROM_ENVIRONMENT, ORIGIN, OWN_NAMES, SESSION_SETTINGS
 
-__all__ = [
-    "CONNECT_TIMEOUT",
-    "POOLER_IN_THE_WAY",
-    "REFUSALS",
-    "CommandConnection",
-    "Connection",
-    "PooledConnection",
-    "ReplicaRoleError",
-    "UnansweredError",
-    "address",
-    "answer_timeout",
-    "connect",
-    "connect_now",
-    "parameters",
-]
+__all__ = ["CommandConnection", "Connection", "PooledConnection", "UnansweredError", "connect", "connect_now"]
 
 Row = TypeVar("Row")
 
-CONNECT_TIMEOUT: Final = 10
-"""Seconds after which an attempt to connect is given up, unless the DSN or ``PGCONNECT_TIMEOUT`` says otherwise."""
-
-POOLER_IN_THE_WAY: Final = (
-    "a connection pooler answers there; dsn must lead to PostgreSQL itself (give the pooler's address as pooled_dsn)"
-)
-REFUSALS: Final = {
-    "password authentication failed": "check the user and password of the DSN",
-    "no pg_hba.conf entry": "allow this host in pg_hba.conf",
-    "does not exist": "check the database and role of the DSN",
-    "is not permitted to log in": "run ALTER ROLE … LOGIN for the role of the DSN",
-    "does not have CONNECT privilege": "run `realtime grant ROLE` as the owner of the database (GRANT CONNECT ON DATABASE)",
-}
-"""What to do about a login that PostgreSQL refuses until its cause is removed, by its words.
-
-A refused login carries no SQLSTATE in libpq. Words of another language are shown as they are.
-"""
-
-_NO_ROOM: Final = {
-    "too many connections for role": "end sessions of the role, or raise its limit: ALTER ROLE … CONNECTION LIMIT …",
-    "too many connections for database": "end sessions there, or raise its limit: ALTER DATABASE … CONNECTION LIMIT …",
-    "too many clients already": "end sessions, or raise max_connections and restart PostgreSQL",
-    "remaining connection slots are reserved": "end sessions, or raise max_connections and restart PostgreSQL",
-}
 _WORD_AFTER: Final = 2.0  # seconds without an answer after which the log says what is waited for
-_DEFAULTS: Final = {
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,  # milliseconds: what was sent and is not acknowledged ends the connection
-}
 _TRANSACTION_TIMEOUT_SINCE: Final = 170000
 # RESET ROLE behind the session's user: it brings back a role that ALTER ROLE … SET role gives to each session.
 _UNDO: Final = b"reset session authorization; reset role; reset all; unlisten *; close all; discard temp"
@@ -90,52 +40,8 @@ _LOOK_EVERY: Final = 0.1  # seconds; psycopg's own default
 _log = logging.getLogger("realtime.database")
 
 
-def parameters(
-    dsn: str, name: str, settings: Mapping[str, str] | None = None, *, pooled: bool = False
-) -> dict[str, Any]:
-    """What libpq is given beside ``dsn``.
-
-    Args:
-        dsn: the connection string; what it sets is kept, but for its ``client_encoding``.
-        name: the ``application_name``.
-        settings: session settings beside ours.
-        pooled: a pooler is at the other end, which takes no ``options``.
-
-    Raises ``psycopg.ProgrammingError`` if ``dsn`` is no connection string.
-    """
-    said = conninfo_to_dict(dsn)
-    more: dict[str, Any] = {key: value for key, value in _DEFAULTS.items() if key not in said}
-    if "connect_timeout" not in said and "PGCONNECT_TIMEOUT" not in os.environ:
-        more["connect_timeout"] = CONNECT_TIMEOUT
-    if not pooled:
-        own = str(said.get("options") or "")
-        more["options"] = f"{own} {connection_options(**(settings or {}))}".lstrip()
-    more["application_name"] = name
-    more["client_encoding"] = SESSION_SETTINGS["client_encoding"]  # PGCLIENTENCODING would override the options
-    return more
-
-
 class UnansweredError(psycopg.OperationalError):
     """What was asked over a connection was not answered in time. The connection is closed."""
-
-
-class ReplicaRoleError(psycopg.OperationalError):
-    """The session has ``session_replication_role = replica``, and its role may not change that.
-
-    ``reason``: that in words; ``remedy``: the SQL that removes the cause.
-    """
-
-    def __init__(self, role: str) -> None:
-        name = sql.Identifier(role).as_string()
-        self.reason = (
-            f"session_replication_role is replica here, under which triggers do not see what this service writes, and role "
-            f"{name} may not set it back"
-        )
-        self.remedy = (
-            f"ALTER ROLE {name} SET session_replication_role = origin; (or since PostgreSQL 15 GRANT SET ON PARAMETER "
-            f"session_replication_role TO {name}; as a superuser)"
-        )
-        super().__init__(f"{self.reason}: {self.remedy}")
 
 
 def _unanswered(name: str, reason: str) -> str:
@@ -171,7 +77,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
         try:
             connection = await super().connect(conninfo, **kwargs)
         except psycopg.OperationalError as error:
-            raise _explained(error, conninfo, kwargs) from error
+            raise explained(error, conninfo, kwargs) from error
         finally:
             word.cancel()
         connection.answer_timeout = answer_timeout
@@ -315,7 +221,7 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
     try:
         connection: CommandConnection[Any] = CommandConnection.connect(dsn, **given, **more)
     except psycopg.OperationalError as error:
-        raise _explained(error, dsn, given) from error
+        raise explained(error, dsn, given) from error
     finally:
         word.cancel()
     connection.answer_timeout = answer_timeout(dsn)
@@ -333,41 +239,7 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
     return connection
 
 
-def answer_timeout(dsn: str) -> float:
-    """Seconds within which a command wants each of its statements answered: three times ``connect_timeout``."""
-    return 3.0 * (float(str(_connect_timeout(dsn, parameters(dsn, "")))) or CONNECT_TIMEOUT)
-
-
-def address(dsn: str) -> str:
-    """Where ``dsn`` leads to, in words, without its password."""
-    said = conninfo_to_dict(dsn)
-    host = said.get("hostaddr") or said.get("host") or os.environ.get("PGHOST") or "the local socket"
-    port = said.get("port") or os.environ.get("PGPORT") or "5432"
-    return f"{host} port {port}"
-
-
 def _say_what_is_waited_for(dsn: str, given: Mapping[str, Any]) -> None:
     _log.warning(
-        "waiting for the database at %s to answer; giving up after %s s", address(dsn), _connect_timeout(dsn, given)
-    )
-
-
-def _explained(error: psycopg.OperationalError, dsn: str, given: Mapping[str, Any]) -> psycopg.OperationalError:
-    """``error``, with what to do where that is not plain from it."""
-    if "unsupported startup parameter" in str(error):  # PgBouncer's words
-        return psycopg.OperationalError(f"{str(error).strip()}: {POOLER_IN_THE_WAY}")
-    if not isinstance(error, psycopg.errors.ConnectionTimeout):
-        remedy = next((remedy for words, remedy in (REFUSALS | _NO_ROOM).items() if words in str(error)), None)
-        if remedy is None:
-            return error.with_traceback(None)
-        return psycopg.OperationalError(f"{' '.join(str(error).split())}: {remedy}")
-    return psycopg.errors.ConnectionTimeout(
-        f"the database at {address(dsn)} did not answer within {_connect_timeout(dsn, given)} s (connect_timeout): "
-        "check host and port, and that PostgreSQL and what is between do answer"
-    )
-
-
-def _connect_timeout(dsn: str, given: Mapping[str, Any]) -> object:
-    return (
-        given.get("connect_timeout") or conninfo_to_dict(dsn).get("connect_timeout") or os.environ["PGCONNECT_TIMEOUT"]
+        "waiting for the database at %s to answer; giving up after %s s", address(dsn), connect_timeout(dsn, given)
     )

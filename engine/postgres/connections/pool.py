@@ -22,22 +22,14 @@ import psycopg
 from psycopg.pq import PipelineStatus
 from psycopg_pool import AsyncConnectionPool
 
-from engine.errors import FeedError
+from engine.postgres.connections.conninfo import parameters
 from engine.postgres.connections.lifeline import Lifeline
-from engine.postgres.connections.opening import (
-    Connection,
-    PooledConnection,
-    ReplicaRoleError,
-    UnansweredError,
-    address,
-    connect,
-    parameters,
-)
+from engine.postgres.connections.opening import Connection, PooledConnection, UnansweredError
+from engine.postgres.connections.refused_logins import ReplicaRoleError
 from engine.postgres.connections.session_settings import ORIGIN, OWN_NAMES, SESSION_SETTINGS
-from engine.postgres.statements.named_queries import query
 from engine.tasks import end
 
-__all__ = ["LOCK_TIMEOUT", "Pool", "check_pooler"]
+__all__ = ["LOCK_TIMEOUT", "Pool"]
 
 LOCK_TIMEOUT: Final = 2.0
 """Seconds for which a statement waits for a lock, unless the pool's settings say otherwise: a connection that waits for
@@ -298,20 +290,3 @@ class Pool:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def check_pooler(dsn: str, pooled_dsn: str) -> None:
-    """Raise ``FeedError`` unless ``pooled_dsn`` leads to the same server and database: rows and the stream must agree."""
-    through = parameters(pooled_dsn, "realtime check", pooled=True)
-    pooler: PooledConnection[Any] = await PooledConnection.connect(pooled_dsn, prepare_threshold=None, **through)
-    async with pooler, await connect(dsn, "realtime check", autocommit=True) as direct:
-        ours, theirs = await _identity(direct), await _identity(pooler)
-    if ours != theirs:
-        raise FeedError(
-            f"pooled_dsn ({address(pooled_dsn)}) leads to another server or database than dsn ({address(dsn)}): "
-            "both must lead to the same database of the primary"
-        )
-
-
-async def _identity(connection: _Connection) -> object:
-    return await (await connection.execute(query("server_identity").encode())).fetchone()

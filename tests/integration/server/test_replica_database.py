@@ -12,7 +12,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from websockets.asyncio.client import ClientConnection
 
-from engine.postgres.connections.opening import ReplicaRoleError, connect, connect_now
+from engine.postgres.connections.opening import connect, connect_now
+from engine.postgres.connections.refused_logins import ReplicaRoleError
 from server.app.settings import Settings
 from server.cli.doctor import diagnose
 from tests.support.clients.list_client import TABLE, TOP, listener, slot_name, write
