@@ -19,8 +19,7 @@ from pydantic_settings import (
 )
 
 from engine.errors import RealtimeError
-from server.ports.limits import ConnectionLimits
-from server.session.session import SessionLimits
+from server.ports.limits import ConnectionLimits, SessionLimits
 
 __all__ = ["Settings", "SettingsError", "load_settings", "unknown_variables"]
 

@@ -27,7 +27,8 @@ from server.ports.channels import ChannelEvent, ChannelSubscription, EventBatch,
 from server.protocol import server_messages
 from server.protocol.client_messages import Publish, RequestReference
 from server.protocol.close_codes import CloseCode
-from server.session.session import Session, UpdatePresence
+from server.session.actions import UpdatePresence
+from server.session.session import Session
 from server.session.subscriptions import ChannelRequest
 from server.wire.frame import Opened
 

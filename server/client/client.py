@@ -25,16 +25,16 @@ from server.client.shared import SharedServices
 from server.client.transport import Transport
 from server.ports.channels import Member
 from server.ports.live_queries import LiveEvent, LiveSubscription
-from server.session.session import (
+from server.session.actions import (
     CancelSubscription,
     Close,
     Output,
     PublishMessage,
-    Session,
     SubscribeChannel,
     SubscribeQuery,
     UpdatePresence,
 )
+from server.session.session import Session
 from server.session.subscriptions import ChannelRequest, LiveRequest, Request
 
 __all__ = ["Client"]

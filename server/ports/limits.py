@@ -1,10 +1,10 @@
-"""Limits of one connection, the same for every transport."""
+"""Limits of one connection, the same for every transport: of its bytes and times, and of its requests."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ConnectionLimits"]
+__all__ = ["ConnectionLimits", "SessionLimits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +28,16 @@ class ConnectionLimits:
     close_timeout: float = 5.0
     authentication_timeout: float = 10.0
     early_size: int = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """What the requests of one connection may ask for.
+
+    ``message_size`` in bytes of JSON; ``message_rate`` in messages per second, kept by
+    :class:`server.session.token_bucket.TokenBucket`.
+    """
+
+    subscriptions: int = 100
+    message_rate: float = 100.0
+    message_size: int = 128 * 1024

@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from engine.errors import QueryRejectedError, RealtimeError
 from engine.lsn import Lsn
+from server.ports.limits import SessionLimits
 from server.protocol import client_messages, server_messages
 from server.protocol.client_messages import (
     COLLECTION_PREFIX,
@@ -50,29 +51,9 @@ from server.session.subscribe_options import (
 from server.session.subscriptions import ChannelRequest, LiveRequest, Request
 from server.session.token_bucket import TokenBucket
 
-__all__ = [
-    "CancelSubscription",
-    "Close",
-    "Greeting",
-    "Output",
-    "PublishMessage",
-    "Session",
-    "SessionLimits",
-    "SubscribeChannel",
-    "SubscribeQuery",
-    "UpdatePresence",
-]
+__all__ = ["Greeting", "Session"]
 
 _FLOOD_SECONDS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class SessionLimits:
-    """Limits per connection. ``message_size`` in bytes of JSON; ``message_rate`` in messages per second."""
-
-    subscriptions: int = 100
-    message_rate: float = 100.0
-    message_size: int = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)

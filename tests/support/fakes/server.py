@@ -25,10 +25,10 @@ from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.identity import HandshakeRequest, packed_of
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
-from server.ports.limits import ConnectionLimits
+from server.ports.limits import ConnectionLimits, SessionLimits
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from server.ports.observer import WriteObserver
-from server.session.session import Greeting, Session, SessionLimits
+from server.session.session import Greeting, Session
 from server.transports.http_routes import transport_routes
 from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.websocket_connection import WebSocketConnection

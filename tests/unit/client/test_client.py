@@ -11,7 +11,8 @@ from server.client.client import Client
 from server.client.intake import SharedIntake
 from server.client.shared import SharedServices
 from server.ports.channels import Member
-from server.session.session import Session, SessionLimits
+from server.ports.limits import SessionLimits
+from server.session.session import Session
 from server.wire.frame import Frame
 from server.wire.sse_blocks import plain_wire
 from tests.support.fakes.channels import Rooms

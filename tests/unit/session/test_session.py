@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InvalidQueryError
+from server.ports.limits import SessionLimits
 from server.protocol.close_codes import CloseCode
-from server.session.session import (
+from server.session.actions import (
     CancelSubscription,
     Close,
     Output,
     PublishMessage,
-    Session,
-    SessionLimits,
     SubscribeChannel,
     SubscribeQuery,
     UpdatePresence,
 )
+from server.session.session import Session
 from server.session.subscriptions import LiveRequest, Request
 
 LIMITS = SessionLimits(subscriptions=3, message_rate=5, message_size=2048)

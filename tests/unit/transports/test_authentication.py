@@ -16,10 +16,9 @@ from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from server.auth.authenticator import AddressAuthenticator, AuthenticationError
 from server.auth.identity import HandshakeRequest
-from server.ports.limits import ConnectionLimits
+from server.ports.limits import ConnectionLimits, SessionLimits
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State
-from server.session.session import SessionLimits
 from tests.support.clients.transports import TRANSPORTS, PollTalker, SocketTalker, StreamTalker, Talker, talker
 from tests.support.fakes.server import Door, open_door
 from tests.support.servers.processes import PATIENCE

@@ -16,8 +16,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
 from engine.errors import UnknownCollectionError
-from server.ports.limits import ConnectionLimits
-from server.session.session import SessionLimits
+from server.ports.limits import ConnectionLimits, SessionLimits
 from tests.support.clients.raw_socket import handshake, masked, read_frame
 from tests.support.fakes.server import Door, closed_after, hear, hear_to_the_end, open_door, say, subscribe
 
