@@ -12,7 +12,7 @@ import argparse
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from engine.catalog.load import Catalog
@@ -26,12 +26,11 @@ from engine.postgres.snapshot_reader import ReadResult
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.stream.tail import TransactionTail
-from engine.transaction import Message
+from engine.transaction import Message, Transaction
 from server.app.gc_tuning import tune_gc
 from server.wire.encoder import EventFrames
 from tests.bench.parts.report import report
 from tests.bench.parts.stream import MESSAGES, insert, relation, row, transaction
-from tests.support.steps import finished
 
 ROUNDS = 3
 
@@ -81,20 +80,25 @@ class Bench:
 
     def run(self, messages: list[bytes]) -> float:
         """Seconds to take ``messages`` from the decoder to the frames."""
-        feed, router, tail = self.decoder.feed, self.router, self.tail
+        feed, tail = self.decoder.feed, self.tail
         started = time.perf_counter()
         for payload in messages:
             done = feed(payload)
             if done is None:
                 continue
-            outcome = finished(router.process(done))
+            for _ in self._process(done):
+                pass
             tail.append(done)
-            for query, changes in outcome.changed:
-                query.deliver(done.position, changes)
             if len(tail) > 1000:
                 xid = done.xid + 1
                 tail.end_read(tail.begin_read(), Snapshot(xid, xid, frozenset()))
         return time.perf_counter() - started
+
+    def _process(self, transaction: Transaction) -> Iterator[None]:
+        """As the live queries process a transaction of the stream."""
+        outcome = yield from self.router.process(transaction)
+        for query, changes in outcome.changed:
+            query.deliver(transaction.position, changes)
 
 
 def history(count: int, room: Callable[[int], str], per_transaction: int, start: int) -> list[bytes]:

@@ -72,7 +72,10 @@ class WindowEvent:
         self.changes = changes
         self.error = error
         self.committed_at = committed_at
-        self.size = sum([len(change.doc) for change in changes])
+        size = 0
+        for change in changes:
+            size += len(change.doc)
+        self.size = size
         self._json: bytes | None = None
 
     @property

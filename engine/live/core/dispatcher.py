@@ -9,7 +9,7 @@ tail.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -73,7 +73,8 @@ class Dispatcher:
     def process(self, transaction: Transaction) -> Generator[None, None, Outcome]:
         """Apply ``transaction``; returns its outcome. Yields between batches, so that other tasks can run.
 
-        Until the iterator ends no read may be handed over, and no event is delivered.
+        Until the iterator ends no read may be handed over, and no event is delivered: a query's list is the one before the
+        transaction.
         """
         outcome = Outcome(committed_at=transaction.commit_time)
         skip = self._already_shown(transaction)
@@ -104,7 +105,12 @@ class Dispatcher:
             query.pending.add(transaction.xid)
             query.stale_since = query.stale_since or transaction.commit_time
             outcome.refresh.add(query)
-        yield from self._commit(outcome)
+        work = 0
+        for window in self._take_dirty():
+            if work >= AT_ONCE:
+                yield
+                work = 0
+            work += self._commit(window, outcome)
         self.position = max(self.position, transaction.position)
         return outcome
 
@@ -141,41 +147,37 @@ class Dispatcher:
             if window not in skip:
                 window.mark_broken(reason)
 
-    def _commit(self, outcome: Outcome) -> Iterator[None]:
-        """Compute the changes of each window. Yields between two windows after each batch; until its event is delivered, a
-        query's list is the one before the transaction.
-        """
+    def _take_dirty(self) -> list[Window]:
         dirty = list(self._dirty)
         self._dirty.clear()
-        work = 0
-        for window in dirty:
-            if work >= AT_ONCE:
-                yield
-                work = 0
-            owner = self._owners.get(window)
-            if owner is None:
-                continue
-            query, _ = owner
-            if window.plan.limit is None and len(window) > self.max_rows:
-                window.mark_broken(f"more than {self.max_rows} rows")
-            before = query.current()
-            try:
-                changes = window.commit()
-            except Exception as problem:  # noqa: BLE001 - one query is read again, whatever it is
-                outcome.disagree(window.plan.table, problem)
-                window.mark_broken(str(problem))
-            if window.invalidated:
-                self._retire(window)
-                query.stale_since = query.stale_since or outcome.committed_at
-                outcome.refresh.add(query)
-                continue
-            work += 1
-            if changes:
-                work += work_of(changes)
-                query.stage(before)
-                outcome.changed.append((query, changes))
-            if window.needs_refill:
-                outcome.refresh.add(query)
+        return dirty
+
+    def _commit(self, window: Window, outcome: Outcome) -> int:
+        """Compute the changes of ``window``; returns the cost in documents of a KiB."""
+        owner = self._owners.get(window)
+        if owner is None:
+            return 0
+        query, _ = owner
+        if window.plan.limit is None and len(window) > self.max_rows:
+            window.mark_broken(f"more than {self.max_rows} rows")
+        before = query.current()
+        try:
+            changes = window.commit()
+        except Exception as problem:  # noqa: BLE001 - one query is read again, whatever it is
+            outcome.disagree(window.plan.table, problem)
+            window.mark_broken(str(problem))
+        if window.invalidated:
+            self._retire(window)
+            query.stale_since = query.stale_since or outcome.committed_at
+            outcome.refresh.add(query)
+            return 0
+        if window.needs_refill:
+            outcome.refresh.add(query)
+        if not changes:
+            return 1
+        query.stage(before)
+        outcome.changed.append((query, changes))
+        return 1 + work_of(changes)
 
     def _already_shown(self, transaction: Transaction) -> set[Window]:
         """Windows whose snapshot shows ``transaction``; those it can no longer concern are done catching up."""

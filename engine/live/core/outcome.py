@@ -83,4 +83,7 @@ class Outcome:
 
 def work_of(changes: list[DocChange]) -> int:
     """The cost of computing or delivering ``changes``, in documents of a KiB each."""
-    return len(changes) + sum([len(change.doc) for change in changes]) // 1024
+    work = len(changes)
+    for change in changes:
+        work += len(change.doc) >> 10
+    return work
