@@ -19,8 +19,6 @@ from server.protocol import client_messages, server_messages
 from server.protocol.client_messages import (
     COLLECTION_PREFIX,
     Auth,
-    ClientMessage,
-    InvalidMessageError,
     Ping,
     PresenceUpdate,
     Publish,
@@ -28,9 +26,7 @@ from server.protocol.client_messages import (
     Subscribe,
     Unsubscribe,
 )
-from server.protocol.close_codes import CloseCode
 from server.protocol.error_codes import ErrorCode
-from server.protocol.msgpack import json_of, names_text
 from server.session.actions import (
     CancelSubscription,
     Close,
@@ -40,6 +36,7 @@ from server.session.actions import (
     SubscribeQuery,
     UpdatePresence,
 )
+from server.session.message_reader import MessageReader, Read
 from server.session.subscribe_options import (
     PresenceRejectedError,
     WrongFieldError,
@@ -49,11 +46,8 @@ from server.session.subscribe_options import (
     resume_of,
 )
 from server.session.subscriptions import ChannelRequest, LiveRequest, Request
-from server.session.token_bucket import TokenBucket
 
 __all__ = ["Greeting", "Session"]
-
-_FLOOD_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +72,13 @@ class Session:
         greeting: further fields of the first message.
     """
 
-    __slots__ = ("_bucket", "_channels", "_greeting", "_limits", "_requests", "connection_id")
+    __slots__ = ("_channels", "_greeting", "_limits", "_reader", "_requests", "connection_id")
 
     def __init__(self, connection_id: str, limits: SessionLimits, greeting: Greeting | None = None) -> None:
         self.connection_id = connection_id
         self._greeting = greeting or Greeting()
         self._limits = limits
-        self._bucket = TokenBucket(limits.message_rate)
+        self._reader = MessageReader(limits)
         self._requests: dict[str, Request] = {}
         self._channels: dict[str, ChannelRequest] = {}
 
@@ -113,56 +107,23 @@ class Session:
 
     def receive(self, data: bytes, now: float) -> list[Output]:
         """One text message arrived at ``now`` (seconds, monotonic). Never raises, for any bytes."""
-        if len(data) > self._limits.message_size:
-            return self.receive_oversized(now, data)
-        if not self._bucket.take(now):
-            return self._refused(client_messages.names_in(data))
-        return self._read(data)
+        return self._act(self._reader.text(data, now))
 
     def receive_packed(self, data: bytes, now: float) -> list[Output]:
         """One MessagePack message arrived at ``now``. Never raises, for any bytes."""
-        if not self._bucket.take(now):
-            return self._refused(client_messages.names_in(names_text(data)))
-        try:
-            text = json_of(data)
-        except InvalidMessageError as bad:
-            return [
-                server_messages.error(bad.code, f"invalid message: {bad}", client_messages.names_in(names_text(data)))
-            ]
-        if len(text) > self._limits.message_size:
-            return [self._too_large(f" as JSON ({len(text)})", client_messages.names_in(text))]
-        return self._read(text)
-
-    def _read(self, data: bytes) -> list[Output]:
-        try:
-            message = client_messages.decode(data)
-        except InvalidMessageError as bad:
-            return [server_messages.error(bad.code, f"invalid message: {bad}", client_messages.names_in(data))]
-        return self._act(message, len(data))
+        return self._act(self._reader.packed(data, now))
 
     def receive_binary(self, now: float) -> list[Output]:
         """A binary message arrived; its content does not matter."""
-        if not self._bucket.take(now):
-            return self._refused(RequestReference())
-        return [
-            server_messages.error(
-                ErrorCode.INVALID_MESSAGE,
-                "invalid message: messages are JSON in text frames, not binary",
-                RequestReference(),
-            )
-        ]
+        return self._reader.binary(now)
 
     def receive_oversized(self, now: float, data: bytes = b"") -> list[Output]:
         """A message beyond the size limit arrived. ``data``: its text, if it was kept, to name the request."""
-        if not self._bucket.take(now):
-            return self._refused(RequestReference())
-        return [self._too_large("", client_messages.names_in(data))]
+        return self._reader.oversized(now, data)
 
     def admit(self, now: float) -> list[Close] | None:
         """Count an input that is no message but costs like one (a WebSocket ping). None: it is within the limit."""
-        if self._bucket.take(now):
-            return None
-        return [Close(CloseCode.POLICY_VIOLATION, "too many messages")] if self._flooding() else []
+        return self._reader.admit(now)
 
     def accepted(
         self,
@@ -218,7 +179,10 @@ class Session:
         if isinstance(request, ChannelRequest):
             del self._channels[request.channel]
 
-    def _act(self, message: ClientMessage, size: int) -> list[Output]:
+    def _act(self, read: Read) -> list[Output]:
+        if isinstance(read, list):
+            return read
+        message, size = read
         match message:
             case Subscribe():
                 return self._subscribe(message, size)
@@ -283,21 +247,6 @@ class Session:
             return [server_messages.error(ErrorCode.NOT_FOUND, text, about)]
         self._forget(request)
         return [CancelSubscription(request), server_messages.unsubscribed(request.channel, request.named.id)]
-
-    def _too_large(self, how: str, about: RequestReference) -> bytes:
-        return server_messages.error(
-            ErrorCode.MESSAGE_TOO_LARGE, f"the message is larger than {self._limits.message_size} bytes{how}", about
-        )
-
-    def _refused(self, about: RequestReference) -> list[Output]:
-        if self._flooding():
-            return [Close(CloseCode.POLICY_VIOLATION, "too many messages")]
-        text = f"more than {self._limits.message_rate:g} messages per second; this one was not carried out"
-        return [server_messages.error(ErrorCode.RATE_LIMITED, text, about)]
-
-    def _flooding(self) -> bool:
-        # Answering each of an endless flood would cost more than the flood.
-        return self._bucket.refused > self._limits.message_rate * _FLOOD_SECONDS
 
 
 class _TooManyError(QueryRejectedError):

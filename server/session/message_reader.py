@@ -1,0 +1,94 @@
+"""What a client sends: within its rate and size, and a message of the protocol. Everything else is answered here."""
+
+from __future__ import annotations
+
+from server.ports.limits import SessionLimits
+from server.protocol import client_messages, server_messages
+from server.protocol.client_messages import ClientMessage, InvalidMessageError, RequestReference
+from server.protocol.close_codes import CloseCode
+from server.protocol.error_codes import ErrorCode
+from server.protocol.msgpack import json_of, names_text
+from server.session.actions import Close, Output
+from server.session.token_bucket import TokenBucket
+
+__all__ = ["MessageReader", "Read"]
+
+_FLOOD_SECONDS = 10
+
+Read = tuple[ClientMessage, int] | list[Output]
+"""A message and its size in bytes of JSON, or the answers to what is not a message that is carried out."""
+
+
+class MessageReader:
+    """Reads the messages of one connection. ``now`` is in seconds, monotonic. Never raises, for any bytes."""
+
+    __slots__ = ("_bucket", "_limits")
+
+    def __init__(self, limits: SessionLimits) -> None:
+        self._limits = limits
+        self._bucket = TokenBucket(limits.message_rate)
+
+    def text(self, data: bytes, now: float) -> Read:
+        """A text message arrived."""
+        if len(data) > self._limits.message_size:
+            return self.oversized(now, data)
+        if not self._bucket.take(now):
+            return self._refused(client_messages.names_in(data))
+        return _read(data)
+
+    def packed(self, data: bytes, now: float) -> Read:
+        """A MessagePack message arrived."""
+        if not self._bucket.take(now):
+            return self._refused(client_messages.names_in(names_text(data)))
+        try:
+            text = json_of(data)
+        except InvalidMessageError as bad:
+            return _invalid(bad, names_text(data))
+        if len(text) > self._limits.message_size:
+            return [self._too_large(f" as JSON ({len(text)})", client_messages.names_in(text))]
+        return _read(text)
+
+    def binary(self, now: float) -> list[Output]:
+        """A binary message arrived where texts are expected; its content does not matter."""
+        if not self._bucket.take(now):
+            return self._refused(RequestReference())
+        text = "invalid message: messages are JSON in text frames, not binary"
+        return [server_messages.error(ErrorCode.INVALID_MESSAGE, text, RequestReference())]
+
+    def oversized(self, now: float, data: bytes = b"") -> list[Output]:
+        """A message beyond the size limit arrived. ``data``: its text, if it was kept, to name the request."""
+        if not self._bucket.take(now):
+            return self._refused(RequestReference())
+        return [self._too_large("", client_messages.names_in(data))]
+
+    def admit(self, now: float) -> list[Close] | None:
+        """Count an input that is no message but costs like one (a WebSocket ping). None: it is within the limit."""
+        if self._bucket.take(now):
+            return None
+        return [Close(CloseCode.POLICY_VIOLATION, "too many messages")] if self._flooding() else []
+
+    def _too_large(self, how: str, about: RequestReference) -> bytes:
+        return server_messages.error(
+            ErrorCode.MESSAGE_TOO_LARGE, f"the message is larger than {self._limits.message_size} bytes{how}", about
+        )
+
+    def _refused(self, about: RequestReference) -> list[Output]:
+        if self._flooding():
+            return [Close(CloseCode.POLICY_VIOLATION, "too many messages")]
+        text = f"more than {self._limits.message_rate:g} messages per second; this one was not carried out"
+        return [server_messages.error(ErrorCode.RATE_LIMITED, text, about)]
+
+    def _flooding(self) -> bool:
+        # Answering each of an endless flood would cost more than the flood.
+        return self._bucket.refused > self._limits.message_rate * _FLOOD_SECONDS
+
+
+def _read(data: bytes) -> Read:
+    try:
+        return client_messages.decode(data), len(data)
+    except InvalidMessageError as bad:
+        return _invalid(bad, data)
+
+
+def _invalid(bad: InvalidMessageError, data: bytes) -> list[Output]:
+    return [server_messages.error(bad.code, f"invalid message: {bad}", client_messages.names_in(data))]
