@@ -17,18 +17,18 @@ __all__ = ["QueryRegistry"]
 class QueryRegistry:
     """The live queries that are kept, by visibility and plan key.
 
-    ``linger``: seconds that a query without subscribers is kept for the next one; then ``forget`` is called with it.
+    ``idle_ttl``: seconds that a query without subscribers is kept for the next one; then ``forget`` is called with it.
     ``room``: bytes that such queries may hold together, as estimated; beyond it the oldest one is forgotten at once.
     A query that has ended gets no new subscribers.
     """
 
-    def __init__(self, linger: float, forget: Callable[[LiveQuery], None], room: int = 64 << 20) -> None:
-        self._linger = linger
+    def __init__(self, idle_ttl: float, forget: Callable[[LiveQuery], None], room: int = 64 << 20) -> None:
+        self._idle_ttl = idle_ttl
         self._forget = forget
         self._room = room
         self._queries: dict[tuple[Visibility, str], LiveQuery] = {}
-        self._lingering: dict[LiveQuery, tuple[asyncio.TimerHandle, int]] = {}
-        self.lingering_weight = 0
+        self._idle: dict[LiveQuery, tuple[asyncio.TimerHandle, int]] = {}
+        self.idle_weight = 0
 
     def __len__(self) -> int:
         return len(self._queries)
@@ -50,34 +50,34 @@ class QueryRegistry:
         return query, False
 
     def release(self, subscription: Subscription) -> None:
-        """Remove a subscription from its query; a query without subscribers is kept for ``linger`` seconds."""
+        """Remove a subscription from its query; a query without subscribers is kept for ``idle_ttl`` seconds."""
         query = subscription.query
         query.subscriptions.pop(subscription, None)
-        if query.subscriptions or query in self._lingering or not self._is_kept(query):
+        if query.subscriptions or query in self._idle or not self._is_kept(query):
             return
         if query.ended:
             self._remove(query)
         else:
             loop = asyncio.get_running_loop()
             weight = query.weight()
-            self._lingering[query] = loop.call_later(self._linger, self._let_go, query), weight
-            self.lingering_weight += weight
-            while self.lingering_weight > self._room:
-                self._let_go(next(iter(self._lingering)))
+            self._idle[query] = loop.call_later(self._idle_ttl, self._let_go, query), weight
+            self.idle_weight += weight
+            while self.idle_weight > self._room:
+                self._let_go(next(iter(self._idle)))
 
     def close(self) -> None:
         """Cancel all timers."""
-        for handle, _ in self._lingering.values():
+        for handle, _ in self._idle.values():
             handle.cancel()
 
     def _is_kept(self, query: LiveQuery) -> bool:
         return self._queries.get((query.visibility, query.key)) is query
 
     def _wanted(self, query: LiveQuery) -> None:
-        entry = self._lingering.pop(query, None)
+        entry = self._idle.pop(query, None)
         if entry is not None:
             entry[0].cancel()
-            self.lingering_weight -= entry[1]
+            self.idle_weight -= entry[1]
 
     def _let_go(self, query: LiveQuery) -> None:
         self._forget(query)

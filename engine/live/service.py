@@ -88,7 +88,7 @@ class LiveQueries:
             apply_lock=stream.apply_lock,
             background=self._background,
         )
-        self._queries = QueryRegistry(self.settings.linger, self._refresher.forget, self.settings.linger_bytes)
+        self._queries = QueryRegistry(self.settings.idle_ttl, self._refresher.forget, self.settings.idle_bytes)
         stream.add_consumer(self)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class LiveQueries:
             "tail": len(self._stream.tail),
             "reads": self._refresher.reads,
             "plan_bytes": self._planner.weight,
-            "linger_bytes": self._queries.lingering_weight,
+            "idle_bytes": self._queries.idle_weight,
         }
 
     async def caught_up(self, position: Lsn) -> None:

@@ -11,7 +11,7 @@ __all__ = ["LiveSettings"]
 class LiveSettings:
     """Tuning.
 
-    ``linger``: seconds a query is kept after its last subscriber left; ``linger_bytes``: bytes of such queries together.
+    ``idle_ttl``: seconds a query is kept after its last subscriber left; ``idle_bytes``: bytes of such queries together.
     ``plan_bytes``: bytes of plans, and as many again of checked SQL; all three as estimated.
     ``reread_interval``: a re-read query runs at most once per this many seconds. ``clock_interval``: seconds between
     re-runs of a query that depends on the time. ``max_rows``: rows a query without limit may have; ``max_bytes``: what
@@ -24,8 +24,8 @@ class LiveSettings:
     definitions whose changes were not announced.
     """
 
-    linger: float = 15.0
-    linger_bytes: int = 32 << 20
+    idle_ttl: float = 15.0
+    idle_bytes: int = 32 << 20
     plan_bytes: int = 8 << 20
     reread_interval: float = 0.05
     clock_interval: float = 1.0

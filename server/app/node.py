@@ -220,7 +220,7 @@ class Node:
             "problems": problems,
             "queries": figures.get("queries", 0),
             "subscriptions": figures.get("subscriptions", 0),
-            "cacheBytes": figures.get("plan_bytes", 0) + figures.get("linger_bytes", 0),
+            "cacheBytes": figures.get("plan_bytes", 0) + figures.get("idle_bytes", 0),
             "channels": dict(channels.status()) if channels is not None else {},
             "connections": len(self._connections),
             "version": self._version,

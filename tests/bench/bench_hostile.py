@@ -31,7 +31,7 @@ from tests.support.clients.list_client import TABLE, slot_name, write
 from tests.support.ports import free_port
 from tests.support.servers.processes import ServerProcess, serving
 
-_LINGER = 25.0  # seconds: what lingers goes within 15 s, and freed memory goes back within some more
+_IDLE = 25.0  # seconds: idle queries go within 15 s, and freed memory goes back within some more
 _ROWS = "insert into messages select g, 'r', repeat('x', 900), g from generate_series(1, 2000) g"
 
 
@@ -196,13 +196,13 @@ async def _measure(dsn: str, kind: str, clients: int, seconds: float) -> dict[st
     ):
         good = _Good(client)
         await _attack(server, dsn, kind, clients, seconds / 2, good)
-        await good.probe(_LINGER)
+        await good.probe(_IDLE)
         good.taken()
         await good.probe(seconds)
         quiet, before = good.taken(), _resident(server)
         most = await _attack(server, dsn, kind, clients, seconds, good)
         busy = good.taken()
-        await good.probe(_LINGER)
+        await good.probe(_IDLE)
         after = _resident(server)
     row: dict[str, object] = {"kind": kind}
     for name, reference in quiet.items():

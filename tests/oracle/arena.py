@@ -162,7 +162,7 @@ async def arena(dsn: str, decoder: str, slot: str) -> AsyncIterator[Arena]:
     """Start the service over ``dsn``; everything is gone afterwards."""
     settings = FeedSettings(slot_name=slot, decoder=decoder, ephemeral=True)  # type: ignore[arg-type]
     async with Feed(dsn, settings) as feed:
-        tuning = LiveSettings(reread_interval=0.0, linger=0.0, spare_rows=2, stream_generated=decoder == "pgoutput")
+        tuning = LiveSettings(reread_interval=0.0, idle_ttl=0.0, spare_rows=2, stream_generated=decoder == "pgoutput")
         following = StreamAndLive(dsn, feed, tuning)
         await following.start()
         truth = await psycopg.AsyncConnection.connect(dsn, autocommit=True, options=connection_options())

@@ -93,14 +93,14 @@ async def test_sql_of_clients_leaves_no_cycles_that_only_the_garbage_collector_f
 
 async def test_queries_that_were_left_are_kept_warm_within_a_bound(base: str) -> None:
     room = 1 << 20
-    async with stage(base, live=replace(QUICK, linger=600.0, linger_bytes=room)) as live:
+    async with stage(base, live=replace(QUICK, idle_ttl=600.0, idle_bytes=room)) as live:
         stays = await live.follow(Query("t", {"limit": 3}, json_rows("select * from t order by id limit 3")))
         for number in range(20):
             query = Query("t", {"where": [["n", "!=", -number]]}, json_rows("select * from t order by id"))
             follower = await live.follow(query)
             await live.check(follower)
             follower.leave()
-            assert 100 * 2000 < live.live.status()["linger_bytes"] <= room
+            assert 100 * 2000 < live.live.status()["idle_bytes"] <= room
         assert live.live.status()["queries"] <= 1 + room // (100 * 2000)
         run(base, "delete from t where id = 1")
         await live.check(stays)

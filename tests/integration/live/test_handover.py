@@ -264,7 +264,7 @@ async def test_nothing_of_a_large_transaction_is_shown_before_all_of_it(
 
 async def test_a_thousand_subscribers_of_one_query_share_one_read(dsn: str) -> None:
     run(dsn, *TABLE.split(";"), "insert into accounts values (1, 1, 0)")
-    async with stage(dsn, live=LiveSettings(linger=0.0)) as play:
+    async with stage(dsn, live=LiveSettings(idle_ttl=0.0)) as play:
         before = play.live.status()["reads"]
         async with asyncio.timeout(PATIENCE):
             followers = await asyncio.gather(*(play.follow(EVERYTHING) for _ in range(1000)))
@@ -305,4 +305,4 @@ async def gone(play: Stage) -> None:
     assert not router._catching_up
     assert not router._dirty
     assert not play.live._refresher._states
-    assert not play.live._queries._lingering
+    assert not play.live._queries._idle

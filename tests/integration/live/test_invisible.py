@@ -175,7 +175,7 @@ async def test_a_node_starts_and_renews_its_lease_while_the_standby_is_away(base
     """Its own bookkeeping must not wait for a standby: the live queries would be down for as long as that is."""
     name = base.rsplit("/", 1)[1]
     run(base, f"alter database {name} set synchronous_commit = on")
-    async with stage(base, live=LiveSettings(linger=0.0), lease=3.0) as play:
+    async with stage(base, live=LiveSettings(idle_ttl=0.0), lease=3.0) as play:
         everything = await play.follow(EVERYTHING)
         with connect(base) as writer:
             writer.execute("set synchronous_commit = local")

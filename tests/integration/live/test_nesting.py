@@ -108,7 +108,7 @@ async def test_a_row_that_moves_into_a_limited_list_ends_it_if_it_is_nested_too_
 
 
 async def test_a_query_without_readers_is_not_kept_with_a_row_that_is_nested_too_deeply(base: str) -> None:
-    async with stage(base, live=replace(QUICK, linger=600.0)) as play:
+    async with stage(base, live=replace(QUICK, idle_ttl=600.0)) as play:
         for query in (WHOLE, READ):
             (await play.follow(query)).leave()
         run(base, f"update t set doc = {nested('doc', 513)} where id = 1")

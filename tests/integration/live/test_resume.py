@@ -89,7 +89,7 @@ async def back(play: Stage, gone: Follower) -> Follower:
 
 async def test_one_that_comes_back_gets_the_difference_only(database: str) -> None:
     run(database, *MAKE, "insert into item values (1, 'one'), (2, 'two')")
-    async with stage(database, live=replace(QUICK, linger=60.0)) as play:
+    async with stage(database, live=replace(QUICK, idle_ttl=60.0)) as play:
         first = await play.follow(ITEMS)
         first.leave()
         run(database, "update item set name = 'deux' where id = 2", "insert into item values (3, 'three')")
@@ -106,7 +106,7 @@ async def test_one_that_comes_back_gets_the_difference_only(database: str) -> No
 
 async def test_a_client_that_missed_nothing_receives_nothing(database: str) -> None:
     run(database, *MAKE, "insert into item values (1, 'one')")
-    async with stage(database, live=replace(QUICK, linger=60.0)) as play:
+    async with stage(database, live=replace(QUICK, idle_ttl=60.0)) as play:
         first = await play.follow(ITEMS)
         first.leave()
         again = await back(play, first)
@@ -119,7 +119,7 @@ async def test_a_client_that_missed_nothing_receives_nothing(database: str) -> N
 async def test_a_list_from_before_a_redefinition_is_not_taken_for_one_of_the_epoch_after_it(database: str) -> None:
     run(database, *MAKE, "insert into item values (1, 'one')")
     query = Query("item", {}, json_rows("select * from item order by id"))
-    async with stage(database, live=replace(QUICK, linger=60.0)) as play:
+    async with stage(database, live=replace(QUICK, idle_ttl=60.0)) as play:
         first = await play.follow(query)
         position, rows = first.position, list(first.list)
         run(database, "alter table item add column more int default 7")

@@ -27,7 +27,7 @@ from tests.support.nodes.stream_and_live import StreamAndLive
 PATIENCE = 60
 """Seconds after which a test that waits for something has failed."""
 
-QUICK = LiveSettings(reread_interval=0.0, linger=0.0, spare_rows=2)
+QUICK = LiveSettings(reread_interval=0.0, idle_ttl=0.0, spare_rows=2)
 
 
 class Follower(Client):

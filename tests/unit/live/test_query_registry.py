@@ -39,7 +39,7 @@ async def test_the_end_of_a_query_releases_its_subscriptions_and_forgets_it() ->
     play.heard.clear()
     error = SubscriptionFailedError("the table was dropped")
     query.end(7, error)
-    assert (len(play.registry), play.registry.lingering_weight, query.subscriptions) == (0, 0, {})
+    assert (len(play.registry), play.registry.idle_weight, query.subscriptions) == (0, 0, {})
     assert play.heard == [error], "the paused one hears of it when it resumes"
     second.resume()
     assert play.heard == [error, error]
@@ -59,7 +59,7 @@ async def test_a_query_that_ends_without_subscribers_is_not_given_to_the_next_on
     query.end(7, SubscriptionFailedError("the table was dropped"))
     again, is_new = play.query()
     assert is_new
-    assert (len(play.registry), play.registry.lingering_weight) == (1, 0)
+    assert (len(play.registry), play.registry.idle_weight) == (1, 0)
     play.subscribe(again).cancel()
-    assert play.registry.lingering_weight > 0
+    assert play.registry.idle_weight > 0
     play.registry.close()

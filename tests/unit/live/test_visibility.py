@@ -66,7 +66,7 @@ def plans(request: pytest.FixtureRequest) -> dict[Visibility, Plan]:
 async def test_the_registry_gives_each_visibility_a_query_of_its_own(plans: dict[Visibility, Plan]) -> None:
     assert len({plan.key for plan in plans.values()}) == 1, "they ask the same"
     assert [plan.visibility for plan in plans.values()] == list(plans)
-    registry = QueryRegistry(linger=3600.0, forget=lambda _: None)
+    registry = QueryRegistry(idle_ttl=3600.0, forget=lambda _: None)
 
     def obtain(visibility: Visibility) -> tuple[LiveQuery, bool]:
         return registry.obtain(plans[visibility], "messages", {})
