@@ -15,6 +15,7 @@ from engine.feed.settings import FeedSettings
 from engine.feed.slots import SlotBusyError, drop_own_slot
 from engine.postgres.errors import TableLockedError
 from engine.postgres.reconnecting import Database
+from engine.postgres.statements.sql_interface import schema_version
 from engine.tasks import every
 
 __all__ = ["NodeLease"]
@@ -45,7 +46,7 @@ class NodeLease:
         """Write the row, or renew its lease. Raises ``FeedError`` if the slot belongs to another node, ``psycopg.Error`` or
         ``OSError``.
         """
-        made = await self._write(self._settings.lease)
+        made = await self._write(self._settings.lease, runs=True)
         self.made = self.made or made
         self.registered = True
 
@@ -114,10 +115,10 @@ class NodeLease:
         if for_good:
             await self._remove(self._settings.node, always=True)
         else:
-            await self._write(self._settings.keep_slot)
+            await self._write(self._settings.keep_slot, runs=False)
 
-    async def _write(self, lease: float) -> bool:
-        """Write the row; returns whether it is new."""
+    async def _write(self, lease: float, *, runs: bool) -> bool:
+        """Write the row; returns whether it is new. The version stands in it only while the node runs: see ``migrate``."""
         settings = self._settings
         rows = await self._database.rows(
             "feed_node_register",
@@ -126,6 +127,7 @@ class NodeLease:
             ephemeral=settings.ephemeral,
             host=socket.gethostname(),
             pid=os.getpid(),
+            schema_version=schema_version() if runs else None,
             lease=lease,
         )
         if rows:
@@ -133,7 +135,7 @@ class NodeLease:
         owners = await self._database.rows("feed_node_owner", node=settings.node, slot=settings.slot_name)
         if owners and owners[0]["expired"]:
             await self._remove(owners[0]["id"], always=False)
-            return await self._write(lease)
+            return await self._write(lease, runs=runs)
         owner = f"node {owners[0]['id']} on {owners[0]['host']}" if owners else "another node"
         raise FeedError(f"slot {settings.slot_name} belongs to {owner}: give each node a slot name of its own")
 

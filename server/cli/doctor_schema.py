@@ -85,6 +85,8 @@ def _state(state: DatabaseState) -> Iterator[Finding]:
         )
     elif other := state.newer or state.changed:
         yield Finding("problem", other, "Install that version; this one refuses to serve and to migrate.")
+    elif state.ahead:
+        yield Finding("warn", state.ahead, "Upgrade it to that version.")
     elif (problem := not_at_this_version(state)) is not None:
         yield Finding("problem", problem, "Run `realtime migrate`.")
     else:

@@ -165,8 +165,8 @@ def serve(  # noqa: PLR0913
     if run_migrations:
         for line in migrate(database, report=_report):
             _report(line)
-    else:
-        check_served(database)
+    elif ahead := check_served(database):
+        _report(ahead)
     serve_until_stopped(settings, database, ready=lambda url: print(f"serving {url}", file=sys.stderr, flush=True))
 
 

@@ -1,9 +1,10 @@
 """Bring a database to this version: roles, numbered forward-only migrations, ``sql/schema``, then ``sql/upkeep``.
 
-All of it happens in one transaction under an advisory lock, so several nodes may start at once and a failure leaves
-the database as it was. An applied migration whose file has changed since is refused by its checksum. ``sql/schema`` is
-replaced whole if its checksum differs, and kept if not; ``sql/upkeep`` checks privileges, triggers and the publication at
-each migrate, and locks only objects that need a change.
+All of it happens in one transaction under an advisory lock, so several nodes may start at once and a failure leaves the
+database as it was. An applied migration whose file has changed since is refused by its checksum. ``sql/schema`` is
+replaced whole if its checksum differs, and kept if not. It must serve every node that runs: a migrate that would leave
+one behind is refused, and a database that a newer version has migrated is left as it is. ``sql/upkeep`` checks
+privileges, triggers and the publication at each migrate, and locks only objects that need a change.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from engine.postgres.lock_holders import session_in_words
 from engine.postgres.missing_tables import REMEDY
 from engine.postgres.statements.named_queries import folder, query
 from engine.postgres.statements.schema_objects import SCHEMA, schema_checksum, schema_files
+from engine.postgres.statements.sql_interface import oldest_served, schema_version
 from server.cli.lock_waits import LOCK_TIMEOUT, LockTimeoutError, retry_on_locks
 from server.cli.migration_state import (
     DatabaseState,
@@ -31,7 +33,6 @@ from server.cli.migration_state import (
     not_at_this_version,
     package_name,
     read_state,
-    schema_version,
 )
 
 __all__ = ["MigrationError", "check_migrated", "check_served", "migrate", "migrated_state", "wide_publications"]
@@ -52,11 +53,12 @@ _Connection = psycopg.Connection[tuple[Any, ...]]
 def migrate(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT, report: Callable[[str], None] = _log.warning) -> list[str]:
     """Migrate the database behind ``dsn``; returns the steps taken, as texts, empty if it was up to date.
 
-    ``report`` gets the process that holds a lock while the migrate waits for it. Raises ``MigrationError`` if the schema
-    ``realtime`` is another product's, if a newer version has migrated the database, or if a file fails or was changed
-    after it was applied; ``ReadOnlyDatabaseError`` if something is to be written and cannot be; ``LockTimeoutError``
-    if tables stay locked or another migrate does not end; ``psycopg.OperationalError`` if the database cannot be
-    reached or does not answer.
+    ``report`` gets the process that holds a lock while the migrate waits for it. Nothing is done if a newer version has
+    migrated the database in a way that serves this one. Raises ``MigrationError`` if the schema ``realtime`` is another
+    product's, if a newer version has migrated the database in another way, if a running node is too old for this
+    version, or if a file fails or was changed after it was applied; ``ReadOnlyDatabaseError`` if something is to be
+    written and cannot be; ``LockTimeoutError`` if tables stay locked or another migrate does not end;
+    ``psycopg.OperationalError`` if the database cannot be reached or does not answer.
     """
     return retry_on_locks(
         dsn,
@@ -77,6 +79,8 @@ def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
         state.refuse_incomplete()
         state.refuse_unreadable()
         state.refuse_other()
+        if state.ahead:
+            return [state.ahead]
         _run(connection, "the table realtime.migrations", query("migration_table"))
         _run(connection, "roles.sql", (folder("sql") / "roles.sql").read_text())
         if not state.applied:
@@ -85,6 +89,7 @@ def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
         if not state.applied:
             _run(connection, "the publication", query("publication_put_back"))
         read_state(connection).refuse_incomplete()
+        _refuse_left_behind(connection)
         _apply_schema(connection, state, notes)
         for path in sorted((folder("sql") / "upkeep").glob("*.sql")):
             _run(connection, path.name, path.read_text())
@@ -116,13 +121,14 @@ def _apply_numbered(connection: _Connection, state: DatabaseState, notes: list[s
     for path in migration_files():
         if path.stem not in state.applied:
             _run(connection, path.name, path.read_text())
-            done = [path.stem, migration_checksums()[path.stem], None, package_name()]
+            done = [path.stem, migration_checksums()[path.stem], None, package_name(), None]
             connection.execute(query("migration_record"), done)
             notes.append(f"applied {path.stem}")
 
 
 def _apply_schema(connection: _Connection, state: DatabaseState, notes: list[str]) -> None:
-    done, checksum, version = state.applied.get(SCHEMA), schema_checksum(), schema_version()
+    done, version = state.applied.get(SCHEMA), schema_version()
+    recorded = (schema_checksum(), version, oldest_served())
     if state.lost or not state.schema_current:
         for path in schema_files():
             _run(connection, path.name, path.read_text())
@@ -131,13 +137,26 @@ def _apply_schema(connection: _Connection, state: DatabaseState, notes: list[str
             notes.append(f"made again what was missing: {', '.join(state.lost)}")
     elif done is not None and done.version != version:
         notes.append(f"recorded {SCHEMA} version {version}")
-    if done is None or (done.checksum, done.version) != (checksum, version):
-        connection.execute(query("migration_record"), [SCHEMA, checksum, version, package_name()])
+    if done is None or (done.checksum, done.version, done.serves_from) != recorded:
+        connection.execute(query("migration_record"), [SCHEMA, *recorded[:2], package_name(), recorded[2]])
+
+
+def _refuse_left_behind(connection: _Connection) -> None:
+    """Raise ``MigrationError`` if a node runs that was made for functions which this version does not serve."""
+    oldest = oldest_served()
+    cursor = connection.cursor(row_factory=dict_row)
+    nodes = cursor.execute(query("migration_left_behind"), [oldest]).fetchall()
+    if nodes:
+        named = "; ".join(f"{row['id']} on {row['host']} ({SCHEMA} version {row['schema_version']})" for row in nodes)
+        raise MigrationError(
+            f"{package_name()} serves nodes of {SCHEMA} version {oldest} and later, and older ones run: {named}. Upgrade "
+            f"them to a version in between first, or stop them. A node that crashed counts until {nodes[-1]['until']}"
+        )
 
 
 def migrated_state(dsn: str) -> DatabaseState:
     """The migration state of ``dsn``'s database. Raises ``MigrationError`` if the schema is another product's, or one
-    that a newer version has migrated, or the role may not look.
+    that a newer version has migrated without serving this one, or the role may not look.
     """
     with connect_now(dsn, "realtime migrate") as connection:
         state = read_state(connection)
@@ -159,9 +178,13 @@ def check_migrated(dsn: str) -> None:
         raise MigrationError(f"database {state.database} is not migrated: run `realtime migrate`")
 
 
-def check_served(dsn: str) -> None:
-    """Raise ``MigrationError`` unless the database is at this version and clients' SQL can be run in it."""
-    if problem := not_at_this_version(migrated_state(dsn)):
+def check_served(dsn: str) -> str | None:
+    """Raise ``MigrationError`` unless the database serves this version and clients' SQL can be run in it.
+
+    Returns what there is to say of a database that a newer version has migrated.
+    """
+    state = migrated_state(dsn)
+    if problem := not_at_this_version(state):
         raise MigrationError(f"{problem}; run `realtime migrate`, or serve with --migrate")
     with connect_now(dsn, "realtime migrate") as connection:
         lost = connection.execute(query("migration_reader_lost")).fetchone()
@@ -171,6 +194,7 @@ def check_served(dsn: str) -> None:
         raise MigrationError(
             f"{what} (was the database restored into another cluster?); run `realtime migrate`, or serve with --migrate"
         )
+    return state.ahead
 
 
 def wide_publications(connection: psycopg.Connection[Any]) -> list[str]:

@@ -1,7 +1,8 @@
 """The migration state of a database: the owner of the schema ``realtime``, and the version that migrated it.
 
 ``sql/schema`` carries a number in ``sql/schema/VERSION`` beside its checksum: the checksum shows that the functions
-differ, the number which ones are later.
+differ, the number which ones are later. A newer version's functions may serve this version too
+(:mod:`engine.postgres.statements.sql_interface`): then this version runs on the database and changes nothing in it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from engine.errors import RealtimeError
 from engine.postgres.missing_tables import tables_missing
 from engine.postgres.statements.named_queries import folder, query
 from engine.postgres.statements.schema_objects import SCHEMA, lost_objects, schema_checksum
+from engine.postgres.statements.sql_interface import schema_version, too_old
 
 __all__ = [
     "DatabaseState",
@@ -29,7 +31,6 @@ __all__ = [
     "not_at_this_version",
     "package_name",
     "read_state",
-    "schema_version",
 ]
 
 
@@ -44,6 +45,7 @@ class Applied:
     checksum: str
     version: int | None
     applied_by: str | None
+    serves_from: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,9 @@ class DatabaseState:
 
     @property
     def pending(self) -> list[str]:
-        """The parts that ``migrate`` would apply, including ``sql/schema`` if it is replaced; empty: up to date."""
+        """The parts that ``migrate`` would apply, with ``sql/schema`` if it is replaced; empty: up to date, or ahead."""
+        if self.ahead:
+            return []
         return [*self.numbered, *self.lost] if self.schema_current else [*self.numbered, SCHEMA]
 
     def refuse_foreign(self) -> None:
@@ -125,13 +129,9 @@ class DatabaseState:
 
     @property
     def newer(self) -> str | None:
-        """The changes of a newer version to this database, and the version that is needed; None if there are none."""
-        known = {*migration_checksums(), SCHEMA}
-        what = {f"migration {name}": row for name, row in self.applied.items() if name not in known}
-        schema = self.applied.get(SCHEMA)
-        if schema is not None and (schema.version or 0) > schema_version():
-            what[f"{SCHEMA} version {schema.version}"] = schema
-        if not what:
+        """What a newer version changed that this one cannot use, and the version that is needed; None if it can."""
+        what = self._unknown
+        if not what or self.ahead:
             return None
         needed = [row.applied_by for row in what.values() if row.applied_by is not None]
         install = f"{needed[-1]} or later" if needed else f"the version that has {' and '.join(what)}"
@@ -139,6 +139,27 @@ class DatabaseState:
             f"the database was migrated by a newer version ({', '.join(what)}); this is {package_name()} with "
             f"{SCHEMA} version {schema_version()}: install {install}"
         )
+
+    @property
+    def ahead(self) -> str | None:
+        """The changes of a newer version that serve this one too, as a text; None if there are none, or it is too old."""
+        schema = self.applied.get(SCHEMA)
+        if not self._unknown or schema is None or too_old(schema.serves_from):
+            return None
+        return (
+            f"the database was migrated by {schema.applied_by or 'a newer version'} ({', '.join(self._unknown)}), which "
+            f"serves {SCHEMA} version {schema_version()} too: {package_name()} runs on it and leaves it as it is"
+        )
+
+    @property
+    def _unknown(self) -> dict[str, Applied]:
+        """The rows of ``realtime.migrations`` that this version cannot have written, by what they stand for."""
+        known = {*migration_checksums(), SCHEMA}
+        what = {f"migration {name}": row for name, row in self.applied.items() if name not in known}
+        schema = self.applied.get(SCHEMA)
+        if schema is not None and (schema.version or 0) > schema_version():
+            what[f"{SCHEMA} version {schema.version}"] = schema
+        return what
 
 
 def not_at_this_version(state: DatabaseState) -> str | None:
@@ -164,17 +185,11 @@ def read_state(connection: psycopg.Connection[Any]) -> DatabaseState:
         applied = {}
         if row["readable"] and recorded:
             for done in cursor.execute(query("migrations_done")).fetchall():
-                applied[str(done["name"])] = Applied(done["checksum"], done["version"], done["applied_by"])
+                applied[str(done["name"])] = Applied(*(done[column] for column in Applied.__slots__))
         lost = lost_objects(cursor.execute(query("schema_objects")).fetchall())
         state = DatabaseState(**row, applied=applied, lost=lost)
     # Objects of a pending migration are not missing.
     return replace(state, missing=missing if not (recorded and state.numbered) else ())
-
-
-@cache
-def schema_version() -> int:
-    """The number of this version's ``sql/schema``."""
-    return int((folder("sql") / "schema" / "VERSION").read_text())
 
 
 @cache

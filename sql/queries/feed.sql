@@ -130,7 +130,7 @@ left join pg_stat_replication r on r.pid = s.active_pid
 order by s.slot_name
 
 -- name: feed_node_register
--- This node is alive, and the slot is its own; made: it has a new row. No row, and nothing is written, if the slot belongs to another node.
+-- This node is alive (or was stopped: schema_version is null), and the slot is its own; made: it has a new row. No row, and nothing is written, if the slot belongs to another node.
 -- A slot that was this node's before is left to be dropped. The node's row is locked before the slot's, as it is where a node is removed.
 with locked as materialized (
   select n.id from realtime.nodes n where n.id = %(node)s for no key update
@@ -143,10 +143,10 @@ with locked as materialized (
 ), released as (
   update realtime.slots s set node = null from claimed where s.node = %(node)s and s.name <> claimed.name
 )
-insert into realtime.nodes as n (id, host, pid, lease_expires_at)
-select %(node)s, %(host)s, %(pid)s, clock_timestamp() + make_interval(secs => %(lease)s) from claimed
+insert into realtime.nodes as n (id, host, pid, schema_version, lease_expires_at)
+select %(node)s, %(host)s, %(pid)s, %(schema_version)s, clock_timestamp() + make_interval(secs => %(lease)s) from claimed
 on conflict (id) do update
-  set host = excluded.host, pid = excluded.pid,
+  set host = excluded.host, pid = excluded.pid, schema_version = excluded.schema_version,
       started_at = case when (n.host, n.pid) is distinct from (excluded.host, excluded.pid) then now() else n.started_at end,
       lease_expires_at = excluded.lease_expires_at
 returning xmax = 0 as made

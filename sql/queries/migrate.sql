@@ -36,6 +36,12 @@ begin
     comment on column realtime.migrations.version is 'of sql/schema: which functions these are; a later one replaces them, an earlier one refuses';
     comment on column realtime.migrations.applied_by is 'the version of the service that did it; null: one before versions were written down';
   end if;
+  if not exists (select from pg_catalog.pg_attribute
+                 where attrelid = 'realtime.migrations'::regclass and attname = 'serves_from' and not attisdropped) then
+    alter table realtime.migrations add column serves_from integer;
+    comment on column realtime.migrations.serves_from is
+      'of sql/schema: the oldest version whose nodes these functions and tables serve; null: only those of the same version';
+  end if;
 end
 $$
 
@@ -107,14 +113,23 @@ where n.nspname = 'realtime' and c.relkind = 'v' and not t.tgisinternal
 
 -- name: migrations_done
 -- Applied migrations and the checksums of their files, in a way that does not need the columns that came later.
-select name, checksum, (to_jsonb(m) ->> 'version')::int as version, to_jsonb(m) ->> 'applied_by' as applied_by, applied_at
+select name, checksum, (to_jsonb(m) ->> 'version')::int as version, to_jsonb(m) ->> 'applied_by' as applied_by,
+       (to_jsonb(m) ->> 'serves_from')::int as serves_from, applied_at
 from realtime.migrations m order by applied_at, name
 
 -- name: migration_record
 -- A migration has been applied, or sql/schema as a whole replaced; its checksum shows whether a later version changed it.
-insert into realtime.migrations (name, checksum, version, applied_by) values (%s, %s, %s, %s)
+insert into realtime.migrations (name, checksum, version, applied_by, serves_from) values (%s, %s, %s, %s, %s)
 on conflict (name) do update
-  set checksum = excluded.checksum, version = excluded.version, applied_by = excluded.applied_by, applied_at = now()
+  set checksum = excluded.checksum, version = excluded.version, applied_by = excluded.applied_by, serves_from = excluded.serves_from,
+      applied_at = now()
+
+-- name: migration_left_behind
+-- Running nodes of a version that the functions to come do not serve. A lease without a version is that of a node that was stopped.
+select n.id, coalesce(n.host, 'unknown host') as host, n.schema_version, n.lease_expires_at::text as until
+from realtime.nodes n
+where n.schema_version < %s and n.lease_expires_at > clock_timestamp()
+order by n.id
 
 -- name: migration_reader_lost
 -- What clients' SQL would miss: the role itself, or the privileges on an exposed table (a dump of the database has no roles, and a restore

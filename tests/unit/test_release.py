@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+INTERFACES = [str(path.relative_to(ROOT)) for path in (ROOT / "sql" / "interface").glob("*.json")]
 AUTHOR = {f"GIT_{who}_{what}": "somebody@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -31,7 +32,7 @@ def versions(folder: Path) -> set[str]:
 def clone(tmp_path: Path) -> Path:
     """A repository on ``main`` with the files of this checkout that a release touches."""
     files = ["pyproject.toml", "sdk/python/pyproject.toml", "sdk/js/package.json", "sdk/js/package-lock.json"]
-    for name in [*files, "CHANGELOG.md", ".ci/release"]:
+    for name in [*files, "CHANGELOG.md", ".ci/release", "sql/schema/VERSION", *INTERFACES]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n\n### Added\n\n- Something.\n")
@@ -50,6 +51,9 @@ def test_a_release_sets_one_version_dates_the_changelog_commits_and_tags(clone: 
     assert done.returncode == 0, done.stderr
     assert versions(clone) == {"99.1.0-rc.2"}
     assert "## [Unreleased]\n\n## [99.1.0-rc.2] - 20" in (clone / "CHANGELOG.md").read_text()
+    interface = f"sql/interface/{(ROOT / 'sql/schema/VERSION').read_text().strip()}.json"
+    named = json.loads((ROOT / interface).read_text())["release"] or "99.1.0-rc.2"
+    assert json.loads((clone / interface).read_text())["release"] == named
     assert run(clone, "git", "tag").stdout == "v99.1.0-rc.2\n"
     assert run(clone, "git", "status", "--porcelain").stdout == ""
     assert run(clone, ".ci/release", "99.1.0-rc.1").stderr == "99.1.0-rc.1 is not later than 99.1.0-rc.2\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import structlog
@@ -14,6 +14,13 @@ from engine.postgres.errors import reason
 from engine.postgres.missing_tables import tables_missing
 from engine.postgres.read_only import read_only_reason
 from engine.postgres.statements.schema_objects import SCHEMA, lost_objects, lost_trigger, schema_checksum
+from engine.postgres.statements.sql_interface import (
+    incompatibilities,
+    interface_of,
+    present_interface,
+    schema_version,
+    too_old,
+)
 
 __all__ = ["EVERY", "THOROUGH_EVERY", "SchemaWatch"]
 
@@ -90,11 +97,29 @@ class SchemaWatch:
         return f"the server's role lacks privileges: {' '.join(lacking[:_SHOWN])}{more} (all: `realtime grant`)"
 
     async def _objects(self) -> str | None:
-        """None also while another version's ``sql/schema`` is in the database: what that has is not known here."""
-        applied = {row["name"]: row["checksum"] for row in await self._store.rows("migrations_done")}
-        if applied.get(SCHEMA) != schema_checksum():
-            return None
+        applied = {row["name"]: row for row in await self._store.rows("migrations_done")}
+        here = applied.get(SCHEMA)
+        if here is None or here["checksum"] != schema_checksum():
+            return await self._other_version(here)
         if lost := lost_objects(await self._store.rows("schema_objects")):
             return f"missing in the schema realtime: {', '.join(lost)}; run `realtime migrate`"
         triggers = [lost_trigger(row) for row in await self._store.rows("doctor_triggers")]
         return f"{'; '.join(triggers)}; run `realtime migrate`" if triggers else None
+
+    async def _other_version(self, here: dict[str, Any] | None) -> str | None:
+        """Another version's ``sql/schema`` is in the database: None if it serves this version's nodes."""
+        if here is not None and (here["version"] or 0) > schema_version() and too_old(here["serves_from"]):
+            newer = here["applied_by"] or "a newer version"
+            return (
+                f"the database was migrated by {newer} ({SCHEMA} version {here['version']}), "
+                f"which does not serve this version ({SCHEMA} version {schema_version()}): upgrade this node"
+            )
+        present = present_interface(
+            await self._store.rows("interface_relations"), await self._store.rows("interface_functions")
+        )
+        if missing := incompatibilities(interface_of(schema_version()), present):
+            shown = "; ".join(missing[:_SHOWN]) + (
+                f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+            )
+            return f"the {SCHEMA} of another version does not serve this one: {shown}; upgrade this node"
+        return None

@@ -152,6 +152,7 @@ def test_a_new_table_takes_the_name_of_a_collection_whose_table_is_gone(database
     ],
 )
 def test_a_database_that_a_newer_version_migrated_is_left_alone(database: str, newer: str) -> None:
+    rows(database, "update realtime.migrations set serves_from = 2 where name = 'sql/schema'")  # too late for this one
     rows(database, newer)
     rows(database, "create or replace function realtime.epoch() returns text language sql as 'select ''newer'''")
     needed = "0099_future" if "0099" in newer else "bunbase-realtime 9.9.0 or later"

@@ -199,7 +199,7 @@ def test_a_server_that_is_neither_superuser_nor_owner_gets_by_with_the_documente
     run(db, grants)
     try:
         run(db, "set role realtime_server")
-        named(db, "feed_node_register", node="n", slot="s", ephemeral=True, host="h", pid=1, lease=60)
+        named(db, "feed_node_register", node="n", slot="s", ephemeral=True, host="h", pid=1, schema_version=1, lease=60)
         named(db, "engine_connect", id="c", node="n", user="ann", attributes="{}", transport="websocket", ip=None)
         who = {"channel": "r", "connection": "c"}
         named(db, "engine_room_lock", **who)

@@ -10,6 +10,7 @@ import pytest
 from engine.channels.db import schema_watch
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
+from engine.postgres.statements.schema_objects import schema_checksum
 from tests.support.nodes.channel_node import Node, node, run, until
 
 CHANGES = (
@@ -27,6 +28,23 @@ CHANGES = (
         "alter table realtime.messages disable trigger check_size",
         "alter table realtime.messages enable trigger check_size",
         "trigger check_size on realtime.messages is disabled",
+    ),
+)
+
+APPLIED = "update realtime.migrations set (checksum, version, serves_from, applied_by) = ({}) where name = 'sql/schema'"
+OWN = APPLIED.format(f"'{schema_checksum()}', 1, 1, 'this version'")
+LATER = APPLIED.format("'another', 2, 1, 'a later version'")
+OF_ANOTHER_VERSION = (
+    (
+        APPLIED.format("'another', 99, 98, 'bunbase-realtime 9.0'"),
+        LATER,
+        "the database was migrated by bunbase-realtime 9.0 (sql/schema version 99), which does not serve this version "
+        "(sql/schema version 1): upgrade this node",
+    ),
+    (
+        f"{LATER}; alter function realtime.kick(text, text, text) rename to gone",
+        f"{OWN}; alter function realtime.gone(text, text, text) rename to kick",
+        "does not serve this one: realtime.kick(channel text, user_id text, reason text default) is missing; upgrade",
     ),
 )
 
@@ -53,6 +71,12 @@ def named(here: Node, said: str) -> bool:
 async def test_a_lost_part_of_the_schema_is_a_problem_until_it_is_back(database: str) -> None:
     async with node(database) as here:
         await follow(database, here, CHANGES)
+
+
+@pytest.mark.usefixtures("often")
+async def test_functions_of_a_later_version_are_a_problem_if_they_do_not_serve_this_node(database: str) -> None:
+    async with node(database) as here:
+        await follow(database, here, OF_ANOTHER_VERSION)
 
 
 @pytest.mark.usefixtures("often")
