@@ -23,7 +23,9 @@ _MAX_FOUND = 10_000
 
 
 class Rooms:
-    """The rooms by name and the defaults by pattern; the longest pattern that matches counts."""
+    """The rooms by name and the defaults by pattern: the one that is the channel's name counts, else the longest that
+    matches, as in ``realtime.channel_rules()``.
+    """
 
     def __init__(self) -> None:
         self._rooms: dict[str, Row] = {}
@@ -101,7 +103,8 @@ class Rooms:
             if len(self._found) >= _MAX_FOUND:
                 self._found.clear()
             matching = [pattern for pattern in self._defaults if matches_pattern(pattern, channel)]
-            self._found[channel] = self._defaults[max(matching, key=len)] if matching else None
+            best = max(matching, key=lambda pattern: (pattern == channel, len(pattern)), default=None)
+            self._found[channel] = None if best is None else self._defaults[best]
         found = self._found[channel]
         return None if found is None else found.get(setting)
 

@@ -26,11 +26,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   from (select distinct name from unnest(names) name) n
   left join realtime.channels c on c.name = n.name
   left join lateral (
-    select * from realtime.channel_defaults d where realtime.name_matches(n.name, d.pattern) order by length(d.pattern) desc limit 1
+    select * from realtime.channel_defaults d where realtime.name_matches(n.name, d.pattern)
+    order by d.pattern = n.name desc, length(d.pattern) desc limit 1
   ) d on true
 $$;
 comment on function realtime.channel_rules(text[]) is
-  'What holds for each of these channels: its own row first, then the longest pattern of realtime.channel_defaults. available: '
+  'What holds for each of these channels: its own row first, then the pattern of realtime.channel_defaults that is the name itself, '
+  'then the longest one that matches. available: '
   'it can be subscribed to and published to; ttl and max_messages null: no limit';
 
 create or replace function realtime.name_problem(name text) returns text

@@ -75,7 +75,8 @@ begin
     return 'closed';
   elsif room is null then
     select d.dynamic, d.history into available, kept
-    from realtime.channel_defaults d where realtime.name_matches(channel, d.pattern) order by length(d.pattern) desc limit 1;
+    from realtime.channel_defaults d where realtime.name_matches(channel, d.pattern)
+    order by d.pattern = channel desc, length(d.pattern) desc limit 1;
     if not found or not available then
       return 'unknown';
     end if;

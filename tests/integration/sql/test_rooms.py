@@ -54,6 +54,22 @@ def test_a_room_is_made_changed_closed_and_made_again(db: Connection) -> None:
     assert again["created_by"] is None
 
 
+def test_the_pattern_that_is_the_name_counts_more_than_one_of_the_same_length_or_longer(db: Connection) -> None:
+    run(
+        db,
+        "insert into realtime.channel_defaults (pattern, dynamic) "
+        "values ('x', true), ('a:', true), ('abc', true), ('a:*', false), ('ab*', false)",
+    )
+    run(db, "update realtime.channel_defaults set dynamic = false where pattern = '*'")
+    rules = run(db, "select name, available from realtime.channel_rules('{x,a:,abc,y,a:b,abd}')")
+    assert {row["name"] for row in rules if row["available"]} == {"x", "a:", "abc"}
+    for channel in ("x", "a:", "abc"):
+        run(db, "select realtime.broadcast(%s, 'e', '1')", channel)
+    with pytest.raises(psycopg.Error) as refused:
+        run(db, "select realtime.broadcast('abd', 'e', '1')")
+    assert refused.value.sqlstate == "RT004"
+
+
 @pytest.mark.parametrize(
     "call",
     [
