@@ -132,7 +132,7 @@ def test_the_pattern_that_is_the_name_counts_more_than_one_of_the_same_length_or
     node = CoreNode([[], [], rows[::order], []])
     for channel in ("x", "a:", "abc"):
         node.core.rooms.check(channel)
-    for channel in ("y", "a:b", "abd"):
+    for channel in ("y", "a:b", "abx"):
         with pytest.raises(UnknownChannelError):
             node.core.rooms.check(channel)
 
