@@ -22,6 +22,8 @@ __all__ = ["ChangeLog", "Maker"]
 Maker = Callable[[bytes], Change | Message]
 """Makes the change (or message) out of its raw form."""
 
+Entry = tuple[Maker, bytes]
+
 _HEADER: Final = struct.Struct("=II")
 _ENTRY_OVERHEAD: Final = 64  # a bytes object's header and the two list slots, roughly
 _BATCH: Final = 1 << 19  # bytes written to the file at once: a few milliseconds of work
@@ -31,64 +33,43 @@ _BLOCK: Final = 1 << 20  # bytes read back at once
 class ChangeLog:
     """Append-only while the transaction arrives, then iterated any number of times, also by several at once.
 
-    In order: the head in memory, the spill file, and the tail that waits to be written to it.
+    In order: the spill, if there is one, and the entries that wait to be written to it.
 
     Args:
         memory_limit: bytes of memory after which what follows goes to the spill file.
         spill_dir: where the spill file is made; the system's temporary folder if None.
     """
 
-    __slots__ = (
-        "_count",
-        "_file",
-        "_head",
-        "_head_size",
-        "_limit",
-        "_makers",
-        "_numbers",
-        "_raws",
-        "_rows",
-        "_size",
-        "_spill_dir",
-    )
+    __slots__ = ("_limit", "_makers", "_raws", "_size", "_spill", "_spill_dir")
 
     def __init__(self, memory_limit: int, spill_dir: Path | None = None) -> None:
-        self._rows: list[Maker] = []
+        self._makers: list[Maker] = []
         self._raws: list[bytes] = []
         self._size = 0
         self._limit = memory_limit
         self._spill_dir = spill_dir
-        self._head: tuple[list[Maker], list[bytes]] = ([], [])
-        self._head_size = 0
-        self._file: IO[bytes] | None = None
-        self._makers: list[Maker] = []
-        self._numbers: dict[int, int] = {}
-        self._count = 0  # entries in the file
+        self._spill: _Spill | None = None
 
     def append(self, make: Maker, raw: bytes) -> None:
         """Add one entry. ``make(raw)`` must give an equal change each time it is called."""
-        self._rows.append(make)
+        self._makers.append(make)
         self._raws.append(raw)
         size = self._size = self._size + len(raw) + _ENTRY_OVERHEAD
         if size > self._limit:
             self._overflow()
 
-    def __del__(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
     @property
     def memory(self) -> int:
         """Bytes of memory in use, roughly."""
-        return self._head_size + self._size
+        return self._size + (0 if self._spill is None else self._spill.head_size)
 
     @property
     def spilled(self) -> bool:
         """True if a spill file is in use."""
-        return self._file is not None
+        return self._spill is not None
 
     def __len__(self) -> int:
-        return len(self._head[0]) + self._count + len(self._rows)
+        return len(self._makers) + (0 if self._spill is None else len(self._spill))
 
     def __iter__(self) -> Iterator[Change | Message]:
         for part in self._parts():
@@ -103,33 +84,59 @@ class ChangeLog:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def entries(self) -> Iterator[tuple[Maker, bytes]]:
+    def entries(self) -> Iterator[Entry]:
         """What was appended, in order."""
         return chain.from_iterable(self._parts())
 
-    def _parts(self) -> Sequence[Iterable[tuple[Maker, bytes]]]:
-        last = zip(self._rows, self._raws, strict=True)
-        if self._file is None:
-            return (last,)
-        return zip(*self._head, strict=True), self._read_back(self._file), last
+    def _parts(self) -> Sequence[Iterable[Entry]]:
+        last = zip(self._makers, self._raws, strict=True)
+        return (last,) if self._spill is None else (self._spill, last)
 
     def _overflow(self) -> None:
-        if self._file is None:
-            # Unnamed: the space is freed when the transaction is garbage (see __del__), or this process ends.
-            self._file = tempfile.TemporaryFile(prefix="realtime-", dir=self._spill_dir, buffering=0)  # noqa: SIM115
-            self._head, self._head_size = (self._rows, self._raws), self._size
-            self._rows, self._raws = [], []
+        if self._spill is None:
+            file = tempfile.TemporaryFile(prefix="realtime-", dir=self._spill_dir, buffering=0)  # noqa: SIM115
+            self._spill = _Spill(file, self._makers, self._raws, self._size)
+            self._makers, self._raws = [], []
             self._limit = _BATCH
         else:
-            batch = bytearray()
-            for make, raw in zip(self._rows, self._raws, strict=True):
-                batch += _HEADER.pack(self._number(make), len(raw))
-                batch += raw
-            _write_all(self._file, batch)
-            self._count += len(self._rows)
-            self._rows.clear()
+            self._spill.write(self._makers, self._raws)
+            self._makers.clear()
             self._raws.clear()
         self._size = 0
+
+
+class _Spill:
+    """The entries that filled the memory of a transaction, and an unnamed file with those that follow.
+
+    The space of the file is freed when this object is garbage, or the process ends.
+    """
+
+    def __init__(self, file: IO[bytes], makers: list[Maker], raws: list[bytes], head_size: int) -> None:
+        self.head_size = head_size
+        self._file = file
+        self._head = makers, raws
+        self._makers: list[Maker] = []  # of the entries in the file, by number
+        self._numbers: dict[int, int] = {}
+        self._count = 0  # entries in the file
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._head[0]) + self._count
+
+    def __iter__(self) -> Iterator[Entry]:
+        yield from zip(*self._head, strict=True)
+        yield from self._read_back()
+
+    def write(self, makers: Sequence[Maker], raws: Sequence[bytes]) -> None:
+        """Add entries to the file."""
+        batch = bytearray()
+        for make, raw in zip(makers, raws, strict=True):
+            batch += _HEADER.pack(self._number(make), len(raw))
+            batch += raw
+        _write_all(self._file, batch)
+        self._count += len(makers)
 
     def _number(self, make: Maker) -> int:
         number = self._numbers.get(id(make))
@@ -138,8 +145,8 @@ class ChangeLog:
             self._makers.append(make)  # and so kept alive: the id stays its own
         return number
 
-    def _read_back(self, file: IO[bytes]) -> Iterator[tuple[Maker, bytes]]:
-        descriptor, at, makers = file.fileno(), 0, self._makers
+    def _read_back(self) -> Iterator[Entry]:
+        descriptor, at, makers = self._file.fileno(), 0, self._makers
         rest = b""
         while block := os.pread(descriptor, _BLOCK, at):
             at += len(block)
