@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 __all__ = ["Frame", "Opened"]
 
 
@@ -15,7 +17,7 @@ class Opened(NamedTuple):
     recovered: bool | None = None
 
 
-class Frame:
+class Frame(msgspec.Struct, eq=False, gc=False):
     """One or several encoded messages. Built once, and shared by all connections that get them in the same form.
 
     Args:
@@ -26,25 +28,18 @@ class Frame:
         committed_at: when they were committed, in microseconds since 1970; None: they are no commit's effect.
         count: how many messages ``data`` holds.
         opened: the channel whose opening this announces.
+
+    ``size``: of the data, in bytes.
     """
 
-    __slots__ = ("channel", "committed_at", "count", "data", "key", "opened", "priority", "size")
+    data: bytes
+    channel: str | None = None
+    priority: int = 0
+    key: tuple[int, int] | None = None
+    committed_at: int | None = None
+    count: int = 1
+    opened: Opened | None = None
+    size: int = 0
 
-    def __init__(
-        self,
-        data: bytes,
-        channel: str | None = None,
-        priority: int = 0,
-        key: tuple[int, int] | None = None,
-        committed_at: int | None = None,
-        count: int = 1,
-        opened: Opened | None = None,
-    ) -> None:
-        self.data = data
-        self.size = len(data)
-        self.channel = channel
-        self.priority = priority
-        self.key = key
-        self.committed_at = committed_at
-        self.count = count
-        self.opened = opened
+    def __post_init__(self) -> None:
+        self.size = len(self.data)
