@@ -1,6 +1,6 @@
 """From the catalog query's JSON document to ``Catalog``: every rule about what can be followed is here.
 
-A table with a problem still has an entry, with ``Table.problem`` saying what is wrong, so that a subscriber gets that
+A table with a problem still has an entry, with ``Table.problem`` naming what is wrong, so that a subscriber gets that
 sentence and other tables are not disturbed.
 """
 
@@ -68,7 +68,7 @@ _VECTORS = frozenset({22, 30})
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """What the publication as a whole says.
+    """The publication as a whole.
 
     ``generated`` and ``listed``: the kinds of generated columns that it sends, where a table has no column list and where
     it has one that names them.
@@ -155,7 +155,7 @@ def is_bytewise(provider: str, collate: str | None, *, utf8: bool) -> bool:
 
 
 def _collation(entry: Json, encoding: str) -> Collation:
-    """What can be said about an order, in a database of this encoding."""
+    """What is known about an order, in a database of this encoding."""
     utf8, bytes_only = encoding == "UTF8", encoding == "SQL_ASCII"
     one_byte = encoding.startswith(_ONE_BYTE)
     provider = entry["provider"]

@@ -26,7 +26,7 @@ async def load_catalog(connection: psycopg.AsyncConnection[Any], *, stream_gener
     Args:
         connection: may see all of ``pg_catalog`` and the ``realtime`` schema.
         stream_generated: False if the output plugin sends no generated columns at all (wal2json), whatever the
-            publication says.
+            publication has.
 
     Raises:
         CatalogError: the description cannot be read (not migrated, no privilege) or makes no sense.

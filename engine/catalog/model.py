@@ -1,7 +1,7 @@
 """The exposed tables as the database describes them, as plain data: tables and their row layouts.
 
 A table's *layout* is the fixed order in which rows are handled everywhere: in windows, predicates, order keys and
-reads. ``layout()`` says where a streamed row carries each layout column, or that the table has changed since.
+reads. ``layout()`` gives where a streamed row carries each layout column, or that the table has changed since.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class _NotVisibleError(Exception):
 
 
 class CatalogWatcher:
-    """Loads the catalog, and says whether it has to be loaded again.
+    """Loads the catalog, and knows whether it has to be loaded again.
 
     Args:
         reader: where to load it from.
@@ -67,7 +67,7 @@ class CatalogWatcher:
         if self.failing_since is None or time.monotonic() - self.failing_since < _PASSING:
             return None
         return (
-            f"definitions cannot be read, lists may be out of date: {self.obstacle}; `realtime doctor` says what is "
+            f"definitions cannot be read, lists may be out of date: {self.obstacle}; `realtime doctor` names what is "
             "missing, `realtime migrate` makes it again and `realtime grant` gives the server's role its privileges"
         )
 

@@ -148,7 +148,7 @@ class Channels:
         self._background.spawn(self._recorder.record())  # not before the routes are known
         self._background.spawn(self._recorder.trim())
         self._recorder.wake()
-        # What committed while this node was down may have got its position from others: the table says it, not our stream.
+        # What committed while this node was down may have got its position from others: the table has it, not our stream.
         await self._stream.reached(await self._store.flushed())
         await self._recorder.recorded()
         await self._recorder.release_shown()

@@ -1,4 +1,4 @@
-"""The positions of a feed: received, delivered, handed out, confirmed. Plain state, no I/O.
+"""The positions of a feed: received, delivered, consumed, confirmed. Plain state, no I/O.
 
 Invariant: ``confirmed <= handed_out <= delivered``, so the slot never advances beyond the consumer's confirmations. After a
 discontinuity the positions restart at the new slot's, and confirmations of earlier events are ignored.

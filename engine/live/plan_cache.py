@@ -1,4 +1,4 @@
-"""Plans, kept by what was asked and what may be seen: a thousand clients opening the same query plan it once."""
+"""Plans, kept by the query and what may be seen: a thousand clients opening the same query plan it once."""
 
 from __future__ import annotations
 

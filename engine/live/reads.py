@@ -103,4 +103,4 @@ def rejection_of(error: Exception) -> QueryRejectedError:
     if isinstance(error, UNREADABLE) and not is_statements(error):
         return DatabaseUnavailableError(in_words(error))
     rejected = rejection(error) if isinstance(error, psycopg.Error) else None
-    return rejected or SubscriptionFailedError("the database failed to answer this query; the server's log says why")
+    return rejected or SubscriptionFailedError("the database failed to answer this query; see the server's log")

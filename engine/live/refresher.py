@@ -163,7 +163,7 @@ class Refresher:
             self._fail(query, state, error)
         except Exception as problem:
             log.error("query_failed", key=query.key, exc_info=problem)
-            self._fail(query, state, SubscriptionFailedError("the server failed to read this query; its log says why"))
+            self._fail(query, state, SubscriptionFailedError("the server failed to read this query; see its log"))
         finally:
             state.task = None
             self._background.changed()

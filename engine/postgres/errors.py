@@ -67,7 +67,7 @@ _SERVERS: Final = (
 )
 
 
-# Where the server says that an error was raised on purpose by a function (RAISE and ASSERT of PL/pgSQL, plpy.error, elog of
+# Where the server reports an error that a function raised on purpose (RAISE and ASSERT of PL/pgSQL, plpy.error, elog of
 # PL/Perl and PL/Tcl). Such an error has whatever SQLSTATE its author chose, so the SQLSTATE does not describe the server.
 _RAISING: Final = frozenset(
     (
@@ -113,7 +113,7 @@ def is_statements(error: BaseException) -> bool:
 
 
 def is_table_locked(error: BaseException | None) -> bool:
-    """Whether ``error`` says that the lock on a whole table was not to be had in time, not that on a row."""
+    """Whether ``error`` means that the lock on a whole table was not to be had in time, not that on a row."""
     return (
         isinstance(error, errors.LockNotAvailable)
         and not is_raised(error)
@@ -134,7 +134,7 @@ def rolled_back(error: BaseException, connection: psycopg.AsyncConnection[Any] |
     """Whether ``error`` ended one statement or transaction of ``connection`` and nothing else: the session lives, and
     nothing of the transaction is stored. Every other error leaves open whether a commit happened.
 
-    The SQLSTATE does not decide it: a trigger may raise any. A session that ends says FATAL or PANIC (docs: "Error and
+    The SQLSTATE does not decide it: a trigger may raise any. A session that ends reports FATAL or PANIC (docs: "Error and
     Notice Message Fields"), and errors of the driver itself have no severity.
     """
     return (
@@ -185,7 +185,7 @@ def in_words(error: BaseException) -> str:
 
 def reason(error: psycopg.Error) -> str:
     """The error message, on one line. Its detail names the encoding that lacks a character."""
-    said = error.diag.message_primary or str(error).strip()
+    message = error.diag.message_primary or str(error).strip()
     if isinstance(error, psycopg.errors.UntranslatableCharacter) and error.diag.message_detail:
-        said = f"{said}: {error.diag.message_detail}"
-    return said
+        message = f"{message}: {error.diag.message_detail}"
+    return message

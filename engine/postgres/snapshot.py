@@ -22,7 +22,7 @@ class Snapshot:
     """A parsed ``pg_snapshot`` with 64-bit transaction ids.
 
     ``position`` is a WAL position read after the snapshot was taken: every transaction the snapshot shows committed
-    before it, so once the stream is past ``position`` the snapshot has nothing more to say.
+    before it, so once the stream is past ``position`` the snapshot decides nothing more.
     """
 
     xmin: int

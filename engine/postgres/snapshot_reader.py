@@ -138,12 +138,12 @@ class Reader:
             except psycopg.errors.LockNotAvailable as error:
                 raise TableLockedError(await self._note_locks(tables, str(error))) from error
 
-    async def _note_locks(self, tables: Set[int], said: str) -> str:
+    async def _note_locks(self, tables: Set[int], message: str) -> str:
         """Remember which of ``tables`` are locked; returns by whom, in words."""
         async with self._pool.connection() as connection:
             held = await holders_of(connection, tables, BLOCKS_READS)
         self.lanes.lock(row["root"] for row in held)
-        return "; ".join(map(holder_in_words, held)) or said.strip()
+        return "; ".join(map(holder_in_words, held)) or message.strip()
 
     async def snapshot(self, *, whole: bool = False) -> Snapshot:
         """What a query that starts now would see.

@@ -158,7 +158,7 @@ async def _plan_sql(
 ) -> IncrementalPlan | ReReadPlan:
     unknown = sorted(str(key) for key in spec if key not in ("sql", "params"))
     if unknown:
-        raise InvalidQueryError(f'an SQL query has only "sql" and "params", not {unknown[0]!r}; say it in the SQL')
+        raise InvalidQueryError(f'an SQL query has only "sql" and "params", not {unknown[0]!r}; write it in the SQL')
     sql = spec["sql"]
     if not isinstance(sql, str):
         raise InvalidQueryError(f'"sql" must be a string, not {type(sql).__name__}')

@@ -1,6 +1,6 @@
 """Values from PostgreSQL's text output: equality, order and JSON exactly as PostgreSQL has them, per type.
 
-``column_codec`` says what can be done with a column's values; ``nested`` reads arrays and composites.
+``column_codec`` returns what can be done with a column's values; ``nested`` reads arrays and composites.
 """
 
 from engine.values.codec import Codec, codec_for, column_codec

@@ -21,7 +21,7 @@ __all__ = ["Codec", "codec_for", "column_codec"]
 class Codec:
     """What is known of a type (and collation); every function takes text that is not null.
 
-    ``equal``: hashable, equal exactly if PostgreSQL's ``=`` says so. ``sort`` and ``descend``: keys in the type's btree
+    ``equal``: hashable, equal exactly if PostgreSQL's ``=`` holds. ``sort`` and ``descend``: keys in the type's btree
     order and its reverse. ``json``: the value in a document. None: not reproducible. The functions raise ``LookupError``
     or ``ValueError`` for text that is not of the type (as when an enum label is newer than the catalog).
     """

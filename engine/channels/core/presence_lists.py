@@ -77,7 +77,7 @@ class _User:
     def speaks(self) -> PresenceRow:
         """The row that is shown: of the connections that are there, the one that was changed last.
 
-        By what the rows say, as ``realtime.presence_now`` does: the order in which they came is lost when they are read.
+        By the rows alone, as ``realtime.presence_now`` does: the order in which they came is lost when they are read.
         """
         return max(self.rows.values(), key=lambda row: (row.left_at is None, row.updated_at, row.connection_id))
 

@@ -69,10 +69,10 @@ class SchemaWatch:
                 problem = await self._read_only() or await self._privileges() or await self._objects()
                 self._looks_until_thorough = round(THOROUGH_EVERY / EVERY)
         except UnavailableError as error:
-            log.debug("schema_not_looked_at", error=str(error).strip())  # the feed says that the database is away
+            log.debug("schema_not_looked_at", error=str(error).strip())  # the feed reports that the database is away
             return
         except psycopg.Error as error:
-            problem = f"the schema realtime cannot be looked at ({reason(error)}): `realtime doctor` says what to do"
+            problem = f"the schema realtime cannot be looked at ({reason(error)}): `realtime doctor` has the remedy"
         if problem is not None and problem != self.problem:
             log.error("schema_incomplete", reason=problem)
         self.problem = problem

@@ -39,7 +39,7 @@ _MAX_PRESENCE = 8192  # bytes of JSON, as PostgreSQL prints it, that updates can
 
 
 def split_presence(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], bool | None]:
-    """What a client says of itself as metadata, state, and whether it says that it is typing (None: it does not say).
+    """What a client sets as its metadata and state, and whether it is typing (None: it did not set that).
 
     ``name``, ``avatar`` and everything in ``metadata`` are metadata, the rest is state. Raises ``PresenceRefusedError``.
     """

@@ -42,7 +42,7 @@ class Runner(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
+class _Write:
     name: str
     parameters: dict[str, object]
     done: asyncio.Future[Rows]
@@ -61,7 +61,7 @@ class WriteBatcher:
     def __init__(self, runner: Runner, locked: LockedQueries) -> None:
         self._runner = runner
         self._locked = locked
-        self._waiting: list[_Asked] = []
+        self._waiting: list[_Write] = []
         self._task: asyncio.Task[None] | None = None
 
     async def rows(self, name: str, **parameters: object) -> Rows:
@@ -70,52 +70,52 @@ class WriteBatcher:
         Raises ``UnavailableError`` at once for a query that has just met a locked table.
         """
         self._locked.check(name)
-        asked = _Asked(name, parameters, asyncio.get_running_loop().create_future())
-        self._waiting.append(asked)
+        write = _Write(name, parameters, asyncio.get_running_loop().create_future())
+        self._waiting.append(write)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
-        return await asked.done
+        return await write.done
 
     async def _run(self) -> None:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:_MAX_STATEMENTS], self._waiting[_MAX_STATEMENTS:]
-                await self._commit([asked for asked in batch if not asked.done.done()])
+                await self._commit([write for write in batch if not write.done.done()])
         finally:
             self._task = None
 
-    async def _commit(self, batch: list[_Asked]) -> None:
+    async def _commit(self, batch: list[_Write]) -> None:
         results: list[Rows] | None = None
         if len(batch) > 1:
-            batch.sort(key=lambda asked: asked.order)
+            batch.sort(key=lambda write: write.order)
             with contextlib.suppress(psycopg.Error, UnavailableError):  # whose fault it was is found below
                 results = await self._runner.attempt(partial(_write, batch))
         if results is None:
-            for asked in batch:
-                await self._alone(asked)
+            for write in batch:
+                await self._alone(write)
             return
-        self._locked.passed({asked.name for asked in batch})
-        for asked, rows in zip(batch, results, strict=True):
-            if not asked.done.done():
-                asked.done.set_result(rows)
+        self._locked.passed({write.name for write in batch})
+        for write, rows in zip(batch, results, strict=True):
+            if not write.done.done():
+                write.done.set_result(rows)
 
-    async def _alone(self, asked: _Asked) -> None:
+    async def _alone(self, write: _Write) -> None:
         try:
-            rows = await self._runner.rows(asked.name, **asked.parameters)
+            rows = await self._runner.rows(write.name, **write.parameters)
         except Exception as error:  # noqa: BLE001 - the caller's, whatever it is
-            if not asked.done.done():
-                asked.done.set_exception(error)
+            if not write.done.done():
+                write.done.set_exception(error)
         else:
-            if not asked.done.done():
-                asked.done.set_result(rows)
+            if not write.done.done():
+                write.done.set_result(rows)
 
 
-async def _write(batch: list[_Asked], connection: Connection) -> list[Rows] | None:
+async def _write(batch: list[_Write], connection: Connection) -> list[Rows] | None:
     """The rows of each; None if a lock was not to be had at once."""
     try:
         async with connection.pipeline(), connection.transaction():
             await connection.execute(query("engine_impatient").encode())
-            cursors = [await connection.execute(query(asked.name).encode(), asked.parameters) for asked in batch]
+            cursors = [await connection.execute(query(write.name).encode(), write.parameters) for write in batch]
     except psycopg.errors.LockNotAvailable:
         return None
     return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]

@@ -1,4 +1,4 @@
-"""Reads the past of a channel: rows with their positions, and what can be said of a position a client resumes from."""
+"""Reads the past of a channel: rows with their positions, and what is known of a position a client resumes from."""
 
 from __future__ import annotations
 

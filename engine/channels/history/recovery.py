@@ -11,7 +11,7 @@ Theory of operation. Channels are *synced* (rooms, presence and routes are those
 - recovering: ``recover`` checks the epoch (another one ends all subscriptions), gives transactions that no node has recorded
   a position, reads rooms, presence and routes again, and sends each channel's waiting subscriptions what they miss. What
   fails is repeated. New subscriptions wait.
-- recovering -> recovering: another discontinuity. ``_generation`` tells the older recovery to stop; the new one begins at
+- recovering -> recovering: another discontinuity. ``_generation`` stops the older recovery; the new one begins at
   the older one's position.
 - recovering -> synced: all channels have caught up.
 """
@@ -179,7 +179,7 @@ class HandOver:
         return self._resume
 
     async def recover(self, position: Lsn, resume: Lsn) -> None:
-        """Recover as the module says; subscribers catch up from ``resume``. Returns early if the stream is interrupted
+        """Recover as the module describes; subscribers catch up from ``resume``. Returns early if the stream is interrupted
         meanwhile: the next recovery completes it.
         """
         generation = self._generation

@@ -112,7 +112,7 @@ class ConnectionRegistry:
         return row["incarnation"], set(row["ids"])
 
     def closed(self, connection_id: str) -> None:
-        """The connection broke. Its row stays this node's until the stream says that it is deleted."""
+        """The connection broke. Its row stays this node's until the stream shows that it is deleted."""
         self._clients.pop(connection_id, None)
 
     # -- from the stream -------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ timeout of each channel, so that its client may resume. The deadlines are in the
   ``_GRACE`` to remove it first.
 
 :meth:`PresenceSweeper.run` is the only clock: it waits until a key is open, asks the database, and waits for as long as the
-database says.
+database returns.
 """
 
 from __future__ import annotations

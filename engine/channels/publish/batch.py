@@ -20,7 +20,7 @@ __all__ = ["Waiting", "columns", "note", "refusal", "storable"]
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A message that has been handed in.
+    """A message that has been submitted.
 
     Attributes:
         number: its place in the order of the calls.
@@ -30,7 +30,7 @@ class Waiting:
         lost: how often it was committed and then neither in the stream nor in the tables.
         cut: how often the connection ended while it was being written; ``alone``: how often when nothing else was.
         give_up_at: until when (the loop's time) to wait for another transaction that claims the same id.
-        since: when it was handed in (the loop's time).
+        since: when it was submitted (the loop's time).
     """
 
     publication: Publication
@@ -83,7 +83,7 @@ def note(waiting: Waiting) -> str:
     ).decode()
 
 
-# Classes of SQLSTATE with which a trigger says "not now" (connection, rollback, resources, state, intervention, system).
+# Classes of SQLSTATE with which a trigger refuses for now (connection, rollback, resources, state, intervention, system).
 _NOT_NOW = frozenset(("08", "40", "53", "55", "57", "58"))
 
 

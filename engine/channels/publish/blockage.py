@@ -35,7 +35,7 @@ class Blockage:
 
     def __init__(self, locks: TableLocks, batch: int, retry: float) -> None:
         self.problem: str | None = None
-        """What is in the way, in words, once it is worth saying; None also for what ``locks`` names."""
+        """What is in the way, in words, once it lasts; None also for what ``locks`` names."""
         self._locks = locks
         self._batch = batch
         self._retry = retry

@@ -121,7 +121,7 @@ class PublishSession:
         return parse_lsn((await self.ask("engine_flush", prefix=HEARTBEAT_PREFIX))[0]["position"])
 
     async def lose(self) -> dict[str, object]:
-        """Hang up, and return what tells the backend, which may still be at work."""
+        """Hang up, and return what identifies the backend, which may still be at work."""
         old, self._backend = self._backend, {}
         await self.hang_up()
         return old

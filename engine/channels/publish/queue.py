@@ -1,4 +1,4 @@
-"""The messages that clients have handed in and that have no answer yet: places, order, answers. No I/O.
+"""The messages that clients have submitted and that have no answer yet: places, order, answers. No I/O.
 
 A message is *open* from being sent to the database until it is answered or put back to be written again. Each message that
 was let in is answered once, and its place is given to the one that waits first.

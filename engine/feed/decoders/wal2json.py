@@ -98,8 +98,8 @@ class Wal2JsonDecoder:
         self._log: ChangeLog | None = None
         self._exact_numbers = False
         self._ddl_announced = True
-        self._asked: bytes = b""
-        self._asked_for: tuple[bytes, ...] = ()
+        self._requested: bytes = b""
+        self._requested_names: tuple[bytes, ...] = ()
 
     def options(self) -> Sequence[dict[str, str]]:
         """With numbers as strings (wal2json 2.6 and later: distinguishes NaN from NULL), else without."""
@@ -125,14 +125,14 @@ class Wal2JsonDecoder:
 
     def provide(self, need: RelationNeededError, found: TableDescription | None) -> None:
         """Store the catalog's description; the layout that was requested is then used unchanged."""
-        before = self._tables.get(self._asked)
-        forgiven = frozenset((self._asked_for,)) | (before.forgiven if before else frozenset())
+        before = self._tables.get(self._requested)
+        forgiven = frozenset((self._requested_names,)) | (before.forgiven if before else frozenset())
         if found is not None:
             known = self._relations.setdefault(found.relation.oid, found.relation)
             if known != found.relation:
                 known = self._relations[known.oid] = found.relation
             found = TableDescription(known, found.partition, found.full)
-        self._tables[self._asked] = None if found is None else _Table(found, forgiven)
+        self._tables[self._requested] = None if found is None else _Table(found, forgiven)
 
     def reset(self) -> None:
         """Drop the descriptions: the catalog may have changed while there was no stream."""
@@ -192,7 +192,7 @@ class Wal2JsonDecoder:
         return make
 
     def _ask(self, key: bytes, names: tuple[bytes, ...]) -> None:
-        self._asked, self._asked_for = key, names
+        self._requested, self._requested_names = key, names
         name = _decode_table(b"{" + key[1:] + b"}")
         raise RelationNeededError(name.schema, name.table)
 

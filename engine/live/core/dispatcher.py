@@ -2,7 +2,7 @@
 
 The dispatcher owns the tables with their windows and the re-read queries' dependencies. It processes each transaction once,
 in commit order, and returns an :class:`Outcome`: events to deliver, windows to read again, queries to re-run, definitions to
-reload. Results of reads are handed over between transactions, never inside one, joined to the stream by the transaction
+reload. Results of reads are applied between transactions, never inside one, joined to the stream by the transaction
 tail.
 """
 
@@ -73,7 +73,7 @@ class Dispatcher:
     def process(self, transaction: Transaction) -> Generator[None, None, Outcome]:
         """Apply ``transaction``; returns its outcome. Yields between batches, so that other tasks can run.
 
-        Until the iterator ends no read may be handed over, and no event is delivered: a query's list is the one before the
+        Until the iterator ends no read may be applied, and no event is delivered: a query's list is the one before the
         transaction.
         """
         outcome = Outcome(committed_at=transaction.commit_time)

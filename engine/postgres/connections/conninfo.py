@@ -1,4 +1,4 @@
-"""What a connection string and our own parameters give libpq together, and what they say: address and time limits."""
+"""What a connection string and our own parameters give libpq together, and what they contain: address and time limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.postgres.connections.session_settings import SESSION_SETTINGS, conne
 __all__ = ["CONNECT_TIMEOUT", "address", "answer_timeout", "connect_timeout", "parameters"]
 
 CONNECT_TIMEOUT: Final = 10
-"""Seconds after which an attempt to connect is given up, unless the DSN or ``PGCONNECT_TIMEOUT`` says otherwise."""
+"""Seconds after which an attempt to connect is given up, unless the DSN or ``PGCONNECT_TIMEOUT`` sets another time."""
 
 _DEFAULTS: Final = {
     "keepalives_idle": 10,
@@ -36,12 +36,12 @@ def parameters(
 
     Raises ``psycopg.ProgrammingError`` if ``dsn`` is no connection string.
     """
-    said = conninfo_to_dict(dsn)
-    more: dict[str, Any] = {key: value for key, value in _DEFAULTS.items() if key not in said}
-    if "connect_timeout" not in said and "PGCONNECT_TIMEOUT" not in os.environ:
+    parameters = conninfo_to_dict(dsn)
+    more: dict[str, Any] = {key: value for key, value in _DEFAULTS.items() if key not in parameters}
+    if "connect_timeout" not in parameters and "PGCONNECT_TIMEOUT" not in os.environ:
         more["connect_timeout"] = CONNECT_TIMEOUT
     if not pooled:
-        own = str(said.get("options") or "")
+        own = str(parameters.get("options") or "")
         more["options"] = f"{own} {connection_options(**(settings or {}))}".lstrip()
     more["application_name"] = name
     more["client_encoding"] = SESSION_SETTINGS["client_encoding"]  # PGCLIENTENCODING would override the options
@@ -55,9 +55,9 @@ def answer_timeout(dsn: str) -> float:
 
 def address(dsn: str) -> str:
     """Where ``dsn`` leads to, in words, without its password."""
-    said = conninfo_to_dict(dsn)
-    host = said.get("hostaddr") or said.get("host") or os.environ.get("PGHOST") or "the local socket"
-    port = said.get("port") or os.environ.get("PGPORT") or "5432"
+    parameters = conninfo_to_dict(dsn)
+    host = parameters.get("hostaddr") or parameters.get("host") or os.environ.get("PGHOST") or "the local socket"
+    port = parameters.get("port") or os.environ.get("PGPORT") or "5432"
     return f"{host} port {port}"
 
 

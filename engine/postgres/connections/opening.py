@@ -1,7 +1,7 @@
 """How every connection of ours is opened: the feed's, the walsender's, those of pools, and those of the command line.
 
 Each starts with :data:`engine.postgres.connections.session_settings.SESSION_SETTINGS`, gives up on a server that accepts it
-and stays silent, and notices a server whose machine is down. What the DSN says (``connect_timeout``, ``keepalives_idle``,
+and stays silent, and notices a server whose machine is down. What the DSN sets (``connect_timeout``, ``keepalives_idle``,
 its own ``options``) is kept.
 
 TCP notices a machine that is down, but not a proxy or an address translation on the way that has forgotten the connection.
@@ -31,7 +31,7 @@ __all__ = ["CommandConnection", "Connection", "PooledConnection", "UnansweredErr
 
 Row = TypeVar("Row")
 
-_WORD_AFTER: Final = 2.0  # seconds without an answer after which the log says what is waited for
+_WORD_AFTER: Final = 2.0  # seconds without an answer after which the log has what is waited for
 _TRANSACTION_TIMEOUT_SINCE: Final = 170000
 # RESET ROLE behind the session's user: it brings back a role that ALTER ROLE … SET role gives to each session.
 _UNDO: Final = b"reset session authorization; reset role; reset all; unlisten *; close all; discard temp"
@@ -140,7 +140,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
 
 
 class Connection(PooledConnection[Row]):
-    """An asynchronous connection that is opened as the module says, also by a pool."""
+    """An asynchronous connection that is opened as the module describes, also by a pool."""
 
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:

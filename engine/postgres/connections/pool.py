@@ -4,7 +4,7 @@ A connection can die without a word: a proxy or firewall on the way has forgotte
 server ends a statement after ``limit`` seconds, so whatever is not answered some seconds later never will be: the connection
 is closed, and the caller gets an ``OperationalError`` as in any outage, and tries again. Mostly it is found dead sooner (see
 :mod:`engine.postgres.connections.lifeline`). One dead connection is not alone: the idle ones are replaced, too. One that
-has been idle is looked at before it is handed out.
+has been idle is looked at before it is lent out.
 
 A pool may lead through a pooler that gives each *transaction* another session (PgBouncer's ``pool_mode = transaction``).
 Then nothing may rest on the session: our settings are set anew in each transaction, and no statement stays prepared.
@@ -32,7 +32,7 @@ from engine.tasks import end
 __all__ = ["LOCK_TIMEOUT", "Pool"]
 
 LOCK_TIMEOUT: Final = 2.0
-"""Seconds for which a statement waits for a lock, unless the pool's settings say otherwise: a connection that waits for
+"""Seconds for which a statement waits for a lock, unless the pool's settings have another time: a connection that waits for
 longer is missed by statements that need other tables, and a client that waits can be answered.
 """
 
@@ -65,7 +65,7 @@ class Pool:
         silent: called when a connection has died without a word.
         restored: statements run over it that may fire triggers of others: what these leave in a session is undone after each
             use. Through a pooler that is the pooler's affair.
-        fresh: seconds after its last answer from which on a connection is looked at before it is handed out.
+        fresh: seconds after its last answer from which on a connection is looked at before it is lent out.
         more: for psycopg, of each connection.
     """
 
@@ -212,7 +212,7 @@ class Pool:
                 yield connection
 
     async def _look(self, connection: _Own) -> None:
-        """Raise unless ``connection``, which is about to be handed out, works."""
+        """Raise unless ``connection``, which is about to be lent out, works."""
         if asyncio.get_running_loop().time() - connection.answered < self._fresh:
             return
         connection.answer_timeout = self._limit + _MARGIN if self._pooled else self._quick
@@ -283,7 +283,7 @@ class Pool:
             await self._configure(connection)
 
     async def _again(self, pool: AsyncConnectionPool[Any]) -> None:
-        self._no_more = f"no connection to the database can be made ({pool.name}); the log says why"
+        self._no_more = f"no connection to the database can be made ({pool.name}); see the log"
         self._spawn(pool.check())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

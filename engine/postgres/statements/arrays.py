@@ -11,7 +11,7 @@ __all__ = ["plain_array", "text_array"]
 
 
 def text_array(values: Iterable[str | None]) -> str:
-    """A ``text[]``, to be cast in the statement. Quoting as "Array Input and Output Syntax" says."""
+    """A ``text[]``, to be cast in the statement. Quoting as in "Array Input and Output Syntax"."""
     return (
         "{"
         + ",".join(

@@ -38,7 +38,7 @@ def _describe(pgconn: PGconn, sql: bytes, settings: Sequence[Setting]) -> Any:
         results += yield from generators.fetch_many(pgconn)
     yield from generators.fetch_many(pgconn)  # that of the sync
     pgconn.exit_pipeline_mode()
-    for result in results:  # the first that failed says why; what came after it was not looked at
+    for result in results:  # the first that failed has the reason; what came after it was not looked at
         if result.status in (ExecStatus.FATAL_ERROR, ExecStatus.EMPTY_QUERY):
             raise psycopg.errors.error_from_result(result)
     return results[-1]

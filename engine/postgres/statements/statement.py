@@ -31,7 +31,7 @@ class Statement:
     """SQL with ``$1``-style parameters, bound as text of unknown type unless the SQL casts them.
 
     ``as_reader``: must run as role ``realtime_reader`` (clients' own SQL), so that Postgres itself checks privileges.
-    ``by_path``: names are found where the operator's search path says, also by functions of types that are not built in;
+    ``by_path``: names are resolved by the operator's search path, also by functions of types that are not built in;
     otherwise in ``pg_catalog`` only. Clients' own SQL always is.
     ``origin``: what it must have read for its rows to be used.
     ``types``: of its columns, as SQL names them; used of what runs as ``realtime_reader`` only.

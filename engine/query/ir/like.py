@@ -2,7 +2,7 @@
 
 Between two ``%`` the leftmost place of a segment is always a right choice, so nothing is ever taken back. A segment of
 letters alone is found by ``str.find``, which is linear. One with ``_`` is found bit-parallel (the shift-and method): for
-each letter a row of bits says where in the text it stands, and the places of the segment are the conjunction of those
+each letter a row of bits marks where in the text it stands, and the places of the segment are the conjunction of those
 rows, shifted. The text is looked at in windows that grow, so a segment costs its length times the machine words up to
 where it is found. Patterns are bounded by :data:`MAX_PATTERN`; a match is a bounded number of passes over the text.
 Rows are the text's, so all patterns that are matched against one :class:`Text` share them.

@@ -98,7 +98,7 @@ def _visible_key(table: Table) -> list[Column]:
 
 
 def _key_outputs(checked: CheckedSql) -> list[str] | None:
-    """Output columns that tell the rows apart; [] for a single row; None if there are none."""
+    """Output columns that identify the rows; [] for a single row; None if there are none."""
     select = checked.select
     if isinstance(select, exp.Select) and not any(item.is_star for item in select.expressions):
         group = select.args.get("group")

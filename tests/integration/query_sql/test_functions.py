@@ -81,7 +81,7 @@ BY_WAY_OF_OTHERS = [
     ("select by_table(n) as p, id from messages", "by_table.., which reads tables"),
     ("select by_session() as p, id from messages", "by_session.., which reads the session"),
     ("select by_name(body) as p, id from messages", "by_name.., which names objects"),
-    ("select by_type(n) as p, id from messages", "by_type.* cannot tell what it calls"),
+    ("select by_type(n) as p, id from messages", "by_type.* does not know what it calls"),
     ("select by_block() as p, id from messages", r"GRANT EXECUTE ON FUNCTION by_block\(\) TO realtime_reader"),
     ("select by_vouched_default() as p, id from messages", "volatile function sesame.*by_vouched_default"),
     ("select body::guarded as p, id from messages", "volatile function sesame"),

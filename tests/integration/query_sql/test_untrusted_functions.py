@@ -118,7 +118,7 @@ async def test_bodies_that_other_settings_would_give_another_meaning_are_not_loo
 async def test_a_function_of_another_owner_in_an_extension_is_not_vouched_for_by_it(stage: Stage) -> None:
     stage.as_mallory(EVIL.format(name="mal.evil"), "create extension citext schema mal")
     stage.as_mallory("alter extension citext add function mal.evil(text)")
-    with pytest.raises(InvalidQueryError, match=r"evil\(\), of which PostgreSQL cannot tell"):
+    with pytest.raises(InvalidQueryError, match=r"evil\(\), of which PostgreSQL does not know"):
         await stage.plan("mal.evil(v)")
     assert await stage.plan("mal.citext_cmp(v::mal.citext, 'x'::mal.citext)")
 

@@ -77,7 +77,7 @@ class Subscription:
         self.recovered: bool | None = None
         self.joined = False  # has a presence row
         self.waiting = False  # its past is being read (again): live messages are left to that read
-        self.last = (0, 0)  # position of the last message handed over
+        self.last = (0, 0)  # position of the last message delivered
         self._deliver = deliver
         self._deliver_block = deliver_block
         self._position = position

@@ -27,7 +27,7 @@ _CONDITION: Final = 30  # steps, as long as looking at so many bytes takes
 
 
 def canonical_key(value: object) -> bytes | None:
-    """JSON that is the same for two values exactly if jsonb's ``=`` says that they are equal; None: equal to nothing.
+    """JSON that is the same for two values exactly if jsonb's ``=`` holds for them; None: equal to nothing.
 
     Numbers have to be canonical. Equal to nothing is what is nested too deeply to be written, for no literal is nested so
     deeply, and text that PostgreSQL cannot hold. Bytes, and not numbers or tuples of them, because their hashes are

@@ -219,7 +219,7 @@ def _any(tests: list[Test]) -> Test:
 
 
 def _decided_by(decisive: bool, tests: list[Test]) -> Test:
-    """The first test that says ``decisive`` decides; else one that does not know leaves the whole not known."""
+    """The first test that returns ``decisive`` decides; else one that does not know leaves the whole not known."""
 
     def together(document: Document) -> Truth:
         truth: Truth = not decisive

@@ -11,8 +11,8 @@ class Mutes:
     """One user's preferences. Looked up by (channel, event), (channel), (event), (all), in this order.
 
     ``active``: there are any. The stream's changes are applied in place. Those that come while the rows are being read are
-    applied to what was read, again if it had them: they say what a row is, not how it differs, so once the stream has
-    passed all that was read, this is what the stream's position says.
+    applied to what was read, again if it had them: they are what a row is, not how it differs, so once the stream has
+    passed all that was read, this is the state at the stream's position.
     """
 
     __slots__ = ("_changed", "_rows", "active")

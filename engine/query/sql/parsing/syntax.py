@@ -20,13 +20,13 @@ from engine.query.sql.parsing.lexer import MAX_DEPTH, Token, identifier
 __all__ = ["Reference", "Syntax", "detach", "name_of", "only_args", "parse", "references"]
 
 _STARTS = ("select", "with", "values", "table")
-# sqlglot says on its logger that it falls back to an opaque command; we refuse those anyway.
+# sqlglot reports on its logger that it falls back to an opaque command; we refuse those anyway.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
-    """``tree``: None if sqlglot cannot read the statement, then ``error`` says where it stopped."""
+    """``tree``: None if sqlglot cannot read the statement, then ``error`` has where it stopped."""
 
     tree: exp.Query | None
     error: str = ""
@@ -112,7 +112,7 @@ def name_of(node: exp.Expr | None) -> str:
 
 
 def only_args(node: exp.Expr, *allowed: str) -> bool:
-    """True if nothing but ``allowed`` is said in ``node``."""
+    """True if ``node`` has nothing but ``allowed``."""
     return all(not value or name in allowed for name, value in node.args.items())
 
 

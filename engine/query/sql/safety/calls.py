@@ -17,12 +17,12 @@ from engine.errors import InvalidQueryError
 from engine.query.sql.safety.functions import Function, Opaque, names_objects, problem_of
 from engine.query.sql.safety.references import Tree, read_tree
 
-__all__ = ["Asked", "CallTree"]
+__all__ = ["CallTree", "CatalogQuery"]
 
 _MAX_OWN = 200
 _SEEN_THROUGH = frozenset({"c", "internal"})  # written by who administers the server; they call nothing by name
 
-Asked = tuple[str, Mapping[str, object]]
+CatalogQuery = tuple[str, Mapping[str, object]]
 """A named query and its values."""
 Rows = Callable[..., Awaitable[list[list[Any]]]]
 Analyse = Callable[[str], Awaitable["str | None"]]
@@ -43,7 +43,7 @@ class CallTree:
     _operators: set[int] = field(default_factory=set)
 
     async def collect(self, found: Sequence[list[Any]]) -> list[Function]:
-        """The functions below a tree, given what was ``found`` of what was :meth:`asked` of it.
+        """The functions below a tree, given what its :meth:`queries` have ``found``.
 
         What a function calls that is refused itself is not looked for.
         """
@@ -59,13 +59,13 @@ class CallTree:
         self, trees: Sequence[Tree], types: Iterable[int], through: str, cast: frozenset[int] = frozenset()
     ) -> None:
         """Collect what ``trees`` and values of ``types`` call. ``cast``: types among which values are cast in planning."""
-        if asked := self.asked(trees, types, cast):
-            await self._take(await self.rows(*asked), through)
+        if queries := self.queries(trees, types, cast):
+            await self._take(await self.rows(*queries), through)
 
-    def asked(
+    def queries(
         self, trees: Sequence[Tree], types: Iterable[int] = (), cast: frozenset[int] = frozenset()
-    ) -> list[Asked]:
-        """The queries that tell what ``trees`` and values of ``types`` call, as far as not asked for yet; parts first."""
+    ) -> list[CatalogQuery]:
+        """The queries that find what ``trees`` and values of ``types`` call, as far as not known yet; parts first."""
         made = (
             set(types).union(*(tree.types for tree in trees)) - self._made
         )  # casting to a domain calls its constraints
@@ -76,7 +76,7 @@ class CallTree:
         self._made |= made
         self._types |= every
         self._operators |= operators
-        parts: Asked = ("plan_parts", {"types": list(made)})
+        parts: CatalogQuery = ("plan_parts", {"types": list(made)})
         if not (every or functions or operators or cast):
             return [parts] if made else []
         wanted = {"functions": functions, "operators": operators, "types": every, "cast": cast}

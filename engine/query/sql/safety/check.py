@@ -1,8 +1,8 @@
 """May this SQL be a live query, and what does it depend on? Postgres decides.
 
 In order: what it is (one SELECT), which relations it names, its syntax, names and types, what it really refers to, and the
-privileges of the reader. A refusal never tells whether a table that is not exposed exists: relations are checked by name
-before anything else is said about them.
+privileges of the reader. A refusal never reveals whether a table that is not exposed exists: relations are checked by name
+before any other error about them.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from engine.postgres.statements.one_statement import Setting, describe
 from engine.query.compile.where_to_sql import quote
 from engine.query.sql.parsing.off_loop import aside
 from engine.query.sql.parsing.parameters import ParameterType
-from engine.query.sql.safety.calls import Asked, CallTree
+from engine.query.sql.safety.calls import CallTree, CatalogQuery
 from engine.query.sql.safety.functions import Function
 from engine.query.sql.safety.references import Tree, read_tree
 from engine.query.sql.safety.refusals import is_servers, writes
@@ -43,7 +43,7 @@ Name = tuple[str | None, str]
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What Postgres says of a prepared statement: output ``columns`` and the types of ``$1``, ``$2`` and so on."""
+    """What Postgres describes of a prepared statement: output ``columns`` and the types of ``$1``, ``$2`` and so on."""
 
     columns: tuple[str, ...]
     parameter_oids: tuple[int, ...]
@@ -125,11 +125,11 @@ class SqlSession:
 
     async def resolve(self, names: Sequence[tuple[str | None, str]]) -> tuple[list[int | None], str]:
         """The oids that (schema, name) pairs mean to the reader; None for those that mean nothing. And :meth:`callables`."""
-        [(digest,)], found = await self._together(("plan_callables", {}), ("plan_relations", self._named(names)))
+        [(digest,)], found = await self._run_queries(("plan_callables", {}), ("plan_relations", self._named(names)))
         return [oid for (oid,) in found], str(digest)
 
     def _named(self, names: Sequence[tuple[str | None, str]]) -> dict[str, object]:
-        """(schema, name) pairs and the reader's path, for a query that says what they mean to the reader."""
+        """(schema, name) pairs and the reader's path, for a query that resolves names as the reader does."""
         schemas, found = [schema for schema, _ in names], [name for _, name in names]
         return {"schemas": schemas, "names": found, "path": self._schemas}
 
@@ -169,7 +169,7 @@ class SqlSession:
         self, names: Sequence[Name], called: Sequence[Name], operators: Collection[str], exposed: Collection[int]
     ) -> HiddenNames:
         """What is not for clients among the things that ``names`` of types, ``called`` ones and ``operators`` can mean."""
-        types, named, of_operators = await self._together(
+        types, named, of_operators = await self._run_queries(
             ("plan_hidden_types", {"exposed": list(exposed), "types": [], **self._named(names)}),
             ("plan_named_functions", self._named(called)),
             ("plan_named_operators", {"names": list(operators)}),
@@ -184,7 +184,7 @@ class SqlSession:
             _only_hidden(of_operators, oids),
         )
 
-    def _hidden_types(self, types: Collection[int], exposed: Collection[int]) -> Asked:
+    def _hidden_types(self, types: Collection[int], exposed: Collection[int]) -> CatalogQuery:
         return "plan_hidden_types", {"exposed": list(exposed), "types": list(types), **self._named(())}
 
     async def uses(self, tree: Tree, exposed: Collection[int]) -> Uses:
@@ -193,8 +193,8 @@ class SqlSession:
         own = [oid for oid in tree.functions if oid >= FIRST_OWN]
         if own:
             types |= {oid for (oid,) in await self._rows("plan_function_types", {"functions": own})}
-        calls = CallTree(self._together, self._body)
-        hidden, *found = await self._together(self._hidden_types(types, exposed), *calls.asked([tree]))
+        calls = CallTree(self._run_queries, self._body)
+        hidden, *found = await self._run_queries(self._hidden_types(types, exposed), *calls.queries([tree]))
         return Uses({oid: name for _, _, oid, name, *_ in hidden}, calls, found)
 
     async def parameter_types(self, oids: Sequence[int]) -> list[ParameterType]:
@@ -242,8 +242,8 @@ class SqlSession:
 
     async def functions(self, tree: Tree) -> list[Function]:
         """Everything that ``tree`` can call, by whatever way. After :meth:`analyse`: the owner's role is needed."""
-        calls = CallTree(self._together, self._body)
-        return await calls.collect(await self._together(*calls.asked([tree])))
+        calls = CallTree(self._run_queries, self._body)
+        return await calls.collect(await self._run_queries(*calls.queries([tree])))
 
     async def reading(
         self, sql: str, names: Collection[str], relations: Collection[int], *, hidden_rows: bool
@@ -258,7 +258,7 @@ class SqlSession:
         if not types:
             return []
         self._leave()
-        found = await CallTree(self._together, self._body).collect_checks(types)
+        found = await CallTree(self._run_queries, self._body).collect_checks(types)
         self._enter()
         return found
 
@@ -304,16 +304,16 @@ class SqlSession:
 
     async def _rows(self, name: str, values: Mapping[str, object]) -> list[Any]:
         """The rows of a query of ours, which finds nothing by name that others could have made."""
-        [rows] = await self._together((name, values))
+        [rows] = await self._run_queries((name, values))
         return rows
 
-    async def _together(self, *asked: Asked) -> list[list[Any]]:
+    async def _run_queries(self, *queries: CatalogQuery) -> list[list[Any]]:
         """As :meth:`_rows`, of several queries in one round trip: none of them needs the answer of another."""
-        if not asked:
+        if not queries:
             return []
         self._find_names(OWN_NAMES)
         async with self._pipeline():
-            cursors = [await self._connection.execute(query(name).encode(), values) for name, values in asked]
+            cursors = [await self._connection.execute(query(name).encode(), values) for name, values in queries]
         return [await cursor.fetchall() for cursor in cursors]
 
     async def _run(self, sql: str, params: Sequence[str | None]) -> PGresult:

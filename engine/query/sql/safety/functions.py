@@ -1,6 +1,6 @@
 """Which functions a live query may call: those whose result follows from their arguments, the exposed tables and the clock.
 
-A function is judged by what Postgres says of it (docs: "Function Volatility Categories"). VOLATILE ones are refused. STABLE
+A function is judged by its catalog entry (docs: "Function Volatility Categories"). VOLATILE ones are refused. STABLE
 ones may read tables behind our back, so only those of ``pg_catalog`` that are listed here pass. IMMUTABLE ones of
 ``pg_catalog`` pass, except a few that look into it nevertheless.
 
@@ -142,7 +142,7 @@ class Opaque(Enum):
     """Why it is not known what a function's body calls, and what its owner can do. ``{0}``: its signature."""
 
     BODY = (
-        "of which PostgreSQL cannot tell what it calls",
+        "of which PostgreSQL does not know what it calls",
         "if it only computes, GRANT EXECUTE ON FUNCTION {0} TO realtime_reader as its owner, "
         "which must be a superuser or the owner of the schema realtime",
     )
@@ -152,7 +152,7 @@ class Opaque(Enum):
         "or let a superuser or the owner of the schema realtime own it",
     )
     SETTINGS = (
-        "which has settings of its own (SET search_path or the like), under which PostgreSQL cannot tell what it calls",
+        "which has settings of its own (SET search_path or the like), under which PostgreSQL does not know what it calls",
         "ALTER FUNCTION {0} RESET ALL; or, if it only computes, GRANT EXECUTE ON FUNCTION {0} TO realtime_reader "
         "as its owner, which must be a superuser or the owner of the schema realtime",
     )
@@ -166,7 +166,7 @@ class Function:
         built_in: it came with Postgres.
         volatility: ``i``, ``s`` or ``v``.
         vouched: its owner may vouch, and it belongs to an extension or the reader's role was granted EXECUTE by name.
-        opaque: why Postgres cannot say what its body calls; None if it can.
+        opaque: why Postgres does not know what its body calls; None if it does.
         fault: what its body does that a live query cannot follow, in words; empty if nothing.
         through: the function by which it is called; empty if the query itself names it.
     """

@@ -76,7 +76,7 @@ def _conceal(tokens: Sequence[Token], read: Sequence[Read], columns: Mapping[int
 
 
 def _rename(tokens: Sequence[Token], read: Sequence[Read], columns: Mapping[int, Columns]) -> list[Edit] | None:
-    """The second form; None if FROM renames the columns of such a table already, or says TABLE."""
+    """The second form; None if FROM renames the columns of such a table already, or has TABLE."""
     taken = {token.name for token in tokens}
     edits = []
     for place in _places(tokens, read, columns):

@@ -1,7 +1,7 @@
 """Types and functions that are not for clients are described as if they did not exist.
 
-Postgres resolves names before privileges count, and its messages tell a type that is there from one that is not, and the
-fields of a row type. So a statement that has the name of such a thing in it is first described with that name replaced by
+Postgres resolves names before privileges count, and its messages reveal whether a type is there, and the fields of a
+row type. So a statement that has the name of such a thing in it is first described with that name replaced by
 one that does not exist: the answer then is the one for something that does not exist, whatever it is. If Postgres accepts
 the statement, or makes nothing of the thing in the statement as it came, the name means something else there (an alias, a
 column, a keyword). Hidden columns need none of this: ``hidden_columns`` takes them out of the tables.
@@ -40,7 +40,7 @@ _NO_OPERATOR = ("#~", "@~")  # pairs of characters that an operator may have any
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What Postgres says of the statement in the form ``sql``.
+    """What Postgres answers to the statement in the form ``sql``.
 
     ``doubt``: the refusal that it gets if it uses a hidden thing after all. ``otherwise``: the refusal of its first form,
     which it gets if it may not read what it does in this one.
@@ -227,7 +227,7 @@ class _Renamed:
         self.sql = Rewritten(sql.original, edits)
 
     def original(self, error: psycopg.Error) -> int | None:
-        """Where in the original the error is; None if Postgres does not say."""
+        """Where in the original the error is; None if Postgres does not report it."""
         position = int(error.diag.statement_position or 0) - 1
         return self.sql.offset(position) if position >= 0 else None
 
@@ -283,7 +283,7 @@ def unreadable(syntax: Syntax) -> InvalidQueryError:
 
 
 def _refused(error: psycopg.Error, renamed: _Renamed, syntax: Syntax) -> Exception:
-    """What to say when Postgres does not accept the SQL; ``error`` itself if that is not the SQL's fault.
+    """The error when Postgres does not accept the SQL; ``error`` itself if that is not the SQL's fault.
 
     What sqlglot cannot read has not had its relations checked, so of Postgres's messages only those about the
     syntax are passed on.

@@ -63,7 +63,7 @@ def no_operator(error: psycopg.Error, sql: str, where: str) -> InvalidQueryError
         subject = f"{found[1]!r}" if found else "a value of the query"
         return InvalidQueryError(
             f"{subject} cannot be ordered, grouped or compared{where}: PostgreSQL has no such operator for its type; "
-            f"{_NEXT}, or to text. PostgreSQL says: {message}"
+            f"{_NEXT}, or to text. PostgreSQL: {message}"
         )
     if error.sqlstate not in (_MISSING, _AMBIGUOUS) or error.diag.source_function != _OPERATOR:
         return None
@@ -73,7 +73,7 @@ def no_operator(error: psycopg.Error, sql: str, where: str) -> InvalidQueryError
     left, sign, right = signature["left"] or "", signature["sign"], signature["right"]
     if error.sqlstate == _AMBIGUOUS:
         return InvalidQueryError(
-            f"PostgreSQL cannot tell which operator {sign!r} is meant between {left} and {right}{where}; cast the values"
+            f"PostgreSQL cannot decide which operator {sign!r} is meant between {left} and {right}{where}; cast the values"
         )
     found = _BEFORE.search(sql[:at]) if at >= 0 and left != "unknown" else None
     kind = right if left in ("", "unknown") else left

@@ -82,7 +82,7 @@ async def test_a_grant_by_the_owner_of_a_table_does_not_vouch_for_a_function(dat
     spec = {"sql": "select id, leave() as who from t"}
     async with planning(database) as connection:
         catalog = await load_catalog(connection)
-        with pytest.raises(InvalidQueryError, match=r"leave\(\), of which PostgreSQL cannot tell what it calls"):
+        with pytest.raises(InvalidQueryError, match=r"leave\(\), of which PostgreSQL does not know what it calls"):
             await plan_query("t", spec, catalog, connection)
         # Whoever grants, it counts as the owner's grant; and the owner could replace the function afterwards.
         run(database, "grant execute on function public.leave() to realtime_reader")
@@ -146,7 +146,7 @@ async def test_functions_of_a_table_owners_types_are_refused_as_in_sql(database:
             ("pairs", {"orderBy": ["pair"], "startAt": ["(1,2)"]}, "tint_check"),
         ]
         for collection, spec, name in specs:
-            with pytest.raises(InvalidQueryError, match=rf"{name}\(\), of which PostgreSQL cannot tell"):
+            with pytest.raises(InvalidQueryError, match=rf"{name}\(\), of which PostgreSQL does not know"):
                 await plan_query(collection, spec, catalog, connection)
 
 
