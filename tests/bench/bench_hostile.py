@@ -26,7 +26,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from server.cli.local_postgres import LocalPostgres
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
-from tests.support.clients.hostile import TABLES, Hostile
+from tests.support.clients.hostile import TABLES, HostileClient
 from tests.support.clients.list_client import TABLE, slot_name, write
 from tests.support.ports import free_port
 from tests.support.servers.processes import ServerProcess, serving
@@ -85,7 +85,7 @@ class _Good:
 async def _plans(url: str, seconds: float) -> None:
     async with connect(url, max_size=None) as client:
         await client.recv()
-        hostile = Hostile(client)
+        hostile = HostileClient(client)
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             await hostile.look_behind()
@@ -96,7 +96,7 @@ async def _plans(url: str, seconds: float) -> None:
 async def _filters(url: str, seconds: float) -> None:
     async with connect(url, max_size=None) as client:
         await client.recv()
-        hostile = Hostile(client)
+        hostile = HostileClient(client)
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             await hostile.ask_a_hundred_times(3)
@@ -105,7 +105,7 @@ async def _filters(url: str, seconds: float) -> None:
 async def _churn(url: str, seconds: float) -> None:
     async with connect(url, max_size=None) as client:
         await client.recv()
-        hostile = Hostile(client)
+        hostile = HostileClient(client)
         end, number = time.perf_counter() + seconds, 0
         while time.perf_counter() < end:
             number += 1

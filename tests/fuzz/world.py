@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.clients.list_client import slot_name
-from tests.support.clients.transports import Message, SocketTalker
+from tests.support.clients.transports import Message, SocketClient
 from tests.support.ports import free_port
 from tests.support.servers.processes import PATIENCE, ServerProcess, serving
 
@@ -50,7 +50,7 @@ class World:
     def __init__(self, server: ServerProcess, dsn: str) -> None:
         self._server = server
         self._writer = psycopg.connect(dsn, autocommit=True)
-        self._witness: SocketTalker
+        self._witness: SocketClient
         self._turn = 0
         self._read = 0
 
@@ -66,7 +66,7 @@ class World:
         server = await stack.enter_async_context(serving(dsn, free_port(), **options))
         world = cls(server, dsn)
         stack.callback(world._writer.close)
-        world._witness = SocketTalker(await stack.enter_async_context(connect(server.websocket)), packed=False)
+        world._witness = SocketClient(await stack.enter_async_context(connect(server.websocket)), packed=False)
         await world._witness.hear("connected")
         await world._witness.join("witness")
         await world._witness.join("db:collection:items", query={"where": [["id", "==", 1]]})
@@ -101,7 +101,7 @@ class World:
         """The same, of frames of either kind, over a connection with MessagePack or without."""
         format = "?format=msgpack" if packed else ""
         async with connect(self._server.websocket + format, max_size=None) as socket:
-            talker = SocketTalker(socket, packed=packed)
+            talker = SocketClient(socket, packed=packed)
             await talker.hear("connected")
             await talker.say(type="subscribe", channel="presence:1")
             await _answer(talker)
@@ -191,7 +191,7 @@ def _lines(headers: Sequence[tuple[str, str]]) -> str:
     return "".join(f"{name}: {value}\r\n" for name, value in headers)
 
 
-async def _answer(talker: SocketTalker) -> Message:
+async def _answer(talker: SocketClient) -> Message:
     """What the last message is answered by; the rest of what comes is not looked at."""
     try:
         async with asyncio.timeout(PATIENCE):

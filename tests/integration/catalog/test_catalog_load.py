@@ -12,7 +12,7 @@ from engine.postgres.statements.named_queries import query
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, connect, json_rows, open_transaction, run, stage
+from tests.support.nodes.live_node import QUICK, connect, json_rows, live_node, open_transaction, run
 
 TABLES = (
     "create table a (id int primary key)",
@@ -28,7 +28,7 @@ B = Query("b", {}, json_rows("select * from b order by id"))
 
 async def test_an_open_alter_table_does_not_keep_other_tables_from_being_subscribed_to(dsn: str) -> None:
     run(dsn, *TABLES)
-    async with stage(dsn) as play:
+    async with live_node(dsn) as play:
         with open_transaction(dsn, "alter table a add column y int", "alter table p1 add constraint c check (id > -1)"):
             run(dsn, "create table elsewhere (id int)", "alter table b add column z int")
             follower = await play.follow(B)
@@ -62,7 +62,7 @@ def expose_until(dsn: str, last: int) -> None:
 
 async def test_definitions_of_what_is_not_exposed_do_not_load_the_catalog(base: str) -> None:
     expose_until(base, 20)
-    async with stage(base, live=replace(QUICK, watch_interval=3600.0)) as play:
+    async with live_node(base, live=replace(QUICK, watch_interval=3600.0)) as play:
         follower = await play.follow(Query("t1", {}, json_rows("select id, a from t1 order by id")))
         version, reads = play.live._catalog.version, play.live.status()["reads"]
         run(

@@ -15,7 +15,7 @@ from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import database_on
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, Follower, connect, json_rows, run, stage, until
+from tests.support.nodes.live_node import QUICK, Follower, connect, json_rows, live_node, run, until
 
 # Nothing is noticed by looking now and then: what is announced is, or what a row or a read itself gives away.
 BLIND = replace(QUICK, watch_interval=3600.0)
@@ -92,7 +92,7 @@ async def test_no_query_shows_a_hidden_column_whatever_is_done_to_names_and_priv
     if not announced:
         run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
     statements, columns = CHANGES[change]
-    async with stage(base, live=BLIND) as play:
+    async with live_node(base, live=BLIND) as play:
         followers = {name: await play.follow(see(name, columns), nothing_hidden) for name in SPECS}
         run(base, *statements)
         if announced:
@@ -117,7 +117,7 @@ async def test_a_read_that_names_another_column_by_now_is_not_shown(base: str) -
     """Neither an announcement nor a newcomer: a query that is re-read finds out by itself."""
     run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
     names = [name for name in SPECS if name.startswith("re-read")]
-    async with stage(base, live=BLIND) as play:
+    async with live_node(base, live=BLIND) as play:
         followers = [await play.follow(see(name, "id,content,name,j"), nothing_hidden) for name in names]
         with connect(base) as connection, connection.transaction():
             connection.execute("alter table t rename body to content")
@@ -134,7 +134,7 @@ async def test_a_table_whose_privileges_were_taken_away_is_not_shown_until_they_
         "insert into w values (1, '')",
     )
     query = Query("w", {}, "select to_jsonb(w) from w order by id")
-    async with stage(base, live=BLIND) as play:
+    async with live_node(base, live=BLIND) as play:
         follower = await play.follow(query, nothing_hidden)
         run(base, "revoke select on w from realtime_reader", f"update w set v = '{HIDDEN}'")
         await until(lambda: "GRANT SELECT ON w TO realtime_reader" in (play.live.problem or "").replace("public.", ""))
@@ -148,7 +148,7 @@ async def test_a_table_whose_privileges_were_taken_away_is_not_shown_until_they_
 
 
 async def test_privileges_on_what_is_not_exposed_cost_nothing(base: str) -> None:
-    async with stage(base, live=BLIND) as play:
+    async with live_node(base, live=BLIND) as play:
         follower = await play.follow(see("re-read", "id,body,name,j"))
         reads = play.live.status()["reads"]
         run(
@@ -178,7 +178,7 @@ async def test_columns_may_have_the_names_that_our_own_sql_uses(base: str, expos
         f"select realtime.expose('v', columns => '{{{exposed}}}')",
         f"select realtime.expose('w', columns => '{{{exposed.removeprefix('id,')}}}', replica_identity => 'full')",
     )
-    async with stage(base, live=BLIND) as play:
+    async with live_node(base, live=BLIND) as play:
         followers = []
         for table, fields in (("v", exposed.split(",")), ("w", exposed.split(",")[1:])):
             document = ", ".join(f"'{field}', {table}.{field}" for field in fields)
@@ -208,7 +208,7 @@ async def test_a_column_made_again_is_noticed_by_the_first_row_that_nothing_anno
     ) as dsn:
         shown = "id, n, note" if columns is None else "id, n"
         query = Query("w", {"orderBy": [["id", "asc"]]}, json_rows(f"select {shown} from w order by id"))
-        async with stage(dsn, decoder=decoder, live=BLIND) as play:
+        async with live_node(dsn, decoder=decoder, live=BLIND) as play:
             follower = await play.follow(query, nothing_hidden)
             run(dsn, "update w set n = 5 where id = 1")
             await play.settled()

@@ -9,7 +9,7 @@ import pytest
 
 from engine.catalog.load import load_marks
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, json_rows, run, stage
+from tests.support.nodes.live_node import QUICK, json_rows, live_node, run
 
 TABLES = (
     "create table p (id int, k int, x text, primary key (id, k)) partition by list (k)",
@@ -49,7 +49,7 @@ WATCHFUL = replace(QUICK, watch_interval=0.1)
 )
 async def test_rows_loaded_while_a_partition_was_detached_are_seen(dsn: str, changes: str, ids: list[str]) -> None:
     run(dsn, *TABLES)
-    async with stage(dsn, live=WATCHFUL) as play:
+    async with live_node(dsn, live=WATCHFUL) as play:
         follower = await play.follow(ALL)
         run(dsn, f"begin; {changes}; commit")
         await follower.until(lambda: follower.ids == ids)

@@ -14,16 +14,16 @@ from engine.errors import QueryRejectedError
 from engine.live.definitions import Definitions
 from server.cli.migrate import migrate
 from tests.oracle.queries import Query
-from tests.support.clients.users import running
+from tests.support.clients.users import running_server
 from tests.support.nodes.live_node import (
     PATIENCE,
     QUICK,
     Follower,
-    Stage,
+    LiveNode,
     json_rows,
+    live_node,
     open_transaction,
     run,
-    stage,
     until,
 )
 
@@ -51,7 +51,7 @@ def base(request: pytest.FixtureRequest, dsn: str) -> str:
 WATCHFUL = replace(QUICK, watch_interval=0.1)
 
 
-async def refused(play: Stage) -> QueryRejectedError:
+async def refused(play: LiveNode) -> QueryRejectedError:
     """Why a new subscription of the table is refused, as soon as it is."""
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -113,7 +113,7 @@ async def refused(play: Stage) -> QueryRejectedError:
 async def test_a_possible_gap_of_the_stream_is_announced_and_no_change_of_it_delivered(
     base: str, change: str, missed: str, back: str, said: str
 ) -> None:
-    async with stage(base, live=WATCHFUL) as play:
+    async with live_node(base, live=WATCHFUL) as play:
         followers = [await play.follow(query) for query in (EVERYTHING, COUNT)]
         run(base, *change.split(";"))
         for follower in followers:
@@ -133,7 +133,7 @@ async def test_a_possible_gap_of_the_stream_is_announced_and_no_change_of_it_del
 
 
 async def test_a_table_that_is_out_of_the_publication_for_a_moment_is_read_again(base: str) -> None:
-    async with stage(base, live=WATCHFUL) as play:
+    async with live_node(base, live=WATCHFUL) as play:
         followers = [await play.follow(query) for query in (EVERYTHING, COUNT, OTHER)]
         with open_transaction(
             base,
@@ -149,7 +149,7 @@ async def test_a_table_that_is_out_of_the_publication_for_a_moment_is_read_again
 
 
 async def test_a_transaction_that_is_half_in_the_stream_is_shown_whole(base: str) -> None:
-    async with stage(base, live=WATCHFUL) as play:
+    async with live_node(base, live=WATCHFUL) as play:
         run(base, "alter publication bunbase_realtime drop table t")
         await until(lambda: play.live.problem is not None)
         with open_transaction(base, "insert into t values (100)") as writer:
@@ -181,7 +181,7 @@ async def test_a_gap_that_is_announced_while_privileges_are_looked_at_ends_with_
     monkeypatch.setattr("engine.live.definitions.Definitions._look_at_privileges", look)
     monkeypatch.setattr("engine.catalog.watcher.load_catalog", load)
     run(dsn, *TABLES)
-    async with asyncio.timeout(PATIENCE), stage(dsn) as play:
+    async with asyncio.timeout(PATIENCE), live_node(dsn) as play:
         run(dsn, "alter publication bunbase_realtime drop table t")
         await looking.wait()
         with open_transaction(dsn, "insert into t values (100)") as writer:
@@ -200,7 +200,7 @@ async def test_a_gap_that_is_announced_while_privileges_are_looked_at_ends_with_
 
 
 async def test_a_column_list_is_taken_in(base: str) -> None:
-    async with stage(base, live=WATCHFUL) as play:
+    async with live_node(base, live=WATCHFUL) as play:
         follower: Follower = await play.follow(EVERYTHING)
         run(base, "alter publication bunbase_realtime set table t (id), other")
         run(base, "update t set x = 5 where id = 1")
@@ -224,7 +224,7 @@ async def test_a_partition_that_loses_its_replica_identity_ends_the_queries_unti
         "alter table p1 replica identity using index p1_id",
         "select realtime.expose('p')",
     )
-    async with stage(base, live=WATCHFUL) as play:
+    async with live_node(base, live=WATCHFUL) as play:
         follower = await play.follow(query)
         run(base, "drop index p1_id")
         await follower.until(lambda: follower.error is not None)
@@ -245,7 +245,7 @@ async def test_a_partition_that_loses_its_replica_identity_ends_the_queries_unti
 
 async def test_a_publication_that_was_dropped_is_restored_with_its_tables_by_migrate(dsn: str) -> None:
     run(dsn, *TABLES)
-    async with stage(dsn, lease=3.0) as play:
+    async with live_node(dsn, lease=3.0) as play:
         followers = [await play.follow(query) for query in (EVERYTHING, COUNT, OTHER)]
         run(dsn, "drop publication bunbase_realtime", "insert into t values (100)")
         await asyncio.to_thread(migrate, dsn)
@@ -264,7 +264,7 @@ async def test_a_publication_that_was_dropped_is_restored_with_its_tables_by_mig
 
 async def test_a_publication_that_is_renamed_is_missed_at_once_and_found_again(dsn: str) -> None:
     run(dsn, *TABLES)
-    async with stage(dsn, live=replace(QUICK, watch_interval=3600.0)) as play:
+    async with live_node(dsn, live=replace(QUICK, watch_interval=3600.0)) as play:
         follower = await play.follow(EVERYTHING)
         run(dsn, "alter publication bunbase_realtime rename to elsewhere", "insert into t values (100)")
         await follower.until(lambda: follower.error is not None)
@@ -282,7 +282,7 @@ async def test_a_publication_that_is_renamed_is_missed_at_once_and_found_again(d
 
 async def test_another_publication_is_none_of_our_business(dsn: str) -> None:
     run(dsn, *TABLES)
-    async with stage(dsn) as play:
+    async with live_node(dsn) as play:
         follower = await play.follow(EVERYTHING)
         reads = play.live.status()["reads"]
         run(dsn, "create publication mine for table t", "alter publication mine drop table t", "drop publication mine")
@@ -304,7 +304,7 @@ async def becomes(http: httpx.AsyncClient, status: str) -> dict[str, object]:
 
 async def test_health_says_in_words_what_is_not_published(database: str) -> None:
     run(database, *TABLES)
-    async with running(database) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as http:
+    async with running_server(database) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as http:
         run(database, "alter publication bunbase_realtime set (publish = 'insert')")
         feed = await becomes(http, "degraded")
         assert "does not publish update, delete, truncate" in str(feed["reason"])

@@ -11,7 +11,7 @@ import pytest
 
 from engine.errors import InvalidQueryError
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, Follower, json_rows, read, run, stage, until
+from tests.support.nodes.live_node import QUICK, Follower, json_rows, live_node, read, run, until
 
 TABLES = """
 create type mood as enum ('low', 'high');
@@ -77,7 +77,7 @@ def base(dsn: str) -> str:
     ],
 )
 async def test_a_lone_query_goes_on(base: str, definition: str, query: Query, writes: list[str]) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         follower = await play.follow(query)
         run(base, *definition.split(";"))
         await play.check(follower)
@@ -103,7 +103,7 @@ async def test_a_lone_query_goes_on(base: str, definition: str, query: Query, wr
 async def test_a_query_that_has_no_answer_any_more_ends_with_an_error(
     base: str, definition: str, queries: list[Query]
 ) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         lost = [await play.follow(query) for query in queries]
         other = await play.follow(OTHER)
         run(base, definition)
@@ -141,7 +141,7 @@ async def test_a_query_outlives_a_definition_that_changes_again_before_it_is_pla
 ) -> None:
     if not announced:
         run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
-    async with stage(base, live=replace(QUICK, watch_interval=0.1)) as play:
+    async with live_node(base, live=replace(QUICK, watch_interval=0.1)) as play:
         follower = await play.follow(query)
         changing = asyncio.Event()
         plan = play.live._planner.plan
@@ -166,7 +166,7 @@ async def test_a_query_outlives_a_definition_that_changes_again_before_it_is_pla
 
 
 async def test_a_renamed_table_keeps_its_collection(base: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         follower: Follower = await play.follow(ALL)
         run(
             base,
@@ -184,7 +184,7 @@ async def test_a_function_that_is_given_a_secret_default_ends_the_queries_that_c
         "create function secret() returns int language sql volatile security definer as 'select 42'",
     )
     calls = Query("t", {"sql": "select id, f() as f from t"}, json_rows("select id, f() as f from t order by id"))
-    async with stage(base) as live:
+    async with live_node(base) as live:
         follower = await live.follow(calls)
         run(
             base,
@@ -198,7 +198,7 @@ async def test_a_function_that_is_given_a_secret_default_ends_the_queries_that_c
 async def test_a_new_function_plans_only_queries_again_that_may_call_it(base: str) -> None:
     calls = Query("t", {"sql": "select id, f(id) as f from t"}, json_rows("select id, id + 1 as f from t order by id"))
     run(base, "create function f(a int) returns int language sql immutable as 'select a + 1'")
-    async with stage(base) as play:
+    async with live_node(base) as play:
         await play.follow(ALL)
         reads = play.live.status()["reads"]
         run(base, "create function elsewhere() returns int language sql as 'select 1'", "drop function elsewhere()")
@@ -224,7 +224,7 @@ async def test_a_query_whose_function_raises_is_refused_in_its_words_whatever_th
         "return a; end $$",
         "grant execute on function f(int) to realtime_reader",
     )
-    async with stage(base) as play:
+    async with live_node(base) as play:
         calls = Query("t", {"sql": "select sum(f(id)) as s from t where x < 115"}, json_rows("select 66 as s"))
         follower = await play.follow(calls)
         with pytest.raises(InvalidQueryError, match="quota of 12"):
@@ -246,7 +246,7 @@ async def test_a_query_whose_function_raises_is_refused_in_its_words_whatever_th
     ],
 )
 async def test_definitions_that_cannot_be_read_are_a_problem_until_they_can(base: str, breaks: str, mends: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         follower = await play.follow(OTHER)
         run(base, breaks)
         assert play.live.problem is None
@@ -260,7 +260,7 @@ async def test_definitions_that_cannot_be_read_are_a_problem_until_they_can(base
 
 async def test_a_look_for_changes_that_fails_is_a_problem_until_one_succeeds(base: str) -> None:
     run(base, "alter event trigger realtime_ddl_end disable")
-    async with stage(base, live=replace(QUICK, watch_interval=0.1)) as play:
+    async with live_node(base, live=replace(QUICK, watch_interval=0.1)) as play:
         follower = await play.follow(OTHER)
         run(base, "alter table realtime.collections rename column columns to gone")
         await until(lambda: "definitions cannot be read" in str(play.live.problem))

@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from engine.errors import UnknownCollectionError
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import json_rows, run, stage
+from tests.support.nodes.live_node import json_rows, live_node, run
 
 TABLES = (
     "create table part (id int primary key) partition by range (id)",
@@ -38,7 +38,7 @@ REPLICA = "set session_replication_role = replica"
 )
 async def test_a_partition_is_seen_to_be_truncated_in_any_session(dsn: str, truncate: str) -> None:
     run(dsn, *TABLES)
-    async with stage(dsn) as play:
+    async with live_node(dsn) as play:
         follower = await play.follow(PART)
         with psycopg.connect(dsn, autocommit=True) as connection:
             for statement in truncate.split("; "):
@@ -50,7 +50,7 @@ async def test_a_partition_is_seen_to_be_truncated_in_any_session(dsn: str, trun
 
 async def test_definitions_that_a_replica_session_changes_are_followed(dsn: str) -> None:
     run(dsn, *TABLES)
-    async with stage(dsn) as play:
+    async with live_node(dsn) as play:
         follower = await play.follow(T)
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(REPLICA.encode())
@@ -70,7 +70,7 @@ async def test_a_partition_that_a_subscription_truncates_is_seen(database: str, 
     source = conninfo_to_dict(database15)
     run(database, *TABLES)
     run(database15, "create table part_1 (id int primary key)", "create publication everything for table part_1")
-    async with stage(database) as play:
+    async with live_node(database) as play:
         follower = await play.follow(PART)
         conninfo = " ".join(f"{key}={source[key]}" for key in ("host", "port", "user", "dbname"))
         run(

@@ -11,7 +11,7 @@ import pytest
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, json_rows, read, run, stage
+from tests.support.nodes.live_node import QUICK, json_rows, live_node, read, run
 
 # Marks are not looked at here: what is announced is, or what a value itself gives away.
 BLIND = replace(QUICK, watch_interval=3600.0)
@@ -61,7 +61,7 @@ CHANGES = [
 async def test_documents_follow_the_definition_of_their_types(base: str, announced: bool) -> None:
     if not announced:
         run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
-    async with stage(base, live=BLIND if announced else replace(QUICK, watch_interval=0.1)) as play:
+    async with live_node(base, live=BLIND if announced else replace(QUICK, watch_interval=0.1)) as play:
         follower = await play.follow(EVERYTHING)
         for change, write in CHANGES:
             run(base, change)
@@ -81,7 +81,7 @@ async def test_documents_follow_the_definition_of_their_types(base: str, announc
 async def test_a_value_that_shows_a_changed_type_is_enough(base: str) -> None:
     """Neither event triggers nor marks: the new row has a field more than the catalog knows."""
     run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
-    async with stage(base, live=BLIND) as play:
+    async with live_node(base, live=BLIND) as play:
         follower = await play.follow(EVERYTHING)
         run(base, "alter type addr add attribute city text", "insert into t (id, a) values (3, row('s3', 'z3', 'c3'))")
         await follower.until(lambda: "3" in follower.ids)
@@ -102,7 +102,7 @@ async def test_a_label_that_nothing_announced_is_no_fault(base: str, caplog: pyt
         Query("t", {"orderBy": [["m", "desc"], "id"]}, json_rows("select * from t order by m desc, id")),
         Query("t", {"where": [["m", ">=", "low"]]}, json_rows("select * from t where m >= 'low' order by id")),
     ]
-    async with stage(base, live=BLIND) as play:
+    async with live_node(base, live=BLIND) as play:
         followers = [await play.follow(query) for query in queries]
         for change, write in (
             ("alter type mood add value 'higher'", "update t set m = 'higher' where id = 2"),
@@ -121,7 +121,7 @@ async def test_a_label_that_nothing_announced_is_no_fault(base: str, caplog: pyt
 
 
 async def test_types_that_no_exposed_table_has_cost_nothing(base: str) -> None:
-    async with stage(base, live=BLIND) as play:
+    async with live_node(base, live=BLIND) as play:
         follower = await play.follow(EVERYTHING)
         reads = play.live.status()["reads"]
         run(
@@ -206,7 +206,7 @@ def nested_base(request: pytest.FixtureRequest) -> Iterator[str]:
 async def test_a_type_is_followed_into_whatever_is_made_of_it(nested_base: str, announced: bool) -> None:
     if not announced:
         run(nested_base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
-    async with stage(nested_base, live=BLIND if announced else replace(QUICK, watch_interval=0.1)) as play:
+    async with live_node(nested_base, live=BLIND if announced else replace(QUICK, watch_interval=0.1)) as play:
         queries = [nested(number, in_sql=in_sql) for number in range(len(NESTED)) for in_sql in (False, True)]
         followers = [await play.follow(query) for query in queries]
         for change in NESTED_CHANGES:
@@ -227,7 +227,7 @@ async def test_a_type_that_is_used_only_through_a_range_is_followed_without_even
     run(dsn, *NESTED_TYPES.split(";"), "create table n0 (id int primary key, v mood_sets, w ways)")
     run(dsn, """insert into n0 values (1, '{[low,high]}', '{["(a,z)","(b,z)"]}')""", "select realtime.expose('n0')")
     run(dsn, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
-    async with stage(dsn, live=replace(QUICK, watch_interval=0.1)) as play:
+    async with live_node(dsn, live=replace(QUICK, watch_interval=0.1)) as play:
         follower = await play.follow(nested(0, in_sql=False))
         run(dsn, "alter type mood rename value 'low' to 'down'")
         await follower.until(lambda: b"{[down,high]}" in follower.list[0][1])

@@ -15,7 +15,7 @@ from server.cli.migrate import migrate
 from tests.conftest import postgres_15, postgres_18, started
 from tests.integration.feed.test_obstacle import LATER, encoded_database
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import drop_slot, json_rows, read, run, stage, terminate, until
+from tests.support.nodes.live_node import drop_slot, json_rows, live_node, read, run, terminate, until
 
 SUM = "select count(*) as n, sum(id) as ids from later"
 
@@ -86,7 +86,7 @@ async def test_lists_equal_their_tables_whatever_happens_in_whatever_order(
     seed = random.randrange(1 << 30)
     chance = random.Random(seed)
     with started(make(scratch / "any_order")) as server, encoded_database(server, "SQL_ASCII") as dsn:
-        async with stage(dsn, lease=3.0) as play:
+        async with live_node(dsn, lease=3.0) as play:
             later = await play.follow(LATER)
             summed = await play.follow(Query("later", {"sql": SUM}, json_rows(SUM)))
             faults = Faults(server, dsn, play.slot)

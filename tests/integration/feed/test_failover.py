@@ -14,7 +14,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database, postgres_15, postgres_18, started
 from tests.faultproxy.proxy import FaultProxy
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import json_rows, read, run, stage
+from tests.support.nodes.live_node import json_rows, live_node, read, run
 
 SLOT = "permanent"
 
@@ -84,7 +84,7 @@ async def test_a_promoted_standby_that_lags_is_another_history_although_its_slot
         async with FaultProxy("127.0.0.1", primary.port) as address:
             # What was delivered last stays in the tail, as if no snapshot had shown it yet.
             query = Query("t", {}, json_rows("select * from t order by id"))
-            async with stage(dsn.replace(here, f":{address.port}/"), slot=SLOT, trim_interval=3600.0) as live:
+            async with live_node(dsn.replace(here, f":{address.port}/"), slot=SLOT, trim_interval=3600.0) as live:
                 follower = await live.follow(query)
                 run(
                     dsn,

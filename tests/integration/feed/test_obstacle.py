@@ -28,7 +28,7 @@ from server.cli.migrate import migrate
 from tests.conftest import drop_database
 from tests.integration.feed.conftest import Reader, reading
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import json_rows, read, run, stage, until
+from tests.support.nodes.live_node import json_rows, live_node, read, run, until
 
 LATER = Query("later", {}, json_rows("select * from later order by id"))
 TORN = Query("torn", {}, json_rows("select * from torn order by id"))
@@ -76,7 +76,7 @@ async def test_a_row_that_cannot_be_decoded_costs_a_new_slot_and_ends_the_querie
 ) -> None:
     caplog.set_level(logging.INFO, "engine.feed")
     with encoded_database(pg, "SQL_ASCII") as dsn:
-        async with stage(dsn) as play:
+        async with live_node(dsn) as play:
             warned = any(getattr(record, "encoding", None) == "SQL_ASCII" for record in caplog.records)
             torn, later = await play.follow(TORN), await play.follow(LATER)
             run(dsn, "insert into torn values (1, 'a')")

@@ -12,7 +12,7 @@ from tests.conftest import fresh_database
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.feed.test_failover import SLOT, primary, standby_of
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import Stage, json_rows, read, run, stage, until
+from tests.support.nodes.live_node import LiveNode, json_rows, live_node, read, run, until
 
 __all__ = ["primary"]
 
@@ -72,12 +72,12 @@ async def pair(primary: LocalPostgres) -> AsyncIterator[Pair]:
 
 
 @asynccontextmanager
-async def following(primary: LocalPostgres) -> AsyncIterator[tuple[Pair, Stage]]:
+async def following(primary: LocalPostgres) -> AsyncIterator[tuple[Pair, LiveNode]]:
     """A pair and what follows its primary, through the proxies."""
     async with pair(primary) as both:
         # What was delivered last stays in the tail, and no snapshot is read in passing.
         stream, reads = both.through(both.stream), both.through(both.reads)
-        async with stage(stream, slot=SLOT, trim_interval=3600.0, reads=reads) as play:
+        async with live_node(stream, slot=SLOT, trim_interval=3600.0, reads=reads) as play:
             yield both, play
 
 
@@ -132,7 +132,7 @@ async def test_a_definition_that_only_the_old_primary_has_seen_is_not_waited_for
 async def test_the_primary_is_found_among_several_hosts_before_and_after_a_failover(primary: LocalPostgres) -> None:
     async with pair(primary) as both:
         await asyncio.to_thread(both.standby.start)
-        async with stage(both.either, slot=SLOT) as play:
+        async with live_node(both.either, slot=SLOT) as play:
             followers = [await play.follow(query) for query in QUERIES]
             run(both.old, "insert into t values (2, 'old primary only')")
             await followers[0].until(lambda: followers[0].ids == ["1", "2"])

@@ -11,7 +11,7 @@ import pytest
 from engine.channels.core.messages.model import Member, Publication
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
-from tests.support.nodes.channel_node import node, read, run, until
+from tests.support.nodes.channel_node import channel_node, read, run, until
 
 # The WAL writer comes round every ten seconds: what is not flushed by a commit is lost in a crash before.
 LAZY = {"synchronous_commit": "off", "wal_writer_delay": "10s"}
@@ -41,7 +41,7 @@ async def crash(server: LocalPostgres) -> None:
 async def test_what_was_acknowledged_is_in_the_history_and_replayed_after_a_crash(
     lazy: LocalPostgres, dsn: str
 ) -> None:
-    async with node(dsn) as one:
+    async with channel_node(dsn) as one:
         live = await one.listen("room")
         for round_ in range(3):
             for number in range(5):
@@ -63,7 +63,7 @@ async def test_publishes_that_a_crash_took_back_are_written_again_in_their_order
     run(dsn, "select realtime.create_channel('passing', history => false)")
     run(lazy.dsn, "alter system set synchronous_commit = on")
     run(lazy.dsn, "select pg_reload_conf()")
-    async with node(dsn) as one:
+    async with channel_node(dsn) as one:
         live, passing = await one.listen("room"), await one.listen("passing")
         await one.publish("room", "first")
         run(lazy.dsn, "alter system reset synchronous_commit")  # the publisher's session follows
@@ -87,7 +87,7 @@ async def test_publishes_that_a_crash_took_back_are_written_again_in_their_order
 
 async def test_a_room_whose_commit_is_not_flushed_yet_can_be_subscribed_to(lazy: LocalPostgres, dsn: str) -> None:
     run(dsn, "update realtime.channel_defaults set dynamic = false")
-    async with node(dsn) as one:
+    async with channel_node(dsn) as one:
         assert read(lazy.dsn, "show wal_writer_delay") == [("10s",)]
         run(dsn, "select realtime.create_channel('made')")
         live = await one.listen("made")
@@ -96,7 +96,7 @@ async def test_a_room_whose_commit_is_not_flushed_yet_can_be_subscribed_to(lazy:
 
 
 async def test_acks_deliveries_and_history_are_the_same_after_crashes_under_load(lazy: LocalPostgres, dsn: str) -> None:
-    async with node(dsn) as one:
+    async with channel_node(dsn) as one:
         live = await one.listen("room")
         acked: list[str | None] = []
         stopped = asyncio.Event()

@@ -16,12 +16,12 @@ from engine.lsn import format_lsn, parse_lsn
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import PATIENCE, connect, node, read, run, until
+from tests.support.nodes.channel_node import PATIENCE, channel_node, connect, read, run, until
 from tests.support.nodes.live_node import drop_slot
 
 
 async def test_a_position_only_counts_in_its_epoch(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         live = await one.listen("room")
         began, epoch = live.position, one.channels.epoch
         for number in range(3):
@@ -43,7 +43,7 @@ async def test_a_position_of_another_channel_is_as_good_if_its_epoch_is_known_an
     place: Place,
 ) -> None:
     run(place.dsn, "select realtime.create_channel('passing', history => false)")
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         for channel in ("room", "other", "passing"):
             await one.publish(channel, channel)
         position = (await one.publish("room", "last")).position
@@ -51,7 +51,7 @@ async def test_a_position_of_another_channel_is_as_good_if_its_epoch_is_known_an
             await one.publish(channel, "later")
         await one.channels.recorded()
         first = (await one.listen("room", history=2)).positions[0]
-    async with node(place.dsn, decoder=place.decoder) as one:  # it only knows what is in the tables
+    async with channel_node(place.dsn, decoder=place.decoder) as one:  # it only knows what is in the tables
         epoch = one.channels.epoch
         for channel, since, of, recovered, data in [
             ("other", position, epoch, True, ["later"]),
@@ -70,7 +70,7 @@ def another_timeline(dsn: str) -> None:
 
 
 async def test_after_a_restore_to_an_earlier_moment_only_what_is_known_to_be_common_counts(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         live = await one.listen("room")
         for number in range(3):
             await one.publish("room", number)
@@ -79,7 +79,7 @@ async def test_after_a_restore_to_an_earlier_moment_only_what_is_known_to_be_com
         old = one.channels.epoch
     another_timeline(place.dsn)
     lost = format_lsn(parse_lsn(live.positions[2].rpartition("/")[0]) + 1)  # a commit that nobody had written down
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         assert one.channels.epoch != old
         for since, recovered in [(live.positions[0], True), (live.positions[2], True), (lost, False)]:
             listener = await one.listen("room", since=since, epoch=old)
@@ -89,7 +89,7 @@ async def test_after_a_restore_to_an_earlier_moment_only_what_is_known_to_be_com
 
 
 async def test_a_node_that_is_running_when_the_history_parts_asks_its_subscribers_to_come_again(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         live = await one.listen("room", user="ann", presence={})
         await one.publish("room", 1)
         await live.until(lambda: live.messages)
@@ -108,7 +108,7 @@ async def test_a_node_that_is_running_when_the_history_parts_asks_its_subscriber
 
 
 async def test_what_another_history_lacks_is_not_written_into_it(database: str) -> None:
-    async with node(database, record_interval=PATIENCE) as one:
+    async with channel_node(database, record_interval=PATIENCE) as one:
         await one.publish("room", 1)
         await until(lambda: read(database, "select from realtime.commits"))
         live = await one.listen("room")
@@ -168,7 +168,7 @@ async def test_a_dump_in_another_cluster_keeps_messages_and_starts_positions_ane
 ) -> None:
     if not ahead:  # positions of the old cluster are then beyond those of the new one, else before them
         run(database, "select pg_logical_emit_message(false, 'x', repeat('x', 1000000)) from generate_series(1, 80)")
-    async with node(database, slot="same_name") as one:
+    async with channel_node(database, slot="same_name") as one:
         live = await one.listen("room", user="ann", presence={})
         for number in range(4):
             await one.publish("room", number, id=f"m{number}")
@@ -182,7 +182,7 @@ async def test_a_dump_in_another_cluster_keeps_messages_and_starts_positions_ane
         restore(pg18, database, target)
     if ahead:
         run(target, "select pg_logical_emit_message(false, 'x', repeat('x', 1000000)) from generate_series(1, 200)")
-    async with node(target, slot="same_name") as one:
+    async with channel_node(target, slot="same_name") as one:
         assert one.channels.epoch != old
         assert read(
             target, "select n.id, s.name from realtime.nodes n full join realtime.slots s on s.node = n.id"
@@ -220,7 +220,7 @@ async def test_a_restored_backup_does_not_take_positions_that_came_after_it_for_
     dsn = fresh_database(elsewhere)
 
     async def publish(*numbers: int) -> tuple[list[str], str]:
-        async with node(dsn, slot="restored") as one:
+        async with channel_node(dsn, slot="restored") as one:
             acks = [await one.publish("room", number) for number in numbers]
             await one.channels.recorded()
             return [str(ack.position) for ack in acks], one.channels.epoch
@@ -236,7 +236,7 @@ async def test_a_restored_backup_does_not_take_positions_that_came_after_it_for_
         restored.start()
         dsn = dsn.replace(str(elsewhere.port), str(restored.port))
         await asyncio.to_thread(_writable, dsn)
-        async with node(dsn, slot="restored") as one:
+        async with channel_node(dsn, slot="restored") as one:
             assert one.channels.epoch != epoch
             lost = after[0].rpartition("/")[0]
             while parse_lsn(read(dsn, "select pg_current_wal_lsn()::text")[0][0]) <= parse_lsn(

@@ -10,12 +10,12 @@ import pytest
 from engine.channels.core.messages.model import Member, MessageTooLargeError, Publication
 from engine.errors import InvalidQueryError
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import connect, node, read, run
+from tests.support.nodes.channel_node import channel_node, connect, read, run
 
 
 async def test_history_with_a_filter_brings_so_many_that_match(place: Place) -> None:
     run(place.dsn, "insert into realtime.preferences (user_id, event) values ('ann', 'noise')")
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         run(
             place.dsn,
             "select realtime.broadcast('room', case when n % 3 = 0 then 'noise' else 'said' end,"
@@ -37,7 +37,7 @@ async def test_history_with_a_filter_brings_so_many_that_match(place: Place) -> 
 
 
 async def test_the_search_for_what_matches_ends_after_ten_thousand_messages(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         run(
             database,
             "insert into realtime.messages (channel, event) select 'room', case when n = 1 then 'rare'"
@@ -49,14 +49,20 @@ async def test_the_search_for_what_matches_ends_after_ten_thousand_messages(data
 
 
 async def test_what_another_node_acknowledged_is_in_the_history_at_once(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+    async with (
+        channel_node(place.dsn, decoder=place.decoder) as one,
+        channel_node(place.dsn, decoder=place.decoder) as two,
+    ):
         for number in range(20):
             ack = await one.publish("room", number)
             assert (await two.listen("room", history=1)).positions == [ack.position]
 
 
 async def test_after_waiting_for_the_record_sql_reads_what_was_acknowledged(database: str) -> None:
-    async with node(database, record_interval=3600.0) as one, node(database, record_interval=3600.0) as two:
+    async with (
+        channel_node(database, record_interval=3600.0) as one,
+        channel_node(database, record_interval=3600.0) as two,
+    ):
         for number in range(10):
             ack = await one.publish("room", number)
             await two.channels.recorded()
@@ -64,7 +70,7 @@ async def test_after_waiting_for_the_record_sql_reads_what_was_acknowledged(data
 
 
 async def test_pages_meet_inside_a_transaction(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         for start in (0, 5, 10):
             run(
                 database,
@@ -95,7 +101,7 @@ SMALL_AS_STORED = " " * 3000 + '"x"'
 async def test_the_limit_is_the_same_for_every_publisher(database: str, history: bool) -> None:
     run(database, "update realtime.settings set max_payload = 2000")
     run(database, "select realtime.create_channel('room', history => %s)", history)
-    async with node(database) as one:
+    async with channel_node(database) as one:
         listener = await one.listen("room")
 
         async def publish(text: str) -> None:
@@ -132,7 +138,7 @@ async def test_a_change_that_is_too_large_is_announced_without_its_values_and_th
         "create trigger announce after insert or update or delete on orders"
         " for each row execute function realtime.broadcast_changes('orders')",
     )
-    async with node(database) as one:
+    async with channel_node(database) as one:
         listener = await one.listen("orders")
         run(database, "insert into orders values (1, repeat('x', 3000)), (2, 'small')")
         await listener.until(lambda: len(listener.messages) == 2)
@@ -146,7 +152,7 @@ async def test_a_change_that_is_too_large_is_announced_without_its_values_and_th
 async def test_history_and_since_are_bounded_in_bytes_and_report_what_is_missing(
     database: str,
 ) -> None:
-    async with node(database, max_replay_bytes=5_000, max_history_bytes=5_000) as one:
+    async with channel_node(database, max_replay_bytes=5_000, max_history_bytes=5_000) as one:
         acks = [await one.publish("room", f"{number:02}" + "x" * 1_000) for number in range(20)]
         await one.channels.recorded()
         newcomer = await one.listen("room", history=20)

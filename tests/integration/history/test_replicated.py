@@ -8,7 +8,7 @@ import pytest
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.support.nodes.channel_node import node, read, run, until
+from tests.support.nodes.channel_node import channel_node, read, run, until
 
 TABLES = (
     "realtime.messages, realtime.message_ids, realtime.commits, realtime.expired, realtime.epochs, realtime.settings, "
@@ -29,7 +29,7 @@ async def test_replicated_messages_are_in_the_order_in_which_they_came_whatever_
     clusters: tuple[str, str],
 ) -> None:
     source, target = clusters
-    async with node(source) as old:
+    async with channel_node(source) as old:
         await old.listen("room", user="ann", presence={})
         for number in range(3):
             await old.publish("room", number, id=f"i{number}")
@@ -37,7 +37,7 @@ async def test_replicated_messages_are_in_the_order_in_which_they_came_whatever_
         run(target, f"create subscription copies connection '{source}' publication copies")
         ready = "select from pg_subscription_rel having bool_and(srsubstate = 'r')"
         await until(lambda: read(target, ready))
-        async with node(target) as new:
+        async with channel_node(target) as new:
             live = await new.listen("room")
             for number in range(3, 6):
                 await old.publish("room", number)

@@ -19,7 +19,7 @@ from engine.live.planning_budget import PLANNING, PlanningBudget
 from engine.postgres.errors import TableLockedError
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, json_rows, open_transaction, run, stage
+from tests.support.nodes.live_node import QUICK, json_rows, live_node, open_transaction, run
 
 TABLE = """
 create table t (id int primary key, body text, n int);
@@ -93,7 +93,7 @@ async def test_sql_of_clients_leaves_no_cycles_that_only_the_garbage_collector_f
 
 async def test_queries_that_were_left_are_kept_warm_within_a_bound(base: str) -> None:
     room = 1 << 20
-    async with stage(base, live=replace(QUICK, idle_ttl=600.0, idle_bytes=room)) as live:
+    async with live_node(base, live=replace(QUICK, idle_ttl=600.0, idle_bytes=room)) as live:
         stays = await live.follow(Query("t", {"limit": 3}, json_rows("select * from t order by id limit 3")))
         for number in range(20):
             query = Query("t", {"where": [["n", "!=", -number]]}, json_rows("select * from t order by id"))
@@ -111,7 +111,7 @@ async def test_sql_whose_rows_are_too_large_together_is_refused_before_they_are_
         "select g as id, repeat('x', 1000000) as x from t, generate_series(1, $1::int) g where t.id = 1 order by g desc"
     )
     truth = json_rows("select g as id, repeat('x', 1000000) as x from generate_series(1, 20) g order by g desc")
-    async with stage(base) as live:
+    async with live_node(base) as live:
         for rows in (40, 200):
             with pytest.raises(ResultTooLargeError, match="more than 33554432 bytes together") as refused:
                 await live.live.subscribe(
@@ -136,7 +136,7 @@ async def test_sql_whose_rows_are_too_large_together_is_refused_before_they_are_
     ids=["builder", "sql"],
 )
 async def test_the_values_of_a_query_are_bounded_together(base: str, spec: dict[str, object]) -> None:
-    async with stage(base) as live:
+    async with live_node(base) as live:
         with pytest.raises(InvalidQueryError, match="characters together; at most 100000 are allowed") as refused:
             await live.live.subscribe(Principal(), "t", spec, lambda subscription, event: None)
         assert refused.value.code == "RT_007"

@@ -14,7 +14,7 @@ from engine.errors import RealtimeError
 from engine.postgres.errors import TableLockedError
 from engine.postgres.read_lanes import Lanes
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import PATIENCE, QUICK, json_rows, open_transaction, read, run, stage, until
+from tests.support.nodes.live_node import PATIENCE, QUICK, json_rows, live_node, open_transaction, read, run, until
 
 TABLES = """
 create table a (id int primary key, x int not null);
@@ -46,7 +46,7 @@ def on_a(number: int, form: str) -> Query:
 
 @pytest.mark.parametrize("form", ["builder", "sql"])
 async def test_queries_on_a_locked_table_leave_others_their_turn(base: str, form: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         with open_transaction(base, LOCK) as blocker:
             waiting = [asyncio.create_task(play.follow(on_a(number, form))) for number in range(12)]
             await until(lambda: read(base, f"{READERS} and wait_event_type = 'Lock'")[0][0] > 0)
@@ -62,7 +62,7 @@ async def test_queries_on_a_locked_table_leave_others_their_turn(base: str, form
 
 @pytest.mark.long
 async def test_a_subscription_to_a_locked_table_is_refused_for_the_moment_with_the_reason(base: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         with open_transaction(base, LOCK), capture_logs() as logs:
             pid = read(
                 base, "select pid from pg_locks where mode = 'AccessExclusiveLock' and relation = 'a'::regclass"
@@ -84,7 +84,7 @@ async def refusal(subscribing: Awaitable[object]) -> RealtimeError:
 
 async def test_queries_that_have_become_slow_leave_others_their_turn(base: str) -> None:
     # So long a timeout that on whatever connection one of them reads, it stays.
-    async with stage(base, live=replace(QUICK, read_timeout_ms=300_000, quick_timeout_ms=500)) as play:
+    async with live_node(base, live=replace(QUICK, read_timeout_ms=300_000, quick_timeout_ms=500)) as play:
         slow = [
             await play.follow(
                 Query("a", {"sql": f"select count(*) from a p, a q, a r where p.x + q.x <> r.x + {number}"}, "")
@@ -107,7 +107,7 @@ async def test_queries_that_have_become_slow_leave_others_their_turn(base: str) 
 
 async def test_a_query_that_keeps_timing_out_is_tried_less_and_less_often(base: str) -> None:
     query = "select count(*) as n from a p, a q, a r where p.x + q.x <> r.x"
-    async with stage(base, live=replace(QUICK, read_timeout_ms=300, quick_timeout_ms=200)) as play:
+    async with live_node(base, live=replace(QUICK, read_timeout_ms=300, quick_timeout_ms=200)) as play:
         with capture_logs() as logs:
             slow = await play.follow(Query("a", {"sql": query}, json_rows(query)))
             run(base, "insert into a select i, i from generate_series(100, 4000) i")
@@ -124,7 +124,7 @@ def pauses(logs: Sequence[Mapping[str, object]]) -> list[float]:
 
 
 async def test_a_result_with_too_many_rows_is_refused_with_the_code_that_is_documented(base: str) -> None:
-    async with stage(base, live=replace(QUICK, max_rows=5)) as play:
+    async with live_node(base, live=replace(QUICK, max_rows=5)) as play:
         for spec in ({}, {"sql": "select x from a"}, {"sql": "select x, count(*) from a group by x"}):
             refused = await refusal(play.follow(Query("a", spec, "")))
             assert refused.code == "RT_007"

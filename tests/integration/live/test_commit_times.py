@@ -8,7 +8,7 @@ from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
 from tests.integration.conftest import Place
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import Follower, read, run, stage
+from tests.support.nodes.live_node import Follower, live_node, read, run
 
 WINDOW = Query(
     "item", {"orderBy": [["id", "asc"]]}, "select to_jsonb(r) from (select id, name from item order by id) r"
@@ -38,7 +38,7 @@ class Watcher(Follower):
 async def test_changes_of_windows_and_of_reread_queries_carry_the_time_of_their_commit(place: Place) -> None:
     dsn = place.dsn
     run(dsn, "create table item (id int primary key, name text)", "select realtime.expose('item')")
-    async with stage(dsn, decoder=place.decoder) as playing:
+    async with live_node(dsn, decoder=place.decoder) as playing:
         watchers = [Watcher(WINDOW), Watcher(REREAD)]
         for watcher in watchers:
             query = watcher.query

@@ -16,7 +16,7 @@ from engine.live.core.result_set import ResultSet
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import LiveQuery, Subscription
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import Follower, json_rows, run, stage
+from tests.support.nodes.live_node import Follower, json_rows, live_node, run
 
 Pairs = list[tuple[str, bytes]]
 
@@ -139,7 +139,7 @@ async def test_a_pause_while_a_transaction_is_delivered_loses_nothing_of_it(data
     ]
     lists.append(Query("t", {"sql": "select sum(n) as s from t"}, json_rows("select sum(n) as s from t")))
     chance = random.Random(7)
-    async with stage(database) as play:
+    async with live_node(database) as play:
         followers: list[Follower] = []
 
         def stir(_: object) -> None:

@@ -8,7 +8,7 @@ import pytest
 from server.cli.local_postgres import LocalPostgres
 from tests.integration.feed.test_obstacle import encoded_database
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import json_rows, run, stage
+from tests.support.nodes.live_node import json_rows, live_node, run
 
 TABLE = (
     "create table t (id int primary key, n int, s text, list text[], doc jsonb)",
@@ -39,7 +39,7 @@ async def test_a_value_that_cannot_be_sent_ends_only_the_queries_that_show_it(
 ) -> None:
     with encoded_database(pg18, encoding) as dsn:
         run(dsn, *TABLE)
-        async with stage(dsn) as play:
+        async with live_node(dsn) as play:
             unconcerned = [await play.follow(query) for query in UNCONCERNED]
             showing = [await play.follow(selected(f"id, {column}")) for column in SHOWN]
             with psycopg.connect(dsn, autocommit=True, client_encoding=encoding) as sql:
@@ -69,7 +69,7 @@ async def test_keys_are_ordered_as_the_encoding_of_the_database_has_them(
     ordered = json_rows('select * from k order by n, id collate "C"')
     with encoded_database(pg18, encoding) as dsn:
         run(dsn, "create table k (id text primary key, n int)", "select realtime.expose('k')")
-        async with stage(dsn) as play:
+        async with live_node(dsn) as play:
             follower = await play.follow(Query("k", {"orderBy": [["n", "asc"]]}, ordered))
             for key in keys:
                 run(dsn, f"insert into k values ('{key}', 1)")
@@ -79,7 +79,7 @@ async def test_keys_are_ordered_as_the_encoding_of_the_database_has_them(
 async def test_an_underscore_in_a_pattern_is_a_byte_where_the_database_knows_no_characters(pg18: LocalPostgres) -> None:
     with encoded_database(pg18, "SQL_ASCII") as dsn:
         run(dsn, *TABLE)
-        async with stage(dsn) as play:
+        async with live_node(dsn) as play:
             followers = [
                 await play.follow(
                     Query(
@@ -98,7 +98,7 @@ async def test_an_underscore_in_a_pattern_is_a_byte_where_the_database_knows_no_
 async def test_two_characters_that_are_sent_as_the_same_one_are_not_equal(pg18: LocalPostgres) -> None:
     with encoded_database(pg18, "EUC_JP") as dsn:
         run(dsn, *TABLE)
-        async with stage(dsn) as play:
+        async with live_node(dsn) as play:
             followers = [
                 await play.follow(
                     Query("t", {"where": [condition]}, json_rows(f"select * from t where {sql} order by id"))

@@ -17,12 +17,12 @@ from tests.oracle.queries import Query
 from tests.support.nodes.live_node import (
     PATIENCE,
     Follower,
-    Stage,
+    LiveNode,
     connect,
     json_rows,
+    live_node,
     open_transaction,
     run,
-    stage,
     until,
 )
 
@@ -109,7 +109,7 @@ async def write_on(dsn: str, lane: int, stop: asyncio.Event) -> int:
     return commits
 
 
-async def visit(play: Stage, number: int, places: asyncio.Semaphore, stayed: list[Follower]) -> None:
+async def visit(play: LiveNode, number: int, places: asyncio.Semaphore, stayed: list[Follower]) -> None:
     """Subscribe, follow for some events, and leave; every tenth stays."""
     chance = random.Random(number)
     query, inspect = chance.choice(
@@ -133,7 +133,7 @@ async def visit(play: Stage, number: int, places: asyncio.Semaphore, stayed: lis
 
 async def test_subscriptions_that_start_while_writers_commit_miss_and_double_nothing(bank: tuple[str, Any]) -> None:
     dsn, decoder = bank
-    async with stage(dsn, decoder=decoder) as play:
+    async with live_node(dsn, decoder=decoder) as play:
         stop = asyncio.Event()
         writers = [asyncio.create_task(write_on(dsn, lane, stop)) for lane in range(WRITERS)]
         stayed: list[Follower] = []
@@ -150,7 +150,7 @@ async def test_subscriptions_that_start_while_writers_commit_miss_and_double_not
         await play.check(*stayed)
 
 
-async def each_kind(play: Stage) -> list[Follower]:
+async def each_kind(play: LiveNode) -> list[Follower]:
     """A follower of each kind of query."""
     return [
         await play.follow(EVERYTHING, adds_up),
@@ -162,7 +162,7 @@ async def each_kind(play: Stage) -> list[Follower]:
 
 async def test_a_transaction_that_wrote_before_the_snapshot_and_commits_after_it(bank: tuple[str, Any]) -> None:
     dsn, decoder = bank
-    async with stage(dsn, decoder=decoder) as play:
+    async with live_node(dsn, decoder=decoder) as play:
         with open_transaction(dsn, "insert into accounts values (501, 1, 9), (502, 2, -9)") as early:
             followers = await each_kind(play)
             early.execute("update accounts set owner = 1 where id = 502")
@@ -174,7 +174,7 @@ async def test_a_transaction_that_wrote_before_the_snapshot_and_commits_after_it
 
 async def test_transactions_that_begin_after_the_snapshot(bank: tuple[str, Any]) -> None:
     dsn, decoder = bank
-    async with stage(dsn, decoder=decoder) as play:
+    async with live_node(dsn, decoder=decoder) as play:
         followers = await each_kind(play)
         with open_transaction(dsn, "insert into accounts values (501, 1, 9), (502, 2, -9)") as late:
             late.execute("savepoint s")
@@ -187,7 +187,7 @@ async def test_transactions_that_begin_after_the_snapshot(bank: tuple[str, Any])
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 async def test_a_transaction_prepared_before_the_snapshot_and_ended_after_it(bank: tuple[str, Any], end: str) -> None:
     dsn, decoder = bank
-    async with stage(dsn, decoder=decoder) as play:
+    async with live_node(dsn, decoder=decoder) as play:
         run(
             dsn,
             "begin; insert into accounts values (501, 1, 9), (502, 2, -9); delete from accounts where id = 3; "
@@ -211,7 +211,7 @@ def pair(number: int) -> Query:
     )
 
 
-async def come_and_go(play: Stage, lane: int, stop: asyncio.Event) -> int:
+async def come_and_go(play: LiveNode, lane: int, stop: asyncio.Event) -> int:
     """Subscribe, pause, resume and leave, over and over; returns how often."""
     visits = 0
     while not stop.is_set():
@@ -248,7 +248,7 @@ async def test_nothing_of_a_large_transaction_is_shown_before_all_of_it(
         f"from generate_series(1, {LARGE}) i",
     )
     flip = "update accounts set x = -x"
-    async with stage(dsn, decoder=decoder) as play:
+    async with live_node(dsn, decoder=decoder) as play:
         stayed = [await play.follow(pair(number), adds_up) for number in (1, 500, 1000)]
         stop = asyncio.Event()
         coming = [asyncio.create_task(come_and_go(play, lane, stop)) for lane in range(8)]
@@ -264,7 +264,7 @@ async def test_nothing_of_a_large_transaction_is_shown_before_all_of_it(
 
 async def test_a_thousand_subscribers_of_one_query_share_one_read(dsn: str) -> None:
     run(dsn, *TABLE.split(";"), "insert into accounts values (1, 1, 0)")
-    async with stage(dsn, live=LiveSettings(idle_ttl=0.0)) as play:
+    async with live_node(dsn, live=LiveSettings(idle_ttl=0.0)) as play:
         before = play.live.status()["reads"]
         async with asyncio.timeout(PATIENCE):
             followers = await asyncio.gather(*(play.follow(EVERYTHING) for _ in range(1000)))
@@ -280,7 +280,7 @@ async def test_a_thousand_subscribers_of_one_query_share_one_read(dsn: str) -> N
 
 async def test_giving_up_while_subscribing_leaves_nothing_behind(dsn: str) -> None:
     run(dsn, *TABLE.split(";"), "insert into accounts values (1, 1, 0)")
-    async with stage(dsn) as play:
+    async with live_node(dsn) as play:
         with connect(dsn) as blocker:
             blocker.execute("begin; lock table accounts in access exclusive mode")
             waiting = [asyncio.create_task(play.follow(query)) for query in (EVERYTHING, SUM, richest(3)) * 5]
@@ -296,7 +296,7 @@ async def test_giving_up_while_subscribing_leaves_nothing_behind(dsn: str) -> No
         await gone(play)
 
 
-async def gone(play: Stage) -> None:
+async def gone(play: LiveNode) -> None:
     """Wait until no query is left, and see that nothing else is."""
     await until(lambda: not any(play.live.status()[name] for name in ("queries", "subscriptions", "refreshing")))
     router = play.live._router

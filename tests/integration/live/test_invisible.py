@@ -13,7 +13,7 @@ import pytest
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import PATIENCE, QUICK, Stage, connect, held, json_rows, read, run, stage
+from tests.support.nodes.live_node import PATIENCE, QUICK, LiveNode, connect, held, json_rows, live_node, read, run
 
 TABLE = """
 create table t (id int primary key, x int not null);
@@ -39,7 +39,7 @@ def total(follower: Any) -> int:
 
 
 async def test_a_change_comes_once_whether_one_subscribed_before_or_while_it_was_invisible(base: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         early = [await play.follow(query) for query in (EVERYTHING, TOP)]
         early_sum = await play.follow(SUM)
         before = total(early_sum)
@@ -61,7 +61,7 @@ async def test_a_change_comes_once_whether_one_subscribed_before_or_while_it_was
 
 @pytest.mark.parametrize("change", ["update t set x = 1000 where id = 1", "delete from t where id = 12"])
 async def test_a_window_that_is_read_again_meanwhile_keeps_the_change(base: str, change: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         top = await play.follow(TOP)
         async with held(base, change) as release:
             await top.until(lambda: top.events == 2)
@@ -81,7 +81,7 @@ async def test_a_window_that_is_read_again_meanwhile_keeps_the_change(base: str,
 
 
 async def test_a_subscriber_that_resumes_meanwhile_has_the_change_once(base: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         follower = await play.follow(EVERYTHING)
         assert follower.subscription is not None
         follower.subscription.pause()
@@ -105,7 +105,7 @@ async def test_a_subscriber_that_resumes_meanwhile_has_the_change_once(base: str
     ],
 )
 async def test_a_definition_counts_from_when_it_can_be_seen(base: str, definition: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         everything, other = await play.follow(EVERYTHING), await play.follow(OTHER)
         async with held(base, *definition.split(";")) as release:
             run(base, "insert into other values (1)")
@@ -128,7 +128,7 @@ def third_query() -> Query:
 
 async def test_the_slot_is_not_confirmed_past_an_invisible_transaction(base: str) -> None:
     """So that whoever starts on the slot again is sent it again."""
-    async with stage(base, ephemeral=False, status_interval=0.05) as play:
+    async with live_node(base, ephemeral=False, status_interval=0.05) as play:
         everything = await play.follow(EVERYTHING)
         async with held(base, "update t set x = 1000 where id = 5") as release:
             await everything.until(lambda: everything.events == 2)
@@ -149,13 +149,13 @@ async def test_the_slot_is_not_confirmed_past_an_invisible_transaction(base: str
 
 
 async def test_a_service_that_is_started_again_is_sent_what_is_still_invisible(base: str) -> None:
-    async with stage(base, ephemeral=False) as first:
+    async with live_node(base, ephemeral=False) as first:
         slot = first.slot
         follower = await first.follow(EVERYTHING)
         async with held(base, "update t set x = 1000 where id = 5") as release:
             await follower.until(lambda: follower.events == 2)
             await abandon(first)
-            async with stage(base, slot=slot, live=QUICK) as second:
+            async with live_node(base, slot=slot, live=QUICK) as second:
                 again = await second.follow(EVERYTHING)
                 await again.until(lambda: {"id": 5, "x": 1000} in again.documents())
                 await release()
@@ -163,7 +163,7 @@ async def test_a_service_that_is_started_again_is_sent_what_is_still_invisible(b
                 assert again.events <= 2
 
 
-async def abandon(play: Stage) -> None:
+async def abandon(play: LiveNode) -> None:
     """End the service as a crash would: nothing more is confirmed, nothing is cleaned up."""
     tasks = [*play.live._background._tasks, *play.stream._background._tasks, *play.feed._tasks]
     for task in tasks:
@@ -175,7 +175,7 @@ async def test_a_node_starts_and_renews_its_lease_while_the_standby_is_away(base
     """Its own bookkeeping must not wait for a standby: the live queries would be down for as long as that is."""
     name = base.rsplit("/", 1)[1]
     run(base, f"alter database {name} set synchronous_commit = on")
-    async with stage(base, live=LiveSettings(idle_ttl=0.0), lease=3.0) as play:
+    async with live_node(base, live=LiveSettings(idle_ttl=0.0), lease=3.0) as play:
         everything = await play.follow(EVERYTHING)
         with connect(base) as writer:
             writer.execute("set synchronous_commit = local")

@@ -9,7 +9,7 @@ import pytest
 from engine.identity.principal import Principal
 from engine.live.core.result_set import DocumentTooDeepError
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, Stage, json_rows, run, stage
+from tests.support.nodes.live_node import QUICK, LiveNode, json_rows, live_node, run
 
 TABLE = """
 create type pair as (n int, body json);
@@ -48,7 +48,7 @@ def nested(column: str, levels: int) -> str:
     }[column]
 
 
-async def refused(play: Stage, query: Query) -> DocumentTooDeepError:
+async def refused(play: LiveNode, query: Query) -> DocumentTooDeepError:
     with pytest.raises(DocumentTooDeepError) as error:
         await play.live.subscribe(Principal(), query.collection, query.spec, lambda subscription, event: None)
     return error.value
@@ -61,7 +61,7 @@ def assert_names(error: Exception | None, column: str, row: str) -> None:
 
 
 async def test_a_change_that_is_nested_too_deeply_ends_the_queries_that_show_it_and_no_other(base: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         others = [await play.follow(FLAT), await play.follow(COUNT)]
         assert [each.subscription and each.subscription.strategy for each in others] == ["incremental", "re-read"]
         for column in COLUMNS:
@@ -85,7 +85,7 @@ async def test_a_change_that_is_nested_too_deeply_ends_the_queries_that_show_it_
 
 async def test_rows_nested_far_too_deeply_are_refused_in_a_first_list(base: str) -> None:
     run(base, f"insert into t (id, doc) values (1500, {nested('doc', 1500)})")
-    async with stage(base) as play:
+    async with live_node(base) as play:
         flat = await play.follow(FLAT)
         for query in (WHOLE, TOP, READ):
             assert_names(await refused(play, query), "doc", "1500")
@@ -99,7 +99,7 @@ async def test_rows_nested_far_too_deeply_are_refused_in_a_first_list(base: str)
 
 async def test_a_row_that_moves_into_a_limited_list_ends_it_if_it_is_nested_too_deeply(base: str) -> None:
     run(base, f"update t set doc = {nested('doc', 513)} where id = 1")
-    async with stage(base) as play:
+    async with live_node(base) as play:
         top = await play.follow(TOP)
         await play.check(top)
         run(base, "delete from t where id = 2")
@@ -108,7 +108,7 @@ async def test_a_row_that_moves_into_a_limited_list_ends_it_if_it_is_nested_too_
 
 
 async def test_a_query_without_readers_is_not_kept_with_a_row_that_is_nested_too_deeply(base: str) -> None:
-    async with stage(base, live=replace(QUICK, idle_ttl=600.0)) as play:
+    async with live_node(base, live=replace(QUICK, idle_ttl=600.0)) as play:
         for query in (WHOLE, READ):
             (await play.follow(query)).leave()
         run(base, f"update t set doc = {nested('doc', 513)} where id = 1")
@@ -120,7 +120,7 @@ async def test_a_query_without_readers_is_not_kept_with_a_row_that_is_nested_too
 
 
 async def test_a_paused_subscriber_gets_the_end_when_it_resumes_and_no_document_nested_too_deeply(base: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         paused = [await play.follow(WHOLE), await play.follow(READ)]
         for follower in paused:
             assert follower.subscription is not None

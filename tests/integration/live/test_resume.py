@@ -11,7 +11,7 @@ from engine.identity.principal import Principal
 from engine.live.core.diff import WindowEvent, apply_changes, list_changes
 from engine.live.core.resume_log import Resume, ResumeLog
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, Follower, Stage, json_rows, run, stage
+from tests.support.nodes.live_node import QUICK, Follower, LiveNode, json_rows, live_node, run
 
 Listed = list[tuple[str, bytes]]
 
@@ -75,7 +75,7 @@ def test_the_last_state_can_be_resumed_from_unless_its_position_is_also_anothers
     assert log.since(Resume(21, log.epoch)) is None, "nobody was told that"
 
 
-async def back(play: Stage, gone: Follower) -> Follower:
+async def back(play: LiveNode, gone: Follower) -> Follower:
     """A follower that has what ``gone`` had, and resumes."""
     assert gone.subscription is not None
     again = Follower(gone.query)
@@ -89,7 +89,7 @@ async def back(play: Stage, gone: Follower) -> Follower:
 
 async def test_one_that_comes_back_gets_the_difference_only(database: str) -> None:
     run(database, *MAKE, "insert into item values (1, 'one'), (2, 'two')")
-    async with stage(database, live=replace(QUICK, idle_ttl=60.0)) as play:
+    async with live_node(database, live=replace(QUICK, idle_ttl=60.0)) as play:
         first = await play.follow(ITEMS)
         first.leave()
         run(database, "update item set name = 'deux' where id = 2", "insert into item values (3, 'three')")
@@ -106,7 +106,7 @@ async def test_one_that_comes_back_gets_the_difference_only(database: str) -> No
 
 async def test_a_client_that_missed_nothing_receives_nothing(database: str) -> None:
     run(database, *MAKE, "insert into item values (1, 'one')")
-    async with stage(database, live=replace(QUICK, idle_ttl=60.0)) as play:
+    async with live_node(database, live=replace(QUICK, idle_ttl=60.0)) as play:
         first = await play.follow(ITEMS)
         first.leave()
         again = await back(play, first)
@@ -119,7 +119,7 @@ async def test_a_client_that_missed_nothing_receives_nothing(database: str) -> N
 async def test_a_list_from_before_a_redefinition_is_not_taken_for_one_of_the_epoch_after_it(database: str) -> None:
     run(database, *MAKE, "insert into item values (1, 'one')")
     query = Query("item", {}, json_rows("select * from item order by id"))
-    async with stage(database, live=replace(QUICK, idle_ttl=60.0)) as play:
+    async with live_node(database, live=replace(QUICK, idle_ttl=60.0)) as play:
         first = await play.follow(query)
         position, rows = first.position, list(first.list)
         run(database, "alter table item add column more int default 7")
@@ -139,9 +139,9 @@ async def test_a_list_from_before_a_redefinition_is_not_taken_for_one_of_the_epo
 
 async def test_a_query_that_was_let_go_of_begins_anew(database: str) -> None:
     run(database, *MAKE, "insert into item values (1, 'one')")
-    async with stage(database) as play:
+    async with live_node(database) as play:
         first = await play.follow(ITEMS)
-        async with stage(database) as other:  # another server over the same database
+        async with live_node(database) as other:  # another server over the same database
             again = await back(other, first)
             assert again.subscription is not None
             assert again.subscription.recovered is False

@@ -8,16 +8,19 @@ import pytest
 
 from engine.channels.core.messages.model import ChannelClosedError
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import Listener, node, open_transaction, read, run, until
+from tests.support.nodes.channel_node import ChannelSubscriber, channel_node, open_transaction, read, run, until
 
 
-def kinds(listener: Listener) -> list[str]:
+def kinds(listener: ChannelSubscriber) -> list[str]:
     return [event["type"] for event in listener.events]
 
 
 async def test_closing_a_room_is_the_last_event_of_its_subscribers(place: Place) -> None:
     run(place.dsn, "select realtime.create_channel('room', capacity => 5)")
-    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+    async with (
+        channel_node(place.dsn, decoder=place.decoder) as one,
+        channel_node(place.dsn, decoder=place.decoder) as two,
+    ):
         ann = await one.listen("room", user="ann", presence={})
         bob = await two.listen("room", user="bob", presence={})
         other = await one.listen("elsewhere", ann)
@@ -48,7 +51,10 @@ async def test_closing_a_room_is_the_last_event_of_its_subscribers(place: Place)
 
 async def test_what_commits_after_the_close_is_neither_delivered_nor_kept(place: Place) -> None:
     run(place.dsn, "select realtime.create_channel('room')")
-    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+    async with (
+        channel_node(place.dsn, decoder=place.decoder) as one,
+        channel_node(place.dsn, decoder=place.decoder) as two,
+    ):
         listeners = [await one.listen("room"), await two.listen("room")]
         with open_transaction(place.dsn) as slow, open_transaction(place.dsn) as quick:
             slow.execute("select realtime.broadcast('room', 'said', '\"late\"', id => 'mine')")
@@ -70,7 +76,7 @@ async def test_what_commits_after_the_close_is_neither_delivered_nor_kept(place:
 
 
 async def test_a_publish_that_races_a_close_is_delivered_exactly_if_it_was_acknowledged(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         for turn in range(10):
             room = f"room:{turn}"
             run(place.dsn, "select realtime.create_channel(%s)", room)
@@ -90,7 +96,7 @@ async def test_a_publish_that_races_a_close_is_delivered_exactly_if_it_was_ackno
 
 async def test_a_channel_without_history_refuses_by_the_same_order(database: str) -> None:
     run(database, "select realtime.create_channel('room', history => false)")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         listener = await one.listen("room")
         with open_transaction(database) as slow:
             slow.execute("select realtime.broadcast('room', 'said', '1')")
@@ -104,7 +110,7 @@ async def test_a_channel_without_history_refuses_by_the_same_order(database: str
 
 async def test_a_room_that_is_deleted_ends_its_subscriptions_too(database: str) -> None:
     run(database, "select realtime.create_channel('room')")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         listener = await one.listen("room", user="ann", presence={})
         run(database, "delete from realtime.channels")
         await listener.until(lambda: listener.of("room:closed"))
@@ -114,7 +120,7 @@ async def test_a_room_that_is_deleted_ends_its_subscriptions_too(database: str) 
 
 
 async def test_who_leaves_and_comes_back_at_once_is_present(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         watcher = await one.listen("room", user="watcher", presence={})
         ann = await one.member("ann")
         for _ in range(20):

@@ -17,11 +17,19 @@ from engine.channels.core.messages.model import (
     NodeRemovedError,
 )
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import Listener, Node, node, open_transaction, read, run, until
+from tests.support.nodes.channel_node import (
+    ChannelNode,
+    ChannelSubscriber,
+    channel_node,
+    open_transaction,
+    read,
+    run,
+    until,
+)
 from tests.support.nodes.live_node import drop_slot, terminate
 
 
-class Ended(Listener):
+class Ended(ChannelSubscriber):
     """Remembers why it was ended."""
 
     why: type[Exception] | None = None
@@ -36,13 +44,13 @@ class Ended(Listener):
         return self.why
 
 
-async def come(one: Node, id: str, user: str | None = None) -> Ended:
+async def come(one: ChannelNode, id: str, user: str | None = None) -> Ended:
     listener = Ended(one, Member(id, user))
     await one.channels.connect(listener.member, listener.deliver)
     return listener
 
 
-async def stays_until_removed(one: Node, somebody: Ended) -> None:
+async def stays_until_removed(one: ChannelNode, somebody: Ended) -> None:
     await one.settled()
     assert somebody.why is None
     run(one.dsn, "delete from realtime.connections")
@@ -50,7 +58,7 @@ async def stays_until_removed(one: Node, somebody: Ended) -> None:
 
 
 @contextmanager
-def deaf(one: Node) -> Iterator[None]:
+def deaf(one: ChannelNode) -> Iterator[None]:
     """The node hears nothing of what commits meanwhile before the end."""
     with open_transaction(one.dsn) as lock:
         lock.execute("select from realtime.nodes where id = %s for no key update", [one.feed.settings.node])
@@ -61,7 +69,10 @@ def deaf(one: Node) -> Iterator[None]:
 
 
 async def test_clients_of_a_node_whose_row_was_removed_are_to_come_back_and_can(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as other:
+    async with (
+        channel_node(place.dsn, decoder=place.decoder) as one,
+        channel_node(place.dsn, decoder=place.decoder) as other,
+    ):
         ann, bob = await come(one, "ann", "ann"), await come(other, "bob", "bob")
         await one.listen("room", ann, presence={})
         await other.listen("room", bob, presence={})
@@ -77,7 +88,7 @@ async def test_clients_of_a_node_whose_row_was_removed_are_to_come_back_and_can(
 
 
 async def test_clients_of_a_node_that_was_removed_with_its_slot_are_to_come_back(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         ann = await come(one, "ann", "ann")
         await one.listen("room", ann, presence={})
         with open_transaction(place.dsn) as others:
@@ -91,7 +102,7 @@ async def test_clients_of_a_node_that_was_removed_with_its_slot_are_to_come_back
 
 
 async def test_a_connection_ended_while_the_slot_was_lost_is_not_to_come_back(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         ann, bob = await come(one, "ann"), await come(one, "bob")
         with deaf(one):
             run(place.dsn, "delete from realtime.connections where id = 'ann'")
@@ -104,7 +115,7 @@ async def test_a_connection_ended_while_the_slot_was_lost_is_not_to_come_back(pl
 async def test_a_connection_whose_row_is_deleted_before_its_insert_returned_is_ended(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         store, heard = one.channels._store, asyncio.Event()
         write = store.connect
 
@@ -125,7 +136,7 @@ async def test_a_connection_whose_row_is_deleted_before_its_insert_returned_is_e
 
 
 async def test_truncating_connections_ends_those_in_it_and_none_that_came_later(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         ann = await come(one, "ann")
         with deaf(one):
             run(place.dsn, "truncate realtime.connections cascade")
@@ -135,7 +146,7 @@ async def test_truncating_connections_ends_those_in_it_and_none_that_came_later(
 
 
 async def test_removing_the_node_ends_its_connections_and_none_that_came_later(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         ann = await come(one, "ann")
         with open_transaction(place.dsn) as lock:
             lock.execute("delete from realtime.nodes")
@@ -148,7 +159,7 @@ async def test_removing_the_node_ends_its_connections_and_none_that_came_later(p
 
 
 async def test_a_member_that_came_and_was_removed_while_the_slot_was_lost_is_answered(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         run(place.dsn, "insert into realtime.channels (name) values ('stays'), ('closes')")
         ann = await come(one, "ann")
         await one.settled()

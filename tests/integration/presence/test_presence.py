@@ -10,18 +10,21 @@ import pytest
 from engine.channels.core.delivery.events import iso_time
 from engine.channels.core.messages.model import ChannelFullError, PresenceRefusedError, UnavailableError
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import Listener, node, open_transaction, read, run, until
+from tests.support.nodes.channel_node import ChannelSubscriber, channel_node, open_transaction, read, run, until
 
 ROOM = "presence:lobby"
 
 
-def names(listener: Listener) -> list[str]:
+def names(listener: ChannelSubscriber) -> list[str]:
     assert listener.presence is not None
     return sorted(user["id"] for user in listener.presence["users"])
 
 
 async def test_a_subscriber_sees_itself_and_the_others_and_then_every_change(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+    async with (
+        channel_node(place.dsn, decoder=place.decoder) as one,
+        channel_node(place.dsn, decoder=place.decoder) as two,
+    ):
         ann = await one.listen(ROOM, user="ann", presence={"name": "Ann", "avatar": "a.png", "status": "online"})
         assert names(ann) == ["ann"]
         assert ann.presence is not None
@@ -42,7 +45,7 @@ async def test_a_subscriber_sees_itself_and_the_others_and_then_every_change(pla
 
 
 async def test_a_change_of_presence_has_been_seen_when_it_is_acknowledged(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         ann = await one.listen(ROOM, user="ann", presence={})
         for number in range(20):
             await one.channels.set_presence(ROOM, ann.member, {"number": number})
@@ -56,14 +59,14 @@ def await_count(there: object, channel: str) -> int:
 
 async def test_typing_set_when_joining_ends_too(database: str) -> None:
     run(database, "select realtime.create_channel('r', typing_timeout => '0.3 s')")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         ann = await one.listen("r", user="ann", presence={"typing": True})
         await ann.until(lambda: ann.of("presence:update"))
         assert ann.of("presence:update")[0]["user"]["state"] == {}
 
 
 async def test_what_updates_add_up_to_is_limited(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         ann = await one.listen("r", user="ann", presence={})
         for number in range(2):
             await one.channels.set_presence("r", ann.member, {f"part{number}": "x" * 4000})
@@ -77,7 +80,7 @@ async def test_what_updates_add_up_to_is_limited(database: str) -> None:
 
 async def test_last_seen_is_null_while_connected_and_then_when_the_connection_broke(database: str) -> None:
     run(database, "select realtime.create_channel('r', presence_timeout => '0.3 s')")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         watcher = await one.listen("r", user="w", presence={})
         ann = await one.listen("r", user="ann", presence={})
         assert ann.presence is not None
@@ -90,7 +93,7 @@ async def test_last_seen_is_null_while_connected_and_then_when_the_connection_br
 
 
 async def test_several_connections_are_one_user(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         watcher = await one.listen(ROOM, user="w", presence={})
         first = await one.listen(ROOM, user="ann", presence={})
         second = await one.listen(ROOM, user="ann", presence={})
@@ -104,7 +107,7 @@ async def test_several_connections_are_one_user(database: str) -> None:
 
 
 async def test_of_several_connections_the_one_that_was_changed_last_speaks_wherever_one_asks(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         watcher = await one.listen(ROOM, user="w", presence={})
         first = await one.listen(ROOM, user="ann", presence={"from": "first"})
         await one.listen(ROOM, user="ann", presence={"from": "second"})
@@ -113,7 +116,7 @@ async def test_of_several_connections_the_one_that_was_changed_last_speaks_where
         assert watcher.of("presence:update")[-1]["user"]["state"] == {"from": "first again"}
         shown = read(database, "select state from realtime.presence_now where user_id = 'ann'")
         assert shown == [({"from": "first again"},)]
-        async with node(database) as two:
+        async with channel_node(database) as two:
             later = await two.listen(ROOM, presence={})
             assert later.presence is not None
             assert {"from": "first again"} in [user["state"] for user in later.presence["users"]]
@@ -121,7 +124,7 @@ async def test_of_several_connections_the_one_that_was_changed_last_speaks_where
 
 async def test_a_dropped_connection_may_come_back_within_the_timeout_without_leave_and_join(database: str) -> None:
     run(database, "select realtime.create_channel('r', presence_timeout => '0.5 s')")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         watcher = await one.listen("r", user="w", presence={})
         first = await one.listen("r", user="ann", presence={})
         await one.channels.disconnect(first.member.connection_id)
@@ -137,7 +140,7 @@ async def test_a_dropped_connection_may_come_back_within_the_timeout_without_lea
 
 async def test_a_change_that_comes_after_the_connection_broke_does_not_bring_it_back(database: str) -> None:
     run(database, "select realtime.create_channel('r', presence_timeout => '0.5 s')")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         watcher = await one.listen("r", user="w", presence={})
         ann = await one.listen("r", user="ann", presence={})
         await one.channels.disconnect(ann.member.connection_id)
@@ -149,7 +152,7 @@ async def test_a_change_that_comes_after_the_connection_broke_does_not_bring_it_
 
 async def test_typing_ends_by_itself(database: str) -> None:
     run(database, "select realtime.create_channel('r', typing_timeout => '0.3 s')")
-    async with node(database) as one, node(database) as two:
+    async with channel_node(database) as one, channel_node(database) as two:
         watcher = await two.listen("r", user="w", presence={})
         ann = await one.listen("r", user="ann", presence={})
         await one.channels.set_presence("r", ann.member, {"status": "typing"})
@@ -162,20 +165,20 @@ async def test_typing_ends_by_itself(database: str) -> None:
 
 async def test_a_full_room_refuses_and_counts_users_exactly(database: str) -> None:
     run(database, "select realtime.create_channel('small', capacity => 3)")
-    async with node(database) as one, node(database) as two:
+    async with channel_node(database) as one, channel_node(database) as two:
         attempts = [(one, two)[number % 2].listen("small", user=f"u{number}") for number in range(10)]
         results = await asyncio.gather(*attempts, return_exceptions=True)
-        assert sum(isinstance(result, Listener) for result in results) == 3
+        assert sum(isinstance(result, ChannelSubscriber) for result in results) == 3
         assert sum(isinstance(result, ChannelFullError) for result in results) == 7
-        inside = next(result for result in results if isinstance(result, Listener))
+        inside = next(result for result in results if isinstance(result, ChannelSubscriber))
         await one.listen("small", user=inside.member.user_id)
         for result in results:
-            if isinstance(result, Listener):
+            if isinstance(result, ChannelSubscriber):
                 result.cancel()
 
 
 async def test_presence_that_is_not_valid_is_refused(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         ann = await one.listen("r", user="ann")
         with pytest.raises(PresenceRefusedError):
             await one.channels.set_presence("r", ann.member, {"status": "here"})
@@ -186,7 +189,10 @@ async def test_presence_that_is_not_valid_is_refused(database: str) -> None:
 
 
 async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+    async with (
+        channel_node(place.dsn, decoder=place.decoder) as one,
+        channel_node(place.dsn, decoder=place.decoder) as two,
+    ):
         watcher = await two.listen("r", user="w", presence={})
         ann = await one.listen("r", user="ann", presence={})
         run(place.dsn, "select realtime.kick('r', 'ann', 'enough')")
@@ -200,7 +206,7 @@ async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection(pla
 
 
 async def test_members_of_a_node_that_died_leave(database: str) -> None:
-    async with node(database, feed={"lease": 1.0}) as one:
+    async with channel_node(database, feed={"lease": 1.0}) as one:
         watcher = await one.listen(ROOM, user="w", presence={})
         run(
             database,
@@ -214,9 +220,9 @@ async def test_members_of_a_node_that_died_leave(database: str) -> None:
 
 async def test_who_was_on_a_node_that_was_stopped_leaves_after_the_timeout(database: str) -> None:
     run(database, "select realtime.create_channel('r', presence_timeout => '0.2 s')")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         watcher = await one.listen("r", user="w", presence={})
-        async with node(database, feed={"ephemeral": False}) as two:
+        async with channel_node(database, feed={"ephemeral": False}) as two:
             ann = await two.listen("r", user="ann", presence={})
             bob = await two.listen("r", user="bob", presence={})
             await two.channels.disconnect(ann.member.connection_id)
@@ -228,7 +234,7 @@ async def test_who_was_on_a_node_that_was_stopped_leaves_after_the_timeout(datab
 
 async def test_a_connection_that_ends_while_joining_leaves_no_presence_behind(database: str) -> None:
     run(database, "update realtime.channel_defaults set presence_timeout = '0.1 s'")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         ann = await one.listen(ROOM, user="ann", presence={})
         with open_transaction(database) as slow:
             slow.execute("select from realtime.connections for update")  # a foreign key's check has to wait for that
@@ -259,7 +265,7 @@ async def test_a_connection_that_ends_while_joining_leaves_no_presence_behind(da
 
 
 async def test_a_room_sends_its_lifecycle_to_subscribers(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("r")
         run(place.dsn, """select realtime.create_channel('r', metadata => '{"title":"R"}')""")
         run(place.dsn, """select realtime.update_channel('r', '{"capacity": 5}')""")
@@ -271,7 +277,10 @@ async def test_a_room_sends_its_lifecycle_to_subscribers(place: Place) -> None:
 
 
 async def test_a_broadcast_to_users_or_all_reaches_connections(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+    async with (
+        channel_node(place.dsn, decoder=place.decoder) as one,
+        channel_node(place.dsn, decoder=place.decoder) as two,
+    ):
         ann, bob = await one.member("ann", plan="pro"), await two.member("bob", plan="free")
         run(place.dsn, "select realtime.broadcast_all('news', '1')")
         run(place.dsn, "select realtime.broadcast_users('{ann}', 'news', '2')")
@@ -296,7 +305,7 @@ async def test_audiences_filters_mutes_and_routes_choose_the_receivers(place: Pl
         "insert into realtime.routes (from_channel, to_channel, match) values "
         """('orders:*', 'admin:orders', '[["data.amount", ">", 100]]')""",
     )
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         ann = await one.listen("orders:1", user="ann", where=(("amount", ">=", 50),))
         bob = await one.listen("orders:1", user="bob")
         events = await one.listen("orders:1", events=("noise",))
@@ -336,7 +345,7 @@ async def test_presence_that_a_trigger_refuses_is_refused_once_and_in_its_words(
         f"raise exception 'no more seats' using errcode = '{state}'; end $$;"
         "create trigger no_presence before insert on realtime.presence for each row execute function no_presence()",
     )
-    async with node(database) as one:
+    async with channel_node(database) as one:
         with pytest.raises(UnavailableError, match="no more seats"):
             await one.listen("chat:1", user="ann", presence={})
         assert read(database, "select last_value from tries") == [(1,)]

@@ -15,7 +15,7 @@ from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import database_on
 from tests.integration.cli.test_cli import realtime, run_sql
-from tests.support.clients.users import company
+from tests.support.clients.users import two_users
 
 
 @dataclass
@@ -63,7 +63,7 @@ async def test_the_granted_role_serves_everything_where_public_may_not_even_conn
     assert granted.returncode == 0, granted.stderr
     assert f"GRANT CONNECT, TEMPORARY ON DATABASE {hardened.name} TO {hardened.role};" in granted.stdout
     assert hardened.problems() == []
-    async with company(hardened.as_role(hardened.role)) as (ada, bob, http):
+    async with two_users(hardened.as_role(hardened.role)) as (ada, bob, http):
         await ada.join(presence={"name": "Ada"})
         await bob.join(presence=True)
         assert (await ada.hear("presence:join"))["user"]["id"] == "bob"

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from server.cli.migrate import MigrationError, check_served, migrate
-from tests.support.clients.list_client import TABLE, listener, read, write
-from tests.support.clients.users import person, rest, running
+from tests.support.clients.list_client import TABLE, list_client, read, write
+from tests.support.clients.users import rest_client, running_server, user_client
 from tests.support.servers.processes import PATIENCE
 
 ROOT = Path(__file__).parents[3]
@@ -96,14 +96,14 @@ async def test_a_running_node_goes_on_when_a_later_version_migrates(database: st
     write(database, TABLE)
     write(database, "select realtime.create_channel('chat:1', capacity => 5)")
     async with (
-        running(database) as server,
-        person(server, "ada") as ada,
-        person(server, "bob") as bob,
-        rest(server) as http,
+        running_server(database) as server,
+        user_client(server, "ada") as ada,
+        user_client(server, "bob") as bob,
+        rest_client(server) as http,
     ):
         await ada.join(presence={"name": "Ada"})
         await bob.join(presence={"name": "Bob"})
-        rows = await listener(server)
+        rows = await list_client(server)
         await rows.subscribe({"orderBy": ["id"], "limit": 100})
         for number in range(12):  # often enough that every statement is prepared, with the functions of before
             await ada.ask(type="message", channel="chat:1", event="said", data=number, id=f"before-{number}")
@@ -126,7 +126,7 @@ async def test_a_running_node_goes_on_when_a_later_version_migrates(database: st
         assert (await bob.hear("message"))["data"] == 25
         history = (await http.get("/channels/chat:1/messages", params={"limit": 3})).json()["messages"]
         assert [message["data"] for message in history][-1] == 25
-        async with person(server, "cid") as cid:
+        async with user_client(server, "cid") as cid:
             joined = await cid.join(presence={"name": "Cid"})
             assert joined["presence"]["count"] == 3
             await ada.ask(type="presence:update", channel="chat:1", data={"status": "away"})

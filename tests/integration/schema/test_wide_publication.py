@@ -10,7 +10,7 @@ from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import database_on
 from tests.integration.cli.test_cli import realtime, run_sql
-from tests.support.clients.users import company
+from tests.support.clients.users import two_users
 from tests.support.nodes.live_node import read
 
 
@@ -48,7 +48,7 @@ async def test_a_server_follows_a_publication_of_all_tables(database15: str, dec
     run_sql(database15, "create table items (id int primary key); select realtime.expose('items')")
     run_sql(database15, "drop publication bunbase_realtime; create publication bunbase_realtime for all tables")
     migrate(database15)
-    async with company(database15, decoder=decoder) as (ada, bob, _):
+    async with two_users(database15, decoder=decoder) as (ada, bob, _):
         await ada.join()
         await bob.ask(type="message", channel="chat:1", event="said", data={"n": 1})
         assert (await ada.hear("message"))["data"] == {"n": 1}

@@ -66,7 +66,7 @@ def npm(script: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-class Stage:
+class ScenarioServer:
     """A server over ``dsn``, started again whenever a scenario asks."""
 
     def __init__(self, dsn: str, config: dict[str, object]) -> None:
@@ -120,13 +120,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(dsn: str, **config: object) -> AsyncIterator[Stage]:
+async def scenario_server(dsn: str, **config: object) -> AsyncIterator[ScenarioServer]:
     """A server with the table ``messages``, and the address for orders: ``POST /sql`` and so on."""
     need((SDK / "node_modules" / "esbuild").exists(), "the packages of sdk/js are not installed")
     need(shutil.which("node") is not None, "Node is not installed")
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(TABLES)
-    one = Stage(dsn, config)
+    one = ScenarioServer(dsn, config)
     orders = await asyncio.start_server(lambda reader, writer: _answer(one, reader, writer), "127.0.0.1", free_port())
     one.control = f"http://127.0.0.1:{orders.sockets[0].getsockname()[1]}"
     try:
@@ -137,7 +137,7 @@ async def stage(dsn: str, **config: object) -> AsyncIterator[Stage]:
         orders.close()
 
 
-async def _answer(one: Stage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _answer(one: ScenarioServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One request of HTTP/1.1, as ``fetch`` sends it."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
     length = next((int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length:")), 0)
@@ -158,7 +158,7 @@ async def _answer(one: Stage, reader: asyncio.StreamReader, writer: asyncio.Stre
     writer.close()
 
 
-async def play(one: Stage, *command: str, **environment: str) -> None:
+async def play(one: ScenarioServer, *command: str, **environment: str) -> None:
     """Run a scenario with Node; fails with all it said if it fails."""
     told = {"REALTIME_URL": one.url, "CONTROL_URL": one.control, "REST_KEY": KEY} | browser_environment()
     process = await asyncio.create_subprocess_exec(

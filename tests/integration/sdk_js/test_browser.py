@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.sdk_js.stage import BROWSERS, SCENARIOS, need_browser, play, stage
+from tests.integration.sdk_js.stage import BROWSERS, SCENARIOS, need_browser, play, scenario_server
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("browser", BROWSERS)
 async def test_the_sdk_in_a_browser(database: str, browser: str) -> None:
     need_browser(browser)
-    async with stage(database) as one:
+    async with scenario_server(database) as one:
         await play(one, str(SCENARIOS / "browser.test.mjs"), BROWSER=browser)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.sdk_js.stage import SCENARIOS, npm, play, stage
+from tests.integration.sdk_js.stage import SCENARIOS, npm, play, scenario_server
 
 WAYS = [("websocket", "json"), ("websocket", "msgpack"), ("sse", "json"), ("polling", "json")]
 
@@ -12,17 +12,17 @@ WAYS = [("websocket", "json"), ("websocket", "msgpack"), ("sse", "json"), ("poll
 @pytest.mark.parametrize(("transport", "format"), WAYS, ids=["-".join(way) for way in WAYS])
 @pytest.mark.parametrize("scenario", ["channels", "queries", "drain"])
 async def test_the_sdk_in_node(database: str, scenario: str, transport: str, format: str) -> None:
-    async with stage(database) as one:
+    async with scenario_server(database) as one:
         await play(one, str(SCENARIOS / f"{scenario}.test.mjs"), TRANSPORT=transport, FORMAT=format)
 
 
 async def test_the_sdk_finds_a_way_through_networks_that_block(database: str) -> None:
-    async with stage(database) as one:
+    async with scenario_server(database) as one:
         await play(one, str(SCENARIOS / "fallback.test.mjs"))
 
 
 async def test_the_documented_examples_in_node(database: str) -> None:
-    async with stage(database) as one:
+    async with scenario_server(database) as one:
         await play(one, str(SCENARIOS / "snippets.test.mjs"))
 
 

@@ -12,7 +12,7 @@ from engine.identity.principal import Principal
 from server.auth.authorizer import Action, Grant, NameRules, NotAllowedError
 from tests.model.nodes import NodeHere
 from tests.support.clients.list_client import write
-from tests.support.clients.transports import TRANSPORTS, talker
+from tests.support.clients.transports import TRANSPORTS, transport_client
 from tests.support.servers.processes import PATIENCE
 
 
@@ -47,7 +47,10 @@ async def test_a_collection_that_the_authorizer_closes_is_refused_with_its_reaso
     for transport in TRANSPORTS:
         rules = SecretsClosed()
         node._node._services = replace(services, authorizer=rules)
-        async with asyncio.timeout(PATIENCE), talker(f"http://127.0.0.1:{node.port}", transport, user="ada") as ada:
+        async with (
+            asyncio.timeout(PATIENCE),
+            transport_client(f"http://127.0.0.1:{node.port}", transport, user="ada") as ada,
+        ):
             refused = await ada.join("db:collection:secrets", id="q", query={})
             assert (refused["type"], refused["code"], refused["id"]) == ("error", "RT_003", "q"), transport
             assert refused["message"] == "ada may not read the collection 'secrets'"

@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.clients.list_client import read, write
-from tests.support.clients.users import company, person, rest, running
+from tests.support.clients.users import rest_client, running_server, two_users, user_client
 from tests.support.servers.processes import PATIENCE
 
 
@@ -24,7 +24,7 @@ async def listed(http: httpx.AsyncClient, count: int) -> list[str]:
 
 
 async def test_messages_of_clients_rest_and_sql_are_the_same_and_in_one_order(database: str) -> None:
-    async with company(database) as (ada, bob, http):
+    async with two_users(database) as (ada, bob, http):
         await ada.join()
         await bob.join()
         ack = await ada.ask(type="message", channel="chat:1", event="said", data={"n": 1}, ref="r", id="mine")
@@ -49,15 +49,15 @@ async def test_messages_of_clients_rest_and_sql_are_the_same_and_in_one_order(da
 
 
 async def test_a_client_gets_history_and_resumes_without_gap_or_repetition(database: str) -> None:
-    async with running(database) as server:
-        async with person(server, "ada") as ada:
+    async with running_server(database) as server:
+        async with user_client(server, "ada") as ada:
             for number in range(10):
                 await ada.ask(type="message", channel="chat:1", event="said", data=number)
             await ada.join(history=3)
             heard = [await ada.hear("message") for _ in range(3)]
             assert [message["data"] for message in heard] == [7, 8, 9]
         write(database, "select realtime.broadcast('chat:1', 'said', to_jsonb(n)) from generate_series(10, 19) n")
-        async with person(server, "ada") as ada:
+        async with user_client(server, "ada") as ada:
             joined = await ada.join(since=heard[-1]["position"])
             assert joined["recovered"] is True
             write(database, "select realtime.broadcast('chat:1', 'said', '20')")
@@ -68,10 +68,10 @@ async def test_a_client_gets_history_and_resumes_without_gap_or_repetition(datab
 
 async def test_presence_is_seen_by_the_others_and_a_dropped_client_may_come_back(database: str) -> None:
     write(database, "select realtime.create_channel('chat:1', presence_timeout => '0 s')")
-    async with running(database) as server, person(server, "ada") as ada, rest(server) as http:
+    async with running_server(database) as server, user_client(server, "ada") as ada, rest_client(server) as http:
         joined = await ada.join(presence={"name": "Ada"})
         assert [user["id"] for user in joined["presence"]["users"]] == ["ada"]
-        async with person(server, "bob") as bob:
+        async with user_client(server, "bob") as bob:
             joined = await bob.join(presence={"name": "Bob", "status": "online"})
             assert joined["presence"]["count"] == 2
             arrived = await ada.hear("presence:join")
@@ -85,7 +85,7 @@ async def test_presence_is_seen_by_the_others_and_a_dropped_client_may_come_back
 
 
 async def test_a_full_room_and_a_closed_one_refuse_and_the_connection_lives_on(database: str) -> None:
-    async with company(database) as (ada, bob, http):
+    async with two_users(database) as (ada, bob, http):
         assert (await http.post("/channels", json={"name": "chat:1", "capacity": 1})).status_code == 201
         await ada.join()
         full = await bob.join(id="x")
@@ -102,7 +102,7 @@ async def test_a_full_room_and_a_closed_one_refuse_and_the_connection_lives_on(d
 
 
 async def test_a_kick_ends_a_subscription_and_a_delete_ends_a_connection(database: str) -> None:
-    async with company(database) as (ada, bob, http):
+    async with two_users(database) as (ada, bob, http):
         await ada.join(presence=True)
         await bob.join(presence=True)
         assert (await http.post("/channels/chat:1/kick", json={"userId": "bob", "reason": "spam"})).status_code == 200
@@ -121,7 +121,7 @@ async def test_a_kick_ends_a_subscription_and_a_delete_ends_a_connection(databas
 
 
 async def test_a_filter_lets_only_what_is_wanted_through(database: str) -> None:
-    async with running(database) as server, person(server, "ada") as ada:
+    async with running_server(database) as server, user_client(server, "ada") as ada:
         joined = await ada.join(filter={"events": ["order"], "where": [["amount", ">", 100]]})
         assert joined["type"] == "subscribed", joined
         write(
@@ -138,7 +138,7 @@ async def test_a_filter_lets_only_what_is_wanted_through(database: str) -> None:
 @pytest.mark.parametrize("unknown", ["room:1"])
 async def test_a_channel_that_must_be_made_first_is_unknown_until_then(database: str, unknown: str) -> None:
     write(database, "insert into realtime.channel_defaults (pattern, dynamic) values ('room:*', false)")
-    async with running(database) as server, person(server, "ada") as ada:
+    async with running_server(database) as server, user_client(server, "ada") as ada:
         assert (await ada.join(unknown))["code"] == "RT_004"
         refused = await ada.ask(type="message", channel=unknown, event="e", data="\U0001f600", ref="1")
         assert refused["code"] == "RT_004"
@@ -148,9 +148,9 @@ async def test_a_channel_that_must_be_made_first_is_unknown_until_then(database:
 
 
 async def test_a_server_that_stops_takes_its_members_with_it(database: str) -> None:
-    async with running(database) as first, person(first, "ada") as ada:
+    async with running_server(database) as first, user_client(first, "ada") as ada:
         await ada.join(presence=True)
-        async with running(database, ephemeral="true") as second, person(second, "bob") as bob:
+        async with running_server(database, ephemeral="true") as second, user_client(second, "bob") as bob:
             await bob.join(presence=True)
             assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
             await second.end()

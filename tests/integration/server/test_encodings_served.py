@@ -16,7 +16,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import drop_database
 from tests.integration.cli.test_cli import realtime
 from tests.integration.server.test_replica_database import answer
-from tests.support.clients.list_client import Listener, slot_name
+from tests.support.clients.list_client import ListClient, slot_name
 from tests.support.ports import free_port
 from tests.support.servers.processes import serving
 
@@ -68,7 +68,7 @@ async def test_a_database_in_another_encoding_is_migrated_exposed_served_and_fol
     assert any(f'public."{text}"' in finding.remedy for finding in diagnose(encoded, Settings()))
     async with serving(encoded, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         async with connect(server.websocket) as client:
-            listener = Listener(client)
+            listener = ListClient(client)
             query = {"where": [[text, "in", [text, "x"]]]}
             await answer(
                 client, {"type": "subscribe", "channel": "db:collection:t", "id": "q", "query": query}, "subscribed"

@@ -12,7 +12,7 @@ import pytest
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.support.clients.list_client import TABLE, TOP, listener, read, slot_name, write
+from tests.support.clients.list_client import TABLE, TOP, list_client, read, slot_name, write
 from tests.support.ports import free_port
 from tests.support.servers.processes import serving
 
@@ -30,7 +30,7 @@ async def test_a_client_follows_a_query_through_every_kind_of_change(place: tupl
     dsn, decoder = place
     write(dsn, "insert into messages select n, 'a', 'body ' || n, n from generate_series(1, 5) n")
     async with serving(dsn, free_port(), slot_name=slot_name(), ephemeral=True, decoder=decoder) as server:
-        reader = await listener(server)
+        reader = await list_client(server)
         answer = await reader.subscribe(TOP)
         assert (answer["strategy"], answer["id"], answer["channel"]) == ("incremental", "q", "db:collection:messages")
         assert reader.list == [(str(n), {"id": n, "room": "a", "body": f"body {n}", "likes": n}) for n in (5, 4, 3)]
@@ -50,7 +50,7 @@ async def test_a_client_follows_a_query_through_every_kind_of_change(place: tupl
 
 async def test_sql_with_a_join_or_an_aggregate_is_followed_too(table: str) -> None:
     async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
-        reader = await listener(server)
+        reader = await list_client(server)
         sql = "select room, count(*) as n from messages group by room order by room"
         answer = await reader.subscribe({"sql": sql})
         assert answer["strategy"] == "re-read"
@@ -63,7 +63,7 @@ async def test_sql_with_a_join_or_an_aggregate_is_followed_too(table: str) -> No
 
 async def test_a_rolled_back_transaction_sends_nothing(table: str) -> None:
     async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
-        reader = await listener(server)
+        reader = await list_client(server)
         await reader.subscribe(TOP)
         with psycopg.connect(table) as connection:
             connection.execute("insert into messages values (1, 'a', 'never', 1)")
@@ -88,7 +88,7 @@ async def test_a_query_that_cannot_be_accepted_is_refused_and_the_connection_liv
     table: str, channel: str, query: dict[str, Any], code: str
 ) -> None:
     async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
-        reader = await listener(server)
+        reader = await list_client(server)
         await reader.client.send(json.dumps({"type": "subscribe", "channel": channel, "id": "x", "query": query}))
         answer = await reader.hear()
         assert (answer["type"], answer["code"], answer["channel"], answer["id"]) == ("error", code, channel, "x")
@@ -98,7 +98,7 @@ async def test_a_query_that_cannot_be_accepted_is_refused_and_the_connection_liv
 
 async def test_closing_a_collection_ends_its_subscriptions_with_an_error(table: str) -> None:
     async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
-        reader = await listener(server)
+        reader = await list_client(server)
         await reader.subscribe(TOP)
         write(table, "select realtime.unexpose('messages')")
         answer = await reader.hear()
@@ -118,8 +118,8 @@ async def test_a_client_that_stopped_reading_ends_with_the_rows_of_the_query(tab
     write(table, "insert into messages select n, 'a', '', n from generate_series(1, 50) n")
     query = {"where": [["room", "==", "a"]], "orderBy": [["likes", "desc"]], "limit": 50}
     async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True, max_buffer_size=64 * 1024) as server:
-        slow = await listener(server, max_queue=1, sock=narrow_socket(server.port))
-        quick = await listener(server)
+        slow = await list_client(server, max_queue=1, sock=narrow_socket(server.port))
+        quick = await list_client(server)
         await slow.subscribe(query)
         await quick.subscribe(query)
         changes = 200

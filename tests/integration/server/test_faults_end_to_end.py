@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
 from tests.faultproxy.proxy import FaultProxy
-from tests.support.clients.list_client import TABLE, TOP, listener, slot_name
+from tests.support.clients.list_client import TABLE, TOP, list_client, slot_name
 from tests.support.nodes.live_node import PATIENCE, held, read, run, until
 from tests.support.ports import free_port
 from tests.support.servers.processes import serving, start
@@ -48,7 +48,7 @@ async def test_a_killed_server_misses_nothing_of_what_was_in_the_wal_and_invisib
     port, slot = free_port(), slot_name()
     server = await start("serve", "--dsn", base, port=port, config={"slot_name": slot})
     await server.healthy()
-    before = await listener(server)
+    before = await list_client(server)
     await before.subscribe(TOP)
     async with held(base, "update messages set likes = 100 where id = 1") as release:
         await before.until(["1", "5", "4"])
@@ -59,7 +59,7 @@ async def test_a_killed_server_misses_nothing_of_what_was_in_the_wal_and_invisib
             await before.hear()
         run(base, "update messages set likes = 200 where id = 3")
         async with serving(base, port, slot_name=slot, ephemeral=True) as again:
-            after = await listener(again)
+            after = await list_client(again)
             await after.subscribe(TOP)
             await after.until(["3", "1", "2"])
             await release()
@@ -71,7 +71,7 @@ async def test_a_killed_server_misses_nothing_of_what_was_in_the_wal_and_invisib
 async def test_a_server_that_stood_still_until_its_slot_was_lost_sends_one_difference(base: str) -> None:
     slot = slot_name()
     async with serving(base, free_port(), slot_name=slot, ephemeral=True) as server:
-        reader = await listener(server, ping_interval=None)
+        reader = await list_client(server, ping_interval=None)
         await reader.subscribe(TOP)
         server.process.send_signal(signal.SIGSTOP)
         try:
@@ -100,7 +100,7 @@ async def test_health_names_silent_connections_until_lists_and_answers_are_right
         ):
             members = f"{server.url}/realtime/channels/chat/presence"
             assert (await http.get(members)).is_success
-            reader = await listener(server)
+            reader = await list_client(server)
             await reader.subscribe({"sql": "select max(likes) as likes from messages"})
             proxy.half_open(b"realtime feed", b"realtime node")
             run(base, "update messages set likes = 100 where id = 1")
@@ -129,7 +129,7 @@ def lose_some(dsn: str, slot: str) -> bool:
 
 async def test_every_client_is_right_after_restarts_of_postgres(base: str, own: LocalPostgres) -> None:
     async with serving(base, free_port(), slot_name=slot_name(), ephemeral=True) as server:
-        reader = await listener(server)
+        reader = await list_client(server)
         await reader.subscribe(TOP)
         for round, mode in enumerate(["fast", "immediate"]):
             await asyncio.to_thread(own.restart, mode)

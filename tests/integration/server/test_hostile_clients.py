@@ -8,8 +8,8 @@ import json
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.support.clients.hostile import TABLES, Hostile
-from tests.support.clients.list_client import TOP, listener, slot_name, write
+from tests.support.clients.hostile import TABLES, HostileClient
+from tests.support.clients.list_client import TOP, list_client, slot_name, write
 from tests.support.ports import free_port
 from tests.support.servers.processes import PATIENCE, serving
 
@@ -18,11 +18,11 @@ from tests.support.servers.processes import PATIENCE, serving
 async def test_another_client_does_not_notice_a_hostile_one(table: str) -> None:
     write(table, *TABLES.split(";\n"), "insert into vault values (1, 'bars')")
     async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
-        good = await listener(server)
+        good = await list_client(server)
         assert (await good.subscribe(TOP))["type"] == "subscribed"
         async with connect(server.websocket, max_size=None) as client:
             await client.recv()
-            hostile = Hostile(client)
+            hostile = HostileClient(client)
             attack = asyncio.create_task(_attack(hostile))
             ids: list[str] = []
             number = 0
@@ -41,7 +41,7 @@ async def test_another_client_does_not_notice_a_hostile_one(table: str) -> None:
         await good.client.close()
 
 
-async def _attack(hostile: Hostile) -> None:
+async def _attack(hostile: HostileClient) -> None:
     await hostile.look_behind()
     await hostile.stall_filters(10)
     await hostile.ask_a_hundred_times(2)

@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 
 from server.cli.migrate import MigrationError, check_served, migrate
 from tests.integration.channels.faults.test_blocked import holding, set_read_only
-from tests.support.clients.list_client import listener, slot_name
+from tests.support.clients.list_client import list_client, slot_name
 from tests.support.nodes.live_node import read, run, until
 from tests.support.ports import free_port
 from tests.support.servers.processes import PATIENCE, ROOT, ServerProcess, serving, start
@@ -88,7 +88,7 @@ async def test_what_an_operator_does_to_the_database_is_seen_in_health_and_log(t
 
 async def publish_and_wait(server: ServerProcess) -> str:
     """Publish something that cannot be stored; returns what ``/health`` says of it."""
-    client = await listener(server)
+    client = await list_client(server)
     await client.client.send('{"type": "message", "channel": "chat:1", "event": "e", "data": 1}')
     said = await problem(server)
     await client.client.close()

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from tests.integration.channels.publish.test_session_settings import HOSTILE, set_all
-from tests.support.clients.list_client import TOP, listener, slot_name
+from tests.support.clients.list_client import TOP, list_client, slot_name
 from tests.support.nodes.live_node import read, run
 from tests.support.ports import free_port
 from tests.support.servers.processes import PATIENCE, serving, start
@@ -76,7 +76,7 @@ async def test_everything_but_the_feed_goes_through_a_pooler(program: str, scrat
             httpx.AsyncClient() as http,
             asyncio.timeout(2 * PATIENCE),
         ):
-            clients = [await listener(server) for _ in range(3)]
+            clients = [await list_client(server) for _ in range(3)]
             for client in clients[1:]:
                 await client.subscribe(TOP)
             await clients[0].subscribe(

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from server.app.listening import ServeError, listen, listen_near
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database, postgres_18, started
-from tests.support.clients.list_client import TABLE, TOP, listener, read, slot_name, write
+from tests.support.clients.list_client import TABLE, TOP, list_client, read, slot_name, write
 from tests.support.ports import free_port
 from tests.support.servers.processes import PATIENCE, serving, start
 
@@ -26,14 +26,14 @@ async def test_after_a_kill_a_new_process_takes_the_slot_over_and_misses_nothing
     port, slot = free_port(), slot_name()
     server = await start("serve", "--dsn", table, port=port, config={"slot_name": slot})
     await server.healthy()
-    reader = await listener(server)
+    reader = await list_client(server)
     await reader.subscribe(TOP)
     await server.end(signal.SIGKILL)
     with pytest.raises(ConnectionClosed):
         await reader.hear()
     write(table, "insert into messages values (1, 'a', 'while nobody listened', 1)")
     async with serving(table, port, slot_name=slot) as again:
-        reader = await listener(again)
+        reader = await list_client(again)
         await reader.subscribe(TOP)
         assert reader.ids == ["1"]
         write(table, "insert into messages values (2, 'a', 'and now', 2)")
@@ -45,7 +45,7 @@ async def test_stopping_asks_clients_to_reconnect_and_leaves_no_ephemeral_slot(t
     slot = slot_name()
     server = await start("serve", "--dsn", table, port=free_port(), config={"slot_name": slot, "ephemeral": True})
     await server.healthy()
-    reader = await listener(server)
+    reader = await list_client(server)
     await reader.subscribe(TOP)
     ending = asyncio.create_task(server.end())
     with pytest.raises(ConnectionClosed) as closed:
@@ -91,7 +91,7 @@ async def test_health_reports_an_outage_and_everything_resumes_afterwards(scratc
         dsn = fresh_database(postgres)
         write(dsn, TABLE)
         async with serving(dsn, free_port(), slot_name=slot_name()) as server:
-            reader = await listener(server)
+            reader = await list_client(server)
             await reader.subscribe(TOP)
             good = await server.healthy()
             assert (good["status"], good["feed"]["state"], good["feed"]["reason"]) == ("ok", "streaming", None)
@@ -116,8 +116,8 @@ async def test_only_allowed_origins_may_connect(table: str) -> None:
         with pytest.raises(InvalidStatus) as refused:
             await connect(server.websocket, origin="https://evil.example")  # type: ignore[arg-type]
         assert refused.value.response.status_code == 403
-        allowed = await listener(server, origin="https://app.example")
-        no_browser = await listener(server)
+        allowed = await list_client(server, origin="https://app.example")
+        no_browser = await list_client(server)
         await allowed.client.close()
         await no_browser.client.close()
 

@@ -16,7 +16,7 @@ from engine.postgres.connections.opening import connect, connect_now
 from engine.postgres.connections.refused_logins import ReplicaRoleError
 from server.app.settings import Settings
 from server.cli.doctor import diagnose
-from tests.support.clients.list_client import TABLE, TOP, listener, slot_name, write
+from tests.support.clients.list_client import TABLE, TOP, list_client, slot_name, write
 from tests.support.ports import free_port
 from tests.support.servers.processes import PATIENCE, serving
 
@@ -41,11 +41,11 @@ async def answer(client: ClientConnection, message: dict[str, Any], *types: str)
 
 async def test_a_server_starts_and_works_there(replica: str) -> None:
     async with serving(replica, free_port(), slot_name=slot_name(), ephemeral=True) as server:
-        client = await listener(server)
+        client = await list_client(server)
         await client.subscribe(TOP)
         write(replica, "insert into messages values (1, 'a', '', 1)")
         await client.until(["1"])
-        member = await listener(server)
+        member = await list_client(server)
         here = {"type": "subscribe", "channel": "chat:1", "presence": {"data": {"name": "x"}}, "history": 10}
         await answer(member.client, here, "subscribed")
         sent = {"type": "message", "channel": "chat:1", "event": "e", "data": 1, "ref": "r", "id": str(uuid.uuid4())}

@@ -14,21 +14,21 @@ from websockets.frames import CloseCode
 
 from tests.integration.conftest import Place
 from tests.support.clients.list_client import read, write
-from tests.support.clients.users import Person, company, person, rest, running
+from tests.support.clients.users import UserClient, rest_client, running_server, two_users, user_client
 from tests.support.servers.processes import ServerProcess
 
 
 @asynccontextmanager
-async def somebody(server: ServerProcess, user: str, **attributes: Any) -> AsyncIterator[Person]:
+async def somebody(server: ServerProcess, user: str, **attributes: Any) -> AsyncIterator[UserClient]:
     address = f"{server.websocket}?user={user}&attributes={quote(json.dumps(attributes))}"
     async with connect(address, max_size=None) as socket:
-        one = Person(socket)
+        one = UserClient(socket)
         one.id = (await one.hear("connected"))["connectionId"]
         yield one
         await socket.close(CloseCode.GOING_AWAY)  # not for good
 
 
-async def texts(one: Person) -> list[str]:
+async def texts(one: UserClient) -> list[str]:
     """Everything that was said up to now, and by whom it was not meant is not there."""
     await one.say(type="ping")
     await one.hear("pong")
@@ -38,7 +38,7 @@ async def texts(one: Person) -> list[str]:
 
 
 async def test_publish_presence_history_kick_and_close_work_with_every_decoder(place: Place) -> None:
-    async with company(place.dsn, decoder=place.decoder) as (ada, bob, http):
+    async with two_users(place.dsn, decoder=place.decoder) as (ada, bob, http):
         assert (await http.post("/channels", json={"name": "chat:1", "capacity": 2})).status_code == 201
         joined = await ada.join(presence={"name": "Ada"}, history=5)
         assert joined["epoch"]
@@ -72,7 +72,7 @@ async def test_publish_presence_history_kick_and_close_work_with_every_decoder(p
 
 
 async def test_pages_meet_inside_a_transaction(database: str) -> None:
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         write(database, "select realtime.broadcast('chat:1', 'said', to_jsonb(n)) from generate_series(1, 7) n")
         write(database, "select realtime.broadcast('chat:1', 'said', to_jsonb(n)) from generate_series(8, 9) n")
         found: list[int] = []
@@ -88,11 +88,11 @@ async def test_pages_meet_inside_a_transaction(database: str) -> None:
 
 async def test_all_users_rooms_with_filters_and_exclusions_by_sql_and_by_rest(place: Place) -> None:
     async with (
-        running(place.dsn, decoder=place.decoder) as server,
+        running_server(place.dsn, decoder=place.decoder) as server,
         somebody(server, "ada", team="red") as ada,
         somebody(server, "bob", team="blue") as bob,
         somebody(server, "bob", team="red") as twin,
-        rest(server) as http,
+        rest_client(server) as http,
     ):
         everybody = {"ada": ada, "bob": bob, "twin": twin}
         for one in everybody.values():
@@ -158,7 +158,7 @@ def _array(items: list[str]) -> str:
 
 async def test_a_message_that_is_too_large_is_refused_by_every_way_and_nothing_is_stored(database: str) -> None:
     write(database, "update realtime.settings set max_payload = 2000")
-    async with running(database) as server, person(server, "ada") as ada, rest(server) as http:
+    async with running_server(database) as server, user_client(server, "ada") as ada, rest_client(server) as http:
         await ada.join()
         large = "x" * 2000
         refused = await ada.ask(type="message", channel="chat:1", event="said", data=large, ref="r", id="i")
@@ -175,12 +175,15 @@ async def test_a_message_that_is_too_large_is_refused_by_every_way_and_nothing_i
 
 async def test_members_of_a_server_that_was_killed_leave_within_its_lease(place: Place) -> None:
     async with (
-        running(place.dsn, decoder=place.decoder, lease="3") as first,
-        person(first, "ada") as ada,
-        rest(first) as http,
+        running_server(place.dsn, decoder=place.decoder, lease="3") as first,
+        user_client(first, "ada") as ada,
+        rest_client(first) as http,
     ):
         await ada.join(presence=True)
-        async with running(place.dsn, decoder=place.decoder, lease="3") as second, person(second, "bob") as bob:
+        async with (
+            running_server(place.dsn, decoder=place.decoder, lease="3") as second,
+            user_client(second, "bob") as bob,
+        ):
             await bob.join(presence=True)
             assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
             assert (await http.get("/channels/chat:1/presence")).json()["count"] == 2
@@ -194,12 +197,12 @@ async def test_members_of_a_server_that_was_killed_leave_within_its_lease(place:
 
 async def test_presence_has_states_typing_counts_and_last_seen(database: str) -> None:
     write(database, "select realtime.create_channel('chat:1', presence_timeout => '1 s', typing_timeout => '500 ms')")
-    async with running(database) as server, person(server, "ada") as ada, rest(server) as http:
+    async with running_server(database) as server, user_client(server, "ada") as ada, rest_client(server) as http:
         await ada.join(presence=True)
-        async with person(server, "bob") as bob:
+        async with user_client(server, "bob") as bob:
             await bob.join(presence={"name": "Bob", "mood": "curious"})
             assert (await ada.hear("presence:join"))["user"]["state"] == {"mood": "curious"}
-            async with person(server, "bob") as twin:
+            async with user_client(server, "bob") as twin:
                 assert (await twin.join(presence=True))["presence"]["count"] == 2
                 changed = await ada.hear("presence:update")
                 assert changed["user"]["state"] == {}  # the connection that changed last speaks for the user
@@ -211,7 +214,7 @@ async def test_presence_has_states_typing_counts_and_last_seen(database: str) ->
             users = (await http.get("/channels/chat:1/presence")).json()
             assert users["count"] == 2
         # A connection that broke may come back within the timeout: nobody is told.
-        async with person(server, "bob") as bob:
+        async with user_client(server, "bob") as bob:
             await bob.join(presence={"name": "Bob"})
         left = await ada.hear("presence:leave")
         assert (left["user"]["id"], left["count"]) == ("bob", 1)

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from tests.support.clients.list_client import write
-from tests.support.clients.transports import TRANSPORTS, Talker, talker
-from tests.support.clients.users import running
+from tests.support.clients.transports import TRANSPORTS, TransportClient, transport_client
+from tests.support.clients.users import running_server
 
 LISTS = 12
 ROWS = 40
 
 
-async def hear_lists(client: Talker, lists: dict[str, list[Any]], until: str) -> None:
+async def hear_lists(client: TransportClient, lists: dict[str, list[Any]], until: str) -> None:
     """Apply what comes until every list shows ``until`` in all of its rows."""
     while not all(rows and all(row["n"] == until for row in rows) for rows in lists.values()):
         event = await client.hear("snapshot")
@@ -37,7 +37,10 @@ async def test_a_commit_that_fills_the_buffer_reaches_every_list(database: str, 
         "select realtime.expose('t')",
     )
     channel = "db:collection:t"
-    async with running(database, max_buffer_size=16 * 1024) as server, talker(server.url, transport) as ada:
+    async with (
+        running_server(database, max_buffer_size=16 * 1024) as server,
+        transport_client(server.url, transport) as ada,
+    ):
         lists: dict[str, list[Any]] = {str(number): [] for number in range(LISTS)}
         for number in range(LISTS):
             query = {"where": [["id", ">", -number]], "orderBy": [["id", "asc"]]}

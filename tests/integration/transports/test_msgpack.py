@@ -15,8 +15,8 @@ from server.protocol.msgpack import json_of, packed, packed_fields, packed_snaps
 from server.protocol.server_messages import snapshot_head, snapshot_tail
 from server.protocol.validation import InvalidMessageError
 from tests.support.clients.list_client import write
-from tests.support.clients.transports import SocketTalker, talker
-from tests.support.clients.users import running
+from tests.support.clients.transports import SocketClient, transport_client
+from tests.support.clients.users import running_server
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -108,8 +108,8 @@ def test_nesting_beyond_reason_is_refused(data: bytes) -> None:
 
 
 async def test_a_client_of_messagepack_may_also_speak_json_and_is_refused_what_is_neither(database: str) -> None:
-    async with running(database) as server, talker(server.url, "msgpack") as ada:
-        assert isinstance(ada, SocketTalker)
+    async with running_server(database) as server, transport_client(server.url, "msgpack") as ada:
+        assert isinstance(ada, SocketClient)
         await ada.socket.send('{"type":"ping"}')
         assert await ada.hear() == {"type": "pong"}
         binary = {"type": "message", "channel": "c", "event": "e", "data": b"b", "ref": "7"}
@@ -124,7 +124,7 @@ async def test_a_client_of_messagepack_may_also_speak_json_and_is_refused_what_i
 
 
 async def test_who_did_not_ask_for_messagepack_may_not_speak_it(database: str) -> None:
-    async with running(database) as server, talker(server.url, "websocket") as ada:
-        assert isinstance(ada, SocketTalker)
+    async with running_server(database) as server, transport_client(server.url, "websocket") as ada:
+        assert isinstance(ada, SocketClient)
         await ada.socket.send(msgspec.msgpack.encode({"type": "ping"}))
         assert (await ada.hear())["code"] == "RT_007"

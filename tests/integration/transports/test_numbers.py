@@ -14,15 +14,15 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.support.clients.list_client import write
 from tests.support.clients.transports import (
+    EventStreamClient,
     Message,
-    PollTalker,
-    SocketTalker,
-    StreamTalker,
-    Talker,
+    PollingClient,
+    SocketClient,
+    TransportClient,
     open_stream,
-    talker,
+    transport_client,
 )
-from tests.support.clients.users import running
+from tests.support.clients.users import running_server
 from tests.support.servers.processes import PATIENCE, ServerProcess
 
 TABLE = """
@@ -80,7 +80,7 @@ def dsn(pg18: LocalPostgres) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 async def server(dsn: str) -> AsyncIterator[ServerProcess]:
-    async with running(dsn) as found:
+    async with running_server(dsn) as found:
         yield found
 
 
@@ -88,18 +88,18 @@ def framed(query: str, id: str) -> str:
     return f'{{"type":"subscribe","channel":"{CHANNEL}","id":"{id}","query":{query}}}'
 
 
-async def send(client: Talker, text: str) -> None:
+async def send(client: TransportClient, text: str) -> None:
     """Say it as it is written: no library of the test may read the numbers."""
-    if isinstance(client, SocketTalker):
+    if isinstance(client, SocketClient):
         await client.socket.send(text)
         return
     client.batches += 1  # type: ignore[attr-defined]
-    if isinstance(client, StreamTalker):
+    if isinstance(client, EventStreamClient):
         session = client.connected["session"]
         body = f'{{"session":"{session}","seq":{client.batches},"messages":[{text}]}}'
         assert (await client.http.post("/send", content=body)).status_code == 202
     else:
-        assert isinstance(client, PollTalker)
+        assert isinstance(client, PollingClient)
         head = f'"session":"{client.secret}","cursor":{client.cursor},"timeout":0,"seq":{client.batches}'
         body = f'{{{head},"messages":[{text}]}}'
         answer = await client.http.post("/poll", content=body)
@@ -107,7 +107,7 @@ async def send(client: Talker, text: str) -> None:
         client.waiting += answer.json()["messages"]
 
 
-async def rows(client: Talker) -> list[str]:
+async def rows(client: TransportClient) -> list[str]:
     answer = await client.hear("subscribed", "error")
     assert answer["type"] == "subscribed", answer
     snapshot = await client.hear("snapshot")
@@ -119,7 +119,7 @@ async def test_a_number_keeps_all_its_digits_on_the_way_to_the_comparison(
     server: ServerProcess, transport: str
 ) -> None:
     wrong = []
-    async with talker(server.url, transport) as client:
+    async with transport_client(server.url, transport) as client:
         for number, (query, ids) in enumerate(QUERIES):
             await send(client, framed(query, str(number)))
             found = await rows(client)
@@ -135,7 +135,7 @@ async def test_a_number_in_the_address_of_an_event_stream_keeps_its_digits(serve
         f"subscribe={quote(framed(query, str(number)))}" for number, (query, _) in enumerate(QUERIES[:20])
     )
     async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=PATIENCE) as http:
-        client = StreamTalker(http, await open_stream(http, params=wanted))
+        client = EventStreamClient(http, await open_stream(http, params=wanted))
         found: dict[str, list[str]] = {}
         while len(found) < 20:
             message: Message = await client.next()
@@ -147,7 +147,7 @@ async def test_a_number_in_the_address_of_an_event_stream_keeps_its_digits(serve
 
 
 async def test_a_string_of_digits_is_the_exact_number_where_messagepack_has_none(server: ServerProcess) -> None:
-    async with talker(server.url, "msgpack") as client:
+    async with transport_client(server.url, "msgpack") as client:
         for number, (condition, ids) in enumerate(
             [
                 (["v", "==", "0.12345678901234567890123"], ["1"]),
@@ -161,7 +161,7 @@ async def test_a_string_of_digits_is_the_exact_number_where_messagepack_has_none
 
 
 async def test_a_number_that_cannot_be_compared_is_refused_with_its_field_and_value(server: ServerProcess) -> None:
-    async with talker(server.url, "websocket") as client:
+    async with transport_client(server.url, "websocket") as client:
         for number, (query, words) in enumerate(REFUSED):
             await send(client, framed(query, str(number)))
             answer = await client.hear("subscribed", "error")
@@ -170,8 +170,8 @@ async def test_a_number_that_cannot_be_compared_is_refused_with_its_field_and_va
 
 async def test_the_numbers_of_a_message_and_of_a_presence_stay_as_they_were_written(server: ServerProcess) -> None:
     digits = "0.12345678901234567890123"
-    async with talker(server.url, "websocket") as client:
-        assert isinstance(client, SocketTalker)
+    async with transport_client(server.url, "websocket") as client:
+        assert isinstance(client, SocketClient)
         joining = '{"type":"subscribe","channel":"chat:1","presence":{"metadata":{"at":DIGITS}}}'
         saying = '{"type":"message","channel":"chat:1","event":"e","data":{"at":DIGITS}}'
         await client.socket.send(joining.replace("DIGITS", digits))
@@ -192,7 +192,7 @@ async def test_an_audience_distinguishes_attributes_by_all_their_digits(server: 
     attributes = quote('{"level":0.12345678901234567890123}')
     address = f"{server.websocket}?user=ada&attributes={attributes}"
     async with connect(address) as socket:
-        client = SocketTalker(socket, packed=False)
+        client = SocketClient(socket, packed=False)
         await client.join("chat:2")
         say("0.12345678901234567890124", '"for another"')
         say("0.12345678901234567890123", '"for her"')

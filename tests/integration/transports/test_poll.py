@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.support.clients.list_client import write
-from tests.support.clients.transports import PollTalker, talker
-from tests.support.clients.users import rest, running
+from tests.support.clients.transports import PollingClient, transport_client
+from tests.support.clients.users import rest_client, running_server
 from tests.support.servers.processes import PATIENCE
 
 
@@ -31,7 +31,7 @@ async def joined(http: httpx.AsyncClient) -> tuple[str, int]:
 
 
 async def test_an_answer_that_was_lost_is_given_again_with_what_is_new(database: str) -> None:
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         session, cursor = await joined(http)
         write(database, "select realtime.broadcast('chat:1', 'e', '1')")
         lost = await ask(http, session=session, cursor=cursor)
@@ -48,7 +48,7 @@ async def test_an_answer_that_was_lost_is_given_again_with_what_is_new(database:
 
 
 async def test_a_high_message_overtakes_what_waits_and_nothing_that_was_given(database: str) -> None:
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         session, cursor = await joined(http)
         second = {"type": "subscribe", "channel": "chat:2"}
         assert (await http.post("/send", json={"session": session, "messages": [second]})).status_code == 202
@@ -65,7 +65,7 @@ async def test_a_high_message_overtakes_what_waits_and_nothing_that_was_given(da
 
 
 async def test_a_missing_batch_is_noticed_whether_or_not_the_next_one_has_messages(database: str) -> None:
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         session, cursor = await joined(http)
         for messages in ([], [{"type": "ping"}]):
             body = {"session": session, "cursor": cursor, "timeout": 0, "seq": 3, "messages": messages}
@@ -75,13 +75,13 @@ async def test_a_missing_batch_is_noticed_whether_or_not_the_next_one_has_messag
 
 
 async def test_a_poll_waits_no_longer_than_its_timeout(database: str) -> None:
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         session, cursor = await joined(http)
         assert await ask(http, session=session, cursor=cursor, timeout=50) == {"cursor": cursor, "messages": []}
 
 
 async def test_a_second_poll_lets_the_first_go_with_nothing(database: str) -> None:
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         session, cursor = await joined(http)
         polls = [asyncio.create_task(ask(http, session=session, cursor=cursor)) for _ in range(3)]
         done, waiting = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE)
@@ -93,7 +93,7 @@ async def test_a_second_poll_lets_the_first_go_with_nothing(database: str) -> No
 
 
 async def test_a_batch_that_is_repeated_is_carried_out_once(database: str) -> None:
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         session, cursor = await joined(http)
         message = {"type": "message", "channel": "chat:1", "event": "e", "data": 1}
         for _ in range(3):
@@ -107,7 +107,7 @@ async def test_a_batch_that_is_repeated_is_carried_out_once(database: str) -> No
 
 
 async def test_an_answer_holds_a_quarter_of_a_megabyte_and_the_next_one_the_rest(database: str) -> None:
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         session, cursor = await joined(http)
         write(
             database,
@@ -125,9 +125,9 @@ async def test_an_answer_holds_a_quarter_of_a_megabyte_and_the_next_one_the_rest
 async def test_who_does_not_come_back_is_gone(database: str) -> None:
     write(database, "select realtime.create_channel('chat:1', presence_timeout => '0 s')")
     async with (
-        running(database, session_timeout=2) as server,
-        rest(server) as http,
-        talker(server.url, "websocket", user="bob") as bob,
+        running_server(database, session_timeout=2) as server,
+        rest_client(server) as http,
+        transport_client(server.url, "websocket", user="bob") as bob,
     ):
         await bob.join(presence=True)
         opened = await http.post(
@@ -141,7 +141,7 @@ async def test_who_does_not_come_back_is_gone(database: str) -> None:
 
 
 async def test_a_client_that_hangs_up_while_it_waits_counts_as_away(database: str) -> None:
-    async with running(database, session_timeout=2) as server, rest(server) as http:
+    async with running_server(database, session_timeout=2) as server, rest_client(server) as http:
         session, cursor = await joined(http)
         with pytest.raises(httpx.ReadTimeout):
             await http.post("/poll", json={"session": session, "cursor": cursor, "timeout": 30_000}, timeout=0.2)
@@ -149,14 +149,14 @@ async def test_a_client_that_hangs_up_while_it_waits_counts_as_away(database: st
 
 
 async def test_a_waiting_poll_keeps_the_session(database: str) -> None:
-    async with running(database, session_timeout=2) as server, rest(server) as http:
+    async with running_server(database, session_timeout=2) as server, rest_client(server) as http:
         session, cursor = await joined(http)
         assert (await ask(http, session=session, cursor=cursor, timeout=2_500))["messages"] == []
         assert (await ask(http, session=session, cursor=cursor, timeout=0))["messages"] == []
 
 
 async def test_a_session_that_was_ended_is_unknown(database: str) -> None:
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         session, cursor = await joined(http)
         waiting = asyncio.create_task(ask(http, session=session, cursor=cursor))
         await asyncio.sleep(0)
@@ -170,11 +170,11 @@ async def test_a_session_that_was_ended_is_unknown(database: str) -> None:
 
 async def test_who_fetches_too_little_is_closed_and_told_to_resume(database: str) -> None:
     async with (
-        running(database, max_buffer_size=65_536, max_backlog=262_144) as server,
-        talker(server.url, "poll") as ada,
-        talker(server.url, "websocket") as quick,
+        running_server(database, max_buffer_size=65_536, max_backlog=262_144) as server,
+        transport_client(server.url, "poll") as ada,
+        transport_client(server.url, "websocket") as quick,
     ):
-        assert isinstance(ada, PollTalker)
+        assert isinstance(ada, PollingClient)
         await ada.join()
         await quick.join()
         for n in range(1, 101):
@@ -200,7 +200,7 @@ async def test_who_fetches_too_little_is_closed_and_told_to_resume(database: str
     ],
 )
 async def test_a_poll_that_cannot_be_is_refused(database: str, body: dict[str, object]) -> None:
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         session, _ = await joined(http)
         refused = await http.post("/poll", json={"session": session} | body)
         assert (refused.status_code, refused.json()["code"]) == (400, "RT_007")

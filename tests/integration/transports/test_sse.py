@@ -17,8 +17,8 @@ import pytest
 from engine.channels.core.messages.model import Position, parse_position
 from server.transports.sse.event_ids import read_id
 from tests.support.clients.list_client import TOP, write
-from tests.support.clients.transports import StreamTalker, open_stream, talker
-from tests.support.clients.users import rest, running
+from tests.support.clients.transports import EventStreamClient, open_stream, transport_client
+from tests.support.clients.users import rest_client, running_server
 from tests.support.servers.processes import PATIENCE, ServerProcess
 
 CHANNELS = ("chat:1", "chat:2", "chat:3")
@@ -34,12 +34,12 @@ class Source:
         self.heard: dict[str, dict[str, Any]] = {}
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[StreamTalker]:
+    async def open(self) -> AsyncIterator[EventStreamClient]:
         headers = {"Last-Event-ID": self.last_id} if self.last_id else {}
         response = await self.http.send(
             self.http.build_request("GET", f"/sse?{self.query}", headers=headers), stream=True
         )
-        stream = StreamTalker(self.http, response)
+        stream = EventStreamClient(self.http, response)
         stream.last_id = self.last_id
         try:
             yield stream
@@ -47,7 +47,7 @@ class Source:
             self.last_id = stream.last_id
             await stream.close()
 
-    async def listen(self, stream: StreamTalker, most: int, wanted: int) -> None:
+    async def listen(self, stream: EventStreamClient, most: int, wanted: int) -> None:
         """Take up to ``most`` events, or until so many messages in all have been heard."""
         for _ in range(most):
             if len(self.heard) == wanted:
@@ -78,7 +78,7 @@ def fill(dsn: str, first: int, last: int) -> None:
 
 async def test_a_stream_cut_anywhere_loses_nothing_when_it_is_resumed(database: str) -> None:
     fill(database, 0, 30)
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         source = Source(http, "&".join(f"channel={name}" for name in CHANNELS) + "&history=1000")
         cuts = random.Random(7)
         wanted = 3 * 30
@@ -98,7 +98,7 @@ async def test_ids_only_grow_and_come_after_everything_before_them_also_while_ch
     database: str,
 ) -> None:
     fill(database, 0, 5)
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         source = Source(http, "&".join(f"channel={name}" for name in CHANNELS) + "&history=5")
         async with source.open() as stream:
             opened, early = 0, []
@@ -125,7 +125,7 @@ async def test_ids_only_grow_and_come_after_everything_before_them_also_while_ch
 
 
 async def _epoch(server: ServerProcess) -> str:
-    async with talker(server.url, "websocket") as somebody:
+    async with transport_client(server.url, "websocket") as somebody:
         epoch: str = somebody.connected["epoch"]
         return epoch
 
@@ -136,7 +136,7 @@ async def test_a_high_message_overtakes_what_waits_and_is_not_lost_when_the_stre
     say = "realtime.broadcast('chat:{}', 'e', to_jsonb({}), priority => {})"
     low = ", ".join(say.format(1, n, 0) for n in range(90))
     filler = f"(select count({say.format(1, 'n || repeat(chr(120), 100000)', 0)}) from generate_series(90, 99) n)"
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         source = Source(http, "channel=chat:1&channel=chat:2")
         async with source.open() as stream:
             for _ in range(2):
@@ -158,10 +158,10 @@ async def test_a_high_message_overtakes_what_waits_and_is_not_lost_when_the_stre
 
 async def test_an_id_of_another_history_is_reported_and_the_last_messages_come_instead(database: str) -> None:
     fill(database, 0, 3)
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         headers = {"Last-Event-ID": "0/1;elsewhere"}
         asked = {"channel": "chat:1", "history": "2"}
-        stream = StreamTalker(http, await open_stream(http, params=asked, headers=headers))
+        stream = EventStreamClient(http, await open_stream(http, params=asked, headers=headers))
         assert (await stream.hear("subscribed"))["recovered"] is False
         assert [(await stream.hear("message"))["data"] for _ in range(2)] == [1, 2]
         write(database, "select realtime.broadcast('chat:1', 'said', '4')")
@@ -172,8 +172,8 @@ async def test_an_id_of_another_history_is_reported_and_the_last_messages_come_i
 async def test_the_address_can_hold_whole_subscriptions(table: str) -> None:
     query = quote(json.dumps({"channel": "db:collection:messages", "id": "q", "query": TOP}))
     filtered = quote(json.dumps({"type": "subscribe", "channel": "chat:1", "filter": {"events": ["wanted"]}}))
-    async with running(table) as server, rest(server) as http:
-        stream = StreamTalker(http, await open_stream(http, params=f"subscribe={query}&subscribe={filtered}"))
+    async with running_server(table) as server, rest_client(server) as http:
+        stream = EventStreamClient(http, await open_stream(http, params=f"subscribe={query}&subscribe={filtered}"))
         assert {(await stream.hear("subscribed"))["channel"] for _ in range(2)} == {"db:collection:messages", "chat:1"}
         assert (await stream.hear("snapshot"))["reset"] is True
         write(table, "insert into messages values (1, 'a', E'two\\nlines', 5)")
@@ -191,7 +191,7 @@ async def test_json_written_over_several_lines_stays_one_event(database: str) ->
         "select realtime.expose('notes')",
         "insert into notes values (1, E'{\\n \"a\": \\r\\n 1\\n}')",
     )
-    async with running(database) as server, talker(server.url, "sse") as ada:
+    async with running_server(database) as server, transport_client(server.url, "sse") as ada:
         await ada.join("db:collection:notes")
         [change] = (await ada.hear("snapshot"))["changes"]
         assert change["doc"]["data"]["body"] == {"a": 1}
@@ -212,7 +212,7 @@ async def test_json_written_over_several_lines_stays_one_event(database: str) ->
 async def test_an_address_that_cannot_be_is_refused_before_the_stream(
     database: str, query: str, status: int, code: str
 ) -> None:
-    async with running(database) as server, rest(server) as http:
+    async with running_server(database) as server, rest_client(server) as http:
         refused = await http.get(f"/sse?{query}")
         assert (refused.status_code, refused.json()["code"]) == (status, code)
         assert refused.headers["content-type"] == "application/problem+json"
@@ -220,7 +220,7 @@ async def test_an_address_that_cannot_be_is_refused_before_the_stream(
 
 
 async def test_who_was_disconnected_is_told_not_to_come_back(database: str) -> None:
-    async with running(database) as server, rest(server) as http, rest(server) as api:
+    async with running_server(database) as server, rest_client(server) as http, rest_client(server) as api:
         source = Source(http, "channel=chat:1")
         async with source.open() as stream:
             connected = await stream.hear("connected")
@@ -233,7 +233,11 @@ async def test_who_was_disconnected_is_told_not_to_come_back(database: str) -> N
 
 
 async def test_a_repeated_batch_is_carried_out_once_and_a_missing_one_is_noticed(database: str) -> None:
-    async with running(database) as server, rest(server) as http, talker(server.url, "sse") as ada:
+    async with (
+        running_server(database) as server,
+        rest_client(server) as http,
+        transport_client(server.url, "sse") as ada,
+    ):
         await ada.join()
         message = {"type": "message", "channel": "chat:1", "event": "said", "data": 1}
         body = {"session": ada.connected["session"], "seq": 2, "messages": [message, message]}
@@ -247,7 +251,11 @@ async def test_a_repeated_batch_is_carried_out_once_and_a_missing_one_is_noticed
 
 
 async def test_what_cannot_be_a_batch_is_refused_and_one_bad_message_is_answered_in_the_stream(database: str) -> None:
-    async with running(database) as server, rest(server) as http, talker(server.url, "sse") as ada:
+    async with (
+        running_server(database) as server,
+        rest_client(server) as http,
+        transport_client(server.url, "sse") as ada,
+    ):
         secret = ada.connected["session"]
         unknown = await http.post("/send", json={"session": "nobody", "messages": []})
         assert (unknown.status_code, unknown.json()["code"]) == (404, "RT_001")
@@ -265,8 +273,8 @@ async def test_what_cannot_be_a_batch_is_refused_and_one_bad_message_is_answered
 
 
 async def test_sending_waits_while_too_much_is_under_way(database: str) -> None:
-    async with running(database, max_message_rate=100_000) as server, talker(server.url, "sse") as ada:
-        assert isinstance(ada, StreamTalker)
+    async with running_server(database, max_message_rate=100_000) as server, transport_client(server.url, "sse") as ada:
+        assert isinstance(ada, EventStreamClient)
         batches = [
             [{"type": "message", "channel": "chat:1", "event": "e", "data": n} for n in range(start, start + 1000)]
             for start in range(0, 3000, 1000)
@@ -278,7 +286,11 @@ async def test_sending_waits_while_too_much_is_under_way(database: str) -> None:
 
 
 async def test_ending_the_session_ends_the_stream(database: str) -> None:
-    async with running(database) as server, rest(server) as http, talker(server.url, "sse") as ada:
+    async with (
+        running_server(database) as server,
+        rest_client(server) as http,
+        transport_client(server.url, "sse") as ada,
+    ):
         ended = await http.request("DELETE", "/session", json={"session": ada.connected["session"]})
         assert ended.status_code == 204
         assert (await ada.hear("close"))["code"] == 1000
@@ -287,9 +299,9 @@ async def test_ending_the_session_ends_the_stream(database: str) -> None:
 
 async def test_a_reader_that_is_too_slow_is_cut_and_resumes_and_others_are_not_disturbed(database: str) -> None:
     async with (
-        running(database, max_buffer_size=65_536, max_backlog=262_144) as server,
-        talker(server.url, "websocket") as quick,
-        rest(server) as http,
+        running_server(database, max_buffer_size=65_536, max_backlog=262_144) as server,
+        transport_client(server.url, "websocket") as quick,
+        rest_client(server) as http,
     ):
         await quick.join()
         sent = 0
@@ -323,8 +335,10 @@ async def test_a_reader_that_is_too_slow_is_cut_and_resumes_and_others_are_not_d
 async def test_a_peer_that_takes_nothing_any_more_is_dropped_by_time_however_little_waits(database: str) -> None:
     # Far below the bounds on bytes, and long before the kernel gives up: only the stall is noticed.
     async with (
-        running(database, stall_timeout=3, ping_interval=300, max_buffer_size=64 << 20, max_backlog=64 << 20) as server,
-        talker(server.url, "websocket") as quick,
+        running_server(
+            database, stall_timeout=3, ping_interval=300, max_buffer_size=64 << 20, max_backlog=64 << 20
+        ) as server,
+        transport_client(server.url, "websocket") as quick,
     ):
         await quick.join()
         _, writer = await _stuck(server, "channel=chat:1")
@@ -352,7 +366,7 @@ async def _stuck(server: ServerProcess, query: str) -> tuple[asyncio.StreamReade
 
 
 async def test_heartbeats_are_comments_and_bring_the_id_up_to_date(database: str) -> None:
-    async with running(database, ping_interval=0.2) as server, rest(server) as http:
+    async with running_server(database, ping_interval=0.2) as server, rest_client(server) as http:
         response = await open_stream(http, params={"channel": "chat:1"})
         text = ""
         async with asyncio.timeout(PATIENCE):
@@ -369,7 +383,7 @@ async def test_heartbeats_are_comments_and_bring_the_id_up_to_date(database: str
 async def test_pages_of_allowed_origins_only_may_use_it(database: str) -> None:
     good, evil = {"Origin": "https://app.example"}, {"Origin": "https://evil.example"}
     asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
-    async with running(database, allowed_origins="https://app.example") as server, rest(server) as http:
+    async with running_server(database, allowed_origins="https://app.example") as server, rest_client(server) as http:
         for path in ("/send", "/poll"):
             preflight = await http.options(path, headers=good | asking)
             assert preflight.status_code == 200

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from tests.support.clients.list_client import TOP, read, write
-from tests.support.clients.transports import TRANSPORTS, talker
-from tests.support.clients.users import rest, running
+from tests.support.clients.transports import TRANSPORTS, transport_client
+from tests.support.clients.users import rest_client, running_server
 from tests.support.nodes.channel_node import until
 from tests.support.servers.processes import PATIENCE
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
 async def test_a_client_is_greeted_with_its_limits(database: str, transport: str) -> None:
-    async with running(database) as server, talker(server.url, transport) as ada:
+    async with running_server(database) as server, transport_client(server.url, transport) as ada:
         greeting = ada.connected
         assert greeting["connectionId"]
         assert greeting["pingInterval"] == 25_000
@@ -32,7 +32,7 @@ async def test_a_client_is_greeted_with_its_limits(database: str, transport: str
 
 async def test_history_then_live_messages_in_one_order_and_acks(database: str, transport: str) -> None:
     write(database, "select realtime.broadcast('chat:1', 'said', to_jsonb(n)) from generate_series(1, 5) n")
-    async with running(database) as server, talker(server.url, transport, user="ada") as ada:
+    async with running_server(database) as server, transport_client(server.url, transport, user="ada") as ada:
         joined = await ada.join(history=3)
         assert joined["epoch"] == ada.connected["epoch"]
         ack = await ada.ask(type="message", channel="chat:1", event="said", data=6, ref="r", id="mine")
@@ -45,10 +45,10 @@ async def test_history_then_live_messages_in_one_order_and_acks(database: str, t
 
 async def test_members_are_seen_to_come_change_and_go(database: str, transport: str) -> None:
     write(database, "select realtime.create_channel('chat:1', presence_timeout => '0 s')")
-    async with running(database) as server, talker(server.url, transport, user="ada") as ada:
+    async with running_server(database) as server, transport_client(server.url, transport, user="ada") as ada:
         joined = await ada.join(presence={"name": "Ada"})
         assert [user["id"] for user in joined["presence"]["users"]] == ["ada"]
-        async with talker(server.url, transport, user="bob") as bob:
+        async with transport_client(server.url, transport, user="bob") as bob:
             assert (await bob.join(presence=True))["presence"]["count"] == 2
             assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
             ack = await bob.ask(type="presence:update", channel="chat:1", data={"status": "away"}, ref="p")
@@ -60,9 +60,9 @@ async def test_members_are_seen_to_come_change_and_go(database: str, transport: 
 
 async def test_who_ends_the_connection_leaves_at_once(database: str, transport: str) -> None:
     write(database, "select realtime.create_channel('chat:1', presence_timeout => '1 hour')")
-    async with running(database) as server, talker(server.url, transport, user="ada") as ada:
+    async with running_server(database) as server, transport_client(server.url, transport, user="ada") as ada:
         await ada.join(presence=True)
-        async with talker(server.url, transport, user="bob") as bob:
+        async with transport_client(server.url, transport, user="bob") as bob:
             await bob.join(presence=True)
             assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
             await bob.leave()
@@ -72,16 +72,16 @@ async def test_who_ends_the_connection_leaves_at_once(database: str, transport: 
 
 async def test_a_connection_that_breaks_leaves_its_presence_for_a_while(database: str, transport: str) -> None:
     write(database, "select realtime.create_channel('chat:1', presence_timeout => '1 hour')")
-    async with running(database, session_timeout=2) as server:
-        async with talker(server.url, transport, user="bob") as bob:
+    async with running_server(database, session_timeout=2) as server:
+        async with transport_client(server.url, transport, user="bob") as bob:
             await bob.join(presence=True)
         await until(lambda: read(database, "select from realtime.connections where dropped_at is not null"))
-        async with talker(server.url, transport, user="ada") as ada:
+        async with transport_client(server.url, transport, user="ada") as ada:
             assert (await ada.join(presence=True))["presence"]["count"] == 2
 
 
 async def test_a_live_query_is_followed_until_it_is_unsubscribed(table: str, transport: str) -> None:
-    async with running(table) as server, talker(server.url, transport) as ada:
+    async with running_server(table) as server, transport_client(server.url, transport) as ada:
         channel = "db:collection:messages"
         assert (await ada.join(channel, id="q", query=TOP))["strategy"] == "incremental"
         first = await ada.hear("snapshot")
@@ -98,7 +98,7 @@ async def test_a_live_query_is_followed_until_it_is_unsubscribed(table: str, tra
 
 
 async def test_what_is_wrong_is_answered_and_the_session_goes_on(database: str, transport: str) -> None:
-    async with running(database) as server, talker(server.url, transport) as ada:
+    async with running_server(database) as server, transport_client(server.url, transport) as ada:
         await ada.say(type="message", channel="private:1", event="e", ref="1")
         assert (await ada.hear("error"))["code"] == "RT_003"
         await ada.say(type="message", channel="chat:1", event="e", colour="red", ref="2")
@@ -110,7 +110,7 @@ async def test_what_is_wrong_is_answered_and_the_session_goes_on(database: str, 
 
 
 async def test_faster_than_allowed_is_refused_and_a_flood_ends_the_session(database: str, transport: str) -> None:
-    async with running(database, max_message_rate=2) as server, talker(server.url, transport) as ada:
+    async with running_server(database, max_message_rate=2) as server, transport_client(server.url, transport) as ada:
         message = {"type": "message", "channel": "chat:1", "event": "e", "data": 1}
         await ada.burst(*(message | {"ref": str(number)} for number in range(3)))
         refused = await ada.hear("error")
@@ -121,13 +121,13 @@ async def test_faster_than_allowed_is_refused_and_a_flood_ends_the_session(datab
 
 async def test_a_kick_ends_a_subscription_and_a_deleted_row_the_session(database: str, transport: str) -> None:
     async with (
-        running(database) as server,
-        talker(server.url, transport, user="ada") as ada,
-        talker(server.url, "websocket", user="bob") as bob,
+        running_server(database) as server,
+        transport_client(server.url, transport, user="ada") as ada,
+        transport_client(server.url, "websocket", user="bob") as bob,
     ):
         await ada.join(presence=True)
         await bob.join(presence=True)
-        async with rest(server) as http:
+        async with rest_client(server) as http:
             assert (await http.post("/channels/chat:1/kick", json={"userId": "ada"})).status_code == 200
             kicked = await ada.hear("error")
             assert (kicked["code"], kicked["channel"]) == ("RT_003", "chat:1")
@@ -147,12 +147,12 @@ async def test_an_unknown_client_with_a_secret_is_the_same_user_on_every_transpo
 ) -> None:
     secret = "s3cret_s3cret-s3cret"
     user = f"anon-{hashlib.sha256(secret.encode()).hexdigest()[:20]}"
-    async with running(database) as server, talker(server.url, "websocket") as bob:
+    async with running_server(database) as server, transport_client(server.url, "websocket") as bob:
         await bob.join(presence=True)
-        async with talker(server.url, transport, client=secret, apikey="key") as ada:
+        async with transport_client(server.url, transport, client=secret, apikey="key") as ada:
             await ada.join(presence=True)
             assert (await bob.hear("presence:join"))["user"]["id"] == user
-            async with talker(server.url, "websocket", client=secret) as again:
+            async with transport_client(server.url, "websocket", client=secret) as again:
                 assert (await again.join(presence=True))["presence"]["count"] == 2
         assert secret not in "".join(server.lines)
 
@@ -160,7 +160,7 @@ async def test_an_unknown_client_with_a_secret_is_the_same_user_on_every_transpo
 async def test_a_draining_server_asks_its_clients_to_reconnect_and_waits_for_them(
     database: str, transport: str
 ) -> None:
-    async with running(database, drain_time=PATIENCE) as server, talker(server.url, transport) as ada:
+    async with running_server(database, drain_time=PATIENCE) as server, transport_client(server.url, transport) as ada:
         await ada.join()
         server.process.send_signal(signal.SIGTERM)
         moving = await ada.hear("reconnect")
@@ -179,13 +179,16 @@ async def test_a_draining_server_asks_its_clients_to_reconnect_and_waits_for_the
 async def test_a_draining_server_closes_the_remaining_connections_after_drain_time(
     database: str, transport: str
 ) -> None:
-    async with running(database, drain_time=0.2) as server, talker(server.url, transport) as ada:
+    async with running_server(database, drain_time=0.2) as server, transport_client(server.url, transport) as ada:
         server.process.send_signal(signal.SIGTERM)
         assert (await ada.hear("close"))["code"] == 1001
 
 
 async def test_a_second_signal_ends_the_wait(database: str, transport: str) -> None:
-    async with running(database, drain_time=10 * PATIENCE) as server, talker(server.url, transport) as ada:
+    async with (
+        running_server(database, drain_time=10 * PATIENCE) as server,
+        transport_client(server.url, transport) as ada,
+    ):
         server.process.send_signal(signal.SIGTERM)
         await ada.hear("reconnect")
         server.process.send_signal(signal.SIGTERM)

@@ -19,11 +19,11 @@ from server.session.session import Greeting, Session
 from server.transports.sse.event_ids import read_id
 from server.transports.sse.request import read_request
 from server.transports.sse.sse_connection import SseConnection
-from tests.support.fakes.history import EPOCH, Archive
-from tests.support.fakes.server import Lists
+from tests.support.fakes.history import EPOCH, FakeHistory
+from tests.support.fakes.server import FakeLiveQueries
 
 
-class Keeper:
+class NoSessionStore:
     def released(self, connection: Any) -> None:
         pass
 
@@ -31,14 +31,14 @@ class Keeper:
         pass
 
 
-class Source:
+class EventSourceClient:
     """An ``EventSource`` that checks what it is told. ``codes``: with which its streams were closed; ``ids``: what it was
     given.
     """
 
     connection: SseConnection
 
-    def __init__(self, archive: Archive, channels: list[str], history: int, limits: ConnectionLimits) -> None:
+    def __init__(self, archive: FakeHistory, channels: list[str], history: int, limits: ConnectionLimits) -> None:
         self.archive = archive
         self.channels = channels
         self.pairs = [("channel", channel) for channel in channels] + [("history", str(history))] * (history > 0)
@@ -51,7 +51,7 @@ class Source:
         self.ids: list[str] = []
         self.given: dict[str, set[tuple[int, int]]] = {}
         self._in_stream: dict[str, tuple[int, int]] = {}
-        self._services = SharedServices(Lists(), archive)
+        self._services = SharedServices(FakeLiveQueries(), archive)
 
     async def listen(self, cut: int | None, pace: int) -> bool:
         """One connection, which breaks after ``cut`` bytes, or when nothing more comes; taking some takes ``pace`` turns of
@@ -59,7 +59,7 @@ class Source:
         """
         session = Session("c", SessionLimits(message_rate=10**6), Greeting(epoch=EPOCH, secret="s"))
         admission = Admission(session, HandshakeRequest(), "sse", self._services, self.limits, Principal())
-        connection = self.connection = SseConnection("s", admission, Keeper(), EPOCH)
+        connection = self.connection = SseConnection("s", admission, NoSessionStore(), EPOCH)
         connection.authenticate()
         broken = asyncio.Event()
         taken = bytearray()

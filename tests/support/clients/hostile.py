@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection
 
 from tests.support.servers.processes import PATIENCE
 
-__all__ = ["TABLES", "Hostile"]
+__all__ = ["TABLES", "HostileClient"]
 
 TABLES = """
 create table vault (id int primary key, gold text);
@@ -41,7 +41,7 @@ def _requests(value: object, conditions: list[tuple[str, object]]) -> tuple[str,
 _REQUESTS = [_requests(value, conditions) for value, conditions in HUNDREDS.values()]
 
 
-class Hostile:
+class HostileClient:
     """Speaks over an open connection, one request at a time. ``answers`` counts them by type or error code."""
 
     def __init__(self, client: ClientConnection) -> None:

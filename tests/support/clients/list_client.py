@@ -35,7 +35,7 @@ def read(dsn: str, statement: str) -> list[tuple[Any, ...]]:
         return connection.execute(statement.encode()).fetchall()
 
 
-class Listener:
+class ListClient:
     """A client that keeps the list of one subscription as the protocol says."""
 
     def __init__(self, client: ClientConnection) -> None:
@@ -79,9 +79,9 @@ class Listener:
         return [id for id, _ in self.list]
 
 
-async def listener(server: ServerProcess, **options: Any) -> Listener:
+async def list_client(server: ServerProcess, **options: Any) -> ListClient:
     client = await connect(server.websocket, **options)
-    target = Listener(client)
+    target = ListClient(client)
     greeting = await target.hear()
     assert greeting["type"] == "connected"
     assert greeting["connectionId"]

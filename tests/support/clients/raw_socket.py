@@ -10,10 +10,10 @@ from typing import cast
 
 from websockets.frames import Opcode
 
-from tests.support.fakes.server import Door
+from tests.support.fakes.server import FakeServer
 
 
-async def handshake(door: Door, query: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def handshake(door: FakeServer, query: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection without a WebSocket library, to send what one would not."""
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     key = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -52,7 +52,9 @@ def reading(writer: asyncio.StreamWriter) -> asyncio.ReadTransport:
     return cast("asyncio.ReadTransport", writer.transport)
 
 
-async def slow_client(door: Door, queries: int = 1) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, socket.socket]:
+async def slow_client(
+    door: FakeServer, queries: int = 1
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, socket.socket]:
     """A client with small socket buffers that has subscribed and now stops reading."""
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)

@@ -22,7 +22,7 @@ Message = dict[str, Any]
 _LAST = ("close", "end")
 
 
-class Talker:
+class TransportClient:
     """A client that keeps what it hears. A close is heard as a last message of the type ``close``."""
 
     connected: Message
@@ -69,7 +69,7 @@ class Talker:
         return await self.hear("ack", "error")
 
 
-class SocketTalker(Talker):
+class SocketClient(TransportClient):
     """JSON in text frames, or MessagePack in binary ones."""
 
     def __init__(self, socket: ClientConnection, *, packed: bool) -> None:
@@ -101,7 +101,7 @@ class SocketTalker(Talker):
         await self.socket.close(CloseCode.GOING_AWAY)
 
 
-class StreamTalker(Talker):
+class EventStreamClient(TransportClient):
     """An event stream, and requests to send. ``last_id`` is what an ``EventSource`` would remember."""
 
     def __init__(self, http: httpx.AsyncClient, response: httpx.Response) -> None:
@@ -147,7 +147,7 @@ class StreamTalker(Talker):
         await self.response.aclose()
 
 
-class PollTalker(Talker):
+class PollingClient(TransportClient):
     """Long polling, its messages sent with the polls."""
 
     def __init__(self, http: httpx.AsyncClient, secret: str, cursor: int) -> None:
@@ -187,7 +187,7 @@ class PollTalker(Talker):
 
 
 @asynccontextmanager
-async def talker(url: str, transport: str, **parameters: str) -> AsyncIterator[Talker]:
+async def transport_client(url: str, transport: str, **parameters: str) -> AsyncIterator[TransportClient]:
     """A client that has been greeted. ``url``: the server's."""
     parameters |= {"format": "msgpack"} if transport == "msgpack" else {}
     async with httpx.AsyncClient(base_url=f"{url}/realtime", timeout=PATIENCE) as http:
@@ -199,18 +199,18 @@ async def talker(url: str, transport: str, **parameters: str) -> AsyncIterator[T
             await target.close()
 
 
-async def _opened(http: httpx.AsyncClient, url: str, transport: str, parameters: dict[str, str]) -> Talker:
+async def _opened(http: httpx.AsyncClient, url: str, transport: str, parameters: dict[str, str]) -> TransportClient:
     if transport == "poll":
         answer = await http.post("/poll", params=parameters, json={})
         assert answer.status_code == 200, answer.text
         first = answer.json()
-        target = PollTalker(http, first["session"], first["cursor"])
+        target = PollingClient(http, first["session"], first["cursor"])
         target.waiting = first["messages"]
         return target
     if transport == "sse":
-        return StreamTalker(http, await open_stream(http, params=parameters))
+        return EventStreamClient(http, await open_stream(http, params=parameters))
     address = f"{url.replace('http', 'ws', 1)}/realtime?{urlencode(parameters)}"
-    return SocketTalker(await connect(address, max_size=None), packed=transport == "msgpack")
+    return SocketClient(await connect(address, max_size=None), packed=transport == "msgpack")
 
 
 async def end_session(http: httpx.AsyncClient, secret: str) -> None:

@@ -11,12 +11,12 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.clients.list_client import slot_name
-from tests.support.clients.transports import Message, SocketTalker
+from tests.support.clients.transports import Message, SocketClient
 from tests.support.ports import free_port
 from tests.support.servers.processes import PATIENCE, ServerProcess, serving
 
 
-class Person(SocketTalker):
+class UserClient(SocketClient):
     """A client that keeps what it hears; a close is raised, and leaving the block is ending the connection."""
 
     def __init__(self, socket: ClientConnection) -> None:
@@ -29,15 +29,15 @@ class Person(SocketTalker):
 
 
 @asynccontextmanager
-async def person(server: ServerProcess, user: str) -> AsyncIterator[Person]:
+async def user_client(server: ServerProcess, user: str) -> AsyncIterator[UserClient]:
     async with connect(f"{server.websocket}?user={user}", max_size=None) as socket:
-        somebody = Person(socket)
+        somebody = UserClient(socket)
         somebody.id = (await somebody.hear("connected"))["connectionId"]
         yield somebody
 
 
 @asynccontextmanager
-async def running(dsn: str, **config: object) -> AsyncIterator[ServerProcess]:
+async def running_server(dsn: str, **config: object) -> AsyncIterator[ServerProcess]:
     port = free_port()
     async with (
         asyncio.timeout(4 * PATIENCE),
@@ -47,19 +47,19 @@ async def running(dsn: str, **config: object) -> AsyncIterator[ServerProcess]:
 
 
 @asynccontextmanager
-async def rest(server: ServerProcess) -> AsyncIterator[httpx.AsyncClient]:
+async def rest_client(server: ServerProcess) -> AsyncIterator[httpx.AsyncClient]:
     """Asks the server over HTTP, at ``/realtime``."""
     async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=PATIENCE) as http:
         yield http
 
 
 @asynccontextmanager
-async def company(dsn: str, **config: object) -> AsyncIterator[tuple[Person, Person, httpx.AsyncClient]]:
+async def two_users(dsn: str, **config: object) -> AsyncIterator[tuple[UserClient, UserClient, httpx.AsyncClient]]:
     """Ada, Bob and the REST API of one server."""
     async with (
-        running(dsn, **config) as server,
-        person(server, "ada") as ada,
-        person(server, "bob") as bob,
-        rest(server) as http,
+        running_server(dsn, **config) as server,
+        user_client(server, "ada") as ada,
+        user_client(server, "bob") as bob,
+        rest_client(server) as http,
     ):
         yield ada, bob, http

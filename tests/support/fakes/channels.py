@@ -36,10 +36,10 @@ class Event:
 
 
 @dataclass(eq=False)
-class RoomSubscription:
+class FakeChannelSubscription:
     """What a subscriber holds; ``past`` is delivered when it begins."""
 
-    rooms: Rooms
+    rooms: FakeChannels
     channel: str
     options: ChannelOptions
     member: Member
@@ -72,10 +72,10 @@ class RoomSubscription:
 
 
 @dataclass(eq=False)
-class Rooms:
+class FakeChannels:
     """Everything that was asked for, in order. ``gate``: closed, publishing waits. ``refuse``: what subscribing raises."""
 
-    subscriptions: list[RoomSubscription] = field(default_factory=list)
+    subscriptions: list[FakeChannelSubscription] = field(default_factory=list)
     members: dict[str, Deliver] = field(default_factory=dict)
     past: dict[str, list[Event]] = field(default_factory=dict)
     published: list[Publication] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Rooms:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def of(self, channel: str) -> list[RoomSubscription]:
+    def of(self, channel: str) -> list[FakeChannelSubscription]:
         return [s for s in self.subscriptions if s.channel == channel]
 
     async def connect(self, member: Member, deliver: Deliver) -> None:
@@ -109,12 +109,12 @@ class Rooms:
         member: Member,
         deliver: Deliver,
         deliver_block: DeliverBlock | None = None,
-    ) -> RoomSubscription:
+    ) -> FakeChannelSubscription:
         await self.gate.wait()
         if self.refuse is not None:
             raise self.refuse
         assert member.connection_id in self.members
-        subscription = RoomSubscription(self, channel, options, member, deliver, deliver_block)
+        subscription = FakeChannelSubscription(self, channel, options, member, deliver, deliver_block)
         self.subscriptions.append(subscription)
         return subscription
 

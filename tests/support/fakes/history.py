@@ -16,7 +16,7 @@ EPOCH = "e"
 
 
 @dataclass(eq=False)
-class Said:
+class FakeMessage:
     """A message. ``wanted``: the client's filter lets it pass. ``error``: it is the end of a subscription instead."""
 
     channel: str
@@ -41,19 +41,19 @@ class Said:
 
 
 @dataclass(eq=False)
-class Several:
-    events: list[Said]
+class FakeBatch:
+    events: list[FakeMessage]
 
 
 @dataclass(eq=False)
-class Hold:
+class FakeHistorySubscription:
     """A subscription. ``given``: what it was to be told, whether there was room for it or not."""
 
-    archive: Archive
+    archive: FakeHistory
     channel: str
     deliver: Deliver
     deliver_block: DeliverBlock | None
-    past: list[Said]
+    past: list[FakeMessage]
     recovered: bool | None
     waiting: bool = False
     last: tuple[int, int] = (0, 0)
@@ -76,11 +76,11 @@ class Hold:
     def cancel(self) -> None:
         self.archive.holds.remove(self)
 
-    def tell(self, events: list[Said], *, together: bool = False) -> None:
+    def tell(self, events: list[FakeMessage], *, together: bool = False) -> None:
         news = [event for event in events if event.wanted and event.key is not None and event.key > self.last]
         self.given |= {event.key for event in news if event.key is not None}
         if together and len(news) > 1 and self.deliver_block is not None:
-            self.deliver_block(Several(news))
+            self.deliver_block(FakeBatch(news))
         else:
             for event in news:
                 self.deliver(event)
@@ -88,7 +88,7 @@ class Hold:
 
 
 @dataclass(eq=False)
-class Archive:
+class FakeHistory:
     """``delays``: how many turns of the loop each subscribing takes, in turn; None: it fails. ``breaks``: which one of five
     fails when half of its past has been told.
     """
@@ -96,9 +96,9 @@ class Archive:
     delays: list[int | None] = field(default_factory=list)
     breaks: int | None = None
     lsn: int = 100
-    log: list[Said] = field(default_factory=list)
-    ever: list[Said] = field(default_factory=list)
-    holds: list[Hold] = field(default_factory=list)
+    log: list[FakeMessage] = field(default_factory=list)
+    ever: list[FakeMessage] = field(default_factory=list)
+    holds: list[FakeHistorySubscription] = field(default_factory=list)
     removed: dict[str, tuple[int, int]] = field(default_factory=dict)
     members: set[str] = field(default_factory=set)
     opened: int = 0
@@ -125,7 +125,7 @@ class Archive:
     def status(self) -> dict[str, int]:
         return {}
 
-    def of(self, channel: str, *, ever: bool = False) -> list[Said]:
+    def of(self, channel: str, *, ever: bool = False) -> list[FakeMessage]:
         return [said for said in (self.ever if ever else self.log) if said.channel == channel and said.wanted]
 
     async def subscribe(
@@ -135,7 +135,7 @@ class Archive:
         member: Member,
         deliver: Deliver,
         deliver_block: DeliverBlock | None = None,
-    ) -> Hold:
+    ) -> FakeHistorySubscription:
         delay = self.delays[self.opened % len(self.delays)] if self.delays else 0
         self.opened += 1
         if delay is None:
@@ -150,12 +150,12 @@ class Archive:
             recovered = since >= self.removed.get(channel, (0, 0))
             if recovered:
                 past = [said for said in self.of(channel) if said.key is not None and said.key > since]
-        hold = Hold(self, channel, deliver, deliver_block, past, recovered)
+        hold = FakeHistorySubscription(self, channel, deliver, deliver_block, past, recovered)
         hold.last = (0, 0)
         self.holds.append(hold)
         return hold
 
-    def say(self, said: list[Said], *, together: bool = False) -> None:
+    def say(self, said: list[FakeMessage], *, together: bool = False) -> None:
         """One transaction: channels of higher priority first, as the router does it."""
         self.lsn += 10
         for number, each in enumerate(said):
@@ -191,7 +191,7 @@ class Archive:
         """Nobody can be told anything more of ``channel`` until he subscribes again."""
         for hold in [hold for hold in self.holds if hold.channel == channel]:
             self.holds.remove(hold)
-            hold.deliver(Said(channel, error=UnavailableError("try again")))
+            hold.deliver(FakeMessage(channel, error=UnavailableError("try again")))
 
     def expire(self, channel: str) -> None:
         """What was said in ``channel`` is gone; whoever resumes from before that is told so."""

@@ -32,7 +32,7 @@ from server.session.session import Greeting, Session
 from server.transports.http_routes import transport_routes
 from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.websocket_connection import WebSocketConnection
-from tests.support.fakes.channels import Rooms
+from tests.support.fakes.channels import FakeChannels
 
 
 @dataclass(eq=False)
@@ -45,10 +45,10 @@ class Event:
 
 
 @dataclass(eq=False)
-class ListSubscription:
+class FakeLiveSubscription:
     """A subscriber of a list of texts. What it has is remembered while paused, as the live queries do it."""
 
-    source: Lists
+    source: FakeLiveQueries
     deliver: Callable[[LiveSubscription, LiveEvent], None]
     strategy: str = "incremental"
     reason: str | None = None
@@ -83,12 +83,12 @@ class ListSubscription:
 
 
 @dataclass(eq=False)
-class Lists:
+class FakeLiveQueries:
     """Live queries over one list; every event carries the whole list."""
 
     rows: list[str] = field(default_factory=list)
     position: int = 1
-    subscriptions: list[ListSubscription] = field(default_factory=list)
+    subscriptions: list[FakeLiveSubscription] = field(default_factory=list)
     gate: asyncio.Event | None = None
 
     async def subscribe(
@@ -98,12 +98,12 @@ class Lists:
         spec: Mapping[str, object],
         deliver: Callable[[LiveSubscription, LiveEvent], None],
         resume: Resume | None = None,
-    ) -> ListSubscription:
+    ) -> FakeLiveSubscription:
         if self.gate is not None:
             await self.gate.wait()
         if collection == "none":
             raise InvalidQueryError("there is none")
-        subscription = ListSubscription(self, deliver)
+        subscription = FakeLiveSubscription(self, deliver)
         self.subscriptions.append(subscription)
         return subscription
 
@@ -148,17 +148,17 @@ class EventServer(uvicorn.Server):
 
 
 @dataclass(eq=False)
-class Door:
+class FakeServer:
     """Accepts every connection."""
 
-    lists: Lists
+    lists: FakeLiveQueries
     session_limits: SessionLimits
     connection_limits: ConnectionLimits
     connections: set[Any] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
     server: EventServer | None = None
-    rooms: Rooms = field(default_factory=Rooms)
+    rooms: FakeChannels = field(default_factory=FakeChannels)
     authenticator: Authenticator = field(default_factory=lambda: AddressAuthenticator(trust_user_parameter=True))
     kind: type[WebSocketConnection] = WebSocketConnection
     packed: bool = False
@@ -214,14 +214,14 @@ class Door:
 
 
 @asynccontextmanager
-async def open_door(
+async def fake_server(
     session_limits: SessionLimits | None = None,
     connection_limits: ConnectionLimits | None = None,
-    lists: Lists | None = None,
+    lists: FakeLiveQueries | None = None,
     **options: Any,
-) -> AsyncIterator[Door]:
+) -> AsyncIterator[FakeServer]:
     session_limits, connection_limits = session_limits or SessionLimits(), connection_limits or ConnectionLimits()
-    door = Door(lists or Lists(), session_limits, connection_limits, **options)
+    door = FakeServer(lists or FakeLiveQueries(), session_limits, connection_limits, **options)
     listener = socket.create_server(("127.0.0.1", 0))
     door.port = listener.getsockname()[1]
     config = uvicorn.Config(

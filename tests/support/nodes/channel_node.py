@@ -25,10 +25,10 @@ PATIENCE = 60
 """Seconds after which a test that waits for something has failed."""
 
 
-class Listener:
+class ChannelSubscriber:
     """A subscriber's record."""
 
-    def __init__(self, node: Node, member: Member) -> None:
+    def __init__(self, node: ChannelNode, member: Member) -> None:
         self.node = node
         self.member = member
         self.events: list[dict[str, Any]] = []
@@ -68,7 +68,7 @@ class Listener:
         self.subscription.cancel()
 
 
-class Node:
+class ChannelNode:
     """A feed, live queries and channels."""
 
     def __init__(self, dsn: str, feed: Feed, following: StreamAndLive, channels: Channels) -> None:
@@ -78,16 +78,16 @@ class Node:
         self.live = following.live
         self.channels = channels
 
-    async def member(self, user: str | None = None, **attributes: Any) -> Listener:
+    async def member(self, user: str | None = None, **attributes: Any) -> ChannelSubscriber:
         """A new connection."""
         member = Member(uuid.uuid4().hex[:12], user, attributes)
-        listener = Listener(self, member)
+        listener = ChannelSubscriber(self, member)
         await self.channels.connect(member, listener.deliver)
         return listener
 
     async def listen(
-        self, channel: str, listener: Listener | None = None, user: str | None = None, **options: Any
-    ) -> Listener:
+        self, channel: str, listener: ChannelSubscriber | None = None, user: str | None = None, **options: Any
+    ) -> ChannelSubscriber:
         """A subscription that has begun."""
         listener = listener or await self.member(user)
         async with asyncio.timeout(PATIENCE):
@@ -117,7 +117,7 @@ class Node:
 
 
 @asynccontextmanager
-async def node(
+async def channel_node(
     dsn: str,
     *,
     decoder: DecoderName = "pgoutput",
@@ -125,7 +125,7 @@ async def node(
     feed: dict[str, Any] | None = None,
     through: str | None = None,
     **more: Any,
-) -> AsyncIterator[Node]:
+) -> AsyncIterator[ChannelNode]:
     """A node over ``dsn``, whose channels use ``through`` if that is given; everything is gone afterwards."""
     name = slot or f"s_{uuid.uuid4().hex[:16]}"
     settings = FeedSettings(slot_name=name, decoder=decoder, **{"ephemeral": True, **(feed or {})})
@@ -143,7 +143,7 @@ async def node(
             await following.start()
             async with asyncio.timeout(PATIENCE):
                 await channels.start()
-            yield Node(dsn, source, following, channels)
+            yield ChannelNode(dsn, source, following, channels)
             assert following.failure is None, following.failure
             assert channels.failure is None, channels.failure
         finally:

@@ -66,7 +66,7 @@ class Follower(Client):
         return [identifier for identifier, _ in self.list]
 
 
-class Stage:
+class LiveNode:
     """A feed and the live queries over ``dsn``."""
 
     def __init__(self, dsn: str, feed: Feed, service: StreamAndLive) -> None:
@@ -111,7 +111,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(
+async def live_node(
     dsn: str,
     *,
     decoder: DecoderName = "pgoutput",
@@ -120,7 +120,7 @@ async def stage(
     reads: str | None = None,
     trim_interval: float = 0.02,
     **feed: Any,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[LiveNode]:
     """The service over ``dsn``, which reads rows from ``reads`` if that is given; everything is gone afterwards."""
     settings = FeedSettings(
         slot_name=slot or f"s_{uuid.uuid4().hex[:16]}", decoder=decoder, **{"ephemeral": True, **feed}
@@ -132,7 +132,7 @@ async def stage(
         service = StreamAndLive(reads or dsn, source, tuning, trim_interval=trim_interval)
         try:
             await service.start()
-            yield Stage(dsn, source, service)
+            yield LiveNode(dsn, source, service)
             assert service.failure is None, service.failure
         finally:
             await service.stop()

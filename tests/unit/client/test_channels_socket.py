@@ -15,7 +15,7 @@ from engine.channels.core.messages.model import DisconnectedError, KickedError, 
 from server.ports.limits import ConnectionLimits, SessionLimits
 from tests.support.clients.raw_socket import masked, read_frame, reading, slow_client
 from tests.support.fakes.channels import Event, FullError
-from tests.support.fakes.server import Door, closed_after, hear, hear_to_the_end, open_door, say
+from tests.support.fakes.server import FakeServer, closed_after, fake_server, hear, hear_to_the_end, say
 
 PATIENCE = 60
 
@@ -32,13 +32,13 @@ async def greeted(client: ClientConnection) -> ClientConnection:
     return client
 
 
-async def until_gone(door: Door, count: int = 1) -> None:
+async def until_gone(door: FakeServer, count: int = 1) -> None:
     async with asyncio.timeout(PATIENCE), door.rooms.changed:
         await door.rooms.changed.wait_for(lambda: len(door.rooms.gone) == count)
 
 
 async def test_history_comes_after_the_answer_and_before_what_follows() -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         await greeted(client)
         for number in range(5):
             door.rooms.send("chat:1", {"n": number})
@@ -48,7 +48,7 @@ async def test_history_comes_after_the_answer_and_before_what_follows() -> None:
 
 
 async def test_a_message_is_acknowledged_with_its_ref_id_and_position() -> None:
-    async with open_door() as door, door.connect("?user=ada") as client:
+    async with fake_server() as door, door.connect("?user=ada") as client:
         await greeted(client)
         await say(client, {"type": "message", "channel": "c", "event": "e", "data": {"a": 1}, "ref": "17", "id": "u"})
         assert await hear(client) == {"type": "ack", "channel": "c", "ref": "17", "id": "u", "position": "0/20/1"}
@@ -57,7 +57,7 @@ async def test_a_message_is_acknowledged_with_its_ref_id_and_position() -> None:
 
 
 async def test_publishes_are_handed_over_in_order_and_reading_stops_while_too_many_wait() -> None:
-    async with open_door(SessionLimits(message_rate=10_000)) as door, door.connect() as client:
+    async with fake_server(SessionLimits(message_rate=10_000)) as door, door.connect() as client:
         await greeted(client)
         door.rooms.gate.clear()
         sending = asyncio.create_task(send_many(client, 3000))
@@ -78,7 +78,7 @@ async def send_many(client: ClientConnection, count: int) -> None:
 
 
 async def test_a_message_is_stored_also_when_its_sender_has_gone() -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         async with door.connect() as client:
             await greeted(client)
             door.rooms.gate.clear()
@@ -96,7 +96,7 @@ async def test_a_message_is_stored_also_when_its_sender_has_gone() -> None:
     [("private:user-1", "RT_003"), ("db:collection:messages", "RT_003"), ("db:other", "RT_004")],
 )
 async def test_closed_channels_are_refused_by_name(channel: str, code: str) -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         await greeted(client)
         await say(client, {"type": "message", "channel": channel, "event": "e", "data": 1, "ref": "r"})
         refused = await hear(client)
@@ -112,7 +112,7 @@ async def test_closed_channels_are_refused_by_name(channel: str, code: str) -> N
     [(FullError("5 of 5 places are taken"), "RT_008"), (OSError("gone"), "RT_001"), (KeyError("bug"), "RT_001")],
 )
 async def test_whatever_goes_wrong_the_request_is_answered_and_can_be_repeated(failure: Exception, code: str) -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         await greeted(client)
         door.rooms.refuse = failure
         await say(client, {"type": "subscribe", "channel": "chat:1", "id": "a"})
@@ -124,7 +124,7 @@ async def test_whatever_goes_wrong_the_request_is_answered_and_can_be_repeated(f
 
 
 async def test_presence_is_part_of_the_answer_and_an_update_is_acknowledged() -> None:
-    async with open_door() as door, door.connect("?user=ada&connection=c1") as client:
+    async with fake_server() as door, door.connect("?user=ada&connection=c1") as client:
         await greeted(client)
         await say(client, {"type": "subscribe", "channel": "chat:1", "presence": True})
         await say(client, {"type": "presence:update", "channel": "chat:1", "data": {"status": "typing"}, "ref": "1"})
@@ -134,7 +134,7 @@ async def test_presence_is_part_of_the_answer_and_an_update_is_acknowledged() ->
 
 
 async def test_unsubscribing_leaves_and_losing_the_connection_only_drops() -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         async with door.connect("?connection=c1") as client:
             await greeted(client)
             await subscribed(client, "chat:1", presence=True)
@@ -149,7 +149,7 @@ async def test_unsubscribing_leaves_and_losing_the_connection_only_drops() -> No
 
 
 async def test_unsubscribing_while_it_is_being_opened_leaves_nothing_behind() -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         await greeted(client)
         door.rooms.gate.clear()
         await say(client, {"type": "subscribe", "channel": "chat:1"})
@@ -162,7 +162,7 @@ async def test_unsubscribing_while_it_is_being_opened_leaves_nothing_behind() ->
 
 
 async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection() -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         await greeted(client)
         await subscribed(client)
         [subscription] = door.rooms.subscriptions
@@ -178,7 +178,7 @@ async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection() -
 
 
 async def test_clients_of_a_node_taken_for_dead_are_asked_to_resume() -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         await greeted(client)
         await subscribed(client)
         door.rooms.members["test"](Event(error=NodeRemovedError("this server was taken for dead")))
@@ -188,7 +188,7 @@ async def test_clients_of_a_node_taken_for_dead_are_asked_to_resume() -> None:
 
 async def test_a_slow_subscriber_is_asked_to_resume_and_others_get_every_message() -> None:
     limits = ConnectionLimits(buffer_size=64 * 1024, backlog=256 * 1024)
-    async with open_door(connection_limits=limits) as door, door.connect() as quick:
+    async with fake_server(connection_limits=limits) as door, door.connect() as quick:
         await greeted(quick)
         await subscribed(quick)
         reader, writer, _ = await slow_client(door, queries=0)
@@ -220,7 +220,7 @@ async def test_a_slow_subscriber_is_asked_to_resume_and_others_get_every_message
 
 async def test_a_burst_larger_than_the_buffer_does_not_close_a_reading_client() -> None:
     limits = ConnectionLimits(buffer_size=64 * 1024, backlog=1024 * 1024)
-    async with open_door(connection_limits=limits) as door, door.connect() as client:
+    async with fake_server(connection_limits=limits) as door, door.connect() as client:
         await greeted(client)
         await subscribed(client)
         for number in range(500):
@@ -241,7 +241,7 @@ async def test_a_burst_larger_than_the_buffer_does_not_close_a_reading_client() 
     ],
 )
 async def test_an_identity_that_cannot_be_is_refused_at_the_door(query: str) -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         with pytest.raises(InvalidStatus) as refused:
             async with door.connect(query):
                 pass

@@ -15,8 +15,8 @@ from server.ports.limits import SessionLimits
 from server.session.session import Session
 from server.wire.frame import Frame
 from server.wire.sse_blocks import plain_wire
-from tests.support.fakes.channels import Rooms
-from tests.support.fakes.server import Lists
+from tests.support.fakes.channels import FakeChannels
+from tests.support.fakes.server import FakeLiveQueries
 
 PATIENCE = 60
 
@@ -42,9 +42,9 @@ class Sink:
         pass
 
 
-def client(lists: Lists, sink: Sink, services: SharedServices | None = None) -> Client:
+def client(lists: FakeLiveQueries, sink: Sink, services: SharedServices | None = None) -> Client:
     limits = SessionLimits(message_rate=10_000)
-    services = services or SharedServices(lists, Rooms())
+    services = services or SharedServices(lists, FakeChannels())
     return Client(Session("c", limits), Principal(), Member("c", None), services, sink)
 
 
@@ -55,7 +55,7 @@ def subscribe(target: Client, id: str, filler: str = "") -> None:
 
 
 async def test_a_drained_connection_resumes_one_live_query_in_each_turn_of_the_loop() -> None:
-    lists, sink = Lists(), Sink()
+    lists, sink = FakeLiveQueries(), Sink()
     target = client(lists, sink)
     for number in range(10):
         subscribe(target, str(number))
@@ -76,7 +76,7 @@ async def test_a_drained_connection_resumes_one_live_query_in_each_turn_of_the_l
 
 
 async def test_reading_stops_while_the_requests_that_wait_have_too_many_bytes_together() -> None:
-    lists, sink = Lists(gate=asyncio.Event()), Sink()
+    lists, sink = FakeLiveQueries(gate=asyncio.Event()), Sink()
     target = client(lists, sink)
     sent = 0
     while not sink.held:
@@ -94,8 +94,8 @@ async def test_reading_stops_while_the_requests_that_wait_have_too_many_bytes_to
 
 
 async def test_requests_of_other_connections_hold_only_those_that_have_some_waiting_themselves() -> None:
-    lists = Lists(gate=asyncio.Event())
-    services = SharedServices(lists, Rooms(), intake=SharedIntake(300_000))
+    lists = FakeLiveQueries(gate=asyncio.Event())
+    services = SharedServices(lists, FakeChannels(), intake=SharedIntake(300_000))
     sinks = [Sink() for _ in range(4)]
     targets = [client(lists, sink, services) for sink in sinks]
     for target in targets[:3]:

@@ -12,11 +12,11 @@ from engine.errors import DatabaseUnavailableError
 from engine.identity.principal import Principal
 from engine.live.core.resume_log import Resume
 from server.ports.live_queries import LiveEvent, LiveSubscription
-from tests.support.fakes.server import Lists, ListSubscription, open_door
+from tests.support.fakes.server import FakeLiveQueries, FakeLiveSubscription, fake_server
 from tests.support.servers.processes import PATIENCE
 
 
-class Away(Lists):
+class Away(FakeLiveQueries):
     """Refuses the first subscriptions, as a server does whose database is away."""
 
     refusals = 3
@@ -28,7 +28,7 @@ class Away(Lists):
         spec: Mapping[str, object],
         deliver: Callable[[LiveSubscription, LiveEvent], None],
         resume: Resume | None = None,
-    ) -> ListSubscription:
+    ) -> FakeLiveSubscription:
         self.refusals -= 1
         if self.refusals >= 0:
             raise DatabaseUnavailableError("the database cannot be reached; try again")
@@ -39,7 +39,7 @@ async def test_a_live_query_that_is_opened_while_the_database_is_away_is_served_
     heard: asyncio.Queue[Any] = asyncio.Queue()
     async with (
         asyncio.timeout(PATIENCE),
-        open_door(lists=Away()) as door,
+        fake_server(lists=Away()) as door,
         Realtime(f"http://127.0.0.1:{door.port}", transports=("websocket",)) as realtime,
     ):
         query = realtime.database().collection("messages").on_snapshot(heard.put_nowait)

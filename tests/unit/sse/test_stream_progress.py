@@ -15,8 +15,8 @@ from server.transports.sse import sse_connection as sse
 from server.transports.sse.event_ids import StreamPosition, read_id, write_id
 from server.transports.sse.progress import Key, Progress, WriteState
 from server.wire.frame import Frame, Opened
-from tests.support.clients.event_source import Source
-from tests.support.fakes.history import Archive, Said
+from tests.support.clients.event_source import EventSourceClient
+from tests.support.fakes.history import FakeHistory, FakeMessage
 
 CHANNELS = ["a", "b", "c"]
 LAST = Position(10**9)
@@ -39,11 +39,11 @@ happenings = st.one_of(
 connections = st.tuples(st.none() | st.integers(0, 4000), st.integers(0, 4))
 
 
-def said(transaction: list[tuple[str, int, bool, int]]) -> list[Said]:
-    return [Said(channel, None, priority, wanted, size) for channel, priority, wanted, size in transaction]
+def said(transaction: list[tuple[str, int, bool, int]]) -> list[FakeMessage]:
+    return [FakeMessage(channel, None, priority, wanted, size) for channel, priority, wanted, size in transaction]
 
 
-async def happen(archive: Archive, script: Iterator[tuple[str, object]]) -> None:
+async def happen(archive: FakeHistory, script: Iterator[tuple[str, object]]) -> None:
     """Do what the script says, while the client listens. Never in the middle of a turn of the loop."""
     for what, of in script:
         match what, of:
@@ -87,8 +87,8 @@ async def test_every_id_is_true_and_none_goes_back_and_nothing_is_missing_in_the
     backlog: int,
     most: int,
 ) -> None:
-    archive = Archive(delays, breaks)
-    source = Source(archive, CHANNELS, history, ConnectionLimits(buffer_size=200, backlog=backlog))
+    archive = FakeHistory(delays, breaks)
+    source = EventSourceClient(archive, CHANNELS, history, ConnectionLimits(buffer_size=200, backlog=backlog))
     if known:
         source.last_id = "0/1;e"
         source.starts = dict.fromkeys(CHANNELS, Position(1))
@@ -116,13 +116,13 @@ ROOM = ConnectionLimits(buffer_size=200, backlog=5000)
 
 
 async def test_what_has_overtaken_is_behind_the_client_too_and_no_id_goes_back_for_what_was_overtaken() -> None:
-    archive = Archive()
-    source = Source(archive, CHANNELS, 0, ROOM)
+    archive = FakeHistory()
+    source = EventSourceClient(archive, CHANNELS, 0, ROOM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sse, "_MAX_BYTES", 1)
         listening = asyncio.create_task(source.listen(None, 0))
         await _turns(30)
-        archive.say([Said("a"), Said("a"), Said("c", priority=5), Said("b")])
+        archive.say([FakeMessage("a"), FakeMessage("a"), FakeMessage("c", priority=5), FakeMessage("b")])
         assert await listening
     overtaking = read_id(source.ids[source.ids.index("0/64;e") + 1])
     assert (overtaking.of("c"), overtaking.of("a")) == (StreamPosition("0/6E", "e"), StreamPosition("0/6D", "e"))
@@ -130,24 +130,24 @@ async def test_what_has_overtaken_is_behind_the_client_too_and_no_id_goes_back_f
 
 
 async def test_a_channel_that_may_not_be_had_does_not_make_ids_longer() -> None:
-    archive = Archive()
-    source = Source(archive, ["a", "private:b"], 0, ROOM)
-    archive.say([Said("a")])
+    archive = FakeHistory()
+    source = EventSourceClient(archive, ["a", "private:b"], 0, ROOM)
+    archive.say([FakeMessage("a")])
     assert await source.listen(None, 0)
     assert source.last_id == "0/6E;e"
 
 
 async def test_a_channel_that_failed_is_named_until_it_is_open_again() -> None:
-    archive = Archive()
-    source = Source(archive, ["a", "b"], 0, ROOM)
+    archive = FakeHistory()
+    source = EventSourceClient(archive, ["a", "b"], 0, ROOM)
     listening = asyncio.create_task(source.listen(None, 0))
     await _turns(30)
     archive.fail("b")
-    archive.say([Said("b"), Said("a")])
+    archive.say([FakeMessage("b"), FakeMessage("a")])
     await _turns(10)
     source.connection.receive(b'{"type":"subscribe","channel":"b","since":"0/64"}')
     await _turns(10)
-    archive.say([Said("a")])
+    archive.say([FakeMessage("a")])
     assert await listening
     assert f"(0/6E;e|e;{_hash('b')}:0/64)" in source.ids
     assert source.heard["b"] == {(110, 0)}

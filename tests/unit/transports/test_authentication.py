@@ -19,8 +19,15 @@ from server.auth.identity import HandshakeRequest
 from server.ports.limits import ConnectionLimits, SessionLimits
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State
-from tests.support.clients.transports import TRANSPORTS, PollTalker, SocketTalker, StreamTalker, Talker, talker
-from tests.support.fakes.server import Door, open_door
+from tests.support.clients.transports import (
+    TRANSPORTS,
+    EventStreamClient,
+    PollingClient,
+    SocketClient,
+    TransportClient,
+    transport_client,
+)
+from tests.support.fakes.server import FakeServer, fake_server
 from tests.support.servers.processes import PATIENCE
 
 CLIENT_TRANSPORTS = pytest.mark.parametrize("transport", TRANSPORTS)
@@ -62,12 +69,12 @@ class KeyServerError(RealtimeError):
     """The keys cannot be read now."""
 
 
-async def answer_of(door: Door, transport: str) -> tuple[int, dict[str, Any]]:
+async def answer_of(door: FakeServer, transport: str) -> tuple[int, dict[str, Any]]:
     """How a client that is not admitted is answered: a close code and the error before it, or an HTTP status and problem."""
     if transport in ("websocket", "msgpack"):
         query = "?format=msgpack" if transport == "msgpack" else ""
         async with connect(f"ws://127.0.0.1:{door.port}/realtime{query}") as socket:
-            client = SocketTalker(socket, packed=transport == "msgpack")
+            client = SocketClient(socket, packed=transport == "msgpack")
             error = await client.next()
             return (await client.next())["code"], error
     async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=PATIENCE) as http:
@@ -81,7 +88,7 @@ async def answer_of(door: Door, transport: str) -> tuple[int, dict[str, Any]]:
 @CLIENT_TRANSPORTS
 async def test_a_client_that_is_authenticated_late_is_greeted_and_loses_nothing(transport: str) -> None:
     authenticator = Gatekeeper()
-    async with open_door(authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
+    async with fake_server(authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
         opening = asyncio.create_task(_ping_early(door, transport))
         await authenticator.asked.wait()
         [connection] = door.connections
@@ -94,24 +101,24 @@ async def test_a_client_that_is_authenticated_late_is_greeted_and_loses_nothing(
         await door.left_alone()
 
 
-async def _ping_early(door: Door, transport: str) -> list[dict[str, Any]]:
+async def _ping_early(door: FakeServer, transport: str) -> list[dict[str, Any]]:
     """What a client hears that has said something before it was greeted (SSE: subscribed in its address)."""
     if transport in ("websocket", "msgpack"):
         query = "?format=msgpack" if transport == "msgpack" else ""
         async with connect(f"ws://127.0.0.1:{door.port}/realtime{query}") as socket:
-            client = SocketTalker(socket, packed=transport == "msgpack")
+            client = SocketClient(socket, packed=transport == "msgpack")
             await client.say(type="ping")
             return [await client.next(), await client.next()]
     async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=PATIENCE) as http:
         if transport == "sse":
             response = await http.send(http.build_request("GET", "/sse?channel=chat:1"), stream=True)
-            stream = StreamTalker(http, response)
+            stream = EventStreamClient(http, response)
             heard = [await stream.next(), await stream.next()]
             assert heard[1]["type"] == "subscribed"
             await stream.close()
             return heard
         answer = (await http.post("/poll", json={"messages": [{"type": "ping"}]})).json()
-        poll = PollTalker(http, answer["session"], answer["cursor"])
+        poll = PollingClient(http, answer["session"], answer["cursor"])
         poll.waiting = answer["messages"]
         heard = [await poll.next(), await poll.next()]
         await poll.leave()
@@ -121,7 +128,7 @@ async def _ping_early(door: Door, transport: str) -> list[dict[str, Any]]:
 @CLIENT_TRANSPORTS
 async def test_a_refused_client_gets_the_reason(transport: str) -> None:
     refusal = AuthenticationError("the token has expired")
-    async with open_door(authenticator=refusing(refusal)) as door, asyncio.timeout(PATIENCE):
+    async with fake_server(authenticator=refusing(refusal)) as door, asyncio.timeout(PATIENCE):
         code, answer = await answer_of(door, transport)
         assert code == (CloseCode.AUTHENTICATION_FAILED if transport in ("websocket", "msgpack") else 401)
         assert answer["code"] == "RT_002"
@@ -139,7 +146,7 @@ async def test_a_refused_client_gets_the_reason(transport: str) -> None:
 async def test_a_client_that_cannot_be_judged_now_is_to_try_again(
     transport: str, failure: Exception, said: str
 ) -> None:
-    async with open_door(authenticator=refusing(failure)) as door, asyncio.timeout(PATIENCE):
+    async with fake_server(authenticator=refusing(failure)) as door, asyncio.timeout(PATIENCE):
         code, answer = await answer_of(door, transport)
         assert code == (CloseCode.TRY_AGAIN_LATER if transport in ("websocket", "msgpack") else 503)
         assert (answer["code"], answer.get("message") or answer["detail"]) == ("RT_001", said)
@@ -149,7 +156,7 @@ async def test_a_client_that_cannot_be_judged_now_is_to_try_again(
 @CLIENT_TRANSPORTS
 async def test_authentication_that_takes_too_long_ends_the_connection(transport: str) -> None:
     authenticator, limits = Gatekeeper(), ConnectionLimits(authentication_timeout=0.01)
-    async with open_door(connection_limits=limits, authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
+    async with fake_server(connection_limits=limits, authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
         code, answer = await answer_of(door, transport)
         assert code == (CloseCode.TRY_AGAIN_LATER if transport in ("websocket", "msgpack") else 503)
         assert answer["code"] == "RT_001"
@@ -160,7 +167,7 @@ async def test_authentication_that_takes_too_long_ends_the_connection(transport:
 @CLIENT_TRANSPORTS
 async def test_authentication_is_abandoned_when_the_client_disconnects(transport: str) -> None:
     authenticator = Gatekeeper()
-    async with open_door(authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
+    async with fake_server(authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
         if transport in ("websocket", "msgpack"):
             socket = await door.connect()
             await authenticator.asked.wait()
@@ -179,7 +186,7 @@ async def test_authentication_is_abandoned_when_the_client_disconnects(transport
 @CLIENT_TRANSPORTS
 async def test_a_server_that_stops_ends_what_is_being_authenticated(transport: str) -> None:
     authenticator = Gatekeeper()
-    async with open_door(authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
+    async with fake_server(authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
         asking = asyncio.create_task(_end_of(door, transport))
         await authenticator.asked.wait()
         [connection] = door.connections
@@ -189,10 +196,10 @@ async def test_a_server_that_stops_ends_what_is_being_authenticated(transport: s
         await door.left_alone()
 
 
-async def _end_of(door: Door, transport: str) -> int:
+async def _end_of(door: FakeServer, transport: str) -> int:
     if transport in ("websocket", "msgpack"):
         async with door.connect() as socket:
-            message = await SocketTalker(socket, packed=False).next()
+            message = await SocketClient(socket, packed=False).next()
             code: int = message["code"]
             return code
     return (await answer_of(door, transport))[0]
@@ -204,9 +211,9 @@ async def test_the_principal_is_the_one_that_the_authenticator_gave(transport: s
         def identify(self, handshake: HandshakeRequest) -> Principal | None:
             return Principal("ada", {"team": "red"})
 
-    async with open_door(authenticator=Tokens()) as door, asyncio.timeout(PATIENCE):
-        client: Talker
-        async with talker(door.url, transport) as client:
+    async with fake_server(authenticator=Tokens()) as door, asyncio.timeout(PATIENCE):
+        client: TransportClient
+        async with transport_client(door.url, transport) as client:
             await client.join("chat:1")
             [subscription] = door.rooms.of("chat:1")
             member = subscription.member
@@ -217,7 +224,7 @@ async def test_the_principal_is_the_one_that_the_authenticator_gave(transport: s
 async def test_messages_before_authentication_are_kept_within_a_bound() -> None:
     authenticator, limits = Gatekeeper(), ConnectionLimits(early_size=64 * 1024)
     async with (
-        open_door(SessionLimits(message_rate=1e6), limits, authenticator=authenticator) as door,
+        fake_server(SessionLimits(message_rate=1e6), limits, authenticator=authenticator) as door,
         door.connect() as socket,
         asyncio.timeout(PATIENCE),
     ):
@@ -246,11 +253,11 @@ async def _send(socket: Any, text: str, count: int) -> None:
 async def test_a_flood_of_pings_is_closed_before_the_client_is_authenticated() -> None:
     authenticator = Gatekeeper()
     async with (
-        open_door(SessionLimits(message_rate=1), authenticator=authenticator) as door,
+        fake_server(SessionLimits(message_rate=1), authenticator=authenticator) as door,
         door.connect() as socket,
         asyncio.timeout(PATIENCE),
     ):
-        client = SocketTalker(socket, packed=False)
+        client = SocketClient(socket, packed=False)
         for _ in range(50):
             await socket.ping()
         assert (await client.next())["code"] == CloseCode.POLICY_VIOLATION
@@ -260,7 +267,7 @@ async def test_a_flood_of_pings_is_closed_before_the_client_is_authenticated() -
 @pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
 async def test_an_sdk_client_that_is_refused_does_not_come_back(transport: str) -> None:
     async with (
-        open_door(authenticator=refusing(AuthenticationError("the token has expired"))) as door,
+        fake_server(authenticator=refusing(AuthenticationError("the token has expired"))) as door,
         asyncio.timeout(PATIENCE),
     ):
         client = Realtime(f"ws://127.0.0.1:{door.port}/realtime", transports=[transport], reconnect_delay=0.001)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.support.clients.transports import TRANSPORTS, talker
+from tests.support.clients.transports import TRANSPORTS, transport_client
 from tests.support.fakes.channels import Event
-from tests.support.fakes.server import Door, Lists, open_door
 from tests.support.fakes.server import Event as ListEvent
+from tests.support.fakes.server import FakeLiveQueries, FakeServer, fake_server
 from tests.support.servers.processes import PATIENCE
 
 
@@ -32,7 +32,11 @@ class Written:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_bytes_and_the_time_since_the_commit_are_observed_on_every_transport(transport: str) -> None:
     written = Written()
-    async with open_door(observer=written) as door, talker(door.url, transport) as client, asyncio.timeout(PATIENCE):
+    async with (
+        fake_server(observer=written) as door,
+        transport_client(door.url, transport) as client,
+        asyncio.timeout(PATIENCE),
+    ):
         await client.join("chat:1")
         await client.join("db:collection:list", id="q")
         await client.hear("snapshot")
@@ -52,12 +56,12 @@ async def test_bytes_and_the_time_since_the_commit_are_observed_on_every_transpo
         await client.leave()
 
 
-def _deliver(door: Door, event: Event) -> None:
+def _deliver(door: FakeServer, event: Event) -> None:
     [subscription] = door.rooms.of("chat:1")
     subscription.deliver(event)
 
 
-def _change(lists: Lists, committed_at: int) -> None:
+def _change(lists: FakeLiveQueries, committed_at: int) -> None:
     [subscription] = lists.subscriptions
     subscription.deliver(subscription, ListEvent(2, False, b'["a"]', committed_at=committed_at))
 
@@ -65,8 +69,8 @@ def _change(lists: Lists, committed_at: int) -> None:
 async def test_the_messages_of_a_batch_are_counted_each_and_written_as_one() -> None:
     written = Written()
     async with (
-        open_door(observer=written) as door,
-        talker(door.url, "websocket") as client,
+        fake_server(observer=written) as door,
+        transport_client(door.url, "websocket") as client,
         asyncio.timeout(PATIENCE),
     ):
         await client.join("chat:1")

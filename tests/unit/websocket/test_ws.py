@@ -18,13 +18,13 @@ from websockets.frames import Opcode
 from engine.errors import UnknownCollectionError
 from server.ports.limits import ConnectionLimits, SessionLimits
 from tests.support.clients.raw_socket import handshake, masked, read_frame
-from tests.support.fakes.server import Door, closed_after, hear, hear_to_the_end, open_door, say, subscribe
+from tests.support.fakes.server import FakeServer, closed_after, fake_server, hear, hear_to_the_end, say, subscribe
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_client_is_greeted_subscribed_and_sent_every_change_in_order() -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         assert await hear(client) == {
             "type": "connected",
             "connectionId": "test",
@@ -51,7 +51,7 @@ async def test_a_client_is_greeted_subscribed_and_sent_every_change_in_order() -
 
 
 async def test_a_refused_query_is_an_error_and_the_connection_lives_on() -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         await hear(client)
         await subscribe(client, collection="none")
         assert (await hear(client))["code"] == "RT_007"
@@ -60,7 +60,7 @@ async def test_a_refused_query_is_an_error_and_the_connection_lives_on() -> None
 
 
 async def test_a_subscription_that_ends_by_itself_sends_an_error() -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         await hear(client)
         await subscribe(client)
         await hear(client)
@@ -73,7 +73,7 @@ async def test_a_subscription_that_ends_by_itself_sends_an_error() -> None:
 
 
 async def test_a_query_unsubscribed_while_it_is_being_opened_is_cancelled() -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         door.lists.gate = asyncio.Event()
         await hear(client)
         await subscribe(client)
@@ -86,7 +86,7 @@ async def test_a_query_unsubscribed_while_it_is_being_opened_is_cancelled() -> N
 
 
 async def test_a_closed_connection_gives_its_subscriptions_back() -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         async with door.connect() as client:
             await hear(client)
             await subscribe(client)
@@ -96,7 +96,7 @@ async def test_a_closed_connection_gives_its_subscriptions_back() -> None:
 
 
 async def test_messages_may_come_in_fragments_with_pings_between_them() -> None:
-    async with open_door() as door, door.connect(ping_interval=None) as client:
+    async with fake_server() as door, door.connect(ping_interval=None) as client:
         await hear(client)
         text = json.dumps({"type": "subscribe", "channel": "db:collection:list", "id": "ä" * 50})
 
@@ -112,7 +112,7 @@ async def test_messages_may_come_in_fragments_with_pings_between_them() -> None:
 @pytest.mark.parametrize("fragmented", [False, True])
 @pytest.mark.parametrize("size", [128 * 1024 + 1, 1024 * 1024])
 async def test_a_message_that_is_too_large_is_drained_and_refused(size: int, fragmented: bool) -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         await hear(client)
         text = "x" * size
         await client.send([text[: size // 2], text[size // 2 :]] if fragmented else text)
@@ -123,7 +123,7 @@ async def test_a_message_that_is_too_large_is_drained_and_refused(size: int, fra
 
 @pytest.mark.parametrize("fragmented", [False, True])
 async def test_a_message_beyond_the_hard_cap_closes_the_connection(fragmented: bool) -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
 
         async def send() -> None:
             text = "x" * (1024 * 1024 + 1)
@@ -135,7 +135,7 @@ async def test_a_message_beyond_the_hard_cap_closes_the_connection(fragmented: b
 
 
 async def test_binary_messages_are_refused_and_the_connection_lives_on() -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         await hear(client)
         await client.send(b'{"type":"ping"}')
         assert (await hear(client))["code"] == "RT_007"
@@ -144,7 +144,7 @@ async def test_binary_messages_are_refused_and_the_connection_lives_on() -> None
 
 
 async def test_a_flood_of_messages_is_refused_then_closed() -> None:
-    async with open_door(SessionLimits(message_rate=10)) as door, door.connect() as client:
+    async with fake_server(SessionLimits(message_rate=10)) as door, door.connect() as client:
 
         async def flood() -> None:
             for _ in range(1000):
@@ -155,7 +155,7 @@ async def test_a_flood_of_messages_is_refused_then_closed() -> None:
 
 
 async def test_a_flood_of_websocket_pings_is_closed() -> None:
-    async with open_door(SessionLimits(message_rate=10)) as door, door.connect() as client:
+    async with fake_server(SessionLimits(message_rate=10)) as door, door.connect() as client:
 
         async def flood() -> None:
             for _ in range(1000):
@@ -199,7 +199,7 @@ AGAINST_THE_PROTOCOL = [
 
 
 async def test_frames_against_the_protocol_end_the_connection_with_its_code(caplog: pytest.LogCaptureFixture) -> None:
-    async def code_after(door: Door, number: int, data: bytes) -> int:
+    async def code_after(door: FakeServer, number: int, data: bytes) -> int:
         reader, writer = await handshake(door, f"?connection={number}")
         writer.write(data)
         opcode, payload = await read_frame(reader)
@@ -210,7 +210,7 @@ async def test_frames_against_the_protocol_end_the_connection_with_its_code(capl
         return code
 
     with capture_logs() as logs:
-        async with open_door(connection_limits=ConnectionLimits(close_timeout=0.2)) as door:
+        async with fake_server(connection_limits=ConnectionLimits(close_timeout=0.2)) as door:
             tasks = [code_after(door, number, data) for number, (data, _) in enumerate(AGAINST_THE_PROTOCOL)]
             codes = await asyncio.gather(*tasks)
             await door.left_alone()
@@ -220,7 +220,7 @@ async def test_frames_against_the_protocol_end_the_connection_with_its_code(capl
 
 
 async def test_a_character_may_be_divided_between_fragments() -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         reader, writer = await handshake(door)
         text = json.dumps(
             {"type": "subscribe", "channel": "db:collection:list", "id": "é€😀"}, ensure_ascii=False
@@ -234,7 +234,7 @@ async def test_a_character_may_be_divided_between_fragments() -> None:
 
 async def test_random_bytes_never_hurt_the_server() -> None:
     random = Random(7)
-    async with open_door() as door:
+    async with fake_server() as door:
         for _ in range(50):
             reader, writer = await handshake(door)
             writer.write(random.randbytes(500))
@@ -247,7 +247,7 @@ async def test_random_bytes_never_hurt_the_server() -> None:
 
 
 async def test_only_the_one_path_is_a_websocket() -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         with pytest.raises(InvalidStatus) as refused:
             await connect(f"ws://127.0.0.1:{door.port}/elsewhere")
         assert refused.value.response.status_code == 404
@@ -255,7 +255,11 @@ async def test_only_the_one_path_is_a_websocket() -> None:
 
 
 async def test_http_and_websocket_share_the_port() -> None:
-    async with open_door() as door, door.connect(), httpx.AsyncClient(base_url=f"http://127.0.0.1:{door.port}") as http:
+    async with (
+        fake_server() as door,
+        door.connect(),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{door.port}") as http,
+    ):
         assert (await http.get("/health")).json() == {"status": "ok"}
         plain = await http.get("/realtime")
         assert (plain.status_code, plain.headers["content-type"]) == (426, "application/problem+json")

@@ -14,7 +14,7 @@ from server.transports.websocket.assembler import Message
 from server.transports.websocket.websocket_connection import WebSocketConnection
 from server.wire.encoder import binary_frame, text_frame
 from server.wire.frame import Frame
-from tests.support.fakes.server import open_door
+from tests.support.fakes.server import fake_server
 
 LARGEST = 20 * 1024 * 1024
 LIMITS = ConnectionLimits(message_size=LARGEST, message_hard_cap=LARGEST, buffer_size=2 * LARGEST, backlog=4 * LARGEST)
@@ -61,7 +61,7 @@ def imperfect(found: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
 
 @pytest.mark.long
 async def test_the_autobahn_test_suite_finds_nothing_but_what_is_known() -> None:
-    async with open_door(SessionLimits(message_rate=1e9), LIMITS, kind=Echo, packed=True) as door:
+    async with fake_server(SessionLimits(message_rate=1e9), LIMITS, kind=Echo, packed=True) as door:
         url = f"ws://127.0.0.1:{door.port}/realtime"
         found = await verdicts(url)
         assert len(found) > 240

@@ -11,7 +11,7 @@ import pytest
 from websockets.frames import Opcode
 
 from tests.support.clients.raw_socket import masked, read_frame
-from tests.support.fakes.server import Door, open_door
+from tests.support.fakes.server import FakeServer, fake_server
 from tests.support.servers.processes import PATIENCE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,7 +40,7 @@ def request(*lines: str, line: str = "GET /realtime HTTP/1.1", without: Sequence
     return "\r\n".join([line, *kept, *lines, "", ""]).encode("latin-1")
 
 
-async def ask(door: Door, sent: bytes) -> tuple[Answered, asyncio.StreamReader, asyncio.StreamWriter]:
+async def ask(door: FakeServer, sent: bytes) -> tuple[Answered, asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     writer.write(sent)
     async with asyncio.timeout(PATIENCE):
@@ -75,7 +75,7 @@ WITHOUT = ("Upgrade", "Connection")
     ids=lambda lines: " | ".join(lines)[:60],
 )  # fmt: skip
 async def test_every_legal_handshake_is_taken(lines: list[str]) -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         answered, reader, writer = await ask(door, request(*lines, without=WITHOUT))
         assert (answered.status, answered.headers["sec-websocket-accept"]) == (101, ACCEPT)
         assert json.loads((await read_frame(reader))[1])["type"] == "connected"
@@ -92,21 +92,21 @@ async def test_every_legal_handshake_is_taken(lines: list[str]) -> None:
     ],
 )
 async def test_every_form_of_the_target_is_taken(line: str) -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         answered, _, writer = await ask(door, request(line=line))
         assert answered.status == 101
         writer.close()
 
 
 async def test_empty_lines_before_a_request_are_ignored() -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         answered, _, writer = await ask(door, b"\r\n\r\n" + request())
         assert answered.status == 101
         writer.close()
 
 
 async def test_frames_that_come_with_the_handshake_are_read() -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         pings = masked(Opcode.TEXT, b'{"type":"ping"}') * 600  # more than one buffer
         answered, reader, writer = await ask(door, request() + pings[:-5])
         assert answered.status == 101
@@ -170,7 +170,7 @@ def name(value: object) -> str:
 async def test_what_is_no_handshake_is_refused_with_a_status_and_a_reason(
     sent: bytes, status: int, headers: dict[str, str]
 ) -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         answered, _, writer = await ask(door, sent)
         assert answered.status == status
         assert headers.items() <= answered.headers.items()
@@ -181,7 +181,7 @@ async def test_what_is_no_handshake_is_refused_with_a_status_and_a_reason(
 
 
 async def test_a_refused_client_can_ask_again_on_the_same_connection() -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
         async with asyncio.timeout(PATIENCE):
             writer.write(request("Sec-WebSocket-Key: x"))
@@ -196,7 +196,7 @@ async def test_a_refused_client_can_ask_again_on_the_same_connection() -> None:
 async def test_a_body_that_breaks_after_its_answer_ends_the_connection_in_silence(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with open_door() as door:
+    async with fake_server() as door:
         answered, reader, writer = await ask(
             door, b"POST /realtime HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
         )

@@ -10,13 +10,13 @@ from websockets.frames import Opcode
 
 from server.ports.limits import ConnectionLimits
 from tests.support.clients.raw_socket import handshake, masked, read_frame, reading, slow_client
-from tests.support.fakes.server import closed_after, hear, hear_to_the_end, open_door, subscribe
+from tests.support.fakes.server import closed_after, fake_server, hear, hear_to_the_end, subscribe
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_silent_client_is_dropped() -> None:
-    async with open_door(connection_limits=ConnectionLimits(ping_interval=0.05, missed_pings=2)) as door:
+    async with fake_server(connection_limits=ConnectionLimits(ping_interval=0.05, missed_pings=2)) as door:
         reader, writer = await handshake(door)
         kinds = [(await read_frame(reader))[0], (await read_frame(reader))[0]]
         assert kinds == [Opcode.PING, Opcode.PING]
@@ -26,7 +26,7 @@ async def test_a_silent_client_is_dropped() -> None:
 
 
 async def test_a_client_that_answers_pings_stays() -> None:
-    async with open_door(connection_limits=ConnectionLimits(ping_interval=0.01)) as door:
+    async with fake_server(connection_limits=ConnectionLimits(ping_interval=0.01)) as door:
         reader, writer = await handshake(door)
         for _ in range(10):
             opcode, payload = await read_frame(reader)
@@ -40,7 +40,7 @@ SMALL = ConnectionLimits(buffer_size=64 * 1024)
 
 
 async def test_a_slow_client_gets_the_current_rows_and_others_never_notice() -> None:
-    async with open_door(connection_limits=SMALL) as door, door.connect() as quick:
+    async with fake_server(connection_limits=SMALL) as door, door.connect() as quick:
         await hear(quick)
         await subscribe(quick)
         await hear(quick)
@@ -71,7 +71,7 @@ async def test_a_slow_client_gets_the_current_rows_and_others_never_notice() -> 
 
 
 async def test_a_slow_client_is_not_read_from_either() -> None:
-    async with open_door(connection_limits=SMALL) as door:
+    async with fake_server(connection_limits=SMALL) as door:
         _reader, writer, _ = await slow_client(door)
         [connection] = door.connections
         while not connection.congested:
@@ -89,7 +89,7 @@ async def test_a_slow_client_is_not_read_from_either() -> None:
 
 async def test_a_client_that_takes_nothing_at_all_is_dropped() -> None:
     limits = ConnectionLimits(buffer_size=64 * 1024, stall_timeout=0.05)
-    async with open_door(connection_limits=limits) as door:
+    async with fake_server(connection_limits=limits) as door:
         _reader, writer, _ = await slow_client(door)
         [connection] = door.connections
         while not connection.congested:
@@ -101,7 +101,7 @@ async def test_a_client_that_takes_nothing_at_all_is_dropped() -> None:
 
 
 async def test_a_first_snapshot_larger_than_the_buffer_arrives_whole() -> None:
-    async with open_door(connection_limits=SMALL) as door, door.connect(max_size=None) as client:
+    async with fake_server(connection_limits=SMALL) as door, door.connect(max_size=None) as client:
         door.lists.rows = ["x" * 1000] * 1000
         await hear(client)
         await subscribe(client, "a")
@@ -118,7 +118,7 @@ async def test_a_first_snapshot_larger_than_the_buffer_arrives_whole() -> None:
 
 
 async def test_shutting_down_asks_clients_to_reconnect_after_their_pending_messages() -> None:
-    async with open_door() as door, door.connect() as client:
+    async with fake_server() as door, door.connect() as client:
         await hear(client)
         await subscribe(client)
         await hear(client)

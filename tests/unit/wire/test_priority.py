@@ -8,12 +8,12 @@ import json
 from server.ports.limits import ConnectionLimits
 from tests.support.clients.raw_socket import read_frame, reading, slow_client
 from tests.support.fakes.channels import Event
-from tests.support.fakes.server import open_door
+from tests.support.fakes.server import fake_server
 
 
 async def test_a_high_message_overtakes_a_backlog_of_low_ones_and_each_channel_keeps_its_order() -> None:
     limits = ConnectionLimits(buffer_size=64 * 1024, backlog=64 * 1024 * 1024)
-    async with asyncio.timeout(60), open_door(connection_limits=limits) as door:
+    async with asyncio.timeout(60), fake_server(connection_limits=limits) as door:
         reader, writer, _ = await slow_client(door, queries=0)
         deliver = door.rooms.members["test"]
         count = 0

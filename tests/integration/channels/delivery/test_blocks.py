@@ -15,7 +15,7 @@ from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, EventBatch
 from engine.postgres.statements.arrays import plain_array, text_array
-from tests.support.nodes.channel_node import PATIENCE, Node, node, run
+from tests.support.nodes.channel_node import PATIENCE, ChannelNode, channel_node, run
 
 
 def message(seq: int, channel: str = "room:1", payload: bytes = b"1", audience: bytes | None = None) -> MessageEvent:
@@ -61,7 +61,7 @@ class Record:
             self.enough.set()
 
 
-async def listen(at: Node, **options: object) -> Record:
+async def listen(at: ChannelNode, **options: object) -> Record:
     record = Record()
     member = (await at.member("ann")).member
     subscription = await at.channels.subscribe(
@@ -76,7 +76,7 @@ async def listen(at: Node, **options: object) -> Record:
 
 
 async def test_subscribers_without_a_filter_get_whole_batches_and_the_others_what_matches(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         plain = await listen(one)
         picky = await listen(one, where=(("n", ">", 7),))
         run(
@@ -93,7 +93,7 @@ async def test_subscribers_without_a_filter_get_whole_batches_and_the_others_wha
 
 
 async def test_a_message_for_others_is_skipped_in_the_middle(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         ann = await listen(one)
         run(
             database,

@@ -6,16 +6,16 @@ import json
 
 from engine.channels.core.messages.model import ChannelEvent, Member
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import Listener, Node, node, read
+from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node, read
 from tests.support.nodes.live_node import run
 
 NOW = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint"
 
 
-class Watcher(Listener):
+class Watcher(ChannelSubscriber):
     """A listener that keeps the commit times by type."""
 
-    def __init__(self, node: Node, member: Member) -> None:
+    def __init__(self, node: ChannelNode, member: Member) -> None:
         super().__init__(node, member)
         self.times: list[tuple[str, int | None]] = []
 
@@ -27,7 +27,7 @@ class Watcher(Listener):
 async def test_messages_presence_rooms_and_direct_messages_carry_the_time_of_their_commit(place: Place) -> None:
     dsn = place.dsn
     run(dsn, "select realtime.create_channel('chat:1')", "select realtime.broadcast('chat:1', 'said', '1')")
-    async with node(dsn, decoder=place.decoder) as one:
+    async with channel_node(dsn, decoder=place.decoder) as one:
         watcher = Watcher(one, Member("watcher", "ann"))
         await one.channels.connect(watcher.member, watcher.deliver)
         await one.listen("chat:1", watcher, presence={}, history=1)

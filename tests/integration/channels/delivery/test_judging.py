@@ -19,7 +19,7 @@ from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import compile_filter, read_json
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, Member
-from tests.support.nodes.channel_node import node, run
+from tests.support.nodes.channel_node import channel_node, run
 
 Where = tuple[object, ...]
 
@@ -130,7 +130,7 @@ async def test_a_filtered_past_of_many_messages_lets_the_loop_go_on(
             loop.call_soon(turn)
 
     monkeypatch.setattr("engine.channels.core.delivery.events.read_json", counted)
-    async with node(database) as here:
+    async with channel_node(database) as here:
         before = (await here.listen("room")).position
         run(
             database,

@@ -14,7 +14,16 @@ import pytest
 
 from engine.channels.core.messages.model import parse_position
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import Listener, Node, connect, node, open_transaction, read, run, until
+from tests.support.nodes.channel_node import (
+    ChannelNode,
+    ChannelSubscriber,
+    channel_node,
+    connect,
+    open_transaction,
+    read,
+    run,
+    until,
+)
 from tests.support.postgres.wal import begin_control, control
 
 WRITERS = 6
@@ -40,7 +49,7 @@ def write(dsn: str, writer: int, seed: int, stop: threading.Event) -> list[tuple
     return committed
 
 
-def check_growing(listener: Listener) -> None:
+def check_growing(listener: ChannelSubscriber) -> None:
     keys = [parse_position(position) for position in listener.positions]
     assert keys == sorted(set(keys))
 
@@ -51,13 +60,13 @@ async def test_live_order_replayed_order_and_wal_order_are_the_same(place: Place
     slots: list[dict[str, Any]] = [
         {"slot": f"kept_{seed}_{number}_{place.decoder}", "feed": {"ephemeral": False}} for number in range(2)
     ]
-    both = [partial(node, place.dsn, decoder=place.decoder, **slot) for slot in slots]
+    both = [partial(channel_node, place.dsn, decoder=place.decoder, **slot) for slot in slots]
     async with both[0]() as one, both[1]() as two:
         lives = [await one.listen("public:a"), await two.listen("public:a")]
         stop = threading.Event()
         writers = [asyncio.to_thread(write, place.dsn, w, seed, stop) for w in range(WRITERS)]
         writing = asyncio.gather(*writers)
-        late: list[Listener] = []
+        late: list[ChannelSubscriber] = []
         resuming = asyncio.create_task(come_and_go((one, two), seed, late))
         committed = [tuple(pair) for pairs in await writing for pair in pairs]
         await one.settled()
@@ -94,14 +103,14 @@ def seq_of(messages: list[dict[str, Any]]) -> Callable[[Any], int]:
     return lambda pair: numbers[tuple(pair)]
 
 
-async def check_replay(nodes: tuple[Node, Node], messages: list[dict[str, Any]]) -> None:
+async def check_replay(nodes: tuple[ChannelNode, ChannelNode], messages: list[dict[str, Any]]) -> None:
     """Both nodes tell the same story again, from the beginning and from the middle."""
     for there in nodes:
         assert (await there.listen("public:a", history=1000)).messages == messages
         assert (await there.listen("public:a", since=messages[3]["position"])).messages == messages[4:]
 
 
-async def come_and_go(nodes: tuple[Node, Node], seed: int, late: list[Listener]) -> None:
+async def come_and_go(nodes: tuple[ChannelNode, ChannelNode], seed: int, late: list[ChannelSubscriber]) -> None:
     """Listeners that ask for everything, on either node, while writers write."""
     chance = random.Random(seed)
     while True:
@@ -110,7 +119,7 @@ async def come_and_go(nodes: tuple[Node, Node], seed: int, late: list[Listener])
 
 
 async def test_a_transaction_that_began_first_and_commits_last_comes_last_also_in_the_replay(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         live = await one.listen("public:a")
         with open_transaction(place.dsn) as slow:
             slow.execute("select realtime.broadcast('public:a', 'said', '1')")
@@ -126,7 +135,7 @@ async def test_a_transaction_that_began_first_and_commits_last_comes_last_also_i
 
 async def test_a_position_that_expired_or_is_of_another_cluster_is_not_recovered(place: Place) -> None:
     run(place.dsn, "select realtime.create_channel('room', max_messages => 3)")
-    async with node(place.dsn, decoder=place.decoder, record_interval=0.001) as one:
+    async with channel_node(place.dsn, decoder=place.decoder, record_interval=0.001) as one:
         live = await one.listen("room")
         began = live.position
         for number in range(6):

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import Listener, node, read, run, until
+from tests.support.nodes.channel_node import ChannelSubscriber, channel_node, read, run, until
 
 ROUTE = """insert into realtime.routes (from_channel, to_channel, match)
 values ('orders:*', 'admin', '[["data", ">", 100]]')"""
@@ -17,7 +17,10 @@ async def test_live_replay_and_history_of_a_route_are_the_same_on_every_node_and
     place: Place,
 ) -> None:
     run(place.dsn, ROUTE)
-    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+    async with (
+        channel_node(place.dsn, decoder=place.decoder) as one,
+        channel_node(place.dsn, decoder=place.decoder) as two,
+    ):
         lives = [await one.listen("admin"), await two.listen("admin")]
         sources = await one.listen("orders:1")
         amounts = [50, 150, 90, 250, 101, 100, 350, 400]
@@ -43,8 +46,8 @@ async def test_live_replay_and_history_of_a_route_are_the_same_on_every_node_and
 
 async def test_routes_in_a_circle_pass_a_message_on_once(database: str) -> None:
     run(database, "insert into realtime.routes (from_channel, to_channel) values ('a', 'b'), ('b', 'a'), ('*', 'c')")
-    async with node(database) as one:
-        listeners: dict[str, Listener] = {name: await one.listen(name) for name in "abc"}
+    async with channel_node(database) as one:
+        listeners: dict[str, ChannelSubscriber] = {name: await one.listen(name) for name in "abc"}
         await one.publish("a", 1)
         await one.publish("b", 2)
         for listener in listeners.values():
@@ -62,7 +65,10 @@ async def test_routes_lead_from_and_to_channels_without_history(place: Place) ->
         "insert into realtime.routes (from_channel, to_channel)"
         " values ('passing', 'kept'), ('stored', 'passing'), ('stored', 'gone')",
     )
-    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+    async with (
+        channel_node(place.dsn, decoder=place.decoder) as one,
+        channel_node(place.dsn, decoder=place.decoder) as two,
+    ):
         kept, passing = await one.listen("kept"), await two.listen("passing")
         await one.publish("passing", 1)
         await one.publish("stored", 2)
@@ -78,10 +84,10 @@ async def test_routes_lead_from_and_to_channels_without_history(place: Place) ->
 async def test_a_node_that_dies_before_it_has_routed_leaves_that_to_the_next(database: str) -> None:
     run(database, ROUTE)
     slot = "s_routing"
-    async with node(database, slot=slot, feed={"ephemeral": False}, record_interval=3600.0) as one:
+    async with channel_node(database, slot=slot, feed={"ephemeral": False}, record_interval=3600.0) as one:
         await one.publish("orders:1", 101)  # recorded at once; what follows is not for an hour
         await one.publish("orders:1", 102)
-    async with node(database, slot=slot, feed={"ephemeral": True}) as one:
+    async with channel_node(database, slot=slot, feed={"ephemeral": True}) as one:
         admin = await one.listen("admin", history=10)
         await admin.until(lambda: len(admin.messages) == 2)
         assert admin.data == [101, 102]
@@ -90,7 +96,10 @@ async def test_a_node_that_dies_before_it_has_routed_leaves_that_to_the_next(dat
 
 async def test_mutes_begin_and_end_exactly_where_they_committed(place: Place) -> None:
     mute = "insert into realtime.preferences (user_id, channel) values ('ann', 'room')"
-    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+    async with (
+        channel_node(place.dsn, decoder=place.decoder) as one,
+        channel_node(place.dsn, decoder=place.decoder) as two,
+    ):
         ann = await one.listen("room", user="ann")
         for number in range(6):
             run(place.dsn, "select realtime.broadcast('room', 'said', to_jsonb(%s::int))", number)
@@ -119,7 +128,7 @@ async def test_a_copy_that_a_trigger_refuses_is_skipped_and_delays_nothing(datab
         "create trigger refuse before insert on realtime.messages for each row execute function refuse();"
         "insert into realtime.routes (from_channel, to_channel, match) values ('a', 'never', '[]'), ('a', 'copies', '[]')",
     )
-    async with node(database) as one:
+    async with channel_node(database) as one:
         copies = await one.listen("copies")
         await one.publish("a", 1)
         await copies.until(lambda: copies.data == [1])

@@ -12,7 +12,7 @@ import pytest
 
 from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
-from tests.support.nodes.channel_node import PATIENCE, node, read, run, until
+from tests.support.nodes.channel_node import PATIENCE, channel_node, read, run, until
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def holding(dsn: str, statement: str) -> Iterator[psycopg.Connection[Any]]:
 @pytest.mark.parametrize("mode", ["access exclusive", "share"])
 async def test_a_lock_on_messages_is_reported_and_holds_up_stored_messages_only(database: str, mode: str) -> None:
     run(database, "insert into realtime.channel_defaults (pattern, history) values ('cur:*', false)")
-    async with node(database) as here:
+    async with channel_node(database) as here:
         stored, passing = await here.listen("chat:1"), await here.listen("cur:1")
         await here.publish("chat:1", "before")
         with holding(database, f"lock table realtime.messages in {mode} mode") as blocker:
@@ -50,7 +50,7 @@ async def test_a_lock_on_messages_is_reported_and_holds_up_stored_messages_only(
 
 
 async def test_a_message_that_cannot_be_stored_in_time_is_refused_and_not_stored_later(database: str) -> None:
-    async with node(database, publish_timeout=2.0) as here:
+    async with channel_node(database, publish_timeout=2.0) as here:
         with holding(database, "lock table realtime.messages in access exclusive mode"):
             with pytest.raises(UnavailableError) as refused:
                 await here.publish("chat:1", "late")
@@ -68,7 +68,7 @@ async def test_a_read_only_database_refuses_messages_for_the_moment_and_goes_on_
     name = database.rsplit("/", 1)[1]
     run(database, "create table t (id int primary key)")
     run(database, "select realtime.expose('t')")
-    async with node(database, feed={"lease": 3.0}) as here:
+    async with channel_node(database, feed={"lease": 3.0}) as here:
         listener = await here.listen("chat:1")
         set_read_only(database, name, "on")
         lease = "select lease_expires_at from realtime.nodes"
@@ -99,7 +99,7 @@ async def test_a_node_starts_in_a_read_only_database_and_publishes_once_that_is_
     run(database, "select realtime.expose('t'), realtime.create_channel('passing', history => false)")
     run(database, "select realtime.broadcast('chat:1', 'said', '1')")  # its commit is recorded by the node
     set_read_only(database, name, "on")
-    async with node(database) as here:
+    async with channel_node(database) as here:
         await here.live.subscribe(Principal(), "t", {"sql": "select count(*) from t"}, lambda *_: None)
         await until(lambda: here.channels.problems)
         assert "default_transaction_read_only" in here.channels.problems[0]

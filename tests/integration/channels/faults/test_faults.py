@@ -15,11 +15,20 @@ from engine.channels.history.reader import HistoryPage, HistoryReader
 from engine.lsn import parse_lsn
 from engine.postgres.snapshot_reader import Reader
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import PATIENCE, Listener, Node, node, open_transaction, read, run, until
+from tests.support.nodes.channel_node import (
+    PATIENCE,
+    ChannelNode,
+    ChannelSubscriber,
+    channel_node,
+    open_transaction,
+    read,
+    run,
+    until,
+)
 from tests.support.nodes.live_node import drop_slot, terminate
 
 
-async def keep_publishing(one: Node, count: int, ids: bool) -> None:
+async def keep_publishing(one: ChannelNode, count: int, ids: bool) -> None:
     """``count`` messages, some at a time."""
     for start in range(0, count, 10):
         await asyncio.gather(
@@ -30,14 +39,14 @@ async def keep_publishing(one: Node, count: int, ids: bool) -> None:
         )
 
 
-async def once_each(listener: Listener, count: int) -> None:
+async def once_each(listener: ChannelSubscriber, count: int) -> None:
     await listener.until(lambda: len(listener.messages) >= count)
     await listener.node.settled()
     assert sorted(listener.data) == list(range(count))
 
 
 async def test_a_publisher_that_loses_its_connection_publishes_each_message_once(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("public:a")
         publishing = asyncio.create_task(keep_publishing(one, 400, ids=False))
         for heard in (50, 150, 250):
@@ -48,7 +57,7 @@ async def test_a_publisher_that_loses_its_connection_publishes_each_message_once
 
 
 async def test_all_connections_are_lost_and_nothing_else_is(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("public:a", user="w", presence={})
         publishing = asyncio.create_task(keep_publishing(one, 300, ids=True))
         for heard in (50, 150):
@@ -60,7 +69,7 @@ async def test_all_connections_are_lost_and_nothing_else_is(place: Place) -> Non
 
 
 async def test_a_lost_slot_costs_no_message_and_no_order(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         live = await one.listen("public:a", user="w", presence={})
         late = await one.listen("public:a")
         for number in range(3):
@@ -86,7 +95,7 @@ async def test_a_lost_slot_costs_no_message_and_no_order(place: Place) -> None:
 
 
 async def test_another_node_that_kept_its_slot_knows_the_true_positions(database: str) -> None:
-    async with node(database) as one, node(database) as two:
+    async with channel_node(database) as one, channel_node(database) as two:
         lives = [await one.listen("public:a"), await two.listen("public:a")]
         await one.publish("public:a", 0)
         drop_slot(database, one.feed.settings.slot_name)
@@ -99,7 +108,7 @@ async def test_another_node_that_kept_its_slot_knows_the_true_positions(database
 
 async def test_what_a_gap_in_the_stream_swallowed_is_made_up_for(place: Place) -> None:
     run(place.dsn, "select realtime.create_channel('r', presence_timeout => '0.2 s')")
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         ann, bob, cat, dora = [await one.listen("r", user=name, presence={}) for name in ("ann", "bob", "cat", "dora")]
         with open_transaction(place.dsn) as slow:
             slow.execute("select pg_current_xact_id()")  # no new slot before this has ended
@@ -122,7 +131,7 @@ async def test_what_a_gap_in_the_stream_swallowed_is_made_up_for(place: Place) -
 
 
 async def test_of_a_publisher_and_a_transaction_that_block_each_other_the_publisher_gives_way(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         listener = await one.listen("public:a")
         with open_transaction(database) as business:
             business.execute("select realtime.broadcast('public:a', 'said', '1', id => 'b')")
@@ -137,7 +146,7 @@ async def test_of_a_publisher_and_a_transaction_that_block_each_other_the_publis
 
 
 async def test_an_open_transaction_with_an_id_delays_no_other_publisher(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         listener = await one.listen("public:a")
         with open_transaction(database) as business:
             business.execute("select realtime.broadcast('public:a', 'said', '1', id => 'a')")
@@ -155,9 +164,9 @@ async def test_an_open_transaction_with_an_id_delays_no_other_publisher(database
 
 async def test_a_restarted_node_serves_no_client_before_it_has_caught_up(place: Place) -> None:
     kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"ephemeral": False}}
-    async with node(place.dsn, **kept):
+    async with channel_node(place.dsn, **kept):
         pass
-    async with node(place.dsn, decoder=place.decoder) as other:
+    async with channel_node(place.dsn, decoder=place.decoder) as other:
         run(
             place.dsn,
             "insert into realtime.messages (channel, event, payload) select 'public:a', 'said', to_jsonb(n) "
@@ -165,7 +174,7 @@ async def test_a_restarted_node_serves_no_client_before_it_has_caught_up(place: 
         )
         await other.settled()
         await until(lambda: not other.channels.core.unrecorded.pending)
-        async with node(place.dsn, **kept) as one:
+        async with channel_node(place.dsn, **kept) as one:
             live = await one.listen("public:a")
             await one.publish("public:a", "new")
             await live.until(lambda: live.messages)
@@ -174,7 +183,7 @@ async def test_a_restarted_node_serves_no_client_before_it_has_caught_up(place: 
 
 async def test_a_node_that_was_down_takes_over_the_positions_that_others_wrote_meanwhile(place: Place) -> None:
     kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"ephemeral": False}}
-    async with node(place.dsn, **kept):
+    async with channel_node(place.dsn, **kept):
         pass
     [(earlier,)] = read(place.dsn, "select pg_current_wal_lsn()::text")
     run(place.dsn, "insert into realtime.messages (channel, event) values ('public:a', 'said')")
@@ -184,14 +193,14 @@ async def test_a_node_that_was_down_takes_over_the_positions_that_others_wrote_m
         "select channel, xid, %s::pg_lsn, inserted_at, inserted_at from realtime.messages",
         earlier,
     )
-    async with node(place.dsn, **kept) as one:
+    async with channel_node(place.dsn, **kept) as one:
         told = await one.listen("public:a", history=10)
         assert [parse_position(position).lsn for position in told.positions] == [parse_lsn(earlier)]
         assert (await one.listen("public:a", since=told.positions[0])).messages == []
 
 
 async def test_what_was_heard_is_recorded_when_a_node_has_stopped(database: str) -> None:
-    async with node(database, record_interval=60.0) as one:
+    async with channel_node(database, record_interval=60.0) as one:
         listener = await one.listen("public:a")
         await one.publish("public:a", 1)
         await one.publish("public:a", 2)
@@ -207,7 +216,7 @@ async def test_positions_are_not_made_up_while_another_node_with_clients_may_kno
         "insert into realtime.nodes (id, lease_expires_at) values ('they', now() + interval '1 h');"
         "insert into realtime.slots (name, node) values ('theirs', 'they')",
     )
-    async with node(database) as one:
+    async with channel_node(database) as one:
         asked = {"node": one.feed.settings.node, "position": "FFFF/0"}
         assert await one.channels._store.rows("engine_others_behind", **asked) == []
         run(database, "insert into realtime.connections (id, node_id, transport) values ('c', 'they', 'websocket')")
@@ -217,7 +226,7 @@ async def test_positions_are_not_made_up_while_another_node_with_clients_may_kno
 
 
 async def test_a_change_that_committed_while_the_slot_was_lost_is_acknowledged(database: str) -> None:
-    async with node(database, timeout=2 * PATIENCE) as one:
+    async with channel_node(database, timeout=2 * PATIENCE) as one:
         ann = await one.listen("room", user="ann", presence={})
         bob = await one.listen("room", user="bob", presence={})
         with open_transaction(database) as lock:
@@ -233,7 +242,7 @@ async def test_a_change_that_committed_while_the_slot_was_lost_is_acknowledged(d
 async def test_after_a_gap_a_new_subscriber_is_served_no_earlier_than_the_others(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         ann, newcomer = await one.listen("public:a"), await one.member()
         await one.publish("public:a", 0)
         await ann.until(lambda: ann.messages)

@@ -9,10 +9,10 @@ import pytest
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import ChannelEvent
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import Listener, node, read, run
+from tests.support.nodes.channel_node import ChannelSubscriber, channel_node, read, run
 
 
-class Faulty(Listener):
+class Faulty(ChannelSubscriber):
     """A connection that fails at every message called ``break``."""
 
     def deliver(self, event: ChannelEvent) -> None:
@@ -22,7 +22,7 @@ class Faulty(Listener):
 
 
 async def test_a_subscriber_that_fails_to_receive_is_ended_and_the_others_receive(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         member = (await one.member("ann")).member
         faulty = Faulty(one, member)
         await one.listen("room", faulty, presence={})
@@ -38,7 +38,7 @@ async def test_a_subscriber_that_fails_to_receive_is_ended_and_the_others_receiv
 
 
 async def test_a_connection_that_fails_to_receive_does_not_keep_a_broadcast_from_the_others(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         faulty = Faulty(one, (await one.member()).member)
         await one.channels.connect(faulty.member, faulty.deliver)
         well = await one.member()
@@ -48,7 +48,7 @@ async def test_a_connection_that_fails_to_receive_does_not_keep_a_broadcast_from
 
 
 async def test_a_filter_that_fails_ends_its_subscription(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         filtered = await one.listen("room", where=[["x", ">", 1]])
         well = await one.listen("room")
         wants = Subscription.wants
@@ -69,7 +69,7 @@ async def test_a_filter_that_fails_ends_its_subscription(database: str, monkeypa
 
 
 async def test_unreadable_rows_and_messages_are_counted_and_skipped(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("room")
         run(place.dsn, "alter table realtime.messages rename column sender to author")
         run(place.dsn, "insert into realtime.messages (channel, event, payload) values ('room', 'said', '1')")
@@ -82,7 +82,7 @@ async def test_unreadable_rows_and_messages_are_counted_and_skipped(place: Place
 
 
 async def test_a_presence_row_without_its_identity_does_not_stop_the_others(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         await one.listen("room", user="ann", presence={})
         bob = await one.listen("room", user="bob", presence={})
         run(place.dsn, "alter table realtime.presence replica identity default")
@@ -94,7 +94,10 @@ async def test_a_presence_row_without_its_identity_does_not_stop_the_others(plac
 
 
 async def test_truncating_connections_disconnects_the_clients_of_every_node(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one, node(place.dsn, decoder=place.decoder) as two:
+    async with (
+        channel_node(place.dsn, decoder=place.decoder) as one,
+        channel_node(place.dsn, decoder=place.decoder) as two,
+    ):
         ann = await one.listen("room", user="ann", presence={})
         bob = await two.listen("room", user="bob")
         run(place.dsn, "truncate realtime.connections cascade")
@@ -112,7 +115,7 @@ async def test_truncating_connections_disconnects_the_clients_of_every_node(plac
 
 async def test_emptying_the_table_of_preferences_is_noticed(place: Place) -> None:
     run(place.dsn, "insert into realtime.preferences (user_id, channel) values ('ann', 'room')")
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         ann, bob = await one.listen("room", user="ann"), await one.listen("room", user="bob")
         await one.publish("room", 1)
         await bob.until(lambda: bob.data == [1])
@@ -125,7 +128,7 @@ async def test_emptying_the_table_of_preferences_is_noticed(place: Place) -> Non
 async def test_a_room_with_another_name_is_another_room(place: Place) -> None:
     run(place.dsn, "insert into realtime.channel_defaults (pattern, dynamic) values ('room:*', false)")
     run(place.dsn, "select realtime.create_channel('room:a')")
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         old = await one.listen("room:a", user="ann", presence={})
         run(place.dsn, "update realtime.channels set name = 'room:b', metadata = '{\"x\": 1}' where name = 'room:a'")
         await old.until(lambda: old.of("room:closed"))
@@ -139,7 +142,7 @@ async def test_a_room_with_another_name_is_another_room(place: Place) -> None:
 
 async def test_emptying_the_table_of_rooms_closes_them(place: Place) -> None:
     run(place.dsn, "select realtime.create_channel('a'), realtime.create_channel('b')")
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("a")
         run(place.dsn, "truncate realtime.channels")
         await listener.until(lambda: listener.of("room:closed"))
@@ -154,7 +157,7 @@ async def test_a_trigger_that_refuses_what_a_node_writes_holds_nothing_else_up(d
         "create function refuse() returns trigger language plpgsql as $$begin raise exception 'not now'; end$$;"
         "create trigger refuse before update or delete on realtime.connections for each row execute function refuse()",
     )
-    async with node(database) as one:
+    async with channel_node(database) as one:
         ann, bob = await one.listen("room", user="ann", presence={}), await one.listen("room", user="bob", presence={})
         await one.channels.disconnect(ann.member.connection_id)
         await one.publish("room", 1)

@@ -15,7 +15,7 @@ import pytest
 from engine.channels.core.messages.model import UnavailableError
 from engine.channels.db.table_locks import TableLocks
 from engine.postgres.statements.named_queries import query
-from tests.support.nodes.channel_node import PATIENCE, Listener, Node, node, read, run, until
+from tests.support.nodes.channel_node import PATIENCE, ChannelNode, ChannelSubscriber, channel_node, read, run, until
 
 HOLDER = "maintenance by hand"
 
@@ -29,7 +29,7 @@ def locked(dsn: str, tables: str, mode: str = "access exclusive") -> Iterator[in
         connection.rollback()
 
 
-def named(here: Node, table: str, pid: int) -> bool:
+def named(here: ChannelNode, table: str, pid: int) -> bool:
     return any(
         f"realtime.{table} is locked by process {pid} ({HOLDER}, idle in transaction" in problem
         for problem in here.channels.problems
@@ -79,7 +79,7 @@ async def test_a_lock_is_named_when_it_is_seen_twice_in_one_transaction(database
 @pytest.mark.long
 async def test_what_needs_a_locked_table_is_refused_soon_and_goes_on_afterwards(database: str) -> None:
     run(database, "insert into realtime.channels (name, capacity) values ('limited', 100)")
-    async with node(database) as here:
+    async with channel_node(database) as here:
         ann = await here.listen("chat:1", user="ann", presence={})
         first = await here.publish("chat:1", "first")
         calls: dict[str, list[Coroutine[Any, Any, object]]] = {
@@ -97,7 +97,7 @@ async def test_what_needs_a_locked_table_is_refused_soon_and_goes_on_afterwards(
         await ann.until(lambda: ann.data == ["first", *calls])
 
 
-async def stand(here: Node, dsn: str, table: str, waiting: list[Coroutine[Any, Any, object]]) -> None:
+async def stand(here: ChannelNode, dsn: str, table: str, waiting: list[Coroutine[Any, Any, object]]) -> None:
     """Lock ``table``: all that is ``waiting`` for it is refused, messages and the rest go on."""
     leaving = await here.member("zoe")
     with locked(dsn, f"realtime.{table}") as pid:
@@ -110,7 +110,7 @@ async def stand(here: Node, dsn: str, table: str, waiting: list[Coroutine[Any, A
     await eventually(here)
 
 
-async def eventually(here: Node) -> Listener:
+async def eventually(here: ChannelNode) -> ChannelSubscriber:
     """A subscription with presence, which is had within a moment after a lock is gone."""
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -124,7 +124,7 @@ async def eventually(here: Node) -> Listener:
 @pytest.mark.long
 async def test_a_lease_outlives_a_lock_that_is_held_for_longer(database: str, caplog: pytest.LogCaptureFixture) -> None:
     lease = {"lease": 3.0}
-    async with node(database, feed=lease) as here, node(database, feed=lease) as other:
+    async with channel_node(database, feed=lease) as here, channel_node(database, feed=lease) as other:
         listeners = [await each.listen("chat:1", user="ann", presence={}) for each in (here, other)]
         rows = read(database, "select id, started_at from realtime.nodes order by id")
         assert len(rows) == 2
@@ -148,7 +148,7 @@ def lease_waits(caplog: pytest.LogCaptureFixture, error: str) -> bool:
     return any(error in event["error"] and event["levelno"] >= logging.WARNING for event in waits)
 
 
-def has(listener: Listener, data: list[Any]) -> bool:
+def has(listener: ChannelSubscriber, data: list[Any]) -> bool:
     return listener.data == data
 
 
@@ -167,7 +167,7 @@ async def test_a_stream_that_has_to_look_up_a_table_waits_for_the_lock_and_says_
     """wal2json names tables only; what they are is in the catalog and in ``realtime.collections``."""
     run(database15, "create table t (id int primary key)")
     run(database15, "select realtime.expose('t')")
-    async with node(database15, decoder="wal2json") as here:
+    async with channel_node(database15, decoder="wal2json") as here:
         walsender = here.feed.walsender
         with locked(database15, "realtime.collections") as pid:
             run(database15, "insert into t values (1)")
@@ -194,7 +194,7 @@ async def test_a_start_tries_again_while_a_table_is_locked(database: str, capsys
 
 
 async def start_and_publish(dsn: str) -> None:
-    async with node(dsn) as here:
+    async with channel_node(dsn) as here:
         listener = await here.listen("chat:1")
         await here.publish("chat:1", 1)
         await listener.until(lambda: listener.data == [1])

@@ -10,38 +10,38 @@ from typing import Any
 import pytest
 
 from engine.channels.core.messages.model import UnavailableError
-from tests.support.nodes.channel_node import PATIENCE, Listener, Node, node, read, run, until
+from tests.support.nodes.channel_node import PATIENCE, ChannelNode, ChannelSubscriber, channel_node, read, run, until
 
-Call = Callable[[Node, Listener], Coroutine[Any, Any, object]]
+Call = Callable[[ChannelNode, ChannelSubscriber], Coroutine[Any, Any, object]]
 
 WORDS = "the database refuses it for a reason of its own, which the server's log names; try again later"
 
 
-def connect(here: Node, _: Listener) -> Coroutine[Any, Any, object]:
+def connect(here: ChannelNode, _: ChannelSubscriber) -> Coroutine[Any, Any, object]:
     return here.listen("chat:2")
 
 
-def prefer(here: Node, _: Listener) -> Coroutine[Any, Any, object]:
+def prefer(here: ChannelNode, _: ChannelSubscriber) -> Coroutine[Any, Any, object]:
     return here.listen("chat:2", user="new")
 
 
-def appear(here: Node, _: Listener) -> Coroutine[Any, Any, object]:
+def appear(here: ChannelNode, _: ChannelSubscriber) -> Coroutine[Any, Any, object]:
     return here.listen("chat:1", user="bob", presence={})
 
 
-def fill(here: Node, _: Listener) -> Coroutine[Any, Any, object]:
+def fill(here: ChannelNode, _: ChannelSubscriber) -> Coroutine[Any, Any, object]:
     return here.listen("limited", user="bob")
 
 
-def change(here: Node, ann: Listener) -> Coroutine[Any, Any, object]:
+def change(here: ChannelNode, ann: ChannelSubscriber) -> Coroutine[Any, Any, object]:
     return here.channels.set_presence("chat:1", ann.member, {"typing": True})
 
 
-def read_back(here: Node, _: Listener) -> Coroutine[Any, Any, object]:
+def read_back(here: ChannelNode, _: ChannelSubscriber) -> Coroutine[Any, Any, object]:
     return here.listen("chat:1", history=5)
 
 
-def resume(here: Node, ann: Listener) -> Coroutine[Any, Any, object]:
+def resume(here: ChannelNode, ann: ChannelSubscriber) -> Coroutine[Any, Any, object]:
     return here.listen("chat:1", since=ann.position)
 
 
@@ -69,7 +69,7 @@ async def refused(call: Coroutine[Any, Any, object]) -> None:
     assert str(told.value) == WORDS
 
 
-def named(here: Node, said: str) -> bool:
+def named(here: ChannelNode, said: str) -> bool:
     return any(said in problem for problem in here.channels.problems)
 
 
@@ -78,7 +78,7 @@ async def test_what_needs_a_lost_table_or_function_is_refused_in_words_and_goes_
     database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(database, "insert into realtime.channels (name, capacity) values ('limited', 100)")
-    async with node(database) as here:
+    async with channel_node(database) as here:
         ann = await here.listen("chat:1", user="ann", presence={})
         for table, calls in TABLES.items():
             run(database, f"alter table realtime.{table} rename to gone")
@@ -111,7 +111,7 @@ REFUSES = (
 
 
 async def test_a_trigger_that_refuses_the_end_of_a_connection_is_named_until_it_is_gone(database: str) -> None:
-    async with node(database) as here:
+    async with channel_node(database) as here:
         run(database, REFUSES[0])
         run(database, REFUSES[1])
         gone = [await here.member() for _ in range(3)]
@@ -133,7 +133,7 @@ async def test_a_node_starts_although_a_trigger_keeps_the_connections_of_an_earl
     run(database, "insert into realtime.connections (id, node_id, transport) values ('old', %s, 'websocket')", node_id)
     for statement in REFUSES:
         run(database, statement)
-    async with node(database, slot="earlier", feed={"node_id": node_id}) as here:
+    async with channel_node(database, slot="earlier", feed={"node_id": node_id}) as here:
         assert "earlier_connections_remain" in capsys.readouterr().out
         new = await here.listen("chat:1")
         await until(partial(named, here, "refuses the removal of connections of an earlier run: never by hand"))

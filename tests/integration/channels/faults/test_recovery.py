@@ -13,7 +13,7 @@ from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
 from engine.transaction import Discontinuity
-from tests.support.nodes.channel_node import PATIENCE, Node
+from tests.support.nodes.channel_node import PATIENCE, ChannelNode
 from tests.support.nodes.stream_and_live import StreamAndLive
 
 
@@ -46,7 +46,7 @@ async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_w
         await feed.streaming()
         following = StreamAndLive(database, feed)
         channels = Channels(database, following.stream, feed.lease, ChannelSettings(node_id=settings.node))
-        one = Node(database, feed, following, channels)
+        one = ChannelNode(database, feed, following, channels)
         try:
             await following.start()
             starting = asyncio.create_task(channels.start())

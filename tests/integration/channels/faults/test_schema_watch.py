@@ -11,7 +11,7 @@ from engine.channels.db import schema_watch
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
 from engine.postgres.statements.schema_objects import schema_checksum
-from tests.support.nodes.channel_node import Node, node, run, until
+from tests.support.nodes.channel_node import ChannelNode, channel_node, run, until
 
 CHANGES = (
     (
@@ -55,7 +55,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema_watch, "THOROUGH_EVERY", schema_watch.EVERY)
 
 
-async def follow(dsn: str, here: Node, changes: tuple[tuple[str, str, str], ...]) -> None:
+async def follow(dsn: str, here: ChannelNode, changes: tuple[tuple[str, str, str], ...]) -> None:
     for breaks, mends, said in changes:
         run(dsn, breaks)
         await until(partial(named, here, said))
@@ -63,19 +63,19 @@ async def follow(dsn: str, here: Node, changes: tuple[tuple[str, str, str], ...]
         await until(lambda: not here.channels.problems)
 
 
-def named(here: Node, said: str) -> bool:
+def named(here: ChannelNode, said: str) -> bool:
     return any(said in problem for problem in here.channels.problems)
 
 
 @pytest.mark.usefixtures("often")
 async def test_a_lost_part_of_the_schema_is_a_problem_until_it_is_back(database: str) -> None:
-    async with node(database) as here:
+    async with channel_node(database) as here:
         await follow(database, here, CHANGES)
 
 
 @pytest.mark.usefixtures("often")
 async def test_functions_of_a_later_version_are_a_problem_if_they_do_not_serve_this_node(database: str) -> None:
-    async with node(database) as here:
+    async with channel_node(database) as here:
         await follow(database, here, OF_ANOTHER_VERSION)
 
 
@@ -86,7 +86,7 @@ async def test_a_privilege_that_the_server_lost_is_a_problem_until_it_is_granted
     run(database, "create role watched_of_tests login replication")
     run(database, "select realtime.grant_server('watched_of_tests')")
     try:
-        async with node(database.replace("postgres@", "watched_of_tests@")) as here:
+        async with channel_node(database.replace("postgres@", "watched_of_tests@")) as here:
             changes = (
                 ("realtime_reader", "GRANT realtime_reader TO watched_of_tests;"),
                 ("select on realtime.migrations", "GRANT SELECT ON TABLE realtime.migrations"),
@@ -117,7 +117,7 @@ class Asked(Store):
 
 
 async def test_each_second_one_query_looks_for_the_tables_and_the_rest_is_looked_at_every_ten(database: str) -> None:
-    async with node(database) as here:
+    async with channel_node(database) as here:
         asked = Asked(here.channels._store)
         watch = SchemaWatch(asked)
         await watch.look()

@@ -7,14 +7,14 @@ import asyncio
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.faultproxy.proxy import FaultProxy
-from tests.support.nodes.channel_node import node, until
+from tests.support.nodes.channel_node import channel_node, until
 
 
 async def test_channels_go_on_although_every_connection_has_gone_silent(database: str) -> None:
     address = conninfo_to_dict(database)
     async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
         through = database.replace(f":{address['port']}/", f":{proxy.port}/")
-        async with node(database, through=through, timeout=1.0, publish_timeout=60.0) as server:
+        async with channel_node(database, through=through, timeout=1.0, publish_timeout=60.0) as server:
             listener = await server.listen("chat:1", user="ada")
             first = await server.publish("chat:1", 1)
             await listener.until(lambda: listener.data == [1])

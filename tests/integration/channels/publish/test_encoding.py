@@ -16,7 +16,7 @@ from engine.live.core.shared_query import Subscription
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import drop_database
-from tests.support.nodes.channel_node import node, run, until
+from tests.support.nodes.channel_node import channel_node, run, until
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def latin1(pg18: LocalPostgres) -> Iterator[str]:
 
 async def test_messages_and_commands_of_a_latin1_database_come_through(latin1: str) -> None:
     run(latin1, "insert into realtime.channel_defaults (pattern, history) values ('für:*', false)")
-    async with node(latin1) as one:
+    async with channel_node(latin1) as one:
         for channel in ("für:1", "größe"):
             live = await one.listen(channel, user="Jürgen", presence={"name": "René"})
             ack = await one.publish(channel, {"é": "ü"}, event="gehört", member=live.member, id=f"Ö{channel}")
@@ -54,7 +54,7 @@ async def test_messages_and_commands_of_a_latin1_database_come_through(latin1: s
 
 async def test_what_a_latin1_database_cannot_store_is_refused_in_words(latin1: str) -> None:
     run(latin1, "select realtime.create_channel('passing', history => false)")
-    async with node(latin1) as one:
+    async with channel_node(latin1) as one:
         live = await one.listen("room", user="ann", presence={})
         for asked in (
             lambda: one.publish("room", "€"),
@@ -87,7 +87,7 @@ async def test_live_queries_over_a_latin1_table_show_and_find_its_characters(lat
     def into(told: list[Any]) -> Callable[[Subscription, Any], None]:
         return lambda _, event: told.extend(json.loads(event.changes_json))
 
-    async with node(latin1) as one:
+    async with channel_node(latin1) as one:
         specs: list[dict[str, Any]] = [
             {"where": [["name", "in", ["Zürich", "Neuchâtel"]]]},
             {"sql": "select * from städte where name in ($1, $2)", "params": ["Zürich", "Neuchâtel"]},

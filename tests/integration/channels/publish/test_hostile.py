@@ -14,14 +14,14 @@ from engine.channels.core.filters.filter import UnreadableFilterError, compile_f
 from engine.channels.core.messages.model import ChannelEvent
 from engine.errors import InvalidQueryError
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import Listener, Node, node, read, run
+from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node, read, run
 
 HUGE = """'{"x": 1e5000}'::jsonb"""
 DEEP = """('{"x": ' || repeat('[', 3000) || repeat(']', 3000) || '}')::jsonb"""
 DEEP_LIST = "(repeat('[', 3000) || repeat(']', 3000))::jsonb"
 
 
-class Ear(Listener):
+class Ear(ChannelSubscriber):
     """Writes down names of events, or kinds where there are none: the rest may be more than Python reads."""
 
     heard: list[str]
@@ -33,7 +33,7 @@ class Ear(Listener):
         self._heard.set()
 
 
-async def listen(one: Node, channel: str, user: str, **options: Any) -> Ear:
+async def listen(one: ChannelNode, channel: str, user: str, **options: Any) -> Ear:
     ear = await one.member(user)
     ear.__class__ = Ear
     assert isinstance(ear, Ear)
@@ -43,7 +43,7 @@ async def listen(one: Node, channel: str, user: str, **options: Any) -> Ear:
 
 
 async def test_messages_that_cannot_be_read_are_delivered_and_meet_no_filter(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         everything = await listen(one, "c", "all")
         above = await listen(one, "c", "above", where=[["x", ">", 10**300]])
         missing = await listen(one, "c", "missing", where=[["y", "is-null"]])
@@ -65,7 +65,7 @@ async def test_messages_that_cannot_be_read_are_delivered_and_meet_no_filter(pla
 
 
 async def test_unreadable_audiences_and_routes_match_no_subscriber(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         ear, routed = await listen(one, "c", "ann"), await listen(one, "d", "bob")
         for match in (DEEP_LIST, f"jsonb_build_array({DEEP_LIST})", """'[["data.x", "==", [[1e5000]]]]'""", "'[1]'"):
             run(  # the trigger would refuse most of them
@@ -91,7 +91,7 @@ async def test_unreadable_audiences_and_routes_match_no_subscriber(place: Place)
 
 async def test_presence_and_rooms_that_cannot_be_read_are_shown_as_they_are(place: Place) -> None:
     run(place.dsn, "select realtime.create_channel('p')")
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         ann = await listen(one, "p", "ann", presence={})
         for number, value in enumerate((HUGE, DEEP, "'{\"name\": 5}'"), 1):
             run(place.dsn, f"update realtime.presence set metadata = {value}, state = {value}")
@@ -106,7 +106,7 @@ async def test_presence_and_rooms_that_cannot_be_read_are_shown_as_they_are(plac
 
 
 async def test_unreadable_logical_messages_of_other_programs_are_ignored(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         ear = await listen(one, "c", "ann")
         for prefix in ("realtime.message", "realtime.command"):
             content = f"""'{{"x": ' || {DEEP_LIST}::text || '}}'"""

@@ -8,11 +8,11 @@ import pytest
 
 from engine.channels.core.messages.model import MessageTooLargeError, UnknownChannelError
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import node, open_transaction, read, run
+from tests.support.nodes.channel_node import channel_node, open_transaction, read, run
 
 
 async def test_a_published_message_reaches_subscribers_and_is_acknowledged_with_its_position(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("public:a", user="ann")
         ack = await one.publish("public:a", {"text": "hi"}, member=listener.member, id="m1")
         await listener.until(lambda: listener.messages)
@@ -24,7 +24,7 @@ async def test_a_published_message_reaches_subscribers_and_is_acknowledged_with_
 
 
 async def test_every_way_to_publish_gives_the_same_event(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("public:a")
         await one.publish("public:a", 1)
         run(place.dsn, "insert into realtime.messages (channel, event, payload) values ('public:a', 'said', '2')")
@@ -35,7 +35,7 @@ async def test_every_way_to_publish_gives_the_same_event(place: Place) -> None:
 
 
 async def test_a_rolled_back_message_is_never_seen(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("public:a")
         with open_transaction(place.dsn) as transaction:
             transaction.execute("select realtime.broadcast('public:a', 'said', '1')")
@@ -46,7 +46,7 @@ async def test_a_rolled_back_message_is_never_seen(place: Place) -> None:
 
 
 async def test_history_and_since_give_what_was_delivered_live(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         live = await one.listen("public:a")
         for number in range(10):
             await one.publish("public:a", number)
@@ -60,7 +60,7 @@ async def test_history_and_since_give_what_was_delivered_live(place: Place) -> N
 
 
 async def test_a_message_that_is_not_recorded_yet_is_replayed_too(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder, record_interval=3600.0) as one:
+    async with channel_node(place.dsn, decoder=place.decoder, record_interval=3600.0) as one:
         live = await one.listen("public:a")
         await one.publish("public:a", 1)  # recorded at once; what follows is not for an hour
         for number in range(2, 6):
@@ -72,7 +72,7 @@ async def test_a_message_that_is_not_recorded_yet_is_replayed_too(place: Place) 
 
 async def test_a_restarted_node_replays_and_the_slot_was_not_confirmed_too_far(place: Place) -> None:
     slot = "s_restart_" + place.decoder
-    async with node(
+    async with channel_node(
         place.dsn, decoder=place.decoder, slot=slot, feed={"ephemeral": False}, record_interval=3600.0
     ) as one:
         live = await one.listen("public:a")
@@ -80,7 +80,7 @@ async def test_a_restarted_node_replays_and_the_slot_was_not_confirmed_too_far(p
             await one.publish("public:a", number)
         await live.until(lambda: len(live.messages) == 5)
     run(place.dsn, "select realtime.broadcast('public:a', 'said', '5')")
-    async with node(place.dsn, decoder=place.decoder, slot=slot, feed={"ephemeral": True}) as one:
+    async with channel_node(place.dsn, decoder=place.decoder, slot=slot, feed={"ephemeral": True}) as one:
         replayed = await one.listen("public:a", since=live.positions[0])
         await replayed.until(lambda: len(replayed.messages) == 5)
         assert replayed.messages[:4] == live.messages[1:]
@@ -90,14 +90,14 @@ async def test_a_restarted_node_replays_and_the_slot_was_not_confirmed_too_far(p
 async def test_messages_published_while_no_node_ran_are_in_the_history(place: Place) -> None:
     for number in range(3):
         run(place.dsn, "select realtime.broadcast('public:a', 'said', to_jsonb(%s::int))", number)
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         await one.publish("public:a", 3)
         listener = await one.listen("public:a", history=10)
         assert listener.data == [0, 1, 2, 3]
 
 
 async def test_the_same_id_is_stored_once_and_acknowledged_with_the_first_position(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("public:a")
         first = await one.publish("public:a", 1, id="x")
         second = await one.publish("public:a", 2, id="x")
@@ -110,7 +110,7 @@ async def test_the_same_id_is_stored_once_and_acknowledged_with_the_first_positi
 
 async def test_channels_without_history_deliver_and_store_nothing(place: Place) -> None:
     run(place.dsn, "select realtime.create_channel('cursor', history => false)")
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("cursor")
         ack = await one.publish("cursor", {"x": 1})
         run(place.dsn, "select realtime.broadcast('cursor', 'said', '2')")
@@ -121,7 +121,7 @@ async def test_channels_without_history_deliver_and_store_nothing(place: Place) 
 
 
 async def test_a_forged_logical_message_is_not_believed(place: Place) -> None:
-    async with node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(place.dsn, decoder=place.decoder) as one:
         listener = await one.listen("public:a")
         run(
             place.dsn,
@@ -136,7 +136,7 @@ async def test_a_forged_logical_message_is_not_believed(place: Place) -> None:
 async def test_what_is_refused_is_not_stored(database: str) -> None:
     run(database, "insert into realtime.channel_defaults (pattern, dynamic) values ('closed:*', false)")
     run(database, "update realtime.settings set max_payload = 2000")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         with pytest.raises(MessageTooLargeError):
             await one.publish("public:a", "x" * 2000)
         with pytest.raises(UnknownChannelError):
@@ -149,7 +149,7 @@ async def test_what_is_refused_is_not_stored(database: str) -> None:
 
 
 async def test_one_bad_message_does_not_harm_the_others_in_its_batch(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         listener = await one.listen("public:a")
         results = await asyncio.gather(
             *(one.publish("public:a", "a\0b" if number == 3 else number) for number in range(8)), return_exceptions=True
@@ -160,7 +160,7 @@ async def test_one_bad_message_does_not_harm_the_others_in_its_batch(database: s
 
 
 async def test_two_nodes_show_the_same_in_the_same_order(database: str) -> None:
-    async with node(database) as one, node(database) as two:
+    async with channel_node(database) as one, channel_node(database) as two:
         listeners = [await one.listen("public:a"), await two.listen("public:a")]
         await asyncio.gather(*((one, two)[number % 2].publish("public:a", number) for number in range(100)))
         for listener in listeners:
@@ -171,7 +171,7 @@ async def test_two_nodes_show_the_same_in_the_same_order(database: str) -> None:
 
 
 async def test_a_full_queue_makes_publishers_wait_and_loses_nothing(database: str) -> None:
-    async with node(database, queue=5, batch=3) as one:
+    async with channel_node(database, queue=5, batch=3) as one:
         listener = await one.listen("public:a")
         acks = await asyncio.gather(*(one.publish("public:a", number) for number in range(60)))
         await listener.until(lambda: len(listener.messages) == 60)

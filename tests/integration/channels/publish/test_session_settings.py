@@ -15,7 +15,7 @@ from engine.identity.principal import Principal
 from engine.live.core.diff import WindowEvent
 from engine.live.core.shared_query import Subscription
 from server.cli.migrate import migrate, migrated_state
-from tests.support.nodes.channel_node import PATIENCE, connect, node, read, run, until
+from tests.support.nodes.channel_node import PATIENCE, channel_node, connect, read, run, until
 
 HOSTILE = {
     "statement_timeout": "30ms",
@@ -94,7 +94,7 @@ async def test_settings_of_the_database_change_nothing(where: str, request: pyte
     set_all(dsn, HOSTILE)
     assert not migrated_state(dsn).pending
     migrate(dsn)
-    async with node(dsn, feed={"lease": 3.0, "heartbeat_interval": 0.2}) as here:
+    async with channel_node(dsn, feed={"lease": 3.0, "heartbeat_interval": 0.2}) as here:
         rows, count = Watcher(), Watcher()
         for watcher, spec in (
             (rows, {"where": [["at", "<", "2026-02-01T00:00:00Z"]]}),
@@ -139,7 +139,7 @@ async def test_settings_of_libpqs_environment_and_of_the_dsn_change_nothing(
     for dsn in (database, f"{database}?client_encoding=LATIN1"):
         run(database, "delete from public.t")
         assert not migrated_state(dsn).pending
-        async with node(dsn) as here:
+        async with channel_node(dsn) as here:
             rows = Watcher()
             spec = {"where": [["at", "<", "2026-02-02T00:00:00Z"], ["s", "!=", "ä"]]}
             (await here.live.subscribe(Principal(), "t", spec, rows.deliver)).begin()
@@ -153,7 +153,7 @@ async def test_settings_of_libpqs_environment_and_of_the_dsn_change_nothing(
 async def test_settings_changed_while_a_node_runs_do_not_end_its_queries(database: str) -> None:
     for statement in TABLE:
         run(database, statement)
-    async with node(database) as here:
+    async with channel_node(database) as here:
         count = Watcher()
         spec = {"sql": "select count(*) as many from t"}
         (await here.live.subscribe(Principal(), "t", spec, count.deliver)).begin()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.nodes.channel_node import node, read, run
+from tests.support.nodes.channel_node import channel_node, read, run
 from tests.support.servers.rest_api import started_api
 
 ROLE = "left_behind"
@@ -62,7 +62,7 @@ def states(dsn: str) -> list[dict[str, Any]]:
 
 async def test_what_a_trigger_leaves_in_the_publishers_session_does_not_reach_the_next_message(database: str) -> None:
     trap(database, "realtime.messages", "event")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         live = await one.listen("room")
         for kind in KINDS:
             assert (await one.publish("room", kind, kind)).position is not None
@@ -78,7 +78,7 @@ async def test_what_a_trigger_leaves_in_the_publishers_session_does_not_reach_th
 
 async def test_what_a_trigger_on_presence_leaves_does_not_reach_the_next_member(database: str) -> None:
     trap(database, "realtime.presence", "user_id")
-    async with node(database, connections=1) as one:
+    async with channel_node(database, connections=1) as one:
         for kind in KINDS:
             for user in (kind, f"after {kind}"):
                 assert (await one.listen("room", user=user, presence={})).presence is not None

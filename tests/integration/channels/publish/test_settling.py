@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from engine.errors import RealtimeError
-from tests.support.nodes.channel_node import node, read, run, until
+from tests.support.nodes.channel_node import channel_node, read, run, until
 
 TRIGGER = (
     "create function {name}() returns trigger language plpgsql as $$ begin {body} end $$;"
@@ -21,7 +21,7 @@ def trigger(dsn: str, name: str, body: str) -> None:
 
 async def test_a_message_that_a_trigger_leaves_out_is_refused_and_its_id_can_be_used_again(database: str) -> None:
     trigger(database, "leave_out", "if new.event = 'left-out' then return null; end if; return new;")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         for identifier in (None, "i"):
             with pytest.raises(RealtimeError, match="trigger") as refused:
                 await one.publish("room", 1, "left-out", id=identifier)
@@ -35,7 +35,7 @@ async def test_a_message_that_a_trigger_leaves_out_is_refused_and_its_id_can_be_
 
 async def test_a_message_whose_id_a_trigger_changes_is_stored_once_and_acknowledged(database: str) -> None:
     trigger(database, "rename", "new.id := 'renamed ' || new.id; return new;")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         live = await one.listen("room")
         assert (await one.publish("room", 1, id="i")).position is None
         await one.publish("room", 2)
@@ -45,7 +45,7 @@ async def test_a_message_whose_id_a_trigger_changes_is_stored_once_and_acknowled
 
 
 async def test_a_message_that_the_stream_does_not_bring_is_acknowledged_from_its_table(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         run(database, "alter publication bunbase_realtime drop table realtime.messages")
         acks = await asyncio.gather(one.publish("room", 1, id="i"), one.publish("room", 2))
         assert [ack.position for ack in acks] == [None, None]
@@ -55,7 +55,7 @@ async def test_a_message_that_the_stream_does_not_bring_is_acknowledged_from_its
 
 async def test_a_message_that_makes_no_sense_in_the_stream_is_answered(database: str) -> None:
     run(database, "select realtime.create_channel('passing', history => false)")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         one.channels.core.reader.key = "another"  # so the node does not believe what it emits itself
         with pytest.raises(RealtimeError, match="stream") as lost:
             await one.publish("passing", 1)
@@ -66,7 +66,7 @@ async def test_a_message_that_makes_no_sense_in_the_stream_is_answered(database:
 async def test_a_message_that_ends_the_connection_each_time_is_refused_and_the_others_are_stored(database: str) -> None:
     ends = "perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(5);"
     trigger(database, "crash", f"if new.event = 'crash' then {ends} end if; return new;")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         live = await one.listen("room")
         crashing = asyncio.create_task(one.publish("room", 0, "crash"))
         await asyncio.gather(*(one.publish("room", number) for number in range(1, 7)))
@@ -80,7 +80,7 @@ async def test_a_message_that_ends_the_connection_each_time_is_refused_and_the_o
 
 
 async def test_messages_that_are_deleted_before_the_stream_brings_them_are_answered(database: str) -> None:
-    async with node(database) as one:
+    async with channel_node(database) as one:
         live = await one.listen("room")
         publishing = [asyncio.create_task(one.publish("room", number)) for number in range(20)]
         run(database, "truncate realtime.messages")
@@ -103,7 +103,7 @@ CODES = {
 
 async def test_a_message_that_a_trigger_refuses_holds_up_no_other_whatever_the_sqlstate(database: str) -> None:
     trigger(database, "poison", " ".join(RAISES.format(state=state) for state in CODES) + " return new;")
-    async with node(database, linger=0.05) as one:
+    async with channel_node(database, linger=0.05) as one:
         live = await one.listen("room")
         good = [asyncio.create_task(one.publish("room", number)) for number in range(4)]
         bad = {state: asyncio.create_task(one.publish("room", 0, state)) for state in CODES}
@@ -121,7 +121,7 @@ async def test_a_message_that_a_trigger_refuses_holds_up_no_other_whatever_the_s
 
 async def test_publishing_that_is_refused_again_and_again_is_a_problem_until_a_message_is_stored(database: str) -> None:
     trigger(database, "broken", "if new.event = 'bad' then perform 1 from missing; end if; return new;")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         for number in range(4):
             assert one.channels.problems == []
             with pytest.raises(RealtimeError) as refused:
@@ -141,7 +141,7 @@ async def test_of_a_batch_in_which_triggers_leave_out_and_rename_each_message_ge
         "elsif new.event = 'renamed' then new.id := 'r';",
     )
     trigger(database, "filter", f"{leaves_out} {renames} end if; return new;")
-    async with node(database, linger=0.05) as one:
+    async with channel_node(database, linger=0.05) as one:
         events = ["left-out", "renamed", "said", "left-out", "said"]
         sent = [one.publish("room", number, event, id=f"i{number}") for number, event in enumerate(events)]
         answers = await asyncio.gather(*sent, return_exceptions=True)
@@ -157,7 +157,7 @@ async def test_an_id_that_cannot_be_released_is_not_claimed_and_takes_no_other_m
 ) -> None:
     trigger(database, "leave_out", "if new.event = 'left-out' then return null; end if; return new;")
     run(database, TRIGGER_ON_RELEASE.format(state=state))
-    async with node(database, linger=0.05) as one:
+    async with channel_node(database, linger=0.05) as one:
         live = await one.listen("room")
         left_out = asyncio.create_task(one.publish("room", 1, "left-out", id="i"))
         stored = [*await asyncio.gather(one.publish("room", 2, id="j"), one.publish("room", 3))]
@@ -181,7 +181,7 @@ TRIGGER_ON_RELEASE = (
 
 async def test_a_trigger_that_changes_the_transaction_of_a_message_leaves_it_in_history(database: str) -> None:
     trigger(database, "other_xid", "new.xid := '3'; return new;")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         live = await one.listen("room")
         ack = await one.publish("room", 1)
         await live.until(lambda: live.positions == [ack.position])
@@ -196,7 +196,7 @@ async def test_a_privilege_that_a_trigger_lacks_has_the_code_of_a_missing_permis
     )
     run(database, "alter function note() owner to realtime_reader")
     run(database, "alter function note() security definer")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         with pytest.raises(RealtimeError, match="permission denied for table audit") as refused:
             await one.publish("room", 1, "bad")
         assert refused.value.code == "RT_003"
@@ -227,7 +227,7 @@ async def test_what_a_trigger_makes_of_a_message_is_delivered_and_in_history(
     database: str, change: str, channel: str, acknowledged: bool
 ) -> None:
     trigger(database, "alters", f"{change}; return new;")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         live = await one.listen(channel)
         ack = await one.publish("room", 1, id="i")
         await live.until(lambda: live.messages)
@@ -240,7 +240,7 @@ async def test_what_a_trigger_makes_of_a_message_is_delivered_and_in_history(
 
 async def test_a_trigger_that_moves_a_message_to_another_day_is_refused(database: str) -> None:
     trigger(database, "yesterday", "new.inserted_at := new.inserted_at - interval '30 days'; return new;")
-    async with node(database) as one:
+    async with channel_node(database) as one:
         with pytest.raises(RealtimeError):
             await one.publish("room", 1)
         assert one.channels.status()["publishing"] == 0
@@ -253,7 +253,7 @@ async def test_a_trigger_whose_own_connection_to_another_server_fails_is_no_outa
         database,
         "create extension dblink; create view gone as select * from dblink('host=127.0.0.1 port=1', '') as t (a int)",
     )
-    async with node(database) as one:
+    async with channel_node(database) as one:
         with pytest.raises(
             RealtimeError, match="a connection that the database itself needs to another server"
         ) as refused:
@@ -264,7 +264,7 @@ async def test_a_trigger_whose_own_connection_to_another_server_fails_is_no_outa
 
 async def test_a_message_is_answered_when_its_time_is_up_also_one_that_is_being_written(database: str) -> None:
     trigger(database, "slow", "if new.event = 'slow' then perform pg_sleep(600); end if; return new;")
-    async with node(database, publish_timeout=3.0) as one:
+    async with channel_node(database, publish_timeout=3.0) as one:
         slow = asyncio.create_task(one.publish("room", 1, "slow"))
         await until(lambda: read(database, "select from pg_stat_activity where wait_event = 'PgSleep'"))
         with pytest.raises(RealtimeError, match="takes no messages now"):

@@ -15,14 +15,14 @@ from tests.support.nodes.live_node import (
     PATIENCE,
     QUICK,
     Follower,
-    Stage,
+    LiveNode,
     connect,
     drop_slot,
     held,
     json_rows,
+    live_node,
     open_transaction,
     run,
-    stage,
     terminate,
     until,
 )
@@ -44,12 +44,12 @@ def base(dsn: str) -> str:
     return dsn
 
 
-async def everyone(play: Stage) -> list[Follower]:
+async def everyone(play: LiveNode) -> list[Follower]:
     """A follower of each kind of query."""
     return [await play.follow(query) for query in (EVERYTHING, TOP, FEW, SUM)]
 
 
-async def go_on(play: Stage, followers: list[Follower], first: int) -> None:
+async def go_on(play: LiveNode, followers: list[Follower], first: int) -> None:
     """Later changes reach those who stayed, without a reset, and newcomers."""
     run(play.dsn, f"insert into t values ({first}, 500), ({first + 1}, 1)", f"delete from t where id = {first + 1}")
     run(play.dsn, f"update t set x = x + 1000 where id = {first}")
@@ -62,7 +62,7 @@ async def go_on(play: Stage, followers: list[Follower], first: int) -> None:
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_a_restart_of_postgres(base: str, own18: LocalPostgres, mode: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         followers = await everyone(play)
         run(base, "update t set x = 7 where id = 3")
         await asyncio.to_thread(own18.stop, mode)
@@ -77,7 +77,7 @@ async def test_a_restart_of_postgres(base: str, own18: LocalPostgres, mode: str)
 async def test_a_query_asked_for_while_postgres_is_down_is_answered_when_it_is_back(
     base: str, own18: LocalPostgres
 ) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         followers = await everyone(play)
         await asyncio.to_thread(own18.stop)
         coming = [asyncio.create_task(play.follow(query)) for query in (EVERYTHING, TOP, FEW, SUM)]
@@ -92,7 +92,7 @@ async def test_a_query_asked_for_while_postgres_is_down_is_answered_when_it_is_b
 async def test_a_query_asked_for_while_postgres_stays_down_is_refused_for_the_moment_only(
     base: str, own18: LocalPostgres
 ) -> None:
-    async with stage(base, live=replace(QUICK, read_timeout_ms=1000)) as play:
+    async with live_node(base, live=replace(QUICK, read_timeout_ms=1000)) as play:
         followers = await everyone(play)
         await asyncio.to_thread(own18.stop)
         new = Query("t", {"sql": "select max(x) as m from t"}, json_rows("select max(x) as m from t"))
@@ -106,7 +106,7 @@ async def test_a_query_asked_for_while_postgres_stays_down_is_refused_for_the_mo
 
 
 async def test_a_walsender_that_is_terminated_again_and_again(base: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         followers = await everyone(play)
         for number in range(4):
             run(base, f"insert into t values ({200 + number}, {number})")
@@ -117,7 +117,7 @@ async def test_a_walsender_that_is_terminated_again_and_again(base: str) -> None
 
 
 async def test_a_dropped_slot_costs_one_difference(base: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         followers = await everyone(play)
         with open_transaction(base, "insert into t values (50, 50)") as blocker:  # the new slot has to wait for it
             await asyncio.to_thread(drop_slot, base, play.slot)
@@ -135,7 +135,7 @@ async def test_a_dropped_slot_costs_one_difference(base: str) -> None:
 
 async def test_a_commit_that_the_new_slot_missed_before_it_became_visible(base: str) -> None:
     """It is in the WAL before the slot's start, and invisible when everything is read again."""
-    async with stage(base) as play:
+    async with live_node(base) as play:
         followers = await everyone(play)
         with open_transaction(base, "insert into t values (50, 50)") as first:
             await asyncio.to_thread(drop_slot, base, play.slot)
@@ -162,7 +162,7 @@ def blocked_slot(dsn: str, by: int | None = None) -> bool:
 
 
 async def test_connections_of_the_readers_are_terminated(base: str) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         followers = await everyone(play)
         for number in range(10):
             run(base, f"insert into t values ({200 + number}, {number})", f"delete from t where id = {13 - number}")
@@ -188,7 +188,7 @@ async def test_connections_of_the_readers_are_terminated(base: str) -> None:
 
 
 async def test_reads_that_take_too_long_are_tried_again(base: str) -> None:
-    async with stage(base, live=replace(QUICK, read_timeout_ms=200)) as play:
+    async with live_node(base, live=replace(QUICK, read_timeout_ms=200)) as play:
         followers = await everyone(play)
         with psycopg.connect(base) as blocker:
             run(base, "update t set x = 9999 where id = 2")
@@ -216,7 +216,7 @@ grant execute on function noted(int), numbered(int), inserted(int) to realtime_r
 
 async def test_a_query_that_writes_is_refused_for_that_and_for_good(base: str) -> None:
     run(base, WRITING)
-    async with stage(base) as play:
+    async with live_node(base) as play:
         for call, reason in (
             ("noted(x)", "^the query writes, by a function that it calls, and may only read: cannot execute INSERT"),
             ("numbered(x)", r"^the query writes.*cannot execute nextval\(\)"),
@@ -242,7 +242,7 @@ async def test_a_query_that_writes_is_refused_for_that_and_for_good(base: str) -
 async def test_a_value_beyond_a_limit_of_postgresql_is_the_querys_fault_and_no_outage(
     base: str, value: str, reason: str
 ) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         with pytest.raises(QueryRejectedError, match=reason) as refused:
             await play.follow(Query("t", {"sql": f"select id, {value} as y from t"}, ""))
         assert refused.value.code == "RT_007"
@@ -257,7 +257,7 @@ async def test_a_value_beyond_a_limit_of_postgresql_is_the_querys_fault_and_no_o
 
 async def test_a_query_that_takes_too_long_is_refused(base: str) -> None:
     run(base, "insert into t select i, i from generate_series(100, 2000) i")
-    async with stage(base, live=replace(QUICK, read_timeout_ms=200)) as play:
+    async with live_node(base, live=replace(QUICK, read_timeout_ms=200)) as play:
         slow = Query("t", {"sql": "select count(*) from t a, t b, t c where a.x + b.x <> c.x"}, "")
         with pytest.raises(QueryRejectedError, match="too long"):
             await play.follow(slow)
@@ -265,7 +265,7 @@ async def test_a_query_that_takes_too_long_is_refused(base: str) -> None:
 
 
 async def test_a_database_under_which_everything_happens_at_once(base: str, own18: LocalPostgres) -> None:
-    async with stage(base) as play:
+    async with live_node(base) as play:
         followers = await everyone(play)
         for round in range(2):
             run(base, f"insert into t values ({200 + round}, {round})")

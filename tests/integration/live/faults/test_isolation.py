@@ -11,7 +11,7 @@ from engine.live.core.diff import WindowEvent
 from engine.live.core.shared_query import Subscription
 from engine.live.core.window import Window
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import Follower, run, stage
+from tests.support.nodes.live_node import Follower, live_node, run
 
 ALL = Query("item", {"orderBy": [["id", "asc"]]}, "select to_jsonb(r) from (select id, name from item order by id) r")
 FIRST = Query(
@@ -33,7 +33,7 @@ class Faulty(Follower):
 
 async def test_a_subscriber_that_fails_to_receive_is_ended_and_the_others_receive(dsn: str) -> None:
     run(dsn, *MAKE, "insert into item values (1, 'a')")
-    async with stage(dsn) as here:
+    async with live_node(dsn) as here:
         faulty = Faulty(ALL)
         faulty.subscription = await here.live.subscribe(Principal(), "item", ALL.spec, faulty.deliver)
         faulty.subscription.begin()
@@ -51,7 +51,7 @@ async def test_a_window_that_fails_is_read_again(
     dsn: str, monkeypatch: pytest.MonkeyPatch, place: tuple[type, str]
 ) -> None:
     run(dsn, *MAKE, "insert into item values (2, 'b')")
-    async with stage(dsn) as here:
+    async with live_node(dsn) as here:
         everything, first = await here.follow(ALL), await here.follow(FIRST)
         owner, name = place
         method, broken = getattr(owner, name), [True]
@@ -74,7 +74,7 @@ async def test_a_query_that_cannot_be_read_is_refused_and_the_others_go_on(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(dsn, *MAKE, "insert into item values (1, 'a')")
-    async with stage(dsn) as here:
+    async with live_node(dsn) as here:
         well = await here.follow(ALL)
 
         def broken(self: Window, rows: object) -> None:

@@ -19,7 +19,7 @@ from engine.postgres.statements.named_queries import query
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import Follower, Stage, json_rows, run, stage, terminate, until
+from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node, run, terminate, until
 
 # Nothing is written to the disk but by who waits for it: what the others committed is lost for certain.
 LAZY = {"synchronous_commit": "off", "wal_writer_delay": "10s", "checkpoint_timeout": "1h", "wal_buffers": "16MB"}
@@ -43,7 +43,7 @@ def durably(dsn: str, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
-async def crash(play: Stage, server: LocalPostgres, way: str = "all of the server") -> None:
+async def crash(play: LiveNode, server: LocalPostgres, way: str = "all of the server") -> None:
     """Returns when the feed has noticed and the server is there again."""
     if way == "one backend":  # the postmaster lives, ends all others and recovers
         with psycopg.connect(play.dsn) as victim:
@@ -68,7 +68,7 @@ def accepts(dsn: str) -> bool:
 @pytest.mark.parametrize("way", ["all of the server", "one backend"])
 async def test_lists_neither_keep_lost_rows_nor_lack_those_that_got_their_ids(lazy: LocalPostgres, way: str) -> None:
     with database_on(lazy, "create table t (id int primary key, x text)", "select realtime.expose('t')") as dsn:
-        async with stage(dsn) as play:
+        async with live_node(dsn) as play:
             durably(dsn, "insert into t values (-1, 'kept')")
             await play.settled()
             run(dsn, *[f"insert into t values ({100 + n}, 'lost')" for n in range(60)])
@@ -84,7 +84,7 @@ async def test_lists_neither_keep_lost_rows_nor_lack_those_that_got_their_ids(la
 
 async def test_a_definition_that_was_lost_is_not_believed(lazy: LocalPostgres) -> None:
     with database_on(lazy, "create table t (id int primary key, x text)", "select realtime.expose('t')") as dsn:
-        async with stage(dsn) as play:
+        async with live_node(dsn) as play:
             durably(dsn, "insert into t values (1, '1')")
             await play.settled()
             run(dsn, "alter table t rename column x to z")
@@ -97,7 +97,7 @@ async def test_a_definition_that_was_lost_is_not_believed(lazy: LocalPostgres) -
 
 async def test_connections_that_break_while_the_server_lives_cost_no_second_read(lazy: LocalPostgres) -> None:
     with database_on(lazy, "create table t (id int primary key, x text)", "select realtime.expose('t')") as dsn:
-        async with stage(dsn) as play:
+        async with live_node(dsn) as play:
             run(dsn, "insert into t values (1, 'not on the disk')")
             follower = await play.follow(EVERYTHING)
             reads = play.live.status()["reads"]

@@ -13,7 +13,7 @@ from engine.postgres.connections.opening import UnansweredError
 from engine.postgres.connections.pool import Pool
 from tests.faultproxy.proxy import FaultProxy
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import PATIENCE, QUICK, json_rows, run, stage, until
+from tests.support.nodes.live_node import PATIENCE, QUICK, json_rows, live_node, run, until
 
 TABLE = (
     "create table t (id int primary key, s text)",
@@ -50,7 +50,7 @@ async def test_lists_become_right_although_every_reading_connection_has_gone_sil
     dsn: str, proxy: FaultProxy
 ) -> None:
     run(dsn, *TABLE)
-    async with stage(dsn, live=LIVE, reads=through(proxy, dsn)) as play:
+    async with live_node(dsn, live=LIVE, reads=through(proxy, dsn)) as play:
         followers = [await play.follow(query) for query in QUERIES]
         assert play.live.problem is None
         proxy.half_open()

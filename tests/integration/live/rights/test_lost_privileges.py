@@ -11,7 +11,7 @@ import pytest
 from engine.errors import PermissionDeniedError, PrivilegeLostError
 from engine.query.lost_privileges import grants_lacking
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, json_rows, run, stage, until
+from tests.support.nodes.live_node import QUICK, json_rows, live_node, run, until
 
 SETUP = (
     "create schema shop",
@@ -66,7 +66,7 @@ async def test_a_lost_privilege_is_the_servers_affair_and_queries_go_on_when_it_
     database: str, announced: bool
 ) -> None:
     run(database, *SETUP, *(() if announced else [f"drop event trigger {name}" for name in TRIGGERS]))
-    async with stage(database, live=replace(QUICK, watch_interval=0.2)) as play:
+    async with live_node(database, live=replace(QUICK, watch_interval=0.2)) as play:
         for number, (lost, (privilege, query, (collection, asked))) in enumerate(LOST.items()):
             follower = await play.follow(query)
             before = follower.list
@@ -92,7 +92,7 @@ def _write(number: int) -> list[str]:
 
 async def test_what_a_client_may_not_have_stays_its_own_affair(database: str) -> None:
     run(database, *SETUP, "create schema hidden", "create function hidden.f() returns int immutable return 1")
-    async with stage(database) as play:
+    async with live_node(database) as play:
         for sql in (
             "select secret from shop.part",
             "select hidden.f() as x from shop.part",
@@ -113,7 +113,7 @@ async def test_a_privilege_that_is_back_before_it_is_looked_for_is_no_refusal(
         return await grants_lacking(*given)
 
     monkeypatch.setattr("engine.query.planner.grants_lacking", late)
-    async with stage(database) as play:
+    async with live_node(database) as play:
         await play.check(await play.follow(COUNT))
 
 
@@ -121,7 +121,7 @@ async def test_a_privilege_that_is_back_right_after_a_refused_read_does_not_end_
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(database, *SETUP)
-    async with stage(database) as play:
+    async with live_node(database) as play:
         follower = await play.follow(COUNT)
         run(database, "revoke usage on schema shop from realtime_reader", *_write(2))
         refused = 0

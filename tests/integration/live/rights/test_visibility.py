@@ -9,7 +9,7 @@ import pytest
 from engine.identity.principal import Principal
 from engine.identity.visibility import Visibility
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import Follower, Stage, json_rows, run, stage, until
+from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node, run, until
 
 RED, BLUE = Visibility.of("member", {"org": "red"}, ["org"]), Visibility.of("member", {"org": "blue"}, ["org"])
 INCREMENTAL = Query("t", {"where": [["n", ">", 0]]}, json_rows("select * from t where n > 0 order by id"))
@@ -41,7 +41,7 @@ def sharing(followers: list[Follower]) -> list[tuple[Any, Any]]:
 
 @pytest.mark.parametrize("query", [INCREMENTAL, REREAD], ids=["incremental", "re-read"])
 async def test_two_visibilities_never_share_a_plan_a_window_or_a_read(table: str, query: Query) -> None:
-    async with stage(table) as play:
+    async with live_node(table) as play:
         ann, bea, rob = (
             Principal("ann", visibility=RED),
             Principal("bea", visibility=BLUE),
@@ -65,7 +65,7 @@ async def test_two_visibilities_never_share_a_plan_a_window_or_a_read(table: str
         await apart(play, red, blue, alike)
 
 
-async def apart(play: Stage, red: Follower, blue: Follower, alike: Follower) -> None:
+async def apart(play: LiveNode, red: Follower, blue: Follower, alike: Follower) -> None:
     (of_red, red_plan), (of_blue, blue_plan), shared = sharing([red, blue, alike])
     assert shared == (of_red, red_plan)
     assert of_red is not of_blue
