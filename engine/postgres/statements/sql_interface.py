@@ -129,9 +129,10 @@ def present_interface(
 def incompatibilities(former: Interface, present: Interface) -> list[str]:
     """What a node of the version ``former`` misses in ``present`` (with all its functions), as texts; empty: it can run.
 
-    New tables, views and functions, new columns that a row may come without, and new arguments that a call may omit are
-    compatible. Everything else that differs is not. What a function does is not compared: one that means something else
-    has another name.
+    New tables, views and functions, and new columns that a row may come without are compatible, and so is an argument that
+    a call may omit from now on. Everything else that differs is not. A function with one more argument is another one: it
+    would have to be dropped first, and a statement that is about to call it would fail. What a function does is not
+    compared: one that means something else has another name.
     """
     found = [
         problem
@@ -169,12 +170,9 @@ def _relation_problems(name: str, former: Relation, present: Relation | None) ->
 
 def _serves(former: Function, present: Function) -> bool:
     """Whether every call of ``former`` is one of ``present``, with the same result."""
-    same = len(former.arguments)
     return (
-        all(now in (then, f"{then} default") for then, now in zip(former.arguments, present.arguments, strict=False))
-        and len(present.arguments) >= same
-        and all(argument.endswith(" default") for argument in present.arguments[same:])
-        and present.returns == former.returns
-        and present.columns[: len(former.columns)] == former.columns
+        len(present.arguments) == len(former.arguments)
+        and all(now in (then, f"{then} default") for then, now in zip(former.arguments, present.arguments, strict=True))
+        and (present.returns, present.columns) == (former.returns, former.columns)
         and _STRICTNESS.index(present.volatility) >= _STRICTNESS.index(former.volatility)
     )

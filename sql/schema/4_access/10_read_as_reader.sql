@@ -22,8 +22,20 @@ comment on function realtime.use_path_of_role() is
   'as any role with CREATE on the database can make one of that name';
 
 drop function if exists realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[]);  -- of versions before
-drop function if exists realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[], boolean);  -- belongs to realtime_reader by now
-create function realtime.read_as_reader(
+-- It belongs to realtime_reader since the first migrate. With the rights of that role it is replaced in place. Without them, the owner of the
+-- schema can only drop it, and a statement of a running node that is about to call it fails.
+do $$
+begin
+  if exists (
+    select from pg_catalog.pg_proc p
+    where p.oid = pg_catalog.to_regprocedure('realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[], boolean)')
+      and not pg_catalog.pg_has_role(p.proowner, 'usage')
+  ) then
+    drop function realtime.read_as_reader(text, text[], boolean, oid, text[], text[], integer[], boolean);
+  end if;
+end
+$$;
+create or replace function realtime.read_as_reader(
   statement text, params text[], by_path boolean, relation oid, name text[], columns text[], attnums integer[],
   explained boolean default false
 ) returns setof record

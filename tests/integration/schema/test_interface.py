@@ -16,6 +16,7 @@ from engine.postgres.statements.sql_interface import (
     schema_version,
     served_versions,
 )
+from server.cli.migrate import migrate
 
 MESSAGES_OF_BEFORE = "realtime.history(channel text, before text default, limit integer default)"
 DROP_SEND = "drop function realtime.send(text, text, jsonb, text, text, jsonb, integer, text, text, text);"
@@ -27,6 +28,10 @@ BREAKS = {
     ),
     f"{DROP_SEND} create function realtime.send(channel text, event text) returns text language sql as $$ select '' $$": (
         "was changed: there is realtime.send(channel text, event text)"
+    ),
+    "drop function realtime.kick(text, text, text); create function realtime.kick(channel text, user_id text, "
+    "reason text default null, for_good boolean default false) returns integer language sql as $$ select 1 $$": (
+        "was changed: there is realtime.kick(channel text, user_id text, reason text default, for_good boolean default)"
     ),
     "alter function realtime.epoch() volatile": "realtime.epoch() was changed",
     "alter table realtime.messages drop column sender": "column realtime.messages.sender is missing",
@@ -45,8 +50,8 @@ EXTENSIONS = (
     "alter table realtime.connections alter user_id set default 'nobody'",
     "create table realtime.rules (id integer primary key)",
     "create function realtime.fresh() returns integer language sql as $$ select 1 $$",
-    "drop function realtime.kick(text, text, text); create function realtime.kick(channel text, user_id text, "
-    "reason text default null, for_good boolean default false) returns integer language sql as $$ select 1 $$",
+    "create function realtime.kick(channel text, user_id text, reason text, for_good boolean) returns integer"
+    " language sql as $$ select 1 $$",
     "create or replace view realtime.connection_list as select c.id, c.user_id, c.node_id, c.transport, c.ip,"
     " c.connected_at, c.attributes, c.metadata, '{}'::text[] as present_in, c.dropped_at from realtime.connections c",
     "drop function realtime.emit(text, jsonb)",  # only other functions call it
@@ -97,3 +102,16 @@ def test_what_only_adds_to_the_interface_is_compatible(database: str) -> None:
         for change in EXTENSIONS:
             sql.execute(change.encode())
         assert incompatibilities(former, present(sql)) == []
+
+
+def test_a_migrate_replaces_what_nodes_call_in_place(database: str) -> None:
+    """A function that is dropped and made again is missing for a statement that is about to call it."""
+    names = [function.name for function in interface_of(schema_version()).functions]
+    functions = (
+        "select oid from pg_proc where pronamespace = 'realtime'::regnamespace and proname = any (%s) order by oid"
+    )
+    with psycopg.connect(database, autocommit=True) as sql:
+        before = sql.execute(functions, [names]).fetchall()
+        sql.execute("update realtime.migrations set checksum = 'older' where name = 'sql/schema'")
+        assert migrate(database) == [f"applied sql/schema version {schema_version()}"]
+        assert sql.execute(functions, [names]).fetchall() == before

@@ -25,35 +25,22 @@ alter table realtime.presence add column device text not null default 'unknown';
 alter table realtime.nodes add column region text;
 create table realtime.rules (id integer primary key);
 """
-LAST_ARGUMENT = "connection_id text default null, routed_from text default null\n"
-FUNCTIONS = {  # one function gets an argument, one a result column, one is renamed: it is called by other functions only
-    "2_channels/30_publish.sql": (
-        ("create or replace function realtime.send(", "DROP create function realtime.send("),
-        (LAST_ARGUMENT, LAST_ARGUMENT.replace("\n", ", labels text[] default null\n")),
-        (
-            "text, jsonb, integer, text, text, text) is\n  'Publish",
-            "text, jsonb, integer, text, text, text, text[]) is\n  'P",
-        ),
+FUNCTIONS = {  # a function that only others call is renamed, one of them calls a new one, a view has a column more
+    "2_channels/30_publish.sql": (("realtime.is_too_deep(", "realtime.is_nested_too_deep("),),
+    "2_channels/40_broadcast.sql": (
         ("realtime.is_too_deep(", "realtime.is_nested_too_deep("),
+        (":= realtime.send(", ":= realtime.send_labelled("),
     ),
-    "2_channels/40_broadcast.sql": (("realtime.is_too_deep(", "realtime.is_nested_too_deep("),),
-    "2_channels/10_channels.sql": (
-        ("create or replace function realtime.channel_rules(", "DROP create function realtime.channel_rules("),
-        (
-            "presence_timeout interval, typing_timeout interval\n)",
-            "presence_timeout interval, typing_timeout interval, label text\n)",
-        ),
-        (
-            "coalesce(c.typing_timeout, d.typing_timeout, interval '5 s')\n",
-            "coalesce(c.typing_timeout, d.typing_timeout, '5 s'), ''\n",
-        ),
-    ),
+    "2_channels/70_views.sql": (("l.at as last_seen\n", "l.at as last_seen, null::text as device\n"),),
 }
-DROPS = {
-    "2_channels/30_publish.sql": "drop function if exists realtime.send"
-    "(text, text, jsonb, text, text, jsonb, integer, text, text, text);",
-    "2_channels/10_channels.sql": "drop function if exists realtime.channel_rules(text[]);",
-}
+NEW_FUNCTION = """
+create or replace function realtime.send_labelled(
+  channel text, event text, payload jsonb, sender text, id text, audience jsonb, priority integer, made_id text,
+  labels text[] default null
+) returns text language sql security definer set search_path = pg_catalog, pg_temp as $$
+  select realtime.send(channel, event, payload, sender, id, audience, priority, made_id)
+$$;
+"""
 
 
 def later_version(folder: Path, *, serves_from: int = 1) -> Path:
@@ -68,8 +55,9 @@ def later_version(folder: Path, *, serves_from: int = 1) -> Path:
         text = (schema / name).read_text()
         for before, after in changes:
             assert before in text, before
-            text = text.replace(before, after.replace("DROP", DROPS.get(name, "")))
+            text = text.replace(before, after)
         (schema / name).write_text(text)
+    (schema / "2_channels" / "35_labels.sql").write_text(NEW_FUNCTION)
     (schema / "VERSION").write_text("2\n")
     recorded = (interfaces / "1.json").read_text()
     for path in interfaces.iterdir():
