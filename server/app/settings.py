@@ -83,6 +83,14 @@ class Settings(BaseSettings):
     stall_timeout: float = Field(
         60.0, gt=0, description="seconds without progress after which a congested connection is dropped"
     )
+    authentication_timeout: float = Field(
+        10.0, gt=0, description="seconds within which a client must be authenticated, or it is asked to come again"
+    )
+    max_early_size: int = Field(
+        128 * 1024,
+        ge=16 * 1024,
+        description="bytes that a WebSocket may send before it is authenticated; then nothing more is read from it",
+    )
     ping_interval: float = Field(25.0, gt=0, description="seconds between pings")
     missed_pings: int = Field(2, ge=1, description="unanswered pings after which a connection is dropped")
     session_timeout: float = Field(
@@ -127,7 +135,7 @@ class Settings(BaseSettings):
 
     @property
     def connection_limits(self) -> ConnectionLimits:
-        """Limits of a WebSocket connection."""
+        """Limits of one connection, whatever its transport."""
         return ConnectionLimits(
             message_size=self.max_message_size,
             buffer_size=self.max_buffer_size,
@@ -135,6 +143,8 @@ class Settings(BaseSettings):
             stall_timeout=self.stall_timeout,
             ping_interval=self.ping_interval,
             missed_pings=self.missed_pings,
+            authentication_timeout=self.authentication_timeout,
+            early_size=self.max_early_size,
         )
 
     @classmethod

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.app.settings import SettingsError, load_settings
+from server.ports.limits import ConnectionLimits
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,12 @@ def test_flags_win_over_the_environment_over_the_file_over_the_defaults(
     settings = load_settings(file, port=3)
     assert (settings.port, settings.host, settings.slot_name) == (3, "environment", "from_file")
     assert settings.max_subscriptions == 100
+
+
+def test_the_bounds_of_a_client_that_is_not_authenticated_yet_can_be_set(tmp_path: Path) -> None:
+    limits = load_settings(toml(tmp_path, "authentication_timeout = 60\nmax_early_size = 1048576\n")).connection_limits
+    assert (limits.authentication_timeout, limits.early_size) == (60.0, 1 << 20)
+    assert load_settings(None).connection_limits == ConnectionLimits()
 
 
 def test_a_flag_that_was_not_given_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
