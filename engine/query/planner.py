@@ -35,7 +35,9 @@ from engine.query.lost_privileges import grants_lacking
 from engine.query.sql.parsing.lexer import tokenize
 from engine.query.sql.parsing.off_loop import aside
 from engine.query.sql.reread import reread_sql
-from engine.query.sql.safety.check import Bound, CheckedSql, SqlCache, bind, check_sql
+from engine.query.sql.safety.binding import Bound, bind
+from engine.query.sql.safety.check import check_sql
+from engine.query.sql.safety.checked_sql import CheckedSql, SqlCache
 from engine.query.sql.safety.dry_run import SqlSession, sql_session
 from engine.query.sql.safety.refusals import refuse_problem, rejecting
 from engine.query.sql.to_predicate import is_number

@@ -19,7 +19,8 @@ from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.sql.parsing.lexer import normalise
 from engine.query.sql.parsing.rewrite import add_key, quoted, single_source
 from engine.query.sql.parsing.syntax import name_of
-from engine.query.sql.safety.check import Bound, CheckedSql
+from engine.query.sql.safety.binding import Bound
+from engine.query.sql.safety.checked_sql import CheckedSql
 
 __all__ = ["reread_sql"]
 

@@ -10,20 +10,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import psycopg
-from sqlglot import exp
 
 from engine.catalog.load import Catalog, Table
 from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
-from engine.fair_cache import FairCache
 from engine.query.sql.parsing.from_clause import named_in_from
 from engine.query.sql.parsing.lexer import Token, place, statement, tokenize
 from engine.query.sql.parsing.off_loop import aside
-from engine.query.sql.parsing.parameters import ParameterType, check_length, check_params, is_special_time, text_of
+from engine.query.sql.parsing.parameters import DATE_AND_TIME, is_special_time
 from engine.query.sql.parsing.rewrite import with_nulls
 from engine.query.sql.parsing.syntax import Reference, Syntax, detach, parse, references
+from engine.query.sql.safety.checked_sql import CheckedSql
 from engine.query.sql.safety.dry_run import SqlSession, Uses
 from engine.query.sql.safety.functions import Function, reads_clock, refuse_types, refuse_unsafe
 from engine.query.sql.safety.hidden_columns import Read, concealed
@@ -31,84 +29,9 @@ from engine.query.sql.safety.hidden_names import Verdict, candidates, describe, 
 from engine.query.sql.safety.references import Tree
 from engine.query.sql.safety.refusals import not_exposed, refuse_problem, rejecting, system_columns
 
-__all__ = ["Bound", "CheckedSql", "SqlCache", "bind", "check_sql", "placeholders"]
-
-# date, time, timestamp, timestamptz, timetz; their arrays, ranges and multiranges
-DATE_AND_TIME = frozenset(
-    {1082, 1083, 1114, 1184, 1266, 1182, 1183, 1115, 1185, 1270, 3908, 3910, 3912, 4533, 4534, 4535}
-)
-
+__all__ = ["check_sql", "placeholders"]
 
 _MAX_PLACEHOLDER_DIGITS = 6
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CheckedSql:
-    """SQL that Postgres and we accept, whatever its parameters' values.
-
-    Attributes:
-        sql: the one statement, stars over exposed tables written out, hidden columns out of reach.
-        tokens: its tokens.
-        select: its syntax tree (of the text as it came), if sqlglot could read it.
-        tables: what the relations in the tree are, by ``id()`` of their node.
-        columns: output names.
-        types: of the parameters.
-        functions: everything it can call.
-        tree: everything it refers to.
-        dependencies: oids of the exposed tables it reads.
-        reads_clock: its rows can change with the clock alone.
-        callables: what there was to be called, as of :meth:`SqlSession.callables`, before the check began.
-    """
-
-    sql: str
-    tokens: tuple[Token, ...]
-    select: exp.Query | None
-    tables: dict[int, Table]
-    columns: tuple[str, ...]
-    types: tuple[ParameterType, ...]
-    functions: tuple[Function, ...]
-    tree: Tree
-    dependencies: frozenset[int]
-    reads_clock: bool
-    callables: str
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """The values of a query's parameters: as JSON, and as canonical text. ``special_times``: one is ``now`` or the like."""
-
-    values: tuple[object, ...]
-    params: tuple[str | None, ...]
-    special_times: bool
-
-
-class SqlCache:
-    """The latest accepted SQL texts, so that a thousand subscribers with one text cost one check.
-
-    Valid for one catalog and one way of connecting (role, search path): make a new one when the catalog is loaded again.
-    ``room``: bytes at most, as estimated from the texts; see :class:`FairCache`.
-    """
-
-    def __init__(self, room: int = 32 << 20) -> None:
-        self._checked: FairCache[bytes, CheckedSql] = FairCache(room)
-
-    @property
-    def weight(self) -> int:
-        """Bytes that are kept, as estimated."""
-        return self._checked.weight
-
-    def get(self, sql: str) -> CheckedSql | None:
-        """What the check of ``sql`` gave."""
-        return self._checked.get(_digest(sql))
-
-    def put(self, sql: str, checked: CheckedSql) -> None:
-        """Keep a check's result, if it is not too large."""
-        # measured: a token is 150 bytes and about 500 more in sqlglot's tree
-        self._checked.put(_digest(sql), checked, 8_192 + 700 * len(checked.tokens) + 8 * len(sql))
-
-
-def _digest(sql: str) -> bytes:
-    return blake2b(sql.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedSql:
@@ -228,41 +151,6 @@ def _read(sql: str) -> tuple[str, list[Token], Syntax, list[Reference], list[int
     found = references(syntax.tree)
     detach(syntax.tree)
     return text, tokens, syntax, found, named
-
-
-async def bind(session: SqlSession, checked: CheckedSql, params: object) -> Bound:
-    """The parameters' values, each read as the type that Postgres inferred. Raises ``InvalidQueryError`` for a wrong one."""
-    values = check_params(params, len(checked.types))
-    if not values:
-        return Bound((), (), False)
-    pairs = list(zip(values, checked.types, strict=True))
-    texts = [text_of(value, kind, number) for number, (value, kind) in enumerate(pairs, 1)]
-    check_length(texts)
-    canonical = await _canonical(session, texts, checked.types)
-    check_length(canonical)
-    bound, special_times = [], False
-    for text, same, (_, kind) in zip(texts, canonical, pairs, strict=True):
-        moment = text is not None and kind.oid in DATE_AND_TIME and is_special_time(text)
-        bound.append(text if moment else same)  # what 'now' is now must not be kept
-        special_times = special_times or moment
-    return Bound(tuple(values), tuple(bound), special_times)
-
-
-async def _canonical(
-    session: SqlSession, texts: Sequence[str | None], types: Sequence[ParameterType]
-) -> list[str | None]:
-    """The values as Postgres prints them. Raises ``InvalidQueryError`` naming the parameter whose value it refuses."""
-    try:
-        with rejecting():
-            return await session.canonical(texts, types)
-    except InvalidQueryError:
-        for number, (text, kind) in enumerate(zip(texts, types, strict=True), 1):
-            try:
-                with rejecting():
-                    await session.canonical([text], [kind])
-            except InvalidQueryError as refused:
-                raise InvalidQueryError(f"the value of ${number} ({kind.name}): {refused}") from refused
-        raise
 
 
 def placeholders(tokens: Sequence[Token]) -> int:

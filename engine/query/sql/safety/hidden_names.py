@@ -9,7 +9,6 @@ column, a keyword). Hidden columns need none of this: ``hidden_columns`` takes t
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,17 +16,17 @@ import psycopg
 from sqlglot import exp
 
 from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
-from engine.query.sql.parsing.lexer import Edit, Rewritten, Token, place
-from engine.query.sql.parsing.rewrite import quoted
+from engine.query.sql.parsing.lexer import Rewritten, Token
 from engine.query.sql.parsing.syntax import Syntax
-from engine.query.sql.safety.dry_run import Described, SqlSession
+from engine.query.sql.safety.dry_run import SqlSession
+from engine.query.sql.safety.reader_transaction import Described
 from engine.query.sql.safety.refusals import is_of_literal, rejection, system_columns
+from engine.query.sql.safety.renamed import Renamed, is_of_grammar, operators_in
 
 __all__ = ["Verdict", "candidates", "describe", "find_hidden", "hidden_type", "unreadable"]
 
 # PostgreSQL's messages have many languages; where they come from (its source files) has not.
 _TYPES, _FUNCTIONS = "parse_type.c", "parse_func.c"
-_GRAMMAR = frozenset({"scan.l", "gram.y", "parser.c"})  # where Postgres finds errors before it looks names up
 _MISSING_COLUMN = "42703"
 _MISSING_FUNCTION = "42883"
 _MISSING_OBJECT = "42704"
@@ -35,7 +34,6 @@ _SCHEMA = ("3F000", "42501")  # while names are looked up no other privilege cou
 _NOT_A_TYPE = ("R", "C")  # categories of keywords that are no type's name unless quoted (docs: "SQL Key Words")
 _SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _MAX_ATTEMPTS = 20
-_NO_OPERATOR = ("#~", "@~")  # pairs of characters that an operator may have anywhere; no comment begins with them
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ async def find_hidden(
         key: [index for index in indexes if _is_call(tokens, index) or tokens[index - 1].text == "."]
         for key, indexes in names.items()
     }
-    operators = _operators(tokens)
+    operators = operators_in(tokens)
     called = [key for key, indexes in calls.items() if indexes]
     hidden = await session.hidden_names(list(names), called, set(operators.values()), exposed)
     found: set[int] = set()
@@ -103,18 +101,6 @@ async def find_hidden(
     for key in hidden.functions:
         found |= set(calls[key])
     return sorted(found.union(index for index, name in operators.items() if name in hidden.operators))
-
-
-def _operators(tokens: Sequence[Token]) -> dict[int, str]:
-    """The operators, by their first token; tokens are single characters."""
-    found: dict[int, str] = {}
-    first = 0
-    for index, token in enumerate(tokens):
-        if token.kind == "operator":
-            adjacent = index > 0 and tokens[index - 1].kind == "operator" and tokens[index - 1].end == token.start
-            first = first if adjacent else index
-            found[first] = found.get(first, "") + token.text
-    return found
 
 
 def _is_call(tokens: Sequence[Token], index: int) -> bool:
@@ -172,7 +158,7 @@ async def _describe(
     left = list(occurrences)
     doubt: QueryRejectedError | None = None
     for _ in range(_MAX_ATTEMPTS if left else 0):
-        renamed = _Renamed(sql, tokens, left)
+        renamed = Renamed(sql, tokens, left)
         try:
             await session.describe_only(renamed.sql.text)
         except psycopg.Error as error:
@@ -190,91 +176,15 @@ async def _describe(
     try:
         return Verdict(sql, await session.describe(sql.text), doubt)
     except psycopg.Error as error:
-        if doubt is None and left and rejection(error) is not None and not _is_of_grammar(error):
+        if doubt is None and left and rejection(error) is not None and not is_of_grammar(error):
             doubt = PermissionDeniedError(
                 f"{_unknown_words(left, tokens)} cannot be named: it does not exist or is not exposed"
             )
-        raise doubt or _refused(error, _Renamed(sql, tokens, ()), syntax) from error
+        raise doubt or _refused(error, Renamed(sql, tokens, ()), syntax) from error
 
 
 def _unknown_words(occurrences: Sequence[int], tokens: Sequence[Token]) -> str:
     return ", ".join(sorted({f'"{tokens[index].name}"' for index in occurrences}))
-
-
-class _Renamed:
-    """The statement with some of its tokens replaced by names that do not exist."""
-
-    def __init__(self, sql: Rewritten, tokens: Sequence[Token], occurrences: Sequence[int]) -> None:
-        self._tokens = tokens
-        self._occurrences = occurrences
-        self._names: dict[str, str] = {}
-        suffix = secrets.token_hex(8)
-        operators = _operators(tokens)
-        edits = list(sql.edits)
-        for index in occurrences:
-            token = tokens[index]
-            if any(edit.start < token.end and token.start < edit.end for edit in sql.edits):
-                continue  # a table's or column's name that was written out
-            if token.kind == "operator":
-                name = operators[index]
-                other = name + "".join(_NO_OPERATOR[int(digit, 16) % 2] for digit in suffix)
-                edits.append(Edit(token.start, token.start + len(name), f" {other} "))
-            else:
-                name = token.name
-                other = f"{name.encode()[:40].decode(errors='ignore')}_{suffix}"
-                edits.append(Edit(token.start, token.end, f" {quoted(other)} "))
-            self._names[other] = name
-        self.sql = Rewritten(sql.original, edits)
-
-    def original(self, error: psycopg.Error) -> int | None:
-        """Where in the original the error is; None if Postgres does not report it."""
-        position = int(error.diag.statement_position or 0) - 1
-        return self.sql.offset(position) if position >= 0 else None
-
-    def token_at(self, error: psycopg.Error) -> int | None:
-        """The token that the error is about."""
-        at = self.original(error)
-        if at is None:
-            return None
-        return next((index for index, token in enumerate(self._tokens) if token.end > at), None)
-
-    def keywords_at(self, error: psycopg.Error) -> set[int]:
-        """If replacing a token has made the syntax wrong, that token and those in the same surroundings."""
-        at = self.token_at(error) if _is_of_grammar(error) else None
-        last = max((index for index in self._occurrences if at is not None and index <= at), default=None)
-        return set() if last is None else {i for i in self._occurrences if self._around(i) == self._around(last)}
-
-    def _around(self, index: int) -> list[str]:
-        return [token.name for token in self._tokens[max(0, index - 1) : index + 2]]
-
-    def restored(self, text: str, error: psycopg.Error) -> str:
-        """A message about the error, with names and places of the original."""
-        for other, name in self._names.items():
-            text = text.replace(other, name)
-        at = self.original(error)
-        if at is not None:
-            wrong = place(self.sql.text, int(error.diag.statement_position or 0) - 1)
-            text = text.replace(wrong, place(self.sql.original, at))
-        return text
-
-    def where(self, error: psycopg.Error) -> str:
-        """`` (at line 1, column 2)`` of the original, or nothing."""
-        at = self.original(error)
-        return "" if at is None else f" ({place(self.sql.original, at)})"
-
-    def name_at(self, error: psycopg.Error) -> tuple[str, str]:
-        """Name and place of the type or column that the error is about, without its schema or table."""
-        index = self.token_at(error)
-        if index is None:
-            return "", ""
-        while index + 2 < len(self._tokens) and self._tokens[index + 1].text == ".":
-            index += 2
-        return self._tokens[index].name, f" ({place(self.sql.original, self._tokens[index].start)})"
-
-
-def _is_of_grammar(error: BaseException | None) -> bool:
-    """True for an error that Postgres finds in the text before it looks any name up."""
-    return isinstance(error, psycopg.Error) and error.sqlstate == "42601" and error.diag.source_file in _GRAMMAR
 
 
 def unreadable(syntax: Syntax) -> InvalidQueryError:
@@ -282,8 +192,8 @@ def unreadable(syntax: Syntax) -> InvalidQueryError:
     return InvalidQueryError(f"the SQL cannot be read: {syntax.error}")
 
 
-def _refused(error: psycopg.Error, renamed: _Renamed, syntax: Syntax) -> Exception:
-    """The error when Postgres does not accept the SQL; ``error`` itself if that is not the SQL's fault.
+def _refused(error: psycopg.Error, renamed: Renamed, syntax: Syntax) -> Exception:
+    """What to say when Postgres does not accept the SQL; ``error`` itself if that is not the SQL's fault.
 
     What sqlglot cannot read has not had its relations checked, so of Postgres's messages only those about the
     syntax are passed on.
@@ -293,7 +203,7 @@ def _refused(error: psycopg.Error, renamed: _Renamed, syntax: Syntax) -> Excepti
         return error
     if is_of_literal(error, renamed.sql.text):
         return type(found)(renamed.restored(str(found), error))
-    if syntax.error and not _is_of_grammar(error):
+    if syntax.error and not is_of_grammar(error):
         return unreadable(syntax)
     if error.sqlstate == _MISSING_OBJECT and error.diag.source_file == _TYPES:
         return hidden_type(*renamed.name_at(error))
