@@ -1,29 +1,26 @@
 """The channels of one client: carries out the actions of its session on them.
 
-Publishes are done in the order of their arrival, and several can be in flight; when too many are, reading from the client
-pauses until some are committed. They are carried out also if the connection closes meanwhile. A subscriber that does not
-read its messages is closed with a code after which it reconnects and resumes from its last position: messages cannot be
-conflated as live queries are.
+A subscriber that does not read its messages is closed with a code after which it reconnects and resumes from its last
+position: messages cannot be conflated as live queries are.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import deque
 from functools import partial
 
-from msgspec import UNSET
-
-from engine.channels.core.messages.model import DisconnectedError, PresenceRefusedError, UnavailableError
+from engine.channels.core.messages.model import PresenceRefusedError, UnavailableError
 from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from server.auth.authorizer import Action
+from server.client.answers import Answers
 from server.client.failures import client_error
 from server.client.intake import Intake
+from server.client.publishing import PublishQueue
+from server.client.registration import Registration
 from server.client.shared import SharedServices
 from server.client.transport import Transport
-from server.ports.channels import ChannelEvent, ChannelSubscription, EventBatch, Member, Publication
+from server.ports.channels import ChannelEvent, ChannelSubscription, EventBatch, Member
 from server.protocol import server_messages
 from server.protocol.client_messages import Publish, RequestReference
 from server.protocol.close_codes import CloseCode
@@ -32,30 +29,25 @@ from server.session.session import Session
 from server.session.subscriptions import ChannelRequest
 from server.wire.frame import Opened
 
-__all__ = ["ChannelClient"]
-
-_RECONNECT = 0.5  # seconds before a connection's row is written again that could not be; twice as long each time,
-_MAX_RECONNECT = 10.0  # up to this
+__all__ = ["ChannelSubscriptions"]
 
 
-class ChannelClient:
+class ChannelSubscriptions:
     """See the module. ``principal`` is the authenticated client, ``member`` its connection as a member of channels."""
 
     __slots__ = (
-        "_attempts",
-        "_closed",
+        "_answers",
         "_intake",
         "_joining",
-        "_known",
         "_member",
         "_owed",
         "_presence_lock",
         "_principal",
         "_publishing",
+        "_registration",
         "_services",
         "_session",
         "_subscriptions",
-        "_to_publish",
         "_transport",
         "refused",
     )
@@ -79,12 +71,10 @@ class ChannelClient:
         self._joining: dict[ChannelRequest, asyncio.Task[None]] = {}
         self._owed: set[str] = set()  # requested channels that could not be opened because of a fault of the server
         self.refused: tuple[str, tuple[int, int]] | None = None  # see Client.refused
-        self._to_publish: deque[Publish] = deque()
-        self._publishing = 0
         self._presence_lock = asyncio.Lock()
-        self._known: asyncio.Task[None] | None = None
-        self._attempts = 0
-        self._closed = False
+        self._answers = Answers(transport)
+        self._registration = Registration(member, services, transport, self._answers)
+        self._publishing = PublishQueue(principal, member, services, self._answers, intake)
 
     @property
     def caught_up(self) -> str | None:
@@ -103,15 +93,20 @@ class ChannelClient:
 
     def start(self) -> None:
         """The connection is open: register it. Only presence waits for that."""
-        self._connect()
+        self._registration.start()
 
     def closed(self, *, clean: bool) -> None:
         """The connection is closed. Its presence may resume within its timeout, unless the close was ``clean``."""
-        self._closed = True
+        self._answers.closed = True
+        self._registration.close()
         for task in self._joining.values():
             task.cancel()
         self._subscriptions.clear()
-        self._services.background.spawn(self._disconnect(clean=clean))
+        self._services.background.spawn(self._registration.end(list(self._joining.values()), clean=clean))
+
+    def publish(self, message: Publish) -> None:
+        """Publish, after everything that came before."""
+        self._publishing.add(message)
 
     # Subscribing.
 
@@ -137,7 +132,7 @@ class ChannelClient:
             await services.authorizer.authorize(self._principal, Action.SUBSCRIBE, request.channel)
             if request.options.presence is not None:
                 await services.authorizer.authorize(self._principal, Action.PRESENCE, request.channel)
-            await self._connected()
+            await self._registration.wait()
             deliver = partial(self._deliver, request)
             subscription = await services.channels.subscribe(
                 request.channel, request.options, member, deliver, partial(self._deliver_block, request)
@@ -195,55 +190,7 @@ class ChannelClient:
         if answer is not None:
             if isinstance(error, UnavailableError):
                 self._owed.add(request.channel)
-            self._send(answer)
-
-    # Publishing.
-
-    def publish(self, message: Publish) -> None:
-        """Publish, after everything that came before."""
-        self._intake.begun(len(message.data))
-        self._to_publish.append(message)
-        if len(self._to_publish) == 1:
-            self._services.background.spawn(self._publish_waiting())
-        self._hold()
-
-    async def _publish_waiting(self) -> None:
-        """One message after the other is allowed and submitted; their commits are awaited side by side."""
-        alone = True
-        while self._to_publish:
-            message = self._to_publish[0]
-            try:
-                await self._services.authorizer.authorize(self._principal, Action.PUBLISH, message.channel)
-            except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
-                self._answer(_named(message), client_error(error, "publish_failed", channel=message.channel))
-                self._intake.done(len(message.data))
-            else:
-                self._publishing += 1
-                if alone and len(self._to_publish) == 1:  # the usual case: one task does for both
-                    self._to_publish.popleft()
-                    await self._publish(message)
-                    return
-                alone = False
-                self._services.background.spawn(self._publish(message))
-            self._to_publish.popleft()
-        self._hold()
-
-    async def _publish(self, message: Publish) -> None:
-        id = None if message.id is UNSET else message.id
-        publication = Publication(message.channel, message.event, bytes(message.data), self._member, id)
-        try:
-            stored = await self._services.channels.publish(publication)
-        except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
-            self._answer(_named(message), client_error(error, "publish_failed", channel=message.channel))
-        else:
-            self._send(server_messages.ack(message.channel, message.ref, stored.id, stored.position))
-        finally:
-            self._publishing -= 1
-            self._intake.done(len(message.data))
-            self._hold()
-
-    def _hold(self) -> None:
-        self._intake.publishing(len(self._to_publish) + self._publishing)
+            self._answers.send(answer)
 
     # Presence.
 
@@ -260,66 +207,11 @@ class ChannelClient:
             async with self._presence_lock:
                 if (joining := self._joining.get(change.request)) is not None:
                     await asyncio.wait({joining})
-                if change.request.ended or self._closed:
+                if change.request.ended or self._answers.closed:
                     raise PresenceRefusedError(f"this connection is not subscribed to {message.channel!r} any more")
                 await self._services.authorizer.authorize(self._principal, Action.PRESENCE, message.channel)
                 await self._services.channels.set_presence(message.channel, self._member, change.data)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
-            self._answer(about, client_error(error, "presence_failed", channel=message.channel))
+            self._answers.error(about, client_error(error, "presence_failed", channel=message.channel))
         else:
-            self._send(server_messages.ack(message.channel, message.ref, None, None))
-
-    # The connection's row.
-
-    def _connect(self) -> None:
-        self._known = self._services.background.spawn(self._services.channels.connect(self._member, self._direct))
-        self._known.add_done_callback(self._known_or_again)
-
-    def _known_or_again(self, attempt: asyncio.Task[None]) -> None:
-        """A row that could not be written, because the database was away or read-only, is written later."""
-        if attempt.cancelled() or not isinstance(attempt.exception(), UnavailableError) or self._closed:
-            return
-        delay = random.uniform(0.5, 1.0) * min(_RECONNECT * 2**self._attempts, _MAX_RECONNECT)
-        self._attempts += 1
-        asyncio.get_running_loop().call_later(delay, self._connect_again, attempt)
-
-    def _connect_again(self, attempt: asyncio.Task[None]) -> None:
-        if not self._closed and self._known is attempt:
-            self._connect()
-
-    async def _connected(self) -> None:
-        """Wait until the connection is registered; retry if that failed before."""
-        if self._known is None or (self._known.done() and (self._known.cancelled() or self._known.exception())):
-            self._connect()
-        assert self._known is not None
-        await asyncio.shield(self._known)
-
-    async def _disconnect(self, *, clean: bool) -> None:
-        before = [*self._joining.values(), *([] if self._known is None else [self._known])]
-        if before:
-            await asyncio.wait(before)
-        await self._services.channels.disconnect(self._member.connection_id, clean=clean)
-
-    def _direct(self, event: ChannelEvent) -> None:
-        """An event for this connection itself."""
-        if event.error is not None:
-            self._answer(RequestReference(), event.error)
-            if isinstance(event.error, DisconnectedError):
-                self._transport.close(CloseCode.DISCONNECTED, "disconnected")
-            else:
-                self._transport.close(CloseCode.RESUME, "resume")
-        elif self._transport.over_limit:
-            self._transport.close(CloseCode.RESUME, "resume")
-        else:
-            self._transport.write(self._transport.wire.channels.frame(event))
-
-    def _send(self, payload: bytes) -> None:
-        self._transport.write(self._transport.wire.own(payload))
-
-    def _answer(self, about: RequestReference, error: RealtimeError) -> None:
-        if not self._closed:
-            self._send(server_messages.error(error.code, str(error), about))
-
-
-def _named(message: Publish) -> RequestReference:
-    return RequestReference(channel=message.channel, id=message.id, ref=message.ref)
+            self._answers.send(server_messages.ack(message.channel, message.ref, None, None))

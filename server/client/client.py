@@ -19,7 +19,7 @@ from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from engine.live.planning_budget import PLANNING, PlanningBudget
 from server.auth.authorizer import Action
-from server.client.channel_subscriptions import ChannelClient
+from server.client.channel_subscriptions import ChannelSubscriptions
 from server.client.intake import Intake
 from server.client.shared import SharedServices
 from server.client.transport import Transport
@@ -72,7 +72,7 @@ class Client:
         self._authorizer = services.authorizer
         self._live_queries = services.live_queries
         self._intake = Intake(transport, services.intake)
-        self._channels = ChannelClient(session, principal, member, services, transport, self._intake)
+        self._channels = ChannelSubscriptions(session, principal, member, services, transport, self._intake)
         self._transport = transport
         self._live: dict[LiveRequest, LiveSubscription] = {}
         self._paused: dict[LiveRequest, None] = {}  # an ordered set: the longest waiting first
