@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-import psycopg
 import structlog
 
 from engine.background import Background
@@ -28,15 +27,12 @@ from engine.channels.core.messages.model import (
     Deliver,
     DeliverBlock,
     Member,
-    Position,
     Publication,
     UnavailableError,
-    UnknownChannelError,
-    format_position,
-    parse_position,
 )
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
+from engine.channels.db.refusals import refusals
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
 from engine.channels.db.table_locks import TableLocks
@@ -44,15 +40,14 @@ from engine.channels.history.epochs import Epochs
 from engine.channels.history.reader import HistoryReader
 from engine.channels.history.recorder import CommitRecorder
 from engine.channels.history.recovery import HandOver
+from engine.channels.history.recovery_runs import RecoveryRuns
 from engine.channels.history.retention import Maintenance
 from engine.channels.presence.client_lifecycle import ClientLifecycle
-from engine.channels.publish.batch import storable
 from engine.channels.publish.publisher import Publisher
-from engine.errors import InvalidQueryError
+from engine.channels.subscriptions import Subscriptions
 from engine.feed.leases import NodeLease
 from engine.lsn import Lsn
 from engine.postgres.connections.pool import LOCK_TIMEOUT
-from engine.postgres.errors import in_words, reason
 from engine.postgres.snapshot_reader import Reader
 from engine.stream.consumer import StreamDriver
 from engine.transaction import Discontinuity, Transaction
@@ -121,12 +116,15 @@ class Channels:
             queue=settings.queue,
             timeout=settings.publish_timeout,
         )
-        self._handover = HandOver(self.core, stream, self._store, HistoryReader(self._reader), self._epochs, settings)
+        handover = HandOver(self.core, stream, self._store, HistoryReader(self._reader), self._epochs, settings)
         self._connections = ClientLifecycle(
             self.core, self._store, self._background.spawn, stream, lease, settings, self._failures
         )
         self._maintenance = Maintenance(self._store, settings)
-        self._recovery: asyncio.Task[None] | None = None
+        self._subscriptions = Subscriptions(
+            self.core, stream, self._store, self._schema, handover, self._connections, settings.max_history
+        )
+        self._recovery = RecoveryRuns(handover, self._background.spawn, self._recovered)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -144,7 +142,7 @@ class Channels:
         await insistence.unlocked("the look at the database's history", self._epochs.refresh)
         prepare = partial(self._maintenance.prepare, self.core.reader)
         await insistence.unlocked("the removal of connections of an earlier run", prepare)
-        await self._first_recovery()
+        await self._recovery.first(self._began)
         self._background.spawn(self._recorder.record())  # not before the routes are known
         self._background.spawn(self._recorder.trim())
         self._recorder.wake()
@@ -161,16 +159,6 @@ class Channels:
         self._background.spawn(self._connections.sweeper.run())
         self._background.spawn(self._maintenance.run())
         self._background.spawn(self._maintenance.clear())
-
-    async def _first_recovery(self) -> None:
-        """Recover for the first time. A discontinuity cancels that, as any recovery, and the one that follows it is
-        awaited in its place.
-        """
-        if self._recovery is None:
-            self._recovery = self._background.spawn(self._handover.recover(self._began, self._began - 1))
-        while not (latest := self._recovery).done():
-            await asyncio.wait({latest})
-        await latest
 
     async def stop(self) -> None:
         """Stop everything; subscribers get no event, publishers an error."""
@@ -225,24 +213,11 @@ class Channels:
         except TimeoutError as error:
             raise UnavailableError("this server does not follow the database now; try again") from error
 
-    @contextlib.contextmanager
-    def _refusals(self, what: str) -> Iterator[None]:
-        """Raise ``UnavailableError`` for what the database refuses although nothing is wrong with ``what`` it is given:
-        a table that is missing, a privilege, a trigger. The log has the reason, and the schema is looked at.
-        """
-        try:
-            with storable(what):
-                yield
-        except psycopg.Error as error:
-            log.warning("database_refuses", what=what, error=reason(error))
-            self._schema.look_at_all()
-            raise UnavailableError(in_words(error)) from error
-
     # -- connections and presence ----------------------------------------------------------------------------------
 
     async def connect(self, member: Member, deliver: Deliver) -> None:
         """Make the connection known. ``deliver`` gets what is sent to it without a subscription, and its end."""
-        with self._refusals("the user of this connection"):
+        with refusals("the user of this connection", self._schema):
             await self._connections.connect(member, deliver)
 
     async def disconnect(self, connection_id: str, *, clean: bool = False) -> None:
@@ -251,7 +226,7 @@ class Channels:
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
         """Change a member's presence. Raises ``PresenceRefusedError``. Returns when the stream has shown the change."""
-        with self._refusals("presence"):
+        with refusals("presence", self._schema):
             await self._connections.membership.change(channel, member, data)
 
     def presence(self, channel: str) -> dict[str, Any]:
@@ -266,18 +241,9 @@ class Channels:
 
         Waits while too many are under way. Raises ``RealtimeError`` with the protocol's code.
         """
-        with self._refusals("a message"):
-            await self._check(message.channel)
+        with refusals("a message", self._schema):
+            await self._subscriptions.check(message.channel)
         return await self._publisher.publish(message, self.core.rooms.history(message.channel))
-
-    async def _check(self, channel: str) -> None:
-        """Refuse an unknown or closed channel; but it may have been made a moment ago, or the rooms are being read."""
-        try:
-            self.core.rooms.check(channel)
-        except UnknownChannelError:
-            await self._stream.reached(await self._store.committed())
-            await self._handover.loaded()
-            self.core.rooms.check(channel)
 
     # -- subscribing -----------------------------------------------------------------------------------------------
 
@@ -293,28 +259,7 @@ class Channels:
 
         ``deliver_block`` takes several events at once; without it they come one by one.
         """
-        since = _position(options.since)
-        subscription = Subscription(
-            channel, options, member, deliver, self._position, self.core.presence.json, self._release, deliver_block
-        )
-        try:
-            with self._refusals("a channel of this name"):
-                await self._check(channel)
-                await self._connections.admit(subscription)
-                await self._handover.begin(subscription, since, min(options.history, self.settings.max_history))
-            self.core.rooms.check(channel)  # it may have been closed meanwhile
-        except BaseException:
-            self.core.router.remove(subscription)
-            self._connections.leave(subscription)
-            raise
-        return subscription
-
-    def _position(self) -> str:
-        return format_position(self.core.position)
-
-    def _release(self, subscription: Subscription) -> None:
-        if self.core.router.remove(subscription):
-            self._connections.leave(subscription)
+        return await self._subscriptions.open(channel, options, member, deliver, deliver_block)
 
     # -- the stream (see engine.stream.interfaces) ------------------------------------------------------------------
 
@@ -328,13 +273,9 @@ class Channels:
         """Messages may be missing: they are in their table."""
         if event.missing:
             self._publisher.uncertain()
-        resume = self._handover.interrupt(position)
-        if self._recovery is not None:
-            self._recovery.cancel()
-        self._recovery = self._background.spawn(self._recover(position, resume))
+        self._recovery.restart(position)
 
-    async def _recover(self, position: Lsn, resume: Lsn) -> None:
-        await self._handover.recover(position, resume)
+    async def _recovered(self) -> None:
         self._recorder.wake()
         await self._connections.reconcile()
 
@@ -359,12 +300,3 @@ class Channels:
                     self._publisher.refused(row)
             case _:
                 self._connections.carry_out(effect)
-
-
-def _position(text: str | None) -> Position | None:
-    if text is None:
-        return None
-    try:
-        return parse_position(text)
-    except ValueError as error:
-        raise InvalidQueryError(f"'since' is not a position: {text!r}") from error

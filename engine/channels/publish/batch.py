@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import orjson
@@ -15,7 +13,7 @@ from engine.errors import InvalidQueryError, PermissionDeniedError, RealtimeErro
 from engine.postgres.errors import in_words, is_clients, is_raised, reason
 from engine.postgres.statements.arrays import plain_array, text_array
 
-__all__ = ["Waiting", "columns", "note", "refusal", "storable"]
+__all__ = ["Waiting", "columns", "note", "refusal"]
 
 
 @dataclass(slots=True, eq=False)
@@ -101,12 +99,3 @@ def refusal(error: psycopg.Error) -> RealtimeError:
     if not is_clients(error):
         return UnavailableError(f"the message cannot be stored now: {in_words(error)}")
     return InvalidQueryError(f"the message cannot be stored: {reason(error)}")
-
-
-@contextlib.contextmanager
-def storable(what: str) -> Iterator[None]:
-    """Raise ``InvalidQueryError`` where text has a character that the encoding of the database lacks."""
-    try:
-        yield
-    except psycopg.errors.UntranslatableCharacter as error:
-        raise InvalidQueryError(f"{what} cannot be stored in this database: {reason(error)}") from error

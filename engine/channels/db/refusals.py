@@ -1,0 +1,35 @@
+"""What clients get where the database refuses a statement that is right in itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import structlog
+
+from engine.channels.core.messages.model import UnavailableError
+from engine.channels.db.schema_watch import SchemaWatch
+from engine.errors import InvalidQueryError
+from engine.postgres.errors import in_words, reason
+
+__all__ = ["refusals"]
+
+log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def refusals(what: str, schema: SchemaWatch) -> Iterator[None]:
+    """Raise ``UnavailableError`` for what the database refuses although nothing is wrong with ``what`` it is given: a table
+    that is missing, a privilege, a trigger. The log has the reason, and the schema is looked at.
+
+    Raise ``InvalidQueryError`` where text has a character that the encoding of the database lacks.
+    """
+    try:
+        yield
+    except psycopg.errors.UntranslatableCharacter as error:
+        raise InvalidQueryError(f"{what} cannot be stored in this database: {reason(error)}") from error
+    except psycopg.Error as error:
+        log.warning("database_refuses", what=what, error=reason(error))
+        schema.look_at_all()
+        raise UnavailableError(in_words(error)) from error

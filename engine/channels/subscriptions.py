@@ -1,0 +1,100 @@
+"""Subscriptions of this node's clients to channels: opened with their history, and ended."""
+
+from __future__ import annotations
+
+from engine.channels.core.delivery.subscription import Subscription
+from engine.channels.core.messages.model import (
+    ChannelOptions,
+    Deliver,
+    DeliverBlock,
+    Member,
+    Position,
+    UnknownChannelError,
+    format_position,
+    parse_position,
+)
+from engine.channels.core.state_machine import ChannelCore
+from engine.channels.db.refusals import refusals
+from engine.channels.db.schema_watch import SchemaWatch
+from engine.channels.db.store import Store
+from engine.channels.history.recovery import HandOver
+from engine.channels.presence.client_lifecycle import ClientLifecycle
+from engine.errors import InvalidQueryError
+from engine.stream.consumer import StreamDriver
+
+__all__ = ["Subscriptions"]
+
+
+class Subscriptions:
+    """See the module. ``max_history``: messages of history that a subscription gets at most."""
+
+    def __init__(
+        self,
+        core: ChannelCore,
+        stream: StreamDriver,
+        store: Store,
+        schema: SchemaWatch,
+        handover: HandOver,
+        clients: ClientLifecycle,
+        max_history: int,
+    ) -> None:
+        self._core = core
+        self._stream = stream
+        self._store = store
+        self._schema = schema
+        self._handover = handover
+        self._clients = clients
+        self._max_history = max_history
+
+    async def check(self, channel: str) -> None:
+        """Refuse an unknown or closed channel; but it may have been made a moment ago, or the rooms are being read.
+
+        Raises ``RealtimeError``.
+        """
+        try:
+            self._core.rooms.check(channel)
+        except UnknownChannelError:
+            await self._stream.reached(await self._store.committed())
+            await self._handover.loaded()
+            self._core.rooms.check(channel)
+
+    async def open(
+        self,
+        channel: str,
+        options: ChannelOptions,
+        member: Member,
+        deliver: Deliver,
+        deliver_block: DeliverBlock | None,
+    ) -> Subscription:
+        """As :meth:`engine.channels.service.Channels.subscribe`."""
+        since = _position(options.since)
+        subscription = Subscription(
+            channel, options, member, deliver, self._position, self._core.presence.json, self._release, deliver_block
+        )
+        try:
+            with refusals("a channel of this name", self._schema):
+                await self.check(channel)
+                await self._clients.admit(subscription)
+                await self._handover.begin(subscription, since, min(options.history, self._max_history))
+            self._core.rooms.check(channel)  # it may have been closed meanwhile
+        except BaseException:
+            self._core.router.remove(subscription)
+            self._clients.leave(subscription)
+            raise
+        return subscription
+
+    def _position(self) -> str:
+        return format_position(self._core.position)
+
+    def _release(self, subscription: Subscription) -> None:
+        if self._core.router.remove(subscription):
+            self._clients.leave(subscription)
+
+
+def _position(text: str | None) -> Position | None:
+    if text is None:
+        return None
+    try:
+        return parse_position(text)
+    except ValueError as error:
+        raise InvalidQueryError(f"'since' is not a position: {text!r}") from error
