@@ -150,11 +150,9 @@ class Channels:
         await self._stream.reached(await self._store.flushed())
         await self._recorder.recorded()
         await self._recorder.release_shown()
-        self._background.spawn(self._publisher.run())
-        self._background.spawn(self._publisher.watch())
-        self._background.spawn(self._publisher.expire())
+        for job in self._publisher.jobs():
+            self._background.spawn(job)
         self._background.spawn(self._schema.run())
-        self._background.spawn(self._publisher.watch_blockage())
         self._connections.sweeper.rescan()
         self._background.spawn(self._connections.sweeper.run())
         self._background.spawn(self._maintenance.run())

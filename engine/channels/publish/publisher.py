@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Final
 
 import psycopg
@@ -29,6 +29,7 @@ from engine.channels.db.store import Store
 from engine.channels.db.table_locks import TableLocks
 from engine.channels.publish.batch import Waiting, refusal
 from engine.channels.publish.blockage import Blockage
+from engine.channels.publish.deadlines import Deadlines
 from engine.channels.publish.publisher_session import AmbiguousError, PublishSession
 from engine.channels.publish.queue import PublishQueue
 from engine.channels.publish.remedies import Remedy, remedy_for
@@ -44,9 +45,7 @@ log = structlog.get_logger(__name__)
 
 _RETRY: Final = 0.2
 _RECONNECT: Final[Pause] = wait_random_exponential(multiplier=_RETRY, max=1)  # seconds
-_OVERDUE: Final = 1.0  # seconds after its commit: from then on a message that the stream has not brought is looked for
 _MAX_CONFLICTS: Final = 5  # times in succession that a batch is written again as a whole after a conflict
-_BEING_WRITTEN: Final = 2.0  # seconds beyond its timeout in which a message that was sent may still get its outcome
 _CLAIM_TIMEOUT: Final = 5.0  # seconds that a message waits for a transaction that claims the same id
 
 
@@ -77,14 +76,13 @@ class Publisher:
         timeout: float,
     ) -> None:
         self._session = PublishSession(dsn, f"realtime publisher {node_id}", store)
-        self._store = store
         self._reached = reached
         self._linger = linger
-        self._timeout = timeout
         self._blockage = Blockage(locks, batch, _RETRY)
         self._trouble = Trouble()
         self._queue = PublishQueue(queue, batch)
         self._settlement = Settlement(self._queue, position_of)
+        self._deadlines = Deadlines(self._queue, self._settlement, store, reached, timeout)
         self._remedies: Mapping[Remedy, Callable[[list[Waiting], BaseException], Awaitable[list[Waiting]]]] = {
             Remedy.RECOVER: self._look,
             Remedy.REPEAT: self._repeat,
@@ -126,8 +124,12 @@ class Publisher:
 
     # -- the tasks -------------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Write batches for as long as there are any."""
+    def jobs(self) -> tuple[Coroutine[None, None, None], ...]:
+        """What is to run while messages are taken: writing, late answers, and the look at who is in the way."""
+        return self._run(), self._deadlines.watch(), self._deadlines.expire(), self._blockage.watch()
+
+    async def _run(self) -> None:
+        """Write batches, for ever."""
         try:
             while True:
                 await self._session.restore()
@@ -142,49 +144,10 @@ class Publisher:
         finally:
             await self._session.hang_up()
 
-    async def watch(self) -> None:
-        """Look for messages that were committed and that the stream does not bring."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            await asyncio.sleep(_OVERDUE)
-            overdue = [w for w in self._queue.open() if w.written is not None and w.written <= clock() - _OVERDUE]
-            if not overdue:
-                continue
-            try:
-                await self._reached(await self._store.committed())
-                await self._settlement.settle(overdue, self._store.rows)
-            except (UnavailableError, psycopg.Error) as error:
-                log.warning("publishes_unanswered", messages=len(overdue), error=str(error).strip())
-
-    async def expire(self) -> None:
-        """Answer what has waited too long; see ``timeout``."""
-        while True:
-            await asyncio.sleep(min(1.0, self._timeout / 4))
-            now = asyncio.get_running_loop().time()
-            late = [
-                waiting
-                for waiting in self._queue
-                # What becomes of one that has been sent may be known in a moment.
-                if waiting.since < now - self._timeout - (_BEING_WRITTEN if waiting.sent else 0.0)
-            ]
-            if late:
-                log.warning("publishes_given_up", messages=len(late), after=self._timeout)
-            for waiting in late:
-                outcome = (
-                    "whether the message was stored is not known; send it again with its id"
-                    if waiting.sent
-                    else "the database takes no messages now; try again later"
-                )
-                self._queue.fail(waiting, UnavailableError(outcome))
-
     @property
     def problem(self) -> str | None:
         """What keeps messages from being stored, in words, if it has lasted for a moment."""
         return self._blockage.problem or self._trouble.problem
-
-    async def watch_blockage(self) -> None:
-        """Find out who is in the way."""
-        await self._blockage.watch()
 
     async def _work(self) -> None:
         """Wait until there is something to write."""
