@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 SHELL := bash
 # How many tests run at once: more than there are processors, as most of the time a test waits for its servers.
 PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
-# Bytecode is kept whatever the environment says: without it each server of a test compiles its sources again.
+# Bytecode is kept whatever the environment sets: without it each server of a test compiles its sources again.
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 

@@ -10,7 +10,7 @@ if (location.protocol === "file:") {
       this.#frame.hidden = true;
       document.documentElement.append(this.#frame);
       const inside = this.#frame.contentWindow;
-      inside.postMessage = (data) => this.#hear(new MessageEvent("message", { data }));
+      inside.postMessage = (data) => this.#receive(new MessageEvent("message", { data }));
       const script = inside.document.createElement("script");
       script.src = url;
       this.#started = new Promise((resolve, reject) => {
@@ -20,7 +20,7 @@ if (location.protocol === "file:") {
       inside.document.body.append(script);
     }
 
-    #hear(event) {
+    #receive(event) {
       this.onmessage?.(event);
       this.dispatchEvent(event);
     }

@@ -134,7 +134,7 @@ def layout(table: Table, relation: Relation) -> tuple[int, ...] | None:
     """Where ``relation``'s rows carry each column of the table's layout.
 
     None if the relation no longer has the streamed columns of ``table`` (by name, type and order, and by number if the
-    stream says it): the catalog is older or newer than the stream there. Columns in another order have swapped their names,
+    stream has it): the catalog is older or newer than the stream there. Columns in another order have swapped their names,
     and one may be hidden. The output plugin may omit generated columns as long as the layout does not use them.
     """
     expected = dict(table.stream_columns)

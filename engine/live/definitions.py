@@ -159,9 +159,9 @@ class Definitions:
             changed = self._router.use(catalog)
             self._planner.use(self._router.catalog)
             self.replan(changed)
-        self._tell(catalog)
+        self._log_unfollowed(catalog)
 
-    def _tell(self, catalog: Catalog) -> None:
+    def _log_unfollowed(self, catalog: Catalog) -> None:
         lacking = [table.problem for table in catalog.by_collection.values() if table.remediable and table.problem]
         problem = catalog.problem or (lacking[0] if lacking else None)
         if len(lacking) > 1 and catalog.problem is None:

@@ -62,7 +62,7 @@ class PlanningBudget:
         return max(0.0, -self._left / _RATE)
 
     def charge(self, seconds: float) -> None:
-        """Planning has taken so long."""
+        """Planning has taken ``seconds``."""
         self._gain()
         self._left -= seconds
 

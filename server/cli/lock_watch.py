@@ -92,7 +92,7 @@ class LockWatch:
                 self._hang_up(str(error))
                 return
             except psycopg.Error as error:
-                self._say(f"what it waits for cannot be seen: {' '.join(str(error).split())}")
+                self._report(f"what it waits for cannot be seen: {' '.join(str(error).split())}")
 
     def _look_on(self, looker: CommandConnection[DictRow], every: float) -> None:
         pid = self.connection.info.backend_pid
@@ -103,7 +103,7 @@ class LockWatch:
             rows = looker.execute(query("lock_blockers"), {"pid": pid}).fetchall()
             pids = [row["pid"] for row in rows]
             if pids and (pids != looks_with or looks % _REPEAT_AFTER == 0):
-                self._say(f"waiting for {', '.join(map(session_in_words, rows))}")
+                self._report(f"waiting for {', '.join(map(session_in_words, rows))}")
             looks_with, looks = pids, looks + 1
             if pids and rows[0]["waits_for"] != _OTHER_MIGRATOR:
                 waits_since = waits_since or time.monotonic()
@@ -129,6 +129,6 @@ class LockWatch:
             with suppress(OSError), socket.socket(fileno=os.dup(self.connection.pgconn.socket)) as own:
                 own.shutdown(socket.SHUT_RDWR)
 
-    def _say(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self.reported.append(text)
         self.report(text)

@@ -181,7 +181,7 @@ def check_migrated(dsn: str) -> None:
 def check_served(dsn: str) -> str | None:
     """Raise ``MigrationError`` unless the database serves this version and clients' SQL can be run in it.
 
-    Returns what there is to say of a database that a newer version has migrated.
+    Returns a notice about a database that a newer version has migrated.
     """
     state = migrated_state(dsn)
     if problem := not_at_this_version(state):

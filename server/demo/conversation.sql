@@ -1,4 +1,4 @@
--- What people say on the demo's message board. Newest last in each room.
+-- The messages of the demo's board. Newest last in each room.
 
 create or replace function public.demo_conversation()
 returns table (room_id text, line integer, author text, body text, pinned boolean)
@@ -84,7 +84,7 @@ language sql immutable as $$
     ('support', 18, 'Jonas Weber', 'The Reading Room would like an invoice per quarter instead of per order.', false),
     ('support', 19, 'Priya Nair', 'Changed. The first one covers July to September.', false),
     ('support', 20, 'Sofia Rossi', 'Inbox is empty. See you tomorrow!', false)
-  ) as said (room_id, line, author, body, pinned)
+  ) as conversation (room_id, line, author, body, pinned)
 $$;
 
 create or replace function public.demo_templates() returns table (room_id text, nr bigint, body text)

@@ -216,7 +216,7 @@ select array(
 ) as names
 
 -- name: server_identity
--- Tells servers and databases apart: two connections to the same one get the same row.
+-- Identifies a server and database: two connections to the same one get the same row.
 select current_database()::text, extract(epoch from pg_postmaster_start_time())::text, pg_is_in_recovery(), current_setting('port')
 
 -- name: idle_backends

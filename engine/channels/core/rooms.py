@@ -40,7 +40,7 @@ class Rooms:
         self._defaults = {row["pattern"] or "": row for row in defaults}
         self._found.clear()
         events = [_change(before.get(name), row) for name, row in self._rooms.items()]
-        events += [_gone(row) for name, row in before.items() if name not in self._rooms]
+        events += [_closed(row) for name, row in before.items() if name not in self._rooms]
         return [event for event in events if event is not None]
 
     def check(self, channel: str) -> None:
@@ -78,13 +78,13 @@ class Rooms:
             return []
         if change.kind is Kind.TRUNCATE:
             gone, self._rooms = list(self._rooms.values()), {}
-            return [event for row in gone if (event := _gone(row)) is not None]
+            return [event for row in gone if (event := _closed(row)) is not None]
         events: list[PlainEvent | None] = []
         row = {**(change.old or {}), **(change.new or {})} if change.new is not None else None
         name = (row or change.row)["name"] or ""
         former = name if change.old is None else change.old.get("name") or name
         if row is None or former != name:  # with another name it is another room
-            events.append(_gone(self._rooms.pop(former, None)))
+            events.append(_closed(self._rooms.pop(former, None)))
         if row is not None:
             events.append(_change(self._rooms.get(name), row))
             self._rooms[name] = row
@@ -109,7 +109,7 @@ class Rooms:
         return None if found is None else found.get(setting)
 
 
-def _gone(before: Row | None) -> PlainEvent | None:
+def _closed(before: Row | None) -> PlainEvent | None:
     return _event("room:closed", before) if before is not None and before.get("closed_at") is None else None
 
 

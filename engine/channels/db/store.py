@@ -86,7 +86,7 @@ class Store:
         )
         self._locked = LockedQueries()
         self.insistence = Insistence()
-        self._together = WriteBatcher(self, self._locked)
+        self._batcher = WriteBatcher(self, self._locked)
 
     async def open(self) -> None:
         """Open the pool."""
@@ -202,7 +202,7 @@ class Store:
 
     async def connect(self, member: Member) -> None:
         """Write the connection's row."""
-        await self._together.rows(
+        await self._batcher.rows(
             "engine_connect",
             id=member.connection_id,
             node=self._node,
@@ -241,7 +241,7 @@ class Store:
                 self._locked.check("engine_room_lock")
                 await self.attempt(run)
             else:
-                await self._together.rows("engine_join", **parameters)
+                await self._batcher.rows("engine_join", **parameters)
         except psycopg.errors.ForeignKeyViolation as error:
             # Its row or this node's was deleted; the stream brings that, and the client gets the reason.
             raise UnavailableError("this connection is about to be closed") from error
@@ -250,7 +250,7 @@ class Store:
 
     async def is_limited(self, channel: str) -> bool:
         """Whether the room counts its members."""
-        rows = await self._together.rows("engine_is_limited", channel=channel)
+        rows = await self._batcher.rows("engine_is_limited", channel=channel)
         return bool(rows[0]["limited"])
 
     async def drop(self, connection_id: str, clean: bool) -> None:
@@ -265,7 +265,7 @@ class Store:
         """Change what the others see. Returns the row's ``updated_at``. Raises ``PresenceRefusedError``."""
         metadata, state, typing = split_presence(data)
         try:
-            changed = await self._together.rows(
+            changed = await self._batcher.rows(
                 "engine_set_presence",
                 channel=channel,
                 connection=connection_id,

@@ -90,7 +90,7 @@ class Blockage:
         self._noticed.clear()
 
     async def watch(self) -> None:
-        """Say what is in the way, for as long as something is."""
+        """Report what is in the way, for as long as something is."""
         while True:
             await self._noticed.wait()
             await asyncio.sleep(_TELL_AFTER)

@@ -95,7 +95,7 @@ class Decoder(Protocol):
         ...
 
     def use(self, choice: int) -> None:
-        """Tell the decoder which entry of :meth:`options` the server accepted."""
+        """Note which entry of :meth:`options` the server accepted."""
         ...
 
     def expect_ddl_messages(self, announced: bool) -> None:

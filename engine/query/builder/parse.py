@@ -17,9 +17,9 @@ from engine.query.ir.sort_order import sort_keys
 from engine.values.exact_json import shown
 from engine.values.pg_types import Column
 
-__all__ = ["MOST_ROWS", "parse_query"]
+__all__ = ["MAX_ROWS", "parse_query"]
 
-MOST_ROWS = 10_000
+MAX_ROWS = 10_000
 
 _KEYS = frozenset({"where", "orderBy", "limit", "startAt", "startAfter", "endAt", "endBefore"})
 _DIRECTIONS = ("asc", "desc")
@@ -86,8 +86,8 @@ def _limit(spec: Mapping[str, object]) -> int | None:
     if "limit" not in spec:
         return None
     limit = spec["limit"]
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_ROWS:
-        raise InvalidQueryError(f"'limit' is an integer from 1 to {MOST_ROWS}, not {shown(limit)}")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_ROWS:
+        raise InvalidQueryError(f"'limit' is an integer from 1 to {MAX_ROWS}, not {shown(limit)}")
     return limit
 
 

@@ -193,7 +193,7 @@ def unreadable(syntax: Syntax) -> InvalidQueryError:
 
 
 def _refused(error: psycopg.Error, renamed: Renamed, syntax: Syntax) -> Exception:
-    """What to say when Postgres does not accept the SQL; ``error`` itself if that is not the SQL's fault.
+    """The error for the client when Postgres does not accept the SQL; ``error`` itself if that is not the SQL's fault.
 
     What sqlglot cannot read has not had its relations checked, so of Postgres's messages only those about the
     syntax are passed on.

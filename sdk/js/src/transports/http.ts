@@ -52,7 +52,7 @@ export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
 const RETRIES = 3;
 const RETRY_DELAY = 300; // ms, doubled each time
 const LEAVE_TIMEOUT = 2000; // ms
-const MOST_BYTES = 900_000; // of one batch; the server takes 1 MiB
+const MAX_BYTES = 900_000; // of one batch; the server takes 1 MiB
 
 /** Repeat `once` if there was no answer, or the server failed: several times, then throw. @internal */
 export async function insist<T>(once: () => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -124,7 +124,7 @@ export class Poster {
 
   private _batch(): string[] {
     let size = 0;
-    const most = this._waiting.findIndex((text, index) => (size += text.length * 3) > MOST_BYTES && index > 0);
+    const most = this._waiting.findIndex((text, index) => (size += text.length * 3) > MAX_BYTES && index > 0);
     return this._waiting.splice(0, most < 0 ? this._waiting.length : most);
   }
 

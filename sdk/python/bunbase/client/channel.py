@@ -36,7 +36,7 @@ class Channel(Emitter):
         super().__init__()
         self._manager = manager
         self._state = state
-        self._turn = asyncio.Lock()
+        self._subscribing = asyncio.Lock()
         self._opening: asyncio.Future[None] | None = None
         self._leaving = 0  # calls of unsubscribe
         self._readers: set[Messages] = set()
@@ -60,7 +60,7 @@ class Channel(Emitter):
             RealtimeError: it is rejected, the connection fails for good, or ``unsubscribe`` is called before it is done.
             ValueError: another ``Channel`` of that name, made with other options, is subscribed.
         """
-        async with self._turn:
+        async with self._subscribing:
             if self.is_subscribed:
                 return self
             if self._leaving:
@@ -82,7 +82,7 @@ class Channel(Emitter):
             self._opening.set_exception(self._left())
         self._leaving += 1
         try:
-            async with self._turn:
+            async with self._subscribing:
                 await self._manager.unsubscribe(self)
                 self._state.forget()
                 for reader in tuple(self._readers):
@@ -186,7 +186,7 @@ class Channel(Emitter):
 
     def subscribed(self, message: Raw, base: object, *, seamless: bool) -> None:
         """See ``Subscription``."""
-        self._tell(self._state.subscribed(message, seamless=seamless))
+        self._emit_events(self._state.subscribed(message, seamless=seamless))
         if self._opening is not None and not self._opening.done():
             self._opening.set_result(None)
         self._emit("subscribed")
@@ -194,7 +194,7 @@ class Channel(Emitter):
     def received(self, message: Raw, *, quiet: bool) -> None:
         """See ``Subscription``. Messages of any connection are in order and new, so ``quiet`` has no effect."""
         if self._state.begun:
-            self._tell(self._state.receive(message))
+            self._emit_events(self._state.receive(message))
 
     def settle(self, *, force: bool) -> bool:
         """See ``Subscription``."""
@@ -210,7 +210,7 @@ class Channel(Emitter):
         else:
             self._emit("error", error)
 
-    def _tell(self, events: list[tuple[str, Any]]) -> None:
+    def _emit_events(self, events: list[tuple[str, Any]]) -> None:
         for event, payload in events:
             if event != "message":
                 self._emit(event, payload)

@@ -57,7 +57,7 @@ class ChannelState:
             message["since"] = self._last
             if self._epoch:
                 message["epoch"] = self._epoch
-        # Together with since, history is for when that has expired; only servers with epochs take both.
+        # With since, history is for when that has expired; only servers with epochs take both.
         if self._options.history and (self._last is None or self._epoch):
             message["history"] = self._options.history
         if self._options.filter is not None:

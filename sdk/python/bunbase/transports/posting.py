@@ -52,7 +52,7 @@ class PostingTransport(Transport):
         )
         self._session: str | None = None
         self._seq = 0
-        self._turn = asyncio.Lock()
+        self._posting = asyncio.Lock()
 
     def configure(self, connected: Message, silence: float) -> None:
         """See ``Transport``."""
@@ -61,7 +61,7 @@ class PostingTransport(Transport):
 
     async def send(self, messages: list[Message]) -> None:
         """See ``Transport``. A batch whose answer was lost is sent again under its number."""
-        async with self._turn:
+        async with self._posting:
             for batch in _batches([codec.encode_text(message).encode() for message in messages]):
                 self._seq += 1
                 head = codec.encode_text({"session": self._session, "seq": self._seq}).encode()

@@ -12,7 +12,7 @@
  */
 
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
-const MOST_MOVES = 60;
+const MAX_MOVES = 60;
 const EASE = "cubic-bezier(0.2, 0.8, 0.2, 1)";
 
 export class AnimatedList {
@@ -67,7 +67,7 @@ export class AnimatedList {
     const wanted = new Set(docs.map((doc) => doc.id));
     const leaving = [...this.#rows].filter(([id]) => !wanted.has(id));
     for (const [id, { view }] of leaving) {
-      const place = leaving.length <= MOST_MOVES ? places?.get(id) : undefined;
+      const place = leaving.length <= MAX_MOVES ? places?.get(id) : undefined;
       view.element.remove();
       this.#rows.delete(id);
       if (place) this.#fadeAway(view.element, place);
@@ -104,7 +104,7 @@ export class AnimatedList {
    * @param {Set<string>} changed
    */
   #play(before, changed) {
-    if (changed.size > MOST_MOVES) return;
+    if (changed.size > MAX_MOVES) return;
     const moving = before.size > 0;
     for (const [id, { view }] of this.#rows) {
       const from = before.get(id);
