@@ -6,6 +6,7 @@ Circles of imports and the order of folders are contracts of import-linter (``py
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,10 @@ ROOT = Path(__file__).parents[2]
 TREES = {"engine": ROOT, "server": ROOT, "bunbase": ROOT / "sdk" / "python"}
 """Packages, and the folders that they are in."""
 
+SOURCES = ["engine", "server", "sdk/js/src", "sdk/python/bunbase", "sql", "migrations", "tests"]
+
 MAX_FILES = 16
+MAX_LINES = 350
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -36,8 +40,12 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def python_files() -> list[Path]:
-    return [path for top in ("engine", "server") for path in sorted((ROOT / top).rglob("*.py"))]
+def files(tree: str) -> list[Path]:
+    """The sources of ``tree``, without what is generated or installed in it."""
+    suffixes = {".py", ".sql", ".ts", ".js", ".mjs"}
+    found = [path for path in sorted((ROOT / tree).rglob("*")) if path.suffix in suffixes]
+    assert found, f"{tree} has no sources"
+    return [path for path in found if "node_modules" not in path.parts]
 
 
 @pytest.mark.parametrize("package", TREES)
@@ -55,7 +63,13 @@ def test_no_module_imports_a_module_of_a_folder_around_its_own(package: str) -> 
     assert sorted(upward) == []
 
 
-def test_no_folder_has_more_files_than_a_reader_can_survey() -> None:
-    folders = {path.parent for path in python_files()}
-    counts = {str(folder.relative_to(ROOT)): len(list(folder.glob("*.py"))) for folder in folders}
+@pytest.mark.parametrize("tree", SOURCES)
+def test_no_folder_has_more_files_than_a_reader_can_survey(tree: str) -> None:
+    counts = Counter(str(path.parent.relative_to(ROOT)) for path in files(tree))
     assert {folder: count for folder, count in counts.items() if count > MAX_FILES} == {}
+
+
+@pytest.mark.parametrize("tree", [tree for tree in SOURCES if tree not in ("engine", "tests")])
+def test_no_file_is_longer_than_one_idea_needs(tree: str) -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files(tree)}
+    assert {path: length for path, length in lengths.items() if length > MAX_LINES} == {}
