@@ -23,8 +23,8 @@ from server.app.settings import Settings, SettingsError, load_settings, unknown_
 from server.app.version import package_version
 from server.cli import options
 from server.cli import slots as slots_command
-from server.cli.doctor import diagnose
-from server.cli.lock_waits import LOCK_TIMEOUT, Connection, refuse_standby, retry_on_locks
+from server.cli.doctor.diagnose import diagnose
+from server.cli.locks.lock_waits import LOCK_TIMEOUT, Connection, refuse_standby, retry_on_locks
 from server.cli.migrate import MigrationError, check_migrated, check_served, migrate
 from server.cli.names import find_collection, find_columns, find_role, find_table
 

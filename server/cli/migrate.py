@@ -24,7 +24,7 @@ from engine.postgres.missing_tables import REMEDY
 from engine.postgres.statements.named_queries import folder, query
 from engine.postgres.statements.schema_objects import SCHEMA, schema_checksum, schema_files
 from engine.postgres.statements.sql_interface import oldest_served, schema_version
-from server.cli.lock_waits import LOCK_TIMEOUT, LockTimeoutError, retry_on_locks
+from server.cli.locks.lock_waits import LOCK_TIMEOUT, LockTimeoutError, retry_on_locks
 from server.cli.migration_state import (
     DatabaseState,
     MigrationError,

@@ -15,8 +15,8 @@ import pytest
 
 from server.app.settings import Settings
 from server.cli import slots as slots_command
-from server.cli.doctor import diagnose
-from server.cli.finding import Finding
+from server.cli.doctor.diagnose import diagnose
+from server.cli.doctor.finding import Finding
 from server.cli.local_postgres import LocalPostgres
 from server.cli.slots import ForeignSlotError
 from tests.conftest import database_on

@@ -12,8 +12,8 @@ import pytest
 from engine.postgres.read_only import read_only_reason
 from engine.postgres.statements.named_queries import query
 from server.app.settings import Settings
-from server.cli.doctor import diagnose
-from server.cli.finding import Finding
+from server.cli.doctor.diagnose import diagnose
+from server.cli.doctor.finding import Finding
 from server.cli.migrate import migrate
 from tests.integration.cli.test_cli import empty_database, realtime, run_sql
 

@@ -17,7 +17,7 @@ from engine.identity.visibility import ANONYMOUS
 from engine.live.plan_cache import Planner
 from engine.postgres.snapshot_reader import Reader as LiveReader
 from server.app.settings import Settings
-from server.cli.doctor import diagnose
+from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, started
 from tests.integration.feed.conftest import PATIENCE, Reader, until

@@ -22,7 +22,7 @@ from engine.feed.startup import FeedParts, SessionMemory
 from engine.feed.streaming_session import StreamingSession
 from engine.postgres.reconnecting import Database
 from server.app.settings import Settings
-from server.cli.doctor import diagnose
+from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import drop_database

@@ -12,7 +12,7 @@ import pytest
 from engine.errors import FeedError
 from engine.feed.feed import Feed, FeedSettings
 from server.app.settings import Settings
-from server.cli.doctor import diagnose
+from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
 from tests.integration.feed.conftest import PATIENCE, Place, until

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from server.app.settings import Settings
-from server.cli.doctor import diagnose
-from server.cli.finding import Finding
+from server.cli.doctor.diagnose import diagnose
+from server.cli.doctor.finding import Finding
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import postgres_18, started

@@ -9,7 +9,7 @@ import pytest
 
 from engine.postgres.missing_tables import REMEDY
 from server.app.settings import Settings
-from server.cli.doctor import diagnose
+from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import MigrationError, check_served, migrate
 from tests.conftest import database_on

@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from server.app.settings import Settings
-from server.cli.doctor import diagnose
+from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migrate import migrate
 from tests.conftest import database_on

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from engine.postgres.statements.named_queries import query
 from server.cli import migrate as migrating
-from server.cli.lock_waits import LockTimeoutError, retry_on_locks
+from server.cli.locks.lock_waits import LockTimeoutError, retry_on_locks
 from server.cli.migrate import migrate
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.cli.test_cli import run_sql

@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from server.app.settings import Settings
-from server.cli.doctor import diagnose
+from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import drop_database
 from tests.integration.cli.test_cli import realtime

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from engine.postgres.connections.opening import connect, connect_now
 from engine.postgres.connections.refused_logins import ReplicaRoleError
 from server.app.settings import Settings
-from server.cli.doctor import diagnose
+from server.cli.doctor.diagnose import diagnose
 from tests.support.clients.list_client import TABLE, TOP, list_client, slot_name, write
 from tests.support.ports import free_port
 from tests.support.servers.processes import PATIENCE, serving

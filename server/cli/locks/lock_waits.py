@@ -18,7 +18,7 @@ from engine.errors import RealtimeError
 from engine.postgres.connections.opening import connect_now
 from engine.postgres.read_only import WRITES_ANYWAY, ReadOnly, read_only_reason
 from engine.postgres.statements.named_queries import query
-from server.cli.lock_watch import DeadlineExceededError, LockWatch
+from server.cli.locks.lock_watch import DeadlineExceededError, LockWatch
 
 __all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockTimeoutError", "ReadOnlyDatabaseError", "refuse_standby", "retry_on_locks"]
 

@@ -9,7 +9,7 @@ import psycopg
 
 from engine.postgres.statements.named_queries import query
 from server.app.settings import Settings
-from server.cli.finding import Finding
+from server.cli.doctor.finding import Finding
 
 __all__ = ["connection_findings"]
 

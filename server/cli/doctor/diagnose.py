@@ -20,9 +20,9 @@ from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.read_only import read_only_reason
 from engine.postgres.statements.named_queries import query
 from server.app.settings import Settings
-from server.cli.doctor_connections import connection_findings
-from server.cli.doctor_schema import own_slots, schema_findings
-from server.cli.finding import Finding, grouped
+from server.cli.doctor.connection_checks import connection_findings
+from server.cli.doctor.finding import Finding, grouped
+from server.cli.doctor.schema_checks import own_slots, schema_findings
 from server.cli.output import size_in_words
 
 __all__ = ["OLDEST_VERSION", "Finding", "diagnose"]

@@ -1,0 +1,1 @@
+"""Waiting for the locks of a statement: limited, watched, and tried again."""
