@@ -49,7 +49,7 @@ from engine.feed.leases import NodeLease
 from engine.lsn import Lsn
 from engine.postgres.connections.pool import LOCK_TIMEOUT
 from engine.postgres.snapshot_reader import Reader
-from engine.stream.consumer import StreamDriver
+from engine.stream.driver import StreamDriver
 from engine.transaction import Discontinuity, Transaction
 
 __all__ = ["ChannelSettings", "Channels"]
@@ -259,7 +259,7 @@ class Channels:
         """
         return await self._subscriptions.open(channel, options, member, deliver, deliver_block)
 
-    # -- the stream (see engine.stream.interfaces) ------------------------------------------------------------------
+    # -- the stream (see engine.stream.consumer) ------------------------------------------------------------------
 
     def process(self, transaction: Transaction) -> Iterator[None]:
         """Take a transaction, and carry out its effects. One that fails is logged and does not stop the others."""

@@ -20,7 +20,7 @@ from engine.channels.db.store import Store
 from engine.channels.history.recovery import HandOver
 from engine.channels.presence.client_lifecycle import ClientLifecycle
 from engine.errors import InvalidQueryError
-from engine.stream.consumer import StreamDriver
+from engine.stream.driver import StreamDriver
 
 __all__ = ["Subscriptions"]
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from engine.postgres.errors import UNREADABLE
 from engine.postgres.snapshot_reader import Reader
-from engine.stream.consumer import StreamDriver
+from engine.stream.driver import StreamDriver
 
 __all__ = ["CATCH_UP", "catch_up"]
 

@@ -36,8 +36,8 @@ from engine.errors import (
     SubscriptionFailedError,
 )
 from engine.live.catch_up import catch_up
-from engine.live.core.diff import list_changes
 from engine.live.core.dispatcher import Dispatcher
+from engine.live.core.document_changes import list_changes
 from engine.live.core.result_set import ResultSet
 from engine.live.core.shared_query import LiveQuery
 from engine.live.plan_cache import Plan, Planner
@@ -51,7 +51,7 @@ from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLargeEr
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.lost_privileges import grants_lacking
 from engine.query.planner import reread_instead
-from engine.stream.consumer import StreamDriver
+from engine.stream.driver import StreamDriver
 from engine.values.labels import UnknownLabelError
 
 __all__ = ["Refresher"]

@@ -31,7 +31,7 @@ from engine.lsn import Lsn
 from engine.postgres.snapshot_reader import Reader
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.change_feed import ChangeFeed
-from engine.stream.consumer import StreamDriver
+from engine.stream.driver import StreamDriver
 from engine.transaction import Discontinuity, Transaction
 
 __all__ = ["LiveQueries", "LiveSettings", "make_reader"]
@@ -194,7 +194,7 @@ class LiveQueries:
             raise
         return subscription
 
-    # -- the stream (see engine.stream.interfaces) -------------------------------------------------------------------
+    # -- the stream (see engine.stream.consumer) -------------------------------------------------------------------
 
     def process(self, transaction: Transaction) -> Iterator[None]:
         """Apply ``transaction`` to the lists and deliver what has changed in them."""

@@ -22,7 +22,7 @@ from engine.live.catch_up import CATCH_UP, catch_up
 from engine.live.plan_cache import Plan, Planner
 from engine.postgres.errors import UNREADABLE, in_words, is_clients, is_statements
 from engine.postgres.snapshot_reader import Reader
-from engine.stream.consumer import StreamDriver
+from engine.stream.driver import StreamDriver
 
 __all__ = ["SubscriptionPlanner"]
 

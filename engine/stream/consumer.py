@@ -1,213 +1,32 @@
-"""The stream driver: takes the events of the change feed in order and delivers each to every consumer.
-
-Theory of operation
--------------------
-The live queries and the channels are consumers, independent of each other. One task reads the feed. For each transaction it
-
-1. acquires ``apply_lock``;
-2. lets each consumer process the transaction, in the order in which the consumers were added;
-3. appends the transaction to the transaction tail, and releases the lock;
-4. confirms the slot up to the first position that the tail or a consumer still needs.
-
-A task that holds the lock sees all consumers before the transaction or all of them after it, and ``passed`` is a position
-that every consumer has reached. No event is requested from the feed meanwhile: a slow consumer holds back the walsender.
-
-A ``Progress`` event only advances ``passed``. A ``Discontinuity`` is delivered between two transactions, and every result is
-read again. Earlier snapshots no longer remove tail entries; if the server has another history, the tail is emptied. If
-transactions are missing, tasks that wait for a position continue, because the position may belong to a history that was
-lost, and ``passed`` restarts at the new slot's position, which can be lower. ``position`` never goes back.
-
-An exception in this task ends the driver: ``failure`` is set, and waiting tasks raise it.
-"""
+"""The interface of a consumer of :class:`engine.stream.driver.StreamDriver`."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Protocol
 
-import structlog
-
-from engine.background import Background
-from engine.errors import RealtimeError
 from engine.lsn import Lsn
-from engine.postgres.snapshot_reader import Reader
-from engine.stream.change_feed import ChangeFeed
-from engine.stream.interfaces import StreamConsumer
-from engine.stream.tail import TransactionTail
-from engine.stream.trimmer import Trimmer
-from engine.transaction import Discontinuity, Progress, Transaction
+from engine.transaction import Discontinuity, Transaction
 
-__all__ = ["RecorderTakenError", "StreamDriver"]
-
-log = structlog.get_logger(__name__)
-
-_YIELD_INTERVAL = 0.005  # seconds of work between two yields to other tasks
+__all__ = ["StreamConsumer"]
 
 
-class RecorderTakenError(RealtimeError):
-    """Another consumer records the commits of this slot already: a fault of the program that made both."""
+class StreamConsumer(Protocol):
+    """Called in the task that consumes the feed, for every transaction, in commit order.
 
-
-class StreamDriver:
-    """The driver, one per process. All calls are made in its event loop.
-
-    Args:
-        feed: the events.
-        reader: takes the snapshots that let the tail release transactions; its connections are renewed after a reconnect.
-        trim_interval: seconds between two such snapshots.
-
-    ``tail``: the transactions that a snapshot might not show; consumers use it to join a snapshot to the stream.
-    ``apply_lock``: held while a transaction is being applied.
+    By then the consumers added before it have applied the transaction and delivered its changes. The slot is not confirmed
+    past a transaction before every consumer has applied it and ``confirmable`` allows it.
     """
 
-    def __init__(self, feed: ChangeFeed, reader: Reader, trim_interval: float = 1.0) -> None:
-        self.tail = TransactionTail()
-        self.apply_lock = asyncio.Lock()
-        self._feed = feed
-        self._background = Background("stream")
-        self._trimmer = Trimmer(self.tail, reader, trim_interval, self.confirm)
-        self._consumers: list[StreamConsumer] = []
-        self._origin = feed.received
-        self._passed: Lsn = 0
-        self._position: Lsn = 0
-        self._discontinuities = 0
-        self._recorder = ""
-        feed.on_reconnect(reader.renew)
+    def process(self, transaction: Transaction) -> Iterator[None]:
+        """Apply ``transaction``. Yields between batches, so that other tasks can run; its results appear in one step."""
+        ...
 
-    # -- life ------------------------------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Begin to consume the feed. The reader must be open, and every consumer ready for the first transaction."""
-        self._background.spawn(self._consume())
-        self._background.spawn(self._trimmer.run())
-
-    async def stop(self) -> None:
-        """Stop consuming the feed. Stop the driver before its consumers."""
-        await self._background.stop()
+    def discontinuity(self, event: Discontinuity, position: Lsn) -> None:
+        """Read every result again; commits after ``position`` will be delivered. Called between transactions."""
+        ...
 
     @property
-    def failure(self) -> BaseException | None:
-        """The exception that ended the driver; None while it runs."""
-        return self._background.failure
-
-    def on_failure(self, callback: Callable[[BaseException], None]) -> None:
-        """Call ``callback`` if an exception ends the driver; the consumers get no further event then."""
-        self._background.on_failure(callback)
-
-    # -- positions -------------------------------------------------------------------------------------------------
-
-    @property
-    def position(self) -> Lsn:
-        """The commit LSN of the last transaction that every consumer has applied; before the first one, where the stream
-        stood. It never goes back.
-        """
-        return self._position or self._passed or self._origin
-
-    @property
-    def passed(self) -> Lsn:
-        """Every commit before this position has been applied; 0 before the first event."""
-        return self._passed
-
-    async def changed(self) -> None:
-        """Wait until the stream has advanced or was discontinuous. Raises ``failure`` if the driver has failed."""
-        await self._background.wait_changed()
-
-    async def reached(self, position: Lsn) -> None:
-        """Wait until every commit before ``position`` has been applied, or until a discontinuity with missing transactions
-        has been delivered to the consumers: the position may belong to a history that was lost.
-
-        Raises ``failure`` if the driver has failed.
-        """
-        discontinuities = self._discontinuities
-        while self._passed < position and self._discontinuities == discontinuities:
-            await self._background.wait_changed()
-
-    def confirm(self) -> None:
-        """Confirm the slot up to the first position that the tail or a consumer still needs."""
-        position = self.tail.confirmable
-        for consumer in self._consumers:
-            held = consumer.confirmable
-            if held is not None:
-                position = min(position, held)
-        self._feed.confirm(position)
-
-    # -- consumers -------------------------------------------------------------------------------------------------
-
-    def add_consumer(self, consumer: StreamConsumer) -> Lsn:
-        """Deliver every later transaction to ``consumer``, after the consumers that were added before it.
-
-        Returns the position from which it sees every commit. Earlier transactions are in the tail, where the consumer has to
-        read them.
-        """
-        self._consumers.append(consumer)
-        return self._passed or self._feed.confirmed
-
-    def claim_recording(self, recorder: str) -> Callable[[], None]:
-        """Make the caller the one commit recorder of this slot. ``recorder``: its name, for the error of the next claim.
-
-        A slot is not confirmed past a message that has not been recorded. Two recorders would write each commit twice, and
-        each would release what the other still has to write. So the call that confirms the slot is given to one of them
-        only, and is the return value. Raises ``RecorderTakenError`` for a second claim.
-        """
-        if self._recorder:
-            raise RecorderTakenError(
-                f"{recorder} cannot record the commits of this slot: {self._recorder} records them"
-            )
-        self._recorder = recorder
-        return self.confirm
-
-    # -- the feed, for consumers with connections of their own -------------------------------------------------------
-
-    def saw(self, position: Lsn, timeline: int) -> None:
-        """A consumer has read a snapshot; see :meth:`engine.feed.feed.Feed.saw`."""
-        self._feed.saw(position, timeline)
-
-    def on_reconnect(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` after each reconnect; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
-        self._feed.on_reconnect(callback)
-
-    # -- the loop --------------------------------------------------------------------------------------------------
-
-    async def _consume(self) -> None:
-        began = time.monotonic()
-        async for event in self._feed:
-            if isinstance(event, Transaction):
-                await self._apply(event)
-            elif isinstance(event, Progress):
-                self._pass(event.position)
-            elif isinstance(event, Discontinuity):
-                self._interrupt(event)
-            if time.monotonic() - began > _YIELD_INTERVAL:
-                await asyncio.sleep(0)
-                began = time.monotonic()
-
-    async def _apply(self, transaction: Transaction) -> None:
-        # Acquired before the first change: a hand-over that waits for the lock happens before the transaction or after it.
-        async with self.apply_lock:
-            for consumer in self._consumers:
-                for _ in consumer.process(transaction):
-                    await asyncio.sleep(0)
-            self.tail.append(transaction)
-            self._position = max(self._position, transaction.position)
-        self._trimmer.look()
-        self._pass(transaction.end)
-
-    def _interrupt(self, event: Discontinuity) -> None:
-        log.warning("rereading_all", reason=event.reason)
-        self.tail.distrust()
-        if event.other_history:
-            self.tail.forget()
-        position = self._feed.confirmed if event.missing else self.position
-        for consumer in self._consumers:
-            consumer.discontinuity(event, position)
-        if event.missing:
-            self._discontinuities += 1
-            self._passed = self._feed.confirmed  # another history may begin below what the last one had reached
-            self._background.changed()
-
-    def _pass(self, position: Lsn) -> None:
-        self._passed = max(self._passed, position)
-        self.tail.advance(position)
-        self.confirm()
-        self._background.changed()
+    def confirmable(self) -> Lsn | None:
+        """The position up to which the slot may be confirmed; None: no limit."""
+        ...

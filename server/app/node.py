@@ -19,7 +19,7 @@ from engine.feed.feed import Feed, FeedSettings
 from engine.live.service import LiveQueries, LiveSettings, make_reader
 from engine.lsn import format_lsn
 from engine.postgres.connections.pooler_check import check_pooler
-from engine.stream.consumer import StreamDriver
+from engine.stream.driver import StreamDriver
 from server.app.drain import Connections, drain
 from server.app.settings import Settings
 from server.app.version import package_version

@@ -18,8 +18,8 @@ from dataclasses import replace
 from engine.catalog.load import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
 from engine.identity.visibility import ANONYMOUS, Visibility
-from engine.live.core.diff import WindowEvent
 from engine.live.core.dispatcher import Dispatcher
+from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import ReadResult

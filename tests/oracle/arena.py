@@ -15,7 +15,7 @@ import psycopg
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
 from engine.identity.principal import Principal
-from engine.live.core.diff import WindowEvent, apply_changes
+from engine.live.core.document_changes import WindowEvent, apply_changes
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
 from engine.live.service import LiveQueries, LiveSettings

@@ -34,7 +34,7 @@ from engine.channels.history.epochs import OTHER_HISTORY, Epochs
 from engine.channels.history.reader import HistoryPage, HistoryReader
 from engine.lsn import Lsn, format_lsn
 from engine.postgres.errors import AWAY, in_words
-from engine.stream.consumer import StreamDriver
+from engine.stream.driver import StreamDriver
 
 __all__ = ["HandOver"]
 

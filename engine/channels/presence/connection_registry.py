@@ -26,7 +26,7 @@ __all__ = ["ConnectionRegistry", "Follower"]
 
 
 class Follower(Protocol):
-    """What is needed of :class:`engine.stream.consumer.StreamDriver`."""
+    """What is needed of :class:`engine.stream.driver.StreamDriver`."""
 
     async def reached(self, position: Lsn) -> None:
         """Wait until everything before ``position`` has been taken from the stream."""

@@ -15,7 +15,7 @@ import secrets
 from collections import deque
 from dataclasses import dataclass
 
-from engine.live.core.diff import WindowEvent
+from engine.live.core.document_changes import WindowEvent
 from engine.lsn import Lsn
 
 __all__ = ["Resume", "ResumeLog"]

@@ -19,7 +19,7 @@ import structlog
 
 from engine.errors import QueryRejectedError, SubscriptionFailedError
 from engine.identity.visibility import Visibility
-from engine.live.core.diff import REMOVED, DocChange, WindowEvent, list_changes
+from engine.live.core.document_changes import REMOVED, DocChange, WindowEvent, list_changes
 from engine.live.core.result_set import DocumentTooDeepError, ResultSet, check_nesting
 from engine.live.core.resume_log import Resume, ResumeLog
 from engine.lsn import Lsn

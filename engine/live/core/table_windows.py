@@ -1,4 +1,4 @@
-"""One exposed table and the windows over it: takes a change, finds the windows it can affect, changes those.
+"""Matches a row change to windows: one exposed table and the windows over it, of which a change concerns few.
 
 An update concerns the windows that hold the old row (found by replica identity) and those whose query may match the new one
 (found by the matcher); every other window is not even looked at.

@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from weakref import ref
 
-from engine.live.core.diff import DocChange
-from engine.live.core.difference import Difference
+from engine.live.core.document_changes import DocChange
 from engine.live.core.past import PreviousRows
 from engine.live.core.row_index import RowIndex
 from engine.live.core.rows import Identity, Row, SortKey
+from engine.live.core.window_difference import Difference
 from engine.transaction import UNCHANGED, UNKNOWN
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.identity.principal import Principal
-from engine.live.core.diff import WindowEvent
+from engine.live.core.document_changes import WindowEvent
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
 from tests.integration.conftest import Place

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.identity.visibility import ANONYMOUS
-from engine.live.core.diff import WindowEvent, apply_changes, list_changes
+from engine.live.core.document_changes import WindowEvent, apply_changes, list_changes
 from engine.live.core.result_set import ResultSet
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import LiveQuery, Subscription

@@ -15,7 +15,7 @@ import psycopg
 from engine.feed.feed import Feed
 from engine.feed.settings import DecoderName, FeedSettings
 from engine.identity.principal import Principal
-from engine.live.core.diff import WindowEvent
+from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import Subscription
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn

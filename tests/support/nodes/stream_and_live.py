@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.feed.feed import Feed
 from engine.live.service import LiveQueries, LiveSettings, make_reader
-from engine.stream.consumer import StreamDriver
+from engine.stream.driver import StreamDriver
 
 __all__ = ["StreamAndLive"]
 

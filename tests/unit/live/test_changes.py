@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.live.core.diff import MODIFIED, ListOrder, WindowEvent, apply_changes, list_changes
+from engine.live.core.document_changes import MODIFIED, ListOrder, WindowEvent, apply_changes, list_changes
 
 lists = st.lists(
     st.tuples(st.sampled_from("abcdefghijkl"), st.sampled_from([b"1", b"2"])), unique_by=lambda item: item[0]

@@ -11,8 +11,8 @@ import pytest
 
 from engine.catalog.load import Catalog, Table
 from engine.live.core import dispatcher as dispatcher_module
-from engine.live.core.diff import WindowEvent, apply_changes
 from engine.live.core.dispatcher import Dispatcher
+from engine.live.core.document_changes import WindowEvent, apply_changes
 from engine.live.core.outcome import DdlNote, Outcome
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.postgres.snapshot import Snapshot

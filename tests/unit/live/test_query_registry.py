@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.errors import QueryRejectedError, SubscriptionFailedError
-from engine.live.core.diff import WindowEvent
+from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.query_registry import QueryRegistry
 from tests.bench.bench_match import plan_for

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from engine.catalog.load import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
-from engine.live.core.diff import WindowEvent, apply_changes
 from engine.live.core.dispatcher import Dispatcher
+from engine.live.core.document_changes import WindowEvent, apply_changes
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import ReadResult

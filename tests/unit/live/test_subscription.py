@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from engine.errors import SubscriptionFailedError
-from engine.live.core.diff import WindowEvent, apply_changes, list_changes
+from engine.live.core.document_changes import WindowEvent, apply_changes, list_changes
 from engine.live.core.result_set import DocumentTooDeepError, ResultSet
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import LiveQuery, Subscription

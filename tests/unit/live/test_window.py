@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.live.core.diff import apply_changes, list_changes
+from engine.live.core.document_changes import apply_changes, list_changes
 from engine.live.core.row_index import RowIndex
 from engine.live.core.window import Window, read_size
 from engine.transaction import UNCHANGED, UNKNOWN

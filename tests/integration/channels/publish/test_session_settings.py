@@ -12,7 +12,7 @@ from psycopg import sql
 
 from engine.channels.core.messages.model import Member
 from engine.identity.principal import Principal
-from engine.live.core.diff import WindowEvent
+from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import Subscription
 from server.cli.migrate import migrate, migrated_state
 from tests.support.nodes.channel_node import PATIENCE, channel_node, connect, read, run, until

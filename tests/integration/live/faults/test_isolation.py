@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.identity.principal import Principal
-from engine.live.core.diff import WindowEvent
+from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import Subscription
 from engine.live.core.window import Window
 from tests.oracle.queries import Query

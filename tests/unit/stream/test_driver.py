@@ -10,7 +10,7 @@ import pytest
 from engine.lsn import Lsn
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import Reader
-from engine.stream.consumer import RecorderTakenError, StreamDriver
+from engine.stream.driver import RecorderTakenError, StreamDriver
 from engine.transaction import Discontinuity, FeedEvent, Progress, Transaction
 
 TIMEOUT = 40

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from engine.live.core.diff import ADDED, MODIFIED, REMOVED, DocChange
+from engine.live.core.document_changes import ADDED, MODIFIED, REMOVED, DocChange
 from engine.live.core.past import PreviousRows
 from engine.live.core.places import Places
 from engine.live.core.rows import Identity, Row, SortKey
