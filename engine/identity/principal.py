@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from engine.identity.visibility import ANONYMOUS, Visibility
 
 __all__ = ["Principal"]
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, Any]:
+    """Shared by all connections without."""
+    return _NOTHING
 
 
 @dataclass(eq=False, slots=True)
@@ -16,9 +24,14 @@ class Principal:
     """An identity. It is referenced and never copied: replacing its fields changes it for the whole connection.
 
     ``user_id``: None if anonymous. ``attributes``: plain values by name, which audiences of messages are matched against.
-    ``visibility``: which rows of live queries it may see.
+    ``visibility``: which rows of live queries it may see. ``claims``: of the verified token. ``expires_at``: when the proof
+    of identity ends, in seconds since the Unix epoch; None: never. ``authenticated``: whether there is a proof; an anonymous
+    client can have a ``user_id``, too.
     """
 
     user_id: str | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=_nothing)
     visibility: Visibility = ANONYMOUS
+    claims: Mapping[str, Any] = field(default_factory=_nothing, repr=False)
+    expires_at: float | None = None
+    authenticated: bool = False

@@ -23,9 +23,10 @@ from engine.stream.driver import StreamDriver
 from server.app.drain import Connections, drain
 from server.app.settings import Settings
 from server.app.version import package_version
-from server.auth.authenticator import AddressAuthenticator
+from server.auth.authenticator import AddressAuthenticator, TokenAuthenticator
 from server.auth.authorizer import NameRules
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packed_of
+from server.auth.tokens import TokenVerifier
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
 from server.protocol.close_codes import CloseCode
@@ -100,11 +101,18 @@ class Node:
             live,
             channels,
             NameRules(self._settings.open_channels),
-            AddressAuthenticator(trust_user_parameter=self._settings.trust_user_parameter),
+            self._authenticator(),
         )
         self._stack.push_async_callback(services.background.drain, _BACKGROUND_TIMEOUT)
         self._services = services
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
+
+    def _authenticator(self) -> TokenAuthenticator:
+        verifier = TokenVerifier(self._settings.auth_issuers, self._settings.auth_leeway)
+        self._stack.push_async_callback(verifier.close)
+        verifier.start()
+        without = AddressAuthenticator(trust_user_parameter=self._settings.trust_user_parameter)
+        return TokenAuthenticator(verifier, without, allow_anonymous=self._settings.allow_anonymous)
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when the database was reached again; see :meth:`engine.feed.feed.Feed.on_reconnect`."""

@@ -19,11 +19,13 @@ from pydantic_settings import (
 )
 
 from engine.errors import RealtimeError
+from server.auth.issuers import TokenIssuer, check_distinct
 from server.ports.limits import ConnectionLimits, SessionLimits
 
 __all__ = ["Settings", "SettingsError", "load_settings", "unknown_variables"]
 
 _PREFIX = "REALTIME_"
+_WITH_SECRETS = ("auth_issuers", "dsn", "pooled_dsn", "rest_key")  # their values are never shown
 
 
 class SettingsError(RealtimeError):
@@ -63,6 +65,13 @@ class Settings(BaseSettings):
     trust_user_parameter: bool = Field(
         False, description="believe ?user= in the address of a WebSocket; for development only"
     )
+    auth_issuers: tuple[TokenIssuer, ...] = Field(
+        (), description="issuers of the tokens that are accepted, each a table (JSON in the environment)"
+    )
+    auth_leeway: float = Field(
+        10.0, ge=0, le=300, description="seconds by which the clocks of issuers may differ from this one"
+    )
+    allow_anonymous: bool = Field(True, description="accept clients without a token, as anonymous ones")
     rest_key: SecretStr | None = Field(
         None, description="key that REST requests must carry; without one REST answers this machine only"
     )
@@ -122,6 +131,12 @@ class Settings(BaseSettings):
     @classmethod
     def _normal_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(origin.strip().rstrip("/").lower() for origin in origins)
+
+    @field_validator("auth_issuers")
+    @classmethod
+    def _distinct_issuers(cls, issuers: tuple[TokenIssuer, ...]) -> tuple[TokenIssuer, ...]:
+        check_distinct(issuers)
+        return issuers
 
     @property
     def user_timeout(self) -> float:
@@ -203,5 +218,6 @@ def _in_words(wrong: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             problems.append(f"{name} is no setting{_near(name, list(Settings.model_fields))}")
         else:
-            problems.append(f"{name}: {problem['msg']} (got {problem['input']!r})")
+            got = "" if problem["loc"] and problem["loc"][0] in _WITH_SECRETS else f" (got {problem['input']!r})"
+            problems.append(f"{name}: {problem['msg']}{got}")
     return f"wrong settings: {'; '.join(problems)}"

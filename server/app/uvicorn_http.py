@@ -21,7 +21,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from server.auth.identity import HandshakeRejectedError, HandshakeRequest, query_of
+from server.auth.identity import HandshakeRejectedError, HandshakeRequest, handshake_of, query_of
 from server.transports.websocket.handshake import asks_for_websocket, handshake_key
 from server.transports.websocket.upgrade import RealtimeProtocol
 from server.transports.websocket.websocket_connection import WebSocketConnection
@@ -93,13 +93,18 @@ class HttpProtocol(H11Protocol):
             return False
         try:
             key = handshake_key(scope["method"].encode(), scope["http_version"].encode(), self.headers)
-            origin = next((value.decode("latin-1") for name, value in self.headers if name == b"origin"), None)
+            origin = next(iter(self._header(b"origin")), None)
             ip = None if self.client is None else self.client[0].partition("%")[0]  # %: an IPv6 zone
-            self._accepted = self._acceptor.accept(HandshakeRequest(origin, query_of(scope["query_string"]), ip)), key
+            handshake = handshake_of(origin, query_of(scope["query_string"]), ip, self._header(b"authorization"))
+            self._accepted = self._acceptor.accept(handshake), key
         except HandshakeRejectedError as refused:
             scope["state"]["refused"] = refused
             return False
         return True
+
+    def _header(self, name: bytes) -> list[str]:
+        """The values of a header, one for each of its lines."""
+        return [value.decode("latin-1") for each, value in self.headers if each == name]
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """The request was let in: from here on the transport is a WebSocket's."""

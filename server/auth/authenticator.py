@@ -1,21 +1,15 @@
-"""The port through which a connection gets its principal, and the authenticator of a server without tokens."""
+"""The port through which a connection gets its principal, and the authenticators behind it."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest, principal_of
-from server.protocol.error_codes import ErrorCode
+from server.auth.refusal import AuthenticationError
+from server.auth.tokens import TokenVerifier
 
-__all__ = ["AddressAuthenticator", "AuthenticationError", "Authenticator"]
-
-
-class AuthenticationError(RealtimeError):
-    """The client did not prove its identity. It is not to try again with the same credentials."""
-
-    code = ErrorCode.AUTHENTICATION_FAILED
+__all__ = ["AddressAuthenticator", "AuthenticationError", "Authenticator", "TokenAuthenticator"]
 
 
 class Authenticator(Protocol):
@@ -49,3 +43,31 @@ class AddressAuthenticator:
     async def authenticate(self, handshake: HandshakeRequest) -> Principal:
         """See ``Authenticator``; the same, at once."""
         return principal_of(handshake, trust_user_parameter=self._trusted)
+
+
+class TokenAuthenticator:
+    """Accepts clients with a token of a configured issuer, and, if ``allow_anonymous``, those without any token.
+
+    ``without``: who a client without token is.
+    """
+
+    def __init__(self, verifier: TokenVerifier, without: AddressAuthenticator, *, allow_anonymous: bool = True) -> None:
+        self._verifier = verifier
+        self._without = without
+        self._allow_anonymous = allow_anonymous
+
+    def identify(self, handshake: HandshakeRequest) -> Principal | None:
+        """See ``Authenticator``. A token that is refused is left to ``authenticate``, so that the client gets the reason."""
+        nameless = self._without.identify(handshake)
+        if handshake.token is None:
+            return nameless if self._allow_anonymous or (nameless and nameless.authenticated) else None
+        try:
+            return self._verifier.verify_now(handshake.token)
+        except AuthenticationError:
+            return None
+
+    async def authenticate(self, handshake: HandshakeRequest) -> Principal:
+        """See ``Authenticator``."""
+        if handshake.token is None:
+            raise AuthenticationError("a token is needed: this server accepts no anonymous clients (allow_anonymous)")
+        return await self._verifier.verify(handshake.token)

@@ -1,7 +1,7 @@
 """Authorization: every action of a client is checked here first.
 
-Tokens and rules per channel come with a later version; until then the name decides. The prefix of a channel's name is its
-kind, and the kind determines the permissions (:class:`NameRules`). Live queries may read the exposed columns of collections.
+The name of a channel decides. Its prefix is its kind, and the kind determines the permissions (:class:`NameRules`). Live
+queries may read the exposed columns of collections.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class NameRules:
     ========================  ==============================================================
     ``public:*``              open
     ``presence:*``            open
-    ``private:*``             closed: it needs a token, and there are none yet
+    ``private:user-ID``       open to the authenticated user ID
+    ``private:*``             closed
     ``db:collection:*``       read with live queries, written with SQL; no messages
     ``db:*``, ``*``           no channels
     any other                 open if it matches one of ``open_channels``
@@ -84,10 +85,10 @@ class NameRules:
     async def authorize(self, principal: Principal, action: Action, resource: str) -> Grant:
         """See the class."""
         if action is not Action.QUERY:
-            self._check(action, resource)
+            self._check(principal, action, resource)
         return Grant()
 
-    def _check(self, action: Action, channel: str) -> None:
+    def _check(self, principal: Principal, action: Action, channel: str) -> None:
         kind = channel.partition(":")[0]
         if channel.startswith(COLLECTION_PREFIX):
             raise NotAllowedError(f"{channel!r} is a live query: its rows are written with SQL")
@@ -98,7 +99,12 @@ class NameRules:
         if channel == "*":
             raise ChannelNotFoundError("'*' is no channel: it stands for what is sent to a connection itself")
         if kind == "private":
-            raise NotAllowedError(f"to {action.value} {channel!r} needs a token, and this server has no tokens yet")
+            if principal.authenticated and channel == f"private:user-{principal.user_id}":
+                return
+            raise NotAllowedError(
+                f"you may not {action.value} {channel!r}: of the private channels, a client may use only its user's own, "
+                "private:user-ID, with a token"
+            )
         if kind in ("public", "presence"):
             return
         if not any(pattern.match(channel) for pattern in self._open):

@@ -1,10 +1,12 @@
-"""The fields of a handshake request, and the principal that its address names: anonymous, or a user if that is trusted."""
+"""The fields of a handshake request with its token, and the principal that its address names: anonymous, or a user if that
+is trusted.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from http import HTTPStatus
@@ -17,7 +19,7 @@ from engine.identity.principal import Principal
 from engine.values.exact_json import exact_decoder
 from server.protocol.validation import InvalidMessageError, check_storable
 
-__all__ = ["HandshakeRejectedError", "HandshakeRequest", "packed_of", "principal_of", "query_of"]
+__all__ = ["HandshakeRejectedError", "HandshakeRequest", "handshake_of", "packed_of", "principal_of", "query_of"]
 
 _MAX_USER = 256
 _MAX_QUERY = 8192
@@ -37,21 +39,46 @@ class HandshakeRejectedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRequest:
-    """The fields of an upgrade request. ``query``: its parameters, the last one of each name; ``ip``: the peer's address."""
+    """The fields of an upgrade request.
+
+    ``query``: its parameters, the last one of each name, without the token; ``ip``: the peer's address; ``token``: what is
+    to prove the client's identity. It appears in no log and no error.
+    """
 
     origin: str | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     ip: str | None = None
+    token: str | None = field(default=None, repr=False)
 
 
-def query_of(text: bytes) -> dict[str, str]:
+def handshake_of(
+    origin: str | None, parameters: Iterable[tuple[str, str]], ip: str | None, authorization: Sequence[str]
+) -> HandshakeRequest:
+    """The handshake with these query parameters and these values of the header ``Authorization``.
+
+    A token is ``Authorization: Bearer TOKEN``, or ``?token=TOKEN`` where a header cannot be set. Other schemes are of a
+    proxy, and ignored. Raises ``HandshakeRejectedError`` for more than one token (RFC 6750, 2: one method only).
+    """
+    query = dict(parameters)
+    schemes = (each.partition(" ") for each in authorization)
+    tokens = [token.strip() for scheme, _, token in schemes if scheme.lower() == "bearer"]
+    if (given := query.pop("token", None)) is not None:
+        tokens.append(given)
+    if len(tokens) > 1:
+        raise HandshakeRejectedError(
+            HTTPStatus.BAD_REQUEST, "token: one is accepted, in the header Authorization or in the address"
+        )
+    return HandshakeRequest(origin, query, ip, tokens[0] if tokens else None)
+
+
+def query_of(text: bytes) -> list[tuple[str, str]]:
     """The parameters of a query string. Raises ``HandshakeRejectedError`` if they are no text."""
     if len(text) > _MAX_QUERY:
         raise HandshakeRejectedError(
             HTTPStatus.REQUEST_URI_TOO_LONG, f"the query string is longer than {_MAX_QUERY} bytes"
         )
     try:
-        return dict(parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict"))
+        return parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError as wrong:
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "the query string is not percent-encoded UTF-8") from wrong
 
@@ -87,7 +114,7 @@ def principal_of(handshake: HandshakeRequest, *, trust_user_parameter: bool) -> 
         )
     if user is not None and not (0 < len(user) <= _MAX_USER and user.isprintable()):
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, f"user: 1 to {_MAX_USER} printable characters")
-    return Principal(user or anonymous, _decoded(attributes))
+    return Principal(user or anonymous, _decoded(attributes), authenticated=user is not None)
 
 
 def _anonymous(client: str | None) -> str | None:

@@ -197,7 +197,9 @@ class Session:
             case Auth():
                 about = RequestReference(ref=message.ref)
                 return [
-                    server_messages.error(ErrorCode.PERMISSION_DENIED, "tokens are not available on this server", about)
+                    server_messages.error(
+                        ErrorCode.PERMISSION_DENIED, "a token belongs to the request that opens the connection", about
+                    )
                 ]
 
     def _subscribe(self, message: Subscribe, size: int) -> list[Output]:

@@ -120,4 +120,4 @@ def _presence(message: Subscribe) -> Mapping[str, Any] | None:
 
 def _check_auth(message: Subscribe) -> None:
     if message.auth is not UNSET:
-        raise _NotAvailableError("auth: tokens are not available on this server; leave the field out")
+        raise _NotAvailableError("auth: a token belongs to the request that opens the connection; leave the field out")

@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.errors import RealtimeError
-from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packed_of
+from server.auth.identity import HandshakeRejectedError, HandshakeRequest, handshake_of, packed_of
 from server.client.background import Background
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
@@ -214,7 +214,7 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
 
 def _upgrade(request: Request, pairs: list[tuple[str, str]]) -> HandshakeRequest:
     peer = None if request.client is None else request.client.host.partition("%")[0]
-    upgrade = HandshakeRequest(request.headers.get("origin"), dict(pairs), peer)
+    upgrade = handshake_of(request.headers.get("origin"), pairs, peer, request.headers.getlist("authorization"))
     packed_of(upgrade)  # MessagePack is for sockets; here it is understood, and JSON
     return upgrade
 

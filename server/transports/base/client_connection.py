@@ -17,6 +17,8 @@ from engine.errors import ErrorCode, RealtimeError
 from engine.identity.principal import Principal
 from server.client.admission import Admission
 from server.client.client import Client
+from server.protocol import server_messages
+from server.protocol.client_messages import RequestReference
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State, advance
 from server.wire.encoder import Wire
@@ -25,6 +27,7 @@ from server.wire.send_queue import SendQueue
 
 __all__ = ["ClientConnection", "close_code_of"]
 
+_EXPIRY_CHECK = 300.0  # seconds
 _REFUSALS = (ErrorCode.AUTHENTICATION_FAILED, ErrorCode.PERMISSION_DENIED)
 
 
@@ -47,6 +50,7 @@ class ClientConnection:
         self._loop = asyncio.get_running_loop()
         self._authentication: asyncio.Task[Principal] | None = None
         self._client: Client | None = None
+        self._identity_timer: asyncio.TimerHandle | None = None
         self._scheduled = False  # a write is
         self._unconfirmed = 0  # bytes that were taken from the queue and may still be lost or stuck
 
@@ -65,8 +69,12 @@ class ClientConnection:
 
     def _enter(self, state: State) -> None:
         self.state = advance(self.state, state)
-        if state.ending and self._authentication is not None:
+        if not state.ending:
+            return
+        if self._authentication is not None:
             self._authentication.cancel()
+        if self._identity_timer is not None:
+            self._identity_timer.cancel()
 
     def _authenticate(self) -> asyncio.Task[Principal] | None:
         """Open the connection, if its principal is known; else return the task that finds it.
@@ -87,6 +95,20 @@ class ClientConnection:
         member = self._admission.member(principal)
         self._client = Client(self.session, principal, member, self._admission.services, self)
         self._client.start()
+        self._await_expiry(principal)
+
+    def _await_expiry(self, principal: Principal) -> None:
+        """Close the connection when the proof of its identity ends. The clock may be set meanwhile: it is read again."""
+        if principal.expires_at is None or self.closing:
+            return
+        left = principal.expires_at - time.time()
+        if self._identity_timer is None or left > 0:  # also if it has ended: in a turn of its own, after the greeting
+            self._identity_timer = self._loop.call_later(
+                min(max(left, 0), _EXPIRY_CHECK), self._await_expiry, principal
+            )
+        else:
+            self.send(server_messages.error(ErrorCode.AUTHENTICATION_FAILED, "token expired", RequestReference()))
+            self.close(CloseCode.AUTHENTICATION_FAILED, "token expired")
 
     def _release(self, *, clean: bool) -> None:
         """Release the client's subscriptions, once. ``clean``: the client ended the connection on purpose."""

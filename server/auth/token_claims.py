@@ -1,0 +1,79 @@
+"""The principal that the claims of a verified token name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from engine.identity.principal import Principal
+from engine.identity.visibility import Visibility
+from server.auth.issuers import TokenIssuer
+from server.auth.refusal import AuthenticationError
+from server.protocol.validation import InvalidMessageError, check_storable
+
+__all__ = ["principal_from"]
+
+_MAX_USER: Final = 256
+_MAX_ROLE: Final = 63  # bytes of a PostgreSQL identifier
+_MAX_EXPANSION: Final = 8192
+_MISSING: Final = object()
+
+
+def principal_from(claims: Mapping[str, Any], issuer: TokenIssuer, expires_at: float) -> Principal:
+    """The principal. ``expires_at``: seconds since the Unix epoch, until which it may stay connected.
+
+    Raises ``AuthenticationError`` if a claim that the settings name is missing or has no value that it can have.
+    """
+    attributes = {name: value for name in issuer.attribute_claims if (value := _claim(claims, name)) is not _MISSING}
+    _check_attributes(attributes)
+    return Principal(
+        _user(claims, issuer.user_claim),
+        attributes,
+        Visibility(_role(claims, issuer.role_claim, issuer.default_role)),
+        claims=claims,
+        expires_at=expires_at,
+        authenticated=True,
+    )
+
+
+def _claim(claims: Mapping[str, Any], name: str) -> Any:
+    """The claim ``name``; if there is none and the name has dots, the field of an object that it leads to."""
+    if name in claims:
+        return claims[name]
+    value: Any = claims
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return _MISSING
+        value = value[part]
+    return value
+
+
+def _user(claims: Mapping[str, Any], name: str) -> str:
+    user = _claim(claims, name)
+    if user is _MISSING:
+        raise AuthenticationError(f"the token lacks the claim {name}, which names the user")
+    if isinstance(user, int) and not isinstance(user, bool):
+        user = str(user)
+    if not (isinstance(user, str) and 0 < len(user) <= _MAX_USER and user.isprintable()):
+        raise AuthenticationError(f"the claim {name} is no id of a user: 1 to {_MAX_USER} printable characters")
+    return user
+
+
+def _role(claims: Mapping[str, Any], name: str, default: str) -> str:
+    role = _claim(claims, name)
+    if role is _MISSING:
+        return default
+    if not (isinstance(role, str) and 0 < len(role.encode()) <= _MAX_ROLE and role.isprintable()):
+        raise AuthenticationError(f"the claim {name} is no role: 1 to {_MAX_ROLE} printable bytes")
+    return role
+
+
+def _check_attributes(attributes: Mapping[str, Any]) -> None:
+    for name, value in attributes.items():
+        if not (value is None or isinstance(value, str | int | Decimal)):
+            raise AuthenticationError(f"the claim {name} is no attribute: attributes are plain values")
+    try:
+        check_storable(dict(attributes), field="attributes", max_expansion=_MAX_EXPANSION)
+    except InvalidMessageError as wrong:
+        raise AuthenticationError(str(wrong)) from wrong

@@ -1,0 +1,121 @@
+"""The form of tokens: what can be refused without a key.
+
+Sizes are bounded before anything is parsed. Names that occur twice are refused, because parsers differ in which one counts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, NoReturn
+
+from server.auth.jwk import ALGORITHMS, MAX_KEY_ID
+from server.auth.refusal import AuthenticationError
+from server.protocol.validation import deeper_than
+
+__all__ = ["MAX_TOKEN", "UnverifiedToken", "read_token"]
+
+MAX_TOKEN: Final = 8192
+"""Characters of a token. Those of identity providers with many groups have about 4,000."""
+
+_MAX_DEPTH: Final = 16
+_FORM: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
+_TYPES: Final = ("jwt", "at+jwt", "application/jwt", "application/at+jwt")
+_TIMES: Final = ("exp", "nbf", "iat")
+_MAX_TIME: Final = 2.0**53
+
+
+class _FormError(ValueError):
+    """The JSON of a token is not acceptable."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedToken:
+    """What a token says of itself. ``expires_at``: seconds since the Unix epoch."""
+
+    text: str = field(repr=False)
+    algorithm: str
+    key_id: str | None
+    issuer: str | None
+    expires_at: float
+    claims: Mapping[str, Any] = field(repr=False)
+
+
+def read_token(text: str) -> UnverifiedToken:
+    """Read a token without verifying it. Raises ``AuthenticationError`` for one that no key could make valid."""
+    if len(text) > MAX_TOKEN:
+        raise AuthenticationError(f"the token is longer than {MAX_TOKEN} characters")
+    found = _FORM.fullmatch(text)
+    if found is None:
+        raise AuthenticationError("not a JSON web token: three parts of base64url with dots between them")
+    header, claims = _object(found[1], "header"), _object(found[2], "claims")
+    algorithm, key_id = _header(header)
+    times = {name: _time(claims, name) for name in _TIMES if name in claims}
+    if "exp" not in times:
+        raise AuthenticationError("the token lacks the claim exp")
+    issuer = claims.get("iss")
+    if not (issuer is None or isinstance(issuer, str)):
+        raise AuthenticationError("wrong issuer")
+    return UnverifiedToken(text, algorithm, key_id, issuer, times["exp"], claims)
+
+
+def _header(header: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The algorithm and the key id."""
+    algorithm, key_id, type = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
+    if algorithm not in ALGORITHMS:
+        raise AuthenticationError("wrong algorithm: a signed token is needed")
+    if "crit" in header or "b64" in header:
+        raise AuthenticationError("the token has critical extensions (crit), of which none is supported")
+    if not (key_id is None or (isinstance(key_id, str) and len(key_id) <= MAX_KEY_ID)):
+        raise AuthenticationError("kid in the header of the token is no short text")
+    if not (isinstance(type, str) and type.lower() in _TYPES):
+        raise AuthenticationError("wrong type: typ in the header of the token is not that of an access token")
+    return algorithm, key_id
+
+
+def _time(claims: Mapping[str, Any], name: str) -> float:
+    """A time (RFC 7519, 2: a number of seconds). PyJWT would accept text, and fail on infinity."""
+    value = claims[name]
+    if isinstance(value, int | Decimal) and not isinstance(value, bool) and -_MAX_TIME <= value <= _MAX_TIME:
+        return float(value)
+    raise AuthenticationError(f"the claim {name} is not a number of seconds")
+
+
+def _object(part: str, name: str) -> dict[str, Any]:
+    """The JSON object of one part."""
+    try:
+        text = urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode()
+        value = json.loads(text, object_pairs_hook=_distinct, parse_float=_decimal, parse_constant=_no_number)
+        if "\\ud" in text.lower():  # half of a surrogate pair cannot be encoded later
+            json.dumps(value, ensure_ascii=False, default=str).encode()
+    except (ValueError, RecursionError) as wrong:
+        reason = str(wrong) if isinstance(wrong, _FormError) else "no JSON in base64url"
+        raise AuthenticationError(f"the {name} of the token cannot be read: {reason}") from wrong
+    if not isinstance(value, dict):
+        raise AuthenticationError(f"the {name} of the token cannot be read: no JSON object")
+    if deeper_than(value, _MAX_DEPTH):
+        raise AuthenticationError(f"the {name} of the token cannot be read: nested more than {_MAX_DEPTH} levels deep")
+    return value
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _FormError("a name occurs twice")
+    return value
+
+
+def _decimal(text: str) -> Decimal:
+    number = Decimal(text)
+    if not math.isfinite(float(number)):
+        raise _FormError("a number is too large")
+    return number
+
+
+def _no_number(text: str) -> NoReturn:
+    raise _FormError("NaN and infinity are no JSON numbers")

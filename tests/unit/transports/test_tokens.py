@@ -1,0 +1,204 @@
+"""Tokens over every transport: how they come, who is let in, what a refused client gets, and what happens at their end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+
+from engine.identity.principal import Principal
+from server.auth.authenticator import AddressAuthenticator, TokenAuthenticator
+from server.auth.identity import HandshakeRequest
+from server.auth.tokens import TokenVerifier
+from server.protocol.close_codes import CloseCode
+from tests.support.clients.transports import TRANSPORTS, SocketClient, transport_client
+from tests.support.fakes.server import FakeServer, fake_server
+from tests.support.servers.processes import PATIENCE
+from tests.support.values.tokens import SECRET, claims, forged, issuer, pem, private_key, token
+
+WAYS = ("address", "header")
+
+
+def gate(*, allow_anonymous: bool = True, leeway: float = 0, trusted: bool = False) -> TokenAuthenticator:
+    """Two issuers, one of which signs with RSA."""
+    other = issuer(issuer="https://rsa.example", public_key=pem("RS256"))
+    without = AddressAuthenticator(trust_user_parameter=trusted)
+    return TokenAuthenticator(TokenVerifier([issuer(), other], leeway), without, allow_anonymous=allow_anonymous)
+
+
+def sent(way: str, text: str | None) -> tuple[dict[str, str], dict[str, str]]:
+    """The parameters and the headers that carry a token."""
+    if text is None:
+        return {}, {}
+    return ({"token": text}, {}) if way == "address" else ({}, {"Authorization": f"Bearer {text}"})
+
+
+async def answer_of(door: FakeServer, transport: str, text: str | None, way: str = "header") -> dict[str, Any]:
+    """The greeting, or the error with the close code or HTTP status as ``status``."""
+    parameters, headers = sent(way, text)
+    if transport in ("websocket", "msgpack"):
+        parameters |= {"format": "msgpack"} if transport == "msgpack" else {}
+        address = f"{door.url.replace('http', 'ws')}/realtime?{httpx.QueryParams(parameters)}"
+        async with connect(address, additional_headers=headers) as socket:
+            client = SocketClient(socket, packed=transport == "msgpack")
+            first = await client.next()
+            return first if first["type"] == "connected" else first | {"status": (await client.next())["code"]}
+    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=PATIENCE, headers=headers) as http:
+        if transport == "poll":
+            answer = await http.post("/poll", json={}, params=parameters)
+            if answer.status_code == 200:
+                greeting: dict[str, Any] = answer.json()["messages"][0]
+                await http.request("DELETE", "/session", json={"session": greeting["session"]})
+                return greeting
+        else:
+            answer = await http.send(http.build_request("GET", "/sse", params=parameters), stream=True)
+            if answer.status_code == 200:
+                lines = answer.aiter_lines()
+                data = [line async for line in _until_data(lines)][-1]
+                await answer.aclose()
+                return dict(json.loads(data.removeprefix("data: ")))
+            await answer.aread()
+    problem = answer.json()
+    assert answer.headers["www-authenticate"] == 'Bearer realm="realtime"' or answer.status_code != 401
+    return {"type": "error", "code": problem["code"], "message": problem["detail"], "status": answer.status_code}
+
+
+async def _until_data(lines: Any) -> Any:
+    async for line in lines:
+        yield line
+        if line.startswith("data: "):
+            return
+
+
+def credentials() -> dict[str, tuple[str | None, str | None]]:
+    """Each credential, and the reason for which it is refused; None: it is accepted."""
+    now = int(time.time())
+    rsa: dict[str, Any] = {"iss": "https://rsa.example"}
+    return {
+        "anonymous": (None, None),
+        "user": (token(), None),
+        "user of the other issuer": (token("RS256", **rsa), None),
+        "expired": (token(exp=now - 60), "token expired"),
+        "not yet valid": (token(nbf=now + 3600), "token not valid yet"),
+        "wrong issuer": (token(iss="https://evil.example"), "wrong issuer"),
+        "wrong audience": (token(aud="billing"), "wrong audience"),
+        "alg none": (forged('{"alg":"none"}', json.dumps(claims()), b""), "wrong algorithm: a signed token is needed"),
+        "HS256 with the RSA public key": (
+            token("HS256", "x" * 40, **rsa),
+            "wrong algorithm: the issuer's tokens are signed with another",
+        ),
+        "the other issuer's key": (token("RS256", private_key("RS256", 1), **rsa), "wrong signature"),
+        "the other issuer's name": (token("HS256", SECRET, iss="https://rsa.example"), "wrong algorithm: the issuer's"),
+        "no token": ("nonsense", "not a JSON web token: three parts of base64url with dots between them"),
+        "empty": ("", "not a JSON web token: three parts of base64url with dots between them"),
+        "huge": ("a" * 8_500, "the token is longer than 8192 characters"),
+    }
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("way", WAYS)
+async def test_each_credential_is_judged_alike_on_every_transport(transport: str, way: str) -> None:
+    async with fake_server(authenticator=gate()) as door, asyncio.timeout(PATIENCE):
+        for name, (text, reason) in credentials().items():
+            if (name, way) in (("huge", "address"), ("empty", "header")):
+                continue  # the address of a WebSocket has at most 8,192 bytes; httpx sends no header that ends in a space
+            answer = await answer_of(door, transport, text, way)
+            if reason is None:
+                assert answer["type"] == "connected", name
+            else:
+                status = CloseCode.AUTHENTICATION_FAILED if transport in ("websocket", "msgpack") else 401
+                assert (answer["type"], answer["code"], answer["status"]) == ("error", "RT_002", status), name
+                assert answer["message"].startswith(reason), name
+        await door.left_alone()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_the_user_is_the_one_that_the_token_names(transport: str) -> None:
+    async with (
+        fake_server(authenticator=gate(trusted=True)) as door,
+        transport_client(door.url, transport, token=token(sub="ada"), user="eve") as ada,
+    ):
+        await ada.join("chat:1")
+        assert [one.member.user_id for one in door.rooms.of("chat:1")] == ["ada"], (
+            "a token counts more than the address"
+        )
+        assert (await ada.join("private:user-ada"))["type"] == "subscribed"
+        refused = await ada.join("private:user-eve")
+        assert (refused["type"], refused["code"]) == ("error", "RT_003")
+        await ada.leave()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_an_anonymous_user_has_no_private_channel(transport: str) -> None:
+    async with (
+        fake_server(authenticator=gate()) as door,
+        transport_client(door.url, transport, client="s" * 24) as nameless,
+    ):
+        await nameless.join("chat:1")
+        [one] = door.rooms.of("chat:1")
+        assert one.member.user_id is not None
+        refused = await nameless.join(f"private:user-{one.member.user_id}")
+        assert (refused["type"], refused["code"]) == ("error", "RT_003")
+        await nameless.leave()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_server_that_wants_a_token_says_so(transport: str) -> None:
+    async with fake_server(authenticator=gate(allow_anonymous=False)) as door, asyncio.timeout(PATIENCE):
+        refused = await answer_of(door, transport, None)
+        assert (refused["code"], refused["message"]) == (
+            "RT_002",
+            "a token is needed: this server accepts no anonymous clients (allow_anonymous)",
+        )
+        assert (await answer_of(door, transport, token()))["type"] == "connected"
+        await door.left_alone()
+
+
+class Brief(AddressAuthenticator):
+    """Everyone is ada, whose proof of identity ends after ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def identify(self, handshake: HandshakeRequest) -> Principal | None:
+        return Principal("ada", expires_at=time.time() + self.seconds)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("seconds", [-1.0, 0.05])
+async def test_a_connection_ends_with_its_token(transport: str, seconds: float) -> None:
+    async with fake_server(authenticator=Brief(seconds)) as door, asyncio.timeout(PATIENCE):
+        async with transport_client(door.url, transport) as ada:
+            error = await ada.hear("error")
+            assert (error["code"], error["message"]) == ("RT_002", "token expired")
+            closed = await ada.hear("close")
+            assert (closed["code"], closed["reason"]) == (CloseCode.AUTHENTICATION_FAILED, "token expired")
+        await door.left_alone()
+
+
+async def test_more_than_one_token_is_refused() -> None:
+    async with fake_server(authenticator=gate()) as door, httpx.AsyncClient(base_url=f"{door.url}/realtime") as http:
+        both = await http.post(
+            "/poll", json={}, params={"token": token()}, headers={"Authorization": f"Bearer {token()}"}
+        )
+        assert (both.status_code, both.json()["detail"]) == (
+            400,
+            "token: one is accepted, in the header Authorization or in the address",
+        )
+
+
+async def test_the_header_of_a_proxy_in_front_is_no_token() -> None:
+    async with (
+        fake_server(authenticator=gate()) as door,
+        httpx.AsyncClient(base_url=f"{door.url}/realtime", headers={"Authorization": "Basic dTpw"}) as http,
+    ):
+        answer = await http.post("/poll", json={})
+        assert answer.status_code == 200
+        await http.request("DELETE", "/session", json={"session": answer.json()["session"]})
+        await door.left_alone()
