@@ -115,8 +115,8 @@ with wanted (relation, name, fires) as (
   from (values ('collections', 'collections_changed', 'A'), ('presence', 'presence_removed', 'A'), ('nodes', 'node_removed', 'A'),
                ('channels', 'check_channel', 'O'), ('channel_defaults', 'check_default', 'O'), ('messages', 'check_size', 'O'), ('messages', 'zzz_own_xid', 'O'),
                ('routes', 'check_route', 'O'),
-               ('settings', 'leave_out', 'R'), ('epochs', 'leave_out', 'R'), ('commits', 'leave_out', 'R'), ('expired', 'leave_out', 'R'),
-               ('dropped_days', 'leave_out', 'R'), ('slots', 'leave_out', 'R'), ('nodes', 'leave_out', 'R'), ('connections', 'leave_out', 'R'), ('presence', 'leave_out', 'R'),
+               ('settings', 'skip_replicated', 'R'), ('epochs', 'skip_replicated', 'R'), ('commits', 'skip_replicated', 'R'), ('expired', 'skip_replicated', 'R'),
+               ('dropped_days', 'skip_replicated', 'R'), ('slots', 'skip_replicated', 'R'), ('nodes', 'skip_replicated', 'R'), ('connections', 'skip_replicated', 'R'), ('presence', 'skip_replicated', 'R'),
                ('messages', 'take_local_xid', 'R'), ('message_ids', 'take_local_xid', 'R')) w (relation, name, fires)
   union all
   select p.relid, 'realtime_truncate', 'A'

@@ -22,11 +22,11 @@ select realtime.keep_trigger('realtime.routes', 'check_route', 'O',
   'CREATE TRIGGER check_route BEFORE INSERT OR UPDATE ON realtime.routes FOR EACH ROW EXECUTE FUNCTION realtime.check_route()');
 
 -- What another cluster records of itself is not for this one (sql/schema/3_history/40_replicated_rows.sql). Rows of nodes and connections that go there go here, too.
-select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'leave_out', 'R', format(
-  'CREATE TRIGGER leave_out BEFORE INSERT OR DELETE OR UPDATE ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.leave_out()', t.name))
+select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'skip_replicated', 'R', format(
+  'CREATE TRIGGER skip_replicated BEFORE INSERT OR DELETE OR UPDATE ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.skip_replicated()', t.name))
 from unnest('{settings,epochs,commits,expired,dropped_days,slots}'::text[]) t (name);
-select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'leave_out', 'R', format(
-  'CREATE TRIGGER leave_out BEFORE INSERT OR UPDATE ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.leave_out()', t.name))
+select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'skip_replicated', 'R', format(
+  'CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.skip_replicated()', t.name))
 from unnest('{nodes,connections,presence}'::text[]) t (name);
 select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'take_local_xid', 'R', format(
   'CREATE TRIGGER take_local_xid BEFORE INSERT ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.take_local_xid()', t.name))

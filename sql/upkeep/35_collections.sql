@@ -1,4 +1,4 @@
--- What is exposed is published, readable for clients' SQL, and its partitions announce TRUNCATE, whatever happened to that meanwhile.
+-- Exposed tables are published and readable for clients' SQL, and their partitions announce TRUNCATE: restored where that was undone.
 
 do $$
 declare

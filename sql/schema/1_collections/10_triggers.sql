@@ -13,7 +13,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   )
   select m.oid::regclass from members m where not exists (select from pg_partitioned_table p where p.partrelid = m.oid)
 $$;
-comment on function realtime.leaves(regclass) is 'The partitions of a table that hold rows; of a table that is not partitioned, itself. Waits for no lock';
+comment on function realtime.leaves(regclass) is 'The partitions of a table that hold rows; for a table that is not partitioned, the table itself. Waits for no lock';
 
 create or replace function realtime.keep_trigger(relation regclass, name name, fires "char", definition text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -38,4 +38,4 @@ end
 $$;
 comment on function realtime.keep_trigger(regclass, name, "char", text) is
   'Makes a trigger, or enables it again, unless it is as pg_get_triggerdef() would write it and fires as wanted '
-  '(O: ordinary, A: always, R: only in an apply worker, as in pg_trigger.tgenabled). False, and no lock: it was so';
+  '(O: ordinary, A: always, R: only in an apply worker, as in pg_trigger.tgenabled). Returns false, and takes no lock, where nothing differs';

@@ -10,6 +10,7 @@ begin
   return null;
 end
 $$;
+comment on function realtime.partition_truncated() is 'Trigger function: announces TRUNCATE of a partition to the servers, as a realtime.ddl message';
 
 create or replace function realtime.unwatched_partitions(root regclass) returns setof regclass
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -51,4 +52,4 @@ exception when insufficient_privilege then
 end
 $$;
 comment on function realtime.try_to_watch_partitions(regclass) is
-  'As realtime.watch_partitions(), for what must go on although the owner of a partition has not given the right: a warning, and false';
+  'As realtime.watch_partitions(). Where the owner of a partition has not granted the right, it warns and returns false instead of raising an error';

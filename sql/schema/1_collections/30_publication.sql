@@ -1,4 +1,4 @@
--- Which tables are in the publication, and how one comes into it.
+-- Membership of tables in the publication bunbase_realtime, and the statement that adds one.
 
 create or replace function realtime.is_listed(relation regclass) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -8,7 +8,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   )
 $$;
 comment on function realtime.is_listed(regclass) is
-  'Whether the publication bunbase_realtime names a table, which then can be taken out of it; see realtime.is_published()';
+  'Whether the publication bunbase_realtime names a table, which then can be removed from it; see realtime.is_published()';
 
 create or replace function realtime.is_published(relation regclass) returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -54,4 +54,4 @@ begin
   return true;
 end
 $$;
-comment on function realtime.publish_table(regclass) is 'Adds a table to the publication, with its writers locked out; false, and no lock: it is there already';
+comment on function realtime.publish_table(regclass) is 'Adds a table to the publication while no transaction writes to it. Returns false, and takes no lock, if it is there already';

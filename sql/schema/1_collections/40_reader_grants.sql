@@ -47,7 +47,7 @@ begin
 end
 $$;
 comment on function realtime.grant_reader(regclass, name[]) is
-  'Gives realtime_reader, as which clients'' SQL runs, the exposed columns of a table and no others; false: it had them';
+  'Grants realtime_reader, the role that runs clients'' SQL, the exposed columns of a table and no others. Returns false if it has exactly these';
 
 create or replace function realtime.grant_type_schemas(relation regclass) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -71,7 +71,7 @@ begin
 end
 $$;
 comment on function realtime.grant_type_schemas(regclass) is
-  'Lets realtime_reader, as which clients'' queries are read, use the schemas of a table''s column types; warns where the caller may not grant that';
+  'Grants realtime_reader, the role that runs clients'' SQL, the schemas of a table''s column types. Warns where the caller may not grant that';
 
 create or replace function realtime.restore_reader(collection text) returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -84,8 +84,8 @@ begin
   if realtime.reader_privileges_complete(exposed.relation, exposed.columns) then
     return null;
   end if;
-  -- A grant belongs to the column, whatever it is called by now; the names in realtime.collections fall behind where there are no event
-  -- triggers. To grant by name then could show a column that was hidden. So names count only where no grant is left: after a restore.
+  -- A grant belongs to the column, whatever its name is; the names in realtime.collections fall behind where there are no event
+  -- triggers. A grant by name could then show a hidden column. So names count only where no grant is left: after a restore.
   select array_agg(a.attname order by a.attnum) into granted
   from pg_attribute a, aclexplode(a.attacl) x
   where a.attrelid = exposed.relation and a.attnum > 0 and not a.attisdropped and x.privilege_type = 'SELECT'
@@ -101,4 +101,4 @@ begin
 end
 $$;
 comment on function realtime.restore_reader(text) is
-  'Makes the privileges of realtime_reader and the columns in realtime.collections agree again; what it did, null if they did';
+  'Makes the privileges of realtime_reader and the columns in realtime.collections agree again. Returns what it changed; null: nothing';

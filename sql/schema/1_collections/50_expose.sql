@@ -47,7 +47,7 @@ begin
   end if;
 end
 $$;
-comment on function realtime.refuse_table(regclass) is 'Raises the reason why a table cannot be exposed, if there is one';
+comment on function realtime.refuse_table(regclass) is 'Raises an error with the reason if a table cannot be exposed';
 
 create or replace function realtime.refuse_collection_name(collection text, relation regclass) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -63,7 +63,7 @@ begin
   end if;
 end
 $$;
-comment on function realtime.refuse_collection_name(text, regclass) is 'Raises invalid_name, with the call to make, for what cannot be the name of a collection';
+comment on function realtime.refuse_collection_name(text, regclass) is 'Raises invalid_name, with a call that works, if a text cannot be the name of a collection';
 
 create or replace function realtime.set_identity(member regclass, identity text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -85,7 +85,7 @@ begin
 end
 $$;
 comment on function realtime.set_identity(regclass, text) is
-  'Sets the replica identity of a table or partition if it is another one (null: leaves it), and raises if updates and deletes cannot be followed';
+  'Sets the replica identity of a table or partition if it differs (null: keeps it). Raises object_not_in_prerequisite_state if updates and deletes cannot be followed';
 
 create or replace function realtime.expose_table(
   relation regclass, name text, columns name[], camel_case boolean, replica_identity text

@@ -12,13 +12,14 @@ begin
   return null;
 end
 $$;
+comment on function realtime.collections_changed() is 'Trigger function: announces to the servers that a table was exposed, exposed in another way, or closed';
 
 create or replace function realtime.is_routine(object_type text, schema_name text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select coalesce(object_type in ('function', 'aggregate') and schema_name is distinct from 'realtime', false)
 $$;
 comment on function realtime.is_routine(text, text) is
-  'Whether DDL on such an object can change what a query that is re-read calls, so that those are checked again; incremental ones call nothing';
+  'Whether DDL on such an object can change a function that a re-read query calls. Incremental queries call none';
 
 create or replace function realtime.concerned_relations(changed oid[]) returns bigint[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -41,7 +42,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   ) found
   where found.oid is not null
 $$;
-comment on function realtime.concerned_relations(oid[]) is 'Which relations a realtime.ddl message about these names; null: none';
+comment on function realtime.concerned_relations(oid[]) is 'The relations that a realtime.ddl message about changes of these lists; null: none';
 
 create or replace function realtime.follow_columns(changed oid[]) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
@@ -60,7 +61,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
     and not (k.columns @> granted.names and k.columns <@ granted.names)
 $$;
 comment on function realtime.follow_columns(oid[]) is
-  'Writes the names of exposed columns again after a rename or a drop: as realtime_reader may select them';
+  'Updates the names of exposed columns in realtime.collections after a rename or a drop, from the grants of realtime_reader';
 
 create or replace function realtime.changed_privileges() returns oid[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -94,13 +95,13 @@ begin
   if not exists (select from realtime.collections) then
     return;
   end if;
-  -- What is reported as what: a composite type's attributes as 'composite type' and 'composite type column' of pg_class; all else about types,
-  -- CREATE DOMAIN and the labels of enums as 'type' of pg_type; GRANT with nothing but a word in capitals.
+  -- How PostgreSQL reports them: attributes of a composite type as 'composite type' and 'composite type column' of pg_class; other changes of
+  -- types, CREATE DOMAIN and labels of enums as 'type' of pg_type; GRANT with nothing but a word in capitals.
   if tg_event = 'sql_drop' then
     select array_agg(distinct o.objid) filter (where o.classid = 'pg_class'::regclass)
            || array_agg(distinct to_regclass(format('%I.%I', o.address_names[1], o.address_names[2]))::oid)
               filter (where o.object_type = 'publication relation' and o.address_args = '{bunbase_realtime}')
-           -- a relation that is gone may have stood before an exposed table of its name in the search path
+           -- a dropped relation may have come before an exposed table of its name in the search path
            || array_agg(distinct (select k.relation::oid from realtime.collections k join pg_class e on e.oid = k.relation
                                   where e.relname = o.object_name limit 1))
               filter (where o.object_type in ('table', 'view', 'materialized view', 'foreign table'))
@@ -155,3 +156,6 @@ exception when others then
   raise warning 'realtime: % was not announced to live queries: %', tg_tag, sqlerrm;
 end
 $$;
+comment on function realtime.note_ddl() is
+  'Event trigger function: announces DDL on exposed tables, their types and the publication to the servers, as a realtime.ddl message. An error is a '
+  'warning: the statement goes on, and servers find the change by comparing definitions';

@@ -1,4 +1,4 @@
--- Channels and rooms: what holds for a channel by its name, and how a room is made, changed and closed.
+-- Channels and rooms: the settings of a channel by its name; rooms are created, changed and closed.
 --
 -- Errors that clients know carry their code as SQLSTATE: RT003 not allowed, RT004 no such channel, RT005 too large, RT007 not valid,
 -- RT008 full, RT009 presence refused.
@@ -41,7 +41,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     when name is null or length(name) not between 1 and 255 then 'a channel has a name of 1 to 255 characters'
     when name ~ '[\x01-\x1f\x7f]' then quote_literal(name) || ' is no name for a channel: it has control characters'
     when starts_with(name, 'db:') then quote_literal(name) || ' is no name for a channel: names that begin with db: are live queries'
-    when name = '*' then quote_literal(name) || ' is no name for a channel: it stands for everybody'
+    when name = '*' then quote_literal(name) || ' is no name for a channel: it stands for all channels'
   end
 $$;
 comment on function realtime.name_problem(text) is 'Why a text cannot be the name of a channel; null: it can';
@@ -53,7 +53,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
   select case
     when history is null then 'history must be true or false'
     when ttl <= interval '0' then 'ttl must be longer than nothing, or null for no limit'
-    -- A time that far from now is not a timestamp any more, and every reckoning with it would fail.
+    -- A time so far from now is outside the range of timestamptz: every sum with it would fail.
     when ttl > interval '1000 years' then 'ttl must be at most 1000 years, or null for no limit'
     when max_messages < 1 then 'max_messages must be at least 1, or null for no limit'
     when coalesce(presence_timeout < interval '0', true) then 'presence_timeout must be 0 or longer'
@@ -63,7 +63,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
   end
 $$;
 comment on function realtime.settings_problem(boolean, interval, integer, interval, interval) is
-  'What is wrong with what rows of realtime.channels and realtime.channel_defaults have in common; null: nothing';
+  'The problem with settings that rows of realtime.channels and realtime.channel_defaults share; null: none';
 
 create or replace function realtime.check_channel() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -85,7 +85,7 @@ begin
   return new;
 end
 $$;
-comment on function realtime.check_channel() is 'Trigger function: a room that makes no sense is refused with RT007, before a constraint does in its own words';
+comment on function realtime.check_channel() is 'Trigger function: rejects an invalid room with RT007 and the reason, before a constraint rejects it without';
 
 create or replace function realtime.check_default() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -102,7 +102,7 @@ begin
   return new;
 end
 $$;
-comment on function realtime.check_default() is 'The same for realtime.channel_defaults';
+comment on function realtime.check_default() is 'Trigger function: rejects an invalid row of realtime.channel_defaults with RT007 and the reason';
 
 create or replace function realtime.create_channel(
   name text,

@@ -41,7 +41,7 @@ declare
 begin
   perform realtime.check_message(event, audience);
   if wrong_name is not null then
-    raise exception '%', wrong_name using errcode = 'RT007', hint = 'To reach everybody: realtime.broadcast_all().';
+    raise exception '%', wrong_name using errcode = 'RT007', hint = 'To reach every client: realtime.broadcast_all().';
   elsif priority is null or priority not between -32768 and 32767 then
     raise exception 'a priority is between -32768 and 32767, not %', priority using errcode = 'RT007';
   elsif length(id) not between 1 and 255 then

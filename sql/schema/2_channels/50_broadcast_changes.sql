@@ -4,7 +4,7 @@
 --     for each row execute function realtime.broadcast_changes('orders:{customer_id}');
 --
 -- Roles that write to the table need no privilege here, so it runs as its owner. It takes no lock that another
--- transaction could wait for, and it never makes the write fail because of a channel: what cannot be sent is not sent.
+-- transaction could wait for, and it never makes the write fail because of a channel: a message that cannot be sent is dropped.
 
 create or replace function realtime.value_as_json(value text, type oid) returns jsonb
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -49,7 +49,7 @@ begin
 end
 $$;
 comment on function realtime.value_as_json(text, oid) is
-  'A value of a type as to_jsonb() would show it, from its text, without the casts to json that the owners of types can have made';
+  'A value, given as text, in the form of to_jsonb(), without the casts to json that owners of types can have created';
 
 create or replace function realtime.elements_as_json(elements jsonb, element oid) returns jsonb
 language sql set search_path = pg_catalog, pg_temp as $$
@@ -91,8 +91,8 @@ declare
   relation oid := (select t.typrelid from pg_type t where t.oid = pg_typeof(source)::oid);
 begin
   -- to_jsonb() calls casts to json, and the owner of a type may make one for it: its function would run with the rights of the trigger's
-  -- owner. So it is called only where all types are built in. The write holds the table's lock, so a look at the columns stays true; but it
-  -- must be a look of now (VOLATILE), which a transaction of one snapshot cannot take.
+  -- owner. So it is called only where all types are built in. The write holds the table's lock, so the columns that are read here do not
+  -- change; but they must be read with a present snapshot (VOLATILE), which a transaction with one snapshot does not have.
   if current_setting('transaction_isolation') = 'read committed' and not exists (
     select from pg_attribute a join pg_type y on y.oid = a.atttypid
     where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
@@ -103,7 +103,7 @@ begin
   return realtime.row_text_as_json(format('%s', source), relation);
 end
 $$;
-comment on function realtime.row_as_json(record) is 'A table''s row as JSON, without calling functions that its owner could have made';
+comment on function realtime.row_as_json(record) is 'A table''s row as JSON, without calling functions that its owner could have created';
 
 create or replace function realtime.fill_in(pattern text, record jsonb) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$

@@ -1,4 +1,4 @@
--- The end of connections, and functions that end them. Presence hangs on connections, connections on nodes: when a node's row goes, so do its members.
+-- The end of connections, and functions that end them. Presence rows refer to connections, connections to nodes: deleting a node's row deletes its members.
 
 create or replace function realtime.presence_removed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -9,11 +9,12 @@ begin
   return null;
 end
 $$;
+comment on function realtime.presence_removed() is 'Trigger function: writes to realtime.last_seen when the removed members were last in their channels';
 
 create or replace function realtime.node_removed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  -- Before the rows are deleted: if the node lives after all, its clients are to reconnect, unlike one whose connection was deleted on purpose.
+  -- Before the rows are deleted: if the node still runs, its clients reconnect, unlike a client whose connection was deleted on purpose.
   perform realtime.emit('realtime.command', jsonb_build_object('command', 'node_removed', 'node', old.id));
   -- All at once, so that realtime.last_seen is written in one order: the cascade would go connection by connection, and two nodes
   -- removed at the same moment could wait for each other.
@@ -21,6 +22,7 @@ begin
   return old;
 end
 $$;
+comment on function realtime.node_removed() is 'Trigger function: announces that a node is removed, and deletes the presence of its connections in one order';
 
 create or replace function realtime.kick(channel text, user_id text, reason text default null) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

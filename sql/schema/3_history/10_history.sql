@@ -1,8 +1,8 @@
--- Reading back, in commit order: realtime.commits knows where each transaction committed, messages know their place in it.
+-- The history of a channel in commit order: realtime.commits has the position of each transaction, messages their place in it.
 --
 -- The reads go from the end (or the beginning) of one index of realtime.commits to the messages of each transaction, so their cost is that of
 -- what they return. The subquery with an order of its own is what makes that the only way to run them.
--- The planner does not know how little that is, and over many partitions would have the plan compiled, which takes seconds: so no jit.
+-- The planner overestimates that, and over many partitions would compile the plan, which takes seconds: so jit is off.
 
 create or replace function realtime.history(channel text, before text default null, "limit" integer default 50)
 returns table (
@@ -57,4 +57,4 @@ create or replace function realtime.position_seq("position" text) returns bigint
 language sql immutable strict set search_path = pg_catalog, pg_temp as $$
   select coalesce(nullif(split_part("position", '/', 3), '')::bigint, 9223372036854775807)
 $$;
-comment on function realtime.position_seq(text) is 'The place in the transaction in 0/16B3790/42; behind all of it in 0/16B3790';
+comment on function realtime.position_seq(text) is 'The place in the transaction in 0/16B3790/42; for 0/16B3790 the end of the transaction';

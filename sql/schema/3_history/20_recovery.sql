@@ -45,8 +45,8 @@ end
 $$;
 comment on function realtime.adopt_cluster() is
   'Servers call this when they start and after a gap in the stream. After a restore into another cluster positions and transaction ids of the old '
-  'one mean nothing: messages are kept in the order in which they were written, and every client starts anew. After a restore to an earlier '
-  'moment, or the promotion of a standby, positions that were not written down in realtime.commits before are given up. True: so it was';
+  'one mean nothing: messages are kept in the order in which they were written, and every client starts over. After a restore to an earlier '
+  'moment, or the promotion of a standby, positions that realtime.commits did not have before are given up. Returns true if it found such a case';
 
 create or replace function realtime.epoch() returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

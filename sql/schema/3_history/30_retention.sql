@@ -79,7 +79,7 @@ exception when lock_not_available then
 end
 $$;
 comment on function realtime.drop_partition(regclass, timestamptz, timestamptz) is
-  'Drop one day. Gives up after 10 ms of waiting for transactions that published; then nothing has happened, and no lock is left';
+  'Drop one day. Gives up after 10 ms of waiting for transactions that published; then nothing has changed, and no lock is held. Returns whether it was dropped';
 
 create or replace function realtime.drop_partitions() returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp set jit = off as $$
@@ -104,7 +104,7 @@ end
 $$;
 comment on function realtime.drop_partitions() is
   'Drop the oldest day of realtime.messages in which every message is older than the ttl of its channel. Gives up after 10 ms of waiting for '
-  'transactions that published; to be called again. Returns how many were dropped: 1 if there may be more';
+  'transactions that published: call it again. Returns how many were dropped; 1: there may be more';
 
 create or replace function realtime.note_expired(channel text, "position" pg_lsn, seq bigint) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
@@ -209,7 +209,7 @@ begin
       end if;
     end loop;
   end loop;
-  -- Where the ttl is so short that days are no measure, and where nothing is kept.
+  -- Channels with a ttl under a day, and channels without history.
   for due in
     select r.name, case when r.history then now() - r.ttl else now() end as before
     from realtime.channel_rules(array(

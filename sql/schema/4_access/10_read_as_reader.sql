@@ -59,7 +59,7 @@ begin
     cross join lateral pg_catalog.pg_get_object_address('table column', read_as_reader.name operator(pg_catalog.||) c.name, '{}') a
     where a.objid operator(pg_catalog.<>) relation or a.objsubid operator(pg_catalog.<>) c.attnum
   ) then
-    raise exception 'the names of a query mean other columns by now' using errcode = 'RT011';
+    raise exception 'the names of a query mean other columns now' using errcode = 'RT011';
   end if;
   return query execute case when explained then 'explain (costs off) ' else '' end operator(pg_catalog.||)
     'execute realtime_read' operator(pg_catalog.||) coalesce((

@@ -3,7 +3,7 @@
 create or replace function realtime.privileges_for(purpose text)
 returns table (kind text, object text, columns text, privilege text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  -- publish: what an application needs that uses channels by SQL. Only the owner sees realtime.settings, writes to realtime.presence
+  -- publish: for an application that uses channels by SQL. Only the owner sees realtime.settings, writes to realtime.presence
   -- and emits messages. Not seq, inserted_at and xid of realtime.messages: order and expiry depend on them.
   select w.* from (values
     ('schema', 'realtime', null, 'USAGE'),

@@ -115,3 +115,15 @@ def test_a_migrate_replaces_what_nodes_call_in_place(database: str) -> None:
         sql.execute("update realtime.migrations set checksum = 'older' where name = 'sql/schema'")
         assert migrate(database) == [f"applied sql/schema version {schema_version()}"]
         assert sql.execute(functions, [names]).fetchall() == before
+
+
+def test_every_function_and_view_of_the_schema_says_what_it_is_for(database: str) -> None:
+    """By COMMENT ON, which ``\\df+`` and ``\\d+`` of psql show."""
+    silent = """
+        select p.oid::regprocedure::text from pg_proc p
+        where p.pronamespace = 'realtime'::regnamespace and obj_description(p.oid, 'pg_proc') is null
+        union all
+        select c.oid::regclass::text from pg_class c
+        where c.relnamespace = 'realtime'::regnamespace and c.relkind = 'v' and obj_description(c.oid, 'pg_class') is null"""
+    with psycopg.connect(database) as sql:
+        assert sql.execute(silent).fetchall() == []
