@@ -132,7 +132,7 @@ class ChannelFrames:
             self._frames.clear()
             self._size = 0
         self._frames[key] = frames
-        self._size += sum([frame.size for frame in frames])
+        self._size += sum([len(frame.data) for frame in frames])
         return frames
 
 

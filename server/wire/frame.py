@@ -28,8 +28,6 @@ class Frame(msgspec.Struct, eq=False, gc=False):
         committed_at: when they were committed, in microseconds since 1970; None: they are no commit's effect.
         count: how many messages ``data`` holds.
         opened: the channel whose opening this announces.
-
-    ``size``: of the data, in bytes.
     """
 
     data: bytes
@@ -39,7 +37,3 @@ class Frame(msgspec.Struct, eq=False, gc=False):
     committed_at: int | None = None
     count: int = 1
     opened: Opened | None = None
-    size: int = 0
-
-    def __post_init__(self) -> None:
-        self.size = len(self.data)

@@ -44,7 +44,7 @@ class SendQueue:
             else:
                 self._lowest = priority
         self._frames.append(frame)
-        self.size += frame.size
+        self.size += len(frame.data)
 
     def take(self, most: int, *, at_least: int = 1) -> list[Frame]:
         """The next frames: not more than ``most`` bytes, but ``at_least`` this many frames if there are any."""
@@ -55,10 +55,10 @@ class SendQueue:
             self.clear()
             return taken
         taken, total = [], 0
-        while self._frames and (len(taken) < at_least or total + self._frames[0].size <= most):
+        while self._frames and (len(taken) < at_least or total + len(self._frames[0].data) <= most):
             frame = self._frames.popleft()
             taken.append(frame)
-            total += frame.size
+            total += len(frame.data)
         self.size -= total
         return taken
 

@@ -73,7 +73,7 @@ class Bench:
 
     def _subscriber(self, head: bytes) -> Callable[[Subscription, WindowEvent], None]:
         def deliver(_: Subscription, event: WindowEvent) -> None:
-            self.bytes += self.frames.frame(head, event).size
+            self.bytes += len(self.frames.frame(head, event).data)
             self.sent += 1
 
         return deliver

@@ -92,7 +92,7 @@ class PollConnection(HttpConnection):
         """The unacknowledged messages, then the next ones, as far as there is room."""
         frames = self.queue.take(_MAX_BYTES - self._unconfirmed, at_least=0 if self._given else 1)
         self._given.extend([frame.data for frame in frames])
-        self._unconfirmed += sum([frame.size for frame in frames])
+        self._unconfirmed += sum([len(frame.data) for frame in frames])
         self._wrote(frames, self._unconfirmed)
         self._sent = self._acknowledged + len(self._given)
         return self._sent, list(self._given)

@@ -86,7 +86,7 @@ class SseConnection(HttpConnection):
         """See the base."""
         if self.state is State.OPEN:
             if frame.channel is not None:
-                self._counted += frame.size
+                self._counted += len(frame.data)
             elif frame.data.startswith(_SUBSCRIBED):
                 self._unmarked = True
         super().write(frame)
@@ -154,7 +154,7 @@ class SseConnection(HttpConnection):
         for block, key in zip(blocks, keys, strict=True):
             parts += (block.data, END if key is None else _mark_of(key, self._epoch))
             if block.channel is not None:
-                self._writing_counted += block.size
+                self._writing_counted += len(block.data)
             if block.key is not None:
                 numbered = key is not None
                 self._unmarked = self._unmarked or not numbered
