@@ -39,7 +39,7 @@ class PreviousRows(Sequence[Row]):
         touched: Mapping[Any, tuple[Key | None, Row | None]],
         now: Mapping[Any, Key],
     ) -> None:
-        self.size = len(keys) if limit is None else min(limit, len(keys))
+        self.size = len(keys) if limit is None or len(keys) < limit else limit
         """How many rows were shown."""
         self.last = keys[self.size - 1] if self.size else None
         """The key of the last of them."""

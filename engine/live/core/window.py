@@ -167,7 +167,9 @@ class Window:
             return []
         if before is None:
             return []
-        shown = len(self._keys) if self._limit is None else min(self._limit, len(self._keys))
+        shown, limit = len(self._keys), self._limit
+        if limit is not None and limit < shown:
+            shown = limit
         difference = Difference(
             self.plan, before, self._touched, self._keys, self._rows, self._by_identity, shown, self._narrow
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from engine.live.core.document_changes import ADDED, MODIFIED, REMOVED, DocChange
@@ -54,13 +53,7 @@ class Difference:
 
     def changes(self) -> list[DocChange]:
         """The changes in the order to apply them."""
-        self._classify()
-        few = len(self._removed) <= 1 and len(self._placed) <= 1
-        return self._pair() if few else self._sequence()
-
-    def _classify(self) -> None:
-        """Find what left the list, and what came or changed."""
-        keys, rows = self._keys, self._rows
+        keys, rows, removed, placed = self._keys, self._rows, self._removed, self._placed
         last_before = self._before.last
         last_after = keys[self._shown - 1] if self._shown else None
         old_shown = new_shown = 0
@@ -72,17 +65,18 @@ class Difference:
                 new_shown += 1
                 row = rows[bisect_left(keys, new_key)]
                 if not was or old_key is None or old_row is None:
-                    self._placed.append((new_key, None, row))
+                    placed.append((new_key, None, row))
                 elif self._other_document(old_row, row):
-                    self._removed.append((old_key, old_row))
-                    self._placed.append((new_key, None, row))
+                    removed.append((old_key, old_row))
+                    placed.append((new_key, None, row))
                 elif new_key != old_key or self._differs(old_row, row):
-                    self._placed.append((new_key, old_key, row))
+                    placed.append((new_key, old_key, row))
             elif was and old_key is not None and old_row is not None:
-                self._removed.append((old_key, old_row))
+                removed.append((old_key, old_row))
         crossing = (self._before.size - old_shown) - (self._shown - new_shown)
         if crossing:
             self._cross(crossing)
+        return self._pair() if len(removed) <= 1 and len(placed) <= 1 else self._sequence()
 
     def _cross(self, crossing: int) -> None:
         """Rows that nothing touched cross the limit when the number of touched rows above it changes; they are the last
@@ -91,11 +85,18 @@ class Difference:
         keys, rows, last_before = self._keys, self._rows, self._before.last
         new_keys = {self._now.get(identity) for identity in self._touched}
         end = self._shown if crossing < 0 or last_before is None else bisect_right(keys, last_before)
-        crossed = (index for index in range(end - 1, -1, -1) if keys[index] not in new_keys)
-        if crossing > 0:
-            self._removed.extend((keys[index], rows[index]) for index in islice(crossed, crossing))
-        else:
-            self._placed.extend((keys[index], None, rows[index]) for index in islice(crossed, -crossing))
+        index = end
+        while crossing:
+            index -= 1
+            key = keys[index]
+            if key in new_keys:
+                continue
+            if crossing > 0:
+                self._removed.append((key, rows[index]))
+                crossing -= 1
+            else:
+                self._placed.append((key, None, rows[index]))
+                crossing += 1
 
     def _pair(self) -> list[DocChange]:
         """The changes if one document leaves at most, and one comes, changes or moves: as :meth:`_sequence` has them."""
