@@ -88,7 +88,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--without-database", action="store_true", help="only the tests that need no PostgreSQL")
     parser.addoption("--oracle-minutes", type=float, default=0.0, help="minutes of random histories per decoder")
     parser.addoption("--fault-minutes", type=float, default=0.0, help="minutes of network faults per SDK")
-    parser.addoption("--fault-seed", type=int, default=None, help="which network faults; at random if left out")
+    parser.addoption("--fault-seed", type=int, default=None, help="which network faults; at random if omitted")
     parser.addoption("--fuzz-minutes", type=float, default=0.0, help="minutes of hostile input, in all")
     parser.addoption(
         "--model-minutes", type=float, default=0.0, help="minutes of random events among nodes and clients"

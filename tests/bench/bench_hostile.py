@@ -50,7 +50,7 @@ class _Good:
         self.times: dict[str, list[float]] = {"ping": [], "subscribe": [], "publish": []}
 
     async def probe(self, seconds: float) -> None:
-        """Go on for so long."""
+        """Go on for that many seconds."""
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             self._count += 1

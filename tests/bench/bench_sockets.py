@@ -36,7 +36,7 @@ PUBLISHERS = 10
 SUBSCRIBERS = 20
 WRITERS = 8
 BATCH = 50
-_STOPPED_AT_MOST = 5.0  # seconds; well below the lease of a node
+_MAX_STOPPED = 5.0  # seconds; well below the lease of a node
 
 _PAYLOAD = f"jsonb_build_object('at', extract(epoch from clock_timestamp()), 'text', '{pad.decode()}')"
 INSERT = f"insert into realtime.messages (channel, event, payload) values ('{CHANNEL}', 'said', {_PAYLOAD});\n"
@@ -154,7 +154,7 @@ class Bench:
             server.process.send_signal(signal.SIGSTOP)
             try:
                 _, transactions = await asyncio.to_thread(
-                    pgbench, self._postgres, self._dsn, MANY, clients=2, seconds=min(self._seconds, _STOPPED_AT_MOST)
+                    pgbench, self._postgres, self._dsn, MANY, clients=2, seconds=min(self._seconds, _MAX_STOPPED)
                 )
             finally:
                 cpu, database, began = Cpu(server.process.pid), Cpu(postmaster(self._postgres)), time.time()

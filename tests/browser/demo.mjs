@@ -219,7 +219,7 @@ once("after a storm of writes from everywhere all lists are what Postgres says",
   assert.equal(shown, 20);
   await sameMessages(there, url);
   await eventually(async () => {
-    const rows = await shownMessages(here); // how many there are is only settled with the list itself
+    const rows = await shownMessages(here); // how many there are is only certain with the list itself
     assert.deepEqual(rows, await storedMessages(url, { limit: rows.length }));
   });
   for (const page of both) await sameAggregates(page, url);

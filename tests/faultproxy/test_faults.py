@@ -28,7 +28,7 @@ from tests.faultproxy.chaos import misbehave
 from tests.faultproxy.proxy import FaultProxy
 from tests.support.clients.list_client import TABLE, slot_name
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, ServerProcess, serving
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
 
 ALL = ("websocket", "sse", "polling")
 BLOCKABLE = (b"Upgrade: websocket", b"GET /realtime/sse")
@@ -93,7 +93,7 @@ class Stage:
     async def until(self, actor: Actor, what: str, holds: Any) -> None:
         """Wait until the actor knows something."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 while not holds():
                     actor.changed.clear()
                     await actor.changed.wait()
@@ -147,7 +147,7 @@ class Stage:
         total = sum(self.sent.values())
         found: list[dict[str, Any]] = []
         before: str | None = None
-        async with httpx.AsyncClient(base_url=f"{self.server.url}/realtime") as http, asyncio.timeout(PATIENCE):
+        async with httpx.AsyncClient(base_url=f"{self.server.url}/realtime") as http, asyncio.timeout(GIVE_UP_AFTER):
             while len(found) < total:
                 params = {"limit": "1000", **({} if before is None else {"before": before})}
                 page = (await http.get(f"/channels/{CHANNEL}/messages", params=params)).json()
@@ -192,7 +192,7 @@ def sdk(kinds: str, tmp_path: Path) -> Path | None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("Node, or the packages of sdk/js, are not installed")
     bundle = tmp_path / "sdk.mjs"
     command = [str(esbuild), "src/index.ts", "--bundle", "--format=esm", "--platform=neutral", f"--outfile={bundle}"]
-    subprocess.run([*command, "--log-level=warning"], cwd=JS, check=True, timeout=PATIENCE)
+    subprocess.run([*command, "--log-level=warning"], cwd=JS, check=True, timeout=GIVE_UP_AFTER)
     return bundle
 
 
@@ -219,7 +219,7 @@ async def test_what_is_acknowledged_arrives_once_in_order_and_lists_and_presence
                 assert sdk is not None
                 actors[-1].sdk = sdk
         for actor in actors:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 await actor.start()
             stack.push_async_callback(actor.stop)
         stage = Stage(dsn, server, actors, proxies)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest_asyncio
 
 from tests.faultproxy.proxy import FaultProxy
-from tests.support.servers.processes import PATIENCE, ROOT
+from tests.support.servers.processes import GIVE_UP_AFTER, ROOT
 
 Ends = tuple[StreamReader, StreamWriter]
 Connect = Callable[[int], Awaitable[Ends]]
@@ -45,7 +45,7 @@ async def echo() -> AsyncIterator[Echo]:
     echo = Echo()
     server = await asyncio.start_server(echo.serve, "127.0.0.1", 0)
     echo.port = server.sockets[0].getsockname()[1]
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         yield echo
     server.close()
 

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.support.clients.list_client import slot_name
 from tests.support.clients.transports import Message, SocketClient
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, ServerProcess, serving
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
 
 __all__ = ["ITEMS", "BrokenError", "World"]
 
@@ -51,7 +51,7 @@ class World:
         self._server = server
         self._writer = psycopg.connect(dsn, autocommit=True)
         self._witness: SocketClient
-        self._turn = 0
+        self._round = 0
         self._read = 0
 
     @classmethod
@@ -75,12 +75,12 @@ class World:
 
     async def check(self) -> None:
         """The server has logged no failure, and its other client still hears of messages and of rows."""
-        self._turn += 1
+        self._round += 1
         witness = self._witness
-        await witness.say(type="message", channel="witness", event="e", data=self._turn)
+        await witness.say(type="message", channel="witness", event="e", data=self._round)
         while (heard := await witness.hear("message"))["channel"] != "witness":  # what REST tells everybody
             pass
-        if heard["data"] != self._turn or (await witness.hear("ack", "error"))["type"] != "ack":
+        if heard["data"] != self._round or (await witness.hear("ack", "error"))["type"] != "ack":
             raise BrokenError("the other client's message was lost")
         self._writer.execute("update items set small = small # 1 where id = 1")
         await witness.hear("snapshot")
@@ -129,7 +129,7 @@ class World:
                 return
             wanted = sum(name in ("channel", "subscribe") for name, _ in parse_qsl(query, keep_blank_values=True))
             heard: Counter[str] = Counter()
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 session = _sane(await _event(reader))["session"]
                 while heard["answers"] < wanted:
                     heard["answers"] += _sane(await _event(reader))["type"] in _ANSWERS
@@ -153,7 +153,7 @@ class World:
         handshake = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         reader, writer = await self._request("GET", "/realtime", b"", handshake + _lines(headers), connection="Upgrade")
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 status = await _head(reader)
         finally:
             writer.close()
@@ -167,7 +167,7 @@ class World:
         lines = _lines([("Content-Type", "application/json")] if headers is None else headers)
         reader, writer = await self._request(method, path, body, lines)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 status = await _head(reader)
                 content = await reader.read()
         finally:
@@ -194,7 +194,7 @@ def _lines(headers: Sequence[tuple[str, str]]) -> str:
 async def _answer(talker: SocketClient) -> Message:
     """What the last message is answered by; the rest of what comes is not looked at."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while (message := await talker.next())["type"] not in _ANSWERS:
                 if message["type"] == "close":
                     raise BrokenError(f"the connection was closed: {message}")

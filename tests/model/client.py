@@ -102,7 +102,7 @@ class Client:
                 await self._ask(stay)
 
     async def drop(self) -> None:
-        """The connection breaks: no close frame, no goodbye."""
+        """The connection breaks: no close frame, no closing handshake."""
         if self._socket is not None and self._reading is not None:
             self._socket.transport.abort()
             await self._reading

@@ -14,7 +14,7 @@ from tests.model.nodes import ModelNode
 
 __all__ = ["Faults"]
 
-PATIENCE = 60.0
+GIVE_UP_AFTER = 60.0
 """Seconds until the tables must have come to rest; more than it takes to give up on a dead node."""
 
 _STATEMENTS = {
@@ -64,7 +64,7 @@ class Faults:
         """Ask until the answer is right."""
         rows: list[tuple[Any, ...]] = []
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 while not condition(rows := await self.execute(name)):  # noqa: ASYNC110 - the database has no event
                     await asyncio.sleep(0.05)
         except TimeoutError as late:

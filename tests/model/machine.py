@@ -267,7 +267,7 @@ class Machine(RuleBasedStateMachine):
     def down_or_up(self, node: int, how: str) -> None:
         there = self.world.nodes[node]
         if how == "up" and not there.up:
-            self.run(self.world.bring_up(there))
+            self.run(self.world.start_node(there))
         elif how != "up" and there.up:
             self.world.forget(there)
             self.run(there.kill() if how == "kill" else there.stop())

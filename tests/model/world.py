@@ -22,9 +22,9 @@ from tests.model.oracle import MUTED, ROOM, ROUTED, Truth, Wal, check_acks, chec
 from tests.model.writers import Writer
 from tests.support.postgres.wal import begin_control
 
-__all__ = ["CHANNELS", "PATIENCE", "ROOM", "World"]
+__all__ = ["CHANNELS", "GIVE_UP_AFTER", "ROOM", "World"]
 
-PATIENCE = 60.0
+GIVE_UP_AFTER = 60.0
 """Seconds after which something that must happen has not happened."""
 
 CHANNELS = ("public:a", "chat:b", "presence:p", "cursors:c", "room:cap", ROOM, ROUTED)
@@ -63,7 +63,7 @@ class World:
         self._wal = Wal()
         self._changed = asyncio.Event()
         self._starting: dict[ModelNode, asyncio.Task[None]] = {}
-        self._http = httpx.AsyncClient(timeout=PATIENCE)
+        self._http = httpx.AsyncClient(timeout=GIVE_UP_AFTER)
 
     async def open(self) -> None:
         begin_control(self.dsn, self._wal.slot)
@@ -89,9 +89,9 @@ class World:
         await asyncio.gather(*(node.stop() for node in self.nodes if node.up))
 
     async def until(self, condition: Callable[[], bool], at_most: float | None = None) -> None:
-        """Wait until ``condition`` holds (or ``at_most`` so long); it is looked at whenever a client has heard something."""
+        """Wait until ``condition`` holds (or ``at_most`` seconds); it is looked at whenever a client has heard something."""
         try:
-            async with asyncio.timeout(at_most or PATIENCE):
+            async with asyncio.timeout(at_most or GIVE_UP_AFTER):
                 while not condition():
                     self.check()
                     self._changed.clear()
@@ -103,7 +103,7 @@ class World:
     @asynccontextmanager
     async def _patience(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 yield
         except TimeoutError as late:
             raise AssertionError(f"did not come to rest: {self._unrest()}") from late
@@ -119,7 +119,7 @@ class World:
             ),
         ]
 
-    async def bring_up(self, node: ModelNode) -> None:
+    async def start_node(self, node: ModelNode) -> None:
         """Start a node. It may have to wait for transactions that are open: nobody waits for it."""
         if node not in self._starting:
             self._starting[node] = asyncio.create_task(node.start())
@@ -131,7 +131,7 @@ class World:
     async def _some_up(self, *, all_up: bool) -> None:
         for node in self.nodes:
             if not node.up and (all_up or node is self.nodes[0]):
-                await self.bring_up(node)
+                await self.start_node(node)
         for task in self._starting.values():
             await task
         self._starting.clear()
@@ -213,7 +213,7 @@ class World:
 
         ``all_up``: start what is down; else only the first node has to be up, and what is down counts as dead.
         """
-        async with asyncio.timeout(2 * PATIENCE):
+        async with asyncio.timeout(2 * GIVE_UP_AFTER):
             await asyncio.gather(*(writer.idle() for writer in self.writers))
             await self._some_up(all_up=all_up)
             while True:

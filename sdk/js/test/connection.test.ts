@@ -258,7 +258,7 @@ test("when the browser reports that the network is gone, the connection has two 
   server.peer.pong();
   await server.clock.pass(2000);
   assert.equal(server.realtime.state, "connected");
-  connection._reconnectNow(); // an answer is waited for already, with more patience
+  connection._reconnectNow(); // an answer is waited for already, with a longer timeout
   connection._sleep();
   await server.clock.pass(2000);
   assert.deepEqual([server.realtime.state, server.events], ["reconnecting", ["connected", "disconnected"]]);

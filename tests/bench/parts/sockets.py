@@ -175,7 +175,7 @@ class Publisher(WSListener):
             self.errors += 1
 
     async def run(self, seconds: float, tick: float, stop: Callable[[], bool]) -> None:
-        """Publish for so long; what is late is sent at once, so the load does not give way."""
+        """Publish for that many seconds; what is late is sent at once, so the load does not give way."""
         assert self._transport is not None
         start = time.monotonic()
         total = int(seconds * self._rate)

@@ -102,7 +102,7 @@ async def test_no_query_shows_a_hidden_column_whatever_is_done_to_names_and_priv
             with contextlib.suppress(QueryRejectedError):
                 newcomers.append(await play.follow(see(name, columns, limit=50), nothing_hidden))
         assert newcomers
-        await play.settled()
+        await play.caught_up()
         run(base, *LATER.get(change, ()))
         run(base, "insert into t (id, name, j) values (3, 'x', '[2]')")
         await play.check(*followers.values(), *newcomers)
@@ -211,7 +211,7 @@ async def test_a_column_made_again_is_noticed_by_the_first_row_that_nothing_anno
         async with live_node(dsn, decoder=decoder, live=BLIND) as play:
             follower = await play.follow(query, nothing_hidden)
             run(dsn, "update w set n = 5 where id = 1")
-            await play.settled()
+            await play.caught_up()
             run(dsn, f"alter table w drop note, add note text default '{default}'", "update w set n = 7 where id = 1")
             await play.check(follower, await play.follow(query, nothing_hidden))
             run(dsn, "insert into w values (4, 4)")

@@ -16,7 +16,7 @@ from server.cli.migrate import migrate
 from tests.oracle.queries import Query
 from tests.support.clients.users import running_server
 from tests.support.nodes.live_node import (
-    PATIENCE,
+    GIVE_UP_AFTER,
     QUICK,
     Follower,
     LiveNode,
@@ -53,7 +53,7 @@ WATCHFUL = replace(QUICK, watch_interval=0.1)
 
 async def refused(play: LiveNode) -> QueryRejectedError:
     """Why a new subscription of the table is refused, as soon as it is."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         while True:
             try:
                 follower = await play.follow(EVERYTHING)
@@ -119,7 +119,7 @@ async def test_a_possible_gap_of_the_stream_is_announced_and_no_change_of_it_del
         for follower in followers:
             await follower.until(lambda: follower.error is not None)
             assert isinstance(follower.error, QueryRejectedError)
-            assert follower.error.code == "RT_001", "it passes when the publication is mended"
+            assert follower.error.code == "RT_001", "it passes when the publication is corrected"
             assert said in str(follower.error)
         assert said in str(play.live.problem)
         run(base, missed)
@@ -181,7 +181,7 @@ async def test_a_gap_that_is_announced_while_privileges_are_looked_at_ends_with_
     monkeypatch.setattr("engine.live.definitions.Definitions._look_at_privileges", look)
     monkeypatch.setattr("engine.catalog.watcher.load_catalog", load)
     run(dsn, *TABLES)
-    async with asyncio.timeout(PATIENCE), live_node(dsn) as play:
+    async with asyncio.timeout(GIVE_UP_AFTER), live_node(dsn) as play:
         run(dsn, "alter publication bunbase_realtime drop table t")
         await looking.wait()
         with open_transaction(dsn, "insert into t values (100)") as writer:
@@ -270,7 +270,7 @@ async def test_a_publication_that_is_renamed_is_missed_at_once_and_found_again(d
         await follower.until(lambda: follower.error is not None)
         assert (await refused(play)).code == "RT_001"
         run(dsn, "alter publication elsewhere rename to bunbase_realtime")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while True:
                 try:
                     again = await play.follow(EVERYTHING)
@@ -293,7 +293,7 @@ async def test_another_publication_is_none_of_our_business(dsn: str) -> None:
 
 async def becomes(http: httpx.AsyncClient, status: str) -> dict[str, object]:
     """What the health says of the feed as soon as it has this status."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         while True:
             found = (await http.get("/health")).json()
             if found["status"] == status:
@@ -304,7 +304,10 @@ async def becomes(http: httpx.AsyncClient, status: str) -> dict[str, object]:
 
 async def test_health_says_in_words_what_is_not_published(database: str) -> None:
     run(database, *TABLES)
-    async with running_server(database) as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as http:
+    async with (
+        running_server(database) as server,
+        httpx.AsyncClient(base_url=server.url, timeout=GIVE_UP_AFTER) as http,
+    ):
         run(database, "alter publication bunbase_realtime set (publish = 'insert')")
         feed = await becomes(http, "degraded")
         assert "does not publish update, delete, truncate" in str(feed["reason"])

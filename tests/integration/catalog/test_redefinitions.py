@@ -202,7 +202,7 @@ async def test_a_new_function_plans_only_queries_again_that_may_call_it(base: st
         await play.follow(ALL)
         reads = play.live.status()["reads"]
         run(base, "create function elsewhere() returns int language sql as 'select 1'", "drop function elsewhere()")
-        await play.settled()
+        await play.caught_up()
         assert play.live.status()["reads"] == reads
         follower = await play.follow(calls)
         await play.check(follower)
@@ -236,7 +236,7 @@ async def test_a_query_whose_function_raises_is_refused_in_its_words_whatever_th
 
 
 @pytest.mark.parametrize(
-    ("breaks", "mends"),
+    ("breaks", "repairs"),
     [
         ("alter view realtime.types_in_use rename to gone", "alter view realtime.gone rename to types_in_use"),
         (
@@ -245,7 +245,9 @@ async def test_a_query_whose_function_raises_is_refused_in_its_words_whatever_th
         ),
     ],
 )
-async def test_definitions_that_cannot_be_read_are_a_problem_until_they_can(base: str, breaks: str, mends: str) -> None:
+async def test_definitions_that_cannot_be_read_are_a_problem_until_they_can(
+    base: str, breaks: str, repairs: str
+) -> None:
     async with live_node(base) as play:
         follower = await play.follow(OTHER)
         run(base, breaks)
@@ -253,7 +255,7 @@ async def test_definitions_that_cannot_be_read_are_a_problem_until_they_can(base
         run(base, "alter table other add column z int")
         await until(lambda: "definitions cannot be read, lists may be out of date: " in str(play.live.problem))
         assert "`realtime migrate`" in str(play.live.problem)
-        run(base, mends)
+        run(base, repairs)
         await until(lambda: play.live.problem is None)
         await play.check(follower)
 

@@ -43,7 +43,7 @@ async def test_a_partition_is_seen_to_be_truncated_in_any_session(dsn: str, trun
         with psycopg.connect(dsn, autocommit=True) as connection:
             for statement in truncate.split("; "):
                 connection.execute(statement.encode())
-                await play.settled()
+                await play.caught_up()
         await play.check(follower)
         assert follower.ids == ["100"]
 
@@ -61,7 +61,7 @@ async def test_definitions_that_a_replica_session_changes_are_followed(dsn: str)
         with pytest.raises(UnknownCollectionError):
             await play.follow(T)
         run(dsn, "create table t (id int primary key)", "insert into t values (7)", "select realtime.expose('t')")
-        await play.settled()
+        await play.caught_up()
         await play.check(await play.follow(T))
 
 

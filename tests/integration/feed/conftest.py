@@ -19,7 +19,7 @@ from engine.transaction import Change, Discontinuity, FeedEvent, Message, Progre
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 
-PATIENCE = 60
+GIVE_UP_AFTER = 60
 """Seconds after which a test that waits for an event has failed."""
 
 
@@ -64,7 +64,7 @@ class Reader:
 
     async def event(self) -> FeedEvent:
         """The next event of any kind, confirmed."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             event = await anext(self.feed)
         if isinstance(event, Transaction):
             self.feed.confirm(event.end)
@@ -103,7 +103,7 @@ class Reader:
 async def reading(dsn: str, settings: FeedSettings) -> AsyncIterator[Reader]:
     """A streaming feed with a reader."""
     async with Feed(dsn, settings) as feed:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await feed.streaming()
         yield Reader(feed)
 
@@ -128,7 +128,7 @@ def row(change: Change) -> tuple[str, Any, Any]:
 
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait until ``condition`` is true, for what the server only shows when asked; returns what it gave."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         while not (found := condition()):  # noqa: ASYNC110 - the server has no event to wait for
             await asyncio.sleep(0.02)
     return found

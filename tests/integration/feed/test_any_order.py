@@ -65,7 +65,7 @@ class Faults:
         drop_slot(self.dsn, self.slot)
 
     def replace_publication(self) -> None:
-        """In one transaction: a publication that is missing, or lacks something, ends the queries until it is mended."""
+        """In one transaction: a publication that is missing, or lacks something, ends the queries until it is corrected."""
         new = "create publication bunbase_realtime for table later, torn with (publish_via_partition_root = true)"
         run(self.dsn, f"drop publication bunbase_realtime; {new}")
         self.write()

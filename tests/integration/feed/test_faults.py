@@ -15,7 +15,7 @@ from engine.feed.feed import FeedState
 from engine.transaction import Discontinuity, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, postgres_18, started
-from tests.integration.feed.conftest import PATIENCE, Place, Reader, reading, until
+from tests.integration.feed.conftest import GIVE_UP_AFTER, Place, Reader, reading, until
 
 SMALL_WAL = {
     "max_slot_wal_keep_size": "32MB",
@@ -128,7 +128,7 @@ async def test_what_was_delivered_but_not_confirmed_is_not_repeated_after_a_reco
     settings = spot.settings()
     async with reading(spot.dsn, settings) as reader:
         insert(spot, 1, 2)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             seen = [e async for e in _take_transactions(reader, 2)]
         confirmed_before = reader.feed.confirmed
         before = slot_row(spot, settings.slot_name)[0]
@@ -254,7 +254,7 @@ async def test_a_fast_shutdown_of_postgres_does_not_wait_for_us(spot: Place) -> 
     async with reading(spot.dsn, spot.settings(status_interval=3600.0)) as reader:
         consumer = asyncio.create_task(_consume(reader))
         insert(spot, 1)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await asyncio.to_thread(spot.server.stop, "fast")
         assert not spot.server.running
         await asyncio.to_thread(spot.server.start)
@@ -279,7 +279,7 @@ async def test_a_shutdown_does_not_wait_for_a_consumer_that_does_not_read(spot: 
                 ).fetchone()
 
         await until(fill_socket)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await asyncio.to_thread(spot.server.stop, "fast")
         assert not spot.server.running
         await asyncio.to_thread(spot.server.start)

@@ -17,7 +17,7 @@ from engine.transaction import UNCHANGED, Kind, Message, Relation, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.feed.conformance.test_types import OWN_TYPES, SAMPLES, known_types
-from tests.integration.feed.conftest import PATIENCE, Place, Reader, reading
+from tests.integration.feed.conftest import GIVE_UP_AFTER, Place, Reader, reading
 from tests.support.programs.frames_reader import MEMORY_LIMIT, described, read_block, write_block
 
 ROWS = 5_000  # of the large transaction
@@ -117,7 +117,7 @@ def in_another_process(frames: list[WalFrames]) -> list[bytes]:
         write_block(data, pack(part))
     command = [sys.executable, "-m", "tests.support.programs.frames_reader"]
     answer = io.BytesIO(
-        subprocess.run(command, input=data.getvalue(), stdout=subprocess.PIPE, check=True, timeout=PATIENCE).stdout
+        subprocess.run(command, input=data.getvalue(), stdout=subprocess.PIPE, check=True, timeout=GIVE_UP_AFTER).stdout
     )
     blocks = iter(lambda: read_block(answer), None)
     return [block for block in blocks if block is not None]

@@ -20,7 +20,7 @@ from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, started
-from tests.integration.feed.conftest import PATIENCE, Reader, until
+from tests.integration.feed.conftest import GIVE_UP_AFTER, Reader, until
 from tests.support.nodes.live_node import run
 
 
@@ -78,7 +78,7 @@ async def test_a_refused_replication_connection_is_explained_in_each_language(ba
     run(base, "grant select on realtime.collections, realtime.migrations to plain")
     plain = base.replace("postgres@", "plain@")
     try:
-        async with asyncio.timeout(PATIENCE), Feed(plain, FeedSettings(slot_name="plain", ephemeral=True)) as feed:
+        async with asyncio.timeout(GIVE_UP_AFTER), Feed(plain, FeedSettings(slot_name="plain", ephemeral=True)) as feed:
             with pytest.raises(FeedError, match="ALTER ROLE plain REPLICATION"):
                 await anext(feed)
         remedies = [finding.remedy for finding in diagnose(plain, Settings()) if finding.level == "problem"]
@@ -87,7 +87,7 @@ async def test_a_refused_replication_connection_is_explained_in_each_language(ba
         run(base, "drop owned by plain", "drop role plain")
     async with Feed(base, FeedSettings(slot_name="one", ephemeral=True)) as one:
         await one.streaming()
-        async with asyncio.timeout(PATIENCE), Feed(base, FeedSettings(slot_name="two", ephemeral=True)) as feed:
+        async with asyncio.timeout(GIVE_UP_AFTER), Feed(base, FeedSettings(slot_name="two", ephemeral=True)) as feed:
             with pytest.raises(FeedError, match="raise max_wal_senders"):
                 await anext(feed)
 

@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from engine.feed.replication_stream import ReplicationStream
 from tests.faultproxy.proxy import FaultProxy
-from tests.integration.feed.conftest import PATIENCE, Place, reading
+from tests.integration.feed.conftest import GIVE_UP_AFTER, Place, reading
 
 QUICK = {"status_interval": 0.2, "silence": 2.0, "lease": 6.0}
 
@@ -28,7 +28,7 @@ async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(place: P
                 assert len(await reader.changes()) == 1
                 proxy.half_open()
                 sql.execute("insert into t values (2)")
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(GIVE_UP_AFTER):
                     [change] = await reader.changes()
                 assert change.new() == (b"2",)
 
@@ -70,7 +70,7 @@ async def test_a_stream_is_given_up_soon_when_the_connection_beside_it_was_found
             async with reading(dsn, place.settings(silence=3600.0, lease=3.0)) as reader:
                 proxy.half_open()
                 sql.execute("insert into t values (1)")
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(GIVE_UP_AFTER):
                     [change] = await reader.changes()
                 assert change.new() == (b"1",)
 
@@ -86,14 +86,14 @@ async def test_a_doubted_stream_is_well_only_after_it_has_brought_something(plac
             proxy.half_open()
             reader.feed.doubt()
             assert reader.feed.state.reason is not None
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 while reader.feed.state.reason is not None:  # noqa: ASYNC110 - a state is waited for
                     await asyncio.sleep(0.02)
             assert reader.feed.state.status == "streaming"
             assert reader.feed.walsender != walsender  # until another stream has brought something
             reader.feed.doubt()
             walsender = reader.feed.walsender
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 while reader.feed.state.reason is not None:  # noqa: ASYNC110 - a state is waited for
                     await asyncio.sleep(0.02)
             assert (reader.feed.state.status, reader.feed.walsender) == ("streaming", walsender)

@@ -11,7 +11,7 @@ import pytest
 from engine.errors import FeedError
 from engine.feed.feed import Feed
 from engine.feed.slots import SlotBusyError, drop_slot, list_slots
-from tests.integration.feed.conftest import PATIENCE, Place, reading, until, value
+from tests.integration.feed.conftest import GIVE_UP_AFTER, Place, reading, until, value
 
 
 def slots(place: Place) -> list[str]:
@@ -80,7 +80,7 @@ async def test_what_was_not_confirmed_comes_again_to_the_next_process(place: Pla
             sql.execute("insert into t values (1)")
             (change,) = await reader.changes()
             sql.execute("insert into t values (2)")
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 await anext(reader.feed)
         async with reading(place.dsn, settings) as reader:
             (change,) = await reader.changes()
@@ -96,7 +96,7 @@ async def test_the_slot_never_passes_what_was_confirmed(place: Place) -> None:
             sql.execute("insert into t values (1)")
             transaction = await reader.transaction()
             sql.execute("insert into t values (2)")
-            reader.feed.confirm(transaction.end + (1 << 40))  # nobody can have done what was not handed out
+            reader.feed.confirm(transaction.end + (1 << 40))  # no consumer can have done what was not delivered
             assert reader.feed.confirmed == transaction.end
             await until(
                 lambda: value(
@@ -165,7 +165,7 @@ async def test_a_node_says_that_another_version_has_migrated_its_tables(place: P
             await until(lambda: "another version has migrated the schema" in (reader.feed.state.reason or ""))
             assert reader.feed.state.status == "reconnecting"
             sql.execute("alter table realtime.nodes rename later to lease_expires_at")
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 await reader.feed.streaming()
 
 
@@ -214,7 +214,7 @@ async def test_a_node_waits_for_a_slot_in_use_and_names_the_user(place: Place) -
             await until(lambda: "in use by process" in (second.state.reason or ""))
             assert second.state.status == "starting"
             await first.__aexit__(None, None, None)
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 await second.streaming()
 
 

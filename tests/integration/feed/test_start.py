@@ -15,12 +15,12 @@ from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
-from tests.integration.feed.conftest import PATIENCE, Place, until
+from tests.integration.feed.conftest import GIVE_UP_AFTER, Place, until
 
 
 async def refusal(dsn: str, settings: FeedSettings) -> str:
     """The error with which a feed refuses to start."""
-    async with asyncio.timeout(PATIENCE), Feed(dsn, settings) as feed:
+    async with asyncio.timeout(GIVE_UP_AFTER), Feed(dsn, settings) as feed:
         with pytest.raises(FeedError) as raised:
             await anext(feed)
         assert feed.state.status == "stopped"
@@ -91,7 +91,7 @@ async def test_only_the_attempt_decides_whether_a_role_may_replicate(place: Plac
                 "insert into realtime.slots (name, node, ephemeral) values ('dead_slot', 'dead', true)"
             )
             async with Feed(place.dsn.replace("postgres@", "sender@"), settings) as feed:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(GIVE_UP_AFTER):
                     await feed.streaming()
             slots = "select slot_name from pg_replication_slots where database = current_database()"
             assert sql.execute(slots).fetchall() == [], "its own and the dead node's are dropped"
@@ -114,7 +114,7 @@ async def test_a_prepared_transaction_that_blocks_the_slot_is_named(place: Place
                 assert "ROLLBACK PREPARED 'orphan''s'" in "\n".join(map(str, diagnose(place.dsn, Settings())))
             finally:
                 sql.execute("rollback prepared 'orphan''s'")
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 await feed.streaming()
 
 
@@ -159,7 +159,7 @@ async def test_a_server_that_is_down_is_waited_for(scratch: Path) -> None:
             await until(lambda: feed.state.reason)
             assert (feed.state.status, "refused" in (feed.state.reason or "")) == ("starting", True)
             await asyncio.to_thread(server.start)
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 await feed.streaming()
 
 
@@ -173,7 +173,7 @@ async def test_a_long_transaction_that_blocks_the_slot_is_named(place: Place) ->
             assert "month-end report" in (feed.state.reason or "")
             assert feed.state.status == "starting"
             blocker.execute("commit")
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 await feed.streaming()
             assert feed.state.reason is None
 
@@ -199,7 +199,7 @@ async def test_a_slot_dropped_while_the_node_was_down_is_made_again(place: Place
         await feed.streaming()  # a new process has nothing to lose: no discontinuity
         with place.connect() as sql:
             sql.execute("select pg_logical_emit_message(false, 'realtime.test', 'x')")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             event = await anext(feed)
         assert type(event).__name__ in ("Transaction", "Progress")
 
@@ -213,7 +213,7 @@ async def test_a_node_that_finds_anothers_slot_under_its_name_leaves_no_row_that
         assert "uses the plugin test_decoding" in await refusal(database, settings)
         assert sql.execute("select count(*) from realtime.nodes").fetchone() == (0,)
         async with Feed(database, FeedSettings(slot_name="ours", ephemeral=True)) as feed:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 await feed.streaming()
         found = sql.execute("select slot_name from pg_replication_slots where database = current_database()")
         assert found.fetchall() == [("of_another",)]
@@ -225,7 +225,7 @@ async def test_an_abandoned_feed_drops_the_slot_that_it_made_and_no_other(databa
             if left:
                 sql.execute("select pg_create_logical_replication_slot('kept', 'pgoutput')")
             async with Feed(database, FeedSettings(slot_name="kept")) as feed:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(GIVE_UP_AFTER):
                     await feed.streaming()
                 feed.abandon()
             found = sql.execute("select slot_name from pg_replication_slots where database = current_database()")

@@ -123,7 +123,7 @@ async def test_acks_deliveries_and_history_are_the_same_after_crashes_under_load
         stopped.set()
         counts = await asyncio.gather(*publishing)
         await one.channels.recorded()
-        await one.settled()
+        await one.caught_up()
         said = [message for message in live.messages if message["event"] == "said"]
         assert sorted(map(tuple, (message["data"] for message in said))) == [
             (publisher, number) for publisher, count in enumerate(counts) for number in range(count)

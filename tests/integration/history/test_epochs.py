@@ -16,7 +16,7 @@ from engine.lsn import format_lsn, parse_lsn
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
 from tests.integration.conftest import Place
-from tests.support.nodes.channel_node import PATIENCE, channel_node, connect, read, run, until
+from tests.support.nodes.channel_node import GIVE_UP_AFTER, channel_node, connect, read, run, until
 from tests.support.nodes.live_node import drop_slot
 
 
@@ -108,7 +108,7 @@ async def test_a_node_that_is_running_when_the_history_parts_asks_its_subscriber
 
 
 async def test_what_another_history_lacks_is_not_written_into_it(database: str) -> None:
-    async with channel_node(database, record_interval=PATIENCE) as one:
+    async with channel_node(database, record_interval=GIVE_UP_AFTER) as one:
         await one.publish("room", 1)
         await until(lambda: read(database, "select from realtime.commits"))
         live = await one.listen("room")
@@ -243,7 +243,7 @@ async def test_a_restored_backup_does_not_take_positions_that_came_after_it_for_
                 after[-1].rpartition("/")[0]
             ):
                 await one.publish("room", 20)
-            await one.settled()
+            await one.caught_up()
             for since in (*after, lost):
                 listener = await one.listen("room", since=since, epoch=epoch)
                 assert listener.subscription is not None

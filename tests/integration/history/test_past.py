@@ -21,7 +21,7 @@ async def test_history_with_a_filter_brings_so_many_that_match(place: Place) -> 
             "select realtime.broadcast('room', case when n % 3 = 0 then 'noise' else 'said' end,"
             " jsonb_build_object('n', n)) from generate_series(1, 600) n",
         )
-        await one.settled()
+        await one.caught_up()
 
         async def numbers(user: str | None = None, **options: Any) -> list[int]:
             return [data["n"] for data in (await one.listen("room", user=user, **options)).data]
@@ -43,7 +43,7 @@ async def test_the_search_for_what_matches_ends_after_ten_thousand_messages(data
             "insert into realtime.messages (channel, event) select 'room', case when n = 1 then 'rare'"
             " when n = 2 then 'seldom' else 'said' end from generate_series(1, 10001) n",
         )
-        await one.settled()
+        await one.caught_up()
         assert (await one.listen("room", history=5, events=("rare",))).messages == []
         assert len((await one.listen("room", history=5, events=("seldom",))).messages) == 1
 

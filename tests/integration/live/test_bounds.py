@@ -135,7 +135,7 @@ async def test_sql_whose_rows_are_too_large_together_is_refused_before_they_are_
     ],
     ids=["builder", "sql"],
 )
-async def test_the_values_of_a_query_are_bounded_together(base: str, spec: dict[str, object]) -> None:
+async def test_the_values_of_a_query_share_one_bound(base: str, spec: dict[str, object]) -> None:
     async with live_node(base) as live:
         with pytest.raises(InvalidQueryError, match="characters together; at most 100000 are allowed") as refused:
             await live.live.subscribe(Principal(), "t", spec, lambda subscription, event: None)

@@ -14,7 +14,7 @@ from engine.errors import RealtimeError
 from engine.postgres.errors import TableLockedError
 from engine.postgres.read_lanes import Lanes
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import PATIENCE, QUICK, json_rows, live_node, open_transaction, read, run, until
+from tests.support.nodes.live_node import GIVE_UP_AFTER, QUICK, json_rows, live_node, open_transaction, read, run, until
 
 TABLES = """
 create table a (id int primary key, x int not null);
@@ -54,7 +54,7 @@ async def test_queries_on_a_locked_table_leave_others_their_turn(base: str, form
             assert not any(task.done() for task in waiting)
             await other.until(lambda: other.documents() == [{"s": 6}])
             blocker.rollback()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             followers = await asyncio.gather(*waiting)
         run(base, "update a set x = x + 1", "update b set x = x + 1")
         await play.check(other, *followers)
@@ -83,7 +83,7 @@ async def refusal(subscribing: Awaitable[object]) -> RealtimeError:
 
 
 async def test_queries_that_have_become_slow_leave_others_their_turn(base: str) -> None:
-    # So long a timeout that on whatever connection one of them reads, it stays.
+    # A timeout so large that on whatever connection one of them reads, it stays.
     async with live_node(base, live=replace(QUICK, read_timeout_ms=300_000, quick_timeout_ms=500)) as play:
         slow = [
             await play.follow(

@@ -59,7 +59,7 @@ async def test_changes_of_windows_and_of_reread_queries_carry_the_time_of_their_
         run(dsn, "insert into item values (2, 'b')")
         between = read(dsn, NOW)[0][0]
         run(dsn, "insert into item values (3, 'c')")
-        await playing.settled()
+        await playing.caught_up()
         first.subscription.resume()
         assert between <= (first.times[-1] or 0) <= read(dsn, NOW)[0][0]
         returning = Watcher(WINDOW)

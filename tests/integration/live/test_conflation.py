@@ -18,7 +18,7 @@ from engine.live.core.shared_query import LiveQuery, Subscription
 from tests.oracle.queries import Query
 from tests.support.nodes.live_node import Follower, json_rows, live_node, run
 
-Pairs = list[tuple[str, bytes]]
+Documents = list[tuple[str, bytes]]
 
 
 class Theatre:
@@ -44,7 +44,7 @@ class Theatre:
         for query, changes in changed:
             query.deliver(self.position, changes)
 
-    def new_rows(self, before: object) -> Pairs:
+    def new_rows(self, before: object) -> Documents:
         identifiers = self.chance.sample("abcdef", self.chance.randint(0, 6))
         return [(identifier, b"%d" % self.chance.randint(0, 2)) for identifier in identifiers]
 
@@ -71,7 +71,7 @@ class Theatre:
 class Watcher:
     def __init__(self, theatre: Theatre, query: LiveQuery, depth: int, came_from: Watcher | None = None) -> None:
         self.theatre, self.query, self.depth = theatre, query, depth
-        self.list: Pairs = []
+        self.list: Documents = []
         self.told = 0
         self.begun = False
         resume = None
@@ -156,7 +156,7 @@ async def test_a_pause_while_a_transaction_is_delivered_loses_nothing_of_it(data
             if place % 10 == 0:
                 statement = f"delete from t where id = {place}"
             run(database, statement)
-            await play.settled()
+            await play.caught_up()
         everybody, followers[:] = list(followers), []  # nobody is paused any more
         for follower in everybody:
             assert follower.subscription is not None

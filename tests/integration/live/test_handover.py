@@ -15,7 +15,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.oracle.queries import Query
 from tests.support.nodes.live_node import (
-    PATIENCE,
+    GIVE_UP_AFTER,
     Follower,
     LiveNode,
     connect,
@@ -139,7 +139,7 @@ async def test_subscriptions_that_start_while_writers_commit_miss_and_double_not
         stayed: list[Follower] = []
         places = asyncio.Semaphore(20)
         try:
-            async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as visits:
+            async with asyncio.timeout(GIVE_UP_AFTER), asyncio.TaskGroup() as visits:
                 for number in range(SUBSCRIPTIONS):
                     visits.create_task(visit(play, number, places, stayed))
         finally:
@@ -256,7 +256,7 @@ async def test_nothing_of_a_large_transaction_is_shown_before_all_of_it(
             await asyncio.to_thread(run, dsn, "do $$ begin for i in 1..50 loop " + flip + "; end loop; end $$")
         else:
             await asyncio.to_thread(run, dsn, *[flip] * 50)
-        await play.settled()
+        await play.caught_up()
         stop.set()
         assert min(await asyncio.gather(*coming)) > 1
         await play.check(*stayed)
@@ -266,7 +266,7 @@ async def test_a_thousand_subscribers_of_one_query_share_one_read(dsn: str) -> N
     run(dsn, *TABLE.split(";"), "insert into accounts values (1, 1, 0)")
     async with live_node(dsn, live=LiveSettings(idle_ttl=0.0)) as play:
         before = play.live.status()["reads"]
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             followers = await asyncio.gather(*(play.follow(EVERYTHING) for _ in range(1000)))
         status = play.live.status()
         assert (status["queries"], status["subscriptions"], status["reads"] - before) == (1, 1000, 1)
@@ -289,14 +289,14 @@ async def test_giving_up_while_subscribing_leaves_nothing_behind(dsn: str) -> No
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
             blocker.execute("rollback")
-        await gone(play)
+        await without_queries(play)
         follower = await play.follow(EVERYTHING)
         await play.check(follower)
         follower.leave()
-        await gone(play)
+        await without_queries(play)
 
 
-async def gone(play: LiveNode) -> None:
+async def without_queries(play: LiveNode) -> None:
     """Wait until no query is left, and see that nothing else is."""
     await until(lambda: not any(play.live.status()[name] for name in ("queries", "subscriptions", "refreshing")))
     router = play.live._router

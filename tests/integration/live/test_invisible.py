@@ -13,7 +13,7 @@ import pytest
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import PATIENCE, QUICK, LiveNode, connect, held, json_rows, live_node, read, run
+from tests.support.nodes.live_node import GIVE_UP_AFTER, QUICK, LiveNode, connect, held, json_rows, live_node, read, run
 
 TABLE = """
 create table t (id int primary key, x int not null);
@@ -68,7 +68,7 @@ async def test_a_window_that_is_read_again_meanwhile_keeps_the_change(base: str,
             reads = play.live.status()["reads"]
             for id in (11, 10, 9, 8):
                 run(base, f"delete from t where id = {id}")
-            await play.settled()
+            await play.caught_up()
             assert play.live.status()["reads"] > reads, "the spare rows were used up"
             expected = ["1", "12", "7"] if "update" in change else ["7", "6", "5"]
             assert top.ids == expected
@@ -115,7 +115,7 @@ async def test_a_definition_counts_from_when_it_can_be_seen(base: str, definitio
             await asyncio.sleep(0)
             assert not third.done()
             await release()
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 newcomer = await third
         await play.check(everything, other, newcomer)
         run(base, "delete from t where id = 1", "insert into other values (2)")
@@ -135,13 +135,13 @@ async def test_the_slot_is_not_confirmed_past_an_invisible_transaction(base: str
             position = everything.position
             for id in range(100, 120):
                 run(base, f"insert into t values ({id}, {id})")
-            await play.settled()
+            await play.caught_up()
             assert play.feed.confirmed <= position
             slot = f"from pg_replication_slots where slot_name = '{play.slot}'"
             assert parse_lsn(read(base, f"select confirmed_flush_lsn::text {slot}")[0][0]) <= position
             await release()
         await play.check(everything)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while parse_lsn(read(base, f"select confirmed_flush_lsn::text {slot}")[0][0]) <= position:
                 run(base, "insert into other select count(*) from other")
                 await asyncio.sleep(0.02)

@@ -112,7 +112,7 @@ async def test_a_query_without_readers_is_not_kept_with_a_row_that_is_nested_too
         for query in (WHOLE, READ):
             (await play.follow(query)).leave()
         run(base, f"update t set doc = {nested('doc', 513)} where id = 1")
-        await play.settled()
+        await play.caught_up()
         for query in (WHOLE, READ):
             assert_names(await refused(play, query), "doc", "1")
         run(base, "update t set doc = '[]' where id = 1")
@@ -126,7 +126,7 @@ async def test_a_paused_subscriber_gets_the_end_when_it_resumes_and_no_document_
             assert follower.subscription is not None
             follower.subscription.pause()
         run(base, "insert into t (id) values (3)", f"update t set doc = {nested('doc', 513)} where id = 1")
-        await play.settled()
+        await play.caught_up()
         for follower in paused:
             assert follower.subscription is not None
             assert follower.error is None

@@ -93,7 +93,7 @@ async def test_one_that_comes_back_gets_the_difference_only(database: str) -> No
         first = await play.follow(ITEMS)
         first.leave()
         run(database, "update item set name = 'deux' where id = 2", "insert into item values (3, 'three')")
-        await play.settled()
+        await play.caught_up()
         again = await back(play, first)
         assert again.subscription is not None
         assert again.subscription.recovered
@@ -123,7 +123,7 @@ async def test_a_list_from_before_a_redefinition_is_not_taken_for_one_of_the_epo
         first = await play.follow(query)
         position, rows = first.position, list(first.list)
         run(database, "alter table item add column more int default 7")
-        await play.settled()
+        await play.caught_up()
         second = await play.follow(query)
         assert first.subscription is not None
         assert second.subscription is not None

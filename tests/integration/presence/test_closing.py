@@ -27,7 +27,7 @@ async def test_closing_a_room_is_the_last_event_of_its_subscribers(place: Place)
         await ann.until(lambda: ann.of("presence:join"))
         run(
             place.dsn,
-            "begin; select realtime.broadcast('room', 'said', '\"farewell\"');"
+            "begin; select realtime.broadcast('room', 'said', '\"last\"');"
             "select realtime.close_channel('room'); commit",
         )
         for listener in (ann, bob):
@@ -39,14 +39,14 @@ async def test_closing_a_room_is_the_last_event_of_its_subscribers(place: Place)
             "select realtime.broadcast('room', 'said', '\"anew\"'), realtime.broadcast('elsewhere', 'said', '1')",
         )
         await other.until(lambda: 1 in other.data)
-        await two.settled()
+        await two.caught_up()
         assert kinds(bob) == ["message", "room:closed"]
         assert kinds(ann) == ["presence:join", "message", "room:closed", "message"]
-        assert ann.data == ["farewell", 1]
+        assert ann.data == ["last", 1]
         assert read(place.dsn, "select count(*) from realtime.presence") == [(0,)]
         assert read(place.dsn, "select count(*) from realtime.last_seen where channel = 'room'") == [(2,)]
         again = await one.listen("room", history=10)
-        assert again.data == ["farewell", "anew"]
+        assert again.data == ["last", "anew"]
 
 
 async def test_what_commits_after_the_close_is_neither_delivered_nor_kept(place: Place) -> None:
@@ -64,7 +64,7 @@ async def test_what_commits_after_the_close_is_neither_delivered_nor_kept(place:
             slow.commit()
         for listener in listeners:
             await listener.until(lambda: listener.of("room:closed"))
-            await listener.node.settled()
+            await listener.node.caught_up()
             assert kinds(listener) == ["message", "room:closed"]
             assert listener.data == ["in time"]
         await until(lambda: read(place.dsn, "select count(*) from realtime.messages") == [(1,)])
@@ -102,7 +102,7 @@ async def test_a_channel_without_history_refuses_by_the_same_order(database: str
             slow.execute("select realtime.broadcast('room', 'said', '1')")
             run(database, "select realtime.close_channel('room')")
             slow.commit()
-        await one.settled()
+        await one.caught_up()
         assert kinds(listener) == ["room:closed"]
         with pytest.raises(ChannelClosedError):
             await one.publish("room", 2)
@@ -128,5 +128,5 @@ async def test_who_leaves_and_comes_back_at_once_is_present(database: str) -> No
             ann.cancel()
         await one.listen("room", ann, presence={})
         assert read(database, "select count(*) from realtime.presence where user_id = 'ann'") == [(1,)]
-        await one.settled()
+        await one.caught_up()
         assert watcher.node.channels.presence("room")["count"] == 2

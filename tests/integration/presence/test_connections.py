@@ -51,7 +51,7 @@ async def come(one: ChannelNode, id: str, user: str | None = None) -> Ended:
 
 
 async def stays_until_removed(one: ChannelNode, somebody: Ended) -> None:
-    await one.settled()
+    await one.caught_up()
     assert somebody.why is None
     run(one.dsn, "delete from realtime.connections")
     assert await somebody.end() is DisconnectedError
@@ -82,7 +82,7 @@ async def test_clients_of_a_node_whose_row_was_removed_are_to_come_back_and_can(
         again = await come(one, "again", "ann")
         await one.listen("room", again, presence={})
         await bob.until(lambda: bob.of("presence:join"))
-        await other.settled()
+        await other.caught_up()
         assert bob.why is None
         assert read(place.dsn, "select count(*) from realtime.nodes") == [(2,)]
 
@@ -162,7 +162,7 @@ async def test_a_member_that_came_and_was_removed_while_the_slot_was_lost_is_ans
     async with channel_node(place.dsn, decoder=place.decoder) as one:
         run(place.dsn, "insert into realtime.channels (name) values ('stays'), ('closes')")
         ann = await come(one, "ann")
-        await one.settled()
+        await one.caught_up()
         with deaf(one):
             stays = asyncio.create_task(one.listen("stays", ann, presence={}))
             closes = asyncio.create_task(one.listen("closes", ann, presence={}))

@@ -319,7 +319,7 @@ async def test_audiences_filters_mutes_and_routes_choose_the_receivers(place: Pl
                 "select realtime.send('orders:1', 'said', '{\"amount\": 70}', 's', null, %s::jsonb, 0)",
                 audience,
             )
-        await one.settled()
+        await one.caught_up()
         assert [data["amount"] for data in ann.data] == [200, 60, 70]
         assert [data["amount"] for data in bob.data] == [10, 200, 70]
         assert [data["amount"] for data in events.data] == [60]
@@ -329,7 +329,7 @@ async def test_audiences_filters_mutes_and_routes_choose_the_receivers(place: Pl
         ]
         assert (await one.listen("admin:orders", history=10)).messages == admin.messages
         run(place.dsn, "delete from realtime.preferences; delete from realtime.routes")
-        await one.settled()
+        await one.caught_up()
         await one.publish("orders:1", {"amount": 300}, event="noise")
         await bob.until(lambda: bob.data[-1]["amount"] == 300)
         assert len(admin.messages) == 1

@@ -56,7 +56,7 @@ create function app.cause_of(int) returns app.cause language sql immutable as $$
 create function app.alike(app.cause, app.cause) returns boolean language sql immutable as 'select $1 = $2';
 create operator app.=== (leftarg = app.cause, rightarg = app.cause, function = app.alike);
 create operator app.!!! (rightarg = app.vault, function = app.reveal);
-create function app.calm(app.cause[]) returns int language sql immutable as 'select 1';
+create function app.soothe(app.cause[]) returns int language sql immutable as 'select 1';
 """,
     "first": 'pinned app.pinned, password text, count int, lower text, "user" text, value jsonb, text text, date date,',
     "last": ", secret text, title_2 text, sum int, upper text, v app.vault, how app.cause, label text, created app.pinned[]",
@@ -209,7 +209,7 @@ REFUSED = [
     "select x.* from users u, open() x(a, b, c)",
     "select id, cause_of(1) as x from users",
     "select id, cause_of('x') as x from users",
-    "select id, calm('{flod}') as x from users",
+    "select id, soothe('{flod}') as x from users",
     "select id, (1).cause_of as x from users",
     "select id, 'vault'::regclass as x from users",
     "select id, regclass 'vault' as x from users",

@@ -1,4 +1,4 @@
-"""What keeps a server from starting: the doctor says each of it to the role that is to serve, and its advice mends it."""
+"""What keeps a server from starting: the doctor reports it to the role that is to serve, and its advice removes it."""
 
 from __future__ import annotations
 

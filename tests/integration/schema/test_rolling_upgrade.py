@@ -15,7 +15,7 @@ import pytest
 from server.cli.migrate import MigrationError, check_served, migrate
 from tests.support.clients.list_client import TABLE, list_client, read, write
 from tests.support.clients.users import rest_client, running_server, user_client
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 ROOT = Path(__file__).parents[3]
 TABLES = """
@@ -74,7 +74,7 @@ def migrate_with(tree: Path, dsn: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"PYTHONPATH": str(tree)},
         capture_output=True,
         text=True,
-        timeout=2 * PATIENCE,
+        timeout=2 * GIVE_UP_AFTER,
         check=False,
     )
 

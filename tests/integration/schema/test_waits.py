@@ -17,7 +17,7 @@ from server.cli.locks.lock_waits import LockTimeoutError, retry_on_locks
 from server.cli.migrate import migrate
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.cli.test_cli import run_sql
-from tests.support.servers.processes import PATIENCE, ROOT
+from tests.support.servers.processes import GIVE_UP_AFTER, ROOT
 
 PARTS = 6
 PARTITIONED = "create table parts (id int primary key) partition by range (id);" + ";".join(
@@ -94,7 +94,7 @@ async def test_every_command_ends_with_a_word_when_the_server_goes_silent_after_
             )
             for command in commands
         ]
-        async with asyncio.timeout(2 * PATIENCE):
+        async with asyncio.timeout(2 * GIVE_UP_AFTER):
             heard = await asyncio.gather(*(process.communicate() for process in running))
     for command, process, (_, said) in zip(commands, running, heard, strict=True):
         assert process.returncode == 3, (command, said)
@@ -122,7 +122,7 @@ async def test_a_migrate_whose_connection_alone_goes_silent_ends_with_a_word(
             silent.set()
 
         with pytest.raises(psycopg.OperationalError, match=r"answer of the database did not arrive within 3 s"):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 await asyncio.to_thread(retry_on_locks, dsn, "test", work)
         assert silent.is_set()
 

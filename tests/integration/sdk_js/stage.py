@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.clients.list_client import slot_name
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, ServerProcess, start
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, start
 
 ROOT = Path(__file__).parents[3]
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -172,7 +172,7 @@ async def play(one: ScenarioServer, *command: str, **environment: str) -> None:
         env=os.environ | told | environment,
     )
     try:
-        async with asyncio.timeout(3 * PATIENCE):
+        async with asyncio.timeout(3 * GIVE_UP_AFTER):
             said, _ = await process.communicate()
     except BaseException:
         process.kill()

@@ -14,13 +14,13 @@ from bunbase import Encryption, Realtime
 from tests.integration.sdk_js.stage import SCENARIOS, scenario_server
 from tests.support.nodes.live_node import read
 
-PATIENCE = 60
+GIVE_UP_AFTER = 60
 KEYS = {name: base64.b64encode(os.urandom(32)).decode() for name in ("k1", "k2")}
 SECRET: dict[str, Any] = {"text": "für deine Augen 😀", "numbers": [1, -2.5, None, True]}
 
 
 async def test_python_and_javascript_understand_each_other(database: str) -> None:
-    async with scenario_server(database) as one, asyncio.timeout(PATIENCE):
+    async with scenario_server(database) as one, asyncio.timeout(GIVE_UP_AFTER):
         environment = {**os.environ, "REALTIME_URL": one.url, "CONTROL_URL": one.control, "KEYS": json.dumps(KEYS)}
         node = await asyncio.create_subprocess_exec("node", str(SCENARIOS / "sealed.mjs"), env=environment, stdout=PIPE)
         assert node.stdout is not None

@@ -12,7 +12,7 @@ from bunbase import Encryption, Message, Realtime, RealtimeError, Snapshot, User
 
 from tests.integration.sdk_python.conftest import MakeClient
 from tests.support.clients.list_client import read, write
-from tests.support.servers.processes import PATIENCE, ServerProcess
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +23,13 @@ def channel_name(request: pytest.FixtureRequest) -> str:
 
 async def heard(queue: asyncio.Queue[Any]) -> Any:
     """What comes next."""
-    return await asyncio.wait_for(queue.get(), PATIENCE)
+    return await asyncio.wait_for(queue.get(), GIVE_UP_AFTER)
 
 
 async def test_messages_reach_callbacks_coroutines_and_iterators_in_the_order_of_sending(
     client: MakeClient, channel_name: str
 ) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, client("bob") as bob:
         called: list[int] = []
         awaited: list[int] = []
         all_awaited = asyncio.Event()
@@ -57,7 +57,7 @@ async def test_messages_reach_callbacks_coroutines_and_iterators_in_the_order_of
 
 
 async def test_sending_from_a_listener_does_not_hold_up_the_connection(client: MakeClient, channel_name: str) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(channel_name) as channel:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(channel_name) as channel:
         answers = channel.messages("answer")
 
         @channel.on("question")
@@ -69,7 +69,7 @@ async def test_sending_from_a_listener_does_not_hold_up_the_connection(client: M
 
 
 async def test_an_id_of_ones_own_makes_sending_twice_harmless(client: MakeClient, channel_name: str) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(channel_name) as channel:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(channel_name) as channel:
         messages = channel.messages()
         first = await channel.send("said", 1, id="mine")
         second = await channel.send("said", 1, id="mine")
@@ -81,7 +81,7 @@ async def test_an_id_of_ones_own_makes_sending_twice_harmless(client: MakeClient
 async def test_history_comes_first_and_a_filter_leaves_out_what_is_not_wanted(
     client: MakeClient, channel_name: str
 ) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, client("bob") as bob:
         for n in range(5):
             await ada.channel(channel_name).send("said", {"n": n})
         await ada.channel(channel_name).send("whispered", {"n": 5})
@@ -97,7 +97,7 @@ async def test_presence_is_delivered_and_kept_and_leaving_is_seen_at_once(
     client: MakeClient, channel_name: str
 ) -> None:
     events: asyncio.Queue[tuple[str, User]] = asyncio.Queue()
-    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         channel = ada.channel(channel_name, presence={"name": "Ada"})
         for kind in ("join", "update", "leave"):
             channel.on(f"presence:{kind}", lambda user, kind=kind: events.put_nowait((kind, user)))
@@ -115,7 +115,7 @@ async def test_presence_is_delivered_and_kept_and_leaving_is_seen_at_once(
 
 
 async def test_what_is_refused_says_why(client: MakeClient, channel_name: str) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         with pytest.raises(RealtimeError) as refused:
             await ada.channel("private:x").subscribe()
         assert (refused.value.code, refused.value.channel) == ("RT_003", "private:x")
@@ -140,7 +140,7 @@ async def test_what_is_refused_says_why(client: MakeClient, channel_name: str) -
 async def test_a_request_larger_than_the_server_takes_is_refused_and_disturbs_nothing_else(
     client: MakeClient, table: str, size: int
 ) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         lost: list[object] = []
         ada.on("disconnected", lost.append)
         errors: asyncio.Queue[RealtimeError] = asyncio.Queue()
@@ -158,7 +158,7 @@ async def test_a_live_query_is_the_list_and_each_change_of_it(
     room = request.node.name
     values = ", ".join(f"({abs(hash((room, n))) % 10**9}, '{room}', 'b{n}', {n})" for n in range(4))
     write(table, f"insert into messages (id, room, body, likes) values {values}")
-    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         query = ada.database().collection("messages").where("room", "==", room).order_by("likes", "desc").limit(3)
         async with query.snapshots() as snapshots:
             first = await anext(snapshots)
@@ -185,7 +185,7 @@ async def test_numbers_are_compared_with_all_their_digits_and_may_have_thousands
         "on conflict do nothing",
         "select realtime.expose('exact')",
     )
-    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         exact = ada.database().collection("exact")
         for value in (Decimal("0.12345678901234567890123"), "0.12345678901234567890123"):
             async with exact.where("v", "==", value).snapshots() as found:
@@ -206,7 +206,7 @@ async def test_callbacks_get_snapshots_until_they_are_unsubscribed(
 ) -> None:
     room = request.node.name
     seen: asyncio.Queue[Snapshot] = asyncio.Queue()
-    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         live = ada.database().collection("messages").where("room", "==", room).on_snapshot(seen.put_nowait)
         assert (await heard(seen)).docs == ()
         assert live.strategy == "incremental"
@@ -222,7 +222,7 @@ async def test_callbacks_get_snapshots_until_they_are_unsubscribed(
 async def test_a_hundred_subscriptions_and_a_burst_of_sends_stay_below_the_rate_limit(
     client: MakeClient, channel_name: str
 ) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         failures: list[RealtimeError] = []
         ada.on("error", failures.append)
         await asyncio.gather(*(ada.channel(f"{channel_name}:{n}").subscribe() for n in range(90)))
@@ -231,7 +231,7 @@ async def test_a_hundred_subscriptions_and_a_burst_of_sends_stay_below_the_rate_
 
 
 async def test_too_many_subscriptions_are_refused_and_the_others_stay(client: MakeClient, channel_name: str) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         channels = [ada.channel(f"{channel_name}:{n}") for n in range(100)]
         await asyncio.gather(*(channel.subscribe() for channel in channels))
         with pytest.raises(RealtimeError) as refused:
@@ -246,7 +246,7 @@ async def test_encrypted_messages_are_ciphertext_without_the_key(
     client: MakeClient, channel_name: str, table: str
 ) -> None:
     keys = {"k1": b"1" * 32, "k2": b"2" * 32}
-    async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob, client("eve") as eve:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, client("bob") as bob, client("eve") as eve:
         theirs = bob.channel(channel_name, encryption=Encryption("k1", keys))
         errors: asyncio.Queue[RealtimeError] = asyncio.Queue()
         theirs.on("error", errors.put_nowait)
@@ -266,7 +266,7 @@ async def test_encrypted_messages_are_ciphertext_without_the_key(
 
 
 async def test_a_slow_iterator_ends_with_an_error_or_drops_the_oldest(client: MakeClient, channel_name: str) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(channel_name) as channel:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(channel_name) as channel:
         strict, lossy = channel.messages(buffer=2), channel.messages(buffer=2, overflow="drop-oldest")
         everything = channel.messages()
         for n in range(4):
@@ -282,7 +282,7 @@ async def test_a_slow_iterator_ends_with_an_error_or_drops_the_oldest(client: Ma
 async def test_iterators_end_with_their_channel_and_connecting_again_brings_it_back(
     client: MakeClient, channel_name: str
 ) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         ada = client("ada")
         channel = await ada.channel(channel_name).subscribe()
         messages = channel.messages()
@@ -302,7 +302,7 @@ async def test_iterators_end_with_their_channel_and_connecting_again_brings_it_b
 async def test_a_client_disconnected_by_an_administrator_does_not_reconnect(
     client: MakeClient, server: ServerProcess, table: str, channel_name: str
 ) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(channel_name):
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(channel_name):
         ended: asyncio.Queue[RealtimeError] = asyncio.Queue()
         ada.on("error", ended.put_nowait)
         write(table, f"select realtime.disconnect('{ada.connection_id}')")
@@ -319,7 +319,7 @@ async def test_a_listener_that_fails_is_reported_and_the_others_still_run(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: reported.put_nowait(context))
     try:
-        async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(channel_name) as channel:
+        async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(channel_name) as channel:
             messages = channel.messages()
 
             @channel.on("said")
@@ -337,7 +337,7 @@ async def test_a_room_that_is_closed_ends_the_subscription(
     client: MakeClient, server: ServerProcess, table: str, channel_name: str
 ) -> None:
     write(table, f"select realtime.create_channel('{channel_name}')")
-    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         channel = await ada.channel(channel_name).subscribe()
         messages, events = channel.messages(), asyncio.Queue[Any]()
         channel.on("room:closed", lambda _: events.put_nowait("closed"))
@@ -352,7 +352,7 @@ async def test_a_room_that_is_closed_ends_the_subscription(
 
 
 async def test_a_listener_may_leave_the_channel_it_listens_to(client: MakeClient, channel_name: str) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, client("bob") as bob:
         channel, left = await ada.channel(channel_name).subscribe(), asyncio.Event()
         got: asyncio.Queue[Any] = asyncio.Queue()
 
@@ -371,7 +371,7 @@ async def test_a_listener_may_leave_the_channel_it_listens_to(client: MakeClient
 
 
 async def test_two_objects_for_one_channel_are_not_mixed_up(client: MakeClient, channel_name: str) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         one, other = ada.channel(channel_name), ada.channel(channel_name, history=3)
         assert one is not other
         await one.subscribe()
@@ -385,7 +385,7 @@ async def test_two_objects_for_one_channel_are_not_mixed_up(client: MakeClient, 
 async def test_what_begins_while_the_connection_is_being_ended_is_refused_and_connect_begins_anew(
     client: MakeClient, channel_name: str
 ) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         ada = client("ada")
         await ada.channel(f"presence:{channel_name}").subscribe()
         ending = asyncio.create_task(ada.disconnect())
@@ -402,7 +402,7 @@ async def test_what_begins_while_the_connection_is_being_ended_is_refused_and_co
 
 async def test_keys_do_not_get_into_the_logs(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        async with asyncio.timeout(PATIENCE), client("ada", api_key="a-key-of-ours") as ada:
+        async with asyncio.timeout(GIVE_UP_AFTER), client("ada", api_key="a-key-of-ours") as ada:
             await ada.channel("logs:1").send("said", 1)
     assert "a-key-of-ours" not in caplog.text
     assert ada._address.parameters["client"] not in caplog.text

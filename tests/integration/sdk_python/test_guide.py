@@ -17,7 +17,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.support.clients.list_client import slot_name
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, ServerProcess, serving
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
 
 ROOT = Path(__file__).parents[3]
 TABLES = """
@@ -48,7 +48,7 @@ async def test_the_examples_run(page: str, server: ServerProcess, capsys: pytest
     names: dict[str, Any] = {}
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) >= 2
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         for block in blocks:
             source = block.replace("http://localhost:8000", server.url)
             code = compile(source, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)

@@ -8,7 +8,7 @@ from bunbase import RealtimeError
 
 from tests.integration.sdk_python.conftest import MakeClient
 from tests.support.clients.list_client import write
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 
 def nested(levels: int) -> str:
@@ -25,7 +25,7 @@ async def test_a_row_nested_too_deeply_ends_its_query_and_the_connection_goes_on
         f"insert into deep values (1, ({nested(512)})::json, ({nested(512)})::jsonb)",
         "select realtime.expose('deep')",
     )
-    async with asyncio.timeout(PATIENCE), client("ada") as ada:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         lost: list[object] = []
         ada.on("disconnected", lost.append)
         deep = ada.database().collection("deep")

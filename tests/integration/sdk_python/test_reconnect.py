@@ -16,15 +16,15 @@ from tests.faultproxy.proxy import FaultProxy
 from tests.integration.sdk_python.conftest import MakeClient
 from tests.support.clients.list_client import slot_name, write
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, ServerProcess, serving
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
 
 QUICK: dict[str, Any] = {"reconnect_delay": 0.05, "heartbeat_interval": 0.3, "heartbeat_timeout": 0.5}
 
 
 @asynccontextmanager
 async def behind(server: ServerProcess) -> AsyncIterator[FaultProxy]:
-    """A proxy before the server, and a limit to everybody's patience."""
-    async with asyncio.timeout(2 * PATIENCE), FaultProxy("127.0.0.1", server.port) as proxy:
+    """A proxy before the server, and a limit to how long any wait may take."""
+    async with asyncio.timeout(2 * GIVE_UP_AFTER), FaultProxy("127.0.0.1", server.port) as proxy:
         yield proxy
 
 
@@ -46,7 +46,7 @@ async def interrupted(realtime: Realtime, proxy: FaultProxy) -> None:
 
 
 async def talk(channel: Channel, over: asyncio.Event) -> int:
-    """Send numbers without a pause for answers until it is over; returns how many."""
+    """Send numbers without a pause for answers until it has ended; returns how many."""
     acks: list[asyncio.Task[Any]] = []
     while not over.is_set():
         acks.append(asyncio.create_task(channel.send("said", len(acks))))
@@ -199,11 +199,11 @@ async def test_blocked_transports_are_left_and_come_back_without_losing_or_doubl
     transports = ("websocket", "sse", "polling")
     async with behind(server) as proxy, client("bob") as bob:
         proxy.blocked = (b"Upgrade: websocket", b"GET /realtime/sse")
-        options = {**QUICK, "heartbeat_timeout": PATIENCE, "transports": transports, "upgrade_interval": 0.2}
+        options = {**QUICK, "heartbeat_timeout": GIVE_UP_AFTER, "transports": transports, "upgrade_interval": 0.2}
         async with client("ada", url=proxy.url, **options) as ada:
             lost: list[object] = []
             gaps: list[object] = []
-            moved = happened(ada, "moved")
+            move_reported = happened(ada, "moved")
             ada.on("disconnected", lost.append)
             assert ada.transport == "polling"
             mine = await ada.channel("blocked:1", presence=True).subscribe()
@@ -216,7 +216,7 @@ async def test_blocked_transports_are_left_and_come_back_without_losing_or_doubl
             for name, blocked in (("sse", (b"Upgrade: websocket",)), ("websocket", ())):
                 proxy.blocked = blocked
                 while ada.transport != name:
-                    await moved()
+                    await move_reported()
             over.set()
             expected = {"ada": await mine_sent, "bob": await their_sent}
             got: dict[str, list[int]] = {"ada": [], "bob": []}
@@ -234,12 +234,12 @@ async def test_a_client_moves_from_a_draining_server_without_loss(
     client: MakeClient, table: str, server: ServerProcess
 ) -> None:
     async with (
-        asyncio.timeout(2 * PATIENCE),
+        asyncio.timeout(2 * GIVE_UP_AFTER),
         serving(
-            table, free_port(), slot_name=slot_name(), trust_user_parameter="true", drain_time=str(PATIENCE)
+            table, free_port(), slot_name=slot_name(), trust_user_parameter="true", drain_time=str(GIVE_UP_AFTER)
         ) as old,
         FaultProxy("127.0.0.1", old.port) as proxy,
-        client("ada", url=proxy.url, **{**QUICK, "heartbeat_interval": PATIENCE}) as ada,
+        client("ada", url=proxy.url, **{**QUICK, "heartbeat_interval": GIVE_UP_AFTER}) as ada,
     ):
         lost: list[object] = []
         ada.on("disconnected", lost.append)
@@ -247,10 +247,10 @@ async def test_a_client_moves_from_a_draining_server_without_loss(
         messages, over = channel.messages(buffer=100_000), asyncio.Event()
         sent = asyncio.create_task(talk(channel, over))
         await anext(messages)
-        before, moved = ada.connection_id, happened(ada, "moved")
+        before, move_reported = ada.connection_id, happened(ada, "moved")
         proxy.target = "127.0.0.1", server.port
         old.process.send_signal(signal.SIGTERM)
-        await moved()
+        await move_reported()
         assert ada.connection_id != before
         over.set()
         count = await sent
@@ -261,7 +261,7 @@ async def test_a_client_moves_from_a_draining_server_without_loss(
 @pytest.mark.parametrize("transport", ["websocket", "polling"], indirect=True)
 async def test_a_killed_server_that_comes_back_is_found_and_everything_goes_on(client: MakeClient, table: str) -> None:
     port, slot = free_port(), slot_name()
-    async with asyncio.timeout(3 * PATIENCE):
+    async with asyncio.timeout(3 * GIVE_UP_AFTER):
         async with serving(table, port, slot_name=slot, trust_user_parameter="true") as first:
             ada = client("ada", url=first.url, max_reconnect_attempts=1000, max_reconnect_delay=0.2, **QUICK)
             channel = await ada.channel("killed:1", presence={"name": "Ada"}).subscribe()

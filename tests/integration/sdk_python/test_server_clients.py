@@ -17,7 +17,7 @@ from tests.faultproxy.proxy import FaultProxy
 from tests.integration.sdk_python.conftest import MakeClient
 from tests.support.clients.list_client import read, slot_name
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, ServerProcess, serving
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
 
 KEY = "a key of these tests"
 
@@ -70,7 +70,7 @@ async def rest(request: pytest.FixtureRequest, server: ServerProcess) -> AsyncIt
 
 async def test_a_server_publishes_and_sees_what_it_published(rest: Either, client: MakeClient) -> None:
     name = f"orders:{id(rest)}"
-    async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(name) as channel:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(name) as channel:
         messages = channel.messages()
         first = await rest.do("broadcast", "new", {"id": 1}, channel=name, sender="shop")
         assert await rest.do("broadcast", "new", {"id": 2}, channel=name, id="two") == "two"
@@ -92,7 +92,7 @@ async def test_a_server_publishes_and_sees_what_it_published(rest: Either, clien
 
 async def test_a_server_lists_connections_and_disconnects_them(rest: Either, client: MakeClient) -> None:
     name = f"room:{id(rest)}"
-    async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, client("bob") as bob:
         channel = await ada.channel(name, presence={"name": "Ada"}).subscribe()
         presence = await rest.do("get_presence", channel=name)
         assert (presence.count, presence.users[0].id, presence.users[0].name) == (1, "ada", "Ada")
@@ -118,7 +118,7 @@ async def test_a_server_lists_connections_and_disconnects_them(rest: Either, cli
 
 
 async def test_a_server_broadcasts_to_all_to_users_and_to_channels(rest: Either, client: MakeClient) -> None:
-    async with asyncio.timeout(PATIENCE), client("ada") as ada, client("bob") as bob:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, client("bob") as bob:
         direct: asyncio.Queue[tuple[str, Message]] = asyncio.Queue()
         ada.on("message", lambda message: direct.put_nowait(("ada", message)))
         bob.on("message", lambda message: direct.put_nowait(("bob", message)))
@@ -151,7 +151,7 @@ async def test_rooms_are_made_read_changed_and_closed(rest: Either) -> None:
 
 async def test_a_server_encrypts_for_clients_with_the_key(rest: Either, client: MakeClient) -> None:
     name, keys = f"sealed:{id(rest)}", Encryption("k", {"k": b"k" * 32})
-    async with asyncio.timeout(PATIENCE), client("ada") as ada, ada.channel(name, encryption=keys) as channel:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(name, encryption=keys) as channel:
         messages = channel.messages()
         await rest.do("broadcast", "said", "secret", channel=name, keys=keys)
         assert (await anext(messages)).data == "secret"
@@ -167,7 +167,7 @@ async def test_a_wrong_key_is_refused(server: ServerProcess) -> None:
 async def test_a_broadcast_whose_answer_was_lost_is_repeated_and_stored_once(server: ServerProcess, table: str) -> None:
     stored = "select from realtime.messages where channel = 'lost:1'"
     async with (
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(GIVE_UP_AFTER),
         FaultProxy("127.0.0.1", server.port) as proxy,
         AsyncRealtimeServer(proxy.url, KEY, attempts=50) as rest,
     ):

@@ -13,7 +13,7 @@ from server.auth.authorizer import Action, Grant, NameRules, NotAllowedError
 from tests.model.nodes import NodeHere
 from tests.support.clients.list_client import write
 from tests.support.clients.transports import TRANSPORTS, transport_client
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 
 class SecretsClosed(NameRules):
@@ -48,7 +48,7 @@ async def test_a_collection_that_the_authorizer_closes_is_refused_with_its_reaso
         rules = SecretsClosed()
         node._node._services = replace(services, authorizer=rules)
         async with (
-            asyncio.timeout(PATIENCE),
+            asyncio.timeout(GIVE_UP_AFTER),
             transport_client(f"http://127.0.0.1:{node.port}", transport, user="ada") as ada,
         ):
             refused = await ada.join("db:collection:secrets", id="q", query={})

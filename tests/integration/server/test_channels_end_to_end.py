@@ -10,12 +10,12 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.support.clients.list_client import read, write
 from tests.support.clients.users import rest_client, running_server, two_users, user_client
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 
 async def listed(http: httpx.AsyncClient, count: int) -> list[str]:
     """The positions in the history, once it has so many messages: it is written a moment after they were sent."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         while True:
             messages = (await http.get("/channels/chat:1/messages")).json()["messages"]
             if len(messages) >= count:

@@ -16,7 +16,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
 from tests.faultproxy.proxy import FaultProxy
 from tests.support.clients.list_client import TABLE, TOP, list_client, slot_name
-from tests.support.nodes.live_node import PATIENCE, held, read, run, until
+from tests.support.nodes.live_node import GIVE_UP_AFTER, held, read, run, until
 from tests.support.ports import free_port
 from tests.support.servers.processes import serving, start
 
@@ -108,7 +108,7 @@ async def test_health_names_silent_connections_until_lists_and_answers_are_right
             # That of the lists or that of the channels, whichever is used first.
             said = [degraded["feed"]["reason"] or "", *degraded["problems"]]
             assert any("has not answered" in each for each in said), said
-            assert (await http.get(members, timeout=PATIENCE)).is_success
+            assert (await http.get(members, timeout=GIVE_UP_AFTER)).is_success
             while reader.list[0][1] != {"likes": 100}:
                 await reader.event()
             await server.healthy()

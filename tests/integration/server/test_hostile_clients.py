@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from tests.support.clients.hostile import TABLES, HostileClient
 from tests.support.clients.list_client import TOP, list_client, slot_name, write
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, serving
+from tests.support.servers.processes import GIVE_UP_AFTER, serving
 
 
 @pytest.mark.long
@@ -51,5 +51,5 @@ async def _attack(hostile: HostileClient) -> None:
 async def _ping(client: object) -> None:
     """Ask the server, not the socket; the good client has nothing else to hear."""
     await client.send(json.dumps({"type": "ping"}))  # type: ignore[attr-defined]
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         assert json.loads(await client.recv()) == {"type": "pong"}  # type: ignore[attr-defined]

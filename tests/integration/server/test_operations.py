@@ -20,7 +20,7 @@ from tests.integration.channels.faults.test_blocked import holding, set_read_onl
 from tests.support.clients.list_client import list_client, slot_name
 from tests.support.nodes.live_node import read, run, until
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, ROOT, ServerProcess, serving, start
+from tests.support.servers.processes import GIVE_UP_AFTER, ROOT, ServerProcess, serving, start
 
 
 async def problem(server: ServerProcess) -> str:
@@ -29,7 +29,7 @@ async def problem(server: ServerProcess) -> str:
 
 
 async def degraded(server: ServerProcess) -> dict[str, Any]:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         while True:
             code, body = await server.health()
             if code == 503 and body["status"] == "degraded" and body["problems"]:
@@ -134,7 +134,7 @@ def test_every_command_gives_up_on_a_database_that_stays_silent_and_says_so() ->
             for command in commands
         ]
         for command, process in zip(commands, running, strict=True):
-            _, said = process.communicate(timeout=PATIENCE)
+            _, said = process.communicate(timeout=GIVE_UP_AFTER)
             assert process.returncode == 3, (command, said)
             assert "waiting for the database at 127.0.0.1 port" in said, command
             assert "did not answer within 3 s (connect_timeout)" in said, command

@@ -20,7 +20,7 @@ from tests.integration.channels.publish.test_session_settings import HOSTILE, se
 from tests.support.clients.list_client import TOP, list_client, slot_name
 from tests.support.nodes.live_node import read, run
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, serving, start
+from tests.support.servers.processes import GIVE_UP_AFTER, serving, start
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def pooler(program: str, folder: Path, dsn: str, *lines: str) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(GIVE_UP_AFTER)
 
 
 @pytest.mark.long
@@ -74,7 +74,7 @@ async def test_everything_but_the_feed_goes_through_a_pooler(program: str, scrat
         async with (
             serving(table, free_port(), slot_name=slot_name(), ephemeral=True, pooled_dsn=pooled) as server,
             httpx.AsyncClient() as http,
-            asyncio.timeout(2 * PATIENCE),
+            asyncio.timeout(2 * GIVE_UP_AFTER),
         ):
             clients = [await list_client(server) for _ in range(3)]
             for client in clients[1:]:
@@ -123,7 +123,7 @@ async def test_a_server_behind_a_pooler_that_cannot_replicate_stops_and_says_wha
         folder.mkdir()
         with pooler(program, folder, table, *lines) as pooled:
             server = await start("serve", "--dsn", pooled, port=free_port(), config={"slot_name": slot_name()})
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 code = await server.process.wait()
             await server.end()
             assert code in (1, 3), server.lines
@@ -139,7 +139,7 @@ async def test_a_pooler_before_another_database_is_refused(
         elsewhere = pooled.rsplit("/", 1)[0] + "/postgres"
         config = {"slot_name": slot_name(), "ephemeral": True, "pooled_dsn": elsewhere}
         server = await start("serve", "--dsn", table, port=free_port(), config=config)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             assert await server.process.wait() == 1
         await server.end()
         assert "leads to another server or database" in server.lines[-1]

@@ -19,7 +19,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database, postgres_18, started
 from tests.support.clients.list_client import TABLE, TOP, list_client, read, slot_name, write
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, serving, start
+from tests.support.servers.processes import GIVE_UP_AFTER, serving, start
 
 
 async def test_after_a_kill_a_new_process_takes_the_slot_over_and_misses_nothing(table: str) -> None:
@@ -65,7 +65,7 @@ async def test_a_server_that_cannot_go_on_says_so_ends_and_is_followed_by_one_th
         "serve", "--dsn", database, port=port, config={"slot_name": slot}, module="tests.support.servers.failing"
     )
     await faulty.healthy()
-    async with asyncio.timeout(PATIENCE), connect(faulty.websocket) as client:
+    async with asyncio.timeout(GIVE_UP_AFTER), connect(faulty.websocket) as client:
         epoch = json.loads(await client.recv())["epoch"]
         await client.send(json.dumps(subscribe))
         position = json.loads(await client.recv())["position"]
@@ -81,7 +81,7 @@ async def test_a_server_that_cannot_go_on_says_so_ends_and_is_followed_by_one_th
     async with serving(database, port, slot_name=slot) as again, connect(again.websocket) as client:
         await client.recv()
         await client.send(json.dumps(subscribe | {"since": position, "epoch": epoch}))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             assert json.loads(await client.recv())["recovered"] is True
             assert json.loads(await client.recv())["event"] == "break"
 
@@ -131,7 +131,7 @@ async def test_a_query_that_is_reread_is_logged_once_with_the_reason(table: str)
                 await client.send(
                     json.dumps({"type": "subscribe", "channel": "db:collection:messages", "id": each, "query": sql})
                 )
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(GIVE_UP_AFTER):
                     reason = json.loads(await client.recv())["reason"]
         await server.end()
     [line] = [json.loads(line) for line in server.lines if "query_reread" in line]
@@ -156,7 +156,7 @@ async def test_a_database_that_cannot_be_followed_is_one_line(scratch: Path) -> 
     with started(postgres_18(scratch / "replica18", {"wal_level": "replica"})) as postgres:
         dsn = fresh_database(postgres)
         server = await start("serve", "--dsn", dsn, "--log-level", "error", port=free_port())
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             assert await server.process.wait() == 1
         await server.end()
         assert len(server.lines) == 1

@@ -18,7 +18,7 @@ from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from tests.support.clients.list_client import TABLE, TOP, list_client, slot_name, write
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, serving
+from tests.support.servers.processes import GIVE_UP_AFTER, serving
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def replica(database: str) -> str:
 async def answer(client: ClientConnection, message: dict[str, Any], *types: str) -> dict[str, Any]:
     """Send ``message``; returns the next message of one of these types."""
     await client.send(json.dumps(message))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         while (heard := json.loads(await client.recv()))["type"] not in types:
             assert heard["type"] != "error", heard
     found: dict[str, Any] = heard

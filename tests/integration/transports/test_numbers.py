@@ -23,7 +23,7 @@ from tests.support.clients.transports import (
     transport_client,
 )
 from tests.support.clients.users import running_server
-from tests.support.servers.processes import PATIENCE, ServerProcess
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess
 
 TABLE = """
 create table n (id int primary key, v numeric, b bigint not null, j jsonb);
@@ -134,7 +134,7 @@ async def test_a_number_in_the_address_of_an_event_stream_keeps_its_digits(serve
     wanted = "&".join(
         f"subscribe={quote(framed(query, str(number)))}" for number, (query, _) in enumerate(QUERIES[:20])
     )
-    async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=PATIENCE) as http:
+    async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=GIVE_UP_AFTER) as http:
         client = EventStreamClient(http, await open_stream(http, params=wanted))
         found: dict[str, list[str]] = {}
         while len(found) < 20:

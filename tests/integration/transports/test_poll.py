@@ -11,7 +11,7 @@ import pytest
 from tests.support.clients.list_client import write
 from tests.support.clients.transports import PollingClient, transport_client
 from tests.support.clients.users import rest_client, running_server
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 
 async def ask(http: httpx.AsyncClient, **body: object) -> dict[str, Any]:
@@ -84,9 +84,9 @@ async def test_a_second_poll_lets_the_first_go_with_nothing(database: str) -> No
     async with running_server(database) as server, rest_client(server) as http:
         session, cursor = await joined(http)
         polls = [asyncio.create_task(ask(http, session=session, cursor=cursor)) for _ in range(3)]
-        done, waiting = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE)
+        done, waiting = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED, timeout=GIVE_UP_AFTER)
         while len(waiting) > 1:
-            done, waiting = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE)
+            done, waiting = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED, timeout=GIVE_UP_AFTER)
         assert [poll.result() for poll in done] == [{"cursor": cursor, "messages": []}] * 2
         write(database, "select realtime.broadcast('chat:1', 'e', '1')")
         assert [message["data"] for message in (await waiting.pop())["messages"]] == [1]

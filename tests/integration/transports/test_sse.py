@@ -19,7 +19,7 @@ from server.transports.sse.event_ids import read_id
 from tests.support.clients.list_client import TOP, write
 from tests.support.clients.transports import EventStreamClient, open_stream, transport_client
 from tests.support.clients.users import rest_client, running_server
-from tests.support.servers.processes import PATIENCE, ServerProcess
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess
 
 CHANNELS = ("chat:1", "chat:2", "chat:3")
 
@@ -82,7 +82,7 @@ async def test_a_stream_cut_anywhere_loses_nothing_when_it_is_resumed(database: 
         source = Source(http, "&".join(f"channel={name}" for name in CHANNELS) + "&history=1000")
         cuts = random.Random(7)
         wanted = 3 * 30
-        async with asyncio.timeout(4 * PATIENCE):
+        async with asyncio.timeout(4 * GIVE_UP_AFTER):
             while len(source.heard) < wanted:
                 async with source.open() as stream:
                     await source.listen(stream, cuts.randrange(1, 150), wanted)
@@ -315,7 +315,7 @@ async def test_a_reader_that_is_too_slow_is_cut_and_resumes_and_others_are_not_d
             for _ in range(50):
                 await quick.hear("message")
             assert sent < 20_000
-        text = (await asyncio.wait_for(reader.read(), PATIENCE)).decode()
+        text = (await asyncio.wait_for(reader.read(), GIVE_UP_AFTER)).decode()
         writer.close()
         *whole, _ = text.split("\n\n")  # the last block may have been cut
         ids = [line[4:] for each in whole for line in each.splitlines() if line.startswith("id: ")]
@@ -342,7 +342,7 @@ async def test_a_peer_that_takes_nothing_any_more_is_dropped_by_time_however_lit
     ):
         await quick.join()
         _, writer = await _stuck(server, "channel=chat:1")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             large = (
                 "select realtime.broadcast('chat:1', 'e', to_jsonb(repeat('x', 100000))) from generate_series(1, 100)"
             )
@@ -361,7 +361,7 @@ async def _stuck(server: ServerProcess, query: str) -> tuple[asyncio.StreamReade
     await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", server.port))
     reader, writer = await asyncio.open_connection(sock=plain, limit=8192)
     writer.write(f"GET /realtime/sse?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    await asyncio.wait_for(reader.readuntil(b'"type":"subscribed"'), PATIENCE)
+    await asyncio.wait_for(reader.readuntil(b'"type":"subscribed"'), GIVE_UP_AFTER)
     return reader, writer
 
 
@@ -369,7 +369,7 @@ async def test_heartbeats_are_comments_and_bring_the_id_up_to_date(database: str
     async with running_server(database, ping_interval=0.2) as server, rest_client(server) as http:
         response = await open_stream(http, params={"channel": "chat:1"})
         text = ""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             async for part in response.aiter_text():
                 text += part
                 if text.count(": ping\n\n") >= 3:

@@ -11,14 +11,14 @@ from server.transports.sse.event_ids import StreamPosition, write_id
 from tests.integration.transports.test_sse import CHANNELS, Source, fill, positions
 from tests.support.clients.list_client import write
 from tests.support.clients.users import rest_client, running_server
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 EVERYTHING = "&".join(f"channel={name}" for name in CHANNELS)
 
 
 async def test_a_message_of_one_channel_is_no_gap_in_the_others(database: str) -> None:
     last_id = ""
-    async with running_server(database) as server, rest_client(server) as http, asyncio.timeout(PATIENCE):
+    async with running_server(database) as server, rest_client(server) as http, asyncio.timeout(GIVE_UP_AFTER):
         source = Source(http, EVERYTHING)
         async with source.open() as stream:
             for _ in CHANNELS:
@@ -28,7 +28,7 @@ async def test_a_message_of_one_channel_is_no_gap_in_the_others(database: str) -
             assert stream.last_id.startswith(message["position"])
         last_id = source.last_id
     write(database, "select realtime.broadcast('chat:2', 'said', '2')")
-    async with running_server(database) as server, rest_client(server) as http, asyncio.timeout(PATIENCE):
+    async with running_server(database) as server, rest_client(server) as http, asyncio.timeout(GIVE_UP_AFTER):
         source = Source(http, EVERYTHING)
         source.last_id = last_id
         async with source.open() as stream:
@@ -40,7 +40,7 @@ async def test_a_slow_client_resumes_without_loss(database: str) -> None:
     async with (
         running_server(database, max_buffer_size=65_536, max_backlog=262_144) as server,
         rest_client(server) as http,
-        asyncio.timeout(2 * PATIENCE),
+        asyncio.timeout(2 * GIVE_UP_AFTER),
     ):
         source = Source(http, EVERYTHING)
         async with source.open() as stream:
@@ -80,7 +80,7 @@ async def test_a_client_closed_before_its_first_history_resumes_each_channel(dat
     async with (
         running_server(database, max_buffer_size=16_384, max_backlog=65_536) as server,
         rest_client(server) as http,
-        asyncio.timeout(2 * PATIENCE),
+        asyncio.timeout(2 * GIVE_UP_AFTER),
     ):
         source = Source(http, f"{EVERYTHING}&channel=presence:lobby&subscribe={unwanted}&history=1000")
         while len(source.heard) < everything:
@@ -119,7 +119,7 @@ async def _hear_in_order(source: Source, wanted: int) -> int | None:
 
 async def test_a_gap_in_one_channel_is_reported_for_that_channel_only(database: str) -> None:
     fill(database, 0, 3)
-    async with running_server(database) as server, rest_client(server) as http, asyncio.timeout(PATIENCE):
+    async with running_server(database) as server, rest_client(server) as http, asyncio.timeout(GIVE_UP_AFTER):
         source = Source(http, f"{EVERYTHING}&history=3")
         async with source.open() as stream:
             epoch = (await stream.hear("connected"))["epoch"]

@@ -13,7 +13,7 @@ from tests.support.clients.list_client import TOP, read, write
 from tests.support.clients.transports import TRANSPORTS, transport_client
 from tests.support.clients.users import rest_client, running_server
 from tests.support.nodes.channel_node import until
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)
 
@@ -160,11 +160,14 @@ async def test_an_unknown_client_with_a_secret_is_the_same_user_on_every_transpo
 async def test_a_draining_server_asks_its_clients_to_reconnect_and_waits_for_them(
     database: str, transport: str
 ) -> None:
-    async with running_server(database, drain_time=PATIENCE) as server, transport_client(server.url, transport) as ada:
+    async with (
+        running_server(database, drain_time=GIVE_UP_AFTER) as server,
+        transport_client(server.url, transport) as ada,
+    ):
         await ada.join()
         server.process.send_signal(signal.SIGTERM)
         moving = await ada.hear("reconnect")
-        assert 0 <= moving["delay"] < PATIENCE * 1000
+        assert 0 <= moving["delay"] < GIVE_UP_AFTER * 1000
         status, health = await server.health()
         assert (status, health["status"]) == (503, "draining")
         async with httpx.AsyncClient(base_url=f"{server.url}/realtime") as http:
@@ -172,7 +175,7 @@ async def test_a_draining_server_asks_its_clients_to_reconnect_and_waits_for_the
             assert (refused.status_code, refused.json()["code"]) == (503, "RT_001")
         await ada.ask(type="message", channel="chat:1", event="e", data=1)
         await ada.leave()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             assert await server.process.wait() == 0, server.lines
 
 
@@ -186,12 +189,12 @@ async def test_a_draining_server_closes_the_remaining_connections_after_drain_ti
 
 async def test_a_second_signal_ends_the_wait(database: str, transport: str) -> None:
     async with (
-        running_server(database, drain_time=10 * PATIENCE) as server,
+        running_server(database, drain_time=10 * GIVE_UP_AFTER) as server,
         transport_client(server.url, transport) as ada,
     ):
         server.process.send_signal(signal.SIGTERM)
         await ada.hear("reconnect")
         server.process.send_signal(signal.SIGTERM)
         assert (await ada.hear("close"))["code"] == 1001
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             assert await server.process.wait() == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 __all__ = ["TABLES", "HostileClient"]
 
@@ -50,7 +50,7 @@ class HostileClient:
 
     async def _ask(self, message: dict[str, Any] | str) -> None:
         await self.client.send(message if isinstance(message, str) else json.dumps(message))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while True:
                 answer = json.loads(await self.client.recv())
                 if answer["type"] in ("subscribed", "unsubscribed", "ack", "error"):

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.support.servers.processes import PATIENCE, ServerProcess
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess
 
 TABLE = """
 create table messages (id int primary key, room text not null, body text, likes int not null default 0);
@@ -52,7 +52,7 @@ class ListClient:
         return answer
 
     async def hear(self) -> dict[str, Any]:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             message: dict[str, Any] = json.loads(await self.client.recv())
         return message
 

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 TRANSPORTS = ("websocket", "msgpack", "sse", "poll")
 Message = dict[str, Any]
@@ -51,7 +51,7 @@ class TransportClient:
 
     async def hear(self, *kinds: str) -> Message:
         """The next message of one of these kinds; of any kind if none is given. Others are kept for later."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while True:
                 for place, message in enumerate(self.heard):
                     if not kinds or message["type"] in kinds:
@@ -190,7 +190,7 @@ class PollingClient(TransportClient):
 async def transport_client(url: str, transport: str, **parameters: str) -> AsyncIterator[TransportClient]:
     """A client that has been greeted. ``url``: the server's."""
     parameters |= {"format": "msgpack"} if transport == "msgpack" else {}
-    async with httpx.AsyncClient(base_url=f"{url}/realtime", timeout=PATIENCE) as http:
+    async with httpx.AsyncClient(base_url=f"{url}/realtime", timeout=GIVE_UP_AFTER) as http:
         target = await _opened(http, url, transport, parameters)
         try:
             target.connected = await target.hear("connected")

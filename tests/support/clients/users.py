@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.support.clients.list_client import slot_name
 from tests.support.clients.transports import Message, SocketClient
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, ServerProcess, serving
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
 
 
 class UserClient(SocketClient):
@@ -40,7 +40,7 @@ async def user_client(server: ServerProcess, user: str) -> AsyncIterator[UserCli
 async def running_server(dsn: str, **config: object) -> AsyncIterator[ServerProcess]:
     port = free_port()
     async with (
-        asyncio.timeout(4 * PATIENCE),
+        asyncio.timeout(4 * GIVE_UP_AFTER),
         serving(dsn, port, slot_name=slot_name(), trust_user_parameter="true", **config) as server,
     ):
         yield server
@@ -49,7 +49,7 @@ async def running_server(dsn: str, **config: object) -> AsyncIterator[ServerProc
 @asynccontextmanager
 async def rest_client(server: ServerProcess) -> AsyncIterator[httpx.AsyncClient]:
     """Asks the server over HTTP, at ``/realtime``."""
-    async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=PATIENCE) as http:
+    async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=GIVE_UP_AFTER) as http:
         yield http
 
 

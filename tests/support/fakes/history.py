@@ -68,15 +68,15 @@ class FakeHistorySubscription:
 
     def begin(self) -> None:
         if self.archive.breaks is None or self.archive.opened % 5 != self.archive.breaks:
-            self.tell(self.past)
+            self.receive(self.past)
             return
-        self.tell(self.past[: len(self.past) // 2])
+        self.receive(self.past[: len(self.past) // 2])
         self.archive.fail(self.channel)
 
     def cancel(self) -> None:
         self.archive.holds.remove(self)
 
-    def tell(self, events: list[FakeMessage], *, together: bool = False) -> None:
+    def receive(self, events: list[FakeMessage], *, together: bool = False) -> None:
         news = [event for event in events if event.wanted and event.key is not None and event.key > self.last]
         self.given |= {event.key for event in news if event.key is not None}
         if together and len(news) > 1 and self.deliver_block is not None:
@@ -126,7 +126,7 @@ class FakeHistory:
         return {}
 
     def of(self, channel: str, *, ever: bool = False) -> list[FakeMessage]:
-        return [said for said in (self.ever if ever else self.log) if said.channel == channel and said.wanted]
+        return [each for each in (self.ever if ever else self.log) if each.channel == channel and each.wanted]
 
     async def subscribe(
         self,
@@ -142,32 +142,32 @@ class FakeHistory:
             raise UnavailableError("not now")
         for _ in range(delay):
             await asyncio.sleep(0)
-        while self.resume is not None:  # noqa: ASYNC110 - nobody begins during a gap; time goes by in turns here
+        while self.resume is not None:  # noqa: ASYNC110 - no client begins during a discontinuity; time goes by in turns here
             await asyncio.sleep(0)
         past, recovered = self.of(channel)[-options.history :] if options.history else [], None
         if options.since is not None:
             since = parse_position(options.since)
             recovered = since >= self.removed.get(channel, (0, 0))
             if recovered:
-                past = [said for said in self.of(channel) if said.key is not None and said.key > since]
+                past = [each for each in self.of(channel) if each.key is not None and each.key > since]
         hold = FakeHistorySubscription(self, channel, deliver, deliver_block, past, recovered)
         hold.last = (0, 0)
         self.holds.append(hold)
         return hold
 
-    def say(self, said: list[FakeMessage], *, together: bool = False) -> None:
+    def commit(self, events: list[FakeMessage], *, together: bool = False) -> None:
         """One transaction: channels of higher priority first, as the router does it."""
         self.lsn += 10
-        for number, each in enumerate(said):
+        for number, each in enumerate(events):
             each.key = (self.lsn, number)
-        self.log += said
-        self.ever += said
+        self.log += events
+        self.ever += events
         highest: dict[str, int] = {}
-        for each in said:
+        for each in events:
             highest[each.channel] = max(highest.get(each.channel, each.priority), each.priority)
         for channel in sorted(highest, key=lambda channel: -highest[channel]):
             for hold in [hold for hold in self.holds if hold.channel == channel and not hold.waiting]:
-                hold.tell([each for each in said if each.channel == channel], together=together)
+                hold.receive([each for each in events if each.channel == channel], together=together)
 
     def interrupt(self) -> None:
         """The stream has a gap."""
@@ -175,16 +175,16 @@ class FakeHistory:
         for hold in self.holds:
             hold.waiting = True
 
-    async def mend(self) -> None:
-        """Bring everybody up, one channel after the other."""
+    async def recover(self) -> None:
+        """Catch everybody up, one channel after the other."""
         self.lsn += 5
         resume, self.resume = Position(self.resume or self.lsn), None
         for hold in [hold for hold in self.holds if hold.waiting]:
             await asyncio.sleep(0)
             if hold in self.holds:
                 hold.waiting = False
-                hold.tell(
-                    [said for said in self.of(hold.channel, ever=True) if said.key is not None and said.key > resume]
+                hold.receive(
+                    [each for each in self.of(hold.channel, ever=True) if each.key is not None and each.key > resume]
                 )
 
     def fail(self, channel: str) -> None:
@@ -194,8 +194,8 @@ class FakeHistory:
             hold.deliver(FakeMessage(channel, error=UnavailableError("try again")))
 
     def expire(self, channel: str) -> None:
-        """What was said in ``channel`` is gone; whoever resumes from before that is told so."""
-        gone = [said for said in self.log if said.channel == channel]
+        """What was sent in ``channel`` is gone; a client that resumes from before that gets an incomplete history."""
+        gone = [each for each in self.log if each.channel == channel]
         if gone and gone[-1].key is not None:
             self.removed[channel] = gone[-1].key
-            self.log = [said for said in self.log if said.channel != channel]
+            self.log = [each for each in self.log if each.channel != channel]

@@ -21,7 +21,7 @@ from engine.lsn import parse_lsn
 from engine.postgres.connections.session_settings import connection_options
 from tests.support.nodes.stream_and_live import StreamAndLive
 
-PATIENCE = 60
+GIVE_UP_AFTER = 60
 """Seconds after which a test that waits for something has failed."""
 
 
@@ -58,7 +58,7 @@ class ChannelSubscriber:
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait until ``condition`` holds; it is looked at after every event."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while not condition():
                 self._heard.clear()
                 await self._heard.wait()
@@ -90,7 +90,7 @@ class ChannelNode:
     ) -> ChannelSubscriber:
         """A subscription that has begun."""
         listener = listener or await self.member(user)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             subscription = await self.channels.subscribe(
                 channel, ChannelOptions(**options), listener.member, listener.deliver
             )
@@ -104,15 +104,15 @@ class ChannelNode:
     async def publish(
         self, channel: str, data: Any, event: str = "said", member: Member | None = None, **more: Any
     ) -> Ack:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             return await self.channels.publish(
                 Publication(channel, event, json.dumps(data).encode(), member or Member("nobody"), **more)
             )
 
-    async def settled(self) -> None:
+    async def caught_up(self) -> None:
         """Wait until everything committed so far has been delivered."""
         position = parse_lsn(read(self.dsn, "select pg_current_wal_flush_lsn()::text")[0][0])
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await self.stream.reached(position)
 
 
@@ -130,7 +130,7 @@ async def channel_node(
     name = slot or f"s_{uuid.uuid4().hex[:16]}"
     settings = FeedSettings(slot_name=name, decoder=decoder, **{"ephemeral": True, **(feed or {})})
     async with Feed(dsn, settings) as source:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await source.streaming()
         following = StreamAndLive(dsn, source, LiveSettings(stream_generated=decoder == "pgoutput"), trim_interval=0.05)
         channels = Channels(
@@ -141,7 +141,7 @@ async def channel_node(
         )
         try:
             await following.start()
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GIVE_UP_AFTER):
                 await channels.start()
             yield ChannelNode(dsn, source, following, channels)
             assert following.failure is None, following.failure
@@ -175,7 +175,7 @@ def open_transaction(dsn: str) -> Iterator[psycopg.Connection[Any]]:
 
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait until ``condition`` is true, for what only shows when asked for; returns what it gave."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         while not (found := condition()):  # noqa: ASYNC110 - the database has no event to wait for
             await asyncio.sleep(0.01)
     return found

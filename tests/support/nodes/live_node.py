@@ -24,7 +24,7 @@ from tests.oracle.arena import Client
 from tests.oracle.queries import Query
 from tests.support.nodes.stream_and_live import StreamAndLive
 
-PATIENCE = 60
+GIVE_UP_AFTER = 60
 """Seconds after which a test that waits for something has failed."""
 
 QUICK = LiveSettings(reread_interval=0.0, idle_ttl=0.0, spare_rows=2)
@@ -52,7 +52,7 @@ class Follower(Client):
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait until ``condition`` holds; it is looked at after every event."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while not condition():
                 self._heard.clear()
                 await self._heard.wait()
@@ -87,22 +87,22 @@ class LiveNode:
         principal: Principal | None = None,
     ) -> Follower:
         follower = Follower(query, inspect)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             follower.subscription = await self.live.subscribe(
                 principal or Principal(), query.collection, query.spec, follower.deliver
             )
         follower.subscription.begin()
         return follower
 
-    async def settled(self) -> None:
+    async def caught_up(self) -> None:
         """Wait until everything committed so far has reached the followers."""
         position = parse_lsn(read(self.dsn, "select pg_current_wal_flush_lsn()::text")[0][0])
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await self.live.caught_up(position)
 
     async def check(self, *followers: Follower) -> None:
         """Every follower's list equals its query, and nothing was wrong on the way."""
-        await self.settled()
+        await self.caught_up()
         for follower in followers:
             assert follower.error is None, follower.error
             assert not follower.failures, follower.failures[0]
@@ -126,7 +126,7 @@ async def live_node(
         slot_name=slot or f"s_{uuid.uuid4().hex[:16]}", decoder=decoder, **{"ephemeral": True, **feed}
     )
     async with Feed(dsn, settings) as source:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await source.streaming()
         tuning = replace(live, stream_generated=decoder == "pgoutput")
         service = StreamAndLive(reads or dsn, source, tuning, trim_interval=trim_interval)
@@ -193,7 +193,7 @@ async def held(dsn: str, *statements: str) -> AsyncIterator[Callable[[], Awaitab
 
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait until ``condition`` is true, for what only shows when asked for; returns what it gave."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         while True:
             if found := condition():
                 return found

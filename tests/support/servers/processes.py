@@ -16,9 +16,9 @@ import httpx
 
 from tests.support.servers.preloaded import ROOT, Forked, fork
 
-__all__ = ["PATIENCE", "ROOT", "ServerProcess", "serving", "start"]
+__all__ = ["GIVE_UP_AFTER", "ROOT", "ServerProcess", "serving", "start"]
 
-PATIENCE = 60  # seconds after which a test gives up; nothing is expected to take so long
+GIVE_UP_AFTER = 60  # seconds after which a test gives up; nothing is expected to take that much time
 
 
 class ServerProcess:
@@ -50,7 +50,7 @@ class ServerProcess:
 
     async def healthy(self, code: int = 200) -> dict[str, Any]:
         """Wait until ``/health`` answers with ``code``."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while True:
                 try:
                     status, body = await self.health()
@@ -62,7 +62,7 @@ class ServerProcess:
 
     async def connections(self, count: int) -> None:
         """Wait until so many clients are connected."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while (await self.health())[1]["connections"] != count:  # noqa: ASYNC110 - another process is waited for
                 await asyncio.sleep(0.02)
 
@@ -70,7 +70,7 @@ class ServerProcess:
         """Send a signal and wait for the process to end; returns its exit code."""
         if self.process.returncode is None:
             self.process.send_signal(how)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             code = await self.process.wait()
             await self._drain
         return code

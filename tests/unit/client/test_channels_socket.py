@@ -17,7 +17,7 @@ from tests.support.clients.raw_socket import masked, read_frame, reading, slow_c
 from tests.support.fakes.channels import Event, FullError
 from tests.support.fakes.server import FakeServer, closed_after, fake_server, hear, hear_to_the_end, say
 
-PATIENCE = 60
+GIVE_UP_AFTER = 60
 
 
 async def subscribed(client: ClientConnection, channel: str = "chat:1", **options: object) -> dict[str, Any]:
@@ -33,7 +33,7 @@ async def greeted(client: ClientConnection) -> ClientConnection:
 
 
 async def until_gone(door: FakeServer, count: int = 1) -> None:
-    async with asyncio.timeout(PATIENCE), door.rooms.changed:
+    async with asyncio.timeout(GIVE_UP_AFTER), door.rooms.changed:
         await door.rooms.changed.wait_for(lambda: len(door.rooms.gone) == count)
 
 
@@ -61,7 +61,7 @@ async def test_publishes_are_handed_over_in_order_and_reading_stops_while_too_ma
         await greeted(client)
         door.rooms.gate.clear()
         sending = asyncio.create_task(send_many(client, 3000))
-        async with asyncio.timeout(PATIENCE), door.rooms.changed:
+        async with asyncio.timeout(GIVE_UP_AFTER), door.rooms.changed:
             await door.rooms.changed.wait_for(lambda: any(connection.held for connection in door.connections))
         assert len(door.rooms.published) < 600
         door.rooms.gate.set()
@@ -87,7 +87,7 @@ async def test_a_message_is_stored_also_when_its_sender_has_gone() -> None:
             assert (await hear(client))["type"] == "pong"
         await until_gone(door)
         door.rooms.gate.set()
-        await door.services.background.drain(PATIENCE)
+        await door.services.background.drain(GIVE_UP_AFTER)
         assert len(door.rooms.past["c"]) == 1
 
 
@@ -156,7 +156,7 @@ async def test_unsubscribing_while_it_is_being_opened_leaves_nothing_behind() ->
         await say(client, {"type": "unsubscribe", "channel": "chat:1"})
         assert (await hear(client))["type"] == "unsubscribed"
         door.rooms.gate.set()
-        await door.services.background.drain(PATIENCE)
+        await door.services.background.drain(GIVE_UP_AFTER)
         assert door.rooms.subscriptions == []
         await subscribed(client)
 
@@ -208,7 +208,7 @@ async def test_a_slow_subscriber_is_asked_to_resume_and_others_get_every_message
         reading(writer).resume_reading()
         heard = 0
         while True:
-            opcode, payload = await asyncio.wait_for(read_frame(reader), PATIENCE)
+            opcode, payload = await asyncio.wait_for(read_frame(reader), GIVE_UP_AFTER)
             if opcode == Opcode.CLOSE:
                 break
             heard += 1

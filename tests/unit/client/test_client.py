@@ -1,4 +1,4 @@
-"""One client, over a sink that the test holds: what is done in one turn of the event loop."""
+"""One client, over a transport that the test holds: what is done in one turn of the event loop."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from server.wire.sse_blocks import plain_wire
 from tests.support.fakes.channels import FakeChannels
 from tests.support.fakes.server import FakeLiveQueries
 
-PATIENCE = 60
+GIVE_UP_AFTER = 60
 
 
-class Sink:
+class HeldTransport:
     """Remembers the events of live queries, and whether more may be read."""
 
     def __init__(self) -> None:
@@ -42,10 +42,10 @@ class Sink:
         pass
 
 
-def client(lists: FakeLiveQueries, sink: Sink, services: SharedServices | None = None) -> Client:
+def client(lists: FakeLiveQueries, transport: HeldTransport, services: SharedServices | None = None) -> Client:
     limits = SessionLimits(message_rate=10_000)
     services = services or SharedServices(lists, FakeChannels())
-    return Client(Session("c", limits), Principal(), Member("c", None), services, sink)
+    return Client(Session("c", limits), Principal(), Member("c", None), services, transport)
 
 
 def subscribe(target: Client, id: str, filler: str = "") -> None:
@@ -55,31 +55,31 @@ def subscribe(target: Client, id: str, filler: str = "") -> None:
 
 
 async def test_a_drained_connection_resumes_one_live_query_in_each_turn_of_the_loop() -> None:
-    lists, sink = FakeLiveQueries(), Sink()
-    target = client(lists, sink)
+    lists, transport = FakeLiveQueries(), HeldTransport()
+    target = client(lists, transport)
     for number in range(10):
         subscribe(target, str(number))
-    async with asyncio.timeout(PATIENCE):
-        while len(sink.events) < 10:  # noqa: ASYNC110 - turns of the loop are what the test is about
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        while len(transport.events) < 10:  # noqa: ASYNC110 - turns of the loop are what the test is about
             await asyncio.sleep(0)
-    sink.congested = True
+    transport.congested = True
     target.pause_queries()
     lists.change(["new"])
-    sink.congested = False
+    transport.congested = False
     target.resume_queries()
-    seen = [len(sink.events)]
+    seen = [len(transport.events)]
     while seen[-1] < 20:
         target.resume_queries()  # as a transport does that drains in every turn
         await asyncio.sleep(0)
-        seen.append(len(sink.events))
+        seen.append(len(transport.events))
     assert {after - before for before, after in pairwise(seen)} == {1}
 
 
-async def test_reading_stops_while_the_requests_that_wait_have_too_many_bytes_together() -> None:
-    lists, sink = FakeLiveQueries(gate=asyncio.Event()), Sink()
-    target = client(lists, sink)
+async def test_reading_stops_while_the_requests_that_wait_have_too_many_bytes() -> None:
+    lists, transport = FakeLiveQueries(gate=asyncio.Event()), HeldTransport()
+    target = client(lists, transport)
     sent = 0
-    while not sink.held:
+    while not transport.held:
         assert sent < 50
         subscribe(target, str(sent), "x" * 100_000)
         await asyncio.sleep(0)
@@ -87,8 +87,8 @@ async def test_reading_stops_while_the_requests_that_wait_have_too_many_bytes_to
     assert sent == 6
     assert lists.gate is not None
     lists.gate.set()
-    async with asyncio.timeout(PATIENCE):
-        while sink.held:  # noqa: ASYNC110 - as above
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        while transport.held:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
     assert target.session.subscriptions == sent
 
@@ -96,17 +96,17 @@ async def test_reading_stops_while_the_requests_that_wait_have_too_many_bytes_to
 async def test_requests_of_other_connections_hold_only_those_that_have_some_waiting_themselves() -> None:
     lists = FakeLiveQueries(gate=asyncio.Event())
     services = SharedServices(lists, FakeChannels(), intake=SharedIntake(300_000))
-    sinks = [Sink() for _ in range(4)]
-    targets = [client(lists, sink, services) for sink in sinks]
+    transports = [HeldTransport() for _ in range(4)]
+    targets = [client(lists, transport, services) for transport in transports]
     for target in targets[:3]:
         subscribe(target, "large", "x" * 100_000)
         await asyncio.sleep(0)
-    assert [sink.held for sink in sinks] == [False, False, True, False]
+    assert [transport.held for transport in transports] == [False, False, True, False]
     targets[0].closed(clean=True)
-    async with asyncio.timeout(PATIENCE):
-        while sinks[2].held:  # noqa: ASYNC110 - as above
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        while transports[2].held:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
     subscribe(targets[3], "small")
-    assert not sinks[3].held
+    assert not transports[3].held
     for target in targets[1:]:
         target.closed(clean=True)

@@ -35,9 +35,9 @@ ALL_SHOWN = Snapshot(1_000, 1_000, frozenset())
 class Live:
     """A dispatcher over the table of messages, and the list that each query's subscriber has."""
 
-    def __init__(self, *tables: Table, max_rows: int = 10_000, slack: int = 10) -> None:
+    def __init__(self, *tables: Table, max_rows: int = 10_000, spare_rows: int = 10) -> None:
         self.tail = TransactionTail()
-        self.dispatcher = Dispatcher(self.tail, max_rows, slack)
+        self.dispatcher = Dispatcher(self.tail, max_rows, spare_rows)
         self.use(*(tables or (MESSAGES,)))
         self.lists: dict[LiveQuery, list[tuple[str, bytes]]] = {}
 
@@ -278,7 +278,7 @@ def test_a_list_without_a_limit_that_has_become_too_long_is_read_again() -> None
 
 
 def test_a_query_whose_spare_rows_run_low_is_read_again_and_goes_on_meanwhile() -> None:
-    live = Live(slack=4)
+    live = Live(spare_rows=4)
     query = live.query("a", range(1, 7), limit=2)
     assert live.process(1, deleted(RELATION, key(1))).refresh == set()
     assert live.process(2, deleted(RELATION, key(2))).refresh == set()

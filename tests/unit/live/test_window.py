@@ -69,9 +69,9 @@ class StrictIndex(RowIndex[Window]):
 class Client:
     """A table in a dict, a window over it, and a client's list made of the changes alone."""
 
-    def __init__(self, limit: int | None, rows: list[Row], slack: int = 10) -> None:
+    def __init__(self, limit: int | None, rows: list[Row], spare_rows: int = 10) -> None:
         self.plan = Plan(limit)
-        self.slack = slack
+        self.spare_rows = spare_rows
         self.table = {row[0]: row for row in rows}
         self.list: list[tuple[str, bytes]] = []
         self.rebases = 0
@@ -86,8 +86,8 @@ class Client:
 
     def read(self) -> None:
         self.index = StrictIndex()
-        self.window = Window(self.plan, self.index, {}, self.slack)  # type: ignore[arg-type]
-        self.window.load(self.answer(self.plan.limit and read_size(self.plan.limit, self.slack)))
+        self.window = Window(self.plan, self.index, {}, self.spare_rows)  # type: ignore[arg-type]
+        self.window.load(self.answer(self.plan.limit and read_size(self.plan.limit, self.spare_rows)))
         after = [(self.plan.doc_id(row), self.plan.encode(row)) for row in self.window.shown]
         apply_changes(self.list, list_changes(list(self.list), after))
 
@@ -99,7 +99,7 @@ class Client:
         changes = self.window.commit()
         if self.window.invalidated:
             assert changes == []
-            assert len(self.window.shown) == shown, "a broken window goes on showing what it showed"
+            assert len(self.window.shown) == shown, "an invalidated window goes on showing what it showed"
             self.rebases += 1
             self.read()
         else:
@@ -155,9 +155,9 @@ def play(client: Client, operation: tuple[Any, ...]) -> None:
     transactions,
 )
 def test_after_every_commit_the_list_is_the_query_run_again(
-    limit: int | None, slack: int, start: list[Row], history: list[list[tuple[Any, ...]]]
+    limit: int | None, spare_rows: int, start: list[Row], history: list[list[tuple[Any, ...]]]
 ) -> None:
-    client = Client(limit, start, slack)
+    client = Client(limit, start, spare_rows)
     assert client.list == client.documents()
     for transaction in history:
         for operation in transaction:
@@ -183,7 +183,7 @@ def test_spare_rows_save_reads() -> None:
 
 
 def test_rows_beyond_the_spare_ones_are_not_kept() -> None:
-    client = Client(2, [], slack=2)
+    client = Client(2, [], spare_rows=2)
     for number in range(10):  # each comes first
         play(client, ("write", (b"%02d" % number, b"a", b"%d" % number, b"x")))
         client.commit()
@@ -200,7 +200,7 @@ def test_rows_beyond_the_spare_ones_are_not_kept() -> None:
 
 
 def test_a_row_that_is_evicted_by_the_transaction_that_moved_it_is_removed_from_the_list() -> None:
-    client = Client(1, [(b"05", b"a", b"5", b"x")], slack=1)
+    client = Client(1, [(b"05", b"a", b"5", b"x")], spare_rows=1)
     for number in (9, 8, 7):
         play(client, ("write", (b"%02d" % number, b"a", b"%d" % number, b"x")))
     client.commit()
@@ -208,7 +208,7 @@ def test_a_row_that_is_evicted_by_the_transaction_that_moved_it_is_removed_from_
 
 
 def test_a_row_beyond_the_bound_is_ignored_whatever_it_lacks() -> None:
-    client = Client(1, [(b"%02d" % number, b"a", b"%d" % number, b"x") for number in range(9)], slack=1)
+    client = Client(1, [(b"%02d" % number, b"a", b"%d" % number, b"x") for number in range(9)], spare_rows=1)
     client.table[b"20"] = (b"20", b"a", b"0", b"large")
     client.window.insert(b"20", (b"20", b"a", b"0", UNKNOWN), whole=False)
     assert not client.window.invalidated

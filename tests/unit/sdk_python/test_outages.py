@@ -13,7 +13,7 @@ from engine.identity.principal import Principal
 from engine.live.core.resume_log import Resume
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from tests.support.fakes.server import FakeLiveQueries, FakeLiveSubscription, fake_server
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 
 class Away(FakeLiveQueries):
@@ -38,7 +38,7 @@ class Away(FakeLiveQueries):
 async def test_a_live_query_that_is_opened_while_the_database_is_away_is_served_when_it_is_back() -> None:
     heard: asyncio.Queue[Any] = asyncio.Queue()
     async with (
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(GIVE_UP_AFTER),
         fake_server(lists=Away()) as door,
         Realtime(f"http://127.0.0.1:{door.port}", transports=("websocket",)) as realtime,
     ):

@@ -33,7 +33,7 @@ happenings = st.one_of(
     transactions.map(lambda said: ("say", said)),
     transactions.map(lambda said: ("say together", said)),
     st.sampled_from(
-        [("interrupt", None), ("mend", None), ("expire", "a"), ("expire", "c"), ("fail", "b"), ("wait", None)]
+        [("interrupt", None), ("recover", None), ("expire", "a"), ("expire", "c"), ("fail", "b"), ("wait", None)]
     ),
 )
 connections = st.tuples(st.none() | st.integers(0, 4000), st.integers(0, 4))
@@ -48,19 +48,19 @@ async def happen(archive: FakeHistory, script: Iterator[tuple[str, object]]) -> 
     for what, of in script:
         match what, of:
             case "say", list():
-                archive.say(said(of))
+                archive.commit(said(of))
             case "say together", list():
-                archive.say(said(of), together=True)
+                archive.commit(said(of), together=True)
             case "interrupt", _:
                 archive.interrupt()
-            case "mend", _:
-                await archive.mend()
+            case "recover", _:
+                await archive.recover()
             case "expire", str():
                 archive.expire(of)
             case "fail", str():
                 archive.fail(of)
         await _turns(7)
-    await archive.mend()
+    await archive.recover()
 
 
 @pytest.mark.long
@@ -94,7 +94,7 @@ async def test_every_id_is_true_and_none_goes_back_and_nothing_is_missing_in_the
         source.starts = dict.fromkeys(CHANNELS, Position(1))
         source.places = dict(source.starts)
     for transaction in past:
-        archive.say(said(transaction))
+        archive.commit(said(transaction))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sse, "_MAX_BYTES", most)
         going_on = asyncio.create_task(happen(archive, iter(script)))
@@ -122,7 +122,7 @@ async def test_what_has_overtaken_is_behind_the_client_too_and_no_id_goes_back_f
         patch.setattr(sse, "_MAX_BYTES", 1)
         listening = asyncio.create_task(source.listen(None, 0))
         await _turns(30)
-        archive.say([FakeMessage("a"), FakeMessage("a"), FakeMessage("c", priority=5), FakeMessage("b")])
+        archive.commit([FakeMessage("a"), FakeMessage("a"), FakeMessage("c", priority=5), FakeMessage("b")])
         assert await listening
     overtaking = read_id(source.ids[source.ids.index("0/64;e") + 1])
     assert (overtaking.of("c"), overtaking.of("a")) == (StreamPosition("0/6E", "e"), StreamPosition("0/6D", "e"))
@@ -132,7 +132,7 @@ async def test_what_has_overtaken_is_behind_the_client_too_and_no_id_goes_back_f
 async def test_a_channel_that_may_not_be_had_does_not_make_ids_longer() -> None:
     archive = FakeHistory()
     source = EventSourceClient(archive, ["a", "private:b"], 0, ROOM)
-    archive.say([FakeMessage("a")])
+    archive.commit([FakeMessage("a")])
     assert await source.listen(None, 0)
     assert source.last_id == "0/6E;e"
 
@@ -143,11 +143,11 @@ async def test_a_channel_that_failed_is_named_until_it_is_open_again() -> None:
     listening = asyncio.create_task(source.listen(None, 0))
     await _turns(30)
     archive.fail("b")
-    archive.say([FakeMessage("b"), FakeMessage("a")])
+    archive.commit([FakeMessage("b"), FakeMessage("a")])
     await _turns(10)
     source.connection.receive(b'{"type":"subscribe","channel":"b","since":"0/64"}')
     await _turns(10)
-    archive.say([FakeMessage("a")])
+    archive.commit([FakeMessage("a")])
     assert await listening
     assert f"(0/6E;e|e;{_hash('b')}:0/64)" in source.ids
     assert source.heard["b"] == {(110, 0)}

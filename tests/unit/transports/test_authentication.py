@@ -28,12 +28,12 @@ from tests.support.clients.transports import (
     transport_client,
 )
 from tests.support.fakes.server import FakeServer, fake_server
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 CLIENT_TRANSPORTS = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
-class Gatekeeper(AddressAuthenticator):
+class FakeAuthenticator(AddressAuthenticator):
     """An authenticator whose answer waits for ``gate``. ``refusal`` is raised instead of an answer."""
 
     def __init__(self, refusal: Exception | None = None) -> None:
@@ -59,8 +59,8 @@ class Gatekeeper(AddressAuthenticator):
         return await super().authenticate(handshake)
 
 
-def refusing(refusal: Exception) -> Gatekeeper:
-    authenticator = Gatekeeper(refusal)
+def refusing(refusal: Exception) -> FakeAuthenticator:
+    authenticator = FakeAuthenticator(refusal)
     authenticator.gate.set()
     return authenticator
 
@@ -77,7 +77,7 @@ async def answer_of(door: FakeServer, transport: str) -> tuple[int, dict[str, An
             client = SocketClient(socket, packed=transport == "msgpack")
             error = await client.next()
             return (await client.next())["code"], error
-    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=PATIENCE) as http:
+    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=GIVE_UP_AFTER) as http:
         answer = await (http.get("/sse") if transport == "sse" else http.post("/poll", json={}))
         assert answer.headers["content-type"] == "application/problem+json"
         if answer.status_code == 401:
@@ -87,8 +87,8 @@ async def answer_of(door: FakeServer, transport: str) -> tuple[int, dict[str, An
 
 @CLIENT_TRANSPORTS
 async def test_a_client_that_is_authenticated_late_is_greeted_and_loses_nothing(transport: str) -> None:
-    authenticator = Gatekeeper()
-    async with fake_server(authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
+    authenticator = FakeAuthenticator()
+    async with fake_server(authenticator=authenticator) as door, asyncio.timeout(GIVE_UP_AFTER):
         opening = asyncio.create_task(_ping_early(door, transport))
         await authenticator.asked.wait()
         [connection] = door.connections
@@ -109,7 +109,7 @@ async def _ping_early(door: FakeServer, transport: str) -> list[dict[str, Any]]:
             client = SocketClient(socket, packed=transport == "msgpack")
             await client.say(type="ping")
             return [await client.next(), await client.next()]
-    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=PATIENCE) as http:
+    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=GIVE_UP_AFTER) as http:
         if transport == "sse":
             response = await http.send(http.build_request("GET", "/sse?channel=chat:1"), stream=True)
             stream = EventStreamClient(http, response)
@@ -128,7 +128,7 @@ async def _ping_early(door: FakeServer, transport: str) -> list[dict[str, Any]]:
 @CLIENT_TRANSPORTS
 async def test_a_refused_client_gets_the_reason(transport: str) -> None:
     refusal = AuthenticationError("the token has expired")
-    async with fake_server(authenticator=refusing(refusal)) as door, asyncio.timeout(PATIENCE):
+    async with fake_server(authenticator=refusing(refusal)) as door, asyncio.timeout(GIVE_UP_AFTER):
         code, answer = await answer_of(door, transport)
         assert code == (CloseCode.AUTHENTICATION_FAILED if transport in ("websocket", "msgpack") else 401)
         assert answer["code"] == "RT_002"
@@ -146,7 +146,7 @@ async def test_a_refused_client_gets_the_reason(transport: str) -> None:
 async def test_a_client_that_cannot_be_judged_now_is_to_try_again(
     transport: str, failure: Exception, said: str
 ) -> None:
-    async with fake_server(authenticator=refusing(failure)) as door, asyncio.timeout(PATIENCE):
+    async with fake_server(authenticator=refusing(failure)) as door, asyncio.timeout(GIVE_UP_AFTER):
         code, answer = await answer_of(door, transport)
         assert code == (CloseCode.TRY_AGAIN_LATER if transport in ("websocket", "msgpack") else 503)
         assert (answer["code"], answer.get("message") or answer["detail"]) == ("RT_001", said)
@@ -155,8 +155,11 @@ async def test_a_client_that_cannot_be_judged_now_is_to_try_again(
 
 @CLIENT_TRANSPORTS
 async def test_authentication_that_takes_too_long_ends_the_connection(transport: str) -> None:
-    authenticator, limits = Gatekeeper(), ConnectionLimits(authentication_timeout=0.01)
-    async with fake_server(connection_limits=limits, authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
+    authenticator, limits = FakeAuthenticator(), ConnectionLimits(authentication_timeout=0.01)
+    async with (
+        fake_server(connection_limits=limits, authenticator=authenticator) as door,
+        asyncio.timeout(GIVE_UP_AFTER),
+    ):
         code, answer = await answer_of(door, transport)
         assert code == (CloseCode.TRY_AGAIN_LATER if transport in ("websocket", "msgpack") else 503)
         assert answer["code"] == "RT_001"
@@ -166,8 +169,8 @@ async def test_authentication_that_takes_too_long_ends_the_connection(transport:
 
 @CLIENT_TRANSPORTS
 async def test_authentication_is_abandoned_when_the_client_disconnects(transport: str) -> None:
-    authenticator = Gatekeeper()
-    async with fake_server(authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
+    authenticator = FakeAuthenticator()
+    async with fake_server(authenticator=authenticator) as door, asyncio.timeout(GIVE_UP_AFTER):
         if transport in ("websocket", "msgpack"):
             socket = await door.connect()
             await authenticator.asked.wait()
@@ -185,8 +188,8 @@ async def test_authentication_is_abandoned_when_the_client_disconnects(transport
 
 @CLIENT_TRANSPORTS
 async def test_a_server_that_stops_ends_what_is_being_authenticated(transport: str) -> None:
-    authenticator = Gatekeeper()
-    async with fake_server(authenticator=authenticator) as door, asyncio.timeout(PATIENCE):
+    authenticator = FakeAuthenticator()
+    async with fake_server(authenticator=authenticator) as door, asyncio.timeout(GIVE_UP_AFTER):
         asking = asyncio.create_task(_end_of(door, transport))
         await authenticator.asked.wait()
         [connection] = door.connections
@@ -211,7 +214,7 @@ async def test_the_principal_is_the_one_that_the_authenticator_gave(transport: s
         def identify(self, handshake: HandshakeRequest) -> Principal | None:
             return Principal("ada", {"team": "red"})
 
-    async with fake_server(authenticator=Tokens()) as door, asyncio.timeout(PATIENCE):
+    async with fake_server(authenticator=Tokens()) as door, asyncio.timeout(GIVE_UP_AFTER):
         client: TransportClient
         async with transport_client(door.url, transport) as client:
             await client.join("chat:1")
@@ -222,11 +225,11 @@ async def test_the_principal_is_the_one_that_the_authenticator_gave(transport: s
 
 
 async def test_messages_before_authentication_are_kept_within_a_bound() -> None:
-    authenticator, limits = Gatekeeper(), ConnectionLimits(early_size=64 * 1024)
+    authenticator, limits = FakeAuthenticator(), ConnectionLimits(early_size=64 * 1024)
     async with (
         fake_server(SessionLimits(message_rate=1e6), limits, authenticator=authenticator) as door,
         door.connect() as socket,
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(GIVE_UP_AFTER),
     ):
         text = json.dumps({"type": "ping"}).ljust(4000)
         sending = asyncio.create_task(_send(socket, text, 4000))
@@ -251,11 +254,11 @@ async def _send(socket: Any, text: str, count: int) -> None:
 
 
 async def test_a_flood_of_pings_is_closed_before_the_client_is_authenticated() -> None:
-    authenticator = Gatekeeper()
+    authenticator = FakeAuthenticator()
     async with (
         fake_server(SessionLimits(message_rate=1), authenticator=authenticator) as door,
         door.connect() as socket,
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(GIVE_UP_AFTER),
     ):
         client = SocketClient(socket, packed=False)
         for _ in range(50):
@@ -268,7 +271,7 @@ async def test_a_flood_of_pings_is_closed_before_the_client_is_authenticated() -
 async def test_an_sdk_client_that_is_refused_does_not_come_back(transport: str) -> None:
     async with (
         fake_server(authenticator=refusing(AuthenticationError("the token has expired"))) as door,
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(GIVE_UP_AFTER),
     ):
         client = Realtime(f"ws://127.0.0.1:{door.port}/realtime", transports=[transport], reconnect_delay=0.001)
         with pytest.raises(ClientError) as refused:

@@ -12,7 +12,7 @@ from tests.support.clients.transports import TRANSPORTS, transport_client
 from tests.support.fakes.channels import Event
 from tests.support.fakes.server import Event as ListEvent
 from tests.support.fakes.server import FakeLiveQueries, FakeServer, fake_server
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 
 class Written:
@@ -35,7 +35,7 @@ async def test_bytes_and_the_time_since_the_commit_are_observed_on_every_transpo
     async with (
         fake_server(observer=written) as door,
         transport_client(door.url, transport) as client,
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(GIVE_UP_AFTER),
     ):
         await client.join("chat:1")
         await client.join("db:collection:list", id="q")
@@ -71,7 +71,7 @@ async def test_the_messages_of_a_batch_are_counted_each_and_written_as_one() -> 
     async with (
         fake_server(observer=written) as door,
         transport_client(door.url, "websocket") as client,
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(GIVE_UP_AFTER),
     ):
         await client.join("chat:1")
         [subscription] = door.rooms.of("chat:1")

@@ -12,7 +12,7 @@ from websockets.frames import Opcode
 
 from tests.support.clients.raw_socket import masked, read_frame
 from tests.support.fakes.server import FakeServer, fake_server
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -43,7 +43,7 @@ def request(*lines: str, line: str = "GET /realtime HTTP/1.1", without: Sequence
 async def ask(door: FakeServer, sent: bytes) -> tuple[Answered, asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     writer.write(sent)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.rstrip().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -183,7 +183,7 @@ async def test_what_is_no_handshake_is_refused_with_a_status_and_a_reason(
 async def test_a_refused_client_can_ask_again_on_the_same_connection() -> None:
     async with fake_server() as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             writer.write(request("Sec-WebSocket-Key: x"))
             head = await reader.readuntil(b"\r\n\r\n")
             assert b" 400 " in head
@@ -202,7 +202,7 @@ async def test_a_body_that_breaks_after_its_answer_ends_the_connection_in_silenc
         )
         assert answered.status == 405
         writer.write(b"no chunk\r\n")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             assert await reader.read() == b""
         writer.close()
     assert not [record for record in caplog.records if record.levelname == "ERROR"]

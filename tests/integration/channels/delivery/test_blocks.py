@@ -15,7 +15,7 @@ from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, EventBatch
 from engine.postgres.statements.arrays import plain_array, text_array
-from tests.support.nodes.channel_node import PATIENCE, ChannelNode, channel_node, run
+from tests.support.nodes.channel_node import GIVE_UP_AFTER, ChannelNode, channel_node, run
 
 
 def message(seq: int, channel: str = "room:1", payload: bytes = b"1", audience: bytes | None = None) -> MessageEvent:
@@ -85,7 +85,7 @@ async def test_subscribers_without_a_filter_get_whole_batches_and_the_others_wha
             "select 'room:1', 'said', jsonb_build_object('n', n) from generate_series(1, 10) n",
         )
         run(database, """insert into realtime.messages (channel, event, payload) values ('room:1', 'said', '"end"')""")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await plain.enough.wait()
         assert plain.data == [*({"n": n} for n in range(1, 11)), "end"]
         assert plain.calls == [10, 1]
@@ -101,7 +101,7 @@ async def test_a_message_for_others_is_skipped_in_the_middle(database: str) -> N
                ('room:1', 'said', '1', null), ('room:1', 'said', '2', '{"users": ["bob"]}'),
                ('room:1', 'said', '3', null), ('room:1', 'said', '"end"', null)""",
         )
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await ann.enough.wait()
         assert ann.data == [1, 3, "end"]
 

@@ -137,7 +137,7 @@ async def test_a_filtered_past_of_many_messages_lets_the_loop_go_on(
             "select realtime.broadcast('room', 'said', jsonb_build_object('n', n, 'a', repeat('abc_', 5000)))"
             " from generate_series(1, 120) n",
         )
-        await here.settled()
+        await here.caught_up()
         loop.call_soon(turn)
         pasts: list[dict[str, Any]] = [{"history": 5}, {"since": before}]
         for asked in pasts:

@@ -69,8 +69,8 @@ async def test_live_order_replayed_order_and_wal_order_are_the_same(place: Place
         late: list[ChannelSubscriber] = []
         resuming = asyncio.create_task(come_and_go((one, two), seed, late))
         committed = [tuple(pair) for pairs in await writing for pair in pairs]
-        await one.settled()
-        await two.settled()
+        await one.caught_up()
+        await two.caught_up()
         resuming.cancel()
         await asyncio.gather(resuming, return_exceptions=True)
         messages = lives[0].messages
@@ -90,8 +90,8 @@ async def test_live_order_replayed_order_and_wal_order_are_the_same(place: Place
         run(place.dsn, "select realtime.broadcast('public:a', 'said', '2')")
         slow.commit()
     async with both[0]() as one, both[1]() as two:
-        await one.settled()
-        await two.settled()
+        await one.caught_up()
+        await two.caught_up()
         more = (await one.listen("public:a", since=messages[-1]["position"])).messages
         assert [message["data"] for message in more] == [message.payload for message in control(place.dsn)] == [2, 1]
         await check_replay((one, two), messages + more)

@@ -53,7 +53,7 @@ async def test_routes_in_a_circle_pass_a_message_on_once(database: str) -> None:
         for listener in listeners.values():
             await listener.until(lambda: len(listener.messages) == 2)
         await until(lambda: not one.channels.core.unrecorded.pending)
-        await one.settled()
+        await one.caught_up()
         assert {name: sorted(listener.data) for name, listener in listeners.items()} == {key: [1, 2] for key in "abc"}
 
 
@@ -75,7 +75,7 @@ async def test_routes_lead_from_and_to_channels_without_history(place: Place) ->
         await kept.until(lambda: kept.messages)
         await passing.until(lambda: len(passing.messages) == 2)
         await until(lambda: not one.channels.core.unrecorded.pending and not two.channels.core.unrecorded.pending)
-        await one.settled()
+        await one.caught_up()
         assert (kept.data, passing.data) == ([1], [1, 2])
         assert (await two.listen("kept", history=5)).messages == kept.messages
         assert read(place.dsn, "select channel from realtime.messages order by 1") == [("kept",), ("stored",)]

@@ -12,7 +12,7 @@ import pytest
 
 from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
-from tests.support.nodes.channel_node import PATIENCE, channel_node, read, run, until
+from tests.support.nodes.channel_node import GIVE_UP_AFTER, channel_node, read, run, until
 
 
 @contextmanager
@@ -43,7 +43,7 @@ async def test_a_lock_on_messages_is_reported_and_holds_up_stored_messages_only(
             await here.listen("chat:2", presence={}, user="ann")
             assert not any(task.done() for task in waiting)
             blocker.rollback()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await asyncio.gather(*waiting)
         await until(lambda: here.channels.problems == [])
         await stored.until(lambda: stored.data == ["before", 0, 1, 2, 3, 4, 5])
@@ -55,7 +55,7 @@ async def test_a_message_that_cannot_be_stored_in_time_is_refused_and_not_stored
             with pytest.raises(UnavailableError) as refused:
                 await here.publish("chat:1", "late")
             assert refused.value.code == "RT_001"
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while True:  # the connection may not be back in time
                 with suppress(UnavailableError):
                     await here.publish("chat:1", "later")
@@ -73,7 +73,7 @@ async def test_a_read_only_database_refuses_messages_for_the_moment_and_goes_on_
         set_read_only(database, name, "on")
         lease = "select lease_expires_at from realtime.nodes"
         [(before,)] = read(database, lease)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while True:  # a connection that was there before it was read-only stores it
                 try:
                     await here.publish("chat:1", "during")
@@ -83,7 +83,7 @@ async def test_a_read_only_database_refuses_messages_for_the_moment_and_goes_on_
         await here.live.subscribe(Principal(), "t", {"sql": "select count(*) from t"}, lambda *_: None)
         await until(lambda: read(database, lease)[0][0] > before)
         set_read_only(database, name, "off")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while True:
                 try:
                     await here.publish("chat:1", "after")

@@ -16,7 +16,7 @@ from engine.lsn import parse_lsn
 from engine.postgres.snapshot_reader import Reader
 from tests.integration.conftest import Place
 from tests.support.nodes.channel_node import (
-    PATIENCE,
+    GIVE_UP_AFTER,
     ChannelNode,
     ChannelSubscriber,
     channel_node,
@@ -41,7 +41,7 @@ async def keep_publishing(one: ChannelNode, count: int, ids: bool) -> None:
 
 async def once_each(listener: ChannelSubscriber, count: int) -> None:
     await listener.until(lambda: len(listener.messages) >= count)
-    await listener.node.settled()
+    await listener.node.caught_up()
     assert sorted(listener.data) == list(range(count))
 
 
@@ -172,7 +172,7 @@ async def test_a_restarted_node_serves_no_client_before_it_has_caught_up(place: 
             "insert into realtime.messages (channel, event, payload) select 'public:a', 'said', to_jsonb(n) "
             "from generate_series(1, 20000) n",
         )
-        await other.settled()
+        await other.caught_up()
         await until(lambda: not other.channels.core.unrecorded.pending)
         async with channel_node(place.dsn, **kept) as one:
             live = await one.listen("public:a")
@@ -226,7 +226,7 @@ async def test_positions_are_not_made_up_while_another_node_with_clients_may_kno
 
 
 async def test_a_change_that_committed_while_the_slot_was_lost_is_acknowledged(database: str) -> None:
-    async with channel_node(database, timeout=2 * PATIENCE) as one:
+    async with channel_node(database, timeout=2 * GIVE_UP_AFTER) as one:
         ann = await one.listen("room", user="ann", presence={})
         bob = await one.listen("room", user="bob", presence={})
         with open_transaction(database) as lock:
@@ -234,7 +234,7 @@ async def test_a_change_that_committed_while_the_slot_was_lost_is_acknowledged(d
             drop_slot(database, one.feed.settings.slot_name)
             changing = asyncio.create_task(one.channels.set_presence("room", ann.member, {"mood": "good"}))
             await until(lambda: read(database, "select from realtime.presence where state <> '{}'"))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await changing
         assert bob.of("presence:update")[0]["user"]["state"] == {"mood": "good"}
 
@@ -257,7 +257,7 @@ async def test_after_a_gap_a_new_subscriber_is_served_no_earlier_than_the_others
         monkeypatch.setattr(HistoryReader, "since", fail_once)
         drop_slot(database, one.feed.settings.slot_name)
         run(database, "select realtime.broadcast('public:a', 'said', '1')")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await failed.wait()
         await one.listen("public:b", newcomer)
         assert ann.data == [0, 1]
@@ -271,7 +271,7 @@ async def test_the_past_is_read_although_every_connection_of_the_pool_has_died(d
             for _ in range(reader.connections):
                 await held.enter_async_context(reader.connection())
         terminate(database, "realtime reader")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             assert (await HistoryReader(reader).since("public:a", Position(0), 1)).rows == []
     finally:
         await reader.close()

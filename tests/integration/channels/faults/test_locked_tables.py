@@ -15,7 +15,15 @@ import pytest
 from engine.channels.core.messages.model import UnavailableError
 from engine.channels.db.table_locks import TableLocks
 from engine.postgres.statements.named_queries import query
-from tests.support.nodes.channel_node import PATIENCE, ChannelNode, ChannelSubscriber, channel_node, read, run, until
+from tests.support.nodes.channel_node import (
+    GIVE_UP_AFTER,
+    ChannelNode,
+    ChannelSubscriber,
+    channel_node,
+    read,
+    run,
+    until,
+)
 
 HOLDER = "maintenance by hand"
 
@@ -39,7 +47,7 @@ def named(here: ChannelNode, table: str, pid: int) -> bool:
 async def refused(work: Coroutine[Any, Any, object]) -> str:
     """The words with which ``work`` is refused for now."""
     with pytest.raises(UnavailableError) as told:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await work
     return str(told.value)
 
@@ -87,7 +95,7 @@ async def test_what_needs_a_locked_table_is_refused_soon_and_goes_on_afterwards(
             "presence": [
                 here.listen("chat:1", user="bob", presence={}),
                 here.listen("limited", user="dora"),
-                here.channels.set_presence("chat:1", ann.member, {"mood": "calm"}),
+                here.channels.set_presence("chat:1", ann.member, {"mood": "good"}),
             ],
             "channels": [here.listen("limited", user="cecily")],
             "commits": [here.listen("chat:1", since=first.position), here.listen("chat:1", history=5)],
@@ -112,7 +120,7 @@ async def stand(here: ChannelNode, dsn: str, table: str, waiting: list[Coroutine
 
 async def eventually(here: ChannelNode) -> ChannelSubscriber:
     """A subscription with presence, which is had within a moment after a lock is gone."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         while True:
             try:
                 return await here.listen("limited", user="eve", presence={}, history=1)
@@ -174,7 +182,7 @@ async def test_a_stream_that_has_to_look_up_a_table_waits_for_the_lock_and_says_
             reason = f"the stream waits for a lock: realtime.collections is locked by process {pid}"
             await until(lambda: reason in str(here.feed.state.reason))
         await until(lambda: here.feed.state.reason is None)
-        await here.settled()
+        await here.caught_up()
         assert (here.feed.state.status, here.feed.walsender) == ("streaming", walsender)
 
 
@@ -189,7 +197,7 @@ async def test_a_start_tries_again_while_a_table_is_locked(database: str, capsys
         starting = asyncio.create_task(start_and_publish(database))
         await until(lambda: starting.done() or given_up())
         assert not starting.done()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         await starting
 
 

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from engine.channels.core.messages.model import UnavailableError
-from tests.support.nodes.channel_node import PATIENCE, ChannelNode, ChannelSubscriber, channel_node, read, run, until
+from tests.support.nodes.channel_node import (
+    GIVE_UP_AFTER,
+    ChannelNode,
+    ChannelSubscriber,
+    channel_node,
+    read,
+    run,
+    until,
+)
 
 Call = Callable[[ChannelNode, ChannelSubscriber], Coroutine[Any, Any, object]]
 
@@ -64,7 +72,7 @@ FUNCTIONS: dict[str, tuple[str, tuple[Call, ...]]] = {
 
 async def refused(call: Coroutine[Any, Any, object]) -> None:
     with pytest.raises(UnavailableError) as told:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             await call
     assert str(told.value) == WORDS
 

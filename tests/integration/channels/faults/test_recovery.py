@@ -13,7 +13,7 @@ from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
 from engine.transaction import Discontinuity
-from tests.support.nodes.channel_node import PATIENCE, ChannelNode
+from tests.support.nodes.channel_node import GIVE_UP_AFTER, ChannelNode
 from tests.support.nodes.stream_and_live import StreamAndLive
 
 
@@ -42,7 +42,7 @@ async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_w
 
     monkeypatch.setattr(Store, "tables", held)
     settings = FeedSettings(slot_name=f"s_{uuid.uuid4().hex[:16]}", ephemeral=True)
-    async with Feed(database, settings) as feed, asyncio.timeout(PATIENCE):
+    async with Feed(database, settings) as feed, asyncio.timeout(GIVE_UP_AFTER):
         await feed.streaming()
         following = StreamAndLive(database, feed)
         channels = Channels(database, following.stream, feed.lease, ChannelSettings(node_id=settings.node))

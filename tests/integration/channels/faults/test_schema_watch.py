@@ -56,10 +56,10 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def follow(dsn: str, here: ChannelNode, changes: tuple[tuple[str, str, str], ...]) -> None:
-    for breaks, mends, said in changes:
+    for breaks, repairs, said in changes:
         run(dsn, breaks)
         await until(partial(named, here, said))
-        run(dsn, mends)
+        run(dsn, repairs)
         await until(lambda: not here.channels.problems)
 
 
@@ -104,7 +104,7 @@ async def test_a_privilege_that_the_server_lost_is_a_problem_until_it_is_granted
         run(database, "drop role watched_of_tests")
 
 
-class Asked(Store):
+class CountedStore(Store):
     """A node's way to the database, with the names of the queries that went there."""
 
     def __init__(self, store: Store) -> None:
@@ -118,14 +118,14 @@ class Asked(Store):
 
 async def test_each_second_one_query_looks_for_the_tables_and_the_rest_is_looked_at_every_ten(database: str) -> None:
     async with channel_node(database) as here:
-        asked = Asked(here.channels._store)
-        watch = SchemaWatch(asked)
+        counted = CountedStore(here.channels._store)
+        watch = SchemaWatch(counted)
         await watch.look()
-        assert len(asked.names) > 1
-        asked.names.clear()
+        assert len(counted.names) > 1
+        counted.names.clear()
         for _ in range(9):
             await watch.look()
-        assert asked.names == ["missing_tables"] * 9
+        assert counted.names == ["missing_tables"] * 9
         run(database, "alter view realtime.presence_now rename to gone")
         await watch.look()
         assert watch.problem is not None
@@ -133,8 +133,8 @@ async def test_each_second_one_query_looks_for_the_tables_and_the_rest_is_looked
         await watch.look()
         assert watch.problem is None  # while there is a problem, every look is a thorough one
         run(database, "drop table realtime.last_seen cascade")
-        asked.names.clear()
+        counted.names.clear()
         await watch.look()
         assert watch.problem is not None
         assert "table realtime.last_seen is missing" in watch.problem
-        assert asked.names == ["missing_tables"]
+        assert counted.names == ["missing_tables"]

@@ -15,7 +15,7 @@ from engine.identity.principal import Principal
 from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import Subscription
 from server.cli.migrate import migrate, migrated_state
-from tests.support.nodes.channel_node import PATIENCE, channel_node, connect, read, run, until
+from tests.support.nodes.channel_node import GIVE_UP_AFTER, channel_node, connect, read, run, until
 
 HOSTILE = {
     "statement_timeout": "30ms",
@@ -79,7 +79,7 @@ class Watcher:
         self._heard.set()
 
     async def until(self, documents: list[dict[str, Any]]) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while self.documents != documents:
                 assert self.error is None, self.error
                 self._heard.clear()

@@ -16,7 +16,7 @@ LEFT = {
     "names": "set_config('search_path', 'trap, pg_catalog', false)",
     "own": "set_config('app.tenant', '7', false)",
     "replica": "set_config('session_replication_role', 'replica', false)",
-    "patience": "set_config('lock_timeout', '1', false)",
+    "lock_timeout_set": "set_config('lock_timeout', '1', false)",
     "lock": "pg_advisory_lock(4711)",
 }
 TRAP = f"""
@@ -33,7 +33,7 @@ begin
     'read-only', current_setting('default_transaction_read_only'), 'nulls', current_setting('array_nulls'),
     'own', coalesce(current_setting('app.tenant', true), ''), 'listens', array(select pg_listening_channels()),
     'temporary', exists (select from pg_class where relname = 'left_here' and relnamespace = pg_my_temp_schema()),
-    'patience', current_setting('lock_timeout'),
+    'lock_timeout_set', current_setting('lock_timeout'),
     'locks', (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid() and objid = 4711)));
   case what
     {{cases}}
@@ -72,7 +72,7 @@ async def test_what_a_trigger_leaves_in_the_publishers_session_does_not_reach_th
         assert {message["sender"] for message in live.messages} == {None}
         [state] = states(database)
         assert (state["own"], state["listens"], state["temporary"], state["locks"]) == ("", [], False, 0)
-        assert (state["names"], state["patience"]) == ("pg_catalog, pg_temp", "100ms")
+        assert (state["names"], state["lock_timeout_set"]) == ("pg_catalog, pg_temp", "100ms")
         assert one.channels.problems == []
 
 

@@ -20,11 +20,11 @@ def trigger(dsn: str, name: str, body: str) -> None:
 
 
 async def test_a_message_that_a_trigger_leaves_out_is_refused_and_its_id_can_be_used_again(database: str) -> None:
-    trigger(database, "leave_out", "if new.event = 'left-out' then return null; end if; return new;")
+    trigger(database, "leave_out", "if new.event = 'skipped' then return null; end if; return new;")
     async with channel_node(database) as one:
         for identifier in (None, "i"):
             with pytest.raises(RealtimeError, match="trigger") as refused:
-                await one.publish("room", 1, "left-out", id=identifier)
+                await one.publish("room", 1, "skipped", id=identifier)
             assert refused.value.code == "RT_007"
         live = await one.listen("room")
         acks = await asyncio.gather(one.publish("room", 2, id="i"), one.publish("room", 3, id="j"))
@@ -137,16 +137,16 @@ async def test_of_a_batch_in_which_triggers_leave_out_and_rename_each_message_ge
     database: str,
 ) -> None:
     leaves_out, renames = (
-        "if new.event = 'left-out' then return null;",
+        "if new.event = 'skipped' then return null;",
         "elsif new.event = 'renamed' then new.id := 'r';",
     )
     trigger(database, "filter", f"{leaves_out} {renames} end if; return new;")
     async with channel_node(database, linger=0.05) as one:
-        events = ["left-out", "renamed", "said", "left-out", "said"]
+        events = ["skipped", "renamed", "said", "skipped", "said"]
         sent = [one.publish("room", number, event, id=f"i{number}") for number, event in enumerate(events)]
         answers = await asyncio.gather(*sent, return_exceptions=True)
         for event, answer in zip(events, answers, strict=True):
-            assert isinstance(answer, RealtimeError) == (event == "left-out"), (event, answer)
+            assert isinstance(answer, RealtimeError) == (event == "skipped"), (event, answer)
         assert read(database, "select payload from realtime.messages order by seq") == [(1,), (2,), (4,)]
         assert read(database, "select id from realtime.message_ids order by id") == [("i1",), ("i2",), ("i4",)]
 
@@ -155,16 +155,16 @@ async def test_of_a_batch_in_which_triggers_leave_out_and_rename_each_message_ge
 async def test_an_id_that_cannot_be_released_is_not_claimed_and_takes_no_other_message_with_it(
     database: str, state: str
 ) -> None:
-    trigger(database, "leave_out", "if new.event = 'left-out' then return null; end if; return new;")
+    trigger(database, "leave_out", "if new.event = 'skipped' then return null; end if; return new;")
     run(database, TRIGGER_ON_RELEASE.format(state=state))
     async with channel_node(database, linger=0.05) as one:
         live = await one.listen("room")
-        left_out = asyncio.create_task(one.publish("room", 1, "left-out", id="i"))
+        skipped = asyncio.create_task(one.publish("room", 1, "skipped", id="i"))
         stored = [*await asyncio.gather(one.publish("room", 2, id="j"), one.publish("room", 3))]
         with pytest.raises(RealtimeError, match="ids stay"):
-            await left_out
+            await skipped
         with pytest.raises(RealtimeError, match="ids stay"):  # not taken for a message that is stored
-            await one.publish("room", 1, "left-out", id="i")
+            await one.publish("room", 1, "skipped", id="i")
         stored.append(await one.publish("room", 4, id="i"))
         await live.until(lambda: len(live.messages) == 3)
         assert [ack.position for ack in stored] == live.positions
@@ -204,10 +204,10 @@ async def test_a_privilege_that_a_trigger_lacks_has_the_code_of_a_missing_permis
 
 
 def test_the_id_of_a_broadcast_that_a_trigger_leaves_out_can_be_used_again(database: str) -> None:
-    trigger(database, "leave_out", "if new.event = 'left-out' then return null; end if; return new;")
+    trigger(database, "leave_out", "if new.event = 'skipped' then return null; end if; return new;")
     run(
         database,
-        "select realtime.broadcast('room', 'left-out', '1', id => 'i'), realtime.broadcast('room', 'e', '2', id => 'i')",
+        "select realtime.broadcast('room', 'skipped', '1', id => 'i'), realtime.broadcast('room', 'e', '2', id => 'i')",
     )
     assert read(database, "select payload from realtime.messages") == [(2,)]
 
@@ -273,7 +273,7 @@ async def test_a_message_is_answered_when_its_time_is_up_also_one_that_is_being_
             await slow
         assert one.channels.status()["publishing"] == 0
         run(database, "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'")
-        while True:  # one that is handed in before the connection is back may wait too long as well
+        while True:  # one that is submitted before the connection is back may wait too long as well
             try:
                 ack = await one.publish("room", 3)
             except RealtimeError:

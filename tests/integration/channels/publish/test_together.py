@@ -10,7 +10,7 @@ import pytest
 
 from engine.channels.core.messages.model import Member, UnavailableError
 from engine.channels.db.store import Store
-from tests.support.nodes.channel_node import PATIENCE, read, run
+from tests.support.nodes.channel_node import GIVE_UP_AFTER, read, run
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ async def store(database: str) -> AsyncIterator[Store]:
 
 
 async def test_joins_at_the_same_moment_share_a_transaction(store: Store, database: str) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         await asyncio.gather(*(store.join("room:1", Member(name), {}, limited=False) for name in "abcdefgh"))
     assert read(database, "select count(*) from realtime.presence group by xmin") == [(8,)]
 
 
 async def test_a_statement_that_fails_is_its_callers_affair_alone(store: Store, database: str) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         outcomes = await asyncio.gather(
             *(store.join("room:1", Member(name), {}, limited=False) for name in ["a", "b", "nobody", "c"]),
             return_exceptions=True,
@@ -44,7 +44,7 @@ async def test_a_statement_that_fails_is_its_callers_affair_alone(store: Store, 
 
 
 async def test_a_locked_row_delays_its_own_update_and_no_other(store: Store, database: str) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         for name in "abc":
             await store.join("room:1", Member(name), {}, limited=False)
         with psycopg.connect(database) as holder:

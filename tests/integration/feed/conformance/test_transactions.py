@@ -11,7 +11,7 @@ import time
 from engine.lsn import parse_lsn
 from engine.transaction import Message, Progress, Transaction
 from server.cli.local_postgres import LocalPostgres
-from tests.integration.feed.conftest import PATIENCE, Place, reading, row, value
+from tests.integration.feed.conftest import GIVE_UP_AFTER, Place, reading, row, value
 
 
 async def test_a_transaction_carries_its_xid_positions_and_commit_time(place: Place) -> None:
@@ -27,7 +27,7 @@ async def test_a_transaction_carries_its_xid_positions_and_commit_time(place: Pl
             transaction = await reader.transaction()
             assert transaction.xid == xid & 0xFFFFFFFF
             assert parse_lsn(before) < transaction.position < transaction.end <= parse_lsn(after)
-            assert abs(transaction.commit_time / 1e6 - time.time()) < PATIENCE
+            assert abs(transaction.commit_time / 1e6 - time.time()) < GIVE_UP_AFTER
 
 
 async def test_both_decoders_give_the_same_positions(pg15: LocalPostgres, database15: str) -> None:
@@ -150,8 +150,8 @@ async def test_logical_messages_come_in_their_transaction_or_on_their_own(place:
 async def test_other_peoples_messages_do_not_come(place: Place) -> None:
     with place.connect() as sql:
         async with reading(place.dsn, place.settings()) as reader:
-            sql.execute("select pg_logical_emit_message(true, 'outbox', 'x')")
-            sql.execute("select pg_logical_emit_message(false, 'outbox', 'x')")
+            sql.execute("select pg_logical_emit_message(true, 'prefix', 'x')")
+            sql.execute("select pg_logical_emit_message(false, 'prefix', 'x')")
             sql.execute("select pg_logical_emit_message(true, 'realtime.test', 'x')")
             assert (await reader.messages())[0].prefix == "realtime.test"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.transaction import UNKNOWN, Change, Value
 from tests.integration.feed.conftest import Place, reading
 
-# Samples for every base, range and multirange type of PostgreSQL 18 (those a server does not know are left out).
+# Samples for every base, range and multirange type of PostgreSQL 18 (those a server does not know are skipped).
 SAMPLES: dict[str, list[str]] = {
     "bool": ["t", "f"],
     "bytea": ["", "\\xdeadbeef", "\\x22005c"],

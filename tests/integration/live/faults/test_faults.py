@@ -12,7 +12,7 @@ from engine.errors import QueryRejectedError
 from server.cli.local_postgres import LocalPostgres
 from tests.oracle.queries import Query
 from tests.support.nodes.live_node import (
-    PATIENCE,
+    GIVE_UP_AFTER,
     QUICK,
     Follower,
     LiveNode,
@@ -83,7 +83,7 @@ async def test_a_query_asked_for_while_postgres_is_down_is_answered_when_it_is_b
         coming = [asyncio.create_task(play.follow(query)) for query in (EVERYTHING, TOP, FEW, SUM)]
         await until(lambda: play.feed.state.status == "reconnecting")
         await asyncio.to_thread(own18.start)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             newcomers = await asyncio.gather(*coming)
         await go_on(play, followers, 100)
         await play.check(*newcomers)

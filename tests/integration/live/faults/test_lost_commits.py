@@ -70,7 +70,7 @@ async def test_lists_neither_keep_lost_rows_nor_lack_those_that_got_their_ids(la
     with database_on(lazy, "create table t (id int primary key, x text)", "select realtime.expose('t')") as dsn:
         async with live_node(dsn) as play:
             durably(dsn, "insert into t values (-1, 'kept')")
-            await play.settled()
+            await play.caught_up()
             run(dsn, *[f"insert into t values ({100 + n}, 'lost')" for n in range(60)])
             followers: list[Follower] = [await play.follow(each) for each in QUERIES]
             assert len(followers[0].list) == 60, "what no disk has yet is shown"
@@ -86,7 +86,7 @@ async def test_a_definition_that_was_lost_is_not_believed(lazy: LocalPostgres) -
     with database_on(lazy, "create table t (id int primary key, x text)", "select realtime.expose('t')") as dsn:
         async with live_node(dsn) as play:
             durably(dsn, "insert into t values (1, '1')")
-            await play.settled()
+            await play.caught_up()
             run(dsn, "alter table t rename column x to z")
             follower = await play.follow(EVERYTHING)
             assert follower.list == [("1", b'{"id":1,"z":"1"}')]

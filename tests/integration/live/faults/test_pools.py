@@ -15,7 +15,7 @@ from psycopg_pool import PoolTimeout
 from engine.postgres.connections.pool import Pool
 from engine.postgres.reconnecting import Database
 from server.cli.local_postgres import LocalPostgres
-from tests.support.nodes.live_node import PATIENCE, run, terminate, until
+from tests.support.nodes.live_node import GIVE_UP_AFTER, run, terminate, until
 
 
 async def test_the_pauses_between_a_pools_attempts_do_not_grow_with_the_outage(own18: LocalPostgres, dsn: str) -> None:
@@ -33,7 +33,7 @@ async def test_the_pauses_between_a_pools_attempts_do_not_grow_with_the_outage(o
     await answering(pool)
     await asyncio.to_thread(own18.stop)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             while len(pauses) < 6:  # clients come and go meanwhile
                 assert not await answers(pool)
                 await asyncio.sleep(0.05)
@@ -45,9 +45,9 @@ async def test_the_pauses_between_a_pools_attempts_do_not_grow_with_the_outage(o
 
 
 async def test_one_dead_connection_has_the_others_checked(dsn: str) -> None:
-    pool = Pool(dsn, "realtime test", size=4, timeout=PATIENCE)
+    pool = Pool(dsn, "realtime test", size=4, timeout=GIVE_UP_AFTER)
     await pool.open()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         async with AsyncExitStack() as used:
             for _ in range(4):
                 await used.enter_async_context(pool.connection())
@@ -60,13 +60,13 @@ async def test_a_pool_waits_for_a_server_that_has_no_connection_to_give(dsn: str
     """The role may have one connection, which another session has at first."""
     run(dsn, f"create role {(role := f'r_{uuid.uuid4().hex[:8]}')} login connection limit 1")
     limited = dsn.replace("postgres@", f"{role}@")
-    pool = Pool(limited, "realtime test", size=4, timeout=PATIENCE)
+    pool = Pool(limited, "realtime test", size=4, timeout=GIVE_UP_AFTER)
     try:
         with psycopg.connect(limited):
             await pool.open()
             await until(lambda: pool.problem)
             waiting = [asyncio.create_task(busy(pool)) for _ in range(8)]
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             assert all(await asyncio.gather(*waiting))
         assert pool.problem is None
     finally:
@@ -79,7 +79,7 @@ async def test_a_use_that_ends_while_it_enters_a_pipeline_leaves_no_connection_w
     dsn: str, how: str
 ) -> None:
     """psycopg gives other tasks a turn once it is in pipeline mode, if it has been busy for some milliseconds."""
-    pool = Pool(dsn, "realtime test", size=1, timeout=PATIENCE)
+    pool = Pool(dsn, "realtime test", size=1, timeout=GIVE_UP_AFTER)
     await pool.open()
 
     async def use() -> None:
@@ -100,7 +100,7 @@ async def test_a_use_that_ends_while_it_enters_a_pipeline_leaves_no_connection_w
 
     with pytest.raises((asyncio.CancelledError, TimeoutError)):
         await asyncio.create_task(use())
-    async with asyncio.timeout(PATIENCE), pool.connection() as connection:
+    async with asyncio.timeout(GIVE_UP_AFTER), pool.connection() as connection:
         cursor = await connection.execute("select 3")
         assert cursor.pgresult is not None, "the statement has its result when it returns"
     await pool.close()
@@ -124,7 +124,7 @@ async def answers(pool: Pool) -> bool:
 
 async def answering(pool: Pool) -> None:
     """Wait until the pool answers within its own timeout."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GIVE_UP_AFTER):
         while not await answers(pool):  # noqa: ASYNC110 - a server starts
             await asyncio.sleep(0.05)
 

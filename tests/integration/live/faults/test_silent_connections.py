@@ -13,7 +13,7 @@ from engine.postgres.connections.opening import UnansweredError
 from engine.postgres.connections.pool import Pool
 from tests.faultproxy.proxy import FaultProxy
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import PATIENCE, QUICK, json_rows, live_node, run, until
+from tests.support.nodes.live_node import GIVE_UP_AFTER, QUICK, json_rows, live_node, run, until
 
 TABLE = (
     "create table t (id int primary key, s text)",
@@ -61,7 +61,7 @@ async def test_lists_become_right_although_every_reading_connection_has_gone_sil
 
 
 async def test_a_silent_connection_is_no_problem_any_more_once_it_is_ended(dsn: str, proxy: FaultProxy) -> None:
-    pool = Pool(through(proxy, dsn), "realtime test", size=3, timeout=PATIENCE, limit=0.5)
+    pool = Pool(through(proxy, dsn), "realtime test", size=3, timeout=GIVE_UP_AFTER, limit=0.5)
     await pool.open()
     lent = asyncio.Barrier(3)
 
@@ -73,7 +73,7 @@ async def test_a_silent_connection_is_no_problem_any_more_once_it_is_ended(dsn: 
             await connection.execute("select 2")
 
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(GIVE_UP_AFTER):
             asking = [asyncio.create_task(ask()) for _ in range(2)]
             await lent.wait()
             proxy.half_open()
@@ -89,10 +89,10 @@ async def test_a_silent_connection_is_no_problem_any_more_once_it_is_ended(dsn: 
 
 async def test_a_large_answer_over_a_slow_way_is_no_dead_connection(dsn: str, proxy: FaultProxy) -> None:
     """The server has sent all of it within a moment, and what is between passes it on for seconds."""
-    pool = Pool(through(proxy, dsn), "realtime test", size=2, timeout=PATIENCE)
+    pool = Pool(through(proxy, dsn), "realtime test", size=2, timeout=GIVE_UP_AFTER)
     await pool.open()
     try:
-        async with asyncio.timeout(PATIENCE), pool.connection() as connection:
+        async with asyncio.timeout(GIVE_UP_AFTER), pool.connection() as connection:
             proxy.bytes_per_second = 120_000
             cursor = await connection.execute("select repeat('x', 1000000)")
             assert await cursor.fetchone() == ("x" * 1_000_000,)

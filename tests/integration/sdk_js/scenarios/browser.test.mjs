@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 
 import { BROWSER, launch } from "../../../browser/launch.mjs";
-import { Gate } from "./gate.mjs";
+import { NetworkGate } from "./gate.mjs";
 import { eventually, name, restKey as key, sql, url } from "./support.mjs";
 
 const SDK = new URL("../../../../sdk/js/", import.meta.url);
@@ -32,7 +32,7 @@ after(async () => {
 });
 
 async function newGate() {
-  const one = await Gate.open(url, "<!doctype html><title>SDK</title>");
+  const one = await NetworkGate.open(url, "<!doctype html><title>SDK</title>");
   one.files = files;
   gates.push(one);
   return one;

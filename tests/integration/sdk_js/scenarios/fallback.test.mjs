@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 
-import { Gate } from "./gate.mjs";
+import { NetworkGate } from "./gate.mjs";
 import { client, closeAll, control, eventually, name, once, sql, url } from "./support.mjs";
 
 let gate;
-before(async () => (gate = await Gate.open(url)));
+before(async () => (gate = await NetworkGate.open(url)));
 after(() => gate.close());
 afterEach(closeAll);
 

@@ -13,7 +13,7 @@ const kindOf = ({ url, headers }) =>
         ? "polling"
         : "other";
 
-export class Gate {
+export class NetworkGate {
   #blocked = new Set();
   #open = new Map();
   #server;
@@ -24,7 +24,7 @@ export class Gate {
 
   /** Listen in front of `target`; `page` is answered for `/`. */
   static async open(target, page = "") {
-    const gate = new Gate();
+    const gate = new NetworkGate();
     const { hostname: host, port } = new URL(target);
     gate.#server = http.createServer((request, response) => gate.#request(request, response, { host, port }, page));
     gate.#server.on("upgrade", (request, socket, head) => gate.#upgrade(request, socket, head, { host, port }));
