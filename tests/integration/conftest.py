@@ -1,4 +1,4 @@
-"""What the tests that need a server share: a place per server and decoder, servers that may be restarted, a table,
+"""What the tests that need a server share: a source per server and decoder, servers that may be restarted, a table,
 REST clients.
 """
 
@@ -50,7 +50,7 @@ def dsn(own18: LocalPostgres) -> Iterator[str]:
 
 
 @dataclass
-class Place:
+class Source:
     """A fresh, migrated database on some server, to be followed by some decoder."""
 
     dsn: str
@@ -58,12 +58,12 @@ class Place:
 
 
 @pytest.fixture(params=["pg18-pgoutput", "pg15-wal2json"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+def source(request: pytest.FixtureRequest) -> Iterator[Source]:
     """Each server and decoder in turn."""
     server_name, decoder = request.param.split("-")
     server: LocalPostgres = request.getfixturevalue(server_name)
     with database_on(server) as dsn:
-        yield Place(dsn, decoder)
+        yield Source(dsn, decoder)
 
 
 @pytest.fixture

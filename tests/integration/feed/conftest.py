@@ -24,7 +24,7 @@ GIVE_UP_AFTER = 60
 
 
 @dataclass
-class Place:
+class Source:
     """A fresh, migrated database on some server, to be fed by some decoder."""
 
     server: LocalPostgres
@@ -48,12 +48,12 @@ class Place:
 
 
 @pytest.fixture(params=["pg18-pgoutput", "pg15-pgoutput", "pg15-wal2json"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+def source(request: pytest.FixtureRequest) -> Iterator[Source]:
     """Each server and decoder in turn."""
     server_name, decoder = request.param.split("-")
     server: LocalPostgres = request.getfixturevalue(server_name)
     with database_on(server) as dsn:
-        yield Place(server, dsn, decoder)
+        yield Source(server, dsn, decoder)
 
 
 class Reader:

@@ -10,20 +10,20 @@ from psycopg.conninfo import conninfo_to_dict
 
 from engine.feed.replication_stream import ReplicationStream
 from tests.faultproxy.proxy import FaultProxy
-from tests.integration.feed.conftest import GIVE_UP_AFTER, Place, reading
+from tests.integration.feed.conftest import GIVE_UP_AFTER, Source, reading
 
 QUICK = {"status_interval": 0.2, "silence": 2.0, "lease": 6.0}
 
 
-async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(place: Place) -> None:
-    with place.connect() as sql:
+async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        address = conninfo_to_dict(place.dsn)
+        address = conninfo_to_dict(source.dsn)
         async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
-            dsn = place.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
+            dsn = source.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
             dsn += f"?options={quote('-c wal_sender_timeout=0')}"  # the server does not look by itself
-            async with reading(dsn, place.settings(**QUICK)) as reader:
+            async with reading(dsn, source.settings(**QUICK)) as reader:
                 sql.execute("insert into t values (1)")
                 assert len(await reader.changes()) == 1
                 proxy.half_open()
@@ -34,14 +34,14 @@ async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(place: P
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("place", ["pg18-pgoutput"], indirect=True)
+@pytest.mark.parametrize("source", ["pg18-pgoutput"], indirect=True)
 @pytest.mark.parametrize("step", ["identify", "create_slot", "start"])
 async def test_a_connection_that_dies_while_the_stream_is_opened_is_replaced(
-    place: Place, step: str, monkeypatch: pytest.MonkeyPatch
+    source: Source, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = conninfo_to_dict(place.dsn)
+    address = conninfo_to_dict(source.dsn)
     async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
-        dsn = place.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
+        dsn = source.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
         dsn += "?sslmode=disable&gssencmode=disable"  # so that the first bytes name the application
         real = getattr(ReplicationStream, step)
         steps = 0
@@ -54,20 +54,20 @@ async def test_a_connection_that_dies_while_the_stream_is_opened_is_replaced(
             return await real(stream, *arguments, **more)
 
         monkeypatch.setattr(ReplicationStream, step, dying)
-        async with reading(dsn, place.settings()) as reader:
+        async with reading(dsn, source.settings()) as reader:
             assert reader.feed.state.status == "streaming"
         assert steps > 1
 
 
-@pytest.mark.parametrize("place", ["pg18-pgoutput"], indirect=True)
-async def test_a_stream_is_given_up_soon_when_the_connection_beside_it_was_found_dead(place: Place) -> None:
-    with place.connect() as sql:
+@pytest.mark.parametrize("source", ["pg18-pgoutput"], indirect=True)
+async def test_a_stream_is_given_up_soon_when_the_connection_beside_it_was_found_dead(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        address = conninfo_to_dict(place.dsn)
+        address = conninfo_to_dict(source.dsn)
         async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
-            dsn = place.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
-            async with reading(dsn, place.settings(silence=3600.0, lease=3.0)) as reader:
+            dsn = source.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
+            async with reading(dsn, source.settings(silence=3600.0, lease=3.0)) as reader:
                 proxy.half_open()
                 sql.execute("insert into t values (1)")
                 async with asyncio.timeout(GIVE_UP_AFTER):
@@ -75,12 +75,12 @@ async def test_a_stream_is_given_up_soon_when_the_connection_beside_it_was_found
                 assert change.new() == (b"1",)
 
 
-@pytest.mark.parametrize("place", ["pg18-pgoutput"], indirect=True)
-async def test_a_doubted_stream_is_well_only_after_it_has_brought_something(place: Place) -> None:
-    address = conninfo_to_dict(place.dsn)
+@pytest.mark.parametrize("source", ["pg18-pgoutput"], indirect=True)
+async def test_a_doubted_stream_is_well_only_after_it_has_brought_something(source: Source) -> None:
+    address = conninfo_to_dict(source.dsn)
     async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
-        dsn = place.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
-        async with reading(dsn, place.settings(silence=3600.0)) as reader:
+        dsn = source.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
+        async with reading(dsn, source.settings(silence=3600.0)) as reader:
             await reader.feed.streaming()
             walsender = reader.feed.walsender
             proxy.half_open()
@@ -99,8 +99,8 @@ async def test_a_doubted_stream_is_well_only_after_it_has_brought_something(plac
             assert (reader.feed.state.status, reader.feed.walsender) == ("streaming", walsender)
 
 
-async def test_a_quiet_database_is_no_dead_connection(place: Place) -> None:
-    async with reading(place.dsn, place.settings(**QUICK)) as reader:
+async def test_a_quiet_database_is_no_dead_connection(source: Source) -> None:
+    async with reading(source.dsn, source.settings(**QUICK)) as reader:
         walsender = reader.feed.walsender
         await asyncio.sleep(2 * QUICK["silence"])
         assert (reader.feed.state.status, reader.feed.walsender) == ("streaming", walsender)

@@ -11,12 +11,12 @@ import pytest
 from engine.errors import FeedError
 from engine.feed.feed import Feed
 from engine.feed.slots import SlotBusyError, drop_slot, list_slots
-from tests.integration.feed.conftest import GIVE_UP_AFTER, Place, reading, until, value
+from tests.integration.feed.conftest import GIVE_UP_AFTER, Source, reading, until, value
 
 
-def slots(place: Place) -> list[str]:
+def slots(source: Source) -> list[str]:
     """The slots of this database."""
-    with place.connect() as sql:
+    with source.connect() as sql:
         return [
             name
             for (name,) in sql.execute(
@@ -25,9 +25,9 @@ def slots(place: Place) -> list[str]:
         ]
 
 
-def nodes(place: Place) -> dict[str, float]:
+def nodes(source: Source) -> dict[str, float]:
     """Node ids and the seconds left of their leases."""
-    with place.connect() as sql:
+    with source.connect() as sql:
         return dict(
             sql.execute(
                 "select id, extract(epoch from lease_expires_at - clock_timestamp())::float8 from realtime.nodes"
@@ -35,64 +35,64 @@ def nodes(place: Place) -> dict[str, float]:
         )
 
 
-def make_dead_node(place: Place, name: str, *, slot: bool = True) -> None:
+def make_dead_node(source: Source, name: str, *, slot: bool = True) -> None:
     """A node whose lease ran out a second ago."""
-    with place.connect() as sql:
+    with source.connect() as sql:
         if slot:
-            sql.execute("select pg_create_logical_replication_slot(%s, %s)", [name, place.decoder])
+            sql.execute("select pg_create_logical_replication_slot(%s, %s)", [name, source.decoder])
         sql.execute(
             "insert into realtime.nodes (id, lease_expires_at) values (%s, now() - interval '1 s')", [f"node {name}"]
         )
         sql.execute("insert into realtime.slots (name, node) values (%s, %s)", [name, f"node {name}"])
 
 
-async def test_an_ephemeral_node_leaves_nothing(place: Place) -> None:
-    settings = place.settings(node_id="me")
-    async with reading(place.dsn, settings):
-        assert slots(place) == [settings.slot_name]
-        assert 0 < nodes(place)["me"] <= settings.lease
-    assert slots(place) == []
-    assert nodes(place) == {}
+async def test_an_ephemeral_node_leaves_nothing(source: Source) -> None:
+    settings = source.settings(node_id="me")
+    async with reading(source.dsn, settings):
+        assert slots(source) == [settings.slot_name]
+        assert 0 < nodes(source)["me"] <= settings.lease
+    assert slots(source) == []
+    assert nodes(source) == {}
 
 
-async def test_a_lasting_node_goes_on_where_it_stopped(place: Place) -> None:
-    settings = place.settings(ephemeral=False, keep_slot=1000.0)
-    with place.connect() as sql:
+async def test_a_lasting_node_goes_on_where_it_stopped(source: Source) -> None:
+    settings = source.settings(ephemeral=False, keep_slot=1000.0)
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, settings) as reader:
+        async with reading(source.dsn, settings) as reader:
             sql.execute("insert into t values (1)")
             await reader.changes()
-        assert slots(place) == [settings.slot_name]
-        assert nodes(place)[settings.slot_name] > settings.lease
+        assert slots(source) == [settings.slot_name]
+        assert nodes(source)[settings.slot_name] > settings.lease
         sql.execute("insert into t values (2)")
-        async with reading(place.dsn, settings) as reader:
+        async with reading(source.dsn, settings) as reader:
             (change,) = await reader.changes()
             assert change.new() == (b"2",)
 
 
-async def test_what_was_not_confirmed_comes_again_to_the_next_process(place: Place) -> None:
-    settings = place.settings(ephemeral=False)
-    with place.connect() as sql:
+async def test_what_was_not_confirmed_comes_again_to_the_next_process(source: Source) -> None:
+    settings = source.settings(ephemeral=False)
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, settings) as reader:
+        async with reading(source.dsn, settings) as reader:
             sql.execute("insert into t values (1)")
             (change,) = await reader.changes()
             sql.execute("insert into t values (2)")
             async with asyncio.timeout(GIVE_UP_AFTER):
                 await anext(reader.feed)
-        async with reading(place.dsn, settings) as reader:
+        async with reading(source.dsn, settings) as reader:
             (change,) = await reader.changes()
             assert change.new() == (b"2",)
 
 
-async def test_the_slot_never_passes_what_was_confirmed(place: Place) -> None:
-    settings = place.settings()
-    with place.connect() as sql:
+async def test_the_slot_never_passes_what_was_confirmed(source: Source) -> None:
+    settings = source.settings()
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, settings) as reader:
+        async with reading(source.dsn, settings) as reader:
             sql.execute("insert into t values (1)")
             transaction = await reader.transaction()
             sql.execute("insert into t values (2)")
@@ -108,56 +108,56 @@ async def test_the_slot_never_passes_what_was_confirmed(place: Place) -> None:
             assert reader.feed.lag.bytes >= 0
 
 
-async def test_the_slot_of_a_dead_node_is_dropped_by_another(place: Place) -> None:
-    make_dead_node(place, "dead_" + place.decoder)
-    make_dead_node(place, "slotless", slot=False)
-    with place.connect() as sql:
-        sql.execute("select pg_create_logical_replication_slot('not_ours', %s)", [place.decoder])
-    settings = place.settings(lease=0.3)
-    async with reading(place.dsn, settings):
-        assert slots(place) == sorted(["not_ours", settings.slot_name])
-        assert list(nodes(place)) == [settings.slot_name]
-        make_dead_node(place, "later")
-        await until(lambda: "later" not in slots(place) and list(nodes(place)) == [settings.slot_name])
-        assert "not_ours" in slots(place)
+async def test_the_slot_of_a_dead_node_is_dropped_by_another(source: Source) -> None:
+    make_dead_node(source, "dead_" + source.decoder)
+    make_dead_node(source, "slotless", slot=False)
+    with source.connect() as sql:
+        sql.execute("select pg_create_logical_replication_slot('not_ours', %s)", [source.decoder])
+    settings = source.settings(lease=0.3)
+    async with reading(source.dsn, settings):
+        assert slots(source) == sorted(["not_ours", settings.slot_name])
+        assert list(nodes(source)) == [settings.slot_name]
+        make_dead_node(source, "later")
+        await until(lambda: "later" not in slots(source) and list(nodes(source)) == [settings.slot_name])
+        assert "not_ours" in slots(source)
 
 
-def owners(place: Place) -> dict[str, str | None]:
+def owners(source: Source) -> dict[str, str | None]:
     """The slots in ``realtime.slots`` and their nodes."""
-    with place.connect() as sql:
+    with source.connect() as sql:
         return dict(sql.execute("select name, node from realtime.slots").fetchall())
 
 
-async def test_the_slot_of_a_deleted_node_is_dropped_once_nothing_uses_it(place: Place) -> None:
-    one, other = place.settings(ephemeral=False, node_id="one"), place.settings(lease=0.3)
-    async with reading(place.dsn, other):
-        async with reading(place.dsn, one):
-            with place.connect() as sql:
+async def test_the_slot_of_a_deleted_node_is_dropped_once_nothing_uses_it(source: Source) -> None:
+    one, other = source.settings(ephemeral=False, node_id="one"), source.settings(lease=0.3)
+    async with reading(source.dsn, other):
+        async with reading(source.dsn, one):
+            with source.connect() as sql:
                 sql.execute("delete from realtime.nodes where id = 'one'")
-                assert owners(place) == {one.slot_name: None, other.slot_name: other.node}
-                make_dead_node(place, "witness")
-                await until(lambda: "witness" not in slots(place))
-                assert one.slot_name in slots(place)  # the stream uses it
-        with place.connect() as sql:
+                assert owners(source) == {one.slot_name: None, other.slot_name: other.node}
+                make_dead_node(source, "witness")
+                await until(lambda: "witness" not in slots(source))
+                assert one.slot_name in slots(source)  # the stream uses it
+        with source.connect() as sql:
             sql.execute("delete from realtime.nodes where id = 'one'")
-        await until(lambda: slots(place) == [other.slot_name])
-        await until(lambda: owners(place) == {other.slot_name: other.node})
+        await until(lambda: slots(source) == [other.slot_name])
+        await until(lambda: owners(source) == {other.slot_name: other.node})
 
 
-async def test_a_node_that_takes_another_slot_leaves_none_behind(place: Place) -> None:
-    before = place.settings(ephemeral=False, node_id="me")
-    async with reading(place.dsn, before):
+async def test_a_node_that_takes_another_slot_leaves_none_behind(source: Source) -> None:
+    before = source.settings(ephemeral=False, node_id="me")
+    async with reading(source.dsn, before):
         pass
-    after = place.settings(node_id="me", lease=0.3)
-    async with reading(place.dsn, after):
-        assert slots(place) == [after.slot_name]
-        await until(lambda: owners(place) == {after.slot_name: "me"})
-    assert (slots(place), nodes(place), owners(place)) == ([], {}, {})
+    after = source.settings(node_id="me", lease=0.3)
+    async with reading(source.dsn, after):
+        assert slots(source) == [after.slot_name]
+        await until(lambda: owners(source) == {after.slot_name: "me"})
+    assert (slots(source), nodes(source), owners(source)) == ([], {}, {})
 
 
-async def test_a_node_says_that_another_version_has_migrated_its_tables(place: Place) -> None:
-    with place.connect() as sql:
-        async with reading(place.dsn, place.settings()) as reader:
+async def test_a_node_says_that_another_version_has_migrated_its_tables(source: Source) -> None:
+    with source.connect() as sql:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("alter table realtime.nodes rename lease_expires_at to later")
             sql.execute("select pg_logical_emit_message(false, 'realtime.test', 'the stream goes on')")
             assert (await reader.messages())[0].content == b"the stream goes on"
@@ -169,47 +169,47 @@ async def test_a_node_says_that_another_version_has_migrated_its_tables(place: P
                 await reader.feed.streaming()
 
 
-async def test_a_slot_in_use_is_not_dropped_although_its_lease_ran_out(place: Place) -> None:
-    one, other = place.settings(), place.settings(lease=0.3)
-    async with reading(place.dsn, one) as reader:
-        with place.connect() as sql:
+async def test_a_slot_in_use_is_not_dropped_although_its_lease_ran_out(source: Source) -> None:
+    one, other = source.settings(), source.settings(lease=0.3)
+    async with reading(source.dsn, one) as reader:
+        with source.connect() as sql:
             sql.execute("update realtime.nodes set lease_expires_at = now() - interval '1 s'")
-            async with reading(place.dsn, other):
-                make_dead_node(place, "witness")
-                await until(lambda: "witness" not in slots(place))
-            assert one.slot_name in slots(place)
-            assert one.slot_name in nodes(place)
+            async with reading(source.dsn, other):
+                make_dead_node(source, "witness")
+                await until(lambda: "witness" not in slots(source))
+            assert one.slot_name in slots(source)
+            assert one.slot_name in nodes(source)
             sql.execute("select pg_logical_emit_message(false, 'realtime.test', 'still there')")
             assert (await reader.messages())[0].content == b"still there"
 
 
-async def test_a_node_renews_its_lease(place: Place) -> None:
-    settings = place.settings(lease=0.6)
-    async with reading(place.dsn, settings):
-        with place.connect() as sql:
+async def test_a_node_renews_its_lease(source: Source) -> None:
+    settings = source.settings(lease=0.6)
+    async with reading(source.dsn, settings):
+        with source.connect() as sql:
             sql.execute("update realtime.nodes set lease_expires_at = now() - interval '1 s'")
-        await until(lambda: nodes(place)[settings.slot_name] > 0)
-        with place.connect() as sql:
+        await until(lambda: nodes(source)[settings.slot_name] > 0)
+        with source.connect() as sql:
             sql.execute("delete from realtime.nodes")
-        await until(lambda: settings.slot_name in nodes(place))
+        await until(lambda: settings.slot_name in nodes(source))
 
 
-async def test_two_nodes_cannot_share_a_slot(place: Place) -> None:
-    settings = place.settings(node_id="one")
-    async with reading(place.dsn, settings):
-        other = Feed(place.dsn, place.settings(node_id="two", slot_name=settings.slot_name))
+async def test_two_nodes_cannot_share_a_slot(source: Source) -> None:
+    settings = source.settings(node_id="one")
+    async with reading(source.dsn, settings):
+        other = Feed(source.dsn, source.settings(node_id="two", slot_name=settings.slot_name))
         async with other:
             with pytest.raises(FeedError, match="belongs to node one"):
                 await anext(other)
         assert other.state.status == "stopped"
-        assert slots(place) == [settings.slot_name]
+        assert slots(source) == [settings.slot_name]
 
 
-async def test_a_node_waits_for_a_slot_in_use_and_names_the_user(place: Place) -> None:
-    settings = place.settings(ephemeral=False)
-    async with Feed(place.dsn, settings) as first:
+async def test_a_node_waits_for_a_slot_in_use_and_names_the_user(source: Source) -> None:
+    settings = source.settings(ephemeral=False)
+    async with Feed(source.dsn, settings) as first:
         await first.streaming()
-        second = Feed(place.dsn, settings)
+        second = Feed(source.dsn, settings)
         async with second:
             await until(lambda: "in use by process" in (second.state.reason or ""))
             assert second.state.status == "starting"
@@ -218,15 +218,15 @@ async def test_a_node_waits_for_a_slot_in_use_and_names_the_user(place: Place) -
                 await second.streaming()
 
 
-async def test_slots_are_listed_with_their_owner_and_lag(place: Place) -> None:
-    make_dead_node(place, "idle_slot")
-    with place.connect() as sql:
+async def test_slots_are_listed_with_their_owner_and_lag(source: Source) -> None:
+    make_dead_node(source, "idle_slot")
+    with source.connect() as sql:
         sql.execute("update realtime.nodes set lease_expires_at = now() + interval '1 h', host = 'elsewhere'")
-    settings = place.settings()
-    async with reading(place.dsn, settings), await psycopg.AsyncConnection.connect(place.dsn) as connection:
+    settings = source.settings()
+    async with reading(source.dsn, settings), await psycopg.AsyncConnection.connect(source.dsn) as connection:
         found = {slot.name: slot for slot in await list_slots(connection)}
         mine, idle = found[settings.slot_name], found["idle_slot"]
-        assert (mine.active, mine.plugin, mine.node) == (True, place.decoder, settings.slot_name)
+        assert (mine.active, mine.plugin, mine.node) == (True, source.decoder, settings.slot_name)
         assert mine.lag_seconds is not None
         assert (idle.active, idle.node, idle.host) == (False, "node idle_slot", "elsewhere")
         assert idle.lag_bytes is not None
@@ -236,18 +236,18 @@ async def test_slots_are_listed_with_their_owner_and_lag(place: Place) -> None:
         assert idle.wal_status == "reserved"
 
 
-async def test_dropping_a_slot_refuses_one_in_use(place: Place) -> None:
-    settings = place.settings()
-    with place.connect() as sql:
-        sql.execute("select pg_create_logical_replication_slot('idle_slot', %s)", [place.decoder])
-    connecting = psycopg.AsyncConnection.connect(place.dsn, autocommit=True)
-    async with reading(place.dsn, settings), await connecting as connection:
+async def test_dropping_a_slot_refuses_one_in_use(source: Source) -> None:
+    settings = source.settings()
+    with source.connect() as sql:
+        sql.execute("select pg_create_logical_replication_slot('idle_slot', %s)", [source.decoder])
+    connecting = psycopg.AsyncConnection.connect(source.dsn, autocommit=True)
+    async with reading(source.dsn, settings), await connecting as connection:
         with pytest.raises(SlotBusyError, match=f"slot {settings.slot_name} is in use by process"):
             await drop_slot(connection, settings.slot_name)
         with pytest.raises(FeedError, match="there is no replication slot 'nothing'"):
             await drop_slot(connection, "nothing")
         await drop_slot(connection, "idle_slot")
-        assert slots(place) == [settings.slot_name]
+        assert slots(source) == [settings.slot_name]
 
 
 def slot_positions(sql: psycopg.Connection[Any], name: str) -> tuple[int, int, int]:
@@ -261,11 +261,11 @@ def slot_positions(sql: psycopg.Connection[Any], name: str) -> tuple[int, int, i
     return row  # type: ignore[no-any-return]
 
 
-async def test_the_slot_advances_while_only_other_tables_are_busy(place: Place) -> None:
-    settings = place.settings(heartbeat_interval=0.1, heartbeat_bytes=1)
-    with place.connect() as sql:
+async def test_the_slot_advances_while_only_other_tables_are_busy(source: Source) -> None:
+    settings = source.settings(heartbeat_interval=0.1, heartbeat_bytes=1)
+    with source.connect() as sql:
         sql.execute("create table other (s text)")
-        async with reading(place.dsn, settings) as reader:
+        async with reading(source.dsn, settings) as reader:
             consumer = asyncio.create_task(consume(reader))
             start = slot_positions(sql, settings.slot_name)
 
@@ -279,10 +279,10 @@ async def test_the_slot_advances_while_only_other_tables_are_busy(place: Place) 
             consumer.cancel()
 
 
-async def test_an_idle_database_gets_no_heartbeats(place: Place) -> None:
-    settings = place.settings(heartbeat_interval=0.02)
-    with place.connect() as sql:
-        async with reading(place.dsn, settings) as reader:
+async def test_an_idle_database_gets_no_heartbeats(source: Source) -> None:
+    settings = source.settings(heartbeat_interval=0.02)
+    with source.connect() as sql:
+        async with reading(source.dsn, settings) as reader:
             calls = 0
             ask = reader.feed._database.rows
 

@@ -15,7 +15,7 @@ from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
-from tests.integration.feed.conftest import GIVE_UP_AFTER, Place, until
+from tests.integration.feed.conftest import GIVE_UP_AFTER, Source, until
 
 
 async def refusal(dsn: str, settings: FeedSettings) -> str:
@@ -61,17 +61,17 @@ async def test_wal_level_slots_and_senders_are_asked_for(poor18: LocalPostgres, 
         assert "raise max_wal_senders" in reason or "raise max_replication_slots" in reason
 
 
-async def test_an_unmigrated_database_is_reported(place: Place) -> None:
-    with database_on(place.server, migrated=False) as bare:
-        assert "run `realtime migrate`" in await refusal(bare, place.settings())
-    with place.connect() as sql:
+async def test_an_unmigrated_database_is_reported(source: Source) -> None:
+    with database_on(source.server, migrated=False) as bare:
+        assert "run `realtime migrate`" in await refusal(bare, source.settings())
+    with source.connect() as sql:
         sql.execute("drop publication bunbase_realtime")
-    assert "no publication bunbase_realtime" in await refusal(place.dsn, place.settings())
+    assert "no publication bunbase_realtime" in await refusal(source.dsn, source.settings())
 
 
-async def test_only_the_attempt_decides_whether_a_role_may_replicate(place: Place) -> None:
+async def test_only_the_attempt_decides_whether_a_role_may_replicate(source: Source) -> None:
     """On managed services the right comes from a membership. Here from the role that logs in, which becomes another."""
-    with place.connect() as sql:
+    with source.connect() as sql:
         sql.execute("drop role if exists plain, sender")
         sql.execute("create role plain login")
         sql.execute("create role sender login replication in role plain")
@@ -80,17 +80,17 @@ async def test_only_the_attempt_decides_whether_a_role_may_replicate(place: Plac
             sql.execute(
                 "grant select, insert, update, delete on realtime.nodes, realtime.slots, realtime.collections to plain"
             )
-            settings = place.settings(lease=0.5)
-            reason = await refusal(place.dsn.replace("postgres@", "plain@"), settings)
+            settings = source.settings(lease=0.5)
+            reason = await refusal(source.dsn.replace("postgres@", "plain@"), settings)
             assert "ALTER ROLE plain REPLICATION" in reason
             assert "GRANT rds_replication TO plain" in reason
             sql.execute(f"alter role sender in database {sql.info.dbname} set role = 'plain'")
-            sql.execute("select pg_create_logical_replication_slot('dead_slot', %s)", [place.decoder])
+            sql.execute("select pg_create_logical_replication_slot('dead_slot', %s)", [source.decoder])
             sql.execute(
                 "insert into realtime.nodes (id, lease_expires_at) values ('dead', now() - interval '1 hour');"
                 "insert into realtime.slots (name, node, ephemeral) values ('dead_slot', 'dead', true)"
             )
-            async with Feed(place.dsn.replace("postgres@", "sender@"), settings) as feed:
+            async with Feed(source.dsn.replace("postgres@", "sender@"), settings) as feed:
                 async with asyncio.timeout(GIVE_UP_AFTER):
                     await feed.streaming()
             slots = "select slot_name from pg_replication_slots where database = current_database()"
@@ -101,26 +101,26 @@ async def test_only_the_attempt_decides_whether_a_role_may_replicate(place: Plac
             sql.execute("drop role plain, sender")
 
 
-async def test_a_prepared_transaction_that_blocks_the_slot_is_named(place: Place) -> None:
-    with place.connect() as sql:
+async def test_a_prepared_transaction_that_blocks_the_slot_is_named(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table blocked (id int)")
         sql.execute("begin")
         sql.execute("insert into blocked values (1)")
         sql.execute("prepare transaction 'orphan''s'")
-        async with Feed(place.dsn, place.settings()) as feed:
+        async with Feed(source.dsn, source.settings()) as feed:
             try:
                 await until(lambda: "ROLLBACK PREPARED 'orphan''s'" in (feed.state.reason or ""))
                 assert f"in database {sql.info.dbname}" in (feed.state.reason or "")
-                assert "ROLLBACK PREPARED 'orphan''s'" in "\n".join(map(str, diagnose(place.dsn, Settings())))
+                assert "ROLLBACK PREPARED 'orphan''s'" in "\n".join(map(str, diagnose(source.dsn, Settings())))
             finally:
                 sql.execute("rollback prepared 'orphan''s'")
             async with asyncio.timeout(GIVE_UP_AFTER):
                 await feed.streaming()
 
 
-async def test_a_missing_role_or_database_is_reported(place: Place) -> None:
-    assert "does not exist" in await refusal(place.dsn + "_not", place.settings())
-    assert "does not exist" in await refusal(place.dsn.replace("postgres@", "nobody@"), place.settings())
+async def test_a_missing_role_or_database_is_reported(source: Source) -> None:
+    assert "does not exist" in await refusal(source.dsn + "_not", source.settings())
+    assert "does not exist" in await refusal(source.dsn.replace("postgres@", "nobody@"), source.settings())
 
 
 async def test_a_missing_or_forbidden_plugin_is_reported(database: str) -> None:
@@ -128,22 +128,22 @@ async def test_a_missing_or_forbidden_plugin_is_reported(database: str) -> None:
     assert "output_plugin_libraries" in reason or "install the output plugin" in reason
 
 
-async def test_a_slot_of_another_plugin_is_refused_and_one_of_ours_taken_over(place: Place) -> None:
-    with place.connect() as sql:
+async def test_a_slot_of_another_plugin_is_refused_and_one_of_ours_taken_over(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("select pg_create_logical_replication_slot('theirs', 'test_decoding')")
-        sql.execute("select pg_create_logical_replication_slot('ours', %s)", [place.decoder])
-    reason = await refusal(place.dsn, place.settings(slot_name="theirs", decoder="auto"))
+        sql.execute("select pg_create_logical_replication_slot('ours', %s)", [source.decoder])
+    reason = await refusal(source.dsn, source.settings(slot_name="theirs", decoder="auto"))
     assert "slot theirs uses the plugin test_decoding" in reason
-    other = "wal2json" if place.decoder == "pgoutput" else "pgoutput"
-    assert "realtime slots drop ours" in await refusal(place.dsn, place.settings(slot_name="ours", decoder=other))
-    async with Feed(place.dsn, place.settings(slot_name="ours", decoder="auto")) as feed:
+    other = "wal2json" if source.decoder == "pgoutput" else "pgoutput"
+    assert "realtime slots drop ours" in await refusal(source.dsn, source.settings(slot_name="ours", decoder=other))
+    async with Feed(source.dsn, source.settings(slot_name="ours", decoder="auto")) as feed:
         await feed.streaming()
-        assert feed.plugin == place.decoder
+        assert feed.plugin == source.decoder
 
 
-async def test_a_slot_of_another_database_is_refused(place: Place) -> None:
-    with database_on(place.server, "select pg_create_logical_replication_slot('elsewhere', 'pgoutput')"):
-        assert "belongs to database" in await refusal(place.dsn, place.settings(slot_name="elsewhere"))
+async def test_a_slot_of_another_database_is_refused(source: Source) -> None:
+    with database_on(source.server, "select pg_create_logical_replication_slot('elsewhere', 'pgoutput')"):
+        assert "belongs to database" in await refusal(source.dsn, source.settings(slot_name="elsewhere"))
 
 
 def test_a_name_that_no_slot_can_have_is_refused() -> None:
@@ -163,12 +163,12 @@ async def test_a_server_that_is_down_is_waited_for(scratch: Path) -> None:
                 await feed.streaming()
 
 
-async def test_a_long_transaction_that_blocks_the_slot_is_named(place: Place) -> None:
-    with place.connect(application_name="month-end report") as blocker:
+async def test_a_long_transaction_that_blocks_the_slot_is_named(source: Source) -> None:
+    with source.connect(application_name="month-end report") as blocker:
         blocker.execute("begin")
         blocker.execute("select pg_current_xact_id()")
         pid = blocker.info.backend_pid
-        async with Feed(place.dsn, place.settings()) as feed:
+        async with Feed(source.dsn, source.settings()) as feed:
             await until(lambda: f"process {pid}" in (feed.state.reason or ""))
             assert "month-end report" in (feed.state.reason or "")
             assert feed.state.status == "starting"
@@ -178,26 +178,26 @@ async def test_a_long_transaction_that_blocks_the_slot_is_named(place: Place) ->
             assert feed.state.reason is None
 
 
-async def test_giving_up_while_the_slot_is_blocked_leaves_nothing(place: Place) -> None:
-    with place.connect() as blocker, place.connect() as sql:
+async def test_giving_up_while_the_slot_is_blocked_leaves_nothing(source: Source) -> None:
+    with source.connect() as blocker, source.connect() as sql:
         blocker.execute("begin")
         blocker.execute("select pg_current_xact_id()")
-        async with Feed(place.dsn, place.settings()) as feed:
+        async with Feed(source.dsn, source.settings()) as feed:
             await until(lambda: "waiting for a transaction" in (feed.state.reason or ""))
         counted = "select count(*) from pg_replication_slots where database = current_database()"
         assert sql.execute(counted).fetchone() == (0,)
         assert sql.execute("select count(*) from realtime.nodes").fetchone() == (0,)
 
 
-async def test_a_slot_dropped_while_the_node_was_down_is_made_again(place: Place) -> None:
-    settings = place.settings(ephemeral=False)
-    async with Feed(place.dsn, settings) as feed:
+async def test_a_slot_dropped_while_the_node_was_down_is_made_again(source: Source) -> None:
+    settings = source.settings(ephemeral=False)
+    async with Feed(source.dsn, settings) as feed:
         await feed.streaming()
-    with place.connect() as sql:
+    with source.connect() as sql:
         sql.execute("select pg_drop_replication_slot(%s)", [settings.slot_name])
-    async with Feed(place.dsn, settings) as feed:
+    async with Feed(source.dsn, settings) as feed:
         await feed.streaming()  # a new process has nothing to lose: no discontinuity
-        with place.connect() as sql:
+        with source.connect() as sql:
             sql.execute("select pg_logical_emit_message(false, 'realtime.test', 'x')")
         async with asyncio.timeout(GIVE_UP_AFTER):
             event = await anext(feed)

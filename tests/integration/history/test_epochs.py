@@ -15,13 +15,13 @@ from engine.errors import RealtimeError
 from engine.lsn import format_lsn, parse_lsn
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import GIVE_UP_AFTER, channel_node, connect, read, run, until
 from tests.support.nodes.live_node import drop_slot
 
 
-async def test_a_position_only_counts_in_its_epoch(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_position_only_counts_in_its_epoch(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         live = await one.listen("room")
         began, epoch = live.position, one.channels.epoch
         for number in range(3):
@@ -40,10 +40,10 @@ async def test_a_position_only_counts_in_its_epoch(place: Place) -> None:
 
 
 async def test_a_position_of_another_channel_is_as_good_if_its_epoch_is_known_and_messages_are_kept(
-    place: Place,
+    source: Source,
 ) -> None:
-    run(place.dsn, "select realtime.create_channel('passing', history => false)")
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+    run(source.dsn, "select realtime.create_channel('passing', history => false)")
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         for channel in ("room", "other", "passing"):
             await one.publish(channel, channel)
         position = (await one.publish("room", "last")).position
@@ -51,7 +51,7 @@ async def test_a_position_of_another_channel_is_as_good_if_its_epoch_is_known_an
             await one.publish(channel, "later")
         await one.channels.recorded()
         first = (await one.listen("room", history=2)).positions[0]
-    async with channel_node(place.dsn, decoder=place.decoder) as one:  # it only knows what is in the tables
+    async with channel_node(source.dsn, decoder=source.decoder) as one:  # it only knows what is in the tables
         epoch = one.channels.epoch
         for channel, since, of, recovered, data in [
             ("other", position, epoch, True, ["later"]),
@@ -69,17 +69,17 @@ def another_timeline(dsn: str) -> None:
     run(dsn, "update realtime.settings set timeline = '000000FF'")
 
 
-async def test_after_a_restore_to_an_earlier_moment_only_what_is_known_to_be_common_counts(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_after_a_restore_to_an_earlier_moment_only_what_is_known_to_be_common_counts(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         live = await one.listen("room")
         for number in range(3):
             await one.publish("room", number)
         await live.until(lambda: len(live.messages) == 3)
         await one.channels.recorded()
         old = one.channels.epoch
-    another_timeline(place.dsn)
+    another_timeline(source.dsn)
     lost = format_lsn(parse_lsn(live.positions[2].rpartition("/")[0]) + 1)  # a commit that nobody had written down
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         assert one.channels.epoch != old
         for since, recovered in [(live.positions[0], True), (live.positions[2], True), (lost, False)]:
             listener = await one.listen("room", since=since, epoch=old)

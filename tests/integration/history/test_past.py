@@ -9,15 +9,15 @@ import pytest
 
 from engine.channels.core.messages.model import Member, MessageTooLargeError, Publication
 from engine.errors import InvalidQueryError
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import channel_node, connect, read, run
 
 
-async def test_history_with_a_filter_brings_so_many_that_match(place: Place) -> None:
-    run(place.dsn, "insert into realtime.preferences (user_id, event) values ('ann', 'noise')")
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_history_with_a_filter_brings_so_many_that_match(source: Source) -> None:
+    run(source.dsn, "insert into realtime.preferences (user_id, event) values ('ann', 'noise')")
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         run(
-            place.dsn,
+            source.dsn,
             "select realtime.broadcast('room', case when n % 3 = 0 then 'noise' else 'said' end,"
             " jsonb_build_object('n', n)) from generate_series(1, 600) n",
         )
@@ -31,7 +31,7 @@ async def test_history_with_a_filter_brings_so_many_that_match(place: Place) -> 
         assert await numbers(history=3, where=(("n", "<=", 2),)) == [1, 2]
         assert await numbers(history=3, events=("noise",)) == [594, 597, 600]
         assert await numbers(history=3, user="ann") == [596, 598, 599]
-        run(place.dsn, "select realtime.broadcast('room', 'said', '{\"n\": 0}', audience => '{\"users\": [\"bob\"]}')")
+        run(source.dsn, "select realtime.broadcast('room', 'said', '{\"n\": 0}', audience => '{\"users\": [\"bob\"]}')")
         assert await numbers(history=1, user="ann") == [599]
         assert await numbers(history=1, user="bob") == [0]
 
@@ -48,10 +48,10 @@ async def test_the_search_for_what_matches_ends_after_ten_thousand_messages(data
         assert len((await one.listen("room", history=5, events=("seldom",))).messages) == 1
 
 
-async def test_what_another_node_acknowledged_is_in_the_history_at_once(place: Place) -> None:
+async def test_what_another_node_acknowledged_is_in_the_history_at_once(source: Source) -> None:
     async with (
-        channel_node(place.dsn, decoder=place.decoder) as one,
-        channel_node(place.dsn, decoder=place.decoder) as two,
+        channel_node(source.dsn, decoder=source.decoder) as one,
+        channel_node(source.dsn, decoder=source.decoder) as two,
     ):
         for number in range(20):
             ack = await one.publish("room", number)

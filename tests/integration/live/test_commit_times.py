@@ -6,7 +6,7 @@ from engine.identity.principal import Principal
 from engine.live.core.document_changes import WindowEvent
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.oracle.queries import Query
 from tests.support.nodes.live_node import Follower, live_node, read, run
 
@@ -35,10 +35,10 @@ class Watcher(Follower):
         super().deliver(subscription, event)
 
 
-async def test_changes_of_windows_and_of_reread_queries_carry_the_time_of_their_commit(place: Place) -> None:
-    dsn = place.dsn
+async def test_changes_of_windows_and_of_reread_queries_carry_the_time_of_their_commit(source: Source) -> None:
+    dsn = source.dsn
     run(dsn, "create table item (id int primary key, name text)", "select realtime.expose('item')")
-    async with live_node(dsn, decoder=place.decoder) as playing:
+    async with live_node(dsn, decoder=source.decoder) as playing:
         watchers = [Watcher(WINDOW), Watcher(REREAD)]
         for watcher in watchers:
             query = watcher.query

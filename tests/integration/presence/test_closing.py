@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from engine.channels.core.messages.model import ChannelClosedError
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import ChannelSubscriber, channel_node, open_transaction, read, run, until
 
 
@@ -15,27 +15,27 @@ def kinds(listener: ChannelSubscriber) -> list[str]:
     return [event["type"] for event in listener.events]
 
 
-async def test_closing_a_room_is_the_last_event_of_its_subscribers(place: Place) -> None:
-    run(place.dsn, "select realtime.create_channel('room', capacity => 5)")
+async def test_closing_a_room_is_the_last_event_of_its_subscribers(source: Source) -> None:
+    run(source.dsn, "select realtime.create_channel('room', capacity => 5)")
     async with (
-        channel_node(place.dsn, decoder=place.decoder) as one,
-        channel_node(place.dsn, decoder=place.decoder) as two,
+        channel_node(source.dsn, decoder=source.decoder) as one,
+        channel_node(source.dsn, decoder=source.decoder) as two,
     ):
         ann = await one.listen("room", user="ann", presence={})
         bob = await two.listen("room", user="bob", presence={})
         other = await one.listen("elsewhere", ann)
         await ann.until(lambda: ann.of("presence:join"))
         run(
-            place.dsn,
+            source.dsn,
             "begin; select realtime.broadcast('room', 'said', '\"last\"');"
             "select realtime.close_channel('room'); commit",
         )
         for listener in (ann, bob):
             await listener.until(lambda: listener.of("room:closed"))
-        run(place.dsn, "insert into realtime.messages (channel, event) values ('room', 'said')")
-        run(place.dsn, "select realtime.create_channel('room')")
+        run(source.dsn, "insert into realtime.messages (channel, event) values ('room', 'said')")
+        run(source.dsn, "select realtime.create_channel('room')")
         run(
-            place.dsn,
+            source.dsn,
             "select realtime.broadcast('room', 'said', '\"anew\"'), realtime.broadcast('elsewhere', 'said', '1')",
         )
         await other.until(lambda: 1 in other.data)
@@ -43,54 +43,54 @@ async def test_closing_a_room_is_the_last_event_of_its_subscribers(place: Place)
         assert kinds(bob) == ["message", "room:closed"]
         assert kinds(ann) == ["presence:join", "message", "room:closed", "message"]
         assert ann.data == ["last", 1]
-        assert read(place.dsn, "select count(*) from realtime.presence") == [(0,)]
-        assert read(place.dsn, "select count(*) from realtime.last_seen where channel = 'room'") == [(2,)]
+        assert read(source.dsn, "select count(*) from realtime.presence") == [(0,)]
+        assert read(source.dsn, "select count(*) from realtime.last_seen where channel = 'room'") == [(2,)]
         again = await one.listen("room", history=10)
         assert again.data == ["last", "anew"]
 
 
-async def test_what_commits_after_the_close_is_neither_delivered_nor_kept(place: Place) -> None:
-    run(place.dsn, "select realtime.create_channel('room')")
+async def test_what_commits_after_the_close_is_neither_delivered_nor_kept(source: Source) -> None:
+    run(source.dsn, "select realtime.create_channel('room')")
     async with (
-        channel_node(place.dsn, decoder=place.decoder) as one,
-        channel_node(place.dsn, decoder=place.decoder) as two,
+        channel_node(source.dsn, decoder=source.decoder) as one,
+        channel_node(source.dsn, decoder=source.decoder) as two,
     ):
         listeners = [await one.listen("room"), await two.listen("room")]
-        with open_transaction(place.dsn) as slow, open_transaction(place.dsn) as quick:
+        with open_transaction(source.dsn) as slow, open_transaction(source.dsn) as quick:
             slow.execute("select realtime.broadcast('room', 'said', '\"late\"', id => 'mine')")
             quick.execute("select realtime.broadcast('room', 'said', '\"in time\"')")
             quick.commit()
-            run(place.dsn, "select realtime.close_channel('room')")
+            run(source.dsn, "select realtime.close_channel('room')")
             slow.commit()
         for listener in listeners:
             await listener.until(lambda: listener.of("room:closed"))
             await listener.node.caught_up()
             assert kinds(listener) == ["message", "room:closed"]
             assert listener.data == ["in time"]
-        await until(lambda: read(place.dsn, "select count(*) from realtime.messages") == [(1,)])
-        assert read(place.dsn, "select count(*) from realtime.message_ids") == [(0,)]
-        run(place.dsn, "select realtime.create_channel('room')")
+        await until(lambda: read(source.dsn, "select count(*) from realtime.messages") == [(1,)])
+        assert read(source.dsn, "select count(*) from realtime.message_ids") == [(0,)]
+        run(source.dsn, "select realtime.create_channel('room')")
         assert (await two.listen("room", history=10)).data == ["in time"]
         ack = await one.publish("room", "again", id="mine")
         assert (await two.listen("room", since=listeners[0].positions[0])).positions == [ack.position]
 
 
-async def test_a_publish_that_races_a_close_is_delivered_exactly_if_it_was_acknowledged(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_publish_that_races_a_close_is_delivered_exactly_if_it_was_acknowledged(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         for turn in range(10):
             room = f"room:{turn}"
-            run(place.dsn, "select realtime.create_channel(%s)", room)
+            run(source.dsn, "select realtime.create_channel(%s)", room)
             listener = await one.listen(room)
             publishing = [asyncio.create_task(one.publish(room, number)) for number in range(20)]
             await asyncio.sleep(0)
-            await asyncio.to_thread(run, place.dsn, "select realtime.close_channel(%s)", room)
+            await asyncio.to_thread(run, source.dsn, "select realtime.close_channel(%s)", room)
             publishing += [asyncio.create_task(one.publish(room, number)) for number in range(20, 30)]
             outcomes = await asyncio.gather(*publishing, return_exceptions=True)
             await listener.until(lambda: listener.of("room:closed"))
             assert all(not isinstance(o, BaseException) or isinstance(o, ChannelClosedError) for o in outcomes)
             assert listener.data == [n for n, o in enumerate(outcomes) if not isinstance(o, BaseException)]
         await until(lambda: not one.channels.core.unrecorded.pending)
-        stored = read(place.dsn, "select count(*) from realtime.messages")
+        stored = read(source.dsn, "select count(*) from realtime.messages")
         assert stored == [(one.channels.core.messages,)]
 
 

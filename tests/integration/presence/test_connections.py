@@ -16,7 +16,7 @@ from engine.channels.core.messages.model import (
     Member,
     NodeRemovedError,
 )
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import (
     ChannelNode,
     ChannelSubscriber,
@@ -68,15 +68,15 @@ def deaf(one: ChannelNode) -> Iterator[None]:
         yield
 
 
-async def test_clients_of_a_node_whose_row_was_removed_are_to_come_back_and_can(place: Place) -> None:
+async def test_clients_of_a_node_whose_row_was_removed_are_to_come_back_and_can(source: Source) -> None:
     async with (
-        channel_node(place.dsn, decoder=place.decoder) as one,
-        channel_node(place.dsn, decoder=place.decoder) as other,
+        channel_node(source.dsn, decoder=source.decoder) as one,
+        channel_node(source.dsn, decoder=source.decoder) as other,
     ):
         ann, bob = await come(one, "ann", "ann"), await come(other, "bob", "bob")
         await one.listen("room", ann, presence={})
         await other.listen("room", bob, presence={})
-        run(place.dsn, "delete from realtime.nodes where id = %s", one.feed.settings.node)
+        run(source.dsn, "delete from realtime.nodes where id = %s", one.feed.settings.node)
         assert await ann.end() is NodeRemovedError
         await bob.until(lambda: bob.of("presence:leave"))
         again = await come(one, "again", "ann")
@@ -84,31 +84,31 @@ async def test_clients_of_a_node_whose_row_was_removed_are_to_come_back_and_can(
         await bob.until(lambda: bob.of("presence:join"))
         await other.caught_up()
         assert bob.why is None
-        assert read(place.dsn, "select count(*) from realtime.nodes") == [(2,)]
+        assert read(source.dsn, "select count(*) from realtime.nodes") == [(2,)]
 
 
-async def test_clients_of_a_node_that_was_removed_with_its_slot_are_to_come_back(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_clients_of_a_node_that_was_removed_with_its_slot_are_to_come_back(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         ann = await come(one, "ann", "ann")
         await one.listen("room", ann, presence={})
-        with open_transaction(place.dsn) as others:
+        with open_transaction(source.dsn) as others:
             others.execute("delete from realtime.nodes")  # the node waits for that before it makes a new slot
-            drop_slot(place.dsn, one.feed.settings.slot_name)
+            drop_slot(source.dsn, one.feed.settings.slot_name)
             others.commit()
         assert await ann.end() is NodeRemovedError
         again = await come(one, "again", "ann")
-        run(place.dsn, "delete from realtime.connections")
+        run(source.dsn, "delete from realtime.connections")
         assert await again.end() is DisconnectedError
 
 
-async def test_a_connection_ended_while_the_slot_was_lost_is_not_to_come_back(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_connection_ended_while_the_slot_was_lost_is_not_to_come_back(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         ann, bob = await come(one, "ann"), await come(one, "bob")
         with deaf(one):
-            run(place.dsn, "delete from realtime.connections where id = 'ann'")
-            drop_slot(place.dsn, one.feed.settings.slot_name)
+            run(source.dsn, "delete from realtime.connections where id = 'ann'")
+            drop_slot(source.dsn, one.feed.settings.slot_name)
         assert await ann.end() is DisconnectedError
-        run(place.dsn, "truncate realtime.connections cascade")
+        run(source.dsn, "truncate realtime.connections cascade")
         assert await bob.end() is DisconnectedError
 
 
@@ -135,41 +135,41 @@ async def test_a_connection_whose_row_is_deleted_before_its_insert_returned_is_e
             await coming
 
 
-async def test_truncating_connections_ends_those_in_it_and_none_that_came_later(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_truncating_connections_ends_those_in_it_and_none_that_came_later(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         ann = await come(one, "ann")
         with deaf(one):
-            run(place.dsn, "truncate realtime.connections cascade")
+            run(source.dsn, "truncate realtime.connections cascade")
             bob = await come(one, "bob")
         assert await ann.end() is DisconnectedError
         await stays_until_removed(one, bob)
 
 
-async def test_removing_the_node_ends_its_connections_and_none_that_came_later(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_removing_the_node_ends_its_connections_and_none_that_came_later(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         ann = await come(one, "ann")
-        with open_transaction(place.dsn) as lock:
+        with open_transaction(source.dsn) as lock:
             lock.execute("delete from realtime.nodes")
             coming = asyncio.create_task(come(one, "bob"))
-            await until(lambda: read(place.dsn, "select from pg_locks where not granted"))
+            await until(lambda: read(source.dsn, "select from pg_locks where not granted"))
             lock.commit()
         bob = await coming
         assert await ann.end() is NodeRemovedError
         await stays_until_removed(one, bob)
 
 
-async def test_a_member_that_came_and_was_removed_while_the_slot_was_lost_is_answered(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
-        run(place.dsn, "insert into realtime.channels (name) values ('stays'), ('closes')")
+async def test_a_member_that_came_and_was_removed_while_the_slot_was_lost_is_answered(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
+        run(source.dsn, "insert into realtime.channels (name) values ('stays'), ('closes')")
         ann = await come(one, "ann")
         await one.caught_up()
         with deaf(one):
             stays = asyncio.create_task(one.listen("stays", ann, presence={}))
             closes = asyncio.create_task(one.listen("closes", ann, presence={}))
-            await until(lambda: read(place.dsn, "select count(*) from realtime.presence") == [(2,)])
-            run(place.dsn, "delete from realtime.presence where channel = 'stays'")
-            run(place.dsn, "select realtime.close_channel('closes')")
-            drop_slot(place.dsn, one.feed.settings.slot_name)
+            await until(lambda: read(source.dsn, "select count(*) from realtime.presence") == [(2,)])
+            run(source.dsn, "delete from realtime.presence where channel = 'stays'")
+            run(source.dsn, "select realtime.close_channel('closes')")
+            drop_slot(source.dsn, one.feed.settings.slot_name)
         with pytest.raises(KickedError):
             await stays
         with pytest.raises(ChannelClosedError):

@@ -9,7 +9,7 @@ import pytest
 
 from engine.channels.core.delivery.events import iso_time
 from engine.channels.core.messages.model import ChannelFullError, PresenceRefusedError, UnavailableError
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import ChannelSubscriber, channel_node, open_transaction, read, run, until
 
 ROOM = "presence:lobby"
@@ -20,10 +20,10 @@ def names(listener: ChannelSubscriber) -> list[str]:
     return sorted(user["id"] for user in listener.presence["users"])
 
 
-async def test_a_subscriber_sees_itself_and_the_others_and_then_every_change(place: Place) -> None:
+async def test_a_subscriber_sees_itself_and_the_others_and_then_every_change(source: Source) -> None:
     async with (
-        channel_node(place.dsn, decoder=place.decoder) as one,
-        channel_node(place.dsn, decoder=place.decoder) as two,
+        channel_node(source.dsn, decoder=source.decoder) as one,
+        channel_node(source.dsn, decoder=source.decoder) as two,
     ):
         ann = await one.listen(ROOM, user="ann", presence={"name": "Ann", "avatar": "a.png", "status": "online"})
         assert names(ann) == ["ann"]
@@ -41,11 +41,11 @@ async def test_a_subscriber_sees_itself_and_the_others_and_then_every_change(pla
         await ann.until(lambda: ann.of("presence:leave"))
         assert ann.of("presence:leave")[0]["user"]["id"] == "bob"
         assert await_count(one, ROOM) == 1
-        assert read(place.dsn, "select user_id from realtime.last_seen") == [("bob",)]
+        assert read(source.dsn, "select user_id from realtime.last_seen") == [("bob",)]
 
 
-async def test_a_change_of_presence_has_been_seen_when_it_is_acknowledged(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_change_of_presence_has_been_seen_when_it_is_acknowledged(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         ann = await one.listen(ROOM, user="ann", presence={})
         for number in range(20):
             await one.channels.set_presence(ROOM, ann.member, {"number": number})
@@ -188,19 +188,19 @@ async def test_presence_that_is_not_valid_is_refused(database: str) -> None:
                 await one.channels.set_presence("r", bob.member, bad)
 
 
-async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection(place: Place) -> None:
+async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection(source: Source) -> None:
     async with (
-        channel_node(place.dsn, decoder=place.decoder) as one,
-        channel_node(place.dsn, decoder=place.decoder) as two,
+        channel_node(source.dsn, decoder=source.decoder) as one,
+        channel_node(source.dsn, decoder=source.decoder) as two,
     ):
         watcher = await two.listen("r", user="w", presence={})
         ann = await one.listen("r", user="ann", presence={})
-        run(place.dsn, "select realtime.kick('r', 'ann', 'enough')")
+        run(source.dsn, "select realtime.kick('r', 'ann', 'enough')")
         await ann.until(lambda: ann.of("error"))
         assert ann.of("error")[0]["code"] == "RT_003"
         assert "enough" in ann.of("error")[0]["message"]
         await watcher.until(lambda: watcher.of("presence:leave"))
-        run(place.dsn, "delete from realtime.connections where user_id = 'ann'")
+        run(source.dsn, "delete from realtime.connections where user_id = 'ann'")
         await ann.until(lambda: len(ann.of("error")) == 2)
         assert ann.of("error")[1]["code"] == "RT_001"
 
@@ -264,31 +264,31 @@ async def test_a_connection_that_ends_while_joining_leaves_no_presence_behind(da
         assert read(database, "select count(*) from realtime.presence") == [(0,)]
 
 
-async def test_a_room_sends_its_lifecycle_to_subscribers(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_room_sends_its_lifecycle_to_subscribers(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("r")
-        run(place.dsn, """select realtime.create_channel('r', metadata => '{"title":"R"}')""")
-        run(place.dsn, """select realtime.update_channel('r', '{"capacity": 5}')""")
-        run(place.dsn, "select realtime.close_channel('r')")
+        run(source.dsn, """select realtime.create_channel('r', metadata => '{"title":"R"}')""")
+        run(source.dsn, """select realtime.update_channel('r', '{"capacity": 5}')""")
+        run(source.dsn, "select realtime.close_channel('r')")
         await listener.until(lambda: len(listener.events) == 3)
         assert [event["type"] for event in listener.events] == ["room:created", "room:updated", "room:closed"]
         assert listener.events[0]["room"]["metadata"] == {"title": "R"}
         assert listener.events[1]["room"]["capacity"] == 5
 
 
-async def test_a_broadcast_to_users_or_all_reaches_connections(place: Place) -> None:
+async def test_a_broadcast_to_users_or_all_reaches_connections(source: Source) -> None:
     async with (
-        channel_node(place.dsn, decoder=place.decoder) as one,
-        channel_node(place.dsn, decoder=place.decoder) as two,
+        channel_node(source.dsn, decoder=source.decoder) as one,
+        channel_node(source.dsn, decoder=source.decoder) as two,
     ):
         ann, bob = await one.member("ann", plan="pro"), await two.member("bob", plan="free")
-        run(place.dsn, "select realtime.broadcast_all('news', '1')")
-        run(place.dsn, "select realtime.broadcast_users('{ann}', 'news', '2')")
+        run(source.dsn, "select realtime.broadcast_all('news', '1')")
+        run(source.dsn, "select realtime.broadcast_users('{ann}', 'news', '2')")
         run(
-            place.dsn,
+            source.dsn,
             """select realtime.broadcast_all('news', '3', audience => '{"where": [["plan", "==", "free"]]}')""",
         )
-        run(place.dsn, "select realtime.broadcast_all('news', '4')")
+        run(source.dsn, "select realtime.broadcast_all('news', '4')")
         await ann.until(lambda: len(ann.events) == 3)
         await bob.until(lambda: len(bob.events) == 3)
         assert (ann.data, bob.data) == ([1, 2, 4], [1, 3, 4])
@@ -298,14 +298,14 @@ async def test_a_broadcast_to_users_or_all_reaches_connections(place: Place) -> 
         assert message["timestamp"].endswith("Z")
 
 
-async def test_audiences_filters_mutes_and_routes_choose_the_receivers(place: Place) -> None:
+async def test_audiences_filters_mutes_and_routes_choose_the_receivers(source: Source) -> None:
     run(
-        place.dsn,
+        source.dsn,
         "insert into realtime.preferences (user_id, channel, event) values ('bob', 'orders:1', 'noise');"
         "insert into realtime.routes (from_channel, to_channel, match) values "
         """('orders:*', 'admin:orders', '[["data.amount", ">", 100]]')""",
     )
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         ann = await one.listen("orders:1", user="ann", where=(("amount", ">=", 50),))
         bob = await one.listen("orders:1", user="bob")
         events = await one.listen("orders:1", events=("noise",))
@@ -315,7 +315,7 @@ async def test_audiences_filters_mutes_and_routes_choose_the_receivers(place: Pl
         await one.publish("orders:1", {"amount": 60}, event="noise")
         for audience in ('{"users": ["bob"]}', '{"exclude": {"users": ["bob"]}}', '{"users": 5}'):
             run(
-                place.dsn,
+                source.dsn,
                 "select realtime.send('orders:1', 'said', '{\"amount\": 70}', 's', null, %s::jsonb, 0)",
                 audience,
             )
@@ -328,7 +328,7 @@ async def test_audiences_filters_mutes_and_routes_choose_the_receivers(place: Pl
             ("admin:orders", 200)
         ]
         assert (await one.listen("admin:orders", history=10)).messages == admin.messages
-        run(place.dsn, "delete from realtime.preferences; delete from realtime.routes")
+        run(source.dsn, "delete from realtime.preferences; delete from realtime.routes")
         await one.caught_up()
         await one.publish("orders:1", {"amount": 300}, event="noise")
         await bob.until(lambda: bob.data[-1]["amount"] == 300)

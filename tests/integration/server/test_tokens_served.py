@@ -9,7 +9,7 @@ import httpx
 from tests.support.clients.list_client import slot_name
 from tests.support.clients.transports import TRANSPORTS, transport_client
 from tests.support.ports import free_port
-from tests.support.servers.processes import PATIENCE, serving
+from tests.support.servers.processes import GIVE_UP_AFTER, serving
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
 
 
@@ -19,8 +19,8 @@ async def test_clients_are_let_in_by_token_and_no_token_is_logged(database: str)
     texts = [token(sub="ada"), token(aud="billing"), "a-text-that-is-no-token"]
     async with (
         serving(database, free_port(), slot_name=slot_name(), ephemeral=True, **options) as server,
-        httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=PATIENCE) as http,
-        asyncio.timeout(PATIENCE),
+        httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=GIVE_UP_AFTER) as http,
+        asyncio.timeout(GIVE_UP_AFTER),
     ):
         for transport in TRANSPORTS:
             async with transport_client(server.url, transport, token=texts[0]) as ada:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from websockets.asyncio.client import connect
 from websockets.frames import CloseCode
 
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.clients.list_client import read, write
 from tests.support.clients.users import UserClient, rest_client, running_server, two_users, user_client
 from tests.support.servers.processes import ServerProcess
@@ -37,8 +37,8 @@ async def texts(one: UserClient) -> list[str]:
     return found
 
 
-async def test_publish_presence_history_kick_and_close_work_with_every_decoder(place: Place) -> None:
-    async with two_users(place.dsn, decoder=place.decoder) as (ada, bob, http):
+async def test_publish_presence_history_kick_and_close_work_with_every_decoder(source: Source) -> None:
+    async with two_users(source.dsn, decoder=source.decoder) as (ada, bob, http):
         assert (await http.post("/channels", json={"name": "chat:1", "capacity": 2})).status_code == 201
         joined = await ada.join(presence={"name": "Ada"}, history=5)
         assert joined["epoch"]
@@ -86,9 +86,9 @@ async def test_pages_meet_inside_a_transaction(database: str) -> None:
         assert found == list(range(1, 10))
 
 
-async def test_all_users_rooms_with_filters_and_exclusions_by_sql_and_by_rest(place: Place) -> None:
+async def test_all_users_rooms_with_filters_and_exclusions_by_sql_and_by_rest(source: Source) -> None:
     async with (
-        running_server(place.dsn, decoder=place.decoder) as server,
+        running_server(source.dsn, decoder=source.decoder) as server,
         somebody(server, "ada", team="red") as ada,
         somebody(server, "bob", team="blue") as bob,
         somebody(server, "bob", team="red") as twin,
@@ -97,9 +97,9 @@ async def test_all_users_rooms_with_filters_and_exclusions_by_sql_and_by_rest(pl
         everybody = {"ada": ada, "bob": bob, "twin": twin}
         for one in everybody.values():
             await one.join("chat:1")
-        write(place.dsn, "select realtime.create_channel('chat:1')")
+        write(source.dsn, "select realtime.create_channel('chat:1')")
         red = {"where": [["team", "==", "red"]]}
-        for by, send in (("sql", _by_sql(place.dsn)), ("rest", _by_rest(http))):
+        for by, send in (("sql", _by_sql(source.dsn)), ("rest", _by_rest(http))):
             cases: list[tuple[dict[str, Any], set[str]]] = [
                 ({}, {"ada", "bob", "twin"}),
                 ({"audience": red}, {"ada", "twin"}),
@@ -124,7 +124,7 @@ async def test_all_users_rooms_with_filters_and_exclusions_by_sql_and_by_rest(pl
                 assert {message["channel"] for said in heard.values() for message in said[:-1]} == {channel}
         refused = await http.post("/broadcast", json={"event": "e", "users": ["a"], "channels": ["b"]})
         assert (refused.status_code, refused.json()["code"]) == (400, "RT_007")
-        write(place.dsn, "select realtime.close_channel('chat:1')")
+        write(source.dsn, "select realtime.close_channel('chat:1')")
         refused = await http.post("/broadcast", json={"event": "e", "channels": ["chat:1"]})
         assert (refused.status_code, refused.json()["code"]) == (404, "RT_004")
 
@@ -173,15 +173,15 @@ async def test_a_message_that_is_too_large_is_refused_by_every_way_and_nothing_i
         assert read(database, "select count(*) from realtime.messages") == [(1,)]
 
 
-async def test_members_of_a_server_that_was_killed_leave_within_its_lease(place: Place) -> None:
+async def test_members_of_a_server_that_was_killed_leave_within_its_lease(source: Source) -> None:
     async with (
-        running_server(place.dsn, decoder=place.decoder, lease="3") as first,
+        running_server(source.dsn, decoder=source.decoder, lease="3") as first,
         user_client(first, "ada") as ada,
         rest_client(first) as http,
     ):
         await ada.join(presence=True)
         async with (
-            running_server(place.dsn, decoder=place.decoder, lease="3") as second,
+            running_server(source.dsn, decoder=source.decoder, lease="3") as second,
             user_client(second, "bob") as bob,
         ):
             await bob.join(presence=True)
@@ -192,7 +192,7 @@ async def test_members_of_a_server_that_was_killed_leave_within_its_lease(place:
             assert (left["user"]["id"], left["count"]) == ("bob", 1)
         assert (await http.get("/channels/chat:1/presence")).json()["count"] == 1
         assert [each["userId"] for each in (await http.get("/connections")).json()["connections"]] == ["ada"]
-        assert [user for (user,) in read(place.dsn, "select user_id from realtime.last_seen")] == ["bob"]
+        assert [user for (user,) in read(source.dsn, "select user_id from realtime.last_seen")] == ["bob"]
 
 
 async def test_presence_has_states_typing_counts_and_last_seen(database: str) -> None:

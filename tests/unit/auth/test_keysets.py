@@ -14,7 +14,7 @@ import pytest
 from server.auth.keysets import KeyFetchSettings, KeySetUnavailableError, RemoteKeys
 from server.auth.refusal import AuthenticationError
 from server.auth.tokens import TokenVerifier
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 from tests.support.values.tokens import ISSUER, SECRET, issuer, jwk, key_set_document, private_key, token
 
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
@@ -52,7 +52,7 @@ async def issuing(*keys: dict[str, object]) -> AsyncIterator[Issuer]:
     one.gate.set()
     server = await asyncio.start_server(one.serve, "127.0.0.1", 0)
     one.port = server.sockets[0].getsockname()[1]
-    async with server, asyncio.timeout(PATIENCE):
+    async with server, asyncio.timeout(GIVE_UP_AFTER):
         yield one
 
 
@@ -68,7 +68,7 @@ def verifying(one: Issuer, clock: Clock, **settings: float) -> tuple[TokenVerifi
     sources: list[RemoteKeys] = []
 
     def source(each: object) -> RemoteKeys:
-        fetching = KeyFetchSettings(**{"timeout": PATIENCE, **settings})  # type: ignore[arg-type]
+        fetching = KeyFetchSettings(**{"timeout": GIVE_UP_AFTER, **settings})  # type: ignore[arg-type]
         sources.append(RemoteKeys(one.url, ("RS256", "ES256"), fetching, clock=clock))
         return sources[0]
 

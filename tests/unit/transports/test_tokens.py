@@ -18,7 +18,7 @@ from server.auth.tokens import TokenVerifier
 from server.protocol.close_codes import CloseCode
 from tests.support.clients.transports import TRANSPORTS, SocketClient, transport_client
 from tests.support.fakes.server import FakeServer, fake_server
-from tests.support.servers.processes import PATIENCE
+from tests.support.servers.processes import GIVE_UP_AFTER
 from tests.support.values.tokens import SECRET, claims, forged, issuer, pem, private_key, token
 
 WAYS = ("address", "header")
@@ -48,7 +48,7 @@ async def answer_of(door: FakeServer, transport: str, text: str | None, way: str
             client = SocketClient(socket, packed=transport == "msgpack")
             first = await client.next()
             return first if first["type"] == "connected" else first | {"status": (await client.next())["code"]}
-    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=PATIENCE, headers=headers) as http:
+    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=GIVE_UP_AFTER, headers=headers) as http:
         if transport == "poll":
             answer = await http.post("/poll", json={}, params=parameters)
             if answer.status_code == 200:
@@ -103,7 +103,7 @@ def credentials() -> dict[str, tuple[str | None, str | None]]:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("way", WAYS)
 async def test_each_credential_is_judged_alike_on_every_transport(transport: str, way: str) -> None:
-    async with fake_server(authenticator=gate()) as door, asyncio.timeout(PATIENCE):
+    async with fake_server(authenticator=gate()) as door, asyncio.timeout(GIVE_UP_AFTER):
         for name, (text, reason) in credentials().items():
             if (name, way) in (("huge", "address"), ("empty", "header")):
                 continue  # the address of a WebSocket has at most 8,192 bytes; httpx sends no header that ends in a space
@@ -149,7 +149,7 @@ async def test_an_anonymous_user_has_no_private_channel(transport: str) -> None:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_server_that_wants_a_token_says_so(transport: str) -> None:
-    async with fake_server(authenticator=gate(allow_anonymous=False)) as door, asyncio.timeout(PATIENCE):
+    async with fake_server(authenticator=gate(allow_anonymous=False)) as door, asyncio.timeout(GIVE_UP_AFTER):
         refused = await answer_of(door, transport, None)
         assert (refused["code"], refused["message"]) == (
             "RT_002",
@@ -173,7 +173,7 @@ class Brief(AddressAuthenticator):
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("seconds", [-1.0, 0.05])
 async def test_a_connection_ends_with_its_token(transport: str, seconds: float) -> None:
-    async with fake_server(authenticator=Brief(seconds)) as door, asyncio.timeout(PATIENCE):
+    async with fake_server(authenticator=Brief(seconds)) as door, asyncio.timeout(GIVE_UP_AFTER):
         async with transport_client(door.url, transport) as ada:
             error = await ada.hear("error")
             assert (error["code"], error["message"]) == ("RT_002", "token expired")

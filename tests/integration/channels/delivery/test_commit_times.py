@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from engine.channels.core.messages.model import ChannelEvent, Member
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node, read
 from tests.support.nodes.live_node import run
 
@@ -24,10 +24,10 @@ class Watcher(ChannelSubscriber):
         super().deliver(event)
 
 
-async def test_messages_presence_rooms_and_direct_messages_carry_the_time_of_their_commit(place: Place) -> None:
-    dsn = place.dsn
+async def test_messages_presence_rooms_and_direct_messages_carry_the_time_of_their_commit(source: Source) -> None:
+    dsn = source.dsn
     run(dsn, "select realtime.create_channel('chat:1')", "select realtime.broadcast('chat:1', 'said', '1')")
-    async with channel_node(dsn, decoder=place.decoder) as one:
+    async with channel_node(dsn, decoder=source.decoder) as one:
         watcher = Watcher(one, Member("watcher", "ann"))
         await one.channels.connect(watcher.member, watcher.deliver)
         await one.listen("chat:1", watcher, presence={}, history=1)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine.channels.core.messages.model import parse_position
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import (
     ChannelNode,
     ChannelSubscriber,
@@ -55,16 +55,16 @@ def check_growing(listener: ChannelSubscriber) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_live_order_replayed_order_and_wal_order_are_the_same(place: Place, seed: int) -> None:
-    begin_control(place.dsn)
+async def test_live_order_replayed_order_and_wal_order_are_the_same(source: Source, seed: int) -> None:
+    begin_control(source.dsn)
     slots: list[dict[str, Any]] = [
-        {"slot": f"kept_{seed}_{number}_{place.decoder}", "feed": {"ephemeral": False}} for number in range(2)
+        {"slot": f"kept_{seed}_{number}_{source.decoder}", "feed": {"ephemeral": False}} for number in range(2)
     ]
-    both = [partial(channel_node, place.dsn, decoder=place.decoder, **slot) for slot in slots]
+    both = [partial(channel_node, source.dsn, decoder=source.decoder, **slot) for slot in slots]
     async with both[0]() as one, both[1]() as two:
         lives = [await one.listen("public:a"), await two.listen("public:a")]
         stop = threading.Event()
-        writers = [asyncio.to_thread(write, place.dsn, w, seed, stop) for w in range(WRITERS)]
+        writers = [asyncio.to_thread(write, source.dsn, w, seed, stop) for w in range(WRITERS)]
         writing = asyncio.gather(*writers)
         late: list[ChannelSubscriber] = []
         resuming = asyncio.create_task(come_and_go((one, two), seed, late))
@@ -80,20 +80,20 @@ async def test_live_order_replayed_order_and_wal_order_are_the_same(place: Place
             # Whoever came or resumed at any moment has the end of the same sequence, without gap or duplicate.
             assert listener.messages == messages[len(messages) - len(listener.messages) :]
         await check_replay((one, two), messages)
-        written = [message for message in control(place.dsn) if message.stored]
+        written = [message for message in control(source.dsn) if message.stored]
         assert sorted(tuple(message.payload) for message in written) == sorted(committed)
         in_channel = [message.payload for message in written if message.channel == "public:a"]
         assert in_channel == [message["data"] for message in messages]
         assert in_channel != sorted(in_channel, key=seq_of(messages))  # else the transactions have not overlapped
-    with open_transaction(place.dsn) as slow:
+    with open_transaction(source.dsn) as slow:
         slow.execute("select realtime.broadcast('public:a', 'said', '1')")
-        run(place.dsn, "select realtime.broadcast('public:a', 'said', '2')")
+        run(source.dsn, "select realtime.broadcast('public:a', 'said', '2')")
         slow.commit()
     async with both[0]() as one, both[1]() as two:
         await one.caught_up()
         await two.caught_up()
         more = (await one.listen("public:a", since=messages[-1]["position"])).messages
-        assert [message["data"] for message in more] == [message.payload for message in control(place.dsn)] == [2, 1]
+        assert [message["data"] for message in more] == [message.payload for message in control(source.dsn)] == [2, 1]
         await check_replay((one, two), messages + more)
 
 
@@ -118,12 +118,12 @@ async def come_and_go(nodes: tuple[ChannelNode, ChannelNode], seed: int, late: l
         await asyncio.sleep(0.01)
 
 
-async def test_a_transaction_that_began_first_and_commits_last_comes_last_also_in_the_replay(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_transaction_that_began_first_and_commits_last_comes_last_also_in_the_replay(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         live = await one.listen("public:a")
-        with open_transaction(place.dsn) as slow:
+        with open_transaction(source.dsn) as slow:
             slow.execute("select realtime.broadcast('public:a', 'said', '1')")
-            run(place.dsn, "select realtime.broadcast('public:a', 'said', '2')")
+            run(source.dsn, "select realtime.broadcast('public:a', 'said', '2')")
             await live.until(lambda: live.messages)
             resumed_from = live.positions[-1]
             slow.commit()
@@ -133,16 +133,16 @@ async def test_a_transaction_that_began_first_and_commits_last_comes_last_also_i
         assert (await one.listen("public:a", history=1)).data == [1]
 
 
-async def test_a_position_that_expired_or_is_of_another_cluster_is_not_recovered(place: Place) -> None:
-    run(place.dsn, "select realtime.create_channel('room', max_messages => 3)")
-    async with channel_node(place.dsn, decoder=place.decoder, record_interval=0.001) as one:
+async def test_a_position_that_expired_or_is_of_another_cluster_is_not_recovered(source: Source) -> None:
+    run(source.dsn, "select realtime.create_channel('room', max_messages => 3)")
+    async with channel_node(source.dsn, decoder=source.decoder, record_interval=0.001) as one:
         live = await one.listen("room")
         began = live.position
         for number in range(6):
             await one.publish("room", number)
         await live.until(lambda: len(live.messages) == 6)
         await until(lambda: not one.channels.core.unrecorded.pending)
-        assert read(place.dsn, "select realtime.expire_messages()") != [(0,)]
+        assert read(source.dsn, "select realtime.expire_messages()") != [(0,)]
         for since, recovered, data in [
             (live.positions[0], False, []),
             (began, False, []),

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import ChannelSubscriber, channel_node, read, run, until
 
 ROUTE = """insert into realtime.routes (from_channel, to_channel, match)
@@ -14,18 +14,20 @@ values ('orders:*', 'admin', '[["data", ">", 100]]')"""
 
 
 async def test_live_replay_and_history_of_a_route_are_the_same_on_every_node_and_each_message_comes_once(
-    place: Place,
+    source: Source,
 ) -> None:
-    run(place.dsn, ROUTE)
+    run(source.dsn, ROUTE)
     async with (
-        channel_node(place.dsn, decoder=place.decoder) as one,
-        channel_node(place.dsn, decoder=place.decoder) as two,
+        channel_node(source.dsn, decoder=source.decoder) as one,
+        channel_node(source.dsn, decoder=source.decoder) as two,
     ):
         lives = [await one.listen("admin"), await two.listen("admin")]
         sources = await one.listen("orders:1")
         amounts = [50, 150, 90, 250, 101, 100, 350, 400]
         await asyncio.gather(*(one.publish("orders:1", amount) for amount in amounts))
-        run(place.dsn, "select realtime.broadcast('admin', 'said', '0'), realtime.broadcast('orders:2', 'said', '500')")
+        run(
+            source.dsn, "select realtime.broadcast('admin', 'said', '0'), realtime.broadcast('orders:2', 'said', '500')"
+        )
         wanted = [150, 250, 101, 350, 400, 500]
         for live in lives:
             await live.until(lambda: len(live.messages) == len(wanted) + 1)
@@ -35,12 +37,12 @@ async def test_live_replay_and_history_of_a_route_are_the_same_on_every_node_and
         assert [m["id"] for m in lives[0].messages if m["data"] == 150] == [
             m["id"] for m in sources.messages if m["data"] == 150
         ]
-        run(place.dsn, "delete from realtime.routes")
+        run(source.dsn, "delete from realtime.routes")
         for there in (one, two):
             assert (await there.listen("admin", history=100)).messages == lives[0].messages
             assert (await there.listen("admin", since=lives[0].positions[2])).messages == lives[0].messages[3:]
         await until(lambda: not one.channels.core.unrecorded.pending and not two.channels.core.unrecorded.pending)
-        positions = [p for (p,) in read(place.dsn, "select position from realtime.history('admin')")]
+        positions = [p for (p,) in read(source.dsn, "select position from realtime.history('admin')")]
         assert positions == lives[0].positions
 
 
@@ -57,17 +59,17 @@ async def test_routes_in_a_circle_pass_a_message_on_once(database: str) -> None:
         assert {name: sorted(listener.data) for name, listener in listeners.items()} == {key: [1, 2] for key in "abc"}
 
 
-async def test_routes_lead_from_and_to_channels_without_history(place: Place) -> None:
+async def test_routes_lead_from_and_to_channels_without_history(source: Source) -> None:
     run(
-        place.dsn,
+        source.dsn,
         "select realtime.create_channel('passing', history => false), realtime.create_channel('gone');"
         "select realtime.close_channel('gone');"
         "insert into realtime.routes (from_channel, to_channel)"
         " values ('passing', 'kept'), ('stored', 'passing'), ('stored', 'gone')",
     )
     async with (
-        channel_node(place.dsn, decoder=place.decoder) as one,
-        channel_node(place.dsn, decoder=place.decoder) as two,
+        channel_node(source.dsn, decoder=source.decoder) as one,
+        channel_node(source.dsn, decoder=source.decoder) as two,
     ):
         kept, passing = await one.listen("kept"), await two.listen("passing")
         await one.publish("passing", 1)
@@ -78,7 +80,7 @@ async def test_routes_lead_from_and_to_channels_without_history(place: Place) ->
         await one.caught_up()
         assert (kept.data, passing.data) == ([1], [1, 2])
         assert (await two.listen("kept", history=5)).messages == kept.messages
-        assert read(place.dsn, "select channel from realtime.messages order by 1") == [("kept",), ("stored",)]
+        assert read(source.dsn, "select channel from realtime.messages order by 1") == [("kept",), ("stored",)]
 
 
 async def test_a_node_that_dies_before_it_has_routed_leaves_that_to_the_next(database: str) -> None:
@@ -94,28 +96,28 @@ async def test_a_node_that_dies_before_it_has_routed_leaves_that_to_the_next(dat
         assert read(database, "select count(*) from realtime.messages where channel = 'admin'") == [(2,)]
 
 
-async def test_mutes_begin_and_end_exactly_where_they_committed(place: Place) -> None:
+async def test_mutes_begin_and_end_exactly_where_they_committed(source: Source) -> None:
     mute = "insert into realtime.preferences (user_id, channel) values ('ann', 'room')"
     async with (
-        channel_node(place.dsn, decoder=place.decoder) as one,
-        channel_node(place.dsn, decoder=place.decoder) as two,
+        channel_node(source.dsn, decoder=source.decoder) as one,
+        channel_node(source.dsn, decoder=source.decoder) as two,
     ):
         ann = await one.listen("room", user="ann")
         for number in range(6):
-            run(place.dsn, "select realtime.broadcast('room', 'said', to_jsonb(%s::int))", number)
+            run(source.dsn, "select realtime.broadcast('room', 'said', to_jsonb(%s::int))", number)
             if number == 1:
-                run(place.dsn, mute)
+                run(source.dsn, mute)
             if number == 3:
-                run(place.dsn, "delete from realtime.preferences")
+                run(source.dsn, "delete from realtime.preferences")
         await ann.until(lambda: 5 in ann.data)
         assert ann.data == [0, 1, 4, 5]
-        run(place.dsn, mute)
+        run(source.dsn, mute)
         back = await two.listen("room", user="ann")
-        run(place.dsn, "select realtime.broadcast('room', 'said', '6')")
-        run(place.dsn, "update realtime.preferences set muted = false")
-        run(place.dsn, "select realtime.broadcast('room', 'said', '7')")
+        run(source.dsn, "select realtime.broadcast('room', 'said', '6')")
+        run(source.dsn, "update realtime.preferences set muted = false")
+        run(source.dsn, "select realtime.broadcast('room', 'said', '7')")
         await back.until(lambda: back.messages)
-        run(place.dsn, "truncate realtime.preferences")
+        run(source.dsn, "truncate realtime.preferences")
         assert back.data == [7]
 
 

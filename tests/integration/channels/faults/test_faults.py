@@ -14,7 +14,7 @@ from engine.channels.core.messages.model import Position, parse_position
 from engine.channels.history.reader import HistoryPage, HistoryReader
 from engine.lsn import parse_lsn
 from engine.postgres.snapshot_reader import Reader
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import (
     GIVE_UP_AFTER,
     ChannelNode,
@@ -45,41 +45,41 @@ async def once_each(listener: ChannelSubscriber, count: int) -> None:
     assert sorted(listener.data) == list(range(count))
 
 
-async def test_a_publisher_that_loses_its_connection_publishes_each_message_once(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_publisher_that_loses_its_connection_publishes_each_message_once(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("public:a")
         publishing = asyncio.create_task(keep_publishing(one, 400, ids=False))
         for heard in (50, 150, 250):
             await listener.until(lambda: len(listener.messages) > heard)
-            assert terminate(place.dsn, "realtime publisher%") == 1
+            assert terminate(source.dsn, "realtime publisher%") == 1
         await publishing
         await once_each(listener, 400)
 
 
-async def test_all_connections_are_lost_and_nothing_else_is(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_all_connections_are_lost_and_nothing_else_is(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("public:a", user="w", presence={})
         publishing = asyncio.create_task(keep_publishing(one, 300, ids=True))
         for heard in (50, 150):
             await listener.until(lambda: len(listener.messages) > heard)
-            terminate(place.dsn, "realtime%")
+            terminate(source.dsn, "realtime%")
         await publishing
         await once_each(listener, 300)
         assert (await one.listen("public:a", history=1000)).messages == listener.messages
 
 
-async def test_a_lost_slot_costs_no_message_and_no_order(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_lost_slot_costs_no_message_and_no_order(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         live = await one.listen("public:a", user="w", presence={})
         late = await one.listen("public:a")
         for number in range(3):
             await one.publish("public:a", number)
         await live.until(lambda: len(live.messages) == 3)
-        drop_slot(place.dsn, one.feed.settings.slot_name)
+        drop_slot(source.dsn, one.feed.settings.slot_name)
         for number in range(3, 8):
-            run(place.dsn, "select realtime.broadcast('public:a', 'said', to_jsonb(%s::int))", number)
+            run(source.dsn, "select realtime.broadcast('public:a', 'said', to_jsonb(%s::int))", number)
         run(
-            place.dsn,
+            source.dsn,
             "insert into realtime.connections (id, node_id, transport) select 'c', id, 'x' from realtime.nodes limit 1;"
             "insert into realtime.presence (channel, connection_id, user_id) values ('public:a', 'c', 'ann')",
         )
@@ -91,7 +91,7 @@ async def test_a_lost_slot_costs_no_message_and_no_order(place: Place) -> None:
         assert late.messages == live.messages
         assert [event["user"]["id"] for event in live.of("presence:join")] == ["ann"]
         assert (await one.listen("public:a", since=live.positions[1])).messages == live.messages[2:]
-        assert read(place.dsn, "select count(distinct user_id) from realtime.presence") == [(2,)]
+        assert read(source.dsn, "select count(distinct user_id) from realtime.presence") == [(2,)]
 
 
 async def test_another_node_that_kept_its_slot_knows_the_true_positions(database: str) -> None:
@@ -106,20 +106,20 @@ async def test_another_node_that_kept_its_slot_knows_the_true_positions(database
         assert lives[0].messages == lives[1].messages
 
 
-async def test_what_a_gap_in_the_stream_swallowed_is_made_up_for(place: Place) -> None:
-    run(place.dsn, "select realtime.create_channel('r', presence_timeout => '0.2 s')")
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_what_a_gap_in_the_stream_swallowed_is_made_up_for(source: Source) -> None:
+    run(source.dsn, "select realtime.create_channel('r', presence_timeout => '0.2 s')")
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         ann, bob, cat, dora = [await one.listen("r", user=name, presence={}) for name in ("ann", "bob", "cat", "dora")]
-        with open_transaction(place.dsn) as slow:
+        with open_transaction(source.dsn) as slow:
             slow.execute("select pg_current_xact_id()")  # no new slot before this has ended
-            drop_slot(place.dsn, one.feed.settings.slot_name)
-            run(place.dsn, "delete from realtime.connections where user_id = 'ann'")
-            run(place.dsn, "select realtime.kick('r', 'bob')")
-            run(place.dsn, "insert into realtime.preferences (user_id, event) values ('dora', 'said')")
+            drop_slot(source.dsn, one.feed.settings.slot_name)
+            run(source.dsn, "delete from realtime.connections where user_id = 'ann'")
+            run(source.dsn, "select realtime.kick('r', 'bob')")
+            run(source.dsn, "insert into realtime.preferences (user_id, event) values ('dora', 'said')")
             await one.channels.disconnect(cat.member.connection_id)
             joining = asyncio.create_task(one.listen("r", presence={}))
             new = "select 1 from realtime.presence where user_id = connection_id"
-            await until(lambda: read(place.dsn, new))
+            await until(lambda: read(source.dsn, new))
         somebody = await joining
         await ann.until(lambda: [event["code"] for event in ann.of("error")] == ["RT_001"])
         await bob.until(lambda: [event["code"] for event in bob.of("error")] == ["RT_003"])
@@ -162,38 +162,38 @@ async def test_an_open_transaction_with_an_id_delays_no_other_publisher(database
         assert same.position == listener.positions[2]
 
 
-async def test_a_restarted_node_serves_no_client_before_it_has_caught_up(place: Place) -> None:
-    kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"ephemeral": False}}
-    async with channel_node(place.dsn, **kept):
+async def test_a_restarted_node_serves_no_client_before_it_has_caught_up(source: Source) -> None:
+    kept: dict[str, Any] = {"decoder": source.decoder, "slot": f"kept_{source.decoder}", "feed": {"ephemeral": False}}
+    async with channel_node(source.dsn, **kept):
         pass
-    async with channel_node(place.dsn, decoder=place.decoder) as other:
+    async with channel_node(source.dsn, decoder=source.decoder) as other:
         run(
-            place.dsn,
+            source.dsn,
             "insert into realtime.messages (channel, event, payload) select 'public:a', 'said', to_jsonb(n) "
             "from generate_series(1, 20000) n",
         )
         await other.caught_up()
         await until(lambda: not other.channels.core.unrecorded.pending)
-        async with channel_node(place.dsn, **kept) as one:
+        async with channel_node(source.dsn, **kept) as one:
             live = await one.listen("public:a")
             await one.publish("public:a", "new")
             await live.until(lambda: live.messages)
             assert live.data == ["new"]
 
 
-async def test_a_node_that_was_down_takes_over_the_positions_that_others_wrote_meanwhile(place: Place) -> None:
-    kept: dict[str, Any] = {"decoder": place.decoder, "slot": f"kept_{place.decoder}", "feed": {"ephemeral": False}}
-    async with channel_node(place.dsn, **kept):
+async def test_a_node_that_was_down_takes_over_the_positions_that_others_wrote_meanwhile(source: Source) -> None:
+    kept: dict[str, Any] = {"decoder": source.decoder, "slot": f"kept_{source.decoder}", "feed": {"ephemeral": False}}
+    async with channel_node(source.dsn, **kept):
         pass
-    [(earlier,)] = read(place.dsn, "select pg_current_wal_lsn()::text")
-    run(place.dsn, "insert into realtime.messages (channel, event) values ('public:a', 'said')")
+    [(earlier,)] = read(source.dsn, "select pg_current_wal_lsn()::text")
+    run(source.dsn, "insert into realtime.messages (channel, event) values ('public:a', 'said')")
     run(
-        place.dsn,
+        source.dsn,
         "insert into realtime.commits (channel, xid, position, first_at, last_at) "
         "select channel, xid, %s::pg_lsn, inserted_at, inserted_at from realtime.messages",
         earlier,
     )
-    async with channel_node(place.dsn, **kept) as one:
+    async with channel_node(source.dsn, **kept) as one:
         told = await one.listen("public:a", history=10)
         assert [parse_position(position).lsn for position in told.positions] == [parse_lsn(earlier)]
         assert (await one.listen("public:a", since=told.positions[0])).messages == []

@@ -8,7 +8,7 @@ import pytest
 
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import ChannelEvent
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import ChannelSubscriber, channel_node, read, run
 
 
@@ -68,39 +68,39 @@ async def test_a_filter_that_fails_ends_its_subscription(database: str, monkeypa
         await again.until(lambda: again.data == [{"x": 4}])
 
 
-async def test_unreadable_rows_and_messages_are_counted_and_skipped(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_unreadable_rows_and_messages_are_counted_and_skipped(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("room")
-        run(place.dsn, "alter table realtime.messages rename column sender to author")
-        run(place.dsn, "insert into realtime.messages (channel, event, payload) values ('room', 'said', '1')")
-        run(place.dsn, "alter table realtime.messages rename column author to sender")
-        run(place.dsn, "select pg_logical_emit_message(true, 'realtime.command', '{')")
-        run(place.dsn, "insert into realtime.messages (channel, event, payload) values ('room', 'said', '2')")
+        run(source.dsn, "alter table realtime.messages rename column sender to author")
+        run(source.dsn, "insert into realtime.messages (channel, event, payload) values ('room', 'said', '1')")
+        run(source.dsn, "alter table realtime.messages rename column author to sender")
+        run(source.dsn, "select pg_logical_emit_message(true, 'realtime.command', '{')")
+        run(source.dsn, "insert into realtime.messages (channel, event, payload) values ('room', 'said', '2')")
         await listener.until(lambda: 2 in listener.data)
         assert listener.data == [2]
         assert one.channels.status()["malformed"] == 2
 
 
-async def test_a_presence_row_without_its_identity_does_not_stop_the_others(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_presence_row_without_its_identity_does_not_stop_the_others(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         await one.listen("room", user="ann", presence={})
         bob = await one.listen("room", user="bob", presence={})
-        run(place.dsn, "alter table realtime.presence replica identity default")
-        run(place.dsn, "delete from realtime.presence where user_id = 'ann'")
-        run(place.dsn, "alter table realtime.presence replica identity full")
+        run(source.dsn, "alter table realtime.presence replica identity default")
+        run(source.dsn, "delete from realtime.presence where user_id = 'ann'")
+        run(source.dsn, "alter table realtime.presence replica identity full")
         await one.listen("room", user="cid", presence={})
         await bob.until(lambda: bob.of("presence:join"))
         assert [event["user"]["id"] for event in bob.of("presence:join")] == ["cid"]
 
 
-async def test_truncating_connections_disconnects_the_clients_of_every_node(place: Place) -> None:
+async def test_truncating_connections_disconnects_the_clients_of_every_node(source: Source) -> None:
     async with (
-        channel_node(place.dsn, decoder=place.decoder) as one,
-        channel_node(place.dsn, decoder=place.decoder) as two,
+        channel_node(source.dsn, decoder=source.decoder) as one,
+        channel_node(source.dsn, decoder=source.decoder) as two,
     ):
         ann = await one.listen("room", user="ann", presence={})
         bob = await two.listen("room", user="bob")
-        run(place.dsn, "truncate realtime.connections cascade")
+        run(source.dsn, "truncate realtime.connections cascade")
         for listener in (ann, bob):
             await listener.until(lambda: listener.of("error"))
             assert listener.of("error")[0]["code"] == "RT_001"
@@ -110,27 +110,27 @@ async def test_truncating_connections_disconnects_the_clients_of_every_node(plac
         await two.publish("room", 1)
         await cid.until(lambda: cid.data == [1])
         assert (ann.data, bob.data) == ([], [])
-        assert read(place.dsn, "select user_id from realtime.connections") == [("cid",)]
+        assert read(source.dsn, "select user_id from realtime.connections") == [("cid",)]
 
 
-async def test_emptying_the_table_of_preferences_is_noticed(place: Place) -> None:
-    run(place.dsn, "insert into realtime.preferences (user_id, channel) values ('ann', 'room')")
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_emptying_the_table_of_preferences_is_noticed(source: Source) -> None:
+    run(source.dsn, "insert into realtime.preferences (user_id, channel) values ('ann', 'room')")
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         ann, bob = await one.listen("room", user="ann"), await one.listen("room", user="bob")
         await one.publish("room", 1)
         await bob.until(lambda: bob.data == [1])
-        run(place.dsn, "truncate realtime.preferences")
+        run(source.dsn, "truncate realtime.preferences")
         await one.publish("room", 2)
         await ann.until(lambda: ann.data == [2])
         assert ann.data == [2]
 
 
-async def test_a_room_with_another_name_is_another_room(place: Place) -> None:
-    run(place.dsn, "insert into realtime.channel_defaults (pattern, dynamic) values ('room:*', false)")
-    run(place.dsn, "select realtime.create_channel('room:a')")
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_room_with_another_name_is_another_room(source: Source) -> None:
+    run(source.dsn, "insert into realtime.channel_defaults (pattern, dynamic) values ('room:*', false)")
+    run(source.dsn, "select realtime.create_channel('room:a')")
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         old = await one.listen("room:a", user="ann", presence={})
-        run(place.dsn, "update realtime.channels set name = 'room:b', metadata = '{\"x\": 1}' where name = 'room:a'")
+        run(source.dsn, "update realtime.channels set name = 'room:b', metadata = '{\"x\": 1}' where name = 'room:a'")
         await old.until(lambda: old.of("room:closed"))
         assert old.of("room:closed")[0]["room"]["name"] == "room:a"
         new = await one.listen("room:b")
@@ -140,11 +140,11 @@ async def test_a_room_with_another_name_is_another_room(place: Place) -> None:
             await one.publish("room:a", 1)
 
 
-async def test_emptying_the_table_of_rooms_closes_them(place: Place) -> None:
-    run(place.dsn, "select realtime.create_channel('a'), realtime.create_channel('b')")
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_emptying_the_table_of_rooms_closes_them(source: Source) -> None:
+    run(source.dsn, "select realtime.create_channel('a'), realtime.create_channel('b')")
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("a")
-        run(place.dsn, "truncate realtime.channels")
+        run(source.dsn, "truncate realtime.channels")
         await listener.until(lambda: listener.of("room:closed"))
         again = await one.listen("a")
         await one.publish("a", 1)

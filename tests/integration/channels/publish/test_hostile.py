@@ -13,7 +13,7 @@ import pytest
 from engine.channels.core.filters.filter import UnreadableFilterError, compile_filter, read_json
 from engine.channels.core.messages.model import ChannelEvent
 from engine.errors import InvalidQueryError
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node, read, run
 
 HUGE = """'{"x": 1e5000}'::jsonb"""
@@ -42,17 +42,18 @@ async def listen(one: ChannelNode, channel: str, user: str, **options: Any) -> E
     return ear
 
 
-async def test_messages_that_cannot_be_read_are_delivered_and_meet_no_filter(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_messages_that_cannot_be_read_are_delivered_and_meet_no_filter(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         everything = await listen(one, "c", "all")
         above = await listen(one, "c", "above", where=[["x", ">", 10**300]])
         missing = await listen(one, "c", "missing", where=[["y", "is-null"]])
         run(
-            place.dsn,
+            source.dsn,
             f"insert into realtime.messages (channel, event, payload) values ('c', 'huge', {HUGE}), ('c', 'deep', {DEEP})",
         )
         run(
-            place.dsn, """insert into realtime.messages (channel, event, payload) values ('c', 'end', '{"x": 1e301}')"""
+            source.dsn,
+            """insert into realtime.messages (channel, event, payload) values ('c', 'end', '{"x": 1e301}')""",
         )
         for ear in (everything, above, missing):
             await ear.until(lambda: "end" in ear.heard)
@@ -64,12 +65,12 @@ async def test_messages_that_cannot_be_read_are_delivered_and_meet_no_filter(pla
         assert again.heard == ["huge", "end"]
 
 
-async def test_unreadable_audiences_and_routes_match_no_subscriber(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_unreadable_audiences_and_routes_match_no_subscriber(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         ear, routed = await listen(one, "c", "ann"), await listen(one, "d", "bob")
         for match in (DEEP_LIST, f"jsonb_build_array({DEEP_LIST})", """'[["data.x", "==", [[1e5000]]]]'""", "'[1]'"):
             run(  # the trigger would refuse most of them
-                place.dsn,
+                source.dsn,
                 "set session_replication_role = replica;"
                 f"insert into realtime.routes (from_channel, to_channel, match) values ('c', 'd', {match})",
             )
@@ -80,40 +81,40 @@ async def test_unreadable_audiences_and_routes_match_no_subscriber(place: Place)
             """'{"users": [1]}'""",
         ):
             run(
-                place.dsn,
+                source.dsn,
                 f"insert into realtime.messages (channel, event, audience) values ('c', 'secret', {audience})",
             )
-        run(place.dsn, "insert into realtime.messages (channel, event) values ('c', 'end'), ('d', 'end')")
+        run(source.dsn, "insert into realtime.messages (channel, event) values ('c', 'end'), ('d', 'end')")
         await ear.until(lambda: "end" in ear.heard)
         await routed.until(lambda: "end" in routed.heard)
         assert ear.heard == routed.heard == ["end"]
 
 
-async def test_presence_and_rooms_that_cannot_be_read_are_shown_as_they_are(place: Place) -> None:
-    run(place.dsn, "select realtime.create_channel('p')")
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_presence_and_rooms_that_cannot_be_read_are_shown_as_they_are(source: Source) -> None:
+    run(source.dsn, "select realtime.create_channel('p')")
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         ann = await listen(one, "p", "ann", presence={})
         for number, value in enumerate((HUGE, DEEP, "'{\"name\": 5}'"), 1):
-            run(place.dsn, f"update realtime.presence set metadata = {value}, state = {value}")
+            run(source.dsn, f"update realtime.presence set metadata = {value}, state = {value}")
             await ann.until(lambda: ann.heard.count("presence:update") == number)
-            run(place.dsn, f"update realtime.channels set metadata = {value}")
+            run(source.dsn, f"update realtime.channels set metadata = {value}")
             await ann.until(lambda: ann.heard.count("room:updated") == number)
         await one.channels.set_presence("p", ann.member, {"x": 10**1000})
         await ann.until(lambda: ann.heard.count("presence:update") == 4)
-        assert read(place.dsn, "select (state ->> 'x')::numeric = 10::numeric ^ 1000 from realtime.presence") == [
+        assert read(source.dsn, "select (state ->> 'x')::numeric = 10::numeric ^ 1000 from realtime.presence") == [
             (True,)
         ]
 
 
-async def test_unreadable_logical_messages_of_other_programs_are_ignored(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_unreadable_logical_messages_of_other_programs_are_ignored(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         ear = await listen(one, "c", "ann")
         for prefix in ("realtime.message", "realtime.command"):
             content = f"""'{{"x": ' || {DEEP_LIST}::text || '}}'"""
-            run(place.dsn, f"select pg_logical_emit_message(true, '{prefix}', {content})")
-            run(place.dsn, f"select pg_logical_emit_message(true, '{prefix}', '\\xff'::bytea)")
+            run(source.dsn, f"select pg_logical_emit_message(true, '{prefix}', {content})")
+            run(source.dsn, f"select pg_logical_emit_message(true, '{prefix}', '\\xff'::bytea)")
             run(
-                place.dsn,
+                source.dsn,
                 f"""select pg_logical_emit_message(true, '{prefix}', '{{"channel":"'::bytea || '\\xff' || '"}}'::bytea)""",
             )
         await one.publish("c", 1, "end")

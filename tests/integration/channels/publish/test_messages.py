@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from engine.channels.core.messages.model import MessageTooLargeError, UnknownChannelError
-from tests.integration.conftest import Place
+from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import channel_node, open_transaction, read, run
 
 
-async def test_a_published_message_reaches_subscribers_and_is_acknowledged_with_its_position(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_published_message_reaches_subscribers_and_is_acknowledged_with_its_position(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("public:a", user="ann")
         ack = await one.publish("public:a", {"text": "hi"}, member=listener.member, id="m1")
         await listener.until(lambda: listener.messages)
@@ -23,21 +23,21 @@ async def test_a_published_message_reaches_subscribers_and_is_acknowledged_with_
         assert message["timestamp"].endswith("Z")
 
 
-async def test_every_way_to_publish_gives_the_same_event(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_every_way_to_publish_gives_the_same_event(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("public:a")
         await one.publish("public:a", 1)
-        run(place.dsn, "insert into realtime.messages (channel, event, payload) values ('public:a', 'said', '2')")
-        run(place.dsn, "select realtime.broadcast('public:a', 'said', '3')")
+        run(source.dsn, "insert into realtime.messages (channel, event, payload) values ('public:a', 'said', '2')")
+        run(source.dsn, "select realtime.broadcast('public:a', 'said', '3')")
         await listener.until(lambda: len(listener.messages) == 3)
         assert listener.data == [1, 2, 3]
         assert len({frozenset(message) for message in listener.messages}) == 1
 
 
-async def test_a_rolled_back_message_is_never_seen(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_rolled_back_message_is_never_seen(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("public:a")
-        with open_transaction(place.dsn) as transaction:
+        with open_transaction(source.dsn) as transaction:
             transaction.execute("select realtime.broadcast('public:a', 'said', '1')")
             transaction.rollback()
         await one.publish("public:a", 2)
@@ -45,8 +45,8 @@ async def test_a_rolled_back_message_is_never_seen(place: Place) -> None:
         assert listener.data == [2]
 
 
-async def test_history_and_since_give_what_was_delivered_live(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_history_and_since_give_what_was_delivered_live(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         live = await one.listen("public:a")
         for number in range(10):
             await one.publish("public:a", number)
@@ -59,8 +59,8 @@ async def test_history_and_since_give_what_was_delivered_live(place: Place) -> N
         assert again.subscription.recovered is True
 
 
-async def test_a_message_that_is_not_recorded_yet_is_replayed_too(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder, record_interval=3600.0) as one:
+async def test_a_message_that_is_not_recorded_yet_is_replayed_too(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder, record_interval=3600.0) as one:
         live = await one.listen("public:a")
         await one.publish("public:a", 1)  # recorded at once; what follows is not for an hour
         for number in range(2, 6):
@@ -70,34 +70,34 @@ async def test_a_message_that_is_not_recorded_yet_is_replayed_too(place: Place) 
         assert replayed.messages == live.messages
 
 
-async def test_a_restarted_node_replays_and_the_slot_was_not_confirmed_too_far(place: Place) -> None:
-    slot = "s_restart_" + place.decoder
+async def test_a_restarted_node_replays_and_the_slot_was_not_confirmed_too_far(source: Source) -> None:
+    slot = "s_restart_" + source.decoder
     async with channel_node(
-        place.dsn, decoder=place.decoder, slot=slot, feed={"ephemeral": False}, record_interval=3600.0
+        source.dsn, decoder=source.decoder, slot=slot, feed={"ephemeral": False}, record_interval=3600.0
     ) as one:
         live = await one.listen("public:a")
         for number in range(5):
             await one.publish("public:a", number)
         await live.until(lambda: len(live.messages) == 5)
-    run(place.dsn, "select realtime.broadcast('public:a', 'said', '5')")
-    async with channel_node(place.dsn, decoder=place.decoder, slot=slot, feed={"ephemeral": True}) as one:
+    run(source.dsn, "select realtime.broadcast('public:a', 'said', '5')")
+    async with channel_node(source.dsn, decoder=source.decoder, slot=slot, feed={"ephemeral": True}) as one:
         replayed = await one.listen("public:a", since=live.positions[0])
         await replayed.until(lambda: len(replayed.messages) == 5)
         assert replayed.messages[:4] == live.messages[1:]
         assert replayed.data == [1, 2, 3, 4, 5]
 
 
-async def test_messages_published_while_no_node_ran_are_in_the_history(place: Place) -> None:
+async def test_messages_published_while_no_node_ran_are_in_the_history(source: Source) -> None:
     for number in range(3):
-        run(place.dsn, "select realtime.broadcast('public:a', 'said', to_jsonb(%s::int))", number)
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+        run(source.dsn, "select realtime.broadcast('public:a', 'said', to_jsonb(%s::int))", number)
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         await one.publish("public:a", 3)
         listener = await one.listen("public:a", history=10)
         assert listener.data == [0, 1, 2, 3]
 
 
-async def test_the_same_id_is_stored_once_and_acknowledged_with_the_first_position(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_the_same_id_is_stored_once_and_acknowledged_with_the_first_position(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("public:a")
         first = await one.publish("public:a", 1, id="x")
         second = await one.publish("public:a", 2, id="x")
@@ -108,23 +108,23 @@ async def test_the_same_id_is_stored_once_and_acknowledged_with_the_first_positi
         assert listener.data == [1, 3]
 
 
-async def test_channels_without_history_deliver_and_store_nothing(place: Place) -> None:
-    run(place.dsn, "select realtime.create_channel('cursor', history => false)")
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_channels_without_history_deliver_and_store_nothing(source: Source) -> None:
+    run(source.dsn, "select realtime.create_channel('cursor', history => false)")
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("cursor")
         ack = await one.publish("cursor", {"x": 1})
-        run(place.dsn, "select realtime.broadcast('cursor', 'said', '2')")
+        run(source.dsn, "select realtime.broadcast('cursor', 'said', '2')")
         await listener.until(lambda: len(listener.messages) == 2)
         assert listener.data == [{"x": 1}, 2]
         assert listener.positions[0] == ack.position
-        assert read(place.dsn, "select count(*) from realtime.messages") == [(0,)]
+        assert read(source.dsn, "select count(*) from realtime.messages") == [(0,)]
 
 
-async def test_a_forged_logical_message_is_not_believed(place: Place) -> None:
-    async with channel_node(place.dsn, decoder=place.decoder) as one:
+async def test_a_forged_logical_message_is_not_believed(source: Source) -> None:
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("public:a")
         run(
-            place.dsn,
+            source.dsn,
             """select pg_logical_emit_message(true, 'realtime.message',
             '{"channel":"public:a","event":"said","payload":1}')""",
         )

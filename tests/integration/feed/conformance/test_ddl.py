@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from engine.transaction import Change, Kind, Message
-from tests.integration.feed.conftest import Place, Reader, reading, row
+from tests.integration.feed.conftest import Reader, Source, reading, row
 
 
 async def ddl(reader: Reader) -> list[dict[str, object]]:
@@ -13,20 +13,20 @@ async def ddl(reader: Reader) -> list[dict[str, object]]:
     return [json.loads(m.content) for m in await reader.messages() if m.prefix == "realtime.ddl"]
 
 
-def oid(place: Place, table: str) -> int:
-    with place.connect() as sql:
+def oid(source: Source, table: str) -> int:
+    with source.connect() as sql:
         return int(sql.execute("select %s::regclass::oid", [table]).fetchone()[0])  # type: ignore[index]
 
 
-async def test_a_column_is_added_dropped_and_renamed(place: Place) -> None:
-    with place.connect() as sql:
+async def test_a_column_is_added_dropped_and_renamed(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key, a text)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into t values (1, 'x')")
             (before,) = await reader.changes()
             sql.execute("alter table t add b int default 7")
-            assert [m["oids"] for m in await ddl(reader)] == [[oid(place, "t")]]
+            assert [m["oids"] for m in await ddl(reader)] == [[oid(source, "t")]]
             sql.execute("insert into t values (2, 'y')")
             (change,) = await reader.changes()
             assert row(change)[2] == {"id": b"2", "a": b"y", "b": b"7"}
@@ -47,11 +47,11 @@ async def test_a_column_is_added_dropped_and_renamed(place: Place) -> None:
             assert change.relation.columns[1].type_oid == 25
 
 
-async def test_old_rows_keep_their_values_when_the_catalog_is_ahead_of_the_stream(place: Place) -> None:
-    with place.connect() as sql:
+async def test_old_rows_keep_their_values_when_the_catalog_is_ahead_of_the_stream(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key, a int, b bytea)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             with sql.transaction():
                 sql.execute("insert into t values (1, 10, '\\xdead')")
                 sql.execute("alter table t rename a to aa")
@@ -78,12 +78,12 @@ async def test_old_rows_keep_their_values_when_the_catalog_is_ahead_of_the_strea
             assert types == [17, 17, 25, 25]
 
 
-async def test_a_table_is_renamed_and_dropped(place: Place) -> None:
-    with place.connect() as sql:
+async def test_a_table_is_renamed_and_dropped(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        number = oid(place, "t")
-        async with reading(place.dsn, place.settings()) as reader:
+        number = oid(source, "t")
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into t values (1)")
             assert (await reader.changes())[0].relation.name == "t"
             sql.execute("alter table t rename to u")
@@ -100,12 +100,12 @@ async def test_a_table_is_renamed_and_dropped(place: Place) -> None:
             assert any(number in m["oids"] for m in messages)  # type: ignore[operator]
 
 
-async def test_an_unchanged_definition_keeps_its_relation_object(place: Place) -> None:
-    with place.connect() as sql:
+async def test_an_unchanged_definition_keeps_its_relation_object(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("create table u (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into t values (1)")
             (first,) = await reader.changes()
             sql.execute("alter table u add n int")
@@ -115,21 +115,21 @@ async def test_an_unchanged_definition_keeps_its_relation_object(place: Place) -
             assert first.relation is second.relation
 
 
-async def test_truncate_of_several_tables(place: Place) -> None:
-    with place.connect() as sql:
+async def test_truncate_of_several_tables(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table a (id int primary key)")
         sql.execute("create table b (id int primary key references a)")
         sql.execute("create table hidden (id int primary key)")
         sql.execute("select realtime.expose('a'), realtime.expose('b')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("truncate hidden, a, b")
             changes = await reader.changes()
             assert sorted(c.relation.name for c in changes) == ["a", "b"]
             assert all((c.kind, c.new(), c.old()) == (Kind.TRUNCATE, None, None) for c in changes)
 
 
-async def test_rows_of_partitions_are_rows_of_the_root(place: Place) -> None:
-    with place.connect() as sql:
+async def test_rows_of_partitions_are_rows_of_the_root(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table p (id int, k int, s text, primary key (id, k)) partition by list (k)")
         sql.execute("create table p1 partition of p for values in (1)")
         sql.execute("create table p2 (s text, dropped int, k int not null, id int not null)")  # another column order
@@ -138,8 +138,8 @@ async def test_rows_of_partitions_are_rows_of_the_root(place: Place) -> None:
         sql.execute("create table p3 partition of p for values in (3, 4) partition by list (k)")
         sql.execute("create table p4 partition of p3 for values in (4)")
         sql.execute("select realtime.expose('p')")
-        root = oid(place, "p")
-        async with reading(place.dsn, place.settings()) as reader:
+        root = oid(source, "p")
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into p values (1, 1, 'a'), (2, 2, 'b'), (4, 4, 'd')")
             changes = await reader.changes()
             assert [row(c)[2] for c in changes] == [
@@ -160,12 +160,12 @@ async def test_rows_of_partitions_are_rows_of_the_root(place: Place) -> None:
             assert [row(c)[1] for c in await reader.changes()] == [{"id": b"1", "k": b"2", "s": None}]
 
 
-async def test_a_new_partition_is_followed_at_once(place: Place) -> None:
-    with place.connect() as sql:
+async def test_a_new_partition_is_followed_at_once(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table p (id int primary key, s text) partition by range (id)")
         sql.execute("create table p1 partition of p for values from (0) to (10)")
         sql.execute("select realtime.expose('p')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into p values (1, 'a')")
             await reader.changes()
             with sql.transaction():
@@ -175,15 +175,15 @@ async def test_a_new_partition_is_followed_at_once(place: Place) -> None:
             assert (change.relation.name, row(change)[2]) == ("p", {"id": b"11", "s": b"b"})
 
 
-async def test_definitions_are_followed_without_event_triggers_too(place: Place) -> None:
-    with place.connect() as sql:
+async def test_definitions_are_followed_without_event_triggers_too(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("drop event trigger realtime_ddl_end")
         sql.execute("drop event trigger realtime_ddl_drop")
         sql.execute("create table p (id int primary key, s text) partition by range (id)")
         sql.execute("create table p1 partition of p for values from (0) to (10)")
         sql.execute("create table late (id int primary key, s text)")
         sql.execute("select realtime.expose('p')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into late values (11, 'not yet')")
             sql.execute("insert into p values (1, 'a')")
             assert row((await reader.changes())[0])[2] == {"id": b"1", "s": b"a"}
@@ -198,30 +198,30 @@ async def test_definitions_are_followed_without_event_triggers_too(place: Place)
             assert row(change)[2] == {"id": b"13", "t": b"b", "n": b"5"}
 
 
-async def test_truncate_of_a_root_is_one_change_and_of_a_partition_a_message(place: Place) -> None:
-    with place.connect() as sql:
+async def test_truncate_of_a_root_is_one_change_and_of_a_partition_a_message(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table p (id int primary key) partition by range (id)")
         sql.execute("create table p1 partition of p for values from (0) to (10)")
         sql.execute("create table p2 partition of p for values from (10) to (20)")
         sql.execute("select realtime.expose('p')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("truncate p2")
             transaction = await reader.transaction()
             (message,) = list(transaction.changes)
             assert isinstance(message, Message)
-            assert json.loads(message.content) == {"tag": "TRUNCATE", "oids": [oid(place, "p2")], "all": False}
+            assert json.loads(message.content) == {"tag": "TRUNCATE", "oids": [oid(source, "p2")], "all": False}
             sql.execute("truncate p")
             transaction = await reader.transaction()
             changes: list[Change] = [c for c in transaction.changes if not isinstance(c, Message)]
             assert [(c.kind, c.relation.name) for c in changes] == [(Kind.TRUNCATE, "p")]
 
 
-async def test_full_identity_of_partitions_sends_whole_old_rows(place: Place) -> None:
-    with place.connect() as sql:
+async def test_full_identity_of_partitions_sends_whole_old_rows(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table p (id int, s text) partition by range (id)")
         sql.execute("create table p1 partition of p for values from (0) to (10)")
         sql.execute("select realtime.expose('p', replica_identity => 'full')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into p values (1, 'a')")
             await reader.changes()
             sql.execute("update p set s = 'b'")

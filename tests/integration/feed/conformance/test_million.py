@@ -7,18 +7,18 @@ import sys
 
 import pytest
 
-from tests.integration.feed.conftest import Place
+from tests.integration.feed.conftest import Source
 
 ROWS = 1_000_000
 LIMIT = 300 << 20
 
 
 @pytest.mark.long
-async def test_a_million_rows_in_one_transaction_take_little_memory(place: Place) -> None:
-    with place.connect() as sql:
+async def test_a_million_rows_in_one_transaction_take_little_memory(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id bigint primary key, room int, body text)")
         sql.execute("select realtime.expose('t')")
-        arguments = ["-m", "tests.support.programs.million", place.dsn, place.decoder, "million", str(ROWS)]
+        arguments = ["-m", "tests.support.programs.million", source.dsn, source.decoder, "million", str(ROWS)]
         process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
         assert process.stdout is not None
         assert await process.stdout.readline() == b"streaming\n"

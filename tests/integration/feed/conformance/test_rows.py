@@ -8,14 +8,14 @@ import psycopg
 import pytest
 
 from engine.transaction import UNCHANGED, Message
-from tests.integration.feed.conftest import Place, reading, row
+from tests.integration.feed.conftest import Source, reading, row
 
 
-async def test_inserts_updates_and_deletes_carry_their_rows(place: Place) -> None:
-    with place.connect() as sql:
+async def test_inserts_updates_and_deletes_carry_their_rows(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key, s text, n int)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into t values (1, 'a', null), (2, '', 5)")
             first, second = await reader.changes()
             assert row(first) == ("INSERT", None, {"id": b"1", "s": b"a", "n": None})
@@ -29,11 +29,11 @@ async def test_inserts_updates_and_deletes_carry_their_rows(place: Place) -> Non
             assert [row(c) for c in await reader.changes()] == [("DELETE", {"id": b"2", "s": None, "n": None}, None)]
 
 
-async def test_a_key_update_carries_the_old_key(place: Place) -> None:
-    with place.connect() as sql:
+async def test_a_key_update_carries_the_old_key(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (a int, b text, c text, primary key (a, b))")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into t values (1, 'x', 'y')")
             await reader.changes()
             sql.execute("update t set b = 'z'")
@@ -48,12 +48,12 @@ async def test_a_key_update_carries_the_old_key(place: Place) -> None:
             assert change.old() is None
 
 
-async def test_an_unchanged_toasted_value_is_marked(place: Place) -> None:
-    with place.connect() as sql:
+async def test_an_unchanged_toasted_value_is_marked(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key, big text, n int)")
         sql.execute("alter table t alter big set storage external")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into t values (1, repeat('x', 10000), 1)")
             (change,) = await reader.changes()
             assert row(change)[2]["big"] == b"x" * 10000
@@ -72,12 +72,12 @@ async def test_an_unchanged_toasted_value_is_marked(place: Place) -> None:
             assert row(change)[2]["big"] == b"short"
 
 
-async def test_an_empty_text_is_not_taken_for_an_unchanged_one(place: Place) -> None:
-    with place.connect() as sql:
+async def test_an_empty_text_is_not_taken_for_an_unchanged_one(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key, s text)")
         sql.execute("alter table t replica identity full")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into t values (1, 'before')")
             await reader.changes()
             sql.execute("update t set s = ''")
@@ -85,12 +85,12 @@ async def test_an_empty_text_is_not_taken_for_an_unchanged_one(place: Place) -> 
             assert row(change)[2] == {"id": b"1", "s": b""}
 
 
-async def test_full_identity_sends_the_whole_old_row_and_with_it_unchanged_values(place: Place) -> None:
-    with place.connect() as sql:
+async def test_full_identity_sends_the_whole_old_row_and_with_it_unchanged_values(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int, big text, n int)")
         sql.execute("alter table t alter big set storage external")
         sql.execute("select realtime.expose('t', replica_identity => 'full')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into t values (1, repeat('x', 10000), null)")
             (change,) = await reader.changes()
             assert change.relation.replica_identity == "f"
@@ -105,13 +105,13 @@ async def test_full_identity_sends_the_whole_old_row_and_with_it_unchanged_value
 
 
 @pytest.mark.parametrize("with_key", [False, True])
-async def test_an_index_identity_sends_the_index_columns(place: Place, with_key: bool) -> None:
-    with place.connect() as sql:
+async def test_an_index_identity_sends_the_index_columns(source: Source, with_key: bool) -> None:
+    with source.connect() as sql:
         sql.execute(f"create table t (id int {'primary key' if with_key else ''}, u text not null, n int)")
         sql.execute("create unique index t_u on t (u)")
         sql.execute("alter table t replica identity using index t_u")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into t values (1, 'a', 1)")
             (change,) = await reader.changes()
             assert change.relation.replica_identity == "i"
@@ -127,11 +127,11 @@ async def test_an_index_identity_sends_the_index_columns(place: Place, with_key:
             assert row(change)[1] == {"id": None, "u": b"b", "n": None}
 
 
-async def test_postgres_refuses_changes_it_could_not_publish(place: Place) -> None:
-    with place.connect() as sql:
+async def test_postgres_refuses_changes_it_could_not_publish(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key, n int)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into t values (1, 1)")
             await reader.changes()
             sql.execute("alter table t replica identity nothing")
@@ -142,15 +142,15 @@ async def test_postgres_refuses_changes_it_could_not_publish(place: Place) -> No
             assert (change.relation.replica_identity, row(change)[2]) == ("n", {"id": b"2", "n": b"2"})
 
 
-async def test_names_that_need_quoting_come_as_they_are(place: Place) -> None:
+async def test_names_that_need_quoting_come_as_they_are(source: Source) -> None:
     schema, table, column = 'Sch"ema\\', 'Tä ble,"columns":[', 'co"l\\u0041 {"name":"x"}'
     quoted = [psycopg.sql.Identifier(name) for name in (schema, table, column)]
-    with place.connect() as sql:
+    with source.connect() as sql:
         sql.execute(psycopg.sql.SQL("create schema {}").format(quoted[0]))
         name = psycopg.sql.SQL("{}.{}").format(*quoted[:2])
         sql.execute(psycopg.sql.SQL("create table {} (id int primary key, {} text)").format(name, quoted[2]))
         sql.execute("select realtime.expose(%s::regclass, 'odd')", [name.as_string(sql)])
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute(psycopg.sql.SQL("insert into {} values (1, %s)").format(name), ['v],"identity":[{"name":"id"'])
             (change,) = await reader.changes()
             assert (change.relation.schema, change.relation.name) == (schema, table)
@@ -160,18 +160,18 @@ async def test_names_that_need_quoting_come_as_they_are(place: Place) -> None:
             assert row(change)[1] == {"id": b"1", column: None}
 
 
-async def test_generated_columns_come_only_as_the_server_stores_them(place: Place) -> None:
-    with place.connect() as sql:
+async def test_generated_columns_come_only_as_the_server_stores_them(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key, n int, g int generated always as (n * 2) stored)")
-        if place.version >= 18:
+        if source.version >= 18:
             sql.execute("alter table t add v int generated always as (n * 3) virtual")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into t (id, n) values (1, 5)")
             (change,) = await reader.changes()
             # Before PostgreSQL 18 pgoutput cannot publish them.
             expected = {"id": b"1", "n": b"5"} | (
-                {} if place.decoder == "pgoutput" and place.version < 18 else {"g": b"10"}
+                {} if source.decoder == "pgoutput" and source.version < 18 else {"g": b"10"}
             )
             assert row(change)[2] == expected
             sql.execute("update t set n = 6")
@@ -180,12 +180,12 @@ async def test_generated_columns_come_only_as_the_server_stores_them(place: Plac
             assert row(change)[2]["n"] == b"6"
 
 
-async def test_only_exposed_tables_come(place: Place) -> None:
-    with place.connect() as sql:
+async def test_only_exposed_tables_come(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("create table hidden (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into hidden values (1)")
             with sql.transaction():
                 sql.execute("insert into hidden values (2)")
@@ -198,10 +198,10 @@ async def test_only_exposed_tables_come(place: Place) -> None:
             assert len(list(transaction.changes)) == 1
 
 
-async def test_a_table_exposed_later_comes_from_then_on(place: Place) -> None:
-    with place.connect() as sql:
+async def test_a_table_exposed_later_comes_from_then_on(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into t values (1)")
             sql.execute("select realtime.expose('t')")
             sql.execute("insert into t values (2)")

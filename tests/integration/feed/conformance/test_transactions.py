@@ -11,14 +11,14 @@ import time
 from engine.lsn import parse_lsn
 from engine.transaction import Message, Progress, Transaction
 from server.cli.local_postgres import LocalPostgres
-from tests.integration.feed.conftest import GIVE_UP_AFTER, Place, reading, row, value
+from tests.integration.feed.conftest import GIVE_UP_AFTER, Source, reading, row, value
 
 
-async def test_a_transaction_carries_its_xid_positions_and_commit_time(place: Place) -> None:
-    with place.connect() as sql:
+async def test_a_transaction_carries_its_xid_positions_and_commit_time(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             before = value(sql, "select pg_current_wal_insert_lsn()")
             with sql.transaction():
                 xid = value(sql, "select pg_current_xact_id()::text::bigint")
@@ -31,13 +31,13 @@ async def test_a_transaction_carries_its_xid_positions_and_commit_time(place: Pl
 
 
 async def test_both_decoders_give_the_same_positions(pg15: LocalPostgres, database15: str) -> None:
-    place = Place(pg15, database15, "wal2json")
-    with place.connect() as sql:
+    source = Source(pg15, database15, "wal2json")
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key, s text)")
         sql.execute("select realtime.expose('t')")
         async with (
-            reading(place.dsn, place.settings()) as one,
-            reading(place.dsn, place.settings(decoder="pgoutput")) as other,
+            reading(source.dsn, source.settings()) as one,
+            reading(source.dsn, source.settings(decoder="pgoutput")) as other,
         ):
             sql.execute("insert into t values (1, 'a')")
             sql.execute("update t set id = 2")
@@ -53,11 +53,11 @@ async def test_both_decoders_give_the_same_positions(pg15: LocalPostgres, databa
                 ]
 
 
-async def test_changes_can_be_iterated_again(place: Place) -> None:
-    with place.connect() as sql:
+async def test_changes_can_be_iterated_again(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings(transaction_memory=2000)) as reader:
+        async with reading(source.dsn, source.settings(transaction_memory=2000)) as reader:
             sql.execute("insert into t select generate_series(1, 50000)")
             transaction = await reader.transaction()
             expected = [(str(i).encode(),) for i in range(1, 50001)]
@@ -67,11 +67,11 @@ async def test_changes_can_be_iterated_again(place: Place) -> None:
             assert [c.new() for c in first] == expected[1:]  # type: ignore[union-attr]
 
 
-async def test_rolled_back_work_never_comes(place: Place) -> None:
-    with place.connect() as sql:
+async def test_rolled_back_work_never_comes(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             with sql.transaction(force_rollback=True):
                 sql.execute("insert into t values (1)")
                 sql.execute("select pg_logical_emit_message(true, 'realtime.test', 'no')")
@@ -87,11 +87,11 @@ async def test_rolled_back_work_never_comes(place: Place) -> None:
             assert [c.new() for c in transaction.changes] == [(b"2",), (b"5",)]  # type: ignore[union-attr]
 
 
-async def test_transactions_come_in_commit_order(place: Place) -> None:
-    with place.connect() as sql, place.connect() as early, place.connect() as late:
+async def test_transactions_come_in_commit_order(source: Source) -> None:
+    with source.connect() as sql, source.connect() as early, source.connect() as late:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             early.execute("begin")
             early.execute("insert into t values (1)")
             late.execute("insert into t values (2)")
@@ -103,19 +103,19 @@ async def test_transactions_come_in_commit_order(place: Place) -> None:
             assert first.xid > second.xid
 
 
-async def test_concurrent_writers_lose_and_reorder_nothing(place: Place) -> None:
+async def test_concurrent_writers_lose_and_reorder_nothing(source: Source) -> None:
     writers, each = 4, 50
-    with place.connect() as sql:
+    with source.connect() as sql:
         sql.execute("create table counter (id int primary key, n int)")
         sql.execute("insert into counter values (1, 0)")
         sql.execute("select realtime.expose('counter')")
 
         def work() -> None:
-            with place.connect() as connection:
+            with source.connect() as connection:
                 for _ in range(each):
                     connection.execute("update counter set n = n + 1")
 
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             threads = [threading.Thread(target=work) for _ in range(writers)]
             for thread in threads:
                 thread.start()
@@ -127,12 +127,12 @@ async def test_concurrent_writers_lose_and_reorder_nothing(place: Place) -> None
             assert all(a.end <= b.position for a, b in itertools.pairwise(transactions))
 
 
-async def test_logical_messages_come_in_their_transaction_or_on_their_own(place: Place) -> None:
+async def test_logical_messages_come_in_their_transaction_or_on_their_own(source: Source) -> None:
     text = json.dumps({"text": 'é "quoted" \\ \n\t\x01 / end'}, ensure_ascii=False)
-    with place.connect() as sql:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             with sql.transaction():
                 sql.execute("insert into t values (1)")
                 sql.execute("select pg_logical_emit_message(true, 'realtime.test', %s)", [text])
@@ -147,19 +147,19 @@ async def test_logical_messages_come_in_their_transaction_or_on_their_own(place:
             assert transaction.position < transaction.end
 
 
-async def test_other_peoples_messages_do_not_come(place: Place) -> None:
-    with place.connect() as sql:
-        async with reading(place.dsn, place.settings()) as reader:
+async def test_other_peoples_messages_do_not_come(source: Source) -> None:
+    with source.connect() as sql:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("select pg_logical_emit_message(true, 'prefix', 'x')")
             sql.execute("select pg_logical_emit_message(false, 'prefix', 'x')")
             sql.execute("select pg_logical_emit_message(true, 'realtime.test', 'x')")
             assert (await reader.messages())[0].prefix == "realtime.test"
 
 
-async def test_transactions_without_anything_for_us_are_progress(place: Place) -> None:
-    with place.connect() as sql:
+async def test_transactions_without_anything_for_us_are_progress(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table hidden (id int primary key)")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into hidden values (1)")
             position = parse_lsn(value(sql, "select pg_current_wal_lsn()"))
             while True:
@@ -169,12 +169,12 @@ async def test_transactions_without_anything_for_us_are_progress(place: Place) -
                     break
 
 
-async def test_progress_is_never_ahead_of_a_transaction(place: Place) -> None:
-    with place.connect() as sql:
+async def test_progress_is_never_ahead_of_a_transaction(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("create table hidden (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             done = 0
             seen = 0
             for i in range(300):
@@ -191,11 +191,11 @@ async def test_progress_is_never_ahead_of_a_transaction(place: Place) -> None:
                     done = event.position
 
 
-async def test_a_prepared_transaction_comes_when_it_commits(place: Place) -> None:
-    with place.connect() as sql:
+async def test_a_prepared_transaction_comes_when_it_commits(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             name = f"p_{time.time_ns()}"
             sql.execute(f"begin; insert into t values (1); prepare transaction '{name}'".encode())
             sql.execute("insert into t values (2)")
@@ -205,8 +205,8 @@ async def test_a_prepared_transaction_comes_when_it_commits(place: Place) -> Non
             assert [c.new() for c in second.changes] == [(b"1",)]  # type: ignore[union-attr]
 
 
-async def test_the_event_loop_is_not_held_while_a_large_transaction_arrives(place: Place) -> None:
-    with place.connect() as sql:
+async def test_the_event_loop_is_not_held_while_a_large_transaction_arrives(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute("create table t (id int primary key, s text)")
         sql.execute("select realtime.expose('t')")
         turns = 0
@@ -217,7 +217,7 @@ async def test_the_event_loop_is_not_held_while_a_large_transaction_arrives(plac
                 await asyncio.sleep(0)
                 turns += 1
 
-        async with reading(place.dsn, place.settings(transaction_memory=1 << 20)) as reader:
+        async with reading(source.dsn, source.settings(transaction_memory=1 << 20)) as reader:
             sql.execute("insert into t select i, 'some text' from generate_series(1, 100000) i")
             turning = asyncio.create_task(turn())
             transaction = await reader.transaction()

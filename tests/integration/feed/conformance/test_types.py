@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.transaction import UNKNOWN, Change, Value
-from tests.integration.feed.conftest import Place, reading
+from tests.integration.feed.conftest import Source, reading
 
 # Samples for every base, range and multirange type of PostgreSQL 18 (those a server does not know are skipped).
 SAMPLES: dict[str, list[str]] = {
@@ -134,7 +134,7 @@ def read_back(sql: psycopg.Connection[Any], query: str) -> list[tuple[Value, ...
     return [tuple(result.get_value(i, j) for j in range(result.nfields)) for i in range(result.ntuples)]
 
 
-def assert_same(place: Place, changes: list[Change], rows: list[tuple[Value, ...]]) -> None:
+def assert_same(source: Source, changes: list[Change], rows: list[tuple[Value, ...]]) -> None:
     """The rows of the stream are the rows of the table, save for what wal2json cannot tell apart."""
     assert len(changes) == len(rows)
     for change, expected in zip(changes, rows, strict=True):
@@ -142,22 +142,22 @@ def assert_same(place: Place, changes: list[Change], rows: list[tuple[Value, ...
         assert new is not None
         for column, got, want in zip(change.relation.columns, new, expected, strict=True):
             if got is UNKNOWN:
-                assert place.decoder == "wal2json"
+                assert source.decoder == "wal2json"
                 assert column.type_oid in (700, 701, 1700), column
                 assert want is None or want in (b"NaN", b"Infinity", b"-Infinity"), (column, want)
             else:
                 assert got == want, column
 
 
-async def test_every_builtin_type_and_its_array_come_as_a_query_prints_them(place: Place) -> None:
-    with place.connect() as sql:
+async def test_every_builtin_type_and_its_array_come_as_a_query_prints_them(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute(OWN_TYPES)
         types = known_types(sql)
         columns = [(f"c{i}", name) for i, name in enumerate(types)]
         definition = ", ".join(f"{c} {t}, {c}_array {t}[]" for c, t in columns)
         sql.execute(f"create table everything (id int primary key, {definition})".encode())
         sql.execute("select realtime.expose('everything')")
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             for i in range(max(len(s) for s in SAMPLES.values()) + 1):
                 names, values, parameters = ["id"], [str(i)], []
                 for c, t in columns:
@@ -168,11 +168,11 @@ async def test_every_builtin_type_and_its_array_come_as_a_query_prints_them(plac
                 sql.execute(
                     f"insert into everything ({', '.join(names)}) values ({', '.join(values)})".encode(), parameters
                 )
-                assert_same(place, await reader.changes(), read_back(sql, f"select * from everything where id = {i}"))
+                assert_same(source, await reader.changes(), read_back(sql, f"select * from everything where id = {i}"))
 
 
-def test_no_builtin_type_was_forgotten(place: Place) -> None:
-    with place.connect() as sql:
+def test_no_builtin_type_was_forgotten(source: Source) -> None:
+    with source.connect() as sql:
         names = {
             name
             for (name,) in sql.execute(
@@ -199,8 +199,8 @@ rows = st.tuples(
 )
 
 
-async def test_any_row_comes_as_a_query_prints_it(place: Place) -> None:
-    with place.connect() as sql:
+async def test_any_row_comes_as_a_query_prints_it(source: Source) -> None:
+    with source.connect() as sql:
         sql.execute(
             "create table t (id int primary key generated always as identity, "
             "s text, b bytea, f float8, n numeric, o bool, i int8, a text[])"
@@ -214,7 +214,7 @@ async def test_any_row_comes_as_a_query_prints_it(place: Place) -> None:
             samples.append(sample)
 
         collect()
-        async with reading(place.dsn, place.settings()) as reader:
+        async with reading(source.dsn, source.settings()) as reader:
             with sql.transaction():
                 for sample in samples:
                     sql.execute(
@@ -222,7 +222,7 @@ async def test_any_row_comes_as_a_query_prints_it(place: Place) -> None:
                         "values (%s, %s::bytea, %s::float8, %s::numeric, %s, %s::int8, %s)",
                         sample,
                     )
-            assert_same(place, await reader.changes(), read_back(sql, "select * from t order by id"))
+            assert_same(source, await reader.changes(), read_back(sql, "select * from t order by id"))
             sql.execute("update t set id = default")
             changes = await reader.changes()
             assert [c.old()[0] for c in changes] == [str(i + 1).encode() for i in range(len(samples))]  # type: ignore[index]
