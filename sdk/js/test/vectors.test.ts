@@ -4,11 +4,16 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
+import { Pacer } from "../src/core/pacer.js";
 import { compare } from "../src/core/position.js";
 import { PresenceState } from "../src/core/presence.js";
+import { SendQueue } from "../src/core/send_queue.js";
 import { difference, Doc } from "../src/core/snapshot.js";
+import { RealtimeError } from "../src/protocol/errors.js";
 import type { User } from "../src/protocol/types.js";
 import type { PresenceMessage } from "../src/protocol/wire.js";
+import { FakeServer, flush } from "./fake_server.js";
+import { reconnect } from "./helpers.js";
 
 // The tests run in the package's folder.
 const vectors = <T>(name: string): T =>
@@ -57,5 +62,120 @@ test("differences of lists are those of the vectors", () => {
       each.newIndex,
     ]);
     assert.deepEqual(found, changes, `${old} ${now}`);
+  }
+});
+
+test("waits between messages are those of the vectors", () => {
+  interface Step {
+    at: number;
+    do?: "send" | "answer" | "block";
+    count?: number;
+    until?: number;
+    wait: number | "answer";
+  }
+  const { cases } = vectors<{ cases: { name: string; rate: number; steps: Step[] }[] }>("pacing");
+  for (const { name, rate, steps } of cases) {
+    const pacer = new Pacer(rate, 0);
+    for (const step of steps) {
+      const { at, count = 1, until = 0, wait } = step;
+      pacer._wait(at);
+      for (let done = 0; done < count; done++) {
+        if (step.do === "send") pacer._sent();
+        else if (step.do === "answer") pacer._answered();
+        else if (step.do === "block") pacer._block(until);
+      }
+      const found = pacer._wait(at);
+      assert.equal(found === Infinity ? "answer" : found, wait, `${name} ${JSON.stringify(step)}`);
+    }
+  }
+});
+
+test("messages go out as in the vectors", async () => {
+  interface Step {
+    add?: string;
+    offline?: boolean;
+    change?: string;
+    next?: string | null;
+    ack?: string;
+    reject?: string;
+    limit?: string;
+    restart?: true;
+    fail?: true;
+  }
+  interface Case {
+    name: string;
+    limit: number;
+    steps: Step[];
+    answers: Record<string, string>;
+  }
+  for (const { name, limit, steps, answers } of vectors<{ cases: Case[] }>("send_queue").cases) {
+    const queue = new SendQueue(limit);
+    const given = new Map<string, { name: string }>();
+    const refs = new Map<string, string>();
+    const found: Record<string, string> = {};
+    for (const [number, step] of steps.entries()) {
+      if (step.add !== undefined) {
+        const data = { name: step.add };
+        given.set(step.add, data);
+        queue._add({ type: "message", channel: "c", data }, !step.offline).then(
+          () => (found[step.add!] = "ack"),
+          (error: RealtimeError) => (found[step.add!] = error.code),
+        );
+      } else if (step.change !== undefined) given.get(step.change)!.name += " changed";
+      else if (step.next !== undefined) {
+        const text = queue._next();
+        const message = text === undefined ? null : (JSON.parse(text) as { ref: string; data: { name: string } });
+        assert.equal(message && message.data.name, step.next, `${name}: step ${number}`);
+        if (message) refs.set(message.data.name, message.ref);
+      } else if (step.ack !== undefined) {
+        const ref = refs.get(step.ack)!;
+        queue._answered(ref, { type: "ack", channel: "c", ref, id: "x" });
+      } else if (step.reject !== undefined) queue._answered(refs.get(step.reject)!, new RealtimeError("RT_007", "no"));
+      else if (step.limit !== undefined) queue._again(refs.get(step.limit)!);
+      else if (step.restart) queue._restart();
+      else queue._fail("given up");
+    }
+    await flush();
+    assert.deepEqual(found, answers, name);
+  }
+});
+
+test("messages of a channel are delivered as in the vectors", async () => {
+  interface Step {
+    subscribed?: object;
+    request?: object;
+    gap?: boolean;
+    message?: [id: string, position: string];
+    delivered?: boolean;
+  }
+  const { cases } = vectors<{ cases: { name: string; history?: number; steps: Step[] }[] }>("messages");
+  for (const { name, history, steps } of cases) {
+    const server = new FakeServer();
+    const channel = server.realtime.channel("room", history ? { history } : {});
+    const seen: string[] = [];
+    channel.on("n", ({ id }) => seen.push(id));
+    channel.on("gap", () => seen.push("gap"));
+    void channel.subscribe();
+    let peer = server.peer.hello();
+    let first = true;
+    for (const step of steps) {
+      const where = `${name} ${JSON.stringify(step)}`;
+      seen.length = 0;
+      if (step.message) {
+        const [id, position] = step.message;
+        peer.message("room", 1, { id, position });
+        assert.deepEqual(seen, step.delivered ? [id] : [], where);
+        continue;
+      }
+      if (!first) peer = await reconnect(server);
+      first = false;
+      const { since, epoch, history: asked } = peer.of("subscribe")[0]!;
+      const request = JSON.parse(JSON.stringify({ since, epoch, history: asked })) as object;
+      assert.deepEqual(request, step.request, where);
+      peer.subscribed("room", step.subscribed);
+      await flush();
+      assert.deepEqual(seen, step.gap ? ["gap"] : [], where);
+    }
+    server.realtime.disconnect();
   }
 });

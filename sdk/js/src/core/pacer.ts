@@ -43,6 +43,6 @@ export class Pacer {
 
   /** The server rejected a message because of its limit nevertheless: pause until `until`. */
   _block(until: number): void {
-    this._blockedUntil = until;
+    this._blockedUntil = Math.max(this._blockedUntil, until);
   }
 }

@@ -14,6 +14,7 @@ from functools import partial
 from bunbase.connection.link import Link
 from bunbase.connection.subscription import Raw, Subscription
 from bunbase.core.backoff import full_jitter
+from bunbase.core.recent_ids import RecentIds
 from bunbase.core.send_queue import SendQueue
 from bunbase.protocol import codec
 from bunbase.protocol.codes import ErrorCode
@@ -27,7 +28,6 @@ _RETRY_AFTER = 1.0
 _MAX_RETRY_DELAY = 10.0
 _SETTLE_AFTER = 1.0
 _MESSAGE_SIZE = 128 * 1024
-_REMEMBERED = 1000
 _SUBSCRIPTIONS = 100
 
 
@@ -50,7 +50,7 @@ class SubscriptionManager:
         self._leaving: dict[str, asyncio.Future[None]] = {}
         self._failures: dict[str, int] = {}  # by subscription: refusals for the moment in a row
         self._limits: Raw = {}
-        self._seen: dict[str, None] = {}
+        self._ids = RecentIds()
 
     def direct(self, message: Message) -> None:
         """A message for this connection itself. To be overridden."""
@@ -223,13 +223,8 @@ class SubscriptionManager:
 
     def _direct(self, message: Message) -> None:
         """There is no subscription whose positions identify new messages, so the ids of the last ones are kept."""
-        if message.id is not None:
-            if message.id in self._seen:
-                return
-            self._seen[message.id] = None
-            if len(self._seen) > _REMEMBERED:
-                del self._seen[next(iter(self._seen))]
-        self.direct(message)
+        if self._ids.is_new(message.id):
+            self.direct(message)
 
     def _error(self, message: Raw) -> None:
         error, ref = RealtimeError.of(message), message.get("ref", "")

@@ -1,6 +1,7 @@
 """One channel's subscription: its requests, its position, and which received messages are new.
 
-The invariant: messages are delivered in order of their positions, each once, even if the server delivers some again.
+The invariant: messages are delivered in order of their positions, each once, even if the server delivers some again, or
+one that it does not store was published again under its id.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from bunbase.core.position import is_later
 from bunbase.core.presence import PresenceState
+from bunbase.core.recent_ids import RecentIds
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.crypto import DecryptionError, Encryption
 from bunbase.protocol.errors import RealtimeError
@@ -41,6 +43,7 @@ class ChannelState:
         self._options = options
         self._last: str | None = None
         self._epoch: str | None = None
+        self._ids = RecentIds()
         self._room: Mapping[str, Any] | None = None
         self._own: dict[str, Any] = dict(options.presence) if isinstance(options.presence, Mapping) else {}
 
@@ -77,6 +80,7 @@ class ChannelState:
         """Unsubscribed: the next subscription begins anew. The own presence stays."""
         self.begun = False
         self._last = self._epoch = None
+        self._ids = RecentIds()
         self.presence = PresenceState()
 
     def subscribed(self, message: Mapping[str, Any], *, seamless: bool = False) -> list[Event]:
@@ -121,6 +125,8 @@ class ChannelState:
                 return []
             self._last = position
         message = Message.of(raw)
+        if not self._ids.is_new(message.id):
+            return []
         encryption = self._options.encryption
         if encryption is None:
             return [("message", message)]

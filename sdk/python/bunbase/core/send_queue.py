@@ -6,6 +6,7 @@ server stores a message's id once, sends over several connections still store ev
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,12 +43,15 @@ class SendQueue:
         return len(self._entries)
 
     def add(self, message: dict[str, Any], done: Callable[[Answer], None], *, online: bool) -> Entry:
-        """Take a message; it is given its ``ref``. Raises ``RealtimeError`` (RT_001) if too many wait offline."""
+        """Take a message; it is given its ``ref``. Raises ``RealtimeError`` (RT_001) if too many wait offline.
+
+        Later changes of the application's objects are not sent.
+        """
         if not online and len(self._entries) >= self._limit:
             text = f"not connected, and {self._limit} messages are waiting already"
             raise RealtimeError(ErrorCode.CONNECTION_FAILED, text, message.get("channel"))
         self._numbers += 1
-        entry = Entry(self._numbers, {**message, "ref": str(self._numbers)}, done)
+        entry = Entry(self._numbers, {**copy.deepcopy(message), "ref": str(self._numbers)}, done)
         self._entries[entry.number] = entry
         heapq.heappush(self._unsent, entry.number)
         return entry
