@@ -15,6 +15,7 @@ __all__ = [
     "Dsn",
     "Ephemeral",
     "Host",
+    "LockTimeout",
     "LogFormat",
     "LogLevel",
     "Origins",
@@ -51,3 +52,12 @@ RestKey = Annotated[str | None, _for("rest_key", "--rest-key")]
 Origins = Annotated[list[str] | None, _for("allowed_origins", "--allowed-origin")]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"] | None, _for("log_level", "--log-level")]
 LogFormat = Annotated[Literal["auto", "console", "json"] | None, _for("log_format", "--log-format")]
+
+LockTimeout = Annotated[
+    float,
+    typer.Option(
+        min=0.001,
+        metavar="SECONDS",
+        help="How long to wait for locks before the transaction is rolled back and tried again, up to ten times.",
+    ),
+]

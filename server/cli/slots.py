@@ -6,16 +6,22 @@ only if its name was typed twice.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
+from typing import Annotated
+
+import typer
 
 from engine.errors import FeedError, RealtimeError
 from engine.feed.slots import SlotInfo, drop_slot, list_slots
 from engine.postgres.connections.conninfo import answer_timeout
 from engine.postgres.connections.opening import connect
+from server.cli import options
 from server.cli.output import print_table, size_in_words
+from server.cli.prelude import dsn_of, read_settings
 
-__all__ = ["ForeignSlotError", "drop", "print_slots"]
+__all__ = ["ForeignSlotError", "drop", "print_slots", "slots_app"]
 
 _HEADS = (
     "NAME", "TYPE", "DATABASE", "PLUGIN", "ACTIVE", "OWNER", "LAG", "LAG SECONDS", "RETAINED WAL", "WAL STATUS",
@@ -81,3 +87,39 @@ def _insist(slot: SlotInfo, force: str | None, ask: Callable[[str], str]) -> Non
         )
     if force != slot.name:
         raise ForeignSlotError(f"{what}. It is not dropped: {force!r} is not its name")
+
+
+slots_app = typer.Typer(help="List replication slots, or drop one.", invoke_without_command=True)
+
+
+@slots_app.callback()
+def slots(context: typer.Context, config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
+    """List replication slots, or drop one."""
+    context.obj = (config, dsn)
+    if context.invoked_subcommand is None:
+        asyncio.run(print_slots(dsn_of(read_settings(config, dsn=dsn))))
+
+
+@slots_app.command("list")
+def slots_list(context: typer.Context, config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
+    """List replication slots, as ``realtime slots`` does."""
+    config_before, dsn_before = context.obj
+    asyncio.run(print_slots(dsn_of(read_settings(config or config_before, dsn=dsn or dsn_before))))
+
+
+@slots_app.command("drop")
+def slots_drop(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The slot.")],
+    force: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The name again: for a slot that is not one of this database's nodes."),
+    ] = None,
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+) -> None:
+    """Drop a slot that is not in use."""
+    config_before, dsn_before = context.obj
+    address = dsn_of(read_settings(config or config_before, dsn=dsn or dsn_before))
+    asyncio.run(drop(address, name, force, ask=input))
+    print(f"{name} is dropped")

@@ -1,0 +1,60 @@
+"""What every command needs first: the settings, the database's address, and words for its errors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from server.app.logs import configure_logs
+from server.app.settings import Settings, SettingsError, load_settings, unknown_variables
+from server.cli.migrate import check_migrated
+
+__all__ = ["database_error", "dsn_of", "migrated_dsn", "read_settings", "report"]
+
+
+def read_settings(config: Path | None, **flags: object) -> Settings:
+    """The settings of a command; logs are written as they say. Raises ``SettingsError``."""
+    settings = load_settings(config, **flags)
+    configure_logs(settings.log_level, settings.log_format)
+    for unknown in unknown_variables():
+        report(f"ignored: {unknown}")
+    return settings
+
+
+def migrated_dsn(config: Path | None, dsn: str | None) -> str:
+    """The connection string of a database that this version migrated. Raises as ``dsn_of`` and ``check_migrated`` do."""
+    address = dsn_of(read_settings(config, dsn=dsn))
+    check_migrated(address)
+    return address
+
+
+def dsn_of(settings: Settings) -> str:
+    """The database's connection string. Raises ``SettingsError`` without one, or if it is none."""
+    if settings.dsn is None:
+        raise SettingsError("no database is given: use --dsn, REALTIME_DSN, or dsn in the --config file")
+    try:
+        conninfo_to_dict(settings.dsn)
+    except psycopg.ProgrammingError:  # libpq's words would repeat the text, and with it a password
+        raise SettingsError(
+            "the dsn is not a PostgreSQL address: write postgresql://user@host:5432/database, or host=... dbname=..."
+        ) from None
+    return settings.dsn
+
+
+def report(text: str) -> None:
+    """Progress, on stderr beside the output."""
+    print(f"realtime: {text}", file=sys.stderr, flush=True)
+
+
+def database_error(error: psycopg.Error) -> str:
+    """PostgreSQL's message in one line, with its hint, or where there is none with its detail."""
+    text = error.diag.message_primary or " ".join(str(error).split())
+    more = error.diag.message_hint or error.diag.message_detail
+    if not more and isinstance(error, psycopg.errors.InsufficientPrivilege):
+        more = (
+            "`realtime doctor` lists the privileges that the role lacks, `realtime grant ROLE` gives those of serving"
+        )
+    return f"{text}. {' '.join(more.split())}" if more else text
