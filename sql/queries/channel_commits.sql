@@ -1,5 +1,5 @@
 -- name: engine_record_commits
--- Where transactions with messages committed. Every node writes it; the first wins. Nothing is written into a database whose history is not that
+-- Record where transactions with messages committed. Every node writes it; the first wins. Nothing is written into a database whose history is not that
 -- of the epoch: a standby that was promoted may lack these transactions, and their positions may be those of others there.
 with history as materialized (
   select coalesce(realtime.epoch() = %(epoch)s, false) as ours
@@ -15,7 +15,7 @@ with history as materialized (
 select ours from history
 
 -- name: engine_record_and_route
--- The same, and in the same transaction copies of messages for the channels they are routed to, made by the first node. For messages that
+-- As engine_record_commits, and in the same transaction copies of messages for the channels they are routed to, made by the first node. For messages that
 -- are not stored nothing is recorded; their copies are claimed by the message's id instead. careful: a copy that fails is skipped.
 with history as materialized (
   select coalesce(realtime.epoch() = %(epoch)s, false) as ours

@@ -73,15 +73,15 @@ select (select g.position::text || '/' || g.seq
        coalesce(realtime.epoch(), '') as epoch
 
 -- name: engine_epoch_ended
--- Up to where positions of an earlier epoch mean the same today; no row: nowhere.
+-- The last position of an earlier epoch that means the same in the present one; no row: none does.
 select ended::text as ended from realtime.epochs where epoch = %(epoch)s
 
 -- name: engine_adopt_cluster
--- Whether the database came from another cluster; then it has been made at home here.
+-- Adopt this cluster after a restore or a promotion; returns whether there was one (see realtime.adopt_cluster()).
 select realtime.adopt_cluster() as adopted
 
 -- name: engine_make_partitions
--- Partitions for the days to come.
+-- Make the partitions of the coming days.
 select realtime.make_partitions(%(days)s)
 
 -- name: engine_drop_partitions

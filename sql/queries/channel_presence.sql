@@ -1,20 +1,20 @@
 -- name: engine_forget_connections
--- A node that starts has no connections: those from before it started are of an earlier run.
+-- Delete the connections of an earlier run of this node.
 delete from realtime.connections where node_id = %(node)s and connected_at < %(before)s
 
 -- name: engine_own_connections
--- Which of these connections still have a row; and since when this node has had its own, on which they hang.
+-- Which of these connections still have a row, and since when the node's row exists, to which they refer.
 select (select n.started_at::text from realtime.nodes n where n.id = %(node)s) as incarnation,
        array(select c.id from realtime.connections c where c.id = any (%(ids)s::text[])) as ids
 
 -- name: engine_connect
--- A client is connected here.
+-- Insert the row of a client that has connected to this node.
 insert into realtime.connections (id, node_id, user_id, attributes, transport, ip)
 values (%(id)s, %(node)s, %(user)s, %(attributes)s::jsonb, %(transport)s, %(ip)s::inet)
 on conflict (id) do nothing
 
 -- name: engine_drop
--- A connection broke: without presence it is gone, else its presence waits for its timeout.
+-- A connection broke: delete it if it has no presence, else its presence waits for its timeout.
 with gone as (
   update realtime.presence set left_at = clock_timestamp(), typing_until = null where connection_id = %(id)s and left_at is null
   returning channel
@@ -24,19 +24,19 @@ with gone as (
 delete from realtime.connections where id = %(id)s and not exists (select from gone)
 
 -- name: engine_close_connection
--- A client has closed its connection: its presence ends with it.
+-- A client has closed its connection: delete it, and its presence with it.
 delete from realtime.connections where id = %(id)s
 
 -- name: engine_room_lock
--- The capacity of a room, if it has one; a join waits here for the one before it.
+-- The capacity of a room, if it has one. The row is locked: joins of one room run one after the other.
 select capacity from realtime.channels where name = %(channel)s and capacity is not null for update
 
 -- name: engine_is_limited
--- Whether a room counts its members, also one that was just created and did not come by the stream yet.
+-- Whether a room has a capacity; also true for a room whose creation has not passed in the stream.
 select exists (select from realtime.channels where name = %(channel)s and capacity is not null and closed_at is null) as limited
 
 -- name: engine_join
--- Become present, if there is room; several connections of a user count once.
+-- Insert or update a member, unless the room is full; several connections of a user count once. No row: it is full.
 insert into realtime.presence as p (channel, connection_id, user_id, metadata, state, typing_until)
 select %(channel)s, %(connection)s, %(user)s, %(metadata)s::jsonb, %(state)s::jsonb,
        case when %(typing)s::bool then clock_timestamp() + (select r.typing_timeout from realtime.channel_rules(array[%(channel)s]) r) end
@@ -49,11 +49,11 @@ on conflict (channel, connection_id) do update
 returning 1
 
 -- name: engine_impatient
--- Not to wait long for locks while holding many, in this transaction: less than any deadlock_timeout.
+-- Limit the wait for a lock in this transaction, which holds many: less than any deadlock_timeout.
 set local lock_timeout = '100ms'
 
 -- name: engine_leave
--- A connection leaves a channel at once.
+-- Delete a member at once.
 delete from realtime.presence where channel = %(channel)s and connection_id = %(connection)s
 
 -- name: engine_set_presence

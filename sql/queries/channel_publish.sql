@@ -1,14 +1,14 @@
 -- name: begin_write
--- What a node has to write down, whatever default_transaction_read_only is.
+-- Begin a transaction that writes, whatever default_transaction_read_only is.
 begin read write
 
 -- name: end_write
--- Committed with all of it, or not at all.
+-- Commit what begin_write began.
 commit
 
 -- name: engine_publish
--- Many messages in one commit, in their order. An id that a client gave is claimed first: the second publisher of an id stores nothing. Returns what is not stored
--- under its channel and id. fresh: not because of the id, so a trigger left it out or changed it; elsewhere: how many messages this commit stored
+-- Store messages in one commit, in their order. An id from a client is claimed first: the second publisher of an id stores nothing. Returns those not stored
+-- under its channel and id. fresh: not because of the id, so a trigger skipped or changed it; elsewhere: how many messages this commit stored
 -- under another channel or id. whole: a statement in which a trigger skips a message fails (SQLSTATE RTX01), because the id of that is then
 -- claimed and has to be released in the same transaction (engine_release_ids).
 with input as materialized (
@@ -39,13 +39,13 @@ select m.channel, m.id, m.fresh, c.elsewhere, case when %(whole)s::bool and c.fr
 from missing m, counted c
 
 -- name: engine_release_ids
--- Ids that were claimed, in this transaction, for messages that are not stored after all.
+-- Delete the ids that this transaction claimed for messages that it does not store.
 delete from realtime.message_ids i
 using unnest(%(channels)s::text[], %(ids)s::text[]) as w (channel, id)
 where i.channel = w.channel and i.id = w.id and not exists (select from realtime.messages m where m.channel = i.channel and m.xid = i.xid and m.id = i.id)
 
 -- name: engine_emit
--- Messages without history: in the stream and nowhere else. Only we know the key. As bytes in UTF-8: see realtime.emit().
+-- Emit messages without history into the stream, with the key that shows their origin. As bytes in UTF-8: see realtime.emit().
 select case when octet_length((i.note::jsonb -> 'payload')::text) > s.max_payload
             then realtime.refuse_size(octet_length((i.note::jsonb -> 'payload')::text), s.max_payload)
             else pg_logical_emit_message(true, 'realtime.message',
@@ -89,8 +89,8 @@ from (select pg_current_wal_insert_lsn() as inserted, pg_current_wal_flush_lsn()
 select pg_logical_emit_message(true, %(prefix)s, '')::text as position, set_config('synchronous_commit', 'local', true)
 
 -- name: engine_at_least_local
--- What is answered is to survive a crash: a session (or one transaction) whose commits would not be flushed flushes them. Other settings of the
--- DBA stay.
+-- Flush commits in this session (or transaction) if synchronous_commit is off: what a client was answered survives a crash. Other values
+-- stay as they are.
 select set_config('synchronous_commit', 'local', %(transaction)s) where current_setting('synchronous_commit') = 'off'
 
 -- name: engine_backend

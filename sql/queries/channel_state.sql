@@ -1,5 +1,5 @@
 -- name: engine_settings
--- The database's settings, and its time.
+-- The settings of the database, and its clock.
 select stream_key, epoch, clock_timestamp() as now from realtime.settings
 
 -- name: engine_rooms
@@ -22,7 +22,7 @@ select id::text as id, from_channel, to_channel, match::text as match, case when
 from realtime.routes
 
 -- name: engine_preferences
--- What a user does not want.
+-- The mute rules of a user.
 select channel, event, muted from realtime.preferences where user_id = %(user)s
 
 -- name: engine_presence_rows

@@ -1,5 +1,5 @@
 -- name: feed_server
--- What the server must offer before a feed can start: version, settings, the publication, our schema. The timeline is that of the
+-- What the server must offer before a feed can start: version, settings, the publication, the schema realtime. The timeline is that of the
 -- WAL it writes (the first eight digits of a segment's name, hexadecimal), null on a standby.
 select current_setting('server_version_num')::int as version,
        current_setting('wal_level') as wal_level,
@@ -34,11 +34,11 @@ select pg_postmaster_start_time() as started,
        array(select pid from pg_stat_activity where usesysid is null and datid is null) as pids
 
 -- name: feed_heartbeat
--- A record of our own in the WAL, so that the slot can advance while exposed tables are idle.
+-- Write a record into the WAL, so that the slot can advance while exposed tables are idle.
 select pg_logical_emit_message(false, %(prefix)s, '')
 
 -- name: feed_relation
--- A table of the stream by name: the exposed table (or table of ours in the publication) it belongs to (itself or its partition root),
+-- A table of the stream by name: the exposed table (or published table of the schema realtime) it belongs to (itself or its partition root),
 -- with the columns the stream carries.
 with named as (
   select c.oid, c.relreplident
@@ -89,7 +89,7 @@ from pg_replication_slots s where s.slot_name = %(slot)s
 select pg_drop_replication_slot(%(slot)s)
 
 -- name: feed_blockers
--- Whom a backend (one that creates a slot) is waiting for. A prepared transaction has no process (pg_blocking_pids gives 0): it is found by
+-- The sessions that a backend (one that creates a slot) waits for. A prepared transaction has no process (pg_blocking_pids gives 0): it is found by
 -- the transaction id that the backend waits for.
 select a.pid, null::text as gid, coalesce(a.usename::text, '') as role, a.datname::text as database,
        coalesce(nullif(a.application_name, ''), 'no application name') as application,

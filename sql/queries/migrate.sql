@@ -16,8 +16,8 @@ order by l.pid
 select set_config('lock_timeout', %s::text, true)
 
 -- name: migration_table
--- Where applied migrations are written down: the version of the service that did it, and for sql/schema that of the functions. A schema that
--- exists and is empty was made for us; what else is in one is refused before. No lock if the table is as it should be.
+-- The table of applied migrations: with the version of the service that applied them, and for sql/schema its own version. An existing empty
+-- schema is used; one with other objects is refused before. Takes no lock if nothing differs.
 do $$
 begin
   if not exists (select from pg_catalog.pg_namespace where nspname = 'realtime') then
@@ -46,8 +46,8 @@ end
 $$
 
 -- name: migration_state
--- Whose the schema realtime is, and whether this role may look into it. From the catalogs: that needs no privilege. Without realtime.migrations
--- it is ours by a function, or by three tables, whose names others would hardly give.
+-- The owner of the schema realtime, and whether this role may read it. From the catalogs: that needs no privilege. Without realtime.migrations
+-- it is recognised by a function, or by three tables, whose names another product would hardly have.
 select n.oid is not null as exists,
        coalesce(m.columns @> array['name', 'checksum', 'applied_at'], false)
          or exists (select from pg_proc p where p.pronamespace = n.oid and p.proname = 'expose_table')
@@ -69,8 +69,8 @@ left join lateral (
 ) m on true
 
 -- name: publication_set_aside
--- The first migration makes the publication. One that is there already, made by hand or left over from a schema that was dropped, gets another name
--- meanwhile, so that it keeps its tables, and its place in the streams that read it.
+-- The first migration creates the publication. An existing one, created by hand or kept when the schema was dropped, gets another name
+-- until then, so that it keeps its tables, and its place in the streams that read it.
 do $$
 declare
   publication record;
@@ -90,7 +90,7 @@ end
 $$
 
 -- name: publication_put_back
--- The one that was set aside instead of the new one; sql/upkeep/20_publication.sql completes it.
+-- Replace the new publication by the one that was set aside; sql/upkeep/20_publication.sql completes it.
 do $$
 begin
   if exists (select from pg_publication p where p.pubname = 'bunbase_realtime_before') then
@@ -118,7 +118,7 @@ select name, checksum, (to_jsonb(m) ->> 'version')::int as version, to_jsonb(m) 
 from realtime.migrations m order by applied_at, name
 
 -- name: migration_record
--- A migration has been applied, or sql/schema as a whole replaced; its checksum shows whether a later version changed it.
+-- Record that a migration was applied, or sql/schema replaced; the checksum shows whether a later version changed it.
 insert into realtime.migrations (name, checksum, version, applied_by, serves_from) values (%s, %s, %s, %s, %s)
 on conflict (name) do update
   set checksum = excluded.checksum, version = excluded.version, applied_by = excluded.applied_by, serves_from = excluded.serves_from,
@@ -143,12 +143,12 @@ where r.oid is null or not has_schema_privilege(r.oid, t.relnamespace, 'usage') 
 group by r.oid
 
 -- name: roles_missing
--- Our roles that this cluster does not have.
+-- Roles of this service that the cluster does not have.
 select w.name from (values ('realtime_publisher'), ('realtime_reader')) w (name)
 where not exists (select from pg_roles r where r.rolname = w.name) order by 1
 
 -- name: wide_publications
--- Publications of others that take in our tables without naming them (those of a schema exist since PostgreSQL 15).
+-- Foreign publications that include tables of the schema realtime without naming them (by schema: since PostgreSQL 15).
 select p.pubname::text as name, p.puballtables as all_tables from pg_publication p
 where p.pubname <> 'bunbase_realtime' and (p.puballtables or exists (
   select from pg_publication_namespace s join pg_namespace n on n.oid = s.pnnspid where s.pnpubid = p.oid and n.nspname = 'realtime'))
@@ -160,7 +160,7 @@ select p.pubname::text as name, p.puballtables as all_tables from pg_publication
 where p.pubname <> 'bunbase_realtime' and p.puballtables order by 1
 
 -- name: lock_blockers
--- Whom a backend waits for a lock for, and of which kind the lock is. Pid 0 stands for a prepared transaction. Of the sessions of others a role
+-- The sessions that hold the lock that a backend waits for, and the kind of lock. Pid 0 is a prepared transaction. Of other roles' sessions a role
 -- sees little.
 select b.pid, coalesce(a.usename::text, '') as role, coalesce(nullif(a.application_name, ''), 'no application name') as application,
        coalesce(a.state, 'state not visible') as state, extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds,
@@ -169,7 +169,7 @@ from (select distinct unnest(pg_blocking_pids(%(pid)s::int)) as pid) b left join
 order by a.xact_start nulls last, b.pid
 
 -- name: backend_idle
--- For how many seconds a backend of our own has had nothing to do; no row: it is gone.
+-- For how many seconds a backend has been idle; no row: it has ended.
 select case when a.state like 'idle%%' then extract(epoch from clock_timestamp() - a.state_change)::float8 else 0 end as idle
 from pg_stat_activity a where a.pid = %s
 

@@ -42,7 +42,7 @@ where a.attrelid = any (%(relations)s::oid[]) and a.attnum > 0 and not a.attisdr
 order by a.attrelid, a.attnum
 
 -- name: plan_hidden_types
--- Those of the types that clients may not name. Given by oid, or by name as the reader finds them. Clients may name built-in
+-- The types among these that clients may not name. Given by oid, or by name as the reader finds them. Clients may name built-in
 -- types, those of extensions, the types of columns that the reader may read and all these consist of, the row types of
 -- exposed tables without hidden columns, types on which the reader was granted USAGE by name, and arrays of all these.
 with recursive exposed(oid) as (
@@ -115,7 +115,7 @@ from pg_proc p cross join unnest(p.proargtypes::oid[] || p.prorettype || p.proal
 where p.oid = any (%(functions)s::oid[]) and p.oid >= 16384
 
 -- name: plan_schemas
--- The schemas in which that is, in order; for relations and types the temporary ones and pg_catalog come first, unless they are named.
+-- The schemas in which names are found, in order; for relations and types the temporary ones and pg_catalog come first, unless they are named.
 select pg_catalog.current_schemas(true)::pg_catalog.text[]
 
 -- name: plan_path
@@ -123,7 +123,7 @@ select pg_catalog.current_schemas(true)::pg_catalog.text[]
 select pg_catalog.set_config('search_path', $1, true)
 
 -- name: plan_leave
--- Back to the connection's own role.
+-- Return to the connection's own role.
 select pg_catalog.set_config('role', $1, true)
 
 -- name: plan_values

@@ -30,7 +30,7 @@ from pg_rewrite r cross join regexp_matches(r.ev_action::text, ':resorigtbl (\d+
 where r.ev_class = 'pg_temp.realtime_rows'::regclass
 
 -- name: only_read
--- From now on.
+-- The transaction writes nothing from now on.
 set transaction read only
 
 -- name: become_reader
@@ -42,7 +42,7 @@ set local role realtime_reader
 select realtime.use_path_of_role()
 
 -- name: granted_columns
--- The columns of a table that realtime_reader may select, by number: among them are all that the catalog calls exposed.
+-- The columns of a table that realtime_reader may select, by number: these include all exposed ones.
 select a.attnum
 from pg_class c
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -51,7 +51,7 @@ where c.oid = %(table)s and (
   or exists (select from aclexplode(a.attacl) x where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT'))
 
 -- name: end_read
--- Nothing was written, and nothing stays that a function has set for the session.
+-- End the read: nothing was written, and settings that a function made for the session are undone.
 rollback
 
 -- name: limit_read

@@ -1,26 +1,26 @@
 -- name: rest_broadcast
--- Publish; the answer is the message's id.
+-- Publish; returns the message's id.
 select realtime.broadcast(channel => %(channel)s::text, event => %(event)s::text, payload => %(payload)s::text::jsonb,
                           sender => %(sender)s::text, id => %(id)s::text, audience => %(audience)s::text::jsonb,
                           priority => %(priority)s::int) as id
 
 -- name: rest_broadcast_all
--- To every connected client; the answer is the message's id.
+-- Send to every connected client; returns the message's id.
 select realtime.broadcast_all(event => %(event)s::text, payload => %(payload)s::text::jsonb, sender => %(sender)s::text,
                               audience => %(audience)s::text::jsonb, priority => %(priority)s::int) as id
 
 -- name: rest_broadcast_users
--- To every connection of some users; the answer is the message's id.
+-- Send to every connection of some users; returns the message's id.
 select realtime.broadcast_users(users => %(users)s::text[], event => %(event)s::text, payload => %(payload)s::text::jsonb,
                                 sender => %(sender)s::text, audience => %(audience)s::text::jsonb, priority => %(priority)s::int) as id
 
 -- name: rest_broadcast_rooms
--- To several channels; the answer is how many they were.
+-- Publish to several channels; returns their number.
 select realtime.broadcast_rooms(rooms => %(rooms)s::text[], event => %(event)s::text, payload => %(payload)s::text::jsonb,
                                 sender => %(sender)s::text, audience => %(audience)s::text::jsonb, priority => %(priority)s::int) as channels
 
 -- name: rest_epoch
--- What positions belong to.
+-- The epoch that positions belong to.
 select coalesce(realtime.epoch(), '') as epoch
 
 -- name: rest_channel_create

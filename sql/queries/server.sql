@@ -1,9 +1,9 @@
 -- name: path_of_role
--- Resolve names by the search_path of the role or the database from now on: what is not ours runs so.
+-- Resolve names by the search_path of the role or the database from now on: statements that are not this service's run so.
 set search_path to default
 
 -- name: schemas_in_path
--- The schemas of the search_path that there are, in order. Runs under the role's own path: nothing that others could have made is called.
+-- The schemas of the search_path that there are, in order. Runs under the role's own path: no function of another role is called.
 select pg_catalog.current_schemas(true)::pg_catalog.text[]
 
 -- name: named_tables
@@ -109,7 +109,7 @@ select pubviaroot and pubinsert and pubupdate and pubdelete and pubtruncate as c
 from pg_publication where pubname = 'bunbase_realtime'
 
 -- name: doctor_triggers
--- Triggers of ours that are missing, disabled, or do not fire when they should (A: always, O: not for replicated rows, R: only for those).
+-- Triggers of this service that are missing, disabled, or do not fire when they should (A: always, O: not for replicated rows, R: only for those).
 with wanted (relation, name, fires) as (
   select to_regclass('realtime.' || w.relation), w.name, w.fires
   from (values ('collections', 'collections_changed', 'A'), ('presence', 'presence_removed', 'A'), ('nodes', 'node_removed', 'A'),
@@ -151,7 +151,7 @@ select count(*) = 2 as readable from pg_class c join pg_namespace n on n.oid = c
 where n.nspname = 'realtime' and c.relname in ('nodes', 'slots') and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
 
 -- name: node_slots
--- The slots of this database's nodes, with the nodes; without one if that is gone.
+-- The slots of this database's nodes, with their nodes (null: removed).
 select s.name::text as slot, n.id, n.host from realtime.slots s left join realtime.nodes n on n.id = s.node
 
 -- name: doctor_collections
@@ -207,7 +207,7 @@ from pg_prepared_xacts order by prepared
 select pg_create_logical_replication_slot('realtime_doctor_' || pg_backend_pid(), %s::text, true)
 
 -- name: missing_tables
--- Which tables of ours are not there, as of the last numbered migration.
+-- The tables of the schema realtime that are missing, as of the last numbered migration.
 select array(
   select t.name from unnest(array['migrations', 'collections', 'nodes', 'slots', 'settings', 'channel_defaults', 'channels', 'messages',
     'messages_default', 'commits', 'expired', 'dropped_days', 'message_ids', 'connections', 'presence', 'last_seen', 'routes',

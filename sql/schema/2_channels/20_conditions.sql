@@ -96,4 +96,4 @@ begin
   return new;
 end
 $$;
-comment on function realtime.check_route() is 'Trigger function: a route that could route nothing is refused with RT007';
+comment on function realtime.check_route() is 'Trigger function: rejects a route that could route nothing with RT007';

@@ -6,7 +6,7 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
   select pg_logical_emit_message(true, prefix, convert_to((content || jsonb_build_object('key', s.stream_key))::text, 'UTF8'))
   from realtime.settings s
 $$;
-comment on function realtime.emit(text, jsonb) is 'A logical message that the servers believe: it carries the stream key. Not for others to call';
+comment on function realtime.emit(text, jsonb) is 'Emits a logical message that the servers accept: it carries the stream key. Only functions of this schema call it';
 
 create or replace function realtime.refuse_size(size integer, most integer) returns pg_lsn
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -14,7 +14,7 @@ begin
   raise exception 'the payload has % bytes', size using errcode = 'RT005', hint = format('At most %s.', most);
 end
 $$;
-comment on function realtime.refuse_size(integer, integer) is 'Raises RT005. Returns a type so that it can stand in place of pg_logical_emit_message()';
+comment on function realtime.refuse_size(integer, integer) is 'Raises RT005: the payload is too large. Returns a type so that a statement can call it in place of pg_logical_emit_message()';
 
 create or replace function realtime.refuse_depth() returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -22,7 +22,7 @@ begin
   raise exception 'the payload is nested too deeply' using errcode = 'RT007', hint = 'At most 512 levels.';
 end
 $$;
-comment on function realtime.refuse_depth() is 'Raises RT007';
+comment on function realtime.refuse_depth() is 'Raises RT007: the payload is nested too deeply';
 
 drop function if exists realtime.refuse_left_out();  -- of versions before
 create or replace function realtime.refuse_skipped() returns void
@@ -35,7 +35,7 @@ comment on function realtime.refuse_skipped() is 'Raises RTX01, upon which a ser
 
 create or replace function realtime.is_too_deep(content jsonb, size integer) returns boolean
 language sql immutable parallel safe as $$
-  -- No search_path is set so that it can be inlined. What is so deep has two brackets per level, so small messages need not be looked at.
+  -- No search_path is set so that it can be inlined. JSON of that depth has two brackets per level, so small messages are not searched.
   select size operator(pg_catalog.>) 1024 and content operator(pg_catalog.@?) '$.**{512}'
 $$;
 comment on function realtime.is_too_deep(jsonb, integer) is
@@ -53,7 +53,7 @@ begin
   return new;
 end
 $$;
-comment on function realtime.check_size() is 'Trigger function: a payload over realtime.settings.max_payload is refused with RT005, on every way in';
+comment on function realtime.check_size() is 'Trigger function: rejects a payload over realtime.settings.max_payload with RT005, however it is published';
 
 drop function if exists realtime.send(text, text, jsonb, text, text, jsonb, integer, text);
 create or replace function realtime.send(
