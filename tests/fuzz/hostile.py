@@ -8,25 +8,15 @@ that is wrong everywhere is refused at the first look.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Mapping
 
 import msgspec
 from hypothesis import strategies as st
 
 __all__ = [
-    "addresses",
-    "bodies",
     "frames",
-    "headers",
     "messages",
     "packed_messages",
-    "paths",
-    "polls",
-    "raw_bodies",
-    "rest_requests",
 ]
 
 Json = str
@@ -69,14 +59,14 @@ _STRUCTURES = (
 _BROKEN = ("", "NaN", "Infinity", "nul", "'a'", "01", "1.", '"', '"\\x"', '"\n"', "[1,", "{", "\\u0000", "undefined")
 
 
-def _said(text: str) -> Json:
+def quoted_text(text: str) -> Json:
     return json.dumps(text)
 
 
 texts: Strategy = st.one_of(
-    st.sampled_from([_said(text) for text in _TEXTS]),
+    st.sampled_from([quoted_text(text) for text in _TEXTS]),
     st.sampled_from(_SURROGATES),
-    st.text(max_size=8).map(_said),
+    st.text(max_size=8).map(quoted_text),
 )
 numbers: Strategy = st.one_of(
     st.sampled_from(_NUMBERS), st.integers().map(str), st.floats(allow_nan=False, allow_infinity=False).map(repr)
@@ -84,27 +74,27 @@ numbers: Strategy = st.one_of(
 scalars: Strategy = st.one_of(texts, numbers, st.sampled_from(["null", "true", "false"]))
 
 
-def _list(items: Strategy, most: int = 3) -> Strategy:
+def lists_of(items: Strategy, most: int = 3) -> Strategy:
     return st.lists(items, max_size=most).map(lambda parts: f"[{','.join(parts)}]")
 
 
-def _object(values: Strategy, most: int = 3) -> Strategy:
+def objects_of(values: Strategy, most: int = 3) -> Strategy:
     pairs = st.tuples(texts, values).map(":".join)
     return st.lists(pairs, max_size=most).map(lambda parts: f"{{{','.join(parts)}}}")
 
 
 anything: Strategy = st.one_of(
-    scalars, st.sampled_from(_STRUCTURES), _list(scalars), _object(scalars), st.sampled_from(_BROKEN)
+    scalars, st.sampled_from(_STRUCTURES), lists_of(scalars), objects_of(scalars), st.sampled_from(_BROKEN)
 )
 """Any value, and now and then what is none."""
 
 
-def _mostly(usual: Strategy, unusual: Strategy = anything) -> Strategy:
+def mostly(usual: Strategy, unusual: Strategy = anything) -> Strategy:
     """Three times of four as it should be."""
     return st.one_of(usual, usual, usual, unusual)
 
 
-def _fields(required: Mapping[str, Strategy], optional: Mapping[str, Strategy]) -> Strategy:
+def objects_with(required: Mapping[str, Strategy], optional: Mapping[str, Strategy]) -> Strategy:
     """An object with these fields; sometimes one comes twice, or one that nobody knows."""
     known = {**required, **optional}
     more = st.lists(st.sampled_from(sorted(optional)), unique=True, max_size=4) if optional else st.just([])
@@ -112,10 +102,10 @@ def _fields(required: Mapping[str, Strategy], optional: Mapping[str, Strategy]) 
     @st.composite
     def made(draw: st.DrawFn) -> Json:
         names = [*required, *draw(more)]
-        parts = [f"{_said(name)}:{draw(known[name])}" for name in names]
+        parts = [f"{quoted_text(name)}:{draw(known[name])}" for name in names]
         match draw(st.integers(0, 30)):
             case 0 if names:
-                parts.append(f"{_said(draw(st.sampled_from(names)))}:{draw(anything)}")
+                parts.append(f"{quoted_text(draw(st.sampled_from(names)))}:{draw(anything)}")
             case 1:
                 parts.append(f"{draw(texts)}:{draw(anything)}")
             case 2 if parts:
@@ -125,30 +115,32 @@ def _fields(required: Mapping[str, Strategy], optional: Mapping[str, Strategy]) 
     return made()
 
 
-def _any_of(*values: str) -> Strategy:
-    return st.sampled_from([_said(value) for value in values])
+def any_of(*values: str) -> Strategy:
+    return st.sampled_from([quoted_text(value) for value in values])
 
 
-columns = _mostly(_any_of(*COLUMNS), texts)
-operators = _mostly(_any_of(*_OPERATORS), texts)
-values: Strategy = st.one_of(scalars, scalars, _list(scalars), anything)
+columns = mostly(any_of(*COLUMNS), texts)
+operators = mostly(any_of(*_OPERATORS), texts)
+values: Strategy = st.one_of(scalars, scalars, lists_of(scalars), anything)
 _condition: Strategy = st.one_of(
     st.tuples(columns, operators, values).map(lambda parts: f"[{','.join(parts)}]"),
-    st.tuples(columns, _any_of("is-null", "is-not-null")).map(lambda parts: f"[{','.join(parts)}]"),
-    _list(anything, 4),
+    st.tuples(columns, any_of("is-null", "is-not-null")).map(lambda parts: f"[{','.join(parts)}]"),
+    lists_of(anything, 4),
 )
 conditions: Strategy = st.recursive(
     _condition,
     lambda inner: st.one_of(
-        st.tuples(_any_of("and", "or"), _list(inner)).map(lambda pair: f"{{{pair[0]}:{pair[1]}}}"),
+        st.tuples(any_of("and", "or"), lists_of(inner)).map(lambda pair: f"{{{pair[0]}:{pair[1]}}}"),
         inner.map(lambda one: f'{{"not":{one}}}'),
     ),
     max_leaves=4,
 )
-_orders = _list(
-    st.one_of(columns, st.tuples(columns, _any_of("asc", "desc")).map(lambda pair: f"[{','.join(pair)}]"), _list(texts))
+_orders = lists_of(
+    st.one_of(
+        columns, st.tuples(columns, any_of("asc", "desc")).map(lambda pair: f"[{','.join(pair)}]"), lists_of(texts)
+    )
 )
-_cursor = _mostly(_list(scalars))
+_cursor = mostly(lists_of(scalars))
 _sql = st.one_of(
     st.sampled_from(
         [
@@ -160,73 +152,73 @@ _sql = st.one_of(
             "select id from items where {0} = any($1)",
         ]
     ).flatmap(lambda text: st.tuples(st.just(text), st.sampled_from(COLUMNS), st.sampled_from(["int", "numeric", "date"])))
-    .map(lambda parts: _said(parts[0].format(*parts[1:]))),
-    _any_of("select id from items", "select", "", "delete from items", "select id from items;--", "select 1",
+    .map(lambda parts: quoted_text(parts[0].format(*parts[1:]))),
+    any_of("select id from items", "select", "", "delete from items", "select id from items;--", "select 1",
     "select $2 from items"),
     texts,
 )  # fmt: skip
 _builder = {
-    "where": _mostly(_list(conditions)),
-    "orderBy": _mostly(_orders),
-    "limit": _mostly(st.sampled_from(["1", "10", "10000", "1.0"]), numbers),
+    "where": mostly(lists_of(conditions)),
+    "orderBy": mostly(_orders),
+    "limit": mostly(st.sampled_from(["1", "10", "10000", "1.0"]), numbers),
     "startAt": _cursor,
     "startAfter": _cursor,
     "endAt": _cursor,
     "endBefore": _cursor,
 }
-queries: Strategy = _mostly(
-    st.one_of(_fields({}, _builder), _fields({"sql": _sql}, {"params": _mostly(_list(anything, 2))}))
+queries: Strategy = mostly(
+    st.one_of(objects_with({}, _builder), objects_with({"sql": _sql}, {"params": mostly(lists_of(anything, 2))}))
 )
 
-_channels = _mostly(_any_of("chat:1", "chat:2", "presence:1", "private:1", "public:1", "*"), texts)
-_positions = st.one_of(
-    _any_of("0/1/1", "0/1", "FFFFFFFF/FFFFFFFF/999999999999999999", "FFFFFFFF/FFFFFFFF", "0/0/0", "0/1/", "-1/1/1"),
+channels = mostly(any_of("chat:1", "chat:2", "presence:1", "private:1", "public:1", "*"), texts)
+positions = st.one_of(
+    any_of("0/1/1", "0/1", "FFFFFFFF/FFFFFFFF/999999999999999999", "FFFFFFFF/FFFFFFFF", "0/0/0", "0/1/", "-1/1/1"),
     anything,
 )
-_presences = _mostly(
+_presences = mostly(
     st.one_of(
         st.sampled_from(["true", "false"]),
-        _fields({}, dict.fromkeys(("status", "name", "avatar", "typing", "metadata", "x"), values)),
+        objects_with({}, dict.fromkeys(("status", "name", "avatar", "typing", "metadata", "x"), values)),
     )
 )
-_common = {"id": _mostly(texts), "epoch": _mostly(texts), "since": _positions, "auth": anything}
+_common = {"id": mostly(texts), "epoch": mostly(texts), "since": positions, "auth": anything}
 
 
 def _typed(type_: str, required: Mapping[str, Strategy], optional: Mapping[str, Strategy]) -> Strategy:
-    return _fields({"type": _mostly(_mostly(_said_just(type_)), texts)} | dict(required), optional)
+    return objects_with({"type": mostly(mostly(constant(type_)), texts)} | dict(required), optional)
 
 
-def _said_just(text: str) -> Strategy:
-    return st.just(_said(text))
+def constant(text: str) -> Strategy:
+    return st.just(quoted_text(text))
 
 
 subscribes: Strategy = st.one_of(
     _typed(
         "subscribe",
-        {"channel": _channels},
+        {"channel": channels},
         _common
         | {
             "presence": _presences,
-            "history": _mostly(st.sampled_from(["0", "1", "1000"])),
-            "filter": _mostly(_fields({}, {"events": _mostly(_list(texts)), "where": _mostly(_list(conditions))})),
+            "history": mostly(st.sampled_from(["0", "1", "1000"])),
+            "filter": mostly(
+                objects_with({}, {"events": mostly(lists_of(texts)), "where": mostly(lists_of(conditions))})
+            ),
             "query": queries,
         },
     ),
-    _typed("subscribe", {"channel": _said_just("db:collection:items"), "query": queries}, {"id": _mostly(texts)}),
-    _typed(
-        "subscribe", {"channel": _said_just("db:collection:items")}, _common | {"query": queries, "filter": anything}
-    ),
+    _typed("subscribe", {"channel": constant("db:collection:items"), "query": queries}, {"id": mostly(texts)}),
+    _typed("subscribe", {"channel": constant("db:collection:items")}, _common | {"query": queries, "filter": anything}),
 )
 messages: Strategy = st.one_of(
     subscribes,
     subscribes,
-    _typed("unsubscribe", {"channel": _channels}, {"id": texts}),
+    _typed("unsubscribe", {"channel": channels}, {"id": texts}),
     _typed(
         "message",
-        {"channel": _channels, "event": _mostly(texts)},
+        {"channel": channels, "event": mostly(texts)},
         {"data": anything, "id": texts, "ref": texts},
     ),
-    _typed("presence:update", {"channel": _channels, "data": _presences}, {"ref": texts}),
+    _typed("presence:update", {"channel": channels, "data": _presences}, {"ref": texts}),
     _typed("ping", {}, {"ref": texts}),
     _typed("auth", {"token": texts}, {"ref": texts}),
     anything,
@@ -272,162 +264,6 @@ packed_messages: st.SearchStrategy[bytes] = st.one_of(
 )
 """One message of a client, as MessagePack, or nearly."""
 
-
-def _quoted(text: Json) -> str:
-    """A JSON text's content as it goes into an address; what is no text goes as it is."""
-    try:
-        found: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        found = text
-    return quote((found if isinstance(found, str) else text).encode(errors="surrogatepass"), safe="")
-
-
-_parameters = st.one_of(
-    st.tuples(st.just("channel"), _channels.map(_quoted)),
-    st.tuples(st.just("subscribe"), _mostly(subscribes).map(lambda text: quote(text, safe=""))),
-    st.tuples(
-        st.sampled_from(["history", "lastEventId", "format", "client", "user", "attributes", "apikey", "x"]),
-        st.one_of(
-            texts.map(_quoted), anything.map(_quoted), st.sampled_from(["%", "%ff", "%00", "%zz", "json", "10", "a&b"])
-        ),
-    ),
-)
-addresses: st.SearchStrategy[str] = st.lists(_parameters, max_size=4).map(
-    lambda pairs: "&".join(f"{name}={value}" for name, value in pairs)
-)
-"""The query string of a stream or of a poll."""
-
-_last_ids = st.one_of(
-    st.sampled_from(
-        ["0/1", "0/1/1;x", "(0/1|;aaaaaaaa:0/1)", "(|x;aaaaaaaa:)", "(|)", "()", "(", ";", ";;", "disconnected"]
-    ),
-    st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=12),
-)
-last_ids: st.SearchStrategy[str] = _last_ids
-
-_batches = _mostly(_list(messages, 3))
-_number = _mostly(st.sampled_from(["0", "1", "2"]), numbers)
-
-
-def bodies(session: str) -> Strategy:
-    """Bodies for ``/send`` and ``/session`` of the session with this secret."""
-    return _mostly(_fields({"session": _mostly(_said_just(session))}, {"messages": _batches, "seq": _number}))
-
-
-def polls(session: str) -> Strategy:
-    """Bodies for ``/poll``."""
-    return _mostly(
-        _fields(
-            {"cursor": _number, "timeout": st.just("0")},
-            {"session": _mostly(_said_just(session)), "messages": _batches, "seq": _number},
-        )
-    )
-
-
-_names = _mostly(_any_of("chat:1", "room:1", "items"), texts)
-_audiences = _mostly(
-    _fields(
-        {},
-        {
-            "users": _mostly(_list(texts)),
-            "connections": _mostly(_list(texts)),
-            "exclude": _mostly(_fields({}, {"users": _list(texts), "connections": _list(texts), "sender": anything})),
-            "where": _mostly(_list(conditions)),
-        },
-    )
-)
-_message = {"data": anything, "sender": texts, "audience": _audiences, "priority": numbers}
-_settings = {
-    "metadata": _mostly(_object(anything)),
-    "permissions": _mostly(_object(anything)),
-    "capacity": numbers,
-    "history": anything,
-    "ttl": numbers,
-    "maxMessages": numbers,
-    "presenceTimeout": numbers,
-    "typingTimeout": numbers,
-}
-_segments: st.SearchStrategy[str] = st.one_of(
-    st.sampled_from(
-        ["chat:1", "room:1", "%00", "%ff", "%2f", "..", ".", "%2e%2e", "a;b", "a%0ab", "%ed%a0%80", "x" * 300, "%"]
-    ),
-    texts.map(_quoted),
-)
-_GETS = ("channels", "channels/{}", "channels/{}/messages", "channels/{}/presence", "connections", "{}", "{}/{}", "")
-_pages = st.lists(
-    st.tuples(st.sampled_from(["after", "limit", "closed", "before", "userId", "x"]), st.one_of(texts, numbers,
-    anything).map(_quoted)),
-    max_size=2,
-).map(lambda pairs: "&".join(map("=".join, pairs)))  # fmt: skip
-_posts: Sequence[tuple[str, str, Strategy]] = (
-    ("POST", "channels/{}/broadcast", _fields({"event": _names}, _message | {"id": texts})),
-    ("POST", "broadcast", _fields({"event": _names}, _message | {"users": _list(texts), "channels": _list(texts)})),
-    ("POST", "channels", _fields({"name": _names}, _settings | {"createdBy": texts})),
-    ("PATCH", "channels/{}", _fields({}, _settings)),
-    ("POST", "channels/{}/kick", _fields({"userId": _names}, {"reason": texts})),
-    ("DELETE", "connections/{}", st.just("")),
-    ("DELETE", "channels/{}", st.just("")),
-)
-
-
-@lru_cache
-def _calls() -> st.SearchStrategy[tuple[str, str, Json]]:
-    gets = st.tuples(st.just("GET"), st.sampled_from(_GETS), st.just(""))
-    posts = st.sampled_from(_posts).flatmap(
-        lambda call: st.tuples(st.just(call[0]), st.just(call[1]), _mostly(call[2]))
-    )
-    return st.one_of(gets, posts, posts)
-
-
-@st.composite
-def rest_requests(draw: st.DrawFn) -> tuple[str, str, bytes]:
-    """Method, path with query string, and body of a REST request."""
-    method, pattern, body = draw(_calls())
-    path = pattern.format(*(draw(_segments) for _ in range(pattern.count("{}"))))
-    asked = draw(_pages)
-    return method, f"/realtime/{path}{'?' if asked else ''}{asked}", body.encode(errors="surrogatepass")
-
-
-paths: st.SearchStrategy[str] = st.lists(_segments, max_size=3).map(lambda parts: "/" + "/".join(parts))
-"""Any path at all."""
-
 frames: st.SearchStrategy[str | bytes] = st.one_of(
     messages, packed_messages, messages.map(lambda text: text.encode(errors="surrogatepass"))
 )
-"""One frame of a client that mixes text and binary."""
-
-_HEADERS = (
-    "Content-Type", "Content-Encoding", "Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cookie", "Origin",
-    "Referer", "Last-Event-ID", "X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Range", "If-None-Match",
-    "If-Modified-Since", "Sec-Fetch-Site", "Upgrade", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "X",
-)  # fmt: skip
-_HEADER_VALUES = (
-    "", " ", ",", ";", "*/*", "null", "application/json", "application/json; charset=utf-16", "application/json; charset=x",
-    "text/plain", "multipart/form-data", "multipart/form-data; boundary=", "application/msgpack", "gzip", "br, gzip;q=x",
-    "Bearer", "Bearer ", "Bearer \xff", "Basic Og==", "Basic \xe9", "http://", "http://[", "https://example.com:99999",
-    "bytes=0-", "W/", "cross-site", "websocket", "h2c", "0/1/1", "(|;:)", "a=b; a=c", "=", "\xff\xfe", "1" * 5000,
-)  # fmt: skip
-headers: st.SearchStrategy[list[tuple[str, str]]] = st.lists(
-    st.tuples(
-        st.sampled_from(_HEADERS),
-        st.one_of(
-            st.sampled_from(_HEADER_VALUES),
-            st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=12),
-        ),
-    ),
-    max_size=4,
-)
-"""Header lines, as names and values in Latin-1; a name may come twice."""
-
-raw_bodies: st.SearchStrategy[bytes] = st.one_of(
-    st.binary(max_size=30),
-    st.sampled_from(
-        [
-            b"\xef\xbb\xbf{}", b"\xff", b'{"event":"\xff"}', b'{"event":"\xed\xa0\x80"}', b'{"event":"e","event":"f"}',
-            '{"event":"e"}'.encode("utf-16"), '{"event":"e"}'.encode("utf-32-le"), b"event=e&data=1", b"\0" * 20,
-            b'{"event":"e","data":' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"event":"e","data":1e999999999}',
-            b'{"event":"e","data":' + b"9" * 5000 + b"}", b"{" + b'"a":' * 5000, b"\x1f\x8b\x08\0", b" " * 5000,
-        ]
-    ),
-)  # fmt: skip
-"""Bodies that are no JSON, or nearly none."""

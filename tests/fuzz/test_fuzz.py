@@ -20,19 +20,8 @@ from hypothesis import strategies as st
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.fuzz.hostile import (
-    addresses,
-    bodies,
-    frames,
-    headers,
-    last_ids,
-    messages,
-    packed_messages,
-    paths,
-    polls,
-    raw_bodies,
-    rest_requests,
-)
+from tests.fuzz.hostile import frames, messages, packed_messages
+from tests.fuzz.hostile_http import addresses, bodies, headers, last_ids, paths, polls, raw_bodies, rest_requests
 from tests.fuzz.substitution import ADDRESSES, MESSAGES, REST, VALUES_OF_COLUMNS, substituted, texts_of
 from tests.fuzz.world import ITEMS, World
 

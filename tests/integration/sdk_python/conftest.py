@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.support.clients.list_client import TABLE, slot_name
 from tests.support.ports import free_port
-from tests.support.servers.processes import ServerProcess, serving
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
 
 MakeClient = Callable[..., Realtime]
 
@@ -60,3 +61,14 @@ async def client(server: ServerProcess, transport: str) -> AsyncIterator[MakeCli
     yield make
     for realtime in made:
         await realtime.disconnect()
+
+
+@pytest.fixture
+def channel_name(request: pytest.FixtureRequest) -> str:
+    """A channel per test."""
+    return f"chat:{request.node.name}"[:250]
+
+
+async def next_of(queue: asyncio.Queue[Any]) -> Any:
+    """The next item that arrives in ``queue``."""
+    return await asyncio.wait_for(queue.get(), GIVE_UP_AFTER)

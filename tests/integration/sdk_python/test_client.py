@@ -5,25 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from bunbase import Encryption, Message, Realtime, RealtimeError, Snapshot, User
 
-from tests.integration.sdk_python.conftest import MakeClient
+from tests.integration.sdk_python.conftest import MakeClient, next_of
 from tests.support.clients.list_client import read, write
-from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess
-
-
-@pytest.fixture(autouse=True)
-def channel_name(request: pytest.FixtureRequest) -> str:
-    """A channel per test."""
-    return f"chat:{request.node.name}"[:250]
-
-
-async def heard(queue: asyncio.Queue[Any]) -> Any:
-    """What comes next."""
-    return await asyncio.wait_for(queue.get(), GIVE_UP_AFTER)
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 
 async def test_messages_reach_callbacks_coroutines_and_iterators_in_the_order_of_sending(
@@ -105,12 +93,12 @@ async def test_presence_is_delivered_and_kept_and_leaving_is_seen_at_once(
         async with client("bob") as bob:
             theirs = await bob.channel(channel_name, presence=True).subscribe()
             assert {user.id for user in theirs.presence.users} == {"ada", "bob"}
-            assert (await heard(events))[1].id == "bob"
+            assert (await next_of(events))[1].id == "bob"
             await theirs.update_presence({"status": "away"}, name="Bob")
-            kind, user = await heard(events)
+            kind, user = await next_of(events)
             assert (kind, user.name, user.state["status"]) == ("update", "Bob", "away")
             assert (await channel.get_presence()).count == 2
-        kind, user = await heard(events)
+        kind, user = await next_of(events)
         assert (kind, user.id, channel.presence.count) == ("leave", "bob", 1)
 
 
@@ -132,7 +120,7 @@ async def test_what_is_refused_says_why(client: MakeClient, channel_name: str) -
             await ada.channel(channel_name).send("said", object())
         errors: asyncio.Queue[RealtimeError] = asyncio.Queue()
         ada.database().collection("nowhere").on_snapshot(lambda _: None).on("error", errors.put_nowait)
-        assert (await heard(errors)).code in ("RT_004", "RT_007")
+        assert (await next_of(errors)).code in ("RT_004", "RT_007")
         await ada.channel(channel_name).send("said", "and the connection goes on")
 
 
@@ -146,7 +134,7 @@ async def test_a_request_larger_than_the_server_takes_is_refused_and_disturbs_no
         errors: asyncio.Queue[RealtimeError] = asyncio.Queue()
         query = ada.database().collection("messages")
         query.where("body", "in", ["x" * size]).on_snapshot(lambda _: None).on("error", errors.put_nowait)
-        assert (await heard(errors)).code == "RT_005"
+        assert (await next_of(errors)).code == "RT_005"
         async with query.limit(1).snapshots() as snapshots:
             await anext(snapshots)
         assert lost == []
@@ -208,12 +196,12 @@ async def test_callbacks_get_snapshots_until_they_are_unsubscribed(
     seen: asyncio.Queue[Snapshot] = asyncio.Queue()
     async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         live = ada.database().collection("messages").where("room", "==", room).on_snapshot(seen.put_nowait)
-        assert (await heard(seen)).docs == ()
+        assert (await next_of(seen)).docs == ()
         assert live.strategy == "incremental"
         await live.unsubscribe()
         write(table, f"insert into messages (id, room) values ({abs(hash(room)) % 10**9}, '{room}')")
         other = ada.database().collection("messages").where("room", "==", room).on_snapshot(seen.put_nowait)
-        while len((await heard(seen)).docs) != 1:
+        while len((await next_of(seen)).docs) != 1:
             pass  # the shared list may be a moment behind the commit; then the row follows
         assert live.docs == ()
         await other.unsubscribe()
@@ -258,146 +246,11 @@ async def test_encrypted_messages_are_ciphertext_without_the_key(
         await eve.channel(channel_name).send("said", {"e2ee": 1, "kid": "k3", "iv": "AAAAAAAAAAAAAAAA", "ct": "AAAA"})
         await ada.channel(channel_name).send("said", "the last")
         assert [(await anext(messages)).data for _ in range(2)] == [{"text": "secret"}, "the last"]
-        assert [(await heard(errors)).code for _ in range(2)] == ["RT_007", "RT_007"]
+        assert [(await next_of(errors)).code for _ in range(2)] == ["RT_007", "RT_007"]
         envelope = (await anext(wire)).data
         assert (envelope["e2ee"], envelope["kid"]) == (1, "k2")
         stored = read(table, f"select payload::text from realtime.messages where channel = '{channel_name}'")
         assert "secret" not in json.dumps(stored)
-
-
-async def test_a_slow_iterator_ends_with_an_error_or_drops_the_oldest(client: MakeClient, channel_name: str) -> None:
-    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(channel_name) as channel:
-        strict, lossy = channel.messages(buffer=2), channel.messages(buffer=2, overflow="drop-oldest")
-        everything = channel.messages()
-        for n in range(4):
-            await channel.send("said", n)
-        assert [(await anext(everything)).data for _ in range(4)] == [0, 1, 2, 3]
-        assert [(await anext(lossy)).data for _ in range(2)] == [2, 3]
-        assert lossy.dropped == 2
-        assert [(await anext(strict)).data for _ in range(2)] == [0, 1]
-        with pytest.raises(RealtimeError):
-            await anext(strict)
-
-
-async def test_iterators_end_with_their_channel_and_connecting_again_brings_it_back(
-    client: MakeClient, channel_name: str
-) -> None:
-    async with asyncio.timeout(GIVE_UP_AFTER):
-        ada = client("ada")
-        channel = await ada.channel(channel_name).subscribe()
-        messages = channel.messages()
-        states = [ada.state]
-        await ada.disconnect()
-        states.append(ada.state)
-        assert states == ["connected", "closed"]
-        async with client("bob") as bob:
-            await bob.channel(channel_name).send("said", "meanwhile")
-        await ada.connect()
-        assert (await anext(messages)).data == "meanwhile"
-        await channel.unsubscribe()
-        with pytest.raises(StopAsyncIteration):
-            await anext(messages)
-
-
-async def test_a_client_disconnected_by_an_administrator_does_not_reconnect(
-    client: MakeClient, server: ServerProcess, table: str, channel_name: str
-) -> None:
-    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(channel_name):
-        ended: asyncio.Queue[RealtimeError] = asyncio.Queue()
-        ada.on("error", ended.put_nowait)
-        write(table, f"select realtime.disconnect('{ada.connection_id}')")
-        error = await heard(ended)
-        while ada.state == "connected":
-            error = await heard(ended)
-        assert (error.code, ada.state) == ("RT_001", "closed")
-
-
-async def test_a_listener_that_fails_is_reported_and_the_others_still_run(
-    client: MakeClient, channel_name: str
-) -> None:
-    reported: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: reported.put_nowait(context))
-    try:
-        async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(channel_name) as channel:
-            messages = channel.messages()
-
-            @channel.on("said")
-            def _(message: Message) -> None:
-                raise ZeroDivisionError
-
-            await channel.send("said", 1)
-            assert (await anext(messages)).data == 1
-            assert isinstance((await heard(reported))["exception"], ZeroDivisionError)
-    finally:
-        loop.set_exception_handler(None)
-
-
-async def test_a_room_that_is_closed_ends_the_subscription(
-    client: MakeClient, server: ServerProcess, table: str, channel_name: str
-) -> None:
-    write(table, f"select realtime.create_channel('{channel_name}')")
-    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
-        channel = await ada.channel(channel_name).subscribe()
-        messages, events = channel.messages(), asyncio.Queue[Any]()
-        channel.on("room:closed", lambda _: events.put_nowait("closed"))
-        channel.on("error", lambda error: events.put_nowait(error.code))
-        write(table, f"select realtime.close_channel('{channel_name}')")
-        assert [await heard(events), await heard(events)] == ["closed", "RT_004"]
-        assert not channel.is_subscribed
-        with pytest.raises(RealtimeError, match="RT_004"):
-            await anext(messages)
-        with pytest.raises(RealtimeError, match="RT_004"):
-            await channel.subscribe()
-
-
-async def test_a_listener_may_leave_the_channel_it_listens_to(client: MakeClient, channel_name: str) -> None:
-    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, client("bob") as bob:
-        channel, left = await ada.channel(channel_name).subscribe(), asyncio.Event()
-        got: asyncio.Queue[Any] = asyncio.Queue()
-
-        @channel.on("said")
-        async def _(message: Message) -> None:
-            got.put_nowait(message.data)
-            await channel.unsubscribe()
-            left.set()
-
-        await bob.channel(channel_name).send("said", 1)
-        await left.wait()
-        await bob.channel(channel_name).send("said", 2)
-        await channel.subscribe()
-        await bob.channel(channel_name).send("said", 3)
-        assert [await heard(got), await heard(got)] == [1, 3]
-
-
-async def test_two_objects_for_one_channel_are_not_mixed_up(client: MakeClient, channel_name: str) -> None:
-    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
-        one, other = ada.channel(channel_name), ada.channel(channel_name, history=3)
-        assert one is not other
-        await one.subscribe()
-        with pytest.raises(ValueError, match="subscribed to by another object"):
-            await other.subscribe()
-        assert one.is_subscribed
-        await one.unsubscribe()
-        await other.subscribe()
-
-
-async def test_what_begins_while_the_connection_is_being_ended_is_refused_and_connect_begins_anew(
-    client: MakeClient, channel_name: str
-) -> None:
-    async with asyncio.timeout(GIVE_UP_AFTER):
-        ada = client("ada")
-        await ada.channel(f"presence:{channel_name}").subscribe()
-        ending = asyncio.create_task(ada.disconnect())
-        await asyncio.sleep(0)
-        sending = asyncio.create_task(ada.channel(channel_name).send("said", 1))
-        connecting = asyncio.create_task(ada.connect())
-        await ending
-        with pytest.raises(RealtimeError, match="RT_001"):
-            await sending
-        await connecting
-        assert ada.state == "connected"
-        await ada.channel(channel_name).send("said", 2)
 
 
 async def test_keys_do_not_get_into_the_logs(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:

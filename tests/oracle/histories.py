@@ -1,0 +1,302 @@
+"""One random history: statements of concurrent transactions, steps of clients, redefinitions."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from hypothesis import note
+from hypothesis import strategies as st
+from psycopg.pq import TransactionStatus
+
+from tests.oracle.arena import Arena, Client
+from tests.oracle.queries import Query, queries
+from tests.oracle.schemas import Table, tables
+
+numbers = itertools.count()
+WRITERS = 3
+DROP = "drop table if exists one, two;"
+CUT = """select pg_terminate_backend(pid) from pg_stat_activity
+         where backend_type = 'walsender' and datname = current_database()"""
+# Each text is a transaction: a table leaves the publication and comes back, a type changes its attributes or gets a label, a
+# column comes, goes, or is another one of the same name.
+REDEFINITIONS = (
+    "alter publication bunbase_realtime drop table one; alter publication bunbase_realtime add table one",
+    """do $$ begin
+         alter type oracle_pair rename attribute label to title;
+       exception when undefined_column then
+         alter type oracle_pair rename attribute title to label;
+       end $$""",
+    """do $$ begin
+         alter type oracle_pair add attribute more oracle_mood;
+       exception when duplicate_column then
+         alter type oracle_pair drop attribute more;
+       end $$""",
+    """do $$ begin
+         execute format('alter type oracle_mood add value %L before %L', clock_timestamp(), 'ok');
+       end $$""",
+    """do $$ begin
+         alter table one add column more int default 7;
+       exception when duplicate_column then
+         alter table one drop column more;
+       end $$""",
+    "alter table one drop column if exists more; alter table one add column more int default 8",
+    "alter table one drop column if exists more; alter table one add column more oracle_mood default 'ok'",
+)
+# What an earlier story may have left.
+WHOLE = """
+do $$ begin alter type oracle_pair rename attribute title to label; exception when undefined_column then null; end $$;
+alter type oracle_pair drop attribute if exists more;
+"""
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.integers(0, WRITERS - 1), st.integers(0, 2**32)),
+        st.tuples(st.just("write"), st.integers(0, WRITERS - 1), st.integers(0, 2**32)),
+        st.tuples(st.just("write"), st.integers(0, WRITERS - 1), st.integers(0, 2**32)),
+        st.tuples(st.just("commit"), st.integers(0, WRITERS - 1), st.just(0)),
+        st.tuples(st.just("commit"), st.integers(0, WRITERS - 1), st.just(0)),
+        st.tuples(st.just("rollback"), st.integers(0, WRITERS - 1), st.just(0)),
+        st.tuples(st.just("savepoint"), st.integers(0, WRITERS - 1), st.just(0)),
+        st.tuples(st.just("rollback to savepoint"), st.integers(0, WRITERS - 1), st.just(0)),
+        st.tuples(st.just("subscribe"), st.integers(0, 5), st.just(0)),
+        st.tuples(st.just("leave"), st.integers(0, 5), st.just(0)),
+        st.tuples(st.just("pause"), st.integers(0, 5), st.just(0)),
+        st.tuples(st.just("reconnect"), st.integers(0, 5), st.integers(0, 3)),
+        st.tuples(st.just("redefine"), st.integers(0, len(REDEFINITIONS) - 1), st.just(0)),
+        st.tuples(st.just("redefine while paused"), st.integers(0, 5), st.integers(0, len(REDEFINITIONS) - 1)),
+        st.tuples(st.just("unpublish"), st.integers(0, WRITERS - 1), st.integers(0, 2**32)),
+        st.tuples(st.just("cut the stream"), st.just(0), st.just(0)),
+    ),
+    min_size=10,
+    max_size=60,
+)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[Table, Table, list[Query], list[tuple[str, int, int]], int]:
+    """Two tables, some queries over them, and what happens."""
+    one, two = draw(tables("one")), draw(tables("two"))
+    asked = draw(st.lists(queries(one, two), min_size=3, max_size=6))
+    return one, two, asked, draw(steps), draw(st.integers(0, 2**32))
+
+
+class Writer:
+    """A connection with, now and then, a transaction under way. Lock conflicts end in a rollback."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self.connection = connection
+        self.savepoint = False
+
+    async def write(self, statement: str) -> bool:
+        try:
+            await self.connection.execute(statement.encode())
+        except psycopg.Error as error:
+            note(f"  {type(error).__name__}: {error.diag.message_primary}")
+            await self.end("rollback")
+            return False
+        return True
+
+    @property
+    def open(self) -> bool:
+        """Whether a transaction is under way."""
+        return self.connection.info.transaction_status != TransactionStatus.IDLE
+
+    async def end(self, how: str) -> None:
+        self.savepoint = False
+        await self.connection.execute(how.encode())
+
+    async def point(self, how: str) -> None:
+        if how == "savepoint":
+            await self.write("savepoint s")
+            self.savepoint = True
+        elif self.savepoint:
+            await self.write("rollback to savepoint s")
+
+
+def value(chance: random.Random, table: Table, name: str) -> str:
+    column = table.column(name)
+    if name == "ident":
+        return str(chance.randrange(40))
+    if not column.not_null and chance.random() < 0.2:
+        return "null"
+    if name == "grp":
+        return str(chance.randrange(4))
+    return "'" + chance.choice(column.of.pool).replace("'", "''") + "'"
+
+
+def statement(chance: random.Random, one: Table, two: Table) -> str:
+    """A random write."""
+    table = chance.choice([one, one, two])
+    names = [column.name for column in table.columns]
+    keys = ", ".join(table.key)
+    key = f"({keys}) in (select {keys} from {table.name} order by {keys} limit 2 offset {chance.randrange(6)})"
+    if table.identity == "index" or chance.random() < 0.5:
+        key = f"grp = {chance.randrange(4)}"
+    kind = chance.random()
+    if kind < 0.45:
+        rows = ", ".join(
+            f"({', '.join(value(chance, table, name) for name in names)})" for _ in range(chance.choice([1, 1, 4, 12]))
+        )
+        return f"insert into {table.name} ({', '.join(names)}) values {rows} on conflict do nothing"
+    if kind < 0.75:
+        some = chance.sample(names, min(len(names), chance.choice([1, 1, 2])))
+        sets = ", ".join(f"{name} = {value(chance, table, name)}" for name in some if name not in table.key)
+        return f"update {table.name} set {sets or 'grp = grp'} where {key}"
+    if kind < 0.85:
+        name = chance.choice(table.key)
+        one_row = f"ctid = (select ctid from {table.name} limit 1)"
+        if table.partitioned:
+            one_row = f"grp = {chance.randrange(4)}"
+        return f"update {table.name} set {name} = {value(chance, table, name)} where {one_row}"
+    if kind < 0.97:
+        return f"delete from {table.name} where {key}"
+    if table.partitioned and kind < 0.985:
+        return f"truncate {table.name}_p{chance.randrange(2)}"
+    return f"truncate {table.name}"
+
+
+async def play(stage: Arena, story: tuple[Table, Table, list[Query], list[tuple[str, int, int]], int]) -> None:
+    one, two, asked, history, seed = story
+    chance = random.Random(seed)
+    await stage.truth.execute((DROP + WHOLE + one.ddl() + two.ddl()).encode())
+    for table in (one, two):
+        await stage.truth.execute(f"select realtime.expose('{table.name}')".encode())
+        for _ in range(3):
+            with suppress(psycopg.Error):
+                await stage.truth.execute(statement(chance, table, table).encode())
+    writers = [Writer(await psycopg.AsyncConnection.connect(stage.dsn)) for _ in range(WRITERS)]
+    clients: list[Client] = []
+    stage.gap = False
+    try:
+        for writer in writers:
+            await writer.connection.execute("set lock_timeout = '5ms'")
+            await writer.connection.commit()
+        clients.append(await stage.subscribe(asked[0]))
+        for what, who, number in history:
+            await step(stage, clients, writers, asked, (one, two), (what, who, number))
+        for writer in writers:
+            await writer.end("commit")
+            await stage.check(clients)
+    finally:
+        for client in clients:
+            assert client.subscription is not None
+            client.subscription.cancel()
+        for writer in writers:
+            await writer.connection.close()
+        await stage.truth.execute(DROP.encode())
+
+
+async def step(
+    stage: Arena,
+    clients: list[Client],
+    writers: list[Writer],
+    asked: list[Query],
+    pair: tuple[Table, Table],
+    move: tuple[str, int, int],
+) -> None:
+    what, who, number = move
+    if what == "write":
+        await write(stage, clients, writers[who], statement(random.Random(number), *pair), number)
+        return
+    note(f"{who}: {what}")
+    if what in ("leave", "pause", "reconnect"):
+        await step_of_client(stage, clients, writers, move)
+    elif what in ("commit", "rollback"):
+        await writers[who].end(what)
+        await stage.check(clients)
+        stage.gap = stage.gap and any(writer.open for writer in writers)
+    elif what == "subscribe":
+        clients.append(await stage.subscribe(asked[who % len(asked)]))
+        await stage.check(clients)
+    elif what.startswith("redefine"):
+        if what == "redefine":
+            await redefine(stage, REDEFINITIONS[who])
+        else:
+            await redefine_while_paused(stage, clients[who % len(clients)], REDEFINITIONS[number])
+        await stage.check(clients)
+    elif what == "unpublish":
+        text = statement(random.Random(number), *pair)
+        note(f"  {text[:300]}")
+        await unpublish(stage, clients, writers[who], "select" if text.startswith("truncate") else text)
+        stage.gap = stage.gap or any(writer.open for writer in writers)
+        await stage.check(clients)
+    elif what == "cut the stream":
+        await stage.truth.execute(CUT)
+        await stage.check(clients)
+    else:
+        await writers[who].point(what)
+
+
+async def write(stage: Arena, clients: list[Client], writer: Writer, text: str, number: int) -> None:
+    """One statement; what locks out every reader is ended at once."""
+    note(text[:300])
+    if await writer.write(text) and text.startswith("truncate"):
+        await writer.end("rollback" if number % 4 == 0 else "commit")
+        await stage.check(clients)
+
+
+async def step_of_client(
+    stage: Arena, clients: list[Client], writers: list[Writer], move: tuple[str, int, int]
+) -> None:
+    """A client unsubscribes, does not keep up for a while, or comes back."""
+    what, who, number = move
+    client = clients[who % len(clients)]
+    if what == "leave":
+        if len(clients) > 1:
+            clients.remove(client)
+            assert client.subscription is not None
+            client.subscription.cancel()
+    elif what == "pause":
+        await pause(stage, client, writers)
+    else:
+        await stage.reconnect(client, number)
+        await stage.check([client])
+
+
+async def redefine(stage: Arena, text: str) -> None:
+    """A definition changes while transactions are under way; if one of them is in the way, it does not."""
+    try:
+        await stage.truth.execute(f"set lock_timeout = '5ms'; {text}".encode())
+    except psycopg.errors.LockNotAvailable:
+        return
+    finally:
+        await stage.truth.execute("reset lock_timeout")
+
+
+async def redefine_while_paused(stage: Arena, client: Client, text: str) -> None:
+    """A client that does not keep up misses a change of definition, and catches up."""
+    assert client.subscription is not None
+    client.subscription.pause()
+    await redefine(stage, text)
+    await stage.caught_up()
+    client.subscription.resume()
+
+
+async def unpublish(stage: Arena, clients: list[Client], writer: Writer, text: str) -> None:
+    """The table ``one`` leaves the publication, is written to, and comes back; whose query it ended subscribes again."""
+    await stage.truth.execute("alter publication bunbase_realtime drop table one")
+    await stage.caught_up()
+    await writer.write(text)
+    await stage.truth.execute("alter publication bunbase_realtime add table one")
+    await stage.caught_up()
+    for number, client in enumerate(clients):
+        if client.error is not None:
+            assert "public.one is not in the publication" in str(client.error)
+            clients[number] = await stage.subscribe(client.query)
+
+
+async def pause(stage: Arena, client: Client, writers: list[Writer]) -> None:
+    """A client that does not keep up misses a commit, and catches up with one event."""
+    assert client.subscription is not None
+    client.subscription.pause()
+    events = client.events
+    await writers[0].end("commit")
+    await stage.caught_up()
+    assert client.events == events, "nothing is delivered while paused"
+    client.subscription.resume()
+    await stage.check([client])
