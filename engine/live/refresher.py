@@ -21,7 +21,6 @@ lane cuts off, a lost privilege, a database that is unreachable for ``READ_TIMEO
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Iterator
 
@@ -35,21 +34,20 @@ from engine.errors import (
     QueryRejectedError,
     SubscriptionFailedError,
 )
-from engine.live.catch_up import catch_up
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.document_changes import list_changes
 from engine.live.core.result_set import ResultSet
 from engine.live.core.shared_query import LiveQuery
+from engine.live.failed_reads import ATTEMPTS, FailedReads
 from engine.live.plan_cache import Plan, Planner
 from engine.live.planning_budget import PLANNING
 from engine.live.read_state import READ_TIMEOUT, ReadState, Wait
 from engine.live.reads import UNTRANSLATABLE, TooSlowError, documents, fits, read_plan, rejection_of
 from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
-from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statements
+from engine.postgres.errors import UNREADABLE
 from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLargeError
 from engine.query.compile.plan import IncrementalPlan
-from engine.query.lost_privileges import grants_lacking
 from engine.query.planner import reread_instead
 from engine.stream.driver import StreamDriver
 from engine.values.labels import UnknownLabelError
@@ -59,7 +57,6 @@ __all__ = ["Refresher"]
 log = structlog.get_logger(__name__)
 
 _REPORTED_AFTER = 1.0  # seconds after which an unreachable database is reported as a problem
-_ATTEMPTS = 3  # times a query that Postgres rejects is planned again, in case its tables have just changed
 
 
 class Refresher:
@@ -89,6 +86,7 @@ class Refresher:
         self._catalog = catalog
         self._stream = stream
         self._background = background
+        self._failed = FailedReads(settings, router, reader, catalog, stream)
         self._states: dict[LiveQuery, ReadState] = {}
         self.reads = 0
 
@@ -178,58 +176,14 @@ class Refresher:
             elif not state.ready.done():
                 raise error.reason from None  # a new query that is too slow is rejected; an accepted one is retried
             else:
-                await self._rest(query, state)
+                await self._failed.rest(query, state)
         except PrivilegeLostError as error:
-            self._go_without(query, state, error)
+            self._failed.go_without(query, state, error)
         except UNREADABLE as error:
-            self._cannot_reach(query, state, error, rounds)
+            self._failed.cannot_reach(query, state, error, rounds)
         except (psycopg.ProgrammingError, psycopg.InternalError) as error:
-            await self._look_again(query, state, error)
+            await self._failed.look_again(query, state, error)
         return False
-
-    def _cannot_reach(self, query: LiveQuery, state: ReadState, error: Exception, rounds: int) -> None:
-        if is_statements(error):
-            raise error
-        since = state.failing[0] if state.failing else time.monotonic()
-        state.failing = since, in_words(error)
-        if not state.ready.done() and time.monotonic() > state.deadline:
-            raise error
-        level = log.warning if rounds == 0 else log.debug
-        level("query_unreadable", key=query.key, error=str(error))
-
-    async def _look_again(self, query: LiveQuery, state: ReadState, error: psycopg.Error) -> None:
-        """Handle an error that a change of the table ahead of the stream, or a lost privilege, may explain. Raises ``error``
-        when it has come too often in a row.
-
-        The planner decides by the catalog whether a table is missing.
-        """
-        last = state.refusals >= _ATTEMPTS
-        if isinstance(error, psycopg.errors.InsufficientPrivilege) and not is_raised(error):
-            async with self._reader.connection() as connection:
-                grants = await grants_lacking(connection, query.tables)
-            if grants or (last and "sql" not in query.spec):  # a builder query reads only exposed columns
-                self._go_without(query, state, PrivilegeLostError(grants))
-                return
-        missing = isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
-        if last and not (missing and state.ready.done()):
-            raise error
-        log.info("query_replanned", key=query.key, error=str(error))
-        self._catalog.invalidate()
-        state.replan = True
-        state.refusals += 1
-
-    def _go_without(self, query: LiveQuery, state: ReadState, lost: PrivilegeLostError) -> None:
-        """Keep the subscribers' list until the privilege is restored, which each retry checks."""
-        if not state.ready.done():
-            raise lost
-        words = " ".join(("a privilege was lost:", *lost.grants))
-        if state.failing is None or state.failing[1] != words:
-            log.warning("query_privilege_lost", key=query.key, grants=lost.grants)
-            state.failing = time.monotonic(), words
-        if lost.outdated:
-            self._catalog.invalidate()
-        state.replan = True
-        state.refusals = 0  # the next one may be from just before the privilege was restored
 
     async def _refresh_once(self, query: LiveQuery, state: ReadState) -> bool:
         """One read and its hand-over; False if it has to be repeated."""
@@ -240,7 +194,7 @@ class Refresher:
             try:
                 query.plan = await self._planner.plan(query.visibility, query.collection, query.spec)
             except QueryRejectedError:
-                if not await self._outdated(version):
+                if not await self._failed.outdated(version):
                     raise
                 state.replan = True
                 return False
@@ -269,17 +223,6 @@ class Refresher:
         finally:
             self._stream.tail.end_read(ticket, read.snapshot if read else None)
 
-    async def _outdated(self, version: int) -> bool:
-        """Whether the catalog of ``version``, under which a query was rejected, is out of date: the stream or, for a change
-        that was not announced, the marks show a newer definition.
-        """
-        await catch_up(self._reader, self._stream)
-        if version == self._catalog.version and self._catalog.is_current:
-            known = self._router.catalog.marks
-            if known is not None and (await self._catalog.marks()).changed(known) != set():
-                self._catalog.invalidate()
-        return version != self._catalog.version
-
     async def _read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
         """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""
         async with self._reader.turn(query.tables, slow=state.slow):
@@ -288,13 +231,6 @@ class Refresher:
         state.timeouts, state.refusals, state.failing = 0, 0, None
         state.slow = state.slow and time.monotonic() - began > self._settings.quick_timeout_ms / 2000
         return read
-
-    async def _rest(self, query: LiveQuery, state: ReadState) -> None:
-        """Pause an accepted query that keeps timing out, longer with each timeout; its subscribers keep their list."""
-        state.timeouts += 1
-        pause = min(0.5 * 2**state.timeouts, self._settings.slow_pause) * random.uniform(0.75, 1.25)
-        log.warning("query_times_out", key=query.key, attempts=state.timeouts, next_attempt_in=round(pause, 1))
-        await asyncio.sleep(pause)
 
     def _hand_over(self, query: LiveQuery, state: ReadState, plan: Plan, read: ReadResult) -> bool:
         """Join ``read`` to the stream and deliver what it changes; False if it has to be repeated.
@@ -340,7 +276,7 @@ class Refresher:
             self._router.forget(query)
             query.window, query.rows = None, before
             state.unlike += 1
-            if state.unlike >= _ATTEMPTS:
+            if state.unlike >= ATTEMPTS:
                 state.instead = "a row is not as the catalog describes the table"
             state.replan = True
             self._catalog.invalidate()

@@ -135,6 +135,6 @@ async def test_a_privilege_that_is_back_right_after_a_refused_read_does_not_end_
                 run(database, "grant usage on schema shop to realtime_reader")
             return await grants_lacking(*given)
 
-        monkeypatch.setattr("engine.live.refresher.grants_lacking", late)
+        monkeypatch.setattr("engine.live.failed_reads.grants_lacking", late)
         await until(restored.is_set)
         await play.check(follower)

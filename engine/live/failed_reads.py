@@ -1,0 +1,110 @@
+"""What follows a failed read of a live query: another attempt, a pause or a new plan; or its error ends the query."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import psycopg
+import structlog
+
+from engine.catalog.watcher import CatalogWatcher
+from engine.errors import PrivilegeLostError
+from engine.live.catch_up import catch_up
+from engine.live.core.dispatcher import Dispatcher
+from engine.live.core.shared_query import LiveQuery
+from engine.live.read_state import ReadState
+from engine.live.settings import LiveSettings
+from engine.postgres.errors import in_words, is_raised, is_statements
+from engine.postgres.snapshot_reader import Reader
+from engine.query.lost_privileges import grants_lacking
+from engine.stream.driver import StreamDriver
+
+__all__ = ["ATTEMPTS", "FailedReads"]
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS = 3
+"""Times that a query that Postgres rejects is planned again, in case its tables have just changed."""
+
+
+class FailedReads:
+    """See the module. Arguments as of :class:`engine.live.refresher.Refresher`."""
+
+    def __init__(
+        self,
+        settings: LiveSettings,
+        router: Dispatcher,
+        reader: Reader,
+        catalog: CatalogWatcher,
+        stream: StreamDriver,
+    ) -> None:
+        self._settings = settings
+        self._router = router
+        self._reader = reader
+        self._catalog = catalog
+        self._stream = stream
+
+    def cannot_reach(self, query: LiveQuery, state: ReadState, error: Exception, rounds: int) -> None:
+        """Handle an error that may pass; ``rounds`` attempts have failed before. Raises ``error`` if the time is up."""
+        if is_statements(error):
+            raise error
+        since = state.failing[0] if state.failing else time.monotonic()
+        state.failing = since, in_words(error)
+        if not state.ready.done() and time.monotonic() > state.deadline:
+            raise error
+        level = log.warning if rounds == 0 else log.debug
+        level("query_unreadable", key=query.key, error=str(error))
+
+    async def look_again(self, query: LiveQuery, state: ReadState, error: psycopg.Error) -> None:
+        """Handle an error that a change of the table ahead of the stream, or a lost privilege, may explain. Raises ``error``
+        when it has come too often in a row.
+
+        The planner decides by the catalog whether a table is missing.
+        """
+        last = state.refusals >= ATTEMPTS
+        if isinstance(error, psycopg.errors.InsufficientPrivilege) and not is_raised(error):
+            async with self._reader.connection() as connection:
+                grants = await grants_lacking(connection, query.tables)
+            if grants or (last and "sql" not in query.spec):  # a builder query reads only exposed columns
+                self.go_without(query, state, PrivilegeLostError(grants))
+                return
+        missing = isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
+        if last and not (missing and state.ready.done()):
+            raise error
+        log.info("query_replanned", key=query.key, error=str(error))
+        self._catalog.invalidate()
+        state.replan = True
+        state.refusals += 1
+
+    def go_without(self, query: LiveQuery, state: ReadState, lost: PrivilegeLostError) -> None:
+        """Keep the subscribers' list until the privilege is restored, which each retry checks."""
+        if not state.ready.done():
+            raise lost
+        words = " ".join(("a privilege was lost:", *lost.grants))
+        if state.failing is None or state.failing[1] != words:
+            log.warning("query_privilege_lost", key=query.key, grants=lost.grants)
+            state.failing = time.monotonic(), words
+        if lost.outdated:
+            self._catalog.invalidate()
+        state.replan = True
+        state.refusals = 0  # the next one may be from just before the privilege was restored
+
+    async def rest(self, query: LiveQuery, state: ReadState) -> None:
+        """Pause an accepted query that keeps timing out, longer with each timeout; its subscribers keep their list."""
+        state.timeouts += 1
+        pause = min(0.5 * 2**state.timeouts, self._settings.slow_pause) * random.uniform(0.75, 1.25)
+        log.warning("query_times_out", key=query.key, attempts=state.timeouts, next_attempt_in=round(pause, 1))
+        await asyncio.sleep(pause)
+
+    async def outdated(self, version: int) -> bool:
+        """Whether the catalog of ``version``, under which a query was rejected, is out of date: the stream or, for a change
+        that was not announced, the marks show a newer definition.
+        """
+        await catch_up(self._reader, self._stream)
+        if version == self._catalog.version and self._catalog.is_current:
+            known = self._router.catalog.marks
+            if known is not None and (await self._catalog.marks()).changed(known) != set():
+                self._catalog.invalidate()
+        return version != self._catalog.version
