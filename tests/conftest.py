@@ -28,7 +28,7 @@ import pytest
 from psycopg import sql
 
 from server.cli.local_postgres import DEFAULTS, LocalPostgres
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 from tests.support.ordering import dealt
 from tests.support.ports import free_port
 

@@ -17,7 +17,7 @@ from server.app.listening import listen, listen_near
 from server.app.server import serve
 from server.app.settings import Settings
 from server.cli.local_postgres import LocalPostgres
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 
 __all__ = ["run_dev"]
 

@@ -9,11 +9,11 @@ import typer
 
 from engine.postgres.connections.opening import connect_now
 from engine.postgres.statements.named_queries import query
-from server.cli import options
 from server.cli.locks.lock_waits import LOCK_TIMEOUT, Connection, refuse_standby, retry_on_locks
-from server.cli.migrate import MigrationError
-from server.cli.names import find_collection, find_columns, find_role, find_table
+from server.cli.migration.migrate import MigrationError
 from server.cli.prelude import database_error, migrated_dsn, report
+from server.cli.terminal import options
+from server.cli.terminal.names import find_collection, find_columns, find_role, find_table
 
 __all__ = ["expose", "grant", "unexpose"]
 

@@ -16,13 +16,13 @@ import typer
 from engine.errors import RealtimeError
 from server.app.settings import SettingsError
 from server.app.version import package_version
-from server.cli import options
 from server.cli.doctor.diagnose import diagnose
 from server.cli.exposing import expose, grant, unexpose
 from server.cli.locks.lock_waits import LOCK_TIMEOUT
-from server.cli.migrate import MigrationError, check_served, migrate
+from server.cli.migration.migrate import MigrationError, check_served, migrate
 from server.cli.prelude import database_error, dsn_of, read_settings, report
 from server.cli.slots import slots_app
+from server.cli.terminal import options
 
 __all__ = ["main"]
 

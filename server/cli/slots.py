@@ -17,9 +17,9 @@ from engine.errors import FeedError, RealtimeError
 from engine.feed.slots import SlotInfo, drop_slot, list_slots
 from engine.postgres.connections.conninfo import answer_timeout
 from engine.postgres.connections.opening import connect
-from server.cli import options
-from server.cli.output import print_table, size_in_words
 from server.cli.prelude import dsn_of, read_settings
+from server.cli.terminal import options
+from server.cli.terminal.output import print_table, size_in_words
 
 __all__ = ["ForeignSlotError", "drop", "print_slots", "slots_app"]
 

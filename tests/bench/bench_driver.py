@@ -22,7 +22,7 @@ import psycopg
 
 from engine.postgres.statements.arrays import plain_array, text_array
 from engine.postgres.statements.named_queries import query
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 

@@ -94,7 +94,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # The former name of a setting, which is still read.
     "docs/getting-started.md": (r"`throw_away` \| \| the former name of `ephemeral`",),
     "server/app/settings.py": (r"throw_away: bool \| None", r'given\.get\("throw_away"\)'),
-    "server/cli/options.py": (r'"--throw-away"\)\]$',),
+    "server/cli/terminal/options.py": (r'"--throw-away"\)\]$',),
     # What people write on the demo's message board.
     "server/demo/conversation.sql": (r"^ +\('\w+', \d+, '", r"^ +'"),
     # Of people.

@@ -23,7 +23,7 @@ from server.app.settings import Settings
 from server.cli.doctor.connection_checks import connection_findings
 from server.cli.doctor.finding import Finding, grouped
 from server.cli.doctor.schema_checks import own_slots, schema_findings
-from server.cli.output import size_in_words
+from server.cli.terminal.output import size_in_words
 
 __all__ = ["OLDEST_VERSION", "Finding", "diagnose"]
 

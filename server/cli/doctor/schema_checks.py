@@ -15,8 +15,8 @@ from engine.postgres.missing_tables import REMEDY, tables_in_words
 from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.schema_objects import lost_trigger
 from server.cli.doctor.finding import Finding
-from server.cli.migrate import wide_publications
-from server.cli.migration_state import DatabaseState, not_at_this_version, read_state
+from server.cli.migration.migrate import wide_publications
+from server.cli.migration.migration_state import DatabaseState, not_at_this_version, read_state
 
 __all__ = ["own_slots", "schema_findings"]
 

@@ -12,7 +12,7 @@ import pytest
 from engine.errors import PrivilegeLostError, QueryRejectedError
 from engine.feed.settings import DecoderName
 from server.cli.local_postgres import LocalPostgres
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 from tests.conftest import database_on
 from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, Follower, connect, json_rows, live_node, run, until

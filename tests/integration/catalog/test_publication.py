@@ -12,7 +12,7 @@ import pytest
 from engine.catalog.load import Catalog, load_catalog
 from engine.errors import QueryRejectedError
 from engine.live.definitions import Definitions
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 from tests.oracle.queries import Query
 from tests.support.clients.users import running_server
 from tests.support.nodes.live_node import (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from server.cli.names import NameRefusedError, Table, find_collection, find_columns, find_role, find_table
+from server.cli.terminal.names import NameRefusedError, Table, find_collection, find_columns, find_role, find_table
 from tests.integration.cli.test_cli import realtime, run_sql
 
 TABLES = """

@@ -14,7 +14,7 @@ from engine.postgres.statements.named_queries import query
 from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.doctor.finding import Finding
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 from tests.integration.cli.test_cli import empty_database, realtime, run_sql
 
 __all__ = ["empty_database"]

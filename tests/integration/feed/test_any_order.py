@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from server.cli.local_postgres import LocalPostgres
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 from tests.conftest import postgres_15, postgres_18, started
 from tests.integration.feed.test_obstacle import LATER, encoded_database
 from tests.oracle.queries import Query

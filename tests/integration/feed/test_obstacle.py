@@ -24,7 +24,7 @@ from engine.postgres.reconnecting import Database
 from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 from tests.conftest import drop_database
 from tests.integration.feed.conftest import Reader, reading
 from tests.oracle.queries import Query

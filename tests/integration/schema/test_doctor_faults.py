@@ -14,7 +14,7 @@ from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.doctor.finding import Finding
 from server.cli.local_postgres import LocalPostgres
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 from tests.conftest import postgres_18, started
 from tests.integration.cli.test_cli import realtime, run_sql
 

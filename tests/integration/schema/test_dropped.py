@@ -11,7 +11,7 @@ from engine.postgres.missing_tables import REMEDY
 from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
-from server.cli.migrate import MigrationError, check_served, migrate
+from server.cli.migration.migrate import MigrationError, check_served, migrate
 from tests.conftest import database_on
 from tests.integration.cli.test_cli import realtime, run_sql
 

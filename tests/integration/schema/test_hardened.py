@@ -12,7 +12,7 @@ import pytest
 from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 from tests.conftest import database_on
 from tests.integration.cli.test_cli import realtime, run_sql
 from tests.support.clients.users import two_users

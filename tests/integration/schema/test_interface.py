@@ -16,7 +16,7 @@ from engine.postgres.statements.sql_interface import (
     schema_version,
     served_versions,
 )
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 
 MESSAGES_OF_BEFORE = "realtime.history(channel text, before text default, limit integer default)"
 DROP_SEND = "drop function realtime.send(text, text, jsonb, text, text, jsonb, integer, text, text, text);"

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from server.cli.local_postgres import LocalPostgres
-from server.cli.migrate import MigrationError, migrate
+from server.cli.migration.migrate import MigrationError, migrate
 from tests.conftest import database_on
 
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from server.cli.local_postgres import LocalPostgres
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 from tests.conftest import database_on
 from tests.integration.schema.conftest import REFUSED, Roles
 

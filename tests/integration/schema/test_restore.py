@@ -11,7 +11,7 @@ import pytest
 from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres, embedded_bin_dir
-from server.cli.migrate import MigrationError, check_served, migrate
+from server.cli.migration.migrate import MigrationError, check_served, migrate
 from tests.conftest import database_on, postgres_18, started
 
 SOURCE = (

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from server.cli.migrate import MigrationError, check_served, migrate
+from server.cli.migration.migrate import MigrationError, check_served, migrate
 from tests.support.clients.list_client import TABLE, list_client, read, write
 from tests.support.clients.users import rest_client, running_server, user_client
 from tests.support.servers.processes import GIVE_UP_AFTER

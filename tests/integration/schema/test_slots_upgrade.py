@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 
 BEFORE = """
 drop table realtime.slots;

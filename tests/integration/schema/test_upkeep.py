@@ -15,7 +15,7 @@ from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from server.cli.locks.lock_waits import LockTimeoutError, retry_on_locks
-from server.cli.migrate import MigrationError, check_migrated, check_served, migrate
+from server.cli.migration.migrate import MigrationError, check_migrated, check_served, migrate
 from tests.conftest import database_on
 from tests.support.servers.processes import ROOT
 

@@ -12,9 +12,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from engine.postgres.statements.named_queries import query
-from server.cli import migrate as migrating
 from server.cli.locks.lock_waits import LockTimeoutError, retry_on_locks
-from server.cli.migrate import migrate
+from server.cli.migration import migrate as migrating
+from server.cli.migration.migrate import migrate
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.cli.test_cli import run_sql
 from tests.support.servers.processes import GIVE_UP_AFTER, ROOT

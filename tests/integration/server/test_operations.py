@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from websockets.asyncio.client import connect
 
-from server.cli.migrate import MigrationError, check_served, migrate
+from server.cli.migration.migrate import MigrationError, check_served, migrate
 from tests.integration.channels.faults.test_blocked import holding, set_read_only
 from tests.support.clients.list_client import list_client, slot_name
 from tests.support.nodes.live_node import read, run, until

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from engine.postgres.statements.named_queries import query
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 from tests.integration.sql.conftest import Connection, named, run, value
 
 CALLS = [

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).parents[3]
-LOADED = ("server.cli.main", "server.app.server", "server.cli.migrate", "server.demo")
+LOADED = ("server.cli.main", "server.app.server", "server.cli.migration.migrate", "server.demo")
 """What is loaded before there is anything to do, with all that these import."""
 
 _LENGTH = struct.Struct("!I")

@@ -14,7 +14,7 @@ from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from engine.live.core.shared_query import Subscription
 from server.cli.local_postgres import LocalPostgres
-from server.cli.migrate import migrate
+from server.cli.migration.migrate import migrate
 from tests.conftest import drop_database
 from tests.support.nodes.channel_node import channel_node, run, until
 

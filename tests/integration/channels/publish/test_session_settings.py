@@ -14,7 +14,7 @@ from engine.channels.core.messages.model import Member
 from engine.identity.principal import Principal
 from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import Subscription
-from server.cli.migrate import migrate, migrated_state
+from server.cli.migration.migrate import migrate, migrated_state
 from tests.support.nodes.channel_node import GIVE_UP_AFTER, channel_node, connect, read, run, until
 
 HOSTILE = {

@@ -25,7 +25,7 @@ from engine.postgres.statements.named_queries import folder, query
 from engine.postgres.statements.schema_objects import SCHEMA, schema_checksum, schema_files
 from engine.postgres.statements.sql_interface import oldest_served, schema_version
 from server.cli.locks.lock_waits import LOCK_TIMEOUT, LockTimeoutError, retry_on_locks
-from server.cli.migration_state import (
+from server.cli.migration.migration_state import (
     DatabaseState,
     MigrationError,
     migration_checksums,

@@ -1,0 +1,1 @@
+"""``realtime migrate``, and the migration state of a database."""
