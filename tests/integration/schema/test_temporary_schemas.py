@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import psycopg
 from psycopg import sql
-from server.cli.migrate import migrate
 
 from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
+from server.cli.migration.migrate import migrate
 from tests.integration.cli.test_cli import realtime
 from tests.integration.schema.conftest import Roles
 
