@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 
 import psycopg
@@ -17,6 +16,7 @@ from engine.live.core.shared_query import LiveQuery
 from engine.live.read_state import ReadState
 from engine.live.settings import LiveSettings
 from engine.postgres.errors import in_words, is_raised, is_statements
+from engine.postgres.retry import growing_pause
 from engine.postgres.snapshot_reader import Reader
 from engine.query.lost_privileges import grants_lacking
 from engine.stream.driver import StreamDriver
@@ -94,7 +94,7 @@ class FailedReads:
     async def rest(self, query: LiveQuery, state: ReadState) -> None:
         """Pause an accepted query that keeps timing out, longer with each timeout; its subscribers keep their list."""
         state.timeouts += 1
-        pause = min(0.5 * 2**state.timeouts, self._settings.slow_pause) * random.uniform(0.75, 1.25)
+        pause = growing_pause(state.timeouts, 0.5, self._settings.slow_pause)
         log.warning("query_times_out", key=query.key, attempts=state.timeouts, next_attempt_in=round(pause, 1))
         await asyncio.sleep(pause)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+from engine.postgres.retry import growing_pause
+
 __all__ = ["READ_TIMEOUT", "ReadState", "Wait"]
 
 READ_TIMEOUT = 10.0
@@ -51,6 +53,6 @@ class Wait:
         self.rounds = 0
 
     async def longer(self) -> None:
-        """Wait, twice as long as the time before, up to a second."""
-        await asyncio.sleep(min(0.01 * 2**self.rounds, 1.0))
+        """Wait, about twice as long as the time before, up to a second."""
+        await asyncio.sleep(growing_pause(self.rounds, 0.01, 1.0))
         self.rounds += 1

@@ -6,14 +6,17 @@ Jitter": full jitter).
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
-__all__ = ["SOON", "Pause", "error_of", "until_done"]
+__all__ = ["SOON", "Pause", "error_of", "growing_pause", "until_done"]
 
 T = TypeVar("T")
+
+_MAX_DOUBLINGS: Final = 62  # more are beyond every bound, and beyond the range of a float in the end
 
 Pause = Callable[[RetryCallState], float]
 """Seconds until the next attempt. tenacity's wait strategies are such functions."""
@@ -39,6 +42,14 @@ async def until_done(
 
     retrying = AsyncRetrying(retry=retry_if_exception(passes), wait=pause, before_sleep=failed)
     return await retrying(work)
+
+
+def growing_pause(failures: int, first: float, most: float) -> float:
+    """Seconds until the next attempt, for work that no loop of its own repeats: twice as many after each of ``failures``,
+    beginning with ``first``, at most ``most``; at random between half of that and the whole.
+    """
+    longest = min(first * 2.0 ** min(failures, _MAX_DOUBLINGS), most)
+    return random.uniform(longest / 2, longest)
 
 
 def error_of(attempt: RetryCallState) -> BaseException | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Iterable
 from typing import Final
 
 from engine.channels.core.messages.model import DisconnectedError, UnavailableError
+from engine.postgres.retry import growing_pause
 from server.client.answers import Answers
 from server.client.shared import SharedServices
 from server.client.transport import Transport
@@ -62,7 +62,7 @@ class Registration:
         """A row that could not be written, because the database was away or read-only, is written later."""
         if attempt.cancelled() or not isinstance(attempt.exception(), UnavailableError) or self._closed:
             return
-        delay = random.uniform(0.5, 1.0) * min(_RETRY_DELAY * 2**self._failures, _MAX_RETRY_DELAY)
+        delay = growing_pause(self._failures, _RETRY_DELAY, _MAX_RETRY_DELAY)
         self._failures += 1
         asyncio.get_running_loop().call_later(delay, self._retry, attempt)
 

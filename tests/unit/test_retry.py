@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tenacity import RetryCallState
 
-from engine.postgres.retry import SOON, error_of, until_done
+from engine.live.read_state import Wait
+from engine.postgres.retry import SOON, error_of, growing_pause, until_done
 
 
 class Work:
@@ -50,3 +53,25 @@ def test_pauses_are_random_and_never_longer_than_two_seconds() -> None:
     pauses = {SOON(attempt) for _ in range(50)}
     assert len(pauses) > 40
     assert all(0 <= pause <= 2 for pause in pauses)
+
+
+@pytest.mark.parametrize("failures", [0, 1, 3, 5_000])
+def test_growing_pauses_are_random_and_bounded_however_long_an_outage_lasts(failures: int) -> None:
+    pauses = [growing_pause(failures, 0.5, 10.0) for _ in range(50)]
+    longest = min(0.5 * 2.0 ** min(failures, 10), 10.0)
+    assert len(set(pauses)) > 1
+    assert all(longest / 2 <= pause <= longest for pause in pauses)
+
+
+async def test_a_query_is_still_tried_again_after_thousands_of_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    wait = Wait()
+    for _ in range(5_000):
+        await wait.longer()
+    assert pauses[0] <= 0.01
+    assert all(0.5 <= pause <= 1.0 for pause in pauses[10:])
