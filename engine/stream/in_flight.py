@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 async def ends_of(reader: Reader, running: Set[int]) -> AsyncIterator[None]:
     """Yield when some of the transactions ``running`` (64-bit ids of a snapshot) have ended, until all have."""
-    delay = 0.05
+    delay = 0.05  # grows as a transaction that has run for long may go on; this waits for an end, and repeats no failed work
     while running:
         await asyncio.sleep(delay)
         delay = min(delay * 2, 1.0)
