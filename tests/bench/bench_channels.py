@@ -168,7 +168,7 @@ async def measure(postgres: LocalPostgres, dsn: str, rate: int, seconds: float) 
         await channels.stop()
         await following.stop()
     tps = await asyncio.to_thread(pgbench, postgres, dsn, seconds)
-    lines.append(line(f"{WRITERS} SQL writers, nobody follows (pgbench)", tps, [], 0, 0))
+    lines.append(line(f"{WRITERS} SQL writers, no reader (pgbench)", tps, [], 0, 0))
     return lines
 
 

@@ -169,7 +169,7 @@ def main() -> None:
         costs.append(float(str(lines[-1]["us a change"])))
         if queries == most:
             lines.append(measure("match, 100 a transaction", bench, queries, count, 100, spread, count))
-            lines.append(measure("ignore", bench, queries, count, 1, lambda _: "a room nobody is in", 0))
+            lines.append(measure("ignore", bench, queries, count, 1, lambda _: "an empty room", 0))
         del bench
         gc.unfreeze()
     print(f"\ncost a change at {most:,} queries / at {fewest:,}: {costs[-1] / costs[0]:.2f}")

@@ -28,7 +28,7 @@ SAMPLE = 0.1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 CASES = (
     ("WebSocket, default waits", "websocket", 1.0, 30.0),
-    ("WebSocket, nobody waits", "websocket", 0.02, 0.02),
+    ("WebSocket, no wait", "websocket", 0.02, 0.02),
     ("SSE, default waits", "sse", 1.0, 30.0),
 )
 

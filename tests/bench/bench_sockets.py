@@ -124,7 +124,7 @@ class Bench:
                 self._add(f"  at half that rate: {name}", await self._follow(server, script, full["rate"] / 2))
         for name, script in (("realtime.broadcast()", BROADCAST), ("plain insert", INSERT)):
             tps, _ = await self._pgbench(script)
-            self._add_rate(f"  pgbench, nobody follows: {name}", tps)
+            self._add_rate(f"  pgbench, no reader: {name}", tps)
 
     async def _follow(self, server: ServerProcess, script: str, rate: float | None) -> dict[str, Any]:
         load = await Child.start(

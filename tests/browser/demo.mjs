@@ -1,5 +1,5 @@
 // The demo page as visitors use it, in a real browser: node demo.mjs URL FOLDER
-// Screenshots go to FOLDER. The line "KILL SERVER" asks whoever started this to kill the server, write to the database,
+// Screenshots go to FOLDER. The line "KILL SERVER" asks the parent process to kill the server, write to the database,
 // and start the server again; the answer is one line on standard input.
 
 import assert from "node:assert/strict";

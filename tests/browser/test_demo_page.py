@@ -120,7 +120,7 @@ def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path, brow
 
 
 def write_meanwhile(dsn: str) -> None:
-    """Changes that nobody is there to stream."""
+    """Changes that no server is there to stream."""
     with psycopg.connect(dsn) as connection:
         connection.execute(
             "insert into messages (room_id, author, body) values ('general', 'psql', 'Written while the server was dead')"

@@ -38,7 +38,7 @@ WAITING = 900
 """Messages without an answer after which an actor waits: the SDKs keep 1,000 while there is no connection."""
 
 
-class Stage:
+class FaultRun:
     """Server, database and actors, each actor behind a proxy of its own."""
 
     def __init__(self, dsn: str, server: ServerProcess, actors: list[Actor], proxies: list[FaultProxy]) -> None:
@@ -203,7 +203,7 @@ async def test_what_is_acknowledged_arrives_once_in_order_and_lists_and_presence
 ) -> None:
     seed = random.randrange(10**6) if fault_seed is None else fault_seed
     print(json.dumps({"seed": seed}))
-    # Those who leave for good are gone after this time; whoever is only cut off comes back sooner.
+    # Those who leave for good are gone after this time; a client that is only cut off comes back sooner.
     channel = f"select realtime.create_channel('{CHANNEL}', presence_timeout => '5 s')"
     async with AsyncExitStack() as stack:
         dsn = stack.enter_context(database_on(pg18, TABLE, channel))
@@ -222,14 +222,14 @@ async def test_what_is_acknowledged_arrives_once_in_order_and_lists_and_presence
             async with asyncio.timeout(GIVE_UP_AFTER):
                 await actor.start()
             stack.push_async_callback(actor.stop)
-        stage = Stage(dsn, server, actors, proxies)
+        run = FaultRun(dsn, server, actors, proxies)
         began = time.monotonic()
-        await stage.perform(seed, fault_minutes * 60 or 9)
-        await stage.check()
+        await run.perform(seed, fault_minutes * 60 or 9)
+        await run.check()
         report = {
             "seconds": round(time.monotonic() - began, 1),
-            "messages": sum(stage.sent.values()),
-            "faults": dict(stage.faults),
+            "messages": sum(run.sent.values()),
+            "faults": dict(run.faults),
             "connections": {actor.name: actor.connections for actor in actors},
         }
         print(json.dumps(report))

@@ -19,7 +19,7 @@ from tests.support.servers.rest_api import KEY, started_api
 
 SETTINGS = {
     "max_prepared_transactions": "20",
-    # Nobody waits for the standby that is not there but a session that sets synchronous_commit to on.
+    # No session waits for the standby that is not there but one that sets synchronous_commit to on.
     "synchronous_standby_names": "nobody",
     "synchronous_commit": "local",
     "min_wal_size": "32MB",

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.model.nodes import ModelNode
-from tests.model.stay import Stay
+from tests.model.tracked_subscription import TrackedSubscription
 
 __all__ = ["Client", "Sent"]
 
@@ -47,8 +47,8 @@ class Client:
         self.user = user
         self.node: ModelNode | None = None
         self.id = ""
-        self.stays: dict[str, Stay] = {}
-        self.over: list[Stay] = []
+        self.subscriptions: dict[str, TrackedSubscription] = {}
+        self.over: list[TrackedSubscription] = []
         self.sent: list[Sent] = []
         self.told: list[int] = []  # what was sent to connections, not to a channel
         self.answers = 0  # presence updates that have not been answered
@@ -74,19 +74,23 @@ class Client:
         """Whether something that it asked for has not been answered."""
         return bool(
             self.answers
-            or any(stay.state in ("asked", "leaving") for stay in self.stays.values())
+            or any(subscription.state in ("asked", "leaving") for subscription in self.subscriptions.values())
             or any(sent.asked for sent in self.sent)
         )
 
     def follows(self, channels: list[str]) -> bool:
         """Whether it is subscribed to all of them now."""
-        return all(channel in self.stays and self.stays[channel].state == "on" for channel in channels)
+        return all(channel in self.subscriptions and self.subscriptions[channel].state == "on" for channel in channels)
 
     @property
     def unanswered(self) -> list[object]:
         """What :attr:`waiting` is about."""
-        stays = [(stay.channel, stay.state) for stay in self.stays.values() if stay.state != "on"]
-        return [*stays, *(sent for sent in self.sent if sent.asked)]
+        subscriptions = [
+            (subscription.channel, subscription.state)
+            for subscription in self.subscriptions.values()
+            if subscription.state != "on"
+        ]
+        return [*subscriptions, *(sent for sent in self.sent if sent.asked)]
 
     async def connect(self, node: ModelNode) -> None:
         """Connect and ask again for everything that the last connection had. Raises ``OSError`` if the node is not there."""
@@ -97,9 +101,9 @@ class Client:
         self._last_told = 0
         self.id, self.node, self._socket, self.wants_to_be_back = greeting["connectionId"], node, socket, False
         self._reading = asyncio.create_task(self._read(socket, node))
-        for stay in list(self.stays.values()):
-            if stay.state == "lost":
-                await self._ask(stay)
+        for subscription in list(self.subscriptions.values()):
+            if subscription.state == "lost":
+                await self._ask(subscription)
 
     async def drop(self) -> None:
         """The connection breaks: no close frame, no closing handshake."""
@@ -124,14 +128,16 @@ class Client:
                 await self._reading
 
     async def subscribe(self, channel: str, options: dict[str, Any]) -> None:
-        if channel not in self.stays:
-            stay = self.stays[channel] = Stay(self.name, channel, options, user=self.user)
-            await self._ask(stay)
+        if channel not in self.subscriptions:
+            subscription = self.subscriptions[channel] = TrackedSubscription(
+                self.name, channel, options, user=self.user
+            )
+            await self._ask(subscription)
 
     async def unsubscribe(self, channel: str) -> None:
-        stay = self.stays.get(channel)
-        if stay is not None and stay.state in ("asked", "on"):
-            stay.state = "leaving"
+        subscription = self.subscriptions.get(channel)
+        if subscription is not None and subscription.state in ("asked", "on"):
+            subscription.state = "leaving"
             await self.say(type="unsubscribe", channel=channel)
 
     async def publish(self, number: int, channel: str, id: str | None) -> None:
@@ -160,12 +166,12 @@ class Client:
         await self.say(type="ping")
         await until(lambda: self._pongs >= wanted or not self.connected)
 
-    async def _ask(self, stay: Stay) -> None:
+    async def _ask(self, subscription: TrackedSubscription) -> None:
         if self._socket is None:
-            stay.state = "lost"  # with the next connection
+            subscription.state = "lost"  # with the next connection
         else:
-            stay.state = "asked"
-            await self.say(**stay.request())
+            subscription.state = "asked"
+            await self.say(**subscription.request())
 
     async def _send(self, sent: Sent) -> None:
         if self._socket is None:
@@ -197,61 +203,61 @@ class Client:
         self._by_ref.clear()
         for sent in self.sent:
             sent.asked = False
-        for stay in list(self.stays.values()):
-            if stay.state == "leaving":
-                self._end(stay)
+        for subscription in list(self.subscriptions.values()):
+            if subscription.state == "leaving":
+                self._end(subscription)
             else:
-                stay.state, stay.members = "lost", None
+                subscription.state, subscription.members = "lost", None
         self.wants_to_be_back = code != ENDED_BY_SERVER
         if code == ENDED_BY_SERVER:
             self._give_up()
 
     def _give_up(self) -> None:
-        for stay in list(self.stays.values()):
-            self._end(stay)
+        for subscription in list(self.subscriptions.values()):
+            self._end(subscription)
 
-    def _end(self, stay: Stay) -> None:
-        stay.state = "over"
-        del self.stays[stay.channel]
-        if stay.begins is not None:
-            self.over.append(stay)
+    def _end(self, subscription: TrackedSubscription) -> None:
+        subscription.state = "over"
+        del self.subscriptions[subscription.channel]
+        if subscription.begins is not None:
+            self.over.append(subscription)
 
     def _hear(self, message: dict[str, Any], node: ModelNode) -> None:
-        kind, stay = message["type"], self.stays.get(message.get("channel", ""))
+        kind, subscription = message["type"], self.subscriptions.get(message.get("channel", ""))
         if kind == "message":
             if message["channel"] == "*":
                 self._told(message["data"]["n"])
             else:
-                assert stay is not None, message
-                stay.message(message)
+                assert subscription is not None, message
+                subscription.message(message)
         elif kind == "ack":
             self._answered(message)
         elif kind.startswith("presence:"):
-            assert stay is not None, message
-            stay.presence(message)
+            assert subscription is not None, message
+            subscription.presence(message)
         elif kind.startswith("room:"):
-            assert stay is not None, message
-            stay.rooms.append(kind)
+            assert subscription is not None, message
+            subscription.rooms.append(kind)
             if kind == "room:closed":
-                self._end(stay)
+                self._end(subscription)
         elif kind == "subscribed":
-            assert stay is not None, message
-            self._subscribed(stay, message, node)
+            assert subscription is not None, message
+            self._subscribed(subscription, message, node)
         elif kind == "unsubscribed":
-            assert stay is not None, message
-            self._end(stay)
+            assert subscription is not None, message
+            self._end(subscription)
         elif kind == "pong":
             self._pongs += 1
         else:
-            self._refused(message, stay)
+            self._refused(message, subscription)
 
-    def _subscribed(self, stay: Stay, message: dict[str, Any], node: ModelNode) -> None:
-        leaving = stay.state == "leaving"  # the answer crossed with "unsubscribe"
+    def _subscribed(self, subscription: TrackedSubscription, message: dict[str, Any], node: ModelNode) -> None:
+        leaving = subscription.state == "leaving"  # the answer crossed with "unsubscribe"
         if leaving:
-            stay.state = "asked"
-        stay.subscribed(message, node)
+            subscription.state = "asked"
+        subscription.subscribed(message, node)
         if leaving:
-            stay.state = "leaving"
+            subscription.state = "leaving"
 
     def _told(self, number: int) -> None:
         """A message to connections: in commit order, and on one connection once."""
@@ -268,26 +274,26 @@ class Client:
         if message["type"] == "ack" or message["code"] != "RT_001":
             sent.outcome = message
 
-    def _refused(self, message: dict[str, Any], stay: Stay | None) -> None:
+    def _refused(self, message: dict[str, Any], subscription: TrackedSubscription | None) -> None:
         assert message["type"] == "error", message
         if "ref" in message:
             self._answered(message)
         elif "there is no subscription" in message["message"]:
             pass  # "unsubscribe" crossed with the end of the subscription
-        elif stay is not None and message["code"] == "RT_001" and stay.state != "leaving":
-            stay.state, stay.members = "lost", None  # to be tried again
-        elif stay is not None:
+        elif subscription is not None and message["code"] == "RT_001" and subscription.state != "leaving":
+            subscription.state, subscription.members = "lost", None  # to be tried again
+        elif subscription is not None:
             # full, closed or unknown when it asked; removed while it was there
             assert message["code"] in ("RT_001", "RT_003", "RT_004", "RT_008"), message
-            self._end(stay)
+            self._end(subscription)
         else:
             assert message["code"] == "RT_001", message  # of the connection as a whole
 
     async def retry(self) -> None:
         """Ask again for what was refused because the database was away."""
-        for stay in list(self.stays.values()):
-            if stay.state == "lost" and self.connected:
-                await self._ask(stay)
+        for subscription in list(self.subscriptions.values()):
+            if subscription.state == "lost" and self.connected:
+                await self._ask(subscription)
 
 
 def event_of(number: int) -> str:

@@ -35,7 +35,7 @@ USER = st.sampled_from(["ann", "bob", "cat"])
 IDENTIFIER = st.sampled_from(["none", "own", "own", "shared"])
 HISTORY = st.sampled_from([0, 0, 3, 100])
 FILTER = st.sampled_from([None, None, None, {"events": ["even"]}, {"where": [["k", "==", 1]]}])
-PRESENCE = st.sampled_from([None, True, {"status": "here"}, {"name": "Somebody", "mood": "good"}, {"typing": True}])
+PRESENCE = st.sampled_from([None, True, {"status": "here"}, {"name": "A user", "mood": "good"}, {"typing": True}])
 CHANGE = st.sampled_from([{"status": "away"}, {"typing": True}, {"typing": False}, {"name": "Other"}, {"x": 1}])
 BACKENDS = ["realtime publisher%", "realtime channels%", "realtime%", "realtime rest%"]
 

@@ -11,17 +11,17 @@ import psycopg
 from engine.channels.core.messages.model import Position, parse_position
 from engine.postgres.connections.session_settings import connection_options
 from tests.model.client import Client
-from tests.model.stay import Stay
+from tests.model.tracked_subscription import TrackedSubscription
 from tests.support.clients.list_client import slot_name
 from tests.support.postgres.wal import control
 
-__all__ = ["MUTED", "ROOM", "ROUTED", "Truth", "Wal", "check_acks", "check_stay", "wanted"]
+__all__ = ["MUTED", "ROOM", "ROUTED", "Truth", "Wal", "check_acks", "check_subscription", "wanted"]
 
 ROOM = "room:life"
 """A room that is made and closed again and again."""
 
 ROUTED = "public:routed"
-"""Nobody publishes here; what is odd in ``chat:b`` comes by a route."""
+"""No client publishes here; what is odd in ``chat:b`` comes by a route."""
 
 MUTED: dict[tuple[str | None, str], str] = {("cat", "chat:b"): "odd", ("bob", "presence:p"): "even"}
 """The event that a user has muted in a channel."""
@@ -77,7 +77,7 @@ class Truth:
             ).fetchall()
 
     def check_order(self) -> None:
-        """The tables hold what the WAL had, in its order; but for those that nobody followed and that share a position."""
+        """The tables hold what the WAL had, in its order; but for those that no node followed and that share a position."""
         for channel in {*self.channels, *self.wal.stored}:
             rows = self.channels.get(channel, [])
             streamed = self.wal.stored.get(channel, [])
@@ -103,39 +103,41 @@ class Truth:
             assert {**copy, "position": None} == {**source, "position": None}, (copy, source)
             assert parse_position(copy["position"]) > parse_position(source["position"]), (copy, source)
 
-    def expected(self, stay: Stay) -> list[dict[str, Any]]:
-        """What somebody who came then, and asked for that, should have heard by now."""
-        assert stay.begins is not None
-        rows = [row for row in self.channels.get(stay.channel, []) if wanted(row, stay)]
-        before = [row for row in rows if parse_position(row["position"]) <= stay.begins]
-        history = stay.options.get("history", 0)
+    def expected(self, subscription: TrackedSubscription) -> list[dict[str, Any]]:
+        """What a client that subscribed then, with those options, should have received by now."""
+        assert subscription.begins is not None
+        rows = [row for row in self.channels.get(subscription.channel, []) if wanted(row, subscription)]
+        before = [row for row in rows if parse_position(row["position"]) <= subscription.begins]
+        history = subscription.options.get("history", 0)
         return (before[-history:] if history else []) + rows[len(before) :]
 
 
-def wanted(row: dict[str, Any], stay: Stay) -> bool:
-    """Whether the filter of ``stay`` lets a message through."""
+def wanted(row: dict[str, Any], subscription: TrackedSubscription) -> bool:
+    """Whether the filter of ``subscription`` lets a message through."""
     audience = row["audience"] or {}
-    if stay.user not in audience.get("users", [stay.user]) or stay.user in audience.get("exclude", {}).get("users", []):
+    if subscription.user not in audience.get("users", [subscription.user]) or subscription.user in audience.get(
+        "exclude", {}
+    ).get("users", []):
         return False
-    if MUTED.get((stay.user, stay.channel)) == row["event"]:
+    if MUTED.get((subscription.user, subscription.channel)) == row["event"]:
         return False
-    wishes = stay.options.get("filter", {})
+    wishes = subscription.options.get("filter", {})
     if "events" in wishes and row["event"] not in wishes["events"]:
         return False
     return "where" not in wishes or row["data"].get("k") == 1
 
 
-def check_stay(truth: Truth, stay: Stay, *, whole: bool) -> None:
+def check_subscription(truth: Truth, subscription: TrackedSubscription, *, whole: bool) -> None:
     """A record is what was committed since it began, each once, in order; ``whole``: up to now."""
-    context = (stay.client, stay.channel, stay.options, stay.begins, stay.state)
-    if stay.channel.startswith("cursors:"):
-        _check_passing(truth, stay, whole=whole)
+    context = (subscription.client, subscription.channel, subscription.options, subscription.begins, subscription.state)
+    if subscription.channel.startswith("cursors:"):
+        _check_passing(truth, subscription, whole=whole)
         return
-    assert not stay.unrecovered, context
-    expected = truth.expected(stay)
+    assert not subscription.unrecovered, context
+    expected = truth.expected(subscription)
     if not whole:
-        expected = expected[: len(stay.record)]
-    heard, expected = _shown(stay.record), _shown(expected)
+        expected = expected[: len(subscription.record)]
+    heard, expected = _shown(subscription.record), _shown(expected)
     assert heard == expected, (context, difference(heard, expected))
 
 
@@ -143,14 +145,14 @@ def _shown(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: message[key] for key in ("event", "data", "sender", "id", "position")} for message in messages]
 
 
-def _check_passing(truth: Truth, stay: Stay, *, whole: bool) -> None:
-    heard = [number_in(message["data"]) for message in stay.record]
-    wal = truth.wal.passing.get(stay.channel, [])
+def _check_passing(truth: Truth, subscription: TrackedSubscription, *, whole: bool) -> None:
+    heard = [number_in(message["data"]) for message in subscription.record]
+    wal = truth.wal.passing.get(subscription.channel, [])
     places = [wal.index(number) for number in heard]
-    assert places == sorted(set(places)), (stay.client, heard, wal)
-    if stay.lossless and places and "filter" not in stay.options:
-        assert places == list(range(places[0], places[0] + len(places))), (stay.client, heard, wal)
-        assert not whole or places[-1] == len(wal) - 1, (stay.client, heard, wal)
+    assert places == sorted(set(places)), (subscription.client, heard, wal)
+    if subscription.lossless and places and "filter" not in subscription.options:
+        assert places == list(range(places[0], places[0] + len(places))), (subscription.client, heard, wal)
+        assert not whole or places[-1] == len(wal) - 1, (subscription.client, heard, wal)
 
 
 def difference(heard: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:

@@ -37,9 +37,13 @@ def test_a_story_in_which_everything_happens(pg18: LocalPostgres, complaints: Co
         tell(world)
     finally:
         world.teardown()
-    stays = [stay for client in world.world.clients for stay in (*client.stays.values(), *client.over)]
-    assert sum(len(stay.record) for stay in stays) > 1000
-    assert sum(stay.resumed for stay in stays) >= 10
+    subscriptions = [
+        subscription
+        for client in world.world.clients
+        for subscription in (*client.subscriptions.values(), *client.over)
+    ]
+    assert sum(len(subscription.record) for subscription in subscriptions) > 1000
+    assert sum(subscription.resumed for subscription in subscriptions) >= 10
 
 
 def tell(story: Machine) -> None:

@@ -18,7 +18,7 @@ from engine.postgres.connections.session_settings import connection_options
 from tests.model.client import Client
 from tests.model.faults import Faults
 from tests.model.nodes import ModelNode, NodeHere, NodeOutside
-from tests.model.oracle import MUTED, ROOM, ROUTED, Truth, Wal, check_acks, check_stay
+from tests.model.oracle import MUTED, ROOM, ROUTED, Truth, Wal, check_acks, check_subscription
 from tests.model.writers import Writer
 from tests.support.postgres.wal import begin_control
 
@@ -79,7 +79,7 @@ class World:
         self.writers = [Writer(self.dsn, self.problems.append) for _ in range(3)]
 
     async def close(self) -> None:
-        """Everything down; errors of that are nobody's business any more, but for those that were logged."""
+        """Everything down; errors of that do not matter any more, but for those that were logged."""
         for writer in self.writers:
             await writer.close()
         for client in self.clients:
@@ -109,7 +109,7 @@ class World:
             raise AssertionError(f"did not come to rest: {self._unrest()}") from late
 
     def _unrest(self) -> list[object]:
-        """What is still going on, for whoever has to find out why."""
+        """What is still going on, for the analysis of a failure."""
         return [
             [(node.port, node.up) for node in self.nodes],
             *(
@@ -120,7 +120,7 @@ class World:
         ]
 
     async def start_node(self, node: ModelNode) -> None:
-        """Start a node. It may have to wait for transactions that are open: nobody waits for it."""
+        """Start a node. It may have to wait for transactions that are open: the model does not wait for it."""
         if node not in self._starting:
             self._starting[node] = asyncio.create_task(node.start())
 
@@ -224,7 +224,7 @@ class World:
                 await self._passed(echo=True)
                 await self._everybody_is_told()
                 await self.faults.rows_until("messages_recorded", lambda rows: rows == [(0,)])
-                if not self._anybody_unfinished():  # a node that was behind may have sent somebody away only now
+                if not self._anybody_unfinished():  # a node that was behind may have sent a client away only now
                     break
             truth = Truth(self.dsn, self._wal)
         await self._compare(truth)
@@ -250,14 +250,17 @@ class World:
     def _unfinished(self, client: Client) -> bool:
         repeatable = [s for s in client.sent if s.outcome is None and s.id and not s.channel.startswith("cursors:")]
         return client.wants_to_be_back or (
-            client.connected and bool(repeatable or any(stay.state != "on" for stay in client.stays.values()))
+            client.connected
+            and bool(repeatable or any(subscription.state != "on" for subscription in client.subscriptions.values()))
         )
 
     async def _everybody_is_told(self) -> None:
         """Who is subscribed to anything is known to be connected, and so is told what all connections are told."""
         for users in (None, ["bob", "cat"]):
             number = await self.tell(users)
-            there = [c for c in self.clients if any(stay.state == "on" for stay in c.stays.values())]
+            there = [
+                c for c in self.clients if any(subscription.state == "on" for subscription in c.subscriptions.values())
+            ]
             addressed = [c for c in there if users is None or c.user in users]
             await self.until(lambda: all(number in c.told or not c.connected for c in addressed))
 
@@ -269,7 +272,7 @@ class World:
         async with self._patience():
             await self._follow(marks, nodes, channels)
             await self.faults.execute("mark", self.number())
-            while not all(mark.stays[channel].record for mark in marks for channel in channels):
+            while not all(mark.subscriptions[channel].record for mark in marks for channel in channels):
                 await self._follow(marks, nodes, channels)
                 self._changed.clear()
                 await self._changed.wait()
@@ -291,10 +294,10 @@ class World:
 
     def _present(self) -> set[tuple[str, str]]:
         return {
-            (stay.channel, client.present_id)
+            (subscription.channel, client.present_id)
             for client in self.clients
-            for stay in client.stays.values()
-            if stay.counts
+            for subscription in client.subscriptions.values()
+            if subscription.counts
         }
 
     async def _presence_at_rest(self) -> None:
@@ -311,10 +314,10 @@ class World:
         truth.check_order()
         truth.check_route()
         for client in self.clients:
-            for stay in client.over:
-                check_stay(truth, stay, whole=False)
-            for stay in client.stays.values():
-                check_stay(truth, stay, whole=True)
+            for subscription in client.over:
+                check_subscription(truth, subscription, whole=False)
+            for subscription in client.subscriptions.values():
+                check_subscription(truth, subscription, whole=True)
             check_acks(truth, client)
             for number in client.told:
                 users = self.told[number]
@@ -336,9 +339,9 @@ class World:
         for channel in CHANNELS:
             rows = {user: (metadata, state) for c, user, metadata, state in truth.presence if c == channel}
             for client in self.clients:
-                stay = client.stays.get(channel)
-                if stay is not None and stay.members is not None:
-                    members = {id: (user["metadata"], user["state"]) for id, user in stay.members.items()}
+                subscription = client.subscriptions.get(channel)
+                if subscription is not None and subscription.members is not None:
+                    members = {id: (user["metadata"], user["state"]) for id, user in subscription.members.items()}
                     assert members == rows, (client.name, channel, members, rows)
             for index in range(len(self.nodes)):
                 answer = await self.look(index, f"/channels/{channel}/presence")

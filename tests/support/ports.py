@@ -21,7 +21,7 @@ _file: BinaryIO | None = None
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on, given to nobody else as long as this process lives.
+    """A port of 127.0.0.1 that no process listens on, not given again as long as this process lives.
 
     Raises ``LookupError`` if there is none.
     """
@@ -39,7 +39,7 @@ def _lock(port: int) -> bool:
         _file = (Path(tempfile.gettempdir()) / f"realtime-test-ports-{os.geteuid()}").open("ab")
     try:
         fcntl.lockf(_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port, os.SEEK_SET)
-    except (BlockingIOError, PermissionError):  # POSIX allows either where somebody else has it
+    except (BlockingIOError, PermissionError):  # POSIX allows either where another process has it
         return False
     return True
 

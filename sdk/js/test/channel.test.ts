@@ -143,7 +143,7 @@ test("after unsubscribe() nothing is received, not even what had come before", a
   const subscribed = again.subscribe();
   again.on("n", ({ data }) => received.push(`other ${data}`));
   server.peer.subscribed("other");
-  for (const number of [1, 2, 3]) server.peer.message("other", number); // wait for whoever awaits the subscription
+  for (const number of [1, 2, 3]) server.peer.message("other", number); // wait for the callers that await the subscription
   await subscribed;
   void again.unsubscribe();
   for (const number of [1, 2, 3]) server.peer.message("room", number); // the first one makes its listener leave

@@ -129,12 +129,12 @@ def result(
 
 
 def say(value: object) -> None:
-    """A line to whoever started this."""
+    """A line to the parent process."""
     print(json.dumps(value), flush=True)
 
 
 async def hear() -> Any:
-    """A line from whoever started this."""
+    """A line from the parent process."""
     return json.loads(await asyncio.to_thread(sys.stdin.readline))
 
 

@@ -188,7 +188,7 @@ async def test_a_slot_that_kept_too_much_wal_is_made_again(spot: Source) -> None
     settings = spot.settings(buffer_bytes=1000, heartbeat_interval=3600.0)
     async with reading(spot.dsn, settings) as reader:
 
-        def write_until_lost() -> None:  # while nobody reads and nobody confirms
+        def write_until_lost() -> None:  # while nothing is read or confirmed
             with spot.connect() as sql:
                 stands_at = slot_row(spot, settings.slot_name)[1]
                 for i in range(1, 100):

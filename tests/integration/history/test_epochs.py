@@ -78,7 +78,7 @@ async def test_after_a_restore_to_an_earlier_moment_only_what_is_known_to_be_com
         await one.channels.recorded()
         old = one.channels.epoch
     another_timeline(source.dsn)
-    lost = format_lsn(parse_lsn(live.positions[2].rpartition("/")[0]) + 1)  # a commit that nobody had written down
+    lost = format_lsn(parse_lsn(live.positions[2].rpartition("/")[0]) + 1)  # a commit that no node had recorded
     async with channel_node(source.dsn, decoder=source.decoder) as one:
         assert one.channels.epoch != old
         for since, recovered in [(live.positions[0], True), (live.positions[2], True), (lost, False)]:

@@ -143,7 +143,7 @@ async def test_readers_of_a_locked_table_wait_for_the_one_that_tries() -> None:
             if name == "first":
                 await go.wait()
             if locked:
-                raise TableLockedError("by somebody")
+                raise TableLockedError("by another")
 
     first = asyncio.create_task(reading("first", {1, 2}, locked=True))
     await asyncio.sleep(0)
@@ -152,7 +152,7 @@ async def test_readers_of_a_locked_table_wait_for_the_one_that_tries() -> None:
     assert entered == ["first", "elsewhere"]
     go.set()
     found = await asyncio.gather(first, *others, return_exceptions=True)
-    assert [str(each) for each in found] == ["by somebody"] * 11
+    assert [str(each) for each in found] == ["by another"] * 11
     await reading("later", {1})
     await asyncio.gather(*[reading(f"again {number}", {1}) for number in range(10)])
     assert len(entered) == 13

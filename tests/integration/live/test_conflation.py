@@ -157,7 +157,7 @@ async def test_a_pause_while_a_transaction_is_delivered_loses_nothing_of_it(data
                 statement = f"delete from t where id = {place}"
             run(database, statement)
             await play.caught_up()
-        everybody, followers[:] = list(followers), []  # nobody is paused any more
+        everybody, followers[:] = list(followers), []  # none is paused any more
         for follower in everybody:
             assert follower.subscription is not None
             follower.subscription.resume()

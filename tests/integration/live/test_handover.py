@@ -80,7 +80,7 @@ def total_is_nothing(documents: list[Any]) -> None:
 
 
 def transaction(chance: random.Random, lane: int) -> str:
-    """One statement's worth of a transaction, on rows of one writer so that nobody waits; the sum of x stays."""
+    """One statement's worth of a transaction, on rows of one writer so that no writer waits; the sum of x stays."""
     low, high = sorted(chance.sample(range(lane + 1, ACCOUNTS + 1, WRITERS), 2))
     extra = 1000 + lane * 1000 + chance.randrange(30) * 2
     amount = chance.randrange(1, 100)

@@ -127,7 +127,7 @@ def third_query() -> Query:
 
 
 async def test_the_slot_is_not_confirmed_past_an_invisible_transaction(base: str) -> None:
-    """So that whoever starts on the slot again is sent it again."""
+    """So that a reader that starts on the slot again gets it again."""
     async with live_node(base, ephemeral=False, status_interval=0.05) as play:
         everything = await play.follow(EVERYTHING)
         async with held(base, "update t set x = 1000 where id = 5") as release:

@@ -72,7 +72,7 @@ def test_the_last_state_can_be_resumed_from_unless_its_position_is_also_anothers
     log.add(WindowEvent(20, False, ()))
     assert log.since(Resume(20, log.epoch)) is None
     assert len(log.since(Resume(10, log.epoch)) or ()) == 2
-    assert log.since(Resume(21, log.epoch)) is None, "nobody was told that"
+    assert log.since(Resume(21, log.epoch)) is None, "no subscriber has received that"
 
 
 async def back(play: LiveNode, gone: Follower) -> Follower:

@@ -1,4 +1,4 @@
-"""A room that is closed: subscribers are told once, and whatever commits after that reaches nobody."""
+"""A room that is closed: subscribers receive that once, and nothing that commits after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose row goes is disconnected, and nobody else; the clients of a node that was removed are to come back."""
+"""A connection whose row goes is disconnected, and no other; the clients of a node that was removed are to come back."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ async def come(one: ChannelNode, id: str, user: str | None = None) -> Ended:
     return listener
 
 
-async def stays_until_removed(one: ChannelNode, somebody: Ended) -> None:
+async def stays_until_removed(one: ChannelNode, user: Ended) -> None:
     await one.caught_up()
-    assert somebody.why is None
+    assert user.why is None
     run(one.dsn, "delete from realtime.connections")
-    assert await somebody.end() is DisconnectedError
+    assert await user.end() is DisconnectedError
 
 
 @contextmanager

@@ -46,7 +46,7 @@ OF_MALLORY = (
 
 
 @dataclass
-class Stage:
+class UntrustedOwner:
     """A database in which mallory, who owns nothing but a schema and the exposed table in it, has made functions."""
 
     dsn: str
@@ -91,13 +91,13 @@ def mallory(database: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def stage(database: str, mallory: str) -> AsyncIterator[Stage]:
+async def owner(database: str, mallory: str) -> AsyncIterator[UntrustedOwner]:
     async with await connect(database, "planning", autocommit=True) as connection:
-        yield Stage(database, mallory, connection, await load_catalog(connection))
+        yield UntrustedOwner(database, mallory, connection, await load_catalog(connection))
 
 
-async def test_bodies_that_other_settings_would_give_another_meaning_are_not_looked_into(stage: Stage) -> None:
-    stage.as_mallory(*OF_MALLORY)
+async def test_bodies_that_other_settings_would_give_another_meaning_are_not_looked_into(owner: UntrustedOwner) -> None:
+    owner.as_mallory(*OF_MALLORY)
     for name, why in (
         ("by_path", r"by_path\(\), which has settings of its own.*ALTER FUNCTION by_path\(text\) RESET ALL"),
         ("by_operator", r"by_operator\(\), which has settings of its own"),
@@ -108,30 +108,32 @@ async def test_bodies_that_other_settings_would_give_another_meaning_are_not_loo
         ("by_text", r"by_text\(\), whose body is a string"),
     ):
         with pytest.raises(InvalidQueryError, match=why):
-            await stage.plan(f"mal.{name}(v)")
-    assert await stage.read("mal.by_tree(v)") == [b'{"id":1,"x":"A"}']
-    assert await stage.read("trusted_text(v)") == [b'{"id":1,"x":"a"}']
-    run(stage.dsn, "alter function mal.by_text(text) owner to current_user")
-    assert await stage.read("mal.by_text(v)") == [b'{"id":1,"x":"A"}']
+            await owner.plan(f"mal.{name}(v)")
+    assert await owner.read("mal.by_tree(v)") == [b'{"id":1,"x":"A"}']
+    assert await owner.read("trusted_text(v)") == [b'{"id":1,"x":"a"}']
+    run(owner.dsn, "alter function mal.by_text(text) owner to current_user")
+    assert await owner.read("mal.by_text(v)") == [b'{"id":1,"x":"A"}']
 
 
-async def test_a_function_of_another_owner_in_an_extension_is_not_vouched_for_by_it(stage: Stage) -> None:
-    stage.as_mallory(EVIL.format(name="mal.evil"), "create extension citext schema mal")
-    stage.as_mallory("alter extension citext add function mal.evil(text)")
+async def test_a_function_of_another_owner_in_an_extension_is_not_vouched_for_by_it(owner: UntrustedOwner) -> None:
+    owner.as_mallory(EVIL.format(name="mal.evil"), "create extension citext schema mal")
+    owner.as_mallory("alter extension citext add function mal.evil(text)")
     with pytest.raises(InvalidQueryError, match=r"evil\(\), of which PostgreSQL does not know"):
-        await stage.plan("mal.evil(v)")
-    assert await stage.plan("mal.citext_cmp(v::mal.citext, 'x'::mal.citext)")
+        await owner.plan("mal.evil(v)")
+    assert await owner.plan("mal.citext_cmp(v::mal.citext, 'x'::mal.citext)")
 
 
-async def test_a_schema_named_like_the_reader_or_the_servers_role_is_not_in_the_path_of_clients(stage: Stage) -> None:
-    [(server,)] = await (await stage.connection.execute("select current_user")).fetchall()
+async def test_a_schema_named_like_the_reader_or_the_servers_role_is_not_in_the_path_of_clients(
+    owner: UntrustedOwner,
+) -> None:
+    [(server,)] = await (await owner.connection.execute("select current_user")).fetchall()
     for schema in ("realtime_reader", f'"{server}"'):
-        stage.as_mallory(
+        owner.as_mallory(
             f"create schema {schema}",
             f"grant usage on schema {schema} to public",
             f"create function {schema}.trusted_text(text) returns text language sql immutable return 'mallory'",
         )
-    assert await stage.read("trusted_text(v)") == [b'{"id":1,"x":"a"}']
+    assert await owner.read("trusted_text(v)") == [b'{"id":1,"x":"a"}']
 
 
 @pytest.mark.parametrize(
@@ -147,10 +149,10 @@ async def test_a_schema_named_like_the_reader_or_the_servers_role_is_not_in_the_
     ],
 )
 async def test_the_path_of_clients_is_the_databases_without_the_schema_of_the_user(
-    stage: Stage, path: str, kept: str
+    owner: UntrustedOwner, path: str, kept: str
 ) -> None:
     async with (
-        await connect(stage.dsn, "planning", {"search_path": path}, autocommit=True) as connection,
+        await connect(owner.dsn, "planning", {"search_path": path}, autocommit=True) as connection,
         connection.transaction(),
     ):
         await connection.execute("set local role realtime_reader")
@@ -163,18 +165,18 @@ async def test_the_path_of_clients_is_the_databases_without_the_schema_of_the_us
     assert (planned, read) == (kept, kept)
 
 
-async def test_a_check_is_not_used_again_when_what_the_query_calls_has_changed(stage: Stage) -> None:
+async def test_a_check_is_not_used_again_when_what_the_query_calls_has_changed(owner: UntrustedOwner) -> None:
     cache = SqlCache(1 << 20)
     changes = (
         EVIL.format(name="mal.s").replace("create function", "create or replace function"),
         "create function mal.s(varchar) returns text language plpgsql volatile as $$ begin return 'x'; end $$",
     )
     for change in changes:
-        stage.as_mallory(
+        owner.as_mallory(
             "drop function if exists mal.s(text)",
             "create function mal.s(text) returns text language sql immutable return $1",
         )
-        assert await stage.plan("mal.s($1::varchar)", "0", cache=cache)
-        stage.as_mallory(change)
+        assert await owner.plan("mal.s($1::varchar)", "0", cache=cache)
+        owner.as_mallory(change)
         with pytest.raises(InvalidQueryError, match=r"s\(\)"):
-            await stage.plan("mal.s($1::varchar)", "1", cache=cache)
+            await owner.plan("mal.s($1::varchar)", "1", cache=cache)

@@ -11,7 +11,7 @@ import httpx
 
 from server.rest import ENDPOINTS
 from tests.support.clients.list_client import write
-from tests.support.servers.rest_api import SOMEBODY
+from tests.support.servers.rest_api import USER_ROWS
 
 
 def resolve(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -54,7 +54,7 @@ def fits(document: Mapping[str, Any], schema: Mapping[str, Any], value: object) 
 
 
 async def test_the_description_says_what_every_endpoint_takes_and_gives(http: httpx.AsyncClient, database: str) -> None:
-    write(database, SOMEBODY)
+    write(database, USER_ROWS)
     document = (await http.get("/realtime/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     bodies: dict[str, object] = {

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.support.clients.list_client import read, write
-from tests.support.servers.rest_api import SOMEBODY, problem
+from tests.support.servers.rest_api import USER_ROWS, problem
 
 
 async def test_a_room_is_made_read_changed_listed_and_closed(http: httpx.AsyncClient) -> None:
@@ -78,7 +78,7 @@ async def test_rooms_are_shown_as_sql_made_them_also_beyond_what_rest_accepts(
 
 
 async def test_presence_counts_users_not_connections(http: httpx.AsyncClient, database: str) -> None:
-    write(database, SOMEBODY)
+    write(database, USER_ROWS)
     answer = (await http.get("/realtime/channels/chat:1/presence")).json()
     assert (answer["channel"], answer["count"]) == ("chat:1", 2)
     assert [(user["id"], user["name"], user["metadata"], user["connections"]) for user in answer["users"]] == [
@@ -95,7 +95,7 @@ async def test_presence_counts_users_not_connections(http: httpx.AsyncClient, da
 async def test_a_kick_takes_the_presence_away_and_connections_are_listed_and_ended(
     http: httpx.AsyncClient, database: str
 ) -> None:
-    write(database, SOMEBODY)
+    write(database, USER_ROWS)
     kicked = await http.post("/realtime/channels/chat:1/kick", json={"userId": "ada", "reason": "spam"})
     assert kicked.json() == {"channel": "chat:1", "userId": "ada", "connections": 2}
     assert read(database, "select connection_id from realtime.presence") == [("c3",)]

@@ -129,7 +129,7 @@ async def test_a_client_that_stopped_reading_ends_with_the_rows_of_the_query(tab
                     "update messages set likes = likes + 51, body = repeat(%s, 20000) where id = %s",
                     [chr(97 + number % 26), number % 50 + 1],
                 )
-                await quick.event()  # each change by itself, as if nobody else were there
+                await quick.event()  # each change by itself, as if no other client were there
         expected = read(table, "select id::text, body from messages order by likes desc, id limit 50")
         assert [(id, data["body"]) for id, data in quick.list] == expected
         while [(id, data["body"]) for id, data in slow.list] != expected:

@@ -22,7 +22,7 @@ from tests.support.servers.processes import serving, start
 
 SETTINGS = {
     "fsync": "off",
-    "synchronous_standby_names": "nobody",  # nobody waits for it but a session that sets synchronous_commit to on
+    "synchronous_standby_names": "nobody",  # only a session that sets synchronous_commit to on waits for it
     "synchronous_commit": "local",
     "min_wal_size": "32MB",
     "max_wal_size": "64MB",

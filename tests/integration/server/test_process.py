@@ -31,7 +31,7 @@ async def test_after_a_kill_a_new_process_takes_the_slot_over_and_misses_nothing
     await server.end(signal.SIGKILL)
     with pytest.raises(ConnectionClosed):
         await reader.hear()
-    write(table, "insert into messages values (1, 'a', 'while nobody listened', 1)")
+    write(table, "insert into messages values (1, 'a', 'while no server ran', 1)")
     async with serving(table, port, slot_name=slot) as again:
         reader = await list_client(again)
         await reader.subscribe(TOP)
@@ -76,7 +76,7 @@ async def test_a_server_that_cannot_go_on_says_so_ends_and_is_followed_by_one_th
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1011, "the server failed; connect again")
         assert await faulty.process.wait() == 1
     await faulty.end()
-    said = "realtime: the server stopped because it could not go on (AssertionError: a fault that nobody foresaw)"
+    said = "realtime: the server stopped because it could not go on (AssertionError: an unforeseen fault)"
     assert faulty.lines[-1].startswith(said)
     async with serving(database, port, slot_name=slot) as again, connect(again.websocket) as client:
         await client.recv()

@@ -27,7 +27,7 @@ def dsn(pg: LocalPostgres) -> Iterator[str]:
 
 @pytest.fixture
 def connect(dsn: str) -> Iterator[Connect]:
-    """Opens connections that commit each statement and wait for nobody longer than ten seconds."""
+    """Opens connections that commit each statement and wait for no lock longer than ten seconds."""
     with ExitStack() as stack:
 
         def open_one() -> Connection:

@@ -33,7 +33,7 @@ def test_history_is_in_commit_order_and_pages_back_inside_a_transaction(db: Conn
     for payloads in ((1, 2), (3,), (4, 5, 6)):
         insert(db, "r", "0", *payloads)
         insert(db, "other", "0", 9)
-    assert texts(db, "'r'") == []  # nobody has seen the commits
+    assert texts(db, "'r'") == []  # no node has seen the commits
     record(db)
     run(
         db,

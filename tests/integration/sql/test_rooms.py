@@ -23,7 +23,7 @@ def connection(db: Connection, name: str, user: str | None = None, node: str = "
 
 
 def join(db: Connection, channel: str, connection_id: str, user: str) -> bool:
-    """What the engine does for somebody who wants to be present."""
+    """What the engine does for a user who is to be present."""
     values = {"channel": channel, "connection": connection_id, "user": user, "metadata": '{"name": "N"}', "state": "{}"}
     with db.transaction():
         room = named(db, "engine_room_lock", channel=channel)

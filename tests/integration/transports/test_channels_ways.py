@@ -19,7 +19,7 @@ from tests.support.servers.processes import ServerProcess
 
 
 @asynccontextmanager
-async def somebody(server: ServerProcess, user: str, **attributes: Any) -> AsyncIterator[UserClient]:
+async def user(server: ServerProcess, user: str, **attributes: Any) -> AsyncIterator[UserClient]:
     address = f"{server.websocket}?user={user}&attributes={quote(json.dumps(attributes))}"
     async with connect(address, max_size=None) as socket:
         one = UserClient(socket)
@@ -89,9 +89,9 @@ async def test_pages_meet_inside_a_transaction(database: str) -> None:
 async def test_all_users_rooms_with_filters_and_exclusions_by_sql_and_by_rest(source: Source) -> None:
     async with (
         running_server(source.dsn, decoder=source.decoder) as server,
-        somebody(server, "ada", team="red") as ada,
-        somebody(server, "bob", team="blue") as bob,
-        somebody(server, "bob", team="red") as twin,
+        user(server, "ada", team="red") as ada,
+        user(server, "bob", team="blue") as bob,
+        user(server, "bob", team="red") as twin,
         rest_client(server) as http,
     ):
         everybody = {"ada": ada, "bob": bob, "twin": twin}
@@ -213,7 +213,7 @@ async def test_presence_has_states_typing_counts_and_last_seen(database: str) ->
             assert (await ada.hear("presence:update"))["user"]["state"] == {"mood": "curious"}  # taken back by itself
             users = (await http.get("/channels/chat:1/presence")).json()
             assert users["count"] == 2
-        # A connection that broke may come back within the timeout: nobody is told.
+        # A connection that broke may come back within the timeout: no event is sent.
         async with user_client(server, "bob") as bob:
             await bob.join(presence={"name": "Bob"})
         left = await ada.hear("presence:leave")

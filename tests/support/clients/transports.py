@@ -183,7 +183,7 @@ class PollingClient(TransportClient):
         await end_session(self.http, self.secret)
 
     async def close(self) -> None:
-        pass  # whoever asks no more is gone for the server some time later
+        pass  # a client that polls no more is closed by the server some time later
 
 
 @asynccontextmanager

@@ -31,9 +31,9 @@ class UserClient(SocketClient):
 @asynccontextmanager
 async def user_client(server: ServerProcess, user: str) -> AsyncIterator[UserClient]:
     async with connect(f"{server.websocket}?user={user}", max_size=None) as socket:
-        somebody = UserClient(socket)
-        somebody.id = (await somebody.hear("connected"))["connectionId"]
-        yield somebody
+        client = UserClient(socket)
+        client.id = (await client.hear("connected"))["connectionId"]
+        yield client
 
 
 @asynccontextmanager

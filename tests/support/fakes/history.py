@@ -188,7 +188,7 @@ class FakeHistory:
                 )
 
     def fail(self, channel: str) -> None:
-        """Nobody can be told anything more of ``channel`` until he subscribes again."""
+        """No subscriber receives anything more of ``channel`` until it subscribes again."""
         for hold in [hold for hold in self.holds if hold.channel == channel]:
             self.holds.remove(hold)
             hold.deliver(FakeMessage(channel, error=UnavailableError("try again")))

@@ -47,7 +47,7 @@ class Follower(Client):
             super().deliver(subscription, event)
             if self._inspect is not None and event.error is None:
                 self._inspect(self.documents())
-        except AssertionError as failure:  # in the service's task nobody would see it
+        except AssertionError as failure:  # in the service's task it would not be seen
             self.failures.append(failure)
 
     async def until(self, condition: Callable[[], Any]) -> None:

@@ -12,10 +12,10 @@ _append = UnrecordedMessages.append
 
 def _broken(self: UnrecordedMessages, records: Any) -> None:
     if any(row.event == "break" for row in records.messages):
-        raise AssertionError("a fault that nobody foresaw")
+        raise AssertionError("an unforeseen fault")
     _append(self, records)
 
 
 if __name__ == "__main__":
-    setattr(UnrecordedMessages, "append", _broken)  # noqa: B010 - the type checker is right that nobody else should do this
+    setattr(UnrecordedMessages, "append", _broken)  # noqa: B010 - the type checker is right that other code should not do this
     main()

@@ -1,4 +1,4 @@
-"""The REST API without a server around it, what its refusals look like, and somebody to ask it about."""
+"""The REST API without a server around it, what its refusals look like, and a user to ask it about."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from server.rest import Rest
 
 KEY = "correct horse"
 LOCAL = "http://localhost:8000"
-SOMEBODY = """
+USER_ROWS = """
 insert into realtime.nodes (id, lease_expires_at) values ('n1', now() + interval '1 hour');
 insert into realtime.connections (id, node_id, user_id, transport, ip, attributes) values
   ('c1', 'n1', 'ada', 'websocket', '192.0.2.1', '{"team": "red"}'), ('c2', 'n1', 'ada', 'websocket', null, '{}'),

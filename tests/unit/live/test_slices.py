@@ -25,7 +25,7 @@ ROWS = 400
 AT_ONCE = 1_000
 
 
-class Stage:
+class SlicedQueries:
     """A dispatcher with queries over the same rows, each with a subscriber; ``encoded`` and ``told`` count documents."""
 
     def __init__(self) -> None:
@@ -77,29 +77,29 @@ def large_transaction() -> Transaction:
 
 
 def test_many_changed_lists_are_found_and_delivered_in_slices() -> None:
-    stage, found, told = Stage(), [0], [0]
-    outcome = finished(stage.router.process(large_transaction()), lambda: found.append(stage.encoded))
-    found.append(stage.encoded)
-    assert (found[-1], stage.told) == (QUERIES * ROWS, 0), "an event came before all lists had changed"
+    queries, found, told = SlicedQueries(), [0], [0]
+    outcome = finished(queries.router.process(large_transaction()), lambda: found.append(queries.encoded))
+    found.append(queries.encoded)
+    assert (found[-1], queries.told) == (QUERIES * ROWS, 0), "an event came before all lists had changed"
     assert max(after - before for before, after in pairwise(found)) <= AT_ONCE + ROWS
-    for _ in outcome.deliver(stage.router.position):
-        told.append(stage.told)
-    told.append(stage.told)
+    for _ in outcome.deliver(queries.router.position):
+        told.append(queries.told)
+    told.append(queries.told)
     assert told[-1] == QUERIES * ROWS
     assert max(after - before for before, after in pairwise(told)) <= AT_ONCE + ROWS
 
 
 def test_who_subscribes_between_two_slices_has_the_same_list_as_the_others_afterwards() -> None:
-    stage = Stage()
+    queries = SlicedQueries()
 
     def subscribe_to_all() -> None:
-        for query in stage.queries:
-            stage.subscribe(query)
+        for query in queries.queries:
+            queries.subscribe(query)
 
-    outcome = finished(stage.router.process(large_transaction()), subscribe_to_all)
-    for _ in outcome.deliver(stage.router.position):
+    outcome = finished(queries.router.process(large_transaction()), subscribe_to_all)
+    for _ in outcome.deliver(queries.router.position):
         subscribe_to_all()
-    assert len(stage.lists) > 3 * QUERIES
-    for subscription, documents in stage.lists.items():
+    assert len(queries.lists) > 3 * QUERIES
+    for subscription, documents in queries.lists.items():
         assert documents == list(subscription.query.current().pairs)
         assert len(documents) == ROWS + 1

@@ -77,7 +77,7 @@ async def test_live_order_replayed_order_and_wal_order_are_the_same(source: Sour
         assert lives[1].messages == messages
         check_growing(lives[0])
         for listener in late:
-            # Whoever came or resumed at any moment has the end of the same sequence, without gap or duplicate.
+            # A client that came or resumed at any moment has the end of the same sequence, without gap or duplicate.
             assert listener.messages == messages[len(messages) - len(listener.messages) :]
         await check_replay((one, two), messages)
         written = [message for message in control(source.dsn) if message.stored]

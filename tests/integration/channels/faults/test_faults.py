@@ -120,10 +120,10 @@ async def test_what_a_gap_in_the_stream_swallowed_is_made_up_for(source: Source)
             joining = asyncio.create_task(one.listen("r", presence={}))
             new = "select 1 from realtime.presence where user_id = connection_id"
             await until(lambda: read(source.dsn, new))
-        somebody = await joining
+        user = await joining
         await ann.until(lambda: [event["code"] for event in ann.of("error")] == ["RT_001"])
         await bob.until(lambda: [event["code"] for event in bob.of("error")] == ["RT_003"])
-        await somebody.until(lambda: [event["user"]["id"] for event in somebody.of("presence:leave")] == ["cat"])
+        await user.until(lambda: [event["user"]["id"] for event in user.of("presence:leave")] == ["cat"])
         await one.publish("r", 1)
         await one.publish("r", 2, event="other")
         await dora.until(lambda: dora.messages)
@@ -142,7 +142,7 @@ async def test_of_a_publisher_and_a_transaction_that_block_each_other_the_publis
         first, second = await publishing
         await listener.until(lambda: len(listener.messages) == 2)
         assert {first.position, second.position} == set(listener.positions)
-        assert listener.data[1] == 1, "b was the transaction's; a was whoever's came first"
+        assert listener.data[1] == 1, "b was the transaction's; a was that of the first to commit"
 
 
 async def test_an_open_transaction_with_an_id_delays_no_other_publisher(database: str) -> None:

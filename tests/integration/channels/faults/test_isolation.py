@@ -17,7 +17,7 @@ class Faulty(ChannelSubscriber):
 
     def deliver(self, event: ChannelEvent) -> None:
         if b'"event":"break"' in event.json:
-            raise RuntimeError("a fault that nobody foresaw")
+            raise RuntimeError("an unforeseen fault")
         super().deliver(event)
 
 
@@ -55,7 +55,7 @@ async def test_a_filter_that_fails_ends_its_subscription(database: str, monkeypa
 
         def broken(self: Subscription, event: Any) -> bool:
             if self is filtered.subscription:
-                raise RecursionError("a fault that nobody foresaw")
+                raise RecursionError("an unforeseen fault")
             return wants(self, event)
 
         monkeypatch.setattr(Subscription, "wants", broken)

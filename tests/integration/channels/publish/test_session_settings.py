@@ -167,7 +167,7 @@ async def test_settings_changed_while_a_node_runs_do_not_end_its_queries(databas
             )
             run(database, f"insert into public.t values ({number})")
             await count.until([{"many": number}])
-            await here.publish("chat:1", number, member=Member("somebody"))
+            await here.publish("chat:1", number, member=Member("user"))
             (
                 await here.live.subscribe(
                     Principal(), "t", {**spec, "sql": f"{spec['sql']} where id < 100 + {number}"}, _ignore

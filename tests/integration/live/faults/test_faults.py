@@ -1,4 +1,4 @@
-"""What can happen to a service that runs: everybody ends with the rows of the query, and nobody starts over."""
+"""What can happen to a service that runs: all clients end with the rows of the query, and none starts over."""
 
 from __future__ import annotations
 

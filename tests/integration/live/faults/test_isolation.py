@@ -27,7 +27,7 @@ class Faulty(Follower):
 
     def deliver(self, subscription: Subscription, event: WindowEvent) -> None:
         if len(self.list) == 1 and event.changes:
-            raise RuntimeError("a fault that nobody foresaw")
+            raise RuntimeError("an unforeseen fault")
         super().deliver(subscription, event)
 
 
@@ -59,7 +59,7 @@ async def test_a_window_that_fails_is_read_again(
         def fail_once(self: Window, *given: Any, **more: Any) -> Any:
             if broken and self.plan.limit is None:
                 broken.clear()
-                raise AttributeError("a fault that nobody foresaw")
+                raise AttributeError("an unforeseen fault")
             return method(self, *given, **more)
 
         monkeypatch.setattr(owner, name, fail_once)
@@ -78,7 +78,7 @@ async def test_a_query_that_cannot_be_read_is_refused_and_the_others_go_on(
         well = await here.follow(ALL)
 
         def broken(self: Window, rows: object) -> None:
-            raise AttributeError("a fault that nobody foresaw")
+            raise AttributeError("an unforeseen fault")
 
         with monkeypatch.context() as during:
             during.setattr(Window, "load", broken)

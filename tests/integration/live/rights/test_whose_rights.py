@@ -84,7 +84,7 @@ async def test_a_grant_by_the_owner_of_a_table_does_not_vouch_for_a_function(dat
         catalog = await load_catalog(connection)
         with pytest.raises(InvalidQueryError, match=r"leave\(\), of which PostgreSQL does not know what it calls"):
             await plan_query("t", spec, catalog, connection)
-        # Whoever grants, it counts as the owner's grant; and the owner could replace the function afterwards.
+        # A grant of any role counts as the owner's grant; and the owner could replace the function afterwards.
         run(database, "grant execute on function public.leave() to realtime_reader")
         with pytest.raises(
             InvalidQueryError, match="as its owner, which must be a superuser or the owner of the schema"

@@ -53,7 +53,7 @@ async function open(through = gate) {
   return page;
 }
 
-/** Somebody in a chat room: what the page has heard can be asked. */
+/** A user in a chat room: what the page has heard can be asked. */
 async function chatter(room, options, through = gate) {
   const page = await open(through);
   await page.evaluate(async ([room, options]) => (await import("/page.mjs")).join(room, options), [room, options]);

@@ -185,7 +185,7 @@ test("a killed server: everything that was acknowledged, and everything that was
   assert.deepEqual(gaps, []);
 });
 
-test("presence is announced again after a reconnect, and nobody hears of it", async () => {
+test("presence is announced again after a reconnect, unseen by the others", async () => {
   const room = name("presence");
   const watcher = client({ user: "watcher" });
   const events = [];

@@ -1,4 +1,4 @@
-// A server that is about to go: its clients have moved to the other one before, and nobody notices.
+// A server that is about to go: its clients have moved to the other one before, unnoticed.
 
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
@@ -7,7 +7,7 @@ import { client, closeAll, control, eventually, name, transports } from "./suppo
 
 afterEach(closeAll);
 
-test("a rolling restart loses nothing, doubles nothing, and nobody leaves", async () => {
+test("a rolling restart loses nothing, doubles nothing, and no member leaves", async () => {
   const room = name("presence");
   const people = ["ada", "bob"].map((user) => client({ user, upgradeInterval: 1000 }));
   const channels = people.map((each) => each.channel(room));

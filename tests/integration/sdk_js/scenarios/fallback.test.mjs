@@ -13,7 +13,7 @@ afterEach(closeAll);
 
 const upTo = (count) => Array.from({ length: count }, (_, index) => index);
 
-test("WebSockets blocked, then event streams held back, then both free again: every message once and in order, and nobody leaves", async () => {
+test("WebSockets blocked, then event streams held back, then both free again: every message once and in order, and no member leaves", async () => {
   await sql("truncate messages restart identity");
   const room = name("presence");
   const watcher = client();

@@ -1,4 +1,4 @@
-// Runs in the browser: somebody in a chat room, and what the examples need.
+// Runs in the browser: a user in a chat room, and what the examples need.
 
 export { eventually } from "../../../support/eventually.mjs"; // served to the browser as "/support/eventually.mjs"
 

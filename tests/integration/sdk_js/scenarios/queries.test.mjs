@@ -87,7 +87,7 @@ test("cursors, groups of conditions and SQL", async () => {
   });
 });
 
-test("a query that cannot be is told to whoever asked", async () => {
+test("a query that is rejected gives its caller the error", async () => {
   const seen = follow(client().database().collection("messages").where("nothing", "==", 1));
   await eventually(() =>
     assert.deepEqual(

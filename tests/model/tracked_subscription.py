@@ -8,13 +8,13 @@ from typing import Any
 from engine.channels.core.messages.model import Position, format_position, parse_position
 from tests.model.nodes import ModelNode
 
-__all__ = ["Stay"]
+__all__ = ["TrackedSubscription"]
 
 _START = Position(0, 0)
 
 
 @dataclass(eq=False)
-class Stay:
+class TrackedSubscription:
     """One subscription over all the connections it lived through."""
 
     client: str
