@@ -1,4 +1,4 @@
-"""The setting ``auth_issuers``: whose tokens are accepted, and what they say."""
+"""The setting ``auth_issuers``: whose tokens are accepted, and what they contain."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class _FormError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedToken:
-    """What a token says of itself. ``expires_at``: seconds since the Unix epoch."""
+    """The claims of a token. ``expires_at``: seconds since the Unix epoch."""
 
     text: str = field(repr=False)
     algorithm: str

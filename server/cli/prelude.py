@@ -16,7 +16,7 @@ __all__ = ["database_error", "dsn_of", "migrated_dsn", "read_settings", "report"
 
 
 def read_settings(config: Path | None, **flags: object) -> Settings:
-    """The settings of a command; logs are written as they say. Raises ``SettingsError``."""
+    """The settings of a command; logs are written according to them. Raises ``SettingsError``."""
     settings = load_settings(config, **flags)
     configure_logs(settings.log_level, settings.log_format)
     for unknown in unknown_variables():
