@@ -13,6 +13,8 @@ Folders, in the order in which they may import one another (an import-linter con
 * ``channels``  messages, rooms and presence: rows of the schema ``realtime``; ``live`` and ``channels`` do not import each
   other.
 
-``errors``, ``lsn`` and ``transaction`` are the types that all of them share. A folder named ``core`` has no I/O, no clock
-and no task. The engine does not depend on HTTP, WebSocket or sessions: ``server`` imports ``engine``, never the reverse.
+The modules at the top are shared by all folders: the types ``errors``, ``lsn`` and ``transaction``, and the tools ``tasks``,
+``background`` and ``fair_cache``. A folder imports its own subfolders, and a subfolder no module of the folders around it.
+A folder named ``core`` has no I/O, no clock and no task. The engine does not depend on HTTP, WebSocket or sessions:
+``server`` imports ``engine``, never the reverse.
 """
