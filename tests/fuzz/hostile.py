@@ -95,7 +95,7 @@ def mostly(usual: Strategy, unusual: Strategy = anything) -> Strategy:
 
 
 def objects_with(required: Mapping[str, Strategy], optional: Mapping[str, Strategy]) -> Strategy:
-    """An object with these fields; sometimes one comes twice, or one that nobody knows."""
+    """An object with these fields; sometimes one comes twice, or one that is unknown."""
     known = {**required, **optional}
     more = st.lists(st.sampled_from(sorted(optional)), unique=True, max_size=4) if optional else st.just([])
 

@@ -160,39 +160,39 @@ def statement(chance: random.Random, one: Table, two: Table) -> str:
     return f"truncate {table.name}"
 
 
-async def play(stage: Arena, story: tuple[Table, Table, list[Query], list[tuple[str, int, int]], int]) -> None:
+async def play(arena: Arena, story: tuple[Table, Table, list[Query], list[tuple[str, int, int]], int]) -> None:
     one, two, asked, history, seed = story
     chance = random.Random(seed)
-    await stage.truth.execute((DROP + WHOLE + one.ddl() + two.ddl()).encode())
+    await arena.truth.execute((DROP + WHOLE + one.ddl() + two.ddl()).encode())
     for table in (one, two):
-        await stage.truth.execute(f"select realtime.expose('{table.name}')".encode())
+        await arena.truth.execute(f"select realtime.expose('{table.name}')".encode())
         for _ in range(3):
             with suppress(psycopg.Error):
-                await stage.truth.execute(statement(chance, table, table).encode())
-    writers = [Writer(await psycopg.AsyncConnection.connect(stage.dsn)) for _ in range(WRITERS)]
+                await arena.truth.execute(statement(chance, table, table).encode())
+    writers = [Writer(await psycopg.AsyncConnection.connect(arena.dsn)) for _ in range(WRITERS)]
     clients: list[Client] = []
-    stage.gap = False
+    arena.gap = False
     try:
         for writer in writers:
             await writer.connection.execute("set lock_timeout = '5ms'")
             await writer.connection.commit()
-        clients.append(await stage.subscribe(asked[0]))
+        clients.append(await arena.subscribe(asked[0]))
         for what, who, number in history:
-            await step(stage, clients, writers, asked, (one, two), (what, who, number))
+            await step(arena, clients, writers, asked, (one, two), (what, who, number))
         for writer in writers:
             await writer.end("commit")
-            await stage.check(clients)
+            await arena.check(clients)
     finally:
         for client in clients:
             assert client.subscription is not None
             client.subscription.cancel()
         for writer in writers:
             await writer.connection.close()
-        await stage.truth.execute(DROP.encode())
+        await arena.truth.execute(DROP.encode())
 
 
 async def step(
-    stage: Arena,
+    arena: Arena,
     clients: list[Client],
     writers: list[Writer],
     asked: list[Query],
@@ -201,47 +201,47 @@ async def step(
 ) -> None:
     what, who, number = move
     if what == "write":
-        await write(stage, clients, writers[who], statement(random.Random(number), *pair), number)
+        await write(arena, clients, writers[who], statement(random.Random(number), *pair), number)
         return
     note(f"{who}: {what}")
     if what in ("leave", "pause", "reconnect"):
-        await step_of_client(stage, clients, writers, move)
+        await step_of_client(arena, clients, writers, move)
     elif what in ("commit", "rollback"):
         await writers[who].end(what)
-        await stage.check(clients)
-        stage.gap = stage.gap and any(writer.open for writer in writers)
+        await arena.check(clients)
+        arena.gap = arena.gap and any(writer.open for writer in writers)
     elif what == "subscribe":
-        clients.append(await stage.subscribe(asked[who % len(asked)]))
-        await stage.check(clients)
+        clients.append(await arena.subscribe(asked[who % len(asked)]))
+        await arena.check(clients)
     elif what.startswith("redefine"):
         if what == "redefine":
-            await redefine(stage, REDEFINITIONS[who])
+            await redefine(arena, REDEFINITIONS[who])
         else:
-            await redefine_while_paused(stage, clients[who % len(clients)], REDEFINITIONS[number])
-        await stage.check(clients)
+            await redefine_while_paused(arena, clients[who % len(clients)], REDEFINITIONS[number])
+        await arena.check(clients)
     elif what == "unpublish":
         text = statement(random.Random(number), *pair)
         note(f"  {text[:300]}")
-        await unpublish(stage, clients, writers[who], "select" if text.startswith("truncate") else text)
-        stage.gap = stage.gap or any(writer.open for writer in writers)
-        await stage.check(clients)
+        await unpublish(arena, clients, writers[who], "select" if text.startswith("truncate") else text)
+        arena.gap = arena.gap or any(writer.open for writer in writers)
+        await arena.check(clients)
     elif what == "cut the stream":
-        await stage.truth.execute(CUT)
-        await stage.check(clients)
+        await arena.truth.execute(CUT)
+        await arena.check(clients)
     else:
         await writers[who].point(what)
 
 
-async def write(stage: Arena, clients: list[Client], writer: Writer, text: str, number: int) -> None:
+async def write(arena: Arena, clients: list[Client], writer: Writer, text: str, number: int) -> None:
     """One statement; what locks out every reader is ended at once."""
     note(text[:300])
     if await writer.write(text) and text.startswith("truncate"):
         await writer.end("rollback" if number % 4 == 0 else "commit")
-        await stage.check(clients)
+        await arena.check(clients)
 
 
 async def step_of_client(
-    stage: Arena, clients: list[Client], writers: list[Writer], move: tuple[str, int, int]
+    arena: Arena, clients: list[Client], writers: list[Writer], move: tuple[str, int, int]
 ) -> None:
     """A client unsubscribes, does not keep up for a while, or comes back."""
     what, who, number = move
@@ -252,51 +252,51 @@ async def step_of_client(
             assert client.subscription is not None
             client.subscription.cancel()
     elif what == "pause":
-        await pause(stage, client, writers)
+        await pause(arena, client, writers)
     else:
-        await stage.reconnect(client, number)
-        await stage.check([client])
+        await arena.reconnect(client, number)
+        await arena.check([client])
 
 
-async def redefine(stage: Arena, text: str) -> None:
+async def redefine(arena: Arena, text: str) -> None:
     """A definition changes while transactions are under way; if one of them is in the way, it does not."""
     try:
-        await stage.truth.execute(f"set lock_timeout = '5ms'; {text}".encode())
+        await arena.truth.execute(f"set lock_timeout = '5ms'; {text}".encode())
     except psycopg.errors.LockNotAvailable:
         return
     finally:
-        await stage.truth.execute("reset lock_timeout")
+        await arena.truth.execute("reset lock_timeout")
 
 
-async def redefine_while_paused(stage: Arena, client: Client, text: str) -> None:
+async def redefine_while_paused(arena: Arena, client: Client, text: str) -> None:
     """A client that does not keep up misses a change of definition, and catches up."""
     assert client.subscription is not None
     client.subscription.pause()
-    await redefine(stage, text)
-    await stage.caught_up()
+    await redefine(arena, text)
+    await arena.caught_up()
     client.subscription.resume()
 
 
-async def unpublish(stage: Arena, clients: list[Client], writer: Writer, text: str) -> None:
+async def unpublish(arena: Arena, clients: list[Client], writer: Writer, text: str) -> None:
     """The table ``one`` leaves the publication, is written to, and comes back; whose query it ended subscribes again."""
-    await stage.truth.execute("alter publication bunbase_realtime drop table one")
-    await stage.caught_up()
+    await arena.truth.execute("alter publication bunbase_realtime drop table one")
+    await arena.caught_up()
     await writer.write(text)
-    await stage.truth.execute("alter publication bunbase_realtime add table one")
-    await stage.caught_up()
+    await arena.truth.execute("alter publication bunbase_realtime add table one")
+    await arena.caught_up()
     for number, client in enumerate(clients):
         if client.error is not None:
             assert "public.one is not in the publication" in str(client.error)
-            clients[number] = await stage.subscribe(client.query)
+            clients[number] = await arena.subscribe(client.query)
 
 
-async def pause(stage: Arena, client: Client, writers: list[Writer]) -> None:
+async def pause(arena: Arena, client: Client, writers: list[Writer]) -> None:
     """A client that does not keep up misses a commit, and catches up with one event."""
     assert client.subscription is not None
     client.subscription.pause()
     events = client.events
     await writers[0].end("commit")
-    await stage.caught_up()
+    await arena.caught_up()
     assert client.events == events, "nothing is delivered while paused"
     client.subscription.resume()
-    await stage.check([client])
+    await arena.check([client])

@@ -1,4 +1,4 @@
-"""Owners of tables expose them after another role has migrated, and nobody else does."""
+"""Owners of tables expose them after another role has migrated, and no other role does."""
 
 from __future__ import annotations
 

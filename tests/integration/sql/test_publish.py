@@ -147,12 +147,12 @@ def test_what_goes_to_all_or_to_users_is_a_command(db: Connection, stream: Strea
     run(db, 'select realtime.broadcast_all(\'news\', \'1\', audience => \'{"where": [["plan", "==", "pro"]]}\')')
     run(db, "select realtime.broadcast_users('{ann,bob}', 'news', '2')")
     run(db, "select realtime.broadcast_users(null, 'news', '3')")
-    everybody, two, nobody = stream.messages("realtime.command")
+    everybody, two, none = stream.messages("realtime.command")
     assert everybody["command"] == "broadcast"
     assert everybody["users"] is None
     assert everybody["audience"]["where"]
     assert two["users"] == ["ann", "bob"]
-    assert nobody["users"] == []
+    assert none["users"] == []
 
 
 def test_broadcast_to_rooms_goes_to_each_and_to_open_rooms_by_pattern(db: Connection) -> None:

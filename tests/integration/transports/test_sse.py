@@ -124,8 +124,8 @@ async def test_ids_only_grow_and_come_after_everything_before_them_also_while_ch
 
 
 async def _epoch(server: ServerProcess) -> str:
-    async with transport_client(server.url, "websocket") as somebody:
-        epoch: str = somebody.connected["epoch"]
+    async with transport_client(server.url, "websocket") as client:
+        epoch: str = client.connected["epoch"]
         return epoch
 
 

@@ -133,7 +133,7 @@ for (const transport of ["websocket", "sse", "polling"])
         ["ada", "bob"],
       ],
     );
-    assert.deepEqual(first.presence, ["join bob"]); // five seconds are less than the timeout: nobody was told
+    assert.deepEqual(first.presence, ["join bob"]); // five seconds are less than the timeout: no event was sent
     assert.deepEqual([ada.errors, bob.errors], [[], []]);
     await Promise.all([ada, bob].map((page) => page.context().close()));
     await new Promise((resolve) => setTimeout(resolve));
