@@ -5,10 +5,11 @@
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
 
+import { appearances } from "./appearances.mjs";
 import { BROWSER } from "./launch.mjs";
-import { fits, hasContrast, hasUsableControls, SIZES } from "./looks.mjs";
 import { eventually } from "../support/eventually.mjs";
 import {
+  chatOf,
   Complaints,
   launch,
   open,
@@ -17,6 +18,7 @@ import {
   sameChat,
   sameMessages,
   sameOrders,
+  say,
   shownChat,
   shownMessages,
   sql,
@@ -226,15 +228,6 @@ once("after a storm of writes from everywhere all lists are what Postgres says",
   await sameOrders(there, url);
 });
 
-const chatOf = async (page) => {
-  await page.click('.views [data-view="chat"]');
-  return page.getAttribute("#chat-message", "placeholder");
-};
-const say = async (page, text) => {
-  await page.fill("#chat-message", text);
-  await page.press("#chat-message", "Enter");
-};
-
 step("two tabs talk in the chat, each sees who is there and who is typing, and SQL can join in", async () => {
   const names = [];
   for (const page of both) names.push((await chatOf(page)).replace("Write as ", ""));
@@ -334,33 +327,7 @@ step("a reset puts everything back", async () => {
   await sameOrders(there, url);
 });
 
-for (const { name, ...size } of SIZES) {
-  for (const colorScheme of ["light", "dark"]) {
-    once(`the page looks as it should on a ${name} in ${colorScheme}`, async () => {
-      const page = await open(browser, url, complaints, { ...size, colorScheme, reducedMotion: "reduce" });
-      const check = async (what) => {
-        await page.screenshot({ path: `${folder}/${name}-${colorScheme}-${what}.png` });
-        await fits(page);
-        await hasContrast(page);
-        await hasUsableControls(page);
-      };
-      await check("start");
-      await page.click('.views [data-view="chat"]');
-      await page.waitForSelector("#chat-list .chat-message");
-      await check("chat");
-      await page.click('.views [data-view="messages"]');
-      if (name === "phone") {
-        await page.click('.views [data-view="sales"]');
-        await check("sales");
-      }
-      if (name !== "desktop") await page.click("#console-toggle");
-      await type(page, "select status, count(*) from orders group by status");
-      await page.waitForSelector("#result-table td");
-      await check("sql");
-      await page.context().close();
-    });
-  }
-}
+for (const { name, run } of appearances(browser, url, complaints, folder)) once(name, run);
 
 let failed = false;
 for (const { name, run } of steps) {

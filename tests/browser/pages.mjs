@@ -162,3 +162,13 @@ export const sameAggregates = (page, url) =>
     );
     assert.equal(await page.locator(".day-bars rect").count(), Number(days));
   });
+
+/** Opens the chat; returns the placeholder of its box, which names the writer. */
+export const chatOf = async (page) => {
+  await page.click('.views [data-view="chat"]');
+  return page.getAttribute("#chat-message", "placeholder");
+};
+export const say = async (page, text) => {
+  await page.fill("#chat-message", text);
+  await page.press("#chat-message", "Enter");
+};

@@ -1,0 +1,38 @@
+// How the demo page looks on each size of screen, in light and dark: screenshots, contrast, sizes of controls.
+
+import { fits, hasContrast, hasUsableControls, SIZES } from "./looks.mjs";
+import { open, type } from "./pages.mjs";
+
+/** A step for each size and colour scheme; screenshots go to `folder`. */
+export function appearances(browser, url, complaints, folder) {
+  const steps = [];
+  for (const { name, ...size } of SIZES) {
+    for (const colorScheme of ["light", "dark"]) {
+      const run = async () => {
+        const page = await open(browser, url, complaints, { ...size, colorScheme, reducedMotion: "reduce" });
+        const check = async (what) => {
+          await page.screenshot({ path: `${folder}/${name}-${colorScheme}-${what}.png` });
+          await fits(page);
+          await hasContrast(page);
+          await hasUsableControls(page);
+        };
+        await check("start");
+        await page.click('.views [data-view="chat"]');
+        await page.waitForSelector("#chat-list .chat-message");
+        await check("chat");
+        await page.click('.views [data-view="messages"]');
+        if (name === "phone") {
+          await page.click('.views [data-view="sales"]');
+          await check("sales");
+        }
+        if (name !== "desktop") await page.click("#console-toggle");
+        await type(page, "select status, count(*) from orders group by status");
+        await page.waitForSelector("#result-table td");
+        await check("sql");
+        await page.context().close();
+      };
+      steps.push({ name: `the page looks as it should on a ${name} in ${colorScheme}`, run });
+    }
+  }
+  return steps;
+}
