@@ -22,7 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, handshake_of, query_of
-from server.transports.websocket.handshake import asks_for_websocket, handshake_key
+from server.transports.websocket.handshake import PROTOCOL, asks_for_websocket, handshake_key, protocols
 from server.transports.websocket.upgrade import RealtimeProtocol
 from server.transports.websocket.websocket_connection import WebSocketConnection
 
@@ -71,7 +71,7 @@ class HttpProtocol(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._acceptor = acceptor
-        self._accepted: tuple[WebSocketConnection, bytes] | None = None
+        self._accepted: tuple[WebSocketConnection, bytes, str | None] | None = None
         self._lingering = False
         self.conn = self._http = _Connection(h11.SERVER, _LONGEST_HEAD)
 
@@ -95,8 +95,10 @@ class HttpProtocol(H11Protocol):
             key = handshake_key(scope["method"].encode(), scope["http_version"].encode(), self.headers)
             origin = next(iter(self._header(b"origin")), None)
             ip = None if self.client is None else self.client[0].partition("%")[0]  # %: an IPv6 zone
-            handshake = handshake_of(origin, query_of(scope["query_string"]), ip, self._header(b"authorization"))
-            self._accepted = self._acceptor.accept(handshake), key
+            offered = protocols(self.headers)
+            query, authorization = query_of(scope["query_string"]), self._header(b"authorization")
+            connection = self._acceptor.accept(handshake_of(origin, query, ip, authorization, offered))
+            self._accepted = connection, key, PROTOCOL if PROTOCOL in offered else None
         except HandshakeRejectedError as refused:
             scope["state"]["refused"] = refused
             return False
@@ -109,9 +111,9 @@ class HttpProtocol(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """The request was let in: from here on the transport is a WebSocket's."""
         assert self._accepted is not None
-        connection, key = self._accepted
+        connection, key, agreed = self._accepted
         self.connections.discard(self)
-        protocol = RealtimeProtocol(connection, self.connections, self._acceptor.message_hard_cap)
+        protocol = RealtimeProtocol(connection, self.connections, self._acceptor.message_hard_cap, agreed)
         protocol.connection_made(self.transport)
         # Frames may stand behind the request already, from a client that did not wait.
         protocol.begin(key, self.conn.trailing_data[0])

@@ -29,6 +29,10 @@ class Authenticator(Protocol):
         """
         ...
 
+    async def renew(self, token: str) -> Principal:
+        """The principal that a token names which an open connection sends. Raises as ``authenticate`` does."""
+        ...
+
 
 class AddressAuthenticator:
     """Accepts every client: anonymous, or, if ``trust_user_parameter``, as the user whom its address names."""
@@ -43,6 +47,10 @@ class AddressAuthenticator:
     async def authenticate(self, handshake: HandshakeRequest) -> Principal:
         """See ``Authenticator``; the same, at once."""
         return principal_of(handshake, trust_user_parameter=self._trusted)
+
+    async def renew(self, token: str) -> Principal:
+        """See ``Authenticator``."""
+        raise AuthenticationError("this server accepts no tokens")
 
 
 class TokenAuthenticator:
@@ -71,3 +79,7 @@ class TokenAuthenticator:
         if handshake.token is None:
             raise AuthenticationError("a token is needed: this server accepts no anonymous clients (allow_anonymous)")
         return await self._verifier.verify(handshake.token)
+
+    async def renew(self, token: str) -> Principal:
+        """See ``Authenticator``."""
+        return await self._verifier.verify(token)

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -19,7 +20,18 @@ from engine.identity.principal import Principal
 from engine.values.exact_json import exact_decoder
 from server.protocol.validation import InvalidMessageError, check_storable
 
-__all__ = ["HandshakeRejectedError", "HandshakeRequest", "handshake_of", "packed_of", "principal_of", "query_of"]
+__all__ = [
+    "TOKEN_PROTOCOL",
+    "HandshakeRejectedError",
+    "HandshakeRequest",
+    "handshake_of",
+    "packed_of",
+    "principal_of",
+    "query_of",
+]
+
+TOKEN_PROTOCOL: Final = "bunbase.token."
+"""How a subprotocol begins that carries a token, in base64url."""
 
 _MAX_USER = 256
 _MAX_QUERY = 8192
@@ -52,23 +64,39 @@ class HandshakeRequest:
 
 
 def handshake_of(
-    origin: str | None, parameters: Iterable[tuple[str, str]], ip: str | None, authorization: Sequence[str]
+    origin: str | None,
+    parameters: Iterable[tuple[str, str]],
+    ip: str | None,
+    authorization: Sequence[str],
+    protocols: Sequence[str] = (),
 ) -> HandshakeRequest:
-    """The handshake with these query parameters and these values of the header ``Authorization``.
+    """The handshake with these query parameters, values of the header ``Authorization``, and offered subprotocols.
 
-    A token is ``Authorization: Bearer TOKEN``, or ``?token=TOKEN`` where a header cannot be set. Other schemes are of a
-    proxy, and ignored. Raises ``HandshakeRejectedError`` for more than one token (RFC 6750, 2: one method only).
+    A token is ``Authorization: Bearer TOKEN``; where that header cannot be set, the subprotocol ``bunbase.token.`` and the
+    token in base64url; or ``?token=TOKEN``. Other schemes are of a proxy, and ignored. Raises ``HandshakeRejectedError``
+    for more than one token (RFC 6750, 2: one method only).
     """
     query = dict(parameters)
     schemes = (each.partition(" ") for each in authorization)
     tokens = [token.strip() for scheme, _, token in schemes if scheme.lower() == "bearer"]
+    tokens += [_unwrapped(each) for each in protocols if each.startswith(TOKEN_PROTOCOL)]
     if (given := query.pop("token", None)) is not None:
         tokens.append(given)
     if len(tokens) > 1:
         raise HandshakeRejectedError(
-            HTTPStatus.BAD_REQUEST, "token: one is accepted, in the header Authorization or in the address"
+            HTTPStatus.BAD_REQUEST,
+            "token: one is accepted, in the header Authorization, as a subprotocol or in the address",
         )
     return HandshakeRequest(origin, query, ip, tokens[0] if tokens else None)
+
+
+def _unwrapped(protocol: str) -> str:
+    """The token in a subprotocol. A wrong form becomes a token that is none, which is refused as such."""
+    encoded = protocol.removeprefix(TOKEN_PROTOCOL)
+    try:
+        return urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+    except ValueError:
+        return ""
 
 
 def query_of(text: bytes) -> list[tuple[str, str]]:

@@ -21,11 +21,13 @@ from engine.live.planning_budget import PLANNING, PlanningBudget
 from server.auth.authorizer import Action
 from server.client.channel_subscriptions import ChannelSubscriptions
 from server.client.intake import Intake
+from server.client.renewal import Renewal
 from server.client.shared import SharedServices
 from server.client.transport import Transport
 from server.ports.channels import Member
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from server.session.actions import (
+    Authenticate,
     CancelSubscription,
     Close,
     Output,
@@ -58,6 +60,7 @@ class Client:
         "_live_queries",
         "_paused",
         "_principal",
+        "_renewal",
         "_resuming",
         "_tasks",
         "_transport",
@@ -78,6 +81,9 @@ class Client:
         self._paused: dict[LiveRequest, None] = {}  # an ordered set: the longest waiting first
         self._resuming = False  # the next one is resumed in the next turn of the loop
         self._tasks: set[asyncio.Task[None]] = set()
+        self._renewal = Renewal(
+            principal, services.authenticator, transport, lambda request: self.carry_out(session.subscribe(request))
+        )
         self._budget: PlanningBudget | None = None  # made with the first live query: most connections have none
 
     @property
@@ -119,6 +125,8 @@ class Client:
                     self._channels.publish(message)
                 case UpdatePresence():
                     self._channels.present(output)
+                case Authenticate():
+                    self._renewal.begin(output)
                 case Close(code, reason):
                     self._transport.close(code, reason)
 
@@ -159,6 +167,7 @@ class Client:
             if isinstance(request, LiveRequest):
                 self._cancel(request)
         self._channels.closed(clean=clean)
+        self._renewal.closed()
         for task in self._tasks:
             task.cancel()
 

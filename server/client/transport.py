@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from engine.identity.principal import Principal
 from server.protocol.close_codes import CloseCode
 from server.wire.encoder import Wire
 from server.wire.frame import Frame
@@ -31,6 +32,9 @@ class Transport(Protocol):
 
     def hold(self, held: bool) -> None:
         """Pause reading from the client while ``held``: its messages are still being carried out."""
+
+    def identity_renewed(self, principal: Principal) -> None:
+        """The client has proved its identity again: the connection lasts until that proof ends."""
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Write the queued frames, then end the connection."""

@@ -94,7 +94,7 @@ class PresenceUpdate(Struct, tag="presence:update", forbid_unknown_fields=True, 
 
 
 class Auth(Struct, tag="auth", forbid_unknown_fields=True, frozen=True):
-    """A new token before the old one expires."""
+    """A new token of the same user, before the old one expires."""
 
     token: _Token
     ref: _Name | UnsetType = UNSET

@@ -47,6 +47,7 @@ class CloseCode(IntEnum):
     DISCONNECTED = 4001, "the connection was ended on purpose, by the REST API or by SQL", Reconnect.NEVER
     RESUME = 4008, "too slow for its channels, or on a server that the others took for dead", Reconnect.AT_ONCE
     AUTHENTICATION_FAILED = 4401, "the client was refused by authentication", Reconnect.NEVER
+    TOKEN_EXPIRED = 4402, "the token has expired; a new one is needed", Reconnect.AT_ONCE
 
 
 def may_be_sent(code: int) -> bool:

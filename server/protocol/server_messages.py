@@ -18,9 +18,11 @@ from server.protocol.error_codes import ErrorCode
 __all__ = [
     "PONG",
     "ack",
+    "authenticated",
     "close",
     "connected",
     "error",
+    "expiring",
     "joined",
     "reconnect",
     "snapshot_head",
@@ -91,6 +93,15 @@ class _Unsubscribed(Struct, tag="unsubscribed"):
 class _SnapshotHead(Struct, tag="snapshot"):
     channel: str
     id: str
+
+
+class _Authenticated(Struct, tag="authenticated"):
+    expiresIn: int | UnsetType
+    ref: str | UnsetType
+
+
+class _Expiring(Struct, tag="auth:expiring"):
+    seconds: int
 
 
 class _Error(Struct, tag="error"):
@@ -185,6 +196,16 @@ def snapshot_tail(position: Lsn, reset: bool, changes_json: bytes) -> bytes:
         b"true" if reset else b"false",
         changes_json,
     )
+
+
+def authenticated(expires_in: float | None, ref: str | UnsetType) -> bytes:
+    """A new token was accepted. ``expires_in``: seconds until the connection ends without another one."""
+    return _encode(_Authenticated(UNSET if expires_in is None else max(0, int(expires_in)), ref))
+
+
+def expiring(seconds: float) -> bytes:
+    """The token expires in ``seconds``."""
+    return _encode(_Expiring(max(0, round(seconds))))
 
 
 def error(code: ErrorCode, message: str, about: RequestReference) -> bytes:

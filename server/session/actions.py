@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from server.protocol.client_messages import PresenceUpdate, Publish
+from server.protocol.client_messages import PresenceUpdate, Publish, RequestReference, Subscribe
 from server.protocol.close_codes import CloseCode
 from server.session.subscriptions import ChannelRequest, LiveRequest, Request
 
 __all__ = [
+    "Authenticate",
     "CancelSubscription",
     "Close",
     "Output",
@@ -60,6 +61,18 @@ class UpdatePresence:
 
 
 @dataclass(frozen=True, slots=True)
+class Authenticate:
+    """Renew the identity of the connection with ``token``, then answer ``about``, or carry out ``subscribe``.
+
+    ``subscribe``: the message that brought the token, and its size; it goes back to the session.
+    """
+
+    token: str = field(repr=False)
+    about: RequestReference
+    subscribe: tuple[Subscribe, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End the connection with a WebSocket close code (RFC 6455, 7.4.1) and a reason of at most 123 bytes."""
 
@@ -67,4 +80,13 @@ class Close:
     reason: str
 
 
-Output = bytes | SubscribeQuery | SubscribeChannel | CancelSubscription | PublishMessage | UpdatePresence | Close
+Output = (
+    bytes
+    | SubscribeQuery
+    | SubscribeChannel
+    | CancelSubscription
+    | PublishMessage
+    | UpdatePresence
+    | Authenticate
+    | Close
+)

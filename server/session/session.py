@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from engine.errors import QueryRejectedError, RealtimeError
 from engine.lsn import Lsn
@@ -28,6 +28,7 @@ from server.protocol.client_messages import (
 )
 from server.protocol.error_codes import ErrorCode
 from server.session.actions import (
+    Authenticate,
     CancelSubscription,
     Close,
     Output,
@@ -184,6 +185,9 @@ class Session:
             return read
         message, size = read
         match message:
+            case Subscribe(auth=str(token)):
+                about = RequestReference(channel=message.channel, id=message.id)
+                return [Authenticate(token, about, (structs.replace(message, auth=UNSET), size))]
             case Subscribe():
                 return self._subscribe(message, size)
             case Unsubscribe():
@@ -195,12 +199,12 @@ class Session:
             case PresenceUpdate():
                 return self._present(message, size)
             case Auth():
-                about = RequestReference(ref=message.ref)
-                return [
-                    server_messages.error(
-                        ErrorCode.PERMISSION_DENIED, "a token belongs to the request that opens the connection", about
-                    )
-                ]
+                return [Authenticate(message.token, RequestReference(ref=message.ref))]
+
+    def subscribe(self, authenticated: Authenticate) -> list[Output]:
+        """Carry out the subscription that brought a token, which has been accepted."""
+        assert authenticated.subscribe is not None
+        return self._subscribe(*authenticated.subscribe)
 
     def _subscribe(self, message: Subscribe, size: int) -> list[Output]:
         about = RequestReference(channel=message.channel, id=message.id)

@@ -43,13 +43,8 @@ class PresenceRejectedError(QueryRejectedError):
     code = ErrorCode.PRESENCE_REJECTED
 
 
-class _NotAvailableError(QueryRejectedError):
-    code = ErrorCode.PERMISSION_DENIED
-
-
 def check_live(message: Subscribe) -> None:
     """Raise ``QueryRejectedError`` if a field is given that a live query does not have."""
-    _check_auth(message)
     if message.history is not UNSET:
         raise WrongFieldError("history: live queries have none; a new subscription begins with the current rows")
     for field in ("presence", "filter"):
@@ -72,7 +67,6 @@ def resume_of(message: Subscribe) -> Resume | None:
 
 def channel_options(message: Subscribe) -> ChannelOptions:
     """The channel options of a subscribe message. Raises ``QueryRejectedError``."""
-    _check_auth(message)
     if message.query is not UNSET:
         raise WrongFieldError(f"query: only live queries ({COLLECTION_PREFIX}NAME) have one; a channel has filter")
     if message.epoch is not UNSET and message.since is UNSET:
@@ -116,8 +110,3 @@ def _presence(message: Subscribe) -> Mapping[str, Any] | None:
     if isinstance(wanted, bool):
         return {} if wanted else None
     return presence_data(wanted)
-
-
-def _check_auth(message: Subscribe) -> None:
-    if message.auth is not UNSET:
-        raise _NotAvailableError("auth: a token belongs to the request that opens the connection; leave the field out")

@@ -21,13 +21,13 @@ from server.protocol import server_messages
 from server.protocol.client_messages import RequestReference
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State, advance
+from server.transports.base.expiry import ExpiryTimer
 from server.wire.encoder import Wire
 from server.wire.frame import Frame
 from server.wire.send_queue import SendQueue
 
 __all__ = ["ClientConnection", "close_code_of"]
 
-_EXPIRY_CHECK = 300.0  # seconds
 _REFUSALS = (ErrorCode.AUTHENTICATION_FAILED, ErrorCode.PERMISSION_DENIED)
 
 
@@ -50,7 +50,7 @@ class ClientConnection:
         self._loop = asyncio.get_running_loop()
         self._authentication: asyncio.Task[Principal] | None = None
         self._client: Client | None = None
-        self._identity_timer: asyncio.TimerHandle | None = None
+        self._expiry_timer = ExpiryTimer(self._warn_of_expiry, self._expire)
         self._scheduled = False  # a write is
         self._unconfirmed = 0  # bytes that were taken from the queue and may still be lost or stuck
 
@@ -73,8 +73,7 @@ class ClientConnection:
             return
         if self._authentication is not None:
             self._authentication.cancel()
-        if self._identity_timer is not None:
-            self._identity_timer.cancel()
+        self._expiry_timer.stop()
 
     def _authenticate(self) -> asyncio.Task[Principal] | None:
         """Open the connection, if its principal is known; else return the task that finds it.
@@ -95,20 +94,19 @@ class ClientConnection:
         member = self._admission.member(principal)
         self._client = Client(self.session, principal, member, self._admission.services, self)
         self._client.start()
-        self._await_expiry(principal)
+        self.identity_renewed(principal)
 
-    def _await_expiry(self, principal: Principal) -> None:
-        """Close the connection when the proof of its identity ends. The clock may be set meanwhile: it is read again."""
-        if principal.expires_at is None or self.closing:
-            return
-        left = principal.expires_at - time.time()
-        if self._identity_timer is None or left > 0:  # also if it has ended: in a turn of its own, after the greeting
-            self._identity_timer = self._loop.call_later(
-                min(max(left, 0), _EXPIRY_CHECK), self._await_expiry, principal
-            )
-        else:
-            self.send(server_messages.error(ErrorCode.AUTHENTICATION_FAILED, "token expired", RequestReference()))
-            self.close(CloseCode.AUTHENTICATION_FAILED, "token expired")
+    def identity_renewed(self, principal: Principal) -> None:
+        """The client has proved its identity again."""
+        if not self.closing:
+            self._expiry_timer.start(principal.expires_at)
+
+    def _warn_of_expiry(self, seconds: float) -> None:
+        self.send(server_messages.expiring(seconds))
+
+    def _expire(self) -> None:
+        self.send(server_messages.error(ErrorCode.AUTHENTICATION_FAILED, "token expired", RequestReference()))
+        self.close(CloseCode.TOKEN_EXPIRED, "token expired")
 
     def _release(self, *, clean: bool) -> None:
         """Release the client's subscriptions, once. ``clean``: the client ended the connection on purpose."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from server.auth.identity import HandshakeRejectedError
 
-__all__ = ["HEADERS_OF_426", "Headers", "asks_for_websocket", "elements", "handshake_key"]
+__all__ = ["HEADERS_OF_426", "PROTOCOL", "Headers", "asks_for_websocket", "elements", "handshake_key", "protocols"]
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Names in lower case, as ASGI has them."""
@@ -18,20 +18,29 @@ Headers = Sequence[tuple[bytes, bytes]]
 HEADERS_OF_426: Final = {"Upgrade": "websocket", "Connection": "Upgrade"}
 """The header that RFC 9110, 15.5.22, requires with that status."""
 
+PROTOCOL: Final = "bunbase"
+"""The subprotocol that is agreed on with a client that offers it. It means nothing: a browser needs one in the answer."""
+
 _VERSION: Final = b"13"
 _KEY_BYTES: Final = 16
 _OLDEST_HTTP: Final = b"1.1"
 
 
 def elements(headers: Headers, name: bytes) -> list[bytes]:
-    """The elements of a header that is a list, in lower case, from all its lines (RFC 9110, 5.3 and 5.6.1)."""
+    """The elements of a header that is a list, from all its lines (RFC 9110, 5.3 and 5.6.1)."""
     lines = (value for each, value in headers if each == name)
-    return [part for line in lines for element in line.split(b",") if (part := element.strip(b" \t").lower())]
+    return [part for line in lines for element in line.split(b",") if (part := element.strip(b" \t"))]
 
 
 def asks_for_websocket(headers: Headers) -> bool:
     """Whether a request wants to become a WebSocket: other upgrades are not made, and ignored (RFC 9110, 7.8)."""
-    return b"websocket" in elements(headers, b"upgrade") and b"upgrade" in elements(headers, b"connection")
+    upgrade, connection = elements(headers, b"upgrade"), elements(headers, b"connection")
+    return b"websocket" in map(bytes.lower, upgrade) and b"upgrade" in map(bytes.lower, connection)
+
+
+def protocols(headers: Headers) -> list[str]:
+    """The subprotocols that the client offers."""
+    return [each.decode("latin-1") for each in elements(headers, b"sec-websocket-protocol")]
 
 
 def handshake_key(method: bytes, http_version: bytes, headers: Headers) -> bytes:

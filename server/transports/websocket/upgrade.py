@@ -12,7 +12,7 @@ import logging
 from collections.abc import MutableMapping
 from typing import Any, Final
 
-from picows import WSAutoPingStrategy, WSUpgradeRequest
+from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 from picows.api import WSProtocol  # type: ignore[attr-defined]
 
 from server.protocol.close_codes import CloseCode
@@ -49,11 +49,17 @@ _log = _Log(logging.getLogger("realtime.ws"), {})
 
 
 class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
-    """One accepted connection. ``connections``: the set that uvicorn closes when it shuts down."""
+    """One accepted connection. ``connections``: the set that uvicorn closes when it shuts down.
 
-    def __init__(self, connection: WebSocketConnection, connections: set[Any], message_hard_cap: int) -> None:
+    ``agreed``: the subprotocol that the answer names.
+    """
+
+    def __init__(
+        self, connection: WebSocketConnection, connections: set[Any], message_hard_cap: int, agreed: str | None = None
+    ) -> None:
         self._connection = connection
         self._connections = connections
+        self._agreed = agreed
         self._asyncio_transport: asyncio.Transport | None = None
         super().__init__(
             None,  # host and port: the client's side only
@@ -69,7 +75,7 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
             WSAutoPingStrategy.PING_WHEN_IDLE,
             False,  # enable_auto_pong: pings count against the message rate
             message_hard_cap,
-            None,  # extra_headers
+            None,  # extra_headers: the client's side only
             _READ_BUFFER,
         )
 
@@ -116,5 +122,8 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
         ):
             self._asyncio_transport.pause_reading()
 
-    def _listen(self, request: WSUpgradeRequest) -> WebSocketConnection:
-        return self._connection
+    def _listen(self, request: WSUpgradeRequest) -> WebSocketConnection | WSUpgradeResponseWithListener:
+        if self._agreed is None:
+            return self._connection
+        answer = WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": self._agreed})
+        return WSUpgradeResponseWithListener(answer, self._connection)

@@ -36,6 +36,8 @@ LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 MESSAGE_KEYS = {
     "connected": {"type", "connectionId", "epoch", "pingInterval", "limits", "session"},
     "reconnect": {"type", "delay"},
+    "authenticated": {"type", "expiresIn", "ref"},
+    "auth:expiring": {"type", "seconds"},
     "close": {"type", "code", "reason"},
     "subscribed": {"type", "channel", "id", "position", "strategy", "reason", "recovered", "epoch", "presence"},
     "ack": {"type", "channel", "ref", "id", "position"},

@@ -38,6 +38,9 @@ class HeldTransport:
     def hold(self, held: bool) -> None:
         self.held = held
 
+    def identity_renewed(self, principal: Principal) -> None:
+        pass
+
     def close(self, code: int, reason: str) -> None:
         pass
 

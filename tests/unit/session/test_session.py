@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from engine.errors import InvalidQueryError
 from server.ports.limits import SessionLimits
+from server.protocol.client_messages import RequestReference
 from server.protocol.close_codes import CloseCode
 from server.session.actions import (
+    Authenticate,
     CancelSubscription,
     Close,
     Output,
@@ -147,8 +149,6 @@ def test_too_many_subscriptions_are_refused() -> None:
 @pytest.mark.parametrize(
     ("message", "code", "named"),
     [
-        ({"type": "subscribe", "channel": "chat:room-123", "auth": "t"}, "RT_003", {"channel": "chat:room-123"}),
-        ({"type": "subscribe", "channel": "db:collection:m", "auth": "t"}, "RT_003", {"channel": "db:collection:m"}),
         ({"type": "subscribe", "channel": "db:collection:m", "history": 5}, "RT_007", {"channel": "db:collection:m"}),
         (
             {"type": "subscribe", "channel": "db:collection:m", "presence": True},
@@ -161,13 +161,31 @@ def test_too_many_subscriptions_are_refused() -> None:
             "RT_007",
             {"channel": "chat:1", "id": "x"},
         ),
-        ({"type": "auth", "token": "t"}, "RT_003", {}),
     ],
 )
 def test_an_unsupported_request_is_an_error(message: dict[str, Any], code: str, named: dict[str, str]) -> None:
     [answer] = frames(receive(session(), message))
     assert (answer.pop("type"), answer.pop("code"), bool(answer.pop("message"))) == ("error", code, True)
     assert answer == named
+
+
+@pytest.mark.parametrize("channel", ["chat:1", "db:collection:m"])
+def test_a_subscription_that_brings_a_token_waits_for_its_verification(channel: str) -> None:
+    target = session()
+    [action] = receive(target, {"type": "subscribe", "channel": channel, "id": "q", "auth": "a-token"})
+    assert isinstance(action, Authenticate)
+    assert (action.token, action.about) == ("a-token", RequestReference(channel=channel, id="q"))
+    assert "a-token" not in repr(action)
+    assert target.subscriptions == 0
+    [begun] = target.subscribe(action)
+    assert isinstance(begun, SubscribeChannel | SubscribeQuery)
+    assert target.subscriptions == 1
+
+
+def test_a_new_token_is_to_be_verified() -> None:
+    assert receive(session(), {"type": "auth", "token": "a-token", "ref": "1"}) == [
+        Authenticate("a-token", RequestReference(ref="1"))
+    ]
 
 
 @pytest.mark.parametrize(

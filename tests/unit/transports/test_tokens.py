@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from engine.identity.principal import Principal
 from server.auth.authenticator import AddressAuthenticator, TokenAuthenticator
@@ -21,7 +23,8 @@ from tests.support.fakes.server import FakeServer, fake_server
 from tests.support.servers.processes import GIVE_UP_AFTER
 from tests.support.values.tokens import SECRET, claims, forged, issuer, pem, private_key, token
 
-WAYS = ("address", "header")
+WAYS = ("address", "header", "subprotocol")
+"""Only a WebSocket has subprotocols."""
 
 
 def gate(*, allow_anonymous: bool = True, leeway: float = 0, trusted: bool = False) -> TokenAuthenticator:
@@ -35,6 +38,9 @@ def sent(way: str, text: str | None) -> tuple[dict[str, str], dict[str, str]]:
     """The parameters and the headers that carry a token."""
     if text is None:
         return {}, {}
+    if way == "subprotocol":
+        wrapped = urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        return {}, {"Sec-WebSocket-Protocol": f"bunbase, bunbase.token.{wrapped}"}
     return ({"token": text}, {}) if way == "address" else ({}, {"Authorization": f"Bearer {text}"})
 
 
@@ -44,7 +50,8 @@ async def answer_of(door: FakeServer, transport: str, text: str | None, way: str
     if transport in ("websocket", "msgpack"):
         parameters |= {"format": "msgpack"} if transport == "msgpack" else {}
         address = f"{door.url.replace('http', 'ws')}/realtime?{httpx.QueryParams(parameters)}"
-        async with connect(address, additional_headers=headers) as socket:
+        offered = [Subprotocol(each) for each in headers.pop("Sec-WebSocket-Protocol", "").split(", ") if each]
+        async with connect(address, additional_headers=headers, subprotocols=offered or None) as socket:
             client = SocketClient(socket, packed=transport == "msgpack")
             first = await client.next()
             return first if first["type"] == "connected" else first | {"status": (await client.next())["code"]}
@@ -100,8 +107,10 @@ def credentials() -> dict[str, tuple[str | None, str | None]]:
     }
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("transport", "way"),
+    [(each, way) for each in TRANSPORTS for way in WAYS if way != "subprotocol" or each in ("websocket", "msgpack")],
+)
 async def test_each_credential_is_judged_alike_on_every_transport(transport: str, way: str) -> None:
     async with fake_server(authenticator=gate()) as door, asyncio.timeout(GIVE_UP_AFTER):
         for name, (text, reason) in credentials().items():
@@ -160,14 +169,17 @@ async def test_a_server_that_wants_a_token_says_so(transport: str) -> None:
 
 
 class Brief(AddressAuthenticator):
-    """Everyone is ada, whose proof of identity ends after ``seconds``."""
+    """Everyone is ada, whose proof of identity ends after ``seconds``, and can be renewed for an hour."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.seconds = seconds
 
     def identify(self, handshake: HandshakeRequest) -> Principal | None:
-        return Principal("ada", expires_at=time.time() + self.seconds)
+        return Principal("ada", expires_at=time.time() + self.seconds, authenticated=True)
+
+    async def renew(self, token: str) -> Principal:
+        return Principal("ada", expires_at=time.time() + 3600, authenticated=True)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -178,8 +190,123 @@ async def test_a_connection_ends_with_its_token(transport: str, seconds: float) 
             error = await ada.hear("error")
             assert (error["code"], error["message"]) == ("RT_002", "token expired")
             closed = await ada.hear("close")
-            assert (closed["code"], closed["reason"]) == (CloseCode.AUTHENTICATION_FAILED, "token expired")
+            assert (closed["code"], closed["reason"]) == (CloseCode.TOKEN_EXPIRED, "token expired")
         await door.left_alone()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_client_is_warned_and_stays_connected_with_a_new_token(transport: str) -> None:
+    now = int(time.time())
+    async with (
+        fake_server(authenticator=gate()) as door,
+        transport_client(door.url, transport, token=token(exp=now + 3600)) as ada,
+    ):
+        [connection] = door.connections
+        principal = connection.client._principal
+        assert (await ada.join("chat:1"))["type"] == "subscribed"
+        await ada.say(type="auth", token=token(exp=now + 7200), ref="7")
+        renewed = await ada.hear("authenticated")
+        assert renewed["ref"] == "7"
+        assert 7000 < renewed["expiresIn"] <= 7200
+        assert principal.expires_at == now + 7200, "the one principal of the connection has changed"
+        assert len(door.rooms.of("chat:1")) == 1
+        connection._expiry_timer._warn_at = 0.0
+        connection._expiry_timer._look()
+        assert 7000 < (await ada.hear("auth:expiring"))["seconds"] <= 7200
+        await ada.leave()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_token_that_cannot_renew_changes_nothing(transport: str) -> None:
+    now = int(time.time())
+    cases = {
+        token(sub="eve"): "the token is another user's: open a new connection for that user",
+        token(exp=now - 60): "token expired",
+        token(aud="billing"): "wrong audience",
+        "nonsense": "not a JSON web token: three parts of base64url with dots between them",
+    }
+    async with (
+        fake_server(authenticator=gate()) as door,
+        transport_client(door.url, transport, token=token(exp=now + 3600)) as ada,
+    ):
+        [connection] = door.connections
+        for text, reason in cases.items():
+            refused = await ada.ask(type="auth", token=text, ref="7")
+            found = refused["type"], refused["code"], refused["message"], refused["ref"]
+            assert found == ("error", "RT_002", reason, "7")
+            refused = await ada.join("chat:1", auth=text)
+            assert (refused["code"], refused["message"], refused["channel"]) == ("RT_002", reason, "chat:1")
+        principal = connection.client._principal
+        assert (principal.user_id, principal.expires_at) == ("ada", now + 3600)
+        assert door.rooms.of("chat:1") == []
+        assert (await ada.join("chat:1", auth=token()))["type"] == "subscribed", "a token of its own user renews, too"
+        await ada.leave()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_an_anonymous_connection_stays_anonymous(transport: str) -> None:
+    async with fake_server(authenticator=gate()) as door, transport_client(door.url, transport) as nameless:
+        refused = await nameless.ask(type="auth", token=token())
+        assert (refused["code"], refused["message"]) == (
+            "RT_002",
+            "this connection is anonymous: a token belongs to the request that opens it",
+        )
+        await nameless.leave()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_user_whose_role_changes_is_connected_anew(transport: str) -> None:
+    async with (
+        fake_server(authenticator=gate()) as door,
+        transport_client(door.url, transport, token=token(role="editor")) as ada,
+    ):
+        await ada.join("chat:1")
+        await ada.say(type="auth", token=token(role="reader"))
+        await ada.hear("authenticated")
+        assert (await ada.hear("close"))["code"] == CloseCode.RESUME
+        await door.left_alone()
+        assert door.rooms.of("chat:1") == []
+
+
+async def test_renewals_are_bounded_and_in_order() -> None:
+    class Slow(Brief):
+        def __init__(self) -> None:
+            super().__init__(3600)
+            self.gate = asyncio.Event()
+
+        async def renew(self, token: str) -> Principal:
+            await self.gate.wait()
+            return await super().renew(token)
+
+    slow = Slow()
+    async with fake_server(authenticator=slow) as door, transport_client(door.url, "websocket") as ada:
+        for number in range(9):
+            await ada.say(type="auth", token="t", ref=str(number))
+        refused = await ada.hear("error")
+        assert (refused["code"], refused["ref"]) == ("RT_006", "8")
+        slow.gate.set()
+        assert [(await ada.hear("authenticated"))["ref"] for _ in range(8)] == [str(number) for number in range(8)]
+        await ada.leave()
+
+
+async def test_the_answer_names_no_subprotocol_with_a_token_in_it() -> None:
+    wrapped = urlsafe_b64encode(token().encode()).decode().rstrip("=")
+    offered = [Subprotocol("bunbase"), Subprotocol(f"bunbase.token.{wrapped}")]
+    async with (
+        fake_server(authenticator=gate()) as door,
+        connect(f"ws://127.0.0.1:{door.port}/realtime", subprotocols=offered) as socket,
+    ):
+        assert socket.subprotocol == "bunbase"
+        assert wrapped not in str(socket.response)
+        assert json.loads(await socket.recv())["type"] == "connected"
+
+
+async def test_a_client_that_offers_other_subprotocols_agrees_on_none() -> None:
+    async with (
+        fake_server(authenticator=gate()) as door,
+        connect(f"ws://127.0.0.1:{door.port}/realtime", subprotocols=[Subprotocol("chat")]) as socket,
+    ):
+        assert socket.subprotocol is None
 
 
 async def test_more_than_one_token_is_refused() -> None:
@@ -189,7 +316,7 @@ async def test_more_than_one_token_is_refused() -> None:
         )
         assert (both.status_code, both.json()["detail"]) == (
             400,
-            "token: one is accepted, in the header Authorization or in the address",
+            "token: one is accepted, in the header Authorization, as a subprotocol or in the address",
         )
 
 

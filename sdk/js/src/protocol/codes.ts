@@ -58,6 +58,8 @@ export const CloseCode = {
   Resume: 4008,
   /** The client was refused by authentication. Then: stay closed until the application reconnects. */
   AuthenticationFailed: 4401,
+  /** The token has expired; a new one is needed. Then: reconnect at once. */
+  TokenExpired: 4402,
 } as const;
 
 /** One of the values of the constant of that name. */

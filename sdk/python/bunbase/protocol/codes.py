@@ -63,3 +63,5 @@ class CloseCode(IntEnum):
     """Too slow for its channels, or on a server that the others took for dead. Then: reconnect at once."""
     AUTHENTICATION_FAILED = 4401
     """The client was refused by authentication. Then: stay closed until the application reconnects."""
+    TOKEN_EXPIRED = 4402
+    """The token has expired; a new one is needed. Then: reconnect at once."""
