@@ -51,6 +51,7 @@ class CatalogWatcher:
         self._ready = asyncio.Event()
         self._invalid = asyncio.Event()
         self._unseen: set[int] = set()
+        self._marks: Marks | None = None  # of the catalog in use
         self.snapshot: Snapshot | None = None
         self.obstacle: str | None = None
         self.failing_since: float | None = None
@@ -87,13 +88,23 @@ class CatalogWatcher:
         """Load it for the first time. Raises ``CatalogError``, ``psycopg.Error``."""
         self.snapshot = await self._reader.snapshot(whole=True)
         catalog = await self._load()
+        self._marks = catalog.marks
         self._ready.set()
         return catalog
 
-    async def marks(self) -> Marks:
-        """The marks of the definitions as they are now. Raises ``CatalogError``, ``psycopg.Error``, or what a database that
-        is away makes.
+    async def unannounced(self) -> set[int] | None:
+        """The tables (oids) whose definitions, by their marks, are not those of the catalog in use; None: perhaps all.
+        Empty if the catalog is invalidated meanwhile.
+
+        Raises ``CatalogError``, ``psycopg.Error``, or what a database that is away makes.
         """
+        version = self.version
+        marks = await self._current_marks()
+        if version != self.version or not self.is_current or self._marks is None:
+            return set()
+        return marks.changed(self._marks)
+
+    async def _current_marks(self) -> Marks:
         try:
             async with self._reader.connection() as connection:
                 marks = await load_marks(connection)
@@ -126,7 +137,7 @@ class CatalogWatcher:
                 self._load_visible, on=(_NotVisibleError, *UNREADABLE, psycopg.Error), failed=self._note, pause=_PAUSE
             )
             yield catalog
-            self.snapshot = snapshot
+            self.snapshot, self._marks = snapshot, catalog.marks
             if version == self.version:
                 self._unseen.clear()
                 self._invalid.clear()

@@ -20,7 +20,7 @@ import psycopg
 import structlog
 
 from engine.background import Background
-from engine.catalog.load import Catalog, Marks
+from engine.catalog.load import Catalog
 from engine.catalog.watcher import CatalogWatcher
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.outcome import DdlNote
@@ -190,20 +190,14 @@ class Definitions:
             wait = self._settings.watch_interval
             if not self._catalog.is_current:
                 continue
-            version = self._catalog.version
             try:
-                marks = await self._catalog.marks()
+                self._redefined(await self._catalog.unannounced())
                 await self._look_at_privileges()
             except (*UNREADABLE, psycopg.Error) as error:
                 wait = min(wait, _AGAIN)
                 log.info("definitions_unreadable", error=str(error))
-                continue
-            if version == self._catalog.version and self._catalog.is_current:
-                self._compare(marks)
 
-    def _compare(self, marks: Marks) -> None:
-        known = self._router.catalog.marks
-        concerned = set() if known is None else marks.changed(known)
+    def _redefined(self, concerned: set[int] | None) -> None:
         if concerned == set():
             return
         log.info("unannounced_definition_change", tables=sorted(concerned) if concerned else "all")

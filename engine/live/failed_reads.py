@@ -10,8 +10,6 @@ import structlog
 
 from engine.catalog.watcher import CatalogWatcher
 from engine.errors import PrivilegeLostError
-from engine.live.catch_up import catch_up
-from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery
 from engine.live.read_state import ReadState
 from engine.live.settings import LiveSettings
@@ -19,7 +17,6 @@ from engine.postgres.errors import in_words, is_raised, is_statements
 from engine.postgres.retry import growing_pause
 from engine.postgres.snapshot_reader import Reader
 from engine.query.lost_privileges import grants_lacking
-from engine.stream.driver import StreamDriver
 
 __all__ = ["ATTEMPTS", "FailedReads"]
 
@@ -32,19 +29,10 @@ ATTEMPTS = 3
 class FailedReads:
     """See the module. Arguments as of :class:`engine.live.refresher.Refresher`."""
 
-    def __init__(
-        self,
-        settings: LiveSettings,
-        router: Dispatcher,
-        reader: Reader,
-        catalog: CatalogWatcher,
-        stream: StreamDriver,
-    ) -> None:
+    def __init__(self, settings: LiveSettings, reader: Reader, catalog: CatalogWatcher) -> None:
         self._settings = settings
-        self._router = router
         self._reader = reader
         self._catalog = catalog
-        self._stream = stream
 
     def cannot_reach(self, query: LiveQuery, state: ReadState, error: Exception, rounds: int) -> None:
         """Handle an error that may pass; ``rounds`` attempts have failed before. Raises ``error`` if the time is up."""
@@ -97,14 +85,3 @@ class FailedReads:
         pause = growing_pause(state.timeouts, 0.5, self._settings.slow_pause)
         log.warning("query_times_out", key=query.key, attempts=state.timeouts, next_attempt_in=round(pause, 1))
         await asyncio.sleep(pause)
-
-    async def outdated(self, version: int) -> bool:
-        """Whether the catalog of ``version``, under which a query was rejected, is out of date: the stream or, for a change
-        that was not announced, the marks show a newer definition.
-        """
-        await catch_up(self._reader, self._stream)
-        if version == self._catalog.version and self._catalog.is_current:
-            known = self._router.catalog.marks
-            if known is not None and (await self._catalog.marks()).changed(known) != set():
-                self._catalog.invalidate()
-        return version != self._catalog.version

@@ -39,11 +39,12 @@ from engine.live.core.document_changes import list_changes
 from engine.live.core.result_set import ResultSet
 from engine.live.core.shared_query import LiveQuery
 from engine.live.failed_reads import ATTEMPTS, FailedReads
-from engine.live.plan_cache import Plan, Planner
+from engine.live.plan_cache import Plan
 from engine.live.planning_budget import PLANNING
 from engine.live.read_state import READ_TIMEOUT, ReadState, Wait
 from engine.live.reads import UNTRANSLATABLE, TooSlowError, documents, fits, read_plan, rejection_of
 from engine.live.settings import LiveSettings
+from engine.live.subscription_planner import SubscriptionPlanner
 from engine.lsn import Lsn
 from engine.postgres.errors import UNREADABLE
 from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLargeError
@@ -74,7 +75,7 @@ class Refresher:
         settings: LiveSettings,
         router: Dispatcher,
         reader: Reader,
-        planner: Planner,
+        planning: SubscriptionPlanner,
         catalog: CatalogWatcher,
         stream: StreamDriver,
         background: Background,
@@ -82,11 +83,11 @@ class Refresher:
         self._settings = settings
         self._router = router
         self._reader = reader
-        self._planner = planner
+        self._planning = planning
         self._catalog = catalog
         self._stream = stream
         self._background = background
-        self._failed = FailedReads(settings, router, reader, catalog, stream)
+        self._failed = FailedReads(settings, reader, catalog)
         self._states: dict[LiveQuery, ReadState] = {}
         self.reads = 0
 
@@ -189,17 +190,16 @@ class Refresher:
         """One read and its hand-over; False if it has to be repeated."""
         if state.replan or query.plan is None:
             await self._catalog.current(None if state.ready.done() else READ_TIMEOUT)
-            state.replan = False
-            version = self._catalog.version
+            state.replan, replanned = False, None
             try:
-                query.plan = await self._planner.plan(query.visibility, query.collection, query.spec)
-            except QueryRejectedError:
-                if not await self._failed.outdated(version):
-                    raise
-                state.replan = True
+                replanned = await self._planning.plan_again(query.visibility, query.collection, query.spec)
+            finally:
+                state.replan = state.replan or replanned is None
+            if replanned is None:
                 return False
-            if state.instead is not None and isinstance(query.plan, IncrementalPlan):
-                query.plan = reread_instead(query.plan, state.instead)
+            if state.instead is not None and isinstance(replanned, IncrementalPlan):
+                replanned = reread_instead(replanned, state.instead)
+            query.plan = replanned
         plan = query.plan
         ticket = self._stream.tail.begin_read()
         read: ReadResult | None = None

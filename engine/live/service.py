@@ -68,16 +68,16 @@ class LiveQueries:
         self._router = Dispatcher(stream.tail, self.settings.max_rows, self.settings.spare_rows)
         self._planner = Planner(self._reader, self.settings.plan_bytes)
         self._catalog = CatalogWatcher(reader, self.settings.stream_generated)
+        self._planning = SubscriptionPlanner(self._planner, self._catalog, reader, stream)
         self._refresher = Refresher(
             settings=self.settings,
             router=self._router,
             reader=self._reader,
-            planner=self._planner,
+            planning=self._planning,
             catalog=self._catalog,
             stream=stream,
             background=self._background,
         )
-        self._planning = SubscriptionPlanner(self._planner, self._catalog, reader, stream)
         self._definitions = Definitions(
             settings=self.settings,
             catalog=self._catalog,

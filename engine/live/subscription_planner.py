@@ -1,4 +1,8 @@
-"""Plans the queries of new subscriptions under current definitions, while the database or the stream may be behind."""
+"""Plans queries under current definitions, while the database or the stream may be behind.
+
+A query may be rejected because it names an object newer than the catalog, whose announcement is still in the stream. So a
+rejection first waits for the stream, and is final if the catalog has not changed meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from engine.errors import (
     DatabaseUnavailableError,
     InvalidQueryError,
     PermissionDeniedError,
+    PrivilegeLostError,
     QueryRejectedError,
     RealtimeError,
     UnknownCollectionError,
@@ -41,11 +46,7 @@ class SubscriptionPlanner:
         self._stream = stream
 
     async def plan(self, visibility: Visibility, collection: str, spec: Mapping[str, object]) -> Plan:
-        """A plan under the catalog as it is now.
-
-        A query may be rejected because it names an object newer than the catalog, whose announcement is still in the stream.
-        So a rejection first waits for the stream, and is final if the catalog has not changed meanwhile.
-        """
+        """The plan of a new subscription. Raises ``QueryRejectedError``, which is final."""
         deadline = time.monotonic() + _DATABASE_TIMEOUT
         cut_off = 0
         while True:
@@ -55,7 +56,7 @@ class SubscriptionPlanner:
                 plan = await self._planner.plan(visibility, collection, spec)
             except QueryRejectedError as refused:
                 caught_up = await catch_up(self._reader, self._stream)
-                if version != self._catalog.version:
+                if self._outdated(version):
                     continue
                 if not caught_up and isinstance(refused, UnknownCollectionError | PermissionDeniedError):
                     raise DatabaseUnavailableError(
@@ -73,8 +74,32 @@ class SubscriptionPlanner:
                 if not is_clients(error):
                     raise
                 raise InvalidQueryError(f"the query cannot be read: {error.diag.message_primary}") from error
-            if version == self._catalog.version:
+            if not self._outdated(version):
                 return plan
+
+    async def plan_again(self, visibility: Visibility, collection: str, spec: Mapping[str, object]) -> Plan | None:
+        """Another plan of an accepted query; None: the catalog was out of date; plan again when it is current.
+
+        Also a change that was not announced makes a rejection void.
+
+        Raises ``QueryRejectedError``, ``psycopg.Error``, or what a database that is away makes.
+        """
+        version = self._catalog.version
+        try:
+            return await self._planner.plan(visibility, collection, spec)
+        except PrivilegeLostError:
+            raise  # by the database as it is now: no definition explains it
+        except QueryRejectedError:
+            await catch_up(self._reader, self._stream)
+            if not self._outdated(version) and self._catalog.is_current and await self._catalog.unannounced() != set():
+                self._catalog.invalidate()
+            if not self._outdated(version):
+                raise
+            return None
+
+    def _outdated(self, version: int) -> bool:
+        """Whether the catalog has changed since ``version``, under which a query was planned or rejected."""
+        return version != self._catalog.version
 
 
 def _unreadable(error: Exception, cut_off: int, *, late: bool) -> RealtimeError | None:

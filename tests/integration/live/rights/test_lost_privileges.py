@@ -6,9 +6,12 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 
 from engine.errors import PermissionDeniedError, PrivilegeLostError
+from engine.live import subscription_planner
+from engine.live.plan_cache import Planner
 from engine.query.lost_privileges import grants_lacking
 from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, json_rows, live_node, run, until
@@ -137,4 +140,47 @@ async def test_a_privilege_that_is_back_right_after_a_refused_read_does_not_end_
 
         monkeypatch.setattr("engine.live.failed_reads.grants_lacking", late)
         await until(restored.is_set)
+        await play.check(follower)
+
+
+async def test_a_query_of_a_lost_privilege_does_not_wait_for_the_stream_each_time(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(database, *SETUP)
+    async with live_node(database, live=replace(QUICK, watch_interval=0.2)) as play:
+        follower = await play.follow(ITEMS)
+        waits: list[object] = []
+
+        async def counted(*arguments: object) -> bool:
+            waits.append(arguments)
+            return True
+
+        monkeypatch.setattr(subscription_planner, "catch_up", counted)
+        run(database, "revoke select on shop.items from realtime_reader", *_write(2))
+        await until(lambda: "GRANT SELECT ON shop.items" in (play.live.problem or ""))
+        run(database, "grant select on shop.items to realtime_reader", *_write(3))
+        await until(lambda: play.live.problem is None)
+        await play.check(follower)
+        assert waits == []
+
+
+async def test_a_plan_that_the_database_interrupts_is_made_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(database, *SETUP)
+    async with live_node(database) as play:
+        follower = await play.follow(ITEMS)
+        plan = Planner.plan
+        interrupted: list[object] = []
+
+        async def interrupting(self: Planner, *arguments: Any) -> Any:
+            if not interrupted:
+                interrupted.append(arguments)
+                raise psycopg.OperationalError("the connection is lost")
+            return await plan(self, *arguments)
+
+        monkeypatch.setattr(Planner, "plan", interrupting)
+        run(database, "alter table shop.items add column extra text default 'e'", *_write(2)[1:])
+        await until(lambda: interrupted)
+        run(database, "insert into shop.items values (3, 'c', null, 'f')")
         await play.check(follower)
