@@ -46,7 +46,7 @@ async def test_a_subscriber_that_fails_to_receive_is_ended_and_the_others_receiv
         await here.check(well, await here.follow(ALL))
 
 
-@pytest.mark.parametrize("source", [(Window, "commit"), (Window, "insert")])
+@pytest.mark.parametrize("place", [(Window, "commit"), (Window, "insert")])
 async def test_a_window_that_fails_is_read_again(
     dsn: str, monkeypatch: pytest.MonkeyPatch, place: tuple[type, str]
 ) -> None:
