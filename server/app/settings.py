@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from engine.errors import RealtimeError
 from server.auth.issuers import TokenIssuer, check_distinct
-from server.ports.limits import ConnectionLimits, SessionLimits
+from server.limits.connection_limits import ConnectionLimits, SessionLimits
 
 __all__ = ["Settings", "SettingsError", "load_settings", "unknown_variables"]
 

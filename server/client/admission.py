@@ -15,8 +15,8 @@ from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest
 from server.client.failures import client_error
 from server.client.shared import SharedServices
+from server.limits.connection_limits import ConnectionLimits
 from server.ports.channels import Member
-from server.ports.limits import ConnectionLimits
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State
 from server.session.session import Session

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from server.ports.limits import SessionLimits
+from server.limits.connection_limits import SessionLimits
+from server.limits.token_bucket import TokenBucket
 from server.protocol import client_messages, server_messages
 from server.protocol.client_messages import ClientMessage, InvalidMessageError, RequestReference
 from server.protocol.close_codes import CloseCode
 from server.protocol.error_codes import ErrorCode
 from server.protocol.msgpack import json_of, names_text
 from server.session.actions import Close, Output
-from server.session.token_bucket import TokenBucket
 
 __all__ = ["MessageReader", "Read"]
 

@@ -14,7 +14,7 @@ from msgspec import UNSET, structs
 
 from engine.errors import QueryRejectedError, RealtimeError
 from engine.lsn import Lsn
-from server.ports.limits import SessionLimits
+from server.limits.connection_limits import SessionLimits
 from server.protocol import client_messages, server_messages
 from server.protocol.client_messages import (
     COLLECTION_PREFIX,

@@ -14,7 +14,7 @@ from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest
 from server.client.admission import Admission
 from server.client.shared import SharedServices
-from server.ports.limits import ConnectionLimits, SessionLimits
+from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from server.session.session import Greeting, Session
 from server.transports.sse.event_ids import read_id
 from server.transports.sse.request import read_request

@@ -25,7 +25,7 @@ from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.identity import HandshakeRequest, packed_of
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
-from server.ports.limits import ConnectionLimits, SessionLimits
+from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from server.ports.observer import WriteObserver
 from server.session.session import Greeting, Session

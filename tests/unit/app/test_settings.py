@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.app.settings import SettingsError, load_settings
-from server.ports.limits import ConnectionLimits
+from server.limits.connection_limits import ConnectionLimits
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
 from engine.channels.core.messages.model import DisconnectedError, KickedError, NodeRemovedError
-from server.ports.limits import ConnectionLimits, SessionLimits
+from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from tests.support.clients.raw_socket import masked, read_frame, reading, slow_client
 from tests.support.fakes.channels import Event, FullError
 from tests.support.fakes.server import FakeServer, closed_after, fake_server, hear, hear_to_the_end, say

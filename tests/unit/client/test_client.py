@@ -10,8 +10,8 @@ from engine.identity.principal import Principal
 from server.client.client import Client
 from server.client.intake import SharedIntake
 from server.client.shared import SharedServices
+from server.limits.connection_limits import SessionLimits
 from server.ports.channels import Member
-from server.ports.limits import SessionLimits
 from server.session.session import Session
 from server.wire.frame import Frame
 from server.wire.sse_blocks import plain_wire

@@ -10,7 +10,7 @@ import pytest
 
 from engine.channels.core.messages.model import ChannelOptions
 from engine.values.exact_json import write_exact
-from server.ports.limits import SessionLimits
+from server.limits.connection_limits import SessionLimits
 from server.session.actions import CancelSubscription, Output, PublishMessage, SubscribeChannel, UpdatePresence
 from server.session.session import Session
 from server.session.subscriptions import ChannelRequest

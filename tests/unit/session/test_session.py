@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InvalidQueryError
-from server.ports.limits import SessionLimits
+from server.limits.connection_limits import SessionLimits
 from server.protocol.client_messages import RequestReference
 from server.protocol.close_codes import CloseCode
 from server.session.actions import (

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.channels.core.messages.model import Position
-from server.ports.limits import ConnectionLimits
+from server.limits.connection_limits import ConnectionLimits
 from server.transports.sse import sse_connection as sse
 from server.transports.sse.event_ids import StreamPosition, read_id, write_id
 from server.transports.sse.progress import Key, Progress, WriteState

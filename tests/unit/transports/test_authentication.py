@@ -16,7 +16,7 @@ from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from server.auth.authenticator import AddressAuthenticator, AuthenticationError
 from server.auth.identity import HandshakeRequest
-from server.ports.limits import ConnectionLimits, SessionLimits
+from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State
 from tests.support.clients.transports import (

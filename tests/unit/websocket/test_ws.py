@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
 from engine.errors import UnknownCollectionError
-from server.ports.limits import ConnectionLimits, SessionLimits
+from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from tests.support.clients.raw_socket import handshake, masked, read_frame
 from tests.support.fakes.server import FakeServer, closed_after, fake_server, hear, hear_to_the_end, say, subscribe
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from kosoku import FailureError, run_fuzzingclient
 
-from server.ports.limits import ConnectionLimits, SessionLimits
+from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from server.transports.websocket.assembler import Message
 from server.transports.websocket.websocket_connection import WebSocketConnection
 from server.wire.encoder import binary_frame, text_frame

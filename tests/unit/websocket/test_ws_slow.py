@@ -8,7 +8,7 @@ import json
 import pytest
 from websockets.frames import Opcode
 
-from server.ports.limits import ConnectionLimits
+from server.limits.connection_limits import ConnectionLimits
 from tests.support.clients.raw_socket import handshake, masked, read_frame, reading, slow_client
 from tests.support.fakes.server import closed_after, fake_server, hear, hear_to_the_end, subscribe
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from server.ports.limits import ConnectionLimits
+from server.limits.connection_limits import ConnectionLimits
 from tests.support.clients.raw_socket import read_frame, reading, slow_client
 from tests.support.fakes.channels import Event
 from tests.support.fakes.server import fake_server

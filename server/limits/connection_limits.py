@@ -35,7 +35,7 @@ class SessionLimits:
     """What the requests of one connection may ask for.
 
     ``message_size`` in bytes of JSON; ``message_rate`` in messages per second, kept by
-    :class:`server.session.token_bucket.TokenBucket`.
+    :class:`server.limits.token_bucket.TokenBucket`.
     """
 
     subscriptions: int = 100

@@ -1,0 +1,1 @@
+"""What one client, user or address may ask of the server, and how that is counted."""
