@@ -9,7 +9,7 @@ import structlog
 
 from engine.tasks import end
 
-__all__ = ["Background"]
+__all__ = ["Background", "BackgroundService"]
 
 log = structlog.get_logger(__name__)
 
@@ -68,3 +68,19 @@ class Background:
             for callback in self._callbacks:
                 callback(failure)
         self.changed()
+
+
+class BackgroundService:
+    """A service whose work is done by background tasks and ends with the first one that fails."""
+
+    def __init__(self, name: str) -> None:
+        self._background = Background(name)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The exception that ended the service; None while it runs."""
+        return self._background.failure
+
+    def on_failure(self, callback: Callable[[BaseException], None]) -> None:
+        """Call ``callback`` if an exception ends the service; it does no further work then."""
+        self._background.on_failure(callback)

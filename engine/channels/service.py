@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import structlog
 
-from engine.background import Background
+from engine.background import BackgroundService
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.effects import (
     Effect,
@@ -60,7 +60,7 @@ _STREAM_TIMEOUT = 5.0  # seconds that recorded() waits for the stream
 _LAST_RECORDS = 2.0  # seconds that a stop waits for them
 
 
-class Channels:
+class Channels(BackgroundService):
     """Channels, presence and messages of one node.
 
     Make it before ``stream.start()``, start it after. ``lease``: the node's, on whose row its connections hang.
@@ -76,8 +76,8 @@ class Channels:
         *,
         pooled_dsn: str | None = None,
     ) -> None:
+        super().__init__("channels")
         self.settings = settings
-        self._background = Background("channels")
         self._stream = stream
         self._began: Lsn = stream.add_consumer(self)
         self.core = ChannelCore(self._began - 1)
@@ -167,15 +167,6 @@ class Channels:
         await self._background.stop()
         await self._reader.close()
         await self._store.close()
-
-    @property
-    def failure(self) -> BaseException | None:
-        """What ended the service by itself, if anything has."""
-        return self._background.failure
-
-    def on_failure(self, call: Callable[[BaseException], None]) -> None:
-        """Call ``call`` with the error that ends the service."""
-        self._background.on_failure(call)
 
     def status(self) -> Mapping[str, int]:
         """Figures for ``/health``. ``malformed``: rows and logical messages that made no sense;

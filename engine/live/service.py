@@ -8,11 +8,11 @@ their I/O outside and hand over between two transactions: reads (:mod:`engine.li
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import structlog
 
-from engine.background import Background
+from engine.background import BackgroundService
 from engine.catalog.watcher import CatalogWatcher
 from engine.errors import (
     PrivilegeLostError,
@@ -53,7 +53,7 @@ def make_reader(dsn: str, feed: ChangeFeed, settings: LiveSettings, *, pooled: b
     )
 
 
-class LiveQueries:
+class LiveQueries(BackgroundService):
     """Exact live queries over the exposed tables of one database. One per process, all calls in its event loop.
 
     Make it before ``stream.start()`` and start it before, too. ``reader`` (see :func:`make_reader`) is its owner's to open
@@ -62,7 +62,7 @@ class LiveQueries:
 
     def __init__(self, stream: StreamDriver, reader: Reader, settings: LiveSettings | None = None) -> None:
         self.settings = settings or LiveSettings()
-        self._background = Background("live queries")
+        super().__init__("live queries")
         self._stream = stream
         self._reader = reader
         self._router = Dispatcher(stream.tail, self.settings.max_rows, self.settings.spare_rows)
@@ -108,15 +108,6 @@ class LiveQueries:
         """Stop all tasks, without an event to subscribers. The stream must be stopped before."""
         await self._background.stop()
         self._queries.close()
-
-    @property
-    def failure(self) -> BaseException | None:
-        """The exception that ended the service; None while it runs."""
-        return self._background.failure
-
-    def on_failure(self, callback: Callable[[BaseException], None]) -> None:
-        """Call ``callback`` if an exception ends the service; queries are not read again then."""
-        self._background.on_failure(callback)
 
     @property
     def position(self) -> Lsn:

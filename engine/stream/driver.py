@@ -28,7 +28,7 @@ from collections.abc import Callable
 
 import structlog
 
-from engine.background import Background
+from engine.background import BackgroundService
 from engine.errors import RealtimeError
 from engine.lsn import Lsn
 from engine.postgres.snapshot_reader import Reader
@@ -49,7 +49,7 @@ class RecorderTakenError(RealtimeError):
     """Another consumer records the commits of this slot already: a fault of the program that made both."""
 
 
-class StreamDriver:
+class StreamDriver(BackgroundService):
     """The driver, one per process. All calls are made in its event loop.
 
     Args:
@@ -65,7 +65,7 @@ class StreamDriver:
         self.tail = TransactionTail()
         self.apply_lock = asyncio.Lock()
         self._feed = feed
-        self._background = Background("stream")
+        super().__init__("stream")
         self._trimmer = Trimmer(self.tail, reader, trim_interval, self.confirm)
         self._consumers: list[StreamConsumer] = []
         self._origin = feed.received
@@ -85,15 +85,6 @@ class StreamDriver:
     async def stop(self) -> None:
         """Stop consuming the feed. Stop the driver before its consumers."""
         await self._background.stop()
-
-    @property
-    def failure(self) -> BaseException | None:
-        """The exception that ended the driver; None while it runs."""
-        return self._background.failure
-
-    def on_failure(self, callback: Callable[[BaseException], None]) -> None:
-        """Call ``callback`` if an exception ends the driver; the consumers get no further event then."""
-        self._background.on_failure(callback)
 
     # -- positions -------------------------------------------------------------------------------------------------
 
