@@ -15,6 +15,7 @@ from bunbase.client.query import Database
 from bunbase.connection.connection_manager import ConnectionManager
 from bunbase.connection.options import Options
 from bunbase.connection.subscription_manager import SubscriptionManager
+from bunbase.connection.token_source import GetToken, TokenSource
 from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.core.live_state import LiveState
 from bunbase.protocol.codec import Format
@@ -37,6 +38,9 @@ class Realtime(Emitter):
     Args:
         url: the server, such as ``https://realtime.example.com`` or ``ws://localhost:8000/realtime``.
         api_key: the application's key.
+        token: the user's token, if it lasts as long as the client; else ``get_token``.
+        get_token: returns a token, or an awaitable of one. Called for each connection, also for each reconnect, and before
+            a token expires, so that no connection is opened with a stale one.
         reconnect: whether to connect again when the connection is lost.
         reconnect_delay: bound of the first wait in seconds, which is at random; it doubles with every attempt.
         max_reconnect_delay: the largest bound.
@@ -62,6 +66,8 @@ class Realtime(Emitter):
         url: str,
         *,
         api_key: str | None = None,
+        token: str | None = None,
+        get_token: GetToken | None = None,
         reconnect: bool = True,
         reconnect_delay: float = 1.0,
         max_reconnect_delay: float = 30.0,
@@ -85,7 +91,10 @@ class Realtime(Emitter):
         known = {"client": secrets.token_urlsafe(24), **({} if api_key is None else {"apikey": api_key})}
         self._address = Address(url, {**known, **(parameters or {})}, headers or {}, format)
         self._manager = _Manager(self, queue_limit)
-        self._connection = ConnectionManager(self._address, self._options, self._manager, self._on_state)
+        if token is not None and get_token is not None:
+            raise ValueError("token, get_token: one of them")
+        tokens = TokenSource(get_token if token is None else lambda: token)
+        self._connection = ConnectionManager(self._address, self._options, self._manager, self._on_state, tokens)
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._state: State = "closed"

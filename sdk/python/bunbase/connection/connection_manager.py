@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bunbase.connection.link import Link
 from bunbase.connection.options import Options
 from bunbase.connection.subscription_manager import SubscriptionManager
+from bunbase.connection.token_source import TokenSource
 from bunbase.core.backoff import full_jitter
 from bunbase.protocol.codes import CloseCode, ErrorCode
 from bunbase.protocol.errors import ConnectionEndedError, RealtimeError
@@ -40,12 +42,14 @@ class ConnectionManager:
         options: Options,
         subscriptions: SubscriptionManager,
         on_state: Callable[[str, RealtimeError | None], None],
+        tokens: TokenSource,
     ) -> None:
         self.current: Link | None = None
         self._address = address
         self._options = options
         self._subscriptions = subscriptions
         self._on_state = on_state
+        self._tokens = tokens
         self._level = 0  # index into options.transports: the last that worked
         self._shaky = 0  # connections in a row that did not last
         self._retry_now = asyncio.Event()
@@ -69,7 +73,7 @@ class ConnectionManager:
                 if not self._options.reconnect:
                     self._report("closed", f"the connection was lost: {ended}")
                     return
-                wait = ended.code != CloseCode.RESUME
+                wait = ended.code not in (CloseCode.RESUME, CloseCode.TOKEN_EXPIRED)
                 self._report("reconnecting", f"the connection was lost: {ended}")
         finally:
             if self.current is not None:
@@ -121,10 +125,18 @@ class ConnectionManager:
             return
 
     async def _open(self, name: str) -> Link:
-        transport = TRANSPORTS[name](self._address, self._options.connect_timeout)
-        link = Link(transport, self._options, self._subscriptions)
+        address = replace(self._address, token=await self._token())
+        transport = TRANSPORTS[name](address, self._options.connect_timeout)
+        link = Link(transport, self._options, self._subscriptions, self._tokens)
         await link.open()
         return link
+
+    async def _token(self) -> str | None:
+        try:
+            async with asyncio.timeout(self._options.connect_timeout):
+                return await self._tokens.fresh()
+        except TimeoutError as late:
+            raise ConnectionEndedError(f"get_token: no answer in {self._options.connect_timeout:g} s") from late
 
     async def _serve(self, link: Link) -> ConnectionEndedError:
         """Use a connection, and those it is moved to, until it is lost."""

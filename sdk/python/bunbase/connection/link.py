@@ -1,6 +1,7 @@
 """One connection: a transport with its reader, its writer and its heartbeat. Independent of channels.
 
-Messages that concern the connection itself (``pong``, ``close``, ``reconnect``) end here; the handler gets the other ones.
+Messages that concern the connection itself (``pong``, ``close``, ``reconnect``, about tokens) end here; the handler gets
+the other ones.
 The messages to send come from ``post`` (requests of this connection) and, if the link is the active one, from the handler.
 """
 
@@ -12,6 +13,7 @@ import time
 from collections import deque
 from typing import Any, Protocol
 
+from bunbase.connection.token_source import TokenSource
 from bunbase.core.pacing import Pacer
 from bunbase.protocol import codec
 from bunbase.protocol.codes import CloseCode, ErrorCode
@@ -22,7 +24,8 @@ __all__ = ["Heartbeat", "Link", "LinkHandler"]
 
 Message = dict[str, Any]
 
-_ANSWERS = frozenset(("ack", "error", "subscribed", "unsubscribed", "pong"))
+_ANSWERS = frozenset(("ack", "authenticated", "error", "subscribed", "unsubscribed", "pong"))
+_OWN = frozenset(("pong", "close", "reconnect", "authenticated", "auth:expiring"))
 _MAX_BATCH = 50
 _DEFAULT_RATE = 100.0
 _DEFAULT_SIZE = 128 * 1024  # bytes of one message
@@ -58,7 +61,7 @@ class Heartbeat(Protocol):
 class Link:
     """See the module. ``ended`` is done, with the reason, when the connection has ended."""
 
-    def __init__(self, transport: Transport, times: Heartbeat, handler: LinkHandler) -> None:
+    def __init__(self, transport: Transport, times: Heartbeat, handler: LinkHandler, tokens: TokenSource) -> None:
         self.transport = transport
         self.connected: Message = {}
         self.pacer = Pacer(_DEFAULT_RATE)
@@ -67,6 +70,8 @@ class Link:
         self._message_size = _DEFAULT_SIZE
         self._times = times
         self._handler = handler
+        self._tokens = tokens
+        self._renewing: asyncio.Task[None] | None = None
         self._control: deque[Message] = deque()
         self._wake = asyncio.Event()
         self._pongs: deque[asyncio.Future[None]] = deque()
@@ -131,7 +136,7 @@ class Link:
         """End the connection. Unless it has ended by itself, other clients see this client leave."""
         leave = not self.ended.done()
         self._end(ConnectionEndedError("closed by this side", CloseCode.NORMAL))
-        tasks = [*self._tasks, *([] if self._asking is None else [self._asking])]
+        tasks = [*self._tasks, *(task for task in (self._asking, self._renewing) if task is not None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -169,20 +174,39 @@ class Link:
         if kind in _ANSWERS:
             self.pacer.answered()
             self._wake.set()
-        if kind == "pong":
-            if self._pongs and not (pong := self._pongs.popleft()).done():
-                pong.set_result(None)
-        elif kind == "close":
-            self._end(
-                ConnectionEndedError(str(message.get("reason", "")), int(message.get("code", CloseCode.ABNORMAL)))
-            )
-        elif kind == "reconnect":
-            if not self.moving.done():
-                self.moving.set_result(float(message.get("delay", 0)) / 1000)
+        if kind in _OWN:
+            self._receive_own(message)
         elif not self.ended.done():
             if kind == "error" and message.get("code") == ErrorCode.RATE_LIMITED:
                 self.pacer.block(time.monotonic() + _RETRY_LIMITED)
             self._handler.received(self, message)
+
+    def _receive_own(self, message: Message) -> None:
+        """A message that concerns the connection itself."""
+        match message["type"]:
+            case "pong":
+                if self._pongs and not (pong := self._pongs.popleft()).done():
+                    pong.set_result(None)
+            case "close":
+                code = int(message.get("code", CloseCode.ABNORMAL))
+                self._end(ConnectionEndedError(str(message.get("reason", "")), code))
+            case "reconnect":
+                if not self.moving.done():
+                    self.moving.set_result(float(message.get("delay", 0)) / 1000)
+            case "auth:expiring":
+                if self._renewing is None or self._renewing.done():
+                    self._renewing = asyncio.create_task(self._renew())
+
+    async def _renew(self) -> None:
+        """Send a new token. Without one the server ends the connection when the old one expires."""
+        try:
+            token = await self._tokens.fresh()
+        except ConnectionEndedError as failed:
+            error = {"type": "error", "code": ErrorCode.AUTHENTICATION_FAILED, "message": str(failed)}
+            self._handler.received(self, error)
+            return
+        if token is not None:
+            self.post({"type": "auth", "token": token})
 
     async def _write(self) -> None:
         try:

@@ -27,6 +27,7 @@ class Address:
     parameters: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     format: Format = "json"
+    token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if urlsplit(self.url).scheme not in ("http", "https", "ws", "wss"):
@@ -38,6 +39,11 @@ class Address:
         parts = urlsplit(self.url)
         scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
         return f"{scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/realtime')}/realtime"
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header of the opening request that carries the token."""
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
 
     @property
     def websocket(self) -> str:

@@ -10,7 +10,7 @@ import httpx
 from bunbase.protocol import codec
 from bunbase.protocol.errors import ConnectionEndedError
 from bunbase.transports.base import Address, Message
-from bunbase.transports.posting import _JSON, PostingTransport, refused
+from bunbase.transports.posting import JSON_HEADERS, PostingTransport, refused
 
 __all__ = ["PollingTransport"]
 
@@ -36,9 +36,9 @@ class PollingTransport(PostingTransport):
     async def open(self) -> None:
         """See ``Transport``."""
         try:
-            answer = await self._http.post(
-                self._url("poll"), params=dict(self._address.parameters), content=b"{}", **_JSON
-            )
+            headers = {**JSON_HEADERS, **self._address.authorization}
+            parameters = dict(self._address.parameters)
+            answer = await self._http.post(self._url("poll"), params=parameters, content=b"{}", headers=headers)
         except httpx.HTTPError as error:
             raise ConnectionEndedError(f"polling: {error or type(error).__name__}") from error
         self._take(answer)

@@ -18,7 +18,7 @@ from bunbase.protocol.codes import CloseCode
 from bunbase.protocol.errors import ConnectionEndedError
 from bunbase.transports.base import Address, Message, Transport
 
-__all__ = ["PostingTransport", "refused"]
+__all__ = ["JSON_HEADERS", "PostingTransport", "refused"]
 
 _CLOSE_TIMEOUT = 2.0
 _BATCH_SIZE = 512 * 1024
@@ -125,7 +125,8 @@ def _certificates(url: str) -> ssl.SSLContext | bool:
     return _default_certificates() if url.startswith("https:") else False
 
 
-_JSON: dict[str, Any] = {"headers": {"Content-Type": "application/json"}}
+JSON_HEADERS = {"Content-Type": "application/json"}
+_JSON: dict[str, Any] = {"headers": JSON_HEADERS}
 
 
 def refused(what: str, answer: httpx.Response) -> ConnectionEndedError:

@@ -33,7 +33,7 @@ class SseTransport(PostingTransport):
             "GET",
             self._url("sse"),
             params=dict(self._address.parameters),
-            headers={"Accept": "text/event-stream", "Cache-Control": "no-store"},
+            headers={"Accept": "text/event-stream", "Cache-Control": "no-store", **self._address.authorization},
             timeout=timeout,
         )
         try:

@@ -28,7 +28,7 @@ class WebSocketTransport(Transport):
         try:
             self._socket = await connect(
                 self._address.websocket,
-                additional_headers=dict(self._address.headers),
+                additional_headers={**self._address.headers, **self._address.authorization},
                 open_timeout=self._timeout,
                 ping_interval=None,
                 close_timeout=_CLOSE_TIMEOUT,
