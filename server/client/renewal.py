@@ -46,7 +46,7 @@ class Renewal:
         self._authenticator = authenticator
         self._transport = transport
         self._then = then
-        self._turn = asyncio.Lock()
+        self._renewing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, request: Authenticate) -> None:
@@ -64,7 +64,7 @@ class Renewal:
             task.cancel()
 
     async def _renew(self, request: Authenticate) -> None:
-        async with self._turn:
+        async with self._renewing:
             try:
                 async with asyncio.timeout(_TIMEOUT):
                     new = await self._authenticator.renew(request.token)
