@@ -12,8 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from server.auth.identity import HandshakeRejectedError
+from server.http.security_headers import SecurityHeaders
 from server.transports.websocket.handshake import HEADERS_OF_426
 
 __all__ = ["make_app"]
@@ -21,8 +23,8 @@ __all__ = ["make_app"]
 _log = structlog.get_logger("realtime.http")
 
 
-def make_app(status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """The HTTP application.
+def make_app(status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute] = ()) -> ASGIApp:
+    """The HTTP application; every answer of it has the security headers.
 
     Args:
         status: the body of ``GET /health``; its ``status`` is ``ok`` if requests should come here.
@@ -41,10 +43,11 @@ def make_app(status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute
             refused = HandshakeRejectedError(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426)
         raise HTTPException(refused.status, str(refused), refused.headers)
 
-    return Starlette(
+    app = Starlette(
         routes=[Route("/health", health), Route("/realtime", upgrade_required), *routes],
         exception_handlers={HTTPException: _http_problem, Exception: _server_problem},
     )
+    return SecurityHeaders(app)  # not one of Starlette's middlewares: its answers to faults pass those by
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:

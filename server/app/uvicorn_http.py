@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, handshake_of, query_of
+from server.http.security_headers import SECURITY_HEADERS
 from server.transports.websocket.handshake import PROTOCOL, asks_for_websocket, handshake_key, protocols
 from server.transports.websocket.upgrade import RealtimeProtocol
 from server.transports.websocket.websocket_connection import WebSocketConnection
@@ -134,6 +135,7 @@ class HttpProtocol(H11Protocol):
             (b"content-type", b"application/problem+json"),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
+            *SECURITY_HEADERS,
         ]
         reason = status.phrase.encode()
         for part in (

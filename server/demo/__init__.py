@@ -20,6 +20,7 @@ from engine.postgres.connections.opening import connect_now
 from engine.postgres.statements.named_queries import query
 from server.demo.guard import refuse_cross_site
 from server.demo.statement import endpoint
+from server.http.security_headers import page_policy
 
 __all__ = ["routes", "seed"]
 
@@ -27,10 +28,9 @@ _HERE: Final = Path(__file__).parent
 _SEED_FILES: Final = ("conversation.sql", "seed.sql", "expose.sql")
 _PAGE_HEADERS: Final = {
     "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": page_policy(
+        script_src="'self'", style_src="'self'", img_src="'self' data:", connect_src="'self' ws: wss:"
+    ),
 }
 
 
@@ -75,7 +75,6 @@ class _PageFiles(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "no-cache"
-        response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
 

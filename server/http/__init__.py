@@ -1,1 +1,1 @@
-"""The common part of all HTTP routes: problem documents and the check of origins."""
+"""The common part of all HTTP routes: problem documents, the check of origins, and security headers."""

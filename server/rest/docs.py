@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from server.http.security_headers import page_policy
 from server.rest.endpoint import Endpoint
 
 __all__ = ["DOCS_HEADERS", "docs_page"]
 
+_STYLE: Final = (Path(__file__).parent / "docs.css").read_text()
 DOCS_HEADERS: Final = {
     "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": page_policy(
+        style_src=f"'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'"
+    ),
 }
-_STYLE: Final = (Path(__file__).parent / "docs.css").read_text()
 _Schema = Mapping[str, Any]
 
 
