@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.sdk_js.stage import SCENARIOS, npm, play, scenario_server
+from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
 
 WAYS = [("websocket", "json"), ("websocket", "msgpack"), ("sse", "json"), ("polling", "json")]
 
@@ -38,3 +39,10 @@ def test_the_types_are_right_and_the_package_is_as_small_as_promised() -> None:
 
 def test_the_reference_in_the_documentation_is_as_generated_now() -> None:
     npm("docs:check")
+
+
+async def test_the_sdk_is_let_in_by_its_token(database: str) -> None:
+    issuers = [{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}]
+    async with scenario_server(database, auth_issuers=issuers, allow_anonymous=False) as one:
+        scenario = str(SCENARIOS / "tokens.test.mjs")
+        await play(one, scenario, TOKEN=token(sub="ada"), WRONG_TOKEN=token(aud="billing"))

@@ -21,6 +21,13 @@ export interface RealtimeOptions {
   url?: string;
   /** The application's key. */
   apiKey?: string;
+  /** The user's token, if it lasts as long as the client; else `getToken`. */
+  token?: string;
+  /**
+   * Returns the user's token. Called for each connection, also after a sleep or a loss, and before a token expires: no connection is
+   * opened with a stale one. If it fails, it is called again later.
+   */
+  getToken?: () => string | Promise<string>;
   /** Connect at once. Default: true. */
   autoConnect?: boolean;
   /** Connect again when the connection is lost. Default: true. */
@@ -46,7 +53,7 @@ export interface RealtimeOptions {
   /** `msgpack` saves bytes over WebSockets. Default: `json`. */
   format?: "json" | "msgpack";
   /** For platforms without one (Node before 22): the class of the package `ws`. Without one, server-sent events are used. */
-  WebSocket?: new (url: string) => Untyped;
+  WebSocket?: new (url: string, protocols?: string[]) => Untyped;
   /** Instead of the global one. */
   fetch?: typeof fetch;
   /** The user id; trusted by development servers only. */
@@ -176,6 +183,7 @@ function settingsOf(options: RealtimeOptions & Internals, names: TransportName[]
       _query: query.toString(),
       _packed: options.format === "msgpack",
       _WebSocket: options.WebSocket ?? globalThis.WebSocket,
+      _token: tokenSource(options),
       _fetch: options.fetch ?? ((...given) => fetch(...given)),
     },
     _reconnect: options.reconnect ?? true,
@@ -187,6 +195,21 @@ function settingsOf(options: RealtimeOptions & Internals, names: TransportName[]
     _timeout: options.heartbeatTimeout ?? 10_000,
     _upgradeInterval: options.upgradeInterval ?? 30_000,
     _clock: options._clock ?? systemClock,
+  };
+}
+
+function tokenSource({ token, getToken }: RealtimeOptions): (() => Promise<string>) | undefined {
+  const get = token === undefined ? getToken : (): string => token;
+  if (!get) return undefined;
+  return async () => {
+    let given;
+    try {
+      given = await get();
+    } catch (error) {
+      throw new Error(`getToken failed: ${error instanceof Error ? error.name : typeof error}`, { cause: error });
+    }
+    if (typeof given === "string" && given) return given;
+    throw new Error(`getToken returned ${typeof given}, not a token`);
   };
 }
 

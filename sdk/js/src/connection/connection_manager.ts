@@ -141,7 +141,7 @@ export class ConnectionManager implements LinkOwner {
     this._set(this._settings._reconnect ? "reconnecting" : "closed");
     this._handler._interrupted(ending);
     if (this._state !== "reconnecting") return;
-    if (ending._code === CloseCode.Resume) return this._attempt();
+    if (ending._code === CloseCode.Resume || ending._code === CloseCode.TokenExpired) return this._attempt();
     if (ending._code === CloseCode.PolicyViolation) this._attempts = Math.max(this._attempts, 3);
     this._retry();
   }

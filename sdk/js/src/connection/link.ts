@@ -3,7 +3,7 @@
  * whether it is still alive.
  */
 
-import { CloseCode } from "../protocol/codes.js";
+import { CloseCode, ErrorCode } from "../protocol/codes.js";
 import type { Clock } from "./clock.js";
 import type { RealtimeError } from "../protocol/errors.js";
 import { Pacer } from "../core/pacer.js";
@@ -74,7 +74,7 @@ export class Link {
     /** The transport's place in the list of transports. */
     readonly _index: number,
     transport: Transport,
-    address: Address,
+    private _address: Address,
     private _vigilance: Vigilance,
     private _clock: Clock,
     private _owner: LinkOwner,
@@ -82,7 +82,7 @@ export class Link {
     this._timer = _clock.after(_vigilance._connectTimeout, () =>
       this._end({ _code: CloseCode.Abnormal, _reason: "no answer in time" }),
     );
-    this._carrier = transport(address, {
+    this._carrier = transport(_address, {
       _message: (message) => this._message(message),
       _received: () => (this._receivedAt = _clock.now()),
       _closed: (_code, _reason, _refused) => this._end({ _code, _reason, _refused }),
@@ -143,7 +143,19 @@ export class Link {
     this._receivedAt = this._clock.now();
     if (message.type === "connected") this._greet(message);
     else if (message.type === "pong") this._pongs.splice(0).forEach((then) => then());
-    else if (message.type !== "close") this._owner._received(this, message);
+    else if (message.type === "auth:expiring") this._renew();
+    else if (message.type !== "close" && message.type !== "authenticated") this._owner._received(this, message);
+  }
+
+  /** Send a new token. Without one the server ends the connection when the old one expires. */
+  private _renew(): void {
+    this._address._token?.().then(
+      (token) => this._send(JSON.stringify({ type: "auth", token })),
+      (error: Error) => {
+        const message = error.message;
+        if (this._open) this._owner._received(this, { type: "error", code: ErrorCode.AuthenticationFailed, message });
+      },
+    );
   }
 
   private _greet(hello: Connected): void {

@@ -109,8 +109,11 @@ export interface Closing {
   reason: string;
 }
 
+/** About the token of the connection. @internal */
+export type AboutToken = { type: "authenticated" } | { type: "auth:expiring" };
+
 /** A message of the server. @internal */
-export type ServerMessage = Connected | Closing | { type: "pong" } | Incoming;
+export type ServerMessage = Connected | Closing | AboutToken | { type: "pong" } | Incoming;
 
 /** A message of the client that is acknowledged. @internal */
 export interface ClientMessage {

@@ -28,6 +28,11 @@ export async function request(address: Address, url: string, init: RequestInit):
   throw await failureOf(response);
 }
 
+/** The header that carries the token of a connection. @internal */
+export async function authorization({ _token }: Address): Promise<Record<string, string>> {
+  return _token ? { Authorization: `Bearer ${await _token()}` } : {};
+}
+
 /** Only the server itself answers with a code; a proxy's error page is no reason to stop trying. */
 async function failureOf(response: Response): Promise<Failure> {
   const { status } = response;

@@ -4,7 +4,7 @@
  */
 
 import type { ServerMessage } from "../protocol/wire.js";
-import { broken, insist, Poster, request } from "./http.js";
+import { authorization, broken, insist, Poster, request } from "./http.js";
 import type { Address, Carrier, Events } from "./transport.js";
 
 const TIMEOUT = 25_000; // ms that the server may hold a request
@@ -36,7 +36,8 @@ export function polling(address: Address, events: Events): Carrier {
     const timer = setTimeout(stop, TIMEOUT + GRACE);
     signal.addEventListener("abort", stop);
     try {
-      const init = { method: "POST", body: JSON.stringify(body), signal: either.signal };
+      const headers = poster._session ? {} : await authorization(address);
+      const init = { method: "POST", headers, body: JSON.stringify(body), signal: either.signal };
       const response = await request(address, `${address._url}/poll?${address._query}`, init);
       const answer = (await response.json()) as Answer;
       cursor = answer.cursor;

@@ -2,7 +2,7 @@
 
 import { CloseCode } from "../protocol/codes.js";
 import type { ServerMessage } from "../protocol/wire.js";
-import { broken, Poster, request } from "./http.js";
+import { authorization, broken, Poster, request } from "./http.js";
 import { type Address, type Carrier, type Events } from "./transport.js";
 
 /** @internal */
@@ -23,7 +23,8 @@ export function sse(address: Address, events: Events): Carrier {
   };
 
   async function run(): Promise<void> {
-    const init = { headers: { Accept: "text/event-stream" }, signal: abort.signal };
+    const headers = { Accept: "text/event-stream", ...(await authorization(address)) };
+    const init = { headers, signal: abort.signal };
     const response = await request(address, `${address._url}/sse?${address._query}`, init);
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     const parse = parser(receive, () => events._received());

@@ -11,7 +11,9 @@ export interface Address {
   _query: string;
   /** MessagePack where the transport can. */
   _packed: boolean;
-  _WebSocket: (new (url: string) => WebSocket) | undefined;
+  _WebSocket: (new (url: string, protocols?: string[]) => WebSocket) | undefined;
+  /** Gets a token for a connection that is to be opened or goes on; undefined: it is anonymous. */
+  _token: (() => Promise<string>) | undefined;
   _fetch: typeof fetch;
 }
 

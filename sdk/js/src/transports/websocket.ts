@@ -6,47 +6,61 @@ import { pack, unpack } from "../protocol/msgpack.js";
 import { type Address, type Carrier, type Events } from "./transport.js";
 
 /** @internal */
-export function websocket({ _url, _query, _packed, _WebSocket }: Address, events: Events): Carrier {
+export function websocket({ _url, _query, _packed, _WebSocket, _token }: Address, events: Events): Carrier {
   let open = true;
+  let socket: WebSocket | undefined;
   const end = (code: number, reason: string): void => {
     if (!open) return;
     open = false;
     events._closed(code, reason);
   };
-  let socket: WebSocket;
-  try {
-    if (!_WebSocket) throw new Error("there is no WebSocket here");
-    socket = new _WebSocket(`${_url.replace(/^http/, "ws")}?${_query}${_packed ? "&format=msgpack" : ""}`);
-  } catch (error) {
-    queueMicrotask(() => end(CloseCode.Abnormal, String(error)));
-    return { _send() {}, _close: () => (open = false) };
-  }
-  socket.binaryType = "arraybuffer";
-  socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+  const dial = (token?: string): void => {
     if (!open) return;
-    let message: ServerMessage;
+    if (!_WebSocket) throw new Error("there is no WebSocket here");
+    const url = `${_url.replace(/^http/, "ws")}?${_query}${_packed ? "&format=msgpack" : ""}`;
+    socket = token === undefined ? new _WebSocket(url) : new _WebSocket(url, ["bunbase", subprotocol(token)]);
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+      if (!open) return;
+      let message: ServerMessage;
+      try {
+        message = (typeof data === "string" ? JSON.parse(data) : unpack(data)) as ServerMessage;
+      } catch {
+        // Another protocol, for instance of a proxy. The connection is unusable.
+        end(CloseCode.ProtocolError, "what came is not a message");
+        return socket!.close();
+      }
+      events._message(message);
+    };
+    socket.onclose = ({ code, reason }) => end(code, reason);
+    socket.onerror = () => {
+      // Always followed by close, which has the code.
+    };
+  };
+  const failed = (error: unknown): void => end(CloseCode.Abnormal, String(error));
+  if (_token) void _token().then(dial).catch(failed);
+  else {
     try {
-      message = (typeof data === "string" ? JSON.parse(data) : unpack(data)) as ServerMessage;
-    } catch {
-      // Another protocol, for instance of a proxy. The connection is unusable.
-      end(CloseCode.ProtocolError, "what came is not a message");
-      return socket.close();
+      dial();
+    } catch (error) {
+      queueMicrotask(() => failed(error));
     }
-    events._message(message);
-  };
-  socket.onclose = ({ code, reason }) => end(code, reason);
-  socket.onerror = () => {
-    // Always followed by close, which has the code.
-  };
+  }
   return {
     _send(text) {
       // A number of so many digits may not be a double; the server understands JSON, too.
-      if (socket.readyState === 1) socket.send(_packed && !/\d{16}/.test(text) ? pack(JSON.parse(text)) : text);
+      if (socket?.readyState === 1) socket.send(_packed && !/\d{16}/.test(text) ? pack(JSON.parse(text)) : text);
     },
     _close(leave) {
       open = false;
-      if (leave) socket.close(CloseCode.Normal);
-      else socket.close();
+      if (leave) socket?.close(CloseCode.Normal);
+      else socket?.close();
     },
   };
+}
+
+/** The subprotocol that carries a token: a browser cannot set a header, and addresses are logged. */
+function subprotocol(token: string): string {
+  const encoded = btoa(String.fromCharCode(...new TextEncoder().encode(token)));
+  return `bunbase.token.${encoded.replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "")}`;
 }

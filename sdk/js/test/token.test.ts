@@ -1,0 +1,132 @@
+// Tokens: fetched for each connection, never in an address, renewed before they expire.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Realtime } from "../src/client/realtime.js";
+import { flush, FakeServer, type Wire } from "./fake_server.js";
+
+/** The subprotocols and addresses of the sockets that were opened, and the headers and addresses of the requests. */
+class Network {
+  readonly opened: { url: string; protocols: string[] | undefined }[] = [];
+  readonly requests: { url: string; headers: Record<string, string> }[] = [];
+
+  readonly WebSocket = ((network: Network) =>
+    class {
+      readyState = 0;
+      constructor(url: string, protocols?: string[]) {
+        network.opened.push({ url, protocols });
+      }
+      close(): void {}
+    })(this);
+
+  readonly fetch = ((url: string, { headers }: { headers: Record<string, string> }) => {
+    this.requests.push({ url, headers });
+    return new Promise(() => {});
+  }) as unknown as typeof fetch;
+}
+
+test("a WebSocket carries the token as a subprotocol, other transports as a header, and no address has it", async () => {
+  const token = "eyJhbGciOi.eyJzdWIi.c2ln-_ü";
+  for (const transport of ["websocket", "sse", "polling"] as const) {
+    const network = new Network();
+    const realtime = new Realtime({
+      url: "http://test",
+      transports: [transport],
+      getToken: () => token,
+      WebSocket: network.WebSocket,
+      fetch: network.fetch,
+    });
+    await flush();
+    if (transport === "websocket") {
+      const [{ url, protocols }] = network.opened as [{ url: string; protocols: string[] }];
+      assert.equal(protocols[0], "bunbase");
+      assert.match(protocols[1]!, /^bunbase\.token\.[A-Za-z0-9_-]+$/);
+      assert.equal(Buffer.from(protocols[1]!.slice("bunbase.token.".length), "base64url").toString(), token);
+      assert.doesNotMatch(url, /token/);
+    } else {
+      const [{ url, headers }] = network.requests as [{ url: string; headers: Record<string, string> }];
+      assert.equal(headers.Authorization, `Bearer ${token}`);
+      assert.doesNotMatch(url, /token/);
+    }
+    realtime.disconnect();
+  }
+});
+
+test("without a token nothing is offered and no header is set", async () => {
+  const network = new Network();
+  const realtime = new Realtime({ url: "http://test", WebSocket: network.WebSocket });
+  await flush();
+  assert.equal(network.opened[0]!.protocols, undefined);
+  realtime.disconnect();
+});
+
+test("the callback is called for each connection, and a client that left meanwhile opens none", async () => {
+  const network = new Network();
+  let calls = 0;
+  let give: (token: string) => void = () => {};
+  const getToken = (): Promise<string> => {
+    calls++;
+    return new Promise((resolve) => (give = resolve));
+  };
+  const realtime = new Realtime({
+    url: "http://test",
+    transports: ["websocket"],
+    getToken,
+    WebSocket: network.WebSocket,
+  });
+  realtime.disconnect();
+  give("one");
+  await flush();
+  assert.deepEqual([calls, network.opened.length], [1, 0]);
+  realtime.connect();
+  give("two");
+  await flush();
+  assert.deepEqual([calls, network.opened.length], [2, 1]);
+  realtime.disconnect();
+});
+
+test("a callback that fails counts as a failed attempt, and its message stays here", async () => {
+  const network = new Network();
+  const failed: string[] = [];
+  const realtime = new Realtime({
+    url: "http://test",
+    transports: ["websocket"],
+    maxReconnectAttempts: 0,
+    getToken: () => Promise.reject(new TypeError("secret")),
+    WebSocket: network.WebSocket,
+  });
+  realtime.on("error", ({ code, message }) => failed.push(`${code} ${message}`));
+  await flush();
+  assert.deepEqual(failed, ["RT_001 cannot connect: Error: getToken failed: TypeError"]);
+  assert.equal(network.opened.length, 0);
+});
+
+test("a new token is sent when the server warns that the old one expires", async () => {
+  const tokens = ["new"];
+  const server = new FakeServer({ getToken: () => tokens.shift()! });
+  server.peer.hello().send({ type: "auth:expiring", seconds: 60 });
+  await flush();
+  assert.deepEqual(server.peer.of("auth"), [{ type: "auth", token: "new" }] as Wire[]);
+  server.peer.send({ type: "authenticated", expiresIn: 600 });
+  assert.deepEqual(server.events, ["connected"]);
+  server.peer.send({ type: "auth:expiring", seconds: 60 });
+  await flush();
+  assert.deepEqual(server.events, ["connected", "error RT_002"], "the callback returned none");
+  assert.equal(server.realtime.state, "connected");
+});
+
+test("a client without tokens ignores the warning", async () => {
+  const server = new FakeServer();
+  server.peer.hello().send({ type: "auth:expiring", seconds: 60 });
+  await flush();
+  assert.deepEqual([server.peer.received, server.events], [[], ["connected"]]);
+});
+
+test("a connection whose token has expired is replaced at once", () => {
+  const server = new FakeServer({ token: "t" });
+  server.peer.hello().end(4402, "token expired");
+  assert.deepEqual([server.peers.length, server.realtime.state], [2, "reconnecting"]);
+  server.peer.end(4401, "wrong audience");
+  assert.deepEqual([server.realtime.state, server.events.at(-1)], ["failed", "error RT_002"]);
+});
