@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,20 +11,9 @@ import pytest
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
+from tests.support.servers.commands import realtime
 
 ROOT = Path(__file__).parents[3]
-
-
-def realtime(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "server", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")} | environment,
-        timeout=120,
-        check=False,
-    )
 
 
 def run_sql(dsn: str, text: str) -> None:

@@ -8,8 +8,8 @@ from psycopg import sql
 from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.migration.migrate import migrate
-from tests.integration.cli.test_cli import realtime
 from tests.integration.schema.conftest import Roles
+from tests.support.servers.commands import realtime
 
 
 def superuser(roles: Roles) -> bool:

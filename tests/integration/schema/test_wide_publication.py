@@ -9,9 +9,10 @@ from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import migrate
 from tests.conftest import database_on
-from tests.integration.cli.test_cli import realtime, run_sql
+from tests.integration.cli.test_cli import run_sql
 from tests.support.clients.users import two_users
 from tests.support.nodes.live_node import read
+from tests.support.servers.commands import realtime
 
 
 @pytest.mark.parametrize("what", ["all tables", "tables in schema shop, realtime", "tables in schema realtime"])

@@ -14,10 +14,10 @@ from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import drop_database
-from tests.integration.cli.test_cli import realtime
 from tests.integration.server.test_replica_database import answer
 from tests.support.clients.list_client import ListClient, slot_name
 from tests.support.ports import free_port
+from tests.support.servers.commands import realtime
 from tests.support.servers.processes import serving
 
 ENCODINGS = [

@@ -1,10 +1,10 @@
-"""Servers of tests as forks of a process that has the server's modules loaded.
+"""Servers and commands of tests as forks of a process that has the server's modules loaded.
 
 Starting an interpreter and loading the modules takes most of the processor time of a short test. A fork of a process that
 has done so is as new as any other: its own memory, descriptors, environment and signal handlers.
 
 Run as ``python -m tests.support.servers.preloaded`` this module is that process. It reads requests from the socket on its
-standard input and ends, with every server it has forked, when that is closed. See :func:`fork`.
+standard input and ends, with every server it has forked, when that is closed. See :func:`fork` and :func:`run`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -58,17 +59,44 @@ class Forked:
 async def fork(arguments: Sequence[str], environment: Mapping[str, str]) -> Forked:
     """``python -m server ARGUMENTS`` in the root of the checkout, without standard input and output."""
     read_error, write_error = os.pipe()
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        pid, read_status = _request(arguments, environment, nothing, write_error)
+    finally:
+        os.close(nothing)
+        os.close(write_error)
+    return Forked(pid, await _reader(read_error), await _reader(read_status))
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """``python -m server ARGUMENTS`` in the root of the checkout, without standard input, to its end.
+
+    Raises ``subprocess.TimeoutExpired`` if that does not come within ``timeout`` seconds.
+    """
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as error:
+        pid, read_status = _request(arguments, environment, output.fileno(), error.fileno())
+        with os.fdopen(read_status, "rb") as status:
+            if not select.select([status], [], [], timeout)[0]:
+                os.kill(pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(list(arguments), timeout)
+            code = int(status.read())
+        output.seek(0)
+        error.seek(0)
+        return subprocess.CompletedProcess(list(arguments), code, output.read().decode(), error.read().decode())
+
+
+def _request(arguments: Sequence[str], environment: Mapping[str, str], output: int, error: int) -> tuple[int, int]:
+    """Have a process forked that writes to two descriptors; its id, and a pipe from which its exit code can be read."""
     read_status, write_status = os.pipe()
     request = json.dumps({"arguments": arguments, "environment": dict(environment)}).encode()
     control = _control()
     try:
-        socket.send_fds(control, [_LENGTH.pack(len(request))], [write_error, write_status])
+        socket.send_fds(control, [_LENGTH.pack(len(request))], [output, error, write_status])
         control.sendall(request)
         [pid] = _LENGTH.unpack(control.recv(_LENGTH.size, socket.MSG_WAITALL))
     finally:
-        os.close(write_error)
         os.close(write_status)
-    return Forked(pid, await _reader(read_error), await _reader(read_status))
+    return pid, read_status
 
 
 async def _reader(descriptor: int) -> asyncio.StreamReader:
@@ -129,11 +157,11 @@ def _reap(running: dict[int, int]) -> None:
 
 def _fork_one(control: socket.socket, waking: socket.socket, wake: socket.socket, running: dict[int, int]) -> bool:
     """Serve one request; False if there will be no more."""
-    head, descriptors, _, _ = socket.recv_fds(control, _LENGTH.size, 2)
+    head, descriptors, _, _ = socket.recv_fds(control, _LENGTH.size, 3)
     if not head:
         return False
     request = json.loads(control.recv(_LENGTH.unpack(head)[0], socket.MSG_WAITALL))
-    error, status = descriptors
+    output, error, status = descriptors
     pid = os.fork()
     if pid == 0:
         signal.set_wakeup_fd(-1)
@@ -143,19 +171,23 @@ def _fork_one(control: socket.socket, waking: socket.socket, wake: socket.socket
             each.close()
         for descriptor in [status, *running.values()]:
             os.close(descriptor)
-        _become_server(error, request["arguments"], request["environment"])
+        _become_server(output, error, request["arguments"], request["environment"])
+    os.close(output)
     os.close(error)
     running[pid] = status
     control.sendall(_LENGTH.pack(pid))
     return True
 
 
-def _become_server(error: int, arguments: list[str], environment: dict[str, str]) -> NoReturn:
+def _become_server(output: int, error: int, arguments: list[str], environment: dict[str, str]) -> NoReturn:
     nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor, source in ((0, nothing), (1, nothing), (2, error)):
+    for descriptor, source in ((0, nothing), (1, output), (2, error)):
         os.dup2(source, descriptor)
-    os.close(nothing)
-    os.close(error)
+    for each in (nothing, output, error):
+        os.close(each)
+    # How the former ones are buffered depends on what they wrote to.
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", closefd=False, buffering=1, errors="backslashreplace")
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)
