@@ -25,7 +25,7 @@ from engine.channels.core.messages.model import (
     Ack,
     ChannelOptions,
     Deliver,
-    DeliverBlock,
+    DeliverBatch,
     Member,
     Publication,
     UnavailableError,
@@ -242,13 +242,13 @@ class Channels(BackgroundService):
         options: ChannelOptions,
         member: Member,
         deliver: Deliver,
-        deliver_block: DeliverBlock | None = None,
+        deliver_batch: DeliverBatch | None = None,
     ) -> Subscription:
         """Open a subscription; nothing is delivered before ``begin()``. Raises ``RealtimeError`` if it is refused.
 
-        ``deliver_block`` takes several events at once; without it they come one by one.
+        ``deliver_batch`` takes several events at once; without it they come one by one.
         """
-        return await self._subscriptions.open(channel, options, member, deliver, deliver_block)
+        return await self._subscriptions.open(channel, options, member, deliver, deliver_batch)
 
     # -- the stream (see engine.stream.consumer) ------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import (
     ChannelOptions,
     Deliver,
-    DeliverBlock,
+    DeliverBatch,
     Member,
     Position,
     UnknownChannelError,
@@ -64,12 +64,12 @@ class Subscriptions:
         options: ChannelOptions,
         member: Member,
         deliver: Deliver,
-        deliver_block: DeliverBlock | None,
+        deliver_batch: DeliverBatch | None,
     ) -> Subscription:
         """As :meth:`engine.channels.service.Channels.subscribe`."""
         since = _position(options.since)
         subscription = Subscription(
-            channel, options, member, deliver, self._position, self._core.presence.json, self._release, deliver_block
+            channel, options, member, deliver, self._position, self._core.presence.json, self._release, deliver_batch
         )
         try:
             with refusals("a channel of this name", self._schema):

@@ -202,7 +202,7 @@ class Feed:
         try:
             while True:
                 await until_done(
-                    self._run_session, on=self._passes_by_itself, failed=self._tell_failure, pause=self._pause
+                    self._run_session, on=self._passes_by_itself, failed=self._note_failure, pause=self._pause
                 )
                 self._become("reconnecting", self.state.reason)
         except Exception as error:
@@ -250,7 +250,7 @@ class Feed:
             return True
         return isinstance(error, FeedError) and self._memory.streamed
 
-    def _tell_failure(self, attempt: RetryCallState) -> None:
+    def _note_failure(self, attempt: RetryCallState) -> None:
         error = error_of(attempt)
         obstacle = self._memory.obstacle.reason if isinstance(error, UndecodableError) else None
         reason = obstacle or _first_line(error)

@@ -8,7 +8,7 @@ until then the feed's state has the reason. :meth:`StreamingSession.doubt` reset
 
 Four tasks run until the first of them raises:
 
-* the pump reads frames in time slices, decodes them and puts transactions into the buffer. While the buffer is full it does
+* the pump reads frames in batches, decodes them and puts transactions into the buffer. While the buffer is full it does
   not read (back-pressure) and ends the stream when the server shuts down or is about to invalidate the slot;
 * the report sends status updates: after a confirmation, on request, and every ``status_interval``;
 * the silence watch ends a stream whose connection is dead without an error;
@@ -44,7 +44,7 @@ from engine.transaction import Progress, Transaction
 
 __all__ = ["StreamingSession"]
 
-_SLICE: Final = 0.005  # seconds for which the event loop may be held
+_YIELD_INTERVAL: Final = 0.005  # seconds for which the event loop may be held
 _CLOCK_EVERY: Final = 64  # messages between two looks at the clock
 _PROGRESS_EVERY: Final = 0.1  # seconds between two Progress events, unless the server asks
 _LOOK_WHILE_FULL: Final = 1.0  # seconds between two checks of the server while the buffer is full
@@ -54,7 +54,7 @@ _PING_GAP: Final = 0.1  # seconds; a server that requests replies in shorter int
 _SHUTDOWN_AFTER: Final = 1.0  # for this many seconds is shutting down
 _DOUBTED: Final = 5.0  # seconds of silence after which a stream is dead when another connection was found dead
 _DOUBT: Final = "another connection to the server died without a word, and the stream has brought nothing since"
-_SETTLED: Final = 2.0  # seconds after which a stream may be replaced by one to another server
+_YOUNG: Final = 2.0  # seconds for which a new stream is not replaced by one to another server
 
 
 class StreamingSession:
@@ -74,7 +74,7 @@ class StreamingSession:
         self._reply_wanted = False
         self._pinged = self._pinged_since = 0.0
         self._next_progress = 0.0
-        self._heard = 0.0  # when a message was last received, or reading was suspended
+        self._received_at = 0.0  # when a message was last received, or reading was suspended
         self._status_interval = parts.settings.status_interval
         self._end: str | None = None
         self._doubt = asyncio.Event()
@@ -87,7 +87,7 @@ class StreamingSession:
 
     def end(self, reason: str) -> None:
         """End the stream soon, because another server has to be followed. A stream that has just begun is not ended."""
-        if time.monotonic() - self._began > _SETTLED:
+        if time.monotonic() - self._began > _YOUNG:
             self._end = reason
             self._wake.set()
 
@@ -112,7 +112,7 @@ class StreamingSession:
         stream, decoder = await opening.open()
         self._stream, self._status_interval = stream, opening.status_interval
         try:
-            self._heard = time.monotonic()
+            self._received_at = time.monotonic()
             parts = [
                 self._pump(stream, decoder),
                 self._report(stream),
@@ -134,8 +134,8 @@ class StreamingSession:
         while True:
             while self._buffer.full:
                 await self._wait_for_room()
-                self._heard = time.monotonic()
-            drained = await self._read_slice(stream, decoder)
+                self._received_at = time.monotonic()
+            drained = await self._read_batch(stream, decoder)
             if not self._streams and stream.received:
                 self._note_streaming()
             wait = self._note_progress()
@@ -164,10 +164,10 @@ class StreamingSession:
                 f"slot {self._settings.slot_name} keeps more WAL than the server allows: the consumer is too slow"
             )
 
-    async def _read_slice(self, stream: ReplicationStream, decoder: Decoder) -> bool:
-        """Read for one time slice at most; returns True if nothing more has arrived."""
+    async def _read_batch(self, stream: ReplicationStream, decoder: Decoder) -> bool:
+        """Read for _YIELD_INTERVAL at most; returns True if nothing more has arrived."""
         read, feed, clock = stream.read, decoder.feed, time.monotonic
-        deadline = clock() + _SLICE
+        deadline = clock() + _YIELD_INTERVAL
         while True:
             for number in range(_CLOCK_EVERY):
                 message = read()
@@ -180,12 +180,12 @@ class StreamingSession:
                         return False
                 elif message is None:
                     if number:
-                        self._heard = clock()
+                        self._received_at = clock()
                     return True
                 elif isinstance(message, Keepalive):
                     self._on_keepalive(message)
-            self._heard = clock()
-            if self._heard > deadline:
+            self._received_at = clock()
+            if self._received_at > deadline:
                 return False
 
     async def _look_up(self, decoder: Decoder, need: RelationNeededError, message: bytes) -> Transaction | None:
@@ -198,14 +198,14 @@ class StreamingSession:
 
     async def _describe(self, need: RelationNeededError) -> TableDescription | None:
         """The table's description. While a catalog table is locked, the stream waits for the lock and counts as alive."""
-        waiting = AsyncRetrying(retry=retry_if_exception_type(TableLockedError), before_sleep=self._tell_lock)
+        waiting = AsyncRetrying(retry=retry_if_exception_type(TableLockedError), before_sleep=self._note_lock)
         found: TableDescription | None = await waiting(describe_table, self._database, need.schema, need.table)
         if self._streams and waiting.statistics["attempt_number"] > 1:
             self._report_state(None)
         return found
 
-    def _tell_lock(self, attempt: RetryCallState) -> None:
-        self._heard = time.monotonic()
+    def _note_lock(self, attempt: RetryCallState) -> None:
+        self._received_at = time.monotonic()
         self._report_state(f"the stream waits for a lock: {attempt.outcome.exception() if attempt.outcome else None}")
 
     def _deliver(self, transaction: Transaction) -> bool:
@@ -293,7 +293,7 @@ class StreamingSession:
                 await asyncio.sleep(_DOUBTED)
                 self._doubt.clear()
                 enough = min(enough, _DOUBTED)
-            silent = time.monotonic() - self._heard
+            silent = time.monotonic() - self._received_at
             if silent < enough or self._buffer.full:
                 continue
             walsender = await self._database.rows("feed_walsender_waits", pid=stream.pid)

@@ -63,7 +63,9 @@ class Definitions:
         self._reader = reader
         self._apply_lock = apply_lock
         self._background = background
-        self._gaps: set[int] | None = set()  # tables whose changes the stream may lack since the last load; None: all
+        self._missed_tables: set[int] | None = (
+            set()
+        )  # tables whose changes the stream may lack since the last load; None: all
         self._unfollowed: str | None = None
         self._withheld: tuple[str, ...] = ()  # the grants that realtime_reader lacked at the last check
 
@@ -117,7 +119,7 @@ class Definitions:
                 self._refresher.refresh(query, replan=True)
 
     def _missed(self, oids: set[int] | None) -> None:
-        self._gaps = None if oids is None or self._gaps is None else self._gaps | oids
+        self._missed_tables = None if oids is None or self._missed_tables is None else self._missed_tables | oids
 
     # -- the catalog -----------------------------------------------------------------------------------------------
 
@@ -133,9 +135,9 @@ class Definitions:
                 await self._use(catalog)
             # Nothing is awaited in between: what is announced from here on is closed by the snapshot of the next load,
             # which names the transactions that this one's is too early for.
-            gaps, self._gaps = self._gaps, set()
-            if gaps != set():
-                self.close_gap(gaps)
+            missed, self._missed_tables = self._missed_tables, set()
+            if missed != set():
+                self.reconcile(missed)
             self._background.spawn(self._look_after_reload())
             self._background.changed()
 
@@ -143,12 +145,12 @@ class Definitions:
         with contextlib.suppress(*UNREADABLE, psycopg.Error):  # checked again by ``watch``
             await self._look_at_privileges()
 
-    def close_gap(self, oids: set[int] | None = None) -> None:
+    def reconcile(self, oids: set[int] | None = None) -> None:
         """Read the queries over the tables ``oids`` (None: all) again as the transactions end that ran at the last load."""
         assert self._catalog.snapshot is not None
-        self._background.spawn(self._close_gap(self._catalog.snapshot.in_progress, oids))
+        self._background.spawn(self._reconcile(self._catalog.snapshot.in_progress, oids))
 
-    async def _close_gap(self, running: Set[int], oids: set[int] | None) -> None:
+    async def _reconcile(self, running: Set[int], oids: set[int] | None) -> None:
         async for _ in ends_of(self._reader, running):
             for query in self._refresher:
                 if oids is None or not query.tables.isdisjoint(oids):

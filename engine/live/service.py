@@ -100,7 +100,7 @@ class LiveQueries(BackgroundService):
         """
         await self._definitions.load()
         self._background.spawn(self._definitions.keep_current())
-        self._definitions.close_gap()
+        self._definitions.reconcile()
         self._background.spawn(self._definitions.watch())
         self._background.spawn(self._tick())
 

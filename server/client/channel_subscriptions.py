@@ -135,7 +135,7 @@ class ChannelSubscriptions:
             await self._registration.wait()
             deliver = partial(self._deliver, request)
             subscription = await services.channels.subscribe(
-                request.channel, request.options, member, deliver, partial(self._deliver_block, request)
+                request.channel, request.options, member, deliver, partial(self._deliver_batch, request)
             )
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._reject(request, client_error(error, "subscribe_failed", channel=request.channel))
@@ -171,13 +171,13 @@ class ChannelSubscriptions:
                 self._subscriptions.pop(request, None)
                 self._session.ended(request)
 
-    def _deliver_block(self, request: ChannelRequest, block: EventBatch) -> None:
+    def _deliver_batch(self, request: ChannelRequest, batch: EventBatch) -> None:
         if request.ended:
             return
         if self._transport.over_limit:
-            self._refuse(block.events[0])
+            self._refuse(batch.events[0])
         else:
-            for frame in self._transport.wire.channels.batch(block):
+            for frame in self._transport.wire.channels.batch(batch):
                 self._transport.write(frame)
 
     def _refuse(self, event: ChannelEvent) -> None:

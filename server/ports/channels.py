@@ -14,7 +14,7 @@ from engine.channels.core.messages.model import (
     ChannelEvent,
     ChannelOptions,
     Deliver,
-    DeliverBlock,
+    DeliverBatch,
     EventBatch,
     Member,
     Publication,
@@ -27,7 +27,7 @@ __all__ = [
     "ChannelService",
     "ChannelSubscription",
     "Deliver",
-    "DeliverBlock",
+    "DeliverBatch",
     "EventBatch",
     "Member",
     "Publication",
@@ -80,9 +80,9 @@ class ChannelService(Protocol):
         options: ChannelOptions,
         member: Member,
         deliver: Deliver,
-        deliver_block: DeliverBlock | None = None,
+        deliver_batch: DeliverBatch | None = None,
     ) -> ChannelSubscription:
-        """Open a subscription; delivery starts with ``begin()``. ``deliver_block`` takes several events at once."""
+        """Open a subscription; delivery starts with ``begin()``. ``deliver_batch`` takes several events at once."""
         ...
 
     @property

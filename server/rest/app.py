@@ -44,7 +44,7 @@ ENDPOINTS: Sequence[Endpoint] = (*channels.ENDPOINTS, *broadcast.ENDPOINTS, *con
 """Everything the API can do."""
 
 _ENVELOPE = 64 * 1024  # bytes that a body may have beside its data
-_PATIENCE = 5.0  # seconds to wait for a database connection
+_TIMEOUT = 5.0  # seconds to wait for a database connection
 _LIMIT = 10.0  # seconds for which a statement may run
 _fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _anything = msgspec.json.Decoder()
@@ -87,7 +87,7 @@ class Rest:
             "realtime rest",
             size=pool_size,
             idle=0,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
             limit=_LIMIT,
             pooled=pooled,
             configure=_configure if pooled else _configure_own,

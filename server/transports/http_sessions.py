@@ -76,7 +76,7 @@ class HttpSessions:
         return found
 
     def find_poll(self, secret: str) -> PollConnection:
-        """The polled session, also if it has ended but has messages yet to be fetched. Raises ``ProblemError``."""
+        """The polled session, also if it has ended but has messages that were not fetched. Raises ``ProblemError``."""
         found = self._sessions.get(secret)
         if found is None:
             raise ended()

@@ -48,7 +48,7 @@ on conflict (channel, connection_id) do update
       updated_at = clock_timestamp()
 returning 1
 
--- name: engine_impatient
+-- name: engine_limit_lock_wait
 -- Limit the wait for a lock in this transaction, which holds many: less than any deadlock_timeout.
 set local lock_timeout = '100ms'
 

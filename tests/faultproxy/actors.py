@@ -20,7 +20,7 @@ __all__ = ["CHANNEL", "Actor", "NodeActor", "PythonActor"]
 
 CHANNEL = "chaos:1"
 EVENT = "said"
-IMPATIENT: dict[str, Any] = {
+SHORT_TIMEOUTS: dict[str, Any] = {
     "reconnect_delay": 0.05,
     "max_reconnect_delay": 0.5,
     "max_reconnect_attempts": 1_000_000,
@@ -96,7 +96,7 @@ class PythonActor(Actor):
             transports=self.transports,
             format="msgpack" if self.format == "msgpack" else "json",
             parameters={"user": self.name},
-            **IMPATIENT,
+            **SHORT_TIMEOUTS,
         )
         self.realtime.on("connected", lambda: self.note({"connected": True}))
         self.channel = channel = self.realtime.channel(CHANNEL, presence={"name": self.name})

@@ -101,7 +101,7 @@ class World:
                 raise AssertionError(f"did not come to rest: {self._unrest()}") from late
 
     @asynccontextmanager
-    async def _patience(self) -> AsyncIterator[None]:
+    async def _within_limit(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(GIVE_UP_AFTER):
                 yield
@@ -177,7 +177,7 @@ class World:
         """What a node that is up answers. A kept connection that it closes at that moment is no reason not to ask again,
         nor is one to the database that has just been lost (503).
         """
-        async with self._patience():
+        async with self._within_limit():
             while True:
                 answer = await self.rest(index, "GET", path)
                 if answer is not None and answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
@@ -232,7 +232,7 @@ class World:
 
     async def _everybody_back(self) -> None:
         """Everybody connected who was, everything answered."""
-        async with self._patience():
+        async with self._within_limit():
             while True:
                 for index, client in enumerate(self.clients):
                     if client.wants_to_be_back:
@@ -269,7 +269,7 @@ class World:
         channels = ["public:control", *(["public:echo"] if echo else [])]
         nodes = [node for node in self.nodes if node.up]
         marks = [Client(f"control at {node.port}", None, self._changed.set, self.problems.append) for node in nodes]
-        async with self._patience():
+        async with self._within_limit():
             await self._follow(marks, nodes, channels)
             await self.faults.execute("mark", self.number())
             while not all(mark.subscriptions[channel].record for mark in marks for channel in channels):

@@ -29,7 +29,7 @@ __all__ = ["Arena", "Client", "arena"]
 State = tuple[str, int, list[tuple[str, bytes]]]
 """A list, behind the epoch and the position it was told with."""
 
-_PATIENCE = 60  # seconds
+_TIMEOUT = 60  # seconds
 
 
 class Client:
@@ -123,7 +123,7 @@ class Arena:
         """Every client's list equals its query run again."""
         await self.caught_up()
         for client in clients:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 while True:
                     assert client.error is None, client.error
                     cursor = await self.truth.execute(client.query.truth.encode())

@@ -22,11 +22,11 @@ from engine.transaction import Kind
 __all__ = ["PresenceRow", "PresenceState", "presence_row"]
 
 
-class _Named(msgspec.Struct):
+class _NameOnly(msgspec.Struct):
     name: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-_named = msgspec.json.Decoder(_Named).decode
+_named = msgspec.json.Decoder(_NameOnly).decode
 _text = msgspec.json.Decoder(str).decode
 
 

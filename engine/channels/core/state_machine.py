@@ -3,7 +3,7 @@
 Theory of operation. The core owns the unrecorded messages, the subscriptions, presence, rooms and routes. It receives each
 transaction once, in commit order, and takes it in two steps:
 
-1. *Decode and judge*, in slices: rows become messages and changes, and filters are asked about large messages. Nothing that
+1. *Decode and judge*, in batches: rows become messages and changes, and filters are asked about large messages. Nothing that
    another task can see changes.
 2. *Conclude*, in one step: rooms, routes and presence change, subscribers receive their events, and the core returns the
    effects that need I/O (:mod:`engine.channels.core.effects`), in the order in which they are to be carried out.

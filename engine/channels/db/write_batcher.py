@@ -114,7 +114,7 @@ async def _write(batch: list[_Write], connection: Connection) -> list[Rows] | No
     """The rows of each; None if a lock was not to be had at once."""
     try:
         async with connection.pipeline(), connection.transaction():
-            await connection.execute(query("engine_impatient").encode())
+            await connection.execute(query("engine_limit_lock_wait").encode())
             cursors = [await connection.execute(query(write.name).encode(), write.parameters) for write in batch]
     except psycopg.errors.LockNotAvailable:
         return None

@@ -18,7 +18,7 @@ from engine.postgres.errors import function_refuses, reason
 
 __all__ = ["Maintenance"]
 
-_SLICE = 10_000  # rows removed in one transaction
+_BATCH = 10_000  # rows removed in one transaction
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +70,6 @@ class Maintenance:
     async def _expire(self) -> None:
         """In short transactions, until there is nothing left."""
         while True:
-            removed = (await self._store.rows("engine_expire_messages", most=_SLICE))[0]["removed"]
-            if removed < _SLICE:
+            removed = (await self._store.rows("engine_expire_messages", most=_BATCH))[0]["removed"]
+            if removed < _BATCH:
                 return

@@ -19,7 +19,7 @@ __all__ = ["Blockage"]
 
 log = structlog.get_logger(__name__)
 
-_TELL_AFTER: Final = 1.0  # seconds
+_REPORT_AFTER: Final = 1.0  # seconds
 _TABLES: Final = ("realtime.messages", "realtime.message_ids")
 _LOOK_AGAIN: Final = 5.0  # seconds between two looks at who holds it
 
@@ -84,7 +84,7 @@ class Blockage:
         if self._since is None:
             return
         lasted = asyncio.get_running_loop().time() - self._since
-        if lasted > _TELL_AFTER:
+        if lasted > _REPORT_AFTER:
             log.info("publishing_resumed", after=round(lasted, 1))
         self._since, self.problem = None, None
         self._noticed.clear()
@@ -93,7 +93,7 @@ class Blockage:
         """Report what is in the way, for as long as something is."""
         while True:
             await self._noticed.wait()
-            await asyncio.sleep(_TELL_AFTER)
+            await asyncio.sleep(_REPORT_AFTER)
             while self._since is not None:
                 named = await self._locks.look(_TABLES)
                 if self._since is not None:

@@ -124,14 +124,14 @@ class Dispatcher:
             for query in {query for queries in self._rereads.values() for query in queries}:
                 query.pending.clear()
         for window in list(self._owners):
-            window.mark_broken("the stream was interrupted")
+            window.invalidate("the stream was interrupted")
             self._retire(window)
 
     def distrust(self, oids: set[int] | None) -> None:
         """Invalidate the windows over the tables ``oids`` (None: all), whose definitions have changed."""
         for window in list(self._owners):
             if oids is None or window.plan.table.oid in oids:
-                window.mark_broken("the table's definition changed")
+                window.invalidate("the table's definition changed")
                 self._retire(window)
 
     def _unapplied(self, live: TableWindows, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
@@ -140,12 +140,12 @@ class Dispatcher:
             log.warning(READ_AGAIN, extra={"collection": live.table.collection, "error": str(problem)})
         else:
             outcome.disagree(live.table, problem)
-        self._break(live, skip, str(problem))
+        self._invalidate_all(live, skip, str(problem))
 
-    def _break(self, live: TableWindows, skip: set[Window], reason: str) -> None:
+    def _invalidate_all(self, live: TableWindows, skip: set[Window], reason: str) -> None:
         for window in list(live.windows):
             if window not in skip:
-                window.mark_broken(reason)
+                window.invalidate(reason)
 
     def _take_dirty(self) -> list[Window]:
         dirty = list(self._dirty)
@@ -159,13 +159,13 @@ class Dispatcher:
             return 0
         query, _ = owner
         if window.plan.limit is None and len(window) > self.max_rows:
-            window.mark_broken(f"more than {self.max_rows} rows")
+            window.invalidate(f"more than {self.max_rows} rows")
         before = query.current()
         try:
             changes = window.commit()
         except Exception as problem:  # noqa: BLE001 - one query is read again, whatever it is
             outcome.disagree(window.plan.table, problem)
-            window.mark_broken(str(problem))
+            window.invalidate(str(problem))
         if window.invalidated:
             self._retire(window)
             query.stale_since = query.stale_since or outcome.committed_at
@@ -202,7 +202,7 @@ class Dispatcher:
             concerned = self.concerned(note)
             for window in self._owners:  # later changes of this transaction have the new definition
                 if concerned is None or window.plan.table.oid in concerned:
-                    window.mark_broken("the table's definition changed")
+                    window.invalidate("the table's definition changed")
 
     def concerned(self, note: DdlNote) -> set[int] | None:
         """The oids of the exposed tables whose definition, or whose rows' meaning, ``note`` changes; None: all."""
@@ -237,7 +237,7 @@ class Dispatcher:
         return old
 
     def hand_over_window(self, query: LiveQuery, plan: IncrementalPlan, read: ReadResult) -> bool:
-        """Give ``query`` a window made from ``read`` and brought up to the stream's position.
+        """Give ``query`` a window made from ``read`` and caught up with the stream's position.
 
         False if a transaction that the snapshot does not show could not be applied: then read again.
         """
@@ -252,7 +252,7 @@ class Dispatcher:
         except (RowUnknownError, *DISAGREEING) as problem:
             level = logging.INFO if isinstance(problem, UnknownLabelError) else logging.WARNING
             log.log(level, READ_AGAIN, extra={"collection": plan.table.collection, "error": str(problem)})
-            window.mark_broken("the table's definition changed")
+            window.invalidate("the table's definition changed")
         window.commit()
         self._dirty.pop(window, None)
         if window.invalidated:

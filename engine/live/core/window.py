@@ -148,7 +148,7 @@ class Window:
             self._drop(identity)
         self._bound = None
 
-    def mark_broken(self, reason: str) -> None:
+    def invalidate(self, reason: str) -> None:
         """Invalidate the store; ``shown`` stays as subscribers have it."""
         self._begin().fix()
         self.invalidated = reason
@@ -162,7 +162,7 @@ class Window:
         """
         before = self._before
         if self._bound is not None and self._limit is not None and len(self._keys) < self._limit:
-            self.mark_broken("the rows kept beyond the limit are used up")
+            self.invalidate("the rows kept beyond the limit are used up")
         if self.invalidated:
             return []
         if before is None:
@@ -255,7 +255,7 @@ class Window:
         return tuple([old if new is UNCHANGED else new for new, old in zip(row, old_row, strict=True)])
 
     def _undecidable(self, row: Row) -> bool:
-        """True if ``row`` still lacks a value; breaks the window unless the row certainly stays outside."""
+        """True if ``row`` still lacks a value; invalidates the window unless the row certainly stays outside."""
         missing = {index for index, value in enumerate(row) if value is UNCHANGED or value is UNKNOWN}
         if not missing:
             return False
@@ -264,7 +264,7 @@ class Window:
                 return False
             if self._bound is not None and self.plan.sort_key(row) > self._bound:
                 return False
-        self.mark_broken("a row entered with values that the stream did not send")
+        self.invalidate("a row entered with values that the stream did not send")
         return True
 
 

@@ -73,7 +73,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
         """
         answer_timeout: float | None = kwargs.pop("answer_timeout", None)
         loop = asyncio.get_running_loop()
-        word = loop.call_later(_WORD_AFTER, _say_what_is_waited_for, conninfo, kwargs)
+        word = loop.call_later(_WORD_AFTER, _log_wait, conninfo, kwargs)
         try:
             connection = await super().connect(conninfo, **kwargs)
         except psycopg.OperationalError as error:
@@ -95,7 +95,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
         if self.answer_timeout is not None:
             self._ending = loop.call_later(self.answer_timeout, self._look, self.answer_timeout)
         try:
-            return await super().wait(self._heard(gen, loop.time), interval, timeout)
+            return await super().wait(self._noting_arrivals(gen, loop.time), interval, timeout)
         except psycopg.OperationalError as error:
             if self._silent is None:
                 raise
@@ -106,7 +106,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
             self.asked = None
             self.answered = loop.time()
 
-    def _heard(self, gen: PQGen[RV], clock: Callable[[], float]) -> PQGen[RV]:
+    def _noting_arrivals(self, gen: PQGen[RV], clock: Callable[[], float]) -> PQGen[RV]:
         """``gen``, noting when something arrives: a large answer may take long on a slow way."""
         try:
             wanted = next(gen)
@@ -215,7 +215,7 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
     Raises as :meth:`Connection.connect`.
     """
     given = parameters(dsn, name, settings)
-    word = threading.Timer(_WORD_AFTER, _say_what_is_waited_for, [dsn, given])
+    word = threading.Timer(_WORD_AFTER, _log_wait, [dsn, given])
     word.daemon = True
     word.start()
     try:
@@ -239,7 +239,7 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
     return connection
 
 
-def _say_what_is_waited_for(dsn: str, given: Mapping[str, Any]) -> None:
+def _log_wait(dsn: str, given: Mapping[str, Any]) -> None:
     _log.warning(
         "waiting for the database at %s to answer; giving up after %s s", address(dsn), connect_timeout(dsn, given)
     )

@@ -1,4 +1,4 @@
-"""What a burst of large requests took is given back to the system when they are over."""
+"""What a burst of large requests took is given back to the system after they have ended."""
 
 from __future__ import annotations
 

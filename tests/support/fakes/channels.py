@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import ErrorCode, RealtimeError
-from server.ports.channels import Ack, ChannelOptions, Deliver, DeliverBlock, Member, Publication
+from server.ports.channels import Ack, ChannelOptions, Deliver, DeliverBatch, Member, Publication
 
 
 class FullError(RealtimeError):
@@ -44,7 +44,7 @@ class FakeChannelSubscription:
     options: ChannelOptions
     member: Member
     deliver: Deliver
-    deliver_block: DeliverBlock | None = None
+    deliver_batch: DeliverBatch | None = None
     position: str = "0/10"
     recovered: bool | None = None
     begun: bool = False
@@ -108,13 +108,13 @@ class FakeChannels:
         options: ChannelOptions,
         member: Member,
         deliver: Deliver,
-        deliver_block: DeliverBlock | None = None,
+        deliver_batch: DeliverBatch | None = None,
     ) -> FakeChannelSubscription:
         await self.gate.wait()
         if self.refuse is not None:
             raise self.refuse
         assert member.connection_id in self.members
-        subscription = FakeChannelSubscription(self, channel, options, member, deliver, deliver_block)
+        subscription = FakeChannelSubscription(self, channel, options, member, deliver, deliver_batch)
         self.subscriptions.append(subscription)
         return subscription
 

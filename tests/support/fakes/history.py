@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.channels.core.messages.model import Position, UnavailableError, format_position, parse_position
 from engine.errors import RealtimeError
-from server.ports.channels import Ack, ChannelOptions, Deliver, DeliverBlock, Member, Publication
+from server.ports.channels import Ack, ChannelOptions, Deliver, DeliverBatch, Member, Publication
 
 EPOCH = "e"
 
@@ -52,7 +52,7 @@ class FakeHistorySubscription:
     archive: FakeHistory
     channel: str
     deliver: Deliver
-    deliver_block: DeliverBlock | None
+    deliver_batch: DeliverBatch | None
     past: list[FakeMessage]
     recovered: bool | None
     waiting: bool = False
@@ -79,8 +79,8 @@ class FakeHistorySubscription:
     def receive(self, events: list[FakeMessage], *, together: bool = False) -> None:
         news = [event for event in events if event.wanted and event.key is not None and event.key > self.last]
         self.given |= {event.key for event in news if event.key is not None}
-        if together and len(news) > 1 and self.deliver_block is not None:
-            self.deliver_block(FakeBatch(news))
+        if together and len(news) > 1 and self.deliver_batch is not None:
+            self.deliver_batch(FakeBatch(news))
         else:
             for event in news:
                 self.deliver(event)
@@ -134,7 +134,7 @@ class FakeHistory:
         options: ChannelOptions,
         member: Member,
         deliver: Deliver,
-        deliver_block: DeliverBlock | None = None,
+        deliver_batch: DeliverBatch | None = None,
     ) -> FakeHistorySubscription:
         delay = self.delays[self.opened % len(self.delays)] if self.delays else 0
         self.opened += 1
@@ -150,7 +150,7 @@ class FakeHistory:
             recovered = since >= self.removed.get(channel, (0, 0))
             if recovered:
                 past = [each for each in self.of(channel) if each.key is not None and each.key > since]
-        hold = FakeHistorySubscription(self, channel, deliver, deliver_block, past, recovered)
+        hold = FakeHistorySubscription(self, channel, deliver, deliver_batch, past, recovered)
         hold.last = (0, 0)
         self.holds.append(hold)
         return hold

@@ -80,9 +80,9 @@ def control(command: str, **fields: object) -> Message:
 class Subscriber:
     """A subscription and the events it has got; ``on_event`` may do anything."""
 
-    def __init__(self, node: CoreNode, channel: str, member: Member, options: ChannelOptions, blocks: bool) -> None:
+    def __init__(self, node: CoreNode, channel: str, member: Member, options: ChannelOptions, batches: bool) -> None:
         self.events: list[ChannelEvent] = []
-        self.blocks: list[int] = []
+        self.batches: list[int] = []
         self.on_event: Callable[[], object] = lambda: None
         self.subscription = Subscription(
             channel,
@@ -92,16 +92,16 @@ class Subscriber:
             lambda: format_lsn(node.core.position),
             node.core.presence.json,
             node.release,
-            self._deliver_block if blocks else None,
+            self._deliver_batch if batches else None,
         )
 
     def _deliver(self, event: ChannelEvent) -> None:
         self.events.append(event)
         self.on_event()
 
-    def _deliver_block(self, block: EventBatch) -> None:
-        self.blocks.append(len(block.events))
-        self.events.extend(block.events)
+    def _deliver_batch(self, batch: EventBatch) -> None:
+        self.batches.append(len(batch.events))
+        self.events.extend(batch.events)
         self.on_event()
 
     @property
@@ -133,13 +133,13 @@ class CoreNode:
         member: Member | str = "ann",
         *,
         begun: bool = True,
-        blocks: bool = False,
+        batches: bool = False,
         **options: Any,
     ) -> Subscriber:
         """A subscription; ``member``: a user's name, whose connection is called the same in capitals."""
         if isinstance(member, str):
             member = Member(member.upper(), member)
-        subscriber = Subscriber(self, channel, member, ChannelOptions(**options), blocks)
+        subscriber = Subscriber(self, channel, member, ChannelOptions(**options), batches)
         self.core.router.add(subscriber.subscription)
         if begun:
             subscriber.subscription.begin()

@@ -18,7 +18,7 @@ from tests.unit.channels.test_channel_core import TIME, present, room
 
 def test_presence_goes_to_the_subscribers_that_asked_for_it_alone_or_in_blocks() -> None:
     node = CoreNode([[], [], [], []])
-    plain, single, whole = node.subscriber(), node.subscriber(presence={}), node.subscriber(presence={}, blocks=True)
+    plain, single, whole = node.subscriber(), node.subscriber(presence={}), node.subscriber(presence={}, batches=True)
     early = node.subscriber(presence={}, begun=False)
     node.process(1, insert("presence", **present("ann", metadata='{"name": "Ann"}')))
     node.process(2, *(insert("presence", **present(f"user-{number}")) for number in range(3)))
@@ -30,7 +30,7 @@ def test_presence_goes_to_the_subscribers_that_asked_for_it_alone_or_in_blocks()
             ("presence:join", "user-1", 3),
             ("presence:join", "user-2", 4),
         ]
-    assert (whole.blocks, single.bodies[0]["user"]["name"]) == ([3], "Ann")
+    assert (whole.batches, single.bodies[0]["user"]["name"]) == ([3], "Ann")
     assert plain.subscription.presence_json() is None
     assert b'"count":4' in (early.subscription.presence_json() or b"")
 

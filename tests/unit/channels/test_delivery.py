@@ -100,17 +100,17 @@ def test_filters_choose_by_event_and_payload() -> None:
     assert prices == [[5, 30], [20, 30], [30]]
 
 
-def test_filters_are_asked_about_large_messages_ahead_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_filters_are_asked_about_large_messages_ahead_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "AT_ONCE", 5_000)
     node = CoreNode()
     subscribers = [node.subscriber(where=(["text", "like", f"%{number}%"],)) for number in range(5)]
     node.subscriber(events=("another",), where=(["text", "like", "%x%"],))
-    slices: list[int] = []
+    batches: list[int] = []
     text = "x" * 5_000
     transaction = transaction_of(1, message(1, data={"text": text + "3"}), message(2, data={"text": "3"}))
-    finished(node.core.process(transaction), lambda: slices.append(sum(len(each.events) for each in subscribers)))
-    assert len(slices) >= 5
-    assert not any(slices), "nothing is delivered before all verdicts are there"
+    finished(node.core.process(transaction), lambda: batches.append(sum(len(each.events) for each in subscribers)))
+    assert len(batches) >= 5
+    assert not any(batches), "nothing is delivered before all verdicts are there"
     assert [len(each.events) for each in subscribers] == [0, 0, 0, 2, 0]
 
 
@@ -124,7 +124,7 @@ def test_verdicts_that_would_take_too_much_memory_are_left_to_the_delivery(monke
 
 def test_muted_channels_and_events_are_left_to_the_others() -> None:
     node = CoreNode()
-    muted, other = node.subscriber(blocks=True), node.subscriber(blocks=True)
+    muted, other = node.subscriber(batches=True), node.subscriber(batches=True)
     muted.subscription.mutes = Mutes()
     muted.subscription.mutes.load([{"channel": "c", "event": None, "muted": True}])
     node.process(1, message(1), message(2))
@@ -156,7 +156,7 @@ def test_an_audience_names_who_gets_a_message_and_one_that_cannot_be_read_is_for
 ) -> None:
     node = CoreNode()
     members = [Member("ANN", "ann", {"level": 1}), Member("BOB", "bob", {"level": 2}), Member("NONE")]
-    subscribers = [node.subscriber(member=member, blocks=True) for member in members]
+    subscribers = [node.subscriber(member=member, batches=True) for member in members]
     text = json.dumps(audience)
     node.process(1, message(1, audience=text, sender="ann"), ephemeral(data=1, audience=audience, sender="ann"))
     got = [member.connection_id.lower() for member, each in zip(members, subscribers, strict=True) if each.data]
@@ -171,27 +171,27 @@ def test_a_message_from_a_connection_is_not_kept_from_its_users_other_connection
     assert (first.data, second.data) == ([], [1])
 
 
-# -- blocks --------------------------------------------------------------------------------------------------------
+# -- batches --------------------------------------------------------------------------------------------------------
 
 
 def test_the_messages_of_a_transaction_are_delivered_in_blocks_to_who_gets_all_of_them() -> None:
     node = CoreNode()
     whole, single, filtered = (
-        node.subscriber(blocks=True),
+        node.subscriber(batches=True),
         node.subscriber(),
-        node.subscriber(blocks=True, events=("e",)),
+        node.subscriber(batches=True, events=("e",)),
     )
     node.process(1, *(message(number) for number in range(1, 301)), message(301, data="x" * 70_000), message(302))
     node.process(2, message(303))
-    assert whole.blocks == [128, 128, 44], "then one larger than a block, and single ones"
+    assert whole.batches == [128, 128, 44], "then one larger than a batch, and single ones"
     for subscriber in (whole, single, filtered):
         assert [body["id"] for body in subscriber.bodies] == [str(number) for number in range(1, 304)]
-    assert filtered.blocks == []
+    assert filtered.batches == []
 
 
 def test_messages_that_history_has_brought_already_are_not_delivered_again() -> None:
     node = CoreNode()
-    subscriber = node.subscriber(begun=False, blocks=True)
+    subscriber = node.subscriber(begun=False, batches=True)
     subscriber.subscription.replay([past(1), past(2), past(2)])
     node.process(2, message(1), message(2))
     subscriber.subscription.begin()
@@ -201,7 +201,7 @@ def test_messages_that_history_has_brought_already_are_not_delivered_again() -> 
 
 def test_live_messages_are_left_to_the_read_of_the_past_while_that_is_under_way() -> None:
     node = CoreNode()
-    subscriber = node.subscriber(begun=False, blocks=True)
+    subscriber = node.subscriber(begun=False, batches=True)
     subscriber.subscription.waiting = True
     node.process(1, message(1), message(2))
     subscriber.subscription.waiting = False

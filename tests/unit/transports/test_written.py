@@ -76,9 +76,9 @@ async def test_the_messages_of_a_batch_are_counted_each_and_written_as_one() -> 
         await client.join("chat:1")
         [subscription] = door.rooms.of("chat:1")
         events = [Event({"type": "message", "channel": "chat:1", "n": n}, committed_at=1) for n in range(3)]
-        assert subscription.deliver_block is not None
+        assert subscription.deliver_batch is not None
         before = len(written.writes)
-        subscription.deliver_block(Batch(events))
+        subscription.deliver_batch(Batch(events))
         assert [(await client.hear("message"))["n"] for _ in range(3)] == [0, 1, 2]
         [(_, size, [(_, count)])] = written.writes[before:]
         assert (size, count) == (sum(2 + len(event.json) for event in events), 3)

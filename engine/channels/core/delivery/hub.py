@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from engine.channels.core.delivery.event_batch import message_blocks, presence_blocks
+from engine.channels.core.delivery.channel_batch import message_batches, presence_batches
 from engine.channels.core.delivery.events import EndEvent, MessageEvent, PlainEvent
 from engine.channels.core.delivery.judging import judge_ahead
 from engine.channels.core.delivery.subscription import Subscription
@@ -80,15 +80,15 @@ class ChannelRouter:
             for event in events:
                 highest[event.channel] = max(highest.get(event.channel, -32768), event.row.priority)
             events.sort(key=lambda event: -highest[event.channel])
-        for block in message_blocks(events):
-            self._each(block.channel, Subscription.messages, block)
-            for event in block.events:
+        for batch in message_batches(events):
+            self._each(batch.channel, Subscription.messages, batch)
+            for event in batch.events:
                 event.delivered()
 
     def presence(self, events: Iterable[PlainEvent]) -> None:
         """Deliver to the subscribers that asked for presence."""
-        for block in presence_blocks(events):
-            self._each(block.channel, Subscription.presences, block)
+        for batch in presence_batches(events):
+            self._each(batch.channel, Subscription.presences, batch)
 
     def to_channel(self, channel: str, event: ChannelEvent) -> None:
         """Deliver to every subscriber of a channel."""

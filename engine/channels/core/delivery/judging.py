@@ -1,4 +1,4 @@
-"""Verdicts of filters on messages, found ahead of their delivery and in slices, so that the event loop is not held
+"""Verdicts of filters on messages, found ahead of their delivery and in batches, so that the event loop is not held
 meanwhile.
 
 A message as large as may be, and the filters of many subscribers about it, are much work together, and a delivery is one

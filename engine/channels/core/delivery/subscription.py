@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from engine.channels.core.delivery.event_batch import EventBlock
+from engine.channels.core.delivery.channel_batch import ChannelBatch
 from engine.channels.core.delivery.events import EndEvent, MessageEvent, PlainEvent
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import Test, compile_filter
@@ -16,7 +16,7 @@ from engine.channels.core.messages.model import (
     ChannelEvent,
     ChannelOptions,
     Deliver,
-    DeliverBlock,
+    DeliverBatch,
     Member,
     UnavailableError,
 )
@@ -41,7 +41,7 @@ class Subscription:
         "_backlog",
         "_begun",
         "_deliver",
-        "_deliver_block",
+        "_deliver_batch",
         "_ended",
         "_events",
         "_plain",
@@ -68,7 +68,7 @@ class Subscription:
         position: Callable[[], str],
         presence: Callable[[str], bytes],
         release: Callable[[Subscription], None],
-        deliver_block: DeliverBlock | None = None,
+        deliver_batch: DeliverBatch | None = None,
     ) -> None:
         self.channel = channel
         self.options = options
@@ -79,7 +79,7 @@ class Subscription:
         self.waiting = False  # its past is being read (again): live messages are left to that read
         self.last = (0, 0)  # position of the last message delivered
         self._deliver = deliver
-        self._deliver_block = deliver_block
+        self._deliver_batch = deliver_batch
         self._position = position
         self._presence = presence
         self._release = release
@@ -133,14 +133,14 @@ class Subscription:
         if self._begun and self.options.presence is not None:
             self._deliver(event)
 
-    def presences(self, block: EventBlock[PlainEvent]) -> None:
+    def presences(self, batch: ChannelBatch[PlainEvent]) -> None:
         """Changes of who is present, in order."""
         if not self._begun or self.options.presence is None:
             return
-        if self._deliver_block is not None and len(block.events) > 1:
-            self._deliver_block(block)
+        if self._deliver_batch is not None and len(batch.events) > 1:
+            self._deliver_batch(batch)
             return
-        for event in block.events:
+        for event in batch.events:
             self.presence(event)
 
     def end(self, event: ChannelEvent) -> None:
@@ -178,14 +178,14 @@ class Subscription:
             else:
                 self.event(event)
 
-    def messages(self, block: EventBlock[MessageEvent]) -> None:
+    def messages(self, batch: ChannelBatch[MessageEvent]) -> None:
         """The next messages of the channel, in order; at once, if they are all wanted here."""
-        whole = self._begun and self._plain and not block.addressed and not self.mutes.active and not self.waiting
-        if whole and self._deliver_block is not None and len(block.events) > 1 and block.events[0].key > self.last:
-            self.last = block.events[-1].key
-            self._deliver_block(block)
+        whole = self._begun and self._plain and not batch.addressed and not self.mutes.active and not self.waiting
+        if whole and self._deliver_batch is not None and len(batch.events) > 1 and batch.events[0].key > self.last:
+            self.last = batch.events[-1].key
+            self._deliver_batch(batch)
             return
-        for event in block.events:
+        for event in batch.events:
             self.message(event)
 
     def replay(self, events: Iterable[MessageEvent]) -> None:

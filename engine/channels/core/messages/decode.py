@@ -22,7 +22,7 @@ _SCHEMA: Final = "realtime"
 _MESSAGE_PREFIX: Final = "realtime.message"
 _COMMAND_PREFIX: Final = "realtime.command"
 _WATCHED: Final = frozenset(("presence", "connections", "channels", "channel_defaults", "routes", "preferences"))
-_SLICE: Final = 1_000
+_BATCH: Final = 1_000
 _EPOCH_US: Final = 1_000_000
 _NULL: Final = msgspec.Raw(b"null")
 
@@ -169,7 +169,7 @@ class RecordReader:
             except Exception as problem:  # noqa: BLE001 - anybody may emit a message; one row is not worth the stream
                 what = change.prefix if isinstance(change, Message) else f"a row of {change.relation.name}"
                 self.faults.note(into.lsn, what, problem)
-            if number % _SLICE == 0:
+            if number % _BATCH == 0:
                 yield
         if len(into.messages) > 1:
             into.messages.sort(key=lambda message: message.seq)

@@ -16,7 +16,7 @@ __all__ = [
     "ChannelFullError",
     "ChannelOptions",
     "Deliver",
-    "DeliverBlock",
+    "DeliverBatch",
     "DisconnectedError",
     "EventBatch",
     "KickedError",
@@ -165,7 +165,7 @@ class EventBatch(Protocol):
 
 
 Deliver = Callable[[ChannelEvent], None]
-DeliverBlock = Callable[[EventBatch], None]
+DeliverBatch = Callable[[EventBatch], None]
 
 
 class UnknownChannelError(RealtimeError):

@@ -1,4 +1,4 @@
-"""Many filters about large messages are asked in slices, and what they say is what they say when they are asked at once."""
+"""Many filters about large messages are asked in batches, and what they say is what they say when they are asked at once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def alike(number: int) -> Where:
     return ({"or": [["a", "like", f"%{'abc'[(number + n) % 3]}_{'_' * (n % 5)}abc_bb%"] for n in range(80)]},)
 
 
-def test_the_filters_of_many_subscribers_about_large_messages_are_asked_in_slices() -> None:
+def test_the_filters_of_many_subscribers_about_large_messages_are_asked_in_batches() -> None:
     router, heard = ChannelRouter(), list[ChannelEvent]()
     for number in range(40):
         subscriber(router, alike(number), heard)

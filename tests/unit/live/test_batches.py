@@ -76,7 +76,7 @@ def large_transaction() -> Transaction:
     return done
 
 
-def test_many_changed_lists_are_found_and_delivered_in_slices() -> None:
+def test_many_changed_lists_are_found_and_delivered_in_batches() -> None:
     queries, found, told = SlicedQueries(), [0], [0]
     outcome = finished(queries.router.process(large_transaction()), lambda: found.append(queries.encoded))
     found.append(queries.encoded)
@@ -89,7 +89,7 @@ def test_many_changed_lists_are_found_and_delivered_in_slices() -> None:
     assert max(after - before for before, after in pairwise(told)) <= AT_ONCE + ROWS
 
 
-def test_who_subscribes_between_two_slices_has_the_same_list_as_the_others_afterwards() -> None:
+def test_a_subscriber_between_two_batches_gets_the_same_list_as_the_others() -> None:
     queries = SlicedQueries()
 
     def subscribe_to_all() -> None:

@@ -10,7 +10,7 @@ import psycopg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.channels.core.delivery.event_batch import message_blocks
+from engine.channels.core.delivery.channel_batch import message_batches
 from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, EventBatch
@@ -25,19 +25,19 @@ def message(seq: int, channel: str = "room:1", payload: bytes = b"1", audience: 
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from([1, 40_000, 200_000])), max_size=400))
-def test_blocks_keep_the_order_have_one_channel_each_and_are_not_large(given: list[tuple[str, int]]) -> None:
+def test_batches_keep_the_order_have_one_channel_each_and_are_not_large(given: list[tuple[str, int]]) -> None:
     events = [message(n, channel, b"1" * size) for n, (channel, size) in enumerate(given)]
-    blocks = list(message_blocks(events))
-    assert [event for block in blocks for event in block.events] == events
-    for block in blocks:
-        assert {event.channel for event in block.events} == {block.channel}
-        assert len(block.events) <= 128
-        assert len(block.events) == 1 or sum(len(event.row.payload) for event in block.events) <= 64 * 1024
+    batches = list(message_batches(events))
+    assert [event for batch in batches for event in batch.events] == events
+    for batch in batches:
+        assert {event.channel for event in batch.events} == {batch.channel}
+        assert len(batch.events) <= 128
+        assert len(batch.events) == 1 or sum(len(event.row.payload) for event in batch.events) <= 64 * 1024
 
 
 def test_a_batch_knows_whether_a_message_in_it_has_an_audience() -> None:
-    (block,) = message_blocks([message(1), message(2, audience=b'{"users": ["ann"]}'), message(3)])
-    assert block.addressed
+    (batch,) = message_batches([message(1), message(2, audience=b'{"users": ["ann"]}'), message(3)])
+    assert batch.addressed
 
 
 @dataclass
@@ -51,8 +51,8 @@ class Record:
     def deliver(self, event: ChannelEvent) -> None:
         self._note([event])
 
-    def deliver_block(self, block: EventBatch) -> None:
-        self._note(list(block.events))
+    def deliver_batch(self, batch: EventBatch) -> None:
+        self._note(list(batch.events))
 
     def _note(self, events: list[ChannelEvent]) -> None:
         self.calls.append(len(events))
@@ -69,7 +69,7 @@ async def listen(at: ChannelNode, **options: object) -> Record:
         ChannelOptions(**options),  # type: ignore[arg-type]
         member,
         record.deliver,
-        record.deliver_block,
+        record.deliver_batch,
     )
     subscription.begin()
     return record
