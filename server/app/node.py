@@ -21,6 +21,7 @@ from engine.lsn import format_lsn
 from engine.postgres.connections.pooler_check import check_pooler
 from engine.stream.driver import StreamDriver
 from server.app.drain import Connections, drain
+from server.app.insecure import insecure_settings
 from server.app.settings import Settings
 from server.app.version import package_version
 from server.auth.authenticator import AddressAuthenticator, TokenAuthenticator
@@ -52,6 +53,7 @@ class Node:
         self._dsn = dsn
         self._id = uuid.uuid4().hex[:12]
         self._version = package_version()
+        self._insecure = insecure_settings(settings)
         self._feed = Feed(dsn, _feed_settings(settings))
         self._live: LiveQueries | None = None
         self._channels: Channels | None = None
@@ -70,6 +72,8 @@ class Node:
         Raises ``FeedError`` or ``CatalogError`` if an operator must repair the setup first, and ``psycopg.Error`` if the
         database cannot be read.
         """
+        for setting, reason in self._insecure.items():
+            _log.warning("insecure_setting", setting=setting, reason=reason)
         await self._stack.enter_async_context(self._feed)
         await self._feed.streaming()
         pooled = self._settings.pooled_dsn
@@ -231,6 +235,7 @@ class Node:
             "cacheBytes": figures.get("plan_bytes", 0) + figures.get("idle_bytes", 0),
             "channels": dict(channels.status()) if channels is not None else {},
             "connections": len(self._connections),
+            "insecure": list(self._insecure),
             "version": self._version,
         }
 

@@ -24,6 +24,7 @@ __all__ = ["run_dev"]
 _WELCOME = """
   Demo page   {url}
   Postgres    {psql}
+  Clients     anonymous, or the user of ?user= in the address: for development only
 
   Change rows with psql, or in the page's SQL box, and watch every open page follow. Ctrl+C stops.
 """

@@ -23,6 +23,7 @@ from server.cli.migration.migrate import MigrationError, check_served, migrate
 from server.cli.prelude import database_error, dsn_of, read_settings, report
 from server.cli.slots import slots_app
 from server.cli.terminal import options
+from server.cli.token import token
 
 __all__ = ["main"]
 
@@ -179,6 +180,7 @@ def doctor(config: options.ConfigFile = None, dsn: options.Dsn = None, decoder: 
 
 
 app.command()(grant)
+app.command()(token)
 app.add_typer(slots_app, name="slots")
 
 

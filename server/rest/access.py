@@ -8,12 +8,12 @@ machine send.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from http import HTTPStatus
 
 from starlette.requests import Request
 
 from server.http.cross_site import why_refused
+from server.http.loopback import is_loopback
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
 
@@ -41,7 +41,7 @@ class Access:
             )
 
     def _check_local(self, request: Request) -> None:
-        if request.client is None or not _is_loopback(request.client.host):
+        if request.client is None or not is_loopback(request.client.host):
             raise ProblemError(
                 ErrorCode.PERMISSION_DENIED,
                 "without a rest_key the REST API answers only requests from the server's own machine",
@@ -52,12 +52,3 @@ class Access:
             )
         if (reason := why_refused(request, frozenset())) is not None:
             raise ProblemError(ErrorCode.PERMISSION_DENIED, reason, HTTPStatus.FORBIDDEN)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback

@@ -19,6 +19,7 @@ from engine.postgres.connections.refused_logins import ReplicaRoleError
 from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.read_only import read_only_reason
 from engine.postgres.statements.named_queries import query
+from server.app.insecure import insecure_settings
 from server.app.settings import Settings
 from server.cli.doctor.connection_checks import connection_findings
 from server.cli.doctor.finding import Finding, grouped
@@ -39,7 +40,13 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
     except ReplicaRoleError as error:
         return [Finding("problem", error.reason, error.remedy)]
     with connection:
-        return grouped(_examine(dsn, connection, settings))
+        return grouped((*_examine(dsn, connection, settings), *_insecure(settings)))
+
+
+def _insecure(settings: Settings) -> Iterator[Finding]:
+    for setting, reason in insecure_settings(settings).items():
+        what, _, remedy = reason.rpartition("; ")
+        yield Finding("warn", f"{setting}: {what}", f"{remedy[0].upper()}{remedy[1:]}.")
 
 
 def _examine(dsn: str, connection: _Connection, settings: Settings) -> Iterator[Finding]:
