@@ -12,12 +12,11 @@ from typing import Any
 import psycopg
 
 from engine.catalog.build import build_catalog
-from engine.catalog.model import Catalog, Marks, Table, layout
+from engine.catalog.model import Catalog, Marks
 from engine.errors import CatalogError
 from engine.postgres.statements.named_queries import query
-from engine.values.pg_types import Collation, Column, TypeInfo
 
-__all__ = ["Catalog", "Collation", "Column", "Marks", "Table", "TypeInfo", "layout", "load_catalog", "load_marks"]
+__all__ = ["load_catalog", "load_marks"]
 
 
 async def load_catalog(connection: psycopg.AsyncConnection[Any], *, stream_generated: bool = True) -> Catalog:

@@ -15,7 +15,8 @@ import psycopg
 import structlog
 from tenacity import RetryCallState, wait_random_exponential
 
-from engine.catalog.load import Catalog, Marks, load_catalog, load_marks
+from engine.catalog.load import load_catalog, load_marks
+from engine.catalog.model import Catalog, Marks
 from engine.errors import SubscriptionFailedError
 from engine.postgres.errors import UNREADABLE
 from engine.postgres.retry import Pause, error_of, until_done

@@ -20,7 +20,7 @@ import psycopg
 import structlog
 
 from engine.background import Background
-from engine.catalog.load import Catalog
+from engine.catalog.model import Catalog
 from engine.catalog.watcher import CatalogWatcher
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.outcome import DdlNote

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from hashlib import blake2b
 
-from engine.catalog.load import Catalog
+from engine.catalog.model import Catalog
 from engine.errors import InvalidQueryError
 from engine.fair_cache import FairCache
 from engine.identity.visibility import Visibility

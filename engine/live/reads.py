@@ -11,7 +11,8 @@ from engine.live.core.window import read_size
 from engine.live.plan_cache import Plan
 from engine.live.settings import LiveSettings
 from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statements
-from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLargeError
+from engine.postgres.snapshot import ReadResult
+from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from engine.postgres.statements.statement import Statement
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.sql.safety.refusals import rejection, writes

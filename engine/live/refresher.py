@@ -47,7 +47,8 @@ from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
 from engine.lsn import Lsn
 from engine.postgres.errors import UNREADABLE
-from engine.postgres.snapshot_reader import Reader, ReadResult, ResultTooLargeError
+from engine.postgres.snapshot import ReadResult
+from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.planner import reread_instead
 from engine.stream.driver import StreamDriver

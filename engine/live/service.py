@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from time import monotonic
 
 import structlog
 
@@ -65,7 +66,7 @@ class LiveQueries(BackgroundService):
         super().__init__("live queries")
         self._stream = stream
         self._reader = reader
-        self._router = Dispatcher(stream.tail, self.settings.max_rows, self.settings.spare_rows)
+        self._router = Dispatcher(stream.tail, monotonic, self.settings.max_rows, self.settings.spare_rows)
         self._planner = Planner(self._reader, self.settings.plan_bytes)
         self._catalog = CatalogWatcher(reader, self.settings.stream_generated)
         self._planning = SubscriptionPlanner(self._planner, self._catalog, reader, stream)

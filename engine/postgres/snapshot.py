@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.lsn import Lsn
+from engine.transaction import Value
 
-__all__ = ["Snapshot"]
+__all__ = ["ReadResult", "Snapshot"]
 
 _EPOCH = 1 << 32
 _HALF = 1 << 31
@@ -45,3 +46,16 @@ class Snapshot:
         elif full < self.xmax - _HALF:
             full += _EPOCH
         return full < self.xmin or (full < self.xmax and full not in self.in_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """Rows as text, the snapshot that saw them, and the type of each column.
+
+    ``as_meant``: the names in the statement meant the columns of its ``origin``, and clients may see those that are exposed.
+    """
+
+    snapshot: Snapshot
+    rows: list[tuple[Value, ...]]
+    types: tuple[int, ...]
+    as_meant: bool = True

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
 
 import psycopg
@@ -20,32 +19,19 @@ from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.errors import OtherServerError, TableLockedError
 from engine.postgres.lock_holders import BLOCKS_READS, holder_in_words, holders_of
 from engine.postgres.read_lanes import Lanes
-from engine.postgres.snapshot import Snapshot
+from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.postgres.statements.arrays import plain_array, text_array
 from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.statement import Origin, Statement
 from engine.transaction import Value
 
-__all__ = ["ReadResult", "Reader", "ResultTooLargeError"]
+__all__ = ["Reader", "ResultTooLargeError"]
 
 _AT_ONCE: Final = 2.0  # seconds: what needs no row is answered sooner, or not at all
 
 
 class ResultTooLargeError(QueryRejectedError):
     """A query has more rows than a live query may hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadResult:
-    """Rows as text, the snapshot that saw them, and the type of each column.
-
-    ``as_meant``: the names in the statement meant the columns of its ``origin``, and clients may see those that are exposed.
-    """
-
-    snapshot: Snapshot
-    rows: list[tuple[Value, ...]]
-    types: tuple[int, ...]
-    as_meant: bool = True
 
 
 class Reader:

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from engine.catalog.load import Catalog, Table
+from engine.catalog.model import Catalog, Table
 from engine.errors import (
     InvalidQueryError,
     PermissionDeniedError,

@@ -14,15 +14,15 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from time import monotonic
 
-from engine.catalog.load import Catalog
+from engine.catalog.model import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
 from engine.identity.visibility import ANONYMOUS, Visibility
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import LiveQuery, Subscription
-from engine.postgres.snapshot import Snapshot
-from engine.postgres.snapshot_reader import ReadResult
+from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.stream.tail import TransactionTail
@@ -48,7 +48,7 @@ class Bench:
 
     def __init__(self, queries: int, rows_each: int) -> None:
         self.tail = TransactionTail()
-        self.router = Dispatcher(self.tail)
+        self.router = Dispatcher(self.tail, monotonic)
         self.router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
         self.decoder = PgOutputDecoder()
         self.decoder.feed(next(transaction(0, [])))

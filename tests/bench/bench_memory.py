@@ -10,13 +10,13 @@ import argparse
 import gc
 from collections.abc import Callable
 from multiprocessing import get_context
+from time import monotonic
 
-from engine.catalog.load import Catalog
+from engine.catalog.model import Catalog
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.core.window import read_size
-from engine.postgres.snapshot import Snapshot
-from engine.postgres.snapshot_reader import ReadResult
+from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.stream.tail import TransactionTail
 from tests.bench.bench_match import plan_for
 from tests.bench.parts.report import report
@@ -44,7 +44,7 @@ def _growth(make: Callable[[int], object], count: int) -> float:
 
 def windows(count: int) -> tuple[Dispatcher, list[LiveQuery]]:
     """A router with ``count`` distinct windows of 50 rows and their spare rows."""
-    router = Dispatcher(TransactionTail())
+    router = Dispatcher(TransactionTail(), monotonic)
     router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
     size = read_size(50)
     queries = []

@@ -9,8 +9,8 @@ import psycopg
 from engine.channels.core.messages.decode import MessageRow, message_row
 from engine.channels.core.messages.model import Position, parse_position
 from engine.lsn import Lsn, format_lsn, parse_lsn
-from engine.postgres.snapshot import Snapshot
-from engine.postgres.snapshot_reader import Reader, ReadResult
+from engine.postgres.snapshot import ReadResult, Snapshot
+from engine.postgres.snapshot_reader import Reader
 from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.statement import Statement
 

@@ -9,19 +9,18 @@ tail.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from time import monotonic
 
 import msgspec
 
-from engine.catalog.load import Catalog, Table
+from engine.catalog.model import Catalog, Table
 from engine.live.core.outcome import AT_ONCE, DISAGREEING, READ_AGAIN, DdlNote, Outcome, work_of
 from engine.live.core.shared_query import LiveQuery
 from engine.live.core.table_windows import RowUnknownError, TableWindows
 from engine.live.core.window import Window
 from engine.lsn import Lsn
-from engine.postgres.snapshot_reader import ReadResult
+from engine.postgres.snapshot import ReadResult
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.latest import latest
 from engine.query.ir.reread_plan import ReReadPlan
@@ -51,10 +50,13 @@ class Dispatcher:
     """See the module.
 
     ``position`` is the commit LSN of the last transaction that has been applied. It never goes back: where another history
-    begins below what the last one had reached, it stands still until that is passed.
+    begins below what the last one had reached, it stands still until that is passed. ``clock``: seconds that only grow.
     """
 
-    def __init__(self, tail: TransactionTail, max_rows: int = 10_000, spare_rows: int = 10) -> None:
+    def __init__(
+        self, tail: TransactionTail, clock: Callable[[], float], max_rows: int = 10_000, spare_rows: int = 10
+    ) -> None:
+        self._clock = clock
         self.catalog = Catalog({}, {})
         self._spare_rows = spare_rows
         self.max_rows = max_rows
@@ -80,7 +82,8 @@ class Dispatcher:
         skip = self._already_shown(transaction)
         touched: set[int] = set()
         rereads: set[LiveQuery] = set()
-        until = monotonic() + _YIELD_INTERVAL
+        clock = self._clock
+        until = clock() + _YIELD_INTERVAL
         for number, change in enumerate(transaction.changes, 1):
             if isinstance(change, Message):
                 self._note(change, outcome)
@@ -95,9 +98,9 @@ class Dispatcher:
                     self._unapplied(live, skip, outcome, problem)
             if route.rereads:
                 rereads |= route.rereads
-            if number % _BATCH == 0 or monotonic() > until:
+            if number % _BATCH == 0 or clock() > until:
                 yield
-                until = monotonic() + _YIELD_INTERVAL
+                until = clock() + _YIELD_INTERVAL
         latest.forget()
         transaction.tables = frozenset(touched)
         self._passed = transaction.position

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from engine.catalog.load import Table
+from engine.catalog.model import Table
 from engine.live.core.document_changes import DocChange
 from engine.live.core.shared_query import LiveQuery
 from engine.live.core.table_windows import RelationChangedError

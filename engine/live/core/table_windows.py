@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
-from engine.catalog.load import layout
+from engine.catalog.model import layout
 from engine.live.core.matcher import Matcher
 from engine.live.core.row_index import RowIndex
 from engine.live.core.rows import Identity, Row
 from engine.transaction import UNCHANGED, UNKNOWN, Kind
 
 if TYPE_CHECKING:
-    from engine.catalog.load import Table
+    from engine.catalog.model import Table
     from engine.live.core.window import Window
     from engine.transaction import Change, Relation, Value
 

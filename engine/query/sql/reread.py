@@ -13,7 +13,7 @@ from hashlib import blake2b
 
 from sqlglot import exp
 
-from engine.catalog.load import Column, Table
+from engine.catalog.model import Table
 from engine.postgres.statements.statement import Statement
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.sql.parsing.lexer import normalise
@@ -21,6 +21,7 @@ from engine.query.sql.parsing.rewrite import add_key, quoted, single_source
 from engine.query.sql.parsing.syntax import name_of
 from engine.query.sql.safety.binding import Bound
 from engine.query.sql.safety.checked_sql import CheckedSql
+from engine.values.pg_types import Column
 
 __all__ = ["reread_sql"]
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from engine.catalog.load import Column, Table, TypeInfo
+from engine.catalog.model import Table
 from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.model import And, Compare, IsNull, Not, Or, Predicate
 from engine.query.sql.parsing.parameters import ParameterType, element_texts, is_special_time
 from engine.query.sql.parsing.syntax import name_of, only_args
+from engine.values.pg_types import Column, TypeInfo
 
 __all__ = ["Columns", "is_number", "where_of"]
 

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from engine.catalog.load import Column, Table
+from engine.catalog.model import Table
 from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.model import OrderBy, Predicate, Query
 from engine.query.sql.parsing.parameters import ParameterType
 from engine.query.sql.parsing.rewrite import single_source
 from engine.query.sql.parsing.syntax import name_of, only_args
 from engine.query.sql.to_predicate import Columns, where_of
+from engine.values.pg_types import Column
 
 __all__ = ["query_of"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from engine.catalog.load import Table
+from engine.catalog.model import Table
 from engine.values.pg_types import Collation, Column, TypeInfo
 
 __all__ = ["MESSAGES", "insert", "relation", "resident_kib", "row", "transaction"]

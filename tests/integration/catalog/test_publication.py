@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.catalog.load import Catalog, load_catalog
+from engine.catalog.load import load_catalog
+from engine.catalog.model import Catalog
 from engine.errors import QueryRejectedError
 from engine.live.definitions import Definitions
 from server.cli.migration.migrate import migrate

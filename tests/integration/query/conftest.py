@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from engine.catalog.load import Catalog, Table, load_catalog
+from engine.catalog.load import load_catalog
+from engine.catalog.model import Catalog, Table
 from engine.postgres.connections.session_settings import connection_options
 from engine.postgres.statements.statement import Statement
 from engine.query.ir.model import Query

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from engine.catalog.build import camel_case
-from engine.catalog.load import Catalog, Table, layout, load_catalog
+from engine.catalog.load import load_catalog
+from engine.catalog.model import Catalog, Table, layout
 from engine.errors import CatalogError
 from engine.transaction import Relation, RelationColumn
 from server.cli.local_postgres import LocalPostgres

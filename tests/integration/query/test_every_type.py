@@ -10,7 +10,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from engine.catalog.load import Table
+from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
 from engine.postgres.statements.one_statement import describe
 from engine.postgres.statements.statement import Statement

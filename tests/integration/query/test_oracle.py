@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.catalog.load import Table
+from engine.catalog.model import Table
 from engine.query.compile.plan import IncrementalPlan, IndexTerms, compile_incremental
 from engine.query.compile.to_sql import render_documents
 from engine.query.ir.model import Query

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.catalog.load import Catalog, load_catalog
+from engine.catalog.load import load_catalog
+from engine.catalog.model import Catalog
 from engine.postgres.connections.session_settings import connection_options
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.catalog.load import Catalog, load_catalog
+from engine.catalog.load import load_catalog
+from engine.catalog.model import Catalog
 from engine.errors import InvalidQueryError
 from engine.postgres.connections.opening import connect
 from engine.postgres.snapshot_reader import Reader

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from engine.catalog.load import Table, load_catalog
+from engine.catalog.load import load_catalog
+from engine.catalog.model import Table
 from engine.postgres.connections.session_settings import connection_options
 from engine.values import Codec
 from server.cli.local_postgres import LocalPostgres

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from engine.catalog.load import Table
+from engine.catalog.model import Table
 from engine.query.ir.model import And, Bound, Compare, IsNull, Not, Or, OrderBy, Predicate, Query
 from engine.query.ir.sort_order import sort_keys
 from tests.integration.query.conftest import POOLS, SORTABLE

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from time import monotonic
 
-from engine.catalog.load import Catalog
+from engine.catalog.model import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.document_changes import WindowEvent, apply_changes
 from engine.live.core.shared_query import LiveQuery, Subscription
-from engine.postgres.snapshot import Snapshot
-from engine.postgres.snapshot_reader import ReadResult
+from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.stream.tail import TransactionTail
@@ -29,7 +29,7 @@ class SlicedQueries:
     """A dispatcher with queries over the same rows, each with a subscriber; ``encoded`` and ``told`` count documents."""
 
     def __init__(self) -> None:
-        self.router = Dispatcher(TransactionTail())
+        self.router = Dispatcher(TransactionTail(), monotonic)
         self.router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
         self.encoded = 0
         self.told = 0

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from time import monotonic
 
 import msgspec
 import orjson
 import pytest
 
-from engine.catalog.load import Catalog, Table
+from engine.catalog.model import Catalog, Table
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.document_changes import WindowEvent, apply_changes
 from engine.live.core.outcome import DdlNote, Outcome
 from engine.live.core.shared_query import LiveQuery, Subscription
-from engine.postgres.snapshot import Snapshot
-from engine.postgres.snapshot_reader import ReadResult
+from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.query.ir.reread_plan import ReReadPlan
@@ -36,7 +36,7 @@ class Live:
 
     def __init__(self, *tables: Table, max_rows: int = 10_000, spare_rows: int = 10) -> None:
         self.tail = TransactionTail()
-        self.dispatcher = Dispatcher(self.tail, max_rows, spare_rows)
+        self.dispatcher = Dispatcher(self.tail, monotonic, max_rows, spare_rows)
         self.use(*(tables or (MESSAGES,)))
         self.lists: dict[LiveQuery, list[tuple[str, bytes]]] = {}
 

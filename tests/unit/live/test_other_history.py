@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from engine.catalog.load import Catalog
+from time import monotonic
+
+from engine.catalog.model import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.outcome import Outcome
 from engine.live.core.shared_query import LiveQuery
-from engine.postgres.snapshot import Snapshot
-from engine.postgres.snapshot_reader import ReadResult
+from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.stream.tail import TransactionTail
 from engine.transaction import Transaction
 from tests.bench.bench_match import plan_for
@@ -17,7 +18,7 @@ from tests.support.steps import finished
 
 
 def test_what_a_snapshot_shows_is_not_applied_again_although_positions_begin_lower() -> None:
-    router, decoder = Dispatcher(TransactionTail()), PgOutputDecoder()
+    router, decoder = Dispatcher(TransactionTail(), monotonic), PgOutputDecoder()
     router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
 
     def process(number: int) -> Outcome:

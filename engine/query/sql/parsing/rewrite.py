@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from engine.catalog.load import Column, Table
+from engine.catalog.model import Table
 from engine.query.sql.parsing.lexer import Edit, Token, apply
 from engine.query.sql.parsing.parameters import ParameterType
 from engine.query.sql.parsing.syntax import name_of, only_args
+from engine.values.pg_types import Column
 
 __all__ = ["add_key", "quoted", "single_source", "star_edits", "with_nulls"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from engine.catalog.load import Catalog, Table
+from engine.catalog.model import Catalog, Table
 from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
 from engine.query.sql.parsing.from_clause import named_in_from
 from engine.query.sql.parsing.lexer import Token, place, statement, tokenize

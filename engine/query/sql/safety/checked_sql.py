@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 from sqlglot import exp
 
-from engine.catalog.load import Table
+from engine.catalog.model import Table
 from engine.fair_cache import FairCache
 from engine.query.sql.parsing.lexer import Token
 from engine.query.sql.parsing.parameters import ParameterType

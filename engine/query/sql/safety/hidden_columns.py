@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
-from engine.catalog.load import Table
+from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
 from engine.query.sql.parsing.lexer import Edit, Rewritten, Token
 from engine.query.sql.parsing.rewrite import quoted, star_edits
