@@ -30,6 +30,7 @@ from engine.channels.core.messages.model import (
     Publication,
     UnavailableError,
 )
+from engine.channels.core.policy_rows import PolicyRows
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.refusals import refusals
@@ -217,6 +218,11 @@ class Channels(BackgroundService):
         """Change a member's presence. Raises ``PresenceRefusedError``. Returns when the stream has shown the change."""
         with refusals("presence", self._schema):
             await self._connections.membership.change(channel, member, data)
+
+    @property
+    def policies(self) -> PolicyRows:
+        """The rows of ``realtime.content_policies``, as of the stream's position."""
+        return self.core.policies
 
     def presence(self, channel: str) -> dict[str, Any]:
         """Who is present, as of the stream's position."""

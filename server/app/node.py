@@ -30,6 +30,7 @@ from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packe
 from server.auth.tokens import TokenVerifier
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
+from server.content.inspector import ContentInspector
 from server.protocol.close_codes import CloseCode
 from server.session.session import Greeting, Session
 from server.transports.http_sessions import HttpSessions
@@ -106,6 +107,7 @@ class Node:
             channels,
             NameRules(self._settings.open_channels),
             self._authenticator(),
+            content=ContentInspector(channels.policies),
         )
         self._stack.push_async_callback(services.background.drain, _BACKGROUND_TIMEOUT)
         self._services = services
@@ -234,6 +236,7 @@ class Node:
             "subscriptions": figures.get("subscriptions", 0),
             "cacheBytes": figures.get("plan_bytes", 0) + figures.get("idle_bytes", 0),
             "channels": dict(channels.status()) if channels is not None else {},
+            "content": {} if self._services is None else dict(self._services.content.status()),
             "connections": len(self._connections),
             "insecure": list(self._insecure),
             "version": self._version,

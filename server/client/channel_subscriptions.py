@@ -132,6 +132,7 @@ class ChannelSubscriptions:
             await services.authorizer.authorize(self._principal, Action.SUBSCRIBE, request.channel)
             if request.options.presence is not None:
                 await services.authorizer.authorize(self._principal, Action.PRESENCE, request.channel)
+                services.content.check_presence(request.channel, request.options.presence)
             await self._registration.wait()
             deliver = partial(self._deliver, request)
             subscription = await services.channels.subscribe(
@@ -210,6 +211,7 @@ class ChannelSubscriptions:
                 if change.request.ended or self._answers.closed:
                     raise PresenceRefusedError(f"this connection is not subscribed to {message.channel!r} any more")
                 await self._services.authorizer.authorize(self._principal, Action.PRESENCE, message.channel)
+                self._services.content.check_presence(message.channel, change.data)
                 await self._services.channels.set_presence(message.channel, self._member, change.data)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._answers.error(about, client_error(error, "presence_failed", channel=message.channel))

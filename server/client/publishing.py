@@ -50,6 +50,7 @@ class PublishQueue:
             message = self._waiting[0]
             try:
                 await self._services.authorizer.authorize(self._principal, Action.PUBLISH, message.channel)
+                self._services.content.check_message(message.channel, message.event, message.data)
             except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
                 self._fail(message, error)
                 self._intake.done(len(message.data))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from engine.channels.core.policy_rows import PolicyRows
 from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.authorizer import Authorizer, NameRules
 from server.client.background import Background
 from server.client.intake import SharedIntake
+from server.content.inspector import ContentInspector
 from server.ports.channels import ChannelService
 from server.ports.live_queries import LiveQueryService
 from server.ports.observer import WriteObserver
@@ -19,7 +21,7 @@ __all__ = ["SharedServices"]
 
 @dataclass(frozen=True, slots=True)
 class SharedServices:
-    """The engine's two services, the authorizer, and one encoder per form.
+    """The engine's two services, the authorizer, the check of contents, and one encoder per form.
 
     ``text`` and ``packed`` are WebSocket frames, ``blocks`` those of an event stream, ``plain`` the JSON of poll answers.
     ``observer`` is called for every write.
@@ -29,6 +31,7 @@ class SharedServices:
     channels: ChannelService
     authorizer: Authorizer = field(default_factory=NameRules)
     authenticator: Authenticator = field(default_factory=AddressAuthenticator)
+    content: ContentInspector = field(default_factory=lambda: ContentInspector(PolicyRows()))
     background: Background = field(default_factory=Background)
     intake: SharedIntake = field(default_factory=SharedIntake)
     text: Wire = field(default_factory=text_wire)

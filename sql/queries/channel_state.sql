@@ -21,6 +21,11 @@ from realtime.channel_defaults
 select id::text as id, from_channel, to_channel, match::text as match, case when enabled then 't' else 'f' end as enabled
 from realtime.routes
 
+-- name: engine_content_policies
+-- The content policies, as the stream writes them.
+select name, channel, event, schema::text as schema, case when enabled then 't' else 'f' end as enabled
+from realtime.content_policies
+
 -- name: engine_preferences
 -- The mute rules of a user.
 select channel, event, muted from realtime.preferences where user_id = %(user)s

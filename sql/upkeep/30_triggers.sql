@@ -20,6 +20,8 @@ select realtime.keep_trigger('realtime.messages', 'zzz_own_xid', 'O',
   'CREATE TRIGGER zzz_own_xid BEFORE INSERT ON realtime.messages FOR EACH ROW WHEN ((new.xid <> pg_current_xact_id())) EXECUTE FUNCTION realtime.take_local_xid()');
 select realtime.keep_trigger('realtime.routes', 'check_route', 'O',
   'CREATE TRIGGER check_route BEFORE INSERT OR UPDATE ON realtime.routes FOR EACH ROW EXECUTE FUNCTION realtime.check_route()');
+select realtime.keep_trigger('realtime.content_policies', 'check_content_policy', 'O',
+  'CREATE TRIGGER check_content_policy BEFORE INSERT OR UPDATE ON realtime.content_policies FOR EACH ROW EXECUTE FUNCTION realtime.check_content_policy()');
 
 -- What another cluster records of itself is not for this one (sql/schema/3_history/40_replicated_rows.sql). Rows of nodes and connections that go there go here, too.
 select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'skip_replicated', 'R', format(

@@ -34,6 +34,7 @@ from engine.channels.core.effects import (
     TableTruncated,
 )
 from engine.channels.core.messages.decode import DecodedTransaction, RecordReader, RowChange, start
+from engine.channels.core.policy_rows import PolicyRows
 from engine.channels.core.presence_lists import PresenceState, presence_row
 from engine.channels.core.rooms import Rooms
 from engine.channels.core.routing import Routes
@@ -57,6 +58,7 @@ class ChannelCore:
         self.presence = PresenceState()
         self.rooms = Rooms()
         self.routes = Routes()
+        self.policies = PolicyRows()
         self.router = ChannelRouter()
         self.messages = 0
         self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
@@ -149,6 +151,8 @@ class ChannelCore:
                         self._room(event)
                 elif change.table == "routes":
                     self._route(change)
+                elif change.table == "content_policies":
+                    self.policies.apply(change)
         present = [change for change in records.changes if change.table == "presence"]
         if present:
             events = self.presence.apply(present, records.commit_time, self._alone(records))
@@ -190,6 +194,8 @@ class ChannelCore:
 def _effect(change: RowChange) -> Effect | None:
     """What a row change means for the connections of this node; None: nothing, or the core has done it."""
     match change.table, change.kind:
+        case "content_policies", _:
+            return None
         case "preferences", _:
             return MutesChanged(change)
         case table, Kind.TRUNCATE:

@@ -40,7 +40,7 @@ __all__ = ["HandOver"]
 
 log = structlog.get_logger(__name__)
 
-_TABLES = ("engine_presence_rows", "engine_rooms", "engine_defaults", "engine_routes")
+_TABLES = ("engine_presence_rows", "engine_rooms", "engine_defaults", "engine_routes", "engine_content_policies")
 _OTHERS = 30.0  # seconds to wait for other nodes before a position is made up
 _LOOK = 0.2
 _MAX_EXAMINED = 10_000  # messages looked at in search of those that a subscriber wants
@@ -214,7 +214,8 @@ class HandOver:
         ticket = self._stream.tail.begin_read()
         snapshot = None
         try:
-            snapshot, tables = await self._store.tables(*_TABLES)
+            snapshot, (*tables, policies) = await self._store.tables(*_TABLES)
+            self._core.policies.load(policies)
             self._core.load(snapshot, tables, self._stream.tail.unseen_by(snapshot))
         finally:
             self._stream.tail.end_read(ticket, snapshot)

@@ -97,6 +97,7 @@ OURS = {
     "adopt_cluster()",
     "check_channel()",
     "check_default()",
+    "check_content_policy()",
     "check_route()",
     "check_size()",
     "direct(text[],text,jsonb,text,jsonb,integer)",

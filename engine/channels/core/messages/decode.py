@@ -21,7 +21,9 @@ __all__ = ["ControlMessage", "DecodedTransaction", "MessageRow", "RecordReader",
 _SCHEMA: Final = "realtime"
 _MESSAGE_PREFIX: Final = "realtime.message"
 _COMMAND_PREFIX: Final = "realtime.command"
-_WATCHED: Final = frozenset(("presence", "connections", "channels", "channel_defaults", "routes", "preferences"))
+_WATCHED: Final = frozenset(
+    ("presence", "connections", "channels", "channel_defaults", "routes", "preferences", "content_policies")
+)
 _BATCH: Final = 1_000
 _EPOCH_US: Final = 1_000_000
 _NULL: Final = msgspec.Raw(b"null")

@@ -1,0 +1,88 @@
+"""The one place where the data of clients meets the content policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from engine.channels.core.messages.model import PresenceRefusedError
+from engine.channels.core.policy_rows import PolicyRows
+from engine.channels.core.routing import matches_pattern
+from engine.values.exact_json import exact_decoder
+from server.content.errors import ContentRefusedError
+from server.content.policy import Policy, compile_policy
+
+__all__ = ["ContentInspector"]
+
+_MAX_FOUND: Final = 10_000  # channels whose policies are remembered
+
+_log = structlog.get_logger("realtime.content")
+_decode: Callable[[bytes], Any] = exact_decoder(Any).decode
+
+
+class ContentInspector:
+    """Checks data by the policies of ``rows``, as they are at that moment. A changed row is compiled once."""
+
+    def __init__(self, rows: PolicyRows) -> None:
+        self._rows = rows
+        self._version = -1
+        self._compiled: dict[str, tuple[Mapping[str, str | None], Policy]] = {}
+        self._policies: list[Policy] = []
+        self._found: dict[str, Sequence[Policy]] = {}
+
+    def check_message(self, channel: str, event: str, data: bytes) -> None:
+        """Raises ``ContentRefusedError`` or ``PolicyUnusableError`` if a client may not publish ``data``, valid JSON."""
+        policies = self._of(channel)
+        if policies and (concerned := [each for each in policies if each.concerns_event(event)]):
+            value = _decode(data)
+            for policy in concerned:
+                policy.check(value)
+
+    def check_presence(self, channel: str, data: Mapping[str, Any]) -> None:
+        """Raises ``PresenceRefusedError`` or ``PolicyUnusableError`` if a client may not show ``data`` in ``channel``."""
+        for policy in self._of(channel):
+            if policy.of_presence:
+                try:
+                    policy.check(data)
+                except ContentRefusedError as refused:
+                    raise PresenceRefusedError(str(refused)) from refused
+
+    def status(self) -> Mapping[str, Any]:
+        """For ``/health``: the number of policies in force, and the problems of those that cannot be used."""
+        self._refresh()
+        problems = [f"{policy.name}: {policy.problem}" for policy in self._policies if policy.problem is not None]
+        return {"policies": len(self._policies), "problems": problems}
+
+    def _of(self, channel: str) -> Sequence[Policy]:
+        if self._version != self._rows.version:
+            self._refresh()
+        found = self._found.get(channel)
+        if found is None:
+            if len(self._found) >= _MAX_FOUND:
+                self._found.clear()
+            found = [policy for policy in self._policies if matches_pattern(policy.channel, channel)]
+            self._found[channel] = found
+        return found
+
+    def _refresh(self) -> None:
+        if self._version == self._rows.version:
+            return
+        before, self._compiled = self._compiled, {}
+        for row in self._rows.in_order():
+            if row.get("enabled") != "t":
+                continue
+            name = row["name"] or ""
+            known = before.get(name)
+            self._compiled[name] = known if known is not None and known[0] is row else (row, _compiled(row))
+        self._policies = [policy for _, policy in self._compiled.values()]
+        self._found.clear()
+        self._version = self._rows.version
+
+
+def _compiled(row: Mapping[str, str | None]) -> Policy:
+    policy = compile_policy(row)
+    if policy.problem is not None:
+        _log.error("content_policy_unusable", policy=policy.name, reason=policy.problem)
+    return policy

@@ -1,0 +1,124 @@
+"""Content policies of a served database: what clients publish is judged on every node and transport before it is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import psycopg
+import pytest
+
+from tests.support.clients.list_client import read, write
+from tests.support.clients.transports import TRANSPORTS, TransportClient, transport_client
+from tests.support.clients.users import rest_client, running_server, user_client
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess
+
+SCHEMA = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string", "maxLength": 5}}}
+STORED = "select payload::text from realtime.messages order by seq"
+
+
+def policy(name: str, schema: object, channel: str = "chat:*", event: str = "*") -> str:
+    return (
+        f"insert into realtime.content_policies (name, channel, event, schema) "
+        f"values ('{name}', '{channel}', '{event}', '{json.dumps(schema)}')"
+    )
+
+
+async def in_force(server: ServerProcess, policies: int, problems: int = 0) -> list[str]:
+    """Wait until the server has so many policies and problems; returns the problems."""
+    async with asyncio.timeout(GIVE_UP_AFTER), httpx.AsyncClient() as http:
+        while True:
+            found = (await http.get(f"{server.url}/health")).json()["content"]
+            if (found["policies"], len(found["problems"])) == (policies, problems):
+                problems_found: list[str] = found["problems"]
+                return problems_found
+            await asyncio.sleep(0.02)
+
+
+async def publish(client: TransportClient, data: object, channel: str = "chat:1") -> tuple[str, str]:
+    """Type and text of the answer."""
+    answer = await client.ask(type="message", channel=channel, event="e", data=data, ref="r")
+    return str(answer.get("code", answer["type"])), str(answer.get("message", ""))
+
+
+async def test_a_schema_judges_the_messages_of_every_transport_and_what_it_refuses_is_not_stored(
+    database: str,
+) -> None:
+    write(database, policy("chat", SCHEMA))
+    async with running_server(database) as server, rest_client(server) as http, asyncio.timeout(2 * GIVE_UP_AFTER):
+        for transport in TRANSPORTS:
+            async with transport_client(server.url, transport) as client:
+                refused = ("RT_007", "data.text: the value is longer than 5 characters (content policy 'chat')")
+                assert await publish(client, {"text": "too long"}) == refused
+                assert (await publish(client, {"text": transport[:5]}))[0] == "ack"
+                assert (await publish(client, {}, "other"))[0] == "ack"
+                await client.leave()
+        stored = [f'{{"text": "{transport[:5]}"}}' for transport in TRANSPORTS]
+        assert [payload for (payload,) in read(database, STORED) if payload != "{}"] == stored
+        trusted = await http.post("/channels/chat:1/broadcast", json={"event": "e", "data": "of a server"})
+        assert trusted.status_code == 201
+        write(database, "select realtime.broadcast('chat:1', 'e', '\"of SQL\"')")
+        assert len(read(database, STORED)) == 2 * len(TRANSPORTS) + 2
+
+
+async def test_policies_are_learned_through_the_feed_by_every_node_and_presence_is_judged_too(database: str) -> None:
+    async with (
+        running_server(database) as one,
+        running_server(database) as two,
+        user_client(one, "ada") as ada,
+        user_client(two, "bob") as bob,
+    ):
+        assert (await publish(ada, 1), await publish(bob, 1)) == (("ack", ""), ("ack", ""))
+        write(database, policy("chat", SCHEMA))
+        write(database, policy("people", SCHEMA, event="presence:update"))
+        for server in (one, two):
+            await in_force(server, 2)
+        for client in (ada, bob):
+            assert (await publish(client, 1))[0] == "RT_007"
+            refused = await client.join(presence={"name": "A"})
+            assert (refused["code"], "(content policy 'people')" in refused["message"]) == ("RT_009", True)
+            assert (await client.join(presence={"text": "here"}))["type"] == "subscribed"
+            changed = await client.ask(type="presence:update", channel="chat:1", data={"text": "too long"}, ref="r")
+            assert (changed["code"], changed["ref"]) == ("RT_009", "r")
+            changed = await client.ask(type="presence:update", channel="chat:1", data={"text": "away"})
+            assert changed["type"] == "ack"
+        write(database, "update realtime.content_policies set schema = '{\"type\": \"nope\"}' where name = 'chat'")
+        for server, client in ((one, ada), (two, bob)):
+            [problem] = await in_force(server, 2, problems=1)
+            assert problem.startswith("chat: schema.type: ")
+            assert (await publish(client, {"text": "a"}))[0] == "RT_001", "what cannot be judged is not published"
+            assert (await publish(client, 1, "other"))[0] == "ack"
+            status, _ = await server.health()
+            assert status == 200, "the rest is served"
+        write(database, "delete from realtime.content_policies")
+        for server, client in ((one, ada), (two, bob)):
+            await in_force(server, 0)
+            assert (await publish(client, 1))[0] == "ack"
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ("name => ''", "name has 1 to 255 characters"),
+        ("channel => 'a*b'", "channel: 'a*b' has a * that is not at its end"),
+        ("channel => 'db:collection:users'", "names that begin with db: are live queries"),
+        ("channel => ''", "channel has 1 to 255 characters"),
+        ("event => E'a\\tb'", "has control characters"),
+        ("schema => null", "schema: a policy has a JSON Schema"),
+        ("schema => '[]'", "schema: a JSON Schema is an object, true or false"),
+        ("schema => to_jsonb(repeat('x', 70000))", "schema: a JSON Schema is an object, true or false"),
+        ("schema => jsonb_build_object('const', repeat('x', 70000))", "schema: at most 65536 bytes of JSON"),
+        ("schema => (repeat('{\"not\":', 80) || 'true' || repeat('}', 80))::jsonb", "nested more than 63 levels deep"),
+        ("enabled => null", "enabled is true or false"),
+    ],
+)
+def test_a_policy_of_a_wrong_shape_is_refused_where_it_is_saved(database: str, values: str, reason: str) -> None:
+    column, _, value = values.partition(" => ")
+    row = {"name": "'p'", "channel": "'c'", "event": "'*'", "schema": "'{}'", "enabled": "true"} | {column: value}
+    with psycopg.connect(database) as connection, pytest.raises(psycopg.Error) as refused:
+        connection.execute(
+            f"insert into realtime.content_policies ({', '.join(row)}) values ({', '.join(row.values())})"
+        )
+    assert refused.value.sqlstate == "RT007"
+    assert reason in str(refused.value)
