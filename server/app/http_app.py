@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from server.auth.identity import HandshakeRejectedError
+from server.http.problems import problem_response
 from server.http.security_headers import SecurityHeaders
 from server.transports.websocket.handshake import HEADERS_OF_426
 
@@ -52,15 +53,9 @@ def make_app(status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute
 
 async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _problem(error.status_code, error.detail, error.headers)
+    return problem_response(error.status_code, error.detail, headers=error.headers)
 
 
 async def _server_problem(request: Request, error: Exception) -> Response:
     # Starlette raises the error again after this answer, so it is logged with its traceback.
-    return _problem(500, "the server failed to answer; see its log", None)
-
-
-def _problem(status: int, detail: str, headers: Mapping[str, str] | None) -> Response:
-    title = HTTPStatus(status).phrase
-    body = {"title": title, "status": status} | ({"detail": detail} if detail != title else {})
-    return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
+    return problem_response(500, "the server failed to answer; see its log")

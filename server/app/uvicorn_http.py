@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, handshake_of, query_of
+from server.http.problems import MEDIA_TYPE, problem_document
 from server.http.security_headers import SECURITY_HEADERS
 from server.transports.websocket.handshake import PROTOCOL, asks_for_websocket, handshake_key, protocols
 from server.transports.websocket.upgrade import RealtimeProtocol
@@ -130,9 +131,9 @@ class HttpProtocol(H11Protocol):
         wrong = self._http.wrong
         status = HTTPStatus(400 if wrong is None else wrong.error_status_hint)
         detail = _DETAILS.get(status, msg if wrong is None else f"not an HTTP request: {wrong}")
-        body = msgspec.json.encode({"title": status.phrase, "status": status, "detail": detail})
+        body = msgspec.json.encode(problem_document(status, detail))
         headers = [
-            (b"content-type", b"application/problem+json"),
+            (b"content-type", MEDIA_TYPE.encode()),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
             *SECURITY_HEADERS,

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from server.http.cross_site import why_refused
+from server.http.problems import problem_response
 
 __all__ = ["Endpoint", "refuse_cross_site"]
 
@@ -22,20 +23,12 @@ def refuse_cross_site(endpoint: Endpoint, allowed_hosts: frozenset[str] = frozen
     async def guarded(request: Request) -> Response:
         reason = why_refused(request, allowed_hosts)
         if reason is not None:
-            return _problem(403, "Forbidden", reason)
+            return problem_response(403, reason)
         if (
             request.method == "POST"
             and request.headers.get("content-type", "").split(";")[0].strip() != "application/json"
         ):
-            return _problem(415, "Unsupported Media Type", "send the statement as application/json")
+            return problem_response(415, "send the statement as application/json")
         return await endpoint(request)
 
     return guarded
-
-
-def _problem(status: int, title: str, detail: str) -> Response:
-    return JSONResponse(
-        {"type": "about:blank", "title": title, "status": status, "detail": detail},
-        status_code=status,
-        media_type="application/problem+json",
-    )

@@ -18,11 +18,12 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from engine.postgres.connections.opening import connect
 from engine.postgres.statements.named_queries import query
 from server.demo.guard import Endpoint
+from server.http.problems import problem_response
 
 __all__ = ["Outcome", "Result", "Statement", "endpoint", "run"]
 
@@ -82,13 +83,13 @@ def endpoint(dsn: str) -> Endpoint:
         arrived = time.perf_counter()
         body = await request.body()
         if len(body) > MAX_BODY:
-            return _bad_request(f"the statement is longer than {MAX_BODY // 1024} KB")
+            return problem_response(400, f"the statement is longer than {MAX_BODY // 1024} KB")
         try:
             statement = msgspec.json.decode(body, type=Statement)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return _bad_request(str(error))
+            return problem_response(400, str(error))
         if "\0" in statement.sql or any(isinstance(p, str) and "\0" in p for p in statement.params):
-            return _bad_request("text in Postgres cannot contain the character NUL")
+            return problem_response(400, "text in Postgres cannot contain the character NUL")
         finished: list[Result] = []
         try:
             outcome = await run(dsn, statement, arrived, finished)
@@ -202,8 +203,3 @@ def _ms_since(start: float) -> float:
 def _no_store(content: object) -> Response:
     body = msgspec.json.encode(content)
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
-
-
-def _bad_request(detail: str) -> Response:
-    problem = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail}
-    return JSONResponse(problem, status_code=400, media_type="application/problem+json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any, Final
 
 import psycopg
 import structlog
@@ -15,7 +16,19 @@ from engine.errors import RealtimeError
 from engine.postgres.errors import AWAY, in_words, is_clients, is_raised, reason
 from server.protocol.error_codes import ErrorCode
 
-__all__ = ["BY_CODE", "ProblemDocument", "ProblemError", "problem_of", "wrong_fields"]
+__all__ = [
+    "BY_CODE",
+    "MEDIA_TYPE",
+    "ProblemDocument",
+    "ProblemError",
+    "problem_document",
+    "problem_of",
+    "problem_response",
+    "wrong_fields",
+]
+
+MEDIA_TYPE: Final = "application/problem+json"
+"""RFC 9457, section 6.1."""
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +46,12 @@ BY_CODE: Mapping[ErrorCode, HTTPStatus] = {
 """The HTTP status of each code, unless a problem sets another one."""
 
 
+_CODE_OF_STATUS: Mapping[int, ErrorCode] = {
+    **{status: code for code, status in BY_CODE.items() if status is not HTTPStatus.BAD_REQUEST},
+    HTTPStatus.CONFLICT: ErrorCode.INVALID_MESSAGE,
+}
+
+
 class ProblemDocument(BaseModel):
     """What went wrong."""
 
@@ -43,6 +62,28 @@ class ProblemDocument(BaseModel):
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What was wrong, with what value.")
     code: str = Field(description="The code of the protocol, RT_001 to RT_009.")
+
+
+def problem_document(status: int, detail: str, code: ErrorCode | None = None) -> dict[str, Any]:
+    """The members of a problem document. ``code``: by default that of the status.
+
+    An HTTP status without a code of its own has ``RT_007`` if the request caused it, ``RT_001`` if the server did.
+    """
+    by_default = ErrorCode.INVALID_MESSAGE if status < HTTPStatus.INTERNAL_SERVER_ERROR else ErrorCode.CONNECTION_FAILED
+    return ProblemDocument(
+        type="about:blank",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        code=code or _CODE_OF_STATUS.get(status, by_default),
+    ).model_dump()
+
+
+def problem_response(
+    status: int, detail: str, code: ErrorCode | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An answer with :func:`problem_document` as its body."""
+    return JSONResponse(problem_document(status, detail, code), status, headers=headers, media_type=MEDIA_TYPE)
 
 
 class ProblemError(Exception):
@@ -58,14 +99,8 @@ class ProblemError(Exception):
 
     def response(self) -> Response:
         """The answer."""
-        document = ProblemDocument(
-            type="about:blank", title=self.status.phrase, status=self.status, detail=str(self), code=self.code
-        )
-        return JSONResponse(
-            document.model_dump(),
-            self.status,
-            headers={"Cache-Control": "no-store", **(self.headers or {})},
-            media_type="application/problem+json",
+        return problem_response(
+            self.status, str(self), self.code, {"Cache-Control": "no-store", **(self.headers or {})}
         )
 
 

@@ -158,6 +158,7 @@ async def test_a_malformed_request_is_a_400(client: httpx.AsyncClient, body: byt
     response = await client.post("/demo/sql", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert response.json()["detail"]
+    assert response.json()["code"] == "RT_007"
 
 
 async def test_the_page_may_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:

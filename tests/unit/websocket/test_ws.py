@@ -265,3 +265,5 @@ async def test_http_and_websocket_share_the_port() -> None:
         assert (plain.status_code, plain.headers["content-type"]) == (426, "application/problem+json")
         missing = await http.get("/nothing")
         assert (missing.status_code, missing.json()["title"]) == (404, "Not Found")
+        assert [each.json()["code"] for each in (plain, missing)] == ["RT_007", "RT_004"]
+        assert plain.json().keys() == missing.json().keys() == {"type", "title", "status", "detail", "code"}

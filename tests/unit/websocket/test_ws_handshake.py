@@ -175,7 +175,8 @@ async def test_what_is_no_handshake_is_refused_with_a_status_and_a_reason(
         assert answered.status == status
         assert headers.items() <= answered.headers.items()
         assert answered.headers["content-type"] == "application/problem+json"
-        assert json.loads(answered.body)["status"] == status
+        problem = json.loads(answered.body)
+        assert (problem["status"], problem.keys()) == (status, {"type", "title", "status", "detail", "code"})
         assert not door.connections
         writer.close()
 
