@@ -329,3 +329,21 @@ async def test_the_header_of_a_proxy_in_front_is_no_token() -> None:
         assert answer.status_code == 200
         await http.request("DELETE", "/session", json={"session": answer.json()["session"]})
         await door.left_alone()
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/sse"), ("POST", "/poll")])
+async def test_a_page_of_another_origin_may_send_the_header(method: str, path: str) -> None:
+    """A browser asks first (a CORS preflight), as ``Authorization`` is not among the headers that any page may set."""
+    asked = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "authorization",
+    }
+    async with (
+        fake_server(authenticator=gate()) as door,
+        httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=GIVE_UP_AFTER) as http,
+    ):
+        allowed = await http.options(path, headers=asked)
+        assert allowed.status_code == 200
+        assert "authorization" in allowed.headers["access-control-allow-headers"].lower()
+        assert "access-control-allow-credentials" not in allowed.headers, "no cookie counts here"
