@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from engine.channels.core.messages.model import Position, format_position, parse_position
+from engine.channels.core.messages.model import just_before, parse_position, position_text
 from server.transports.sse.event_ids import StreamPosition, write_id
 from server.wire.frame import Frame, Opened
 
@@ -111,7 +111,7 @@ class Progress:
                 continue
             reached = reached_by.get(channel)
             if channel in first:
-                reached = _before(first[channel])
+                reached = just_before(first[channel])
             elif channel in state.synced:
                 reached = max(reached or state.position, state.position)
             if reached is not None:
@@ -144,7 +144,7 @@ class Progress:
 
     def _place(self, channel: str) -> StreamPosition | None:
         position = self._own.get(channel, self._all)
-        return self._said[channel] if position is None else StreamPosition(_text(position), self._epoch)
+        return self._said[channel] if position is None else StreamPosition(position_text(position), self._epoch)
 
 
 def _next(waiting: Iterable[Frame], state: WriteState) -> tuple[set[str], dict[str, Key]]:
@@ -171,13 +171,3 @@ def _end(closed: WriteState | None) -> Key | None:
     if len(closed.synced) > 1:  # a single channel is put in completely up to where it ends
         ends.append((closed.position[0] + 1, 0))
     return min(ends, default=None)
-
-
-def _before(key: Key) -> Key:
-    lsn, seq = key
-    return (lsn, seq - 1) if seq else Position(lsn - 1)
-
-
-def _text(position: Key) -> str:
-    lsn, seq = position
-    return format_position(lsn, None if position == Position(lsn) else seq)

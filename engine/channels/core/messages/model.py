@@ -29,7 +29,9 @@ __all__ = [
     "UnavailableError",
     "UnknownChannelError",
     "format_position",
+    "just_before",
     "parse_position",
+    "position_text",
 ]
 
 _WHOLE = 1 << 63  # larger than every sequence number: "everything of that transaction"
@@ -54,6 +56,18 @@ def parse_position(text: str) -> Position:
     if more and not (seq.isascii() and seq.isdigit() and len(seq) < 19):
         raise ValueError(f"not a position: {text!r}")
     return Position(parse_lsn(high + slash + low), int(seq) if more else _WHOLE)
+
+
+def position_text(position: tuple[Lsn, int]) -> str:
+    """The position as clients send it in ``since``; see :func:`format_position`."""
+    lsn, seq = position
+    return format_position(lsn, None if seq == _WHOLE else seq)
+
+
+def just_before(position: tuple[Lsn, int]) -> Position:
+    """The last position before a message's own: everything after it begins with that message."""
+    lsn, seq = position
+    return Position(lsn, seq - 1) if seq else Position(lsn - 1)
 
 
 @dataclass(frozen=True, slots=True)
