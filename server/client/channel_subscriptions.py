@@ -146,6 +146,7 @@ class ChannelSubscriptions:
             request,
             subscription.position,
             subscription.recovered,
+            subscription.since,
             subscription.presence_json(),
             epoch=services.channels.epoch,
         )

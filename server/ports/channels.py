@@ -47,7 +47,11 @@ class ChannelSubscription(Protocol):
 
     @property
     def recovered(self) -> bool | None:
-        """Whether all messages after ``since`` follow; None if ``since`` was not given."""
+        """Whether all messages after the requested ``since`` follow; None if it was not given."""
+
+    @property
+    def since(self) -> str | None:
+        """The position after which every wanted message follows; None if nothing of the past was requested."""
 
     def presence_json(self) -> bytes | None:
         """``{"users":[…],"count":n}`` as of now; None if presence was not requested."""

@@ -75,6 +75,7 @@ class _Joined(Struct, tag="subscribed"):
     position: str
     epoch: str
     recovered: bool | UnsetType
+    since: str | UnsetType
     presence: msgspec.Raw | UnsetType
 
 
@@ -166,12 +167,24 @@ def joined(
     id: str | UnsetType,
     position: str,
     recovered: bool | None,
+    since: str | None,
     presence_json: bytes | None,
     epoch: str,
 ) -> bytes:
-    """The subscription to a channel is open. ``presence_json``: the present users, if requested."""
-    presence = UNSET if presence_json is None else msgspec.Raw(presence_json)
-    return _encode(_Joined(channel, id, position, epoch, UNSET if recovered is None else recovered, presence))
+    """The subscription to a channel is open. ``since``: every wanted message after it follows, if the past was requested;
+    ``presence_json``: the present users, if requested.
+    """
+    return _encode(
+        _Joined(
+            channel,
+            id,
+            position,
+            epoch,
+            UNSET if recovered is None else recovered,
+            UNSET if since is None else since,
+            UNSET if presence_json is None else msgspec.Raw(presence_json),
+        )
+    )
 
 
 def ack(channel: str, ref: str | UnsetType, id: str | None, position: str | None) -> bytes:

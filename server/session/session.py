@@ -146,6 +146,7 @@ class Session:
         request: ChannelRequest,
         position: str,
         recovered: bool | None,
+        since: str | None,
         presence_json: bytes | None,
         *,
         epoch: str,
@@ -153,7 +154,9 @@ class Session:
         """The channel is open. None: it was unsubscribed meanwhile; cancel it without a message."""
         if request.ended:
             return None
-        return server_messages.joined(request.channel, request.client_id, position, recovered, presence_json, epoch)
+        return server_messages.joined(
+            request.channel, request.client_id, position, recovered, since, presence_json, epoch
+        )
 
     def rejected(self, request: Request, error: RealtimeError) -> bytes | None:
         """The subscription could not be opened, or was ended. None: it was unsubscribed meanwhile; no message."""

@@ -45,8 +45,9 @@ class _Way:
             if down and proxy.answers is not None:
                 self.answered += data.count(_READY_FOR_QUERY)
                 self.swallow = self.answered >= proxy.answers
-            if self.truncate:
-                writer.write(data[: len(data) // 2])
+            rest = self._rest(data, down=down)
+            if rest is not None:
+                writer.write(rest)
                 await asyncio.sleep(0)
                 self.cut(reset=False)
                 return
@@ -55,6 +56,15 @@ class _Way:
             else:
                 writer.write(data)
                 await writer.drain()
+
+    def _rest(self, data: bytes, *, down: bool) -> bytes | None:
+        """The part of ``data`` that is forwarded before the connection ends; None: it goes on."""
+        if self.truncate:
+            return data[: len(data) // 2]
+        words = self.proxy.cut_before
+        if down and words is not None and words in data:
+            return data[: data.index(words)]
+        return None
 
     async def _trickle(self, data: bytes, writer: StreamWriter) -> None:
         step = max(1, int(self.proxy.bytes_per_second * 0.01))
@@ -71,6 +81,7 @@ class FaultProxy:
         delay: seconds that every chunk may be late, at random, in order.
         bytes_per_second: 0: as fast as it goes.
         deaf: what the server says does not arrive.
+        cut_before: a connection ends just before the server's first bytes that are these; None: never.
         answers: a connection to PostgreSQL goes silent after so many answers, the login being the first; None: never.
         refuse: connections that come are cut at once.
         target: host and port of the server, for connections that come.
@@ -82,6 +93,7 @@ class FaultProxy:
         self.delay = 0.0
         self.bytes_per_second = 0
         self.deaf = False
+        self.cut_before: bytes | None = None
         self.answers: int | None = None
         self.refuse = False
         self.blocked: tuple[bytes, ...] = ()

@@ -26,7 +26,7 @@ import structlog
 from engine.channels.core.delivery.events import EndEvent, MessageEvent
 from engine.channels.core.delivery.judging import judge_ahead
 from engine.channels.core.delivery.subscription import Subscription
-from engine.channels.core.messages.model import Position, UnavailableError
+from engine.channels.core.messages.model import Position, UnavailableError, just_before, position_text
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.store import Store
@@ -101,6 +101,7 @@ class HandOver:
                     events = [event for event in events[-_MAX_EXAMINED:] if subscription.wants(event)]
                     events = events[-history:] if history else []
                 subscription.recovered = None if since is None else recovered
+                subscription.since = position_text(self._start(since if recovered else None, events))
                 subscription.replay(events)
                 _delivered(events)
                 return self._core.router.add(subscription)
@@ -151,6 +152,12 @@ class HandOver:
         if epoch is not None and self._core.rooms.history(channel):
             return True  # of this history, so it may as well be a message of another channel
         return check.known or since == check.removed or self._is_unreleased(since)
+
+    def _start(self, recovered: Position | None, events: list[MessageEvent]) -> Position:
+        """The position after which everything follows: the one ``recovered``, or where the history begins."""
+        if recovered is not None:
+            return recovered
+        return just_before(events[0].key) if events else Position(self._core.position)
 
     def _is_unreleased(self, since: Position) -> bool:
         return any(entry.lsn == since.lsn for entry in self._core.unrecorded)

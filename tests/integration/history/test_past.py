@@ -48,6 +48,37 @@ async def test_the_search_for_what_matches_ends_after_ten_thousand_messages(data
         assert len((await one.listen("room", history=5, events=("seldom",))).messages) == 1
 
 
+async def test_a_subscription_reports_the_position_after_which_all_that_it_gets_follows(database: str) -> None:
+    async with channel_node(database) as one:
+
+        async def listen(**options: Any) -> tuple[str | None, list[int]]:
+            listener = await one.listen("room", **options)
+            assert listener.subscription is not None
+            return listener.subscription.since, listener.data
+
+        assert await listen() == (None, [])
+        empty, _ = await listen(history=2)
+        for first in (0, 3):
+            run(
+                database,
+                "select realtime.broadcast('room', 'said', to_jsonb(n)) from generate_series(%s::int, %s::int) n",
+                first,
+                first + 2,
+            )
+        await one.caught_up()
+        positions = (await one.listen("room", history=6)).positions
+        for count in range(1, 7):
+            since, data = await listen(history=count)
+            assert data == list(range(6 - count, 6))
+            assert await listen(since=since, epoch=one.channels.epoch) == (since, data)
+        assert await listen(since=empty, history=1) == (empty, list(range(6)))
+        assert await listen(since=positions[1]) == (positions[1], [2, 3, 4, 5])
+        now, data = await listen(since=positions[1], epoch="another")
+        assert data == []
+        assert now is not None
+        assert await listen(since=now) == (now, [])
+
+
 async def test_what_another_node_acknowledged_is_in_the_history_at_once(source: Source) -> None:
     async with (
         channel_node(source.dsn, decoder=source.decoder) as one,

@@ -28,7 +28,7 @@ async def behind(server: ServerProcess) -> AsyncIterator[FaultProxy]:
         yield proxy
 
 
-def happened(realtime: Realtime, event: str) -> Callable[[], Any]:
+def happened(realtime: Realtime | Channel, event: str) -> Callable[[], Any]:
     """Waits for the event to happen once more."""
     queue: asyncio.Queue[Any] = asyncio.Queue()
     realtime.on(event, lambda *arguments: queue.put_nowait(arguments[0] if arguments else None))
@@ -115,6 +115,29 @@ async def test_a_list_does_not_flicker_when_the_connection_breaks(
             last = await seen.get()
         assert [doc.id for doc in last.docs] == [str(ids[2]), str(ids[0])]
         assert "added" not in {change.type for change in last.changes}
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse"], indirect=True)
+async def test_a_history_that_had_not_arrived_when_the_connection_broke_arrives_with_all_that_came_later(
+    client: MakeClient, server: ServerProcess, channel_name: str
+) -> None:
+    options = {"reconnect_delay": 0.05, "max_reconnect_delay": 0.2, "max_reconnect_attempts": math.inf}
+    async with behind(server) as proxy, client("bob") as bob, client("ada", url=proxy.url, **options) as ada:
+        theirs = bob.channel(channel_name)
+        for n in range(4):
+            await theirs.send("said", n)
+        channel, gaps = ada.channel(channel_name, history=2), list[object]()
+        channel.on("gap", gaps.append)
+        messages, subscribed = channel.messages(), happened(channel, "subscribed")
+        proxy.cut_before = b'"type":"message"'
+        await channel.subscribe()
+        for n in range(4, 8):
+            await theirs.send("said", n)
+        for _ in range(2):
+            await subscribed()
+        proxy.cut_before = None
+        assert [(await anext(messages)).data for _ in range(6)] == [2, 3, 4, 5, 6, 7]
+        assert not gaps
 
 
 async def test_presence_survives_a_short_break_and_is_sent_again(client: MakeClient, server: ServerProcess) -> None:

@@ -47,6 +47,7 @@ class FakeChannelSubscription:
     deliver_batch: DeliverBatch | None = None
     position: str = "0/10"
     recovered: bool | None = None
+    since: str | None = None
     begun: bool = False
     waiting: bool = False
     cancelled: str = ""

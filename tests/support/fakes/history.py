@@ -55,6 +55,7 @@ class FakeHistorySubscription:
     deliver_batch: DeliverBatch | None
     past: list[FakeMessage]
     recovered: bool | None
+    since: str | None = None
     waiting: bool = False
     last: tuple[int, int] = (0, 0)
     given: set[tuple[int, int]] = field(default_factory=set)

@@ -41,16 +41,22 @@ def test_a_subscribe_asks_for_the_channel_and_is_answered_when_it_is_open() -> N
     target = session()
     request = joining(target, history=20)
     assert (request.channel, request.options) == ("chat:1", ChannelOptions(history=20))
-    opened = target.joined(request, "0/16B3748", None, None, epoch="e1")
+    opened = target.joined(request, "0/16B3748", None, "0/16B2000/3", None, epoch="e1")
     assert opened is not None
-    assert json.loads(opened) == {"type": "subscribed", "channel": "chat:1", "position": "0/16B3748", "epoch": "e1"}
+    assert json.loads(opened) == {
+        "type": "subscribed",
+        "channel": "chat:1",
+        "position": "0/16B3748",
+        "epoch": "e1",
+        "since": "0/16B2000/3",
+    }
 
 
 def test_presence_and_recovery_come_with_the_answer_and_the_id_is_repeated() -> None:
     target = session()
     request = joining(target, since="0/16B3748/7", presence={"name": "Ada"}, id="s1")
     assert request.options == ChannelOptions(since="0/16B3748/7", presence={"name": "Ada"})
-    opened = target.joined(request, "0/16B3790", True, b'{"users":[],"count":0}', epoch="e1")
+    opened = target.joined(request, "0/16B3790", True, "0/16B3748/7", b'{"users":[],"count":0}', epoch="e1")
     assert opened is not None
     assert json.loads(opened) == {
         "type": "subscribed",
@@ -59,6 +65,7 @@ def test_presence_and_recovery_come_with_the_answer_and_the_id_is_repeated() -> 
         "position": "0/16B3790",
         "epoch": "e1",
         "recovered": True,
+        "since": "0/16B3748/7",
         "presence": {"users": [], "count": 0},
     }
 

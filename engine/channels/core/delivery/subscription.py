@@ -33,7 +33,8 @@ class Subscription:
     ``error``.
 
     Messages are never missed in between: from the hand-over to ``begin()`` they wait in order. Presence starts at
-    ``begin()``. ``recovered``: whether everything after ``since`` follows; None if it was not asked for.
+    ``begin()``. ``recovered``: whether everything after the requested position follows; None if none was requested.
+    ``since``: every wanted message after this position follows; None if nothing of the past was requested.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class Subscription:
         "mutes",
         "options",
         "recovered",
+        "since",
         "waiting",
     )
 
@@ -75,6 +77,7 @@ class Subscription:
         self.member = member
         self.mutes = _NOTHING
         self.recovered: bool | None = None
+        self.since: str | None = None
         self.joined = False  # has a presence row
         self.waiting = False  # its past is being read (again): live messages are left to that read
         self.last = (0, 0)  # position of the last message delivered

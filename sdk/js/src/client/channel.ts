@@ -145,7 +145,7 @@ class ChannelSubscription implements Subscription {
   private _ready: { promise: Promise<void>; resolve: () => void; reject: (error: RealtimeError) => void } | undefined;
   private _presence = new PresenceState();
   private _own: PresenceData = {};
-  private _start0: string | undefined; // how far the stream was when we began
+  private _since: string | undefined; // what a resume goes on after: the last message, or where the first request began
   private _last: string | undefined; // the last message
   private _epoch: string | undefined;
   private _seen = new Set<string>(); // ids
@@ -215,7 +215,7 @@ class ChannelSubscription implements Subscription {
 
   _request(): object {
     const { presence, history, filter } = this._options;
-    const since = this._last ?? this._start0;
+    const since = this._since;
     const own = { ...(typeof presence === "object" ? presence : {}), ...this._own };
     return {
       ...(since && { since, ...(this._epoch && { epoch: this._epoch }) }),
@@ -226,12 +226,13 @@ class ChannelSubscription implements Subscription {
     };
   }
 
-  _subscribed({ position, epoch, recovered, presence }: Subscribed, _: Slot, seamless: boolean): void {
+  _subscribed({ position, epoch, recovered, since, presence }: Subscribed, _: Slot, seamless: boolean): void {
     const foreign = epoch !== this._epoch;
-    const gap = this._begun && (recovered === false || foreign) && !(seamless && !foreign);
-    if (foreign) this._last = this._start0 = undefined;
-    // With history, older messages are still to follow.
-    if (!this._start0) this._start0 = position;
+    const lost = foreign || (recovered === false && !seamless);
+    const gap = this._begun && lost;
+    if (foreign) this._last = this._since = undefined;
+    // Older messages may be still to follow: those after `since`, which older servers do not report.
+    this._since = (lost && since) || this._since || position;
     this._epoch = epoch;
     const first = !this._begun;
     this._begun = true;
@@ -262,7 +263,7 @@ class ChannelSubscription implements Subscription {
 
   private _forget(): void {
     this._begun = false;
-    this._ready = this._start0 = this._last = this._epoch = undefined;
+    this._ready = this._since = this._last = this._epoch = undefined;
     this._seen.clear();
     this._presence = new PresenceState();
   }
@@ -270,7 +271,7 @@ class ChannelSubscription implements Subscription {
   private _message(message: WireMessage): void {
     const { position, id } = message;
     if (this._last && compare(position, this._last) <= 0) return;
-    this._last = position;
+    this._since = this._last = position;
     // The server does not recognise a repeated message that it has not stored.
     if (this._seen.has(id)) return;
     this._seen.add(id);

@@ -21,6 +21,8 @@ export interface Subscribed {
   position: string;
   epoch?: string;
   recovered?: boolean;
+  /** Channels, if the past was asked for: every message after this position follows. */
+  since?: string;
   presence?: Presence;
 }
 

@@ -41,7 +41,8 @@ class ChannelState:
         self.presence = PresenceState()
         self.begun = False
         self._options = options
-        self._last: str | None = None
+        self._last: str | None = None  # the position of the last message
+        self._since: str | None = None  # what a resume goes on after: that one, or where the first request began
         self._epoch: str | None = None
         self._ids = RecentIds()
         self._room: Mapping[str, Any] | None = None
@@ -56,12 +57,12 @@ class ChannelState:
     def request(self) -> dict[str, Any]:
         """The ``subscribe`` message: from the beginning the first time, afterwards from the last message."""
         message: dict[str, Any] = {"type": "subscribe", "channel": self.name}
-        if self._last is not None:
-            message["since"] = self._last
+        if self._since is not None:
+            message["since"] = self._since
             if self._epoch:
                 message["epoch"] = self._epoch
         # With since, history is for when that has expired; only servers with epochs take both.
-        if self._options.history and (self._last is None or self._epoch):
+        if self._options.history and (self._since is None or self._epoch):
             message["history"] = self._options.history
         if self._options.filter is not None:
             message["filter"] = dict(self._options.filter)
@@ -79,22 +80,25 @@ class ChannelState:
     def forget(self) -> None:
         """Unsubscribed: the next subscription begins anew. The own presence stays."""
         self.begun = False
-        self._last = self._epoch = None
+        self._last = self._since = self._epoch = None
         self._ids = RecentIds()
         self.presence = PresenceState()
 
     def subscribed(self, message: Mapping[str, Any], *, seamless: bool = False) -> list[Event]:
         """``seamless``: another connection has delivered all messages up to here, so none can be missing."""
         events: list[Event] = []
-        epoch = message.get("epoch")
-        if self._last is not None and (message.get("recovered") is False or epoch != self._epoch):
-            if not (seamless and epoch == self._epoch):
-                events.append(("gap", self._last))
-            if epoch != self._epoch:
-                self._last = None
-        if self._last is None:
-            # Until the first message of the history has arrived, a new subscription requests the history again.
-            self._last = None if self._options.history else message.get("position")
+        epoch, since = message.get("epoch"), message.get("since")
+        foreign = epoch != self._epoch
+        lost = foreign or (message.get("recovered") is False and not seamless)
+        if lost and self._since is not None:
+            events.append(("gap", self._since))
+        if foreign:
+            self._last = self._since = None
+        if lost and since is not None:
+            self._since = since
+        if self._since is None:
+            # An older server does not report where the history begins: it is asked for it again until a message has arrived.
+            self._since = None if self._options.history else message.get("position")
         self._epoch = epoch
         if "presence" in message:
             events += self.presence.replace(message["presence"], first=not self.begun)
@@ -123,7 +127,7 @@ class ChannelState:
         if position is not None:
             if not is_later(position, self._last):
                 return []
-            self._last = position
+            self._last = self._since = position
         message = Message.of(raw)
         if not self._ids.is_new(message.id):
             return []

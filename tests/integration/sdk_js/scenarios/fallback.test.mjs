@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 
 import { NetworkGate } from "./gate.mjs";
-import { client, closeAll, control, eventually, name, once, sql, url } from "./support.mjs";
+import { client, closeAll, control, eventually, name, once, sql, url, ws } from "./support.mjs";
 
 let gate;
 before(async () => (gate = await NetworkGate.open(url)));
@@ -140,4 +140,29 @@ test("members of an encrypted channel read each other; the server and its tables
     ...Array(5).fill("k2 True False"),
   ]);
   await Promise.all(acks);
+});
+
+test("a history that had not arrived when the connection broke arrives with all that came later", async () => {
+  let breaking = true;
+  let breaks = 0;
+  class BreaksBeforeMessages extends ws {
+    emit(event, data, ...more) {
+      if (!breaking || event !== "message" || !data.includes("a-message")) return super.emit(event, data, ...more);
+      breaks++;
+      this.terminate();
+      return true;
+    }
+  }
+  const writer = client().channel(name());
+  for (const each of upTo(4)) await writer.send("a-message", each);
+  const options = { transports: ["websocket"], WebSocket: BreaksBeforeMessages, maxReconnectDelay: 200 };
+  const channel = client(options).channel(writer.name, { history: 2 });
+  const heard = [];
+  channel.on("a-message", ({ data }) => heard.push(data));
+  channel.on("gap", () => heard.push("gap"));
+  await channel.subscribe();
+  for (const each of upTo(4)) await writer.send("a-message", 4 + each);
+  await eventually(() => assert.ok(breaks > 2));
+  breaking = false;
+  await eventually(() => assert.deepEqual(heard, [2, 3, 4, 5, 6, 7]));
 });
