@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Self
 
 __all__ = [
+    "BunbaseError",
     "CatalogError",
     "DatabaseUnavailableError",
     "ErrorCode",
@@ -48,8 +49,14 @@ class ErrorCode(StrEnum):
     PRESENCE_REJECTED = "RT_009", "presence update failed"
 
 
-class RealtimeError(Exception):
-    """Base of every error this project raises on purpose.
+class BunbaseError(Exception):
+    """The root of every exception class of this project. Most are a :class:`RealtimeError`; the others never reach a client:
+    a module raises them for another one, which handles them.
+    """
+
+
+class RealtimeError(BunbaseError):
+    """Base of every error that ends a request, a subscription or the server.
 
     ``code`` is the protocol's error code; ``str(error)`` is safe to show to a client.
     """

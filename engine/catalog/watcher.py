@@ -17,7 +17,7 @@ from tenacity import RetryCallState, wait_random_exponential
 
 from engine.catalog.load import load_catalog, load_marks
 from engine.catalog.model import Catalog, Marks
-from engine.errors import SubscriptionFailedError
+from engine.errors import BunbaseError, SubscriptionFailedError
 from engine.postgres.errors import UNREADABLE
 from engine.postgres.retry import Pause, error_of, until_done
 from engine.postgres.snapshot import Snapshot
@@ -31,7 +31,7 @@ _PASSING = 2.0  # seconds of failures that may pass by themselves: a table that 
 _PAUSE: Final[Pause] = wait_random_exponential(multiplier=0.02, max=2)  # seconds: most changes are visible at once
 
 
-class _NotVisibleError(Exception):
+class _NotVisibleError(BunbaseError):
     """No snapshot shows an announced change yet."""
 
 

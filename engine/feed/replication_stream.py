@@ -15,6 +15,7 @@ from psycopg import generators, pq
 from psycopg.abc import PQGen
 from psycopg.waiting import Wait, wait_async
 
+from engine.errors import BunbaseError
 from engine.feed.decoders.base import POSTGRES_EPOCH_US
 from engine.feed.diagnostics import explain_start, explain_stream
 from engine.lsn import Lsn, format_lsn, parse_lsn
@@ -30,7 +31,7 @@ _XLOG_HEADER: Final = 25  # 'w', WAL start, WAL end, time
 _POLL: Final = 1.0  # seconds after which psycopg polls the socket without an event of the loop
 
 
-class StreamEndedError(Exception):
+class StreamEndedError(BunbaseError):
     """The server ended the stream without an error, as it does when it shuts down."""
 
 

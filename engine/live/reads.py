@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import psycopg
 
-from engine.errors import DatabaseUnavailableError, InvalidQueryError, QueryRejectedError, SubscriptionFailedError
+from engine.errors import (
+    BunbaseError,
+    DatabaseUnavailableError,
+    InvalidQueryError,
+    QueryRejectedError,
+    SubscriptionFailedError,
+)
 from engine.live.core.window import read_size
 from engine.live.plan_cache import Plan
 from engine.live.settings import LiveSettings
@@ -23,7 +29,7 @@ UNTRANSLATABLE = (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.Untran
 """What a value raises that the server cannot send as UTF-8."""
 
 
-class TooSlowError(Exception):
+class TooSlowError(BunbaseError):
     """A read was cut off by ``statement_timeout``; ``reason`` is Postgres' error."""
 
     def __init__(self, reason: psycopg.errors.QueryCanceled) -> None:

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
-from engine.errors import CatalogError
+from engine.errors import BunbaseError, CatalogError
 
 __all__ = [
     "AWAY",
@@ -88,11 +88,11 @@ _RAISING: Final = frozenset(
 _A_TUPLE: Final = re.compile(r"\(\d+,\d+\)")
 
 
-class OtherServerError(psycopg.OperationalError):
+class OtherServerError(BunbaseError, psycopg.OperationalError):
     """A connection leads to another server than the stream: a standby was promoted, and not all connections go there yet."""
 
 
-class TableLockedError(errors.LockNotAvailable):
+class TableLockedError(BunbaseError, errors.LockNotAvailable):
     """A lock was not to be had in time. The text names the holder, which is for the log, not for clients."""
 
 

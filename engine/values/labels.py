@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from typing import NoReturn, TypeVar
 
+from engine.errors import BunbaseError
+
 __all__ = ["Labels", "UnknownLabelError"]
 
 T = TypeVar("T")
 
 
-class UnknownLabelError(KeyError):
+class UnknownLabelError(BunbaseError, KeyError):
     """A value is a label that the enum did not have when the catalog was loaded: the catalog is behind the stream."""
 
     def __init__(self, label: bytes) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from engine.errors import BunbaseError
 from engine.identity.principal import Principal
 from engine.values.exact_json import exact_decoder
 from server.protocol.validation import InvalidMessageError, check_storable
@@ -40,7 +41,7 @@ _CLIENT = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _attributes: msgspec.json.Decoder[dict[str, Any]] = exact_decoder(dict[str, Any])
 
 
-class HandshakeRejectedError(Exception):
+class HandshakeRejectedError(BunbaseError):
     """The upgrade is refused with an HTTP status; the text gives the reason. ``headers``: further headers of the answer."""
 
     def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:

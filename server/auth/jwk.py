@@ -20,6 +20,8 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import PyJWTError
 from jwt.utils import base64url_encode
 
+from engine.errors import BunbaseError
+
 __all__ = [
     "ALGORITHMS",
     "ASYMMETRIC",
@@ -54,7 +56,7 @@ MAX_KEY_ID: Final = 256
 _MIN_SECRET: Final = 32
 
 
-class InvalidKeyError(ValueError):
+class InvalidKeyError(BunbaseError, ValueError):
     """A key cannot be used. The text never contains the key."""
 
 

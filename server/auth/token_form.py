@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
+from engine.errors import BunbaseError
 from server.auth.jwk import ALGORITHMS, MAX_KEY_ID
 from server.auth.refusal import AuthenticationError
 from server.protocol.validation import deeper_than
@@ -30,7 +31,7 @@ _TIMES: Final = ("exp", "nbf", "iat")
 _MAX_TIME: Final = 2.0**53
 
 
-class _FormError(ValueError):
+class _FormError(BunbaseError, ValueError):
     """The JSON of a token is not acceptable."""
 
 

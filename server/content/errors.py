@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.errors import ErrorCode, RealtimeError
+from engine.errors import BunbaseError, ErrorCode, RealtimeError
 
 __all__ = ["ContentRefusedError", "PolicyError", "PolicyUnusableError"]
 
@@ -19,5 +19,5 @@ class PolicyUnusableError(RealtimeError):
     code = ErrorCode.CONNECTION_FAILED
 
 
-class PolicyError(Exception):
+class PolicyError(BunbaseError):
     """A row of ``realtime.content_policies`` cannot be compiled; the text is for ``/health`` and the log."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.responses import JSONResponse, Response
 
-from engine.errors import RealtimeError
+from engine.errors import BunbaseError, RealtimeError
 from engine.postgres.errors import AWAY, in_words, is_clients, is_raised, reason
 from server.protocol.error_codes import ErrorCode
 
@@ -86,7 +86,7 @@ def problem_response(
     return JSONResponse(problem_document(status, detail, code), status, headers=headers, media_type=MEDIA_TYPE)
 
 
-class ProblemError(Exception):
+class ProblemError(BunbaseError):
     """A request is answered by a problem document."""
 
     def __init__(

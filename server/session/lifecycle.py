@@ -33,6 +33,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
+from engine.errors import BunbaseError
+
 __all__ = ["IllegalTransitionError", "State", "advance"]
 
 
@@ -60,7 +62,7 @@ _NEXT: Final[Mapping[State, frozenset[State]]] = {
 }
 
 
-class IllegalTransitionError(Exception):
+class IllegalTransitionError(BunbaseError):
     """A connection was to enter a state that does not follow its own: a fault of the server."""
 
 

@@ -13,6 +13,7 @@ from psycopg.rows import DictRow, dict_row
 
 from engine.channels.db.store import Store
 from engine.channels.publish.batch import Waiting, columns, note
+from engine.errors import BunbaseError
 from engine.feed.decoders.base import HEARTBEAT_PREFIX
 from engine.lsn import Lsn, parse_lsn
 from engine.postgres.connections.conninfo import CONNECT_TIMEOUT
@@ -31,7 +32,7 @@ _LOCK_TIMEOUT: Final = "100ms"  # below any deadlock_timeout: of two that block 
 _LOOK_AGAIN: Final = 0.02  # seconds between two looks at whether a backend has ended
 
 
-class AmbiguousError(Exception):
+class AmbiguousError(BunbaseError):
     """Of several messages a trigger skipped some and gave others another channel or id: which is which is not known."""
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Protocol
 
 import msgspec
 
-from engine.errors import FeedError
+from engine.errors import BunbaseError, FeedError
 from engine.transaction import Kind, Relation, Transaction, Value
 
 __all__ = [
@@ -70,7 +70,7 @@ class TableDescription:
     full: bool
 
 
-class RelationNeededError(Exception):
+class RelationNeededError(BunbaseError):
     """The decoder met a table it must know more about before it can decode this payload."""
 
     def __init__(self, schema: str, table: str) -> None:

@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.catalog.model import layout
+from engine.errors import BunbaseError
 from engine.live.core.matcher import Matcher
 from engine.live.core.row_index import RowIndex
 from engine.live.core.rows import Identity, Row
@@ -26,11 +27,11 @@ __all__ = ["RelationChangedError", "RowUnknownError", "TableWindows"]
 Arrange = Callable[[tuple["Value", ...]], Row]
 
 
-class RelationChangedError(Exception):
+class RelationChangedError(BunbaseError):
     """The stream describes the table differently from the catalog: the catalog is older or newer."""
 
 
-class RowUnknownError(Exception):
+class RowUnknownError(BunbaseError):
     """The stream does not identify the row that changed."""
 
 

@@ -23,6 +23,7 @@ import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.waiting import Ready
 
+from engine.errors import BunbaseError
 from engine.postgres.connections.conninfo import CONNECT_TIMEOUT, address, answer_timeout, connect_timeout, parameters
 from engine.postgres.connections.refused_logins import ReplicaRoleError, explained
 from engine.postgres.connections.session_settings import FROM_ENVIRONMENT, ORIGIN, OWN_NAMES, SESSION_SETTINGS
@@ -40,7 +41,7 @@ _LOOK_EVERY: Final = 0.1  # seconds; psycopg's own default
 _log = logging.getLogger("realtime.database")
 
 
-class UnansweredError(psycopg.OperationalError):
+class UnansweredError(BunbaseError, psycopg.OperationalError):
     """What was asked over a connection was not answered in time. The connection is closed."""
 
 

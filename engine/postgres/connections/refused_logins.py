@@ -8,6 +8,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
+from engine.errors import BunbaseError
 from engine.postgres.connections.conninfo import address, connect_timeout
 
 __all__ = ["POOLER_IN_THE_WAY", "REFUSALS", "ReplicaRoleError", "explained"]
@@ -35,7 +36,7 @@ _NO_ROOM: Final = {
 }
 
 
-class ReplicaRoleError(psycopg.OperationalError):
+class ReplicaRoleError(BunbaseError, psycopg.OperationalError):
     """The session has ``session_replication_role = replica``, and its role may not change that.
 
     ``reason``: that in words; ``remedy``: the SQL that removes the cause.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.catalog.model import Table
+from engine.errors import BunbaseError
 from engine.query.ir.model import Compare
 from engine.values import Codec, column_codec
 from engine.values.pg_types import Column
@@ -44,7 +45,7 @@ _NUMERIC = Codec(equal=ascending_numeric, sort=ascending_numeric)
 _AGAINST_NUMERIC = Codec(equal=int, sort=int)
 
 
-class NotIncrementalError(Exception):
+class NotIncrementalError(BunbaseError):
     """The query cannot be followed from the stream: Python cannot decide a condition exactly as PostgreSQL does, or the SQL
     is more than filter, order and limit over one table. The message has the reason, for the user.
     """

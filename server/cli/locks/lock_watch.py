@@ -20,6 +20,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
+from engine.errors import BunbaseError
 from engine.postgres.connections.conninfo import answer_timeout
 from engine.postgres.connections.opening import CommandConnection, UnansweredError, connect_now
 from engine.postgres.lock_holders import session_in_words
@@ -34,7 +35,7 @@ _ENDED_WITHIN: Final = 5.0
 _OTHER_MIGRATOR: Final = "advisory"  # no lock is held while waiting for that one
 
 
-class DeadlineExceededError(Exception):
+class DeadlineExceededError(BunbaseError):
     """The locks that a transaction needs were not free within the limit."""
 
 

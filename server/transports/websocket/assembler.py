@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from picows import WSFrame, WSMsgType
 
+from engine.errors import BunbaseError
 from server.protocol.close_codes import CloseCode
 
 __all__ = ["Assembler", "InvalidFrameError", "Message"]
@@ -17,7 +18,7 @@ __all__ = ["Assembler", "InvalidFrameError", "Message"]
 _MAX_FRAGMENTS = 1024
 
 
-class InvalidFrameError(Exception):
+class InvalidFrameError(BunbaseError):
     """The connection must be closed with ``code``; the text is the reason."""
 
     def __init__(self, code: CloseCode, reason: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bunbase.protocol.codec import decode_text, encode_text
+from bunbase.protocol.errors import BunbaseError
 
 __all__ = ["DecryptionError", "Encryption"]
 
@@ -20,7 +21,7 @@ _KEY_SIZE = 32
 _NONCE_SIZE = 12
 
 
-class DecryptionError(Exception):
+class DecryptionError(BunbaseError):
     """A message is not encrypted, was encrypted with an unknown key, or was changed in transit."""
 
 

@@ -7,10 +7,16 @@ from typing import Any
 
 from bunbase.protocol.codes import CloseCode, ErrorCode
 
-__all__ = ["ConnectionEndedError", "RealtimeError"]
+__all__ = ["BunbaseError", "ConnectionEndedError", "RealtimeError"]
 
 
-class RealtimeError(Exception):
+class BunbaseError(Exception):
+    """The root of the exceptions of this package. Applications handle :class:`RealtimeError`, and :class:`DecryptionError`
+    where messages are encrypted.
+    """
+
+
+class RealtimeError(BunbaseError):
     """A request failed, or a subscription or the connection ended.
 
     Attributes:
@@ -35,7 +41,7 @@ class RealtimeError(Exception):
         return cls(code, text, message.get("channel"), message.get("ref"))
 
 
-class ConnectionEndedError(Exception):
+class ConnectionEndedError(BunbaseError):
     """A connection could not be opened, or has ended. Only the reconnecting loop sees it.
 
     ``code`` is the WebSocket close code, also for the other transports; ``ABNORMAL``: it ended without one.

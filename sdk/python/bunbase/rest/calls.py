@@ -15,7 +15,7 @@ from tenacity import retry_if_exception, stop_after_attempt, wait_random_exponen
 from bunbase.protocol.codec import decode_text, encode_text
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.crypto import Encryption
-from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.errors import BunbaseError, RealtimeError
 from bunbase.protocol.model import Presence, User
 from bunbase.rest.resources import Connection, History, Room
 from bunbase.transports.base import Address
@@ -65,7 +65,7 @@ class Call(Generic[T]):
     repeatable: bool = True
 
 
-class RateLimitedError(Exception):
+class RateLimitedError(BunbaseError):
     """The server could not do it now."""
 
     def __init__(self, error: RealtimeError) -> None:
