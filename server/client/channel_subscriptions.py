@@ -7,6 +7,7 @@ position: messages cannot be conflated as live queries are.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 from engine.channels.core.messages.model import PresenceRefusedError, UnavailableError
@@ -130,13 +131,14 @@ class ChannelSubscriptions:
         services, member = self._services, self._member
         try:
             await services.authorizer.authorize(self._principal, Action.SUBSCRIBE, request.channel)
-            if request.options.presence is not None:
+            options = request.options
+            if options.presence is not None:
                 await services.authorizer.authorize(self._principal, Action.PRESENCE, request.channel)
-                services.content.check_presence(request.channel, request.options.presence)
+                options = replace(options, presence=services.content.presence(request.channel, options.presence))
             await self._registration.wait()
             deliver = partial(self._deliver, request)
             subscription = await services.channels.subscribe(
-                request.channel, request.options, member, deliver, partial(self._deliver_batch, request)
+                request.channel, options, member, deliver, partial(self._deliver_batch, request)
             )
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._reject(request, client_error(error, "subscribe_failed", channel=request.channel))
@@ -212,8 +214,8 @@ class ChannelSubscriptions:
                 if change.request.ended or self._answers.closed:
                     raise PresenceRefusedError(f"this connection is not subscribed to {message.channel!r} any more")
                 await self._services.authorizer.authorize(self._principal, Action.PRESENCE, message.channel)
-                self._services.content.check_presence(message.channel, change.data)
-                await self._services.channels.set_presence(message.channel, self._member, change.data)
+                data = self._services.content.presence(message.channel, change.data)
+                await self._services.channels.set_presence(message.channel, self._member, data)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._answers.error(about, client_error(error, "presence_failed", channel=message.channel))
         else:

@@ -50,7 +50,7 @@ class PublishQueue:
             message = self._waiting[0]
             try:
                 await self._services.authorizer.authorize(self._principal, Action.PUBLISH, message.channel)
-                self._services.content.check_message(message.channel, message.event, message.data)
+                data = self._services.content.message(message.channel, message.event, message.data)
             except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
                 self._fail(message, error)
                 self._intake.done(len(message.data))
@@ -58,16 +58,16 @@ class PublishQueue:
                 self._in_flight += 1
                 if alone and len(self._waiting) == 1:  # the usual case: one task does for both
                     self._waiting.popleft()
-                    await self._publish(message)
+                    await self._publish(message, data)
                     return
                 alone = False
-                self._services.background.spawn(self._publish(message))
+                self._services.background.spawn(self._publish(message, data))
             self._waiting.popleft()
         self._hold()
 
-    async def _publish(self, message: Publish) -> None:
+    async def _publish(self, message: Publish, data: bytes) -> None:
         id = None if message.id is UNSET else message.id
-        publication = Publication(message.channel, message.event, bytes(message.data), self._member, id)
+        publication = Publication(message.channel, message.event, bytes(data), self._member, id)
         try:
             stored = await self._services.channels.publish(publication)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered

@@ -10,7 +10,7 @@ import structlog
 from engine.channels.core.messages.model import PresenceRefusedError
 from engine.channels.core.policy_rows import PolicyRows
 from engine.channels.core.routing import matches_pattern
-from engine.values.exact_json import exact_decoder
+from engine.values.exact_json import exact_decoder, write_exact
 from server.content.errors import ContentRefusedError
 from server.content.policy import Policy, compile_policy
 
@@ -32,22 +32,33 @@ class ContentInspector:
         self._policies: list[Policy] = []
         self._found: dict[str, Sequence[Policy]] = {}
 
-    def check_message(self, channel: str, event: str, data: bytes) -> None:
-        """Raises ``ContentRefusedError`` or ``PolicyUnusableError`` if a client may not publish ``data``, valid JSON."""
-        policies = self._of(channel)
-        if policies and (concerned := [each for each in policies if each.concerns_event(event)]):
-            value = _decode(data)
-            for policy in concerned:
-                policy.check(value)
+    def message(self, channel: str, event: str, data: bytes) -> bytes:
+        """``data``, valid JSON, as a client may publish it.
 
-    def check_presence(self, channel: str, data: Mapping[str, Any]) -> None:
-        """Raises ``PresenceRefusedError`` or ``PolicyUnusableError`` if a client may not show ``data`` in ``channel``."""
-        for policy in self._of(channel):
-            if policy.of_presence:
-                try:
-                    policy.check(data)
-                except ContentRefusedError as refused:
-                    raise PresenceRefusedError(str(refused)) from refused
+        Raises ``ContentRefusedError`` or ``PolicyUnusableError`` if it may not.
+        """
+        policies = self._of(channel)
+        if not policies or not (concerned := [each for each in policies if each.concerns_event(event)]):
+            return data
+        value = _decode(data)
+        for policy in concerned:
+            value = policy.apply(value)
+        return write_exact(value) if any(policy.rewrites for policy in concerned) else data
+
+    def presence(self, channel: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``data`` as a client may show it in ``channel``. Raises ``PresenceRefusedError`` or ``PolicyUnusableError`` if it
+        may not.
+        """
+        concerned = [policy for policy in self._of(channel) if policy.of_presence]
+        if not concerned:
+            return data
+        shown: Mapping[str, Any] = _decode(write_exact(data))  # a copy
+        try:
+            for policy in concerned:
+                shown = policy.apply(shown)
+        except ContentRefusedError as refused:
+            raise PresenceRefusedError(str(refused)) from refused
+        return shown
 
     def status(self) -> Mapping[str, Any]:
         """For ``/health``: the number of policies in force, and the problems of those that cannot be used."""

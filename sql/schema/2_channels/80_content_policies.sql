@@ -11,6 +11,31 @@ $$;
 comment on function realtime.content_pattern_problem(text, text) is
   'Why a text cannot be the pattern of a content policy; null: it can. The second argument is its column, for the message';
 
+create or replace function realtime.content_sanitize_problem(profiles jsonb) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  path text;
+  profile jsonb;
+begin
+  if profiles is null then
+    return null;
+  elsif jsonb_typeof(profiles) <> 'object' then
+    return 'expected paths and profiles, like {"data.text": "text"}';
+  elsif (select count(*) not between 1 and 100 from jsonb_object_keys(profiles)) then
+    return '1 to 100 paths';
+  end if;
+  for path, profile in select p.key, p.value from jsonb_each(profiles) p loop
+    if path !~ '^data(\.[^.]+)*$' or length(path) > 255 then
+      return quote_literal(left(path, 80)) || ' is no path: one is like data.text or data.items.*.title';
+    elsif profile not in ('"text"', '"formatting"') then
+      return format('%s: a profile is text or formatting, not %s', path, left(profile::text, 40));
+    end if;
+  end loop;
+  return null;
+end
+$$;
+comment on function realtime.content_sanitize_problem(jsonb) is 'Why this cannot be the column sanitize of a content policy; null: it can';
+
 create or replace function realtime.check_content_policy() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -20,11 +45,12 @@ declare
     case when starts_with(new.channel, 'db:') then 'channel: names that begin with db: are live queries, which are written with SQL' end,
     realtime.content_pattern_problem(new.event, 'event'),
     case
-      when new.schema is null then 'schema: a policy has a JSON Schema'
+      when num_nonnulls(new.schema, new.sanitize) = 0 then 'schema, sanitize: a policy has one of them'
       when jsonb_typeof(new.schema) not in ('object', 'boolean') then 'schema: a JSON Schema is an object, true or false'
       when octet_length(new.schema::text) > 65536 then 'schema: at most 65536 bytes of JSON'
       when new.schema @? '$.**{64}' then 'schema: nested more than 63 levels deep'
     end,
+    'sanitize: ' || realtime.content_sanitize_problem(new.sanitize),
     case when new.enabled is null then 'enabled is true or false' end);
 begin
   if problem is not null then

@@ -97,6 +97,20 @@ async def test_policies_are_learned_through_the_feed_by_every_node_and_presence_
             assert (await publish(client, 1))[0] == "ack"
 
 
+async def test_what_is_stored_and_delivered_of_a_message_and_of_presence_is_sanitized(database: str) -> None:
+    columns = "insert into realtime.content_policies (name, channel, event, sanitize) values"
+    write(database, f"{columns} ('m', 'chat:*', '*', '{{\"data.html\": \"formatting\"}}')")
+    write(database, f"{columns} ('p', 'chat:*', 'presence:update', '{{\"data.name\": \"text\"}}')")
+    async with running_server(database) as server, user_client(server, "ada") as ada:
+        joined = await ada.join(presence={"name": "Ada<img src=x onerror=alert(1)>"})
+        assert joined["type"] == "subscribed"
+        assert read(database, "select metadata ->> 'name' from realtime.presence") == [("Ada",)]
+        data = {"html": "<b onclick=alert(1)>hi</b><script>alert(1)</script>", "n": 1.5}
+        assert await publish(ada, data) == ("ack", "")
+        assert (await ada.hear("message"))["data"] == {"html": "<b>hi</b>", "n": 1.5}
+        assert read(database, STORED) == [('{"n": 1.5, "html": "<b>hi</b>"}',)]
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
@@ -105,11 +119,15 @@ async def test_policies_are_learned_through_the_feed_by_every_node_and_presence_
         ("channel => 'db:collection:users'", "names that begin with db: are live queries"),
         ("channel => ''", "channel has 1 to 255 characters"),
         ("event => E'a\\tb'", "has control characters"),
-        ("schema => null", "schema: a policy has a JSON Schema"),
+        ("schema => null", "schema, sanitize: a policy has one of them"),
         ("schema => '[]'", "schema: a JSON Schema is an object, true or false"),
         ("schema => to_jsonb(repeat('x', 70000))", "schema: a JSON Schema is an object, true or false"),
         ("schema => jsonb_build_object('const', repeat('x', 70000))", "schema: at most 65536 bytes of JSON"),
         ("schema => (repeat('{\"not\":', 80) || 'true' || repeat('}', 80))::jsonb", "nested more than 63 levels deep"),
+        ("sanitize => '[]'", "sanitize: expected paths and profiles"),
+        ("sanitize => '{}'", "sanitize: 1 to 100 paths"),
+        ('sanitize => \'{"text": "text"}\'', "sanitize: 'text' is no path"),
+        ('sanitize => \'{"data.text": "html"}\'', "sanitize: data.text: a profile is text or formatting"),
         ("enabled => null", "enabled is true or false"),
     ],
 )

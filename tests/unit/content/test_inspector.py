@@ -18,12 +18,13 @@ Row = dict[str, str | None]
 TEXT = {"type": "string"}
 
 
-def row(name: str, channel: str = "*", event: str = "*", schema: Any = TEXT, enabled: bool = True) -> Row:
+def row(name: str, channel: str = "*", event: str = "*", schema: Any = TEXT, enabled: bool = True, **more: Any) -> Row:
     return {
         "name": name,
         "channel": channel,
         "event": event,
         "schema": json.dumps(schema),
+        **{column: json.dumps(value) for column, value in more.items()},
         "enabled": "t" if enabled else "f",
     }
 
@@ -37,7 +38,7 @@ def inspector(*rows: Row) -> tuple[ContentInspector, PolicyRows]:
 def refused(checks: ContentInspector, channel: str = "c", event: str = "e", data: object = 1) -> str | None:
     """Code and text of the refusal; None: the message passes."""
     try:
-        checks.check_message(channel, event, json.dumps(data).encode())
+        checks.message(channel, event, json.dumps(data).encode())
     except ContentRefusedError as problem:
         return f"{problem.code} {problem}"
     return None
@@ -64,7 +65,7 @@ def test_a_policy_that_cannot_be_used_refuses_what_it_concerns_and_nothing_else(
     with pytest.raises(
         PolicyUnusableError, match="the content policy 'broken' of this channel cannot be used"
     ) as problem:
-        checks.check_message("chat:1", "e", b"1")
+        checks.message("chat:1", "e", b"1")
     assert "nope" not in str(problem.value), "what is wrong with it is for the operator"
     assert refused(checks, "news", data="text") is None
     assert refused(checks, "other") is None
@@ -95,13 +96,27 @@ def test_changes_of_rows_count_from_the_next_message_on() -> None:
 def test_presence_has_policies_of_its_own() -> None:
     person = {"properties": {"name": TEXT}}
     checks, _ = inspector(row("m", event="*", schema=False), row("p", "room:*", "presence:update", person))
-    checks.check_presence("room:1", {"name": "Ada"})
-    checks.check_presence("hall", {"name": 1})
+    checks.presence("room:1", {"name": "Ada"})
+    checks.presence("hall", {"name": 1})
     with pytest.raises(PresenceRefusedError, match=r"data\.name: .*\(content policy 'p'\)"):
-        checks.check_presence("room:1", {"name": 1})
+        checks.presence("room:1", {"name": 1})
     text = refused(checks, "room:1", "presence:update", {"name": "Ada"})
     assert text is not None, "a message may have that event: then it is a message"
     assert "(content policy 'm')" in text
+
+
+def test_what_a_policy_leaves_of_the_data_is_what_the_next_one_sees_and_every_digit_of_numbers_stays() -> None:
+    checks, _ = inspector(
+        row("a", schema={"type": "object"}, sanitize={"data.text": "text"}),
+        row("b", schema={"properties": {"text": {"maxLength": 5}}}),
+        row("p", event="presence:update", schema={}, sanitize={"data.name": "text"}),
+    )
+    given = b'{"text": "<b>hello</b>", "n": 0.10, "big": 123456789012345678901234567890, "none": null}'
+    clean = b'{"text":"hello","n":0.10,"big":123456789012345678901234567890,"none":null}'
+    assert checks.message("c", "e", given) == clean
+    shown = {"name": "<i>Ada</i>", "n": 0.5}
+    assert checks.presence("c", shown) == {"name": "Ada", "n": 0.5}
+    assert shown["name"] == "<i>Ada</i>", "what the client sent is left alone"
 
 
 def test_channels_that_clients_make_up_take_no_memory() -> None:
