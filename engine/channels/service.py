@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from engine.background import BackgroundService
+from engine.channels.core.access_rules import AccessRules
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.effects import (
     Effect,
@@ -22,6 +23,7 @@ from engine.channels.core.effects import (
 )
 from engine.channels.core.messages.fault_barrier import FaultBarrier
 from engine.channels.core.messages.model import (
+    Access,
     Ack,
     ChannelOptions,
     Deliver,
@@ -249,12 +251,31 @@ class Channels(BackgroundService):
         member: Member,
         deliver: Deliver,
         deliver_batch: DeliverBatch | None = None,
+        access: Access | None = None,
     ) -> Subscription:
         """Open a subscription; nothing is delivered before ``begin()``. Raises ``RealtimeError`` if it is refused.
 
-        ``deliver_batch`` takes several events at once; without it they come one by one.
+        ``deliver_batch`` takes several events at once; without it they come one by one. ``access``: asked again when the
+        channel's rules or metadata have changed.
         """
-        return await self._subscriptions.open(channel, options, member, deliver, deliver_batch)
+        return await self._subscriptions.open(channel, options, member, deliver, deliver_batch, access)
+
+    # -- rules -----------------------------------------------------------------------------------------------------
+
+    @property
+    def rules(self) -> AccessRules:
+        """The rules of channels, as of the stream."""
+        return self.core.access
+
+    def room(self, channel: str) -> Mapping[str, str | None] | None:
+        """The channel's row of ``realtime.channels`` as PostgreSQL's text, as of the stream; None: it has none. The same
+        object until it changes.
+        """
+        return self.core.rooms.row(channel)
+
+    async def current(self) -> None:
+        """Wait until rules and rooms are those that are committed now. Raises ``UnavailableError``."""
+        await self._subscriptions.current()
 
     # -- the stream (see engine.stream.consumer) ------------------------------------------------------------------
 

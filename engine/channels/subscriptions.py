@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import (
+    Access,
     ChannelOptions,
     Deliver,
     DeliverBatch,
@@ -54,9 +55,13 @@ class Subscriptions:
         try:
             self._core.rooms.check(channel)
         except UnknownChannelError:
-            await self._stream.reached(await self._store.committed())
-            await self._handover.loaded()
+            await self.current()
             self._core.rooms.check(channel)
+
+    async def current(self) -> None:
+        """Wait until rooms and rules are those that are committed now. Raises ``UnavailableError``."""
+        await self._stream.reached(await self._store.committed())
+        await self._handover.loaded()
 
     async def open(
         self,
@@ -65,11 +70,20 @@ class Subscriptions:
         member: Member,
         deliver: Deliver,
         deliver_batch: DeliverBatch | None,
+        access: Access | None,
     ) -> Subscription:
         """As :meth:`engine.channels.service.Channels.subscribe`."""
         since = _position(options.since)
         subscription = Subscription(
-            channel, options, member, deliver, self._position, self._core.presence.json, self._release, deliver_batch
+            channel,
+            options,
+            member,
+            deliver,
+            self._position,
+            self._core.presence.json,
+            self._release,
+            deliver_batch,
+            access,
         )
         try:
             with refusals("a channel of this name", self._schema):

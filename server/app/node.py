@@ -32,6 +32,8 @@ from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
 from server.content.inspector import ContentInspector
 from server.protocol.close_codes import CloseCode
+from server.rules.authorizer import RuleAuthorizer
+from server.rules.problems import RuleProblems
 from server.session.session import Greeting, Session
 from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.websocket_connection import WebSocketConnection
@@ -59,6 +61,7 @@ class Node:
         self._live: LiveQueries | None = None
         self._channels: Channels | None = None
         self._services: SharedServices | None = None
+        self._rules: RuleProblems | None = None
         self._connections = Connections()
         self.sessions = HttpSessions(self, settings.session_timeout)
         self._stack = AsyncExitStack()
@@ -102,10 +105,12 @@ class Node:
         self._stack.push_async_callback(channels.stop)
         await channels.start()
         self._live, self._channels = live, channels
+        self._rules = RuleProblems(channels.rules)
+        self._stack.push_async_callback(self._rules.close)
         services = SharedServices(
             live,
             channels,
-            NameRules(self._settings.open_channels),
+            RuleAuthorizer(channels, NameRules(self._settings.open_channels)),
             self._authenticator(),
             content=ContentInspector(channels.policies),
         )
@@ -237,6 +242,7 @@ class Node:
             "cacheBytes": figures.get("plan_bytes", 0) + figures.get("idle_bytes", 0),
             "channels": dict(channels.status()) if channels is not None else {},
             "content": {} if self._services is None else dict(self._services.content.status()),
+            "rules": {"problems": [] if self._rules is None else self._rules.shown},
             "connections": len(self._connections),
             "insecure": list(self._insecure),
             "version": self._version,

@@ -11,14 +11,23 @@ from dataclasses import dataclass
 from enum import Enum
 from fnmatch import translate
 from re import compile as compile_pattern
-from typing import Protocol
+from typing import Final, Protocol
 
 from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
 from server.protocol.client_messages import COLLECTION_PREFIX
 from server.protocol.error_codes import ErrorCode
 
-__all__ = ["Action", "Authorizer", "ChannelNotFoundError", "Grant", "NameRules", "NotAllowedError"]
+__all__ = [
+    "UNKNOWN",
+    "Action",
+    "Authorizer",
+    "ChannelNotFoundError",
+    "Circumstances",
+    "Grant",
+    "NameRules",
+    "NotAllowedError",
+]
 
 
 class NotAllowedError(QueryRejectedError):
@@ -53,15 +62,33 @@ class Grant:
     expires_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """How a request came. ``event``: of the message to be published; ``transport``: ``websocket``, ``sse`` or ``poll``."""
+
+    ip: str | None = None
+    transport: str | None = None
+    event: str | None = None
+
+
+UNKNOWN: Final = Circumstances()
+
+
 class Authorizer(Protocol):
     """Decides. Called once per request, in the order of a connection's requests."""
 
-    async def authorize(self, principal: Principal, action: Action, resource: str) -> Grant:
+    async def authorize(
+        self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN
+    ) -> Grant:
         """Whether ``principal`` may do ``action`` with the collection or channel named ``resource``.
 
         Raises ``NotAllowedError`` (``RT_003``) if it may not, ``ChannelNotFoundError`` (``RT_004``) if there can be no such
         channel.
         """
+        ...
+
+    def judge(self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN) -> Grant:
+        """The same as of what this node knows now. For subscriptions that are open, when rules may have changed."""
         ...
 
 
@@ -82,7 +109,13 @@ class NameRules:
     def __init__(self, open_channels: Iterable[str] = ("*",)) -> None:
         self._open = [compile_pattern(translate(pattern)) for pattern in open_channels]
 
-    async def authorize(self, principal: Principal, action: Action, resource: str) -> Grant:
+    async def authorize(
+        self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN
+    ) -> Grant:
+        """See the class."""
+        return self.judge(principal, action, resource, about)
+
+    def judge(self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN) -> Grant:
         """See the class."""
         if action is not Action.QUERY:
             self._check(principal, action, resource)
@@ -102,8 +135,8 @@ class NameRules:
             if principal.authenticated and channel == f"private:user-{principal.user_id}":
                 return
             raise NotAllowedError(
-                f"you may not {action.value} {channel!r}: of the private channels, a client may use only its user's own, "
-                "private:user-ID, with a token"
+                f"you may not {action.value} {channel!r}: without a rule, a client may use of the private channels only its "
+                "user's own, private:user-ID, with a token"
             )
         if kind in ("public", "presence"):
             return

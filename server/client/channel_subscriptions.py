@@ -13,7 +13,7 @@ from functools import partial
 from engine.channels.core.messages.model import PresenceRefusedError, UnavailableError
 from engine.errors import RealtimeError
 from engine.identity.principal import Principal
-from server.auth.authorizer import Action
+from server.auth.authorizer import Action, Circumstances
 from server.client.answers import Answers
 from server.client.failures import client_error
 from server.client.intake import Intake
@@ -38,6 +38,7 @@ class ChannelSubscriptions:
 
     __slots__ = (
         "_answers",
+        "_circumstances",
         "_intake",
         "_joining",
         "_member",
@@ -65,6 +66,7 @@ class ChannelSubscriptions:
         self._session = session
         self._principal = principal
         self._member = member
+        self._circumstances = Circumstances(member.ip, member.transport)
         self._services = services
         self._transport = transport
         self._intake = intake
@@ -130,16 +132,24 @@ class ChannelSubscriptions:
     async def _join(self, request: ChannelRequest) -> None:
         services, member = self._services, self._member
         try:
-            await services.authorizer.authorize(self._principal, Action.SUBSCRIBE, request.channel)
+            for action in _actions(request):
+                await services.authorizer.authorize(self._principal, action, request.channel, self._circumstances)
             options = request.options
             if options.presence is not None:
-                await services.authorizer.authorize(self._principal, Action.PRESENCE, request.channel)
                 options = replace(options, presence=services.content.presence(request.channel, options.presence))
             await self._registration.wait()
-            deliver = partial(self._deliver, request)
+            access = partial(self._access, request)
             subscription = await services.channels.subscribe(
-                request.channel, options, member, deliver, partial(self._deliver_batch, request)
+                request.channel,
+                options,
+                member,
+                partial(self._deliver, request),
+                partial(self._deliver_batch, request),
+                access,
             )
+            if (lost := access()) is not None:  # rules may have changed meanwhile
+                subscription.cancel()
+                raise lost
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._reject(request, client_error(error, "subscribe_failed", channel=request.channel))
             return
@@ -160,6 +170,20 @@ class ChannelSubscriptions:
         opened = Opened(request.channel, subscription.position, subscription.recovered)
         self._transport.write(self._transport.wire.own(answer, opened))
         subscription.begin()
+
+    def _access(self, request: ChannelRequest) -> RealtimeError | None:
+        """Why the client may not have an open channel any more; None: it may."""
+        try:
+            for action in _actions(request):
+                self._services.authorizer.judge(self._principal, action, request.channel, self._circumstances)
+        except RealtimeError as refused:
+            return refused
+        return None
+
+    def review(self) -> None:
+        """The client's identity has changed: end what it may not have any more."""
+        for subscription in list(self._subscriptions.values()):
+            subscription.review()
 
     def _deliver(self, request: ChannelRequest, event: ChannelEvent) -> None:
         if request.ended:
@@ -213,10 +237,17 @@ class ChannelSubscriptions:
                     await asyncio.wait({joining})
                 if change.request.ended or self._answers.closed:
                     raise PresenceRefusedError(f"this connection is not subscribed to {message.channel!r} any more")
-                await self._services.authorizer.authorize(self._principal, Action.PRESENCE, message.channel)
+                await self._services.authorizer.authorize(
+                    self._principal, Action.PRESENCE, message.channel, self._circumstances
+                )
                 data = self._services.content.presence(message.channel, change.data)
                 await self._services.channels.set_presence(message.channel, self._member, data)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._answers.error(about, client_error(error, "presence_failed", channel=message.channel))
         else:
             self._answers.send(server_messages.ack(message.channel, message.ref, None, None))
+
+
+def _actions(request: ChannelRequest) -> tuple[Action, ...]:
+    """What a subscriber has to be allowed to do."""
+    return (Action.SUBSCRIBE,) if request.options.presence is None else (Action.SUBSCRIBE, Action.PRESENCE)

@@ -82,7 +82,11 @@ class Client:
         self._resuming = False  # the next one is resumed in the next turn of the loop
         self._tasks: set[asyncio.Task[None]] = set()
         self._renewal = Renewal(
-            principal, services.authenticator, transport, lambda request: self.carry_out(session.subscribe(request))
+            principal,
+            services.authenticator,
+            transport,
+            lambda request: self.carry_out(session.subscribe(request)),
+            self._channels.review,
         )
         self._budget: PlanningBudget | None = None  # made with the first live query: most connections have none
 

@@ -7,7 +7,7 @@ from collections import deque
 from msgspec import UNSET
 
 from engine.identity.principal import Principal
-from server.auth.authorizer import Action
+from server.auth.authorizer import Action, Circumstances
 from server.client.answers import Answers
 from server.client.failures import client_error
 from server.client.intake import Intake
@@ -49,7 +49,8 @@ class PublishQueue:
         while self._waiting:
             message = self._waiting[0]
             try:
-                await self._services.authorizer.authorize(self._principal, Action.PUBLISH, message.channel)
+                about = Circumstances(self._member.ip, self._member.transport, message.event)
+                await self._services.authorizer.authorize(self._principal, Action.PUBLISH, message.channel, about)
                 data = self._services.content.message(message.channel, message.event, message.data)
             except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
                 self._fail(message, error)

@@ -33,7 +33,10 @@ class _TooManyError(RealtimeError):
 
 
 class Renewal:
-    """The renewals of one connection, carried out in order. ``then`` is called for a subscription that brought its token."""
+    """The renewals of one connection, carried out in order. ``then`` is called for a subscription that brought its token.
+
+    ``review``: judges open channels again, as rules may read other claims than those of attributes and role.
+    """
 
     def __init__(
         self,
@@ -41,11 +44,13 @@ class Renewal:
         authenticator: Authenticator,
         transport: Transport,
         then: Callable[[Authenticate], None],
+        review: Callable[[], None],
     ) -> None:
         self._principal = principal
         self._authenticator = authenticator
         self._transport = transport
         self._then = then
+        self._review = review
         self._renewing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -82,6 +87,7 @@ class Renewal:
             self._transport.close(CloseCode.RESUME, "the rights have changed; connect again with the new token")
             return
         self._transport.identity_renewed(self._principal)
+        self._review()
         if request.subscribe is not None:
             self._then(request)
 

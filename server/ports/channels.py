@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from engine.channels.core.messages.model import (
+    Access,
     Ack,
     ChannelEvent,
     ChannelOptions,
@@ -21,6 +22,7 @@ from engine.channels.core.messages.model import (
 )
 
 __all__ = [
+    "Access",
     "Ack",
     "ChannelEvent",
     "ChannelOptions",
@@ -59,6 +61,9 @@ class ChannelSubscription(Protocol):
     def begin(self) -> None:
         """Deliver the requested history, and every message after it in order."""
 
+    def review(self) -> None:
+        """Ask ``access`` again."""
+
     def cancel(self) -> None:
         """Stop delivering; a member with presence leaves. Not needed after ``disconnect``."""
 
@@ -85,8 +90,12 @@ class ChannelService(Protocol):
         member: Member,
         deliver: Deliver,
         deliver_batch: DeliverBatch | None = None,
+        access: Access | None = None,
     ) -> ChannelSubscription:
-        """Open a subscription; delivery starts with ``begin()``. ``deliver_batch`` takes several events at once."""
+        """Open a subscription; delivery starts with ``begin()``. ``deliver_batch`` takes several events at once.
+
+        ``access`` is asked again when the channel's rules or metadata have changed; an error ends the subscription.
+        """
         ...
 
     @property

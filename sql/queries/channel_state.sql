@@ -35,3 +35,7 @@ select channel, event, muted from realtime.preferences where user_id = %(user)s
 select channel, connection_id, user_id, metadata::text as metadata, state::text as state, joined_at::text as joined_at,
        left_at::text as left_at, typing_until::text as typing_until, updated_at::text as updated_at
 from realtime.presence order by joined_at, channel, connection_id
+
+-- name: engine_rules
+-- The rules of channels, as the stream writes them.
+select channel, rules::text as rules from realtime.rules

@@ -114,7 +114,7 @@ with wanted (relation, name, fires) as (
   select to_regclass('realtime.' || w.relation), w.name, w.fires
   from (values ('collections', 'collections_changed', 'A'), ('presence', 'presence_removed', 'A'), ('nodes', 'node_removed', 'A'),
                ('channels', 'check_channel', 'O'), ('channel_defaults', 'check_default', 'O'), ('messages', 'check_size', 'O'), ('messages', 'zzz_own_xid', 'O'),
-               ('routes', 'check_route', 'O'), ('content_policies', 'check_content_policy', 'O'),
+               ('routes', 'check_route', 'O'), ('content_policies', 'check_content_policy', 'O'), ('rules', 'check_rule', 'O'),
                ('settings', 'skip_replicated', 'R'), ('epochs', 'skip_replicated', 'R'), ('commits', 'skip_replicated', 'R'), ('expired', 'skip_replicated', 'R'),
                ('dropped_days', 'skip_replicated', 'R'), ('slots', 'skip_replicated', 'R'), ('nodes', 'skip_replicated', 'R'), ('connections', 'skip_replicated', 'R'), ('presence', 'skip_replicated', 'R'),
                ('messages', 'take_local_xid', 'R'), ('message_ids', 'take_local_xid', 'R')) w (relation, name, fires)
@@ -211,7 +211,7 @@ select pg_create_logical_replication_slot('realtime_doctor_' || pg_backend_pid()
 select array(
   select t.name from unnest(array['migrations', 'collections', 'nodes', 'slots', 'settings', 'channel_defaults', 'channels', 'messages',
     'messages_default', 'commits', 'expired', 'dropped_days', 'message_ids', 'connections', 'presence', 'last_seen', 'routes',
-    'preferences', 'epochs', 'server_roles', 'content_policies']) t (name)
+    'preferences', 'epochs', 'server_roles', 'content_policies', 'rules']) t (name)
   where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'realtime' and c.relname = t.name)
 ) as names
 

@@ -22,6 +22,8 @@ select realtime.keep_trigger('realtime.routes', 'check_route', 'O',
   'CREATE TRIGGER check_route BEFORE INSERT OR UPDATE ON realtime.routes FOR EACH ROW EXECUTE FUNCTION realtime.check_route()');
 select realtime.keep_trigger('realtime.content_policies', 'check_content_policy', 'O',
   'CREATE TRIGGER check_content_policy BEFORE INSERT OR UPDATE ON realtime.content_policies FOR EACH ROW EXECUTE FUNCTION realtime.check_content_policy()');
+select realtime.keep_trigger('realtime.rules', 'check_rule', 'O',
+  'CREATE TRIGGER check_rule BEFORE INSERT OR UPDATE ON realtime.rules FOR EACH ROW EXECUTE FUNCTION realtime.check_rule()');
 
 -- What another cluster records of itself is not for this one (sql/schema/3_history/40_replicated_rows.sql). Rows of nodes and connections that go there go here, too.
 select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'skip_replicated', 'R', format(

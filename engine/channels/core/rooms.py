@@ -43,6 +43,10 @@ class Rooms:
         events += [_closed(row) for name, row in before.items() if name not in self._rooms]
         return [event for event in events if event is not None]
 
+    def row(self, channel: str) -> Row | None:
+        """The channel's row; None: it has none. The same object until it changes."""
+        return self._rooms.get(channel)
+
     def check(self, channel: str) -> None:
         """Raises ``UnknownChannelError`` or ``ChannelClosedError`` if the channel cannot be subscribed to or published
         to.

@@ -1,11 +1,13 @@
 """Transactions in, events and effects out: the channels without I/O.
 
-Theory of operation. The core owns the unrecorded messages, the subscriptions, presence, rooms and routes. It receives each
-transaction once, in commit order, and takes it in two steps:
+Theory of operation. The core owns the unrecorded messages, the subscriptions, presence, rooms, routes and rules. It receives
+each transaction once, in commit order, and takes it in three steps:
 
 1. *Decode and judge*, in batches: rows become messages and changes, and filters are asked about large messages. Nothing that
    another task can see changes.
-2. *Conclude*, in one step: rooms, routes and presence change, subscribers receive their events, and the core returns the
+2. *Conclude*, in one step: rooms, routes, rules and presence change, subscribers receive their events.
+3. *Review*, in batches: subscribers of channels whose rules or metadata changed are judged again; who lost the right gets
+   its end. The next transaction is taken after that, so nothing that commits later reaches it. Then the core returns the
    effects that need I/O (:mod:`engine.channels.core.effects`), in the order in which they are to be carried out.
 
 Subscriptions begin, and snapshots are loaded, between two transactions. After :meth:`ChannelCore.load` the state is that of
@@ -20,6 +22,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from engine.channels.core.access_rules import AccessRules, matching
 from engine.channels.core.delivery.events import MessageEvent, PlainEvent
 from engine.channels.core.delivery.hub import ChannelRouter
 from engine.channels.core.effects import (
@@ -59,8 +62,10 @@ class ChannelCore:
         self.rooms = Rooms()
         self.routes = Routes()
         self.policies = PolicyRows()
+        self.access = AccessRules()
         self.router = ChannelRouter()
         self.messages = 0
+        self._concerned: set[str] = set()  # channels and patterns whose rules or metadata the transaction changes
         self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
         self._base: Snapshot | None = None  # what load() brought; transactions it shows are skipped
 
@@ -72,7 +77,11 @@ class ChannelCore:
         yield from self.reader.read(transaction, records)
         events = [MessageEvent(row, records.commit_time) for row in records.messages]
         yield from self.router.judge(events)
-        return self._conclude(records, events)
+        effects = self._conclude(records, events)
+        concerned, self._concerned = self._concerned, set()
+        if concerned:
+            yield from self.router.review(matching(concerned, self.router.channels))
+        return effects
 
     def seed(self, transactions: Iterable[Transaction]) -> None:
         """Transactions that were delivered before this core listened and that a snapshot might not show."""
@@ -80,11 +89,15 @@ class ChannelCore:
             self.unrecorded.append(self.reader.records(transaction))
 
     def load(self, snapshot: Snapshot, tables: list[Rows], unseen: Iterable[Transaction]) -> None:
-        """Start from the rows of presence, channels, channel_defaults and routes that ``snapshot`` shows, and catch up."""
-        presence, rooms, defaults, routes = tables
+        """Start from the rows of presence, channels, channel_defaults, routes and rules that ``snapshot`` shows; catch up.
+
+        Subscribers may have lost their rights: ``router.review()`` follows.
+        """
+        presence, rooms, defaults, routes, rules = tables
         known = self.presence.loaded
         room_events = self.rooms.load(rooms, defaults)
         self.routes.load(routes)
+        self.access.load(rules)
         if not known:  # what was delivered before the routes were known
             for entry in self.unrecorded.pending:
                 entry.copies = self.routes.copies(entry.messages)
@@ -94,6 +107,7 @@ class ChannelCore:
             self._changes(records)
             self._close()
         # An earlier one may be of a history that a crash took back, whose transaction ids are those of others now.
+        self._concerned.clear()
         self._base = snapshot if snapshot.position > self.position else None
         if known:
             for event in room_events:
@@ -149,10 +163,13 @@ class ChannelCore:
                     for event in self.rooms.apply(change):
                         event.committed_at = records.commit_time
                         self._room(event)
+                    self._concerned.update(_names(change))
                 elif change.table == "routes":
                     self._route(change)
                 elif change.table == "content_policies":
                     self.policies.apply(change)
+                elif change.table == "rules":
+                    self._concerned |= self.access.apply(change)
         present = [change for change in records.changes if change.table == "presence"]
         if present:
             events = self.presence.apply(present, records.commit_time, self._alone(records))
@@ -189,6 +206,15 @@ class ChannelCore:
             self.routes.remove(change.row.get("id"))
         else:
             self.routes.put({**(change.old or {}), **change.new})
+
+
+def _names(change: RowChange) -> set[str]:
+    """The rooms that a change of ``realtime.channels`` concerns. A room that has only closed is left to its closing."""
+    if change.table != "channels":
+        return set()
+    if change.kind is Kind.TRUNCATE:
+        return {"*"}
+    return {name for row in (change.old, change.new) if row is not None and (name := row.get("name")) is not None}
 
 
 def _effect(change: RowChange) -> Effect | None:

@@ -9,7 +9,8 @@ Theory of operation. Channels are *synced* (rooms, presence and routes are those
 - synced -> recovering: the stream reports a discontinuity, also at its start. ``interrupt`` marks all subscriptions as
   waiting, so that they queue events, and remembers from which position they miss messages.
 - recovering: ``recover`` checks the epoch (another one ends all subscriptions), gives transactions that no node has recorded
-  a position, reads rooms, presence and routes again, and sends each channel's waiting subscriptions what they miss. What
+  a position, reads rooms, presence, routes and rules again, ends subscriptions that are
+  not allowed any more, and sends each channel's waiting subscriptions what they miss. What
   fails is repeated. New subscriptions wait.
 - recovering -> recovering: another discontinuity. ``_generation`` stops the older recovery; the new one begins at
   the older one's position.
@@ -40,7 +41,14 @@ __all__ = ["HandOver"]
 
 log = structlog.get_logger(__name__)
 
-_TABLES = ("engine_presence_rows", "engine_rooms", "engine_defaults", "engine_routes", "engine_content_policies")
+_TABLES = (
+    "engine_presence_rows",
+    "engine_rooms",
+    "engine_defaults",
+    "engine_routes",
+    "engine_rules",
+    "engine_content_policies",
+)
 _OTHERS = 30.0  # seconds to wait for other nodes before a position is made up
 _LOOK = 0.2
 _MAX_EXAMINED = 10_000  # messages looked at in search of those that a subscriber wants
@@ -198,6 +206,8 @@ class HandOver:
                 self._start_over(position)
             await self._repair(position)
             await self._load()
+            for _ in self._core.router.review(self._core.router.channels):
+                await asyncio.sleep(0)
             for channel in self._core.router.channels:
                 await self._catch_up(channel, Position(resume))
             if generation == self._generation:

@@ -48,7 +48,7 @@ EXTENSIONS = (
     "alter table realtime.messages add labels text[]",
     "alter table realtime.presence add device text not null default 'unknown'",
     "alter table realtime.connections alter user_id set default 'nobody'",
-    "create table realtime.rules (id integer primary key)",
+    "create table realtime.webhooks (id integer primary key)",
     "create function realtime.fresh() returns integer language sql as $$ select 1 $$",
     "create function realtime.kick(channel text, user_id text, reason text, for_good boolean) returns integer"
     " language sql as $$ select 1 $$",

@@ -23,7 +23,7 @@ alter table realtime.messages add column labels text[];
 alter table realtime.connections add column session_id text;
 alter table realtime.presence add column device text not null default 'unknown';
 alter table realtime.nodes add column region text;
-create table realtime.rules (id integer primary key);
+create table realtime.webhooks (id integer primary key);
 """
 FUNCTIONS = {  # a function that only others call is renamed, one of them calls a new one, a view has a column more
     "2_channels/30_publish.sql": (("realtime.is_too_deep(", "realtime.is_nested_too_deep("),),

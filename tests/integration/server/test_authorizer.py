@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from engine.identity.principal import Principal
-from server.auth.authorizer import Action, Grant, NameRules, NotAllowedError
+from server.auth.authorizer import UNKNOWN, Action, Circumstances, Grant, NameRules, NotAllowedError
 from tests.model.nodes import NodeHere
 from tests.support.clients.list_client import write
 from tests.support.clients.transports import TRANSPORTS, transport_client
@@ -23,11 +23,13 @@ class SecretsClosed(NameRules):
         super().__init__()
         self.asked: list[tuple[Principal, Action, str]] = []
 
-    async def authorize(self, principal: Principal, action: Action, resource: str) -> Grant:
+    async def authorize(
+        self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN
+    ) -> Grant:
         self.asked.append((principal, action, resource))
         if (action, resource) == (Action.QUERY, "secrets"):
             raise NotAllowedError(f"{principal.user_id} may not read the collection 'secrets'")
-        return await super().authorize(principal, action, resource)
+        return await super().authorize(principal, action, resource, about)
 
 
 @pytest.fixture

@@ -99,6 +99,7 @@ OURS = {
     "check_default()",
     "check_content_policy()",
     "check_route()",
+    "check_rule()",
     "check_size()",
     "direct(text[],text,jsonb,text,jsonb,integer)",
     "drop_partitions()",

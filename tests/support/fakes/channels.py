@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import ErrorCode, RealtimeError
-from server.ports.channels import Ack, ChannelOptions, Deliver, DeliverBatch, Member, Publication
+from server.ports.channels import Access, Ack, ChannelOptions, Deliver, DeliverBatch, Member, Publication
 
 
 class FullError(RealtimeError):
@@ -63,6 +63,9 @@ class FakeChannelSubscription:
         for event in self.rooms.past.get(self.channel, [])[-self.options.history or 10**6 :]:
             self.deliver(event)
 
+    def review(self) -> None:
+        """A fake has no rules."""
+
     def cancel(self) -> None:
         self.end("left")
 
@@ -110,6 +113,7 @@ class FakeChannels:
         member: Member,
         deliver: Deliver,
         deliver_batch: DeliverBatch | None = None,
+        access: Access | None = None,
     ) -> FakeChannelSubscription:
         await self.gate.wait()
         if self.refuse is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.channels.core.messages.model import Position, UnavailableError, format_position, parse_position
 from engine.errors import RealtimeError
-from server.ports.channels import Ack, ChannelOptions, Deliver, DeliverBatch, Member, Publication
+from server.ports.channels import Access, Ack, ChannelOptions, Deliver, DeliverBatch, Member, Publication
 
 EPOCH = "e"
 
@@ -74,6 +74,9 @@ class FakeHistorySubscription:
         self.receive(self.past[: len(self.past) // 2])
         self.archive.fail(self.channel)
 
+    def review(self) -> None:
+        """A fake has no rules."""
+
     def cancel(self) -> None:
         self.archive.holds.remove(self)
 
@@ -136,6 +139,7 @@ class FakeHistory:
         member: Member,
         deliver: Deliver,
         deliver_batch: DeliverBatch | None = None,
+        access: Access | None = None,
     ) -> FakeHistorySubscription:
         delay = self.delays[self.opened % len(self.delays)] if self.delays else 0
         self.opened += 1

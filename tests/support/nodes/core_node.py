@@ -11,6 +11,7 @@ from engine.channels.core.effects import Effect
 from engine.channels.core.messages.decode import MESSAGE_COLUMNS
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, EventBatch, Member
 from engine.channels.core.state_machine import ChannelCore
+from engine.errors import RealtimeError
 from engine.lsn import format_lsn
 from engine.postgres.snapshot import Snapshot
 from engine.transaction import Change, Message, Relation, RelationColumn, Value
@@ -27,13 +28,14 @@ _COLUMNS = {
     "channel_defaults": ("pattern", "history", "dynamic"),
     "routes": ("id", "from_channel", "to_channel", "match", "enabled"),
     "preferences": ("user_id", "channel", "event", "muted"),
+    "rules": ("channel", "rules"),
     "settings": ("name", "value"),
 }
 _RELATIONS = {
     table: Relation(number, "realtime", table, "f", tuple(RelationColumn(name, 25, -1, True) for name in names))
     for number, (table, names) in enumerate(_COLUMNS.items(), 100)
 }
-_EMPTY: list[list[dict[str, Any]]] = [[], [], [], []]
+_EMPTY: list[list[dict[str, Any]]] = [[], [], [], [], []]
 
 Row = Mapping[str, str | None]
 
@@ -81,6 +83,7 @@ class Subscriber:
     """A subscription and the events it has got; ``on_event`` may do anything."""
 
     def __init__(self, node: CoreNode, channel: str, member: Member, options: ChannelOptions, batches: bool) -> None:
+        self.lost: RealtimeError | None = None  # what the subscription is told when it is judged again
         self.events: list[ChannelEvent] = []
         self.batches: list[int] = []
         self.on_event: Callable[[], object] = lambda: None
@@ -93,6 +96,7 @@ class Subscriber:
             node.core.presence.json,
             node.release,
             self._deliver_batch if batches else None,
+            lambda: self.lost,
         )
 
     def _deliver(self, event: ChannelEvent) -> None:

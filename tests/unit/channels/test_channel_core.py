@@ -46,7 +46,7 @@ def rows_of(effects: list[Effect], kind: type[MessagesDelivered] | type[Messages
 
 
 def test_subscribers_hear_of_their_room_and_its_end_comes_last() -> None:
-    node = CoreNode([[], [], [], []])
+    node = CoreNode([[], [], [], [], []])
     here, there = node.subscriber("c"), node.subscriber("d")
     here.subscription.joined = True
     full = room(capacity="5", metadata='{"a": 1}', created_by="ann", updated_at=TIME)
@@ -71,7 +71,7 @@ def test_subscribers_hear_of_their_room_and_its_end_comes_last() -> None:
 
 
 def test_a_room_with_another_name_is_another_room() -> None:
-    node = CoreNode([[], [], [], []])
+    node = CoreNode([[], [], [], [], []])
     old, new = node.subscriber("c"), node.subscriber("d")
     node.process(1, insert("channels", **room("c")))
     node.process(2, update("channels", room("c"), room("d")))
@@ -80,14 +80,14 @@ def test_a_room_with_another_name_is_another_room() -> None:
 
 
 def test_emptying_the_table_of_rooms_closes_all_open_ones() -> None:
-    node = CoreNode([[], [room("c"), room("d", closed_at=TIME)], [], []])
+    node = CoreNode([[], [room("c"), room("d", closed_at=TIME)], [], [], []])
     subscribers = [node.subscriber("c"), node.subscriber("d")]
     node.process(1, truncate("channels"))
     assert [subscriber.types for subscriber in subscribers] == [["room:closed"], []]
 
 
 def test_messages_that_commit_after_their_room_was_closed_are_refused() -> None:
-    node = CoreNode([[], [room("c", closed_at=TIME)], [], []])
+    node = CoreNode([[], [room("c", closed_at=TIME)], [], [], []])
     subscribers = {name: node.subscriber(name) for name in "cd"}
     effects = node.process(1, message(1, "c"), message(2, "d"))
     assert (rows_of(effects, MessagesRefused), rows_of(effects, MessagesDelivered)) == (["1"], ["2"])
@@ -103,7 +103,9 @@ def test_a_channel_can_be_used_if_it_is_an_open_room_or_its_pattern_allows_it(mo
         {"pattern": "closed:*", "dynamic": "f", "history": "f"},
         {"pattern": "closed:but", "dynamic": "t", "history": "t"},
     ]
-    node = CoreNode([[], [room("closed:room", capacity="2", history="f"), room("old", closed_at=TIME)], defaults, []])
+    node = CoreNode(
+        [[], [room("closed:room", capacity="2", history="f"), room("old", closed_at=TIME)], defaults, [], []]
+    )
     rooms = node.core.rooms
     for channel in ("a", "closed:but", "closed:room"):
         rooms.check(channel)
@@ -128,7 +130,7 @@ def test_a_channel_can_be_used_if_it_is_an_open_room_or_its_pattern_allows_it(mo
 def test_the_pattern_that_is_the_name_counts_more_than_one_of_the_same_length_or_longer(order: int) -> None:
     rows = [{"pattern": pattern, "dynamic": "f"} for pattern in ("*", "a:*", "ab*")]
     rows += [{"pattern": pattern, "dynamic": "t"} for pattern in ("x", "a:", "abc")]
-    node = CoreNode([[], [], rows[::order], []])
+    node = CoreNode([[], [], rows[::order], [], []])
     for channel in ("x", "a:", "abc"):
         node.core.rooms.check(channel)
     for channel in ("y", "a:b", "abx"):
@@ -148,7 +150,7 @@ def copies(node: CoreNode, number: int, *changes: Any) -> list[tuple[str, str]]:
 
 
 def test_messages_are_copied_along_the_routes_that_take_them_once_per_target() -> None:
-    node = CoreNode([[], [], [], []])
+    node = CoreNode([[], [], [], [], []])
     node.process(
         1,
         insert("routes", id="1", from_channel="orders:*", to_channel="all", enabled="t"),
@@ -171,7 +173,7 @@ def test_messages_are_copied_along_the_routes_that_take_them_once_per_target() -
 
 
 def test_a_message_that_a_route_cannot_judge_is_delivered_and_not_copied() -> None:
-    node = CoreNode([[], [], [], []])
+    node = CoreNode([[], [], [], [], []])
     subscriber = node.subscriber()
     node.process(
         1, insert("routes", id="1", from_channel="*", to_channel="d", match='[["data", "==", 1]]', enabled="t")
@@ -184,7 +186,7 @@ def test_a_message_that_a_route_cannot_judge_is_delivered_and_not_copied() -> No
 def test_messages_delivered_before_the_routes_were_known_are_copied_once_they_are() -> None:
     node = CoreNode()
     node.core.seed([transaction_of(1, message(1, xid="1001")), transaction_of(2, message(2, "d", xid="1002"))])
-    node.load(ALL_SHOWN, [[], [], [], [{"id": "1", "from_channel": "c", "to_channel": "e", "enabled": "t"}]])
+    node.load(ALL_SHOWN, [[], [], [], [{"id": "1", "from_channel": "c", "to_channel": "e", "enabled": "t"}], []])
     assert [(row.id, to) for entry in node.core.unrecorded for row, to in entry.copies] == [("1", "e")]
     assert node.core.unrecorded.position_of(1002) == 512
 
@@ -193,7 +195,7 @@ def test_messages_delivered_before_the_routes_were_known_are_copied_once_they_ar
 
 
 def test_rows_of_other_tables_become_effects_in_their_order() -> None:
-    node = CoreNode([[], [], [], []])
+    node = CoreNode([[], [], [], [], []])
     effects = node.process(
         1,
         insert("connections", id="ONE", node_id="n1"),
@@ -249,7 +251,7 @@ def test_a_message_with_an_invented_transaction_id_is_delivered_without_it() -> 
 
 def test_a_snapshot_and_the_transactions_that_it_does_not_show_are_the_state() -> None:
     node = CoreNode()
-    tables: list[list[dict[str, Any]]] = [[present("ann")], [room("old")], [], []]
+    tables: list[list[dict[str, Any]]] = [[present("ann")], [room("old")], [], [], []]
     node.load(
         Snapshot(1_001, 1_003, frozenset({1_001})),
         tables,
@@ -263,7 +265,7 @@ def test_a_snapshot_and_the_transactions_that_it_does_not_show_are_the_state() -
 def test_row_changes_that_the_snapshot_shows_are_skipped_and_their_messages_are_not() -> None:
     node = CoreNode()
     closed = [room("c", closed_at=TIME)]
-    node.load(Snapshot(1_002, 1_003, frozenset(), position=3 * 256), [[present("ann")], closed, [], []])
+    node.load(Snapshot(1_002, 1_003, frozenset(), position=3 * 256), [[present("ann")], closed, [], [], []])
     subscriber = node.subscriber(presence={})
     effects = node.process(1, message(1), insert("presence", **present("ann", state='{"old":1}')))
     assert rows_of(effects, MessagesRefused) == [], "when the room was closed is not known"
@@ -273,7 +275,7 @@ def test_row_changes_that_the_snapshot_shows_are_skipped_and_their_messages_are_
 
 
 def test_a_snapshot_that_is_loaded_anew_brings_subscribers_what_has_changed() -> None:
-    node = CoreNode([[present("ann"), present("bob")], [room("c"), room("d")], [], []])
+    node = CoreNode([[present("ann"), present("bob")], [room("c"), room("d")], [], [], []])
     kept, ended = node.subscriber("c", presence={}), node.subscriber("d", "eve", presence={})
     ended.subscription.joined = True
     node.load(
@@ -281,6 +283,7 @@ def test_a_snapshot_that_is_loaded_anew_brings_subscribers_what_has_changed() ->
         [
             [present("bob", state='{"a":1}'), present("eve"), present("eve", channel="d")],
             [room("c", capacity="2"), room("e")],
+            [],
             [],
             [],
         ],

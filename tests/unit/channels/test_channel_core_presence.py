@@ -17,7 +17,7 @@ from tests.unit.channels.test_channel_core import TIME, present, room
 
 
 def test_presence_goes_to_the_subscribers_that_asked_for_it_alone_or_in_blocks() -> None:
-    node = CoreNode([[], [], [], []])
+    node = CoreNode([[], [], [], [], []])
     plain, single, whole = node.subscriber(), node.subscriber(presence={}), node.subscriber(presence={}, batches=True)
     early = node.subscriber(presence={}, begun=False)
     node.process(1, insert("presence", **present("ann", metadata='{"name": "Ann"}')))
@@ -36,7 +36,7 @@ def test_presence_goes_to_the_subscribers_that_asked_for_it_alone_or_in_blocks()
 
 
 def test_a_user_leaves_with_the_last_connection_at_the_time_it_broke() -> None:
-    node = CoreNode([[], [], [], []])
+    node = CoreNode([[], [], [], [], []])
     subscriber = node.subscriber(presence={})
     one, two = present("ann", "ONE", updated_at=TIME), present("ann", "TWO", state='{"a":1}', updated_at="2026-02")
     node.process(1, insert("presence", **one), insert("presence", **two))
@@ -51,7 +51,7 @@ def test_a_user_leaves_with_the_last_connection_at_the_time_it_broke() -> None:
 
 
 def test_emptying_the_table_of_presence_lets_everyone_leave() -> None:
-    node = CoreNode([[present("ann"), present("bob", channel="d")], [], [], []])
+    node = CoreNode([[present("ann"), present("bob", channel="d")], [], [], [], []])
     subscribers = [node.subscriber(channel, presence={}) for channel in "cd"]
     effects = node.process(1, truncate("presence"))
     assert [subscriber.types for subscriber in subscribers] == [["presence:leave"], ["presence:leave"]]
@@ -60,7 +60,7 @@ def test_emptying_the_table_of_presence_lets_everyone_leave() -> None:
 
 
 def test_the_rows_of_presence_can_be_looked_up_by_connection() -> None:
-    node = CoreNode([[present("ann")], [], [], []])
+    node = CoreNode([[present("ann")], [], [], [], []])
     presence = node.core.presence
     assert presence.rows_of("ANN", "c", "ann") == presence_row(present("ann"))
     assert presence.rows_of("ANN", "c", "bob") is None
@@ -70,12 +70,12 @@ def test_the_rows_of_presence_can_be_looked_up_by_connection() -> None:
 
 @pytest.mark.parametrize("metadata", ['{"name": 1}', "[]", '{"name": "' + "\\ud800" + '"}', "[" * 5_000 + "]" * 5_000])
 def test_a_name_that_is_no_text_is_no_name(metadata: str) -> None:
-    node = CoreNode([[present("ann", metadata=metadata)], [], [], []])
+    node = CoreNode([[present("ann", metadata=metadata)], [], [], [], []])
     assert [user["name"] for user in node.core.presence.users("c")] == [None]
 
 
 def test_a_row_of_presence_that_makes_no_sense_is_skipped_and_counted() -> None:
-    node = CoreNode([[], [], [], []])
+    node = CoreNode([[], [], [], [], []])
     subscriber = node.subscriber(presence={})
     node.process(1, insert("presence", **present("ann")))
     changes = node.core.reader.records(transaction_of(2, insert("presence", **present("bob"))))
@@ -88,7 +88,7 @@ def test_a_row_of_presence_that_makes_no_sense_is_skipped_and_counted() -> None:
 
 
 def test_a_member_without_a_user_is_present_as_its_connection() -> None:
-    node = CoreNode([[present("X", "X")], [room("c")], [], []])
+    node = CoreNode([[present("X", "X")], [room("c")], [], [], []])
     subscriber = node.subscriber(member=Member("X"), presence={})
     subscriber.subscription.joined = True
     node.process(1, delete("presence", **present("X", "X")), update("channels", room(), room(closed_at=TIME)))

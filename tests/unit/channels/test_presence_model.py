@@ -129,8 +129,8 @@ def test_a_snapshot_of_a_history_that_a_crash_took_back_releases_no_message() ->
 def test_presence_does_not_go_by_snapshots_of_a_history_that_a_crash_took_back() -> None:
     core = ChannelCore(500)
     lost = Snapshot(100, 100, frozenset(), position=1000)
-    core.load(lost, [[row("c", 0, 1)], [], [], []], [])  # the row was never on the disk
-    core.load(Snapshot(50, 50, frozenset(), position=400), [[], [], [], []], [])
+    core.load(lost, [[row("c", 0, 1)], [], [], [], []], [])  # the row was never on the disk
+    core.load(Snapshot(50, 50, frozenset(), position=400), [[], [], [], [], []], [])
     assert core.presence.count("c") == 0
     records = DecodedTransaction(600, 604, 0, 50, changes=[RowChange(Kind.INSERT, "presence", None, row("c", 1, 1))])
     core._conclude(records, [])

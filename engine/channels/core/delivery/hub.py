@@ -8,7 +8,7 @@ with messages of higher priority come first; a channel's own messages never chan
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from engine.channels.core.delivery.channel_batch import message_batches, presence_batches
 from engine.channels.core.delivery.events import EndEvent, MessageEvent, PlainEvent
@@ -20,6 +20,8 @@ from engine.channels.core.messages.model import ChannelEvent, KickedError, Membe
 __all__ = ["ChannelRouter"]
 
 T = TypeVar("T")
+
+_REVIEWED: Final = 100  # subscriptions between two turns of the loop
 
 
 class ChannelRouter:
@@ -89,6 +91,16 @@ class ChannelRouter:
         """Deliver to the subscribers that asked for presence."""
         for batch in presence_batches(events):
             self._each(batch.channel, Subscription.presences, batch)
+
+    def review(self, channels: Iterable[str]) -> Iterator[None]:
+        """Judge again the subscriptions to these channels; who may not stay gets its end. Yields now and then."""
+        judged = 0
+        for channel in channels:
+            for subscription in self.of(channel):
+                subscription.review()
+                judged += 1
+                if judged % _REVIEWED == 0:
+                    yield
 
     def to_channel(self, channel: str, event: ChannelEvent) -> None:
         """Deliver to every subscriber of a channel."""

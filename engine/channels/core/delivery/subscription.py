@@ -13,6 +13,7 @@ from engine.channels.core.filters.filter import Test, compile_filter
 from engine.channels.core.filters.mutes import Mutes
 from engine.channels.core.messages.audience import attributes_of, audience_of
 from engine.channels.core.messages.model import (
+    Access,
     ChannelEvent,
     ChannelOptions,
     Deliver,
@@ -38,6 +39,7 @@ class Subscription:
     """
 
     __slots__ = (
+        "_access",
         "_attributes",
         "_backlog",
         "_begun",
@@ -71,6 +73,7 @@ class Subscription:
         presence: Callable[[str], bytes],
         release: Callable[[Subscription], None],
         deliver_batch: DeliverBatch | None = None,
+        access: Access | None = None,
     ) -> None:
         self.channel = channel
         self.options = options
@@ -83,6 +86,7 @@ class Subscription:
         self.last = (0, 0)  # position of the last message delivered
         self._deliver = deliver
         self._deliver_batch = deliver_batch
+        self._access = access
         self._position = position
         self._presence = presence
         self._release = release
@@ -160,6 +164,12 @@ class Subscription:
         """The last event, after whatever waits; then the subscription is let go of."""
         self.end(event)
         self._release(self)
+
+    def review(self) -> None:
+        """Rules or metadata of the channel changed: end it if the subscriber may not have it any more."""
+        if self._access is not None and self._ended is None and (refused := self._access()) is not None:
+            self._backlog = []
+            self.finish(EndEvent(refused, self.channel))
 
     def give_up(self, problem: Exception) -> None:
         """A delivery failed, so events are missing: end it. The client may subscribe again from its last position."""

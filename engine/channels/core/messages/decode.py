@@ -22,7 +22,7 @@ _SCHEMA: Final = "realtime"
 _MESSAGE_PREFIX: Final = "realtime.message"
 _COMMAND_PREFIX: Final = "realtime.command"
 _WATCHED: Final = frozenset(
-    ("presence", "connections", "channels", "channel_defaults", "routes", "preferences", "content_policies")
+    ("presence", "connections", "channels", "channel_defaults", "routes", "preferences", "content_policies", "rules")
 )
 _BATCH: Final = 1_000
 _EPOCH_US: Final = 1_000_000

@@ -10,6 +10,7 @@ from engine.errors import ErrorCode, RealtimeError
 from engine.lsn import Lsn, format_lsn, parse_lsn
 
 __all__ = [
+    "Access",
     "Ack",
     "ChannelClosedError",
     "ChannelEvent",
@@ -180,6 +181,8 @@ class EventBatch(Protocol):
 
 Deliver = Callable[[ChannelEvent], None]
 DeliverBatch = Callable[[EventBatch], None]
+Access = Callable[[], RealtimeError | None]
+"""Why a subscriber may not have its channel any more; None: it may. Does not raise."""
 
 
 class UnknownChannelError(RealtimeError):

@@ -1,0 +1,1 @@
+"""Rules of channels: conditions in CEL, and the authorizer that evaluates them."""

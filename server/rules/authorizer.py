@@ -1,0 +1,98 @@
+"""The server's authorizer: rows of ``realtime.rules`` decide, and what they leave open the kind of the channel decides."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from engine.channels.core.access_rules import AccessRule
+from engine.channels.core.messages.model import UnavailableError
+from engine.identity.principal import Principal
+from server.auth.authorizer import UNKNOWN, Action, Circumstances, Grant, NameRules, NotAllowedError
+from server.protocol.client_messages import COLLECTION_PREFIX
+from server.rules.judge import RuleJudge, RuleSource
+
+__all__ = ["RuleAuthorizer"]
+
+_log = structlog.get_logger("realtime.rules")
+
+_TIMEOUT: Final = 5.0  # seconds that a refusal waits for what is committed
+_MAX_REPORTED: Final = 1_000
+
+
+class RuleAuthorizer:
+    """See the module.
+
+    A refusal by ``authorize`` is as of what was committed when it was asked: a rule or a membership that is saved and then
+    used by a client at once counts.
+    """
+
+    def __init__(self, source: RuleSource, names: NameRules) -> None:
+        self._source = source
+        self._names = names
+        self._judge = RuleJudge(source)
+        self._running: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
+        self._reported: set[tuple[AccessRule, str]] = set()
+
+    async def authorize(
+        self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN
+    ) -> Grant:
+        """See ``Authorizer``. Raises ``UnavailableError`` if a refusal cannot be confirmed now."""
+        try:
+            return self.judge(principal, action, resource, about)
+        except NotAllowedError:
+            if action is Action.QUERY or resource.startswith(COLLECTION_PREFIX):
+                raise
+        await self._current()
+        return self.judge(principal, action, resource, about)
+
+    def judge(self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN) -> Grant:
+        """See ``Authorizer``."""
+        if resource == "*" or resource.startswith("db:"):  # live queries, and what can be no channel
+            return self._names.judge(principal, action, resource, about)
+        decision = self._judge.decide(principal, action, resource, about)
+        if decision is None:
+            return self._names.judge(principal, action, resource, about)
+        if decision.problem is not None:
+            self._report(decision.rule, resource, decision.problem)
+        if not decision.allowed:
+            raise NotAllowedError(
+                f"you may not {action.value} {resource!r}: the rule of {decision.rule.pattern!r} does not allow it"
+            )
+        return Grant()
+
+    def _report(self, rule: AccessRule, channel: str, problem: str) -> None:
+        """Log a condition that could not be evaluated: once for each reason."""
+        if (rule, problem) in self._reported:
+            return
+        if len(self._reported) >= _MAX_REPORTED:
+            self._reported.clear()
+        self._reported.add((rule, problem))
+        _log.warning("rule_failed", rule=rule.pattern, action=rule.action, channel=channel, error=problem)
+
+    async def _current(self) -> None:
+        """Wait for what is committed now. One look at the database at a time, shared by all who asked before it began."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._look(self._running))
+            self._next.add_done_callback(_seen)
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                await asyncio.shield(self._next)
+        except TimeoutError as late:
+            raise UnavailableError("this server does not follow the database now; try again") from late
+
+    async def _look(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        self._running, self._next = self._next, None
+        async with asyncio.timeout(_TIMEOUT):
+            await self._source.current()
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    """Its error is for those who wait, who may have gone."""
+    if not task.cancelled():
+        task.exception()

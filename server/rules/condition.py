@@ -1,0 +1,201 @@
+"""One condition of a rule: an expression of the Common Expression Language (https://cel.dev), compiled once.
+
+``common-expression-language`` (cel-rust) parses and evaluates. It bounds recursion, its regular expressions are linear in
+time, and an expression has no loops but those over its own lists. What is left to bound is work that grows with a power of
+the data: an iteration inside another one is refused, and so are values that have too many elements.
+
+``list.includes(value)`` and ``text.includes(part)`` are added, as JavaScript has them. They are called in Python with a
+copy of the list, so ``value in list`` is faster for long lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.errors import RealtimeError
+from server.protocol.error_codes import ErrorCode
+from server.rules.form import bound_names, form_problem, iterates
+
+if TYPE_CHECKING:
+    import cel
+
+__all__ = ["VARIABLES", "CompiledCondition", "ConditionError", "Scope", "compile_condition"]
+
+VARIABLES: Final = ("auth", "channel", "data", "request")
+_FUNCTIONS: Final = frozenset(
+    (
+        "includes",
+        "size",
+        "contains",
+        "startsWith",
+        "endsWith",
+        "matches",
+        "has",
+        "int",
+        "uint",
+        "double",
+        "string",
+        "bytes",
+        "bool",
+        "type",
+        "dyn",
+        "timestamp",
+        "duration",
+        "getFullYear",
+        "getMonth",
+        "getDate",
+        "getDayOfMonth",
+        "getDayOfWeek",
+        "getDayOfYear",
+        "getHours",
+        "getMinutes",
+        "getSeconds",
+        "getMilliseconds",
+    )
+)
+_NAMES: Final = frozenset(
+    (
+        *VARIABLES,
+        "bool",
+        "bytes",
+        "double",
+        "duration",
+        "int",
+        "list",
+        "map",
+        "null_type",
+        "string",
+        "timestamp",
+        "type",
+        "uint",
+    )
+)
+_MAX_ELEMENTS: Final = 10_000
+_MAX_ITERATED: Final = 1_000
+_MAX_DEPTH: Final = 32
+_COMPILED: Final = 10_000
+_INT64: Final = range(-(2**63), 2**63)
+
+
+class ConditionError(RealtimeError):
+    """A condition cannot be compiled, or not be evaluated with these values. It denies."""
+
+    code = ErrorCode.PERMISSION_DENIED
+
+
+class Scope:
+    """Values of variables, converted once. ``elements``: of how many values each variable consists."""
+
+    __slots__ = ("context", "elements")
+
+    def __init__(self) -> None:
+        import cel  # with the first rule: it brings a command line of its own, 20 MB
+
+        self.context = cel.Context(functions={"includes": _includes})
+        self.elements: dict[str, int] = {}
+
+    def set(self, name: str, value: object) -> None:
+        """Set a variable to a value of JSON, or a time; numbers that are no 64-bit integers become doubles.
+
+        Raises ``ConditionError`` if it is nested too deep or too large.
+        """
+        converted, elements = _converted(value, _MAX_DEPTH)
+        if elements > _MAX_ELEMENTS:
+            raise ConditionError(f"{name} has {elements} values, an expression may read {_MAX_ELEMENTS}")
+        self.context.add_variable(name, converted)
+        self.elements[name] = elements
+
+
+class CompiledCondition:
+    """See the module. ``variables``: those of ``VARIABLES`` that it reads."""
+
+    __slots__ = ("_most", "_program", "text", "variables")
+
+    def __init__(self, text: str, program: cel.Program) -> None:
+        self.text = text
+        self._program = program
+        self._most = _MAX_ITERATED if iterates(text) else _MAX_ELEMENTS
+        self.variables = frozenset(program.variables()) & frozenset(VARIABLES)
+
+    def evaluate(self, scope: Scope) -> bool:
+        """The condition with the values of ``scope``. Raises ``ConditionError``."""
+        for name in self.variables:
+            if (elements := scope.elements[name]) > self._most:
+                raise ConditionError(f"{name} has {elements} values, this expression may read {self._most}")
+        try:
+            result = self._program.execute(scope.context)
+        except Exception as problem:
+            raise ConditionError(_reason(problem)) from problem
+        if result is True or result is False:
+            return bool(result)
+        raise ConditionError(f"the result is no boolean but {type(result).__name__}")
+
+
+def compile_condition(text: str) -> CompiledCondition:
+    """Compile an expression, or give the one that was compiled before. Raises ``ConditionError`` with the reason."""
+    compiled = _compiled(text)
+    if isinstance(compiled, str):
+        raise ConditionError(compiled)
+    return compiled
+
+
+@lru_cache(_COMPILED)
+def _compiled(text: str) -> CompiledCondition | str:
+    if (wrong := form_problem(text)) is not None:
+        return wrong
+    import cel
+
+    try:
+        program = cel.compile(text)
+    except Exception as problem:  # noqa: BLE001 - of any kind, from another language; it is given back in words
+        return _reason(problem)
+    if functions := sorted(name for name in program.functions() if name.isidentifier() and name not in _FUNCTIONS):
+        return f"there is no function {functions[0]!r}"
+    if variables := sorted(set(program.variables()) - _NAMES - bound_names(text)):
+        return f"there is no variable {variables[0]!r}: {', '.join(VARIABLES)}"
+    return CompiledCondition(text, program)
+
+
+def _converted(value: object, depth: int) -> tuple[Any, int]:
+    if isinstance(value, Mapping | list | tuple):
+        if depth == 0:
+            raise ConditionError(f"a value is nested more than {_MAX_DEPTH} levels deep")
+        elements = 1
+        if isinstance(value, Mapping):
+            object: dict[str, Any] = {}
+            for name, item in value.items():
+                object[name], more = _converted(item, depth - 1)
+                elements += more
+            return object, elements
+        array: list[Any] = []
+        for item in value:
+            one, more = _converted(item, depth - 1)
+            array.append(one)
+            elements += more
+        return array, elements
+    if isinstance(value, Decimal):
+        return float(value), 1
+    if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
+        return float(value), 1
+    return value, 1
+
+
+def _includes(container: object, value: object) -> bool:
+    """``includes`` of a list or a text, without JavaScript's conversions."""
+    if isinstance(container, str) and isinstance(value, str):
+        return value in container
+    if not isinstance(container, list):
+        raise TypeError(f"includes: {type(container).__name__} is neither a list nor a text")
+    if isinstance(value, bool | int | float):  # Python's True is equal to 1
+        return any(item == value and isinstance(item, bool) == isinstance(value, bool) for item in container)
+    return value in container
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, KeyError):
+        return f"there is no field {problem.args[0]!r}" if problem.args else "a field is missing"
+    text = " ".join(str(problem).split())
+    return text[:500] or type(problem).__name__

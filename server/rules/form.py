@@ -1,0 +1,53 @@
+"""What is known of an expression of CEL from its tokens: iterations, and iterations inside others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+__all__ = ["MAX_EXPRESSION", "bound_names", "form_problem", "iterates"]
+
+MAX_EXPRESSION: Final = 4096
+"""Characters; the same in ``realtime.rule_problem()``."""
+
+_TOKENS: Final = re.compile(
+    r"""(?P<text>[rRbB]{0,2}(?:\"\"\"[\s\S]*?\"\"\"|'''[\s\S]*?'''|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))"""
+    r"""|(?P<comment>//[^\n]*)|(?P<loop>\.\s*(?:all|exists|exists_one|existsOne|map|filter|transformList|transformMap)\s*\()"""
+    r"""|(?P<open>\()|(?P<close>\))|(?P<strict>[=!]==)"""
+)
+_BOUND: Final = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
+
+
+def form_problem(text: str) -> str | None:
+    """Why the expression is not compiled at all; None: it may be."""
+    if not text.strip():
+        return "an expression is not empty; write true or false"
+    if len(text) > MAX_EXPRESSION:
+        return f"an expression has at most {MAX_EXPRESSION} characters"
+    open: list[bool] = []  # for each parenthesis that is open: whether it is that of an iteration
+    for kind in _kinds(text):
+        if kind == "strict":
+            return "CEL compares with == and !=, not with === and !=="
+        if kind == "loop" and any(open):
+            return "an iteration (all, exists, map, filter) inside another one is not allowed"
+        if kind in ("loop", "open"):
+            open.append(kind == "loop")
+        elif kind == "close" and open:
+            open.pop()
+    return None
+
+
+def iterates(text: str) -> bool:
+    """Whether the expression goes through a list with ``all``, ``exists``, ``map`` or ``filter``."""
+    return "loop" in _kinds(text)
+
+
+def bound_names(text: str) -> frozenset[str]:
+    """The names that iterations give to the elements they go through."""
+    return frozenset(_BOUND.findall(text))
+
+
+def _kinds(text: str) -> Iterator[str]:
+    for found in _TOKENS.finditer(text):
+        yield found.lastgroup or ""

@@ -1,0 +1,137 @@
+-- Rules of channels. Conditions are evaluated by the servers (server/rules/); here is which row decides, and what is known of a
+-- condition without evaluating it.
+
+create or replace function realtime.rule_matches(name text, pattern text) returns boolean
+language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
+  select name = pattern
+    or name like replace(replace(replace(replace(pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%') collate "C"
+$$;
+comment on function realtime.rule_matches(text, text) is
+  'Whether a rule for this name or pattern concerns a channel: a * stands for any text, wherever it is, all else for itself';
+
+create or replace function realtime.rule_problem(channel text, rules jsonb) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  action text;
+  condition jsonb;
+  expression text;
+begin
+  if channel is null or length(channel) not between 1 and 255 then
+    return 'a channel or pattern has 1 to 255 characters';
+  elsif channel ~ '[\x01-\x1f\x7f]' then
+    return quote_literal(channel) || ' is no name or pattern for a channel: it has control characters';
+  elsif starts_with(channel, 'db:') then
+    return quote_literal(channel) || ' is no name or pattern for a channel: names that begin with db: are live queries';
+  elsif length(channel) - length(replace(channel, '*', '')) > 8 then
+    return 'a pattern has at most 8 wildcards';
+  elsif coalesce(jsonb_typeof(rules), 'null') <> 'object' then
+    return 'rules are a JSON object like {"subscribe": "auth.uid != null", "publish": false}';
+  end if;
+  for action, condition in select r.key, r.value from jsonb_each(rules) r loop
+    expression := condition #>> '{}';
+    if action <> all ('{subscribe,publish,presence}') then
+      return quote_literal(action) || ' is no action on a channel: subscribe, publish, presence';
+    elsif jsonb_typeof(condition) = 'boolean' then
+      continue;
+    elsif jsonb_typeof(condition) <> 'string' then
+      return format('%s: a condition is true, false or an expression, not %s', action, left(condition::text, 40));
+    elsif expression ~ '^\s*$' then
+      return action || ': an expression is not empty; write true or false';
+    elsif length(expression) > 4096 then
+      return action || ': an expression has at most 4096 characters';
+    elsif expression ~ '[=!]==' then
+      return action || ': CEL compares with == and !=, not with === and !==';
+    end if;
+  end loop;
+  return null;
+end
+$$;
+comment on function realtime.rule_problem(text, jsonb) is
+  'Why this cannot be a row of realtime.rules, as far as that is known without compiling its expressions; null: it can. '
+  'Servers compile them: /health, `realtime doctor` and `realtime rules check` list what they do not accept, and deny it';
+
+create or replace function realtime.check_rule() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  problem text := realtime.rule_problem(new.channel, new.rules);
+begin
+  if problem is not null then
+    raise exception '%', problem using errcode = 'RT007';
+  end if;
+  new.updated_at := now();
+  return new;
+end
+$$;
+comment on function realtime.check_rule() is 'Trigger function: rejects a rule that no server could evaluate with RT007 and the reason';
+
+create or replace function realtime.set_rules(definition jsonb) returns realtime.rules
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  saved realtime.rules;
+begin
+  if coalesce(jsonb_typeof(definition), 'null') <> 'object' or jsonb_typeof(definition -> 'channel') is distinct from 'string'
+      or definition - '{channel,rules}'::text[] <> '{}' then
+    raise exception 'expected {"channel": "…", "rules": {…}}, not %', coalesce(left(definition::text, 80), 'null') using errcode = 'RT007';
+  end if;
+  insert into realtime.rules as r (channel, rules) values (definition ->> 'channel', definition -> 'rules')
+  on conflict on constraint rules_pkey do update set rules = excluded.rules
+  returning r.* into saved;
+  return saved;
+end
+$$;
+comment on function realtime.set_rules(jsonb) is
+  'Save the rules of a channel or pattern, in place of those it had: {"channel": "private:room-1", "rules": {"subscribe": "auth.uid in data.members"}}';
+
+create or replace function realtime.rule_for(channel text, action text default 'subscribe')
+returns table (pattern text, condition jsonb)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select r.channel, r.rules -> rule_for.action
+  from realtime.rules r
+  where r.rules ? rule_for.action and realtime.rule_matches(rule_for.channel, r.channel)
+  order by r.channel = rule_for.channel desc,
+           position('*' in r.channel) desc,
+           length(replace(r.channel, '*', '')) desc,
+           r.channel collate "C"
+  limit 1
+$$;
+comment on function realtime.rule_for(text, text) is
+  'The row of realtime.rules that decides about an action (subscribe, publish, presence) on a channel, and its condition. The order among rows that '
+  'match and mention the action: the name itself; then the longest text before the first *; then the most characters that are no *; then '
+  'the smaller pattern in the order of code points. No row: the kind of the channel decides';
+
+create or replace function realtime.can(user_id text, action text, channel text)
+returns table (allowed boolean, decided_by text, condition jsonb, reason text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  found_rule record;
+  kind text := split_part(can.channel, ':', 1);
+begin
+  if can.action is null or can.action <> all ('{subscribe,publish,presence}') then
+    raise exception '% is no action on a channel', coalesce(quote_literal(can.action), 'null')
+      using errcode = 'RT007', hint = 'subscribe, publish, presence';
+  elsif realtime.name_problem(can.channel) is not null then
+    return query select false, 'the kind of the channel', null::jsonb, realtime.name_problem(can.channel);
+    return;
+  end if;
+  select r.pattern, r.condition into found_rule from realtime.rule_for(can.channel, can.action) r;
+  if found_rule.pattern is not null then
+    return query select
+      case when jsonb_typeof(found_rule.condition) = 'boolean' then found_rule.condition::boolean end,
+      'rule ' || found_rule.pattern, found_rule.condition,
+      case when jsonb_typeof(found_rule.condition) = 'boolean' then 'a constant'
+           else 'servers evaluate expressions: `realtime rules test` does it for this user' end;
+    return;
+  end if;
+  return query select
+    case when kind = 'private' then can.user_id is not null and can.channel = 'private:user-' || can.user_id
+         when kind in ('public', 'presence') then true end,
+    'the kind of the channel', null::jsonb,
+    case when kind = 'private' then 'without a rule, a private channel is open only to the user whom private:user-ID names'
+         when kind in ('public', 'presence') then 'without a rule, channels of this kind are open'
+         else 'without a rule, the setting open_channels of the servers decides' end;
+end
+$$;
+comment on function realtime.can(text, text, text) is
+  'Whether an authenticated user (null: an anonymous client) may subscribe, publish or be present, and what decides. allowed is null where PostgreSQL '
+  'cannot know: an expression of CEL is evaluated, and the setting open_channels read, by the servers; `realtime rules test` does both';

@@ -1,0 +1,124 @@
+"""Rules of channels over the wire: what is saved by SQL acts on clients that are connected, and on those that come."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.model.nodes import NodeHere
+from tests.support.clients.transports import TransportClient, transport_client
+from tests.support.servers.processes import GIVE_UP_AFTER
+
+ROOM = "private:room-123"
+MEMBERS = "auth.uid != null && data.members.includes(auth.uid)"
+
+
+@pytest.fixture
+async def node(database: str) -> AsyncIterator[NodeHere]:
+    node = NodeHere(database, "pgoutput")
+    await node.start()
+    yield node
+    await node.stop()
+
+
+class World:
+    """A node, its database, and clients by user."""
+
+    def __init__(self, node: NodeHere, stack: AsyncExitStack) -> None:
+        self._node = node
+        self._stack = stack
+
+    async def client(self, user: str, transport: str = "websocket") -> TransportClient:
+        address = f"http://127.0.0.1:{self._node.port}"
+        return await self._stack.enter_async_context(transport_client(address, transport, user=user))
+
+    def sql(self, statement: str, *values: object) -> Any:
+        with psycopg.connect(self._node.dsn, autocommit=True) as connection:
+            cursor = connection.execute(statement, values)
+            return None if cursor.description is None else cursor.fetchone()
+
+    def rules(self, channel: str, **rules: object) -> None:
+        self.sql("select realtime.set_rules(%s::jsonb)", json.dumps({"channel": channel, "rules": rules}))
+
+    def members(self, *users: str) -> None:
+        metadata = json.dumps({"metadata": {"members": users}})
+        self.sql("select realtime.update_channel(%s, %s::jsonb)", ROOM, metadata)
+
+
+@pytest.fixture
+async def world(node: NodeHere) -> AsyncIterator[World]:
+    async with asyncio.timeout(2 * GIVE_UP_AFTER), AsyncExitStack() as stack:
+        yield World(node, stack)
+
+
+async def test_members_of_a_room_come_and_go_with_its_metadata(world: World) -> None:
+    world.rules(ROOM, subscribe=MEMBERS, publish=MEMBERS, presence=True)
+    world.sql("select realtime.create_channel(%s, %s::jsonb)", ROOM, '{"members": ["ann", "bob"]}')
+    ann, bob, eve = await world.client("ann"), await world.client("bob", "msgpack"), await world.client("eve", "sse")
+    for member in (ann, bob):
+        assert (await member.join(ROOM, presence=True))["type"] == "subscribed"
+    refused = await eve.join(ROOM)
+    assert (refused["type"], refused["code"], refused["channel"]) == ("error", "RT_003", ROOM)
+    assert refused["message"] == f"you may not subscribe to '{ROOM}': the rule of '{ROOM}' does not allow it"
+
+    world.members("ann", "eve")
+    lost = await bob.hear("error")
+    assert (lost["code"], lost["channel"]) == ("RT_003", ROOM)
+    assert (await ann.hear("presence:leave"))["user"]["id"] == "bob"
+    assert (await eve.join(ROOM))["type"] == "subscribed"
+    await bob.say(type="message", channel=ROOM, event="said", data=1)
+    assert (await bob.hear("error"))["code"] == "RT_003"
+    await eve.say(type="message", channel=ROOM, event="said", data=2)
+    assert (await ann.hear("message"))["data"] == 2
+    await bob.say(type="ping")
+    await bob.hear("pong")
+    assert [message for message in bob.heard if message["type"] == "message"] == []
+
+    world.members("ann", "bob")
+    assert (await bob.join(ROOM))["type"] == "subscribed"
+    assert (await eve.hear("error"))["code"] == "RT_003"
+
+
+async def test_a_rule_that_is_saved_changed_or_deleted_acts_on_clients_that_are_connected(world: World) -> None:
+    ann, bob = await world.client("ann"), await world.client("bob", "poll")
+    assert (await ann.join("private:staff"))["code"] == "RT_003", "private channels are closed without a rule"
+    world.rules("private:*", subscribe="auth.uid in ['ann', 'bob']")
+    for each in (ann, bob):
+        assert (await each.join("private:staff"))["type"] == "subscribed"
+    assert (await ann.join("private:user-ann"))["type"] == "subscribed"
+    world.rules("private:st*", subscribe="auth.uid == 'bob'")
+    assert (await ann.hear("error"))["channel"] == "private:staff"
+    world.sql("""update realtime.rules set rules = '{"subscribe": "auth.uid =="}' where channel = 'private:st*'""")
+    assert (await bob.hear("error"))["channel"] == "private:staff"
+    assert (await bob.join("private:staff"))["code"] == "RT_003", "a rule that does not compile denies"
+    assert world._node._node.status()["rules"]["problems"][0].startswith("rule of 'private:st*', subscribe: ")
+    world.sql("delete from realtime.rules where channel = 'private:st*'")
+    assert (await bob.join("private:staff"))["type"] == "subscribed"
+    world.sql("truncate realtime.rules")
+    assert (await bob.hear("error"))["channel"] == "private:staff"
+    assert (await ann.join("private:user-ann", id="again"))["type"] == "error"
+    await ann.say(type="message", channel="private:user-ann", event="said", data=1)
+    assert (await ann.hear("message"))["data"] == 1, "the user's own channel is open without a rule"
+
+
+async def test_presence_and_publishing_have_rules_of_their_own(world: World) -> None:
+    world.rules("public:board", publish="request.event == 'note' && !auth.anonymous", presence=False)
+    ann = await world.client("ann")
+    assert (await ann.join("public:board", presence=True))["code"] == "RT_003"
+    assert (await ann.join("public:board"))["type"] == "subscribed"
+    for event, kind in (("note", "ack"), ("other", "error")):
+        await ann.say(type="message", channel="public:board", event=event, data=1)
+        assert (await ann.hear("ack", "error"))["type"] == kind
+    world.rules("public:board", presence="auth.uid == 'ann'")
+    await ann.say(type="unsubscribe", channel="public:board")
+    assert (await ann.join("public:board", presence=True))["type"] == "subscribed"
+    world.rules("public:board", presence=False)
+    lost = await ann.hear("error")
+    assert lost["message"].startswith("you may not be present in 'public:board'")
+    assert (await ann.join("public:board"))["type"] == "subscribed"

@@ -1,0 +1,1 @@
+"""Rules of channels: conditions, and who decides."""

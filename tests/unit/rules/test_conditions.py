@@ -1,0 +1,124 @@
+"""Conditions in CEL: what compiles, what they give, and what bounds them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from server.rules.condition import ConditionError, Scope, compile_condition
+
+VARIABLES: dict[str, Any] = {
+    "auth": {"uid": "ann", "role": "user", "claims": {"org": "acme", "level": 3}, "anonymous": False, "attributes": {}},
+    "data": {
+        "members": ["ann", "bob"],
+        "admins": {"ann": True},
+        "open": True,
+        "limit": 10**30,
+        "price": Decimal("2.5"),
+    },
+    "channel": {"name": "private:room-1", "kind": "private", "id": "room-1"},
+    "request": {"action": "publish", "event": "said"},
+}
+
+
+def evaluated(text: str, **variables: object) -> bool:
+    scope = Scope()
+    for name, value in {**VARIABLES, **variables}.items():
+        scope.set(name, value)
+    return compile_condition(text).evaluate(scope)
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("auth.uid != null && data.members.includes(auth.uid)", True),
+        ("auth.uid != null && data.members.includes('eve')", False),
+        ("auth.uid in data.members", True),
+        ("auth.uid in data.admins", True),
+        ("auth.uid == null", False),
+        ("data.open", True),
+        ("!auth.anonymous", True),
+        ("auth.claims.level >= 3", True),
+        ("has(auth.claims.team) && auth.claims.team == 'x'", False),
+        ("data.members.exists(member, member == auth.uid)", True),
+        ("data.members.all(m, m != 'eve') && data.members.exists(m, m == 'bob')", True),
+        ("size(data.members) == 2", True),
+        ("channel.name.startsWith('private:') && channel.id.matches('^room-[0-9]+$')", True),
+        ("channel.name.includes('room') && 'x'.includes('')", True),
+        ("request.event == 'said' || request.action == 'subscribe'", True),
+        ("data.limit > 1.0 && data.price == 2.5", True),
+        ("[1, 2].includes(1) && ![1, 2].includes(true) && ![true].includes(1)", True),
+        ("true || auth.nothing == 1", True),
+        ("type(auth.uid) == string", True),
+        ("'all( exists(' != '' // .all(x, y.all(z, true))", True),
+    ],
+)
+def test_a_condition_gives_what_cel_defines(text: str, result: bool) -> None:
+    assert evaluated(text) is result
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not empty"),
+        ("auth.uid ==", "Syntax error"),
+        ("auth.uid === 'ann'", "=="),
+        ("auth.uid !== null", "=="),
+        ("nothing(auth.uid)", "there is no function 'nothing'"),
+        ("user.id == 1", "there is no variable 'user'"),
+        ("auth.uid == undefined", "there is no variable 'undefined'"),
+        ("data.a.all(x, data.b.exists(y, x == y))", "inside another"),
+        ("data.a.all(x, (data.b.map(y, y) == x))", "inside another"),
+        ("(" * 2000 + "true" + ")" * 2000, "parse"),
+        ("true" + " && true" * 1000, "at most 4096 characters"),
+    ],
+)
+def test_what_cannot_be_compiled_has_a_reason(text: str, reason: str) -> None:
+    with pytest.raises(ConditionError) as refused:
+        compile_condition(text)
+    assert reason.lower() in str(refused.value).lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("auth.claims.team == 'x'", "no field 'team'"),
+        ("auth.uid", "no boolean"),
+        ("1", "no boolean"),
+        ("auth.uid + 1 == 2", "string + int"),
+        ("data.members.includes(auth.uid) && data.open.includes(1)", "includes"),
+        ("9223372036854775807 + size(data.members) > 0", "overflow"),
+        ("1 / 0 == 1", "zero"),
+        ("data.members[7] == 'x'", "out of bounds"),
+        ("auth.uid.matches('(')", "regex"),
+        ("auth.uid.matches('(a{1000}){1000}')", "size limit"),
+    ],
+)
+def test_what_cannot_be_evaluated_has_a_reason(text: str, reason: str) -> None:
+    with pytest.raises(ConditionError) as refused:
+        evaluated(text)
+    assert reason in str(refused.value)
+
+
+def test_values_that_clients_can_make_large_are_refused_and_not_read() -> None:
+    with pytest.raises(ConditionError, match="data has 10002 values"):
+        evaluated("auth.uid in data.members", data={"members": list(range(10_000))})
+    many = {"members": ["x"] * 2_000}
+    assert evaluated("auth.uid in data.members", data=many) is False
+    with pytest.raises(ConditionError, match="data has 2002 values, this expression may read 1000"):
+        evaluated("data.members.exists(m, m == auth.uid)", data=many)
+    deep: list[Any] = []
+    for _ in range(40):
+        deep = [deep]
+    with pytest.raises(ConditionError, match="nested more than 32 levels deep"):
+        evaluated("true", data={"deep": deep})
+
+
+def test_a_regular_expression_with_nested_repetitions_is_no_slower_than_another() -> None:
+    assert evaluated("auth.uid.matches('^(a+)+$')", auth={"uid": "a" * 5_000 + "b"}) is False
+
+
+def test_an_expression_is_compiled_once() -> None:
+    assert compile_condition("auth.uid == 'once'") is compile_condition("auth.uid == 'once'")

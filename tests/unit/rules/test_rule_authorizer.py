@@ -1,0 +1,183 @@
+"""Rules decide before the kind of the channel does; refusals are as of what is committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from structlog.testing import capture_logs
+
+from engine.channels.core.access_rules import AccessRules
+from engine.channels.core.messages.model import UnavailableError
+from engine.identity.principal import Principal
+from engine.identity.visibility import Visibility
+from server.auth.authorizer import Action, Circumstances, NameRules, NotAllowedError
+from server.rules.authorizer import RuleAuthorizer
+from server.rules.problems import RuleProblems
+
+ANN = Principal("ann", {"team": "red"}, Visibility("member"), claims={"org": "acme"}, authenticated=True)
+NAMED = Principal("anon-1")  # an anonymous client that is known again
+ANONYMOUS = Principal()
+
+
+class Source:
+    """Rules and rooms; ``committed`` is what the next look at the database brings."""
+
+    def __init__(self, rules: Mapping[str, str], rooms: Mapping[str, str] | None = None) -> None:
+        self.rules = AccessRules()
+        self.put(rules)
+        self.rooms: dict[str, Mapping[str, str | None]] = {
+            name: {"name": name, "metadata": text, "created_by": "ann"} for name, text in (rooms or {}).items()
+        }
+        self.committed: Mapping[str, str] | None = None
+        self.looks = 0
+        self.away = False
+
+    def put(self, rules: Mapping[str, str]) -> None:
+        self.rules.load([{"channel": pattern, "rules": text} for pattern, text in rules.items()])
+
+    def room(self, channel: str) -> Mapping[str, str | None] | None:
+        return self.rooms.get(channel)
+
+    async def current(self) -> None:
+        self.looks += 1
+        await asyncio.sleep(0)
+        if self.away:
+            raise UnavailableError("the database cannot be reached")
+        if self.committed is not None:
+            self.put(self.committed)
+
+
+def allowed(source: Source, principal: Principal, action: Action, channel: str, **about: str) -> bool:
+    try:
+        RuleAuthorizer(source, NameRules(("chat:*",))).judge(principal, action, channel, Circumstances(**about))
+    except NotAllowedError:
+        return False
+    return True
+
+
+ROOM = "auth.uid != null && data.members.includes(auth.uid)"
+RULES = {
+    "private:room-*": f'{{"subscribe": "{ROOM}", "publish": "{ROOM}", "presence": true}}',
+    "private:room-closed": '{"subscribe": false}',
+    "public:news": "{\"publish\": \"auth.role == 'member' && auth.claims.org == 'acme'\"}",
+    "public:broken": '{"subscribe": "auth.uid ="}',
+    "events:*": "{\"publish\": \"request.event == 'said' && request.ip != '10.0.0.1' && request.transport == 'sse'\"}",
+    "mine:*": '{"subscribe": "channel.exists && channel.createdBy == auth.uid && channel.id == \'1\'"}',
+    "guests:*": '{"subscribe": "auth.anonymous && auth.uid == null"}',
+    "new:*": '{"subscribe": "request.time > timestamp(\'2020-01-01T00:00:00Z\')"}',
+    "red:*": '{"subscribe": "auth.attributes.team == \'red\'"}',
+}
+ROOMS = {
+    "private:room-1": '{"members": ["ann"]}',
+    "private:room-2": '{"members": ["bob"]}',
+    "mine:1": "{}",
+    "mine:2": "{}",
+}
+
+
+@pytest.mark.parametrize(
+    ("principal", "action", "channel", "expected"),
+    [
+        (ANN, Action.SUBSCRIBE, "private:room-1", True),
+        (ANN, Action.PUBLISH, "private:room-1", True),
+        (ANN, Action.PRESENCE, "private:room-1", True),
+        (ANN, Action.SUBSCRIBE, "private:room-2", False),
+        (ANN, Action.SUBSCRIBE, "private:room-without-row", False),
+        (ANN, Action.SUBSCRIBE, "private:room-closed", False),
+        (ANN, Action.PRESENCE, "private:room-closed", True),
+        (ANONYMOUS, Action.SUBSCRIBE, "private:room-1", False),
+        (ANONYMOUS, Action.PRESENCE, "private:room-1", True),
+        (ANN, Action.SUBSCRIBE, "private:user-ann", True),
+        (ANN, Action.SUBSCRIBE, "private:user-bob", False),
+        (NAMED, Action.SUBSCRIBE, "private:user-anon-1", False),
+        (ANN, Action.SUBSCRIBE, "private:other", False),
+        (ANN, Action.PUBLISH, "public:news", True),
+        (ANONYMOUS, Action.PUBLISH, "public:news", False),
+        (ANONYMOUS, Action.SUBSCRIBE, "public:news", True),
+        (ANN, Action.SUBSCRIBE, "public:broken", False),
+        (ANN, Action.SUBSCRIBE, "chat:1", True),
+        (ANN, Action.SUBSCRIBE, "talk:1", False),
+        (ANN, Action.SUBSCRIBE, "mine:1", True),
+        (ANN, Action.SUBSCRIBE, "mine:2", False),
+        (ANN, Action.SUBSCRIBE, "mine:3", False),
+        (NAMED, Action.SUBSCRIBE, "guests:1", True),
+        (ANN, Action.SUBSCRIBE, "guests:1", False),
+        (ANONYMOUS, Action.SUBSCRIBE, "new:1", True),
+        (ANN, Action.SUBSCRIBE, "red:1", True),
+        (ANONYMOUS, Action.SUBSCRIBE, "red:1", False),
+    ],
+)
+def test_rules_decide_and_what_they_leave_open_the_kind_does(
+    principal: Principal, action: Action, channel: str, expected: bool
+) -> None:
+    assert allowed(Source(RULES, ROOMS), principal, action, channel) is expected
+
+
+def test_a_condition_reads_the_request() -> None:
+    source = Source(RULES)
+    assert allowed(source, ANN, Action.PUBLISH, "events:1", event="said", ip="10.0.0.2", transport="sse")
+    assert not allowed(source, ANN, Action.PUBLISH, "events:1", event="left", ip="10.0.0.2", transport="sse")
+    assert not allowed(source, ANN, Action.PUBLISH, "events:1", event="said", ip="10.0.0.1", transport="sse")
+
+
+def test_decisions_about_one_channel_do_not_mix_users_nor_former_metadata() -> None:
+    source = Source(RULES, ROOMS)
+    authorizer = RuleAuthorizer(source, NameRules())
+    bob = Principal("bob", authenticated=True)
+    authorizer.judge(ANN, Action.SUBSCRIBE, "private:room-1")
+    with pytest.raises(NotAllowedError):
+        authorizer.judge(bob, Action.SUBSCRIBE, "private:room-1")
+    source.rooms["private:room-1"] = {"name": "private:room-1", "metadata": '{"members": ["bob"]}', "created_by": None}
+    authorizer.judge(bob, Action.SUBSCRIBE, "private:room-1")
+    with pytest.raises(NotAllowedError, match="the rule of 'private:room-\\*' does not allow it"):
+        authorizer.judge(ANN, Action.SUBSCRIBE, "private:room-1")
+
+
+def test_an_error_in_a_condition_is_logged_once_and_not_sent() -> None:
+    authorizer = RuleAuthorizer(Source({"public:x": '{"subscribe": "auth.claims.team == 1"}'}), NameRules())
+    with capture_logs() as logs:
+        for _ in range(3):
+            with pytest.raises(NotAllowedError) as refused:
+                authorizer.judge(ANN, Action.SUBSCRIBE, "public:x")
+    assert "team" not in str(refused.value)
+    assert [(entry["event"], entry["rule"], entry["error"]) for entry in logs] == [
+        ("rule_failed", "public:x", "there is no field 'team'")
+    ]
+
+
+async def test_a_rule_that_is_committed_counts_before_a_refusal_is_sent() -> None:
+    source = Source({})
+    source.committed = {"private:x": '{"subscribe": true}'}
+    authorizer = RuleAuthorizer(source, NameRules())
+    await authorizer.authorize(ANN, Action.SUBSCRIBE, "private:x")
+    assert source.looks == 1
+
+
+async def test_refusals_at_once_share_a_look_at_the_database() -> None:
+    source = Source({})
+    authorizer = RuleAuthorizer(source, NameRules())
+    asked = (authorizer.authorize(ANN, Action.SUBSCRIBE, "private:x") for _ in range(50))
+    refused = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(each, NotAllowedError) for each in refused)
+    assert source.looks == 1
+
+
+async def test_a_refusal_that_cannot_be_confirmed_says_so() -> None:
+    source = Source({})
+    source.away = True
+    with pytest.raises(UnavailableError):
+        await RuleAuthorizer(source, NameRules()).authorize(ANN, Action.SUBSCRIBE, "private:x")
+
+
+async def test_rules_that_do_not_compile_are_found_as_they_arrive() -> None:
+    source = Source(RULES)
+    problems = RuleProblems(source.rules)
+    await problems.compiled()
+    assert len(problems) == 1
+    assert problems.shown[0].startswith("rule of 'public:broken', subscribe: ")
+    source.put({"public:fine": '{"subscribe": "true", "publish": "auth.uid"}', "public:other": '{"publish": "x"}'})
+    await problems.compiled()
+    assert problems.shown == ["rule of 'public:other', publish: there is no variable 'x': auth, channel, data, request"]
+    await problems.close()
