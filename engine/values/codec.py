@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from engine.postgres.oids import BPCHAR, NUMBER_OIDS, TEXT_OIDS
 from engine.values import json_form, sort_keys
 from engine.values.pg_types import Collation, Column, TypeInfo
 from engine.values.sort_keys import Key, same
@@ -75,9 +76,6 @@ _BY_OID: dict[int, Codec] = {
     3802: Codec(json=same),  # jsonb: 1.0 equals 1 inside
     5069: _QUOTED_INTEGER,  # xid8
 }
-_TEXT_OIDS = frozenset({19, 25, 1043})  # name, text, varchar
-_BPCHAR_OID = 1042
-_NUMBER_OIDS = frozenset({20, 21, 23, 700, 701, 1700})
 _FIRST_USER_OID = 16384
 # int2vector and oidvector print without braces; what reg* types print depends on the search path
 _UNPREDICTABLE_OIDS = frozenset({22, 30, 24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191, 8326})
@@ -94,8 +92,8 @@ def codec_for(type_: TypeInfo, collation: Collation | None = None) -> Codec:
     type_ = type_.underlying
     if any(part.oid in _UNPREDICTABLE_OIDS for part in type_.parts()):
         return Codec()
-    if type_.oid in _TEXT_OIDS or type_.oid == _BPCHAR_OID:
-        return _text_codec(collation, padded=type_.oid == _BPCHAR_OID)
+    if type_.oid in TEXT_OIDS:
+        return _text_codec(collation, padded=type_.oid == BPCHAR)
     if type_.oid in _BY_OID:
         return _BY_OID[type_.oid]
     if type_.kind == "array" and type_.element is not None:
@@ -126,7 +124,7 @@ def _array_codec(element: TypeInfo, collation: Collation | None) -> Codec:
     equal = same if of.equal is same else None
     if of.json is None:
         return Codec(equal=equal)
-    verbatim = element.underlying.oid in _NUMBER_OIDS
+    verbatim = element.underlying.oid in NUMBER_OIDS
     # A domain's own typdelim is ',' but array_out uses that of the element type as it is, domain or not.
     return Codec(equal=equal, json=json_form.json_array(of.json, element.delimiter.encode(), verbatim=verbatim))
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from engine.errors import InvalidQueryError
+from engine.postgres.oids import JSON_OIDS
 from engine.values.exact_json import exact_number, shown, write_exact
 from engine.values.pg_types import Column, TypeInfo
 
@@ -31,7 +32,6 @@ _FLOAT4_INFINITY = (
 ) * 2**103  # half way from the largest real to the next power of two: it rounds to infinity
 _FLOAT4_ZERO = Decimal(math.ldexp(1.0, -150))  # half of the smallest real: it rounds to zero
 _DECIMAL_OIDS = frozenset({_FLOAT4_OID, 701, 1700})
-_JSON_OIDS = frozenset({114, 3802})
 _SPECIAL_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})
 _TIME_CATEGORIES = frozenset("DR")  # dates and times, and ranges, which may be of them
 _CLOCK_WORD = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
@@ -49,11 +49,11 @@ def value_text(value: object, type_: TypeInfo, column: Column) -> tuple[str, str
     Raises ``InvalidQueryError`` if the JSON type does not fit.
     """
     base = type_.compared
-    if value is None and base.oid not in _JSON_OIDS:
+    if value is None and base.oid not in JSON_OIDS:
         raise InvalidQueryError(
             f"field {column.field!r} cannot be compared with null, which is never true; use [{column.field!r}, 'is-null']"
         )
-    if base.oid in _JSON_OIDS:
+    if base.oid in JSON_OIDS:
         return json_text(value, column), base.name
     if base.oid == _BOOL_OID:
         return _boolean(value, column), base.name
@@ -160,7 +160,7 @@ def _array(value: list[object], element: TypeInfo, column: Column, depth: int) -
 def _array_item(item: object, element: TypeInfo, column: Column, depth: int) -> str:
     if item is None:
         return "NULL"
-    if isinstance(item, list) and element.underlying.oid not in _JSON_OIDS:
+    if isinstance(item, list) and element.underlying.oid not in JSON_OIDS:
         return _array(item, element, column, depth + 1)
     text, type_name = value_text(item, element, column)
     if type_name != element.underlying.name:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
+from engine.postgres.oids import JSONB, TEXT_OIDS
 from engine.query.builder.values import value_text
 from engine.query.ir.conditions import ConditionParser
 from engine.query.ir.model import And, Compare, IsNull, Not, NotNull, Or, Predicate
@@ -13,9 +12,6 @@ from engine.values.exact_json import shown
 from engine.values.pg_types import Column, TypeInfo
 
 __all__ = ["WhereParser", "field_column"]
-
-_JSONB_OID: Final = 3802
-_TEXT_OIDS: Final = frozenset({19, 25, 1042, 1043})
 
 
 def field_column(name: object, table: Table) -> Column:
@@ -89,7 +85,7 @@ class WhereParser(ConditionParser[Column, Predicate]):
     def _array(self, column: Column, operator: str, value: object) -> Predicate:
         values = self.listed(column.field, operator, value) if operator == "array-contains-any" else [value]
         base = column.type.underlying
-        if base.oid == _JSONB_OID:
+        if base.oid == JSONB:
             self.count(1)
             texts = tuple(value_text(item, base, column)[0] for item in values)
             return Compare(column.name, operator, texts, base.name)
@@ -109,7 +105,7 @@ class WhereParser(ConditionParser[Column, Predicate]):
     def _like(self, column: Column, operator: str, value: object) -> Predicate:
         self.count(1)
         base = column.type.underlying
-        if base.oid not in _TEXT_OIDS:
+        if base.oid not in TEXT_OIDS:
             raise InvalidQueryError(
                 f"field {column.field!r} ({column.type.name}) is not text: {operator!r} does not apply"
             )

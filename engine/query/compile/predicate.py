@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from engine.catalog.model import Table
+from engine.postgres.oids import TEXT_OIDS
 from engine.query.ir.comparison import (
     NEGATED,
     Comparison,
@@ -40,7 +41,6 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_LIKE_OIDS = frozenset({19, 25, 1042, 1043})
 
 
 def compile_predicate(predicate: Predicate, table: Table, *, wanted: bool = True) -> Test:
@@ -179,7 +179,7 @@ def _in(comparison: Comparison, texts: Sequence[str | None], *, negated: bool) -
 def _like(compare: Compare, table: Table, *, wanted: bool) -> Test:
     column, index = indexed_column(compare.column, table)
     collation = column.collation
-    if column.type.underlying.oid not in _LIKE_OIDS or compare.type != "text" or collation is None:
+    if column.type.underlying.oid not in TEXT_OIDS or compare.type != "text" or collation is None:
         raise NotIncrementalError(f"{compare.operator} on {describe(column)} cannot be reproduced")
     ignore_case = compare.operator == "ilike"
     if not (collation.deterministic and collation.characters and collation.injective) or (

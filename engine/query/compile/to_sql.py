@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 
 from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
+from engine.postgres.identifiers import quoted_name
 from engine.postgres.statements.statement import Origin, Statement
 from engine.query.compile.documents import projection
 from engine.query.compile.predicate import predicate_columns
-from engine.query.compile.where_to_sql import Nulls, Parameters, column_sql, cursor_sql, key_sql, predicate_sql, quote
+from engine.query.compile.where_to_sql import Nulls, Parameters, column_sql, cursor_sql, key_sql, predicate_sql
 from engine.query.ir.model import Query
 from engine.query.ir.sort_order import sort_keys
 from engine.values.pg_types import Column
@@ -70,7 +71,7 @@ def _origin(table: Table, columns: Sequence[Column]) -> Origin:
     exposed = tuple(column.attnum for column in columns if column.exposed)
     view = ""
     if len(exposed) < len(columns):
-        names = ", ".join(quote(column.name) for column in columns)
+        names = ", ".join(quoted_name(column.name) for column in columns)
         view = f"create temporary view {_VIEW} as select {names} from {_name(table)}"
     return Origin(
         table.oid,
@@ -86,7 +87,7 @@ _VIEW = "pg_temp.realtime_rows"
 
 
 def _name(table: Table) -> str:
-    return f"{quote(table.schema)}.{quote(table.name)}"
+    return f"{quoted_name(table.schema)}.{quoted_name(table.name)}"
 
 
 def render_documents(query: Query, table: Table, *, nulls: bool = False) -> Statement:
@@ -106,7 +107,7 @@ def _documents(
     parameters: Parameters | None = None,
 ) -> Statement:
     parameters = parameters or Parameters()
-    outputs = ", ".join(f"t.{quote(name)} as {quote(output)}" for name, output in projection(query, table))
+    outputs = ", ".join(f"t.{quoted_name(name)} as {quoted_name(output)}" for name, output in projection(query, table))
     rest = _rest(query, table, query.limit, parameters, f" cross join lateral (select {outputs}) as d", view=view)
     return Statement(f"select {_id_sql(table)} as id, {_DOCUMENT} as doc {rest}", parameters.values)
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
+from engine.postgres.identifiers import quoted_name
 from engine.query.ir.model import And, Bound, Compare, IsNull, Not, NotNull, Or, Predicate
 from engine.query.ir.sort_order import SortKey
 from engine.values.pg_types import Column
 
-__all__ = ["Nulls", "Parameters", "column_sql", "cursor_sql", "key_sql", "operand_sql", "predicate_sql", "quote"]
+__all__ = ["Nulls", "Parameters", "column_sql", "cursor_sql", "key_sql", "operand_sql", "predicate_sql"]
 
 _SQL_OPERATORS = {
     "==": "=",
@@ -49,14 +50,9 @@ class Nulls(Parameters):
         return f"null::{type_name}"
 
 
-def quote(name: str) -> str:
-    """A quoted identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def column_sql(column: Column) -> str:
     """A column of the one table."""
-    return f"t.{quote(column.name)}"
+    return f"t.{quoted_name(column.name)}"
 
 
 def operand_sql(column: Column) -> str:

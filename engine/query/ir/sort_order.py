@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
+from engine.postgres.oids import TEXT_OIDS
 from engine.query.ir.comparison import INTEGER_NAMES, NotIncrementalError, describe
 from engine.query.ir.model import Bound, Query
 from engine.transaction import Row, Value
@@ -23,7 +24,6 @@ from engine.values.sort_keys import ascending_numeric, descending_numeric
 __all__ = ["KeyPart", "SortKey", "bound_key", "key_parts", "row_key", "sort_keys", "value_key"]
 
 _C = Collation("C", deterministic=True, bytewise=True, ascii_case=True)
-_COLLATED_OIDS = frozenset({19, 25, 1042, 1043})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def sort_keys(query: Query, table: Table) -> tuple[SortKey, ...]:
         keys.setdefault(order.column, SortKey(column, order.descending, order.nulls_first))
     for index in table.primary_key:
         column = table.columns[index]
-        collate = column.type.underlying.oid in _COLLATED_OIDS and not (column.collation and column.collation.bytewise)
+        collate = column.type.underlying.oid in TEXT_OIDS and not (column.collation and column.collation.bytewise)
         keys.setdefault(column.name, SortKey(column, descending=False, nulls_first=False, collate_c=collate))
     return tuple(keys.values())
 

@@ -14,10 +14,11 @@ from hashlib import blake2b
 from sqlglot import exp
 
 from engine.catalog.model import Table
+from engine.postgres.identifiers import quoted_name
 from engine.postgres.statements.statement import Statement
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.sql.parsing.lexer import normalise
-from engine.query.sql.parsing.rewrite import add_key, quoted, single_source
+from engine.query.sql.parsing.rewrite import add_key, single_source
 from engine.query.sql.parsing.syntax import name_of
 from engine.query.sql.safety.binding import Bound
 from engine.query.sql.safety.checked_sql import CheckedSql
@@ -44,7 +45,7 @@ def _statement(checked: CheckedSql) -> str:
     found = _with_key(checked)
     if found is not None:
         sql, names = found
-        fields = ", ".join(f"{alias}.{quoted(name)}" for name in checked.columns)
+        fields = ", ".join(f"{alias}.{quoted_name(name)}" for name in checked.columns)
         row = _free_name("d", checked.columns)
         document = f"(select row_to_json({row}) from (select {fields}) as {row})::text"
         return f"select {_id_of(alias, names)} as id, {document} as doc from (\n{sql}\n) as {alias}"
@@ -66,7 +67,7 @@ def _free_name(name: str, taken: Sequence[str]) -> str:
 
 def _id_of(alias: str, names: Sequence[str]) -> str:
     """The id made of output columns. format('%s') gives a value's output text, as the stream has it."""
-    columns = [f"{alias}.{quoted(name)}" for name in names]
+    columns = [f"{alias}.{quoted_name(name)}" for name in names]
     texts = [f"case when {column} is not null then format('%s', {column}) end" for column in columns]
     if len(texts) == 1:
         return f"coalesce({texts[0]}, 'null')"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from engine.catalog.model import Table
+from engine.postgres.oids import DATE_TIME_OIDS
 from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.model import And, Compare, IsNull, Not, Or, Predicate
 from engine.query.sql.parsing.parameters import ParameterType, element_texts, is_special_time
@@ -28,7 +29,6 @@ _OPERATORS: dict[type[exp.Expr], str] = {
 _FLIPPED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _INTEGERS = {21: 15, 23: 31, 20: 63}  # int2, int4, int8: their bits
 _NUMERIC, _FLOAT8, _BOOL, _TEXT, _VARCHAR = 1700, 701, 16, 25, 1043
-_DATE_AND_TIME = frozenset({1082, 1083, 1114, 1184, 1266})
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?")
 
 
@@ -140,7 +140,7 @@ def _any(column: Column, node: exp.Expr, columns: Columns) -> Predicate:
     own = column.type.underlying
     if texts is None or text is None or not _same(own, kind.element_oid):
         raise NotIncrementalError("= ANY is not over a plain list")
-    if own.oid in _DATE_AND_TIME and any(map(is_special_time, texts)):
+    if own.oid in DATE_TIME_OIDS and any(map(is_special_time, texts)):
         raise NotIncrementalError("the query depends on the clock")
     return Compare(column.name, "in", texts, own.name)
 
@@ -176,7 +176,7 @@ def _literal(column: Column, node: exp.Expr, columns: Columns) -> tuple[str, str
 
 
 def _timeless(own: TypeInfo, text: str) -> str:
-    if own.oid in _DATE_AND_TIME and is_special_time(text):
+    if own.oid in DATE_TIME_OIDS and is_special_time(text):
         raise NotIncrementalError("the query depends on the clock")
     return text
 

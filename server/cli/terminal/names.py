@@ -18,6 +18,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from engine.errors import RealtimeError
+from engine.postgres.identifiers import quoted_name
 from engine.postgres.statements.named_queries import query
 
 __all__ = ["NameRefusedError", "Table", "find_collection", "find_columns", "find_role", "find_table", "identifier"]
@@ -135,7 +136,7 @@ def _fitting(tables: Iterable[Table], schemas: Sequence[str], text: str) -> set[
 
 def _only(text: str, found: set[Table]) -> Table:
     if len(found) > 1:
-        spellings = sorted(f"{_in_quotes(table.schema)}.{_in_quotes(table.name)}" for table in found)
+        spellings = sorted(f"{quoted_name(table.schema)}.{quoted_name(table.name)}" for table in found)
         raise NameRefusedError(f"{text} fits several tables: write {_either(spellings)}")
     return next(iter(found))
 
@@ -179,11 +180,7 @@ def _did_you_mean(spellings: Iterable[str]) -> str:
 
 
 def _quoted(name: str) -> str:
-    return name if identifier(name) == [name] else _in_quotes(name)
-
-
-def _in_quotes(name: str) -> str:
-    return '"{}"'.format(name.replace('"', '""'))
+    return name if identifier(name) == [name] else quoted_name(name)
 
 
 def _either(spellings: Iterable[str]) -> str:

@@ -11,7 +11,6 @@ from engine.errors import InvalidQueryError
 from engine.values.exact_json import write_exact
 
 __all__ = [
-    "DATE_AND_TIME",
     "MAX_PARAMS",
     "MAX_VALUE",
     "ParameterType",
@@ -21,11 +20,6 @@ __all__ = [
     "is_special_time",
     "text_of",
 ]
-
-DATE_AND_TIME = frozenset(
-    {1082, 1083, 1114, 1184, 1266, 1182, 1183, 1115, 1185, 1270, 3908, 3910, 3912, 4533, 4534, 4535}
-)
-"""Oids of date, time, timestamp, timestamptz, timetz; of their arrays, ranges and multiranges."""
 
 MAX_PARAMS = 100
 MAX_VALUE = 100_000

@@ -10,19 +10,15 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from engine.catalog.model import Table
+from engine.postgres.identifiers import quoted_name
 from engine.query.sql.parsing.lexer import Edit, Token, apply
 from engine.query.sql.parsing.parameters import ParameterType
 from engine.query.sql.parsing.syntax import name_of, only_args
 from engine.values.pg_types import Column
 
-__all__ = ["add_key", "quoted", "single_source", "star_edits", "with_nulls"]
+__all__ = ["add_key", "single_source", "star_edits", "with_nulls"]
 
 _AFTER_ORDER = ("limit", "offset", "fetch", "for")
-
-
-def quoted(name: str) -> str:
-    """``name`` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def single_source(tree: exp.Query | None, tables: dict[int, Table]) -> tuple[str, Table] | None:
@@ -98,7 +94,7 @@ def star_edits(tokens: Sequence[Token], tree: exp.Query | None, tables: dict[int
             return []
         if qualified and tokens[i - 3].text == ".":
             return []
-        columns = ", ".join(f"{quoted(alias)}.{quoted(c.name)}" for c in sources[alias].exposed_columns)
+        columns = ", ".join(f"{quoted_name(alias)}.{quoted_name(c.name)}" for c in sources[alias].exposed_columns)
         edits.append(Edit(tokens[i - 2 if qualified else i].start, tokens[i].end, columns))
     stars = sum(1 for item in tree.expressions if item.is_star)
     return edits if len(edits) == stars else []
@@ -117,8 +113,10 @@ def add_key(sql: str, tokens: Sequence[Token], alias: str, key: Sequence[Column]
     top = [i for i in after if depths[i] == 0 and not _is_label(tokens, i)]
     ordered = next((i for i in top if tokens[i].is_word("order") and tokens[i + 1].is_word("by")), None)
     tail = next((i for i in top if tokens[i].is_word(*_AFTER_ORDER) and i > (ordered or 0)), None)
-    outputs = "".join(f", {quoted(alias)}.{quoted(c.name)} as {quoted(n)}" for c, n in zip(key, names, strict=True))
-    keys = ", ".join(f"{quoted(alias)}.{quoted(c.name)}" + _collate(c) for c in key)
+    outputs = "".join(
+        f", {quoted_name(alias)}.{quoted_name(c.name)} as {quoted_name(n)}" for c, n in zip(key, names, strict=True)
+    )
+    keys = ", ".join(f"{quoted_name(alias)}.{quoted_name(c.name)}" + _collate(c) for c in key)
     place = tokens[tail].start if tail is not None else len(sql)
     sort = Edit(place, place, f" {',' if ordered is not None else 'order by'} {keys} ")
     return apply(sql, [Edit(tokens[bounds[1]].start, tokens[bounds[1]].start, outputs + " "), sort])

@@ -15,10 +15,11 @@ import psycopg
 
 from engine.catalog.model import Catalog, Table
 from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
+from engine.postgres.oids import TIME_RELATED_OIDS
 from engine.query.sql.parsing.from_clause import named_in_from
 from engine.query.sql.parsing.lexer import Token, place, statement, tokenize
 from engine.query.sql.parsing.off_loop import aside
-from engine.query.sql.parsing.parameters import DATE_AND_TIME, is_special_time
+from engine.query.sql.parsing.parameters import is_special_time
 from engine.query.sql.parsing.rewrite import with_nulls
 from engine.query.sql.parsing.syntax import Reference, Syntax, detach, parse, references
 from engine.query.sql.safety.checked_sql import CheckedSql
@@ -223,9 +224,9 @@ def _refuse_content(tree: Tree, functions: list[Function]) -> None:
 
 
 def _reads_clock(tree: Tree, functions: list[Function], tokens: Sequence[Token]) -> bool:
-    if tree.reads_clock or any(reads_clock(function) for function in functions) or tree.casts & DATE_AND_TIME:
+    if tree.reads_clock or any(reads_clock(function) for function in functions) or tree.casts & TIME_RELATED_OIDS:
         return True
     # 'today' as a literal is a constant in the tree, but another one tomorrow.
-    return bool(tree.types & DATE_AND_TIME) and any(
+    return bool(tree.types & TIME_RELATED_OIDS) and any(
         token.kind == "string" and is_special_time(token.text) for token in tokens
     )

@@ -20,8 +20,9 @@ from sqlglot import exp
 
 from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
+from engine.postgres.identifiers import quoted_name
 from engine.query.sql.parsing.lexer import Edit, Rewritten, Token
-from engine.query.sql.parsing.rewrite import quoted, star_edits
+from engine.query.sql.parsing.rewrite import star_edits
 from engine.query.sql.parsing.syntax import Reference
 from engine.query.sql.safety.dry_run import SqlSession
 from engine.query.sql.safety.refusals import not_exposed
@@ -87,9 +88,9 @@ def _rename(tokens: Sequence[Token], read: Sequence[Read], columns: Mapping[int,
             hidden = f"hidden {number}"
             while hidden in taken:
                 hidden += "_"
-            names.append(quoted(name if visible else hidden))
+            names.append(quoted_name(name if visible else hidden))
         end = tokens[place.alias or place.last].end
-        prefix = "" if place.alias else f" as {quoted(place.name)}"
+        prefix = "" if place.alias else f" as {quoted_name(place.name)}"
         edits.append(Edit(end, end, f"{prefix} ({', '.join(names)})"))
     return edits
 
@@ -151,10 +152,10 @@ def _places(tokens: Sequence[Token], read: Sequence[Read], columns: Mapping[int,
 def _subquery(tokens: Sequence[Token], place: _Place, columns: Columns) -> Edit:
     start, end = tokens[place.first].start, tokens[place.last].end
     relation = " ".join(token.text for token in tokens[place.first : place.last + 1])
-    select = f"select {', '.join(quoted(name) for name, visible in columns if visible)} from {relation}"
+    select = f"select {', '.join(quoted_name(name) for name, visible in columns if visible)} from {relation}"
     if place.is_statement:  # TABLE name is a SELECT of its own
         return Edit(tokens[place.first - 1].start, end, select)
-    return Edit(start, end, f"({select})" + ("" if place.alias else f" as {quoted(place.name)}"))
+    return Edit(start, end, f"({select})" + ("" if place.alias else f" as {quoted_name(place.name)}"))
 
 
 def _qualifiers(tokens: Sequence[Token], places: Sequence[_Place]) -> list[Edit]:

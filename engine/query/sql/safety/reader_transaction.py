@@ -16,9 +16,9 @@ import psycopg
 from psycopg.pq.abc import PGresult
 
 from engine.postgres.connections.session_settings import OWN_NAMES
+from engine.postgres.identifiers import quoted_name
 from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.one_statement import Setting, describe
-from engine.query.compile.where_to_sql import quote
 from engine.query.sql.safety.calls import CatalogQuery
 from engine.query.sql.safety.refusals import writes
 
@@ -61,7 +61,7 @@ class ReaderTransaction:
 
     @property
     def _client_path(self) -> str:
-        return ", ".join(map(quote, self._schemas))
+        return ", ".join(map(quoted_name, self._schemas))
 
     def _enter(self) -> None:
         """Become the reader, with the next statement."""

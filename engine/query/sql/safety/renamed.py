@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import psycopg
 
+from engine.postgres.identifiers import quoted_name
 from engine.query.sql.parsing.lexer import Edit, Rewritten, Token, place
-from engine.query.sql.parsing.rewrite import quoted
 
 __all__ = ["Renamed", "is_of_grammar", "operators_in"]
 
@@ -37,7 +37,7 @@ class Renamed:
             else:
                 name = token.name
                 other = f"{name.encode()[:40].decode(errors='ignore')}_{suffix}"
-                edits.append(Edit(token.start, token.end, f" {quoted(other)} "))
+                edits.append(Edit(token.start, token.end, f" {quoted_name(other)} "))
             self._names[other] = name
         self.sql = Rewritten(sql.original, edits)
 
