@@ -42,9 +42,9 @@ from engine.channels.db.table_locks import TableLocks
 from engine.channels.history.epochs import Epochs
 from engine.channels.history.reader import HistoryReader
 from engine.channels.history.recorder import CommitRecorder
-from engine.channels.history.recovery import HandOver
+from engine.channels.history.recovery import Recovery
 from engine.channels.history.recovery_runs import RecoveryRuns
-from engine.channels.history.retention import Maintenance
+from engine.channels.history.retention import Retention
 from engine.channels.presence.client_lifecycle import ClientLifecycle
 from engine.channels.publish.publisher import Publisher
 from engine.channels.subscriptions import Subscriptions
@@ -119,15 +119,15 @@ class Channels(BackgroundService):
             queue=settings.queue,
             timeout=settings.publish_timeout,
         )
-        handover = HandOver(self.core, stream, self._store, HistoryReader(self._reader), self._epochs, settings)
+        recovery = Recovery(self.core, stream, self._store, HistoryReader(self._reader), self._epochs, settings)
         self._connections = ClientLifecycle(
             self.core, self._store, self._background.spawn, stream, lease, settings, self._failures
         )
-        self._maintenance = Maintenance(self._store, settings)
+        self._retention = Retention(self._store, settings)
         self._subscriptions = Subscriptions(
-            self.core, stream, self._store, self._schema, handover, self._connections, settings.max_history
+            self.core, stream, self._store, self._schema, recovery, self._connections, settings.max_history
         )
-        self._recovery = RecoveryRuns(handover, self._background.spawn, self._recovered)
+        self._recovery = RecoveryRuns(recovery, self._background.spawn, self._recovered)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Channels(BackgroundService):
         self._background.spawn(self._locks.run())
         insistence = self._store.insistence
         await insistence.unlocked("the look at the database's history", self._epochs.refresh)
-        prepare = partial(self._maintenance.prepare, self.core.reader)
+        prepare = partial(self._retention.prepare, self.core.reader)
         await insistence.unlocked("the removal of connections of an earlier run", prepare)
         await self._recovery.first(self._began)
         self._background.spawn(self._recorder.record())  # not before the routes are known
@@ -158,8 +158,8 @@ class Channels(BackgroundService):
         self._background.spawn(self._schema.run())
         self._connections.sweeper.rescan()
         self._background.spawn(self._connections.sweeper.run())
-        self._background.spawn(self._maintenance.run())
-        self._background.spawn(self._maintenance.clear())
+        self._background.spawn(self._retention.run())
+        self._background.spawn(self._retention.clear())
 
     async def stop(self) -> None:
         """Stop everything; subscribers get no event, publishers an error."""
@@ -175,8 +175,8 @@ class Channels(BackgroundService):
         """Figures for ``/health``. ``malformed``: rows and logical messages that made no sense;
         ``failures``: what could not be done about one connection."""
         return {
-            "channels": len(self.core.router.channels),
-            "subscriptions": len(self.core.router),
+            "channels": len(self.core.hub.channels),
+            "subscriptions": len(self.core.hub),
             "messages": self.core.messages,
             "publishing": len(self._publisher),
             "unrecorded": len(self.core.unrecorded.pending),

@@ -18,7 +18,7 @@ from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.refusals import refusals
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
-from engine.channels.history.recovery import HandOver
+from engine.channels.history.recovery import Recovery
 from engine.channels.presence.client_lifecycle import ClientLifecycle
 from engine.errors import InvalidQueryError
 from engine.stream.driver import StreamDriver
@@ -35,7 +35,7 @@ class Subscriptions:
         stream: StreamDriver,
         store: Store,
         schema: SchemaWatch,
-        handover: HandOver,
+        recovery: Recovery,
         clients: ClientLifecycle,
         max_history: int,
     ) -> None:
@@ -43,7 +43,7 @@ class Subscriptions:
         self._stream = stream
         self._store = store
         self._schema = schema
-        self._handover = handover
+        self._recovery = recovery
         self._clients = clients
         self._max_history = max_history
 
@@ -61,7 +61,7 @@ class Subscriptions:
     async def current(self) -> None:
         """Wait until rooms and rules are those that are committed now. Raises ``UnavailableError``."""
         await self._stream.reached(await self._store.committed())
-        await self._handover.loaded()
+        await self._recovery.loaded()
 
     async def open(
         self,
@@ -89,10 +89,10 @@ class Subscriptions:
             with refusals("a channel of this name", self._schema):
                 await self.check(channel)
                 await self._clients.admit(subscription)
-                await self._handover.begin(subscription, since, min(options.history, self._max_history))
+                await self._recovery.begin(subscription, since, min(options.history, self._max_history))
             self._core.rooms.check(channel)  # it may have been closed meanwhile
         except BaseException:
-            self._core.router.remove(subscription)
+            self._core.hub.remove(subscription)
             self._clients.leave(subscription)
             raise
         return subscription
@@ -101,7 +101,7 @@ class Subscriptions:
         return format_position(self._core.position)
 
     def _release(self, subscription: Subscription) -> None:
-        if self._core.router.remove(subscription):
+        if self._core.hub.remove(subscription):
             self._clients.leave(subscription)
 
 

@@ -28,7 +28,7 @@ from engine.lsn import Lsn, parse_lsn
 from engine.postgres.reconnecting import Database
 from engine.transaction import Discontinuity
 
-__all__ = ["FeedParts", "Opening", "SessionMemory"]
+__all__ = ["FeedParts", "SessionMemory", "Startup"]
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class FeedParts:
     memory: SessionMemory
 
 
-class Opening:
+class Startup:
     """One attempt to open the stream. ``report`` is called with the reason of each wait.
 
     ``status_interval``: longest time between two status updates in seconds, final once the stream is open.

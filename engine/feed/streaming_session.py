@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-A session is opened (:class:`engine.feed.startup.Opening`), streams, and ends with an exception; the feed then starts the
+A session is opened (:class:`engine.feed.startup.Startup`), streams, and ends with an exception; the feed then starts the
 next one. It is *streaming* once the stream has brought a message and no obstacle (:mod:`engine.feed.obstacle`) is left;
 until then the feed's state has the reason. :meth:`StreamingSession.doubt` resets it to not streaming.
 
@@ -36,7 +36,7 @@ from engine.feed.decoders.base import PUBLICATION, Decoder, RelationNeededError,
 from engine.feed.decoders.change_log import ChangeLog
 from engine.feed.replication_stream import Keepalive, ReplicationStream, StreamEndedError
 from engine.feed.slots import SlotBusyError, find_slot
-from engine.feed.startup import FeedParts, Opening
+from engine.feed.startup import FeedParts, Startup
 from engine.feed.table_lookup import describe_table
 from engine.postgres.errors import TableLockedError
 from engine.tasks import end
@@ -108,9 +108,9 @@ class StreamingSession:
         Once the pump has read the server's error, sending a status update fails too. Only the pump's exception has the
         server's error in its typed form.
         """
-        opening = Opening(self._parts, self._report_state)
-        stream, decoder = await opening.open()
-        self._stream, self._status_interval = stream, opening.status_interval
+        startup = Startup(self._parts, self._report_state)
+        stream, decoder = await startup.open()
+        self._stream, self._status_interval = stream, startup.status_interval
         try:
             self._received_at = time.monotonic()
             parts = [

@@ -48,7 +48,7 @@ class Definitions:
         *,
         settings: LiveSettings,
         catalog: CatalogWatcher,
-        router: Dispatcher,
+        dispatcher: Dispatcher,
         planner: Planner,
         refresher: Refresher,
         reader: Reader,
@@ -57,7 +57,7 @@ class Definitions:
     ) -> None:
         self._settings = settings
         self._catalog = catalog
-        self._router = router
+        self._dispatcher = dispatcher
         self._planner = planner
         self._refresher = refresher
         self._reader = reader
@@ -80,7 +80,7 @@ class Definitions:
 
     def note(self, note: DdlNote, xid: int) -> None:
         """Process ``note`` of transaction ``xid``; a note about tables that are not exposed has no effect."""
-        concerned = self._router.concerned(note)
+        concerned = self._dispatcher.concerned(note)
         known = self._catalog.is_current
         if known and concerned == set() and not note.routines and not note.tag.endswith("COLLECTION"):
             return
@@ -158,8 +158,8 @@ class Definitions:
 
     async def _use(self, catalog: Catalog) -> None:
         async with self._apply_lock:
-            changed = self._router.use(catalog)
-            self._planner.use(self._router.catalog)
+            changed = self._dispatcher.use(catalog)
+            self._planner.use(self._dispatcher.catalog)
             self.replan(changed)
         self._log_unfollowed(catalog)
 
@@ -204,6 +204,6 @@ class Definitions:
             return
         log.info("unannounced_definition_change", tables=sorted(concerned) if concerned else "all")
         self._missed(concerned)
-        self._router.distrust(concerned)
+        self._dispatcher.distrust(concerned)
         self._catalog.invalidate()
         self.replan(concerned)

@@ -70,7 +70,7 @@ class Planner:
         table = catalog.by_collection.get(collection)
         tables = frozenset() if table is None else frozenset({table.oid})
         budget = PLANNING.get()
-        async with nullcontext() if budget is None else budget.turn(), self._reader.planning(tables) as connection:
+        async with nullcontext() if budget is None else budget.lock(), self._reader.planning(tables) as connection:
             with nullcontext() if budget is None else budget.charging():
                 plan = await plan_query(collection, spec, catalog, connection, self._checked, visibility)
         if catalog is self._catalog:

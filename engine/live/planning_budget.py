@@ -42,7 +42,7 @@ class PlanningBudget:
         processor: seconds that the event loop has computed.
     """
 
-    __slots__ = ("_at", "_clock", "_left", "_processor", "_shared", "_turns", "_under_way")
+    __slots__ = ("_at", "_clock", "_left", "_planning_lock", "_processor", "_shared", "_under_way")
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, processor: Callable[[], float] = time.thread_time
@@ -51,7 +51,7 @@ class PlanningBudget:
         self._processor = processor
         self._at = clock()
         self._left = _BURST
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._planning_lock = asyncio.Semaphore(_AT_ONCE)
         self._under_way: list[_Planning] = []
         self._shared = clock(), processor()  # up to when time is shared out among those under way
 
@@ -103,9 +103,9 @@ class PlanningBudget:
         self._at = now
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait until it is this connection's turn, and hold it."""
-        async with self._turns:
+    async def lock(self) -> AsyncIterator[None]:
+        """Wait until no other planning of this connection runs, and exclude others."""
+        async with self._planning_lock:
             if wait := self.wait:
                 await asyncio.sleep(wait)
             yield

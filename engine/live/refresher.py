@@ -74,7 +74,7 @@ class Refresher:
         self,
         *,
         settings: LiveSettings,
-        router: Dispatcher,
+        dispatcher: Dispatcher,
         reader: Reader,
         planning: SubscriptionPlanner,
         catalog: CatalogWatcher,
@@ -82,7 +82,7 @@ class Refresher:
         background: Background,
     ) -> None:
         self._settings = settings
-        self._router = router
+        self._dispatcher = dispatcher
         self._reader = reader
         self._planning = planning
         self._catalog = catalog
@@ -98,7 +98,7 @@ class Refresher:
     @property
     def position(self) -> Lsn:
         """The commit LSN of the last transaction applied to the lists; before the first one, where the stream stood."""
-        return self._router.position or self._stream.position
+        return self._dispatcher.position or self._stream.position
 
     @property
     def busy(self) -> int:
@@ -122,7 +122,7 @@ class Refresher:
         state = self._states.pop(query, None)
         if state is not None and state.task is not None and state.task is not asyncio.current_task():
             state.task.cancel()
-        self._router.forget(query)
+        self._dispatcher.forget(query)
 
     async def ready(self, query: LiveQuery) -> None:
         """Wait until ``query`` has been read once. Raises ``QueryRejectedError`` if it cannot be."""
@@ -226,7 +226,7 @@ class Refresher:
 
     async def _read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
         """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""
-        async with self._reader.turn(query.tables, slow=state.slow):
+        async with self._reader.lane(query.tables, slow=state.slow):
             began = time.monotonic()
             read = await read_plan(self._reader, plan, self._settings, slow=state.slow)
         state.timeouts, state.refusals, state.failing = 0, 0, None
@@ -240,12 +240,12 @@ class Refresher:
         """
         before = query.listing()
         if isinstance(plan, IncrementalPlan):
-            if not self._router.hand_over_window(query, plan, read):
+            if not self._dispatcher.hand_over_window(query, plan, read):
                 return False
             if not self._writable(query, state, plan, before):
                 return False
         else:
-            self._router.hand_over_rows(query, plan, read)
+            self._dispatcher.hand_over_rows(query, plan, read)
             query.window = None
             query.rows = ResultSet(documents(read))
         committed_at = query.stale_since
@@ -274,7 +274,7 @@ class Refresher:
         except Exception as problem:  # noqa: BLE001 - an encoder may raise anything for a value of another type
             level = log.info if isinstance(problem, UnknownLabelError) else log.warning
             level("query_replanned", key=query.key, error=str(problem))
-            self._router.forget(query)
+            self._dispatcher.forget(query)
             query.window, query.rows = None, before
             state.unlike += 1
             if state.unlike >= ATTEMPTS:

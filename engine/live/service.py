@@ -66,13 +66,13 @@ class LiveQueries(BackgroundService):
         super().__init__("live queries")
         self._stream = stream
         self._reader = reader
-        self._router = Dispatcher(stream.tail, monotonic, self.settings.max_rows, self.settings.spare_rows)
+        self._dispatcher = Dispatcher(stream.tail, monotonic, self.settings.max_rows, self.settings.spare_rows)
         self._planner = Planner(self._reader, self.settings.plan_bytes)
         self._catalog = CatalogWatcher(reader, self.settings.stream_generated)
         self._planning = SubscriptionPlanner(self._planner, self._catalog, reader, stream)
         self._refresher = Refresher(
             settings=self.settings,
-            router=self._router,
+            dispatcher=self._dispatcher,
             reader=self._reader,
             planning=self._planning,
             catalog=self._catalog,
@@ -82,7 +82,7 @@ class LiveQueries(BackgroundService):
         self._definitions = Definitions(
             settings=self.settings,
             catalog=self._catalog,
-            router=self._router,
+            dispatcher=self._dispatcher,
             planner=self._planner,
             refresher=self._refresher,
             reader=self._reader,
@@ -190,8 +190,8 @@ class LiveQueries(BackgroundService):
 
     def process(self, transaction: Transaction) -> Iterator[None]:
         """Apply ``transaction`` to the lists and deliver what has changed in them."""
-        outcome = yield from self._router.process(transaction)
-        yield from outcome.deliver(self._router.position)
+        outcome = yield from self._dispatcher.process(transaction)
+        yield from outcome.deliver(self._dispatcher.position)
         for query in outcome.ended:
             self._refresher.forget(query)
         for note in outcome.ddl:
@@ -201,7 +201,7 @@ class LiveQueries(BackgroundService):
 
     def discontinuity(self, event: Discontinuity, position: Lsn) -> None:
         """Every list is read again."""
-        self._router.interrupt(other_history=event.other_history)
+        self._dispatcher.interrupt(other_history=event.other_history)
         self._definitions.interrupt(missing=event.missing, other_history=event.other_history)
 
     @property

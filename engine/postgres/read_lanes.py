@@ -38,7 +38,7 @@ class Lanes:
 
     @asynccontextmanager
     async def enter(self, tables: Set[int], *, slow: bool = False) -> AsyncIterator[None]:
-        """Wait for a turn to read ``tables`` (oids).
+        """Wait for a place in the lane to read ``tables`` (oids).
 
         Raises ``TableLockedError`` if another read has just found that one of them still is. What is raised inside as
         ``TableLockedError`` is what the others find.
@@ -50,7 +50,7 @@ class Lanes:
             try:
                 async with lane:
                     if any(self._locked[table] is not probe for table in self._locked.keys() & tables):
-                        continue  # found to be locked while this one waited for its turn
+                        continue  # found to be locked while this read waited
                     yield
                     self._unlock(tables)
                     return
@@ -58,7 +58,7 @@ class Lanes:
                 found = str(error)
                 raise
             finally:
-                self._settle(probe, found)
+                self._end_probe(probe, found)
 
     def lock(self, tables: Iterable[int]) -> None:
         """A read found these tables locked."""
@@ -87,7 +87,7 @@ class Lanes:
             self._locked[table] = probe
         return probe
 
-    def _settle(self, probe: _Probe | None, found: str | None) -> None:
+    def _end_probe(self, probe: _Probe | None, found: str | None) -> None:
         if probe is None:
             return
         for table, trying in self._locked.items():

@@ -39,7 +39,7 @@ class Reader:
 
     Args:
         dsn: where to read.
-        size: connections at most that reads use; those beyond that wait their turn. What the service itself has to know
+        size: connections at most that reads use; those beyond that wait. What the service itself has to know
             (snapshots, the catalog) has one more.
         timeout_ms: how long a read may take.
         quick_timeout_ms: how long one may take that is not known to be slow; None: as long.
@@ -105,16 +105,16 @@ class Reader:
 
     @asynccontextmanager
     async def planning(self, tables: Set[int]) -> AsyncIterator[psycopg.AsyncConnection]:
-        """A connection over which a query of a client on ``tables`` (oids) is checked, when it is its turn.
+        """A connection over which a query of a client on ``tables`` (oids) is checked, once the lane has a place.
 
         Raises ``TableLockedError`` for ``LockNotAvailable``.
         """
-        async with self.turn(tables, slow=False), self._pool.connection() as connection:
+        async with self.lane(tables, slow=False), self._pool.connection() as connection:
             yield connection
 
     @asynccontextmanager
-    async def turn(self, tables: Set[int], *, slow: bool) -> AsyncIterator[None]:
-        """Wait for a turn to read ``tables``; what is known to be ``slow`` has turns of its own.
+    async def lane(self, tables: Set[int], *, slow: bool) -> AsyncIterator[None]:
+        """Wait for a place in a lane to read ``tables``; what is known to be ``slow`` has a lane of its own.
 
         Raises ``TableLockedError`` for ``LockNotAvailable``.
         """
@@ -173,7 +173,7 @@ class Reader:
                     await connection.execute(
                         query("begin_view" if origin is not None and origin.view else "begin_read")
                     )
-                    await self._pool.settle(connection)
+                    await self._pool.apply_settings(connection)
                     if limit is not None:
                         await connection.execute(query("limit_read"), {"statement": limit})
                     await first.execute(query("current_snapshot"))

@@ -2,7 +2,7 @@
 
 A pending request (it waits to be planned, or for the database) takes several times the memory of its text. So the text of
 pending requests is bounded for each connection, and for all together. Beyond the latter bound reading is paused for each
-connection that has a pending request, so a connection without one is never held back by others.
+connection that has a pending request, so a connection without one is never paused back by others.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _MAX_TOGETHER: Final = 16 << 20  # of all connections' requests
 
 
 class SharedIntake:
-    """The bytes of all connections' requests that are not done. ``most``: beyond them connections are held."""
+    """The bytes of all connections' requests that are not done. ``most``: beyond them connections are paused."""
 
-    __slots__ = ("_held", "_most", "_pending")
+    __slots__ = ("_most", "_paused", "_pending")
 
     def __init__(self, most: int = _MAX_TOGETHER) -> None:
         self._most = most
         self._pending = 0
-        self._held: dict[Intake, None] = {}
+        self._paused: dict[Intake, None] = {}
 
     @property
     def full(self) -> bool:
@@ -34,32 +34,32 @@ class SharedIntake:
         return self._pending >= self._most
 
     def count(self, size: int) -> None:
-        """Add ``size`` bytes to the pending ones (negative: done). Below the bound held connections are read from again."""
+        """Add ``size`` bytes to the pending ones (negative: done). Below the bound reading is resumed."""
         was_full = self.full
         self._pending += size
         if was_full and not self.full:
-            for intake in list(self._held):
+            for intake in list(self._paused):
                 intake.look()
 
-    def note(self, intake: Intake, held: bool) -> None:
-        """``intake`` is held, or not any more."""
-        if held:
-            self._held[intake] = None
+    def note(self, intake: Intake, paused: bool) -> None:
+        """``intake`` is paused, or not any more."""
+        if paused:
+            self._paused[intake] = None
         else:
-            self._held.pop(intake, None)
+            self._paused.pop(intake, None)
 
 
 class Intake:
     """One connection's requests that are not done. Each ``begun`` is followed by one ``done`` of the same size."""
 
-    __slots__ = ("_held", "_pending", "_publishing", "_shared", "_transport")
+    __slots__ = ("_paused", "_pending", "_publishing", "_shared", "_transport")
 
     def __init__(self, transport: Transport, shared: SharedIntake) -> None:
         self._transport = transport
         self._shared = shared
         self._pending = 0
         self._publishing = 0
-        self._held = False
+        self._paused = False
 
     def begun(self, size: int) -> None:
         """A request of so many bytes waits to be done."""
@@ -79,14 +79,14 @@ class Intake:
         self.look()
 
     def look(self) -> None:
-        """Hold the client at its bounds, go on below half of them: to stop and go on reading costs system calls."""
-        part = 2 if self._held else 1
-        held = (
+        """Pause reading at its bounds, go on below half of them: to stop and go on reading costs system calls."""
+        part = 2 if self._paused else 1
+        paused = (
             self._publishing >= _MAX_PUBLISHING // part
             or self._pending >= _MAX_PENDING // part
             or (self._pending > 0 and self._shared.full)
         )
-        if held != self._held:
-            self._held = held
-            self._shared.note(self, held)
-            self._transport.hold(held)
+        if paused != self._paused:
+            self._paused = paused
+            self._shared.note(self, paused)
+            self._transport.pause_reading(paused)

@@ -30,8 +30,8 @@ class Transport(Protocol):
     def write(self, frame: Frame) -> None:
         """Write a frame behind the queued ones. A closing connection drops it."""
 
-    def hold(self, held: bool) -> None:
-        """Pause reading from the client while ``held``: its messages are still being carried out."""
+    def pause_reading(self, paused: bool) -> None:
+        """Pause reading from the client while ``paused``: its messages are still being carried out."""
 
     def identity_renewed(self, principal: Principal) -> None:
         """The client has proved its identity again: the connection lasts until that proof ends."""

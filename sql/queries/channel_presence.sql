@@ -15,13 +15,13 @@ on conflict (id) do nothing
 
 -- name: engine_drop
 -- A connection broke: delete it if it has no presence, else its presence waits for its timeout.
-with gone as (
+with left_members as (
   update realtime.presence set left_at = clock_timestamp(), typing_until = null where connection_id = %(id)s and left_at is null
   returning channel
 ), kept as (
-  update realtime.connections set dropped_at = clock_timestamp() where id = %(id)s and exists (select from gone)
+  update realtime.connections set dropped_at = clock_timestamp() where id = %(id)s and exists (select from left_members)
 )
-delete from realtime.connections where id = %(id)s and not exists (select from gone)
+delete from realtime.connections where id = %(id)s and not exists (select from left_members)
 
 -- name: engine_close_connection
 -- A client has closed its connection: delete it, and its presence with it.

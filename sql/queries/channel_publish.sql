@@ -97,7 +97,7 @@ select set_config('synchronous_commit', 'local', %(transaction)s) where current_
 -- The process and start time of a connection's backend.
 select pg_backend_pid() as pid, backend_start::text as started from pg_stat_activity where pid = pg_backend_pid()
 
--- name: engine_backend_gone
+-- name: engine_backend_ended
 -- Terminate a backend; returns whether it has ended.
 select not exists (select from pg_stat_activity where pid = %(pid)s and backend_start = %(started)s::timestamptz
-                   and (pg_terminate_backend(pid) or true)) as gone
+                   and (pg_terminate_backend(pid) or true)) as ended

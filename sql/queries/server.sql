@@ -159,7 +159,7 @@ select s.name::text as slot, n.id, n.host from realtime.slots s left join realti
 -- followed, why, and what corrects that, and has it got another name since.
 select c.name,
        c.relation::regclass::text as relation,
-       k.oid is null as gone,
+       k.oid is null as dropped,
        k.relname <> c.table_name or c.table_name is null and k.relname <> c.name and exists (
          select from pg_class o where o.relname = c.name and o.relnamespace = k.relnamespace and o.relkind in ('r', 'p')
        ) as renamed,

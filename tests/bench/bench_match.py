@@ -44,12 +44,12 @@ def plan_for(room: str, visibility: Visibility = ANONYMOUS) -> IncrementalPlan:
 
 
 class Bench:
-    """A router with N live queries, each with a subscriber that builds its frame."""
+    """A dispatcher with N live queries, each with a subscriber that builds its frame."""
 
     def __init__(self, queries: int, rows_each: int) -> None:
         self.tail = TransactionTail()
-        self.router = Dispatcher(self.tail, monotonic)
-        self.router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
+        self.dispatcher = Dispatcher(self.tail, monotonic)
+        self.dispatcher.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
         self.decoder = PgOutputDecoder()
         self.decoder.feed(next(transaction(0, [])))
         self.decoder.feed(relation())
@@ -64,7 +64,7 @@ class Bench:
             query = LiveQuery(plan.visibility, plan.key, "messages", {})
             query.plan = plan
             rows = [row(number * rows_each + each, room) for each in range(rows_each)]
-            assert self.router.hand_over_window(query, plan, ReadResult(snapshot, list(rows), ()))
+            assert self.dispatcher.hand_over_window(query, plan, ReadResult(snapshot, list(rows), ()))
             head = b'{"type":"snapshot","channel":"db:collection:messages","id":"q%d"' % number
             subscription = Subscription(query, self._subscriber(head), lambda: 0, lambda _: None)
             query.subscriptions[subscription] = None
@@ -96,7 +96,7 @@ class Bench:
 
     def _process(self, transaction: Transaction) -> Iterator[None]:
         """As the live queries process a transaction of the stream."""
-        outcome = yield from self.router.process(transaction)
+        outcome = yield from self.dispatcher.process(transaction)
         for query, changes in outcome.changed:
             query.deliver(transaction.position, changes)
 

@@ -43,9 +43,9 @@ def _growth(make: Callable[[int], object], count: int) -> float:
 
 
 def windows(count: int) -> tuple[Dispatcher, list[LiveQuery]]:
-    """A router with ``count`` distinct windows of 50 rows and their spare rows."""
-    router = Dispatcher(TransactionTail(), monotonic)
-    router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
+    """A dispatcher with ``count`` distinct windows of 50 rows and their spare rows."""
+    dispatcher = Dispatcher(TransactionTail(), monotonic)
+    dispatcher.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
     size = read_size(50)
     queries = []
     for number in range(count):
@@ -54,10 +54,10 @@ def windows(count: int) -> tuple[Dispatcher, list[LiveQuery]]:
         query = LiveQuery(plan.visibility, plan.key, "messages", {})
         query.plan = plan
         rows = [row(number * size + each, room) for each in range(size)]
-        assert router.hand_over_window(query, plan, ReadResult(_SNAPSHOT, rows, ()))
+        assert dispatcher.hand_over_window(query, plan, ReadResult(_SNAPSHOT, rows, ()))
         subscribe(query)
         queries.append(query)
-    return router, queries
+    return dispatcher, queries
 
 
 def rows_alone(count: int) -> list[tuple[bytes | None, ...]]:

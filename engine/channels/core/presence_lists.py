@@ -176,7 +176,7 @@ class PresenceState:
         events = [
             event
             for (channel, name), (was, looked, user) in touched.items()
-            if (event := self._settle(channel, name, was, looked, user, now)) is not None
+            if (event := self._presence_event(channel, name, was, looked, user, now)) is not None
         ]
         # A user who came and went within the transaction was there while others were counted.
         return self._counted(events) if len(touched) > 1 else events
@@ -222,7 +222,7 @@ class PresenceState:
         user.rows.pop(row.connection_id, None)
         user.rows[row.connection_id] = row
 
-    def _settle(
+    def _presence_event(
         self, channel: str, name: str, was: bool, looked: tuple[str, str] | None, user: _User, now: str
     ) -> PlainEvent | None:
         self._encoded.pop(channel, None)
@@ -233,8 +233,8 @@ class PresenceState:
                 del self._channels[channel]
             if not was or looked is None:
                 return None
-            gone = _shown(name, *looked, user.last_seen(now))
-            return _event("presence:leave", channel, gone, len(users))
+            left = _shown(name, *looked, user.last_seen(now))
+            return _event("presence:leave", channel, left, len(users))
         user.removed.clear()
         looks = _visible(user)
         if was and looks == looked:

@@ -81,8 +81,8 @@ class Rooms:
             self._default_changed(change)
             return []
         if change.kind is Kind.TRUNCATE:
-            gone, self._rooms = list(self._rooms.values()), {}
-            return [event for row in gone if (event := _closed(row)) is not None]
+            closed, self._rooms = list(self._rooms.values()), {}
+            return [event for row in closed if (event := _closed(row)) is not None]
         events: list[PlainEvent | None] = []
         row = {**(change.old or {}), **(change.new or {})} if change.new is not None else None
         name = (row or change.row)["name"] or ""

@@ -23,7 +23,7 @@ class ChannelSettings:
         queue: publishes that may wait; beyond it, publishing waits (back-pressure).
         record_interval: how often the commit positions of delivered messages are written.
         trim_interval: how often a snapshot is taken to let go of what is recorded.
-        maintenance_interval: how often partitions are made and expired.
+        maintenance_interval: how often partitions are created and dropped.
         partitions_ahead: days for which partitions are made ahead.
         connections: database connections for reads and writes, beside the publisher's and the recorder's.
         timeout: how long a write may take.

@@ -24,7 +24,7 @@ from typing import Any
 
 from engine.channels.core.access_rules import AccessRules, matching
 from engine.channels.core.delivery.events import MessageEvent, PlainEvent
-from engine.channels.core.delivery.hub import ChannelRouter
+from engine.channels.core.delivery.hub import ChannelHub
 from engine.channels.core.effects import (
     ConnectionDeleted,
     ConnectionInserted,
@@ -63,7 +63,7 @@ class ChannelCore:
         self.routes = Routes()
         self.policies = PolicyRows()
         self.access = AccessRules()
-        self.router = ChannelRouter()
+        self.hub = ChannelHub()
         self.messages = 0
         self._concerned: set[str] = set()  # channels and patterns whose rules or metadata the transaction changes
         self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
@@ -73,25 +73,25 @@ class ChannelCore:
         """Take a transaction. Yields while it decodes and asks filters; delivers in one step at its end, and returns what
         is to be done.
         """
-        records = start(transaction)
-        yield from self.reader.read(transaction, records)
-        events = [MessageEvent(row, records.commit_time) for row in records.messages]
-        yield from self.router.judge(events)
-        effects = self._conclude(records, events)
+        decoded = start(transaction)
+        yield from self.reader.read(transaction, decoded)
+        events = [MessageEvent(row, decoded.commit_time) for row in decoded.messages]
+        yield from self.hub.judge(events)
+        effects = self._conclude(decoded, events)
         concerned, self._concerned = self._concerned, set()
         if concerned:
-            yield from self.router.review(matching(concerned, self.router.channels))
+            yield from self.hub.review(matching(concerned, self.hub.channels))
         return effects
 
     def seed(self, transactions: Iterable[Transaction]) -> None:
         """Transactions that were delivered before this core listened and that a snapshot might not show."""
         for transaction in transactions:
-            self.unrecorded.append(self.reader.records(transaction))
+            self.unrecorded.append(self.reader.decode(transaction))
 
     def load(self, snapshot: Snapshot, tables: list[Rows], unseen: Iterable[Transaction]) -> None:
         """Start from the rows of presence, channels, channel_defaults, routes and rules that ``snapshot`` shows; catch up.
 
-        Subscribers may have lost their rights: ``router.review()`` follows.
+        Subscribers may have lost their rights: ``hub.review()`` follows.
         """
         presence, rooms, defaults, routes, rules = tables
         known = self.presence.loaded
@@ -103,8 +103,8 @@ class ChannelCore:
                 entry.copies = self.routes.copies(entry.messages)
         events = self.presence.load([presence_row(row) for row in presence])
         for transaction in unseen:
-            records = self.reader.records(transaction)
-            self._changes(records)
+            decoded = self.reader.decode(transaction)
+            self._changes(decoded)
             self._close()
         # An earlier one may be of a history that a crash took back, whose transaction ids are those of others now.
         self._concerned.clear()
@@ -112,56 +112,56 @@ class ChannelCore:
         if known:
             for event in room_events:
                 self._room(event)
-            self.router.presence(event for event in events if event.body["channel"] not in self._closings)
+            self.hub.presence(event for event in events if event.body["channel"] not in self._closings)
             self._close()
 
-    def _conclude(self, records: DecodedTransaction, events: list[MessageEvent]) -> list[Effect]:
-        self.position = max(self.position, records.lsn)
-        shown = self._shown(records)
-        closed = {row.channel for row in records.messages if self.rooms.closed(row.channel)}
-        if records.changes and not shown:
-            self._changes(records)
+    def _conclude(self, decoded: DecodedTransaction, events: list[MessageEvent]) -> list[Effect]:
+        self.position = max(self.position, decoded.lsn)
+        shown = self._shown(decoded)
+        closed = {row.channel for row in decoded.messages if self.rooms.closed(row.channel)}
+        if decoded.changes and not shown:
+            self._changes(decoded)
         # While the rooms are those of a later snapshot, it is not known whether they were closed already.
         if closed and self._base is None:
-            self._refuse(records, closed)
+            self._refuse(decoded, closed)
         if len(self.routes):
-            records.copies = self.routes.copies(records.messages)
-        self.unrecorded.append(records)
-        if not records:
+            decoded.copies = self.routes.copies(decoded.messages)
+        self.unrecorded.append(decoded)
+        if not decoded:
             return []
         effects: list[Effect] = []
-        if records.refused:
-            effects.append(MessagesRefused(records.refused))
-        if records.messages:
-            self.messages += len(records.messages)
-            effects.append(MessagesDelivered(records.messages))
-            refused = {row.channel for row in records.refused}
-            self.router.messages([event for event in events if event.channel not in refused])
+        if decoded.refused:
+            effects.append(MessagesRefused(decoded.refused))
+        if decoded.messages:
+            self.messages += len(decoded.messages)
+            effects.append(MessagesDelivered(decoded.messages))
+            refused = {row.channel for row in decoded.refused}
+            self.hub.messages([event for event in events if event.channel not in refused])
         self._close()
-        effects.extend(map(ControlReceived, records.commands))
-        effects.extend(effect for effect in map(_effect, records.changes) if effect is not None)
+        effects.extend(map(ControlReceived, decoded.control_messages))
+        effects.extend(effect for effect in map(_effect, decoded.changes) if effect is not None)
         return effects
 
-    def _refuse(self, records: DecodedTransaction, closed: set[str]) -> None:
+    def _refuse(self, decoded: DecodedTransaction, closed: set[str]) -> None:
         """What commits after a room was closed is not delivered; a transaction that opens it again may use it."""
         closed = {channel for channel in closed if self.rooms.closed(channel)}
-        records.refused = [row for row in records.messages if row.channel in closed]
-        records.messages = [row for row in records.messages if row.channel not in closed]
+        decoded.refused = [row for row in decoded.messages if row.channel in closed]
+        decoded.messages = [row for row in decoded.messages if row.channel not in closed]
 
-    def _shown(self, records: DecodedTransaction) -> bool:
+    def _shown(self, decoded: DecodedTransaction) -> bool:
         if self._base is None:
             return False
-        if records.lsn >= self._base.position:
+        if decoded.lsn >= self._base.position:
             self._base = None
             return False
-        return self._base.shows(records.xid)
+        return self._base.shows(decoded.xid)
 
-    def _changes(self, records: DecodedTransaction) -> None:
-        for change in records.changes:
-            with self.reader.faults.at(records.lsn, f"a row of {change.table}"):
+    def _changes(self, decoded: DecodedTransaction) -> None:
+        for change in decoded.changes:
+            with self.reader.faults.at(decoded.lsn, f"a row of {change.table}"):
                 if change.table in ("channels", "channel_defaults"):
                     for event in self.rooms.apply(change):
-                        event.committed_at = records.commit_time
+                        event.committed_at = decoded.commit_time
                         self._room(event)
                     self._concerned.update(_names(change))
                 elif change.table == "routes":
@@ -170,16 +170,16 @@ class ChannelCore:
                     self.policies.apply(change)
                 elif change.table == "rules":
                     self._concerned |= self.access.apply(change)
-        present = [change for change in records.changes if change.table == "presence"]
+        present = [change for change in decoded.changes if change.table == "presence"]
         if present:
-            events = self.presence.apply(present, records.commit_time, self._alone(records))
+            events = self.presence.apply(present, decoded.commit_time, self._alone(decoded))
             for event in events:
-                event.committed_at = records.commit_time
-            self.router.presence(event for event in events if event.body["channel"] not in self._closings)
+                event.committed_at = decoded.commit_time
+            self.hub.presence(event for event in events if event.body["channel"] not in self._closings)
 
-    def _alone(self, records: DecodedTransaction) -> Callable[[], AbstractContextManager[bool | None]]:
+    def _alone(self, decoded: DecodedTransaction) -> Callable[[], AbstractContextManager[bool | None]]:
         """For each row of presence: what goes wrong with it is that row's affair."""
-        return lambda: self.reader.faults.at(records.lsn, "a row of presence")
+        return lambda: self.reader.faults.at(decoded.lsn, "a row of presence")
 
     def _room(self, event: PlainEvent) -> None:
         """Events for the subscribers of a room; its close comes last, behind the transaction's messages."""
@@ -187,13 +187,13 @@ class ChannelCore:
         if event.ends:
             self._closings[channel] = event
         elif channel not in self._closings:
-            self.router.to_channel(channel, event)
+            self.hub.to_channel(channel, event)
 
     def _close(self) -> None:
         """End the subscriptions to rooms that were closed. Their members cause no leave events."""
         while self._closings:
             channel, event = self._closings.popitem()
-            for subscription in self.router.of(channel):
+            for subscription in self.hub.of(channel):
                 member = subscription.member
                 if self.presence.rows_of(member.connection_id, channel, member.presence_id) is None:
                     subscription.joined = False  # its presence went with the room

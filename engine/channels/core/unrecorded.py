@@ -71,18 +71,26 @@ class UnrecordedMessages:
             return entry.before
         return None
 
-    def append(self, records: DecodedTransaction) -> None:
-        """The stream delivered ``records``."""
-        stored = [message for message in records.messages if message.stored]
-        refused = [message for message in records.refused if message.stored]
-        if stored or refused or records.copies:
-            entry = Entry(records.lsn, records.xid, records.full_xid, self._delivered, stored, records.copies, refused)
+    def append(self, transaction: DecodedTransaction) -> None:
+        """The stream delivered ``transaction``."""
+        stored = [message for message in transaction.messages if message.stored]
+        refused = [message for message in transaction.refused if message.stored]
+        if stored or refused or transaction.copies:
+            entry = Entry(
+                transaction.lsn,
+                transaction.xid,
+                transaction.full_xid,
+                self._delivered,
+                stored,
+                transaction.copies,
+                refused,
+            )
             self._entries[entry.xid] = entry
             if entry.full_xid or entry.copies:
                 self._pending[entry.xid] = entry
             else:
                 entry.recorded = self._number
-        self._delivered = records.end
+        self._delivered = transaction.end
 
     def record(self, entries: list[Entry]) -> None:
         """The positions of ``entries`` are written and committed."""

@@ -114,7 +114,7 @@ class Store:
     ) -> T:
         """Do ``work`` with a connection in autocommit mode; connections that turn out to be dead are replaced.
 
-        ``begins``: it begins a transaction of its own, and settles it (see :class:`engine.postgres.connections.pool.Pool`).
+        ``begins``: it begins a transaction, applying the settings (see :class:`engine.postgres.connections.pool.Pool`).
         So ``work`` may be done again although it was committed. Raises ``UnavailableError`` if the database cannot be
         reached.
         """
@@ -149,7 +149,7 @@ class Store:
             cursor = connection.cursor()
             async with connection.pipeline():
                 await connection.execute(query("begin_write").encode())
-                await self._pool.settle(connection)
+                await self._pool.apply_settings(connection)
                 await cursor.execute(query(name).encode(), parameters or None)
                 await connection.execute(query("end_write").encode())
             return await cursor.fetchall() if cursor.description else []
@@ -192,7 +192,7 @@ class Store:
 
         async def run(connection: psycopg.AsyncConnection[DictRow]) -> tuple[Snapshot, list[list[dict[str, Any]]]]:
             await connection.execute(query("begin_read").encode())
-            await self._pool.settle(connection)
+            await self._pool.apply_settings(connection)
             snapshot = await self._read_snapshot(connection)
             rows = [await (await connection.execute(query(name).encode())).fetchall() for name in names]
             await connection.execute(query("end_read").encode())

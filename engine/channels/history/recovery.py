@@ -37,7 +37,7 @@ from engine.lsn import Lsn, format_lsn
 from engine.postgres.errors import AWAY, in_words
 from engine.stream.driver import StreamDriver
 
-__all__ = ["HandOver"]
+__all__ = ["Recovery"]
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ _MAX_EXAMINED = 10_000  # messages looked at in search of those that a subscribe
 _READS = 4  # pasts read at once: each may be as large as max_replay_bytes
 
 
-class HandOver:
+class Recovery:
     """See the module. ``interrupt`` and ``recover`` are called at a discontinuity of the stream."""
 
     def __init__(
@@ -88,7 +88,7 @@ class HandOver:
         """Give ``subscription`` its past and let it take part from then on. Raises ``UnavailableError``."""
         if since is None and not history:
             await self.loaded()
-            return self._core.router.add(subscription)
+            return self._core.hub.add(subscription)
         await self._reach(since)
         while True:
             await self.loaded()
@@ -112,7 +112,7 @@ class HandOver:
                 subscription.since = position_text(self._start(since if recovered else None, events))
                 subscription.replay(events)
                 _delivered(events)
-                return self._core.router.add(subscription)
+                return self._core.hub.add(subscription)
             except AWAY as error:
                 raise UnavailableError(in_words(error)) from error
             finally:
@@ -189,7 +189,7 @@ class HandOver:
         self._resume = self._core.position if self._resume is None else min(self._resume, self._core.position)
         # What is in the tables and not in the stream gets a position just before that.
         self._core.position = max(self._core.position, position - 1)
-        for subscription in self._core.router:
+        for subscription in self._core.hub:
             subscription.waiting = True
         return self._resume
 
@@ -206,9 +206,9 @@ class HandOver:
                 self._start_over(position)
             await self._repair(position)
             await self._load()
-            for _ in self._core.router.review(self._core.router.channels):
+            for _ in self._core.hub.review(self._core.hub.channels):
                 await asyncio.sleep(0)
-            for channel in self._core.router.channels:
+            for channel in self._core.hub.channels:
                 await self._catch_up(channel, Position(resume))
             if generation == self._generation:
                 self._resume = None
@@ -224,7 +224,7 @@ class HandOver:
         error = UnavailableError(
             "the database was restored to an earlier state, or another one took over; subscribe again"
         )
-        for subscription in list(self._core.router):
+        for subscription in list(self._core.hub):
             subscription.finish(EndEvent(error, subscription.channel))
 
     async def _load(self) -> None:
@@ -245,11 +245,11 @@ class HandOver:
             past: HistoryPage | None = None
             try:
                 past = await self._replay.since(channel, since, 1 << 30)
-                judged = await _judged(past, self._core.router.of(channel))
+                judged = await _judged(past, self._core.hub.of(channel))
                 if generation != self._generation:
                     return  # another recovery is under way
                 events = [event for event in self._events(channel, judged) if event.key > since]
-                for subscription in self._core.router.of(channel):
+                for subscription in self._core.hub.of(channel):
                     if subscription.waiting:
                         subscription.waiting = False
                         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 
-from engine.channels.history.recovery import HandOver
+from engine.channels.history.recovery import Recovery
 from engine.lsn import Lsn
 
 __all__ = ["RecoveryRuns"]
@@ -18,11 +18,11 @@ class RecoveryRuns:
 
     def __init__(
         self,
-        handover: HandOver,
+        recovery: Recovery,
         spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
         then: Callable[[], Awaitable[None]],
     ) -> None:
-        self._handover = handover
+        self._recovery = recovery
         self._spawn = spawn
         self._then = then
         self._latest: asyncio.Task[None] | None = None
@@ -32,18 +32,18 @@ class RecoveryRuns:
         the one that follows it is awaited in its place.
         """
         if self._latest is None:
-            self._latest = self._spawn(self._handover.recover(began, began - 1))
+            self._latest = self._spawn(self._recovery.recover(began, began - 1))
         while not (latest := self._latest).done():
             await asyncio.wait({latest})
         await latest
 
     def restart(self, position: Lsn) -> None:
         """The stream has reported a discontinuity, and goes on at ``position``."""
-        resume = self._handover.interrupt(position)
+        resume = self._recovery.interrupt(position)
         if self._latest is not None:
             self._latest.cancel()
         self._latest = self._spawn(self._recover(position, resume))
 
     async def _recover(self, position: Lsn, resume: Lsn) -> None:
-        await self._handover.recover(position, resume)
+        await self._recovery.recover(position, resume)
         await self._then()

@@ -16,14 +16,14 @@ from engine.channels.core.settings import ChannelSettings
 from engine.channels.db.store import Store
 from engine.postgres.errors import function_refuses, reason
 
-__all__ = ["Maintenance"]
+__all__ = ["Retention"]
 
 _BATCH = 10_000  # rows removed in one transaction
 
 log = structlog.get_logger(__name__)
 
 
-class Maintenance:
+class Retention:
     """See the module."""
 
     def __init__(self, store: Store, settings: ChannelSettings) -> None:

@@ -47,7 +47,7 @@ from engine.channels.db.insistence import REFUSED
 from engine.channels.db.store import Store
 from engine.channels.presence.connection_registry import ConnectionRegistry, Follower
 from engine.channels.presence.membership import Membership
-from engine.channels.presence.mute_sync import MuteRules
+from engine.channels.presence.mute_rules import MuteRules
 from engine.channels.presence.sweeper import PresenceSweeper
 from engine.errors import RealtimeError
 from engine.feed.leases import NodeLease
@@ -89,7 +89,7 @@ class ClientLifecycle:
     async def disconnect(self, connection_id: str, clean: bool) -> None:
         """The connection broke, or its close was ``clean``; see ``Store.drop``. Repeated until the database has it."""
         self.clients.closed(connection_id)
-        for subscription in self._core.router.of_connection(connection_id):
+        for subscription in self._core.hub.of_connection(connection_id):
             subscription.joined = False
             subscription.cancel()
         try:
@@ -135,7 +135,7 @@ class ClientLifecycle:
         self.sweeper.apply(key, change)
 
     def _ended(self, member: Member, deliver: Deliver, why: RealtimeError) -> None:
-        for subscription in self._core.router.of_connection(member.connection_id):
+        for subscription in self._core.hub.of_connection(member.connection_id):
             subscription.joined = False  # its presence went with the row
             subscription.cancel()
         self._deliver(deliver, EndEvent(why))
@@ -148,38 +148,38 @@ class ClientLifecycle:
         await self._store.insistence.done("the look for preferences", self._mute_rules.reload)
         self.sweeper.rescan()
 
-    def _control(self, command: ControlMessage, position: Lsn) -> None:
+    def _control(self, control: ControlMessage, position: Lsn) -> None:
         """A kick, a message to connections, or the removal of a node."""
-        if command.command == "kick":
-            for subscription in self._core.router.kick(command):
+        if control.command == "kick":
+            for subscription in self._core.hub.kick(control):
                 subscription.cancel()
-        elif command.command == "broadcast":
-            self._send(command, position)
-        elif command.command == "node_removed":
-            self.clients.node_removed(command.node)
+        elif control.command == "broadcast":
+            self._send(control, position)
+        elif control.command == "node_removed":
+            self.clients.node_removed(control.node)
 
-    def _send(self, command: ControlMessage, position: Lsn) -> None:
+    def _send(self, control: ControlMessage, position: Lsn) -> None:
         event = PlainEvent(
             {
                 "type": "message",
                 "channel": _ALL,
-                "event": command.event,
-                "data": orjson.Fragment(bytes(command.payload)),
-                "timestamp": iso_time(commit_text(command.committed_at)),
-                "sender": command.sender,
-                "id": command.id,
+                "event": control.event,
+                "data": orjson.Fragment(bytes(control.payload)),
+                "timestamp": iso_time(commit_text(control.committed_at)),
+                "sender": control.sender,
+                "id": control.id,
                 "position": format_position(position),
             },
-            priority=command.priority,
+            priority=control.priority,
         )
-        event.committed_at = command.committed_at
-        text = bytes(command.audience)
+        event.committed_at = control.committed_at
+        text = bytes(control.audience)
         audience = None if text == b"null" else audience_of(text)
-        users = None if command.users is None else set(command.users)
+        users = None if control.users is None else set(control.users)
         for member, deliver in self.clients.connected():
             if users is not None and member.user_id not in users:
                 continue
-            if audience is None or audience.includes(member, attributes_of(member), command.sender, None):
+            if audience is None or audience.includes(member, attributes_of(member), control.sender, None):
                 self._deliver(deliver, event)
 
     def _deliver(self, deliver: Deliver, event: ChannelEvent) -> None:

@@ -54,7 +54,7 @@ class _Joining:
     shown: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     written: bool = False  # the insert is committed
 
-    def settle(self, error: Exception | None = None) -> None:
+    def resolve(self, error: Exception | None = None) -> None:
         if self.shown.done():
             return
         if error is None:
@@ -169,7 +169,7 @@ class Membership:
     def shown(self, key: Key, change: RowChange) -> None:
         """The presence row of ``key`` changed."""
         if change.new is not None and (joining := self._joining.get(key)) is not None:
-            joining.settle()
+            joining.resolve()
         at, changing = self._changing.get(key, ("", None))
         if (
             changing is not None
@@ -183,18 +183,18 @@ class Membership:
         return [joining for joining in self._joining.values() if joining.written]
 
     def reconcile(self, written: list[object]) -> None:
-        """Settle what a discontinuity hid. The stream has passed everything in ``written`` by now: if such a row is absent,
+        """Resolve what a discontinuity hid. The stream has passed everything in ``written`` by now: if such a row is absent,
         it was removed meanwhile.
         """
-        for subscription in list(self._core.router):
+        for subscription in list(self._core.hub):
             if subscription.joined and not self._is_present(subscription.channel, subscription.member):
                 subscription.joined = False
                 subscription.finish(EndEvent(_removed(subscription.channel), subscription.channel))
         for (channel, _), joining in list(self._joining.items()):
             if self._is_present(channel, joining.member) or (joining in written and self._core.rooms.closed(channel)):
-                joining.settle()  # subscribe() checks the room afterwards
+                joining.resolve()  # subscribe() checks the room afterwards
             elif joining in written:
-                joining.settle(_removed(channel))
+                joining.resolve(_removed(channel))
         present = {(row.channel, row.connection_id): row for row in self._core.presence.rows()}
         for key, (at, changing) in self._changing.items():
             if not changing.done() and (key not in present or at <= present[key].updated_at):

@@ -12,7 +12,7 @@ import structlog
 from engine.channels.core.messages.model import UnavailableError
 from engine.channels.db.store import Store
 from engine.channels.publish.queue import PublishQueue
-from engine.channels.publish.settlement import Settlement
+from engine.channels.publish.resolver import Resolver
 from engine.lsn import Lsn
 
 __all__ = ["Deadlines"]
@@ -29,13 +29,13 @@ class Deadlines:
     def __init__(
         self,
         queue: PublishQueue,
-        settlement: Settlement,
+        resolver: Resolver,
         store: Store,
         reached: Callable[[Lsn], Awaitable[None]],
         timeout: float,
     ) -> None:
         self._queue = queue
-        self._settlement = settlement
+        self._resolver = resolver
         self._store = store
         self._reached = reached
         self._timeout = timeout
@@ -50,7 +50,7 @@ class Deadlines:
                 continue
             try:
                 await self._reached(await self._store.committed())
-                await self._settlement.settle(overdue, self._store.rows)
+                await self._resolver.resolve(overdue, self._store.rows)
             except (UnavailableError, psycopg.Error) as error:
                 log.warning("publishes_unanswered", messages=len(overdue), error=str(error).strip())
 

@@ -7,7 +7,7 @@ nevertheless.
 Each message gets an answer, whatever becomes of its transaction. If the connection is lost, whether the commit happened is
 not known from it; a commit that has returned may be taken back by a crash, or the stream may not bring it (a publication
 that was changed, a row that makes no sense). In all these cases the stream is awaited up to a position behind the
-transaction; what it has not brought by then is looked for in the tables (:mod:`engine.channels.publish.settlement`), and
+transaction; what it has not brought by then is looked for in the tables (:mod:`engine.channels.publish.resolver`), and
 what is not there either is written again, under the same id.
 """
 
@@ -33,7 +33,7 @@ from engine.channels.publish.deadlines import Deadlines
 from engine.channels.publish.publisher_session import AmbiguousError, PublishSession
 from engine.channels.publish.queue import PublishQueue
 from engine.channels.publish.remedies import Remedy, remedy_for
-from engine.channels.publish.settlement import Settlement
+from engine.channels.publish.resolver import Resolver
 from engine.channels.publish.trouble import Trouble
 from engine.lsn import Lsn
 from engine.postgres.errors import is_clients, is_raised
@@ -81,8 +81,8 @@ class Publisher:
         self._blockage = Blockage(locks, batch, _RETRY)
         self._trouble = Trouble()
         self._queue = PublishQueue(queue, batch)
-        self._settlement = Settlement(self._queue, position_of)
-        self._deadlines = Deadlines(self._queue, self._settlement, store, reached, timeout)
+        self._resolver = Resolver(self._queue, position_of)
+        self._deadlines = Deadlines(self._queue, self._resolver, store, reached, timeout)
         self._remedies: Mapping[Remedy, Callable[[list[Waiting], BaseException], Awaitable[list[Waiting]]]] = {
             Remedy.RECOVER: self._look,
             Remedy.REPEAT: self._repeat,
@@ -278,7 +278,7 @@ class Publisher:
             return
         by_key = {waiting.key: waiting for waiting in batch}
         try:
-            await self._settlement.explain(
+            await self._resolver.explain(
                 [(by_key[row["channel"], row["id"]], row) for row in missing], self._session.ask
             )
         except (psycopg.Error, OSError) as error:
@@ -287,14 +287,14 @@ class Publisher:
 
     async def _recover(self) -> None:
         """The connection was lost. Connect again, see to it that the old backend has ended, wait until the stream has passed
-        its end, and settle everything that was sent: also earlier batches may be lost, if the server crashed.
+        its end, and resolve everything that was sent: also earlier batches may be lost, if the server crashed.
         """
         old = await self._session.lose()
 
         async def attempt() -> None:
             try:
                 await self._reached(await self._session.begin_anew(old))
-                await self._settlement.settle(self._queue.open(), self._session.ask)
+                await self._resolver.resolve(self._queue.open(), self._session.ask)
             except (psycopg.Error, OSError):
                 await self._session.hang_up()
                 raise

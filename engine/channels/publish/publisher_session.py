@@ -117,7 +117,7 @@ class PublishSession:
         ``old`` (see :meth:`lose`) has ended.
         """
         await self._connected()
-        while old and not (await self.ask("engine_backend_gone", **old))[0]["gone"]:  # noqa: ASYNC110
+        while old and not (await self.ask("engine_backend_ended", **old))[0]["ended"]:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_AGAIN)
         return parse_lsn((await self.ask("engine_flush", prefix=HEARTBEAT_PREFIX))[0]["position"])
 

@@ -199,7 +199,7 @@ class ListOrder:
         return index
 
     def put(self, rank: int) -> int:
-        """Settle a document that is added or was taken out; the index at which it goes in."""
+        """Place a document that is added or was taken out; the index at which it goes in."""
         return rank + self._waiting_up_to(self._anchor) if self._waiting else rank
 
     def _waiting_up_to(self, place: int) -> int:

@@ -37,7 +37,7 @@ Deliver = Callable[["Subscription", WindowEvent], None]
 log = structlog.get_logger(__name__)
 
 _QUERY = 8 * 1024  # bytes that any query takes: plan, window, tasks
-_COPIES = 8  # times that the literals of a query are held, in its plan and the matcher
+_COPIES = 8  # times that the literals of a query are kept, in its plan and the matcher
 
 
 _EMPTY = ResultSet(())
@@ -156,7 +156,7 @@ class LiveQuery:
         self.log.add(event)
         for subscription in list(self.subscriptions):
             try:
-                subscription.receive(event, number)
+                subscription.deliver(event, number)
             except Exception as problem:  # noqa: BLE001 - whatever one subscriber's connection does
                 subscription.give_up(position, problem)
         self._before = None
@@ -187,7 +187,7 @@ class Subscription:
     ``error``. ``deliver`` is called in the event loop and must not block.
     """
 
-    __slots__ = ("_begun", "_deliver", "_ended", "_has", "_held", "_position", "_release", "_resume", "query")
+    __slots__ = ("_begun", "_deliver", "_ended", "_has", "_paused", "_position", "_release", "_resume", "query")
 
     def __init__(
         self,
@@ -204,8 +204,8 @@ class Subscription:
         self._release = release
         self._begun = False
         self._ended: WindowEvent | None = None
-        self._held: ResultSet | None = None
-        self._has = 0  # the number of the last of the query's events that its list includes, unless held
+        self._paused: ResultSet | None = None
+        self._has = 0  # the number of the last of the query's events that its list includes, unless paused
 
     @property
     def strategy(self) -> str:
@@ -257,13 +257,13 @@ class Subscription:
 
     def pause(self) -> None:
         """Stop delivering, including an event in delivery; the subscriber's current list is kept."""
-        if self._held is None and self._begun:
-            self._held = self.query.listing_after(self._has)
+        if self._paused is None and self._begun:
+            self._paused = self.query.listing_after(self._has)
 
     def resume(self) -> None:
         """Deliver what has changed since :meth:`pause` as one event (none if nothing has), and continue."""
-        held, self._held = self._held, None
-        if held is None or not self._begun:
+        paused, self._paused = self._paused, None
+        if paused is None or not self._begun:
             return
         if self._ended is not None:
             self._begun = False
@@ -271,16 +271,16 @@ class Subscription:
             return
         position, self._has = self._position(), self.query.emissions
         try:
-            changes = list_changes(held.pairs, self.query.listing().pairs)
+            changes = list_changes(paused.pairs, self.query.listing().pairs)
             if changes:
                 self.query.log.delivered(position)
                 self._deliver(self, WindowEvent(position, False, changes, None, self.query.committed_at))
         except Exception as problem:  # noqa: BLE001 - as in LiveQuery.deliver
             self.give_up(position, problem)
 
-    def receive(self, event: WindowEvent, emission: int) -> None:
+    def deliver(self, event: WindowEvent, emission: int) -> None:
         """Deliver the query's event number ``emission``, unless paused, or the list already includes it."""
-        if self._begun and self._held is None and self._has < emission:
+        if self._begun and self._paused is None and self._has < emission:
             self._has = emission
             self._deliver(self, event)
 
@@ -288,7 +288,7 @@ class Subscription:
         """The query or this subscription has ended: deliver ``event`` and release the query. Does not raise."""
         self._ended = event
         self._release(self)
-        if self._begun and self._held is None:
+        if self._begun and self._paused is None:
             self._begun = False
             try:
                 self._deliver(self, event)

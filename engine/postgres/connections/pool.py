@@ -166,7 +166,7 @@ class Pool:
         """
         async with self._pool.connection() as connection:
             self._no_more = None
-            # A pooler may have us wait for our turn.
+            # A pooler may have us wait.
             connection.answer_timeout = (self._limit if limit is None or self._pooled else limit) + _MARGIN
             self._in_use.add(connection)
             if not self._pooled:
@@ -189,7 +189,7 @@ class Pool:
     @asynccontextmanager
     async def session(self, limit: float | None = None) -> AsyncIterator[_Connection]:
         """A connection as it is. Through a pooler our settings are not set, and each transaction may be another session's:
-        a caller that needs them begins a transaction and calls :meth:`settle`.
+        a caller that needs them begins a transaction and calls :meth:`apply_settings`.
 
         ``limit``: seconds for which the server lets a statement run, if that is another one than the pool's.
         Raises ``PoolTimeout`` or what ``psycopg`` raises.
@@ -208,7 +208,7 @@ class Pool:
                 yield connection
                 return
             async with connection.transaction():
-                await self.settle(connection)
+                await self.apply_settings(connection)
                 yield connection
 
     async def _look(self, connection: _Own) -> None:
@@ -241,7 +241,7 @@ class Pool:
             self._replaced = asyncio.get_running_loop().time()
             await self._pool.drain()
 
-    async def settle(self, connection: _Connection) -> None:
+    async def apply_settings(self, connection: _Connection) -> None:
         """Within a transaction through a pooler: set our settings until its end."""
         if not self._pooled:
             return

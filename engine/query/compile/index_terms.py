@@ -69,7 +69,7 @@ def _terms(predicate: Predicate, table: Table, *, wanted: bool) -> list[IndexTer
 
 
 def _unite(parts: Sequence[list[IndexTerms]]) -> list[IndexTerms]:
-    united = list(dict.fromkeys(conjunction for part in parts for conjunction in part))
+    united = list(dict.fromkeys(terms for part in parts for terms in part))
     return [_EVERY_ROW] if _EVERY_ROW in united or len(united) > _MAX_TERMS else united
 
 
@@ -84,7 +84,7 @@ def _intersect(parts: Sequence[list[IndexTerms]]) -> list[IndexTerms]:
 
 def _product(left: Sequence[IndexTerms], right: Sequence[IndexTerms]) -> list[IndexTerms]:
     both = (_both(a, b) for a in left for b in right)
-    return list(dict.fromkeys(conjunction for conjunction in both if conjunction is not None))
+    return list(dict.fromkeys(terms for terms in both if terms is not None))
 
 
 def _both(a: IndexTerms, b: IndexTerms) -> IndexTerms | None:

@@ -149,8 +149,8 @@ test("presence tells each real change once", () => {
   const presence = new PresenceState();
   const names = (events: [string, any][]): string[] => events.map(([event, { id }]) => `${event.slice(9)} ${id}`);
   assert.deepEqual(names(presence._replace([user("a"), user("b")])), ["join a", "join b"]);
-  assert.deepEqual(names(presence._receive({ type: "presence:join", channel: "c", user: user("b") })), []);
-  assert.deepEqual(names(presence._receive({ type: "presence:update", channel: "c", user: user("b", "away") })), [
+  assert.deepEqual(names(presence._apply({ type: "presence:join", channel: "c", user: user("b") })), []);
+  assert.deepEqual(names(presence._apply({ type: "presence:update", channel: "c", user: user("b", "away") })), [
     "update b",
   ]);
   assert.deepEqual(names(presence._replace([user("b", "away"), user("c")])), ["leave a", "join c"]);
@@ -158,7 +158,7 @@ test("presence tells each real change once", () => {
     names(presence._replace([{ ...user("b", "away"), lastSeen: "2026-01-01T00:00:00Z" }, user("c")])),
     [],
   );
-  assert.deepEqual(names(presence._receive({ type: "presence:leave", channel: "c", user: user("a") })), []);
+  assert.deepEqual(names(presence._apply({ type: "presence:leave", channel: "c", user: user("a") })), []);
   assert.deepEqual([presence._current().users.map(({ id }) => id), presence._current().count], [["b", "c"], 2]);
 });
 

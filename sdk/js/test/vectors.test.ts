@@ -43,7 +43,7 @@ test("presence events are those of the vectors", () => {
     const type: PresenceMessage["type"] = `presence:${receive}`;
     const seen = replace
       ? state._replace(replace.map(userOf))
-      : state._receive({ type, channel: "c", user: userOf(user) });
+      : state._apply({ type, channel: "c", user: userOf(user) });
     const told = seen.map(([event, { id }]) => `${event.slice(9)} ${id}`);
     assert.deepEqual(told, events);
   }

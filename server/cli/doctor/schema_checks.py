@@ -195,7 +195,7 @@ def _collections(connection: _Connection) -> Iterator[Finding]:
 
 def _collection(row: dict[str, Any]) -> Iterator[Finding]:
     name, relation = row["name"], row["relation"]
-    if row["gone"]:
+    if row["dropped"]:
         yield Finding("problem", f"collection {name}: its table is gone", f"realtime unexpose {name}")
         return
     if not row["published"]:

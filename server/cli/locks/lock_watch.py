@@ -120,8 +120,8 @@ class LockWatch:
         row = looker.execute(query("backend_idle"), [pid]).fetchone()
         limit = answer_timeout(self.dsn)
         self._known = self._known or row is not None
-        gone = row is None and self._known
-        if (gone and not self._done.wait(limit)) or (row is not None and row["idle"] > limit):
+        ended = row is None and self._known
+        if (ended and not self._done.wait(limit)) or (row is not None and row["idle"] > limit):
             self._hang_up(f"the answer of the database did not arrive within {limit:g} s; the connection is closed")
 
     def _hang_up(self, why: str) -> None:

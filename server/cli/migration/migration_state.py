@@ -178,9 +178,9 @@ def read_state(connection: psycopg.Connection[Any]) -> DatabaseState:
         assert row is not None
         if not row["ours"]:
             return DatabaseState(**row)
-        gone = cursor.execute(query("missing_tables")).fetchone()
-        assert gone is not None
-        missing = tuple(gone["names"])
+        missing_row = cursor.execute(query("missing_tables")).fetchone()
+        assert missing_row is not None
+        missing = tuple(missing_row["names"])
         recorded = "migrations" not in missing
         applied = {}
         if row["readable"] and recorded:

@@ -35,7 +35,7 @@ class ClientConnection:
     """A base. The theory of operation of ``state`` is in :mod:`server.session.lifecycle`.
 
     A transport calls ``_authenticate`` when it is ready, ``_open`` when that has succeeded, ``_release`` when it is closed.
-    ``congested``: too much waits to be written. ``held``: messages of the client are still being carried out.
+    ``congested``: too much waits to be written. ``intake_full``: too many of its requests are not done.
     """
 
     def __init__(self, admission: Admission, wire: Wire) -> None:
@@ -44,7 +44,7 @@ class ClientConnection:
         self.wire = wire
         self.queue = SendQueue()
         self.congested = False
-        self.held = False
+        self.intake_full = False
         self._admission = admission
         self._limits = admission.limits
         self._loop = asyncio.get_running_loop()
@@ -177,12 +177,12 @@ class ClientConnection:
     @property
     def reading_paused(self) -> bool:
         """Whether reading from the client is paused."""
-        return self.congested or self.held
+        return self.congested or self.intake_full
 
-    def hold(self, held: bool) -> None:
-        """Pause reading from the client while ``held``."""
-        if held != self.held and not self.closing:
-            self.held = held
+    def pause_reading(self, paused: bool) -> None:
+        """Pause reading from the client while ``paused``."""
+        if paused != self.intake_full and not self.closing:
+            self.intake_full = paused
             self._pause_or_resume_reading()
 
     def _pause_or_resume_reading(self) -> None:

@@ -176,7 +176,7 @@ class WebSocketConnection(ClientConnection, WSListener):
     @property
     def reading_paused(self) -> bool:
         """See the base; also while too much has arrived before the client was authenticated."""
-        return self.congested or self.held or self.early.full
+        return self.congested or self.intake_full or self.early.full
 
     def _pause_or_resume_reading(self) -> None:
         if self._transport is None or self._disconnected():

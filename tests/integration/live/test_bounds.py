@@ -160,7 +160,7 @@ async def test_planning_beyond_a_connections_budget_waits_and_two_queries_are_pl
 
     async def plan() -> None:
         nonlocal inside, most
-        async with free.turn():
+        async with free.lock():
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(0)

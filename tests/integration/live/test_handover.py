@@ -299,10 +299,10 @@ async def test_giving_up_while_subscribing_leaves_nothing_behind(dsn: str) -> No
 async def without_queries(play: LiveNode) -> None:
     """Wait until no query is left, and see that nothing else is."""
     await until(lambda: not any(play.live.status()[name] for name in ("queries", "subscriptions", "refreshing")))
-    router = play.live._router
-    assert not router._tables
-    assert not router._owners
-    assert not router._catching_up
-    assert not router._dirty
+    dispatcher = play.live._dispatcher
+    assert not dispatcher._tables
+    assert not dispatcher._owners
+    assert not dispatcher._catching_up
+    assert not dispatcher._dirty
     assert not play.live._refresher._states
     assert not play.live._queries._idle

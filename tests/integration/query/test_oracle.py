@@ -17,13 +17,13 @@ from tests.integration.query.conftest import Oracle, Row
 from tests.support.values.query_strategies import predicates, queries
 
 
-def satisfies(row: Row, conjunction: IndexTerms, table: Table) -> bool:
+def satisfies(row: Row, terms: IndexTerms, table: Table) -> bool:
     """What the matcher's indexes will find."""
-    for index, wanted in conjunction.equalities:
+    for index, wanted in terms.equalities:
         value = row[index]
         if value is None or table.equal_value(index, value) != wanted:
             return False
-    for term in conjunction.ranges:
+    for term in terms.ranges:
         text = row[term.index]
         if text is None:
             return False
@@ -61,7 +61,7 @@ def test_every_matching_row_satisfies_an_alternative(oracle: Oracle, data: st.Da
     plan = compiled(oracle, data.draw(queries(oracle.table)))
     for row in oracle.rows:
         if plan.matches(row):
-            assert any(satisfies(row, conjunction, oracle.table) for conjunction in plan.index_terms)
+            assert any(satisfies(row, terms, oracle.table) for terms in plan.index_terms)
     assert len(plan.index_terms) <= 256
 
 

@@ -161,7 +161,7 @@ class FakeHistory:
         return hold
 
     def commit(self, events: list[FakeMessage], *, together: bool = False) -> None:
-        """One transaction: channels of higher priority first, as the router does it."""
+        """One transaction: channels of higher priority first, as the hub does it."""
         self.lsn += 10
         for number, each in enumerate(events):
             each.key = (self.lsn, number)

@@ -144,14 +144,14 @@ class CoreNode:
         if isinstance(member, str):
             member = Member(member.upper(), member)
         subscriber = Subscriber(self, channel, member, ChannelOptions(**options), batches)
-        self.core.router.add(subscriber.subscription)
+        self.core.hub.add(subscriber.subscription)
         if begun:
             subscriber.subscription.begin()
         return subscriber
 
     def release(self, subscription: Subscription) -> None:
         self.released.append(subscription)
-        self.core.router.remove(subscription)
+        self.core.hub.remove(subscription)
 
     def process(self, number: int, *changes: Change | Message) -> list[Effect]:
         return finished(self.core.process(transaction_of(number, *changes)))

@@ -118,7 +118,7 @@ def test_a_review_of_many_subscriptions_takes_several_turns() -> None:
     node = CoreNode([[], [], [], [], []])
     for _ in range(250):
         node.subscriber("private:a")
-    assert len(list(node.core.router.review(["private:a"]))) == 2
+    assert len(list(node.core.hub.review(["private:a"]))) == 2
 
 
 def test_a_subscription_that_has_not_begun_ends_without_its_history() -> None:

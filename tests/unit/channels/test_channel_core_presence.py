@@ -78,10 +78,10 @@ def test_a_row_of_presence_that_makes_no_sense_is_skipped_and_counted() -> None:
     node = CoreNode([[], [], [], [], []])
     subscriber = node.subscriber(presence={})
     node.process(1, insert("presence", **present("ann")))
-    changes = node.core.reader.records(transaction_of(2, insert("presence", **present("bob"))))
+    changes = node.core.reader.decode(transaction_of(2, insert("presence", **present("bob"))))
     assert changes.changes[0].new is not None
     del changes.changes[0].new["user_id"]
-    changes.changes += node.core.reader.records(transaction_of(2, insert("presence", **present("eve")))).changes
+    changes.changes += node.core.reader.decode(transaction_of(2, insert("presence", **present("eve")))).changes
     node.core._conclude(changes, [])
     assert [body["user"]["id"] for body in subscriber.bodies] == ["ann", "eve"]
     assert node.core.reader.faults.count == 1

@@ -236,8 +236,8 @@ def test_a_cancelled_subscription_gets_nothing_and_is_released() -> None:
     node.process(2, message(2))
     assert (subscriber.data, waiting.data) == ([1], [])
     assert node.released == [subscriber.subscription, waiting.subscription]
-    assert (len(node.core.router), node.core.router.channels) == (0, [])
-    assert not node.core.router.remove(subscriber.subscription)
+    assert (len(node.core.hub), node.core.hub.channels) == (0, [])
+    assert not node.core.hub.remove(subscriber.subscription)
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -292,14 +292,12 @@ def test_a_kick_ends_the_subscriptions_that_it_names(named: dict[str, str | None
     members = [Member("ONE", "ann"), Member("TWO", "ann"), Member("THREE")]
     subscribers = [node.subscriber(member=member) for member in members]
     [effect] = node.process(1, control("kick", **{"channel": "c", "reason": "spam", **named}))
-    ended = node.core.router.kick(effect.message)  # type: ignore[union-attr]
+    ended = node.core.hub.kick(effect.message)  # type: ignore[union-attr]
     assert " ".join(subscription.member.connection_id for subscription in ended) == kicked
     for subscriber in subscribers:
         if subscriber.subscription in ended:
             [event] = subscriber.events
             assert isinstance(event.error, KickedError)
             assert subscriber.bodies[0]["message"] == "you were removed from c: spam"
-    assert len(node.core.router.of_connection("ONE")) == 1
-    assert [subscription.channel for subscription in node.core.router] == ["c", "c", "c"], (
-        "until the service removes them"
-    )
+    assert len(node.core.hub.of_connection("ONE")) == 1
+    assert [subscription.channel for subscription in node.core.hub] == ["c", "c", "c"], "until the service removes them"

@@ -62,7 +62,7 @@ async def test_publishes_are_handed_over_in_order_and_reading_stops_while_too_ma
         door.rooms.gate.clear()
         sending = asyncio.create_task(send_many(client, 3000))
         async with asyncio.timeout(GIVE_UP_AFTER), door.rooms.changed:
-            await door.rooms.changed.wait_for(lambda: any(connection.held for connection in door.connections))
+            await door.rooms.changed.wait_for(lambda: any(connection.reading_paused for connection in door.connections))
         assert len(door.rooms.published) < 600
         door.rooms.gate.set()
         acks = [await hear(client) for _ in range(3000)]

@@ -28,15 +28,15 @@ class HeldTransport:
         self.wire = plain_wire()
         self.congested = False
         self.over_limit = False
-        self.held = False
+        self.reading_paused = False
         self.events: list[Frame] = []
 
     def write(self, frame: Frame) -> None:
         if frame.data.startswith(b'{"type":"snapshot"'):
             self.events.append(frame)
 
-    def hold(self, held: bool) -> None:
-        self.held = held
+    def pause_reading(self, paused: bool) -> None:
+        self.reading_paused = paused
 
     def identity_renewed(self, principal: Principal) -> None:
         pass
@@ -82,7 +82,7 @@ async def test_reading_stops_while_the_requests_that_wait_have_too_many_bytes() 
     lists, transport = FakeLiveQueries(gate=asyncio.Event()), HeldTransport()
     target = client(lists, transport)
     sent = 0
-    while not transport.held:
+    while not transport.reading_paused:
         assert sent < 50
         subscribe(target, str(sent), "x" * 100_000)
         await asyncio.sleep(0)
@@ -91,7 +91,7 @@ async def test_reading_stops_while_the_requests_that_wait_have_too_many_bytes() 
     assert lists.gate is not None
     lists.gate.set()
     async with asyncio.timeout(GIVE_UP_AFTER):
-        while transport.held:  # noqa: ASYNC110 - as above
+        while transport.reading_paused:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
     assert target.session.subscriptions == sent
 
@@ -104,12 +104,12 @@ async def test_requests_of_other_connections_hold_only_those_that_have_some_wait
     for target in targets[:3]:
         subscribe(target, "large", "x" * 100_000)
         await asyncio.sleep(0)
-    assert [transport.held for transport in transports] == [False, False, True, False]
+    assert [transport.reading_paused for transport in transports] == [False, False, True, False]
     targets[0].closed(clean=True)
     async with asyncio.timeout(GIVE_UP_AFTER):
-        while transports[2].held:  # noqa: ASYNC110 - as above
+        while transports[2].reading_paused:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
     subscribe(targets[3], "small")
-    assert not transports[3].held
+    assert not transports[3].reading_paused
     for target in targets[1:]:
         target.closed(clean=True)

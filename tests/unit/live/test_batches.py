@@ -29,8 +29,8 @@ class SlicedQueries:
     """A dispatcher with queries over the same rows, each with a subscriber; ``encoded`` and ``told`` count documents."""
 
     def __init__(self) -> None:
-        self.router = Dispatcher(TransactionTail(), monotonic)
-        self.router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
+        self.dispatcher = Dispatcher(TransactionTail(), monotonic)
+        self.dispatcher.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
         self.encoded = 0
         self.told = 0
         self.lists: dict[Subscription, list[tuple[str, bytes]]] = {}
@@ -52,11 +52,11 @@ class SlicedQueries:
         query = LiveQuery(plan.visibility, plan.key, "messages", {})
         query.plan = plan
         read = ReadResult(Snapshot(1000, 1000, frozenset()), [row(1, "room")], ())
-        assert self.router.hand_over_window(query, plan, read)
+        assert self.dispatcher.hand_over_window(query, plan, read)
         return query
 
     def subscribe(self, query: LiveQuery) -> None:
-        subscription = Subscription(query, self._deliver, lambda: self.router.position, lambda _: None)
+        subscription = Subscription(query, self._deliver, lambda: self.dispatcher.position, lambda _: None)
         self.lists[subscription] = []
         query.subscriptions[subscription] = None
         subscription.begin()
@@ -78,11 +78,11 @@ def large_transaction() -> Transaction:
 
 def test_many_changed_lists_are_found_and_delivered_in_batches() -> None:
     queries, found, told = SlicedQueries(), [0], [0]
-    outcome = finished(queries.router.process(large_transaction()), lambda: found.append(queries.encoded))
+    outcome = finished(queries.dispatcher.process(large_transaction()), lambda: found.append(queries.encoded))
     found.append(queries.encoded)
     assert (found[-1], queries.told) == (QUERIES * ROWS, 0), "an event came before all lists had changed"
     assert max(after - before for before, after in pairwise(found)) <= AT_ONCE + ROWS
-    for _ in outcome.deliver(queries.router.position):
+    for _ in outcome.deliver(queries.dispatcher.position):
         told.append(queries.told)
     told.append(queries.told)
     assert told[-1] == QUERIES * ROWS
@@ -96,8 +96,8 @@ def test_a_subscriber_between_two_batches_gets_the_same_list_as_the_others() -> 
         for query in queries.queries:
             queries.subscribe(query)
 
-    outcome = finished(queries.router.process(large_transaction()), subscribe_to_all)
-    for _ in outcome.deliver(queries.router.position):
+    outcome = finished(queries.dispatcher.process(large_transaction()), subscribe_to_all)
+    for _ in outcome.deliver(queries.dispatcher.position):
         subscribe_to_all()
     assert len(queries.lists) > 3 * QUERIES
     for subscription, documents in queries.lists.items():

@@ -50,28 +50,28 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Alternative:
+class Terms:
     equalities: tuple[tuple[int, Any], ...] = ()
     ranges: tuple[Range, ...] = ()
 
 
 values = st.integers(0, 3)
 alternatives = st.one_of(
-    st.dictionaries(st.integers(0, 2), values, min_size=1).map(lambda d: Alternative(tuple(sorted(d.items())))),
+    st.dictionaries(st.integers(0, 2), values, min_size=1).map(lambda d: Terms(tuple(sorted(d.items())))),
     st.builds(
-        lambda i, a, b, c, d: Alternative(ranges=(Range(i, a, b, c, d),)),
+        lambda i, a, b, c, d: Terms(ranges=(Range(i, a, b, c, d),)),
         st.integers(0, 2),
         ends,
         st.booleans(),
         ends,
         st.booleans(),
     ),
-    st.just(Alternative()),
+    st.just(Terms()),
 )
 rows = st.tuples(*[st.one_of(st.none(), st.just(UNCHANGED), values.map(lambda v: str(v).encode()))] * 3)
 
 
-def may_match(alternative: Alternative, row: tuple[bytes | None, ...]) -> bool:
+def may_match(alternative: Terms, row: tuple[bytes | None, ...]) -> bool:
     for index, value in alternative.equalities:
         if row[index] is not UNCHANGED and (row[index] is None or int(row[index] or 0) != value):
             return False
@@ -91,7 +91,7 @@ def may_match(alternative: Alternative, row: tuple[bytes | None, ...]) -> bool:
 
 @given(st.lists(st.lists(alternatives, min_size=1, max_size=3), max_size=20), rows, st.data())
 def test_no_query_that_could_match_is_missed(
-    queries: list[list[Alternative]], row: tuple[bytes | None, ...], data: st.DataObject
+    queries: list[list[Terms]], row: tuple[bytes | None, ...], data: st.DataObject
 ) -> None:
     matcher: Matcher[int] = Matcher([int] * 3, [int] * 3)
     for number, query in enumerate(queries):

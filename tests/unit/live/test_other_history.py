@@ -18,26 +18,26 @@ from tests.support.steps import finished
 
 
 def test_what_a_snapshot_shows_is_not_applied_again_although_positions_begin_lower() -> None:
-    router, decoder = Dispatcher(TransactionTail(), monotonic), PgOutputDecoder()
-    router.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
+    dispatcher, decoder = Dispatcher(TransactionTail(), monotonic), PgOutputDecoder()
+    dispatcher.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
 
     def process(number: int) -> Outcome:
         """Transaction ``number`` inserts a row with that number."""
         changes = [relation(), insert(number, "room")]
         [done] = [each for payload in transaction(number, changes) if (each := decoder.feed(payload)) is not None]
         assert isinstance(done, Transaction)
-        return finished(router.process(done))
+        return finished(dispatcher.process(done))
 
     process(100)
-    position = router.position
-    router.interrupt(other_history=True)
+    position = dispatcher.position
+    dispatcher.interrupt(other_history=True)
     plan = plan_for("room")
     query = LiveQuery(plan.visibility, plan.key, "messages", {})
     query.plan = plan
     # The row of transaction 10 is gone again; the stream, which is behind, brings it all the same.
     snapshot = Snapshot(1012, 1012, frozenset(), position=12 * 256)
-    assert router.hand_over_window(query, plan, ReadResult(snapshot, [], ()))
+    assert dispatcher.hand_over_window(query, plan, ReadResult(snapshot, [], ()))
     assert process(10).changed == []
-    assert router.position == position, "positions that clients are told never go back"
+    assert dispatcher.position == position, "positions that clients are told never go back"
     [(changed, changes)] = process(20).changed
     assert (changed, [change.type for change in changes]) == (query, ["added"])

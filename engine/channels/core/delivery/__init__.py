@@ -1,1 +1,1 @@
-"""From a decoded transaction to its subscribers: events, filter verdicts, batches, subscriptions and the router. No I/O."""
+"""From a decoded transaction to its subscribers: events, filter verdicts, batches, subscriptions and the hub. No I/O."""

@@ -17,14 +17,14 @@ from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.decode import ControlMessage
 from engine.channels.core.messages.model import ChannelEvent, KickedError, Member
 
-__all__ = ["ChannelRouter"]
+__all__ = ["ChannelHub"]
 
 T = TypeVar("T")
 
 _REVIEWED: Final = 100  # subscriptions between two turns of the loop
 
 
-class ChannelRouter:
+class ChannelHub:
     """The subscriptions of this node by channel and by connection."""
 
     def __init__(self) -> None:
@@ -113,19 +113,19 @@ class ChannelRouter:
             except Exception as problem:  # noqa: BLE001 - whatever one subscriber's filter or connection does
                 subscription.give_up(problem)
 
-    def kick(self, command: ControlMessage) -> list[Subscription]:
+    def kick(self, control: ControlMessage) -> list[Subscription]:
         """End the subscriptions a ``kick`` names; returns them."""
-        channel = command.channel
-        if channel is None or (command.user_id is None and command.connection_id is None):
+        channel = control.channel
+        if channel is None or (control.user_id is None and control.connection_id is None):
             return []
-        kicked = [subscription for subscription in self.of(channel) if _is_meant(subscription.member, command)]
-        reason = f"you were removed from {channel}" + (f": {command.reason}" if command.reason else "")
+        kicked = [subscription for subscription in self.of(channel) if _is_meant(subscription.member, control)]
+        reason = f"you were removed from {channel}" + (f": {control.reason}" if control.reason else "")
         for subscription in kicked:
             subscription.end(EndEvent(KickedError(reason), channel))
         return kicked
 
 
-def _is_meant(member: Member, command: ControlMessage) -> bool:
-    if command.connection_id is not None and member.connection_id != command.connection_id:
+def _is_meant(member: Member, control: ControlMessage) -> bool:
+    if control.connection_id is not None and member.connection_id != control.connection_id:
         return False
-    return command.user_id is None or command.user_id in (member.user_id, member.presence_id)
+    return control.user_id is None or control.user_id in (member.user_id, member.presence_id)

@@ -135,17 +135,17 @@ class DecodedTransaction:
     xid: int
     messages: list[MessageRow] = field(default_factory=list)
     changes: list[RowChange] = field(default_factory=list)
-    commands: list[ControlMessage] = field(default_factory=list)
+    control_messages: list[ControlMessage] = field(default_factory=list)
     refused: list[MessageRow] = field(default_factory=list)
     copies: list[tuple[MessageRow, str]] = field(default_factory=list)
     full_xid: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.messages or self.changes or self.commands or self.refused)
+        return bool(self.messages or self.changes or self.control_messages or self.refused)
 
 
 _decode_ephemeral: Final = msgspec.json.Decoder(_Ephemeral).decode
-_decode_command: Final = msgspec.json.Decoder(ControlMessage).decode
+_decode_control: Final = msgspec.json.Decoder(ControlMessage).decode
 
 
 class RecordReader:
@@ -176,7 +176,7 @@ class RecordReader:
         if len(into.messages) > 1:
             into.messages.sort(key=lambda message: message.seq)
 
-    def records(self, transaction: Transaction) -> DecodedTransaction:
+    def decode(self, transaction: Transaction) -> DecodedTransaction:
         """The same in one go."""
         into = start(transaction)
         for _ in self.read(transaction, into):
@@ -205,14 +205,14 @@ class RecordReader:
             if self.key is None or note.key == self.key:
                 into.messages.append(_ephemeral(note, into))
         elif message.prefix == _COMMAND_PREFIX:
-            command = _decode_command(message.content)
-            command.committed_at = into.commit_time
-            if self.key is None or command.key == self.key:
-                into.commands.append(command)
+            control = _decode_control(message.content)
+            control.committed_at = into.commit_time
+            if self.key is None or control.key == self.key:
+                into.control_messages.append(control)
 
 
 def start(transaction: Transaction) -> DecodedTransaction:
-    """Empty records of ``transaction``."""
+    """The empty result of ``transaction``."""
     return DecodedTransaction(transaction.position, transaction.end, transaction.commit_time, transaction.xid)
 
 

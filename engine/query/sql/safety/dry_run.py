@@ -162,7 +162,7 @@ class SqlSession(ReaderTransaction):
             async with self._pipeline():
                 await self._connection.execute(view.encode(), prepare=False)
                 self._find_names(OWN_NAMES)
-                await self._settle()
+                await self._send_settings()
                 found = await self._connection.execute(query("plan_tree"))
         except psycopg.errors.InsufficientPrivilege as error:
             if error.diag.source_function != _NO_TEMPORARY:

@@ -134,10 +134,10 @@ class ReaderTransaction:
     async def _pipeline(self) -> AsyncIterator[None]:
         """One round trip for the settings that wait and what is executed inside."""
         async with self._connection.pipeline():
-            await self._settle()
+            await self._send_settings()
             yield
 
-    async def _settle(self) -> None:
+    async def _send_settings(self) -> None:
         """Send the settings that wait, in a pipeline."""
         settings, self._settings = self._settings, []
         for sql, values in settings:

@@ -237,27 +237,27 @@ class ChannelSubscription implements Subscription {
     const first = !this._begun;
     this._begun = true;
     this._do(() => {
-      if (gap) this._events._emit("gap");
+      if (gap) this._events._deliver("gap");
       const events = presence ? this._presence._replace(presence.users) : [];
-      if (!first) this._emitPresence(events);
+      if (!first) this._deliverPresence(events);
       this._ready?.resolve();
-      this._events._emit("subscribed");
+      this._events._deliver("subscribed");
       // The caller that awaits it can add listeners before the first message.
       return first ? new Promise((resolve) => setTimeout(resolve)) : undefined;
     });
   }
 
-  _receive(message: Delivered): void {
+  _process(message: Delivered): void {
     if (!this._begun) return;
     if (message.type === "message") this._message(message);
-    else if (isPresence(message)) this._do(() => this._emitPresence(this._presence._receive(message)));
-    else this._do(() => this._events._emit(message.type, (message as RoomMessage).room ?? message));
+    else if (isPresence(message)) this._do(() => this._deliverPresence(this._presence._apply(message)));
+    else this._do(() => this._events._deliver(message.type, (message as RoomMessage).room ?? message));
   }
 
   _ended(error: RealtimeError): void {
     const [ready, begun] = [this._ready, this._begun];
     this._forget();
-    if (begun) this._do(() => this._events._emit("error", error));
+    if (begun) this._do(() => this._events._deliver("error", error));
     else ready?.reject(error);
   }
 
@@ -283,7 +283,7 @@ class ChannelSubscription implements Subscription {
       if (!data) return this._deliver(message);
       return data.then(
         (opened) => jobs === this._jobs && this._deliver({ ...message, data: opened }),
-        (error: unknown) => jobs === this._jobs && this._events._emit("error", error),
+        (error: unknown) => jobs === this._jobs && this._events._deliver("error", error),
       );
     });
   }
@@ -291,12 +291,12 @@ class ChannelSubscription implements Subscription {
   private _deliver(message: Message<unknown>): void {
     const { channel, event, data, timestamp, sender, id, position } = message;
     const emitted: Message<unknown> = { channel, event, data, timestamp, sender, id, position };
-    if (!RESERVED.test(event)) this._events._emit(event, emitted);
-    this._events._emit("*", emitted);
+    if (!RESERVED.test(event)) this._events._deliver(event, emitted);
+    this._events._deliver("*", emitted);
   }
 
-  private _emitPresence(events: PresenceEvent[]): void {
-    for (const [event, user] of events) this._events._emit(event, user);
+  private _deliverPresence(events: PresenceEvent[]): void {
+    for (const [event, user] of events) this._events._deliver(event, user);
   }
 
   /** Run jobs one after the other, at once if none is running. */

@@ -192,7 +192,7 @@ class LiveList implements Subscription {
     if (this._shown && this._shown._docs !== feed._docs) this._wait();
   }
 
-  _receive(message: Delivered, slot: Slot): void {
+  _process(message: Delivered, slot: Slot): void {
     if (message.type !== "snapshot" || this._over) return;
     const { reset, changes: raw, position } = message;
     const feed = slot._memo as Feed;

@@ -32,7 +32,7 @@ export interface ConnectionHandler {
   _begin(link: Link, seamless: boolean): void;
   /** Prepare the link while another is in use: subscribe to everything on it, then call `ready`. */
   _prepare(link: Link, ready: () => void): void;
-  _receive(link: Link, message: Incoming): void;
+  _process(link: Link, message: Incoming): void;
   /** No link is in use. */
   _interrupted(ending: Ending): void;
   /** Failed for good; `reported`: the server has sent the reason. */
@@ -113,7 +113,7 @@ export class ConnectionManager implements LinkOwner {
   }
 
   _received(link: Link, message: Incoming): void {
-    this._handler._receive(link, message);
+    this._handler._process(link, message);
   }
 
   _ended(link: Link, ending: Ending = { _code: CloseCode.Abnormal, _reason: "" }): void {

@@ -14,7 +14,7 @@ export interface Subscription {
   _request(slot: Slot): object;
   /** `seamless`: the link before has delivered everything up to here. */
   _subscribed(message: Subscribed, slot: Slot, seamless: boolean): void;
-  _receive(message: Delivered, slot: Slot): void;
+  _process(message: Delivered, slot: Slot): void;
   /** The server has ended or refused it; or the connection was given up before it had begun. */
   _ended(error: RealtimeError): void;
   /** It has begun at some time. */

@@ -77,7 +77,7 @@ export class SubscriptionManager implements ConnectionHandler {
 
   /** Emit an error without a subscription. */
   _report(error: RealtimeError): void {
-    this._events._emit("error", error);
+    this._events._deliver("error", error);
   }
 
   /** Call `run` after `ms` milliseconds; the result cancels it. */
@@ -106,7 +106,7 @@ export class SubscriptionManager implements ConnectionHandler {
     for (const message of staged ?? []) this._dispatch(link, message, seamless);
     this._sendQueue._restart();
     this._sync();
-    this._events._emit("transport");
+    this._events._deliver("transport");
   }
 
   _prepare(link: Link, ready: () => void): void {
@@ -126,7 +126,7 @@ export class SubscriptionManager implements ConnectionHandler {
     this._checkPrepared(link);
   }
 
-  _receive(link: Link, message: Incoming): void {
+  _process(link: Link, message: Incoming): void {
     const { type } = message;
     const rejected = type === "error" && (message.id ?? message.ref);
     if (type === "subscribed" || type === "unsubscribed" || type === "ack" || rejected) link._pacer._answered();
@@ -146,7 +146,7 @@ export class SubscriptionManager implements ConnectionHandler {
   }
 
   _interrupted({ _code: code, _reason: reason }: Ending): void {
-    this._events._emit("disconnected", { code, reason });
+    this._events._deliver("disconnected", { code, reason });
   }
 
   _failed(error: RealtimeError, reported: boolean): void {
@@ -156,8 +156,8 @@ export class SubscriptionManager implements ConnectionHandler {
   }
 
   _stateChanged(state: ConnectionState): void {
-    this._events._emit("state", state);
-    if (state === "connected") this._events._emit("connected");
+    this._events._deliver("state", state);
+    if (state === "connected") this._events._deliver("connected");
   }
 
   // Subscriptions.
@@ -266,7 +266,7 @@ export class SubscriptionManager implements ConnectionHandler {
     if (type === "ack") return this._sendQueue._answered(message.ref, message);
     if (type === "error") return this._error(link, message);
     if (type === "unsubscribed") return link._left(message.id);
-    if (message.channel === "*") return this._events._emit("message", message);
+    if (message.channel === "*") return this._events._deliver("message", message);
     const subscription = this._slotsOf(link)._find(message);
     const slot = subscription && this._slotsOf(link)._of.get(subscription);
     if (!slot) return;
@@ -274,7 +274,7 @@ export class SubscriptionManager implements ConnectionHandler {
       this._failures = 0;
       slot._answered = true;
       subscription._subscribed(message, slot, seamless);
-    } else subscription._receive(message, slot);
+    } else subscription._process(message, slot);
     if (type === "room:closed")
       this._end(link, subscription, new RealtimeError(ErrorCode.NotFound, "the room was closed", message));
   }

@@ -32,7 +32,7 @@ export class Emitter {
     else this._listeners.delete(event);
   }
 
-  _emit(event: string, value?: unknown): void {
+  _deliver(event: string, value?: unknown): void {
     for (const listener of [...(this._listeners.get(event) ?? [])]) guarded(() => listener(value));
   }
 }

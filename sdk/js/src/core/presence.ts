@@ -20,15 +20,15 @@ export class PresenceState {
   _replace(users: User[]): PresenceEvent[] {
     const before = this._users;
     this._users = new Map(users.map((user) => [user.id, user]));
-    const gone = [...before.values()].filter((user) => !this._users.has(user.id));
+    const left = [...before.values()].filter((user) => !this._users.has(user.id));
     return [
-      ...gone.map((user): PresenceEvent => ["presence:leave", user]),
+      ...left.map((user): PresenceEvent => ["presence:leave", user]),
       ...users.flatMap((user) => changed(before.get(user.id), user)),
     ];
   }
 
   /** A `presence:…` message. */
-  _receive(message: PresenceMessage): PresenceEvent[] {
+  _apply(message: PresenceMessage): PresenceEvent[] {
     const { user } = message;
     const before = this._users.get(user.id);
     if (message.type === "presence:leave") return this._users.delete(user.id) ? [["presence:leave", user]] : [];

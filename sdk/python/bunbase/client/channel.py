@@ -189,14 +189,14 @@ class Channel(Emitter):
         self._emit_events(self._state.subscribed(message, seamless=seamless))
         if self._opening is not None and not self._opening.done():
             self._opening.set_result(None)
-        self._emit("subscribed")
+        self._deliver("subscribed")
 
     def received(self, message: Raw, *, quiet: bool) -> None:
         """See ``Subscription``. Messages of any connection are in order and new, so ``quiet`` has no effect."""
         if self._state.begun:
             self._emit_events(self._state.receive(message))
 
-    def settle(self, *, force: bool) -> bool:
+    def catch_up(self, *, force: bool) -> bool:
         """See ``Subscription``."""
         return True
 
@@ -208,14 +208,14 @@ class Channel(Emitter):
         if self._opening is not None and not self._opening.done():
             self._opening.set_exception(error)
         else:
-            self._emit("error", error)
+            self._deliver("error", error)
 
     def _emit_events(self, events: list[tuple[str, Any]]) -> None:
         for event, payload in events:
             if event != "message":
-                self._emit(event, payload)
+                self._deliver(event, payload)
                 continue
-            self._emit(payload.event, payload)
-            self._emit("*", payload)
+            self._deliver(payload.event, payload)
+            self._deliver("*", payload)
             for reader in tuple(self._readers):
                 reader.take(payload)

@@ -46,7 +46,7 @@ class Emitter:
         elif listener in (listeners := self._listeners.get(event, [])):
             listeners.remove(listener)
 
-    def _emit(self, event: str, *arguments: Any) -> None:
+    def _deliver(self, event: str, *arguments: Any) -> None:
         for listener in tuple(self._listeners.get(event, ())):
             try:
                 outcome = listener(*arguments)

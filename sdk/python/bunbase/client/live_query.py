@@ -82,21 +82,21 @@ class LiveQuery(Emitter):
         """See ``Subscription``."""
         self._show(self._state.receive(message, quiet=quiet))
 
-    def settle(self, *, force: bool) -> bool:
+    def catch_up(self, *, force: bool) -> bool:
         """See ``Subscription``."""
         if self._state.behind and not force:
             return False
-        self._show(self._state.settle())
+        self._show(self._state.catch_up())
         return True
 
     def ended(self, error: RealtimeError) -> None:
         """See ``Subscription``."""
         self.error = error
-        self._emit("error", error)
+        self._deliver("error", error)
 
     def _show(self, snapshot: Snapshot | None) -> None:
         if snapshot is not None:
-            self._emit("snapshot", snapshot)
+            self._deliver("snapshot", snapshot)
 
 
 class Snapshots:

@@ -232,19 +232,19 @@ class Realtime(Emitter):
 
     def _on_state(self, state: str, reason: RealtimeError | None) -> None:
         if state == "moved":
-            self._emit("moved", self.transport)
+            self._deliver("moved", self.transport)
             return
         before, self._state = self._state, state  # type: ignore[assignment]
         self._reason = reason
         self._state_changed.set()
         if before == "connected" and state != "connected":
-            self._emit("disconnected", reason)
+            self._deliver("disconnected", reason)
         if state in ("connected", "reconnecting"):
-            self._emit(state, *([] if state == "connected" else [reason]))
+            self._deliver(state, *([] if state == "connected" else [reason]))
         elif reason is not None:
             self._manager.lost()
             self._manager.fail(reason)
-            self._emit("error", reason)
+            self._deliver("error", reason)
 
 
 class _Manager(SubscriptionManager):
@@ -256,11 +256,11 @@ class _Manager(SubscriptionManager):
 
     def direct(self, message: Message) -> None:
         """See ``SubscriptionManager``."""
-        self._realtime._emit("message", message)
+        self._realtime._deliver("message", message)
 
     def failed(self, error: RealtimeError) -> None:
         """See ``SubscriptionManager``."""
-        self._realtime._emit("error", error)
+        self._realtime._deliver("error", error)
 
     def needed(self) -> None:
         """See ``SubscriptionManager``."""

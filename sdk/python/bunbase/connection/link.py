@@ -98,7 +98,7 @@ class Link:
             raise
         self._greeted(first[0])
         for message in first[1:]:
-            self._receive(message)
+            self._process(message)
         self._tasks = [asyncio.create_task(part()) for part in (self._read, self._write, self._beat)]
 
     async def _first(self) -> list[Message]:
@@ -160,7 +160,7 @@ class Link:
         try:
             while True:
                 for message in await self.transport.receive():
-                    self._receive(message)
+                    self._process(message)
         except ConnectionEndedError as ended:
             self._end(ended)
         except Exception as error:  # noqa: BLE001 - reported; a connection with an invalid server message ends
@@ -169,19 +169,19 @@ class Link:
             )
             self._end(ConnectionEndedError(f"a message of the server could not be handled: {error!r}"))
 
-    def _receive(self, message: Message) -> None:
+    def _process(self, message: Message) -> None:
         kind = message.get("type")
         if kind in _ANSWERS:
             self.pacer.answered()
             self._wake.set()
         if kind in _OWN:
-            self._receive_own(message)
+            self._process_own(message)
         elif not self.ended.done():
             if kind == "error" and message.get("code") == ErrorCode.RATE_LIMITED:
                 self.pacer.block(time.monotonic() + _RETRY_LIMITED)
             self._handler.received(self, message)
 
-    def _receive_own(self, message: Message) -> None:
+    def _process_own(self, message: Message) -> None:
         """A message that concerns the connection itself."""
         match message["type"]:
             case "pong":

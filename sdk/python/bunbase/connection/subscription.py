@@ -34,7 +34,7 @@ class Subscription(Protocol):
     def received(self, message: Raw, *, quiet: bool) -> None:
         """A message came for it."""
 
-    def settle(self, *, force: bool) -> bool:
+    def catch_up(self, *, force: bool) -> bool:
         """After quiet messages: show the outcome. False: the connection is still behind."""
 
     def ended(self, error: RealtimeError) -> None:

@@ -26,7 +26,7 @@ __all__ = ["SubscriptionManager"]
 _TRANSIENT = frozenset((ErrorCode.CONNECTION_FAILED, ErrorCode.RATE_LIMITED))
 _RETRY_AFTER = 1.0
 _MAX_RETRY_DELAY = 10.0
-_SETTLE_AFTER = 1.0
+_CATCH_UP_WITHIN = 1.0
 _MESSAGE_SIZE = 128 * 1024
 _SUBSCRIPTIONS = 100
 
@@ -106,9 +106,9 @@ class SubscriptionManager:
                 link.post(subscription.request())
         for message in prepared.buffer:
             self._dispatch(message, prepared.bases, seamless=seamless, quiet=True)
-        behind = [each for each in self.subscriptions.values() if not each.settle(force=False)]
+        behind = [each for each in self.subscriptions.values() if not each.catch_up(force=False)]
         if behind:
-            asyncio.get_running_loop().call_later(_SETTLE_AFTER, _settle, behind)
+            asyncio.get_running_loop().call_later(_CATCH_UP_WITHIN, _catch_up, behind)
         if before is not None:
             for future in self._leaving.values():
                 _done(future)
@@ -260,9 +260,9 @@ class SubscriptionManager:
         subscription.ended(error)
 
 
-def _settle(behind: list[Subscription]) -> None:
+def _catch_up(behind: list[Subscription]) -> None:
     for subscription in behind:
-        subscription.settle(force=True)
+        subscription.catch_up(force=True)
 
 
 def _answer(future: asyncio.Future[Raw], answer: Raw | RealtimeError) -> None:

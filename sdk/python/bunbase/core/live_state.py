@@ -60,7 +60,7 @@ class LiveState:
         self._epoch = epoch
 
     def receive(self, message: Mapping[str, Any], *, quiet: bool = False) -> Snapshot | None:
-        """A ``snapshot`` message. ``quiet``: only take it in; ``settle`` is called later."""
+        """A ``snapshot`` message. ``quiet``: only take it in; ``catch_up`` is called later."""
         changes, position = read_changes(message["changes"]), message["position"]
         if message.get("reset"):
             self._feed = []
@@ -69,7 +69,7 @@ class LiveState:
         if quiet:
             return None
         if self._feed is not self.docs:
-            return self.settle()
+            return self.catch_up()
         return self._show(changes)
 
     @property
@@ -79,7 +79,7 @@ class LiveState:
             return False
         return self._feed_position is None or is_later(self._shown, self._feed_position)
 
-    def settle(self) -> Snapshot | None:
+    def catch_up(self) -> Snapshot | None:
         """Show the connection's list. None if there is no change, or no list yet."""
         if self._feed is self.docs or self._feed_position is None:
             return None

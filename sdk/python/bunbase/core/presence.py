@@ -29,9 +29,9 @@ class PresenceState:
         before, self._users = self._users, {user.id: user for user in map(User.of, raw["users"])}
         if first:
             return []
-        gone = [("presence:leave", user) for id, user in before.items() if id not in self._users]
+        left = [("presence:leave", user) for id, user in before.items() if id not in self._users]
         there = [event for user in self._users.values() if (event := _change(before.get(user.id), user))]
-        return [*gone, *there]
+        return [*left, *there]
 
     def receive(self, message: Mapping[str, Any]) -> list[Event]:
         """A ``presence:…`` message."""

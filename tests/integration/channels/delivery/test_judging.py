@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.channels.core.delivery.events import MessageEvent
-from engine.channels.core.delivery.hub import ChannelRouter
+from engine.channels.core.delivery.hub import ChannelHub
 from engine.channels.core.delivery.judging import AT_ONCE, judge_ahead
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.filters.document import Document
@@ -31,14 +31,12 @@ def message(number: int, data: object, event: str = "said") -> MessageEvent:
     )
 
 
-def subscriber(
-    router: ChannelRouter, where: Where, heard: list[ChannelEvent], events: tuple[str, ...] | None = None
-) -> None:
+def subscriber(hub: ChannelHub, where: Where, heard: list[ChannelEvent], events: tuple[str, ...] | None = None) -> None:
     options = ChannelOptions(where=where, events=events)
-    member = Member(str(len(router)), None)
+    member = Member(str(len(hub)), None)
     subscription = Subscription("c", options, member, heard.append, str, lambda _: b"", lambda _: None)
     subscription.begin()
-    router.add(subscription)
+    hub.add(subscription)
 
 
 def alike(number: int) -> Where:
@@ -46,18 +44,18 @@ def alike(number: int) -> Where:
 
 
 def test_the_filters_of_many_subscribers_about_large_messages_are_asked_in_batches() -> None:
-    router, heard = ChannelRouter(), list[ChannelEvent]()
+    hub, heard = ChannelHub(), list[ChannelEvent]()
     for number in range(40):
-        subscriber(router, alike(number), heard)
+        subscriber(hub, alike(number), heard)
     events = [message(number, {"a": "abc_" * 30_000}) for number in range(3)]
-    work = list(work_between_yields(router.judge(events), events))
+    work = list(work_between_yields(hub.judge(events), events))
     assert len(work) > 3
     one = Document({"a": "abc_" * 30_000})
     compile_filter(alike(0))(one)
     assert max(work) <= AT_ONCE + one.steps + len(events[0].row.payload)
     for event in events:
         assert event.steps == 0, "what filters looked at is kept"
-    router.messages(events)
+    hub.messages(events)
     assert heard == []
 
 
@@ -78,25 +76,25 @@ SMALL = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["said", "other"])
 def test_judged_ahead_or_not_the_same_messages_reach_the_same_subscribers(
     messages: list[tuple[int, str]], wanted: list[tuple[int, bool]]
 ) -> None:
-    def delivered(ahead: Callable[[ChannelRouter, list[MessageEvent]], object]) -> list[list[str]]:
-        router, heard = ChannelRouter(), [list[ChannelEvent]() for _ in wanted]
+    def delivered(ahead: Callable[[ChannelHub, list[MessageEvent]], object]) -> list[list[str]]:
+        hub, heard = ChannelHub(), [list[ChannelEvent]() for _ in wanted]
         for (number, narrow), events in zip(wanted, heard, strict=True):
-            subscriber(router, (["a.n", "==", number],), events, ("said",) if narrow else None)
+            subscriber(hub, (["a.n", "==", number],), events, ("said",) if narrow else None)
         told = [
             message(place, {"a": {"n": number}, "more": "x" * 4_000 * (place % 3)}, event)
             for place, (number, event) in enumerate(messages)
         ]
-        ahead(router, told)
-        router.messages(told)
+        ahead(hub, told)
+        hub.messages(told)
         return [[json.loads(event.json)["id"] for event in events] for events in heard]
 
-    at_once = delivered(lambda router, told: None)
-    assert delivered(lambda router, told: list(router.judge(told))) == at_once
-    assert delivered(lambda router, told: list(judge_ahead(told, router.of, smallest=0))) == at_once
+    at_once = delivered(lambda hub, told: None)
+    assert delivered(lambda hub, told: list(hub.judge(told))) == at_once
+    assert delivered(lambda hub, told: list(judge_ahead(told, hub.of, smallest=0))) == at_once
 
 
 def test_a_message_that_cannot_be_read_is_read_once_for_all_filters(monkeypatch: pytest.MonkeyPatch) -> None:
-    router, heard, reads = ChannelRouter(), list[ChannelEvent](), 0
+    hub, heard, reads = ChannelHub(), list[ChannelEvent](), 0
 
     def counted(text: bytes) -> object:
         nonlocal reads
@@ -105,11 +103,11 @@ def test_a_message_that_cannot_be_read_is_read_once_for_all_filters(monkeypatch:
 
     monkeypatch.setattr("engine.channels.core.delivery.events.read_json", counted)
     for _ in range(20):
-        subscriber(router, (["a", "is-null"],), heard)
+        subscriber(hub, (["a", "is-null"],), heard)
     event = message(1, None)
     event.row.payload = b"[" * 5_000 + b"]" * 5_000
-    list(router.judge([event]))
-    router.messages([event])
+    list(hub.judge([event]))
+    hub.messages([event])
     assert (reads, heard) == (1, [])
 
 

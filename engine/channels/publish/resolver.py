@@ -17,7 +17,7 @@ from engine.errors import InvalidQueryError
 from engine.lsn import Lsn, parse_lsn
 from engine.postgres.statements.arrays import plain_array, text_array
 
-__all__ = ["Settlement"]
+__all__ = ["Resolver"]
 
 log = structlog.get_logger(__name__)
 
@@ -26,14 +26,14 @@ _MAX_ALONE: Final = 3  # connections that may end over one message
 _MAX_LOST: Final = 3  # times that a committed message may vanish before it is refused
 
 
-class Settlement:
+class Resolver:
     """``position_of``: the commit position of a transaction (64-bit id), if it was delivered and is not released yet."""
 
     def __init__(self, queue: PublishQueue, position_of: Callable[[int], Lsn | None]) -> None:
         self._queue = queue
         self._position_of = position_of
 
-    async def settle(self, sent: list[Waiting], ask: Ask) -> None:
+    async def resolve(self, sent: list[Waiting], ask: Ask) -> None:
         """Answer for ``sent``, or have it written again. The stream has passed every transaction that may have stored it."""
         for waiting in sent:
             if waiting.brought is not None:
