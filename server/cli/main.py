@@ -21,6 +21,7 @@ from server.cli.exposing import expose, grant, unexpose
 from server.cli.locks.lock_waits import LOCK_TIMEOUT
 from server.cli.migration.migrate import MigrationError, check_served, migrate
 from server.cli.prelude import database_error, dsn_of, read_settings, report
+from server.cli.rules import rules_app
 from server.cli.slots import slots_app
 from server.cli.terminal import options
 from server.cli.token import token
@@ -182,6 +183,7 @@ def doctor(config: options.ConfigFile = None, dsn: options.Dsn = None, decoder: 
 app.command()(grant)
 app.command()(token)
 app.add_typer(slots_app, name="slots")
+app.add_typer(rules_app, name="rules")
 
 
 def _fail(message: str, code: int) -> None:

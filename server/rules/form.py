@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["MAX_EXPRESSION", "bound_names", "form_problem", "iterates"]
+__all__ = ["MAX_EXPRESSION", "bound_names", "form_problem", "iterates", "parts_of"]
 
 MAX_EXPRESSION: Final = 4096
 """Characters; the same in ``realtime.rule_problem()``."""
@@ -14,7 +14,7 @@ MAX_EXPRESSION: Final = 4096
 _TOKENS: Final = re.compile(
     r"""(?P<text>[rRbB]{0,2}(?:\"\"\"[\s\S]*?\"\"\"|'''[\s\S]*?'''|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))"""
     r"""|(?P<comment>//[^\n]*)|(?P<loop>\.\s*(?:all|exists|exists_one|existsOne|map|filter|transformList|transformMap)\s*\()"""
-    r"""|(?P<open>\()|(?P<close>\))|(?P<strict>[=!]==)"""
+    r"""|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<strict>[=!]==)|(?P<join>&&|\|\|)|(?P<choice>\?)"""
 )
 _BOUND: Final = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
 
@@ -25,7 +25,7 @@ def form_problem(text: str) -> str | None:
         return "an expression is not empty; write true or false"
     if len(text) > MAX_EXPRESSION:
         return f"an expression has at most {MAX_EXPRESSION} characters"
-    open: list[bool] = []  # for each parenthesis that is open: whether it is that of an iteration
+    open: list[bool] = []  # for each bracket that is open: whether it is that of an iteration
     for kind in _kinds(text):
         if kind == "strict":
             return "CEL compares with == and !=, not with === and !=="
@@ -46,6 +46,23 @@ def iterates(text: str) -> bool:
 def bound_names(text: str) -> frozenset[str]:
     """The names that iterations give to the elements they go through."""
     return frozenset(_BOUND.findall(text))
+
+
+def parts_of(text: str) -> list[str]:
+    """The conditions that ``&&`` and ``||`` join, those in parentheses as one. Only the whole where ``?:`` chooses."""
+    depth, begin, parts = 0, 0, []
+    for token in _TOKENS.finditer(text):
+        kind = token.lastgroup
+        if kind in ("open", "loop"):
+            depth += 1
+        elif kind == "close":
+            depth -= 1
+        elif kind == "choice" and depth == 0:
+            return [text.strip()]
+        elif kind == "join" and depth == 0:
+            parts.append(text[begin : token.start()].strip())
+            begin = token.end()
+    return [*parts, text[begin:].strip()]
 
 
 def _kinds(text: str) -> Iterator[str]:

@@ -84,6 +84,13 @@ class RuleJudge:
         except ConditionError as problem:
             return Decision(rule, False, str(problem))
 
+    def scope(self, principal: Principal, action: str, channel: str, about: Circumstances) -> Scope:
+        """A scope with all variables. Raises ``ConditionError`` for values that no condition may read."""
+        scope = self._scope(channel)
+        scope.set("auth", _auth(principal))
+        scope.set("request", _request(action, about))
+        return scope
+
     def _scope(self, channel: str) -> Scope:
         """A scope with ``data`` and ``channel``. ``auth`` and ``request`` in it are of the decision before."""
         row = self._source.room(channel)

@@ -39,3 +39,7 @@ from realtime.presence order by joined_at, channel, connection_id
 -- name: engine_rules
 -- The rules of channels, as the stream writes them.
 select channel, rules::text as rules from realtime.rules
+
+-- name: rules_room
+-- What rules read of a channel's row.
+select name, metadata::text as metadata, created_by from realtime.channels where name = %(channel)s::text

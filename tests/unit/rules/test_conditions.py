@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from server.rules.condition import ConditionError, Scope, compile_condition
+from server.rules.form import parts_of
 
 VARIABLES: dict[str, Any] = {
     "auth": {"uid": "ann", "role": "user", "claims": {"org": "acme", "level": 3}, "anonymous": False, "attributes": {}},
@@ -122,3 +123,17 @@ def test_a_regular_expression_with_nested_repetitions_is_no_slower_than_another(
 
 def test_an_expression_is_compiled_once() -> None:
     assert compile_condition("auth.uid == 'once'") is compile_condition("auth.uid == 'once'")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a == 1", ["a == 1"]),
+        ("a == '&&' && (b || c) && d.all(x, x && y)", ["a == '&&'", "(b || c)", "d.all(x, x && y)"]),
+        ("a || [b && c] == {'x': d || e}", ["a", "[b && c] == {'x': d || e}"]),
+        ("a && b ? c : d || e", ["a && b ? c : d || e"]),
+        ("a // && b", ["a // && b"]),
+    ],
+)
+def test_an_expression_consists_of_what_it_joins(text: str, parts: list[str]) -> None:
+    assert parts_of(text) == parts
