@@ -136,7 +136,9 @@ class ChannelSubscriptions:
                 await services.authorizer.authorize(self._principal, action, request.channel, self._circumstances)
             options = request.options
             if options.presence is not None:
-                options = replace(options, presence=services.content.presence(request.channel, options.presence))
+                options = replace(
+                    options, presence=services.content.presence(member, request.channel, options.presence)
+                )
             await self._registration.wait()
             access = partial(self._access, request)
             subscription = await services.channels.subscribe(
@@ -240,7 +242,7 @@ class ChannelSubscriptions:
                 await self._services.authorizer.authorize(
                     self._principal, Action.PRESENCE, message.channel, self._circumstances
                 )
-                data = self._services.content.presence(message.channel, change.data)
+                data = self._services.content.presence(self._member, message.channel, change.data)
                 await self._services.channels.set_presence(message.channel, self._member, data)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._answers.error(about, client_error(error, "presence_failed", channel=message.channel))

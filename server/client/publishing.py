@@ -51,7 +51,7 @@ class PublishQueue:
             try:
                 about = Circumstances(self._member.ip, self._member.transport, message.event)
                 await self._services.authorizer.authorize(self._principal, Action.PUBLISH, message.channel, about)
-                data = self._services.content.message(message.channel, message.event, message.data)
+                data = self._services.content.message(self._member, message.channel, message.event, message.data)
             except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
                 self._fail(message, error)
                 self._intake.done(len(message.data))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import structlog
 
-from engine.channels.core.messages.model import PresenceRefusedError
+from engine.channels.core.messages.model import Member, PresenceRefusedError
 from engine.channels.core.policy_rows import PolicyRows
 from engine.channels.core.routing import matches_pattern
 from engine.values.exact_json import exact_decoder, write_exact
@@ -32,8 +32,8 @@ class ContentInspector:
         self._policies: list[Policy] = []
         self._found: dict[str, Sequence[Policy]] = {}
 
-    def message(self, channel: str, event: str, data: bytes) -> bytes:
-        """``data``, valid JSON, as a client may publish it.
+    def message(self, member: Member, channel: str, event: str, data: bytes) -> bytes:
+        """``data``, valid JSON, as ``member`` may publish it.
 
         Raises ``ContentRefusedError`` or ``PolicyUnusableError`` if it may not.
         """
@@ -42,12 +42,15 @@ class ContentInspector:
             return data
         value = _decode(data)
         for policy in concerned:
-            value = policy.apply(value)
+            value, flagged = policy.apply(value)
+            if flagged:
+                _note_flag(policy, member, channel, event)
         return write_exact(value) if any(policy.rewrites for policy in concerned) else data
 
-    def presence(self, channel: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """``data`` as a client may show it in ``channel``. Raises ``PresenceRefusedError`` or ``PolicyUnusableError`` if it
-        may not.
+    def presence(self, member: Member, channel: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``data`` as ``member`` may show it in ``channel``.
+
+        Raises ``PresenceRefusedError`` or ``PolicyUnusableError`` if it may not.
         """
         concerned = [policy for policy in self._of(channel) if policy.of_presence]
         if not concerned:
@@ -55,7 +58,9 @@ class ContentInspector:
         shown: Mapping[str, Any] = _decode(write_exact(data))  # a copy
         try:
             for policy in concerned:
-                shown = policy.apply(shown)
+                shown, flagged = policy.apply(shown)
+                if flagged:
+                    _note_flag(policy, member, channel, policy.event)
         except ContentRefusedError as refused:
             raise PresenceRefusedError(str(refused)) from refused
         return shown
@@ -90,6 +95,18 @@ class ContentInspector:
         self._policies = [policy for _, policy in self._compiled.values()]
         self._found.clear()
         self._version = self._rows.version
+
+
+def _note_flag(policy: Policy, member: Member, channel: str, event: str) -> None:
+    """Without the text: the log is no place for it."""
+    _log.warning(
+        "content_flagged",
+        policy=policy.name,
+        channel=channel,
+        event_name=event,
+        user=member.user_id,
+        connection=member.connection_id,
+    )
 
 
 def _compiled(row: Mapping[str, str | None]) -> Policy:

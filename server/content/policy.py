@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import orjson
 
 from engine.channels.core.routing import matches_pattern
 from server.content.errors import ContentRefusedError, PolicyError, PolicyUnusableError
+from server.content.filters import Filter
 from server.content.sanitizing import Sanitizer
 from server.content.schema import DataSchema
 
@@ -27,6 +28,7 @@ class Policy:
     event: str
     schema: DataSchema | None = None
     sanitizer: Sanitizer | None = None
+    filters: Sequence[Filter] = ()
     problem: str | None = None
 
     @property
@@ -37,14 +39,14 @@ class Policy:
     @property
     def rewrites(self) -> bool:
         """Whether it may change data."""
-        return self.sanitizer is not None
+        return self.sanitizer is not None or any(each.action == "mask" for each in self.filters)
 
     def concerns_event(self, event: str) -> bool:
         """Whether messages of this event have to pass it."""
         return not self.of_presence and matches_pattern(self.event, event)
 
-    def apply(self, data: Any) -> Any:
-        """``data``, decoded JSON, as it may be published; it may be changed in place.
+    def apply(self, data: Any) -> tuple[Any, bool]:
+        """``data``, decoded JSON, as it may be published, changed in place, and whether it is flagged.
 
         Raises ``ContentRefusedError`` or ``PolicyUnusableError`` if it is refused.
         """
@@ -52,22 +54,32 @@ class Policy:
             raise PolicyUnusableError(
                 f"the content policy {self.name!r} of this channel cannot be used; the server's /health has the reason"
             )
-        if self.schema is not None and (problem := self.schema.problem(data)) is not None:
-            raise ContentRefusedError(f"{problem} (content policy {self.name!r})")
-        return data if self.sanitizer is None else self.sanitizer.clean(data)
+        try:
+            if self.schema is not None and (problem := self.schema.problem(data)) is not None:
+                raise ContentRefusedError(problem)
+            if self.sanitizer is not None:
+                data = self.sanitizer.clean(data)
+            flagged = False
+            for each in self.filters:
+                data, found = each.apply(data)
+                flagged |= found
+        except ContentRefusedError as refused:
+            raise ContentRefusedError(f"{refused} (content policy {self.name!r})") from None
+        return data, flagged
 
 
 def compile_policy(row: Mapping[str, str | None]) -> Policy:
     """The policy of a row as PostgreSQL's text. One that cannot be compiled has a ``problem``."""
     name, channel, event = (row.get(column) or "" for column in ("name", "channel", "event"))
     try:
-        schema, profiles = (_json(row.get(column)) for column in ("schema", "sanitize"))
+        schema, profiles, filters = (_json(row.get(column)) for column in ("schema", "sanitize", "filters"))
         return Policy(
             name,
             channel,
             event,
             None if schema is None else DataSchema(schema),
             None if profiles is None else Sanitizer(profiles),
+            [Filter(entry) for entry in filters or ()],
         )
     except (PolicyError, orjson.JSONDecodeError) as wrong:
         return Policy(name, channel, event, problem=str(wrong))

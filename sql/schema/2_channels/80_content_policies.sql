@@ -36,6 +36,44 @@ end
 $$;
 comment on function realtime.content_sanitize_problem(jsonb) is 'Why this cannot be the column sanitize of a content policy; null: it can';
 
+create or replace function realtime.content_filters_problem(filters jsonb) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  entry jsonb;
+  part text;
+begin
+  if filters is null then
+    return null;
+  elsif jsonb_typeof(filters) <> 'array' or jsonb_array_length(filters) not between 1 and 20 then
+    return 'expected a list of 1 to 20 filters, each like {"words": ["casino"], "action": "mask"}';
+  elsif octet_length(filters::text) > 262144 then
+    return 'at most 262144 bytes of JSON';
+  end if;
+  for entry in select f.value from jsonb_array_elements(filters) f loop
+    if jsonb_typeof(entry) <> 'object' or entry - '{words,patterns,fields,action}'::text[] <> '{}' then
+      return format('a filter has words, patterns, fields and action; this one is %s', left(entry::text, 80));
+    elsif coalesce(entry -> 'action', 'null') not in ('"reject"', '"mask"', '"flag"') then
+      return 'action is reject, mask or flag';
+    elsif not entry ?| '{words,patterns}' then
+      return 'a filter has words or patterns';
+    end if;
+    foreach part in array '{words,patterns,fields}'::text[] loop
+      if entry ? part and (jsonb_typeof(entry -> part) <> 'array' or entry -> part = '[]'
+          or entry @? format('$.%s[*] ? (@.type() != "string" || @ == "")', part)::jsonpath) then
+        return part || ' is a list of texts that are not empty';
+      elsif part = 'patterns' and jsonb_array_length(coalesce(entry -> part, '[]')) > 100 then
+        return 'at most 100 patterns';
+      elsif part = 'fields' and exists (
+          select from jsonb_array_elements_text(coalesce(entry -> part, '[]')) p where p !~ '^data(\.[^.]+)*$') then
+        return 'fields are paths like data.text or data.items.*.title';
+      end if;
+    end loop;
+  end loop;
+  return null;
+end
+$$;
+comment on function realtime.content_filters_problem(jsonb) is 'Why this cannot be the column filters of a content policy; null: it can';
+
 create or replace function realtime.check_content_policy() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -45,12 +83,13 @@ declare
     case when starts_with(new.channel, 'db:') then 'channel: names that begin with db: are live queries, which are written with SQL' end,
     realtime.content_pattern_problem(new.event, 'event'),
     case
-      when num_nonnulls(new.schema, new.sanitize) = 0 then 'schema, sanitize: a policy has one of them'
+      when num_nonnulls(new.schema, new.sanitize, new.filters) = 0 then 'schema, sanitize, filters: a policy has one of them'
       when jsonb_typeof(new.schema) not in ('object', 'boolean') then 'schema: a JSON Schema is an object, true or false'
       when octet_length(new.schema::text) > 65536 then 'schema: at most 65536 bytes of JSON'
       when new.schema @? '$.**{64}' then 'schema: nested more than 63 levels deep'
     end,
     'sanitize: ' || realtime.content_sanitize_problem(new.sanitize),
+    'filters: ' || realtime.content_filters_problem(new.filters),
     case when new.enabled is null then 'enabled is true or false' end);
 begin
   if problem is not null then

@@ -111,6 +111,29 @@ async def test_what_is_stored_and_delivered_of_a_message_and_of_presence_is_sani
         assert read(database, STORED) == [('{"n": 1.5, "html": "<b>hi</b>"}',)]
 
 
+async def test_words_are_masked_rejected_or_flagged_in_the_log_which_does_not_repeat_them(database: str) -> None:
+    filters = [
+        {"words": ["mild"], "action": "mask"},
+        {"words": ["worse"], "patterns": [r"https?://\S+"], "fields": ["data.text"], "action": "reject"},
+        {"words": ["odd"], "action": "flag"},
+    ]
+    columns = "insert into realtime.content_policies (name, channel, event, filters) values"
+    write(database, f"{columns} ('words', 'chat:*', '*', '{json.dumps(filters)}')")
+    async with running_server(database) as server, user_client(server, "ada") as ada:
+        await ada.join()
+        reason = "data: it has a word or a pattern that is not taken here (content policy 'words')"
+        assert await publish(ada, {"text": "Worse"}) == ("RT_007", reason)
+        assert await publish(ada, {"text": "see HTTP://x.example"}) == ("RT_007", reason)
+        assert await publish(ada, {"text": "M\u200bild, oddly odd", "n": 1}) == ("ack", "")
+        assert (await ada.hear("message"))["data"] == {"text": "*****, oddly odd", "n": 1}
+        assert read(database, STORED) == [('{"n": 1, "text": "*****, oddly odd"}',)]
+        await server.end()
+    [flagged] = [line for line in server.lines if "content_flagged" in line]
+    for part in ("words", "chat:1", "ada"):
+        assert part in flagged
+    assert "oddly" not in "".join(server.lines)
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
@@ -119,7 +142,7 @@ async def test_what_is_stored_and_delivered_of_a_message_and_of_presence_is_sani
         ("channel => 'db:collection:users'", "names that begin with db: are live queries"),
         ("channel => ''", "channel has 1 to 255 characters"),
         ("event => E'a\\tb'", "has control characters"),
-        ("schema => null", "schema, sanitize: a policy has one of them"),
+        ("schema => null", "schema, sanitize, filters: a policy has one of them"),
         ("schema => '[]'", "schema: a JSON Schema is an object, true or false"),
         ("schema => to_jsonb(repeat('x', 70000))", "schema: a JSON Schema is an object, true or false"),
         ("schema => jsonb_build_object('const', repeat('x', 70000))", "schema: at most 65536 bytes of JSON"),
@@ -128,6 +151,16 @@ async def test_what_is_stored_and_delivered_of_a_message_and_of_presence_is_sani
         ("sanitize => '{}'", "sanitize: 1 to 100 paths"),
         ('sanitize => \'{"text": "text"}\'', "sanitize: 'text' is no path"),
         ('sanitize => \'{"data.text": "html"}\'', "sanitize: data.text: a profile is text or formatting"),
+        ("filters => '{}'", "filters: expected a list of 1 to 20 filters"),
+        ('filters => \'[{"words": ["a"]}]\'', "filters: action is reject, mask or flag"),
+        ('filters => \'[{"words": [""], "action": "mask"}]\'', "words is a list of texts that are not empty"),
+        ('filters => \'[{"patterns": "a", "action": "mask"}]\'', "patterns is a list of texts"),
+        ('filters => \'[{"action": "mask"}]\'', "a filter has words or patterns"),
+        ('filters => \'[{"word": ["a"], "action": "mask"}]\'', "a filter has words, patterns, fields and action"),
+        (
+            'filters => \'[{"words": ["a"], "fields": ["text"], "action": "mask"}]\'',
+            "fields are paths like data.text",
+        ),
         ("enabled => null", "enabled is true or false"),
     ],
 )

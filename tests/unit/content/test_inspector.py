@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.channels.core.messages.decode import RowChange
-from engine.channels.core.messages.model import PresenceRefusedError
+from engine.channels.core.messages.model import Member, PresenceRefusedError
 from engine.channels.core.policy_rows import PolicyRows
 from engine.transaction import Kind
 from server.content.errors import ContentRefusedError, PolicyUnusableError
@@ -16,6 +16,7 @@ from server.content.inspector import ContentInspector
 
 Row = dict[str, str | None]
 TEXT = {"type": "string"}
+ADA = Member("connection-1", "ada")
 
 
 def row(name: str, channel: str = "*", event: str = "*", schema: Any = TEXT, enabled: bool = True, **more: Any) -> Row:
@@ -38,7 +39,7 @@ def inspector(*rows: Row) -> tuple[ContentInspector, PolicyRows]:
 def refused(checks: ContentInspector, channel: str = "c", event: str = "e", data: object = 1) -> str | None:
     """Code and text of the refusal; None: the message passes."""
     try:
-        checks.message(channel, event, json.dumps(data).encode())
+        checks.message(ADA, channel, event, json.dumps(data).encode())
     except ContentRefusedError as problem:
         return f"{problem.code} {problem}"
     return None
@@ -65,7 +66,7 @@ def test_a_policy_that_cannot_be_used_refuses_what_it_concerns_and_nothing_else(
     with pytest.raises(
         PolicyUnusableError, match="the content policy 'broken' of this channel cannot be used"
     ) as problem:
-        checks.message("chat:1", "e", b"1")
+        checks.message(ADA, "chat:1", "e", b"1")
     assert "nope" not in str(problem.value), "what is wrong with it is for the operator"
     assert refused(checks, "news", data="text") is None
     assert refused(checks, "other") is None
@@ -96,10 +97,10 @@ def test_changes_of_rows_count_from_the_next_message_on() -> None:
 def test_presence_has_policies_of_its_own() -> None:
     person = {"properties": {"name": TEXT}}
     checks, _ = inspector(row("m", event="*", schema=False), row("p", "room:*", "presence:update", person))
-    checks.presence("room:1", {"name": "Ada"})
-    checks.presence("hall", {"name": 1})
+    checks.presence(ADA, "room:1", {"name": "Ada"})
+    checks.presence(ADA, "hall", {"name": 1})
     with pytest.raises(PresenceRefusedError, match=r"data\.name: .*\(content policy 'p'\)"):
-        checks.presence("room:1", {"name": 1})
+        checks.presence(ADA, "room:1", {"name": 1})
     text = refused(checks, "room:1", "presence:update", {"name": "Ada"})
     assert text is not None, "a message may have that event: then it is a message"
     assert "(content policy 'm')" in text
@@ -113,9 +114,9 @@ def test_what_a_policy_leaves_of_the_data_is_what_the_next_one_sees_and_every_di
     )
     given = b'{"text": "<b>hello</b>", "n": 0.10, "big": 123456789012345678901234567890, "none": null}'
     clean = b'{"text":"hello","n":0.10,"big":123456789012345678901234567890,"none":null}'
-    assert checks.message("c", "e", given) == clean
+    assert checks.message(ADA, "c", "e", given) == clean
     shown = {"name": "<i>Ada</i>", "n": 0.5}
-    assert checks.presence("c", shown) == {"name": "Ada", "n": 0.5}
+    assert checks.presence(ADA, "c", shown) == {"name": "Ada", "n": 0.5}
     assert shown["name"] == "<i>Ada</i>", "what the client sent is left alone"
 
 
