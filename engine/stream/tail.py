@@ -16,21 +16,10 @@ from dataclasses import dataclass
 
 from engine.lsn import Lsn
 from engine.postgres.snapshot import Snapshot
+from engine.stream.reads import SnapshotReads
 from engine.transaction import Transaction
 
-__all__ = ["ReadTicket", "TransactionTail"]
-
-
-class ReadTicket:
-    """One snapshot read under way; see :meth:`TransactionTail.begin_read`.
-
-    ``stale``: its snapshot may be of a history that the server has lost.
-    """
-
-    __slots__ = ("stale",)
-
-    def __init__(self) -> None:
-        self.stale = False
+__all__ = ["TransactionTail"]
 
 
 @dataclass(slots=True)
@@ -45,8 +34,7 @@ class TransactionTail:
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
         self._delivered: Lsn = 0
-        self._reads: set[ReadTicket] = set()
-        self._waiting: list[tuple[set[ReadTicket], Snapshot]] = []
+        self._reads = SnapshotReads()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -77,40 +65,19 @@ class TransactionTail:
 
     def distrust(self) -> None:
         """Earlier snapshots may have shown commits that were lost: only later snapshots remove transactions."""
-        for ticket in self._reads:
-            ticket.stale = True
-        self._waiting.clear()
+        self._reads.distrust()
 
     def forget(self) -> None:
         """Delivered transactions may not be in the new history: drop them all. Positions may restart at a lower value."""
         self._entries.clear()
         self._delivered = 0
 
-    def begin_read(self) -> ReadTicket:
+    def begin_read(self) -> int:
         """Call before a read takes its snapshot; retains the transactions that the snapshot might not show."""
-        ticket = ReadTicket()
-        self._reads.add(ticket)
-        return ticket
+        return self._reads.begin()
 
-    def end_read(self, ticket: ReadTicket, snapshot: Snapshot | None) -> None:
+    def end_read(self, read: int, snapshot: Snapshot | None) -> None:
         """Call when the read's result has been joined to the stream; ``snapshot`` is None if it failed."""
-        self._reads.discard(ticket)
-        if ticket.stale:
-            snapshot = None
-        finished: list[Snapshot] = []
-        still: list[tuple[set[ReadTicket], Snapshot]] = []
-        for readers, seen in self._waiting:
-            readers.discard(ticket)
-            if readers:
-                still.append((readers, seen))
-            else:
-                finished.append(seen)
-        if snapshot is not None:
-            if self._reads:
-                still.append((set(self._reads), snapshot))
-            else:
-                finished.append(snapshot)
-        self._waiting = still
-        for seen in finished:
+        for _, seen in self._reads.end(read, snapshot):
             shows = seen.shows
             self._entries = [entry for entry in self._entries if not shows(entry.transaction.xid)]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from engine.channels.core.messages.decode import DecodedTransaction, MessageRow
 from engine.lsn import Lsn
 from engine.postgres.snapshot import Snapshot
+from engine.stream.reads import SnapshotReads
 
 __all__ = ["Entry", "UnrecordedMessages"]
 
@@ -44,10 +45,7 @@ class UnrecordedMessages:
         self._entries: dict[int, Entry] = {}  # by 32-bit xid, in commit order
         self._pending: dict[int, Entry] = {}
         self._delivered: Lsn = 0
-        self._number = 0
-        self._trusted = 0  # the number of the first read whose snapshot counts
-        self._reads: set[int] = set()
-        self._waiting: list[tuple[int, int, Snapshot]] = []
+        self._reads = SnapshotReads()
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
@@ -89,13 +87,13 @@ class UnrecordedMessages:
             if entry.full_xid or entry.copies:
                 self._pending[entry.xid] = entry
             else:
-                entry.recorded = self._number
+                entry.recorded = self._reads.upcoming
         self._delivered = transaction.end
 
     def record(self, entries: list[Entry]) -> None:
         """The positions of ``entries`` are written and committed."""
         for entry in entries:
-            entry.recorded = self._number
+            entry.recorded = self._reads.upcoming
             self._pending.pop(entry.xid, None)
 
     def clear(self) -> None:
@@ -110,30 +108,18 @@ class UnrecordedMessages:
 
     def begin_read(self) -> int:
         """Call before a read takes its snapshot."""
-        number = self._number
-        self._number += 1
-        self._reads.add(number)
-        return number
+        return self._reads.begin()
 
     def distrust(self) -> None:
-        """What snapshots have shown up to now may never have been: entries leave by later ones only."""
-        self._trusted = self._number
-        self._waiting.clear()
+        """Snapshots up to now may have shown commits that were lost: only later ones remove entries."""
+        self._reads.distrust()
 
-    def end_read(self, number: int, snapshot: Snapshot | None) -> None:
+    def end_read(self, read: int, snapshot: Snapshot | None) -> None:
         """Call when the read has been joined to the stream; ``snapshot`` is None if it failed."""
-        self._reads.discard(number)
-        if number < self._trusted:
-            snapshot = None
-        if snapshot is not None:
-            self._waiting.append((self._number, number, snapshot))
-        # A read that began before that snapshot was known may have an older one: such reads have to end first.
-        oldest = min(self._reads, default=self._number)
-        ready = [(n, s) for barrier, n, s in self._waiting if barrier <= oldest]
-        if ready:
-            self._waiting = [waiting for waiting in self._waiting if waiting[0] > oldest]
+        decisive = self._reads.end(read, snapshot)
+        if decisive:
             self._entries = {
                 xid: entry
                 for xid, entry in self._entries.items()
-                if entry.recorded is None or not any(entry.recorded <= n and s.shows(xid) for n, s in ready)
+                if entry.recorded is None or not any(entry.recorded <= n and s.shows(xid) for n, s in decisive)
             }

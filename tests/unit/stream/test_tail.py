@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.postgres.snapshot import Snapshot
-from engine.stream.tail import ReadTicket, TransactionTail
+from engine.stream.tail import TransactionTail
 from engine.transaction import Transaction
 
 
@@ -81,7 +81,7 @@ def test_no_read_ever_misses_a_transaction_its_snapshot_does_not_show(steps: lis
     xid = 10
     invisible: set[int] = set()
     delivered: list[int] = []
-    reads: list[tuple[ReadTicket, Snapshot | None]] = []
+    reads: list[tuple[int, Snapshot | None]] = []
     for step in steps:
         if step == 0:
             tail.append(transaction(xid, xid * 10))

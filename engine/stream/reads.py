@@ -1,0 +1,48 @@
+"""Snapshot reads under way, and from when on a snapshot decides what is no longer needed.
+
+The transaction tail and the unrecorded messages each keep what a snapshot might not show. Both may drop what a snapshot has
+shown only once no read is under way that began before that snapshot was known: such a read can have an older snapshot.
+Reads are numbered as they begin, so these are the reads with a lower number.
+"""
+
+from __future__ import annotations
+
+from engine.postgres.snapshot import Snapshot
+
+__all__ = ["SnapshotReads"]
+
+
+class SnapshotReads:
+    """Plain state, no I/O. ``upcoming`` is the number of the next read."""
+
+    def __init__(self) -> None:
+        self.upcoming = 0
+        self._trusted = 0  # the number of the first read whose snapshot counts
+        self._running: set[int] = set()
+        self._waiting: list[tuple[int, int, Snapshot]] = []  # the reads below this number end first; read; its snapshot
+
+    def begin(self) -> int:
+        """A read is about to take its snapshot. Returns its number."""
+        number = self.upcoming
+        self.upcoming += 1
+        self._running.add(number)
+        return number
+
+    def distrust(self) -> None:
+        """Snapshots up to now may have shown commits that were lost: only those of later reads count."""
+        self._trusted = self.upcoming
+        self._waiting.clear()
+
+    def end(self, number: int, snapshot: Snapshot | None) -> list[tuple[int, Snapshot]]:
+        """The read has been joined to the stream; ``snapshot`` is None if it failed.
+
+        Returns the snapshots, each with the number of its read, that decide from now on.
+        """
+        self._running.discard(number)
+        if snapshot is not None and number >= self._trusted:
+            self._waiting.append((self.upcoming, number, snapshot))
+        oldest = min(self._running, default=self.upcoming)
+        decisive = [(read, seen) for barrier, read, seen in self._waiting if barrier <= oldest]
+        if decisive:
+            self._waiting = [each for each in self._waiting if each[0] > oldest]
+        return decisive
