@@ -16,7 +16,7 @@ from server.rest.endpoint import Endpoint
 __all__ = ["openapi"]
 
 _REF = "#/components/schemas/{model}"
-_SAID = {
+_DESCRIPTIONS = {
     "id": "The channel's name, percent-encoded where it must be: `chat:room-123` or `chat%3Aroom-123`.",
     "connectionId": "The connection's id, as sent to its client in `connected`.",
 }
@@ -101,7 +101,7 @@ def _responses(endpoint: Endpoint, models: _Models, *, keyed: bool) -> dict[str,
 
 def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "description": _SAID[name], "schema": _NAME}
+        {"name": name, "in": "path", "required": True, "description": _DESCRIPTIONS[name], "schema": _NAME}
         for name in re.findall(r"{(\w+)}", endpoint.path)
     ]
 

@@ -51,7 +51,7 @@ with history as materialized (
   select coalesce(realtime.epoch() = %(epoch)s, false) as ours
 ), refused as materialized (
   select * from unnest(%(channels)s::text[], %(xids)s::text[]::xid8[], %(first)s::timestamptz[], %(last)s::timestamptz[]) as r (channel, xid, first_at, last_at)
-), gone as (
+), removed as (
   delete from realtime.messages m using refused r, history h
   where h.ours and m.channel = r.channel and m.xid = r.xid and m.inserted_at between r.first_at and r.last_at
 ), free as (

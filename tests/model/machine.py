@@ -176,7 +176,7 @@ class Machine(RuleBasedStateMachine):
             self.run(self.world.connect(self.world.clients[client], node))
 
     @rule(client=CLIENT)
-    def catch_breath(self, client: int) -> None:
+    def let_others_run(self, client: int) -> None:
         """Something gets done; perhaps not everything, if a slot has to wait for a writer's transaction."""
         who = self.world.clients[client]
         self.run(self.world.until(lambda: not who.connected or not who.waiting, at_most=0.5))

@@ -55,7 +55,7 @@ def index_terms(where: Predicate | None, table: Table, extra: RangeTerm | None =
 
 
 def _terms(predicate: Predicate, table: Table, *, wanted: bool) -> list[IndexTerms]:
-    """Alternatives for the predicate being true (``wanted``) or false."""
+    """Disjuncts for the predicate being true (``wanted``) or false."""
     match predicate:
         case Not(item):
             return _terms(item, table, wanted=not wanted)

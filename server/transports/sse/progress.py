@@ -42,7 +42,7 @@ class Progress:
 
     def __init__(self, epoch: str) -> None:
         self._epoch = epoch
-        self._said: dict[str, StreamPosition | None] = {}
+        self._positions: dict[str, StreamPosition | None] = {}
         self._since: dict[str, Key] = {}  # the same, to be compared with
         self._all: Key | None = None
         self._own: dict[str, Key] = {}
@@ -51,7 +51,7 @@ class Progress:
     def resume(self, places: Mapping[str, StreamPosition | None]) -> None:
         """Set the channels of the client and its place in each; None: it has no position there yet."""
         for channel, place in places.items():
-            self._said[channel] = place
+            self._positions[channel] = place
             if place is not None:
                 with contextlib.suppress(ValueError):  # then the channel is not opened, and the client gets an error
                     self._since[channel] = parse_position(place.position)
@@ -64,7 +64,7 @@ class Progress:
     @property
     def resuming(self) -> bool:
         """Whether the client has an id, which holds a place for every channel."""
-        return self._all is not None or all(self._said.values())
+        return self._all is not None or all(self._positions.values())
 
     def number(
         self, blocks: Sequence[Frame], waiting: Iterable[Frame], caught_up: bool, closed: WriteState | None = None
@@ -106,7 +106,7 @@ class Progress:
         reached_by = {channel: position for channel, position in self._opened.items() if self._place(channel) is None}
         reached_by |= {block.channel or "": block.key for block in blocks if block.key is not None}
         unopened, first = _next(waiting, state)
-        for channel in self._said:
+        for channel in self._positions:
             if channel in unopened:
                 continue
             reached = reached_by.get(channel)
@@ -122,13 +122,13 @@ class Progress:
     @property
     def id(self) -> str | None:
         """The id with the place of each channel. None: no channel has one, or the id would be too long."""
-        return write_id({channel: self._place(channel) for channel in self._said})
+        return write_id({channel: self._place(channel) for channel in self._positions})
 
     def _open(self, opened: Opened) -> None:
-        self._said.setdefault(opened.channel)
+        self._positions.setdefault(opened.channel)
         self._opened[opened.channel] = parse_position(opened.position)
         if opened.recovered is False:  # the client has the answer that messages are missing
-            self._said[opened.channel] = None
+            self._positions[opened.channel] = None
             self._since.pop(opened.channel, None)
 
     def _furthest(self) -> Key | None:
@@ -144,7 +144,7 @@ class Progress:
 
     def _place(self, channel: str) -> StreamPosition | None:
         position = self._own.get(channel, self._all)
-        return self._said[channel] if position is None else StreamPosition(position_text(position), self._epoch)
+        return self._positions[channel] if position is None else StreamPosition(position_text(position), self._epoch)
 
 
 def _next(waiting: Iterable[Frame], state: WriteState) -> tuple[set[str], dict[str, Key]]:

@@ -56,7 +56,7 @@ class Terms:
 
 
 values = st.integers(0, 3)
-alternatives = st.one_of(
+terms = st.one_of(
     st.dictionaries(st.integers(0, 2), values, min_size=1).map(lambda d: Terms(tuple(sorted(d.items())))),
     st.builds(
         lambda i, a, b, c, d: Terms(ranges=(Range(i, a, b, c, d),)),
@@ -71,11 +71,11 @@ alternatives = st.one_of(
 rows = st.tuples(*[st.one_of(st.none(), st.just(UNCHANGED), values.map(lambda v: str(v).encode()))] * 3)
 
 
-def may_match(alternative: Terms, row: tuple[bytes | None, ...]) -> bool:
-    for index, value in alternative.equalities:
+def may_match(one: Terms, row: tuple[bytes | None, ...]) -> bool:
+    for index, value in one.equalities:
         if row[index] is not UNCHANGED and (row[index] is None or int(row[index] or 0) != value):
             return False
-    for term in alternative.ranges:
+    for term in one.ranges:
         text = row[term.index]
         if text is UNCHANGED:
             continue
@@ -89,7 +89,7 @@ def may_match(alternative: Terms, row: tuple[bytes | None, ...]) -> bool:
     return True
 
 
-@given(st.lists(st.lists(alternatives, min_size=1, max_size=3), max_size=20), rows, st.data())
+@given(st.lists(st.lists(terms, min_size=1, max_size=3), max_size=20), rows, st.data())
 def test_no_query_that_could_match_is_missed(
     queries: list[list[Terms]], row: tuple[bytes | None, ...], data: st.DataObject
 ) -> None:

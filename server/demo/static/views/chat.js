@@ -120,11 +120,11 @@ const isTyping = (/** @type {User} */ { state }) => state?.typing === true || st
  */
 function startComposer(channel, send) {
   const field = byId("chat-message");
-  let saidAt = 0;
+  let sentAt = 0;
   function typing(/** @type {boolean} */ now) {
-    if (!now && !saidAt) return;
-    if (now && performance.now() - saidAt < TYPING_EVERY && saidAt) return;
-    saidAt = now ? performance.now() : 0;
+    if (!now && !sentAt) return;
+    if (now && performance.now() - sentAt < TYPING_EVERY && sentAt) return;
+    sentAt = now ? performance.now() : 0;
     channel.present({ typing: now });
   }
   field.addEventListener("input", () => typing(Boolean(field.value.trim())));
