@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from server.auth.identity import HandshakeRejectedError
+from server.http.address_lists import AddressGate, AddressLists
 from server.http.problems import problem_response
 from server.http.security_headers import SecurityHeaders
 from server.transports.websocket.handshake import HEADERS_OF_426
@@ -24,12 +25,15 @@ __all__ = ["make_app"]
 _log = structlog.get_logger("realtime.http")
 
 
-def make_app(status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute] = ()) -> ASGIApp:
+def make_app(
+    status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute] = (), addresses: AddressLists | None = None
+) -> ASGIApp:
     """The HTTP application; every answer of it has the security headers.
 
     Args:
         status: the body of ``GET /health``; its ``status`` is ``ok`` if requests should come here.
         routes: more routes, for instance the demo page's.
+        addresses: which clients reach it, except for ``/health``.
     """
 
     async def health(request: Request) -> Response:
@@ -48,7 +52,9 @@ def make_app(status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute
         routes=[Route("/health", health), Route("/realtime", upgrade_required), *routes],
         exception_handlers={HTTPException: _http_problem, Exception: _server_problem},
     )
-    return SecurityHeaders(app)  # not one of Starlette's middlewares: its answers to faults pass those by
+    return SecurityHeaders(
+        AddressGate(app, addresses or AddressLists())
+    )  # not one of Starlette's middlewares: its answers to faults pass those by
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:

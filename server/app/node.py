@@ -31,6 +31,7 @@ from server.auth.tokens import TokenVerifier
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
 from server.content.inspector import ContentInspector
+from server.http.address_lists import REFUSAL, AddressLists
 from server.protocol.close_codes import CloseCode
 from server.rules.authorizer import RuleAuthorizer
 from server.rules.problems import RuleProblems
@@ -63,6 +64,7 @@ class Node:
         self._services: SharedServices | None = None
         self._rules: RuleProblems | None = None
         self._connections = Connections()
+        self.addresses = AddressLists(settings.allowed_ips, settings.denied_ips)
         self.sessions = HttpSessions(self, settings.session_timeout)
         self._stack = AsyncExitStack()
         self._draining = False
@@ -169,6 +171,8 @@ class Node:
 
     def accept(self, upgrade: HandshakeRequest) -> WebSocketConnection:
         """A new socket. Raises ``HandshakeRejectedError``."""
+        if not self.addresses.admit(upgrade.ip):
+            raise HandshakeRejectedError(HTTPStatus.FORBIDDEN, REFUSAL)
         packed = packed_of(upgrade)
         connection = WebSocketConnection(self.admit(upgrade, "websocket"), self.closed, packed=packed)
         self.accepted(connection)
@@ -244,6 +248,7 @@ class Node:
             "content": {} if self._services is None else dict(self._services.content.status()),
             "rules": {"problems": [] if self._rules is None else self._rules.shown},
             "connections": len(self._connections),
+            "refusedAddresses": self.addresses.refused,
             "insecure": list(self._insecure),
             "version": self._version,
         }

@@ -92,7 +92,7 @@ async def _serve(
     own = transport_routes(node.sessions, settings.allowed_origins)
     server = _Server(
         uvicorn.Config(
-            make_app(node.status, [*own, *routes, rest.mount]),
+            make_app(node.status, [*own, *routes, rest.mount], node.addresses),
             http=cast("Any", partial(HttpProtocol, node)),
             ws="none",  # HttpProtocol makes them
             lifespan="off",

@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from engine.errors import RealtimeError
 from server.auth.issuers import TokenIssuer, check_distinct
+from server.http.address_lists import AddressLists
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 
 __all__ = ["Settings", "SettingsError", "load_settings", "unknown_variables"]
@@ -58,6 +59,13 @@ class Settings(BaseSettings):
 
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="Origin headers from which browsers may connect; * is any"
+    )
+    allowed_ips: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="addresses and CIDR blocks that clients may come from; empty: any"
+    )
+    denied_ips: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="addresses and CIDR blocks that clients may not come from, also if they are among the allowed ones",
     )
     open_channels: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="patterns of the channels outside public:, presence: and private: that clients may use"
@@ -119,7 +127,7 @@ class Settings(BaseSettings):
         former = given.get("throw_away")
         return given if former is None or "ephemeral" in given else {**given, "ephemeral": former}
 
-    @field_validator("allowed_origins", "open_channels", mode="before")
+    @field_validator("allowed_origins", "open_channels", "allowed_ips", "denied_ips", mode="before")
     @classmethod
     def _split(cls, given: object) -> object:
         """In the environment a list is JSON, or simply separated by commas."""
@@ -131,6 +139,13 @@ class Settings(BaseSettings):
     @classmethod
     def _normal_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(origin.strip().rstrip("/").lower() for origin in origins)
+
+    @field_validator("allowed_ips", "denied_ips")
+    @classmethod
+    def _address_blocks(cls, blocks: tuple[str, ...]) -> tuple[str, ...]:
+        found = tuple(block.strip() for block in blocks if block.strip())
+        AddressLists(found)
+        return found
 
     @field_validator("auth_issuers")
     @classmethod
