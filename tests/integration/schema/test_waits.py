@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from asyncio.subprocess import PIPE
+import os
 from typing import Any
 
 import psycopg
@@ -17,7 +16,8 @@ from server.cli.migration import migrate as migrating
 from server.cli.migration.migrate import migrate
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.cli.test_cli import run_sql
-from tests.support.servers.processes import GIVE_UP_AFTER, ROOT
+from tests.support.servers.preloaded import fork
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 PARTS = 6
 PARTITIONED = "create table parts (id int primary key) partition by range (id);" + ";".join(
@@ -88,16 +88,12 @@ async def test_every_command_ends_with_a_word_when_the_server_goes_silent_after_
     async with FaultProxy(str(place["host"]), int(str(place["port"]))) as proxy:
         proxy.answers = answers
         dsn = f"{database.replace(str(place['port']), str(proxy.port))}?connect_timeout=2"
-        running = [
-            await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "server", *command.split(), "--dsn", dsn, cwd=ROOT, stdout=PIPE, stderr=PIPE
-            )
-            for command in commands
-        ]
+        running = [await fork([*command.split(), "--dsn", dsn], os.environ) for command in commands]
         async with asyncio.timeout(2 * GIVE_UP_AFTER):
-            heard = await asyncio.gather(*(process.communicate() for process in running))
-    for command, process, (_, said) in zip(commands, running, heard, strict=True):
-        assert process.returncode == 3, (command, said)
+            output = await asyncio.gather(*(process.stderr.read() for process in running))
+            codes = await asyncio.gather(*(process.wait() for process in running))
+    for command, code, said in zip(commands, codes, output, strict=True):
+        assert code == 3, (command, said)
         assert b"did not answer" in said, command
         assert b"Traceback" not in said, command
 

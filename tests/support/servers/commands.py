@@ -16,8 +16,8 @@ _GIVE_UP_AFTER = 120
 def realtime(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``realtime ARGUMENTS`` to its end, with ``environment`` as its only settings.
 
-    It is a fork of a process that has the modules loaded. What has to be an interpreter of its own is started as
-    ``python -m server``: that is every command in ``server/test_operations.py`` and ``schema/test_waits.py``.
+    It is a fork of a process that has the modules loaded. ``server/test_operations.py`` runs every command
+    as ``python -m server``, an interpreter of its own.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
     return preloaded.run(arguments, inherited | environment, _GIVE_UP_AFTER)
