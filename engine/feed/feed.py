@@ -3,6 +3,33 @@
 Three tasks run while the feed is open. The first runs streaming sessions (:mod:`engine.feed.streaming_session`), one after
 the other, through restarts, terminated walsenders and lost slots. The second writes heartbeats, so that the slot can advance
 in an idle database. The third renews the node's lease (:mod:`engine.feed.leases`). ``state`` describes the current session.
+
+Theory of operation
+-------------------
+
+``state.status`` goes through these states::
+
+    starting → streaming ⇄ reconnecting → stopped
+
+starting
+    No session has streamed yet. An error that does not pass by itself (:meth:`Feed._passes_by_itself`) stops the feed:
+    the operator has to remove it.
+streaming
+    The session has received a message and no obstacle is left. ``reason`` is set while the session doubts its connection
+    or waits for a lock; the status stays.
+reconnecting
+    A session that had streamed has ended. Each error is retried, with growing pauses, forever.
+stopped
+    The feed was closed or could not start. The iterator ends, or raises why. The final state, from any other.
+
+Invariants: one session at a time. Events come in commit order, each transaction once, also across sessions: a
+session drops what ``Positions.delivered`` includes. What may be missing is announced by a ``Discontinuity`` before the
+next event. The slot advances by confirmations only, in this order: :meth:`engine.stream.driver.StreamDriver.confirm` decides
+on the position, :meth:`Feed.confirm` takes it, :mod:`engine.feed.positions` bounds and keeps it, and
+``StreamingSession._report`` sends it to the server. (:mod:`engine.feed.slots` makes and drops slots.)
+
+Callers: the stream driver iterates and confirms; the snapshot reader reports what it has seen (:meth:`Feed.saw`);
+sessions report through :meth:`Feed._report_state`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,28 @@
-"""A node's lease in ``realtime.nodes`` with its slot in ``realtime.slots``, and the removal of both when it has expired."""
+"""A node's lease in ``realtime.nodes`` with its slot in ``realtime.slots``, and the removal of both when it has expired.
+
+Theory of operation
+-------------------
+
+The lease of this node goes through these states::
+
+    NONE → REGISTERED → HELD → LEFT
+
+NONE
+    This process has written nothing.
+REGISTERED
+    ``register`` has written the rows, before the slot is made: a slot that other nodes find always has an owner. It is
+    not renewed by itself; each session registers again.
+HELD
+    ``hold``: the session has the slot. ``run`` renews the lease three times per period and removes expired nodes.
+LEFT
+    ``leave``: the rows are deleted, or kept for ``keep_slot`` seconds. ``run`` does nothing any more. The final state.
+
+Invariants: a slot whose row names a node with a lease that has not expired is not dropped by another node. A slot without
+a row is never touched. A node whose own renewal was delayed by a lock removes no other node in that round. The expiry
+is computed and compared by the clock of the database alone.
+
+Callers: :class:`engine.feed.feed.Feed` runs and leaves it; :class:`engine.feed.startup.Startup` registers and holds it.
+"""
 
 from __future__ import annotations
 

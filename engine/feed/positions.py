@@ -1,4 +1,8 @@
-"""The positions of a feed: received, delivered, consumed, confirmed. Plain state, no I/O.
+"""The positions of a feed: received, delivered, consumed, and confirmed, to which the slot advances. Plain state, no I/O.
+
+A confirmation comes from :meth:`engine.stream.driver.StreamDriver.confirm`, which takes the minimum of all consumers;
+:meth:`Positions.confirm` bounds and keeps it; ``engine/feed/streaming_session.py:StreamingSession._report`` sends it to the
+server as a status update.
 
 Invariant: ``confirmed <= handed_out <= delivered``, so the slot never advances beyond the consumer's confirmations. After a
 discontinuity the positions restart at the new slot's, and confirmations of earlier events are ignored.

@@ -1,4 +1,8 @@
-"""Replication slots: make, inspect, list and drop them, with errors that name the obstacle."""
+"""Replication slots: make, inspect, list and drop them, with errors that name the obstacle.
+
+How far a slot advances is not decided here: the stream driver confirms (:meth:`engine.stream.driver.StreamDriver.confirm`),
+:mod:`engine.feed.positions` keeps the position, ``StreamingSession._report`` sends it to the server.
+"""
 
 from __future__ import annotations
 

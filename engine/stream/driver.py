@@ -115,7 +115,10 @@ class StreamDriver(BackgroundService):
             await self._background.wait_changed()
 
     def confirm(self) -> None:
-        """Confirm the slot up to the first position that the tail or a consumer still needs."""
+        """Confirm the slot up to the first position that the tail or a consumer still needs.
+
+        The feed keeps the position (:mod:`engine.feed.positions`) and sends it with its next status update.
+        """
         position = self.tail.confirmable
         for consumer in self._consumers:
             held = consumer.confirmable

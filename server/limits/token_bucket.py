@@ -1,4 +1,5 @@
-"""How many messages a connection may send: a token bucket without a clock.
+"""How many messages a connection may send: a token bucket without a clock. It only counts; the refusal, and the close
+of a connection that goes on, are in :mod:`server.session.message_reader`.
 
 The ready-made limiters wait for a token, keep their counts in a shared store or read the clock themselves; a
 session's must answer yes or no at once, cost two floats per connection, and take its time from outside, as everything

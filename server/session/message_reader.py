@@ -1,4 +1,8 @@
-"""What a client sends: within its rate and size, and a message of the protocol. Everything else is answered here."""
+"""What a client sends: within its rate and size, and a message of the protocol. Everything else is answered here.
+
+Here a message beyond the rate is refused (``RATE_LIMITED``), and a connection that goes on sending is closed. The count is
+:mod:`server.limits.token_bucket`'s, the limits are in :mod:`server.limits.connection_limits`.
+"""
 
 from __future__ import annotations
 

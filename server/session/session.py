@@ -2,8 +2,35 @@
 
 The owner of a connection (WebSocket, server-sent events or long polling) passes in the received messages, and
 carries out the returned actions: payloads to send, live queries and channels to open or cancel, messages to publish, a
-reason to close. It then reports whether opening succeeded. The invariant: every request is answered exactly once, by its
-result or by an error that names it, and no message is sent for a subscription before ``subscribed`` or after its end.
+reason to close. It then reports whether opening succeeded.
+
+Theory of operation
+-------------------
+
+The session has no state besides its subscription requests (the state of the connection is in
+:mod:`server.session.lifecycle`). A request goes through these states, and never back::
+
+    OPENING → SUBSCRIBED → ENDED
+    OPENING → ENDED
+
+OPENING
+    ``receive`` returned ``SubscribeQuery`` or ``SubscribeChannel``. The id and the channel are taken, and the request counts
+    towards the limit of subscriptions. The owner calls ``accepted`` or ``joined`` when it is open, ``rejected`` when it
+    cannot be opened.
+SUBSCRIBED
+    ``subscribed`` was sent; events follow. The session does not note this step: it is the owner that has the subscription.
+ENDED
+    ``request.ended`` is set, and the id and the channel are free again: after ``unsubscribe`` (the owner gets
+    ``CancelSubscription``), ``rejected``, ``ended`` (the server's last message announced it) or ``finish`` (the connection
+    is closed).
+
+Invariants: each request is answered once, by its result or by an error that names it. No message is sent for a
+subscription before ``subscribed`` or after its end: ``accepted``, ``joined`` and ``rejected`` return None for a request
+that has ended meanwhile. A message of any bytes has an answer, never an exception. A request with a token becomes
+``Authenticate``; the owner calls ``subscribe`` with it once the token is accepted.
+
+Callers: the transport passes in messages (``receive…``) and carries out the answers through
+:class:`server.client.client.Client`, which calls the other methods. All in the event loop's thread, none concurrently.
 """
 
 from __future__ import annotations

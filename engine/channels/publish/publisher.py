@@ -9,6 +9,35 @@ not known from it; a commit that has returned may be taken back by a crash, or t
 that was changed, a row that makes no sense). In all these cases the stream is awaited up to a position behind the
 transaction; what it has not brought by then is looked for in the tables (:mod:`engine.channels.publish.resolver`), and
 what is not there either is written again, under the same id.
+
+Theory of operation
+-------------------
+
+A message (:class:`engine.channels.publish.batch.Waiting`) goes through these states::
+
+    QUEUED → SENT → WRITTEN → ANSWERED
+       ↑_______|________|
+
+QUEUED
+    It has a place in :class:`PublishQueue`, in the order of the calls and of priorities. Also one that has to be written
+    again, or that stands aside while its table is locked (:mod:`engine.channels.publish.blockage`).
+SENT
+    It is part of the statement that is being executed. If the statement fails, the error's remedy decides
+    (:mod:`engine.channels.publish.remedies`): write again as a whole or in halves, stand aside, refuse, or recover.
+WRITTEN
+    The commit has returned. The message waits for the stream to bring it (``delivered``), at most until its deadline
+    (:mod:`engine.channels.publish.deadlines`); then the tables are asked (:mod:`engine.channels.publish.resolver`).
+ANSWERED
+    ``done`` has the ack or the error, and the place is free. The final state.
+
+The stream may bring a message before its commit has returned: ``brought`` keeps the ack until then.
+
+Invariants: one statement at a time over one connection. Each message is answered once. A message is acknowledged only
+if its commit has returned and its position is known, or if the tables have it. A message with an unknown outcome is written
+again only after the stream has passed the end of the backend that may have written it.
+
+Callers: the channel service runs ``jobs`` and calls ``publish``; the effects of a delivered transaction call ``delivered``
+and ``refused``; a discontinuity calls ``uncertain``.
 """
 
 from __future__ import annotations

@@ -1,5 +1,28 @@
 """One incremental live query: the ordered rows it shows and, beyond its limit, some spare rows.
 
+Theory of operation
+-------------------
+
+A window goes through these states::
+
+    NEW → CLEAN ⇄ DIRTY → INVALIDATED
+
+NEW
+    Without rows. ``load`` fills it from a read.
+CLEAN
+    The store is what the last commit left. ``shown`` is a part of the store.
+DIRTY
+    The first change of a transaction (``insert``, ``update``, ``delete``, ``truncate``) keeps the rows as they were and adds
+    the window to the ``dirty`` set of its dispatcher. ``shown`` is the list before the transaction. ``commit`` returns the
+    difference and makes the window clean.
+INVALIDATED
+    ``invalidate``, from any state. ``invalidated`` has the reason; the store is not used again, ``shown`` stays as
+    subscribers have it, and the query is read again into a new window. The final state.
+
+The dispatcher makes the window, calls ``load``, then ``commit`` at the end of each transaction that made it dirty;
+:class:`engine.live.core.table_windows.TableWindows` calls the changes. ``unload`` frees the rows of a window that is not
+used any more.
+
 Invariants, at every commit the stream has passed:
 
 * the store (``_keys``, ``_rows``) is sorted by the plan's sort key, which ends with the primary key and so is unique;

@@ -3,6 +3,22 @@
  *
  * The invariant: at most one link is in use (`_active`), and at most one other is being opened (`_next`). A link that is to take over
  * from one that still works is opened and subscribed completely first; only then does it become the one in use.
+ *
+ * Theory of operation
+ * -------------------
+ *
+ *     closed → connecting → connected ⇄ reconnecting → failed | closed
+ *
+ * connecting, reconnecting: no link is in use. `_dial` opens `_next` over the transports of `_order`, one after the other; when
+ *   all have failed, `_retry` waits and tries again, and gives up (failed) after too many attempts.
+ * connected: `_active` is in use. `_replace` may open `_next` beside it, over a better transport or because the server stops;
+ *   when it is prepared, it becomes `_active`. If `_active` ends before, a prepared `_next` takes over at once.
+ * failed: the server has refused the client, or there were too many attempts. `_connect` begins anew.
+ * closed: before the first `_connect`, and after `_disconnect`. No link, no timer.
+ *
+ * Timers: one of `_cancelRetry`, `_cancelReplace`, `_cancelPrepare` at most for each purpose; `_drop` ends all of them.
+ * Callers: the client connects and disconnects and reports what the browser knows of the network; links call `_connected`,
+ * `_received` and `_ended`, the last one once.
  */
 
 import { CloseCode, ErrorCode } from "../protocol/codes.js";

@@ -1,6 +1,20 @@
 /**
  * One connection over one transport, from dialling to its end: that `connected` comes in time, what was requested over it, and
  * whether it is still alive.
+ *
+ * Theory of operation
+ * -------------------
+ *
+ *     dialling → open → ended
+ *
+ * dialling: `connected` has to arrive within `_connectTimeout`. `_hello` is undefined, nothing is sent.
+ * open: `_hello` has the limits. After a time without a message a ping is sent, and data has to arrive within `_timeout`. While
+ *   another link is in use, `_staged` collects the messages.
+ * ended: `_open` is false, no timer runs, nothing is sent or passed on. Either the owner has called `_close`, or `_end` calls the
+ *   owner's `_ended`: once, and never after `_close`.
+ *
+ * Callers: the connection manager makes and closes links; the subscription manager sends over them; the carrier (the
+ * transport's end) calls `_message` and `_end`.
  */
 
 import { CloseCode, ErrorCode } from "../protocol/codes.js";

@@ -2,6 +2,29 @@
 
 A move opens the new connection fully before it closes the old one. It happens when a better transport than the current one
 works again, and when the server asks for it because it is about to stop.
+
+Theory of operation
+-------------------
+
+``run`` is one task. The states, as ``on_state`` reports them::
+
+    connecting → connected ⇄ reconnecting → closed | failed
+                 connected → moved → connected
+
+connecting, reconnecting
+    ``_establish`` tries the transports, the one that worked last first, with growing pauses between the rounds. Goes to
+    *failed* after too many rounds.
+connected
+    ``_serve``: ``current`` is the link in use. Beside it ``_move`` may open another link.
+moved
+    The other link has all subscriptions and has taken over; the old one is closed.
+closed
+    The server has forbidden a reconnect (``_FINAL``), or reconnecting is switched off.
+
+Invariants: one link is in use at most, and one other is being opened at most. A link that takes over from one that
+works is opened and subscribed completely before. Each link is closed once, in the background (``closed`` waits for that).
+
+Callers: the client (:mod:`bunbase.client.realtime`) runs and cancels the task, and calls ``reconnect_now``.
 """
 
 from __future__ import annotations

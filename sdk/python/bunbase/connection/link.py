@@ -3,6 +3,28 @@
 Messages that concern the connection itself (``pong``, ``close``, ``reconnect``, about tokens) end here; the handler gets
 the other ones.
 The messages to send come from ``post`` (requests of this connection) and, if the link is the active one, from the handler.
+
+Theory of operation
+-------------------
+
+A link goes through these states, and never back::
+
+    NEW → OPENING → OPEN → ENDED
+
+OPENING
+    ``open`` connects and waits for ``connected``, at most ``connect_timeout`` seconds. If it
+    raises, the transport is closed.
+OPEN
+    Three tasks run. The reader processes messages; the writer sends what the pacer allows, requests of this connection
+    first; the heartbeat pings after a time of silence. ``moving`` is done once the server has asked the client to
+    reconnect; the link goes on until it ends.
+ENDED
+    ``ended`` has the reason, of which the first one counts. No message is passed to the handler any more.
+
+Invariants: the first message that the handler gets follows ``connected``. ``ended`` is set once, by the task that found
+the end or by ``close``, and is never an exception. Pongs arrive in the order of the pings.
+
+Callers: the connection manager opens, probes and closes; the subscription manager posts requests.
 """
 
 from __future__ import annotations
