@@ -35,14 +35,14 @@ class ContentInspector:
     def message(self, member: Member, channel: str, event: str, data: bytes) -> bytes:
         """``data``, valid JSON, as ``member`` may publish it.
 
-        Raises ``ContentRefusedError`` or ``PolicyUnusableError`` if it may not.
+        Raises ``ContentRefusedError``, ``SpamError`` or ``PolicyUnusableError`` if it may not.
         """
         policies = self._of(channel)
         if not policies or not (concerned := [each for each in policies if each.concerns_event(event)]):
             return data
         value = _decode(data)
         for policy in concerned:
-            value, flagged = policy.apply(value)
+            value, flagged = policy.apply(value, member)
             if flagged:
                 _note_flag(policy, member, channel, event)
         return write_exact(value) if any(policy.rewrites for policy in concerned) else data
@@ -50,7 +50,7 @@ class ContentInspector:
     def presence(self, member: Member, channel: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """``data`` as ``member`` may show it in ``channel``.
 
-        Raises ``PresenceRefusedError`` or ``PolicyUnusableError`` if it may not.
+        Raises ``PresenceRefusedError``, ``SpamError`` or ``PolicyUnusableError`` if it may not.
         """
         concerned = [policy for policy in self._of(channel) if policy.of_presence]
         if not concerned:
@@ -58,7 +58,7 @@ class ContentInspector:
         shown: Mapping[str, Any] = _decode(write_exact(data))  # a copy
         try:
             for policy in concerned:
-                shown, flagged = policy.apply(shown)
+                shown, flagged = policy.apply(shown, member)
                 if flagged:
                     _note_flag(policy, member, channel, policy.event)
         except ContentRefusedError as refused:

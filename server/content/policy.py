@@ -8,15 +8,18 @@ from typing import Any, Final
 
 import orjson
 
+from engine.channels.core.messages.model import Member
 from engine.channels.core.routing import matches_pattern
 from server.content.errors import ContentRefusedError, PolicyError, PolicyUnusableError
 from server.content.filters import Filter
 from server.content.sanitizing import Sanitizer
 from server.content.schema import DataSchema
+from server.content.spam import SpamScores
 
 __all__ = ["Policy", "compile_policy"]
 
 _PRESENCE_EVENT: Final = "presence:update"
+_COLUMNS: Final = ("schema", "sanitize", "filters", "spam")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Policy:
     schema: DataSchema | None = None
     sanitizer: Sanitizer | None = None
     filters: Sequence[Filter] = ()
+    spam: SpamScores | None = None
     problem: str | None = None
 
     @property
@@ -45,10 +49,10 @@ class Policy:
         """Whether messages of this event have to pass it."""
         return not self.of_presence and matches_pattern(self.event, event)
 
-    def apply(self, data: Any) -> tuple[Any, bool]:
+    def apply(self, data: Any, member: Member) -> tuple[Any, bool]:
         """``data``, decoded JSON, as it may be published, changed in place, and whether it is flagged.
 
-        Raises ``ContentRefusedError`` or ``PolicyUnusableError`` if it is refused.
+        Raises ``ContentRefusedError``, ``SpamError`` or ``PolicyUnusableError`` if it is refused.
         """
         if self.problem is not None:
             raise PolicyUnusableError(
@@ -65,14 +69,23 @@ class Policy:
                 flagged |= found
         except ContentRefusedError as refused:
             raise ContentRefusedError(f"{refused} (content policy {self.name!r})") from None
+        if self.spam is not None:
+            flagged |= self.spam.check(_sender(member), data)
         return data, flagged
+
+
+def _sender(member: Member) -> str:
+    """A user counts once, whatever its connections; a client without a user counts by its address."""
+    if member.user_id is not None:
+        return f"user {member.user_id}"
+    return f"connection {member.connection_id}" if member.ip is None else f"address {member.ip}"
 
 
 def compile_policy(row: Mapping[str, str | None]) -> Policy:
     """The policy of a row as PostgreSQL's text. One that cannot be compiled has a ``problem``."""
     name, channel, event = (row.get(column) or "" for column in ("name", "channel", "event"))
     try:
-        schema, profiles, filters = (_json(row.get(column)) for column in ("schema", "sanitize", "filters"))
+        schema, profiles, filters, spam = (_json(row.get(column)) for column in _COLUMNS)
         return Policy(
             name,
             channel,
@@ -80,9 +93,12 @@ def compile_policy(row: Mapping[str, str | None]) -> Policy:
             None if schema is None else DataSchema(schema),
             None if profiles is None else Sanitizer(profiles),
             [Filter(entry) for entry in filters or ()],
+            None if spam is None else SpamScores(spam),
         )
-    except (PolicyError, orjson.JSONDecodeError) as wrong:
+    except PolicyError as wrong:
         return Policy(name, channel, event, problem=str(wrong))
+    except Exception as wrong:  # noqa: BLE001 - replication brings rows that no trigger has checked
+        return Policy(name, channel, event, problem=f"it has a wrong shape ({type(wrong).__name__}: {wrong})")
 
 
 def _json(text: str | None) -> Any:

@@ -23,7 +23,7 @@ from realtime.routes
 
 -- name: engine_content_policies
 -- The content policies, as the stream writes them.
-select name, channel, event, schema::text as schema, sanitize::text as sanitize, filters::text as filters, case when enabled then 't' else 'f' end as enabled
+select name, channel, event, schema::text as schema, sanitize::text as sanitize, filters::text as filters, spam::text as spam, case when enabled then 't' else 'f' end as enabled
 from realtime.content_policies
 
 -- name: engine_preferences

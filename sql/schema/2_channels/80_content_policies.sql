@@ -74,6 +74,23 @@ end
 $$;
 comment on function realtime.content_filters_problem(jsonb) is 'Why this cannot be the column filters of a content policy; null: it can';
 
+create or replace function realtime.content_spam_problem(spam jsonb) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select case
+    when spam is null then null
+    when jsonb_typeof(spam) <> 'object' or spam - '{threshold,half_life,message,repeat,link,action}'::text[] <> '{}'
+      then 'expected threshold, half_life, message, repeat, link and action, not ' || left(spam::text, 80)
+    when not spam ? 'threshold' then 'a threshold is missing'
+    when coalesce(spam -> 'action', '"reject"') not in ('"reject"', '"flag"') then 'action is reject or flag'
+    when spam @? '$.* ? (@.type() != "number" && @.type() != "string")' or spam - 'action' @? '$.* ? (@.type() == "string")'
+      then 'threshold, half_life and points are numbers'
+    when spam @? '$.threshold ? (@ < 1 || @ > 1000000)' or spam @? '$.half_life ? (@ < 0.1 || @ > 86400)'
+        or spam @? '$.keyvalue() ? (@.key == "message" || @.key == "repeat" || @.key == "link").value ? (@ < 0 || @ > 1000000)'
+      then 'threshold is 1 to 1000000, half_life 0.1 to 86400 seconds, points are 0 to 1000000'
+  end
+$$;
+comment on function realtime.content_spam_problem(jsonb) is 'Why this cannot be the column spam of a content policy; null: it can';
+
 create or replace function realtime.check_content_policy() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -83,13 +100,14 @@ declare
     case when starts_with(new.channel, 'db:') then 'channel: names that begin with db: are live queries, which are written with SQL' end,
     realtime.content_pattern_problem(new.event, 'event'),
     case
-      when num_nonnulls(new.schema, new.sanitize, new.filters) = 0 then 'schema, sanitize, filters: a policy has one of them'
+      when num_nonnulls(new.schema, new.sanitize, new.filters, new.spam) = 0 then 'schema, sanitize, filters, spam: a policy has one of them'
       when jsonb_typeof(new.schema) not in ('object', 'boolean') then 'schema: a JSON Schema is an object, true or false'
       when octet_length(new.schema::text) > 65536 then 'schema: at most 65536 bytes of JSON'
       when new.schema @? '$.**{64}' then 'schema: nested more than 63 levels deep'
     end,
     'sanitize: ' || realtime.content_sanitize_problem(new.sanitize),
     'filters: ' || realtime.content_filters_problem(new.filters),
+    'spam: ' || realtime.content_spam_problem(new.spam),
     case when new.enabled is null then 'enabled is true or false' end);
 begin
   if problem is not null then

@@ -134,6 +134,25 @@ async def test_words_are_masked_rejected_or_flagged_in_the_log_which_does_not_re
     assert "oddly" not in "".join(server.lines)
 
 
+async def test_a_sender_of_spam_is_refused_on_all_connections_and_others_are_not(database: str) -> None:
+    spam = {"threshold": 5, "half_life": 86_400, "link": 4}
+    columns = "insert into realtime.content_policies (name, channel, spam) values"
+    write(database, f"{columns} ('spam', 'chat:*', '{json.dumps(spam)}')")
+    async with (
+        running_server(database) as server,
+        user_client(server, "ada") as ada,
+        user_client(server, "ada") as ada_too,
+        user_client(server, "bob") as bob,
+    ):
+        assert await publish(ada, "see https://x.example") == ("ack", "")
+        code, text = await publish(ada_too, "and more")
+        assert (code, "try again in " in text) == ("RT_006", True)
+        assert await publish(bob, "hello") == ("ack", "")
+        assert await publish(bob, "hello") == ("ack", "")
+        assert (await publish(bob, "Hello"))[0] == "RT_006", "it repeats itself"
+        assert await publish(ada, "elsewhere", "other") == ("ack", "")
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
@@ -142,7 +161,7 @@ async def test_words_are_masked_rejected_or_flagged_in_the_log_which_does_not_re
         ("channel => 'db:collection:users'", "names that begin with db: are live queries"),
         ("channel => ''", "channel has 1 to 255 characters"),
         ("event => E'a\\tb'", "has control characters"),
-        ("schema => null", "schema, sanitize, filters: a policy has one of them"),
+        ("schema => null", "schema, sanitize, filters, spam: a policy has one of them"),
         ("schema => '[]'", "schema: a JSON Schema is an object, true or false"),
         ("schema => to_jsonb(repeat('x', 70000))", "schema: a JSON Schema is an object, true or false"),
         ("schema => jsonb_build_object('const', repeat('x', 70000))", "schema: at most 65536 bytes of JSON"),
@@ -161,6 +180,12 @@ async def test_words_are_masked_rejected_or_flagged_in_the_log_which_does_not_re
             'filters => \'[{"words": ["a"], "fields": ["text"], "action": "mask"}]\'',
             "fields are paths like data.text",
         ),
+        ("spam => '[]'", "spam: expected threshold"),
+        ("spam => '{}'", "spam: a threshold is missing"),
+        ('spam => \'{"threshold": "5"}\'', "spam: threshold, half_life and points are numbers"),
+        ('spam => \'{"threshold": 5, "half_life": 0}\'', "half_life 0.1 to 86400 seconds"),
+        ('spam => \'{"threshold": 5, "link": -1}\'', "points are 0 to 1000000"),
+        ('spam => \'{"threshold": 5, "action": "drop"}\'', "spam: action is reject or flag"),
         ("enabled => null", "enabled is true or false"),
     ],
 )

@@ -120,6 +120,12 @@ def test_what_a_policy_leaves_of_the_data_is_what_the_next_one_sees_and_every_di
     assert shown["name"] == "<i>Ada</i>", "what the client sent is left alone"
 
 
+def test_a_row_that_no_trigger_has_checked_is_a_problem_and_no_crash() -> None:
+    wrong: list[Row] = [row("a") | {"schema": "{"}, row("b", filters=[5]), row("c", sanitize=[]), row("d", spam={})]
+    checks, _ = inspector(*wrong)
+    assert [text.partition(": ")[0] for text in checks.status()["problems"]] == ["a", "b", "c", "d"]
+
+
 def test_channels_that_clients_make_up_take_no_memory() -> None:
     checks, _ = inspector(row("p", "chat:*"))
     for number in range(30_000):

@@ -1,0 +1,79 @@
+"""Bursts, repeats and links raise the score of a sender; time lowers it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from server.content.spam import SpamError, SpamScores
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def scores(clock: Clock, **settings: object) -> SpamScores:
+    return SpamScores({"threshold": 10, "half_life": 10} | settings, clock)
+
+
+def passed(score: SpamScores, sender: str, *messages: object) -> int:
+    """How many messages pass before one is refused."""
+    for number, message in enumerate(messages):
+        try:
+            score.check(sender, message)
+        except SpamError:
+            return number
+    return len(messages)
+
+
+def test_a_burst_is_refused_until_the_seconds_have_passed_that_the_refusal_names() -> None:
+    clock = Clock()
+    score = scores(clock)
+    assert passed(score, "ada", *map(str, range(20))) == 10
+    with pytest.raises(SpamError) as refused:
+        score.check("ada", "again")
+    assert refused.value.code == "RT_006"
+    [seconds] = re.findall(r"try again in ([0-9.]+) s", str(refused.value))
+    assert passed(score, "bob", "hello") == 1
+    clock.now += float(seconds) - 0.2
+    assert passed(score, "ada", "again") == 0
+    clock.now += 0.3
+    assert passed(score, "ada", "again") == 1
+    clock.now += 1_000
+    assert passed(score, "ada", *map(str, range(20))) == 10
+
+
+def test_repeats_count_more_also_in_other_letters_and_behind_other_messages() -> None:
+    score = scores(Clock(), repeat=4)
+    assert passed(score, "ada", {"t": "Buy now"}, "between", {"t": "BUY\u200b now", "n": 2}, {"t": "buy now"}) == 3
+    score = scores(Clock(), repeat=4)
+    assert passed(score, "ada", 1, 1, {"n": 1}, {"n": 1}, None, []) == 6, "data without a text repeats nothing"
+
+
+def test_links_count_more_and_one_message_can_have_too_many() -> None:
+    score = scores(Clock(), link=3)
+    assert passed(score, "ada", "see HTTPS://x.example and www.y.example", "http://z.example") == 1
+    with pytest.raises(SpamError, match="too many links"):
+        score.check("bob", "http://x " * 4)
+    assert passed(scores(Clock(), link=0), "ada", "http://x " * 1_000) == 1
+
+
+def test_a_flag_lets_the_message_pass_and_the_score_does_not_grow_without_end() -> None:
+    clock = Clock()
+    score = scores(clock, action="flag")
+    assert [score.check("ada", str(number)) for number in range(12)] == [False] * 10 + [True] * 2
+    for number in range(1_000):
+        score.check("ada", f"more {number}")
+    clock.now += 20
+    assert not score.check("ada", "later")
+
+
+def test_the_number_of_senders_that_are_remembered_is_bounded() -> None:
+    score = scores(Clock())
+    for number in range(10_100):
+        score.check(f"user {number}", "x")
+    assert len(score._senders) == 10_000
