@@ -93,7 +93,7 @@ class Dispatcher:
             live = route.live
             if live is not None and live.windows:
                 try:
-                    live.apply(change, skip)
+                    live.apply(change, self._dirty, skip)
                 except Exception as problem:  # noqa: BLE001 - one table's windows are read again, whatever it is
                     self._unapplied(live, skip, outcome, problem)
             if route.rereads:
@@ -149,6 +149,7 @@ class Dispatcher:
         for window in list(live.windows):
             if window not in skip:
                 window.invalidate(reason)
+                self._dirty[window] = None
 
     def _take_dirty(self) -> list[Window]:
         dirty = list(self._dirty)
@@ -206,6 +207,7 @@ class Dispatcher:
             for window in self._owners:  # later changes of this transaction have the new definition
                 if concerned is None or window.plan.table.oid in concerned:
                     window.invalidate("the table's definition changed")
+                    self._dirty[window] = None
 
     def concerned(self, note: DdlNote) -> set[int] | None:
         """The oids of the exposed tables whose definition, or whose rows' meaning, ``note`` changes; None: all."""
@@ -245,7 +247,7 @@ class Dispatcher:
         False if a transaction that the snapshot does not show could not be applied: then read again.
         """
         live = self._live_table(plan.table)
-        window = Window(plan, live.rows, self._dirty, self._spare_rows)
+        window = Window(plan, self._spare_rows)
         try:
             window.load(read.rows)
             for transaction in self._tail.unseen_by(read.snapshot, {plan.table.oid}):
@@ -257,9 +259,7 @@ class Dispatcher:
             log.log(level, READ_AGAIN, extra={"collection": plan.table.collection, "error": str(problem)})
             window.invalidate("the table's definition changed")
         window.commit()
-        self._dirty.pop(window, None)
         if window.invalidated:
-            window.unload()
             return False
         live.add(window)  # before the old window is removed: a table without windows is released
         self.forget(query)

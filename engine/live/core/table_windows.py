@@ -19,7 +19,7 @@ from engine.transaction import UNCHANGED, UNKNOWN, Kind
 
 if TYPE_CHECKING:
     from engine.catalog.model import Table
-    from engine.live.core.window import Window
+    from engine.live.core.window import Effect, Window
     from engine.transaction import Change, Relation, Value
 
 __all__ = ["RelationChangedError", "RowUnknownError", "TableWindows"]
@@ -36,7 +36,9 @@ class RowUnknownError(BunbaseError):
 
 
 class TableWindows:
-    """The incremental windows of one table, and which ``rows`` they hold. Plain state, no I/O."""
+    """The incremental windows of one table, and an index of the ``rows`` they hold, which it keeps by the effects that the
+    windows return. Plain state, no I/O.
+    """
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -49,8 +51,10 @@ class TableWindows:
     # -- windows ---------------------------------------------------------------------------------------------------
 
     def add(self, window: Window) -> None:
-        """Let changes reach ``window``."""
+        """Let changes reach ``window``, which has its rows."""
         self.windows.add(window)
+        for identity in window.identities:
+            self.rows.add(identity, window)
         self._matcher.add(window, window.plan.index_terms)
 
     def remove(self, window: Window) -> None:
@@ -58,12 +62,13 @@ class TableWindows:
         if window in self.windows:
             self.windows.discard(window)
             self._matcher.remove(window, window.plan.index_terms)
-            window.unload()
+            for identity in window.unload():
+                self.rows.remove(identity, window)
 
     # -- changes ---------------------------------------------------------------------------------------------------
 
-    def apply(self, change: Change, skip: Collection[Window] = ()) -> None:
-        """Apply ``change`` to every window it affects but those in ``skip``.
+    def apply(self, change: Change, changed: dict[Window, None], skip: Collection[Window] = ()) -> None:
+        """Apply ``change`` to every window it affects but those in ``skip``, and put those that it changes into ``changed``.
 
         Raises ``RelationChangedError`` if the stream's columns are not the catalog's, ``RowUnknownError`` if it does
         not identify the row.
@@ -71,27 +76,37 @@ class TableWindows:
         kind = change.kind
         if kind is Kind.TRUNCATE:
             for window in [window for window in self.windows if window not in skip]:
-                window.truncate()
+                self._took(window, window.truncate(), changed)
             return
         old_identity, identity, row = self._read(change)
         if row is None:
             for window in [window for window in self.rows.windows(old_identity) if window not in skip]:
-                window.delete(old_identity)
+                self._took(window, window.delete(old_identity), changed)
             return
         whole = not (UNCHANGED in row or UNKNOWN in row)
         found = self._matcher.candidates(row, whole=whole)
         if kind is Kind.INSERT:
             for window in found:
                 if window not in skip:
-                    window.insert(identity, row, whole=whole)
+                    self._took(window, window.insert(identity, row, whole=whole), changed)
             return
         holding = self.rows.windows(old_identity)
         for window in dict.fromkeys((*holding, *found)) if holding else found:
             if window not in skip:
-                window.update(old_identity, identity, row, whole=whole)
+                self._took(window, window.update(old_identity, identity, row, whole=whole), changed)
+
+    def _took(self, window: Window, effect: Effect | None, changed: dict[Window, None]) -> None:
+        if effect is None:
+            return
+        changed[window] = None
+        entered, left = effect
+        if entered is not None:
+            self.rows.add(entered, window)
+        for identity in left:
+            self.rows.remove(identity, window)
 
     def apply_to(self, window: Window, change: Change) -> None:
-        """Apply ``change`` to ``window`` alone (hand-over). Raises ``RelationChangedError`` as :meth:`apply` does."""
+        """Apply ``change`` to ``window`` alone, which is not added yet. Raises ``RelationChangedError`` as :meth:`apply`."""
         kind = change.kind
         if kind is Kind.TRUNCATE:
             window.truncate()

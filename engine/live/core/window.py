@@ -30,6 +30,9 @@ Invariants, at every commit the stream has passed:
   beyond the bound, and at least ``limit`` of them: the shown rows never depend on a row outside the store;
 * the changes returned by :meth:`Window.commit`, applied to what was shown before, give what is shown now.
 
+Each change of a row returns an :data:`Effect`, by which the owner keeps its index of the rows and its set of the windows
+to commit; a window knows neither.
+
 A window that can no longer keep them (the spare rows are used up, a value was not sent) is invalidated: ``invalidated``
 has the reason, and the query is read again into a new window.
 """
@@ -37,13 +40,12 @@ has the reason, and the query is read again into a new window.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 from weakref import ref
 
 from engine.live.core.document_changes import DocChange
 from engine.live.core.past import PreviousRows
-from engine.live.core.row_index import RowIndex
 from engine.live.core.rows import Identity, Row, SortKey
 from engine.live.core.window_difference import Difference
 from engine.transaction import UNCHANGED, UNKNOWN
@@ -51,9 +53,13 @@ from engine.transaction import UNCHANGED, UNKNOWN
 if TYPE_CHECKING:
     from engine.query.compile.plan import IncrementalPlan
 
-__all__ = ["Window", "read_size"]
+__all__ = ["Effect", "Window", "read_size"]
+
+Effect = tuple["Identity | None", "tuple[Identity, ...]"]
+"""The row that entered a window's store, if one did, and then those that left it."""
 
 _BEYOND_ALL = float("inf")
+_IN_PLACE: Effect = (None, ())
 
 
 def read_size(limit: int, spare_rows: int = 10) -> int:
@@ -64,8 +70,8 @@ def read_size(limit: int, spare_rows: int = 10) -> int:
 class Window:
     """The rows of one query, changed row by row; each commit returns the changes of the shown rows. No I/O.
 
-    ``index``: the table's row index, in which it registers its rows. ``dirty``: the ordered set to which it adds itself
-    when a transaction first changes it. ``spare_rows``: spare rows beyond the limit, at least.
+    ``spare_rows``: spare rows beyond the limit, at least. Each method for a change of rows returns its effect, or None if
+    it does not concern the window.
     """
 
     __slots__ = (
@@ -73,8 +79,6 @@ class Window:
         "_bound",
         "_by_identity",
         "_capacity",
-        "_dirty",
-        "_index",
         "_keys",
         "_limit",
         "_narrow",
@@ -85,13 +89,9 @@ class Window:
         "plan",
     )
 
-    def __init__(
-        self, plan: IncrementalPlan, index: RowIndex[Window], dirty: dict[Window, None], spare_rows: int = 10
-    ) -> None:
+    def __init__(self, plan: IncrementalPlan, spare_rows: int = 10) -> None:
         self.plan = plan
         self.invalidated: str | None = None
-        self._index = index
-        self._dirty = dirty
         self._limit = plan.limit
         self._capacity = _BEYOND_ALL if plan.limit is None else read_size(plan.limit, spare_rows)
         self._keys: list[SortKey] = []
@@ -115,6 +115,11 @@ class Window:
         return self._before if self._before is not None else self._rows[: self._limit]
 
     @property
+    def identities(self) -> Collection[Identity]:
+        """The identities of the rows in the store."""
+        return self._by_identity.keys()
+
+    @property
     def needs_refill(self) -> bool:
         """True if half of the spare rows are used up: the query should be read again before all are."""
         if self._bound is None or self._limit is None:
@@ -128,48 +133,53 @@ class Window:
         self._rows = [row for _, row in keyed]
         identity = self.plan.identity
         self._by_identity = {identity(row): key for key, row in keyed}
-        for held in self._by_identity:
-            self._index.add(held, self)
         self._bound = self._keys[-1] if keyed and len(rows) >= self._capacity else None
 
-    def unload(self) -> None:
-        """Remove all rows from the store; ``shown`` stays as subscribers have it."""
+    def unload(self) -> Collection[Identity]:
+        """Remove all rows from the store; ``shown`` stays as subscribers have it. Returns their identities."""
         self._begin().fix()
-        for identity in self._by_identity:
-            self._index.remove(identity, self)
+        identities = self._by_identity.keys()
         self._keys, self._rows, self._by_identity, self._bound = [], [], {}, None
+        return identities
 
     # -- one change ------------------------------------------------------------------------------------------------
 
-    def insert(self, identity: Identity, row: Row, *, whole: bool = True) -> None:
+    def insert(self, identity: Identity, row: Row, *, whole: bool = True) -> Effect | None:
         """A row came to be. ``whole``: every value was sent."""
         if not whole and self._undecidable(row):
-            return
-        if self.plan.matches(row):
-            self._put(identity, row)
+            return _IN_PLACE if self.invalidated else None
+        return self._put(identity, row, self.plan.sort_key(row)) if self.plan.matches(row) else None
 
-    def update(self, old_identity: Identity, identity: Identity, row: Row, *, whole: bool = True) -> None:
+    def update(self, old_identity: Identity, identity: Identity, row: Row, *, whole: bool = True) -> Effect | None:
         """A row changed, and perhaps its identity. ``whole``: every value was sent."""
         if not whole:
             row = self._completed(row, old_identity)
             if self._undecidable(row):
-                return
-        if old_identity != identity:
-            self._drop(old_identity)
-        if self.plan.matches(row):
-            self._put(identity, row)
-        else:
-            self._drop(identity)
+                return _IN_PLACE if self.invalidated else None
+        # Before the store changes: if one of them fails, the owner's index is still right.
+        key = self.plan.sort_key(row) if self.plan.matches(row) else None
+        before = None if old_identity == identity else self.delete(old_identity)
+        effect = self.delete(identity) if key is None else self._put(identity, row, key)
+        if before is None or effect is None:
+            return before or effect
+        return effect[0], before[1] + effect[1]
 
-    def delete(self, identity: Identity) -> None:
+    def delete(self, identity: Identity) -> Effect | None:
         """A row ceased to be."""
-        self._drop(identity)
+        key = self._by_identity.get(identity)
+        if key is None:
+            return None
+        self._touch(identity, key)
+        self._forget(identity, key)
+        return None, (identity,)
 
-    def truncate(self) -> None:
+    def truncate(self) -> Effect | None:
         """All rows ceased to be."""
-        for identity in list(self._by_identity):
-            self._drop(identity)
+        held = tuple(self._by_identity)
+        for identity in held:
+            self.delete(identity)
         self._bound = None
+        return (None, held) if held else None
 
     def invalidate(self, reason: str) -> None:
         """Invalidate the store; ``shown`` stays as subscribers have it."""
@@ -208,7 +218,6 @@ class Window:
             if (previous := self._previous()) is not None:
                 previous.fix()
             self._before = PreviousRows(self._keys, self._rows, self._limit, self._touched, self._by_identity)
-            self._dirty[self] = None
         return self._before
 
     def _touch(self, identity: Identity, key: SortKey | None) -> None:
@@ -217,55 +226,47 @@ class Window:
             row = None if key is None else self._rows[bisect_left(self._keys, key)]
             self._touched[identity] = (key, row)
 
-    def _put(self, identity: Identity, row: Row) -> None:
-        key = self.plan.sort_key(row)
+    def _put(self, identity: Identity, row: Row, key: SortKey) -> Effect | None:
         old_key = self._by_identity.get(identity)
         beyond = self._bound is not None and key > self._bound
         keys, rows = self._keys, self._rows
         if old_key is None:
             if beyond:
-                return
+                return None
             if self._before is None:
                 self._begin()
             if identity not in self._touched:
                 self._touched[identity] = (None, None)
-            self._index.add(identity, self)
         else:
             self._touch(identity, old_key)
             index = bisect_left(keys, old_key)
             if key == old_key:
                 rows[index] = row
-                return
+                return _IN_PLACE
             if beyond:
                 self._forget(identity, old_key)
-                return
+                return None, (identity,)
             del keys[index], rows[index]
         index = bisect_left(keys, key)
         keys.insert(index, key)
         rows.insert(index, row)
         self._by_identity[identity] = key
         if len(keys) > self._capacity:
-            self._evict_last()
+            return identity, (self._evict_last(),)
+        return (identity, ()) if old_key is None else _IN_PLACE
 
-    def _drop(self, identity: Identity) -> None:
-        key = self._by_identity.get(identity)
-        if key is not None:
-            self._touch(identity, key)
-            self._forget(identity, key)
-
-    def _evict_last(self) -> None:
+    def _evict_last(self) -> Identity:
         last, row = self._keys.pop(), self._rows.pop()
-        identity = self.plan.identity(row)
+        identity: Identity = self.plan.identity(row)
         if identity not in self._touched:
             self._touched[identity] = (last, row)
         del self._by_identity[identity]
-        self._index.remove(identity, self)
         self._bound = self._keys[-1]
+        return identity
 
     def _forget(self, identity: Identity, key: SortKey) -> None:
         index = bisect_left(self._keys, key)
         del self._keys[index], self._rows[index], self._by_identity[identity]
-        self._index.remove(identity, self)
 
     # -- values the stream did not send ----------------------------------------------------------------------------
 

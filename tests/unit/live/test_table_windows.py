@@ -51,7 +51,7 @@ class Windows:
     def window(self, where: object) -> Window:
         plan = compile_incremental(parse_query({"where": where, "orderBy": ["id"]}, self.live.table), self.live.table)
         assert isinstance(plan, IncrementalPlan)
-        window = Window(plan, self.live.rows, self.dirty)
+        window = Window(plan)
         window.load([])
         self.live.add(window)
         return window
@@ -59,7 +59,7 @@ class Windows:
     def apply(self, *changes: Change, skip: tuple[str, ...] = ()) -> list[str]:
         """Apply a transaction; returns the rooms whose windows were touched."""
         for change in changes:
-            self.live.apply(change, {self.windows[room] for room in skip})
+            self.live.apply(change, self.dirty, {self.windows[room] for room in skip})
         touched = [room for room, window in self.windows.items() if window in self.dirty]
         for window in self.dirty:
             window.commit()
@@ -163,7 +163,7 @@ def test_a_relation_with_other_columns_than_the_catalog_is_refused() -> None:
     windows = Windows()
     renamed = relation_of(table_of("id", "room", "text"))
     with pytest.raises(RelationChangedError, match=r"public\.notes have changed"):
-        windows.live.apply(inserted(renamed, row("1", "a", "x")))
+        windows.apply(inserted(renamed, row("1", "a", "x")))
     with pytest.raises(RelationChangedError, match=r"public\.notes have changed"):
         windows.live.apply_to(windows.windows["a"], inserted(renamed, row("1", "a", "x")))
 
@@ -180,7 +180,7 @@ def test_a_relation_with_other_columns_than_the_catalog_is_refused() -> None:
 )
 def test_a_change_of_a_row_that_the_stream_does_not_identify_is_refused(change: Change) -> None:
     with pytest.raises(RowUnknownError, match="notes"):
-        Windows().live.apply(change)
+        Windows().apply(change)
 
 
 def test_a_row_is_followed_by_an_identity_of_several_columns() -> None:
@@ -190,7 +190,7 @@ def test_a_row_is_followed_by_an_identity_of_several_columns() -> None:
     windows.apply(updated(notes, row("1", "b", "x"), row("1", "a", None)))
     assert (windows.shown("a"), windows.shown("b")) == ([], [row("1", "b", "x")])
     with pytest.raises(RowUnknownError):
-        windows.live.apply(deleted(notes, (b"1", UNKNOWN, None)))
+        windows.apply(deleted(notes, (b"1", UNKNOWN, None)))
 
 
 @pytest.mark.parametrize(("replica_identity", "broken"), [("f", False), ("d", True)])
@@ -201,7 +201,8 @@ def test_a_value_left_alone_is_taken_from_the_old_row_where_the_stream_sends_all
     table = replace(NOTES, replica_identity=replica_identity)
     windows, notes = Windows(table, rooms="b"), relation_of(table)
     old = row("1", "a", "large" if replica_identity == "f" else None)
-    windows.live.apply(updated(notes, (b"1", b"b", UNCHANGED), old))
+    windows.live.apply(updated(notes, (b"1", b"b", UNCHANGED), old), windows.dirty)
+    assert list(windows.dirty) == [windows.windows["b"]], "a window that is invalidated is to be read again"
     assert (windows.windows["b"].invalidated is not None) is broken
     windows.windows["b"].commit()
     assert windows.shown("b") == ([] if broken else [row("1", "b", "large")])
@@ -211,6 +212,6 @@ def test_a_row_whose_primary_key_changes_under_the_same_replica_identity_is_anot
     by_room = table_of("id", "room", "body", identity=(1,))
     windows, notes = Windows(by_room, rooms="a"), relation_of(by_room)
     windows.apply(inserted(notes, row("1", "a", "x")))
-    windows.live.apply(updated(notes, row("2", "a", "x")))
+    windows.live.apply(updated(notes, row("2", "a", "x")), windows.dirty)
     changes = windows.windows["a"].commit()
     assert [(change.type, change.id) for change in changes] == [("removed", "1"), ("added", "2")]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.live.core.document_changes import apply_changes, list_changes
 from engine.live.core.row_index import RowIndex
-from engine.live.core.window import Window, read_size
+from engine.live.core.window import Effect, Window, read_size
 from engine.transaction import UNCHANGED, UNKNOWN
 
 Row = tuple[Any, ...]
@@ -86,10 +87,19 @@ class Client:
 
     def read(self) -> None:
         self.index = StrictIndex()
-        self.window = Window(self.plan, self.index, {}, self.spare_rows)  # type: ignore[arg-type]
+        self.window = Window(self.plan, self.spare_rows)  # type: ignore[arg-type]
         self.window.load(self.answer(self.plan.limit and read_size(self.plan.limit, self.spare_rows)))
+        for identity in self.window.identities:
+            self.index.add(identity, self.window)
         after = [(self.plan.doc_id(row), self.plan.encode(row)) for row in self.window.shown]
         apply_changes(self.list, list_changes(list(self.list), after))
+
+    def took(self, effect: Effect | None) -> None:
+        entered, left = effect or (None, ())
+        if entered is not None:
+            self.index.add(entered, self.window)
+        for identity in left:
+            self.index.remove(identity, self.window)
 
     def commit(self) -> None:
         shown = len(self.window.shown)
@@ -128,23 +138,23 @@ def play(client: Client, operation: tuple[Any, ...]) -> None:
     match operation:
         case ("write", row):
             if row[0] in table:
-                window.update(row[0], row[0], row)
+                client.took(window.update(row[0], row[0], row))
             else:
-                window.insert(row[0], row)
+                client.took(window.insert(row[0], row))
             table[row[0]] = row
         case ("delete", identity) if table.pop(identity, None):
-            window.delete(identity)
+            client.took(window.delete(identity))
         case ("rename", old, row) if old in table and row[0] not in table:
             del table[old]
             table[row[0]] = row
-            window.update(old, row[0], row)
+            client.took(window.update(old, row[0], row))
         case ("toast", identity, rank) if identity in table:
             old = table[identity]
             table[identity] = (identity, old[1], rank, old[3])
-            window.update(identity, identity, (identity, old[1], rank, UNCHANGED), whole=False)
+            client.took(window.update(identity, identity, (identity, old[1], rank, UNCHANGED), whole=False))
         case ("truncate", _):
             table.clear()
-            window.truncate()
+            client.took(window.truncate())
 
 
 @settings(max_examples=200, deadline=None)
@@ -225,6 +235,13 @@ def test_a_row_that_enters_without_all_its_values_breaks_the_window() -> None:
     assert client.rebases == 1
 
 
+def test_a_row_without_a_place_leaves_the_store_as_the_index_has_it() -> None:
+    client = Client(None, [(b"01", b"a", b"1", b"x")])
+    with pytest.raises(ValueError, match="no number"):
+        client.window.update(b"01", b"02", (b"02", b"a", b"no number", b"x"))
+    assert set(client.window.identities) == client.index.held == {b"01"}
+
+
 def test_a_row_that_stays_outside_is_ignored_whatever_it_lacks() -> None:
     client = Client(None, [])
     client.window.update(b"01", b"01", (b"01", b"b", b"1", UNCHANGED), whole=False)
@@ -233,7 +250,7 @@ def test_a_row_that_stays_outside_is_ignored_whatever_it_lacks() -> None:
 
 def large_window(limit: int | None = None) -> tuple[Window, list[Row]]:
     table: list[Row] = [(b"%05d" % n, b"a", b"%d" % n, b"x") for n in range(10_000)]
-    window = Window(Plan(limit), StrictIndex(), {})  # type: ignore[arg-type]
+    window = Window(Plan(limit))  # type: ignore[arg-type]
     window.load(table)
     return window, table
 
