@@ -177,7 +177,7 @@ class LiveQueries(BackgroundService):
             if isinstance(plan, ReReadPlan):
                 log.info("query_reread", collection=collection, reason=plan.reason)
             self._refresher.keep(query)
-        subscription = Subscription(query, deliver, lambda: self.position, self._queries.release, resume)
+        subscription = Subscription(query, deliver, self._refresher, self._queries.release, resume)
         query.subscriptions[subscription] = None
         try:
             await self._refresher.ready(query)

@@ -66,7 +66,7 @@ class Bench:
             rows = [row(number * rows_each + each, room) for each in range(rows_each)]
             assert self.dispatcher.hand_over_window(query, plan, ReadResult(snapshot, list(rows), ()))
             head = b'{"type":"snapshot","channel":"db:collection:messages","id":"q%d"' % number
-            subscription = Subscription(query, self._subscriber(head), lambda: 0, lambda _: None)
+            subscription = Subscription(query, self._subscriber(head), self.dispatcher, lambda _: None)
             query.subscriptions[subscription] = None
             subscription.begin()
         self.sent = 0

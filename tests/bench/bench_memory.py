@@ -11,6 +11,7 @@ import gc
 from collections.abc import Callable
 from multiprocessing import get_context
 from time import monotonic
+from types import SimpleNamespace
 
 from engine.catalog.model import Catalog
 from engine.live.core.dispatcher import Dispatcher
@@ -22,6 +23,7 @@ from tests.bench.bench_match import plan_for
 from tests.bench.parts.report import report
 from tests.bench.parts.stream import MESSAGES, resident_kib, row
 
+_SOURCE = SimpleNamespace(position=0)
 _SNAPSHOT = Snapshot(1000, 1000, frozenset())
 
 
@@ -68,7 +70,7 @@ def rows_alone(count: int) -> list[tuple[bytes | None, ...]]:
 
 def subscribe(query: LiveQuery) -> None:
     """One more subscriber."""
-    subscription = Subscription(query, lambda _, __: None, lambda: 0, lambda _: None)
+    subscription = Subscription(query, lambda _, __: None, _SOURCE, lambda _: None)
     query.subscriptions[subscription] = None
     subscription.begin()
 

@@ -13,7 +13,7 @@ includes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from engine.live.core.window import Window
     from engine.query.compile.plan import IncrementalPlan
 
-__all__ = ["Deliver", "LiveQuery", "Subscription"]
+__all__ = ["Deliver", "ListSource", "LiveQuery", "Subscription"]
 
 Deliver = Callable[["Subscription", WindowEvent], None]
 
@@ -180,27 +180,35 @@ class LiveQuery:
         return event
 
 
+class ListSource(Protocol):
+    """What keeps the lists current."""
+
+    @property
+    def position(self) -> Lsn:
+        """The commit LSN up to which they are current."""
+
+
 class Subscription:
-    """One subscriber's view of a live query.
+    """One subscriber's view of a live query, whose list ``source`` keeps current.
 
     Nothing is delivered before :meth:`begin`; from then on every event, in order, until :meth:`cancel` or an event with
     ``error``. ``deliver`` is called in the event loop and must not block.
     """
 
-    __slots__ = ("_begun", "_deliver", "_ended", "_has", "_paused", "_position", "_release", "_resume", "query")
+    __slots__ = ("_begun", "_deliver", "_ended", "_has", "_paused", "_release", "_resume", "_source", "query")
 
     def __init__(
         self,
         query: LiveQuery,
         deliver: Deliver,
-        position: Callable[[], Lsn],
+        source: ListSource,
         release: Callable[[Any], None],
         resume: Resume | None = None,
     ) -> None:
         self.query = query
         self._resume = resume
         self._deliver = deliver
-        self._position = position
+        self._source = source
         self._release = release
         self._begun = False
         self._ended: WindowEvent | None = None
@@ -220,7 +228,7 @@ class Subscription:
     @property
     def position(self) -> Lsn:
         """The commit LSN up to which the list is current."""
-        return self._position()
+        return self._source.position
 
     @property
     def epoch(self) -> str:
@@ -244,11 +252,11 @@ class Subscription:
         try:
             missed = None if self._resume is None else self.query.log.since(self._resume)
             if missed is None:
-                missed = [self.query.reset_event(self._position())]
+                missed = [self.query.reset_event(self._source.position)]
             for event in missed:
                 self._deliver(self, event)
         except Exception as problem:  # noqa: BLE001 - as in LiveQuery.deliver
-            self.give_up(self._position(), problem)
+            self.give_up(self._source.position, problem)
 
     def cancel(self) -> None:
         """Stop delivering and release the query."""
@@ -269,7 +277,7 @@ class Subscription:
             self._begun = False
             self._deliver(self, self._ended)
             return
-        position, self._has = self._position(), self.query.emissions
+        position, self._has = self._source.position, self.query.emissions
         try:
             changes = list_changes(paused.pairs, self.query.listing().pairs)
             if changes:

@@ -78,7 +78,7 @@ class Watcher:
         if came_from is not None and came_from.told:
             self.list, resume = list(came_from.list), Resume(came_from.told, query.log.epoch)
         self.subscription = Subscription(
-            query, self.deliver, lambda: theatre.position, lambda each: query.subscriptions.pop(each, None), resume
+            query, self.deliver, theatre, lambda each: query.subscriptions.pop(each, None), resume
         )
         query.subscriptions[self.subscription] = None
 

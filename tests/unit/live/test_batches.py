@@ -56,7 +56,7 @@ class SlicedQueries:
         return query
 
     def subscribe(self, query: LiveQuery) -> None:
-        subscription = Subscription(query, self._deliver, lambda: self.dispatcher.position, lambda _: None)
+        subscription = Subscription(query, self._deliver, self.dispatcher, lambda _: None)
         self.lists[subscription] = []
         query.subscriptions[subscription] = None
         subscription.begin()

@@ -57,7 +57,7 @@ class Live:
         query = self.unread(room, **spec)
         assert self.hand_over(query, rows)
         self.lists[query] = []
-        subscription = Subscription(query, self._deliver, lambda: self.dispatcher.position, lambda _: None)
+        subscription = Subscription(query, self._deliver, self.dispatcher, lambda _: None)
         query.subscriptions[subscription] = None
         subscription.begin()
         return query

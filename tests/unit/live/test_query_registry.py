@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from engine.errors import QueryRejectedError, SubscriptionFailedError
 from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import LiveQuery, Subscription
@@ -21,7 +23,7 @@ class Play:
         return self.registry.obtain(plan_for("room"), "messages", {})
 
     def subscribe(self, query: LiveQuery) -> Subscription:
-        subscription = Subscription(query, self._deliver, lambda: 0, self.registry.release)
+        subscription = Subscription(query, self._deliver, SimpleNamespace(position=0), self.registry.release)
         query.subscriptions[subscription] = None
         return subscription
 

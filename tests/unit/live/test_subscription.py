@@ -31,7 +31,7 @@ class Subscriber:
         self.events: list[WindowEvent] = []
         self.list: Documents = []
         self.on_event: Callable[[], object] = lambda: None
-        self.subscription = Subscription(shared.query, self._deliver, lambda: shared.position, shared.release, resume)
+        self.subscription = Subscription(shared.query, self._deliver, shared, shared.release, resume)
         shared.query.subscriptions[self.subscription] = None
 
     def _deliver(self, subscription: Subscription, event: WindowEvent) -> None:

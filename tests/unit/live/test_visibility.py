@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 
@@ -75,7 +76,7 @@ async def test_the_registry_gives_each_visibility_a_query_of_its_own(plans: dict
     assert all(is_new for _, is_new in queries.values())
     assert [query.visibility for query, _ in queries.values()] == list(plans)
     assert obtain(RED) == (queries[RED][0], False)
-    subscription = Subscription(queries[RED][0], lambda *_: None, lambda: 0, registry.release)
+    subscription = Subscription(queries[RED][0], lambda *_: None, SimpleNamespace(position=0), registry.release)
     registry.release(subscription)  # without subscribers it is kept for the same visibility only
     assert obtain(BLUE) == (queries[BLUE][0], False)
     assert obtain(RED) == (queries[RED][0], False)
