@@ -8,6 +8,7 @@ a scratch folder of its own, so a test has its servers to itself.
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import shutil
@@ -118,6 +119,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if processes > 1:
         long = [item for item in items if item.get_closest_marker("long")]
         items[:] = dealt(long, [item for item in items if item not in long], processes)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays to the end: the collector does not look through it again, also when the process ends."""
+    gc.freeze()
 
 
 def _needs_database(item: pytest.Item) -> bool:
