@@ -58,10 +58,12 @@ class BunbaseError(Exception):
 class RealtimeError(BunbaseError):
     """Base of every error that ends a request, a subscription or the server.
 
-    ``code`` is the protocol's error code; ``str(error)`` is safe to show to a client.
+    ``code`` is the protocol's error code; ``str(error)`` is safe to show to a client. ``retry_after``: in how many seconds
+    the client may ask again; None: that is not known, or will not help.
     """
 
     code: ErrorCode = ErrorCode.CONNECTION_FAILED
+    retry_after: float | None = None
 
 
 class QueryRejectedError(RealtimeError):

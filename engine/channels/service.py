@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from engine.background import BackgroundService
 from engine.channels.core.access_rules import AccessRules
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.effects import (
+    ConnectionInserted,
     Effect,
     MessagesDelivered,
     MessagesRefused,
@@ -83,7 +84,7 @@ class Channels(BackgroundService):
         self.settings = settings
         self._stream = stream
         self._began: Lsn = stream.add_consumer(self)
-        self.core = ChannelCore(self._began - 1)
+        self.core = ChannelCore(self._began - 1, settings.node_id)
         self._failures = FaultBarrier()
         self.core.seed(stream.tail)
         shared, pooled = pooled_dsn or dsn, pooled_dsn is not None
@@ -215,6 +216,10 @@ class Channels(BackgroundService):
     async def disconnect(self, connection_id: str, *, clean: bool = False) -> None:
         """The connection has ended. Its presence may return within the channel's timeout, unless the close was ``clean``."""
         await self._connections.disconnect(connection_id, clean)
+
+    def on_connection(self, call: Callable[[ConnectionInserted], None]) -> None:
+        """Call ``call`` with each connection, of any node, whose row the stream shows. See ``core.census``, too."""
+        self._connections.on_connection(call)
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
         """Change a member's presence. Raises ``PresenceRefusedError``. Returns when the stream has shown the change."""

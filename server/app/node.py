@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 
+from engine.channels.core.effects import ConnectionInserted
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.service import Channels
 from engine.feed.feed import Feed, FeedSettings
@@ -32,6 +33,9 @@ from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
 from server.content.inspector import ContentInspector
 from server.http.address_lists import REFUSAL, AddressLists
+from server.http.rate_limits import rate_limit_headers
+from server.limits.connection_limiter import ConnectionLimiter
+from server.limits.exceeded import LimitExceededError
 from server.protocol.close_codes import CloseCode
 from server.rules.authorizer import RuleAuthorizer
 from server.rules.problems import RuleProblems
@@ -65,6 +69,7 @@ class Node:
         self._rules: RuleProblems | None = None
         self._connections = Connections()
         self.addresses = AddressLists(settings.allowed_ips, settings.denied_ips)
+        self._limiter = ConnectionLimiter(settings.arrival_limits)
         self.sessions = HttpSessions(self, settings.session_timeout)
         self._stack = AsyncExitStack()
         self._draining = False
@@ -109,6 +114,8 @@ class Node:
         self._live, self._channels = live, channels
         self._rules = RuleProblems(channels.rules)
         self._stack.push_async_callback(self._rules.close)
+        self._limiter.follow(channels.core.census)
+        channels.on_connection(self._shown)
         services = SharedServices(
             live,
             channels,
@@ -126,6 +133,13 @@ class Node:
         verifier.start()
         without = AddressAuthenticator(trust_user_parameter=self._settings.trust_user_parameter)
         return TokenAuthenticator(verifier, without, allow_anonymous=self._settings.allow_anonymous)
+
+    def _shown(self, connection: ConnectionInserted) -> None:
+        """The stream shows a connection of any node."""
+        if connection.node_id == _feed_settings(self._settings).node:
+            self._limiter.shown(connection.connection_id)
+        else:
+            self._limiter.arrived_elsewhere(connection.ip)
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when the database was reached again; see :meth:`engine.feed.feed.Feed.on_reconnect`."""
@@ -179,8 +193,8 @@ class Node:
         return connection
 
     def admit(self, handshake: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
-        """Accept a connection. Raises ``HandshakeRejectedError`` for an origin that is not allowed, before the start and at
-        the end.
+        """Accept a connection. Raises ``HandshakeRejectedError`` for an origin that is not allowed, before the start, at the
+        end, and for more connections than a client may have.
         """
         allowed, origin = self._settings.allowed_origins, handshake.origin
         if origin is not None and "*" not in allowed and origin.lower() not in allowed:
@@ -189,8 +203,16 @@ class Node:
             raise HandshakeRejectedError(
                 HTTPStatus.SERVICE_UNAVAILABLE, "the server is starting or stopping; try again"
             )
+        usage = self._limiter.arrive(handshake.ip)
+        if usage is not None and not usage.allowed:
+            text = f"more than {usage.quota.amount:g} new connections per minute from this address"
+            raise _too_many(text, usage.wait, rate_limit_headers(usage))
         principal = self._services.authenticator.identify(handshake)
         id = f"{self._id}-{uuid.uuid4().hex}"
+        try:
+            counted = self._limiter.enter(id, handshake.ip, None if principal is None else principal.user_id)
+        except LimitExceededError as exceeded:
+            raise _too_many(str(exceeded), exceeded.retry_after) from exceeded
         greeting = Greeting(self._services.channels.epoch, self._settings.ping_interval, secret)
         return Admission(
             Session(id, self._settings.session_limits, greeting),
@@ -199,6 +221,7 @@ class Node:
             self._services,
             self._settings.connection_limits,
             principal,
+            counted,
         )
 
     def accepted(self, connection: Connection) -> None:
@@ -252,6 +275,10 @@ class Node:
             "insecure": list(self._insecure),
             "version": self._version,
         }
+
+
+def _too_many(text: str, retry_after: float | None, headers: Mapping[str, str] | None = None) -> HandshakeRejectedError:
+    return HandshakeRejectedError(HTTPStatus.TOO_MANY_REQUESTS, text, headers, retry_after)
 
 
 def _feed_settings(settings: Settings) -> FeedSettings:

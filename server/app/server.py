@@ -30,6 +30,8 @@ from server.app.node import Node
 from server.app.settings import Settings
 from server.app.uvicorn_http import HttpProtocol
 from server.app.version import package_version
+from server.http.client_address import TrustedProxies
+from server.limits.network_rates import NetworkRates, Quota
 from server.rest import Rest
 from server.transports.http_routes import transport_routes
 
@@ -93,7 +95,7 @@ async def _serve(
     server = _Server(
         uvicorn.Config(
             make_app(node.status, [*own, *routes, rest.mount], node.addresses),
-            http=cast("Any", partial(HttpProtocol, node)),
+            http=cast("Any", partial(HttpProtocol, node, proxies=TrustedProxies(settings.trusted_proxies))),
             ws="none",  # HttpProtocol makes them
             lifespan="off",
             log_config=None,
@@ -179,6 +181,7 @@ def _rest(settings: Settings, dsn: str, node: Node) -> Rest:
         message_size=_MAX_DATA,
         recorded=node.recorded,
         pooled=settings.pooled_dsn is not None,
+        rates=NetworkRates(Quota("requests", settings.max_rest_rate, 1.0)),
     )
 
 

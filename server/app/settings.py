@@ -21,6 +21,8 @@ from pydantic_settings import (
 from engine.errors import RealtimeError
 from server.auth.issuers import TokenIssuer, check_distinct
 from server.http.address_lists import AddressLists
+from server.http.client_address import TrustedProxies
+from server.limits.connection_limiter import ArrivalLimits
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 
 __all__ = ["Settings", "SettingsError", "load_settings", "unknown_variables"]
@@ -86,6 +88,16 @@ class Settings(BaseSettings):
     rest_pool_size: int = Field(4, ge=1, le=100, description="database connections that REST requests share")
     max_subscriptions: int = Field(100, ge=1, description="subscriptions per connection")
     max_message_rate: float = Field(100.0, ge=1, description="messages per second and connection")
+    max_presence_rate: float = Field(10.0, ge=1, description="presence updates per second and connection")
+    max_connections_per_user: int = Field(10, ge=1, description="connections of one user, on all nodes together")
+    max_connections_per_ip: int = Field(
+        100, ge=1, description="connections from one address (IPv6: one /64), on all nodes together"
+    )
+    max_connection_rate: int = Field(100, ge=1, description="new connections per minute from one address")
+    max_rest_rate: int = Field(1000, ge=1, description="REST requests per second from one address")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="addresses and CIDR blocks of proxies whose X-Forwarded-For is believed"
+    )
     max_message_size: int = Field(128 * 1024, ge=1024, le=1024 * 1024, description="bytes of one client message")
     max_buffer_size: int = Field(
         1024 * 1024,
@@ -127,7 +139,7 @@ class Settings(BaseSettings):
         former = given.get("throw_away")
         return given if former is None or "ephemeral" in given else {**given, "ephemeral": former}
 
-    @field_validator("allowed_origins", "open_channels", "allowed_ips", "denied_ips", mode="before")
+    @field_validator("allowed_origins", "open_channels", "allowed_ips", "denied_ips", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, given: object) -> object:
         """In the environment a list is JSON, or simply separated by commas."""
@@ -147,6 +159,13 @@ class Settings(BaseSettings):
         AddressLists(found)
         return found
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        networks = tuple(each.strip() for each in given if each.strip())
+        TrustedProxies(networks)
+        return networks
+
     @field_validator("auth_issuers")
     @classmethod
     def _distinct_issuers(cls, issuers: tuple[TokenIssuer, ...]) -> tuple[TokenIssuer, ...]:
@@ -161,7 +180,14 @@ class Settings(BaseSettings):
     @property
     def session_limits(self) -> SessionLimits:
         """Limits of one client's requests."""
-        return SessionLimits(self.max_subscriptions, self.max_message_rate, self.max_message_size)
+        return SessionLimits(
+            self.max_subscriptions, self.max_message_rate, self.max_message_size, self.max_presence_rate
+        )
+
+    @property
+    def arrival_limits(self) -> ArrivalLimits:
+        """Limits of the connections of one user, and of one address."""
+        return ArrivalLimits(self.max_connections_per_user, self.max_connections_per_ip, self.max_connection_rate)
 
     @property
     def connection_limits(self) -> ConnectionLimits:

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, handshake_of, query_of
+from server.http.client_address import TrustedProxies
 from server.http.problems import MEDIA_TYPE, problem_document
 from server.http.security_headers import SECURITY_HEADERS
 from server.transports.websocket.handshake import PROTOCOL, asks_for_websocket, handshake_key, protocols
@@ -61,7 +62,10 @@ class HandshakeHandler(Protocol):
 
 
 class HttpProtocol(H11Protocol):
-    """See the module. ``acceptor`` is bound with ``functools.partial``; uvicorn passes the other arguments."""
+    """See the module. ``acceptor`` and ``proxies`` are bound with ``functools.partial``; uvicorn passes the rest.
+
+    The application sees the client behind the ``proxies`` in ``scope["client"]``.
+    """
 
     def __init__(
         self,
@@ -70,9 +74,12 @@ class HttpProtocol(H11Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._acceptor = acceptor
+        self._proxies = proxies or TrustedProxies()
         self._accepted: tuple[WebSocketConnection, bytes, str | None] | None = None
         self._lingering = False
         self.conn = self._http = _Connection(h11.SERVER, _LONGEST_HEAD)
@@ -91,13 +98,16 @@ class HttpProtocol(H11Protocol):
 
     def _should_upgrade(self) -> bool:
         scope = self.scope
+        if self.client is not None:
+            peer, port = self.client
+            scope["client"] = self._proxies.client_of(peer, self._header(b"x-forwarded-for")) or peer, port
         if scope["path"] != WEBSOCKET_PATH or not asks_for_websocket(self.headers):
             return False
         try:
             key = handshake_key(scope["method"].encode(), scope["http_version"].encode(), self.headers)
             origin = next(iter(self._header(b"origin")), None)
-            ip = None if self.client is None else self.client[0].partition("%")[0]  # %: an IPv6 zone
             offered = protocols(self.headers)
+            ip = None if scope["client"] is None else scope["client"][0]
             query, authorization = query_of(scope["query_string"]), self._header(b"authorization")
             connection = self._acceptor.accept(handshake_of(origin, query, ip, authorization, offered))
             self._accepted = connection, key, PROTOCOL if PROTOCOL in offered else None

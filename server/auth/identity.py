@@ -42,12 +42,21 @@ _attributes: msgspec.json.Decoder[dict[str, Any]] = exact_decoder(dict[str, Any]
 
 
 class HandshakeRejectedError(BunbaseError):
-    """The upgrade is refused with an HTTP status; the text gives the reason. ``headers``: further headers of the answer."""
+    """The upgrade is refused with an HTTP status; the text gives the reason. ``headers``: further headers of the answer;
+    ``retry_after``: seconds.
+    """
 
-    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.headers = headers
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)

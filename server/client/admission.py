@@ -15,6 +15,7 @@ from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest
 from server.client.failures import client_error
 from server.client.shared import SharedServices
+from server.limits.connection_limiter import CountedConnection
 from server.limits.connection_limits import ConnectionLimits
 from server.ports.channels import Member
 from server.protocol.close_codes import CloseCode
@@ -43,6 +44,7 @@ class Admission:
     """The parameters of an accepted connection.
 
     ``transport``: ``websocket``, ``sse`` or ``poll``. ``principal``: None if it has to be authenticated first.
+    ``counted``: what it counts for; None: it is not counted.
     """
 
     session: Session
@@ -51,19 +53,24 @@ class Admission:
     services: SharedServices
     limits: ConnectionLimits
     principal: Principal | None = None
+    counted: CountedConnection | None = None
 
     async def authenticate(self) -> Principal:
-        """The client's principal. Raises ``RealtimeError``: ``RT_002`` or ``RT_003`` if the client is refused, ``RT_001`` if
-        it cannot be judged now, or not within ``authentication_timeout``.
+        """The client's principal. Raises ``RealtimeError``: ``RT_002`` or ``RT_003`` if the client is refused, ``RT_006``
+        if its user has too many connections, ``RT_001`` if it cannot be judged now, or not within
+        ``authentication_timeout``.
         """
         seconds = self.limits.authentication_timeout
         try:
             async with asyncio.timeout(seconds):
-                return await self.services.authenticator.authenticate(self.handshake)
+                principal = await self.services.authenticator.authenticate(self.handshake)
         except TimeoutError as late:
             raise UnavailableError(f"the client was not authenticated within {seconds:g} s; try again") from late
         except Exception as error:
             raise client_error(error, "authentication_failed", transport=self.transport) from error
+        if self.counted is not None:
+            self.counted.identify(principal.user_id)
+        return principal
 
     def member(self, principal: Principal) -> Member:
         """The connection as the channels see it."""

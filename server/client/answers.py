@@ -26,4 +26,4 @@ class Answers:
     def error(self, about: RequestReference, error: RealtimeError) -> None:
         """Answer a request with an error."""
         if not self.closed:
-            self.send(server_messages.error(error.code, str(error), about))
+            self.send(server_messages.failed(error, about))

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from engine.errors import BunbaseError, RealtimeError
 from engine.postgres.errors import AWAY, in_words, is_clients, is_raised, reason
+from server.http.rate_limits import retry_after_header
 from server.protocol.error_codes import ErrorCode
 
 __all__ = [
@@ -62,10 +63,13 @@ class ProblemDocument(BaseModel):
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What was wrong, with what value.")
     code: str = Field(description="The code of the protocol, RT_001 to RT_009.")
+    retryAfter: float | None = Field(None, description="In how many seconds the request may be repeated, with RT_006.")
 
 
-def problem_document(status: int, detail: str, code: ErrorCode | None = None) -> dict[str, Any]:
-    """The members of a problem document. ``code``: by default that of the status.
+def problem_document(
+    status: int, detail: str, code: ErrorCode | None = None, retry_after: float | None = None
+) -> dict[str, Any]:
+    """The members of a problem document. ``code``: by default that of the status. ``retry_after``: seconds.
 
     An HTTP status without a code of its own has ``RT_007`` if the request caused it, ``RT_001`` if the server did.
     """
@@ -76,31 +80,44 @@ def problem_document(status: int, detail: str, code: ErrorCode | None = None) ->
         status=status,
         detail=detail,
         code=code or _CODE_OF_STATUS.get(status, by_default),
-    ).model_dump()
+        retryAfter=retry_after,
+    ).model_dump(exclude_none=True)
 
 
 def problem_response(
-    status: int, detail: str, code: ErrorCode | None = None, headers: Mapping[str, str] | None = None
+    status: int,
+    detail: str,
+    code: ErrorCode | None = None,
+    headers: Mapping[str, str] | None = None,
+    retry_after: float | None = None,
 ) -> Response:
     """An answer with :func:`problem_document` as its body."""
-    return JSONResponse(problem_document(status, detail, code), status, headers=headers, media_type=MEDIA_TYPE)
+    document = problem_document(status, detail, code, retry_after)
+    return JSONResponse(document, status, headers=headers, media_type=MEDIA_TYPE)
 
 
 class ProblemError(BunbaseError):
-    """A request is answered by a problem document."""
+    """A request is answered by a problem document. ``retry_after``: seconds, also in the header ``Retry-After``."""
 
     def __init__(
-        self, code: ErrorCode, detail: str, status: HTTPStatus | None = None, headers: Mapping[str, str] | None = None
+        self,
+        code: ErrorCode,
+        detail: str,
+        status: HTTPStatus | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(detail)
         self.code = code
         self.status = status or BY_CODE[code]
-        self.headers = headers
+        self.headers = {**(headers or {}), **({} if retry_after is None else retry_after_header(retry_after))}
+        self.retry_after = retry_after
 
     def response(self) -> Response:
         """The answer."""
         return problem_response(
-            self.status, str(self), self.code, {"Cache-Control": "no-store", **(self.headers or {})}
+            self.status, str(self), self.code, {"Cache-Control": "no-store", **self.headers}, self.retry_after
         )
 
 
@@ -110,7 +127,7 @@ def problem_of(error: Exception) -> ProblemError | None:
         case ProblemError():
             return error
         case RealtimeError():
-            return ProblemError(error.code, str(error))
+            return ProblemError(error.code, str(error), retry_after=error.retry_after)
         case _ if isinstance(error, AWAY):
             return ProblemError(ErrorCode.CONNECTION_FAILED, in_words(error))
         case psycopg.Error():

@@ -34,10 +34,11 @@ class ConnectionLimits:
 class SessionLimits:
     """What the requests of one connection may ask for.
 
-    ``message_size`` in bytes of JSON; ``message_rate`` in messages per second, kept by
-    :class:`server.limits.token_bucket.TokenBucket`.
+    ``message_size`` in bytes of JSON; ``message_rate`` and ``presence_rate`` (of updates of presence) per second,
+    kept by :class:`server.limits.token_bucket.TokenBucket`.
     """
 
     subscriptions: int = 100
     message_rate: float = 100.0
     message_size: int = 128 * 1024
+    presence_rate: float = 10.0

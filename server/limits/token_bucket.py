@@ -1,8 +1,8 @@
-"""How many messages a connection may send: a token bucket without a clock. It only counts; the refusal, and the close
-of a connection that goes on, are in :mod:`server.session.message_reader`.
+"""How often something may be done: a token bucket without a clock. It only counts; the refusal, and the close of a
+connection that goes on, are of its users, such as :mod:`server.session.message_reader`.
 
-The ready-made limiters wait for a token, keep their counts in a shared store or read the clock themselves; a
-session's must answer yes or no at once, cost two floats per connection, and take its time from outside, as everything
+The ready-made limiters wait for a token, keep their counts in a shared store or read the clock themselves; one of a
+connection must answer yes or no at once, cost a few floats, and take its time from outside, as everything
 sans-I/O does.
 """
 
@@ -12,25 +12,35 @@ __all__ = ["TokenBucket"]
 
 
 class TokenBucket:
-    """Holds up to ``rate`` tokens and gains ``rate`` per second: bursts of one second's worth pass.
+    """Holds up to ``burst`` tokens (default: ``rate``, bursts of one second's worth pass) and gains ``rate`` per second.
 
     ``refused`` counts refusals since the bucket was last full.
     """
 
-    __slots__ = ("_at", "_rate", "_tokens", "refused")
+    __slots__ = ("_at", "_burst", "_rate", "_tokens", "refused")
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, burst: float | None = None) -> None:
         self._rate = rate
-        self._tokens = rate
+        self._burst = self._tokens = rate if burst is None else burst
         self._at: float | None = None
         self.refused = 0
+
+    @property
+    def left(self) -> int:
+        """Whole tokens, as of the last call of ``take``."""
+        return int(self._tokens)
+
+    @property
+    def wait(self) -> float:
+        """Seconds from the last call of ``take`` until there is a token."""
+        return max(0.0, 1 - self._tokens) / self._rate
 
     def take(self, now: float) -> bool:
         """Take a token if there is one. ``now``: seconds on any clock that never goes back."""
         if self._at is not None:
             self._tokens += (now - self._at) * self._rate
-            if self._tokens >= self._rate:
-                self._tokens = self._rate
+            if self._tokens >= self._burst:
+                self._tokens = self._burst
                 self.refused = 0
         self._at = now
         if self._tokens < 1:

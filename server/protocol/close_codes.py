@@ -40,7 +40,11 @@ class CloseCode(IntEnum):
     PROTOCOL_ERROR = 1002, "the peer broke the WebSocket protocol", Reconnect.BACK_OFF
     ABNORMAL = 1006, "the connection ended without a close code; never sent", Reconnect.BACK_OFF
     INVALID_TEXT = 1007, "a text frame, or the reason of a close, is not UTF-8", Reconnect.BACK_OFF
-    POLICY_VIOLATION = 1008, "the client kept sending faster than allowed", Reconnect.SLOW_DOWN
+    POLICY_VIOLATION = (
+        1008,
+        "the client sends too fast, or has too many connections",
+        Reconnect.SLOW_DOWN,
+    )
     MESSAGE_TOO_BIG = 1009, "a message above 1 MiB", Reconnect.BACK_OFF
     INTERNAL_ERROR = 1011, "the server failed and ends", Reconnect.BACK_OFF
     TRY_AGAIN_LATER = 1013, "the client could not be authenticated now", Reconnect.BACK_OFF

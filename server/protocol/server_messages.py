@@ -5,12 +5,15 @@ So WebSocket frames, SSE events and long-poll answers can carry the same ones.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Final
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from engine.errors import RealtimeError
 from engine.lsn import Lsn, format_lsn
+from server.limits.connection_limits import SessionLimits
 from server.protocol.client_messages import RequestReference
 from server.protocol.close_codes import CloseCode
 from server.protocol.error_codes import ErrorCode
@@ -23,6 +26,7 @@ __all__ = [
     "connected",
     "error",
     "expiring",
+    "failed",
     "joined",
     "reconnect",
     "snapshot_head",
@@ -40,6 +44,7 @@ class _Limits(Struct):
     messagesPerSecond: float
     messageSize: int
     subscriptions: int
+    presencePerSecond: float
 
 
 class _Connected(Struct, tag="connected"):
@@ -111,28 +116,33 @@ class _Error(Struct, tag="error"):
     channel: str | UnsetType = UNSET
     id: str | UnsetType = UNSET
     ref: str | UnsetType = UNSET
+    retryAfter: float | UnsetType = UNSET
 
 
 def connected(
     connection_id: str,
     epoch: str,
     ping_interval: float,
-    message_rate: float,
-    message_size: int,
-    subscriptions: int,
+    limits: SessionLimits,
     secret: str | None,
 ) -> bytes:
     """The first message on every connection. ``ping_interval`` in seconds; ``secret``: how requests name the session."""
-    rate = int(message_rate) if float(message_rate).is_integer() else message_rate
     return _encode(
         _Connected(
             connection_id,
             epoch or UNSET,
             round(ping_interval * 1000),
-            _Limits(rate, message_size, subscriptions),
+            _Limits(
+                _short(limits.message_rate), limits.message_size, limits.subscriptions, _short(limits.presence_rate)
+            ),
             UNSET if secret is None else secret,
         )
     )
+
+
+def _short(number: float) -> float:
+    """Without ``.0``."""
+    return int(number) if float(number).is_integer() else number
 
 
 def reconnect(delay: float) -> bytes:
@@ -221,11 +231,19 @@ def expiring(seconds: float) -> bytes:
     return _encode(_Expiring(max(0, round(seconds))))
 
 
-def error(code: ErrorCode, message: str, about: RequestReference) -> bytes:
+def failed(problem: RealtimeError, about: RequestReference) -> bytes:
     """A request failed, or a subscription ended."""
+    return error(problem.code, str(problem), about, problem.retry_after)
+
+
+def error(code: ErrorCode, message: str, about: RequestReference, retry_after: float | None = None) -> bytes:
+    """A request failed, or a subscription ended. ``retry_after``: in how many seconds it may be repeated, rounded up to
+    milliseconds.
+    """
+    wait = UNSET if retry_after is None else _short(ceil(retry_after * 1000) / 1000)
     try:
-        return _encode(_Error(code, message, about.channel, about.id, about.ref))
+        return _encode(_Error(code, message, about.channel, about.id, about.ref, wait))
     except UnicodeEncodeError:
         # A driver's message can carry undecodable bytes as lone surrogates; they have no place in JSON.
         safe = message.encode(errors="replace").decode()
-        return _encode(_Error(code, safe, about.channel, about.id, about.ref))
+        return _encode(_Error(code, safe, about.channel, about.id, about.ref, wait))

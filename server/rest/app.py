@@ -7,6 +7,7 @@ that. The API does nothing that SQL cannot: an endpoint runs one named query.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
@@ -27,9 +28,12 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from engine.channels.core.delivery.events import iso_time
+from engine.identity.networks import network_of
 from engine.postgres.connections.pool import Pool
 from engine.postgres.statements.named_queries import query
 from server.http.problems import ProblemError, problem_of, wrong_fields
+from server.http.rate_limits import rate_limit_headers
+from server.limits.network_rates import NetworkRates, Usage
 from server.protocol.error_codes import ErrorCode
 from server.protocol.validation import InvalidMessageError, check_storable
 from server.rest import broadcast, channels, connections
@@ -62,9 +66,10 @@ class Rest:
         message_size: bytes of a message's data that are read at all; the database has the limit.
         recorded: waits until the messages committed by now can be read back; else the history lags by a moment.
         pooled: ``dsn`` is that of a pooler.
+        rates: how many requests each client may make; None: any number.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a setting each
         self,
         dsn: str,
         version: str,
@@ -74,8 +79,10 @@ class Rest:
         message_size: int,
         recorded: Callable[[], Awaitable[None]] | None = None,
         pooled: bool = False,
+        rates: NetworkRates | None = None,
     ) -> None:
         self._recorded = recorded or _at_once
+        self._rates = rates
         self._access = Access(key)
         self._message_size = message_size
         self._description = msgspec.json.encode(openapi(ENDPOINTS, version, keyed=key is not None))
@@ -121,7 +128,11 @@ class Rest:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         request = Request(scope, receive)
+        usage = self._count(request)
         try:
+            if usage is not None and not usage.allowed:
+                text = f"more than {usage.quota.amount:g} requests per second from this address"
+                raise ProblemError(ErrorCode.RATE_LIMITED, text, retry_after=usage.wait)
             response = await self._answer(request)
         except ClientDisconnect:
             return
@@ -133,7 +144,15 @@ class Rest:
                     ErrorCode.CONNECTION_FAILED, "the server failed to do this; see its log", HTTPStatus(500)
                 )
             response = problem.response()
+        if usage is not None:
+            response.headers.update(rate_limit_headers(usage))
         await response(scope, receive, send)
+
+    def _count(self, request: Request) -> Usage | None:
+        network = network_of(request.client.host) if request.client is not None else None
+        if self._rates is None or network is None:
+            return None
+        return self._rates.count(network, time.monotonic())
 
     async def _answer(self, request: Request) -> Response:
         segments = _segments(request.scope)

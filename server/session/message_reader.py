@@ -80,7 +80,7 @@ class MessageReader:
         if self._flooding():
             return [Close(CloseCode.POLICY_VIOLATION, "too many messages")]
         text = f"more than {self._limits.message_rate:g} messages per second; this one was not carried out"
-        return [server_messages.error(ErrorCode.RATE_LIMITED, text, about)]
+        return [server_messages.error(ErrorCode.RATE_LIMITED, text, about, self._bucket.wait)]
 
     def _flooding(self) -> bool:
         # Answering each of an endless flood would cost more than the flood.

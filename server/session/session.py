@@ -42,6 +42,7 @@ from msgspec import UNSET, structs
 from engine.errors import QueryRejectedError, RealtimeError
 from engine.lsn import Lsn
 from server.limits.connection_limits import SessionLimits
+from server.limits.token_bucket import TokenBucket
 from server.protocol import client_messages, server_messages
 from server.protocol.client_messages import (
     COLLECTION_PREFIX,
@@ -100,13 +101,14 @@ class Session:
         greeting: further fields of the first message.
     """
 
-    __slots__ = ("_channels", "_greeting", "_limits", "_reader", "_requests", "connection_id")
+    __slots__ = ("_channels", "_greeting", "_limits", "_presence", "_reader", "_requests", "connection_id")
 
     def __init__(self, connection_id: str, limits: SessionLimits, greeting: Greeting | None = None) -> None:
         self.connection_id = connection_id
         self._greeting = greeting or Greeting()
         self._limits = limits
         self._reader = MessageReader(limits)
+        self._presence = TokenBucket(limits.presence_rate)
         self._requests: dict[str, Request] = {}
         self._channels: dict[str, ChannelRequest] = {}
 
@@ -127,19 +129,17 @@ class Session:
             self.connection_id,
             greeting.epoch,
             greeting.ping_interval,
-            limits.message_rate,
-            limits.message_size,
-            limits.subscriptions,
+            limits,
             greeting.secret,
         )
 
     def receive(self, data: bytes, now: float) -> list[Output]:
         """One text message arrived at ``now`` (seconds, monotonic). Never raises, for any bytes."""
-        return self._act(self._reader.text(data, now))
+        return self._act(self._reader.text(data, now), now)
 
     def receive_packed(self, data: bytes, now: float) -> list[Output]:
         """One MessagePack message arrived at ``now``. Never raises, for any bytes."""
-        return self._act(self._reader.packed(data, now))
+        return self._act(self._reader.packed(data, now), now)
 
     def receive_binary(self, now: float) -> list[Output]:
         """A binary message arrived; its content does not matter."""
@@ -190,7 +190,7 @@ class Session:
         if request.ended:
             return None
         self._forget(request)
-        return server_messages.error(error.code, str(error), request.named)
+        return server_messages.failed(error, request.named)
 
     def ended(self, request: Request) -> None:
         """The server ended the subscription, and the last message announced that."""
@@ -210,7 +210,7 @@ class Session:
         if isinstance(request, ChannelRequest):
             del self._channels[request.channel]
 
-    def _act(self, read: Read) -> list[Output]:
+    def _act(self, read: Read, now: float) -> list[Output]:
         if isinstance(read, list):
             return read
         message, size = read
@@ -227,7 +227,7 @@ class Session:
             case Publish():
                 return [PublishMessage(message)]
             case PresenceUpdate():
-                return self._present(message, size)
+                return self._present(message, size, now)
             case Auth():
                 return [Authenticate(message.token, RequestReference(ref=message.ref))]
 
@@ -260,8 +260,11 @@ class Session:
         if len(self._requests) >= self._limits.subscriptions:
             raise _TooManyError(f"at most {self._limits.subscriptions} subscriptions are allowed on one connection")
 
-    def _present(self, message: PresenceUpdate, size: int) -> list[Output]:
+    def _present(self, message: PresenceUpdate, size: int, now: float) -> list[Output]:
         about = RequestReference(channel=message.channel, ref=message.ref)
+        if not self._presence.take(now):
+            text = f"more than {self._limits.presence_rate:g} presence updates per second; this one was not carried out"
+            return [server_messages.error(ErrorCode.RATE_LIMITED, text, about, self._presence.wait)]
         try:
             request = self._channels.get(message.channel)
             if request is None or request.options.presence is None:

@@ -39,6 +39,7 @@ _HEADERS = {ErrorCode.AUTHENTICATION_FAILED: {"WWW-Authenticate": 'Bearer realm=
 _NO_STORE = {"Cache-Control": "no-store"}
 _CODES = {
     HTTPStatus.FORBIDDEN: ErrorCode.PERMISSION_DENIED,
+    HTTPStatus.TOO_MANY_REQUESTS: ErrorCode.RATE_LIMITED,
     HTTPStatus.SERVICE_UNAVAILABLE: ErrorCode.CONNECTION_FAILED,
 }
 _Body = TypeVar("_Body")
@@ -110,11 +111,15 @@ class _Endpoint:
         except ClientDisconnect:
             return
         except HandshakeRejectedError as refused:
+            code = _CODES.get(refused.status, ErrorCode.INVALID_MESSAGE)
             response = ProblemError(
-                _CODES.get(refused.status, ErrorCode.INVALID_MESSAGE), str(refused), refused.status
+                code, str(refused), refused.status, refused.headers, retry_after=refused.retry_after
             ).response()
         except RealtimeError as refused:
-            response = ProblemError(refused.code, str(refused), headers=_HEADERS.get(refused.code)).response()
+            headers = _HEADERS.get(refused.code)
+            response = ProblemError(
+                refused.code, str(refused), headers=headers, retry_after=refused.retry_after
+            ).response()
         except ProblemError as problem:
             response = problem.response()
         if response is not None:

@@ -30,6 +30,10 @@ from realtime.content_policies
 -- The mute rules of a user.
 select channel, event, muted from realtime.preferences where user_id = %(user)s
 
+-- name: engine_connection_rows
+-- Every client that is connected, on any node; not those whose presence is all that is left.
+select node_id, user_id, host(ip) as ip, null as dropped_at from realtime.connections where dropped_at is null
+
 -- name: engine_presence_rows
 -- All presence, of every channel.
 select channel, connection_id, user_id, metadata::text as metadata, state::text as state, joined_at::text as joined_at,

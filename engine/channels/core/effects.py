@@ -47,6 +47,8 @@ class ConnectionInserted:
 
     connection_id: str
     node_id: str | None
+    user_id: str | None = None
+    ip: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

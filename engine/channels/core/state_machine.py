@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from engine.channels.core.access_rules import AccessRules, matching
+from engine.channels.core.census import ConnectionCensus
 from engine.channels.core.delivery.events import MessageEvent, PlainEvent
 from engine.channels.core.delivery.hub import ChannelHub
 from engine.channels.core.effects import (
@@ -52,10 +53,11 @@ Rows = list[dict[str, Any]]
 
 
 class ChannelCore:
-    """See the module."""
+    """See the module. ``node_id``: this node, whose own connections are not in ``census``."""
 
-    def __init__(self, position: Lsn) -> None:
+    def __init__(self, position: Lsn, node_id: str = "") -> None:
         self.position = position
+        self.census = ConnectionCensus(node_id)
         self.reader = RecordReader()
         self.unrecorded = UnrecordedMessages()
         self.presence = PresenceState()
@@ -170,6 +172,8 @@ class ChannelCore:
                     self.policies.apply(change)
                 elif change.table == "rules":
                     self._concerned |= self.access.apply(change)
+                elif change.table == "connections":
+                    self.census.apply(change)
         present = [change for change in decoded.changes if change.table == "presence"]
         if present:
             events = self.presence.apply(present, decoded.commit_time, self._alone(decoded))
@@ -231,5 +235,6 @@ def _effect(change: RowChange) -> Effect | None:
         case "connections", Kind.DELETE:
             return ConnectionDeleted(change.row.get("id") or "")
         case "connections", Kind.INSERT:
-            return ConnectionInserted(change.row.get("id") or "", change.row.get("node_id"))
+            row = change.row
+            return ConnectionInserted(row.get("id") or "", row.get("node_id"), row.get("user_id"), row.get("ip"))
     return None

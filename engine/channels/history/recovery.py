@@ -47,6 +47,7 @@ _TABLES = (
     "engine_defaults",
     "engine_routes",
     "engine_rules",
+    "engine_connection_rows",
     "engine_content_policies",
 )
 _OTHERS = 30.0  # seconds to wait for other nodes before a position is made up
@@ -231,8 +232,9 @@ class Recovery:
         ticket = self._stream.tail.begin_read()
         snapshot = None
         try:
-            snapshot, (*tables, policies) = await self._store.tables(*_TABLES)
+            snapshot, (*tables, connections, policies) = await self._store.tables(*_TABLES)
             self._core.policies.load(policies)
+            self._core.census.load(connections)
             self._core.load(snapshot, tables, self._stream.tail.unseen_by(snapshot))
         finally:
             self._stream.tail.end_read(ticket, snapshot)

@@ -75,6 +75,7 @@ class ClientLifecycle:
     ) -> None:
         self._core = core
         self._failures = failures
+        self._watchers: list[Callable[[ConnectionInserted], None]] = []
         self._store = store
         self._spawn = spawn
         self.clients = ConnectionRegistry(store, stream, lease, settings.node_id, self._ended)
@@ -117,6 +118,7 @@ class ClientLifecycle:
                 self._presence(change)
             case ConnectionInserted(connection_id, node_id):
                 self.clients.shown(connection_id, node_id)
+                self._announce(effect)
             case ConnectionDeleted(connection_id):
                 self.clients.deleted(connection_id)
             case TableTruncated("connections"):
@@ -127,6 +129,14 @@ class ClientLifecycle:
                 self._mute_rules.apply(change)
             case ControlReceived(message):
                 self._control(message, self._core.position)
+
+    def on_connection(self, call: Callable[[ConnectionInserted], None]) -> None:
+        """Call ``call`` with each connection, of any node, whose row the stream shows; the census counts it by then."""
+        self._watchers.append(call)
+
+    def _announce(self, connection: ConnectionInserted) -> None:
+        for call in self._watchers:
+            call(connection)
 
     def _presence(self, change: RowChange) -> None:
         row = change.row

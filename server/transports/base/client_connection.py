@@ -52,6 +52,8 @@ class ClientConnection:
         self._client: Client | None = None
         self._expiry_timer = ExpiryTimer(self._warn_of_expiry, self._expire)
         self._scheduled = False  # a write is
+        if admission.counted is not None:
+            admission.counted.close = self._close_as_excess
         self._unconfirmed = 0  # bytes that were taken from the queue and may still be lost or stuck
 
     @property
@@ -108,8 +110,15 @@ class ClientConnection:
         self.send(server_messages.error(ErrorCode.AUTHENTICATION_FAILED, "token expired", RequestReference()))
         self.close(CloseCode.TOKEN_EXPIRED, "token expired")
 
+    def _close_as_excess(self, why: RealtimeError) -> None:
+        """There are too many connections, and this one is the one too many."""
+        self.send(server_messages.failed(why, RequestReference()))
+        self.close(CloseCode.POLICY_VIOLATION, "too many connections")
+
     def _release(self, *, clean: bool) -> None:
         """Release the client's subscriptions, once. ``clean``: the client ended the connection on purpose."""
+        if self._admission.counted is not None:
+            self._admission.counted.leave()
         client, self._client = self._client, None
         if client is not None:
             client.closed(clean=clean)
@@ -192,4 +201,6 @@ class ClientConnection:
 
 def close_code_of(refusal: RealtimeError) -> CloseCode:
     """How a connection is closed that could not be authenticated."""
+    if refusal.code is ErrorCode.RATE_LIMITED:
+        return CloseCode.POLICY_VIOLATION
     return CloseCode.AUTHENTICATION_FAILED if refusal.code in _REFUSALS else CloseCode.TRY_AGAIN_LATER

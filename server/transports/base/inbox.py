@@ -47,9 +47,7 @@ class Inbox:
             text = f"seq is {number}, but the last batch that came was {self._last}"
             raise ProblemError(ErrorCode.INVALID_MESSAGE, text, HTTPStatus.CONFLICT)
         if self._batches >= _MAX_BATCHES:
-            raise ProblemError(
-                ErrorCode.RATE_LIMITED, f"{self._batches} batches are waiting already", headers={"Retry-After": "1"}
-            )
+            raise ProblemError(ErrorCode.RATE_LIMITED, f"{self._batches} batches are waiting already", retry_after=1)
         self._last = number or self._last
         self._batches += 1
         return True

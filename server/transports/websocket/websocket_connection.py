@@ -255,5 +255,5 @@ class WebSocketConnection(ClientConnection, WSListener):
     def _refuse(self, refusal: BaseException) -> None:
         if not isinstance(refusal, RealtimeError):
             raise refusal
-        self.queue.add(self.wire.own(server_messages.error(refusal.code, str(refusal), RequestReference())))
+        self.queue.add(self.wire.own(server_messages.failed(refusal, RequestReference())))
         self.close(close_code_of(refusal), refusal.code.meaning)

@@ -58,7 +58,7 @@ MESSAGE_KEYS = {
     "room:updated": {"type", "channel", "room"},
     "unsubscribed": {"type", "channel", "id"},
     "snapshot": {"type", "channel", "id", "position", "reset", "changes"},
-    "error": {"type", "code", "message", "channel", "id", "ref"},
+    "error": {"type", "code", "message", "channel", "id", "ref", "retryAfter"},
     "pong": {"type"},
 }
 

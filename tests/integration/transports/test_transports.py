@@ -23,7 +23,12 @@ async def test_a_client_is_greeted_with_its_limits(database: str, transport: str
         greeting = ada.connected
         assert greeting["connectionId"]
         assert greeting["pingInterval"] == 25_000
-        assert greeting["limits"] == {"messagesPerSecond": 100, "messageSize": 131_072, "subscriptions": 100}
+        assert greeting["limits"] == {
+            "messagesPerSecond": 100,
+            "messageSize": 131_072,
+            "subscriptions": 100,
+            "presencePerSecond": 10,
+        }
         assert greeting["epoch"]
         assert ("session" in greeting) == (transport in ("sse", "poll"))
         await ada.say(type="ping")

@@ -25,6 +25,7 @@ from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.identity import HandshakeRequest, packed_of
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
+from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from server.ports.observer import WriteObserver
@@ -164,6 +165,7 @@ class FakeServer:
     packed: bool = False
     observer: WriteObserver | None = None
     admitted: int = 0
+    limiter: ConnectionLimiter | None = None
     services: SharedServices = field(init=False)
 
     def __post_init__(self) -> None:
@@ -185,7 +187,10 @@ class FakeServer:
         name = "test" if self.admitted == 1 else f"test-{self.admitted}"
         id = handshake.query.get("connection", name)
         session = Session(id, self.session_limits, Greeting(secret=secret))
-        return Admission(session, handshake, transport, self.services, self.connection_limits, principal)
+        counted = None
+        if self.limiter is not None:
+            counted = self.limiter.enter(id, handshake.ip, None if principal is None else principal.user_id)
+        return Admission(session, handshake, transport, self.services, self.connection_limits, principal, counted)
 
     def accepted(self, connection: Connection) -> None:
         self.connections.add(connection)

@@ -203,3 +203,17 @@ def test_channels_and_live_queries_share_the_limit_and_the_ids() -> None:
     assert (refused["code"], refused["channel"]) == ("RT_007", "db:collection:m")
     joining(target, "chat:2")
     assert answer(receive(target, type="subscribe", channel="chat:3"))["code"] == "RT_006"
+
+
+def test_presence_updates_beyond_their_rate_are_refused_with_the_time_to_wait() -> None:
+    target = Session("c1", SessionLimits(presence_rate=2))
+    receive(target, type="subscribe", channel="chat:1", presence=True)
+    update = json.dumps(
+        {"type": "presence:update", "channel": "chat:1", "data": {"status": "away"}, "ref": "p"}
+    ).encode()
+    outputs = [target.receive(update, 0.0)[0] for _ in range(3)]
+    assert [isinstance(output, UpdatePresence) for output in outputs] == [True, True, False]
+    assert isinstance(outputs[2], bytes)
+    error = json.loads(outputs[2])
+    assert (error["code"], error["ref"], error["retryAfter"]) == ("RT_006", "p", 0.5)
+    assert isinstance(target.receive(update, 0.5)[0], UpdatePresence)

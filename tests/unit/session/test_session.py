@@ -53,7 +53,7 @@ def test_the_first_message_carries_the_connection_id_and_the_limits() -> None:
         "type": "connected",
         "connectionId": "c1",
         "pingInterval": 25_000,
-        "limits": {"messagesPerSecond": 5, "messageSize": 2048, "subscriptions": 3},
+        "limits": {"messagesPerSecond": 5, "messageSize": 2048, "subscriptions": 3, "presencePerSecond": 10},
     }
 
 

@@ -29,7 +29,7 @@ async def test_a_client_is_greeted_subscribed_and_sent_every_change_in_order() -
             "type": "connected",
             "connectionId": "test",
             "pingInterval": 25_000,
-            "limits": {"messagesPerSecond": 100, "messageSize": 131_072, "subscriptions": 100},
+            "limits": {"messagesPerSecond": 100, "messageSize": 131_072, "subscriptions": 100, "presencePerSecond": 10},
         }
         door.lists.rows = ["a"]
         await subscribe(client)

@@ -44,7 +44,7 @@ export const CloseCode = {
   Abnormal: 1006,
   /** A text frame, or the reason of a close, is not UTF-8. */
   InvalidText: 1007,
-  /** The client kept sending faster than allowed. Then: reconnect after a pause as after several failures. */
+  /** The client sends too fast, or has too many connections. Then: reconnect after a pause as after several failures. */
   PolicyViolation: 1008,
   /** A message above 1 MiB. */
   MessageTooBig: 1009,

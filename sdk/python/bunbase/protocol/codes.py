@@ -50,7 +50,7 @@ class CloseCode(IntEnum):
     INVALID_TEXT = 1007
     """A text frame, or the reason of a close, is not UTF-8."""
     POLICY_VIOLATION = 1008
-    """The client kept sending faster than allowed. Then: reconnect after a pause as after several failures."""
+    """The client sends too fast, or has too many connections. Then: reconnect after a pause as after several failures."""
     MESSAGE_TOO_BIG = 1009
     """A message above 1 MiB."""
     INTERNAL_ERROR = 1011

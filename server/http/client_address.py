@@ -1,0 +1,60 @@
+"""The address of the client behind proxies. One function for everything that judges clients by their address.
+
+A proxy appends the address of its own client to ``X-Forwarded-For``. What stands left of that was sent by the client and can
+be anything, so the header is read from the right, for as long as the sender is a trusted proxy. No other header is read.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+
+__all__ = ["TrustedProxies"]
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class TrustedProxies:
+    """``networks``: addresses and CIDR blocks of the proxies whose ``X-Forwarded-For`` is believed.
+
+    Raises ``ValueError`` for what is neither.
+    """
+
+    def __init__(self, networks: Iterable[str] = ()) -> None:
+        self._networks: tuple[_Network, ...] = tuple(ipaddress.ip_network(each, strict=False) for each in networks)
+
+    def client_of(self, peer: str | None, forwarded_for: Sequence[str]) -> str | None:
+        """The client's address. ``peer``: the other end of the socket; ``forwarded_for``: the header, one text a line.
+
+        An entry that is no address ends the search: the proxy that vouched for it counts as the client.
+        """
+        peer = None if peer is None else peer.partition("%")[0]  # %: an IPv6 zone
+        if not self._networks or peer is None:
+            return peer
+        client = peer
+        hops = [hop for line in forwarded_for for hop in line.split(",")]
+        while hops and self._trusts(client):
+            hop = _address(hops.pop())
+            if hop is None:
+                break
+            client = str(hop)
+        return client
+
+    def _trusts(self, text: str) -> bool:
+        address = _address(text)
+        return address is not None and any(address in network for network in self._networks)
+
+
+def _address(text: str) -> _Address | None:
+    """An address, without the port and brackets that some proxies add; IPv4 in IPv6 form as IPv4."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address

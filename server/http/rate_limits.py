@@ -1,0 +1,26 @@
+"""Limits in HTTP headers: ``Retry-After`` (RFC 9110, 10.2.3) and the two of draft-ietf-httpapi-ratelimit-headers-10,
+``RateLimit-Policy: "requests";q=1000;w=1`` and ``RateLimit: "requests";r=999;t=1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+
+from server.limits.network_rates import Usage
+
+__all__ = ["rate_limit_headers", "retry_after_header"]
+
+
+def retry_after_header(seconds: float) -> dict[str, str]:
+    """``Retry-After``, in whole seconds."""
+    return {"Retry-After": str(max(1, ceil(seconds)))}
+
+
+def rate_limit_headers(usage: Usage) -> Mapping[str, str]:
+    """The client's quota, and what is left of it. ``t``: seconds until there is more of it."""
+    quota = usage.quota
+    return {
+        "RateLimit-Policy": f'"{quota.name}";q={quota.amount:.0f};w={ceil(quota.window)}',
+        "RateLimit": f'"{quota.name}";r={usage.left};t={ceil(usage.wait) if usage.left < 1 else ceil(quota.window)}',
+    }
