@@ -11,7 +11,7 @@ from bunbase.client.query import Database, Query
 from bunbase.client.realtime import Realtime
 from bunbase.protocol.codes import CloseCode, ErrorCode
 from bunbase.protocol.crypto import Encryption
-from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.errors import BunbaseError, RealtimeError
 from bunbase.protocol.model import Ack, Change, Doc, Message, Presence, Snapshot, User
 from bunbase.rest import (
     AsyncRealtimeServer,
@@ -27,6 +27,7 @@ __all__ = [
     "Ack",
     "AsyncRealtimeServer",
     "AsyncServerChannel",
+    "BunbaseError",
     "Change",
     "Channel",
     "CloseCode",
