@@ -10,8 +10,8 @@ The lease of this node goes through these states::
 NONE
     This process has written nothing.
 REGISTERED
-    ``register`` has written the rows, before the slot is made: a slot that other nodes find always has an owner. It is
-    not renewed by itself; each session registers again.
+    ``register`` has written the rows, before the slot is made: a slot that other nodes find always has an owner. Each
+    session registers again; until the lease is held, nothing else renews it.
 HELD
     ``hold``: the session has the slot. ``run`` renews the lease three times per period and removes expired nodes.
 LEFT

@@ -12,9 +12,9 @@ NEW
 CLEAN
     The store is what the last commit left. ``shown`` is a part of the store.
 DIRTY
-    The first change of a transaction (``insert``, ``update``, ``delete``, ``truncate``) keeps the rows as they were and adds
-    the window to the ``dirty`` set of its dispatcher. ``shown`` is the list before the transaction. ``commit`` returns the
-    difference and makes the window clean.
+    The first change of a transaction (``insert``, ``update``, ``delete``, ``truncate``) keeps the rows as they were. The
+    method's effect makes the caller add the window to the dirty set of the dispatcher. ``shown`` is the list before the
+    transaction. ``commit`` returns the difference and makes the window clean.
 INVALIDATED
     ``invalidate``, from any state. ``invalidated`` has the reason; the store is not used again, ``shown`` stays as
     subscribers have it, and the query is read again into a new window. The final state.

@@ -135,7 +135,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
         if not self.closed:
             name = self.info.get_parameters().get("application_name", "unnamed")
             self._silent = _unanswered(name, reason)
-            _log.warning("%s", self._silent)
+            _log.warning("connection_unanswered", extra={"error": self._silent})
             with socket.socket(fileno=os.dup(self.pgconn.socket)) as own, suppress(OSError):
                 own.shutdown(socket.SHUT_RDWR)
 
@@ -241,6 +241,7 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
 
 
 def _log_wait(dsn: str, given: Mapping[str, Any]) -> None:
+    # A sentence, not an event: commands have no log, and people read it on stderr.
     _log.warning(
         "waiting for the database at %s to answer; giving up after %s s", address(dsn), connect_timeout(dsn, given)
     )
