@@ -31,6 +31,7 @@ from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packe
 from server.auth.tokens import TokenVerifier
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
+from server.content.hook import ContentHook
 from server.content.inspector import ContentInspector
 from server.http.address_lists import REFUSAL, AddressLists
 from server.http.rate_limits import rate_limit_headers
@@ -85,6 +86,7 @@ class Node:
         """
         for setting, reason in self._insecure.items():
             _log.warning("insecure_setting", setting=setting, reason=reason)
+        hook = self._make_content_hook()  # first: a wrong name needs no database to be seen
         await self._stack.enter_async_context(self._feed)
         await self._feed.streaming()
         pooled = self._settings.pooled_dsn
@@ -122,10 +124,20 @@ class Node:
             RuleAuthorizer(channels, NameRules(self._settings.open_channels)),
             self._authenticator(),
             content=ContentInspector(channels.policies),
+            content_hook=hook,
         )
         self._stack.push_async_callback(services.background.drain, _BACKGROUND_TIMEOUT)
         self._services = services
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
+
+    def _make_content_hook(self) -> ContentHook | None:
+        settings = self._settings
+        if settings.content_hook is None:
+            return None
+        allow = settings.content_hook_errors == "allow"
+        hook = ContentHook(settings.content_hook, settings.content_hook_timeout, allow_on_error=allow)
+        self._stack.callback(hook.close)
+        return hook
 
     def _authenticator(self) -> TokenAuthenticator:
         verifier = TokenVerifier(self._settings.auth_issuers, self._settings.auth_leeway)

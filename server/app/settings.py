@@ -82,6 +82,13 @@ class Settings(BaseSettings):
         10.0, ge=0, le=300, description="seconds by which the clocks of issuers may differ from this one"
     )
     allow_anonymous: bool = Field(True, description="accept clients without a token, as anonymous ones")
+    content_hook: str | None = Field(
+        None, description="function that is asked about each message of a client, as module:function"
+    )
+    content_hook_timeout: float = Field(1.0, gt=0, le=60, description="seconds that it may take")
+    content_hook_errors: Literal["deny", "allow"] = Field(
+        "deny", description="what becomes of a message if it fails or takes longer"
+    )
     rest_key: SecretStr | None = Field(
         None, description="key that REST requests must carry; without one REST answers this machine only"
     )

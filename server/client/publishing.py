@@ -52,6 +52,8 @@ class PublishQueue:
                 about = Circumstances(self._member.ip, self._member.transport, message.event)
                 await self._services.authorizer.authorize(self._principal, Action.PUBLISH, message.channel, about)
                 data = self._services.content.message(self._member, message.channel, message.event, message.data)
+                if self._services.content_hook is not None:
+                    await self._services.content_hook.check(self._member, message.channel, message.event, data)
             except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
                 self._fail(message, error)
                 self._intake.done(len(message.data))

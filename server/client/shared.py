@@ -9,6 +9,7 @@ from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.authorizer import Authorizer, NameRules
 from server.client.background import Background
 from server.client.intake import SharedIntake
+from server.content.hook import ContentHook
 from server.content.inspector import ContentInspector
 from server.ports.channels import ChannelService
 from server.ports.live_queries import LiveQueryService
@@ -32,6 +33,7 @@ class SharedServices:
     authorizer: Authorizer = field(default_factory=NameRules)
     authenticator: Authenticator = field(default_factory=AddressAuthenticator)
     content: ContentInspector = field(default_factory=lambda: ContentInspector(PolicyRows()))
+    content_hook: ContentHook | None = None
     background: Background = field(default_factory=Background)
     intake: SharedIntake = field(default_factory=SharedIntake)
     text: Wire = field(default_factory=text_wire)

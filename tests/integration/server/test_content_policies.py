@@ -153,6 +153,18 @@ async def test_a_sender_of_spam_is_refused_on_all_connections_and_others_are_not
         assert await publish(ada, "elsewhere", "other") == ("ack", "")
 
 
+async def test_the_hook_is_asked_about_messages_after_the_policies(database: str) -> None:
+    columns = "insert into realtime.content_policies (name, sanitize) values"
+    write(database, f"{columns} ('clean', '{{\"data.text\": \"text\"}}')")
+    hook = "tests.support.programs.content_hook:no_shouting"
+    async with running_server(database, content_hook=hook, content_hook_timeout=60) as server:
+        async with user_client(server, "ada") as ada:
+            assert await publish(ada, {"text": "<i>HELLO</i>"}) == ("RT_007", "data: do not shout")
+            assert (await publish(ada, {"no text": 1}))[0] == "RT_001"
+            assert await publish(ada, {"text": "<i>hello</i>"}) == ("ack", "")
+        assert read(database, STORED) == [('{"text": "hello"}',)]
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
