@@ -11,7 +11,7 @@ from engine.tasks import end
 
 __all__ = ["Background", "BackgroundService"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class Background:
@@ -62,7 +62,7 @@ class Background:
         self._tasks.discard(task)
         if task.cancelled() or (failure := task.exception()) is None:
             return
-        log.error("task_failed", service=self._name, exc_info=failure)
+        _log.error("task_failed", service=self._name, exc_info=failure)
         if self.failure is None:
             self.failure = failure
             for callback in self._callbacks:

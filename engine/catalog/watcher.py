@@ -25,7 +25,7 @@ from engine.postgres.snapshot_reader import Reader
 
 __all__ = ["CatalogWatcher"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _PASSING = 2.0  # seconds of failures that may pass by themselves: a table that is being dropped, a restart
 _PAUSE: Final[Pause] = wait_random_exponential(multiplier=0.02, max=2)  # seconds: most changes are visible at once
@@ -161,7 +161,7 @@ class CatalogWatcher:
         error = error_of(attempt)
         if error is not None and not isinstance(error, _NotVisibleError):
             self._failed(error)
-            log.warning("catalog_not_loaded", error=str(error).strip())
+            _log.warning("catalog_not_loaded", error=str(error).strip())
 
     def _failed(self, error: BaseException) -> None:
         self.obstacle = str(error).strip().split("\n", 1)[0]

@@ -58,7 +58,7 @@ from engine.transaction import Discontinuity, Transaction
 
 __all__ = ["ChannelSettings", "Channels"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _STREAM_TIMEOUT = 5.0  # seconds that recorded() waits for the stream
 _LAST_RECORDS = 2.0  # seconds that a stop waits for them

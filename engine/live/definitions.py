@@ -35,7 +35,7 @@ from engine.stream.in_flight import ends_of
 
 __all__ = ["Definitions"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _AGAIN = 1.0  # seconds between two comparisons while they fail
 
@@ -171,16 +171,16 @@ class Definitions:
         if problem != self._unfollowed:
             self._unfollowed = problem
             if problem is None:
-                log.info("tables_followed_again")
+                _log.info("tables_followed_again")
             else:
-                log.error("tables_not_followed", problem=problem)
+                _log.error("tables_not_followed", problem=problem)
 
     async def _look_at_privileges(self) -> None:
         async with self._reader.connection() as connection:
             grants = await grants_lacking(connection, None)
         if grants != self._withheld:
             self._withheld = grants
-            log.error("privileges_lost", grants=grants) if grants else log.info("privileges_restored")
+            _log.error("privileges_lost", grants=grants) if grants else _log.info("privileges_restored")
 
     # -- what is not announced -------------------------------------------------------------------------------------
 
@@ -197,12 +197,12 @@ class Definitions:
                 await self._look_at_privileges()
             except (*UNREADABLE, psycopg.Error) as error:
                 wait = min(wait, _AGAIN)
-                log.info("definitions_unreadable", error=str(error))
+                _log.info("definitions_unreadable", error=str(error))
 
     def _redefined(self, concerned: set[int] | None) -> None:
         if concerned == set():
             return
-        log.info("unannounced_definition_change", tables=sorted(concerned) if concerned else "all")
+        _log.info("unannounced_definition_change", tables=sorted(concerned) if concerned else "all")
         self._missed(concerned)
         self._dispatcher.distrust(concerned)
         self._catalog.invalidate()

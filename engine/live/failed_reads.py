@@ -20,7 +20,7 @@ from engine.query.lost_privileges import grants_lacking
 
 __all__ = ["ATTEMPTS", "FailedReads"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 ATTEMPTS = 3
 """Times that a query that Postgres rejects is planned again, in case its tables have just changed."""
@@ -42,7 +42,7 @@ class FailedReads:
         state.failing = since, in_words(error)
         if not state.ready.done() and time.monotonic() > state.deadline:
             raise error
-        level = log.warning if rounds == 0 else log.debug
+        level = _log.warning if rounds == 0 else _log.debug
         level("query_unreadable", key=query.key, error=str(error))
 
     async def look_again(self, query: LiveQuery, state: ReadState, error: psycopg.Error) -> None:
@@ -61,7 +61,7 @@ class FailedReads:
         missing = isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
         if last and not (missing and state.ready.done()):
             raise error
-        log.info("query_replanned", key=query.key, error=str(error))
+        _log.info("query_replanned", key=query.key, error=str(error))
         self._catalog.invalidate()
         state.replan = True
         state.refusals += 1
@@ -72,7 +72,7 @@ class FailedReads:
             raise lost
         words = " ".join(("a privilege was lost:", *lost.grants))
         if state.failing is None or state.failing[1] != words:
-            log.warning("query_privilege_lost", key=query.key, grants=lost.grants)
+            _log.warning("query_privilege_lost", key=query.key, grants=lost.grants)
             state.failing = time.monotonic(), words
         if lost.outdated:
             self._catalog.invalidate()
@@ -83,5 +83,5 @@ class FailedReads:
         """Pause an accepted query that keeps timing out, longer with each timeout; its subscribers keep their list."""
         state.timeouts += 1
         pause = growing_pause(state.timeouts, 0.5, self._settings.slow_pause)
-        log.warning("query_times_out", key=query.key, attempts=state.timeouts, next_attempt_in=round(pause, 1))
+        _log.warning("query_times_out", key=query.key, attempts=state.timeouts, next_attempt_in=round(pause, 1))
         await asyncio.sleep(pause)

@@ -56,7 +56,7 @@ from engine.values.labels import UnknownLabelError
 
 __all__ = ["Refresher"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _REPORTED_AFTER = 1.0  # seconds after which an unreachable database is reported as a problem
 
@@ -161,8 +161,8 @@ class Refresher:
                     await wait.longer()
         except (QueryRejectedError, ResultTooLargeError, psycopg.Error, *UNREADABLE) as error:
             self._fail(query, state, error)
-        except Exception as problem:
-            log.error("query_failed", key=query.key, exc_info=problem)
+        except Exception as problem:  # noqa: BLE001 - logged
+            _log.error("query_failed", key=query.key, exc_info=problem)
             self._fail(query, state, SubscriptionFailedError("the server failed to read this query; see its log"))
         finally:
             state.task = None
@@ -212,7 +212,7 @@ class Refresher:
                 if not isinstance(plan, IncrementalPlan):
                     raise
                 # A window has all exposed columns of its rows, whether the query shows them or not.
-                log.info("query_made_reread", key=query.key, error=str(error))
+                _log.info("query_made_reread", key=query.key, error=str(error))
                 state.instead, state.replan = "a value of the table is not valid in the encoding of the database", True
                 return False
             if not fits(plan, read):
@@ -272,7 +272,7 @@ class Refresher:
         try:
             query.current().pairs  # noqa: B018 - encodes them
         except Exception as problem:  # noqa: BLE001 - an encoder may raise anything for a value of another type
-            level = log.info if isinstance(problem, UnknownLabelError) else log.warning
+            level = _log.info if isinstance(problem, UnknownLabelError) else _log.warning
             level("query_replanned", key=query.key, error=str(problem))
             self._dispatcher.forget(query)
             query.window, query.rows = None, before
@@ -294,5 +294,5 @@ class Refresher:
             state.ready.set_exception(error)
             state.ready.exception()  # retrieved, so that asyncio logs nothing for a query without subscribers
         else:
-            log.warning("query_ended", key=query.key, error=str(error))
+            _log.warning("query_ended", key=query.key, error=str(error))
         query.end(self.position, error)

@@ -37,7 +37,7 @@ from engine.transaction import Discontinuity, Transaction
 
 __all__ = ["LiveQueries", "LiveSettings", "make_reader"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 def make_reader(dsn: str, feed: ChangeFeed, settings: LiveSettings, *, pooled: bool = False) -> Reader:
@@ -175,7 +175,7 @@ class LiveQueries(BackgroundService):
         query, is_new = self._queries.obtain(plan, collection, spec)
         if is_new:
             if isinstance(plan, ReReadPlan):
-                log.info("query_reread", collection=collection, reason=plan.reason)
+                _log.info("query_reread", collection=collection, reason=plan.reason)
             self._refresher.keep(query)
         subscription = Subscription(query, deliver, self._refresher, self._queries.release, resume)
         query.subscriptions[subscription] = None

@@ -26,7 +26,7 @@ from engine.query.sql.safety.refusals import changes_session
 
 __all__ = ["Asking", "asking"]
 
-log = structlog.get_logger("realtime.query")
+_log = structlog.get_logger("realtime.query")
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -61,7 +61,7 @@ async def asking(query: Query, table: Table, types: Sequence[str], connection: C
         except (
             psycopg.ProgrammingError
         ) as error:  # an operator that PostgreSQL does not have; the caller's query fails too
-            log.debug("query_not_analysed", error=str(error))
+            _log.debug("query_not_analysed", error=str(error))
         yield _AsReader(session, connection.info.server_version)
 
 

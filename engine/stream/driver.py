@@ -40,7 +40,7 @@ from engine.transaction import Discontinuity, Progress, Transaction
 
 __all__ = ["RecorderTakenError", "StreamDriver"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _YIELD_INTERVAL = 0.005  # seconds of work between two yields to other tasks
 
@@ -188,7 +188,7 @@ class StreamDriver(BackgroundService):
         self._pass(transaction.end)
 
     def _interrupt(self, event: Discontinuity) -> None:
-        log.warning("rereading_all", reason=event.reason)
+        _log.warning("rereading_all", reason=event.reason)
         self.tail.distrust()
         if event.other_history:
             self.tail.forget()

@@ -17,7 +17,7 @@ from engine.postgres.snapshot_reader import Reader
 
 __all__ = ["ends_of"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 async def ends_of(reader: Reader, running: Set[int]) -> AsyncIterator[None]:
@@ -29,7 +29,7 @@ async def ends_of(reader: Reader, running: Set[int]) -> AsyncIterator[None]:
         try:
             snapshot = await reader.snapshot()
         except UNREADABLE as error:
-            log.warning("running_transactions_unreadable", error=str(error))
+            _log.warning("running_transactions_unreadable", error=str(error))
             continue
         still = running & snapshot.in_progress
         if still != running:

@@ -14,7 +14,7 @@ from engine.stream.tail import TransactionTail
 
 __all__ = ["Trimmer"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _LONG = 1_000  # transactions
 
@@ -50,7 +50,7 @@ class Trimmer:
         try:
             snapshot = await self._reader.snapshot()
         except UNREADABLE as error:
-            log.warning("tail_snapshot_failed", error=str(error))
+            _log.warning("tail_snapshot_failed", error=str(error))
             await asyncio.sleep(self._interval)
         finally:
             self._tail.end_read(ticket, snapshot)

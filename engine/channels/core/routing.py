@@ -20,7 +20,7 @@ from engine.errors import InvalidQueryError
 
 __all__ = ["Route", "Routes", "matches_pattern"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 def matches_pattern(pattern: str, channel: str) -> bool:
@@ -69,10 +69,10 @@ class Routes:
         match = row.get("match")
         try:
             test = compile_filter(read_json(match.encode())) if match not in (None, "null", "[]") else None
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 - logged
             unexpected = None if isinstance(problem, InvalidQueryError) else problem
             why = str(problem)
-            log.warning("route_disabled", route=row["id"], error=why, exc_info=unexpected)
+            _log.warning("route_disabled", route=row["id"], error=why, exc_info=unexpected)
             return
         self._routes[row["id"] or ""] = Route(row.get("from_channel") or "*", row.get("to_channel") or "", test)
 
@@ -98,6 +98,6 @@ class Routes:
 def _takes(route: Route, row: MessageRow, event: MessageEvent) -> bool:
     try:
         return route.takes(row, event)
-    except Exception as problem:
-        log.error("route_failed", to=route.to_channel, position=event.position, exc_info=problem)
+    except Exception as problem:  # noqa: BLE001 - logged
+        _log.error("route_failed", to=route.to_channel, position=event.position, exc_info=problem)
         return False

@@ -24,7 +24,7 @@ REFUSED: Final = (UnavailableError, psycopg.Error, OSError)
 
 _REFUSES: Final[Pause] = wait_random_exponential(multiplier=1, max=30)  # seconds, until the cause is removed by hand
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class Insistence:
@@ -65,7 +65,7 @@ class Insistence:
             else:
                 self._refused.pop(key, None)
             if attempt.attempt_number == 1:
-                log.warning("not_done_yet", what=what, error=str(error).strip())
+                _log.warning("not_done_yet", what=what, error=str(error).strip())
 
         try:
             yield failed

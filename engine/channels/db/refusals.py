@@ -15,7 +15,7 @@ from engine.postgres.errors import in_words, reason
 
 __all__ = ["refusals"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 @contextmanager
@@ -30,6 +30,6 @@ def refusals(what: str, schema: SchemaWatch) -> Iterator[None]:
     except psycopg.errors.UntranslatableCharacter as error:
         raise InvalidQueryError(f"{what} cannot be stored in this database: {reason(error)}") from error
     except psycopg.Error as error:
-        log.warning("database_refuses", what=what, error=reason(error))
+        _log.warning("database_refuses", what=what, error=reason(error))
         schema.look_at_all()
         raise UnavailableError(in_words(error)) from error

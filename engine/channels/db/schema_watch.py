@@ -24,7 +24,7 @@ from engine.postgres.statements.sql_interface import (
 
 __all__ = ["EVERY", "THOROUGH_EVERY", "SchemaWatch"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 EVERY: Final = 1.0
 """Seconds between two looks at the tables."""
@@ -69,12 +69,12 @@ class SchemaWatch:
                 problem = await self._read_only() or await self._privileges() or await self._objects()
                 self._looks_until_thorough = round(THOROUGH_EVERY / EVERY)
         except UnavailableError as error:
-            log.debug("schema_not_looked_at", error=str(error).strip())  # the feed reports that the database is away
+            _log.debug("schema_not_looked_at", error=str(error).strip())  # the feed reports that the database is away
             return
         except psycopg.Error as error:
             problem = f"the schema realtime cannot be looked at ({reason(error)}): `realtime doctor` has the remedy"
         if problem is not None and problem != self.problem:
-            log.error("schema_incomplete", reason=problem)
+            _log.error("schema_incomplete", reason=problem)
         self.problem = problem
 
     async def _tables(self) -> str | None:

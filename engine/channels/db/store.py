@@ -31,7 +31,7 @@ __all__ = ["Store", "split_presence"]
 
 T = TypeVar("T")
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _FINAL = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, PoolTimeout)
 _METADATA = frozenset(("name", "avatar"))

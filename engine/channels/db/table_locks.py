@@ -19,7 +19,7 @@ from engine.postgres.lock_holders import BLOCKS_INSERTS, holder_in_words, holder
 
 __all__ = ["TableLocks"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _EVERY: Final = 0.5  # seconds between two looks
 _SPELLED_OUT: Final = 3  # locks that are named
@@ -61,7 +61,7 @@ class TableLocks:
         try:
             rows = await self._rows()
         except (psycopg.Error, *AWAY) as error:
-            log.info(
+            _log.info(
                 "table_locks_not_looked_at", error=reason(error) if isinstance(error, psycopg.Error) else str(error)
             )
             return False
@@ -79,9 +79,9 @@ class TableLocks:
     def _note(self, named: Mapping[_Key, Mapping[str, Any]]) -> None:
         before, self._named = self._named, named
         for key in named.keys() - before.keys():
-            log.warning("table_locked", reason=holder_in_words(named[key]))
+            _log.warning("table_locked", reason=holder_in_words(named[key]))
         for name in _names(before) - _names(named):
-            log.info("table_unlocked", table=name)
+            _log.info("table_unlocked", table=name)
 
     async def _rows(self) -> list[dict[str, Any]]:
         async with self._connection() as connection:

@@ -36,7 +36,7 @@ from engine.postgres.statements.arrays import text_array
 
 __all__ = ["CommitRecorder"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _MAX_TRANSACTIONS = 2_000  # transactions per statement
 _COPY = (
@@ -127,7 +127,7 @@ class CommitRecorder:
 
     def _note(self, attempt: RetryCallState) -> None:
         error = error_of(attempt)
-        log.warning("commits_not_recorded", error=str(error).strip())
+        _log.warning("commits_not_recorded", error=str(error).strip())
         self._trouble.failed(str(error))
 
     def _pause(self, attempt: RetryCallState) -> float:
@@ -151,7 +151,7 @@ class CommitRecorder:
         if any(entry.copies for entry in entries):
             copies = await self._ask("engine_record_and_route", **parameters, **_copies(entries), careful=self._careful)
             if copies["refused"]:
-                log.error("routed_copies_refused", copies=copies["refused"])  # PostgreSQL's log has the reasons
+                _log.error("routed_copies_refused", copies=copies["refused"])  # PostgreSQL's log has the reasons
         elif commits:
             await self._ask("engine_record_commits", **parameters)
 
@@ -171,7 +171,7 @@ class CommitRecorder:
             try:
                 await self.release_shown()
             except UnavailableError as error:
-                log.warning("unrecorded_messages_not_trimmed", error=str(error))
+                _log.warning("unrecorded_messages_not_trimmed", error=str(error))
 
     async def release_shown(self) -> None:
         """Release messages that are recorded and that a snapshot shows now. Raises ``UnavailableError``."""

@@ -39,7 +39,7 @@ from engine.stream.driver import StreamDriver
 
 __all__ = ["Recovery"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _TABLES = (
     "engine_presence_rows",
@@ -219,7 +219,7 @@ class Recovery:
 
     def _start_over(self, position: Lsn) -> None:
         """The database has another history: what was delivered may never have been, and positions begin anew."""
-        log.warning("epoch_changed", epoch=self._epochs.current)
+        _log.warning("epoch_changed", epoch=self._epochs.current)
         self._core.unrecorded.clear()
         self._core.position = position - 1
         error = UnavailableError(
@@ -277,7 +277,7 @@ class Recovery:
         if not missing:
             return
         await self._others(position)
-        log.warning("commit_positions_assigned", transactions=len(missing))
+        _log.warning("commit_positions_assigned", transactions=len(missing))
         [written] = await self._store.keep(
             "engine_record_commits",
             epoch=self._epochs.current,

@@ -20,7 +20,7 @@ __all__ = ["Retention"]
 
 _BATCH = 10_000  # rows removed in one transaction
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class Retention:
@@ -44,7 +44,7 @@ class Retention:
         except psycopg.Error as error:
             if not function_refuses(error):
                 raise
-            log.warning("earlier_connections_remain", error=reason(error))
+            _log.warning("earlier_connections_remain", error=reason(error))
             self._left = True
 
     async def clear(self) -> None:
@@ -64,7 +64,7 @@ class Retention:
                     pass
                 await self._expire()
             except (psycopg.Error, UnavailableError) as error:
-                log.warning("maintenance_failed", error=str(error).strip())
+                _log.warning("maintenance_failed", error=str(error).strip())
             await asyncio.sleep(self._settings.maintenance_interval)
 
     async def _expire(self) -> None:

@@ -55,7 +55,7 @@ from engine.lsn import Lsn
 
 __all__ = ["ClientLifecycle"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _ALL: Final = "*"  # the channel of what is sent to connections
 

@@ -43,7 +43,7 @@ from engine.channels.db.store import Store
 
 __all__ = ["Membership"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 Key = tuple[str, str]  # channel and connection
 
@@ -159,7 +159,7 @@ class Membership:
             async with asyncio.timeout(self._timeout):
                 await shown
         except TimeoutError:
-            log.warning("presence_change_not_shown", channel=channel)
+            _log.warning("presence_change_not_shown", channel=channel)
         finally:
             if self._changing.get(key) == (at, shown):
                 del self._changing[key]

@@ -17,7 +17,7 @@ from engine.channels.publish.batch import Waiting
 
 __all__ = ["Blockage"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _REPORT_AFTER: Final = 1.0  # seconds
 _TABLES: Final = ("realtime.messages", "realtime.message_ids")
@@ -85,7 +85,7 @@ class Blockage:
             return
         lasted = asyncio.get_running_loop().time() - self._since
         if lasted > _REPORT_AFTER:
-            log.info("publishing_resumed", after=round(lasted, 1))
+            _log.info("publishing_resumed", after=round(lasted, 1))
         self._since, self.problem = None, None
         self._noticed.clear()
 
@@ -97,6 +97,6 @@ class Blockage:
             while self._since is not None:
                 named = await self._locks.look(_TABLES)
                 if self._since is not None:
-                    log.warning("publishing_blocked", messages=len(self._waiting))
+                    _log.warning("publishing_blocked", messages=len(self._waiting))
                     self.problem = None if named else "messages cannot be stored: a table that they need is locked"
                 await asyncio.sleep(_LOOK_AGAIN)

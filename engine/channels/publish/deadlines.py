@@ -17,7 +17,7 @@ from engine.lsn import Lsn
 
 __all__ = ["Deadlines"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _OVERDUE: Final = 1.0  # seconds after its commit: from then on a message that the stream has not brought is looked for
 _BEING_WRITTEN: Final = 2.0  # seconds beyond its timeout in which a message that was sent may still get its outcome
@@ -52,7 +52,7 @@ class Deadlines:
                 await self._reached(await self._store.committed())
                 await self._resolver.resolve(overdue, self._store.rows)
             except (UnavailableError, psycopg.Error) as error:
-                log.warning("publishes_unanswered", messages=len(overdue), error=str(error).strip())
+                _log.warning("publishes_unanswered", messages=len(overdue), error=str(error).strip())
 
     async def expire(self) -> None:
         """Answer what has waited for more than ``timeout`` seconds."""
@@ -66,7 +66,7 @@ class Deadlines:
                 if waiting.since < now - self._timeout - (_BEING_WRITTEN if waiting.sent else 0.0)
             ]
             if late:
-                log.warning("publishes_given_up", messages=len(late), after=self._timeout)
+                _log.warning("publishes_given_up", messages=len(late), after=self._timeout)
             for waiting in late:
                 outcome = (
                     "whether the message was stored is not known; send it again with its id"

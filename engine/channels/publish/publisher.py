@@ -70,7 +70,7 @@ from engine.postgres.retry import Pause, error_of, until_done
 
 __all__ = ["Publisher"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _RETRY: Final = 0.2
 _RECONNECT: Final[Pause] = wait_random_exponential(multiplier=_RETRY, max=1)  # seconds
@@ -230,7 +230,7 @@ class Publisher:
     # Each remedy returns what is still to be written.
 
     async def _look(self, batch: list[Waiting], error: BaseException) -> list[Waiting]:
-        log.warning("publishes_repeated", messages=len(batch), error=str(error).strip())
+        _log.warning("publishes_repeated", messages=len(batch), error=str(error).strip())
         for waiting in batch:
             waiting.cut += 1
             waiting.alone += len(batch) == 1
@@ -271,7 +271,9 @@ class Publisher:
         if isinstance(error, psycopg.errors.LockNotAvailable) and not is_raised(error):
             return self._set_aside(waiting)
         if not is_clients(error):
-            log.warning("publish_refused", channel=waiting.publication.channel, id=waiting.id, error=str(error).strip())
+            _log.warning(
+                "publish_refused", channel=waiting.publication.channel, id=waiting.id, error=str(error).strip()
+            )
             self._trouble.failed(str(error))
         self._queue.fail(waiting, refusal(error))
 
@@ -311,7 +313,7 @@ class Publisher:
                 [(by_key[row["channel"], row["id"]], row) for row in missing], self._session.ask
             )
         except (psycopg.Error, OSError) as error:
-            log.warning("publishes_unanswered", messages=len(missing), error=str(error).strip())
+            _log.warning("publishes_unanswered", messages=len(missing), error=str(error).strip())
             await self._recover()
 
     async def _recover(self) -> None:

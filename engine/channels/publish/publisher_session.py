@@ -24,7 +24,7 @@ from engine.postgres.statements.named_queries import query
 
 __all__ = ["AmbiguousError", "Ask", "PublishSession"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 Ask = Callable[..., Awaitable[list[DictRow]]]
 
@@ -73,7 +73,7 @@ class PublishSession:
         try:
             await self._connection.restore(self._flushes)
         except psycopg.Error as error:
-            log.warning("publisher_session_replaced", error=str(error).strip())
+            _log.warning("publisher_session_replaced", error=str(error).strip())
             await self.hang_up()
         self._is_used = False
 

@@ -19,7 +19,7 @@ from engine.postgres.statements.arrays import plain_array, text_array
 
 __all__ = ["Resolver"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _SLACK: Final = 60  # seconds: a message may be that much older than this process thinks
 _MAX_ALONE: Final = 3  # connections that may end over one message
@@ -51,7 +51,7 @@ class Resolver:
         """The message is nowhere."""
         if waiting.written is not None:
             waiting.lost += 1
-            log.warning("message_lost_after_commit", channel=waiting.publication.channel, id=waiting.id)
+            _log.warning("message_lost_after_commit", channel=waiting.publication.channel, id=waiting.id)
         if waiting.alone >= _MAX_ALONE:
             self._queue.fail(
                 waiting, UnavailableError("the connection to the database ended each time the message was written")

@@ -30,7 +30,7 @@ from engine.values.labels import UnknownLabelError
 
 __all__ = ["Dispatcher"]
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _BATCH = 1_000  # changes between two yields to other tasks
 _MAX_ROUTES = 10_000  # relations that are remembered; temporary tables come and go
@@ -140,7 +140,7 @@ class Dispatcher:
     def _unapplied(self, live: TableWindows, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
         """A change could not be applied to the windows of a table, so they are read again."""
         if isinstance(problem, RowUnknownError):
-            log.warning(READ_AGAIN, extra={"collection": live.table.collection, "error": str(problem)})
+            _log.warning(READ_AGAIN, extra={"collection": live.table.collection, "error": str(problem)})
         else:
             outcome.disagree(live.table, problem)
         self._invalidate_all(live, skip, str(problem))
@@ -200,7 +200,7 @@ class Dispatcher:
             try:
                 note = msgspec.json.decode(message.content, type=DdlNote)
             except msgspec.DecodeError as problem:
-                log.warning("ddl_message_invalid", extra={"error": str(problem)})
+                _log.warning("ddl_message_invalid", extra={"error": str(problem)})
                 return
             outcome.ddl.append(note)
             concerned = self.concerned(note)
@@ -256,7 +256,7 @@ class Dispatcher:
                         live.apply_to(window, change)
         except (RowUnknownError, *DISAGREEING) as problem:
             level = logging.INFO if isinstance(problem, UnknownLabelError) else logging.WARNING
-            log.log(level, READ_AGAIN, extra={"collection": plan.table.collection, "error": str(problem)})
+            _log.log(level, READ_AGAIN, extra={"collection": plan.table.collection, "error": str(problem)})
             window.invalidate("the table's definition changed")
         window.commit()
         if window.invalidated:

@@ -17,7 +17,7 @@ from engine.values.labels import UnknownLabelError
 
 __all__ = ["AT_ONCE", "DISAGREEING", "READ_AGAIN", "DdlNote", "Outcome", "work_of"]
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 1_000
 """Batch size between two yields to other tasks: changed documents, of a KiB each, that are computed or delivered."""
@@ -63,10 +63,10 @@ class Outcome:
         self.ddl.append(note)
         fields = {"collection": table.collection, "error": str(problem)}
         if isinstance(problem, UnknownLabelError):
-            log.info(READ_AGAIN, extra=fields)
+            _log.info(READ_AGAIN, extra=fields)
         else:
             expected = isinstance(problem, DISAGREEING)
-            log.warning(READ_AGAIN, extra=fields, exc_info=None if expected else problem)
+            _log.warning(READ_AGAIN, extra=fields, exc_info=None if expected else problem)
 
     def deliver(self, position: Lsn) -> Iterator[None]:
         """Deliver one event per changed query to its subscribers. Yields between two queries after each batch."""

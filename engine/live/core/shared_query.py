@@ -34,7 +34,7 @@ __all__ = ["Deliver", "ListSource", "LiveQuery", "Subscription"]
 
 Deliver = Callable[["Subscription", WindowEvent], None]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _QUERY = 8 * 1024  # bytes that any query takes: plan, window, tasks
 _COPIES = 8  # times that the literals of a query are kept, in its plan and the matcher
@@ -147,7 +147,7 @@ class LiveQuery:
             try:
                 check_nesting((change.id, change.doc) for change in changes if change.type != REMOVED)
             except DocumentTooDeepError as error:
-                log.warning("query_ended", key=self.key, error=str(error))
+                _log.warning("query_ended", key=self.key, error=str(error))
                 self.end(position, error)
                 return
         self._reset, self._staged = None, False
@@ -300,11 +300,11 @@ class Subscription:
             self._begun = False
             try:
                 self._deliver(self, event)
-            except Exception as problem:
-                log.error("subscription_end_not_delivered", key=self.query.key, exc_info=problem)
+            except Exception as problem:  # noqa: BLE001 - logged
+                _log.error("subscription_end_not_delivered", key=self.query.key, exc_info=problem)
 
     def give_up(self, position: Lsn, problem: Exception) -> None:
         """A delivery failed, so the subscriber's list is wrong: end the subscription; the client may subscribe again."""
-        log.error("subscription_failed", key=self.query.key, exc_info=problem)
+        _log.error("subscription_failed", key=self.query.key, exc_info=problem)
         error = SubscriptionFailedError("the server failed to go on with this subscription; try again")
         self.fail(WindowEvent(position, False, (), error))

@@ -24,7 +24,7 @@ from engine.channels.core.messages.model import (
 
 __all__ = ["Subscription"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _NOTHING = Mutes()
 
@@ -157,8 +157,8 @@ class Subscription:
             self._begun = False
             try:
                 self._deliver(event)
-            except Exception as problem:
-                log.error("subscription_end_not_delivered", channel=self.channel, exc_info=problem)
+            except Exception as problem:  # noqa: BLE001 - logged
+                _log.error("subscription_end_not_delivered", channel=self.channel, exc_info=problem)
 
     def finish(self, event: ChannelEvent) -> None:
         """The last event, after whatever waits; then the subscription is let go of."""
@@ -173,7 +173,7 @@ class Subscription:
 
     def give_up(self, problem: Exception) -> None:
         """A delivery failed, so events are missing: end it. The client may subscribe again from its last position."""
-        log.error("subscription_failed", channel=self.channel, exc_info=problem)
+        _log.error("subscription_failed", channel=self.channel, exc_info=problem)
         self._backlog = []
         self.finish(
             EndEvent(UnavailableError("the server failed to go on with this subscription; try again"), self.channel)

@@ -10,7 +10,7 @@ from engine.lsn import Lsn, format_lsn
 
 __all__ = ["FaultBarrier"]
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class FaultBarrier:
@@ -31,7 +31,7 @@ class FaultBarrier:
     def note(self, position: Lsn, what: str, problem: Exception) -> None:
         """Log and count a failure. For steps that are so frequent that they have a ``try`` of their own."""
         self.count += 1
-        log.error("step_skipped", what=what, position=format_lsn(position), exc_info=problem)
+        _log.error("step_skipped", what=what, position=format_lsn(position), exc_info=problem)
 
 
 class _Step:
