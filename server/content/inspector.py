@@ -35,7 +35,7 @@ class ContentInspector:
     def message(self, member: Member, channel: str, event: str, data: bytes) -> bytes:
         """``data``, valid JSON, as ``member`` may publish it.
 
-        Raises ``ContentRefusedError``, ``SpamError`` or ``PolicyUnusableError`` if it may not.
+        Raises ``ContentRefusedError``, an error of ``spam`` or ``PolicyUnusableError`` if it may not.
         """
         policies = self._of(channel)
         if not policies or not (concerned := [each for each in policies if each.concerns_event(event)]):
@@ -50,7 +50,7 @@ class ContentInspector:
     def presence(self, member: Member, channel: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """``data`` as ``member`` may show it in ``channel``.
 
-        Raises ``PresenceRefusedError``, ``SpamError`` or ``PolicyUnusableError`` if it may not.
+        Raises ``PresenceRefusedError``, an error of ``spam`` or ``PolicyUnusableError`` if it may not.
         """
         concerned = [policy for policy in self._of(channel) if policy.of_presence]
         if not concerned:

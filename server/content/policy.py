@@ -52,7 +52,7 @@ class Policy:
     def apply(self, data: Any, member: Member) -> tuple[Any, bool]:
         """``data``, decoded JSON, as it may be published, changed in place, and whether it is flagged.
 
-        Raises ``ContentRefusedError``, ``SpamError`` or ``PolicyUnusableError`` if it is refused.
+        Raises ``ContentRefusedError``, an error of ``spam`` or ``PolicyUnusableError`` if it is refused.
         """
         if self.problem is not None:
             raise PolicyUnusableError(

@@ -2,6 +2,9 @@
 
 A message adds its points to what is left of the score, which halves every ``half_life`` seconds. A message that would bring
 it above the threshold is refused and adds nothing, or is flagged. Scores are of one node and of a bounded number of senders.
+
+SDKs send a message again that is refused with ``RT_006``, and others wait behind it. So that code is for messages that pass
+within some seconds; one that does not is refused with a code after which it is given up.
 """
 
 from __future__ import annotations
@@ -17,14 +20,16 @@ from typing import Any, Final
 from cachetools import LRUCache
 
 from engine.errors import ErrorCode, RealtimeError
+from server.content.errors import ContentRefusedError
 from server.content.fields import EVERYWHERE, texts_at
 from server.content.filtering import TextSearch
 from server.content.normalizing import normal_text
 
-__all__ = ["SpamError", "SpamScores"]
+__all__ = ["SpamBlockedError", "SpamError", "SpamScores"]
 
 _MAX_SENDERS: Final = 10_000  # about 1 KB each; the one that was silent longest goes first
 _REMEMBERED: Final = 8  # messages of a sender that a new one is compared with
+_SOON: Final = 10.0  # seconds for which an SDK is to hold a message back and send it again
 _LINKS: Final = TextSearch((), [r"https?://|\bwww\."])
 
 
@@ -32,6 +37,12 @@ class SpamError(RealtimeError):
     """A sender publishes too much; the text names the seconds after which the same message passes."""
 
     code = ErrorCode.RATE_LIMITED
+
+
+class SpamBlockedError(RealtimeError):
+    """The same for a longer time."""
+
+    code = ErrorCode.PERMISSION_DENIED
 
 
 @dataclass(slots=True)
@@ -55,7 +66,7 @@ class SpamScores:
         self._senders: LRUCache[str, _Sender] = LRUCache(_MAX_SENDERS)
 
     def check(self, sender: str, data: Any) -> bool:
-        """Count a message of ``sender``. Returns whether it is flagged. Raises ``SpamError`` if it is refused."""
+        """Count a message of ``sender``. Returns whether it is flagged. Raises if it is refused: see ``_refusal``."""
         texts = list(texts_at(data, EVERYWHERE))
         digest = blake2b("\0".join(normal_text(text).text for text in texts).encode(), digest_size=16).digest()
         known: _Sender | None = self._senders.get(sender)
@@ -68,13 +79,16 @@ class SpamScores:
             points += self._repeat
         above = left + points > self._threshold
         if above and self._rejects:
-            raise SpamError(self._when(left, points))
+            raise self._refusal(left, points)
         known.score, known.at = min(left + points, 2 * self._threshold), now
         known.digests.append(digest)
         return above
 
-    def _when(self, left: float, points: float) -> str:
+    def _refusal(self, left: float, points: float) -> RealtimeError:
+        """``ContentRefusedError`` for a message that never passes, else ``SpamError`` or ``SpamBlockedError``."""
         room = self._threshold - points
         if room <= 0:
-            return "the message has too many links or repetitions"
-        return f"too many messages, repetitions or links; try again in {self._half_life * math.log2(left / room):.1f} s"
+            return ContentRefusedError("data: it has too many links or repetitions")
+        seconds = self._half_life * math.log2(left / room)
+        text = f"too many messages, repetitions or links; try again in {seconds:.1f} s"
+        return SpamError(text) if seconds <= _SOON else SpamBlockedError(text)

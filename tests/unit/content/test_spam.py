@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from server.content.spam import SpamError, SpamScores
+from engine.errors import RealtimeError
+from server.content.errors import ContentRefusedError
+from server.content.spam import SpamBlockedError, SpamError, SpamScores
 
 
 class Clock:
@@ -25,7 +27,7 @@ def passed(score: SpamScores, sender: str, *messages: object) -> int:
     for number, message in enumerate(messages):
         try:
             score.check(sender, message)
-        except SpamError:
+        except RealtimeError:
             return number
     return len(messages)
 
@@ -47,6 +49,17 @@ def test_a_burst_is_refused_until_the_seconds_have_passed_that_the_refusal_names
     assert passed(score, "ada", *map(str, range(20))) == 10
 
 
+@pytest.mark.parametrize(("half_life", "kind", "code"), [(1, SpamError, "RT_006"), (600, SpamBlockedError, "RT_003")])
+def test_only_what_passes_soon_is_refused_with_the_code_after_which_sdks_send_it_again(
+    half_life: float, kind: type[RealtimeError], code: str
+) -> None:
+    score = scores(Clock(), half_life=half_life)
+    assert passed(score, "ada", *map(str, range(20))) == 10
+    with pytest.raises(kind, match="try again in") as refused:
+        score.check("ada", "again")
+    assert refused.value.code == code
+
+
 def test_repeats_count_more_also_in_other_letters_and_behind_other_messages() -> None:
     score = scores(Clock(), repeat=4)
     assert passed(score, "ada", {"t": "Buy now"}, "between", {"t": "BUY\u200b now", "n": 2}, {"t": "buy now"}) == 3
@@ -57,7 +70,7 @@ def test_repeats_count_more_also_in_other_letters_and_behind_other_messages() ->
 def test_links_count_more_and_one_message_can_have_too_many() -> None:
     score = scores(Clock(), link=3)
     assert passed(score, "ada", "see HTTPS://x.example and www.y.example", "http://z.example") == 1
-    with pytest.raises(SpamError, match="too many links"):
+    with pytest.raises(ContentRefusedError, match="too many links"):
         score.check("bob", "http://x " * 4)
     assert passed(scores(Clock(), link=0), "ada", "http://x " * 1_000) == 1
 
