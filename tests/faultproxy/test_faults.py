@@ -198,7 +198,7 @@ def sdk(kinds: str, tmp_path: Path) -> Path | None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("kinds", ["python", "node"])
-async def test_what_is_acknowledged_arrives_once_in_order_and_lists_and_presence_are_right(
+async def test_acknowledged_messages_arrive_once_in_order_and_lists_and_presence_are_right(
     pg18: LocalPostgres, kinds: str, sdk: Path | None, fault_minutes: float, fault_seed: int | None
 ) -> None:
     seed = random.randrange(10**6) if fault_seed is None else fault_seed

@@ -118,7 +118,7 @@ async def test_a_lingering_connection_lives_on_towards_the_server(echo: Echo, co
         await echo.ended.wait()
 
 
-async def test_what_is_blocked_or_refused_does_not_reach_the_server(echo: Echo, connect: Connect) -> None:
+async def test_blocked_and_refused_bytes_do_not_reach_the_server(echo: Echo, connect: Connect) -> None:
     async with FaultProxy("127.0.0.1", echo.port) as proxy:
         proxy.blocked = (b"bad",)
         assert await said(await connect(proxy.port), b"very bad") == b""

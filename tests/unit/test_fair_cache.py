@@ -11,7 +11,7 @@ STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 12), st.integers(1, 60)
 
 
 @given(STEPS)
-def test_what_is_kept_never_weighs_more_than_the_room(steps: list[tuple[bool, int, int]]) -> None:
+def test_the_kept_entries_never_exceed_the_room(steps: list[tuple[bool, int, int]]) -> None:
     cache: FairCache[int, tuple[int, int]] = FairCache(200)
     last: dict[int, tuple[int, int]] = {}
     for asks, key, weight in steps:

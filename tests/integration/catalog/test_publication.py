@@ -303,7 +303,7 @@ async def becomes(http: httpx.AsyncClient, status: str) -> dict[str, object]:
             await asyncio.sleep(0.05)
 
 
-async def test_health_says_in_words_what_is_not_published(database: str) -> None:
+async def test_health_names_a_table_that_is_not_published(database: str) -> None:
     run(database, *TABLES)
     async with (
         running_server(database) as server,

@@ -62,7 +62,7 @@ def test_an_unreachable_database_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("dsn", ["mysql://root:secret@localhost/app", "localhost secret"])
-def test_what_is_no_address_of_a_postgresql_is_a_usage_error_that_repeats_no_password(dsn: str) -> None:
+def test_an_invalid_dsn_is_a_usage_error_that_repeats_no_password(dsn: str) -> None:
     done = realtime("doctor", "--dsn", dsn)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "not a PostgreSQL address: write postgresql://" in done.stderr
@@ -76,7 +76,7 @@ def test_a_wrong_flag_is_a_usage_error() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_migrating_says_what_it_did(empty_database: str) -> None:
+def test_migrating_reports_its_steps(empty_database: str) -> None:
     first = realtime("migrate", REALTIME_DSN=empty_database)
     assert first.returncode == 0
     said = first.stdout.splitlines()

@@ -175,7 +175,7 @@ def test_doctor_warns_once_of_slots_of_others_that_hold_wal_and_never_advises_to
     assert "slots drop" not in f"{warning} {rest}"
 
 
-def test_doctor_says_each_finding_once_with_all_its_remedies(database: str, role: str) -> None:
+def test_doctor_reports_each_finding_once_with_all_its_remedies(database: str, role: str) -> None:
     run_sql(database, f'grant usage on schema realtime to "{role}"; grant select on realtime.migrations to "{role}"')
     unchecked = [f.text for f in diagnose(as_role(database, role), Settings()) if f.text.startswith("not everything")]
     assert unchecked == ["not everything can be checked: permission denied for table collections"]
@@ -268,7 +268,7 @@ def test_the_serving_role_gets_its_privileges_by_one_command_and_again_at_each_m
     assert f'gave "{role}" the privileges it lacked (1 grants)' in realtime("migrate", "--dsn", database).stdout
 
 
-def test_what_a_newer_version_migrated_is_refused_by_every_command(database: str) -> None:
+def test_every_command_refuses_a_schema_of_a_newer_version(database: str) -> None:
     run_sql(database, "insert into realtime.migrations (name, checksum) values ('0099_future', 'x')")
     run_sql(database, "update realtime.migrations set version = 99, serves_from = 98 where name = 'sql/schema'")
     newer = "migrated by a newer version (migration 0099_future, sql/schema version 99)"

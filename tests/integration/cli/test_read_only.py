@@ -63,7 +63,7 @@ def test_doctor_names_the_setting_that_makes_a_database_read_only_and_its_advice
     assert problems(owner) == []
 
 
-def test_every_command_that_writes_says_what_is_read_only_and_what_to_do(database: str, owner: str) -> None:
+def test_every_command_that_writes_reports_what_is_read_only_and_the_remedy(database: str, owner: str) -> None:
     name = database.rsplit("/", 1)[1]
     run_sql(
         database,

@@ -54,7 +54,7 @@ def test_a_test_names_the_rule_that_decides_and_the_value_of_each_part(saved: st
     assert rules(saved, *event)[0] == 1
 
 
-def test_where_no_rule_decides_the_kind_of_the_channel_does(saved: str) -> None:
+def test_the_kind_of_a_channel_decides_without_a_rule(saved: str) -> None:
     assert rules(saved, "test", "subscribe", "chat:1") == (
         0,
         [

@@ -32,7 +32,7 @@ async def sql(client: httpx.AsyncClient, text: str, params: list[object] | None 
     return answer
 
 
-async def test_a_write_is_committed_and_says_between_which_positions(client: httpx.AsyncClient) -> None:
+async def test_a_write_is_committed_and_its_positions_are_returned(client: httpx.AsyncClient) -> None:
     answer = await sql(client, "update messages set likes = likes + 1 where room_id = $1", ["general"])
     assert (answer["command"], answer["rows"], answer["outcome"]) == ("UPDATE", 84, "committed")
     assert parse_lsn(answer["position"]) < parse_lsn(answer["positionEnd"])
@@ -80,7 +80,7 @@ async def test_a_transaction_that_rolls_itself_back_leaves_nothing(client: httpx
         assert connection.execute("select count(*) from messages").fetchone() == (336,)
 
 
-async def test_an_error_says_whether_anything_was_kept(client: httpx.AsyncClient) -> None:
+async def test_an_error_reports_whether_anything_was_kept(client: httpx.AsyncClient) -> None:
     undone = await sql(client, "delete from messages where id = 1; select 1 / 0")
     kept = await sql(client, "delete from messages where id = 1; commit; select 1 / 0")
     assert (undone["error"]["undone"], kept["error"]["undone"]) == (True, False)
@@ -94,7 +94,7 @@ async def test_a_failing_commit_is_an_error(client: httpx.AsyncClient) -> None:
     assert answer["error"]["sqlstate"] == "23505"
 
 
-async def test_an_error_says_what_and_where(client: httpx.AsyncClient) -> None:
+async def test_an_error_has_a_reason_and_a_place(client: httpx.AsyncClient) -> None:
     answer = await sql(client, "select nothing_like_it from messages")
     assert answer["error"]["message"] == 'column "nothing_like_it" does not exist'
     assert answer["error"]["at"] == 8

@@ -124,7 +124,7 @@ async def test_a_terminated_walsender_is_replaced_without_loss(spot: Source) -> 
         assert await read_ids(reader, 13) == list(range(1, 14))
 
 
-async def test_what_was_delivered_but_not_confirmed_is_not_repeated_after_a_reconnect(spot: Source) -> None:
+async def test_unconfirmed_transactions_are_not_repeated_after_a_reconnect(spot: Source) -> None:
     settings = spot.settings()
     async with reading(spot.dsn, settings) as reader:
         insert(spot, 1, 2)

@@ -92,14 +92,14 @@ async def test_a_refused_replication_connection_is_explained_in_each_language(ba
                 await anext(feed)
 
 
-async def test_a_refused_connection_is_shown_as_the_server_says_it_and_tried_again(base: str) -> None:
+async def test_a_refused_connection_is_shown_in_the_words_of_the_server_and_tried_again(base: str) -> None:
     """Here libpq gives words only. They are not understood, so the node waits: a start that succeeds later is no harm."""
     async with Feed(base.replace("postgres@", "nobody@"), FeedSettings(slot_name="nobody", ephemeral=True)) as feed:
         await until(lambda: "existiert nicht" in (feed.state.reason or ""))
         assert feed.state.status == "starting"
 
 
-async def test_what_clients_may_not_name_is_refused_as_in_english(base: str) -> None:
+async def test_names_that_clients_may_not_use_are_refused_as_in_english(base: str) -> None:
     run(base, "create table vault (gold text)")
     reader = LiveReader(base, size=1)
     await reader.open()

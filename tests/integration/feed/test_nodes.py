@@ -71,7 +71,7 @@ async def test_a_lasting_node_goes_on_where_it_stopped(source: Source) -> None:
             assert change.new() == (b"2",)
 
 
-async def test_what_was_not_confirmed_comes_again_to_the_next_process(source: Source) -> None:
+async def test_unconfirmed_transactions_are_repeated_to_the_next_process(source: Source) -> None:
     settings = source.settings(ephemeral=False)
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
@@ -155,7 +155,7 @@ async def test_a_node_that_takes_another_slot_leaves_none_behind(source: Source)
     assert (slots(source), nodes(source), owners(source)) == ([], {}, {})
 
 
-async def test_a_node_says_that_another_version_has_migrated_its_tables(source: Source) -> None:
+async def test_a_node_reports_that_another_version_has_migrated_its_tables(source: Source) -> None:
     with source.connect() as sql:
         async with reading(source.dsn, source.settings()) as reader:
             sql.execute("alter table realtime.nodes rename lease_expires_at to later")

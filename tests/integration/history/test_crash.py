@@ -38,7 +38,7 @@ async def crash(server: LocalPostgres) -> None:
     await asyncio.to_thread(server.start)
 
 
-async def test_what_was_acknowledged_is_in_the_history_and_replayed_after_a_crash(
+async def test_acknowledged_messages_are_in_the_history_and_replayed_after_a_crash(
     lazy: LocalPostgres, dsn: str
 ) -> None:
     async with channel_node(dsn) as one:

@@ -107,7 +107,7 @@ async def test_a_node_that_is_running_when_the_history_parts_asks_its_subscriber
         assert one.channels.epoch != old
 
 
-async def test_what_another_history_lacks_is_not_written_into_it(database: str) -> None:
+async def test_commits_of_one_history_are_not_recorded_in_another(database: str) -> None:
     async with channel_node(database, record_interval=GIVE_UP_AFTER) as one:
         await one.publish("room", 1)
         await until(lambda: read(database, "select from realtime.commits"))

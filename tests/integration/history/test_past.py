@@ -79,7 +79,7 @@ async def test_a_subscription_reports_the_position_after_which_all_that_it_gets_
         assert await listen(since=now) == (now, [])
 
 
-async def test_what_another_node_acknowledged_is_in_the_history_at_once(source: Source) -> None:
+async def test_messages_acknowledged_by_another_node_are_in_the_history_at_once(source: Source) -> None:
     async with (
         channel_node(source.dsn, decoder=source.decoder) as one,
         channel_node(source.dsn, decoder=source.decoder) as two,

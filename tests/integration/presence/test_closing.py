@@ -49,7 +49,7 @@ async def test_closing_a_room_is_the_last_event_of_its_subscribers(source: Sourc
         assert again.data == ["last", "anew"]
 
 
-async def test_what_commits_after_the_close_is_neither_delivered_nor_kept(source: Source) -> None:
+async def test_messages_committed_after_the_close_are_neither_delivered_nor_kept(source: Source) -> None:
     run(source.dsn, "select realtime.create_channel('room')")
     async with (
         channel_node(source.dsn, decoder=source.decoder) as one,
@@ -119,7 +119,7 @@ async def test_a_room_that_is_deleted_ends_its_subscriptions_too(database: str) 
         assert kinds(listener) == ["room:closed"]
 
 
-async def test_who_leaves_and_comes_back_at_once_is_present(database: str) -> None:
+async def test_a_member_that_leaves_and_returns_at_once_is_present(database: str) -> None:
     async with channel_node(database) as one:
         watcher = await one.listen("room", user="watcher", presence={})
         ann = await one.member("ann")

@@ -64,7 +64,7 @@ async def test_typing_set_when_joining_ends_too(database: str) -> None:
         assert ann.of("presence:update")[0]["user"]["state"] == {}
 
 
-async def test_what_updates_add_up_to_is_limited(database: str) -> None:
+async def test_the_sum_of_presence_updates_is_limited(database: str) -> None:
     async with channel_node(database) as one:
         ann = await one.listen("r", user="ann", presence={})
         for number in range(2):
@@ -217,7 +217,7 @@ async def test_members_of_a_node_that_died_leave(database: str) -> None:
         assert [event["user"]["id"] for event in watcher.events] == ["ann", "ann"]
 
 
-async def test_who_was_on_a_node_that_was_stopped_leaves_after_the_timeout(database: str) -> None:
+async def test_members_of_a_stopped_node_leave_after_the_timeout(database: str) -> None:
     run(database, "select realtime.create_channel('r', presence_timeout => '0.2 s')")
     async with channel_node(database) as one:
         watcher = await one.listen("r", user="w", presence={})

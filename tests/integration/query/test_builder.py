@@ -205,7 +205,7 @@ def test_nesting_of_32_is_accepted(oracle: Oracle) -> None:
         (["doc", "==", "\u0000"], "not a value of type jsonb"),
     ],
 )
-def test_what_postgres_does_not_accept_is_refused_at_once(
+def test_a_query_that_postgres_does_not_accept_is_refused_at_once(
     oracle: Oracle, condition: list[object], message: str
 ) -> None:
     query = parse_query({"where": [["int", "==", 1], condition]}, oracle.table)

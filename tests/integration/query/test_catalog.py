@@ -118,7 +118,7 @@ def test_partitions_lead_to_their_root_and_must_agree_on_the_identity(dsn: str) 
         ('alter table t add column created_at int, add column "createdAt" int', "both shown as 'createdAt'"),
     ],
 )
-def test_a_table_that_can_no_longer_be_followed_says_why(dsn: str, change: str, problem: str) -> None:
+def test_a_table_that_can_no_longer_be_followed_has_a_reason(dsn: str, change: str, problem: str) -> None:
     table = table_after(
         dsn, f"create table t (id int primary key); select realtime.expose('t', camel_case => true); {change}"
     )
@@ -155,7 +155,7 @@ def test_a_not_null_constraint_that_was_never_validated_is_not_trusted(database:
     assert [column.not_null for column in table.columns] == [True, False, True]
 
 
-def test_collations_say_whether_order_is_bytewise(dsn: str) -> None:
+def test_collations_show_whether_order_is_bytewise(dsn: str) -> None:
     table = table_after(
         dsn,
         """create table t (id int primary key, d text, c text collate "C", u text collate ucs_basic, n name, i int);

@@ -41,7 +41,7 @@ def incremental(oracle: Oracle, spec: dict[str, object], collection: str = "wide
         ({"where": [["text_d", "ilike", "a%"]]}, "ilike on column 'text_d'"),
     ],
 )
-def test_what_cannot_be_reproduced_is_re_read_and_says_why(
+def test_a_query_that_cannot_be_reproduced_is_re_read_with_a_reason(
     oracle: Oracle, spec: dict[str, object], reason: str
 ) -> None:
     plan = plan_of(oracle, spec)

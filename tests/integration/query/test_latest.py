@@ -23,7 +23,7 @@ class Derived:
         self.size = len(value)
 
 
-def test_what_is_derived_of_a_value_is_shared_and_let_go_of() -> None:
+def test_values_derived_of_a_value_are_shared_and_released() -> None:
     kept = Latest()
     values = [bytes([97 + number % 26]) * 200_000 for number in range(40)]
     made = [weakref.ref(kept.of(value, Derived)) for value in values]

@@ -60,7 +60,7 @@ def test_a_pattern_that_ends_in_its_escape_is_recognised(pattern: str, bad: bool
     end=st.text("abé", max_size=3),
 )
 @example(pieces=["%_", "b_a", "%"], texts=["a", "abba"], end="")
-def test_long_text_is_like_a_pattern_exactly_if_postgres_says_so(
+def test_long_text_is_like_a_pattern_exactly_as_in_postgres(
     connection: psycopg.Connection, pieces: list[str], texts: list[str], end: str
 ) -> None:
     # thousands of characters, so that segments with wildcards are found bit-parallel, over several windows

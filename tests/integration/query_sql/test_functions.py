@@ -106,7 +106,7 @@ BY_WAY_OF_OTHERS = [
 
 
 @pytest.mark.parametrize(("sql", "message"), BY_WAY_OF_OTHERS)
-async def test_what_immutable_functions_call_in_defaults_and_bodies_counts(
+async def test_calls_in_defaults_and_bodies_of_immutable_functions_count(
     planner: Planner, sql: str, message: str
 ) -> None:
     with pytest.raises(InvalidQueryError, match=message) as refused:
@@ -146,7 +146,7 @@ async def test_a_clock_in_a_default_makes_the_query_depend_on_the_time(planner: 
 
 
 @pytest.mark.parametrize(("sql", "message"), FUNCTIONS)
-async def test_what_does_not_follow_from_exposed_data_and_the_clock_is_refused(
+async def test_functions_of_more_than_exposed_data_and_the_clock_are_refused(
     planner: Planner, sql: str, message: str
 ) -> None:
     with pytest.raises(InvalidQueryError, match=message) as refused:

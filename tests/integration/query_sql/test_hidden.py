@@ -130,7 +130,7 @@ WHOLE_ROWS = [
 
 
 @pytest.mark.parametrize("sql", WHOLE_ROWS)
-async def test_what_stands_for_a_whole_row_has_the_exposed_columns_only(planner: Planner, sql: str) -> None:
+async def test_a_whole_row_reference_has_the_exposed_columns_only(planner: Planner, sql: str) -> None:
     rows = await planner.read(await planner.plan(sql))
     assert rows or "except" in sql or "natural" in sql
     assert "secret" not in str(rows)

@@ -93,7 +93,7 @@ async def answer(planner: Planner, sql: str) -> object:
         return refused.code, str(refused)
 
 
-async def test_what_is_hidden_changes_no_answer_and_each_is_that_of_a_table_of_the_exposed_columns(
+async def test_hidden_columns_change_no_answer(
     planners: tuple[Planner, Planner],
 ) -> None:
     planner, nothing = planners
@@ -129,7 +129,7 @@ async def test_a_name_that_exists_in_neither_is_refused_in_the_same_words(planne
             assert str(refused.value) == str(other.value).replace(missing, name)
 
 
-async def test_what_public_may_read_is_hidden_all_the_same(pg18: LocalPostgres) -> None:
+async def test_tables_readable_by_public_are_hidden_all_the_same(pg18: LocalPostgres) -> None:
     schema = _SHOWN.format(**_HIDDEN) + "grant select on app.users to public; update app.users set password = 'x y z';"
     with database_on(pg18, schema) as dsn:
         async with await connect(dsn) as connection:

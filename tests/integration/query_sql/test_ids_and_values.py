@@ -34,7 +34,7 @@ from tests.integration.query_sql.conftest import Planner
         ("select u.id, m.id as m from messages m join users u on u.id = m.n % 2 where m.id < 4 order by 2", ["1", "0", "1"]),
     ],
 )  # fmt: skip
-async def test_ids_tell_rows_apart(planner: Planner, sql: str, ids: list[str]) -> None:
+async def test_ids_are_different_for_different_rows(planner: Planner, sql: str, ids: list[str]) -> None:
     plan = await planner.plan(sql)
     assert isinstance(plan, ReReadPlan)
     assert [name for name, _ in await planner.read(plan)] == ids
@@ -163,7 +163,7 @@ async def test_a_value_that_its_type_does_not_accept_is_refused_when_subscribing
         ("select id from messages where created_at between 'yesterday 10:00' and 'infinity'", []),
     ],
 )
-async def test_what_depends_on_the_clock_says_so(planner: Planner, sql: str, params: list[object]) -> None:
+async def test_a_query_that_depends_on_the_clock_is_marked(planner: Planner, sql: str, params: list[object]) -> None:
     plan = await planner.plan(sql, *params)
     assert isinstance(plan, ReReadPlan)
     assert plan.time_dependent

@@ -33,7 +33,7 @@ def test_tokens_are_those_of_postgres(sql: str, texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize("sql", ["'", '"', '""', "$a$ $b$", "/*", "/* /* */", "\\", "\x01", "U&'x'", 'u&"x"', "e'\\'"])
-def test_what_is_not_terminated_or_not_sql_is_invalid(sql: str) -> None:
+def test_unterminated_text_and_text_that_is_no_sql_is_invalid(sql: str) -> None:
     with pytest.raises(InvalidQueryError):
         tokenize(sql)
 

@@ -72,7 +72,7 @@ async def test_odd_but_valid_sql_gives_what_postgres_gives(
 
 
 @pytest.mark.parametrize("number", ["1_0", "0x1F", "0b11", "0o17", "1_0.5"])
-async def test_numbers_in_the_newer_notations_mean_what_postgres_says(planner: Planner, number: str) -> None:
+async def test_numbers_in_the_newer_notations_have_the_value_of_postgres(planner: Planner, number: str) -> None:
     for sql in (
         f"select id from messages where id = {number} order by id",
         f"select id from messages where id in ({number}) order by id",

@@ -84,7 +84,7 @@ NOT_A_SELECT = [
 
 
 @pytest.mark.parametrize(("sql", "message"), NOT_A_SELECT)
-async def test_what_is_not_one_pure_select_is_invalid(planner: Planner, sql: str, message: str) -> None:
+async def test_everything_but_one_pure_select_is_invalid(planner: Planner, sql: str, message: str) -> None:
     with pytest.raises(InvalidQueryError, match=message) as refused:
         await planner.plan(sql)
     assert refused.value.code == "RT_007"

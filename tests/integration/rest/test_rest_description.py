@@ -53,7 +53,9 @@ def fits(document: Mapping[str, Any], schema: Mapping[str, Any], value: object) 
     return True
 
 
-async def test_the_description_says_what_every_endpoint_takes_and_gives(http: httpx.AsyncClient, database: str) -> None:
+async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
+    http: httpx.AsyncClient, database: str
+) -> None:
     write(database, USER_ROWS)
     document = (await http.get("/realtime/openapi.json")).json()
     assert document["openapi"].startswith("3.1")

@@ -120,7 +120,7 @@ async def test_a_kick_takes_the_presence_away_and_connections_are_listed_and_end
     assert read(database, "select count(*) from realtime.connections") == [(0,)]
 
 
-async def test_a_page_of_history_has_at_most_16_mib_and_says_that_there_are_earlier_messages(
+async def test_a_page_of_history_has_at_most_16_mib_and_marks_earlier_messages(
     http: httpx.AsyncClient, database: str
 ) -> None:
     write(

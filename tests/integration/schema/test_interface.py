@@ -86,7 +86,7 @@ def test_the_interface_of_this_version_is_recorded(database: str) -> None:
     assert msgspec.to_builtins(recorded) == msgspec.to_builtins(here) | {"release": recorded.release}
 
 
-def test_what_a_node_of_before_would_miss_is_named(database: str) -> None:
+def test_parts_of_the_interface_that_an_older_node_would_miss_are_named(database: str) -> None:
     former = interface_of(schema_version())
     with psycopg.connect(database) as sql:
         for change, problem in BREAKS.items():
@@ -96,7 +96,7 @@ def test_what_a_node_of_before_would_miss_is_named(database: str) -> None:
             assert any(problem in each for each in found), (change, found)
 
 
-def test_what_only_adds_to_the_interface_is_compatible(database: str) -> None:
+def test_additions_to_the_interface_are_compatible(database: str) -> None:
     former = interface_of(schema_version())
     with psycopg.connect(database) as sql:
         for change in EXTENSIONS:
@@ -117,7 +117,7 @@ def test_a_migrate_replaces_what_nodes_call_in_place(database: str) -> None:
         assert sql.execute(functions, [names]).fetchall() == before
 
 
-def test_every_function_and_view_of_the_schema_says_what_it_is_for(database: str) -> None:
+def test_every_function_and_view_of_the_schema_has_a_comment(database: str) -> None:
     """By COMMENT ON, which ``\\df+`` and ``\\d+`` of psql show."""
     silent = """
         select p.oid::regprocedure::text from pg_proc p

@@ -96,7 +96,7 @@ def test_a_migrate_that_needs_a_lock_lets_others_pass_and_names_the_process_in_t
         ("drop trigger node_removed on realtime.nodes", "made or enabled the trigger node_removed"),
     ],
 )
-def test_what_was_taken_away_is_given_back_and_said(database: str, damage: str, repaired: str) -> None:
+def test_revoked_grants_are_restored_and_reported(database: str, damage: str, repaired: str) -> None:
     rows(database, TABLES)
     rows(database, damage)
     done = migrate(database)
@@ -127,14 +127,14 @@ def test_a_disabled_truncate_trigger_is_found_and_enabled(database: str) -> None
     assert state == "A"
 
 
-def test_the_collection_of_a_table_that_is_gone_is_removed(database: str) -> None:
+def test_the_collection_of_a_dropped_table_is_removed(database: str) -> None:
     rows(database, TABLES)
     rows(database, "alter event trigger realtime_ddl_drop disable; drop table items")
     assert "removed the collection items, whose table is gone" in migrate(database)
     assert rows(database, "select name from realtime.collections") == [("parts",)]
 
 
-def test_a_new_table_takes_the_name_of_a_collection_whose_table_is_gone(database: str) -> None:
+def test_a_new_table_takes_the_name_of_a_collection_of_a_dropped_table(database: str) -> None:
     rows(database, TABLES)
     rows(database, "alter event trigger realtime_ddl_drop disable; drop table items")
     rows(database, "create table items (id int primary key); select realtime.expose('items')")

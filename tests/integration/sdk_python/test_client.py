@@ -102,7 +102,7 @@ async def test_presence_is_delivered_and_kept_and_leaving_is_seen_at_once(
         assert (kind, user.id, channel.presence.count) == ("leave", "bob", 1)
 
 
-async def test_what_is_refused_says_why(client: MakeClient, channel_name: str) -> None:
+async def test_a_refusal_has_a_reason(client: MakeClient, channel_name: str) -> None:
     async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         with pytest.raises(RealtimeError) as refused:
             await ada.channel("private:x").subscribe()

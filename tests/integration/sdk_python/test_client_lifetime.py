@@ -130,7 +130,7 @@ async def test_two_objects_for_one_channel_are_not_mixed_up(client: MakeClient, 
         await other.subscribe()
 
 
-async def test_what_begins_while_the_connection_is_being_ended_is_refused_and_connect_begins_anew(
+async def test_requests_during_a_disconnect_are_refused_and_connect_begins_anew(
     client: MakeClient, channel_name: str
 ) -> None:
     async with asyncio.timeout(GIVE_UP_AFTER):

@@ -55,7 +55,7 @@ async def talk(channel: Channel, over: asyncio.Event) -> int:
     return len(acks)
 
 
-async def test_what_is_sent_and_published_while_the_connection_is_gone_arrives_when_it_is_back(
+async def test_messages_sent_during_an_outage_arrive_after_it(
     client: MakeClient, server: ServerProcess, table: str
 ) -> None:
     async with behind(server) as proxy, client("ada", url=proxy.url, **QUICK) as ada:
@@ -202,7 +202,7 @@ async def test_unsubscribing_without_a_connection_returns_at_once(client: MakeCl
         assert channel.is_subscribed
 
 
-async def test_a_cancelled_send_that_had_not_gone_out_is_forgotten(client: MakeClient, server: ServerProcess) -> None:
+async def test_a_cancelled_send_that_was_not_written_is_forgotten(client: MakeClient, server: ServerProcess) -> None:
     async with behind(server) as proxy, client("bob") as bob:
         messages = (await bob.channel("cancel:1").subscribe()).messages()
         proxy.refuse = True

@@ -97,7 +97,7 @@ async def test_policies_are_learned_through_the_feed_by_every_node_and_presence_
             assert (await publish(client, 1))[0] == "ack"
 
 
-async def test_what_is_stored_and_delivered_of_a_message_and_of_presence_is_sanitized(database: str) -> None:
+async def test_messages_and_presence_are_sanitized_before_they_are_stored_and_delivered(database: str) -> None:
     columns = "insert into realtime.content_policies (name, channel, event, sanitize) values"
     write(database, f"{columns} ('m', 'chat:*', '*', '{{\"data.html\": \"formatting\"}}')")
     write(database, f"{columns} ('p', 'chat:*', 'presence:update', '{{\"data.name\": \"text\"}}')")

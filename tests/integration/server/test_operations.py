@@ -48,7 +48,7 @@ def documented_health() -> dict[str, Any]:
     return example
 
 
-async def test_what_an_operator_does_to_the_database_is_seen_in_health_and_log(table: str) -> None:
+async def test_changes_by_an_operator_are_shown_in_health_and_log(table: str) -> None:
     async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         assert fields(await server.healthy()) == fields(documented_health())
         with holding(table, "lock table realtime.messages in access exclusive mode") as blocker:
@@ -119,7 +119,7 @@ def silent() -> Iterator[str]:
 
 
 @pytest.mark.long
-def test_every_command_gives_up_on_a_database_that_stays_silent_and_says_so() -> None:
+def test_every_command_gives_up_on_a_database_that_stays_silent_with_a_message() -> None:
     words = ("serve --port 0", "doctor", "migrate", "expose t", "unexpose t", "slots", "slots drop s")
     commands = [command.split() for command in words]
     with silent() as dsn:

@@ -115,7 +115,7 @@ async def test_everything_but_the_feed_goes_through_a_pooler(program: str, scrat
                 await client.client.close()
 
 
-async def test_a_server_behind_a_pooler_that_cannot_replicate_stops_and_says_what_to_do(
+async def test_a_server_behind_a_pooler_that_cannot_replicate_stops_with_the_remedy(
     program: str, scratch: Path, table: str
 ) -> None:
     for number, lines in enumerate(([], ["ignore_startup_parameters = options"])):

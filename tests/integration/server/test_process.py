@@ -56,7 +56,7 @@ async def test_stopping_asks_clients_to_reconnect_and_leaves_no_ephemeral_slot(t
     assert read(table, f"select count(*) from pg_replication_slots where slot_name = '{slot}'") == [(0,)]
 
 
-async def test_a_server_that_cannot_go_on_says_so_ends_and_is_followed_by_one_that_misses_nothing(
+async def test_a_server_that_cannot_go_on_ends_with_a_reason_and_its_successor_misses_nothing(
     database: str,
 ) -> None:
     port, slot = free_port(), slot_name()

@@ -49,7 +49,7 @@ def test_history_is_in_commit_order_and_pages_back_inside_a_transaction(db: Conn
         texts(db, "'r', 'yesterday'")
 
 
-def test_reading_back_is_not_compiled_whatever_the_session_says(db: Connection) -> None:
+def test_reading_back_is_not_compiled_with_any_setting_of_the_session(db: Connection) -> None:
     record(db)
     run(db, "select realtime.broadcast('room', 'said', '1')")
     run(db, "set jit = on")
@@ -154,7 +154,7 @@ def old_partition(db: Connection, days: int) -> None:
     )
 
 
-def test_days_are_dropped_when_all_in_them_is_over_and_the_end_of_what_is_gone_is_known(db: Connection) -> None:
+def test_expired_days_are_dropped_and_the_position_of_their_end_is_known(db: Connection) -> None:
     run(db, "select realtime.create_channel('long', ttl => '1 year')")
     for days in (9, 10, 12):
         old_partition(db, days)

@@ -73,7 +73,7 @@ def test_an_ordinary_role_may_with_realtime_publisher_and_not_without(caller: Co
 
 
 @pytest.mark.parametrize("call", NEVER)
-def test_what_order_and_trust_rest_on_is_not_for_publishers(caller: Connection, call: str) -> None:
+def test_publishers_cannot_write_the_columns_of_order_and_trust(caller: Connection, call: str) -> None:
     run(caller, "reset role; grant realtime_publisher to ordinary; set role ordinary")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         run(caller, call)

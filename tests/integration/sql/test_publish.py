@@ -143,7 +143,7 @@ def test_a_channel_without_history_is_only_in_the_stream(db: Connection, stream:
     assert message["key"] == value(db, "select stream_key from realtime.settings")
 
 
-def test_what_goes_to_all_or_to_users_is_a_command(db: Connection, stream: Stream) -> None:
+def test_a_broadcast_to_all_or_to_users_is_a_control_message(db: Connection, stream: Stream) -> None:
     run(db, 'select realtime.broadcast_all(\'news\', \'1\', audience => \'{"where": [["plan", "==", "pro"]]}\')')
     run(db, "select realtime.broadcast_users('{ann,bob}', 'news', '2')")
     run(db, "select realtime.broadcast_users(null, 'news', '3')")
@@ -192,7 +192,7 @@ DEEP = "(repeat('[', 600) || repeat(']', 600))::jsonb"
         (f"realtime.broadcast_all('e', audience => jsonb_build_object('users', {DEEP}))", "RT007"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_with_its_code(db: Connection, call: str, code: str) -> None:
+def test_data_that_cannot_be_sent_is_refused_with_its_code(db: Connection, call: str, code: str) -> None:
     run(db, "select realtime.create_channel('closed')")
     run(db, "select realtime.close_channel('closed')")
     run(db, "insert into realtime.channel_defaults (pattern, dynamic) values ('made-first:*', false)")
@@ -204,7 +204,7 @@ def test_what_cannot_be_sent_is_refused_with_its_code(db: Connection, call: str,
 
 
 @pytest.mark.parametrize("levels", [64, 511])
-def test_what_is_nested_less_deep_can_be_sent(db: Connection, levels: int) -> None:
+def test_data_within_the_depth_limit_can_be_sent(db: Connection, levels: int) -> None:
     nested = "[" * levels + "]" * levels
     run(db, "select realtime.broadcast('room', 'e', jsonb_build_array(%s::jsonb, repeat('x', 2000)))", nested[1:-1])
     assert len(stored(db)) == 1

@@ -126,7 +126,7 @@ def test_a_room_that_makes_no_sense_is_refused_in_words(db: Connection, call: st
              (repeat('[', 200) || repeat(']', 200))::jsonb))""",
     ],
 )
-def test_what_is_written_to_the_tables_is_held_to_the_same_rules(db: Connection, write: str) -> None:
+def test_rows_written_to_the_tables_obey_the_same_rules(db: Connection, write: str) -> None:
     run(db, "select realtime.create_channel('r')")
     run(
         db,
@@ -138,7 +138,7 @@ def test_what_is_written_to_the_tables_is_held_to_the_same_rules(db: Connection,
     assert refused.value.sqlstate == "RT007"
 
 
-def test_the_longest_pattern_says_how_a_channel_without_row_behaves(db: Connection) -> None:
+def test_the_longest_pattern_decides_for_a_channel_without_row(db: Connection) -> None:
     run(
         db,
         "insert into realtime.channel_defaults (pattern, history, ttl) values ('a:*', false, null), ('a:b:*', true, '1 h')",

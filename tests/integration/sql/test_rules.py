@@ -47,7 +47,9 @@ def test_rules_are_saved_as_they_are_written(db: Connection) -> None:
         ("a", {"presence": "auth.uid === 'ann'"}, "not with === and !=="),
     ],
 )
-def test_what_no_server_could_evaluate_is_refused(db: Connection, channel: str, rules: object, reason: str) -> None:
+def test_a_rule_that_no_server_could_evaluate_is_refused(
+    db: Connection, channel: str, rules: object, reason: str
+) -> None:
     with pytest.raises(psycopg.Error, match=reason) as refused:
         db.execute("insert into realtime.rules (channel, rules) values (%s, %s::jsonb)", [channel, json.dumps(rules)])
     assert refused.value.sqlstate == "RT007"

@@ -32,12 +32,12 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(VALUES)
-def test_what_is_packed_is_what_the_json_said(value: Any) -> None:
+def test_packed_values_equal_their_json(value: Any) -> None:
     assert msgspec.msgpack.decode(packed(json.dumps(value).encode())) == value
 
 
 @given(VALUES)
-def test_what_is_unpacked_is_what_the_client_said(value: Any) -> None:
+def test_unpacked_values_equal_those_of_the_client(value: Any) -> None:
     assert json.loads(json_of(msgspec.msgpack.encode(value))) == value
 
 
@@ -55,7 +55,7 @@ def test_a_number_as_long_as_postgres_allows_is_packed() -> None:
 
 
 @given(VALUES)
-def test_what_has_to_be_packed_by_token_is_the_same(value: Any) -> None:
+def test_values_packed_by_token_are_the_same(value: Any) -> None:
     """A number beyond 64 bits is in it, so the fast way is closed."""
     payload = json.dumps({"n": 2**64, "value": value}).encode()
     assert msgspec.msgpack.decode(packed(payload)) == {"n": 2.0**64, "value": value}
@@ -90,7 +90,7 @@ def test_a_snapshot_put_together_is_the_whole_one(name: str, data: Any, reset: b
     "value",
     [{"data": b"bytes"}, {1: "a"}, {"t": msgspec.msgpack.Ext(5, b"x")}, {"n": float("nan")}, {"n": float("inf")}],
 )
-def test_what_json_cannot_say_is_refused(value: object) -> None:
+def test_values_without_a_json_form_are_refused(value: object) -> None:
     with pytest.raises(InvalidMessageError):
         json_of(msgspec.msgpack.encode(value))
 
@@ -123,7 +123,7 @@ async def test_a_client_of_messagepack_may_also_speak_json_and_is_refused_what_i
         assert (await ada.hear("message"))["data"] == {"n": 1.2345678901234568e23}
 
 
-async def test_who_did_not_ask_for_messagepack_may_not_speak_it(database: str) -> None:
+async def test_binary_messages_are_refused_without_the_subprotocol_of_messagepack(database: str) -> None:
     async with running_server(database) as server, transport_client(server.url, "websocket") as ada:
         assert isinstance(ada, SocketClient)
         await ada.socket.send(msgspec.msgpack.encode({"type": "ping"}))

@@ -122,7 +122,7 @@ async def test_an_answer_holds_a_quarter_of_a_megabyte_and_the_next_one_the_rest
         assert heard == list(range(1, 9))
 
 
-async def test_who_does_not_come_back_is_gone(database: str) -> None:
+async def test_a_poller_that_does_not_return_is_disconnected(database: str) -> None:
     write(database, "select realtime.create_channel('chat:1', presence_timeout => '0 s')")
     async with (
         running_server(database, session_timeout=2) as server,
@@ -168,7 +168,7 @@ async def test_a_session_that_was_ended_is_unknown(database: str) -> None:
         assert late.status_code == 404
 
 
-async def test_who_fetches_too_little_is_closed_and_told_to_resume(database: str) -> None:
+async def test_a_slow_poller_is_closed_with_the_code_to_resume(database: str) -> None:
     async with (
         running_server(database, max_buffer_size=65_536, max_backlog=262_144) as server,
         transport_client(server.url, "poll") as ada,

@@ -218,7 +218,7 @@ async def test_an_address_that_cannot_be_is_refused_before_the_stream(
         assert (await server.health())[1]["connections"] == 0
 
 
-async def test_who_was_disconnected_is_told_not_to_come_back(database: str) -> None:
+async def test_a_disconnected_client_gets_the_code_not_to_return(database: str) -> None:
     async with running_server(database) as server, rest_client(server) as http, rest_client(server) as api:
         source = Source(http, "channel=chat:1")
         async with source.open() as stream:
@@ -249,7 +249,7 @@ async def test_a_repeated_batch_is_carried_out_once_and_a_missing_one_is_noticed
         assert [(await ada.hear("message"))["data"] for _ in range(3)] == [1, 1, 2]
 
 
-async def test_what_cannot_be_a_batch_is_refused_and_one_bad_message_is_answered_in_the_stream(database: str) -> None:
+async def test_an_invalid_batch_is_refused_and_one_invalid_message_is_answered_in_the_stream(database: str) -> None:
     async with (
         running_server(database) as server,
         rest_client(server) as http,

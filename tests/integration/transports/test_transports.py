@@ -63,7 +63,7 @@ async def test_members_are_seen_to_come_change_and_go(database: str, transport: 
         assert (await ada.hear("presence:leave"))["user"]["id"] == "bob"
 
 
-async def test_who_ends_the_connection_leaves_at_once(database: str, transport: str) -> None:
+async def test_a_client_that_ends_the_connection_leaves_at_once(database: str, transport: str) -> None:
     write(database, "select realtime.create_channel('chat:1', presence_timeout => '1 hour')")
     async with running_server(database) as server, transport_client(server.url, transport, user="ada") as ada:
         await ada.join(presence=True)
@@ -102,7 +102,7 @@ async def test_a_live_query_is_followed_until_it_is_unsubscribed(table: str, tra
         assert (await ada.hear("unsubscribed"))["id"] == "q"
 
 
-async def test_what_is_wrong_is_answered_and_the_session_goes_on(database: str, transport: str) -> None:
+async def test_an_invalid_message_is_answered_and_the_session_goes_on(database: str, transport: str) -> None:
     async with running_server(database) as server, transport_client(server.url, transport) as ada:
         await ada.say(type="message", channel="private:1", event="e", ref="1")
         assert (await ada.hear("error"))["code"] == "RT_003"

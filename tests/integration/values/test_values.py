@@ -47,7 +47,7 @@ def test_keys_sort_as_postgres_sorts(typed: Typed, column: str, data: st.DataObj
 @pytest.mark.parametrize("column", EQUATABLE)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_values_are_equal_as_postgres_says(typed: Typed, column: str, data: st.DataObject) -> None:
+def test_values_are_equal_as_in_postgres(typed: Typed, column: str, data: st.DataObject) -> None:
     values = data.draw(st.lists(EQUATABLE[column], min_size=2, max_size=8))
     equal = typed.codec(column).equal
     assert equal is not None
@@ -70,7 +70,7 @@ def test_json_is_what_postgres_writes(typed: Typed, column: str, data: st.DataOb
 
 
 @pytest.mark.parametrize("column", ["jsonb", "json", "numerics", "floats", "pair", "point", "money"])
-def test_a_type_whose_equality_is_not_reproduced_says_so(typed: Typed, column: str) -> None:
+def test_a_type_whose_equality_is_not_reproduced_is_marked(typed: Typed, column: str) -> None:
     assert typed.codec(column).equal is None
     assert typed.codec(column).sort is None
 

@@ -45,7 +45,7 @@ def rows_of(effects: list[Effect], kind: type[MessagesDelivered] | type[Messages
 # -- rooms ---------------------------------------------------------------------------------------------------------
 
 
-def test_subscribers_hear_of_their_room_and_its_end_comes_last() -> None:
+def test_subscribers_get_events_of_their_room_and_its_end_comes_last() -> None:
     node = CoreNode([[], [], [], [], []])
     here, there = node.subscriber("c"), node.subscriber("d")
     here.subscription.joined = True

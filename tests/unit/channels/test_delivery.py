@@ -65,7 +65,7 @@ def test_messages_and_commands_without_the_key_of_the_stream_are_ignored() -> No
     assert subscriber.data == [3]
 
 
-def test_what_cannot_be_read_is_skipped_and_counted() -> None:
+def test_unreadable_rows_are_skipped_and_counted() -> None:
     node = CoreNode()
     subscriber = node.subscriber()
     node.process(1, Message("realtime.message", b"no json", True), message(2), insert("messages", seq="many"))

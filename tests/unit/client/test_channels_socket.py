@@ -77,7 +77,7 @@ async def send_many(client: ClientConnection, count: int) -> None:
         await say(client, {"type": "message", "channel": "c", "event": "e", "data": data, "ref": str(n)})
 
 
-async def test_a_message_is_stored_also_when_its_sender_has_gone() -> None:
+async def test_a_message_is_stored_also_when_its_sender_has_disconnected() -> None:
     async with fake_server() as door:
         async with door.connect() as client:
             await greeted(client)
@@ -111,7 +111,7 @@ async def test_closed_channels_are_refused_by_name(channel: str, code: str) -> N
     ("failure", "code"),
     [(FullError("5 of 5 places are taken"), "RT_008"), (OSError("gone"), "RT_001"), (KeyError("bug"), "RT_001")],
 )
-async def test_whatever_goes_wrong_the_request_is_answered_and_can_be_repeated(failure: Exception, code: str) -> None:
+async def test_a_failed_request_is_answered_and_can_be_repeated(failure: Exception, code: str) -> None:
     async with fake_server() as door, door.connect() as client:
         await greeted(client)
         door.rooms.refuse = failure

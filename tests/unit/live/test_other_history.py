@@ -17,7 +17,7 @@ from tests.bench.parts.stream import MESSAGES, insert, relation, transaction
 from tests.support.steps import finished
 
 
-def test_what_a_snapshot_shows_is_not_applied_again_although_positions_begin_lower() -> None:
+def test_transactions_in_a_snapshot_are_not_applied_again_although_positions_begin_lower() -> None:
     dispatcher, decoder = Dispatcher(TransactionTail(), monotonic), PgOutputDecoder()
     dispatcher.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
 

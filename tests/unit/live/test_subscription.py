@@ -81,7 +81,7 @@ class Shared:
 # -- what a query is -----------------------------------------------------------------------------------------------
 
 
-def test_a_query_says_how_it_is_answered_and_from_which_tables() -> None:
+def test_a_query_reports_its_strategy_and_its_tables() -> None:
     query = LiveQuery(plan_for("room").visibility, "key", "messages", {})
     assert query.tables == frozenset()
     query.plan = plan_for("room")

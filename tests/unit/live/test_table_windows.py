@@ -86,7 +86,7 @@ def test_an_update_concerns_the_window_that_holds_the_old_row_and_the_one_that_t
     assert windows.shown("b") == []
 
 
-def test_every_window_that_holds_a_row_hears_of_its_change() -> None:
+def test_every_window_that_holds_a_row_gets_its_change() -> None:
     windows, notes = Windows(rooms="a"), relation_of(NOTES)
     windows.windows |= {name: windows.window([["body", "==", "x"]]) for name in "xy"}
     assert windows.apply(inserted(notes, row("1", "a", "x"))) == ["a", "x", "y"]
@@ -97,7 +97,7 @@ def test_every_window_that_holds_a_row_hears_of_its_change() -> None:
     assert list(windows.live.rows.windows(b"1")) == [], "the index keeps nothing of a row that no window holds"
 
 
-def test_a_removed_window_hears_of_no_change_and_is_removed_once() -> None:
+def test_a_removed_window_gets_no_change_and_is_removed_once() -> None:
     windows, notes = Windows(), relation_of(NOTES)
     windows.apply(inserted(notes, row("1", "a", "x")))
     window = windows.windows["a"]

@@ -52,7 +52,7 @@ def test_an_integer_of_more_digits_than_int_reads_is_a_decimal(digits: str) -> N
     assert found["v"][1:] == [7]
 
 
-def test_what_is_no_json_or_nested_beyond_reason_is_a_value_error() -> None:
+def test_invalid_or_too_deep_json_is_a_value_error() -> None:
     for text in ("{", "[" * 100_000, b"\xff"):
         with pytest.raises(ValueError, match=r"Expecting|nested|decode"):
             decode_text(text)

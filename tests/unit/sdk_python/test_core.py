@@ -53,9 +53,7 @@ actions = st.lists(st.sampled_from(["add", "send", "ack", "lose", "refuse"]), ma
 
 
 @given(actions, st.randoms(use_true_random=False))
-def test_whatever_happens_each_connection_sends_the_unanswered_messages_in_order(
-    script: list[str], chance: Any
-) -> None:
+def test_each_connection_sends_the_unanswered_messages_in_order(script: list[str], chance: Any) -> None:
     queue = SendQueue(1000)
     answered: list[Any] = []
     stored: list[int] = []  # what a server that stores an id once has, in its order
@@ -114,9 +112,7 @@ def test_a_message_can_be_withdrawn_until_it_is_sent() -> None:
     st.floats(2, 1000),
     st.lists(st.tuples(st.floats(0, 0.3), st.integers(0, 80), st.integers(0, 80)), min_size=1, max_size=80),
 )
-def test_what_is_paced_never_exceeds_the_servers_bucket_however_the_network_bunches_it(
-    rate: float, steps: list[tuple[float, int, int]]
-) -> None:
+def test_paced_messages_never_exceed_the_servers_bucket(rate: float, steps: list[tuple[float, int, int]]) -> None:
     pacer, now = Pacer(rate), 0.0
     under_way = waiting_answers = 0
     tokens, at = rate, 0.0

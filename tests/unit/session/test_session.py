@@ -306,7 +306,7 @@ inputs = garbage | almost_messages.map(lambda message: json.dumps(message).encod
 
 
 @given(st.lists(inputs, max_size=20))
-def test_whatever_arrives_is_answered_by_valid_frames_and_never_raises(messages: list[bytes]) -> None:
+def test_any_input_is_answered_by_valid_frames_and_never_raises(messages: list[bytes]) -> None:
     target = session(SessionLimits(subscriptions=2, message_rate=1000))
     open_requests: set[Request] = set()
     for data in messages:

@@ -44,7 +44,7 @@ def test_channels_at_the_same_place_need_no_names() -> None:
     assert read_id("0/16B3748").of("whatever") == StreamPosition("0/16B3748")
 
 
-def test_what_most_channels_have_in_common_holds_for_channels_that_are_new_in_the_address() -> None:
+def test_the_common_position_holds_for_channels_that_are_new_in_the_address() -> None:
     text = write_id({"a": HERE, "b": HERE, "c": THERE, "d": None, "e": BEFORE})
     assert text is not None
     was = read_id(text)
@@ -60,7 +60,7 @@ def test_without_content_there_is_no_id() -> None:
     assert read_id("").of("a") is None
 
 
-def test_channels_that_an_id_could_not_tell_apart_have_none_of_their_own() -> None:
+def test_channels_with_ambiguous_names_have_no_position_of_their_own() -> None:
     one, other = SAME_HASH
     assert write_id({one: HERE, other: THERE, "a": HERE}) is None
     assert write_id({one: HERE, other: HERE}) == str(HERE)
@@ -105,7 +105,7 @@ def test_an_id_of_which_a_part_is_missing_is_not_read_as_another_one() -> None:
         "0/1/x;e",
     ],
 )
-def test_what_is_no_id_is_refused_before_the_stream(wrong: str) -> None:
+def test_an_invalid_id_is_refused_before_the_stream(wrong: str) -> None:
     with pytest.raises(ProblemError, match="Last-Event-ID"):
         read_request([("channel", "a")], wrong)
 

@@ -115,7 +115,7 @@ async def test_every_id_is_true_and_none_goes_back_and_nothing_is_missing_in_the
 ROOM = ConnectionLimits(buffer_size=200, backlog=5000)
 
 
-async def test_what_has_overtaken_is_behind_the_client_too_and_no_id_goes_back_for_what_was_overtaken() -> None:
+async def test_overtaking_messages_are_included_and_no_id_goes_back() -> None:
     archive = FakeHistory()
     source = EventSourceClient(archive, CHANNELS, 0, ROOM)
     with pytest.MonkeyPatch.context() as patch:

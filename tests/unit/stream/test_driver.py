@@ -129,7 +129,7 @@ async def test_the_slot_is_confirmed_up_to_what_every_consumer_allows(play: Play
         assert play.feed.confirmed == confirmed
 
 
-async def test_what_waits_for_a_position_goes_on_at_a_discontinuity_with_missing_transactions(play: Play) -> None:
+async def test_waiting_for_a_position_ends_at_a_discontinuity_with_missing_transactions(play: Play) -> None:
     play.feed.events.put_nowait(transaction(100))
     await play.passed(105)
     waiting = asyncio.create_task(play.driver.reached(1000))

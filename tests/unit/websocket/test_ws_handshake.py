@@ -167,7 +167,7 @@ def name(value: object) -> str:
     ],
     ids=name,
 )  # fmt: skip
-async def test_what_is_no_handshake_is_refused_with_a_status_and_a_reason(
+async def test_an_invalid_handshake_is_refused_with_a_status_and_a_reason(
     sent: bytes, status: int, headers: dict[str, str]
 ) -> None:
     async with fake_server() as door:

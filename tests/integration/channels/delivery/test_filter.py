@@ -99,7 +99,7 @@ def as_sql(spec: Any) -> str:
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spec=FILTERS, data=st.lists(st.dictionaries(st.sampled_from("ab"), VALUES, max_size=2), min_size=1, max_size=8))
-def test_a_filter_means_what_postgres_says(sql: psycopg.Connection[Any], spec: Any, data: list[Any]) -> None:
+def test_a_filter_accepts_what_postgres_accepts(sql: psycopg.Connection[Any], spec: Any, data: list[Any]) -> None:
     rows = ",".join(f"({number}, {jsonb(item)})" for number, item in enumerate(data))
     statement = f"select data::text, {as_sql(spec)} from (values {rows}) v (n, data) order by n"
     test = compile_filter([spec])
@@ -129,7 +129,7 @@ def test_a_filter_means_what_postgres_says(sql: psycopg.Connection[Any], spec: A
         [["a", "in", list(range(1001))]],
     ],
 )
-def test_what_is_no_filter_is_refused_in_words(where: Any) -> None:
+def test_an_invalid_filter_is_refused_with_a_reason(where: Any) -> None:
     with pytest.raises(InvalidQueryError) as refused:
         compile_filter(where)
     assert len(str(refused.value)) > 10

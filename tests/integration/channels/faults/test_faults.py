@@ -106,7 +106,7 @@ async def test_another_node_that_kept_its_slot_knows_the_true_positions(database
         assert lives[0].messages == lives[1].messages
 
 
-async def test_what_a_gap_in_the_stream_swallowed_is_made_up_for(source: Source) -> None:
+async def test_messages_and_presence_are_reconciled_after_a_discontinuity(source: Source) -> None:
     run(source.dsn, "select realtime.create_channel('r', presence_timeout => '0.2 s')")
     async with channel_node(source.dsn, decoder=source.decoder) as one:
         ann, bob, cat, dora = [await one.listen("r", user=name, presence={}) for name in ("ann", "bob", "cat", "dora")]
@@ -199,7 +199,7 @@ async def test_a_node_that_was_down_takes_over_the_positions_that_others_wrote_m
         assert (await one.listen("public:a", since=told.positions[0])).messages == []
 
 
-async def test_what_was_heard_is_recorded_when_a_node_has_stopped(database: str) -> None:
+async def test_delivered_commits_are_recorded_when_a_node_has_stopped(database: str) -> None:
     async with channel_node(database, record_interval=60.0) as one:
         listener = await one.listen("public:a")
         await one.publish("public:a", 1)

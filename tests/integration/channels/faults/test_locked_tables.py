@@ -85,7 +85,7 @@ async def test_a_lock_is_named_when_it_is_seen_twice_in_one_transaction(database
 
 
 @pytest.mark.long
-async def test_what_needs_a_locked_table_is_refused_soon_and_goes_on_afterwards(database: str) -> None:
+async def test_requests_for_a_locked_table_are_refused_and_succeed_after_the_lock(database: str) -> None:
     run(database, "insert into realtime.channels (name, capacity) values ('limited', 100)")
     async with channel_node(database) as here:
         ann = await here.listen("chat:1", user="ann", presence={})
@@ -171,7 +171,7 @@ def is_over(dsn: str, pid: int, seconds: float) -> bool:
     return bool(read(dsn, age, seconds, pid)[0][0])
 
 
-async def test_a_stream_that_has_to_look_up_a_table_waits_for_the_lock_and_says_so(database15: str) -> None:
+async def test_a_stream_that_has_to_look_up_a_table_waits_for_the_lock_and_names_it(database15: str) -> None:
     """wal2json names tables only; what they are is in the catalog and in ``realtime.collections``."""
     run(database15, "create table t (id int primary key)")
     run(database15, "select realtime.expose('t')")

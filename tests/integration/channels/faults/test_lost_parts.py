@@ -82,7 +82,7 @@ def named(here: ChannelNode, said: str) -> bool:
 
 
 @pytest.mark.long
-async def test_what_needs_a_lost_table_or_function_is_refused_in_words_and_goes_on_once_it_is_back(
+async def test_requests_for_a_lost_table_or_function_are_refused_until_it_is_restored(
     database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(database, "insert into realtime.channels (name, capacity) values ('limited', 100)")
@@ -118,7 +118,7 @@ REFUSES = (
 )
 
 
-async def test_a_trigger_that_refuses_the_end_of_a_connection_is_named_until_it_is_gone(database: str) -> None:
+async def test_a_trigger_that_refuses_the_end_of_a_connection_is_named_until_it_is_dropped(database: str) -> None:
     async with channel_node(database) as here:
         run(database, REFUSES[0])
         run(database, REFUSES[1])

@@ -10,7 +10,7 @@ from tests.faultproxy.proxy import FaultProxy
 from tests.support.nodes.channel_node import channel_node, until
 
 
-async def test_channels_go_on_although_every_connection_has_gone_silent(database: str) -> None:
+async def test_channels_continue_after_every_connection_became_silent(database: str) -> None:
     address = conninfo_to_dict(database)
     async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
         through = database.replace(f":{address['port']}/", f":{proxy.port}/")

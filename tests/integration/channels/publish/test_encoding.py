@@ -52,7 +52,7 @@ async def test_messages_and_commands_of_a_latin1_database_come_through(latin1: s
         assert (status["publishing"], status["malformed"]) == (0, 0)
 
 
-async def test_what_a_latin1_database_cannot_store_is_refused_in_words(latin1: str) -> None:
+async def test_text_that_a_latin1_database_cannot_store_is_refused_with_a_reason(latin1: str) -> None:
     run(latin1, "select realtime.create_channel('passing', history => false)")
     async with channel_node(latin1) as one:
         live = await one.listen("room", user="ann", presence={})

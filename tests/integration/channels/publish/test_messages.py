@@ -133,7 +133,7 @@ async def test_a_forged_logical_message_is_not_believed(source: Source) -> None:
         assert listener.data == [2]
 
 
-async def test_what_is_refused_is_not_stored(database: str) -> None:
+async def test_a_refused_message_is_not_stored(database: str) -> None:
     run(database, "insert into realtime.channel_defaults (pattern, dynamic) values ('closed:*', false)")
     run(database, "update realtime.settings set max_payload = 2000")
     async with channel_node(database) as one:

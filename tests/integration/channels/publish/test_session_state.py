@@ -60,7 +60,7 @@ def states(dsn: str) -> list[dict[str, Any]]:
     return [state for (state,) in read(dsn, "select distinct state from public.seen")]
 
 
-async def test_what_a_trigger_leaves_in_the_publishers_session_does_not_reach_the_next_message(database: str) -> None:
+async def test_session_state_of_a_trigger_does_not_reach_the_next_message(database: str) -> None:
     trap(database, "realtime.messages", "event")
     async with channel_node(database) as one:
         live = await one.listen("room")
@@ -76,7 +76,7 @@ async def test_what_a_trigger_leaves_in_the_publishers_session_does_not_reach_th
         assert one.channels.problems == []
 
 
-async def test_what_a_trigger_on_presence_leaves_does_not_reach_the_next_member(database: str) -> None:
+async def test_session_state_of_a_trigger_on_presence_does_not_reach_the_next_member(database: str) -> None:
     trap(database, "realtime.presence", "user_id")
     async with channel_node(database, connections=1) as one:
         for kind in KINDS:
@@ -88,7 +88,7 @@ async def test_what_a_trigger_on_presence_leaves_does_not_reach_the_next_member(
         assert len(read(database, "select from realtime.presence")) == 2 * len(KINDS)
 
 
-async def test_what_a_trigger_leaves_during_a_request_does_not_reach_the_next_request(database: str) -> None:
+async def test_session_state_of_a_trigger_does_not_reach_the_next_request(database: str) -> None:
     trap(database, "realtime.messages", "event")
     async with started_api(database) as http:
         for kind in KINDS:

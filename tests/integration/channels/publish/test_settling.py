@@ -223,7 +223,7 @@ def test_the_id_of_a_broadcast_that_a_trigger_leaves_out_can_be_used_again(datab
         ("new.channel := 'other'", "other", False),
     ],
 )
-async def test_what_a_trigger_makes_of_a_message_is_delivered_and_in_history(
+async def test_a_message_changed_by_a_trigger_is_delivered_and_in_history(
     database: str, change: str, channel: str, acknowledged: bool
 ) -> None:
     trigger(database, "alters", f"{change}; return new;")

@@ -46,9 +46,7 @@ def through(proxy: FaultProxy, dsn: str) -> str:
     return dsn.replace(f":{conninfo_to_dict(dsn)['port']}/", f":{proxy.port}/")
 
 
-async def test_lists_become_right_although_every_reading_connection_has_gone_silent(
-    dsn: str, proxy: FaultProxy
-) -> None:
+async def test_lists_become_right_after_every_reading_connection_became_silent(dsn: str, proxy: FaultProxy) -> None:
     run(dsn, *TABLE)
     async with live_node(dsn, live=LIVE, reads=through(proxy, dsn)) as play:
         followers = [await play.follow(query) for query in QUERIES]

@@ -93,7 +93,7 @@ def _write(number: int) -> list[str]:
     return [f"insert into shop.items {values}", f"insert into shop.part values ({number}, 'b', 's')"]
 
 
-async def test_what_a_client_may_not_have_stays_its_own_affair(database: str) -> None:
+async def test_a_privilege_that_one_client_lacks_affects_no_other(database: str) -> None:
     run(database, *SETUP, "create schema hidden", "create function hidden.f() returns int immutable return 1")
     async with live_node(database) as play:
         for sql in (

@@ -151,7 +151,7 @@ async def test_functions_of_a_table_owners_types_are_refused_as_in_sql(database:
 
 
 @pytest.mark.parametrize("key", ["id", "secret"])
-async def test_what_a_read_calls_runs_as_the_reader_whatever_was_made_since_the_query_was_planned(
+async def test_functions_called_by_a_read_run_as_the_reader_even_if_made_after_planning(
     database: str, owner: str, key: str
 ) -> None:
     """``key`` secret: a column of the key is hidden, so the row cannot be read with the reader's privileges alone."""
@@ -216,7 +216,9 @@ LEAVE = ("set role none", "reset role", "set session authorization default", "pe
 
 
 @pytest.mark.parametrize("key", ["id", "secret"])
-async def test_what_a_read_calls_cannot_leave_the_role_of_the_reader(database: str, owner: str, key: str) -> None:
+async def test_functions_called_by_a_read_cannot_leave_the_role_of_the_reader(
+    database: str, owner: str, key: str
+) -> None:
     """By a cast to json, by a cast in a client's SQL, and by an index that the planner looks at."""
     as_owner(database, owner, *OWN_TYPES[:-1], "alter table public.p drop constraint p_pkey")
     as_owner(database, owner, f"alter table public.p add primary key ({key})")
@@ -250,7 +252,7 @@ async def test_what_a_read_calls_cannot_leave_the_role_of_the_reader(database: s
                 await reader.close()
 
 
-async def test_what_a_read_calls_cannot_replace_a_statement_of_the_server(database: str, owner: str) -> None:
+async def test_functions_called_by_a_read_cannot_replace_a_statement_of_the_server(database: str, owner: str) -> None:
     as_owner(
         database,
         owner,
@@ -292,7 +294,7 @@ def leaving(signature: str, result: str) -> str:
         "alter table t add constraint c check (id > 0 and planned(1) = 1)",
     ],
 )
-async def test_what_the_planner_evaluates_cannot_leave_the_role_of_the_reader(
+async def test_functions_evaluated_by_the_planner_cannot_leave_the_role_of_the_reader(
     database: str, owner: str, looked_at: str
 ) -> None:
     run(database, "alter database " + database.rsplit("/", 1)[1] + " set constraint_exclusion = on")
@@ -308,7 +310,7 @@ async def test_what_the_planner_evaluates_cannot_leave_the_role_of_the_reader(
                 await plan_query("t", {"sql": sql}, catalog, connection)
 
 
-async def test_what_reading_a_value_calls_cannot_leave_the_role_of_the_reader(database: str, owner: str) -> None:
+async def test_output_functions_cannot_leave_the_role_of_the_reader(database: str, owner: str) -> None:
     as_owner(database, owner, *OWN_TYPES)
     # Of a trusted owner, who vouches for it: others are not called at all.
     run(
