@@ -23,7 +23,7 @@ from server.cli.terminal import options
 from server.cli.terminal.output import print_table
 from server.rules.explain import Explanation, explain
 from server.rules.judge import RuleJudge
-from server.rules.problems import problem_of
+from server.rules.problems import problem_of, rule_problems
 
 __all__ = ["rules_app"]
 
@@ -74,12 +74,7 @@ def list_rules(config: options.ConfigFile = None, dsn: options.Dsn = None) -> No
 def check_rules(config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
     """Print the rules that do not compile, and exit with 1 if there are any."""
     rules = _SavedRules(dsn_of(read_settings(config, dsn=dsn))).rules
-    found = [
-        f"rule of {pattern!r}, {rule.action}: {problem}"
-        for pattern in sorted(rules.patterns)
-        for rule in rules.of(pattern)
-        if (problem := problem_of(rule.condition)) is not None
-    ]
+    found = rule_problems(rules)
     print("\n".join(found) or f"{len(rules)} rows, all of them compile")
     if found:
         raise typer.Exit(1)

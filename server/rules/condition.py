@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import RealtimeError
 from server.protocol.error_codes import ErrorCode
-from server.rules.form import bound_names, form_problem, iterates
+from server.rules.form import bound_names, fields_of, form_problem, iterates
 
 if TYPE_CHECKING:
     import cel
@@ -87,37 +87,51 @@ class ConditionError(RealtimeError):
 
 
 class Scope:
-    """Values of variables, converted once. ``elements``: of how many values each variable consists."""
+    """Values of variables. ``elements``: of how many values each variable consists.
 
-    __slots__ = ("context", "elements")
+    The library converts all variables of a context again when one of them is set. So those that last are kept in the
+    context, and those of one decision are given when an expression asks for them.
+    """
+
+    __slots__ = ("_passing", "context", "elements")
 
     def __init__(self) -> None:
         import cel  # with the first rule: it brings a command line of its own, 20 MB
 
         self.context = cel.Context(functions={"includes": _includes})
         self.elements: dict[str, int] = {}
+        self._passing: dict[str, object] = {}
+        self.context.set_variable_resolver(self._passing.get)
 
-    def set(self, name: str, value: object) -> None:
-        """Set a variable to a value of JSON, or a time; numbers that are no 64-bit integers become doubles.
+    def keep(self, name: str, value: object) -> None:
+        """Set a variable to a value of JSON for many decisions; numbers that are no 64-bit integers become doubles.
 
         Raises ``ConditionError`` if it is nested too deep or too large.
         """
+        self.context.add_variable(name, self._checked(name, value))
+
+    def give(self, name: str, value: object) -> None:
+        """Set another variable for the next decision, to a value of JSON or a time. Raises as ``keep`` does."""
+        self._passing[name] = self._checked(name, value)
+
+    def _checked(self, name: str, value: object) -> object:
         converted, elements = _converted(value, _MAX_DEPTH)
         if elements > _MAX_ELEMENTS:
             raise ConditionError(f"{name} has {elements} values, an expression may read {_MAX_ELEMENTS}")
-        self.context.add_variable(name, converted)
         self.elements[name] = elements
+        return converted
 
 
 class CompiledCondition:
-    """See the module. ``variables``: those of ``VARIABLES`` that it reads."""
+    """See the module. ``variables``: those of ``VARIABLES`` that it reads; ``auth_fields``: of ``auth`` (None: any)."""
 
-    __slots__ = ("_most", "_program", "text", "variables")
+    __slots__ = ("_most", "_program", "auth_fields", "text", "variables")
 
     def __init__(self, text: str, program: cel.Program) -> None:
         self.text = text
         self._program = program
         self._most = _MAX_ITERATED if iterates(text) else _MAX_ELEMENTS
+        self.auth_fields = fields_of(text, "auth")
         self.variables = frozenset(program.variables()) & frozenset(VARIABLES)
 
     def evaluate(self, scope: Scope) -> bool:
@@ -127,7 +141,9 @@ class CompiledCondition:
                 raise ConditionError(f"{name} has {elements} values, this expression may read {self._most}")
         try:
             result = self._program.execute(scope.context)
-        except Exception as problem:
+        except BaseException as problem:
+            if not isinstance(problem, Exception) and not _is_panic(problem):
+                raise
             raise ConditionError(_reason(problem)) from problem
         if result is True or result is False:
             return bool(result)
@@ -150,7 +166,9 @@ def _compiled(text: str) -> CompiledCondition | str:
 
     try:
         program = cel.compile(text)
-    except Exception as problem:  # noqa: BLE001 - of any kind, from another language; it is given back in words
+    except BaseException as problem:
+        if not isinstance(problem, Exception) and not _is_panic(problem):
+            raise
         return _reason(problem)
     if functions := sorted(name for name in program.functions() if name.isidentifier() and name not in _FUNCTIONS):
         return f"there is no function {functions[0]!r}"
@@ -194,7 +212,12 @@ def _includes(container: object, value: object) -> bool:
     return value in container
 
 
-def _reason(problem: Exception) -> str:
+def _is_panic(problem: BaseException) -> bool:
+    """Whether the library failed in Rust: PyO3 raises a panic as an error that is no ``Exception``."""
+    return type(problem).__name__ == "PanicException"
+
+
+def _reason(problem: BaseException) -> str:
     if isinstance(problem, KeyError):
         return f"there is no field {problem.args[0]!r}" if problem.args else "a field is missing"
     text = " ".join(str(problem).split())

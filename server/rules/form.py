@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["MAX_EXPRESSION", "bound_names", "form_problem", "iterates", "parts_of"]
+__all__ = ["MAX_EXPRESSION", "bound_names", "fields_of", "form_problem", "iterates", "parts_of"]
 
 MAX_EXPRESSION: Final = 4096
 """Characters; the same in ``realtime.rule_problem()``."""
@@ -46,6 +46,12 @@ def iterates(text: str) -> bool:
 def bound_names(text: str) -> frozenset[str]:
     """The names that iterations give to the elements they go through."""
     return frozenset(_BOUND.findall(text))
+
+
+def fields_of(text: str, variable: str) -> frozenset[str] | None:
+    """The fields of ``variable`` that the expression names; None if it may use the variable in another way."""
+    named = re.findall(rf"\b{variable}\.([A-Za-z_]\w*)", text)
+    return frozenset(named) if len(named) == len(re.findall(rf"\b{variable}\b", text)) else None
 
 
 def parts_of(text: str) -> list[str]:

@@ -10,7 +10,7 @@ import structlog
 from engine.channels.core.access_rules import AccessRules
 from server.rules.condition import ConditionError, compile_condition
 
-__all__ = ["RuleProblems", "problem_of"]
+__all__ = ["RuleProblems", "problem_of", "rule_problems"]
 
 _log = structlog.get_logger("realtime.rules")
 
@@ -27,6 +27,20 @@ def problem_of(condition: bool | str) -> str | None:
     except ConditionError as problem:
         return str(problem)
     return None
+
+
+def rule_problems(rules: AccessRules) -> list[str]:
+    """The rules that cannot be compiled, in words."""
+    return [
+        _in_words(pattern, rule.action, problem)
+        for pattern in sorted(rules.patterns)
+        for rule in rules.of(pattern)
+        if (problem := problem_of(rule.condition)) is not None
+    ]
+
+
+def _in_words(pattern: str, action: str, problem: str) -> str:
+    return f"rule of {pattern!r}, {action}: {problem}"
 
 
 class RuleProblems:
@@ -47,7 +61,7 @@ class RuleProblems:
     def shown(self) -> list[str]:
         """The first of them, in words."""
         found = (
-            f"rule of {pattern!r}, {action}: {problem}"
+            _in_words(pattern, action, problem)
             for pattern, problems in self._found.items()
             for action, problem in problems.items()
         )

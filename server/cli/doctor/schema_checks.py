@@ -11,12 +11,14 @@ from typing import Any
 
 import psycopg
 
+from engine.channels.core.access_rules import AccessRules
 from engine.postgres.missing_tables import REMEDY, tables_in_words
 from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.schema_objects import lost_trigger
 from server.cli.doctor.finding import Finding
 from server.cli.migration.migrate import wide_publications
 from server.cli.migration.migration_state import DatabaseState, not_at_this_version, read_state
+from server.rules.problems import rule_problems
 
 __all__ = ["own_slots", "schema_findings"]
 
@@ -164,6 +166,16 @@ def _other_owners(connection: _Connection) -> Iterator[Finding]:
         )
 
 
+def _rules(connection: _Connection) -> Iterator[Finding]:
+    """Rules of channels that no server can compile."""
+    rules = AccessRules()
+    rules.load(connection.execute(query("engine_rules")).fetchall())
+    for text in rule_problems(rules):
+        yield Finding(
+            "warn", f"{text}. It denies", "Correct the row of realtime.rules; `realtime rules test` tries it."
+        )
+
+
 def _publication(connection: _Connection) -> Iterator[Finding]:
     found = connection.execute(query("doctor_publication")).fetchone()
     if found is None:
@@ -235,4 +247,4 @@ def _collection(row: dict[str, Any]) -> Iterator[Finding]:
 
 
 _OF_ANY_VERSION: tuple[Callable[[_Connection], Iterator[Finding]], ...] = (_event_triggers, _roles, _publication)
-_IN_MIGRATED = (_event_triggers, _triggers, _roles, _privileges, _other_owners, _publication, _collections)
+_IN_MIGRATED = (_event_triggers, _triggers, _roles, _privileges, _other_owners, _publication, _collections, _rules)

@@ -7,6 +7,8 @@ import json
 import psycopg
 import pytest
 
+from server.app.settings import load_settings
+from server.cli.doctor.diagnose import diagnose
 from tests.support.servers.commands import realtime
 
 MEMBERS = "auth.uid != null && data.members.includes(auth.uid)"
@@ -74,6 +76,10 @@ def test_rules_that_do_not_compile_are_found(saved: str) -> None:
         sql.execute("""insert into realtime.rules (channel, rules) values ('a', '{"publish": "user.id"}')""")
     problem = "there is no variable 'user': auth, channel, data, request"
     assert rules(saved, "check") == (1, [f"rule of 'a', publish: {problem}"])
+    findings = [str(finding) for finding in diagnose(saved, load_settings())]
+    assert next(line for line in findings if "rule of" in line).startswith(
+        f"warn     rule of 'a', publish: {problem}. It denies"
+    )
     code, lines = rules(saved, "list")
     assert code == 0
     assert lines[1].split(maxsplit=3) == ["a", "publish", "user.id", problem]

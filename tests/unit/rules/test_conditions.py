@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from server.rules.condition import ConditionError, Scope, compile_condition
-from server.rules.form import parts_of
+from server.rules.condition import CompiledCondition, ConditionError, Scope, compile_condition
+from server.rules.form import fields_of, parts_of
 
 VARIABLES: dict[str, Any] = {
     "auth": {"uid": "ann", "role": "user", "claims": {"org": "acme", "level": 3}, "anonymous": False, "attributes": {}},
@@ -27,7 +30,7 @@ VARIABLES: dict[str, Any] = {
 def evaluated(text: str, **variables: object) -> bool:
     scope = Scope()
     for name, value in {**VARIABLES, **variables}.items():
-        scope.set(name, value)
+        (scope.keep if name in ("data", "channel") else scope.give)(name, value)
     return compile_condition(text).evaluate(scope)
 
 
@@ -137,3 +140,65 @@ def test_an_expression_is_compiled_once() -> None:
 )
 def test_an_expression_consists_of_what_it_joins(text: str, parts: list[str]) -> None:
     assert parts_of(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("auth.uid != null && auth.claims.org == 'x'", {"uid", "claims"}),
+        ("data.auth.x == auth.uid", {"x", "uid"}),
+        ("auth['uid'] == 'x'", None),
+        ("has(auth.uid) && auth == {}", None),
+        ("auth .uid == null", None),
+        ("true", set()),
+    ],
+)
+def test_only_the_fields_that_an_expression_names_are_converted(text: str, fields: set[str] | None) -> None:
+    assert fields_of(text, "auth") == fields
+
+
+class PanicException(BaseException):
+    """As PyO3 raises it."""
+
+
+class Failing:
+    """A program that fails in an unusual way."""
+
+    def __init__(self, failure: BaseException) -> None:
+        self._failure = failure
+
+    def variables(self) -> list[str]:
+        return []
+
+    def execute(self, context: object) -> object:
+        raise self._failure
+
+
+def test_a_failure_inside_the_library_denies_and_an_interrupt_goes_on() -> None:
+    with pytest.raises(ConditionError, match="called unwrap"):
+        CompiledCondition("x", Failing(PanicException("called unwrap"))).evaluate(Scope())  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        CompiledCondition("x", Failing(KeyboardInterrupt())).evaluate(Scope())  # type: ignore[arg-type]
+
+
+_ATOMS = """
+auth.uid data.members data.limit request.event null true 1 -1 9223372036854775807 18446744073709551615u 1e308 0.0/0.0
+'a' b'\xff' 'é😀' [] {'a':1} [1,'a',null] timestamp('9999-12-31T23:59:59Z') timestamp('0001-01-01T00:00:00Z') x ` (
+duration('99999999h') duration('-1ns') type(1) '[[:alpha:]]' '(?i)a{99999}' '+02:00'
+"""
+ATOMS = st.sampled_from(_ATOMS.split())
+_SHAPES = """
+_ _&&_ _||_ !(_) -_ _==_ _<_ _+_==_ _-_>_ _*_==_ _/_==_ _%_==_ _[_]==_ (_)in(_) _?_:_ size(_)==_ int(_)==_ uint(_)==_
+double(_)==_ string(_)==_ _.matches(_) _.includes(_) _.contains(_) _.startsWith(_) _.getHours(_)==1 _.all(x,_)
+_.map(x,_)==_ _.existsOne(x,_) duration(_)==_ timestamp(_)>_ has(_.a) bytes(_)==_
+"""
+SHAPES = st.sampled_from(_SHAPES.split())
+
+
+@given(st.data())
+def test_any_expression_gives_a_boolean_or_a_reason(data: st.DataObject) -> None:
+    text = data.draw(st.one_of(SHAPES, st.text(max_size=20)))
+    for choices in (st.one_of(SHAPES, ATOMS), ATOMS, ATOMS):
+        text = "".join(data.draw(choices) if letter == "_" else letter for letter in text)
+    with suppress(ConditionError):
+        assert evaluated(text) in (True, False)
